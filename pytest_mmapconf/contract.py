@@ -1,0 +1,573 @@
+"""What an implementation of memory-mapped I/O looks like to this suite.
+
+A *backend* names an implementation and boots a *system*.  A system has files, facilities and *processes*, and can be
+thrown away.  A process has descriptors and an address space, and every call of the documented API is one plain method
+of it, with C's arguments in C's order.
+
+To judge your own implementation, write one class::
+
+    class Mine(Process):
+        def sysconf(self, name): ...
+        def mmap(self, addr, length, prot, flags, fd, offset): ...
+        def munmap(self, addr, length): ...
+        def load(self, addr, length): ...
+        def store(self, addr, data): ...
+
+and run ``pytest --mmap-backend=python:MODULE:Mine``.  What you leave out raises `NotImplementedError`, and every case
+that needs it ends *unsupported*.
+
+Rules for all calls:
+
+* Addresses, lengths and offsets are in bytes.  Addresses are plain integers from 0 to ``2 ** bits - 1``.
+* A call that fails raises `OSError` with the errno (Python's number of the name, `errno.EINVAL`); it never returns -1.
+* A load, store or execution that the hardware would refuse raises `Fault`; the process lives on.
+* What the implementation does not have raises `NotImplementedError` with the reason as its text; `Unsupported` is one.
+* What keeps the suite from telling (the implementation died, hangs, babbles) raises `Unresolved` with the reason.
+* Flag and name constants have Linux's generic values (asm-generic, x86-64).  A backend for another system translates.
+
+This module imports nothing of the project's own, and nothing that costs time.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import IntFlag, StrEnum
+from typing import Final, NamedTuple
+
+# --------------------------------------------------------------------------------------------------------- constants
+
+
+class Prot(IntFlag):
+    """Rights of pages, for mmap and mprotect (clauses mmap.prot.*)."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    EXEC = 4
+
+
+class Map(IntFlag):
+    """Flags of mmap.  The lowest four bits are the type: SHARED, PRIVATE or SHARED_VALIDATE (both bits)."""
+
+    SHARED = 0x01
+    PRIVATE = 0x02
+    SHARED_VALIDATE = 0x03
+    FIXED = 0x10
+    ANONYMOUS = 0x20
+    GROWSDOWN = 0x100
+    LOCKED = 0x2000
+    NORESERVE = 0x4000
+    POPULATE = 0x8000
+    STACK = 0x20000
+    HUGETLB = 0x40000
+    SYNC = 0x80000
+    FIXED_NOREPLACE = 0x100000
+
+
+class Mremap(IntFlag):
+    """Flags of mremap."""
+
+    MAYMOVE = 1
+    FIXED = 2
+    DONTUNMAP = 4
+
+
+class Ms(IntFlag):
+    """Flags of msync."""
+
+    ASYNC = 1
+    INVALIDATE = 2
+    SYNC = 4
+
+
+class O(IntFlag):  # noqa: E742 - the field's own prefix
+    """Flags of open.  The lowest two bits are the access mode."""
+
+    RDONLY = 0
+    WRONLY = 1
+    RDWR = 2
+    CREAT = 0o100
+    EXCL = 0o200
+    TRUNC = 0o1000
+    APPEND = 0o2000
+    DIRECTORY = 0o200000
+    CLOEXEC = 0o2000000
+    PATH = 0o10000000
+
+
+PROT_NONE: Final = Prot.NONE
+PROT_READ: Final = Prot.READ
+PROT_WRITE: Final = Prot.WRITE
+PROT_EXEC: Final = Prot.EXEC
+
+MAP_SHARED: Final = Map.SHARED
+MAP_PRIVATE: Final = Map.PRIVATE
+MAP_SHARED_VALIDATE: Final = Map.SHARED_VALIDATE
+MAP_FIXED: Final = Map.FIXED
+MAP_ANONYMOUS: Final = Map.ANONYMOUS
+MAP_GROWSDOWN: Final = Map.GROWSDOWN
+MAP_LOCKED: Final = Map.LOCKED
+MAP_NORESERVE: Final = Map.NORESERVE
+MAP_POPULATE: Final = Map.POPULATE
+MAP_STACK: Final = Map.STACK
+MAP_HUGETLB: Final = Map.HUGETLB
+MAP_SYNC: Final = Map.SYNC
+MAP_FIXED_NOREPLACE: Final = Map.FIXED_NOREPLACE
+
+MREMAP_MAYMOVE: Final = Mremap.MAYMOVE
+MREMAP_FIXED: Final = Mremap.FIXED
+MREMAP_DONTUNMAP: Final = Mremap.DONTUNMAP
+
+MS_ASYNC: Final = Ms.ASYNC
+MS_INVALIDATE: Final = Ms.INVALIDATE
+MS_SYNC: Final = Ms.SYNC
+
+O_RDONLY: Final = O.RDONLY
+O_WRONLY: Final = O.WRONLY
+O_RDWR: Final = O.RDWR
+O_CREAT: Final = O.CREAT
+O_EXCL: Final = O.EXCL
+O_TRUNC: Final = O.TRUNC
+O_APPEND: Final = O.APPEND
+O_DIRECTORY: Final = O.DIRECTORY
+O_CLOEXEC: Final = O.CLOEXEC
+O_PATH: Final = O.PATH
+
+SEEK_SET: Final = 0
+SEEK_CUR: Final = 1
+SEEK_END: Final = 2
+
+LOCK_SH: Final = 1
+LOCK_EX: Final = 2
+LOCK_NB: Final = 4
+LOCK_UN: Final = 8
+
+MCL_CURRENT: Final = 1
+MCL_FUTURE: Final = 2
+
+SEAL_SHRINK: Final = 2
+SEAL_GROW: Final = 4
+SEAL_WRITE: Final = 8
+
+SC_PAGESIZE: Final = 30
+"""The name `_SC_PAGESIZE` of sysconf, as glibc numbers it.  Any other number is passed on as it is."""
+
+
+# ------------------------------------------------------------------------------------------------------ observations
+
+
+class Fault(Exception):
+    """A memory access that was refused: what a signal handler would be told.
+
+    `signal` is "SIGSEGV", "SIGBUS" (or another signal's name); `code` is si_code by name: "SEGV_MAPERR" (nothing
+    mapped), "SEGV_ACCERR" (mapped without the right), "BUS_ADRERR" (past the end of the file), "SI_KERNEL" …, or a
+    number as text where it has no name; `address` is si_addr, or None where the system does not tell.
+    """
+
+    def __init__(self, signal: str, code: str, address: int | None) -> None:
+        super().__init__(signal, code, address)
+        self.signal = signal
+        self.code = code
+        self.address = address
+
+    def __str__(self) -> str:
+        where = "an address that was not told" if self.address is None else f"{self.address:#x}"
+        return f"{self.signal} ({self.code}) at {where}"
+
+
+class Unsupported(NotImplementedError):
+    """The implementation cannot be asked this; the text says why.  The case ends *unsupported*, never green."""
+
+
+class Unresolved(Exception):
+    """The suite could not tell, and why: set-up failed, the implementation died, hangs or babbles."""
+
+
+class Stat(NamedTuple):
+    """What fstat tells."""
+
+    kind: str
+    """"regular", "directory", "character", "block", "fifo", "socket" or "other"."""
+    size: int
+    """Bytes."""
+
+
+class Counters(NamedTuple):
+    """How much a process has done since it began (Linux: syscr and syscw of /proc/PID/io, getrusage)."""
+
+    reads: int
+    """Calls that read from a descriptor (read, pread, …)."""
+    writes: int
+    """Calls that write to a descriptor."""
+    faults: int
+    """Page faults, minor and major together."""
+
+
+# ------------------------------------------------------------------------------------------------------------ process
+
+
+def _missing(call: str) -> Unsupported:
+    return Unsupported(f"the backend has no {call}")
+
+
+class Process:
+    """A process: a table of descriptors and an address space.  Override what your implementation has."""
+
+    bits: int = 64
+    """Width of an address."""
+
+    # ---- the documented API
+
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """Map `length` bytes of the file behind `fd` from `offset` on and return the address (clauses mmap.*).
+
+        `addr` 0 is NULL.  `fd` is -1 with MAP_ANONYMOUS.  Unknown bits in `prot` and `flags` are passed on.  A failed
+        call raises OSError: EACCES, EAGAIN, EBADF, EINVAL, ENFILE, ENODEV, ENOMEM, EOVERFLOW, EPERM and others.
+        """
+        raise _missing("mmap")
+
+    def munmap(self, addr: int, length: int) -> None:
+        """Remove what is mapped in the pages of [addr, addr + length) (clauses munmap.*)."""
+        raise _missing("munmap")
+
+    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+        """Change a mapping's size, move it where `flags` allow, return its address (clauses mremap.*).
+
+        `new_addr` is looked at with MREMAP_FIXED and MREMAP_DONTUNMAP only.
+        """
+        raise _missing("mremap")
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        """Write changes of the mapped pages in [addr, addr + length) to the file's storage (clauses msync.*)."""
+        raise _missing("msync")
+
+    def sysconf(self, name: int) -> int:
+        """The value of configuration item `name`: bytes for SC_PAGESIZE; an invalid name raises EINVAL (paging.*)."""
+        raise _missing("sysconf")
+
+    # ---- neighbours of the documented API
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        """Set the rights of the pages in [addr, addr + length)."""
+        raise _missing("mprotect")
+
+    def mlock(self, addr: int, length: int) -> None:
+        """Lock the pages of [addr, addr + length) into memory."""
+        raise _missing("mlock")
+
+    def munlock(self, addr: int, length: int) -> None:
+        """Take the locks of the pages in [addr, addr + length) away."""
+        raise _missing("munlock")
+
+    def mlockall(self, flags: int) -> None:
+        """Lock what is mapped (MCL_CURRENT), or what will be (MCL_FUTURE)."""
+        raise _missing("mlockall")
+
+    def mincore(self, addr: int, length: int) -> list[bool]:
+        """For each page of [addr, addr + length), whether it is resident."""
+        raise _missing("mincore")
+
+    # ---- memory accesses
+
+    def load(self, addr: int, length: int) -> bytes:
+        """Load `length` bytes one by one from `addr` up.  The first one that cannot be loaded raises Fault."""
+        raise _missing("load")
+
+    def store(self, addr: int, data: bytes) -> None:
+        """Store `data` one byte after another from `addr` up.  The first that cannot be stored raises Fault."""
+        raise _missing("store")
+
+    def return_code(self) -> bytes:
+        """Machine code of a function that does nothing but return; what `execute` may be pointed at."""
+        raise _missing("return_code")
+
+    def execute(self, addr: int) -> None:
+        """Call the function at `addr`, where `return_code` stands.  Refused execution raises Fault."""
+        raise _missing("execute")
+
+    def add(self, addr: int, times: int, lock: int = 0) -> None:
+        """Add 1 to the 4-byte word at `addr`, `times` times, each by a load, an addition and a store.
+
+        Where `lock` is not 0 it is the address of another 4-byte word, 0 at first, that is taken (atomically) before
+        and given back after each addition.  Meant to be run in several processes by `System.together`.
+        """
+        raise _missing("add")
+
+    # ---- files
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        """Open a file and return the lowest free descriptor.  A relative path starts in the system's own folder."""
+        raise _missing("open")
+
+    def close(self, fd: int) -> None:
+        """Give a descriptor back."""
+        raise _missing("close")
+
+    def dup(self, fd: int) -> int:
+        """Another descriptor, the lowest free one, of the same open file description."""
+        raise _missing("dup")
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        """Make the file `length` bytes long."""
+        raise _missing("ftruncate")
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        """Move the file offset and return it."""
+        raise _missing("lseek")
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        """Read up to `length` bytes from `offset`; fewer at the end of the file."""
+        raise _missing("pread")
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        """Write at `offset` and return how many bytes were written."""
+        raise _missing("pwrite")
+
+    def fstat(self, fd: int) -> Stat:
+        """The kind and size of a file."""
+        raise _missing("fstat")
+
+    def fsync(self, fd: int) -> None:
+        """Write the file's data to its storage."""
+        raise _missing("fsync")
+
+    def evict(self, fd: int) -> None:
+        """fsync, then ask that the file's pages leave memory (POSIX_FADV_DONTNEED).  They may stay all the same."""
+        raise _missing("evict")
+
+    def unlink(self, path: str) -> None:
+        """Remove a name of a file."""
+        raise _missing("unlink")
+
+    def mkdir(self, path: str) -> None:
+        """Make a directory."""
+        raise _missing("mkdir")
+
+    def pipe(self) -> tuple[int, int]:
+        """A new pipe: (read end, write end)."""
+        raise _missing("pipe")
+
+    def socketpair(self) -> tuple[int, int]:
+        """Two connected AF_UNIX stream sockets."""
+        raise _missing("socketpair")
+
+    def memfd(self) -> int:
+        """A new anonymous file that can be sealed (Linux: memfd_create with MFD_ALLOW_SEALING), open for both."""
+        raise _missing("memfd")
+
+    def seal(self, fd: int, seals: int) -> None:
+        """Add seals (SEAL_*) to a file made by memfd."""
+        raise _missing("seal")
+
+    def set_append_only(self, fd: int, on: bool) -> None:
+        """Set or clear the file's append-only attribute (Linux: FS_IOC_SETFLAGS, FS_APPEND_FL)."""
+        raise _missing("set_append_only")
+
+    def flock(self, fd: int, operation: int) -> None:
+        """Lock or unlock the open file description (LOCK_*).  With LOCK_NB, held by another: EAGAIN."""
+        raise _missing("flock")
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        """Take a write lock on the whole file, without waiting: owned by the open file description or the process.
+
+        Held by another: EAGAIN (also where the system says EACCES).
+        """
+        raise _missing("record_lock")
+
+    def watch(self, path: str) -> int:
+        """A descriptor that notes each time an open file description of `path` is let go (inotify, IN_CLOSE)."""
+        raise _missing("watch")
+
+    def closes(self, watch: int) -> int:
+        """How many closes the descriptor from `watch` has noted since it was last asked."""
+        raise _missing("closes")
+
+    def free_space(self, path: str) -> int:
+        """Bytes free in the file system that holds `path`."""
+        raise _missing("free_space")
+
+    # ---- life
+
+    def fork(self) -> Process:
+        """A child: the same descriptors, the same mappings at the same addresses."""
+        raise _missing("fork")
+
+    def exit(self, status: int = 0) -> int:
+        """End normally; returns, once the process has been waited for, the status that its parent was told."""
+        raise _missing("exit")
+
+    def kill(self) -> None:
+        """End by SIGKILL; returns once the process has been waited for."""
+        raise _missing("kill")
+
+    def exec(self) -> None:
+        """Become another program: descriptors without O_CLOEXEC stay, mappings go.  Returns when it speaks."""
+        raise _missing("exec")
+
+    # ---- rights and limits
+
+    def limit(self, resource: Resource, room: int) -> None:
+        """Let this process have `room` more bytes of the resource than it uses now, and no more."""
+        raise _missing("limit")
+
+    def drop(self, capability: str) -> None:
+        """Give up a privilege by its Linux name ("CAP_IPC_LOCK").  One that the process does not have is no error."""
+        raise _missing("drop")
+
+    # ---- telling
+
+    def arena(self) -> tuple[int, int]:
+        """(address, length) of a range that the implementation keeps free of its own, for MAP_FIXED and hints.
+
+        Page aligned, empty at the start of each process, at least 1 MiB.
+        """
+        raise _missing("arena")
+
+    def counters(self) -> Counters:
+        """How much the process has done so far."""
+        raise _missing("counters")
+
+    def picture(self) -> str:
+        """The address space as text, to be shown with a failing case."""
+        raise _missing("picture")
+
+
+class Resource(StrEnum):
+    """What `Process.limit` limits."""
+
+    ADDRESS_SPACE = "address-space"
+    LOCKED_MEMORY = "locked-memory"
+
+
+# ------------------------------------------------------------------------------------------------------------- system
+
+
+class Facility(StrEnum):
+    """Something a case needs of its surroundings, asked for by name with `System.facility`, which returns a path.
+
+    Files that cannot be mapped, each for its own reason, and directories with one special property each.
+    """
+
+    DEV_ZERO = "dev-zero"
+    """The device of zeros."""
+    DEV_NULL = "dev-null"
+    """A character device that cannot be mapped: the null device."""
+    DEV_RANDOM = "dev-random"
+    """A character device that cannot be mapped: the random device."""
+    PROC_FILE = "proc-file"
+    """A regular file that cannot be mapped and lies on a noexec file system (Linux: /proc/self/maps)."""
+    SYS_FILE = "sys-file"
+    """A regular file that cannot be mapped, found out late (Linux: an attribute in /sys)."""
+    NOEXEC_DIRECTORY = "noexec-directory"
+    """A directory, writable, on a file system from which nothing may be executed."""
+    OWN_FILE_SYSTEM = "own-file-system"
+    """A directory on a file system that nobody but this case uses, whose free space tells when storage is returned."""
+    CRASHING_FILE_SYSTEM = "crashing-file-system"
+    """A directory on a file system with a disk of its own, which `System.crash` cuts the power of."""
+    MANDATORY_LOCK = "mandatory-lock"
+    """The path of a file, readable and writable, that another holds a mandatory write lock on."""
+
+
+class Call(NamedTuple):
+    """A call that is yet to be made, for `System.together`."""
+
+    process: Process
+    name: str
+    arguments: tuple[object, ...]
+
+    def make(self) -> object:
+        return getattr(self.process, self.name)(*self.arguments)
+
+
+class System:
+    """A booted implementation: files, facilities, processes.  One is booted for each case and closed after it."""
+
+    def spawn(self) -> Process:
+        """A new process, related to no other."""
+        raise _missing("spawn")
+
+    def together(self, calls: Sequence[Call]) -> list[object]:
+        """Make several calls, each of another process, at the same time; return their results in order.
+
+        The default makes one after the other, which is one of the orders that "at the same time" allows.
+        """
+        return [call.make() for call in calls]
+
+    def facility(self, facility: Facility) -> str:
+        """The path of what is asked for; usable by every process of the system.  Not to be had: Unsupported, why."""
+        raise Unsupported(f"the backend has no facility {facility.value}")
+
+    def crash(self) -> None:
+        """Cut the power of the crashing file system and start it again.
+
+        Every process of the system ends.  The facility's path is the same afterwards; what was synced is there.
+        """
+        raise _missing("crash")
+
+    def full_file_table(self) -> AbstractContextManager[None]:
+        """A context in which the whole system's table of open files is full (for a process without CAP_SYS_ADMIN)."""
+        raise _missing("full_file_table")
+
+    def mapping_limit(self) -> int:
+        """How many mappings a process may have.  A backend may lower its limit when asked, to be met sooner."""
+        raise _missing("mapping_limit")
+
+    def close(self) -> None:
+        """End every process, remove every file.  Called once, whatever happened."""
+
+
+# ------------------------------------------------------------------------------------------------------------ backend
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked of every backend."""
+
+    directory: str | None = None
+    """--mmap-dir: the file system under test is the one that holds this folder; None: the backend's own choice."""
+    timeout: float = 30.0
+    """--mmap-timeout: seconds that one call may take."""
+    disruptive: bool = False
+    """--mmap-disruptive: may disturb the machine for a moment (a full file table)."""
+
+
+@dataclass
+class Facts:
+    """Who was judged; for headers, reports, conditions."""
+
+    name: str
+    """The backend, as the user named it."""
+    version: str = ""
+    """The implementation's own version."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """More, by name: "kernel", "machine", "libc", "page" (bytes), "bits", "file system", "user" …"""
+
+
+class Backend:
+    """A named implementation.  Lives for a whole run; boots a system for each case."""
+
+    name: str = "?"
+    options: Options = Options()
+
+    def configure(self, options: Options) -> None:
+        """Told once, before anything else, what the user asked for."""
+        self.options = options
+
+    def facts(self) -> Facts:
+        """Who is judged.  May start the implementation."""
+        return Facts(self.name)
+
+    def boot(self) -> System:
+        """A fresh system, sharing nothing with those before."""
+        raise _missing("boot")
+
+    def close(self) -> None:
+        """End what the backend keeps running between systems.  Called once, whatever happened."""
+
+
+def errno_name(error: OSError) -> str:
+    """The symbolic name of an error's number: "EINVAL"."""
+    return errno.errorcode.get(error.errno or 0, str(error.errno))

@@ -1,0 +1,66 @@
+"""The words that cases are written with: `clause`, `fails`, `faults`."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import pytest
+
+from .contract import Fault, errno_name
+
+clause = pytest.mark.clause
+"""``@clause("munmap.range", …)``: the clauses that a case judges.  It counts for each; none, and it is an error."""
+
+
+class fails:
+    """``with fails("EINVAL"):`` the call must fail with exactly this errno (or one of these); success fails."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.seen: str | None = None
+
+    def __enter__(self) -> fails:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        __tracebackhide__ = True
+        if error is None:
+            raise AssertionError(f"expected {' or '.join(self.names)}, but the call succeeded")
+        if not isinstance(error, OSError):
+            return False
+        self.seen = errno_name(error)
+        if self.seen not in self.names:
+            raise AssertionError(f"expected {' or '.join(self.names)}, but the call failed with {self.seen}") from error
+        return True
+
+
+class faults:
+    """``with faults("SIGSEGV", at=address):`` the access must fault, with this signal, there, and with this code."""
+
+    def __init__(self, signal: str, *, at: int | None = None, code: str | None = None) -> None:
+        self.signal = signal
+        self.at = at
+        self.code = code
+
+    def __str__(self) -> str:
+        code = f" ({self.code})" if self.code else ""
+        at = f" at {self.at:#x}" if self.at is not None else ""
+        return f"{self.signal}{code}{at}"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        __tracebackhide__ = True
+        if error is None:
+            raise AssertionError(f"expected {self}, but the access succeeded")
+        if not isinstance(error, Fault):
+            return False
+        wrong_place = self.at is not None and error.address != self.at
+        if error.signal != self.signal or wrong_place or self.code not in (None, error.code):
+            raise AssertionError(f"expected {self}, but the access got {error}") from error
+        return True
