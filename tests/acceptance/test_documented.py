@@ -1,0 +1,138 @@
+"""The documented API, judged on the reference and on this kernel, from the wheel and an empty folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from finished import Run
+
+MUST_NOT_BE_MISSED = 60
+"""So many documented clauses there are at least: fewer would mean that the catalogue was cut, not that all is well."""
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+with_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+
+Suite = Callable[..., Run]
+
+
+def test_the_wheel_has_one_package_and_all_that_belongs_to_it(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"pytest_mmapconf"}
+    for needed in ("py.typed", "agent/mmap_agent.c", "agent/PROTOCOL.md", "conformance/clauses.toml"):
+        assert f"pytest_mmapconf/{needed}" in names
+    sources = Path(__file__).resolve().parents[2]
+    for room in ("conformance", "reference"):
+        expected = {f"pytest_mmapconf/{room}/{path.name}" for path in (sources / room).glob("*.py")}
+        assert expected <= set(names)
+
+
+def test_the_reference_has_every_documented_clause(suite: Suite) -> None:
+    run = suite("--mmap-backend=reference")
+
+    assert set(run.verdicts.values()) == {"pass"}
+    assert len(run.verdicts) >= MUST_NOT_BE_MISSED
+
+
+def test_the_reference_has_every_clause_of_every_level(suite: Suite) -> None:
+    run = suite("--mmap-backend=reference", "--mmap-level=linux")
+
+    assert set(run.verdicts.values()) == {"pass"}
+    assert set(run.case_verdicts.values()) == {"pass"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("-n", "2"), ("-n", "2", "--dist", "worksteal"), ("-p", "no:xdist")],
+    ids=["n2", "worksteal", "no-xdist"],
+)
+@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=with_compiler)])
+def test_the_same_verdicts_however_it_is_run(suite: Suite, backend: str, arguments: tuple[str, ...]) -> None:
+    alone = suite(f"--mmap-backend={backend}", "--mmap-level=linux")
+    other = suite(f"--mmap-backend={backend}", "--mmap-level=linux", *arguments)
+
+    assert other.case_verdicts == alone.case_verdicts
+    assert other.verdicts == alone.verdicts
+
+
+def machine_state() -> dict[str, object]:
+    """What a run might leave behind on a machine."""
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    loops = [path.name for path in Path("/sys/block").glob("loop*") if (path / "loop/backing_file").exists()]
+    return {
+        "agents": [line for line in processes.splitlines() if "mmap_agent" in line or "mmap-agent" in line],
+        "mounts": Path("/proc/self/mounts").read_text(),
+        "loop devices": loops,
+        "file-max": Path("/proc/sys/fs/file-max").read_text(),
+    }
+
+
+@with_compiler
+@as_root
+@pytest.mark.parametrize("place", ["/tmp", "/dev/shm"], ids=["tmp", "tmpfs"])
+def test_this_kernel_as_root(suite: Suite, place: str, tmp_path: Path) -> None:
+    """Unsupported is only what this kernel cannot have, or what was not allowed; nothing is left behind."""
+    before = machine_state()
+    folders = set(os.listdir(place))
+    allowed = {"mmap.errno.EAGAIN", "mmap.errno.ENFILE"}
+
+    run = suite("--mmap-backend=native", f"--mmap-dir={place}")
+
+    assert set(run.verdicts.values()) == {"pass", "unsupported"}
+    assert run.with_verdict("unsupported") <= allowed
+    assert len(run.verdicts) >= MUST_NOT_BE_MISSED
+    assert machine_state() == before
+    assert set(os.listdir(place)) <= folders
+
+
+@with_compiler
+@as_root
+def test_a_full_file_table_is_asked_only_when_allowed(suite: Suite) -> None:
+    before = machine_state()
+
+    run = suite("--mmap-backend=native", "--mmap-clause=mmap.errno.ENFILE", "--mmap-disruptive")
+
+    assert run.verdicts == {"mmap.errno.ENFILE": "pass"}
+    assert machine_state() == before
+
+
+@with_compiler
+@as_root
+def test_this_kernel_as_an_ordinary_user(suite: Suite) -> None:
+    run = suite("--mmap-backend=native", "--mmap-level=linux", user=NOBODY)
+
+    assert set(run.verdicts.values()) == {"pass", "unsupported"}
+    assert "mmap.errno.ENOMEM" in run.with_verdict("pass")
+    reasons = {clause["id"]: clause["reason"] for clause in run.report["clauses"]}
+    assert all(reasons[clause] for clause in run.with_verdict("unsupported"))
+
+
+PORTS = {
+    "musl": (["musl-gcc", "-static"], []),
+    "aarch64": (["aarch64-linux-gnu-gcc", "-static"], ["qemu-aarch64-static"]),
+}
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_the_agent_elsewhere(suite: Suite, installed: Path, tmp_path: Path, port: str) -> None:
+    """Another libc, another machine: what they get wrong is shown, but the harness tells of every case."""
+    compiler, emulator = PORTS[port]
+    for program in (compiler[0], *emulator):
+        if not shutil.which(program):
+            pytest.skip(f"needs {program}")
+    agent = tmp_path / "mmap agent"
+    source = installed / "pytest_mmapconf/agent/mmap_agent.c"
+    subprocess.run([*compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(agent), str(source)], check=True)
+
+    run = suite(f"--mmap-backend=agent:{' '.join(emulator)} '{agent}'", check=False)
+
+    assert len(run.verdicts) >= MUST_NOT_BE_MISSED
+    assert run.with_verdict("unresolved") == set(), run.output
+    assert len(run.with_verdict("pass")) > len(run.verdicts) / 2
