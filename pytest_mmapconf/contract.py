@@ -254,6 +254,20 @@ class Process:
         """Set the rights of the pages in [addr, addr + length)."""
         raise _missing("mprotect")
 
+    def scatter(self, addr: int, pages: int) -> str | None:
+        """Split a mapping with rights PROT_NONE: mprotect to PROT_READ page 1, 3, 5 … of `pages` pages from `addr` on.
+
+        Stops at the first mprotect that fails and returns its errno's name; None when all have succeeded.  This
+        default makes the calls one by one; a backend to which each call travels far should override it.
+        """
+        page = self.sysconf(SC_PAGESIZE)
+        for index in range(1, pages, 2):
+            try:
+                self.mprotect(addr + index * page, page, PROT_READ)
+            except OSError as error:
+                return errno_name(error)
+        return None
+
     def mlock(self, addr: int, length: int) -> None:
         """Lock the pages of [addr, addr + length) into memory."""
         raise _missing("mlock")
