@@ -1,0 +1,47 @@
+"""What `--mmap-backend` starts, on the controller and in each worker alike.
+
+A worker of pytest-xdist parses the original command line again, so everything here happens in it too; a wrong value
+never gets that far, for the controller meets it before it starts a worker.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from . import backends, settings
+
+
+def activate(config: pytest.Config) -> None:
+    """Check what was asked for, and register the rest of the plugin.  Raises UsageError."""
+    package = f"{__package__}.conformance"
+    if package not in sys.modules:
+        pytest.register_assert_rewrite(package)
+    from . import collection, fixtures, report
+
+    level = settings.level(config)
+    globs = settings.value(config, "mmap_clause")
+    clauses = settings.selected(level, globs)
+    options = settings.options(config)
+    reports = tuple(Path(config.invocation_params.dir, path) for path in settings.value(config, "mmap_report"))
+    if not hasattr(config, "workerinput"):
+        report.prepare(reports)
+
+    name = settings.value(config, "mmap_backend")
+    backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
+    backend.configure(options)
+    closing = ExitStack()
+    closing.callback(backend.close)
+    config.add_cleanup(closing.close)
+
+    config.stash[settings.SETTINGS] = settings.Settings(name, backend, level, clauses, bool(globs), reports)
+    config.args = collection.places(config)
+    register = config.pluginmanager.register
+    register(collection.Collection(config), f"{__package__}.collection")
+    register(fixtures, f"{__package__}.fixtures")
+    register(report.Marking(), f"{__package__}.marking")
+    if not hasattr(config, "workerinput"):
+        register(report.Reporting(config, closing), f"{__package__}.report")

@@ -1,0 +1,85 @@
+"""The clauses: what the suite asks for, each with an id that never changes.
+
+They are data, in `conformance/clauses.toml`; this module reads them, and refuses a file that is not as it should be.
+A clause belongs to a level.  Levels are nested: who conforms to "posix" was also judged by every documented clause.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+LEVELS: Final = ("documented", "posix", "linux")
+"""From the narrowest to the widest; each includes those before."""
+
+REQUIRED: Final = ("id", "level", "text", "observed", "source")
+OPTIONAL: Final = ("linux",)
+
+
+class CatalogueError(Exception):
+    """The catalogue's text is not valid, and where."""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One promise of the specification."""
+
+    id: str
+    """Its name, "munmap.errno.EINVAL": never changes."""
+    level: str
+    """One of LEVELS."""
+    group: str
+    """The first part of the id."""
+    text: str
+    """What it says."""
+    observed: str
+    """How a program can see whether it is kept."""
+    source: str
+    """Where it is written: "chapter 06_02", "mmap(2)", "XSH mmap()" …"""
+    linux: str = ""
+    """Where Linux or POSIX differ from the chapter."""
+
+
+def included(level: str) -> tuple[str, ...]:
+    """The levels that `level` includes, itself last."""
+    return LEVELS[: LEVELS.index(level) + 1]
+
+
+def parse(text: str) -> dict[str, Clause]:
+    """The clauses of a catalogue's text by id, in its order.  Raises CatalogueError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueError(f"not TOML: {error}") from None
+    clauses: dict[str, Clause] = {}
+    for number, entry in enumerate(document.get("clause", []), start=1):
+        clause = _clause(entry, f"clause {number} ({entry.get('id', 'without id')})")
+        if clause.id in clauses:
+            raise CatalogueError(f"clause {number}: {clause.id} is there twice")
+        clauses[clause.id] = clause
+    return clauses
+
+
+def _clause(entry: Mapping[str, object], where: str) -> Clause:
+    for name in REQUIRED:
+        if not entry.get(name):
+            raise CatalogueError(f"{where}: {name} is missing")
+    for name, value in entry.items():
+        if name not in REQUIRED + OPTIONAL:
+            raise CatalogueError(f"{where}: {name} is not known; there are {', '.join(REQUIRED + OPTIONAL)}")
+        if not isinstance(value, str):
+            raise CatalogueError(f"{where}: {name} is not text")
+    fields = {name: str(value).strip() for name, value in entry.items()}
+    if fields["level"] not in LEVELS:
+        raise CatalogueError(f"{where}: level {fields['level']!r} is not one of {', '.join(LEVELS)}")
+    return Clause(group=fields["id"].partition(".")[0], **fields)
+
+
+@functools.cache
+def load() -> Mapping[str, Clause]:
+    """The suite's own clauses by id."""
+    return parse((files(f"{__package__}.conformance") / "clauses.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,170 @@
+"""Which cases there are, what they are called, and which of them this run is about.
+
+The installed cases lie in the folder `conformance`, in modules without pytest's usual prefix, so that nobody's run
+collects them by accident; here they are collected whatever the user's ini file says of names, and imported as modules
+of this package whatever it says of import modes.
+
+A case's own name is made of its module, its function and its parameters: "munmap.range[whole]".  It is the same
+wherever the suite is installed and however it is run; a node id is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+from . import fixtures
+from .catalogue import load
+from .settings import SETTINGS, nearest
+
+PACKAGE = f"{__package__}.conformance"
+NODE = "conformance"
+"""What node ids of the installed cases begin with, wherever they are installed."""
+
+
+class Name(NamedTuple):
+    """Who a case is."""
+
+    id: str
+    clauses: tuple[str, ...]
+
+
+CASE = pytest.StashKey[Name]()
+
+
+def folder() -> Path:
+    """Where the installed cases are."""
+    spec = find_spec(PACKAGE)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def places(config: pytest.Config) -> list[str]:
+    """What to collect: the installed cases, unless the user named something else.
+
+    A node id of an installed case, as pytest prints it, may be named too.
+    """
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return [str(folder())]
+    return [_place(config, argument) for argument in config.args]
+
+
+def _place(config: pytest.Config, argument: str) -> str:
+    path, colons, rest = argument.partition("::")
+    parts = Path(path).parts
+    if parts[:1] == (NODE,) and not Path(config.invocation_params.dir, path).exists():
+        return str(folder().joinpath(*parts[1:])) + colons + rest
+    return argument
+
+
+class CaseModule(pytest.Module):
+    """A module of installed cases."""
+
+    def _getobj(self) -> ModuleType:
+        return import_module(f"{PACKAGE}.{self.path.stem}")
+
+    def funcnamefilter(self, name: str) -> bool:
+        return name.startswith("test_")
+
+    def classnamefilter(self, name: str) -> bool:
+        return False
+
+
+def module(parent: pytest.Collector, path: Path) -> CaseModule:
+    made: CaseModule = CaseModule.from_parent(parent, path=path, nodeid=f"{NODE}/{path.name}")
+    return made
+
+
+class Cases(pytest.Directory):
+    """The folder of the installed cases."""
+
+    def collect(self) -> Iterable[CaseModule]:
+        for path in sorted(self.path.glob("*.py")):
+            if not path.name.startswith("_"):
+                yield module(self, path)
+
+
+class Collection:
+    """The hooks of collection."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.settings = config.stash[SETTINGS]
+        self.folder = folder()
+
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> Cases | None:
+        if path != self.folder:
+            return None
+        made: Cases = Cases.from_parent(parent, path=path, nodeid=NODE)
+        return made
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> CaseModule | None:
+        return module(parent, module_path) if module_path.parent == self.folder else None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        if report.passed:
+            wrong = [text for item in report.result if isinstance(item, pytest.Item) for text in self.name(item)]
+            if wrong:
+                report.outcome = "failed"
+                report.longrepr = "\n".join(wrong)
+                report.result = []
+        return report
+
+    def name(self, item: pytest.Item) -> list[str]:
+        """Give a case its name; say what is wrong with it.  Tests that are none of ours are left alone."""
+        clauses = dict.fromkeys(id for mark in item.iter_markers("clause") for id in mark.args)
+        installed = item.path.parent == self.folder
+        if not clauses and not installed and not _uses_our_fixtures(item):
+            return []
+        id = case_id(item)
+        item.stash[CASE] = Name(id, tuple(clauses))
+        wrong = [
+            f"case {id}: there is no clause {clause!r}; {nearest(str(clause), load())}"
+            for clause in clauses
+            if clause not in load()
+        ]
+        if installed and not clauses:
+            wrong.append(f"case {id}: names no clause")
+        return wrong
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        kept, others = [], []
+        for item in items:
+            (kept if self.wanted(item) else others).append(item)
+        if others:
+            config.hook.pytest_deselected(items=others)
+            items[:] = kept
+
+    def wanted(self, item: pytest.Item) -> bool:
+        """Whether this run is about a case: every clause of it is of the level, and one is asked for."""
+        name = item.stash.get(CASE, None)
+        if name is None:
+            return True
+        if not name.clauses:
+            return not self.settings.narrowed
+        return self.settings.asks_for(name.clauses)
+
+
+def _uses_our_fixtures(item: pytest.Item) -> bool:
+    """Whether `system` is among its fixtures and is ours: all of ours that touch the implementation need that one."""
+    info = getattr(item, "_fixtureinfo", None)
+    definitions = info.name2fixturedefs.get("system") if info else None
+    return bool(definitions) and any(definition.func.__module__ == fixtures.__name__ for definition in definitions)
+
+
+def case_id(item: pytest.Item) -> str:
+    """The name of a case: its module, its class if it has one, its function, its parameters."""
+    function = getattr(item, "originalname", None) or item.name
+    parameters = item.name[len(function) :]
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    return ".".join([item.path.stem, *classes, function.removeprefix("test_")]) + parameters

@@ -1,0 +1,82 @@
+"""The plugin's front: options, markers, and the switch that starts everything else.
+
+pytest loads this module in every run of an environment where the suite is installed, also where nobody wants to judge
+anything.  So it does nothing but name its options until `--mmap-backend` (or its ini twin) is given; what follows then
+stands in `activation`, which only that run imports.
+
+All imports are relative: the package works under whatever name it was copied to.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+MARKERS = (
+    "clause(*ids): the clauses that a case judges (mmap-conformance)",
+    "mmap_random: a case that draws with hypothesis",
+    "mmap_crash: a case that crashes a file system",
+)
+
+LEVELS = "documented, posix or linux, each including those before"
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mmapconf", "conformance of mmap, munmap, mremap, msync and sysconf")
+    option, ini = group.addoption, parser.addini
+
+    help = "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY or a registered name"
+    option("--mmap-backend", metavar="BACKEND", help=help)
+    ini("mmap_backend", help, default="")
+
+    help = f"judge clauses up to this level: {LEVELS} (default: documented)"
+    option("--mmap-level", metavar="LEVEL", help=help)
+    ini("mmap_level", help, default="documented")
+
+    help = "judge only clauses whose id matches; repeatable"
+    option("--mmap-clause", metavar="GLOB", action="append", help=help)
+    ini("mmap_clause", help, type="args", default=[])
+
+    help = "seconds that one call may take (default: 30)"
+    option("--mmap-timeout", metavar="SECONDS", help=help)
+    ini("mmap_timeout", help, default="30")
+
+    help = "the file system under test is the one that holds this folder"
+    option("--mmap-dir", metavar="DIR", help=help)
+    ini("mmap_dir", help, default="")
+
+    help = "allow what disturbs the machine for a moment (a full file table)"
+    option("--mmap-disruptive", action="store_true", default=None, help=help)
+    ini("mmap_disruptive", help, type="bool", default=False)
+
+    help = "write the verdicts to this file, as JSON; repeatable"
+    option("--mmap-report", metavar="PATH.json", action="append", help=help)
+    ini("mmap_report", help, type="paths", default=[])
+
+    option("--mmap-list-clauses", action="store_true", help="list the clauses, those of --mmap-level, and exit")
+    option("--mmap-list-backends", action="store_true", help="list the backends that can be named, and exit")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Runs before any session, on the controller and again in each worker, which reads the same command line."""
+    option = config.option
+    if option.mmap_list_clauses or option.mmap_list_backends:
+        from . import listing
+
+        return listing.show(config)
+    if option.mmap_backend is not None or config.getini("mmap_backend"):
+        from . import activation
+
+        activation.activate(config)
+    return None

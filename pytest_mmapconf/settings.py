@@ -1,0 +1,91 @@
+"""What the user asked for, once it is known to make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .catalogue import LEVELS, Clause, included, load
+from .contract import Backend, Options
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every option, checked."""
+
+    backend_name: str
+    """What the user wrote."""
+    backend: Backend
+    level: str
+    clauses: dict[str, Clause]
+    """The clauses that are judged: of the level, and of --mmap-clause."""
+    narrowed: bool
+    """Whether --mmap-clause was given."""
+    reports: tuple[Path, ...]
+
+    def asks_for(self, ids: Iterable[str]) -> bool:
+        """Whether a case of these clauses is run: each is of the level, and one of them is judged."""
+        levels = included(self.level)
+        catalogue = load()
+        ids = list(ids)
+        return all(catalogue[id].level in levels for id in ids) and any(id in self.clauses for id in ids)
+
+
+SETTINGS = pytest.StashKey[Settings]()
+RECORDED = pytest.StashKey[dict[str, Any]]()
+
+
+def value(config: pytest.Config, name: str) -> Any:
+    """What the command line says, else the ini file."""
+    given = getattr(config.option, name)
+    return config.getini(name) if given is None else given
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str:
+    """ "did you mean …" for a wrong name, or what there is."""
+    right = list(right)
+    close = get_close_matches(wrong, right, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(right)}"
+
+
+def level(config: pytest.Config) -> str:
+    """The level, checked."""
+    level: str = value(config, "mmap_level")
+    if level not in LEVELS:
+        raise pytest.UsageError(f"--mmap-level={level}: no such level; choose from {', '.join(LEVELS)}")
+    return level
+
+
+def selected(level: str, globs: Iterable[str]) -> dict[str, Clause]:
+    """The clauses of a level that match one of the globs, or all of the level where there is none."""
+    catalogue = load()
+    levels = included(level)
+    clauses = {id: clause for id, clause in catalogue.items() if clause.level in levels}
+    chosen: set[str] = set()
+    for glob in globs:
+        matching = {id for id in clauses if fnmatchcase(id, glob)}
+        if not matching:
+            wider = [clause for id, clause in catalogue.items() if fnmatchcase(id, glob)]
+            if wider:
+                raise pytest.UsageError(f"--mmap-clause={glob}: {wider[0].id} needs --mmap-level={wider[0].level}")
+            raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {nearest(glob, clauses)}")
+        chosen |= matching
+    return {id: clause for id, clause in clauses.items() if id in chosen} if chosen else clauses
+
+
+def options(config: pytest.Config) -> Options:
+    """What every backend is told, checked."""
+    given = value(config, "mmap_timeout")
+    try:
+        timeout = float(given)
+    except ValueError:
+        timeout = 0.0
+    if not 0 < timeout < float("inf"):
+        raise pytest.UsageError(f"--mmap-timeout={given}: must be a number of seconds above 0, such as 30 or 0.5")
+    return Options(value(config, "mmap_dir") or None, timeout, bool(value(config, "mmap_disruptive")))
