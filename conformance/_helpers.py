@@ -1,0 +1,121 @@
+"""What several case modules share: types of the fixtures, content that tells its place, addresses for MAP_FIXED.
+
+Cases never place anything at an address of their own invention.  What they map with MAP_FIXED goes into a *free range*
+(`free_range`), which the implementation keeps free of its own, or into a *reservation* (`reserve`): inaccessible memory
+that the case has mapped itself.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    SC_PAGESIZE,
+    Process,
+    Unresolved,
+    Unsupported,
+)
+
+from ..words import faults
+
+Record = Callable[[str, object], None]
+"""The fixture `record`: notes a choice of the implementation."""
+
+
+NewPath = Callable[[], str]
+"""The fixture `new_path`: a fresh relative file name each time."""
+
+WriteFile = Callable[[str, bytes], None]
+"""The fixture `write_file`: a file with that content, and no descriptor left."""
+
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+
+
+class MakeFile(Protocol):
+    """The fixture `file`: a new file's descriptor in `process`."""
+
+    def __call__(self, content: bytes = b"", flags: int = O_RDWR, path: str | None = None) -> int: ...
+
+
+def pages_of(page: int, *letters: str) -> bytes:
+    """Content in which each page repeats its own letter: ``pages_of(page, "a", "b")`` is two pages."""
+    return b"".join(letter.encode() * page for letter in letters)
+
+
+def numbered(page: int, pages: int) -> bytes:
+    """As many pages, one of A, one of B …"""
+    return pages_of(page, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:pages])
+
+
+def free_range(process: Process, pages: int) -> int:
+    """The address of `pages` pages in which nothing is mapped, with a page or more free on each side.
+
+    In the arena if the implementation has one; else where a mapping that large has just been.
+    """
+    page = process.sysconf(SC_PAGESIZE)
+    try:
+        addr, length = process.arena()
+    except NotImplementedError:
+        length = 0
+    if length >= (pages + 2) * page:
+        return addr + page
+    addr = process.mmap(0, (pages + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.munmap(addr, (pages + 2) * page)
+    return addr + page
+
+
+def reserve(process: Process, pages: int) -> int:
+    """The address of `pages` pages of inaccessible memory, for MAP_FIXED to replace."""
+    length = pages * process.sysconf(SC_PAGESIZE)
+    return process.mmap(0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+
+
+def assert_nothing_mapped(process: Process, addr: int) -> None:
+    """A load at `addr` faults because nothing is mapped there (PROT_NONE would be another code)."""
+    with faults("SIGSEGV", at=addr, code="SEGV_MAPERR"):
+        process.load(addr, 1)
+
+
+def assert_inaccessible(process: Process, addr: int) -> None:
+    """A load at `addr` faults although something is mapped there: it has no right to be read."""
+    with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
+        process.load(addr, 1)
+
+
+@contextmanager
+def given() -> Iterator[None]:
+    """Set-up by calls that are not judged: what fails here keeps the suite from telling."""
+    try:
+        yield
+    except OSError as error:
+        raise Unresolved(f"set-up failed: {errno_name(error)}") from error
+
+
+@contextmanager
+def needing(what: str) -> Iterator[None]:
+    """Set-up that not every user or file system is allowed: refused, the case cannot be asked."""
+    try:
+        yield
+    except OSError as error:
+        raise Unsupported(f"{what}: {errno_name(error)}") from error
+
+
+@contextmanager
+def executable_files() -> Iterator[None]:
+    """A mapping with PROT_EXEC of an ordinary file.  EPERM: the folder lies on a noexec file system."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            raise Unsupported("the folder of the files lies on a noexec file system") from error
+        raise
