@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..contract import (
     MAP_ANONYMOUS,
@@ -20,11 +20,13 @@ from ..contract import (
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
+    Backend,
+    Fault,
     Process,
     Unresolved,
     Unsupported,
+    errno_name,
 )
-
 from ..words import faults
 
 Record = Callable[[str, object], None]
@@ -119,3 +121,28 @@ def executable_files() -> Iterator[None]:
         if error.errno == errno.EPERM:
             raise Unsupported("the folder of the files lies on a noexec file system") from error
         raise
+
+
+WITHOUT_EXECUTE_RIGHT: Final = ("i386", "i486", "i586", "i686", "mips", "s390")
+"""Machines, by the start of their name, that may be unable to keep a readable page from being executed."""
+
+
+def assert_not_executable(backend: Backend, process: Process, addr: int, record: Record) -> None:
+    """Execution at `addr` faults; on a machine that may be unable to tell, that it does not is noted only."""
+    try:
+        with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
+            process.execute(addr)
+    except AssertionError as error:
+        machine = backend.facts().details.get("machine", "")
+        if isinstance(error.__cause__, Fault) or not machine.startswith(WITHOUT_EXECUTE_RIGHT):
+            raise
+        record("execution without PROT_EXEC", "is not prevented")
+
+
+def can_load(process: Process, addr: int) -> bool:
+    """Whether a load at `addr` works: asked where that is the hardware's choice."""
+    try:
+        process.load(addr, 1)
+    except Fault:
+        return False
+    return True

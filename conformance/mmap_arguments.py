@@ -1,0 +1,723 @@
+"""mmap's arguments and result: which part of which file, where, with which rights, shared with whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    O_RDONLY,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Backend,
+    Process,
+    System,
+)
+from ..words import clause, faults
+from ._helpers import (
+    RW,
+    MakeFile,
+    NewPath,
+    Record,
+    assert_nothing_mapped,
+    assert_not_executable,
+    can_load,
+    executable_files,
+    free_range,
+    given,
+    pages_of,
+    reserve,
+)
+
+both_types = pytest.mark.parametrize(
+    "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
+)
+
+
+# ------------------------------------------------------------------------------------------------- length and offset
+
+
+@clause("mmap.range", "mmap.addr.returned", "mmap.result.success")
+@both_types
+def test_whole_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    content = pages_of(page, "a", "b", "c")
+    base = process.mmap(0, 3 * page, PROT_READ, kind, file(content), 0)
+
+    assert process.load(base, 3 * page) == content
+
+
+@clause("mmap.range")
+@both_types
+def test_from_an_offset_to_the_end(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    fd = file(pages_of(page, "a", "b", "c"))
+    base = process.mmap(0, 2 * page, PROT_READ, kind, fd, page)
+
+    assert process.load(base, 2 * page) == pages_of(page, "b", "c")
+
+
+@clause("mmap.range")
+@both_types
+def test_window_in_the_middle(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    fd = file(pages_of(page, "a", "b", "c", "d"))
+    base = process.mmap(0, page, PROT_READ, kind, fd, 2 * page)
+
+    assert process.load(base, page) == pages_of(page, "c")
+
+
+@clause("mmap.range")
+def test_offset_past_4_gib(process: Process, page: int, file: MakeFile) -> None:
+    """An offset that needs more than 32 bits is not cut off: the file's first page is another."""
+    offset = 5 << 30
+    fd = file(b"first")
+    with given():
+        process.ftruncate(fd, offset + page)
+        process.pwrite(fd, b"far", offset)
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, offset)
+
+    assert process.load(base, 4) == b"far\0"
+
+
+@clause("mmap.range")
+def test_offset_counts_from_the_files_start(process: Process, page: int, file: MakeFile) -> None:
+    """Not from the descriptor's file offset."""
+    fd = file(pages_of(page, "a", "b"))
+    with given():
+        process.lseek(fd, page, 0)
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+
+    assert process.load(base, 1) == b"a"
+
+
+# ------------------------------------------------------------------------------------------------------------ address
+
+
+@clause("mmap.addr.null")
+def test_chosen_addresses_are_aligned_and_apart(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(pages_of(page, "a", "b", "c", "d"))
+    bases = [process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, index * page) for index in range(3)]
+
+    for base in bases:
+        assert base != 0
+        assert base % page == 0
+    for low, high in zip(sorted(bases), sorted(bases)[1:], strict=False):
+        assert low + 2 * page <= high
+    assert [process.load(base, 1) for base in bases] == [b"a", b"b", b"c"]
+
+
+@clause("mmap.addr.null")
+def test_chosen_address_spares_a_fixed_mapping(process: Process, page: int, file: MakeFile) -> None:
+    addr = free_range(process, 2)
+    fixed = process.mmap(addr, 2 * page, PROT_READ, MAP_SHARED | MAP_FIXED, file(pages_of(page, "a", "b")), 0)
+    chosen = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "c", "d")), 0)
+
+    assert chosen + 2 * page <= fixed or fixed + 2 * page <= chosen
+    assert process.load(fixed, 2 * page) == pages_of(page, "a", "b")
+
+
+@clause("mmap.addr.returned", "mmap.result.success")
+def test_free_hint(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    """Honoured or not, the bytes are where the result says; which it is, is on record."""
+    hint = free_range(process, 1)
+    base = process.mmap(hint, page, PROT_READ, MAP_SHARED, file(b"abc"), 0)
+
+    record("free hint honoured", base == hint)
+    assert base % page == 0
+    assert process.load(base, 3) == b"abc"
+
+
+@clause("mmap.addr.hint")
+@pytest.mark.parametrize(
+    "shift",
+    [
+        pytest.param(0, id="all-of-it"),
+        pytest.param(-1, id="its-start"),
+        pytest.param(1, id="its-end"),
+    ],
+)
+def test_taken_hint_disturbs_nothing(process: Process, page: int, file: MakeFile, shift: int) -> None:
+    content = pages_of(page, "a", "b")
+    taken = process.mmap(free_range(process, 4) + page, 2 * page, PROT_READ, MAP_SHARED, file(content), 0)
+    base = process.mmap(taken + shift * page, 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "c", "d")), 0)
+
+    assert base + 2 * page <= taken or taken + 2 * page <= base
+    assert process.load(taken, 2 * page) == content
+    assert process.load(base, 2 * page) == pages_of(page, "c", "d")
+
+
+@clause("mmap.addr.hint", "mmap.addr.boundary")
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [pytest.param(1, 0, id="one-byte-above"), pytest.param(0, 1, id="one-byte-below")],
+)
+def test_unaligned_hint(process: Process, page: int, file: MakeFile, record: Record, above: int, below: int) -> None:
+    hint = free_range(process, 3) + page + above - below
+    base = process.mmap(hint, page, PROT_READ, MAP_SHARED, file(b"abc"), 0)
+
+    record("unaligned hint rounded down", base == hint - hint % page)
+    assert base % page == 0
+    assert process.load(base, 3) == b"abc"
+
+
+@clause("mmap.addr.hint", "mmap.addr.boundary")
+def test_unaligned_taken_hint(process: Process, page: int, file: MakeFile) -> None:
+    taken = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"taken"), 0)
+    base = process.mmap(taken + 1, page, PROT_READ, MAP_SHARED, file(b"new"), 0)
+
+    assert base % page == 0
+    assert base != taken
+    assert process.load(taken, 5) == b"taken"
+    assert process.load(base, 3) == b"new"
+
+
+@clause("mmap.addr.hint.unusable")
+@pytest.mark.parametrize("place", ["lowest-byte", "lowest-page", "half-way", "last-page"])
+def test_hint_where_nothing_can_be(process: Process, page: int, file: MakeFile, place: str) -> None:
+    space = 1 << process.bits
+    hint = {"lowest-byte": 1, "lowest-page": page, "half-way": space // 2, "last-page": space - page}[place]
+    base = process.mmap(hint, page, PROT_READ, MAP_SHARED, file(b"abc"), 0)
+
+    assert base % page == 0
+    assert process.load(base, 3) == b"abc"
+
+
+# ------------------------------------------------------------------------------------------------------------- rights
+
+
+@clause("mmap.prot.none")
+@both_types
+def test_none_allows_nothing(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    base = process.mmap(0, page, PROT_NONE, kind, file(process.return_code()), 0)
+
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.load(base, 1)
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.store(base, b"x")
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.execute(base)
+
+
+@clause("mmap.prot.read")
+@both_types
+def test_read_allows_loads_and_no_stores(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    base = process.mmap(0, page, PROT_READ, kind, file(pages_of(page, "a")), 0)
+
+    assert process.load(base + page - 1, 1) == b"a"
+    with faults("SIGSEGV", at=base + page - 1, code="SEGV_ACCERR"):
+        process.store(base + page - 1, b"x")
+    assert process.load(base + page - 1, 1) == b"a"
+
+
+@clause("mmap.prot.write")
+def test_write_allows_stores_shared(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    fd = file(pages_of(page, "a"))
+    base = process.mmap(0, page, PROT_WRITE, MAP_SHARED, fd, 0)
+    process.store(base + 1, b"x")
+
+    assert process.pread(fd, 3, 0) == b"axa"
+    record("PROT_WRITE alone can be read", can_load(process, base))
+
+
+@clause("mmap.prot.write")
+def test_write_allows_stores_private(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    """What was stored is only to be seen where PROT_READ is there too."""
+    base = process.mmap(0, page, PROT_WRITE, MAP_PRIVATE, file(pages_of(page, "a")), 0)
+    process.store(base + 1, b"x")
+    record("PROT_WRITE alone can be read", can_load(process, base))
+
+    base = process.mmap(0, page, RW, MAP_PRIVATE, file(pages_of(page, "a")), 0)
+    process.store(base + 1, b"x")
+    assert process.load(base, 3) == b"axa"
+
+
+@clause("mmap.prot.exec")
+@both_types
+@pytest.mark.parametrize(
+    "prot", [pytest.param(PROT_EXEC, id="alone"), pytest.param(PROT_READ | PROT_EXEC, id="with-read")]
+)
+def test_exec_allows_execution(
+    process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
+) -> None:
+    with executable_files():
+        base = process.mmap(0, page, prot, kind, file(process.return_code()), 0)
+
+    process.execute(base)
+    if prot == PROT_EXEC:
+        record("PROT_EXEC alone can be read", can_load(process, base))
+
+
+@clause("mmap.prot.exec")
+@both_types
+@pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
+def test_without_exec_execution_faults(
+    backend: Backend, process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
+) -> None:
+    base = process.mmap(0, page, prot, kind, file(process.return_code()), 0)
+
+    assert_not_executable(backend, process, base, record)
+
+
+@clause("mmap.prot.fd-mode")
+@pytest.mark.parametrize(
+    ("mode", "prot", "kind"),
+    [
+        pytest.param(O_RDONLY, PROT_READ, MAP_SHARED, id="read-only-shared-read"),
+        pytest.param(O_RDONLY, PROT_READ, MAP_PRIVATE, id="read-only-private-read"),
+        pytest.param(O_RDWR, RW, MAP_SHARED, id="read-write-shared-write"),
+        pytest.param(O_RDWR, RW, MAP_PRIVATE, id="read-write-private-write"),
+    ],
+)
+def test_what_the_mode_allows_is_granted(
+    process: Process, page: int, file: MakeFile, mode: int, prot: int, kind: int
+) -> None:
+    base = process.mmap(0, page, prot, kind, file(b"abc", mode), 0)
+
+    assert process.load(base, 3) == b"abc"
+    if prot & PROT_WRITE:
+        process.store(base, b"x")
+        assert process.load(base, 3) == b"xbc"
+
+
+@clause("mmap.prot.fd-mode", "mmap.flag.private")
+def test_private_and_writable_over_a_read_only_descriptor(process: Process, page: int, file: MakeFile) -> None:
+    """No conflict: nothing is ever written to the file."""
+    fd = file(b"abc", O_RDONLY)
+    base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    process.store(base, b"x")
+
+    assert process.load(base, 3) == b"xbc"
+    assert process.pread(fd, 3, 0) == b"abc"
+
+
+@clause("mmap.prot.fd-mode")
+def test_rights_last_when_the_descriptor_is_gone(
+    process: Process, page: int, file: MakeFile, new_path: NewPath
+) -> None:
+    """The mode counts at the call: a later descriptor of another mode changes nothing."""
+    path = new_path()
+    fd = file(b"abc", O_RDWR, path)
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    with given():
+        process.close(fd)
+        fd = process.open(path, O_RDONLY)
+    process.store(base, b"x")
+
+    assert process.pread(fd, 3, 0) == b"xbc"
+
+
+@clause("mmap.prot.unknown-bits")
+def test_unknown_protection_bits_are_ignored(process: Process, page: int, file: MakeFile) -> None:
+    base = process.mmap(0, page, PROT_READ | 0x800, MAP_PRIVATE, file(b"abc"), 0)
+
+    assert process.load(base, 3) == b"abc"
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.store(base, b"x")
+
+
+# -------------------------------------------------------------------------------------------------------------- fixed
+
+
+@clause("mmap.flag.fixed", "mmap.addr.returned")
+@both_types
+def test_fixed_at_a_free_address(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    addr = free_range(process, 2)
+    base = process.mmap(addr, 2 * page, PROT_READ, kind | MAP_FIXED, file(pages_of(page, "a", "b")), 0)
+
+    assert base == addr
+    assert process.load(addr, 2 * page) == pages_of(page, "a", "b")
+
+
+@clause("mmap.flag.fixed")
+def test_fixed_fills_the_hole_between_two_mappings(process: Process, page: int, file: MakeFile) -> None:
+    addr = free_range(process, 3)
+    fd = file(pages_of(page, "a", "b", "c"))
+    for place in (0, 2, 1):
+        base = process.mmap(addr + place * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, place * page)
+        assert base == addr + place * page
+
+    assert process.load(addr, 3 * page) == pages_of(page, "a", "b", "c")
+
+
+@clause("mmap.flag.fixed")
+def test_fixed_over_a_mapping_takes_the_address_or_fails(
+    process: Process, page: int, file: MakeFile, record: Record
+) -> None:
+    """By the chapter it may fail; what it may not is answer with another address or leave half of each."""
+    addr = process.mmap(free_range(process, 2), 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "a", "b")), 0)
+    fd = file(pages_of(page, "c", "d"))
+    try:
+        base = process.mmap(addr, 2 * page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    except OSError:
+        record("MAP_FIXED over a mapping", "fails")
+        assert process.load(addr, 2 * page) == pages_of(page, "a", "b")
+    else:
+        record("MAP_FIXED over a mapping", "replaces it")
+        assert base == addr
+        assert process.load(addr, 2 * page) == pages_of(page, "c", "d")
+
+
+@clause("mmap.flag.fixed-replaces")
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [
+        pytest.param(0, 1, id="start"),
+        pytest.param(1, 1, id="middle"),
+        pytest.param(2, 1, id="end"),
+        pytest.param(0, 3, id="all"),
+    ],
+)
+def test_fixed_replaces_its_pages_only(process: Process, page: int, file: MakeFile, first: int, count: int) -> None:
+    base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "a", "b", "c")), 0)
+    where = base + first * page
+    fd = file(pages_of(page, "x", "y", "z"))
+
+    assert process.mmap(where, count * page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == where
+    letters = ["a", "b", "c"]
+    letters[first : first + count] = ["x", "y", "z"][:count]
+    assert process.load(base, 3 * page) == pages_of(page, *letters)
+
+
+@clause("mmap.flag.fixed-replaces")
+def test_fixed_replaces_several_mappings_and_holes(process: Process, page: int, file: MakeFile) -> None:
+    addr = free_range(process, 5)
+    old = file(pages_of(page, "a", "b", "c", "d", "e"))
+    for place in (0, 2, 4):
+        process.mmap(addr + place * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, old, place * page)
+    new = file(pages_of(page, "v", "w", "x"))
+
+    assert process.mmap(addr + page, 3 * page, PROT_READ, MAP_SHARED | MAP_FIXED, new, 0) == addr + page
+    assert process.load(addr, 5 * page) == pages_of(page, "a", "v", "w", "x", "e")
+
+
+@clause("mmap.flag.fixed-replaces")
+def test_fixed_takes_new_rights(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(pages_of(page, "a", "b"))
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.store(base, b"x")
+    process.store(base + page, b"y")
+    assert process.load(base + page - 1, 2) == b"ay"
+
+
+@clause("mmap.flag.fixed-replaces")
+def test_fixed_pieces_in_a_reservation(process: Process, page: int, file: MakeFile) -> None:
+    """Each piece appears in its place; what is not replaced yet stays inaccessible."""
+    letters = "abcdef"
+    base = reserve(process, len(letters) + 1)
+    fd = file(pages_of(page, *letters))
+    for place, letter in enumerate(letters):
+        process.mmap(base + place * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, place * page)
+        assert process.load(base + (place + 1) * page - 1, 1) == letter.encode()
+        with faults("SIGSEGV", at=base + (place + 1) * page, code="SEGV_ACCERR"):
+            process.load(base + (place + 1) * page, 1)
+
+    assert process.load(base, len(letters) * page) == pages_of(page, *letters)
+
+
+@clause("mmap.flag.fixed-replaces")
+def test_fixed_drops_a_private_copy(process: Process, page: int, file: MakeFile) -> None:
+    """What was stored in a private page that is replaced is not in the page that replaces it."""
+    fd = file(b"abc")
+    base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    process.store(base, b"x")
+    process.mmap(base, page, RW, MAP_PRIVATE | MAP_FIXED, fd, 0)
+
+    assert process.load(base, 3) == b"abc"
+
+
+@clause("mmap.flag.fixed-noreplace")
+def test_noreplace_in_free_places(process: Process, page: int, file: MakeFile) -> None:
+    """Directly before and directly behind another mapping is free."""
+    addr = free_range(process, 3)
+    fd = file(pages_of(page, "a", "b", "c"))
+    for place in (1, 0, 2):
+        where = addr + place * page
+        assert process.mmap(where, page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, place * page) == where
+
+    assert process.load(addr, 3 * page) == pages_of(page, "a", "b", "c")
+
+
+# ------------------------------------------------------------------------------------------------------------ private
+
+
+@clause("mmap.flag.private")
+def test_private_store_reaches_neither_file_nor_mapping(process: Process, page: int, file: MakeFile) -> None:
+    content = pages_of(page, "a", "b")
+    fd = file(content)
+    shared = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
+    other = process.mmap(0, 2 * page, PROT_READ, MAP_PRIVATE, fd, 0)
+    private = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
+    process.store(private + page - 1, b"xy")
+
+    assert process.load(private + page - 2, 4) == b"axyb"
+    assert process.pread(fd, 2 * page, 0) == content
+    assert process.load(shared, 2 * page) == content
+    assert process.load(other, 2 * page) == content
+
+
+@clause("mmap.flag.private")
+def test_private_store_never_reaches_the_file(process: Process, page: int, file: MakeFile) -> None:
+    """Not when it is unmapped either."""
+    fd = file(b"abc")
+    base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    process.store(base, b"x")
+    process.munmap(base, page)
+
+    assert process.pread(fd, 3, 0) == b"abc"
+    base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
+    assert process.load(base, 3) == b"abc"
+
+
+@clause("mmap.flag.private")
+def test_private_store_is_not_seen_by_another_process(
+    system: System, process: Process, page: int, file: MakeFile, new_path: NewPath
+) -> None:
+    path = new_path()
+    base = process.mmap(0, page, RW, MAP_PRIVATE, file(b"abc", O_RDWR, path), 0)
+    other = system.spawn()
+    with given():
+        fd = other.open(path, O_RDONLY)
+    seen = other.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    process.store(base, b"x")
+
+    assert other.load(seen, 3) == b"abc"
+    assert process.exit() == 0
+    assert other.pread(fd, 3, 0) == b"abc"
+
+
+@clause("mmap.flag.private")
+@pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
+def test_private_stores_after_fork_stay_apart(process: Process, page: int, file: MakeFile, touched: bool) -> None:
+    """Whether or not the page had its own copy before the fork."""
+    fd = file(b"abcdef")
+    base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    if touched:
+        process.store(base + 5, b"F")
+    last = b"F" if touched else b"f"
+    child = process.fork()
+
+    process.store(base, b"P")
+    assert child.load(base, 6) == b"abcde" + last
+    child.store(base + 1, b"C")
+    assert process.load(base, 6) == b"Pbcde" + last
+    assert child.load(base, 6) == b"aCcde" + last
+    assert process.pread(fd, 6, 0) == b"abcdef"
+
+
+@clause("mmap.flag.private")
+def test_private_page_with_a_store_is_the_processs_own(process: Process, page: int, file: MakeFile) -> None:
+    """A later write to the file does not undo what was stored."""
+    fd = file(b"abc")
+    base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    process.store(base, b"x")
+    with given():
+        process.pwrite(fd, b"zzz", 0)
+
+    assert process.load(base, 1) == b"x"
+
+
+@clause("mmap.flag.private")
+def test_private_page_without_a_store(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    """Whether it follows the file is left open; it shows the old byte or the new one."""
+    fd = file(b"a")
+    base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
+    with given():
+        process.pwrite(fd, b"z", 0)
+    seen = process.load(base, 1)
+
+    assert seen in (b"a", b"z")
+    record("a change of the file shows in a private page", seen == b"z")
+
+
+# ------------------------------------------------------------------------------------------------------------- shared
+
+
+@clause("mmap.flag.shared")
+def test_shared_store_reaches_file_and_mappings(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(pages_of(page, "a", "b"))
+    other = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.store(base + page - 1, b"xy")
+
+    assert process.pread(fd, 4, page - 2) == b"axyb"
+    assert process.load(other + page - 2, 4) == b"axyb"
+
+
+@clause("mmap.flag.shared")
+def test_shared_windows_at_different_offsets(process: Process, page: int, file: MakeFile) -> None:
+    """Mappings that overlap in the file show the same bytes at their own addresses, both ways."""
+    fd = file(pages_of(page, "a", "b", "c"))
+    low = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    high = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, page)
+    process.store(low + page, b"L")
+    process.store(high + 1, b"H")
+
+    assert process.load(high, 3) == b"LHb"
+    assert process.load(low + page, 3) == b"LHb"
+
+
+@clause("mmap.flag.shared")
+def test_shared_through_two_descriptors(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+    path = new_path()
+    one = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR, path), 0)
+    with given():
+        fd = process.open(path, O_RDWR)
+    two = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.store(one, b"1")
+    process.store(two + 1, b"2")
+
+    assert process.load(one, 3) == process.load(two, 3) == b"12c"
+
+
+@clause("mmap.flag.shared")
+def test_shared_with_another_process(
+    system: System, process: Process, page: int, file: MakeFile, new_path: NewPath
+) -> None:
+    path = new_path()
+    base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR, path), 0)
+    other = system.spawn()
+    with given():
+        fd = other.open(path, O_RDWR)
+    its = other.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"1")
+    assert other.load(its, 3) == b"1bc"
+    other.store(its + 1, b"2")
+
+    assert process.load(base, 3) == b"12c"
+
+
+@clause("mmap.flag.shared")
+@pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
+def test_shared_across_fork(process: Process, page: int, file: MakeFile, touched: bool) -> None:
+    fd = file(b"abcdef")
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    if touched:
+        process.store(base + 5, b"f")
+    child = process.fork()
+
+    process.store(base, b"P")
+    assert child.load(base, 6) == b"Pbcdef"
+    child.store(base + 1, b"C")
+    assert process.load(base, 6) == b"PCcdef"
+    assert process.pread(fd, 6, 0) == b"PCcdef"
+
+
+@clause("mmap.flag.shared")
+def test_file_keeps_a_shared_store_after_unmapping(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(pages_of(page, "a", "b"))
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, page)
+    process.store(base, b"x")
+    process.munmap(base, page)
+
+    assert process.pread(fd, 3, page - 1) == b"axb"
+    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
+    assert process.load(base + page - 1, 3) == b"axb"
+
+
+@clause("mmap.flag.shared")
+@pytest.mark.parametrize("end", ["exit", "kill"])
+def test_file_keeps_a_shared_store_after_the_process(
+    system: System, process: Process, page: int, file: MakeFile, new_path: NewPath, end: str
+) -> None:
+    path = new_path()
+    base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR, path), 0)
+    process.store(base, b"x")
+    if end == "exit":
+        process.exit()
+    else:
+        process.kill()
+    other = system.spawn()
+    with given():
+        fd = other.open(path, O_RDONLY)
+
+    assert other.pread(fd, 3, 0) == b"xbc"
+
+
+@clause("mmap.flag.shared-validate")
+def test_shared_validate_shares(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(b"abc")
+    base = process.mmap(0, page, RW, MAP_SHARED_VALIDATE, fd, 0)
+    process.store(base, b"x")
+
+    assert process.pread(fd, 3, 0) == b"xbc"
+
+
+@clause("mmap.flag.unknown-bits")
+@both_types
+def test_unknown_flag_bits_are_ignored(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    base = process.mmap(0, page, PROT_READ, kind | 0x800000, file(b"abc"), 0)
+
+    assert process.load(base, 3) == b"abc"
+
+
+# ---------------------------------------------------------------------------------------------------------- anonymous
+
+
+@clause("mmap.flag.anonymous")
+@both_types
+def test_anonymous_memory_is_zero(process: Process, page: int, kind: int) -> None:
+    base = process.mmap(0, 2 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
+    assert process.load(base, 2 * page) == bytes(2 * page)
+    process.store(base + page - 1, b"xy")
+
+    assert process.load(base + page - 2, 4) == b"\0xy\0"
+
+
+@clause("mmap.flag.anonymous")
+def test_anonymous_memory_is_zero_again(process: Process, page: int) -> None:
+    """What a page held before it was unmapped is not in the one that comes after it."""
+    base = process.mmap(0, page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"secret")
+    process.mmap(base, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+
+    assert process.load(base, page) == bytes(page)
+
+
+@clause("mmap.flag.anonymous")
+@pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
+@both_types
+def test_anonymous_memory_across_fork(process: Process, page: int, kind: int, touched: bool) -> None:
+    base = process.mmap(0, page, RW, kind | MAP_ANONYMOUS, -1, 0)
+    if touched:
+        process.store(base, b"0")
+    first = b"0" if touched else b"\0"
+    child = process.fork()
+    process.store(base + 1, b"P")
+    child.store(base + 2, b"C")
+
+    shared = kind == MAP_SHARED
+    assert process.load(base, 3) == first + (b"PC" if shared else b"P\0")
+    assert child.load(base, 3) == first + (b"PC" if shared else b"\0C")
+
+
+@clause("mmap.flag.anonymous")
+@pytest.mark.parametrize("which", ["open-file", "closed", "huge"])
+def test_anonymous_memory_looks_at_no_descriptor(process: Process, page: int, file: MakeFile, which: str) -> None:
+    fd = file(b"abc")
+    if which == "closed":
+        process.close(fd)
+    base = process.mmap(0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, 1 << 30 if which == "huge" else fd, 0)
+
+    assert process.load(base, 3) == bytes(3)
+
+
+# -------------------------------------------------------------------------------------------------------------- result
+
+
+@clause("mmap.result.success")
+@both_types
+def test_result_is_what_munmap_takes(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    base = process.mmap(0, page, PROT_READ, kind, file(b"abc"), 0)
+    assert process.load(base, 3) == b"abc"
+    process.munmap(base, page)
+
+    assert_nothing_mapped(process, base)
