@@ -27,7 +27,8 @@ def activate(config: pytest.Config) -> None:
     clauses = settings.selected(level, globs)
     options = settings.options(config)
     reports = tuple(Path(config.invocation_params.dir, path) for path in settings.value(config, "mmap_report"))
-    if not hasattr(config, "workerinput"):
+    worker = hasattr(config, "workerinput")
+    if not worker and not config.option.collectonly:
         report.prepare(reports)
 
     name = settings.value(config, "mmap_backend")
@@ -39,9 +40,12 @@ def activate(config: pytest.Config) -> None:
 
     config.stash[settings.SETTINGS] = settings.Settings(name, backend, level, clauses, bool(globs), reports)
     config.args = collection.places(config)
+    collecting = collection.Collection(config)
     register = config.pluginmanager.register
-    register(collection.Collection(config), f"{__package__}.collection")
     register(fixtures, f"{__package__}.fixtures")
-    register(report.Marking(), f"{__package__}.marking")
-    if not hasattr(config, "workerinput"):
+    register(collecting, f"{__package__}.collection")
+    register(report.Marking(collecting), f"{__package__}.marking")
+    if worker:
+        register(report.Announcing(config), f"{__package__}.announcing")
+    else:
         register(report.Reporting(config, closing), f"{__package__}.report")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -82,7 +82,7 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
     return _call(string, factory)
 
 
-def _call(string: str, factory: Callable[..., object], *arguments: object) -> Backend:
+def _call(string: str, factory: Callable[..., Any], *arguments: object) -> Backend:
     backend = _made(string, factory, *arguments)
     if not isinstance(backend, Backend):
         raise pytest.UsageError(f"--mmap-backend={string}: its factory returned {_kind(backend)}, not a Backend")
@@ -109,7 +109,7 @@ def _python(string: str, place: str) -> Backend:
     )
 
 
-def _attribute(string: str, place: str) -> Callable[..., object]:
+def _attribute(string: str, place: str) -> Any:
     """What stands at "MODULE:ATTRIBUTE"."""
     module_name, _, name = place.partition(":")
     try:
@@ -120,7 +120,7 @@ def _attribute(string: str, place: str) -> Callable[..., object]:
         raise pytest.UsageError(
             f"--mmap-backend={string}: cannot import {module_name}: {_say(error)}{advice}"
         ) from error
-    value: object = module
+    value: Any = module
     for part in name.split("."):
         if not hasattr(value, part):
             raise pytest.UsageError(
@@ -128,7 +128,7 @@ def _attribute(string: str, place: str) -> Callable[..., object]:
                 f"has no {name}; {nearest(part, (n for n in dir(value) if not n.startswith('_')))}"
             )
         value = getattr(value, part)
-    return value  # type: ignore[return-value]  # who calls looks whether it can be called
+    return value
 
 
 def _made(string: str, factory: Callable[..., object], *arguments: object) -> object:

@@ -41,7 +41,8 @@ CASE = pytest.StashKey[Name]()
 def folder() -> Path:
     """Where the installed cases are."""
     spec = find_spec(PACKAGE)
-    assert spec is not None and spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise pytest.UsageError(f"{PACKAGE} is not there: the installed cases are missing")
     return Path(spec.origin).parent
 
 
@@ -50,9 +51,14 @@ def places(config: pytest.Config) -> list[str]:
 
     A node id of an installed case, as pytest prints it, may be named too.
     """
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        return [str(folder())]
-    return [_place(config, argument) for argument in config.args]
+    if named(config):
+        return [_place(config, argument) for argument in config.args]
+    return [str(folder())]
+
+
+def named(config: pytest.Config) -> bool:
+    """Whether the user named what to collect."""
+    return config.args_source is pytest.Config.ArgsSource.ARGS
 
 
 def _place(config: pytest.Config, argument: str) -> str:
@@ -96,6 +102,8 @@ class Collection:
     def __init__(self, config: pytest.Config) -> None:
         self.settings = config.stash[SETTINGS]
         self.folder = folder()
+        self.dropped = False
+        """Whether somebody else (-k, -m, --lf …) takes away cases that the level and the clauses leave."""
 
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> Cases | None:
         if path != self.folder:
@@ -138,12 +146,16 @@ class Collection:
         return wrong
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        kept, others = [], []
+        kept: list[pytest.Item] = []
+        others: list[pytest.Item] = []
         for item in items:
             (kept if self.wanted(item) else others).append(item)
         if others:
             config.hook.pytest_deselected(items=others)
             items[:] = kept
+
+    def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
+        self.dropped = self.dropped or any(CASE in item.stash and self.wanted(item) for item in items)
 
     def wanted(self, item: pytest.Item) -> bool:
         """Whether this run is about a case: every clause of it is of the level, and one is asked for."""
@@ -158,8 +170,8 @@ class Collection:
 def _uses_our_fixtures(item: pytest.Item) -> bool:
     """Whether `system` is among its fixtures and is ours: all of ours that touch the implementation need that one."""
     info = getattr(item, "_fixtureinfo", None)
-    definitions = info.name2fixturedefs.get("system") if info else None
-    return bool(definitions) and any(definition.func.__module__ == fixtures.__name__ for definition in definitions)
+    definitions = info.name2fixturedefs.get("system", ()) if info else ()
+    return any(definition.func.__module__ == fixtures.__name__ for definition in definitions)
 
 
 def case_id(item: pytest.Item) -> str:

@@ -1,8 +1,9 @@
 """From what pytest saw to what the user is told.
 
 `Marking` sits where the cases run and writes on each of pytest's reports, as plain data, whose case it is and what it
-came to; so it arrives whole from a worker of pytest-xdist, also from one that dies later.  `Reporting` sits on the
-controller and makes of it the header line, the summary, and the JSON file.
+came to; so it arrives whole from a worker of pytest-xdist, also from one that dies later.  `Announcing` tells the
+controller the names of a worker's cases before the first of them runs, for a worker that dies in it.  `Reporting` sits
+on the controller and makes of it all the header line, the summary, and the JSON file.
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from . import verdicts
 from .catalogue import included, load
-from .collection import CASE
+from .collection import CASE, Collection, named
 from .contract import Facts, Process, Unresolved
-from .settings import RECORDED, SETTINGS, Settings
+from .settings import RECORDED, SETTINGS
 from .verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged
 
-ATTRIBUTE = "mmapconf"
+ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries our data."""
 
-PICTURES = 4
+PICTURES: Final = 4
 """How many processes a failing case shows at most."""
-LINES = 60
+LINES: Final = 60
 """How many lines of each."""
 
 
 def suite_version() -> str:
-    """The version of the suite; a copy without metadata has the one it was copied at no longer."""
+    """The suite's version.  A copy under another name has no metadata of its own."""
     try:
-        return version("pytest-mmapconf")
+        return version("pytest-mmapconf") if __package__ == "pytest_mmapconf" else "(copy)"
     except PackageNotFoundError:
-        return "(copy)"
+        return "(not installed)"
 
 
 # ------------------------------------------------------------------------------------------- where the cases run
@@ -50,6 +51,9 @@ def suite_version() -> str:
 
 class Marking:
     """Turns what happened to a case into its verdict, on each report."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -63,13 +67,15 @@ class Marking:
             call.excinfo = _skipped(error)
         report = yield
         verdict, reason = (PASS, "") if error is None and report.passed else _verdict(report, error)
-        data: dict[str, Any] = {"case": name.id, "clauses": list(name.clauses), "verdict": verdict, "reason": reason}
+        data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         if call.when == "call":
             recorded = item.stash.get(RECORDED, None)
             if recorded:
                 data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
                 report.sections.extend(_pictures(call.excinfo))
+        if self.collection.dropped:
+            data["partial"] = True
         setattr(report, ATTRIBUTE, data)
         return report
 
@@ -85,35 +91,33 @@ def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
 
 
 def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[str, str]:
-    """The verdict on one phase of a case, and why.  Puts right where pytest's own outcome says another thing."""
-    on_record = getattr(report, "wasxfail", None)
-    if isinstance(error, Unresolved) or (error is not None and report.when != "call" and not report.skipped):
-        resolved = False
-    else:
-        resolved = not (on_record is not None and error is not None and report.when != "call")
-    if not resolved:
+    """The verdict on one phase of a case, and why.  Puts right where pytest's outcome says another thing."""
+    on_record: str | None = getattr(report, "wasxfail", None)
+    cannot_ask = report.skipped and on_record is None
+    if cannot_ask:
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        return UNSUPPORTED, text.removeprefix("Skipped: ").removeprefix("unsupported: ")
+    if error is None:  # it passed although a deviation is on record
         if on_record is not None:
+            del report.wasxfail
+            report.longrepr = f"[XPASS(strict)] {on_record}"
+        report.outcome = "failed"
+        return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
+    imperative = isinstance(error, pytest.xfail.Exception)
+    if isinstance(error, Unresolved) or (report.when != "call" and not imperative):
+        if on_record is not None:  # a deviation on record says nothing of this
             del report.wasxfail
         report.outcome = "failed"
         return UNRESOLVED, _say(error)
-    if report.skipped:
-        if on_record is not None:
-            return EXPECTED, on_record.removeprefix("reason: ")
-        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        return UNSUPPORTED, text.removeprefix("Skipped: ").removeprefix("unsupported: ")
-    if error is None:  # it passed, although a deviation is on record, strict or not
-        if report.passed:
-            report.outcome = "failed"
-            report.longrepr = f"[XPASS(strict)] {on_record}"
-            del report.wasxfail
-        return FAIL, f"passes although a deviation is on record: {on_record or str(report.longrepr)}"
+    if on_record is not None:
+        return EXPECTED, on_record.removeprefix("reason: ")
     return FAIL, _say(error)
 
 
-def _say(error: BaseException | None) -> str:
+def _say(error: BaseException) -> str:
     """An exception in one line."""
     text = str(error).strip().partition("\n")[0]
-    if isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)) and text:
+    if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -124,7 +128,7 @@ def _plain(value: object) -> object:
 
 
 def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[str, str]]:
-    """The address spaces of the processes that the failing code had in its hands, innermost last."""
+    """The address spaces of the processes that the failing code had in its hands."""
     found: dict[int, tuple[str, Process]] = {}
     for entry in excinfo.traceback:
         for name, value in entry.frame.f_locals.items():
@@ -139,6 +143,21 @@ def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[st
         if len(lines) > LINES:
             lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
         yield f"address space of {name}", "\n".join(lines)
+
+
+class Announcing:
+    """In a worker: tells the controller, before the first test, the names of all cases."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        self.config.pluginmanager.unregister(self)
+        cases = {item.nodeid: item.stash[CASE] for item in item.session.items if CASE in item.stash}
+        report = pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "setup")
+        setattr(report, ATTRIBUTE, {"names": {node: (name.id, name.clauses) for node, name in cases.items()}})
+        self.config.hook.pytest_runtest_logreport(report=report)
 
 
 # -------------------------------------------------------------------------------------------------- the controller
@@ -159,10 +178,13 @@ class Reporting:
 
     def __init__(self, config: pytest.Config, closing: ExitStack) -> None:
         self.config = config
-        self.settings: Settings = config.stash[SETTINGS]
+        self.settings = config.stash[SETTINGS]
         self.closing = closing
-        self.facts: Facts | None = None
+        self.facts = Facts(self.settings.backend_name)
+        self.names: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.cases: dict[str, Case] = {}
+        self.partial = named(config) or self.settings.narrowed
+        """Whether there are cases of the level that were not run."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -171,35 +193,47 @@ class Reporting:
         try:
             self.facts = self.settings.backend.facts()
         except Exception as error:
-            raise pytest.UsageError(
-                f"--mmap-backend={self.settings.backend_name}: cannot start: {_say(error)}"
-            ) from error
+            name = self.settings.backend_name
+            raise pytest.UsageError(f"--mmap-backend={name}: cannot start: {_say(error)}") from error
         if self.config.pluginmanager.has_plugin("dsession"):
             self.closing.close()  # only the workers go on to use it
 
     def pytest_report_header(self) -> str:
-        return header(self.settings, self.facts)
+        return header(self.facts, self.settings.level)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.partial = self.partial or report.failed
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, ATTRIBUTE, None)
-        case = self.cases.get(report.nodeid)
-        if data is not None:
-            if case is None:
-                case = self.cases[report.nodeid] = Case(data["case"], tuple(data["clauses"]))
-            if data["verdict"] != PASS:
-                case.add(data["verdict"], data["reason"])
-            if "recorded" in data:
-                case.recorded = data["recorded"]
-        elif report.failed and case is not None:  # the worker died on it
-            case.add(UNRESOLVED, str(report.longrepr))
+        if data is None:
+            if _crashed(report) and report.nodeid in self.names:
+                self.case(report.nodeid, *self.names[report.nodeid]).add(UNRESOLVED, str(report.longrepr))
+        elif "names" in data:
+            self.names.update(data["names"])
+        else:
+            case = self.case(report.nodeid, data["case"], data["clauses"])
+            case.add(data["verdict"], data["reason"])
+            case.recorded.update(data.get("recorded", ()))
+            self.partial = self.partial or "partial" in data
+
+    def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> Case:
+        case = self.cases.get(nodeid)
+        if case is None:
+            case = self.cases[nodeid] = Case(id, tuple(clauses))
+        return case
 
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
-        if report.failed and report.when == "call" and getattr(report, ATTRIBUTE, {}).get("verdict") == UNRESOLVED:
-            return "error", "E", "ERROR"
+        if report.failed:
+            unresolved = report.when == "call" and getattr(report, ATTRIBUTE, {}).get("verdict") == UNRESOLVED
+            if unresolved or (_crashed(report) and report.nodeid in self.names):
+                return "error", "E", "ERROR"
         return None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.partial = self.partial or bool(session.shouldstop or session.shouldfail)
         if self.nothing_asked and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self.config.option.collectonly:
@@ -218,10 +252,10 @@ class Reporting:
     def document(self) -> dict[str, Any]:
         """The JSON report."""
         judged = self.judged()
-        facts = self.facts or Facts(self.settings.backend_name)
+        about = {**self.facts.details, "name": self.facts.name, "version": self.facts.version}
         return {
             "suite": {"name": "pytest-mmapconf", "version": suite_version()},
-            "backend": {"name": facts.name, "version": facts.version, **dict(sorted(facts.details.items()))},
+            "backend": dict(sorted(about.items())),
             "level": self.settings.level,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "clauses": [
@@ -242,20 +276,24 @@ class Reporting:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.cases:
             return
-        write = terminalreporter
-        colours = {FAIL: "red", UNRESOLVED: "red", UNSUPPORTED: "yellow", EXPECTED: "yellow", PASS: "green"}
-        write.section("mmap conformance")
+        write = terminalreporter.write_line
         judged = self.judged()
-        if write.verbosity >= 0:
+        terminalreporter.section("mmap conformance")
+        if terminalreporter.verbosity >= 0:
             for line in table(judged):
-                write.write_line(line)
-        width = shutil.get_terminal_size().columns
-        for verdict, text in details(judged, width):
-            write.write_line(text, **{colours[verdict]: True})
+                write(line)
+        if terminalreporter.verbosity >= -1:
+            for text, markup in details(judged, shutil.get_terminal_size().columns):
+                write(text, **markup)
         if self.nothing_asked:
-            write.write_line("nothing could be asked: every case is unsupported", red=True, bold=True)
-        good, line = statement(self.settings, judged, self.cases.values())
-        write.write_line(line, **{"green" if good else "red": True, "bold": True})
+            write("nothing could be asked: every case is unsupported", red=True, bold=True)
+        good, line = statement(self.settings.level, self.partial, judged)
+        write(line, bold=True, **{"green" if good else "red": True})
+
+
+def _crashed(report: pytest.CollectReport | pytest.TestReport) -> bool:
+    """Whether pytest-xdist made this report up, for a worker that died."""
+    return str(report.when) == "???"
 
 
 def _case(case: Case) -> dict[str, Any]:
@@ -265,13 +303,11 @@ def _case(case: Case) -> dict[str, Any]:
     return told
 
 
-def header(settings: Settings, facts: Facts | None) -> str:
+def header(facts: Facts, level: str) -> str:
     """Who is judged, by what."""
-    facts = facts or Facts(settings.backend_name)
     parts = [f"backend {facts.name} {facts.version}".strip()]
     parts += [f"{name} {facts.details[name]}" for name in ("kernel", "page") if name in facts.details]
-    parts += [f"level {settings.level}"]
-    return f"mmapconf {suite_version()}: {', '.join(parts)}"
+    return f"mmapconf {suite_version()}: {', '.join([*parts, f'level {level}'])}"
 
 
 def table(judged: Iterable[Judged]) -> list[str]:
@@ -279,45 +315,51 @@ def table(judged: Iterable[Judged]) -> list[str]:
     groups: dict[str, Counter[str]] = {}
     for entry in judged:
         groups.setdefault(entry.clause.group, Counter())[entry.verdict] += 1
-    there = {verdict for counts in groups.values() for verdict in counts}
-    columns = [verdict for verdict in reversed(VERDICTS) if verdict in there or verdict == PASS]
-    width = max([len(group) for group in groups] + [5])
-    lines = [" ".join([f"{'group':{width}}", *(f"{verdict:>11}" for verdict in columns)])] if groups else []
-    for group, counts in groups.items():
-        lines.append(" ".join([f"{group:{width}}", *(f"{counts[v] or '·':>11}" for v in columns)]))
+    counts = sum(groups.values(), Counter())
+    columns = [verdict for verdict in reversed(VERDICTS) if counts[verdict] or verdict == PASS]
+    width = max(map(len, groups), default=0)
+    lines = [" " * width + "".join(f"{verdict:>{len(verdict) + 3}}" for verdict in columns)] if groups else []
+    for group, of in groups.items():
+        lines.append(f"{group:{width}}" + "".join(f"{of[verdict] or '·':>{len(verdict) + 3}}" for verdict in columns))
     return lines
 
 
-def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, str]]:
-    """(verdict, text) for each clause that is not simply kept, gravest first."""
-    judged = list(judged)
+HEADINGS: Final = {
+    FAIL: ("fail", "red"),
+    UNRESOLVED: ("unresolved", "red"),
+    UNSUPPORTED: ("unsupported", "yellow"),
+    EXPECTED: ("expected, a deviation on record", "yellow"),
+    PASS: ("pass, but some causes could not be asked", "green"),
+}
+
+
+def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Lines, each with how it is to be written: the clauses that are not simply kept, gravest first, and why."""
+    told = [entry for entry in judged if entry.verdict != PASS or entry.reason]
+    indent = 4 + max((len(entry.clause.id) for entry in told), default=0)
     for verdict in VERDICTS:
-        for entry in judged:
-            if entry.verdict != verdict or (verdict == PASS and not entry.reason):
-                continue
-            label = "partly" if verdict == PASS else verdict
-            yield (
-                verdict,
-                textwrap.fill(
-                    f"{label:11} {entry.clause.id}: {entry.reason}",
-                    max(width, 40),
-                    subsequent_indent=" " * 12,
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                ),
+        entries = [entry for entry in told if entry.verdict == verdict]
+        if entries:
+            text, colour = HEADINGS[verdict]
+            yield text, {colour: True, "bold": True}
+        for entry in entries:
+            same = sum(case.verdict == verdict for case in entry.cases)
+            share = f" ({same} of {len(entry.cases)} cases)" if verdict in (FAIL, UNRESOLVED) else ""
+            first = f"  {entry.clause.id}".ljust(indent)
+            lines = textwrap.wrap(
+                entry.reason + share, max(width - indent, 36), break_long_words=False, break_on_hyphens=False
             )
+            for number, line in enumerate(lines or [""]):
+                yield (" " * indent if number else first) + line, {}
 
 
-def statement(settings: Settings, judged: Iterable[Judged], cases: Iterable[Case]) -> tuple[bool, str]:
+def statement(level: str, partial: bool, judged: Iterable[Judged]) -> tuple[bool, str]:
     """(whether all is well, what the run has shown)."""
     counts = Counter(entry.verdict for entry in judged)
-    asked = counts.total()
-    levels = included(settings.level)
-    of = sum(clause.level in levels for clause in load().values())
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict])
     good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or counts[EXPECTED])
-    if asked < of:
-        return good, f"partial run: {asked} of {of} clauses of level {settings.level} asked: {told}"
-    if good:
-        return True, f"conforms to level {settings.level}: {told}"
-    return False, f"does not conform to level {settings.level}: {told}"
+    levels = included(level)
+    there = sum(clause.level in levels for clause in load().values())
+    if partial or counts.total() < there:
+        return good, f"partial run: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
+    return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"

@@ -88,4 +88,15 @@ def options(config: pytest.Config) -> Options:
         timeout = 0.0
     if not 0 < timeout < float("inf"):
         raise pytest.UsageError(f"--mmap-timeout={given}: must be a number of seconds above 0, such as 30 or 0.5")
-    return Options(value(config, "mmap_dir") or None, timeout, bool(value(config, "mmap_disruptive")))
+    return Options(directory(config), timeout, bool(value(config, "mmap_disruptive")))
+
+
+def directory(config: pytest.Config) -> str | None:
+    """The folder of --mmap-dir, checked; an agent's command may run it elsewhere, so its folder is left as it is."""
+    given: str = value(config, "mmap_dir")
+    if not given or value(config, "mmap_backend").startswith("agent:"):
+        return given or None
+    path = Path(config.invocation_params.dir, given)
+    if not path.is_dir():
+        raise pytest.UsageError(f"--mmap-dir={given}: is not a folder")
+    return str(path)

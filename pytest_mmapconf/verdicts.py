@@ -85,11 +85,19 @@ def judge_all(clauses: Mapping[str, Clause], cases: Iterable[Case]) -> list[Judg
     return [judge(clause, asked[id]) for id, clause in clauses.items() if id in asked]
 
 
+LACKS: Final = "the backend has no "
+"""How `contract` says that a backend leaves something out."""
+
+
 def reasons(cases: Iterable[Case], most: int = 3) -> str:
     """The different reasons of some cases in one line: the first few, and how many more there are."""
     different = list(dict.fromkeys(case.reason for case in cases if case.reason))
-    more = f"; and {len(different) - most} more" if len(different) > most else ""
-    return "; ".join(different[:most]) + more
+    lacking = [reason.removeprefix(LACKS) for reason in different if reason.startswith(LACKS)]
+    told = [reason for reason in different if not reason.startswith(LACKS)]
+    if lacking:
+        told.insert(0, LACKS + ", no ".join(lacking))
+    more = f"; and {len(told) - most} more" if len(told) > most else ""
+    return "; ".join(told[:most]) + more
 
 
 def totals(verdicts: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,56 @@
+"""`python -m pytest_mmapconf …`: what is useful beside judging."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .catalogue import LEVELS
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description="Conformance of memory-mapped I/O.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("agent", help="build the agent of the native backend and print its path")
+    command = commands.add_parser("print", help="the worked example: print a file through a mapping", add_help=False)
+    command.add_argument("arguments", nargs=argparse.REMAINDER)
+    command = commands.add_parser("clauses", help="list the clauses")
+    command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="up to this level (default: all)")
+    command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id matches")
+    commands.add_parser("backends", help="list the backends that can be named")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["print"]:  # all that follows is the example's own, also what looks like an option
+        from .example import main as example
+
+        return example(arguments[1:])
+    asked = parser().parse_args(arguments)
+    if asked.command == "agent":
+        from .agent.build import build_agent
+
+        print(build_agent())
+        return 0
+    import pytest
+
+    from . import backends, listing, settings
+
+    try:
+        if asked.command == "clauses":
+            lines = listing.clauses(settings.selected(asked.level, asked.globs).values())
+        else:
+            lines = listing.backend_lines(backends.known(()))
+    except pytest.UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
