@@ -1,0 +1,79 @@
+"""Backends behind an agent: the system that pytest runs on, and whatever a command speaks for.
+
+One agent for a backend, started when it is first needed, and again by the first boot after one has died.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Sequence
+
+from ..contract import Backend, Facts, Unresolved
+from .build import build_agent
+from .client import Agent, AgentSystem
+
+
+class CommandBackend(Backend):
+    """`--mmap-backend='agent:COMMAND ARGS…'`: runs the command and speaks the protocol over its stdin and stdout."""
+
+    def __init__(self, command: str) -> None:
+        self.name = f"agent:{command}"
+        self._command = command
+        self._agent: Agent | None = None
+
+    def command(self) -> Sequence[str]:
+        """The program and its arguments."""
+        try:
+            words = shlex.split(self._command)
+        except ValueError as error:
+            raise Unresolved(f"the agent's command cannot be understood: {error}") from error
+        if not words:
+            raise Unresolved("the agent's command is empty")
+        return words
+
+    def facts(self) -> Facts:
+        said = self.agent().facts
+        details = {
+            "kernel": f"{said.get('system', '?')} {said.get('release', '?')}",
+            "machine": said.get("machine", "?"),
+            "libc": said.get("libc", "?"),
+            "page": said.get("page", "?"),
+            "bits": said.get("bits", "?"),
+            "byte order": said.get("byteorder", "?"),
+            "file system": said.get("filesystem", "?"),
+            "directory": said.get("directory", "?"),
+            "user": "root" if said.get("uid") == "0" else f"uid {said.get('uid', '?')}",
+        }
+        return Facts(self.name, f"{details['kernel']}, {details['libc']}", details)
+
+    def agent(self) -> Agent:
+        """The agent that runs; a new one where there is none."""
+        if self._agent is None or self._agent.failure is not None:
+            self._agent = Agent(self.command(), self.options.timeout)
+        return self._agent
+
+    def boot(self) -> AgentSystem:
+        return AgentSystem(self.agent())
+
+    def close(self) -> None:
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+
+
+class NativeBackend(CommandBackend):
+    """`--mmap-backend=native`: the system that pytest runs on, through its libc.
+
+    Raises BuildError, from facts and boot, where the agent has to be built and cannot be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.name = "native"
+
+    def command(self) -> Sequence[str]:
+        directory = os.path.abspath(self.options.directory or tempfile.gettempdir())
+        disruptive = ["--disruptive"] if self.options.disruptive else []
+        return [str(build_agent()), "--directory", directory, *disruptive]

@@ -1,0 +1,600 @@
+"""The client's side of PROTOCOL.md: an agent, behind any byte stream, as a System with its Processes.
+
+A call is a line there and a line back.  The stream is two file descriptors; each wait is bounded by the timeout of a
+call.  Whatever an agent may do wrong ends in one way: its processes are killed, `Unresolved` says what happened, and the
+next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not notice.
+
+Several processes may be at work at once (`System.together`): each may have one request under way, and answers are told
+apart by the process's number.  To send first and wait later, such a call is simply made twice: the first time it stops
+after sending, the second time it goes on with the answer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote
+
+from ..contract import (
+    Call,
+    Counters,
+    Facility,
+    Fault,
+    Process,
+    Resource,
+    Stat,
+    System,
+    Unresolved,
+    Unsupported,
+)
+
+PROTOCOL: Final = 1
+"""The version of the protocol that is spoken here."""
+
+CHATTER: Final = 64 * 1024
+"""How many bytes may come before the handshake: what a console, an emulator or a login says first."""
+
+STDERR_KEPT: Final = 4096
+"""How much of what an agent says on stderr is kept, to be shown when it fails."""
+
+PICTURE_KEPT: Final = 64 * 1024
+"""How much of a picture of an address space is asked for."""
+
+
+class Agent:
+    """A running agent: its subprocess and the two ends of the stream.
+
+    Raises Unresolved where it cannot be started or does not greet within `timeout` seconds.
+    """
+
+    def __init__(self, command: Sequence[str], timeout: float) -> None:
+        self.command = list(command)
+        self.timeout = timeout
+        self.failure: str | None = None
+        """Why the agent is gone; None while it lives."""
+        self.folder: str | None = None
+        """The folder of the system that is booted: to be removed here, should the agent die of something."""
+        self._said = b""
+        self._buffer = b""
+        self._answers: dict[int, str] = {}
+        self._awaited: set[int] = set()
+        try:
+            # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
+            self._subprocess = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Unresolved(f"the agent cannot be started: {error}") from error
+        assert self._subprocess.stdin and self._subprocess.stdout and self._subprocess.stderr
+        self._to = self._subprocess.stdin.fileno()
+        self._from = self._subprocess.stdout.fileno()
+        self._errors = self._subprocess.stderr.fileno()
+        os.set_blocking(self._to, False)
+        self._poll = select.poll()
+        self._poll.register(self._from, select.POLLIN)
+        self._poll.register(self._errors, select.POLLIN)
+        self._owner = os.getpid()
+        atexit.register(self.close)
+        self._line = 1 << 20  # of the greeting, until it says more
+        self.facts = self._greeting()
+        """What the greeting told: names and values as text."""
+        self.bits = self._number("bits", 64)
+        self.page = self._number("page", 4096)
+        self.data = self._number("data", 1024)
+        self._line = self._number("line", 4096) + 16
+
+    # ---- calls
+
+    def call(self, number: int, request: str) -> str:
+        """Send a request to a process and return what it answered after "ok"; raise what else it answered."""
+        self.send(number, request)
+        return self.receive(number, request)
+
+    def send(self, number: int, request: str) -> None:
+        """Send a request to a process and do not wait."""
+        if self.failure is not None:
+            raise Unresolved(f"the agent is gone: {self.failure}")
+        self._awaited.add(number)
+        self._write(f"{number} {request}\n".encode("ascii"))
+
+    def receive(self, number: int, request: str) -> str:
+        """Wait for a process's answer."""
+        if self.failure is not None:
+            raise Unresolved(f"the agent is gone: {self.failure}")
+        deadline = time.monotonic() + self.timeout
+        while (answer := self._answers.pop(number, None)) is None:
+            self._sort(self._read_line(deadline, request))
+        kind, _, rest = answer.partition(" ")
+        if kind == "ok":
+            return rest
+        raise self._outcome(kind, rest, request)
+
+    def _outcome(self, kind: str, rest: str, request: str) -> Exception:
+        verb = request.partition(" ")[0]
+        if kind == "error":
+            number = getattr(errno, rest, None)
+            if isinstance(number, int):
+                return OSError(number, os.strerror(number))
+            return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
+        if kind == "fault":
+            words = rest.split(" ")
+            if len(words) == 3:
+                with contextlib.suppress(ValueError):
+                    return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
+        if kind == "unsupported":
+            return Unsupported(f"{verb}: {rest}")
+        if kind == "died":
+            return Unresolved(f"the process ended by itself ({rest}), seen at {verb}")
+        if kind == "bad":
+            return Unresolved(f"the agent does not understand {_short(request)!r}: {rest}")
+        return self.fail(f"it answered {_short(f'{kind} {rest}')!r} to {verb}")
+
+    def _sort(self, line: str) -> None:
+        number, _, answer = line.partition(" ")
+        if not number.isascii() or not number.isdigit() or int(number) not in self._awaited:
+            raise self.fail(f"it said {_short(line)!r}, which nobody had asked")
+        self._awaited.discard(int(number))
+        self._answers[int(number)] = answer
+
+    # ---- the stream
+
+    def _greeting(self) -> dict[str, str]:
+        deadline = time.monotonic() + self.timeout
+        heard = 0
+        while heard <= CHATTER:
+            line = self._read_line(deadline, "its greeting")
+            heard += len(line) + 1
+            # A console may have written something in front, without an end of line.
+            greeting = re.search(r"mmapconf (\d+)((?: [a-z]+=\S*)*)$", line)
+            if greeting:
+                if int(greeting[1]) != PROTOCOL:
+                    raise self.fail(f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}")
+                words = (word.partition("=") for word in greeting[2].split())
+                return {name: unquote(value) for name, _, value in words}
+        raise self.fail(f"it did not greet within {CHATTER} bytes")
+
+    def _number(self, fact: str, otherwise: int) -> int:
+        try:
+            value = int(self.facts.get(fact, otherwise))
+        except ValueError:
+            value = 0
+        if value <= 0:
+            raise self.fail(f"its greeting says {fact}={self.facts[fact]!r}")
+        return value
+
+    def _write(self, data: bytes) -> None:
+        try:
+            sent = os.write(self._to, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            raise self.fail("it ended") from None
+        if sent == len(data):
+            return
+        deadline = time.monotonic() + self.timeout  # the stream is full: the other side has to take something first
+        while sent < len(data):
+            if not select.select([], [self._to], [], max(0.0, deadline - time.monotonic()))[1]:
+                raise self.fail(f"it took nothing in {self.timeout:g} s")
+            try:
+                sent += os.write(self._to, data[sent:])
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise self.fail("it ended") from None
+
+    def _read_line(self, deadline: float, request: str) -> str:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > self._line:
+                raise self.fail(f"it wrote a line of more than {self._line} bytes")
+            ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not ready:
+                raise self.fail(f"no answer to {_short(request)!r} in {self.timeout:g} s")
+            for descriptor, _ in ready:
+                more = os.read(descriptor, 65536)
+                if descriptor == self._errors:
+                    self._said = (self._said + more)[-STDERR_KEPT:]
+                    if not more:
+                        self._poll.unregister(self._errors)
+                elif more:
+                    self._buffer += more
+                else:
+                    raise self.fail(f"it ended at {_short(request)!r}")
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.rstrip(b"\r").decode("ascii", "replace")
+
+    # ---- its end
+
+    def fail(self, reason: str) -> Unresolved:
+        """Kill the agent and everything of it, and return the exception that says why."""
+        if self.failure is None:
+            self.failure = reason
+            self._kill()
+            said = self._said.decode(errors="replace").strip()
+            status = self._subprocess.returncode
+            how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+            ended = f" ({how})" if reason.startswith("it ended") else ""
+            self.failure += ended + (f"; on stderr: {said}" if said else "")
+        return Unresolved(f"the agent failed: {self.failure}")
+
+    def close(self) -> None:
+        """End the agent: it tidies up at the end of its stream.  Where it does not, it is killed."""
+        if self.failure is None and os.getpid() == self._owner:
+            self.failure = "it was closed"
+            assert self._subprocess.stdin
+            self._subprocess.stdin.close()
+            try:
+                self._subprocess.wait(min(self.timeout, 5.0))
+                self.folder = None
+            except subprocess.TimeoutExpired:
+                pass
+            self._kill()
+
+    def _kill(self) -> None:
+        atexit.unregister(self.close)
+        # What its end may still want to say, and the reason why it ended by itself, need a moment.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._subprocess.wait(0.05)
+        with contextlib.suppress(OSError):
+            os.killpg(self._subprocess.pid, signal.SIGKILL)
+        self._subprocess.wait()
+        os.set_blocking(self._errors, False)
+        with contextlib.suppress(OSError):
+            while more := os.read(self._errors, 65536):
+                self._said = (self._said + more)[-STDERR_KEPT:]
+        for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
+            if stream:
+                stream.close()
+        if self.folder:
+            remove_folder(self.folder)
+
+
+def remove_folder(folder: str) -> None:
+    """Remove what an agent that was killed has left on this machine.
+
+    The name came from the agent, which is not trusted with more than that: it must be one that agents give, a folder
+    (no link) of this user.
+    """
+    with contextlib.suppress(OSError):
+        status = os.lstat(folder)
+        if re.fullmatch(r"/.*/mmapconf-\w{6}", folder) and status.st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class _Sent(BaseException):
+    """A request has been sent: what stops the first making of a call in AgentSystem.together."""
+
+
+class AgentProcess(Process):
+    """A process of an agent."""
+
+    def __init__(self, system: AgentSystem, number: int) -> None:
+        self.bits = system.agent.bits
+        self._system = system
+        self._agent = system.agent
+        self._number = number
+        self._stage = ""
+        """ "send": only send the next request; "receive": it has been sent; "": do both."""
+
+    def _call(self, request: str) -> str:
+        if self._stage == "":
+            if self._system.ended:
+                raise Unresolved(self._system.ended)
+            return self._agent.call(self._number, request)
+        if self._stage == "send":
+            if self._system.ended:
+                raise Unresolved(self._system.ended)
+            self._agent.send(self._number, request)
+            raise _Sent
+        self._stage = ""
+        return self._agent.receive(self._number, request)
+
+    def _int(self, request: str) -> int:
+        return self._value(self._call(request))
+
+    def _value(self, word: str) -> int:
+        try:
+            return int(word, 0)
+        except ValueError:
+            raise self._agent.fail(f"it answered {_short(word)!r} where a number belongs") from None
+
+    def _values(self, request: str, count: int) -> list[int]:
+        words = self._call(request).split(" ")
+        if len(words) != count:
+            raise self._agent.fail(f"it answered {_short(' '.join(words))!r} where {count} numbers belong")
+        return [self._value(word) for word in words]
+
+    def _bytes(self, request: str, at_most: int) -> bytes:
+        text = self._call(request)
+        try:
+            data = bytes.fromhex(text)
+        except ValueError:
+            raise self._agent.fail(f"it answered {_short(text)!r} where bytes belong") from None
+        if len(data) > at_most:
+            raise self._agent.fail(f"it answered {len(data)} bytes where {at_most} were asked for")
+        return data
+
+    # ---- the documented API
+
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        return self._int(f"mmap {addr:#x} {length:d} {prot:d} {flags:#x} {fd:d} {offset:d}")
+
+    def munmap(self, addr: int, length: int) -> None:
+        self._call(f"munmap {addr:#x} {length:d}")
+
+    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+        return self._int(f"mremap {addr:#x} {old_size:d} {new_size:d} {flags:d} {new_addr:#x}")
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        self._call(f"msync {addr:#x} {length:d} {flags:d}")
+
+    def sysconf(self, name: int) -> int:
+        return self._int(f"sysconf {name:d}")
+
+    # ---- neighbours
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        self._call(f"mprotect {addr:#x} {length:d} {prot:d}")
+
+    def mlock(self, addr: int, length: int) -> None:
+        self._call(f"mlock {addr:#x} {length:d}")
+
+    def munlock(self, addr: int, length: int) -> None:
+        self._call(f"munlock {addr:#x} {length:d}")
+
+    def mlockall(self, flags: int) -> None:
+        self._call(f"mlockall {flags:d}")
+
+    def mincore(self, addr: int, length: int) -> list[bool]:
+        step = self._agent.data * self._agent.page
+        resident = ""
+        for at in range(0, max(length, 1), step):
+            resident += self._call(f"mincore {addr + at:#x} {min(step, length - at):d}")
+        return [page == "1" for page in resident]
+
+    # ---- memory accesses
+
+    def load(self, addr: int, length: int) -> bytes:
+        step = self._agent.data
+        if length <= step:
+            return self._bytes(f"load {addr:#x} {length:d}", length)
+        parts = (self._bytes(f"load {addr + at:#x} {min(step, length - at):d}", step) for at in range(0, length, step))
+        return b"".join(parts)
+
+    def store(self, addr: int, data: bytes) -> None:
+        step = self._agent.data
+        for at in range(0, max(len(data), 1), step):
+            self._call(f"store {addr + at:#x} {data[at : at + step].hex()}")
+
+    def return_code(self) -> bytes:
+        return self._bytes("return-code", 64)
+
+    def execute(self, addr: int) -> None:
+        self._call(f"execute {addr:#x}")
+
+    def add(self, addr: int, times: int, lock: int = 0) -> None:
+        self._call(f"add {addr:#x} {times:d} {lock:#x}")
+
+    # ---- files
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        return self._int(f"open {_word(path)} {flags:#x} {mode:#x}")
+
+    def close(self, fd: int) -> None:
+        self._call(f"close {fd:d}")
+
+    def dup(self, fd: int) -> int:
+        return self._int(f"dup {fd:d}")
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        self._call(f"ftruncate {fd:d} {length:d}")
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        return self._int(f"lseek {fd:d} {offset:d} {whence:d}")
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        step = self._agent.data
+        data = self._bytes(f"pread {fd:d} {min(step, length):d} {offset:d}", step)
+        while len(data) % step == 0 and 0 < len(data) < length:
+            more = self._bytes(f"pread {fd:d} {min(step, length - len(data)):d} {offset + len(data):d}", step)
+            if not more:
+                break
+            data += more
+        return data
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        step = self._agent.data
+        written = self._int(f"pwrite {fd:d} {data[:step].hex()} {offset:d}")
+        while written % step == 0 and 0 < written < len(data):
+            more = self._int(f"pwrite {fd:d} {data[written : written + step].hex()} {offset + written:d}")
+            written += more
+            if more < step:
+                break
+        return written
+
+    def fstat(self, fd: int) -> Stat:
+        kind, _, size = self._call(f"fstat {fd:d}").partition(" ")
+        return Stat(kind, self._value(size))
+
+    def fsync(self, fd: int) -> None:
+        self._call(f"fsync {fd:d}")
+
+    def evict(self, fd: int) -> None:
+        self._call(f"evict {fd:d}")
+
+    def unlink(self, path: str) -> None:
+        self._call(f"unlink {_word(path)}")
+
+    def mkdir(self, path: str) -> None:
+        self._call(f"mkdir {_word(path)}")
+
+    def pipe(self) -> tuple[int, int]:
+        read, write = self._values("pipe", 2)
+        return read, write
+
+    def socketpair(self) -> tuple[int, int]:
+        one, other = self._values("socketpair", 2)
+        return one, other
+
+    def memfd(self) -> int:
+        return self._int("memfd")
+
+    def seal(self, fd: int, seals: int) -> None:
+        self._call(f"seal {fd:d} {seals:d}")
+
+    def set_append_only(self, fd: int, on: bool) -> None:
+        self._call(f"append-only {fd:d} {on:d}")
+
+    def flock(self, fd: int, operation: int) -> None:
+        self._call(f"flock {fd:d} {operation:d}")
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        self._call(f"record-lock {fd:d} {ofd:d}")
+
+    def watch(self, path: str) -> int:
+        return self._int(f"watch {_word(path)}")
+
+    def closes(self, watch: int) -> int:
+        return self._int(f"closes {watch:d}")
+
+    def free_space(self, path: str) -> int:
+        return self._int(f"free-space {_word(path)}")
+
+    # ---- life
+
+    def fork(self) -> AgentProcess:
+        return AgentProcess(self._system, self._int("fork"))
+
+    def exit(self, status: int = 0) -> int:
+        return self._int(f"exit {status:d}")
+
+    def kill(self) -> None:
+        self._call("kill")
+
+    def exec(self) -> None:
+        self._call("exec")
+
+    # ---- rights and limits
+
+    def limit(self, resource: Resource, room: int) -> None:
+        self._call(f"limit {resource.value} {room:d}")
+
+    def drop(self, capability: str) -> None:
+        self._call(f"drop {_word(capability)}")
+
+    # ---- telling
+
+    def arena(self) -> tuple[int, int]:
+        start, length = self._values("arena", 2)
+        return start, length
+
+    def counters(self) -> Counters:
+        reads, writes, faults = self._values("counters", 3)
+        return Counters(reads, writes, faults)
+
+    def picture(self) -> str:
+        picture = ""
+        while len(picture) < PICTURE_KEPT and (more := unquote(self._call(f"picture {len(picture):d}"))):
+            picture += more
+        return picture
+
+
+def _word(text: str) -> str:
+    """Text as one word of a line: what is not a plain character of a path, as %XX."""
+    return quote_from_bytes(os.fsencode(text), safe="/.-_~:+,=@")
+
+
+class AgentSystem(System):
+    """A system that an agent has booted."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.ended = ""
+        """Why nothing more can be asked of it; empty while something can."""
+        agent.folder = None
+        try:
+            agent.folder = unquote(agent.call(0, "boot"))
+        except OSError as error:
+            where = agent.facts.get("directory", "its own choice of folder")
+            raise Unresolved(f"the agent cannot make a folder in {where}: {error.strerror}") from error
+
+    def _call(self, request: str) -> str:
+        if self.ended:
+            raise Unresolved(self.ended)
+        return self.agent.call(0, request)
+
+    def spawn(self) -> AgentProcess:
+        answer = self._call("spawn")
+        if not answer.isdigit():
+            raise self.agent.fail(f"it answered {_short(answer)!r} where a process belongs")
+        return AgentProcess(self, int(answer))
+
+    def together(self, calls: Sequence[Call]) -> list[object]:
+        processes = [call.process for call in calls if isinstance(call.process, AgentProcess)]
+        if len(processes) < len(calls) or len({process._number for process in processes}) < len(calls):
+            raise TypeError("calls made together are each of another process of this system")
+        for call, process in zip(calls, processes, strict=True):
+            process._stage = "send"
+            with contextlib.suppress(_Sent):
+                call.make()
+            process._stage = "receive"
+        results: list[object] = []
+        failed: Exception | None = None
+        for call in calls:  # every answer is fetched, also after one that is a failure
+            try:
+                results.append(call.make())
+            except Exception as error:
+                failed = failed or error
+        if failed:
+            raise failed
+        return results
+
+    def facility(self, facility: Facility) -> str:
+        return unquote(self._call(f"facility {facility.value}"))
+
+    def crash(self) -> None:
+        self._call("crash")
+
+    def full_file_table(self) -> AbstractContextManager[None]:
+        return self._full_file_table()
+
+    @contextlib.contextmanager
+    def _full_file_table(self) -> Iterator[None]:
+        self._call("file-table full")
+        try:
+            yield
+        finally:
+            if self._call("file-table free") == "late":
+                raise Unresolved("the file table was free again before the case had done with it")
+
+    def mapping_limit(self) -> int:
+        answer = self._call("mapping-limit")
+        if not answer.isdigit():
+            raise self.agent.fail(f"it answered {_short(answer)!r} where a number belongs")
+        return int(answer)
+
+    def close(self) -> None:
+        if not self.ended:
+            self.ended = "the system is closed"
+            if self.agent.failure is None:
+                self.agent.call(0, "end")
+                self.agent.folder = None

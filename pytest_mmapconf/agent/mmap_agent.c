@@ -1,0 +1,1939 @@
+/* The agent: lends a Linux system to the suite, through this system's libc, a line at a time (PROTOCOL.md).
+ *
+ * One program, two roles.  The SUPERVISOR reads request lines from stdin and answers on stdout.  It owns the folder, the
+ * facilities and the PROCESSES: each of them is forked from it (or, by the case's fork, from one another), has a socket
+ * to it, and does what its lines say.  The supervisor only passes those lines on, so each process may be at work on one
+ * at the same time, and none can do it harm: a process that dies is seen by the end of its socket.
+ *
+ * A process shares its address space with this code, so it keeps out of the way of what is under test.  After its start
+ * it allocates nothing, uses no stdio, and touches static buffers only; its symbols are bound before main, its stack has
+ * been used 1 MiB deep, address randomisation is off where that is allowed, its own descriptors have high numbers, and
+ * far away from everything lies an arena that nothing but the case uses.  Its calls are libc's, because the libc is
+ * under test as well.
+ *
+ * Build (any Linux libc, static or not, any byte order):
+ *     cc -O2 -Wall -Wextra -Wl,-z,now -Wl,-z,noexecstack -o mmap_agent mmap_agent.c
+ */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#undef _FORTIFY_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <mntent.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+#define VERSION 1
+#define DATA 16384          /* bytes of data in one line, at most */
+#define LINE (2 * DATA + 256) /* characters of a line with its newline, at most */
+#define PROCESSES 1024      /* of one boot, dead ones included */
+
+/* Descriptors of our own.  Cases see the lowest free numbers, as in any fresh process; these lie beyond. */
+#define CHANNEL 224     /* a process's socket to the supervisor */
+#define PLACE 225       /* and following: the directories of facilities, in every process of a boot */
+#define PLACES 3
+#define SUPERVISORS 240 /* and following: the supervisor's alone */
+
+static char in[LINE + 1], out[LINE + 64], bytes[DATA];
+static size_t out_length;
+static char own_path[PATH_MAX];
+static char directory[PATH_MAX] = "/tmp", folder[PATH_MAX + 32];
+static int disruptive;
+static size_t page;
+static uintptr_t arena_start;
+static size_t arena_length;
+static unsigned char signal_stack[192 * 1024]; /* more than AT_MINSIGSTKSZ + 64 KiB on any machine known */
+
+/* ------------------------------------------------------------------------------------------------------ writing text */
+
+static void put(const char *text)
+{
+    while (*text && out_length < LINE - 1)
+        out[out_length++] = *text++;
+}
+
+static void put_unsigned(uint64_t value)
+{
+    char digits[24];
+    size_t i = sizeof digits;
+
+    digits[--i] = 0;
+    do
+        digits[--i] = (char)('0' + value % 10);
+    while (value /= 10);
+    put(digits + i);
+}
+
+static void put_signed(int64_t value)
+{
+    if (value < 0)
+        put("-");
+    put_unsigned(value < 0 ? -(uint64_t)value : (uint64_t)value);
+}
+
+static void put_hexadecimal(uint64_t value)
+{
+    char digits[20];
+    size_t i = sizeof digits;
+
+    digits[--i] = 0;
+    do
+        digits[--i] = "0123456789abcdef"[value % 16];
+    while (value /= 16);
+    put("0x");
+    put(digits + i);
+}
+
+static void put_bytes(const char *data, size_t length)
+{
+    for (size_t i = 0; i < length && out_length < LINE - 2; i++) {
+        out[out_length++] = "0123456789abcdef"[(unsigned char)data[i] >> 4];
+        out[out_length++] = "0123456789abcdef"[(unsigned char)data[i] & 15];
+    }
+}
+
+/* Text as one word: what is not printable ASCII, and % and blanks, as %XX. */
+static void put_word(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length && out_length < LINE - 4; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c > ' ' && c < 127 && c != '%')
+            out[out_length++] = (char)c;
+        else {
+            out[out_length++] = '%';
+            put_bytes((char *)&c, 1);
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------------- names */
+
+struct name {
+    int64_t number;
+    const char *name;
+};
+
+#define NAME(constant) { constant, #constant }
+
+static const struct name errors[] = {
+    NAME(E2BIG), NAME(EACCES), NAME(EADDRINUSE), NAME(EADDRNOTAVAIL), NAME(EAFNOSUPPORT), NAME(EAGAIN), NAME(EALREADY),
+    NAME(EBADF), NAME(EBADMSG), NAME(EBUSY), NAME(ECANCELED), NAME(ECHILD), NAME(ECONNABORTED), NAME(ECONNREFUSED),
+    NAME(ECONNRESET), NAME(EDEADLK), NAME(EDESTADDRREQ), NAME(EDOM), NAME(EDQUOT), NAME(EEXIST), NAME(EFAULT),
+    NAME(EFBIG), NAME(EHOSTUNREACH), NAME(EIDRM), NAME(EILSEQ), NAME(EINPROGRESS), NAME(EINTR), NAME(EINVAL), NAME(EIO),
+    NAME(EISCONN), NAME(EISDIR), NAME(ELOOP), NAME(EMFILE), NAME(EMLINK), NAME(EMSGSIZE), NAME(ENAMETOOLONG),
+    NAME(ENFILE), NAME(ENOBUFS), NAME(ENODATA), NAME(ENODEV), NAME(ENOENT), NAME(ENOEXEC), NAME(ENOLCK), NAME(ENOMEM),
+    NAME(ENOSPC), NAME(ENOSYS), NAME(ENOTBLK), NAME(ENOTCONN), NAME(ENOTDIR), NAME(ENOTEMPTY), NAME(ENOTSOCK),
+    NAME(ENOTTY), NAME(ENXIO), NAME(EOPNOTSUPP), NAME(EOVERFLOW), NAME(EPERM), NAME(EPIPE), NAME(EPROTO), NAME(ERANGE),
+    NAME(EREMOTEIO), NAME(EROFS), NAME(ESPIPE), NAME(ESRCH), NAME(ESTALE), NAME(ETIMEDOUT), NAME(ETXTBSY), NAME(EUCLEAN),
+    NAME(EUSERS), NAME(EXDEV), {0, 0},
+};
+
+static const struct name signals[] = {
+    NAME(SIGABRT), NAME(SIGALRM), NAME(SIGBUS), NAME(SIGFPE), NAME(SIGHUP), NAME(SIGILL), NAME(SIGINT), NAME(SIGKILL),
+    NAME(SIGPIPE), NAME(SIGQUIT), NAME(SIGSEGV), NAME(SIGSYS), NAME(SIGTERM), NAME(SIGTRAP), NAME(SIGXCPU),
+    NAME(SIGXFSZ), {0, 0},
+};
+
+/* si_code: the kernel's numbers, the same on every machine; a libc may lack the later names. */
+static const struct name any_code[] = {{0, "SI_USER"}, {0x80, "SI_KERNEL"}, {-1, "SI_QUEUE"}, {-6, "SI_TKILL"}, {0, 0}};
+static const struct name segv_codes[] = {
+    {1, "SEGV_MAPERR"}, {2, "SEGV_ACCERR"}, {3, "SEGV_BNDERR"}, {4, "SEGV_PKUERR"}, {5, "SEGV_ACCADI"},
+    {6, "SEGV_ADIDERR"}, {7, "SEGV_ADIPERR"}, {8, "SEGV_MTEAERR"}, {9, "SEGV_MTESERR"}, {10, "SEGV_CPERR"}, {0, 0},
+};
+static const struct name bus_codes[] = {
+    {1, "BUS_ADRALN"}, {2, "BUS_ADRERR"}, {3, "BUS_OBJERR"}, {4, "BUS_MCEERR_AR"}, {5, "BUS_MCEERR_AO"}, {0, 0},
+};
+static const struct name ill_codes[] = {
+    {1, "ILL_ILLOPC"}, {2, "ILL_ILLOPN"}, {3, "ILL_ILLADR"}, {4, "ILL_ILLTRP"}, {5, "ILL_PRVOPC"}, {6, "ILL_PRVREG"},
+    {7, "ILL_COPROC"}, {8, "ILL_BADSTK"}, {0, 0},
+};
+static const struct name trap_codes[] = {{1, "TRAP_BRKPT"}, {2, "TRAP_TRACE"}, {0, 0}};
+static const struct name fpe_codes[] = {{1, "FPE_INTDIV"}, {2, "FPE_INTOVF"}, {3, "FPE_FLTDIV"}, {0, 0}};
+
+static const struct name capabilities[] = {
+    {0, "CAP_CHOWN"}, {1, "CAP_DAC_OVERRIDE"}, {2, "CAP_DAC_READ_SEARCH"}, {3, "CAP_FOWNER"}, {4, "CAP_FSETID"},
+    {5, "CAP_KILL"}, {6, "CAP_SETGID"}, {7, "CAP_SETUID"}, {8, "CAP_SETPCAP"}, {9, "CAP_LINUX_IMMUTABLE"},
+    {12, "CAP_NET_ADMIN"}, {14, "CAP_IPC_LOCK"}, {15, "CAP_IPC_OWNER"}, {17, "CAP_SYS_RAWIO"}, {18, "CAP_SYS_CHROOT"},
+    {19, "CAP_SYS_PTRACE"}, {21, "CAP_SYS_ADMIN"}, {22, "CAP_SYS_BOOT"}, {23, "CAP_SYS_NICE"}, {24, "CAP_SYS_RESOURCE"},
+    {25, "CAP_SYS_TIME"}, {27, "CAP_MKNOD"}, {28, "CAP_LEASE"}, {34, "CAP_SYSLOG"}, {38, "CAP_PERFMON"}, {39, "CAP_BPF"},
+    {0, 0},
+};
+
+/* The protocol's numbers are those of asm-generic; some machines (MIPS, PowerPC, SPARC, Alpha, PA-RISC) have their own.
+ * A bit that is not listed is passed on as it is. */
+struct bit {
+    uint64_t generic, own;
+};
+
+static const struct bit map_bits[] = {
+    {0x10, MAP_FIXED}, {0x20, MAP_ANONYMOUS}, {0x100, MAP_GROWSDOWN}, {0x2000, MAP_LOCKED}, {0x4000, MAP_NORESERVE},
+    {0x8000, MAP_POPULATE}, {0x20000, MAP_STACK}, {0x40000, MAP_HUGETLB},
+#ifdef MAP_SYNC
+    {0x80000, MAP_SYNC},
+#endif
+#ifdef MAP_FIXED_NOREPLACE
+    {0x100000, MAP_FIXED_NOREPLACE},
+#endif
+    {0, 0},
+};
+static const struct bit msync_bits[] = {{1, MS_ASYNC}, {2, MS_INVALIDATE}, {4, MS_SYNC}, {0, 0}};
+static const struct bit mlockall_bits[] = {{1, MCL_CURRENT}, {2, MCL_FUTURE}, {0, 0}};
+static const struct bit open_bits[] = {
+    {00000100, O_CREAT}, {00000200, O_EXCL}, {00001000, O_TRUNC}, {00002000, O_APPEND}, {00200000, O_DIRECTORY},
+    {02000000, O_CLOEXEC}, {010000000, O_PATH}, {0, 0},
+};
+
+static int translate(const struct bit *bits, uint64_t flags)
+{
+    uint64_t own = flags;
+
+    for (const struct bit *b = bits; b->generic; b++)
+        own &= ~b->generic;
+    for (const struct bit *b = bits; b->generic; b++)
+        if (flags & b->generic)
+            own |= b->own;
+    return (int)own;
+}
+
+static const char *name_of(const struct name *names, int64_t number)
+{
+    for (; names->name; names++)
+        if (names->number == number)
+            return names->name;
+    return 0;
+}
+
+static void put_name(const struct name *names, const char *otherwise, int64_t number)
+{
+    const char *name = name_of(names, number);
+
+    if (name)
+        put(name);
+    else {
+        put(otherwise);
+        put_signed(number);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ answers */
+
+static void answer(const char *kind, const char *text)
+{
+    out_length = 0;
+    put(kind);
+    if (*text) {
+        put(" ");
+        put(text);
+    }
+}
+
+static void failed(void)
+{
+    int error = errno;
+
+    answer("error", "");
+    put(" ");
+    put_name(errors, "errno-", error);
+}
+
+static void answer_result(int64_t result)
+{
+    if (result == -1)
+        failed();
+    else
+        answer("ok", "");
+}
+
+static void answer_number(int64_t result)
+{
+    answer_result(result);
+    if (result != -1) {
+        put(" ");
+        put_signed(result);
+    }
+}
+
+static void answer_address(void *result)
+{
+    if (result == MAP_FAILED)
+        failed();
+    else {
+        answer("ok", "");
+        put(" ");
+        put_hexadecimal((uintptr_t)result);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ requests */
+
+/* One argument of a request, as its verb's form says: n number, a number that must fit an address, d descriptor,
+ * p path or word (%XX decoded), x data. */
+struct argument {
+    uint64_t n;
+    char *text;
+    size_t length;
+};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+static int parse_number(const char *text, uint64_t *value)
+{
+    int negative = *text == '-', base = 10;
+
+    text += negative;
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+        base = 16;
+        text += 2;
+    }
+    if (!*text)
+        return 0;
+    for (*value = 0; *text; text++) {
+        int digit = hex_digit(*text);
+
+        if (digit < 0 || digit >= base || *value > (UINT64_MAX - (uint64_t)digit) / (uint64_t)base)
+            return 0;
+        *value = *value * (uint64_t)base + (uint64_t)digit;
+    }
+    if (negative)
+        *value = -*value;
+    return 1;
+}
+
+/* Decoded text and data are shorter than what they were written as: they stay where they are. */
+static int parse_word(char *text, size_t *length)
+{
+    char *to = text;
+
+    for (const char *from = text; *from; from++) {
+        if (*from == '%') {
+            if (hex_digit(from[1]) < 0 || hex_digit(from[2]) < 0)
+                return 0;
+            *to++ = (char)(hex_digit(from[1]) * 16 + hex_digit(from[2]));
+            from += 2;
+        } else
+            *to++ = *from;
+    }
+    *to = 0;
+    *length = (size_t)(to - text);
+    return strlen(text) == *length; /* no NUL within */
+}
+
+static int parse_bytes(char *text, size_t *length)
+{
+    size_t n = 0;
+
+    for (; text[2 * n]; n++) {
+        int high = hex_digit(text[2 * n]), low = hex_digit(text[2 * n + 1]);
+
+        if (high < 0 || low < 0)
+            return 0;
+        text[n] = (char)(high * 16 + low);
+    }
+    *length = n;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ accesses */
+
+/* A load, a store or a call may be refused by a signal.  The handler leaves it for where it was tried from. */
+static sigjmp_buf recovery;
+static volatile sig_atomic_t trying;
+static struct {
+    int signal, code;
+    uintptr_t address;
+} refusal;
+static struct {
+    volatile unsigned char *at;
+    size_t length;
+    char *data;
+    uint64_t times;
+    uint32_t *lock;
+} access_to;
+
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (!trying) { /* our own code failed: die of it, so that the supervisor can tell of what */
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+        return;
+    }
+    refusal.signal = signal_number;
+    refusal.code = info->si_code;
+    refusal.address = (uintptr_t)info->si_addr;
+    siglongjmp(recovery, 1);
+}
+
+static void catch_faults(void)
+{
+    static const int caught[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE};
+    stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER; /* no mask to restore, so no call for that at each access */
+    sigaltstack(&stack, 0);
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
+        sigaction(caught[i], &action, 0);
+}
+
+static int tried(void (*access)(void))
+{
+    if (sigsetjmp(recovery, 0)) {
+        trying = 0;
+        return 0;
+    }
+    trying = 1;
+    access();
+    trying = 0;
+    return 1;
+}
+
+static void answer_fault(void)
+{
+    const struct name *codes = refusal.signal == SIGSEGV  ? segv_codes
+                               : refusal.signal == SIGBUS ? bus_codes
+                               : refusal.signal == SIGILL ? ill_codes
+                               : refusal.signal == SIGFPE ? fpe_codes
+                                                          : trap_codes;
+
+    answer("fault ", "");
+    put_name(signals, "SIG", refusal.signal);
+    put(" ");
+    put_name(name_of(codes, refusal.code) ? codes : any_code, "", refusal.code);
+    put(" ");
+    if (name_of(codes, refusal.code))
+        put_hexadecimal(refusal.address);
+    else
+        put("-"); /* SI_KERNEL and the like: si_addr says nothing */
+}
+
+static void load_bytes(void)
+{
+    for (size_t i = 0; i < access_to.length; i++)
+        access_to.data[i] = (char)access_to.at[i];
+}
+
+static void store_bytes(void)
+{
+    for (size_t i = 0; i < access_to.length; i++)
+        access_to.at[i] = (unsigned char)access_to.data[i];
+}
+
+static void make_code_visible(void)
+{
+    __builtin___clear_cache((char *)access_to.at, (char *)access_to.at + access_to.length);
+}
+
+static void call(void)
+{
+#if defined __powerpc64__ && (!defined _CALL_ELF || _CALL_ELF == 1)
+    /* A function is a descriptor here: its address, its table of contents, its environment. */
+    uint64_t own[3];
+
+    memcpy(own, *(void **)(void *)&(void (*){call}), sizeof own);
+    own[0] = (uintptr_t)access_to.at;
+    (*(void (**)(void))(void *)&(uint64_t *){own})();
+#else
+    ((void (*)(void))(uintptr_t)access_to.at)();
+#endif
+}
+
+static void add_ones(void)
+{
+    volatile uint32_t *word = (volatile uint32_t *)(void *)(uintptr_t)access_to.at;
+
+    for (uint64_t i = 0; i < access_to.times; i++) {
+        if (access_to.lock)
+            while (__atomic_exchange_n(access_to.lock, 1, __ATOMIC_ACQUIRE))
+                sched_yield();
+        *word = *word + 1;
+        if (access_to.lock)
+            __atomic_store_n(access_to.lock, 0, __ATOMIC_RELEASE);
+    }
+}
+
+/* Machine code of a function that only returns, in this machine's byte order. */
+#if defined __x86_64__ || defined __i386__
+static const uint8_t return_code[] = {0xc3};
+#elif defined __aarch64__
+static const uint8_t return_code[] = {0xc0, 0x03, 0x5f, 0xd6};
+#elif defined __arm__
+static const uint8_t return_code[] = {0x1e, 0xff, 0x2f, 0xe1};
+#elif defined __riscv
+static const uint8_t return_code[] = {0x67, 0x80, 0x00, 0x00};
+#elif defined __loongarch__
+static const uint8_t return_code[] = {0x20, 0x00, 0x00, 0x4c};
+#elif defined __powerpc__
+static const uint32_t return_code[] = {0x4e800020};
+#elif defined __mips_isa_rev && __mips_isa_rev >= 6
+static const uint32_t return_code[] = {0x03e00009, 0};
+#elif defined __mips__
+static const uint32_t return_code[] = {0x03e00008, 0};
+#elif defined __s390__
+static const uint8_t return_code[] = {0x07, 0xfe};
+#elif defined __sparc__
+static const uint32_t return_code[] = {0x81c3e008, 0x01000000};
+#elif defined __m68k__
+static const uint8_t return_code[] = {0x4e, 0x75};
+#else
+#define NO_RETURN_CODE
+#endif
+
+/* --------------------------------------------------------------------------------------------- what a process is asked */
+
+static void *pointer(struct argument a)
+{
+    return (void *)(uintptr_t)a.n;
+}
+
+/* Our own descriptors do not exist for the case. */
+static int descriptor(struct argument a)
+{
+    int fd = (int)(int64_t)a.n;
+
+    return fd >= CHANNEL && fd < PLACE + PLACES ? -1 : fd;
+}
+
+static void do_mmap(struct argument *a)
+{
+    answer_address(mmap(pointer(a[0]), (size_t)a[1].n, (int)a[2].n, translate(map_bits, a[3].n), descriptor(a[4]),
+                        (off_t)a[5].n));
+}
+
+static void do_munmap(struct argument *a)
+{
+    answer_result(munmap(pointer(a[0]), (size_t)a[1].n));
+}
+
+static void do_mremap(struct argument *a)
+{
+    /* The fifth argument always: glibc 2.36 passes on whatever stands there. */
+    answer_address(mremap(pointer(a[0]), (size_t)a[1].n, (size_t)a[2].n, (int)a[3].n, pointer(a[4])));
+}
+
+static void do_msync(struct argument *a)
+{
+    answer_result(msync(pointer(a[0]), (size_t)a[1].n, translate(msync_bits, a[2].n)));
+}
+
+static void do_sysconf(struct argument *a)
+{
+    long value;
+
+    errno = 0; /* -1 without an error: no limit */
+    value = sysconf(a[0].n == 30 ? _SC_PAGESIZE : (int)a[0].n);
+    if (value == -1 && errno)
+        failed();
+    else {
+        answer("ok ", "");
+        put_signed(value);
+    }
+}
+
+static void do_mprotect(struct argument *a)
+{
+    answer_result(mprotect(pointer(a[0]), (size_t)a[1].n, (int)a[2].n));
+}
+
+static void do_mlock(struct argument *a)
+{
+    answer_result(mlock(pointer(a[0]), (size_t)a[1].n));
+}
+
+static void do_munlock(struct argument *a)
+{
+    answer_result(munlock(pointer(a[0]), (size_t)a[1].n));
+}
+
+static void do_mlockall(struct argument *a)
+{
+    answer_result(mlockall(translate(mlockall_bits, a[0].n)));
+}
+
+static void do_mincore(struct argument *a)
+{
+    size_t pages = (size_t)(a[1].n / page + (a[1].n % page != 0));
+
+    if (pages > DATA) {
+        answer("bad", "too many pages for a line");
+        return;
+    }
+    answer_result(mincore(pointer(a[0]), (size_t)a[1].n, (void *)bytes));
+    if (out[0] != 'o')
+        return;
+    put(" ");
+    for (size_t i = 0; i < pages; i++)
+        put(bytes[i] & 1 ? "1" : "0");
+}
+
+static void do_load(struct argument *a)
+{
+    access_to.at = pointer(a[0]);
+    access_to.length = (size_t)a[1].n;
+    access_to.data = bytes;
+    if (access_to.length > DATA)
+        answer("bad", "too many bytes for a line");
+    else if (tried(load_bytes)) {
+        answer("ok ", "");
+        put_bytes(bytes, access_to.length);
+    } else
+        answer_fault();
+}
+
+static void do_store(struct argument *a)
+{
+    access_to.at = pointer(a[0]);
+    access_to.length = a[1].length;
+    access_to.data = a[1].text;
+    if (tried(store_bytes))
+        answer("ok", "");
+    else
+        answer_fault();
+}
+
+static void do_return_code(struct argument *a)
+{
+    (void)a;
+#ifdef NO_RETURN_CODE
+    answer("unsupported", "no code is known that only returns on this machine");
+#else
+    answer("ok ", "");
+    put_bytes((const char *)return_code, sizeof return_code);
+#endif
+}
+
+static void do_execute(struct argument *a)
+{
+    access_to.at = pointer(a[0]);
+    access_to.length = 16;
+    tried(make_code_visible); /* where it may not even be looked at, the call itself will tell */
+    if (tried(call))
+        answer("ok", "");
+    else
+        answer_fault();
+}
+
+static void do_add(struct argument *a)
+{
+    access_to.at = pointer(a[0]);
+    access_to.times = a[1].n;
+    access_to.lock = pointer(a[2]);
+    if (tried(add_ones))
+        answer("ok", "");
+    else
+        answer_fault();
+}
+
+static void do_open(struct argument *a)
+{
+    answer_number(open(a[0].text, translate(open_bits, a[1].n), (mode_t)a[2].n));
+}
+
+static void do_close(struct argument *a)
+{
+    answer_result(close(descriptor(a[0])));
+}
+
+static void do_dup(struct argument *a)
+{
+    answer_number(dup(descriptor(a[0])));
+}
+
+static void do_ftruncate(struct argument *a)
+{
+    answer_result(ftruncate(descriptor(a[0]), (off_t)a[1].n));
+}
+
+static void do_lseek(struct argument *a)
+{
+    answer_number(lseek(descriptor(a[0]), (off_t)a[1].n, (int)a[2].n));
+}
+
+static void do_pread(struct argument *a)
+{
+    ssize_t n;
+
+    if (a[1].n > DATA) {
+        answer("bad", "too many bytes for a line");
+        return;
+    }
+    n = pread(descriptor(a[0]), bytes, (size_t)a[1].n, (off_t)a[2].n);
+    if (n == -1)
+        failed();
+    else {
+        answer("ok ", "");
+        put_bytes(bytes, (size_t)n);
+    }
+}
+
+static void do_pwrite(struct argument *a)
+{
+    answer_number(pwrite(descriptor(a[0]), a[1].text, a[1].length, (off_t)a[2].n));
+}
+
+static void do_fstat(struct argument *a)
+{
+    struct stat status;
+
+    if (fstat(descriptor(a[0]), &status) == -1) {
+        failed();
+        return;
+    }
+    answer("ok", S_ISREG(status.st_mode)    ? "regular "
+                 : S_ISDIR(status.st_mode)  ? "directory "
+                 : S_ISCHR(status.st_mode)  ? "character "
+                 : S_ISBLK(status.st_mode)  ? "block "
+                 : S_ISFIFO(status.st_mode) ? "fifo "
+                 : S_ISSOCK(status.st_mode) ? "socket "
+                                            : "other ");
+    put_signed(status.st_size);
+}
+
+static void do_fsync(struct argument *a)
+{
+    answer_result(fsync(descriptor(a[0])));
+}
+
+static void do_evict(struct argument *a)
+{
+    int fd = descriptor(a[0]);
+
+    if (fsync(fd) == -1)
+        failed();
+    else if ((errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED)))
+        failed();
+    else
+        answer("ok", "");
+}
+
+static void do_unlink(struct argument *a)
+{
+    answer_result(unlink(a[0].text));
+}
+
+static void do_mkdir(struct argument *a)
+{
+    answer_result(mkdir(a[0].text, 0700));
+}
+
+static void answer_two(int result, const int *fds)
+{
+    answer_result(result);
+    if (result == -1)
+        return;
+    put(" ");
+    put_signed(fds[0]);
+    put(" ");
+    put_signed(fds[1]);
+}
+
+static void do_pipe(struct argument *a)
+{
+    int fds[2];
+
+    (void)a;
+    answer_two(pipe(fds), fds);
+}
+
+static void do_socketpair(struct argument *a)
+{
+    int fds[2];
+
+    (void)a;
+    answer_two(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), fds);
+}
+
+static void do_memfd(struct argument *a)
+{
+    (void)a;
+    answer_number(syscall(SYS_memfd_create, "case", 2 /* MFD_ALLOW_SEALING */));
+}
+
+static void do_seal(struct argument *a)
+{
+    answer_result(fcntl(descriptor(a[0]), 1033 /* F_ADD_SEALS */, (int)a[1].n));
+}
+
+/* The file attributes (chattr): always read first, then changed. */
+#define GET_ATTRIBUTES _IOR('f', 1, long)
+#define SET_ATTRIBUTES _IOW('f', 2, long)
+#define APPEND_ONLY 0x20
+
+static int set_append_only(int fd, int on)
+{
+    int attributes = 0;
+
+    if (ioctl(fd, GET_ATTRIBUTES, &attributes) == -1)
+        return -1;
+    attributes = on ? attributes | APPEND_ONLY : attributes & ~APPEND_ONLY;
+    return ioctl(fd, SET_ATTRIBUTES, &attributes);
+}
+
+static void do_append_only(struct argument *a)
+{
+    answer_result(set_append_only(descriptor(a[0]), a[1].n != 0));
+}
+
+static void do_flock(struct argument *a)
+{
+    answer_result(flock(descriptor(a[0]), (int)a[1].n));
+}
+
+static void do_record_lock(struct argument *a)
+{
+    struct flock lock;
+    int result;
+
+    memset(&lock, 0, sizeof lock);
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    result = fcntl(descriptor(a[0]), a[1].n ? F_OFD_SETLK : F_SETLK, &lock);
+    if (result == -1 && errno == EACCES)
+        errno = EAGAIN;
+    answer_result(result);
+}
+
+static void do_watch(struct argument *a)
+{
+    int fd = inotify_init1(IN_NONBLOCK);
+
+    if (fd != -1 && inotify_add_watch(fd, a[0].text, IN_CLOSE_WRITE | IN_CLOSE_NOWRITE) == -1) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+        fd = -1;
+    }
+    answer_number(fd);
+}
+
+static void do_closes(struct argument *a)
+{
+    int64_t closes = 0;
+    ssize_t n;
+
+    while ((n = read(descriptor(a[0]), bytes, sizeof bytes)) > 0)
+        for (ssize_t at = 0; at < n;) {
+            struct inotify_event event;
+
+            memcpy(&event, bytes + at, sizeof event);
+            closes += (event.mask & (IN_CLOSE_WRITE | IN_CLOSE_NOWRITE)) != 0;
+            at += (ssize_t)(sizeof event + event.len);
+        }
+    answer_number(n == -1 && errno != EAGAIN ? -1 : closes);
+}
+
+static void do_free_space(struct argument *a)
+{
+    struct statvfs status;
+
+    if (statvfs(a[0].text, &status) == -1)
+        failed();
+    else {
+        answer("ok ", "");
+        put_unsigned((uint64_t)status.f_bfree * status.f_frsize);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- what a process tells of itself */
+
+static ssize_t read_file(const char *path, char *to, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = -1;
+
+    if (fd == -1)
+        return -1;
+    n = read(fd, to, size - 1);
+    close(fd);
+    to[n > 0 ? n : 0] = 0;
+    return n;
+}
+
+static uint64_t number_after(const char *text, const char *label)
+{
+    const char *at = strstr(text, label);
+    uint64_t value = 0;
+
+    if (!at)
+        return 0;
+    for (at += strlen(label); *at == ' ' || *at == '\t'; at++)
+        ;
+    for (; *at >= '0' && *at <= '9'; at++)
+        value = value * 10 + (uint64_t)(*at - '0');
+    return value;
+}
+
+static void do_counters(struct argument *a)
+{
+    struct rusage usage;
+
+    (void)a;
+    if (read_file("/proc/self/io", bytes, sizeof bytes) == -1 || getrusage(RUSAGE_SELF, &usage) == -1) {
+        failed();
+        return;
+    }
+    answer("ok ", "");
+    put_unsigned(number_after(bytes, "syscr:"));
+    put(" ");
+    put_unsigned(number_after(bytes, "syscw:"));
+    put(" ");
+    put_signed((int64_t)usage.ru_minflt + usage.ru_majflt);
+}
+
+static void do_picture(struct argument *a)
+{
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd == -1) {
+        failed();
+        return;
+    }
+    n = pread(fd, bytes, 4096, (off_t)a[0].n); /* 4096: each may become three characters */
+    close(fd);
+    if (n == -1)
+        failed();
+    else {
+        answer("ok ", "");
+        put_word(bytes, (size_t)n);
+    }
+}
+
+static void do_arena(struct argument *a)
+{
+    (void)a;
+    if (!arena_length) {
+        answer("unsupported", "no range of addresses was found free for an arena");
+        return;
+    }
+    answer("ok ", "");
+    put_hexadecimal(arena_start);
+    put(" ");
+    put_unsigned(arena_length);
+}
+
+static void do_limit(struct argument *a)
+{
+    struct rlimit limit;
+    int resource;
+    uint64_t used;
+
+    if (!strcmp(a[0].text, "address-space")) {
+        resource = RLIMIT_AS;
+        if (read_file("/proc/self/statm", bytes, sizeof bytes) == -1) {
+            failed();
+            return;
+        }
+        used = number_after(bytes, "") * page;
+    } else if (!strcmp(a[0].text, "locked-memory")) {
+        resource = RLIMIT_MEMLOCK;
+        if (read_file("/proc/self/status", bytes, sizeof bytes) == -1) {
+            failed();
+            return;
+        }
+        used = number_after(bytes, "VmLck:") * 1024;
+    } else {
+        answer("unsupported", "this agent does not limit that");
+        return;
+    }
+    if (getrlimit(resource, &limit) == -1) {
+        failed();
+        return;
+    }
+    limit.rlim_cur = (rlim_t)(used + a[1].n);
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < limit.rlim_cur)
+        limit.rlim_max = limit.rlim_cur;
+    answer_result(setrlimit(resource, &limit));
+}
+
+static void do_drop(struct argument *a)
+{
+    const struct name *capability = capabilities;
+    struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    struct {
+        uint32_t effective, permitted, inheritable;
+    } sets[2];
+
+    while (capability->name && strcmp(capability->name, a[0].text))
+        capability++;
+    if (!capability->name) {
+        answer("unsupported", "a capability that this agent does not know");
+        return;
+    }
+    if (syscall(SYS_capget, &header, sets) == -1) {
+        failed();
+        return;
+    }
+    /* From the bounding set too (as far as that is allowed): root would have it back by exec. */
+    prctl(PR_CAPBSET_DROP, capability->number, 0, 0, 0);
+    prctl(47 /* PR_CAP_AMBIENT */, 3 /* LOWER */, capability->number, 0, 0);
+    sets[capability->number / 32].effective &= ~(1u << capability->number % 32);
+    sets[capability->number / 32].permitted &= ~(1u << capability->number % 32);
+    sets[capability->number / 32].inheritable &= ~(1u << capability->number % 32);
+    answer_result(syscall(SYS_capset, &header, sets));
+}
+
+/* ------------------------------------------------------------------------------------------------- lines over sockets */
+
+/* Send a line, and perhaps a descriptor with it.  Sockets, not pipes, also because their calls are no reads and writes in
+ * the kernel's counts, so that a case finds its own there. */
+static int send_line(int channel, char *line, size_t length, int passed)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {line, length};
+    struct msghdr message;
+
+    memset(&message, 0, sizeof message);
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (passed >= 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control.space;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
+    }
+    while (part.iov_len) {
+        ssize_t n = sendmsg(channel, &message, MSG_NOSIGNAL);
+
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n == -1)
+            return -1;
+        part.iov_base = (char *)part.iov_base + n;
+        part.iov_len -= (size_t)n;
+        message.msg_control = 0;
+        message.msg_controllen = 0;
+    }
+    return 0;
+}
+
+/* Receive one line, without its newline, and a descriptor where one is expected.  The other side sends one line and
+ * waits for the answer: nothing lies behind it.  Returns its length, -1 at the end of the stream. */
+static ssize_t receive_line(int channel, char *line, size_t size, int *passed)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    size_t length = 0;
+
+    while (length < size) {
+        struct iovec part = {line + length, size - length};
+        struct msghdr message;
+        ssize_t n;
+
+        memset(&message, 0, sizeof message);
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = passed ? &control : 0;
+        message.msg_controllen = passed ? sizeof control.space : 0;
+        n = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        if (passed && CMSG_FIRSTHDR(&message) && control.header.cmsg_type == SCM_RIGHTS)
+            memcpy(passed, CMSG_DATA(&control.header), sizeof *passed);
+        length += (size_t)n;
+        if (line[length - 1] == '\n') {
+            line[length - 1] = 0;
+            return (ssize_t)length - 1;
+        }
+    }
+    return -1;
+}
+
+/* ---------------------------------------------------------------------------------------------------- a process's life */
+
+static int passed = -1; /* the descriptor that came with the line, or -1 */
+
+static void do_exit(struct argument *a)
+{
+    _exit((int)a[0].n);
+}
+
+static void do_fork(struct argument *a)
+{
+    pid_t pid;
+
+    (void)a;
+    if (passed == -1) {
+        errno = EMFILE; /* it could not be received */
+        failed();
+        return;
+    }
+    pid = fork();
+    if (pid == 0) {
+        dup3(passed, CHANNEL, O_CLOEXEC);
+        close(passed);
+        passed = -1;
+        out_length = 0; /* the answer is the parent's */
+        return;
+    }
+    answer_number(pid);
+    close(passed);
+}
+
+/* Become the same program anew.  An emulator's processes are not what the kernel takes them for: its own command line,
+ * up to the program's name, is what starts one. */
+static void become(char **arguments)
+{
+    static char command[8192];
+    static char *words[256];
+    ssize_t length;
+    int n = 0;
+
+    execve(own_path, arguments, environ);
+    if (errno != ENOEXEC || (length = read_file("/proc/thread-self/cmdline", command, sizeof command)) <= 0)
+        return;
+    for (char *word = command; word < command + length && n < 240; word += strlen(word) + 1) {
+        static char resolved[PATH_MAX];
+
+        words[n++] = word;
+        if (n > 1 && realpath(word, resolved) && !strcmp(resolved, own_path)) {
+            while ((words[n++] = *++arguments))
+                ;
+            execve("/proc/thread-self/exe", words, environ);
+            return;
+        }
+    }
+    errno = ENOEXEC;
+}
+
+static void do_exec(struct argument *a)
+{
+    static char program[] = "mmap_agent", role[] = "--process";
+    char *arguments[] = {program, role, 0};
+    int error;
+
+    (void)a;
+    for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
+        fcntl(fd, F_SETFD, 0);
+    become(arguments);
+    error = errno;
+    for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    errno = error;
+    failed();
+}
+
+/* Asked by the supervisor, not by the client: */
+
+static void do_wait(struct argument *a)
+{
+    int status = 0;
+    pid_t pid;
+
+    while ((pid = waitpid((pid_t)a[0].n, &status, 0)) == -1 && errno == EINTR)
+        ;
+    answer_number(pid == -1 ? -1 : status);
+}
+
+static void do_take(struct argument *a)
+{
+    if (passed == -1)
+        errno = EMFILE;
+    answer_result(passed == -1 ? -1 : dup3(passed, (int)a[0].n, O_CLOEXEC));
+    if (passed != -1)
+        close(passed);
+}
+
+static const struct verb {
+    const char *name, *form;
+    void (*run)(struct argument *);
+} verbs[] = {
+    {"load", "an", do_load},
+    {"store", "ax", do_store},
+    {"mmap", "aannnn", do_mmap},
+    {"munmap", "aa", do_munmap},
+    {"mremap", "aaana", do_mremap},
+    {"msync", "aan", do_msync},
+    {"sysconf", "n", do_sysconf},
+    {"mprotect", "aan", do_mprotect},
+    {"mlock", "aa", do_mlock},
+    {"munlock", "aa", do_munlock},
+    {"mlockall", "n", do_mlockall},
+    {"mincore", "aa", do_mincore},
+    {"return-code", "", do_return_code},
+    {"execute", "a", do_execute},
+    {"add", "ana", do_add},
+    {"open", "pnn", do_open},
+    {"close", "n", do_close},
+    {"dup", "n", do_dup},
+    {"ftruncate", "nn", do_ftruncate},
+    {"lseek", "nnn", do_lseek},
+    {"pread", "nnn", do_pread},
+    {"pwrite", "nxn", do_pwrite},
+    {"fstat", "n", do_fstat},
+    {"fsync", "n", do_fsync},
+    {"evict", "n", do_evict},
+    {"unlink", "p", do_unlink},
+    {"mkdir", "p", do_mkdir},
+    {"pipe", "", do_pipe},
+    {"socketpair", "", do_socketpair},
+    {"memfd", "", do_memfd},
+    {"seal", "nn", do_seal},
+    {"append-only", "nn", do_append_only},
+    {"flock", "nn", do_flock},
+    {"record-lock", "nn", do_record_lock},
+    {"watch", "p", do_watch},
+    {"closes", "n", do_closes},
+    {"free-space", "p", do_free_space},
+    {"limit", "pn", do_limit},
+    {"drop", "p", do_drop},
+    {"arena", "", do_arena},
+    {"counters", "", do_counters},
+    {"picture", "n", do_picture},
+    {"fork", "", do_fork},
+    {"exec", "", do_exec},
+    {"exit", "n", do_exit},
+    {"wait", "n", do_wait},
+    {"take", "n", do_take},
+    {0, 0, 0},
+};
+
+/* The next word of a line: cuts it off and moves on to what follows.  An empty word is written as two blanks. */
+static char *next_word(char **rest)
+{
+    char *word = *rest, *end;
+
+    if (!word)
+        return 0;
+    end = strchr(word, ' ');
+    *rest = end ? end + 1 : 0;
+    if (end)
+        *end = 0;
+    return word;
+}
+
+static void obey(char *line)
+{
+    struct argument arguments[8];
+    const struct verb *verb = verbs;
+    char *word = next_word(&line);
+    int n = 0;
+
+    while (verb->name && strcmp(verb->name, word))
+        verb++;
+    if (!verb->name) {
+        answer("unsupported", "this agent does not know the verb");
+        return;
+    }
+    for (const char *form = verb->form; *form; form++, n++) {
+        struct argument *a = &arguments[n];
+        int good;
+
+        if (!(word = next_word(&line)))
+            break;
+        a->text = word;
+        if (*form == 'p')
+            good = parse_word(word, &a->length);
+        else if (*form == 'x')
+            good = parse_bytes(word, &a->length);
+        else
+            good = parse_number(word, &a->n);
+        if (!good) {
+            answer("bad", "an argument cannot be understood");
+            return;
+        }
+        if (*form == 'a' && a->n > UINTPTR_MAX) {
+            answer("unsupported", "the number is wider than an address of this system");
+            return;
+        }
+    }
+    if ((size_t)n != strlen(verb->form) || line) {
+        answer("bad", "the verb has another number of arguments");
+        return;
+    }
+    verb->run(arguments);
+}
+
+static void __attribute__((noreturn)) serve(void)
+{
+    for (;;) {
+        passed = -1;
+        if (receive_line(CHANNEL, in, LINE, &passed) == -1)
+            _exit(0); /* the supervisor is gone */
+        obey(in);
+        if (!out_length)
+            continue;
+        out[out_length++] = '\n';
+        if (send_line(CHANNEL, out, out_length, -1) == -1)
+            _exit(0);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------- a program's first moments */
+
+static void touch_stack(void)
+{
+    volatile char deep[1 << 20];
+
+    for (size_t i = 0; i < sizeof deep; i += 256)
+        deep[i] = 0;
+}
+
+/* A range that is free now, tried out for its whole length, and so far from everything that it stays free. */
+static void find_arena(void)
+{
+#if UINTPTR_MAX > UINT32_MAX
+    static const uintptr_t starts[] = {0x1000000000, 0x2000000000, 0x800000000};
+    const size_t length = (size_t)32 << 30;
+#else
+    static const uintptr_t starts[] = {0x20000000, 0x30000000, 0x60000000};
+    const size_t length = 128 << 20;
+#endif
+    for (size_t i = 0; i < sizeof starts / sizeof *starts && !arena_length; i++) {
+        void *at = mmap((void *)starts[i], length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (at == MAP_FAILED)
+            continue;
+        munmap(at, length);
+        if (at == (void *)starts[i]) { /* a hint that was honoured: it was free */
+            arena_start = starts[i];
+            arena_length = length;
+        }
+    }
+}
+
+static void settle(char **arguments)
+{
+    struct rlimit no_core = {0, 0};
+
+    if (readlink("/proc/self/exe", own_path, sizeof own_path - 1) <= 0 && !realpath(arguments[0], own_path))
+        own_path[0] = 0;
+    page = (size_t)sysconf(_SC_PAGESIZE);
+    memset(in, 0, sizeof in);
+    memset(out, 0, sizeof out);
+    memset(bytes, 0, sizeof bytes);
+    memset(signal_stack, 0, sizeof signal_stack);
+    touch_stack();
+    find_arena();
+    setrlimit(RLIMIT_CORE, &no_core);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- supervisor */
+
+enum { STREAM_IN = SUPERVISORS, STREAM_OUT, ROOM, LOOP_DEVICE, IMAGE, PRISTINE, GUARD, SCRATCH };
+
+/* The processes of this boot, by their number; numbers are not used twice.  0 is the supervisor itself. */
+static struct process {
+    pid_t pid;
+    int channel; /* -1: dead */
+    int parent;
+    int status;   /* of a dead one, as wait tells it */
+    int reaped;   /* whether it has been waited for */
+    int child;    /* the process that it is about to fork */
+    char asked;   /* what the client waits for: 0 nothing, k kill, x exit, f fork, r anything else */
+} processes[PROCESSES];
+static int number_of_processes = 1;
+static volatile sig_atomic_t ended;
+
+static void on_end(int signal_number)
+{
+    (void)signal_number;
+    ended = 1;
+}
+
+static void write_stream(const char *text, size_t length)
+{
+    while (length) {
+        ssize_t n = write(STREAM_OUT, text, length);
+
+        if (n == -1 && errno == EINTR && !ended)
+            continue;
+        if (n <= 0) {
+            ended = 1;
+            return;
+        }
+        text += n;
+        length -= (size_t)n;
+    }
+}
+
+/* Send what stands in `out` as the answer of a process. */
+static void reply(int number)
+{
+    static char line[LINE + 80];
+    int n = snprintf(line, 16, "%d ", number);
+
+    memcpy(line + n, out, out_length);
+    line[(size_t)n + out_length] = '\n';
+    write_stream(line, (size_t)n + out_length + 1);
+}
+
+static void reply_status(int number, const char *kind)
+{
+    int status = processes[number].status;
+
+    answer(kind, "");
+    put(" ");
+    if (WIFSIGNALED(status))
+        put_name(signals, "signal-", WTERMSIG(status));
+    else
+        put_signed(WEXITSTATUS(status));
+    reply(number);
+}
+
+static void closed_channel(int number);
+
+/* Have a dead process waited for by its parent, so that what its end lets go is gone and its status is what the parent
+ * was told.  A parent that is at work is asked later; one that is dead has left its children to the supervisor. */
+static void reap(int number)
+{
+    struct process *dead = &processes[number];
+    int parent = dead->parent;
+
+    if (dead->reaped)
+        return;
+    if (parent && processes[parent].channel != -1) {
+        char line[64];
+        int n;
+
+        if (processes[parent].asked)
+            return;
+        n = snprintf(line, sizeof line, "wait %ld\n", (long)dead->pid);
+        if (send_line(processes[parent].channel, line, (size_t)n, -1) == 0 &&
+            receive_line(processes[parent].channel, line, sizeof line, 0) != -1) {
+            if (!strncmp(line, "ok ", 3))
+                dead->status = atoi(line + 3);
+            dead->reaped = 1;
+        } else
+            closed_channel(parent); /* it has died meanwhile */
+    }
+    if (!dead->reaped && processes[parent].channel == -1) {
+        while (waitpid(dead->pid, &dead->status, 0) == -1 && errno == EINTR)
+            ;
+        dead->reaped = 1;
+    }
+    if (!dead->reaped)
+        return;
+    if (dead->asked == 'k') {
+        answer("ok", "");
+        reply(number);
+    } else if (dead->asked == 'x' && WIFEXITED(dead->status))
+        reply_status(number, "ok");
+    else if (dead->asked)
+        reply_status(number, "died");
+    dead->asked = 0;
+}
+
+/* A process has ended, as its socket tells. */
+static void closed_channel(int number)
+{
+    struct process *dead = &processes[number];
+
+    close(dead->channel);
+    dead->channel = -1;
+    if (!dead->pid)
+        dead->reaped = 1; /* its parent died before it could tell of it: the supervisor waits for it at the end */
+    if (dead->asked == 'f')
+        processes[dead->child].reaped = 1; /* never born */
+    for (int i = 1; i < number_of_processes; i++)
+        if (i == number || (processes[i].channel == -1 && processes[i].parent == number))
+            reap(i);
+}
+
+static int new_process(int parent, int *other_end)
+{
+    int ends[2];
+
+    if (number_of_processes == PROCESSES) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
+        return -1;
+    memset(&processes[number_of_processes], 0, sizeof *processes);
+    processes[number_of_processes].channel = fcntl(ends[0], F_DUPFD_CLOEXEC, SCRATCH);
+    close(ends[0]);
+    processes[number_of_processes].parent = parent;
+    *other_end = ends[1];
+    return number_of_processes++;
+}
+
+static void close_range_of_descriptors(unsigned first, unsigned last)
+{
+    if (syscall(436 /* close_range, the same on every machine */, first, last, 0) == -1)
+        for (unsigned fd = first; fd <= last && fd < SCRATCH + PROCESSES; fd++)
+            close((int)fd);
+}
+
+static void spawn(void)
+{
+    int other_end, number = new_process(0, &other_end);
+    pid_t supervisor = getpid();
+
+    if (number == -1) {
+        failed();
+        reply(0);
+        return;
+    }
+    processes[number].pid = fork();
+    if (processes[number].pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (getppid() != supervisor)
+            _exit(0);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGINT, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
+        dup3(other_end, CHANNEL, O_CLOEXEC);
+        close_range_of_descriptors(3, CHANNEL - 1);
+        close_range_of_descriptors(SUPERVISORS, ~0u);
+        serve();
+    }
+    close(other_end);
+    if (processes[number].pid == -1) {
+        failed();
+        close(processes[number].channel);
+        processes[number].channel = -1;
+        processes[number].reaped = 1;
+    } else {
+        answer("ok ", "");
+        put_signed(number);
+    }
+    reply(0);
+}
+
+/* Pass a client's line on to a process. */
+static void pass_on(int number, char *line, size_t length)
+{
+    struct process *p = &processes[number];
+    int other_end = -1;
+
+    if (number >= number_of_processes) {
+        answer("bad", "no such process");
+        reply(number);
+    } else if (p->channel == -1 && p->reaped)
+        reply_status(number, "died");
+    else if (p->asked) {
+        if (strcmp(line, "kill")) {
+            answer("bad", "the process is still at work");
+            reply(number);
+        } else {
+            p->asked = 'k'; /* and what it was doing is not answered any more */
+            kill(p->pid, SIGKILL);
+        }
+    } else if (!strcmp(line, "kill")) {
+        p->asked = 'k';
+        if (p->channel == -1)
+            reap(number);
+        else
+            kill(p->pid, SIGKILL);
+    } else {
+        p->asked = !strncmp(line, "exit ", 5) ? 'x' : 'r';
+        if (!strcmp(line, "fork")) {
+            p->child = new_process(number, &other_end);
+            if (p->child == -1) {
+                p->asked = 0;
+                failed();
+                reply(number);
+                return;
+            }
+            p->asked = 'f';
+        }
+        line[length] = '\n';
+        send_line(p->channel, line, length + 1, other_end); /* a failure shows as the end of the channel */
+        if (other_end != -1)
+            close(other_end);
+    }
+}
+
+/* A process has something to say, or has ended. */
+static void hear(int number)
+{
+    struct process *p = &processes[number];
+    ssize_t length = receive_line(p->channel, out, LINE, 0);
+
+    if (length == -1) {
+        closed_channel(number);
+        return;
+    }
+    out_length = (size_t)length;
+    if (p->asked == 'f') {
+        struct process *child = &processes[p->child];
+        uint64_t pid = 0;
+
+        if (!strncmp(out, "ok ", 3) && parse_number(out + 3, &pid)) {
+            child->pid = (pid_t)pid;
+            answer("ok ", "");
+            put_signed(p->child);
+        } else {
+            close(child->channel);
+            child->channel = -1;
+            child->reaped = 1;
+        }
+    }
+    if (p->asked != 'k') { /* one that is being killed has nothing more to tell */
+        p->asked = 0;
+        reply(number);
+    }
+    for (int i = 1; i < number_of_processes; i++)
+        if (processes[i].channel == -1 && processes[i].parent == number)
+            reap(i);
+}
+
+static void end_processes(void)
+{
+    int alive = 0;
+
+    for (int i = 1; i < number_of_processes; i++)
+        if (processes[i].channel != -1) {
+            if (processes[i].pid)
+                kill(processes[i].pid, SIGKILL);
+            close(processes[i].channel);
+            processes[i].channel = -1;
+            alive++;
+        }
+    /* Children of the dead come to the supervisor: when it has none left, all of them are gone. */
+    while (number_of_processes > 1 && (waitpid(-1, 0, 0) != -1 || errno == EINTR))
+        ;
+    for (int i = 1; i < number_of_processes; i++)
+        processes[i].reaped = 1;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status;
+    (void)where;
+    if (remove(path) == -1 && (errno == EPERM || errno == EACCES) && kind != FTW_SL) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+        if (fd != -1) {
+            set_append_only(fd, 0);
+            close(fd);
+        }
+        remove(path);
+    }
+    return 0;
+}
+
+static void remove_folder(char *path)
+{
+    if (path[0] && rmdir(path) == -1 && errno != ENOENT)
+        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    path[0] = 0;
+}
+
+static void end_system(void)
+{
+    end_processes();
+    number_of_processes = 1;
+    if (chdir("/") == 0)
+        remove_folder(folder);
+}
+
+static void boot(void)
+{
+    end_system();
+    snprintf(folder, sizeof folder, "%s/mmapconf-XXXXXX", directory);
+    if (!mkdtemp(folder)) {
+        folder[0] = 0;
+        failed();
+    } else if (chdir(folder) == -1)
+        failed();
+    else {
+        answer("ok ", "");
+        put_word(folder, strlen(folder));
+    }
+    reply(0);
+}
+
+static void supervise_line(char *line)
+{
+    char *verb = next_word(&line);
+
+    if (!strcmp(verb, "boot"))
+        boot();
+    else if (!strcmp(verb, "spawn"))
+        spawn();
+    else if (!strcmp(verb, "end")) {
+        end_system();
+        answer("ok", "");
+        reply(0);
+    } else {
+        answer("unsupported", "this agent does not know the verb");
+        reply(0);
+    }
+}
+
+static void client_line(char *line, size_t length)
+{
+    char *rest;
+    long number = strtol(line, &rest, 10);
+
+    if (length && line[length - 1] == '\r')
+        line[--length] = 0;
+    if (rest == line || *rest != ' ' || number < 0) {
+        answer("bad", "a line is a process's number, a verb, and its arguments");
+        reply(0);
+    } else if (number == 0)
+        supervise_line(rest + 1);
+    else
+        pass_on((int)(number < PROCESSES ? number : PROCESSES), rest + 1, length - (size_t)(rest + 1 - line));
+}
+
+static void supervise(void)
+{
+    static char stream[LINE + 1];
+    static struct pollfd waiting[PROCESSES];
+    static int numbers[PROCESSES];
+    size_t got = 0;
+
+    while (!ended) {
+        nfds_t n = 1;
+        char *end;
+
+        waiting[0].fd = STREAM_IN;
+        waiting[0].events = POLLIN;
+        for (int i = 1; i < number_of_processes; i++)
+            if (processes[i].channel != -1) {
+                waiting[n].fd = processes[i].channel;
+                waiting[n].events = POLLIN;
+                numbers[n++] = i;
+            }
+        if (poll(waiting, n, -1) == -1)
+            continue;
+        for (nfds_t i = 1; i < n; i++)
+            if (waiting[i].revents && processes[numbers[i]].channel == waiting[i].fd)
+                hear(numbers[i]);
+        if (!waiting[0].revents)
+            continue;
+        ssize_t more = read(STREAM_IN, stream + got, LINE - got);
+        if (more == -1 && errno == EINTR)
+            continue;
+        if (more <= 0)
+            return;
+        got += (size_t)more;
+        while ((end = memchr(stream, '\n', got))) {
+            size_t length = (size_t)(end - stream);
+
+            memcpy(in, stream, length);
+            in[length] = 0;
+            got -= length + 1;
+            memmove(stream, end + 1, got);
+            client_line(in, length);
+        }
+        if (got == LINE) {
+            answer("bad", "the line is too long");
+            reply(0);
+            return;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- start */
+
+static void put_fact(const char *name, const char *value)
+{
+    put(" ");
+    put(name);
+    put("=");
+    put_word(value, strlen(value));
+}
+
+static const char *file_system(void)
+{
+    static char type[64], real[PATH_MAX];
+    FILE *mounts = setmntent("/proc/self/mounts", "r");
+    struct mntent *mount;
+    size_t best = 0;
+
+    if (!mounts || !realpath(directory, real)) {
+        if (mounts)
+            endmntent(mounts);
+        return "unknown";
+    }
+    while ((mount = getmntent(mounts))) {
+        size_t n = strlen(mount->mnt_dir);
+
+        if (n == 1)
+            n = 0; /* the root is the beginning of every path */
+        if (n >= best && !strncmp(real, mount->mnt_dir, n) && (real[n] == '/' || real[n] == 0)) {
+            best = n;
+            snprintf(type, sizeof type, "%s", mount->mnt_type);
+        }
+    }
+    endmntent(mounts);
+    return type;
+}
+
+static void greet(void)
+{
+    struct utsname name;
+    char text[64];
+
+    uname(&name);
+    out_length = 0;
+    put("mmapconf ");
+    put_signed(VERSION);
+    put_fact("system", name.sysname);
+    put_fact("release", name.release);
+    put_fact("machine", name.machine);
+#if defined __GLIBC__
+    snprintf(text, sizeof text, "glibc %s", gnu_get_libc_version());
+#elif defined __UCLIBC__
+    snprintf(text, sizeof text, "uClibc");
+#elif defined __BIONIC__
+    snprintf(text, sizeof text, "bionic");
+#else
+    snprintf(text, sizeof text, "musl"); /* which does not tell its name */
+#endif
+    put_fact("libc", text);
+    snprintf(text, sizeof text, "%d", (int)sizeof(void *) * 8);
+    put_fact("bits", text);
+    snprintf(text, sizeof text, "%lu", (unsigned long)page);
+    put_fact("page", text);
+    snprintf(text, sizeof text, "%d", __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+    put_fact("byteorder", text[0] == '1' ? "big" : "little");
+    snprintf(text, sizeof text, "%lu", (unsigned long)geteuid());
+    put_fact("uid", text);
+    put_fact("filesystem", file_system());
+    put_fact("directory", directory);
+    snprintf(text, sizeof text, "%d", LINE);
+    put_fact("line", text);
+    snprintf(text, sizeof text, "%d", DATA);
+    put_fact("data", text);
+    out[out_length++] = '\n';
+    write_stream(out, out_length);
+}
+
+/* Descriptors as a fresh process has them: 0 to 2 only, and ours far above. */
+static void arrange_descriptors(void)
+{
+    struct rlimit limit;
+    int null;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 4096) {
+        limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > 4096 ? 4096 : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    close_range_of_descriptors(3, ~0u);
+    dup3(0, STREAM_IN, O_CLOEXEC);
+    dup3(1, STREAM_OUT, O_CLOEXEC);
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, 0);
+    dup2(null, 1);
+    close(null);
+}
+
+/* A terminal (a serial console) must pass every byte as it is, both ways. */
+static void make_raw(void)
+{
+    struct termios terminal;
+
+    if (tcgetattr(STREAM_IN, &terminal) == 0) {
+        cfmakeraw(&terminal);
+        tcsetattr(STREAM_IN, TCSANOW, &terminal);
+    }
+}
+
+int main(int count, char **arguments)
+{
+    int placed = 0;
+
+    settle(arguments);
+    if (count == 2 && !strcmp(arguments[1], "--process")) {
+        for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+        catch_faults();
+        answer("ok", "");
+        out[out_length++] = '\n';
+        if (send_line(CHANNEL, out, out_length, -1) == 0)
+            serve();
+        return 1;
+    }
+    for (int i = 1; i < count; i++) {
+        if (!strcmp(arguments[i], "--placed"))
+            placed = 1;
+        else if (!strcmp(arguments[i], "--disruptive"))
+            disruptive = 1;
+        else if (!strcmp(arguments[i], "--directory") && i + 1 < count && strlen(arguments[i + 1]) < sizeof directory)
+            strcpy(directory, arguments[++i]);
+        else {
+            fprintf(stderr, "usage: %s [--directory FOLDER] [--disruptive]\n", arguments[0]);
+            return 2;
+        }
+    }
+    if (!placed && count < 32) {
+        /* Once more, with every address where it always is; where that is refused, as it comes. */
+        int personality_now = personality(0xffffffff);
+        char *again[40];
+        static char marker[] = "--placed";
+
+        if (personality_now != -1 && !(personality_now & ADDR_NO_RANDOMIZE) &&
+            personality((unsigned long)personality_now | ADDR_NO_RANDOMIZE) != -1) {
+            memcpy(again, arguments, (size_t)count * sizeof *again);
+            again[count] = marker;
+            again[count + 1] = 0;
+            execve(own_path, again, environ);
+        }
+    }
+    arrange_descriptors();
+    make_raw();
+    signal(SIGTERM, on_end);
+    signal(SIGINT, on_end);
+    signal(SIGHUP, on_end);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    catch_faults();
+    greet();
+    supervise();
+    end_system();
+    return 0;
+}
