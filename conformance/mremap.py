@@ -1,0 +1,709 @@
+"""Cases of mremap: a mapping grows, shrinks, moves; what it then holds; what is refused.
+
+Growth in place needs free room behind the mapping, and growth that must fail in place needs the room taken.  Both are
+made inside a reservation of the case's own (`room`), so that nothing else in the process stands in the way or is hit.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_LOCKED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    O_RDONLY,
+    PROT_READ,
+    Process,
+    Resource,
+)
+from ..words import clause, fails, faults
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    assert_inaccessible,
+    assert_nothing_mapped,
+    numbered,
+    reserve,
+)
+
+KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
+FLAGS = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
+
+
+def room(process: Process, page: int, mapped: int, free: int) -> int:
+    """An address where `mapped` pages may be mapped with FIXED; `free` pages behind are free, the page after is not."""
+    base = reserve(process, mapped + free + 1)
+    if free:
+        process.munmap(base + mapped * page, free * page)
+    return base
+
+
+def map_kind(kind: str, process: Process, file: MakeFile, addr: int, page: int, pages: int, in_file: int) -> int:
+    """A mapping of one of KINDS at `addr`, of `pages` pages holding A, B …; returns the descriptor or -1.
+
+    A file is `in_file` pages long.
+    """
+    flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | MAP_FIXED
+    if kind.startswith("file"):
+        fd = file(numbered(page, in_file))
+        process.mmap(addr, pages * page, RW, flags, fd, 0)
+        return fd
+    process.mmap(addr, pages * page, RW, flags | MAP_ANONYMOUS, -1, 0)
+    process.store(addr, numbered(page, pages))
+    return -1
+
+
+# ------------------------------------------------------------------------------------------------------------- resize
+
+
+@clause("mremap.resize")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_growth_keeps_content_and_adds_the_right_bytes(
+    process: Process, file: MakeFile, page: int, kind: str, flags: int
+) -> None:
+    """New pages hold the file's next bytes; zeros in private memory; shared memory is not longer than it was."""
+    base = room(process, page, 2, 2)
+    map_kind(kind, process, file, base, page, 2, in_file=3)
+
+    base = process.mremap(base, 2 * page, 4 * page, flags)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    if kind == "anonymous-private":
+        assert process.load(base + 2 * page, 2 * page) == bytes(2 * page)
+        process.store(base + 3 * page, b"x")
+    elif kind == "anonymous-shared":
+        with faults("SIGBUS", at=base + 2 * page):
+            process.load(base + 2 * page, 1)
+    else:
+        assert process.load(base + 2 * page, page) == b"C" * page
+        with faults("SIGBUS", at=base + 3 * page):
+            process.load(base + 3 * page, 1)
+
+
+@clause("mremap.resize")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_shrinking_cuts_the_end(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
+    base = room(process, page, 4, 0)
+    map_kind(kind, process, file, base, page, 4, in_file=4)
+
+    assert process.mremap(base, 4 * page, 2 * page, flags) == base
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base + 2 * page)
+    assert_nothing_mapped(process, base + 3 * page)
+    assert_inaccessible(process, base + 4 * page)
+
+
+@clause("mremap.resize")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_size_changes_nothing(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
+    base = room(process, page, 2, 0)
+    map_kind(kind, process, file, base, page, 2, in_file=2)
+
+    assert process.mremap(base, 2 * page, 2 * page, flags) == base
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_inaccessible(process, base + 2 * page)
+
+
+@clause("mremap.resize")
+def test_shrinking_leaves_the_file_alone(process: Process, file: MakeFile, page: int) -> None:
+    fd = file(numbered(page, 2))
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.store(base + page, b"!")
+
+    process.mremap(base, 2 * page, page, 0)
+
+    assert process.fstat(fd).size == 2 * page
+    assert process.pread(fd, 2, page) == b"!B"
+
+
+@clause("mremap.resize")
+def test_growth_after_shrinking_shows_the_file_again(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 3, 0)
+    map_kind("file-shared", process, file, base, page, 3, in_file=3)
+    process.mremap(base, 3 * page, page, 0)
+
+    assert process.mremap(base, page, 3 * page, 0) == base
+
+    assert process.load(base, 3 * page) == numbered(page, 3)
+
+
+@clause("mremap.resize")
+def test_growth_after_shrinking_private_memory_is_zero(process: Process, page: int) -> None:
+    base = room(process, page, 2, 0)
+    process.mmap(base, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * (2 * page))
+    process.mremap(base, 2 * page, page, 0)
+
+    process.mremap(base, page, 2 * page, 0)
+
+    assert process.load(base, 2 * page) == b"x" * page + bytes(page)
+
+
+@clause("mremap.resize")
+def test_growth_starts_where_the_mapping_is_in_the_file(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 1)
+    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(numbered(page, 4)), 2 * page)
+
+    process.mremap(base, page, 2 * page, 0)
+
+    assert process.load(base, 2 * page) == numbered(page, 4)[2 * page :]
+
+
+@clause("mremap.resize")
+def test_the_new_part_of_a_shared_mapping_is_shared(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 1)
+    fd = map_kind("file-shared", process, file, base, page, 1, in_file=2)
+
+    process.mremap(base, page, 2 * page, 0)
+    process.store(base + page, b"new")
+
+    assert process.pread(fd, 4, page) == b"newB"
+
+
+@clause("mremap.resize")
+def test_the_new_part_of_a_private_mapping_is_private(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 1)
+    fd = map_kind("file-private", process, file, base, page, 1, in_file=2)
+    process.store(base, b"old")
+
+    process.mremap(base, page, 2 * page, 0)
+    process.store(base + page, b"new")
+
+    assert process.load(base, 4) == b"oldA"
+    assert process.load(base + page, 4) == b"newB"
+    assert process.pread(fd, 1, 0) + process.pread(fd, 1, page) == b"AB"
+
+
+@clause("mremap.resize")
+def test_the_new_part_has_the_same_rights(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 1)
+    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(numbered(page, 2), O_RDONLY), 0)
+
+    process.mremap(base, page, 2 * page, 0)
+
+    assert process.load(base + page, 1) == b"B"
+    with faults("SIGSEGV", at=base + page, code="SEGV_ACCERR"):
+        process.store(base + page, b"x")
+
+
+@clause("mremap.resize")
+def test_the_new_part_after_close(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 1)
+    process.close(map_kind("file-shared", process, file, base, page, 1, in_file=2))
+
+    process.mremap(base, page, 2 * page, 0)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+
+
+@clause("mremap.resize")
+def test_the_middle_of_a_mapping_can_be_cut_shorter(process: Process, file: MakeFile, page: int) -> None:
+    """Shrinking names a range: what lies behind it stays where it is."""
+    base = process.mmap(0, 4 * page, RW, MAP_SHARED, file(numbered(page, 4)), 0)
+
+    process.mremap(base + page, 2 * page, page, 0)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base + 2 * page)
+    assert process.load(base + 3 * page, page) == b"D" * page
+
+
+@clause("mremap.linux-only")
+def test_where_it_exists_it_works(process: Process, page: int) -> None:
+    """Another system may say that it has no mremap: then this is unsupported, which is no failure."""
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    assert process.mremap(base, 2 * page, page, 0) == base
+
+    assert process.load(base, 4) == b"kept"
+
+
+# -------------------------------------------------------------------------------------------------------------- flags
+
+
+@clause("mremap.flags.zero")
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_flags_the_size_changes_in_place(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = room(process, page, 2, 2)
+    map_kind(kind, process, file, base, page, 2, in_file=4)
+
+    assert process.mremap(base, 2 * page, 4 * page, 0) == base
+    assert process.mremap(base, 4 * page, page, 0) == base
+
+    assert process.load(base, page) == b"A" * page
+    assert_nothing_mapped(process, base + page)
+    assert_inaccessible(process, base + 4 * page)
+
+
+@clause("mremap.flags.maymove")
+@pytest.mark.parametrize("kind", KINDS)
+def test_moves_only_when_it_must(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = room(process, page, 2, 2)
+    map_kind(kind, process, file, base, page, 2, in_file=4)
+
+    assert process.mremap(base, 2 * page, 4 * page, MREMAP_MAYMOVE) == base
+
+    assert_inaccessible(process, base + 4 * page)
+
+
+@clause("mremap.flags.maymove")
+@pytest.mark.parametrize("kind", KINDS)
+def test_moves_when_the_neighbour_is_taken(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = room(process, page, 2, 0)
+    map_kind(kind, process, file, base, page, 2, in_file=2)
+
+    moved = process.mremap(base, 2 * page, 3 * page, MREMAP_MAYMOVE)
+
+    assert moved % page == 0
+    assert moved != base
+    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base)
+    assert_nothing_mapped(process, base + page)
+    assert_inaccessible(process, base + 2 * page)
+
+
+@clause("mremap.flags.maymove")
+def test_a_moved_mapping_is_still_shared_with_the_file(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 0)
+    fd = map_kind("file-shared", process, file, base, page, 1, in_file=2)
+    process.store(base, b"before")
+
+    moved = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)
+    process.store(moved + page, b"after")
+    process.pwrite(fd, b"file", 8)
+
+    assert process.pread(fd, 6, 0) == b"before"
+    assert process.pread(fd, 5, page) == b"after"
+    assert process.load(moved + 8, 4) == b"file"
+
+
+@clause("mremap.flags.maymove")
+@pytest.mark.parametrize("kind", ["file-shared", "anonymous-shared"])
+def test_a_moved_mapping_is_still_shared_with_a_child(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = room(process, page, 1, 0)
+    map_kind(kind, process, file, base, page, 1, in_file=2)
+    child = process.fork()
+
+    moved = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)
+    process.store(moved, b"moved")
+    child.store(base + 8, b"child")
+
+    assert child.load(base, 5) == b"moved"
+    assert process.load(moved + 8, 5) == b"child"
+
+
+@clause("mremap.flags.maymove")
+def test_a_moved_mapping_keeps_its_private_copies(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 2, 0)
+    fd = map_kind("file-private", process, file, base, page, 2, in_file=3)
+    process.store(base + page, b"copy")
+
+    moved = process.mremap(base, 2 * page, 3 * page, MREMAP_MAYMOVE)
+    process.store(moved + 2 * page, b"more")
+
+    assert process.load(moved + page, 5) == b"copyB"
+    assert process.pread(fd, 2 * page, page) == b"B" * page + b"C" * page
+
+
+@clause("mremap.flags.maymove")
+def test_part_of_a_mapping_moves_and_the_rest_stays(process: Process, file: MakeFile, page: int) -> None:
+    """The first page cannot grow in place, because the second is the same mapping's."""
+    fd = file(numbered(page, 3))
+    base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
+
+    moved = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)
+
+    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base)
+    process.store(base + page, b"!")
+    assert process.load(base + 2 * page, page) == b"C" * page
+    assert process.load(moved + page, 2) == b"!B"
+
+
+@clause("mremap.flags.maymove")
+def test_a_moved_mapping_keeps_its_rights(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 0)
+    process.mmap(base, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, file(numbered(page, 2)), 0)
+
+    moved = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)
+
+    assert process.load(moved, 1) == b"A"
+    with faults("SIGSEGV", at=moved, code="SEGV_ACCERR"):
+        process.store(moved, b"x")
+
+
+# ------------------------------------------------------------------------------------------------------------- EAGAIN
+
+
+@clause("mremap.errno.EAGAIN")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("how", ["mlock", "map-locked"])
+def test_growth_past_the_locked_memory_limit(process: Process, page: int, how: str, flags: int) -> None:
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    base = room(process, page, 1, 2)
+    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED | (MAP_LOCKED if how == "map-locked" else 0), -1, 0)
+    if how == "mlock":
+        process.mlock(base, page)
+    process.store(base, b"kept")
+
+    with fails("EAGAIN"):
+        process.mremap(base, page, 3 * page, flags)
+
+    assert process.load(base, 4) == b"kept"
+    assert_nothing_mapped(process, base + page)
+    assert process.mremap(base, page, 2 * page, 0) == base  # as far as the limit goes
+
+
+# ------------------------------------------------------------------------------------------------------------- EFAULT
+
+
+@clause("mremap.errno.EFAULT")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
+def test_nothing_mapped_at_the_start(process: Process, page: int, pages: int, flags: int) -> None:
+    base = room(process, page, 0, 3)
+    process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base + page, b"kept")
+
+    with fails("EFAULT"):
+        process.mremap(base, 2 * page, pages * page, flags)
+
+    assert_nothing_mapped(process, base)
+    assert process.load(base + page, 4) == b"kept"
+    assert_nothing_mapped(process, base + 2 * page)
+
+
+@clause("mremap.errno.EFAULT")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("hole", [1, 2], ids=["middle", "end"])
+def test_growth_over_a_hole(process: Process, page: int, hole: int, flags: int) -> None:
+    base = room(process, page, 3, 3)
+    process.mmap(base, 3 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, numbered(page, 3))
+    process.munmap(base + hole * page, page)
+
+    with fails("EFAULT"):
+        process.mremap(base, 3 * page, 4 * page, flags)
+
+    for number in range(3):
+        if number == hole:
+            assert_nothing_mapped(process, base + number * page)
+        else:
+            assert process.load(base + number * page, page) == numbered(page, 3)[number * page : (number + 1) * page]
+    assert_nothing_mapped(process, base + 3 * page)
+
+
+@clause("mremap.errno.EFAULT")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("unlike", ["rights", "memory", "private", "another-file", "another-offset"])
+def test_growth_over_unlike_mappings(process: Process, file: MakeFile, page: int, unlike: str, flags: int) -> None:
+    """Two mappings that no system could join to one.  Like ones might have been joined: they are not asked."""
+    base = room(process, page, 2, 2)
+    fd = file(numbered(page, 2))
+    process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    second = base + page
+    match unlike:
+        case "rights":
+            process.mmap(second, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, page)
+        case "memory":
+            process.mmap(second, page, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+        case "private":
+            process.mmap(second, page, RW, MAP_PRIVATE | MAP_FIXED, fd, page)
+        case "another-file":
+            process.mmap(second, page, RW, MAP_SHARED | MAP_FIXED, file(bytes(2 * page)), page)
+        case "another-offset":
+            process.mmap(second, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    before = process.load(base, 2 * page)
+
+    with fails("EFAULT"):
+        process.mremap(base, 2 * page, 3 * page, flags)
+
+    assert process.load(base, 2 * page) == before
+    assert_nothing_mapped(process, base + 2 * page)
+
+
+# ------------------------------------------------------------------------------------------------------------- EINVAL
+
+
+@clause("mremap.errno.EINVAL")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("inside", ["1", "half", "last"])
+@pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
+def test_unaligned_address(process: Process, page: int, pages: int, inside: str, flags: int) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 3))
+    addr = base + {"1": 1, "half": page // 2, "last": page - 1}[inside]
+
+    with fails("EINVAL"):
+        process.mremap(addr, 2 * page, pages * page, flags)
+
+    assert process.load(base, 3 * page) == numbered(page, 3)
+
+
+@clause("mremap.errno.EINVAL")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_new_size_zero(process: Process, page: int, flags: int) -> None:
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.mremap(base, page, 0, flags)
+
+    assert process.load(base, 4) == b"kept"
+
+
+@clause("mremap.errno.EINVAL")
+@pytest.mark.parametrize("flags", [8, 8 | MREMAP_MAYMOVE, 1 << 20], ids=["8", "8-and-maymove", "bit-20"])
+def test_unknown_flags(process: Process, page: int, flags: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 2))
+
+    with fails("EINVAL"):
+        process.mremap(base, 2 * page, page, flags)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+
+
+@clause("mremap.errno.EINVAL")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_new_size_beyond_the_address_space(process: Process, page: int, flags: int) -> None:
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.mremap(base, page, (1 << (process.bits - 1)) - page, flags)
+
+    assert process.load(base, 4) == b"kept"
+
+
+@clause("mremap.errno.EINVAL")
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("size", ["half", "last-page", "round-up"])
+def test_new_size_no_difference_of_pointers_can_hold(process: Process, page: int, size: str, flags: int) -> None:
+    """A C library may refuse these by itself, as memory that cannot be had (musl: ENOMEM)."""
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+    span = 1 << process.bits
+
+    with fails("EINVAL", "ENOMEM"):
+        process.mremap(base, page, {"half": span // 2, "last-page": span - page, "round-up": span - 1}[size], flags)
+
+    assert process.load(base, 4) == b"kept"
+
+
+# ------------------------------------------------------------------------------------------------------------- ENOMEM
+
+
+@clause("mremap.errno.ENOMEM", "mremap.flags.zero")
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_growth_in_place_where_the_neighbour_is_taken(
+    process: Process, file: MakeFile, page: int, kind: str
+) -> None:
+    """One page is free and two are asked for: not even the one is taken."""
+    base = room(process, page, 2, 1)
+    fd = map_kind(kind, process, file, base, page, 2, in_file=4)
+
+    with fails("ENOMEM"):
+        process.mremap(base, 2 * page, 4 * page, 0)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base + 2 * page)
+    assert_inaccessible(process, base + 3 * page)
+    process.store(base, b"!")
+    if kind == "file-shared":
+        assert process.pread(fd, 2, 0) == b"!A"
+
+
+@clause("mremap.errno.ENOMEM", "mremap.flags.zero")
+def test_no_growth_of_the_first_page_over_the_second(process: Process, page: int) -> None:
+    """The page in the way is the same mapping's."""
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 2))
+
+    with fails("ENOMEM"):
+        process.mremap(base, page, 2 * page, 0)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+
+
+@clause("mremap.errno.ENOMEM")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_growth_past_the_address_space_limit(process: Process, page: int, flags: int) -> None:
+    """There is free room behind the mapping: it is only the limit that is in the way."""
+    base = room(process, page, 1, 1024)
+    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"kept")
+    process.limit(Resource.ADDRESS_SPACE, 128 * page)
+
+    with fails("ENOMEM"):
+        process.mremap(base, page, 1024 * page, flags)
+
+    assert process.load(base, 4) == b"kept"
+    assert_nothing_mapped(process, base + page)
+
+
+# ------------------------------------------------------------------------------------- what only Linux documents: FIXED
+
+
+@clause("mremap.flags.fixed")
+@pytest.mark.parametrize("kind", KINDS)
+def test_fixed_moves_to_the_address_given(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = room(process, page, 2, 0)
+    map_kind(kind, process, file, base, page, 2, in_file=2)
+    target = reserve(process, 4)
+
+    assert process.mremap(base, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, target + page) == target + page
+
+    assert process.load(target + page, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base)
+    assert_nothing_mapped(process, base + page)
+    assert_inaccessible(process, target)
+    assert_inaccessible(process, target + 3 * page)
+
+
+@clause("mremap.flags.fixed")
+@pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
+def test_fixed_replaces_as_much_as_the_new_size(process: Process, page: int, pages: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 2))
+    target = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
+    process.store(target, b"t" * (4 * page))
+
+    process.mremap(base, 2 * page, pages * page, MREMAP_MAYMOVE | MREMAP_FIXED, target)
+
+    moved = (numbered(page, 2) + bytes(page))[: pages * page]
+    assert process.load(target, 4 * page) == moved + b"t" * ((4 - pages) * page)
+    assert_nothing_mapped(process, base)
+    assert_nothing_mapped(process, base + page)
+
+
+@clause("mremap.flags.fixed")
+@pytest.mark.parametrize(
+    "why", ["without-maymove", "unaligned", "above-user-space", "overlap-at-start", "overlap-at-end", "same-address"]
+)
+def test_fixed_refused(process: Process, page: int, why: str) -> None:
+    base = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 4))
+    source = base + page
+    flags = MREMAP_FIXED if why == "without-maymove" else MREMAP_MAYMOVE | MREMAP_FIXED
+    target = {
+        "without-maymove": base + 3 * page,
+        "unaligned": base + 3 * page + 1,
+        "above-user-space": (1 << process.bits) - 2 * page,
+        "overlap-at-start": source - page,
+        "overlap-at-end": source + page,
+        "same-address": source,
+    }[why]
+
+    with fails("EINVAL"):
+        process.mremap(source, 2 * page, 2 * page, flags, target)
+
+    assert process.load(base, 4 * page) == numbered(page, 4)
+
+
+@clause("mremap.flags.fixed")
+def test_fixed_from_where_nothing_is_mapped(process: Process, page: int) -> None:
+    target = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(target, b"kept")
+    base = room(process, page, 0, 1)
+
+    with fails("EFAULT"):
+        process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, target)
+
+    assert process.load(target, 4) == b"kept"
+
+
+# --------------------------------------------------------------------------------------------------------- DONTUNMAP
+
+
+@clause("mremap.flags.dontunmap")
+def test_dontunmap_leaves_fresh_memory_behind(process: Process, page: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 2))
+
+    moved = process.mremap(base, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+
+    assert moved != base
+    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == bytes(2 * page)
+    process.store(base, b"x")
+    assert process.load(moved, 1) == b"A"
+
+
+@clause("mremap.flags.dontunmap")
+def test_dontunmap_of_a_shared_file_shows_it_twice(process: Process, file: MakeFile, page: int) -> None:
+    base = process.mmap(0, page, RW, MAP_SHARED, file(numbered(page, 1)), 0)
+
+    moved = process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+    process.store(moved, b"new")
+
+    assert process.load(base, 4) == b"newA"
+
+
+@clause("mremap.flags.dontunmap")
+@pytest.mark.parametrize("why", ["without-maymove", "another-size"])
+def test_dontunmap_refused(process: Process, page: int, why: str) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 2))
+    flags = MREMAP_DONTUNMAP if why == "without-maymove" else MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+
+    with fails("EINVAL"):
+        process.mremap(base, 2 * page, (3 if why == "another-size" else 2) * page, flags)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+
+
+# -------------------------------------------------------------------------------------------------------- old size 0
+
+
+@clause("mremap.old-size-zero")
+@pytest.mark.parametrize("kind", ["file-shared", "anonymous-shared"])
+def test_old_size_zero_maps_shared_pages_a_second_time(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = room(process, page, 2, 0)
+    map_kind(kind, process, file, base, page, 2, in_file=2)
+
+    again = process.mremap(base, 0, 2 * page, MREMAP_MAYMOVE)
+
+    assert again != base
+    assert process.load(again, 2 * page) == numbered(page, 2)
+    process.store(again, b"new")
+    assert process.load(base, 4) == b"newA"
+
+
+@clause("mremap.old-size-zero")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_old_size_zero_of_private_memory(process: Process, page: int, flags: int) -> None:
+    base = room(process, page, 1, 1)
+    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.mremap(base, 0, page, flags)
+
+    assert process.load(base, 4) == b"kept"
+
+
+@clause("mremap.old-size-zero")
+def test_old_size_zero_without_maymove(process: Process, file: MakeFile, page: int) -> None:
+    base = room(process, page, 1, 1)
+    map_kind("file-shared", process, file, base, page, 1, in_file=1)
+
+    with fails("ENOMEM"):
+        process.mremap(base, 0, page, 0)
+
+    assert process.load(base, page) == b"A" * page
+    assert_nothing_mapped(process, base + page)

@@ -1,0 +1,353 @@
+"""Cases of munmap: which pages go, which stay, and what is refused."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    PROT_NONE,
+    PROT_READ,
+    Process,
+    Unsupported,
+)
+from ..words import clause, fails, faults
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    assert_inaccessible,
+    assert_nothing_mapped,
+    reserve,
+)
+
+KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
+
+
+def map_kind(kind: str, process: Process, file: MakeFile, length: int, addr: int = 0) -> int:
+    """A readable and writable mapping of one of KINDS, with FIXED where an address is given."""
+    flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | (MAP_FIXED if addr else 0)
+    if kind.startswith("file"):
+        return process.mmap(addr, length, RW, flags, file(bytes(length)), 0)
+    return process.mmap(addr, length, RW, flags | MAP_ANONYMOUS, -1, 0)
+
+
+# --------------------------------------------------------------------------------------------------- what is unmapped
+
+
+@clause("munmap.range")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_page_is_unmapped(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = map_kind(kind, process, file, 3 * page)
+    process.store(base, b"x" * (3 * page))
+
+    process.munmap(base, 3 * page)
+
+    for number in range(3):
+        assert_nothing_mapped(process, base + number * page)
+
+
+@clause("munmap.range")
+@pytest.mark.parametrize("access", ["load", "store"])
+def test_neither_load_nor_store_afterwards(process: Process, page: int, access: str) -> None:
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base, page)
+
+    with faults("SIGSEGV", at=base, code="SEGV_MAPERR"):
+        if access == "load":
+            process.load(base, 1)
+        else:
+            process.store(base, b"x")
+
+
+@clause("munmap.range")
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [
+        pytest.param(0, 2, id="start"),
+        pytest.param(1, 2, id="middle"),
+        pytest.param(3, 2, id="end"),
+    ],
+)
+def test_part_of_a_mapping(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
+    """The pages that stay keep content, rights and their place in the file."""
+    content = b"".join(bytes([65 + number]) * page for number in range(5))
+    fd = file(content)
+    base = process.mmap(0, 5 * page, RW, MAP_SHARED, fd, 0)
+
+    process.munmap(base + first * page, count * page)
+
+    for number in range(5):
+        place = base + number * page
+        if first <= number < first + count:
+            assert_nothing_mapped(process, place)
+        else:
+            assert process.load(place, page) == content[number * page : (number + 1) * page]
+            process.store(place, b"!")
+            assert process.pread(fd, 2, number * page) == b"!" + content[number * page + 1 : number * page + 2]
+
+
+@clause("munmap.range")
+def test_part_of_a_private_mapping_keeps_the_other_copies(process: Process, file: MakeFile, page: int) -> None:
+    base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, file(b"." * (3 * page)), 0)
+    process.store(base, b"first")
+    process.store(base + 2 * page, b"third")
+
+    process.munmap(base + page, page)
+
+    assert process.load(base, 6) == b"first."
+    assert_nothing_mapped(process, base + page)
+    assert process.load(base + 2 * page, 6) == b"third."
+
+
+@clause("munmap.range")
+def test_neighbours_keep_content_and_rights(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve(process, 5)
+    process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"before" * page), 0)
+    process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 3 * page, page, RW, MAP_PRIVATE | MAP_FIXED, file(b"after" * page), 0)
+
+    process.munmap(base + 2 * page, page)
+
+    assert_nothing_mapped(process, base + 2 * page)
+    assert process.load(base + page, page) == (b"before" * page)[:page]
+    with faults("SIGSEGV", at=base + page, code="SEGV_ACCERR"):
+        process.store(base + page, b"x")
+    assert process.load(base + 3 * page, page) == (b"after" * page)[:page]
+    process.store(base + 3 * page, b"x")
+    for edge in (base, base + 4 * page):
+        assert_inaccessible(process, edge)
+
+
+@clause("munmap.range")
+def test_several_mappings_and_holes_in_one_call(process: Process, file: MakeFile, page: int) -> None:
+    """From the middle of one mapping, over a hole and a whole mapping and another hole, into a third."""
+    base = reserve(process, 9)
+    process.mmap(base, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(b"a" * (2 * page)), 0)
+    process.munmap(base + 2 * page, page)
+    process.mmap(base + 3 * page, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.munmap(base + 5 * page, page)
+    process.mmap(base + 6 * page, 2 * page, PROT_READ, MAP_PRIVATE | MAP_FIXED, file(b"c" * (2 * page)), 0)
+
+    process.munmap(base + page, 6 * page)
+
+    assert process.load(base, page) == b"a" * page
+    for number in range(1, 7):
+        assert_nothing_mapped(process, base + number * page)
+    assert process.load(base + 7 * page, page) == b"c" * page
+    assert_inaccessible(process, base + 8 * page)
+
+
+@clause("munmap.range")
+def test_whatever_the_rights(process: Process, page: int) -> None:
+    """A page that allows no access is unmapped like any other: the fault tells the two apart."""
+    base = reserve(process, 1)
+    assert_inaccessible(process, base)
+
+    process.munmap(base, page)
+
+    assert_nothing_mapped(process, base)
+
+
+@clause("munmap.range")
+def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFile, page: int) -> None:
+    fd = file(b"shared")
+    first = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    second = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.store(first, b"S")
+
+    process.munmap(first, page)
+
+    assert_nothing_mapped(process, first)
+    assert process.load(second, 6) == b"Shared"
+
+
+@clause("munmap.range")
+@pytest.mark.parametrize("who", ["parent", "child"])
+def test_the_other_process_keeps_its_mapping(process: Process, file: MakeFile, page: int, who: str) -> None:
+    base = process.mmap(0, page, RW, MAP_SHARED, file(b"kept"), 0)
+    child = process.fork()
+    leaver, stayer = (process, child) if who == "parent" else (child, process)
+
+    leaver.munmap(base, page)
+
+    assert_nothing_mapped(leaver, base)
+    assert stayer.load(base, 4) == b"kept"
+
+
+@clause("munmap.range")
+def test_the_file_keeps_what_was_stored(process: Process, file: MakeFile, page: int) -> None:
+    fd = file(b"old" + bytes(page))
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"new")
+
+    process.munmap(base, 2 * page)
+
+    assert process.pread(fd, 4, 0) == b"new\0"
+
+
+@clause("munmap.range")
+def test_the_place_can_be_mapped_again_and_holds_nothing_old(process: Process, page: int) -> None:
+    base = reserve(process, 3)
+    process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base + page, b"old")
+    process.munmap(base + page, page)
+
+    process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    assert process.load(base + page, page) == bytes(page)
+
+
+@clause("munmap.usual-arguments")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_length_that_mmap_was_given(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    """mmap's result and unrounded length, as they are usually passed on, release the last page too."""
+    length = page + 8
+    base = reserve(process, 3)
+    map_kind(kind, process, file, length, base)
+    process.load(base + page, 1)
+
+    process.munmap(base, length)
+
+    assert_nothing_mapped(process, base)
+    assert_nothing_mapped(process, base + page)
+    assert_inaccessible(process, base + 2 * page)
+
+
+@clause("munmap.hole")
+def test_nothing_mapped_is_no_error(process: Process, page: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base, 2 * page)
+
+    process.munmap(base, 2 * page)
+
+    assert_nothing_mapped(process, base)
+
+
+# ------------------------------------------------------------------------------------------------------------- result
+
+
+@clause("munmap.result")
+def test_result_of_success(process: Process, page: int) -> None:
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+
+    process.munmap(base, page)
+
+    assert_nothing_mapped(process, base)
+
+
+@clause("munmap.result")
+def test_result_of_failure(process: Process, page: int) -> None:
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.munmap(base, 0)
+
+    assert process.load(base, 4) == b"kept"
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+@clause("munmap.errno.EINVAL")
+@pytest.mark.parametrize("length", ["page", "zero", "one"])
+@pytest.mark.parametrize("inside", ["1", "half", "last"])
+def test_unaligned_address(process: Process, page: int, inside: str, length: str) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"x" * (2 * page))
+
+    with fails("EINVAL"):
+        process.munmap(
+            base + {"1": 1, "half": page // 2, "last": page - 1}[inside], {"page": page, "zero": 0, "one": 1}[length]
+        )
+
+    assert process.load(base, 2 * page) == b"x" * (2 * page)
+
+
+@clause("munmap.errno.EINVAL")
+@pytest.mark.parametrize("where", ["mapped", "unmapped", "null"])
+def test_length_zero(process: Process, page: int, where: str) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + page, page)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.munmap({"mapped": base, "unmapped": base + page, "null": 0}[where], 0)
+
+    assert process.load(base, 4) == b"kept"
+
+
+@clause("munmap.errno.EINVAL")
+@pytest.mark.parametrize("over", ["to-the-top", "round-up", "wraps-to-the-start", "wraps-past-the-start"])
+def test_length_that_reaches_over_the_end_or_wraps(process: Process, page: int, over: str) -> None:
+    """From a real mapping on, so that a kernel that rounds or adds without care would unmap it, or nothing, or all."""
+    span = 1 << process.bits
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+    process.store(base + page, b"kept")
+
+    with fails("EINVAL"):
+        process.munmap(
+            base,
+            {
+                "to-the-top": span - page - base,
+                "round-up": span - 1,
+                "wraps-to-the-start": span - base,
+                "wraps-past-the-start": span - base + page,
+            }[over],
+        )
+
+    assert process.load(base, 4) == b"kept"
+    assert process.load(base + page, 4) == b"kept"
+
+
+@clause("munmap.errno.EINVAL")
+@pytest.mark.parametrize("pages", [1, 2], ids=["one", "two"])
+def test_top_of_all_addresses(process: Process, page: int, pages: int) -> None:
+    """The last page that an address can name is no user's: the range starts above, ends at or wraps past the top."""
+    with fails("EINVAL"):
+        process.munmap((1 << process.bits) - page, pages * page)
+
+
+def end_of_user_space(process: Process, page: int) -> int:
+    """The first address above user space, by bisection: what MAP_FIXED_NOREPLACE may never have is above (ENOMEM)."""
+    low, high = 0, (1 << process.bits) // page  # pages: the end is above `low` and not above `high`
+    while high - low > 1:
+        middle = (low + high) // 2
+        addr = middle * page
+        try:
+            got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                high = middle
+            else:  # taken (EEXIST), or not for everyone (EPERM): user space all the same
+                low = middle
+        else:
+            process.munmap(got, page)
+            if got != addr:
+                raise Unsupported(
+                    "MAP_FIXED_NOREPLACE does not keep to its address, so the end of user space is not known"
+                )
+            low = middle
+    return high * page
+
+
+@clause("munmap.errno.EINVAL")
+def test_the_end_of_user_space(process: Process, page: int) -> None:
+    end = end_of_user_space(process, page)
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.munmap(end, page)
+    with fails("EINVAL"):
+        process.munmap(base, end - base + 1)
+
+    assert process.load(base, 4) == b"kept"

@@ -1,0 +1,262 @@
+"""Cases of paging: pages as units of rights and presence, faults that load them, their size."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..contract import (
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_RDONLY,
+    PROT_NONE,
+    PROT_READ,
+    SC_PAGESIZE,
+    Process,
+    System,
+    Unsupported,
+)
+from ..words import clause, fails, faults
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    assert_inaccessible,
+    assert_nothing_mapped,
+    numbered,
+    reserve,
+)
+
+# -------------------------------------------------------------------------------------------------------------- pages
+
+
+@clause("paging.pages")
+def test_addresses_are_consecutive_whatever_frames_hold_them(process: Process, page: int) -> None:
+    """Pages that are given frames in disorder still form one range: an access crosses their borders."""
+    base = process.mmap(0, 5 * page, RW, ANONYMOUS, -1, 0)
+    for number in (3, 0, 4, 2, 1):
+        process.store(base + number * page, bytes([65 + number]) * page)
+
+    assert process.load(base, 5 * page) == numbered(page, 5)
+
+    process.store(base + page - 2, b"over")
+    assert process.load(base + page - 3, 6) == b"AoverB"
+
+
+@clause("paging.pages")
+def test_consecutive_pages_may_be_any_pages_of_a_file(process: Process, file: MakeFile, page: int) -> None:
+    """One range of addresses, put together from a file's pages in reverse."""
+    fd = file(numbered(page, 4))
+    base = reserve(process, 4)
+
+    for number in range(4):
+        process.mmap(base + number * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (3 - number) * page)
+
+    assert process.load(base, 4 * page) == b"".join(bytes([68 - number]) * page for number in range(4))
+
+
+@clause("paging.pages")
+def test_two_addresses_of_one_page(process: Process, file: MakeFile, page: int) -> None:
+    """The same page of a file mapped twice is one page in memory: a store through one shows through the other."""
+    fd = file(numbered(page, 2))
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, page)
+
+    process.store(base, b"one page")
+
+    assert process.load(base + page, 9) == b"one pageB"
+
+
+# --------------------------------------------------------------------------------------------------------------- unit
+
+
+@clause("paging.unit")
+@pytest.mark.parametrize(
+    ("prot", "readable"), [pytest.param(PROT_READ, True, id="read"), pytest.param(PROT_NONE, False, id="none")]
+)
+def test_rights_change_at_page_boundaries_and_nowhere_else(
+    process: Process, page: int, prot: int, readable: bool
+) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 3))
+
+    process.mprotect(base + page, page, prot)
+
+    for place in (0, page - 1, 2 * page, 3 * page - 1):
+        process.store(base + place, b"!")
+    for place in (page, page + page // 2, 2 * page - 1):
+        with faults("SIGSEGV", code="SEGV_ACCERR"):
+            process.store(base + place, b"!")
+        if readable:
+            assert process.load(base + place, 1) == b"B"
+        else:
+            with faults("SIGSEGV", code="SEGV_ACCERR"):
+                process.load(base + place, 1)
+
+
+@clause("paging.unit")
+def test_presence_changes_at_page_boundaries_and_nowhere_else(process: Process, page: int) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 3))
+
+    process.munmap(base + page, 1)
+
+    assert process.load(base, page) == b"A" * page
+    for place in (page, page + page // 2, 2 * page - 1):
+        with faults("SIGSEGV", code="SEGV_MAPERR"):
+            process.load(base + place, 1)
+    assert process.load(base + 2 * page, page) == b"C" * page
+
+
+@clause("paging.unit")
+@pytest.mark.parametrize("access", ["load", "store"])
+def test_a_file_ends_at_a_page_boundary_in_memory(process: Process, file: MakeFile, page: int, access: str) -> None:
+    """A file of one page and one byte: its second page is there to the last byte, its third not from the first on."""
+    base = process.mmap(0, 3 * page, RW, MAP_SHARED, file(b"x" * (page + 1)), 0)
+
+    process.load(base + 2 * page - 1, 1)
+    process.store(base + 2 * page - 1, b"!")
+    with faults("SIGBUS", at=base + 2 * page):
+        if access == "load":
+            process.load(base + 2 * page, 1)
+        else:
+            process.store(base + 2 * page, b"!")
+
+
+@clause("paging.unit")
+def test_a_private_copy_is_one_page(process: Process, file: MakeFile, page: int) -> None:
+    """A store copies the page it touches: the file's other pages are as they were, and so is the file."""
+    fd = file(numbered(page, 3))
+    base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
+
+    process.store(base + page, b"!")
+
+    assert process.load(base, 3 * page) == b"A" * page + b"!" + b"B" * (page - 1) + b"C" * page
+    assert process.pread(fd, 3 * page, 0) == numbered(page, 3)
+
+
+# -------------------------------------------------------------------------------------------------------- fault loads
+
+
+@clause("paging.fault-loads")
+@pytest.mark.parametrize("order", ["forwards", "backwards"])
+def test_the_first_touch_finds_the_right_content(process: Process, file: MakeFile, page: int, order: str) -> None:
+    base = process.mmap(0, 4 * page, PROT_READ, MAP_SHARED, file(numbered(page, 4)), 0)
+
+    for number in range(4) if order == "forwards" else reversed(range(4)):
+        assert process.load(base + number * page + number, 1) == bytes([65 + number])
+
+
+@clause("paging.fault-loads")
+def test_memory_becomes_resident_page_by_page(process: Process, page: int) -> None:
+    base = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
+    assert process.mincore(base, 4 * page) == [False, False, False, False]
+
+    process.store(base + 2 * page, b"x")
+
+    assert process.mincore(base, 4 * page) == [False, False, True, False]
+
+
+@clause("paging.fault-loads")
+def test_each_first_store_to_a_page_is_a_fault(process: Process, page: int) -> None:
+    base = process.mmap(0, 8 * page, RW, ANONYMOUS, -1, 0)
+    before = process.counters().faults
+
+    for number in range(8):
+        process.store(base + number * page, b"x")
+
+    assert process.counters().faults - before >= 8
+
+
+def evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
+    """A mapping of a file, A, B …, that was written to its disk and taken out of memory; else: Unsupported."""
+    fd = file(numbered(page, pages))
+    process.evict(fd)
+    base = process.mmap(0, pages * page, PROT_READ, MAP_SHARED, fd, 0)
+    if any(process.mincore(base, pages * page)):
+        raise Unsupported("the file's pages stay in memory (a file system without a disk, or one that keeps them)")
+    return base
+
+
+@clause("paging.fault-loads")
+def test_a_page_on_disk_is_loaded_when_touched(process: Process, file: MakeFile, page: int) -> None:
+    """Of the pages beside nothing is said: a system may read ahead."""
+    base = evicted(process, file, page, 4)
+
+    assert process.load(base + 2 * page, 2) == b"CC"
+
+    assert process.mincore(base + 2 * page, page) == [True]
+
+
+@clause("paging.fault-loads")
+def test_loading_from_disk_is_a_fault(process: Process, file: MakeFile, page: int) -> None:
+    base = evicted(process, file, page, 2)
+    before = process.counters().faults
+
+    assert process.load(base, 1) == b"A"
+
+    assert process.counters().faults - before >= 1
+
+
+# ---------------------------------------------------------------------------------------------------------- page size
+
+
+@clause("paging.size.hardware")
+def test_the_page_size_is_a_power_of_two(page: int) -> None:
+    assert page > 0
+    assert page & (page - 1) == 0
+
+
+@clause("paging.size.hardware")
+@pytest.mark.parametrize("who", ["child", "unrelated"])
+def test_the_page_size_is_the_same_for_every_process(process: Process, system: System, page: int, who: str) -> None:
+    other = process.fork() if who == "child" else system.spawn()
+
+    assert other.sysconf(SC_PAGESIZE) == page
+
+
+@clause("paging.sysconf")
+def test_mmap_maps_in_this_granularity(process: Process, page: int) -> None:
+    """One byte asked for is one page got: no less, and no more."""
+    base = reserve(process, 3)
+
+    process.mmap(base + page, 1, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    process.store(base + page, b"x" * page)
+    for beside in (base, base + 2 * page):
+        assert_inaccessible(process, beside)
+
+
+@clause("paging.sysconf")
+def test_offsets_go_by_this_granularity(process: Process, file: MakeFile, page: int) -> None:
+    fd = file(numbered(page, 2), O_RDONLY)
+
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page)
+    with fails("EINVAL"):
+        process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page // 2)
+
+    assert process.load(base, 1) == b"B"
+
+
+@clause("paging.sysconf")
+def test_unmapping_goes_by_this_granularity(process: Process, page: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+
+    with fails("EINVAL"):
+        process.munmap(base + page // 2, page // 2)
+    process.munmap(base + page, page)
+
+    process.store(base, b"x" * page)
+    assert_nothing_mapped(process, base + page)
+
+
+@clause("paging.sysconf")
+def test_asked_again_it_is_the_same(process: Process, page: int) -> None:
+    assert process.sysconf(SC_PAGESIZE) == page
+
+
+@clause("paging.sysconf.invalid")
+@pytest.mark.parametrize("name", [-1, 9999, (1 << 31) - 1], ids=["minus-1", "9999", "largest"])
+def test_a_name_that_is_not_valid(process: Process, name: int) -> None:
+    with fails("EINVAL"):
+        process.sysconf(name)

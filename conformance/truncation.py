@@ -1,0 +1,119 @@
+"""Cases of a file that changes its length while it is mapped."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..contract import MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_READ, Process, System
+from ..words import clause, faults
+from ._helpers import RW, MakeFile, NewPath, numbered
+
+TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+@pytest.mark.parametrize("access", ["load", "store"])
+def test_pages_past_the_end(process: Process, file: MakeFile, page: int, access: str, type: int) -> None:
+    """Mapping them is no error; touching them is.  The page that holds the end is there to its last byte."""
+    base = process.mmap(0, 3 * page, RW, type, file(b"x" * (page + 1)), 0)
+
+    assert process.load(base, 2 * page) == b"x" * (page + 1) + bytes(page - 1)
+    with faults("SIGBUS", at=base + 2 * page, code="BUS_ADRERR"):
+        if access == "load":
+            process.load(base + 2 * page, 1)
+        else:
+            process.store(base + 2 * page, b"!")
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+def test_an_empty_file(process: Process, file: MakeFile, page: int, type: int) -> None:
+    base = process.mmap(0, page, PROT_READ, type, file(), 0)
+
+    with faults("SIGBUS", at=base, code="BUS_ADRERR"):
+        process.load(base, 1)
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+def test_an_offset_past_the_end(process: Process, file: MakeFile, page: int, type: int) -> None:
+    base = process.mmap(0, page, PROT_READ, type, file(b"x" * page), page)
+
+    with faults("SIGBUS", at=base, code="BUS_ADRERR"):
+        process.load(base, 1)
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+def test_shrinking_takes_whole_pages_away(process: Process, file: MakeFile, page: int, type: int) -> None:
+    """Also a page that has been stored to, and copied if it was private."""
+    fd = file(numbered(page, 3))
+    base = process.mmap(0, 3 * page, RW, type, fd, 0)
+    process.store(base + 2 * page, b"!")
+
+    process.ftruncate(fd, page)
+
+    assert process.load(base, page) == b"A" * page
+    for number in (1, 2):
+        with faults("SIGBUS", at=base + number * page, code="BUS_ADRERR"):
+            process.load(base + number * page, 1)
+
+
+@clause("file.truncate")
+def test_shrinking_within_a_page_leaves_zeros(process: Process, file: MakeFile, page: int) -> None:
+    fd = file(b"x" * page)
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"x" * page)
+
+    process.ftruncate(fd, 8)
+
+    assert process.load(base, page) == b"x" * 8 + bytes(page - 8)
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+@pytest.mark.parametrize("how", ["ftruncate", "pwrite"])
+def test_growth_shows_in_a_mapping_made_before(
+    process: Process, file: MakeFile, page: int, how: str, type: int
+) -> None:
+    fd = file(b"x" * page)
+    base = process.mmap(0, 2 * page, PROT_READ, type, fd, 0)
+    with faults("SIGBUS", at=base + page):
+        process.load(base + page, 1)
+
+    if how == "ftruncate":
+        process.ftruncate(fd, 2 * page)
+        expected = bytes(8)
+    else:
+        process.pwrite(fd, b"12345678", page)
+        expected = b"12345678"
+
+    assert process.load(base + page, 8) == expected
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+def test_shrunk_and_grown_again_is_zero(process: Process, file: MakeFile, page: int, type: int) -> None:
+    fd = file(numbered(page, 2))
+    base = process.mmap(0, 2 * page, RW, type, fd, 0)
+    process.store(base + page, b"!")
+
+    process.ftruncate(fd, page)
+    process.ftruncate(fd, 2 * page)
+
+    assert process.load(base, 2 * page) == b"A" * page + bytes(page)
+
+
+@clause("file.truncate")
+def test_by_another_process(process: Process, system: System, file: MakeFile, new_path: NewPath, page: int) -> None:
+    path = new_path()
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(numbered(page, 2), path=path), 0)
+    process.store(base + page, b"!")
+    other = system.spawn()
+
+    other.ftruncate(other.open(path, O_RDWR), page)
+
+    assert process.load(base, page) == b"A" * page
+    with faults("SIGBUS", at=base + page):
+        process.load(base + page, 1)
