@@ -1,0 +1,127 @@
+"""Loads, stores and executions: what the processor does with an address.
+
+The processor looks at a byte's page: is anything mapped there, with the right that is asked for, and can the page be
+had?  What is wrong first decides the fault: SIGSEGV with SEGV_MAPERR (nothing mapped), SIGSEGV with SEGV_ACCERR (the
+right is missing), SIGBUS (the page is past the end of the file, or the disk is full).  An access of many bytes is as
+many accesses: those before the first that faults have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+from ..contract import Fault, Unresolved
+from .address_space import Mapping
+from .constants import PROT_WRITE
+from .state import SIZE_MASK, State
+
+RETURN: bytes = b"\xc3"
+"""x86's instruction that returns."""
+
+SLICES = 4
+"""How many turns a process takes in `adding`."""
+
+
+class Accesses(State):
+    """What a process does with its memory."""
+
+    def load(self, addr: int, length: int) -> bytes:
+        self.last_access = ("load", addr, "")
+        addr &= SIZE_MASK
+        page = self.page
+        start = addr % page
+        if 0 < length <= page - start:
+            return bytes(self.loaded(addr)[start : start + length])
+        parts = []
+        while length > 0:
+            start = addr % page
+            part = self.loaded(addr)[start : start + length]
+            parts.append(part)
+            addr += len(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def loaded(self, addr: int) -> bytearray:
+        """The page at an address, to be loaded from."""
+        mapping = self.at("load", addr)
+        if not self.choices.may_load(mapping.prot):
+            self.fault("load", "SIGSEGV", "SEGV_ACCERR", addr)
+        found = self.space.table.touch(mapping, addr // self.page, False)
+        if found is None:
+            self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
+        return found.data
+
+    def store(self, addr: int, data: bytes) -> None:
+        self.last_access = ("store", addr, "")
+        addr &= SIZE_MASK
+        page = self.page
+        done = 0
+        while done < len(data):
+            start = addr % page
+            mapping = self.at("store", addr)
+            if not mapping.prot & PROT_WRITE:
+                self.fault("store", "SIGSEGV", "SEGV_ACCERR", addr)
+            found = self.space.table.touch(mapping, addr // page, True)
+            if found is None:
+                self.fault("store", "SIGBUS", "BUS_ADRERR", addr)
+            part = data[done : done + page - start]
+            found.data[start : start + len(part)] = part
+            addr += len(part)
+            done += len(part)
+
+    def return_code(self) -> bytes:
+        return RETURN
+
+    def execute(self, addr: int) -> None:
+        self.last_access = ("execute", addr, "")
+        addr &= SIZE_MASK
+        mapping = self.at("execute", addr)
+        allowed = self.choices.may_execute(mapping.prot)
+        if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot)):
+            self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
+        found = self.space.table.touch(mapping, addr // self.page, False)
+        if found is None:
+            self.fault("execute", "SIGBUS", "BUS_ADRERR", addr)
+        if not allowed:
+            self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
+        start = addr % self.page
+        if bytes(found.data[start : start + len(RETURN)]) != RETURN:
+            raise Unresolved(f"what stands at {addr:#x} is not the code that returns; nothing is known of running it")
+
+    def add(self, addr: int, times: int, lock: int = 0) -> None:
+        for _turn in self.adding(addr, times, lock):
+            pass
+
+    def adding(self, addr: int, times: int, lock: int) -> Iterator[None]:
+        """`add`, giving up the processor now and then, also between a load and its store."""
+        for turn in range(SLICES):
+            share = (times + turn) // SLICES
+            while lock and self.word(lock):
+                yield
+            if lock:
+                self.store(lock, (1).to_bytes(4, "little"))
+            value = self.word(addr)
+            yield
+            self.store(addr, ((value + share) % (1 << 32)).to_bytes(4, "little"))
+            if lock:
+                self.store(lock, bytes(4))
+
+    def word(self, addr: int) -> int:
+        """The 4-byte word at an address."""
+        return int.from_bytes(self.load(addr, 4), "little")
+
+    def at(self, access: str, addr: int) -> Mapping:
+        """The mapping at an address."""
+        mapping = self.space.find(addr)
+        if mapping is None:
+            if self.choices.tells_address(addr):
+                self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
+            self.last_access = (access, addr, "SIGSEGV")
+            raise Fault("SIGSEGV", "SI_KERNEL", None)
+        return mapping
+
+    def fault(self, access: str, signal: str, code: str, addr: int) -> NoReturn:
+        """The access at `addr` is refused."""
+        self.last_access = (access, addr, signal)
+        raise Fault(signal, code, addr)

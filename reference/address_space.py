@@ -1,0 +1,242 @@
+"""An address space: which addresses mean what.
+
+An address space is a set of *mappings*, ranges of whole pages that do not overlap, each with its rights and with what
+is behind it: a window of a file, or private memory of no file.  They are kept sorted by where they begin, so the one
+that holds an address is found in O(log n).
+
+Every call works on a range that need not begin or end where a mapping does.  So there are two elementary steps:
+**split** cuts a mapping at a page boundary, so that a range is made of whole mappings; **join** makes one mapping of
+neighbours that are alike (same rights, same sharing, same file by the same description, windows that continue each
+other).  Between the two steps a call changes whole mappings only, and afterwards the list is as short as it can be.
+Neither step touches the page table, which goes by page numbers alone.
+
+What is not mapped is kept as well, as gaps (gaps.py), so that a place is found without a search.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sortedcontainers import SortedDict
+
+from .choices import Choices
+from .constants import PROT_ALL
+from .gaps import Gaps
+from .paging import Memory, PageTable
+
+if TYPE_CHECKING:
+    from .files import Description, Inode
+
+
+class Mapping:
+    """A range of pages with one meaning."""
+
+    __slots__ = ("description", "end", "inode", "locked", "maximum", "offset", "prot", "shared", "space", "start")
+
+    def __init__(
+        self,
+        space: AddressSpace,
+        start: int,
+        end: int,
+        prot: int,
+        shared: bool,
+        inode: Inode | None = None,
+        description: Description | None = None,
+        offset: int = 0,
+        maximum: int = PROT_ALL,
+        locked: bool = False,
+    ) -> None:
+        self.space = space
+        self.start = start
+        self.end = end
+        self.prot = prot
+        """The rights of its pages."""
+        self.maximum = maximum
+        """The rights that mprotect may give them: fixed when it was mapped, by the descriptor of then."""
+        self.shared = shared
+        self.inode = inode
+        """The file behind it; None for private memory without one."""
+        self.description = description
+        """The open file description that it holds, so that the file stays open."""
+        self.offset = offset
+        """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
+        self.locked = locked
+
+    def part(self, start: int, end: int, space: AddressSpace) -> Mapping:
+        """The part of it from `start` to `end`, as a mapping of its own."""
+        offset = self.offset + start - self.start
+        return Mapping(
+            space,
+            start,
+            end,
+            self.prot,
+            self.shared,
+            self.inode,
+            self.description,
+            offset,
+            self.maximum,
+            self.locked,
+        )
+
+    def continues(self, left: Mapping) -> bool:
+        """Whether `left` ends where this one begins and the two are alike."""
+        return (
+            left.end == self.start
+            and left.prot == self.prot
+            and left.shared == self.shared
+            and left.inode is self.inode
+            and left.description is self.description
+            and left.maximum == self.maximum
+            and left.locked == self.locked
+            and left.offset + left.end - left.start == self.offset
+        )
+
+    def hold(self) -> None:
+        """Count it among those who refer to its file."""
+        if self.description is not None:
+            self.description.references += 1
+        if self.inode is not None:
+            self.inode.mappings[self] = None
+
+    def release(self) -> None:
+        """Count it no longer; who refers last lets the file go."""
+        if self.inode is not None:
+            del self.inode.mappings[self]
+        if self.description is not None:
+            self.description.release()
+
+
+class AddressSpace:
+    """The mappings of one process, its page table, and how much of its limits it uses."""
+
+    __slots__ = ("choices", "gaps", "locked", "lowest", "mappings", "page", "size", "table", "top")
+
+    def __init__(self, memory: Memory, lowest: int, top: int, choices: Choices) -> None:
+        self.page = memory.page
+        self.lowest = lowest
+        """Where mappings without a fixed address begin at the lowest."""
+        self.top = top
+        """The first address behind what can be mapped."""
+        self.choices = choices
+        self.mappings: SortedDict[int, Mapping] = SortedDict()
+        self.gaps = Gaps(0, top, memory.page)
+        self.table = PageTable(memory)
+        self.size = 0
+        """Bytes mapped."""
+        self.locked = 0
+        """Bytes in locked mappings."""
+
+    # ---- looking
+
+    def find(self, addr: int) -> Mapping | None:
+        """The mapping that holds an address."""
+        mappings = self.mappings
+        at = mappings.bisect_right(addr) - 1
+        if at < 0:
+            return None
+        mapping = mappings.peekitem(at)[1]
+        return mapping if addr < mapping.end else None
+
+    def over(self, start: int, end: int) -> list[Mapping]:
+        """The mappings that have a page in [start, end), from low to high."""
+        mappings = self.mappings
+        first = mappings.bisect_right(start) - 1
+        if first < 0 or mappings.peekitem(first)[1].end <= start:
+            first += 1
+        return mappings.values()[first : mappings.bisect_left(end)]
+
+    def is_free(self, start: int, end: int) -> bool:
+        """Whether nothing is mapped in [start, end)."""
+        low, high = self.gaps.before(start)
+        return low <= start and end <= high
+
+    def mapped(self, start: int, end: int) -> int:
+        """How many bytes of [start, end) are mapped."""
+        return sum(min(end, m.end) - max(start, m.start) for m in self.over(start, end))
+
+    def hole(self, start: int, end: int) -> int | None:
+        """The first address in [start, end) at which nothing is mapped."""
+        for mapping in self.over(start, end):
+            if mapping.start > start:
+                break
+            start = mapping.end
+        return start if start < end else None
+
+    def splits(self, start: int, end: int) -> bool:
+        """Whether taking [start, end) away leaves one mapping more than before."""
+        mapping = self.find(start)
+        return mapping is not None and mapping.start < start and end < mapping.end
+
+    # ---- changing
+
+    def insert(self, mapping: Mapping) -> None:
+        """Add a mapping where nothing is mapped."""
+        self.gaps.take(mapping.start, mapping.end)
+        self.mappings[mapping.start] = mapping
+        length = mapping.end - mapping.start
+        self.size += length
+        self.locked += length if mapping.locked else 0
+        mapping.hold()
+
+    def split(self, addr: int) -> None:
+        """Cut the mapping that holds `addr` in two there."""
+        mapping = self.find(addr)
+        if mapping is not None and mapping.start < addr:
+            right = mapping.part(addr, mapping.end, self)
+            mapping.end = addr
+            self.mappings[addr] = right
+            right.hold()
+
+    def cut_out(self, start: int, end: int) -> list[Mapping]:
+        """The mappings of [start, end), after splitting those that reach over its ends."""
+        if not self.mappings:
+            return []
+        self.split(start)
+        self.split(end)
+        return self.over(start, end)
+
+    def join(self, start: int, end: int) -> None:
+        """Join neighbours that are alike, from the one that ends at `start` to the one that begins at `end`."""
+        for mapping in self.over(max(start - 1, 0), end + 1):
+            left = self.find(mapping.start - 1) if mapping.start else None
+            if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
+                del self.mappings[mapping.start]
+                left.end = mapping.end
+                mapping.release()
+
+    def clear(self, start: int, end: int) -> None:
+        """Take away what is mapped in [start, end), pages and all."""
+        for mapping in self.cut_out(start, end):
+            self.remove(mapping)
+
+    def remove(self, mapping: Mapping) -> None:
+        """Take a whole mapping away, and its pages."""
+        start, end = mapping.start, mapping.end
+        del self.mappings[start]
+        self.gaps.give(start, end)
+        self.size -= end - start
+        self.locked -= end - start if mapping.locked else 0
+        self.table.drop(start // self.page, end // self.page)
+        mapping.release()
+
+    def grow(self, mapping: Mapping, length: int) -> None:
+        """Make a mapping `length` bytes longer, into the gap behind it."""
+        self.gaps.take(mapping.end, mapping.end + length)
+        mapping.end += length
+        self.size += length
+        self.locked += length if mapping.locked else 0
+
+    def fork(self) -> AddressSpace:
+        """A child's address space: the same mappings at the same addresses, none of them locked."""
+        child = AddressSpace(self.table.memory, self.lowest, self.top, self.choices)
+        for mapping in self.mappings.values():
+            inherited = mapping.part(mapping.start, mapping.end, child)
+            inherited.locked = False
+            child.insert(inherited)
+        child.table = self.table.fork()
+        return child
+
+    def end(self) -> None:
+        """Take everything away."""
+        for mapping in list(self.mappings.values()):
+            self.remove(mapping)

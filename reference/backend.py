@@ -1,0 +1,45 @@
+"""The reference as a backend: ``--mmap-backend=reference``."""
+
+from __future__ import annotations
+
+from ..contract import Backend, Facts
+from .choices import LinuxChoices
+from .kernel import Machine, Parameters
+
+
+class ReferenceBackend(Backend):
+    """The executable specification, answering as Linux does where the specification leaves a choice."""
+
+    name = "reference"
+
+    def __init__(
+        self,
+        *,
+        page: int = Parameters.page,
+        bits: int = Parameters.bits,
+        user_bits: int = Parameters.user_bits,
+        lowest: int = Parameters.lowest,
+        address_space: int | None = Parameters.address_space,
+        mappings: int = Parameters.mappings,
+        locked: int = Parameters.locked,
+        descriptors: int = Parameters.descriptors,
+        open_files: int = Parameters.open_files,
+    ) -> None:
+        self.parameters = Parameters(
+            page=page,
+            bits=bits,
+            user_bits=user_bits,
+            lowest=lowest,
+            address_space=address_space,
+            mappings=mappings,
+            locked=locked,
+            descriptors=descriptors,
+            open_files=open_files,
+        )
+
+    def facts(self) -> Facts:
+        parameters = self.parameters
+        return Facts(self.name, details={"page": str(parameters.page), "bits": str(parameters.bits)})
+
+    def boot(self) -> Machine:
+        return Machine(self.parameters, LinuxChoices())

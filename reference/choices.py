@@ -1,0 +1,132 @@
+"""What the specification leaves open, and who decides it.
+
+The documented API does not say which of several errors a call fails with, where memory without a wish is placed, what
+an unsynced page holds after a crash, or what stands behind the end of a file that has grown.  The model decides none of
+this: wherever there is more than one right answer it asks a `Choices`.  So the rules of the API and the habits of one
+system never mix, and a judge can put choices in here that follow what a subject was seen to do.
+
+`LinuxChoices` answers as Linux 6.18 on x86-64 does (ext4 where file systems differ).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .address_space import AddressSpace, Mapping
+
+
+class Choices(Protocol):
+    """One method for each thing that is left open."""
+
+    # ---- errors
+
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        """Which of the refusals that apply, at least one, the call fails with (they come in Linux's order)."""
+
+    def cleared_when_refused(self, refusal: Refusal) -> bool:
+        """Whether a MAP_FIXED range has lost its mappings although the call was refused (POSIX allows it)."""
+
+    # ---- addresses
+
+    def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
+        """Where `length` bytes go; `hint` is 0 for none.  None: nowhere."""
+
+    def joins(self, left: Mapping, right: Mapping) -> bool:
+        """Whether neighbours that are alike become one mapping, and can then grow as one."""
+
+    # ---- rights
+
+    def may_load(self, prot: int) -> bool:
+        """Whether the hardware can load from a page with these rights."""
+
+    def may_execute(self, prot: int) -> bool:
+        """Whether the hardware can execute from a page with these rights."""
+
+    def end_before_rights(self) -> bool:
+        """Whether execution past the end of a file is SIGBUS, even where the right is missing as well."""
+
+    def tells_address(self, addr: int) -> bool:
+        """Whether a fault at an address that nothing can ever be mapped at tells the address."""
+
+    # ---- contents
+
+    def copies_when_populated(self) -> bool:
+        """Whether locking or populating a private writable page makes the private copy at once."""
+
+    def slack_survives_growth(self) -> bool:
+        """Whether what was stored behind the end of a file is in the file when it grows (else it is zero)."""
+
+    def slack_survives_write_back(self) -> bool:
+        """Whether what was stored behind the end of a file outlives the page's write-back (else it is zero)."""
+
+    def evicts(self) -> bool:
+        """Whether pages leave memory when they are asked to."""
+
+    def writes_when_asynchronous(self) -> bool:
+        """Whether MS_ASYNC has reached the disk by the time of a crash."""
+
+    def survives(self, name: str, block: int) -> bool:
+        """Whether a page that was not synced after its last change keeps the new content in a crash."""
+
+
+class LinuxChoices:
+    """As Linux does."""
+
+    __slots__ = ()
+
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        """The first: each call gathers in the order in which Linux looks."""
+        return refusals[0]
+
+    def cleared_when_refused(self, refusal: Refusal) -> bool:
+        """What a driver or a new file finds wrong is found after the range was cleared."""
+        return refusal.late
+
+    def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
+        """At the hint, rounded down, if that is free; else in a gap as high as can be found."""
+        if hint:
+            hint = max(hint - hint % space.page, space.lowest)
+            if hint <= space.top - length and space.is_free(hint, hint + length):
+                return hint
+        found = space.gaps.highest(length)
+        return found if found is not None and found >= space.lowest else None
+
+    def joins(self, left: Mapping, right: Mapping) -> bool:
+        return True
+
+    def may_load(self, prot: int) -> bool:
+        """x86 has no right to write or execute without the right to read."""
+        return prot & (PROT_READ | PROT_WRITE | PROT_EXEC) != 0
+
+    def may_execute(self, prot: int) -> bool:
+        return prot & PROT_EXEC != 0
+
+    def end_before_rights(self) -> bool:
+        return True
+
+    def tells_address(self, addr: int) -> bool:
+        """Non-canonical addresses raise a general protection fault, which has no address."""
+        return addr < 1 << 47
+
+    def copies_when_populated(self) -> bool:
+        return True
+
+    def slack_survives_growth(self) -> bool:
+        return False
+
+    def slack_survives_write_back(self) -> bool:
+        return False
+
+    def evicts(self) -> bool:
+        return True
+
+    def writes_when_asynchronous(self) -> bool:
+        return False
+
+    def survives(self, name: str, block: int) -> bool:
+        return False

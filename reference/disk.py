@@ -1,0 +1,67 @@
+"""The disk: what is left when the power goes.
+
+A file lives twice.  What programs see is in the page cache (paging.py); what the disk has is here, block by block, a
+block being a page long.  Write-back carries a dirty page from there to here.  Between two write-backs the two differ,
+and after a crash nothing but the disk is left.
+
+A `Record` is what the disk keeps of one file: its blocks, its size, and whether its name has got there.  Room for a
+block is taken when the block is first written to in memory, so that write-back never finds the disk full; hence the
+room of a file is given back only when nobody refers to the file any more.
+
+Sizes and names are journalled: a cut takes effect at once, growth and a new name when the file is first synced.  Data
+is not journalled: a page that has changed since it was last written back holds either content after a crash, and
+Choices.survives says which.
+"""
+
+from __future__ import annotations
+
+
+class Disk:
+    """Room for blocks."""
+
+    __slots__ = ("capacity", "used")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.used = 0
+
+    @property
+    def free(self) -> int:
+        """Bytes that are free."""
+        return self.capacity - self.used
+
+
+class Record:
+    """What a disk keeps of one file."""
+
+    __slots__ = ("blocks", "disk", "named", "page", "size")
+
+    def __init__(self, disk: Disk, page: int) -> None:
+        self.disk = disk
+        self.page = page
+        self.blocks: dict[int, bytes] = {}
+        """Block by its number; empty bytes where room was taken and nothing has been written yet."""
+        self.size = 0
+        self.named = False
+
+    def reserve(self, block: int) -> bool:
+        """Take room for a block; False when the disk is full."""
+        if block in self.blocks:
+            return True
+        if self.disk.used + self.page > self.disk.capacity:
+            return False
+        self.disk.used += self.page
+        self.blocks[block] = b""
+        return True
+
+    def cut(self, size: int) -> None:
+        """The file is `size` bytes long: give back the room of the blocks behind, forget the bytes behind."""
+        page = self.page
+        behind = [block for block in self.blocks if block * page >= size]
+        for block in behind:
+            del self.blocks[block]
+        self.disk.used -= page * len(behind)
+        self.size = min(self.size, size)
+        last = size // page
+        if self.blocks.get(last):
+            self.blocks[last] = self.blocks[last][: size % page]

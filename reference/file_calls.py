@@ -1,0 +1,405 @@
+"""The calls that work on files and descriptors, as far as mappings need them."""
+
+from __future__ import annotations
+
+from errno import (
+    EAGAIN,
+    EBADF,
+    EBUSY,
+    EEXIST,
+    EFBIG,
+    EINVAL,
+    EISDIR,
+    EMFILE,
+    ENFILE,
+    ENOENT,
+    ENOSPC,
+    ENOTDIR,
+    EPERM,
+    ESPIPE,
+)
+
+from ..contract import (
+    LOCK_EX,
+    LOCK_NB,
+    LOCK_SH,
+    LOCK_UN,
+    SEAL_GROW,
+    SEAL_SHRINK,
+    SEAL_WRITE,
+    SEEK_CUR,
+    SEEK_END,
+    SEEK_SET,
+    Stat,
+    Unresolved,
+)
+from .constants import (
+    O_ACCESS,
+    O_APPEND,
+    O_CLOEXEC,
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_PATH,
+    O_RDONLY,
+    O_RDWR,
+    O_TRUNC,
+    O_WRONLY,
+    PROT_WRITE,
+)
+from .files import LARGEST, Description, Inode, Watch
+from .refusal import Refusals
+from .state import State
+
+
+class FileCalls(State):
+    """open and what comes after it."""
+
+    # ----------------------------------------------------------------------------------------------------------- names
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        flags = int(flags)
+        name, directory, inode = self.look_up(path)
+        writes = flags & O_ACCESS != O_RDONLY and not flags & O_PATH
+
+        with self.errors("open") as refuse:
+            self.refuse_descriptors(refuse, 1)
+            if inode is None:
+                if directory is None:
+                    refuse(ENOENT, "file.errno", "a directory of the path does not exist")
+                elif directory.kind != "directory":
+                    refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
+                elif not flags & O_CREAT:
+                    refuse(ENOENT, "file.errno", "the file does not exist")
+            else:
+                if flags & O_CREAT and flags & O_EXCL:
+                    refuse(EEXIST, "file.errno", "the file exists")
+                if inode.kind == "directory" and (writes or flags & O_CREAT):
+                    refuse(EISDIR, "file.errno", "the file is a directory")
+                if inode.kind != "directory" and flags & O_DIRECTORY:
+                    refuse(ENOTDIR, "file.errno", "the file is not a directory")
+                if inode.append_only and ((writes and not flags & O_APPEND) or flags & O_TRUNC):
+                    refuse(EPERM, "file.errno", "the file can be appended to only")
+
+        if inode is None:
+            assert directory is not None
+            assert directory.file_system is not None
+            inode = directory.file_system.inode("regular", name)
+            inode.links = 1
+            directory.entries[name] = inode
+        description = Description(self.machine.file_table, inode, flags)
+        if flags & O_TRUNC and writes and inode.kind == "regular" and inode.size:
+            inode.cut(0)
+
+        return self.install(description, flags & O_CLOEXEC != 0)
+
+    def look_up(self, path: str) -> tuple[str, Inode | None, Inode | None]:
+        """(last part of the path, the directory that it is looked for in, the file): None where there is none."""
+        if path.startswith("/dev/fd/"):
+            descriptor = self.descriptors.get(int(path[8:])) if path[8:].isdecimal() else None
+            inode = None if descriptor is None else descriptor.description.inode
+            return path[8:], self.machine.home.root, inode
+        return self.machine.look_up(path)
+
+    def refuse_descriptors(self, refuse: Refusals, count: int) -> None:
+        """What a call that makes descriptors refuses because there are too many."""
+        if len(self.descriptors) + count > self.machine.parameters.descriptors:
+            refuse(EMFILE, "file.errno", "the process has as many descriptors as it may have")
+        if self.machine.file_table.full and "CAP_SYS_ADMIN" not in self.capabilities:
+            refuse(ENFILE, "file.errno", "the table of open files is full")
+
+    def unlink(self, path: str) -> None:
+        name, directory, inode = self.machine.look_up(path)
+
+        with self.errors("unlink") as refuse:
+            if inode is None:
+                refuse(ENOENT, "file.errno", "the file does not exist")
+            elif inode.kind == "directory":
+                refuse(EISDIR, "file.errno", "the file is a directory")
+            elif inode.append_only:
+                refuse(EPERM, "file.errno", "the file can be appended to only")
+
+        assert inode is not None
+        assert directory is not None
+        del directory.entries[name]
+        inode.links -= 1
+        inode.let_go()
+
+    def mkdir(self, path: str) -> None:
+        name, directory, inode = self.machine.look_up(path)
+
+        with self.errors("mkdir") as refuse:
+            if inode is not None:
+                refuse(EEXIST, "file.errno", "the file exists")
+            elif directory is None:
+                refuse(ENOENT, "file.errno", "a directory of the path does not exist")
+            elif directory.kind != "directory":
+                refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
+
+        assert directory is not None
+        assert directory.file_system is not None
+        inode = directory.file_system.inode("directory", name)
+        inode.links = 1
+        directory.entries[name] = inode
+
+    def free_space(self, path: str) -> int:
+        _name, _directory, inode = self.machine.look_up(path)
+
+        with self.errors("statvfs") as refuse:
+            if inode is None:
+                refuse(ENOENT, "file.errno", "the file does not exist")
+
+        assert inode is not None
+        return 0 if inode.file_system is None else inode.file_system.disk.free
+
+    # ----------------------------------------------------------------------------------------------------- descriptors
+
+    def close(self, fd: int) -> None:
+        with self.errors("close") as refuse:
+            if fd not in self.descriptors:
+                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+
+        description = self.descriptors.pop(fd).description
+        if description.inode.record_lock is self:
+            description.inode.record_lock = None
+        description.release()
+
+    def dup(self, fd: int) -> int:
+        with self.errors("dup") as refuse:
+            if fd not in self.descriptors:
+                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+            if len(self.descriptors) >= self.machine.parameters.descriptors:
+                refuse(EMFILE, "file.errno", "the process has as many descriptors as it may have")
+
+        return self.install(self.descriptors[fd].description)
+
+    def described(self, call: str, fd: int) -> Description:
+        """The open file description behind a descriptor, which `call` refuses to do without."""
+        description = self.description(fd)
+        if description is None:
+            with self.errors(call) as refuse:
+                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+        assert description is not None
+        return description
+
+    def fstat(self, fd: int) -> Stat:
+        with self.errors("fstat") as refuse:
+            if fd not in self.descriptors:
+                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+
+        inode = self.descriptors[fd].description.inode
+        return Stat(inode.kind, inode.size)
+
+    # --------------------------------------------------------------------------------------------------------- content
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        description = self.described("ftruncate", fd)
+        inode = description.inode
+        seals = inode.seals or 0
+
+        with self.errors("ftruncate") as refuse:
+            if length < 0:
+                refuse(EINVAL, "file.errno", "length is negative")
+            if inode.kind != "regular" or not description.writable:
+                refuse(EINVAL, "file.errno", "fd is not a regular file open for writing")
+            if inode.append_only:
+                refuse(EPERM, "file.errno", "the file can be appended to only")
+            if length > LARGEST - self.page:
+                refuse(EFBIG, "file.errno", "length is larger than any file")
+            if (length < inode.size and seals & SEAL_SHRINK) or (length > inode.size and seals & SEAL_GROW):
+                refuse(EPERM, "file.errno", "the file's size is sealed")
+
+        if length < inode.size:
+            inode.cut(length)
+        else:
+            inode.extend(length, self.choices)
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        description = self.described("lseek", fd)
+        inode = description.inode
+        start = {SEEK_SET: 0, SEEK_CUR: description.offset, SEEK_END: inode.size}.get(whence)
+
+        with self.errors("lseek") as refuse:
+            if inode.kind in ("fifo", "socket"):
+                refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+            if start is None or start + offset < 0:
+                refuse(EINVAL, "file.errno", "whence is not valid, or the file offset would be negative")
+
+        assert start is not None
+        description.offset = start + offset
+        return description.offset
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        self.reads += 1
+        description = self.described("pread", fd)
+        inode = description.inode
+
+        with self.errors("pread") as refuse:
+            if offset < 0:
+                refuse(EINVAL, "file.errno", "offset is negative")
+            if inode.kind in ("fifo", "socket"):
+                refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+            if not description.readable:
+                refuse(EBADF, "file.errno", "fd is not open for reading")
+            if inode.kind == "directory":
+                refuse(EISDIR, "file.errno", "the file is a directory")
+
+        if inode.device:
+            return self.machine.read_device(self, inode.device, length, offset)
+        return inode.read(length, offset)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        self.writes += 1
+        description = self.described("pwrite", fd)
+        inode = description.inode
+        grows = offset + len(data) > inode.size
+
+        with self.errors("pwrite") as refuse:
+            if offset < 0:
+                refuse(EINVAL, "file.errno", "offset is negative")
+            if inode.kind in ("fifo", "socket"):
+                refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+            if not description.writable:
+                refuse(EBADF, "file.errno", "fd is not open for writing")
+            if offset > LARGEST - self.page:
+                refuse(EFBIG, "file.errno", "offset is behind any file's end")
+            if (inode.seals or 0) & (SEAL_WRITE | (SEAL_GROW if grows else 0)):
+                refuse(EPERM, "file.errno", "the file is sealed")
+
+        if inode.device or not data:
+            return len(data)
+        written = inode.write(data, inode.size if description.append else offset, self.choices)
+        with self.errors("pwrite") as refuse:
+            if not written:
+                refuse(ENOSPC, "file.errno", "the disk is full")
+
+        return written
+
+    def fsync(self, fd: int) -> None:
+        description = self.described("fsync", fd)
+
+        with self.errors("fsync") as refuse:
+            if description.inode.kind not in ("regular", "directory"):
+                refuse(EINVAL, "file.errno", "the file has no storage")
+
+        description.inode.sync(self.choices)
+
+    def evict(self, fd: int) -> None:
+        description = self.described("evict", fd)
+
+        with self.errors("evict") as refuse:
+            if description.inode.kind in ("fifo", "socket"):
+                refuse(ESPIPE, "file.errno", "a pipe or socket has no pages")
+
+        if description.inode.kind == "regular":
+            description.inode.evict(self.choices)
+
+    # ----------------------------------------------------------------------------------------------------- other files
+
+    def pipe(self) -> tuple[int, int]:
+        return self.pair("pipe", "fifo", O_RDONLY, O_WRONLY)
+
+    def socketpair(self) -> tuple[int, int]:
+        return self.pair("socketpair", "socket", O_RDWR, O_RDWR)
+
+    def pair(self, call: str, kind: str, first: int, second: int) -> tuple[int, int]:
+        """Two descriptors of two connected ends."""
+        with self.errors(call) as refuse:
+            self.refuse_descriptors(refuse, 2)
+
+        table = self.machine.file_table
+        inode = Inode(None, kind, kind)
+        other = inode if kind == "fifo" else Inode(None, kind, kind)
+        return self.install(Description(table, inode, first)), self.install(Description(table, other, second))
+
+    def memfd(self) -> int:
+        with self.errors("memfd_create") as refuse:
+            self.refuse_descriptors(refuse, 1)
+
+        inode = self.machine.memory_files.inode("regular", "memfd")
+        inode.seals = 0
+        return self.install(Description(self.machine.file_table, inode, O_RDWR))
+
+    def seal(self, fd: int, seals: int) -> None:
+        description = self.described("seal", fd)
+        inode = description.inode
+
+        with self.errors("seal") as refuse:
+            if inode.seals is None:
+                refuse(EINVAL, "file.errno", "the file cannot be sealed")
+            if not description.writable:
+                refuse(EPERM, "file.errno", "fd is not open for writing")
+            if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):
+                refuse(EBUSY, "file.errno", "the file is mapped shared and writable")
+
+        inode.seals = (inode.seals or 0) | seals
+
+    def set_append_only(self, fd: int, on: bool) -> None:
+        description = self.described("set_append_only", fd)
+
+        with self.errors("set_append_only") as refuse:
+            if "CAP_LINUX_IMMUTABLE" not in self.capabilities:
+                refuse(EPERM, "file.errno", "the process may not change the attribute")
+
+        description.inode.append_only = on
+
+    # ----------------------------------------------------------------------------------------------- locks and watches
+
+    def flock(self, fd: int, operation: int) -> None:
+        description = self.described("flock", fd)
+        holders = description.inode.flocks
+        if holders is None:
+            holders = description.inode.flocks = {}
+        wanted = operation & ~LOCK_NB
+        others = [held for holder, held in holders.items() if holder is not description]
+        held = LOCK_EX in others if wanted == LOCK_SH else wanted == LOCK_EX and bool(others)
+
+        with self.errors("flock") as refuse:
+            if wanted not in (LOCK_SH, LOCK_EX, LOCK_UN):
+                refuse(EINVAL, "file.errno", "the operation is not known")
+            if held and operation & LOCK_NB:
+                refuse(EAGAIN, "file.errno", "another open file description holds the lock")
+        if held:
+            raise Unresolved("flock would wait for a lock that nobody is going to give back")
+
+        if wanted == LOCK_UN:
+            holders.pop(description, None)
+        else:
+            holders[description] = wanted
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        description = self.described("record_lock", fd)
+        owner = description if ofd else self
+
+        with self.errors("record_lock") as refuse:
+            if not description.writable:
+                refuse(EBADF, "file.errno", "fd is not open for writing")
+            if description.inode.busy(owner):
+                refuse(EAGAIN, "file.errno", "another holds the lock")
+
+        description.inode.record_lock = owner
+
+    def watch(self, path: str) -> int:
+        _name, _directory, inode = self.look_up(path)
+
+        with self.errors("watch") as refuse:
+            self.refuse_descriptors(refuse, 1)
+            if inode is None:
+                refuse(ENOENT, "file.errno", "the file does not exist")
+
+        assert inode is not None
+        description = Description(self.machine.file_table, Inode(None, "other", "watch"))
+        description.watch = Watch()
+        inode.watches = [*(inode.watches or ()), description.watch]
+        return self.install(description)
+
+    def closes(self, watch: int) -> int:
+        noted = self.described("closes", watch).watch
+
+        with self.errors("closes") as refuse:
+            if noted is None:
+                refuse(EINVAL, "file.errno", "the descriptor is not from watch")
+
+        assert noted is not None
+        closes, noted.closes = noted.closes, 0
+        return closes

@@ -1,0 +1,301 @@
+"""Files: names, inodes, open file descriptions, descriptors, and the file systems that they are on.
+
+A *name* is an entry of a directory.  It leads to an *inode*, the file itself: kind, size, content.  Opening a name
+makes an *open file description*: access mode, file offset, what flock locks belong to.  A *descriptor* is a small
+number in a process by which it refers to a description; dup and fork make more descriptors of the same description.
+
+Everything lives as long as somebody refers to it.  A description is referred to by descriptors and **by mappings**:
+that is why a mapping outlives close, and why flock's locks and inotify's close wait for the last page to be unmapped.
+An inode is referred to by names and by descriptions; when the last goes, its storage is given back.
+
+A file system is a disk with a root directory and a few properties of its mount: nothing may be executed from it
+(noexec), or it has files that cannot be mapped.
+
+Locks are of three kinds.  flock's and OFD locks belong to a description, POSIX record locks to a process (they go when
+the process closes *any* descriptor of the file).  All of these are advisory: mmap does not look at them.  A mandatory
+lock is what the documented EAGAIN of mmap is about; Linux had such locks until 5.15.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .choices import Choices
+from .constants import O_ACCESS, O_APPEND, O_PATH, O_RDONLY, O_RDWR, O_WRONLY
+from .disk import Disk, Record
+from .paging import Memory, PageCache
+
+if TYPE_CHECKING:
+    from .address_space import Mapping
+
+LARGEST: Final = 2**63 - 1
+"""Bytes of the largest file."""
+
+
+class FileSystem:
+    """A mounted file system."""
+
+    def __init__(self, name: str, memory: Memory, capacity: int = 1 << 40, *, noexec: bool = False) -> None:
+        self.name = name
+        self.memory = memory
+        self.noexec = noexec
+        """Whether nothing may be executed from it."""
+        self.disk = Disk(capacity)
+        self.root = self.inode("directory", name)
+
+    def inode(self, kind: str, name: str, device: str = "") -> Inode:
+        """A new file of a kind."""
+        return Inode(self, kind, name, device)
+
+    def crash(self, choices: Choices) -> None:
+        """Lose everything that is not on the disk.  Whoever referred to the files must be gone."""
+        restore(self.root, choices)
+
+
+def restore(directory: Inode, choices: Choices) -> None:
+    """Replace each file in a directory by what the disk knows of it."""
+    for name, inode in list(directory.entries.items()):
+        if inode.kind == "directory":
+            restore(inode, choices)
+            continue
+        record = inode.cache.record
+        assert record is not None
+        assert directory.file_system is not None
+        if not record.named:
+            del directory.entries[name]
+            inode.cut(0)
+            continue
+        page = inode.cache.memory.page
+        for index, cached in inode.cache.pages.items():
+            room = record.size - index * page
+            if cached.dirty and room > 0 and choices.survives(name, index):
+                record.blocks[index] = bytes(cached.data[:room])
+        found = directory.file_system.inode(inode.kind, name)
+        found.cache.record = record
+        found.size = record.size
+        found.links = 1
+        directory.entries[name] = found
+
+
+class Inode:
+    """A file."""
+
+    # What few files have is here once for all that do not have it.
+    entries: dict[str, Inode] = {}  # noqa: RUF012 - replaced, never changed, where a file is a directory
+    seals: int | None = None
+    """Seals of a file that can be sealed; None for all others."""
+    append_only = False
+    mandatory_lock = False
+    """Whether somebody else holds a mandatory lock on it."""
+    mapping_error = False
+    """Whether it says only when it is about to be mapped that it cannot be."""
+    flocks: dict[Description, int] | None = None
+    """Holders of flock locks, with LOCK_SH or LOCK_EX."""
+    record_lock: object | None = None
+    """Who holds the record lock on the whole file: a description or a process."""
+    watches: list[Watch] | None = None
+
+    def __init__(self, file_system: FileSystem | None, kind: str, name: str, device: str = "") -> None:
+        self.file_system = file_system
+        self.kind = kind
+        """As fstat tells it."""
+        self.name = name
+        """The name it was made by."""
+        self.device = device
+        """What a character device or an unusual file does: "zero", "null", "random", "maps", "attribute"."""
+        self.size = 0
+        self.links = 0
+        """How many names it has."""
+        self.descriptions = 0
+        """How many open file descriptions it has."""
+        self.mappings: dict[Mapping, None] = {}
+        """The mappings of it, in the order in which they were made."""
+        if kind == "regular" and file_system is not None:
+            memory = file_system.memory
+            self.cache = PageCache(memory, Record(file_system.disk, memory.page))
+        elif kind == "directory":
+            self.entries = {}
+
+    @property
+    def references(self) -> int:
+        """Who keeps the file alive: names and open file descriptions (which descriptors and mappings keep alive)."""
+        return self.links + self.descriptions
+
+    @property
+    def noexec(self) -> bool:
+        """Whether it is on a file system from which nothing may be executed (pipes and sockets are on none)."""
+        return self.file_system is None or self.file_system.noexec
+
+    @property
+    def mappable(self) -> bool:
+        """Whether it can be mapped at all, as far as its kind tells."""
+        return (self.kind == "regular" and self.device != "maps") or self.device == "zero"
+
+    # ---- size and content
+
+    def cut(self, size: int) -> None:
+        """Make it shorter: pages behind the end go out of the cache and out of every page table."""
+        self.size = size
+        self.cache.cut(size)
+        page = self.cache.memory.page
+        behind = -(-size // page) * page
+        for mapping in self.mappings:
+            first = max(mapping.start, mapping.start + behind - mapping.offset)
+            mapping.space.table.drop(first // page, mapping.end // page)
+
+    def extend(self, size: int, choices: Choices) -> None:
+        """Make it longer.  What stood behind its end may show, or not."""
+        if not choices.slack_survives_growth():
+            self.cache.clear_slack(self.size)
+        self.size = size
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Up to `length` bytes from `offset`, no further than the end."""
+        length = min(length, self.size - offset)
+        page = self.cache.memory.page
+        parts = []
+        while length > 0:
+            index, start = divmod(offset, page)
+            part = self.cache.page(index).data[start : start + length]
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def write(self, data: bytes, offset: int, choices: Choices) -> int:
+        """Write at `offset`; how many bytes the disk had room for."""
+        page = self.cache.memory.page
+        end = offset + len(data)
+        before = self.size
+        if end > before:
+            self.extend(end, choices)
+        done = 0
+        while done < len(data):
+            index, start = divmod(offset + done, page)
+            cached = self.cache.page(index)
+            if not self.cache.dirty(index, cached):
+                self.size = max(before, offset + done if done else 0)
+                break
+            part = data[done : done + page - start]
+            cached.data[start : start + len(part)] = part
+            done += len(part)
+        return done
+
+    def sync(self, choices: Choices) -> None:
+        """Carry everything to the disk."""
+        if self.kind == "regular":
+            self.cache.write_back(0, LARGEST, self.size, choices)
+
+    def evict(self, choices: Choices) -> None:
+        """Take its pages out of memory, but for locked ones.  Private copies are not its own."""
+        self.sync(choices)
+        if self.cache.record is None or not choices.evicts():
+            return
+        page = self.cache.memory.page
+        kept = set()
+        for mapping in self.mappings:
+            if mapping.locked:
+                first = mapping.offset // page
+                kept |= set(self.cache.within(first, first + (mapping.end - mapping.start) // page))
+        for mapping in self.mappings:
+            shift = (mapping.start - mapping.offset) // page
+            for number in mapping.space.table.within(mapping.start // page, mapping.end // page):
+                if number - shift not in kept:
+                    mapping.space.table.drop(number, number + 1, private=False)
+        for index in [index for index in self.cache.pages if index not in kept]:
+            del self.cache.pages[index]
+
+    # ---- life
+
+    def let_go(self) -> None:
+        """Give its storage back if nobody refers to it any more."""
+        if self.kind == "regular" and not self.references:
+            self.cut(0)
+
+    def busy(self, owner: object) -> bool:
+        """Whether somebody other than `owner` holds the record lock."""
+        return self.record_lock is not None and self.record_lock is not owner
+
+
+def shared_memory(memory: Memory, size: int) -> Inode:
+    """The file without a name or a disk that shared memory without a file is made of."""
+    inode = Inode(None, "regular", "anonymous")
+    inode.cache = PageCache(memory, None)
+    inode.size = size
+    return inode
+
+
+class Watch:
+    """What a watching descriptor has noted since it was last asked."""
+
+    __slots__ = ("closes",)
+
+    def __init__(self) -> None:
+        self.closes = 0
+
+
+class FileTable:
+    """The machine's table of open files: how many open file descriptions there are, and how many there may be."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    @property
+    def full(self) -> bool:
+        return self.used >= self.limit
+
+
+class Description:
+    """An open file description."""
+
+    __slots__ = ("append", "inode", "offset", "path_only", "readable", "references", "table", "watch", "writable")
+
+    def __init__(self, table: FileTable, inode: Inode, flags: int = O_RDONLY) -> None:
+        self.table = table
+        self.inode = inode
+        mode = flags & O_ACCESS
+        self.path_only = flags & O_PATH != 0
+        self.readable = mode in (O_RDONLY, O_RDWR) and not self.path_only
+        self.writable = mode in (O_WRONLY, O_RDWR) and not self.path_only
+        self.append = flags & O_APPEND != 0
+        self.offset = 0
+        """The file offset, which only calls without an offset of their own use."""
+        self.watch: Watch | None = None
+        self.references = 0
+        """Descriptors and mappings that refer to it."""
+        table.used += 1
+        inode.descriptions += 1
+
+    def release(self) -> None:
+        """One that referred to it does so no longer."""
+        self.references -= 1
+        if self.references == 0:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """What the last close of an open file does: its locks go, watchers are told, the inode is let go."""
+        inode = self.inode
+        self.table.used -= 1
+        inode.descriptions -= 1
+        if inode.flocks is not None:
+            inode.flocks.pop(self, None)
+        if inode.record_lock is self:
+            inode.record_lock = None
+        if inode.watches is not None and not self.path_only:
+            for watch in inode.watches:
+                watch.closes += 1
+        inode.let_go()
+
+
+class Descriptor:
+    """An entry of a process's descriptor table."""
+
+    __slots__ = ("close_on_exec", "description")
+
+    def __init__(self, description: Description, close_on_exec: bool) -> None:
+        self.description = description
+        self.close_on_exec = close_on_exec
+        description.references += 1

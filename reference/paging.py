@@ -1,0 +1,230 @@
+"""Paging: from pages of an address space to page frames, and from there to a disk.
+
+Memory is handed out in *frames* of one page each.  Which frame holds which page is nobody's business: frames are
+scattered over the whole of memory, and only the page table knows them.  A `Page` here is a frame with what is in it.
+
+There are two sorts of pages.
+
+* Pages of a file are in the file's **page cache**, once for the whole machine: whoever maps the file, or reads and
+  writes it by descriptor, uses the same frame.  That is all there is to sharing.  A page that has been stored to is
+  *dirty* until write-back has carried it to the disk.
+* **Private pages** belong to page tables: memory without a file, and what a process has stored into through a private
+  mapping.  `Page.sharers` counts the page tables that hold one; it is 0 for pages of a page cache.  A fork lets parent
+  and child hold the same private page; whoever stores first gets a copy of their own, so that the other one's stays.
+
+A page table holds an entry for each page that has been touched.  Touching a page without one is a *fault*: the page is
+looked for in the cache (a *minor* fault), or read from the disk first (a *major* one), or it is fresh and zero.
+Storing into a private mapping's page that is not the mapping's own is a fault too: there the copy is made.  A page
+wholly past the end of its file cannot be had: SIGBUS.
+
+A private mapping's page that has not been copied yet is the file's page in the cache, so later changes of the file
+show in it.  Cutting a file takes its pages away from cache and page tables, private copies included, but in the page
+where the file now ends only the cache's tail becomes zero; a private copy of that page stays as it is.
+
+Tables and caches are sorted, so that work on a range costs what there is in the range, not how long it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from sortedcontainers import SortedDict
+
+from .choices import Choices
+from .disk import Record
+
+if TYPE_CHECKING:
+    from .address_space import Mapping
+
+FRAMES: Final = 1 << 24
+"""Frames that memory has; they are handed out in an order that scatters them."""
+SCATTER: Final = 0x9E3779B1 % FRAMES | 1
+"""Any odd number visits every frame once."""
+
+
+class Page:
+    """A page frame and what is in it."""
+
+    __slots__ = ("data", "dirty", "frame", "sharers")
+
+    def __init__(self, frame: int, data: bytearray) -> None:
+        self.frame = frame
+        self.data = data
+        self.dirty = False
+        self.sharers = 0
+
+
+class Memory:
+    """The machine's frames."""
+
+    __slots__ = ("handed_out", "page", "zero")
+
+    def __init__(self, page: int) -> None:
+        self.page = page
+        self.handed_out = 0
+        self.zero: Page | None = None
+
+    def fresh(self, content: bytes | bytearray = b"") -> Page:
+        """A frame that holds `content`, and zeros behind it."""
+        self.handed_out += 1
+        data = bytearray(content)
+        if len(data) < self.page:
+            data.extend(bytes(self.page - len(data)))
+        return Page(self.handed_out * SCATTER % FRAMES, data)
+
+    def zeros(self) -> Page:
+        """The one page of zeros that stands for private memory which has been loaded from, but never stored to."""
+        if self.zero is None:
+            self.zero = self.fresh()
+        return self.zero
+
+
+class PageCache:
+    """The pages of one file that are in memory."""
+
+    __slots__ = ("memory", "pages", "record")
+
+    def __init__(self, memory: Memory, record: Record | None) -> None:
+        self.memory = memory
+        self.record = record
+        """The file on the disk; None for memory that has no file."""
+        self.pages: SortedDict[int, Page] = SortedDict()
+
+    def page(self, index: int) -> Page:
+        """The page at `index`, read from the disk if it must be."""
+        page = self.pages.get(index)
+        if page is None:
+            page = self.memory.fresh(self.record.blocks.get(index, b"") if self.record else b"")
+            self.pages[index] = page
+        return page
+
+    def stored(self, index: int) -> bool:
+        """Whether the page must be read from the disk."""
+        return index not in self.pages and self.record is not None and bool(self.record.blocks.get(index))
+
+    def dirty(self, index: int, page: Page) -> bool:
+        """The page is about to be changed; False when the disk has no room for it."""
+        if self.record is not None and not self.record.reserve(index):
+            return False
+        page.dirty = True
+        return True
+
+    def within(self, first: int, behind: int) -> Iterator[int]:
+        """The indices from `first` to before `behind` whose pages are in memory."""
+        return self.pages.irange(first, behind, (True, False))
+
+    def write_back(self, first: int, behind: int, size: int, choices: Choices) -> None:
+        """Carry the dirty pages from `first` to before `behind` to the disk; the file is `size` bytes long."""
+        if self.record is None:
+            return
+        length = self.memory.page
+        for index in self.within(first, behind):
+            page = self.pages[index]
+            if page.dirty:
+                room = size - index * length
+                if room < length and not choices.slack_survives_write_back():
+                    page.data[room:] = bytes(length - room)
+                self.record.blocks[index] = bytes(page.data[:room])
+                page.dirty = False
+        self.record.size = size
+        self.record.named = True
+
+    def cut(self, size: int) -> None:
+        """The file is `size` bytes long: pages behind it go, and the rest of its last page is zero."""
+        length = self.memory.page
+        for index in list(self.pages.irange(-(-size // length))):
+            del self.pages[index]
+        self.clear_slack(size)
+        if self.record is not None:
+            self.record.cut(size)
+
+    def clear_slack(self, size: int) -> None:
+        """Make what stands behind a file of `size` bytes zero, in its last page."""
+        index, used = divmod(size, self.memory.page)
+        if used and index in self.pages:
+            self.pages[index].data[used:] = bytes(self.memory.page - used)
+
+
+class PageTable:
+    """One address space's entries: which page each touched page number shows, and how often it faulted."""
+
+    __slots__ = ("entries", "major", "memory", "minor")
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.entries: SortedDict[int, Page] = SortedDict()
+        self.minor = 0
+        self.major = 0
+
+    def touch(self, mapping: Mapping, number: int, store: bool) -> Page | None:
+        """The page behind page number `number` of `mapping`, brought in and made its own as a load or store needs.
+
+        None: there is none to be had, past the end of the file or for want of room on the disk (SIGBUS).
+        """
+        page = self.entries.get(number)
+        inode = mapping.inode
+        if page is None:
+            if inode is None:
+                page = self.memory.zeros()
+                self.minor += not store
+            else:
+                index = (mapping.offset - mapping.start) // self.memory.page + number
+                if index * self.memory.page >= inode.size:
+                    return None
+                if inode.cache.stored(index):
+                    self.major += 1
+                else:
+                    self.minor += 1
+                page = inode.cache.page(index)
+            if not store or inode is not None:
+                self.entries[number] = page
+        if store:
+            if not mapping.shared:
+                if page.sharers != 1:
+                    page = self.copy(number, page)
+            elif not page.dirty and inode is not None:
+                index = (mapping.offset - mapping.start) // self.memory.page + number
+                if not inode.cache.dirty(index, page):
+                    return None
+        return page
+
+    def copy(self, number: int, page: Page) -> Page:
+        """Give the page table a private copy of a page that it shares."""
+        self.minor += 1
+        if page.sharers:
+            page.sharers -= 1
+        own = self.memory.fresh(page.data)
+        own.sharers = 1
+        self.entries[number] = own
+        return own
+
+    def within(self, first: int, behind: int) -> list[int]:
+        """The page numbers from `first` to before `behind` that have an entry."""
+        return list(self.entries.irange(first, behind, (True, False)))
+
+    def drop(self, first: int, behind: int, private: bool = True) -> None:
+        """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""
+        if not self.entries:
+            return
+        for number in self.within(first, behind):
+            page = self.entries[number]
+            if page.sharers:
+                if not private:
+                    continue
+                page.sharers -= 1
+            del self.entries[number]
+
+    def move(self, first: int, behind: int, to: int) -> None:
+        """Move the entries from `first` to before `behind` to the page numbers from `to` on."""
+        for number in self.within(first, behind):
+            self.entries[number - first + to] = self.entries.pop(number)
+
+    def fork(self) -> PageTable:
+        """A child's table: it holds the same private pages; those of files it will find by itself."""
+        child = PageTable(self.memory)
+        private = {number: page for number, page in self.entries.items() if page.sharers}
+        for page in private.values():
+            page.sharers += 1
+        child.entries.update(private)
+        return child

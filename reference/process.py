@@ -1,0 +1,89 @@
+"""A process: descriptors, an address space, and the calls; how it begins, multiplies and ends.
+
+fork makes a child with the same descriptors (of the same open file descriptions) and the same mappings at the same
+addresses: what is shared stays shared, private pages are held by both until one of them stores.  exec takes the
+mappings and the descriptors that are closed on exec away.  The end takes everything away, whichever way it comes, and
+what the process was the last to refer to is let go.
+"""
+
+from __future__ import annotations
+
+from ..contract import Counters, Resource
+from . import picture
+from .accesses import Accesses
+from .address_space import AddressSpace
+from .file_calls import FileCalls
+from .files import Descriptor
+from .mapping_calls import MappingCalls
+
+
+class Process(MappingCalls, Accesses, FileCalls):
+    """A process of the reference."""
+
+    # ------------------------------------------------------------------------------------------------------------ life
+
+    def fork(self) -> Process:
+        child = self.machine.process()
+        child.descriptors = {
+            fd: Descriptor(descriptor.description, descriptor.close_on_exec)
+            for fd, descriptor in self.descriptors.items()
+        }
+        child.space = self.space.fork()
+        child.capabilities = self.capabilities
+        child.address_space_limit = self.address_space_limit
+        child.locked_limit = self.locked_limit
+        return child
+
+    def exit(self, status: int = 0) -> int:
+        self.end()
+        return status & 0xFF
+
+    def kill(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give everything back."""
+        self.space.end()
+        for fd in list(self.descriptors):
+            self.close(fd)
+        self.machine.processes.remove(self)
+        del self.space
+        del self.descriptors
+
+    def exec(self) -> None:
+        self.faults_before += self.space.table.minor + self.space.table.major
+        self.space.end()
+        self.space = AddressSpace(self.machine.memory, self.space.lowest, self.top, self.choices)
+        self.locks_future = False
+        for fd, descriptor in list(self.descriptors.items()):
+            if descriptor.close_on_exec:
+                self.close(fd)
+
+    # ----------------------------------------------------------------------------------------------- rights and limits
+
+    def limit(self, resource: Resource, room: int) -> None:
+        if resource == Resource.ADDRESS_SPACE:
+            self.address_space_limit = self.space.size + room
+        else:
+            self.locked_limit = self.space.locked + room
+
+    def drop(self, capability: str) -> None:
+        self.capabilities = self.capabilities - {capability}
+
+    # --------------------------------------------------------------------------------------------------------- telling
+
+    def arena(self) -> tuple[int, int]:
+        """A quarter of the way up; what is placed without a wish begins at the top."""
+        size = min(self.top // 8, 1 << 36)
+        return self.top // 4 // size * size, size - size % self.page
+
+    def counters(self) -> Counters:
+        table = self.space.table
+        return Counters(self.reads, self.writes, self.faults_before + table.minor + table.major)
+
+    def picture(self, frames: bool = False) -> str:
+        """The address space as text; `frames`: with the page frame of each resident page."""
+        table = self.space.table
+        number = self.machine.processes.index(self) + 1
+        head = f"process {number}, pages of {self.page} bytes, {table.minor} minor and {table.major} major faults"
+        return "\n".join([head, *picture.draw(self.space, self.last_access, frames)])

@@ -1,0 +1,97 @@
+"""Why a call is refused: every reason that applies, not the first that is found.
+
+A manual page lists the errors of a call without an order, so a system may answer with any of those that apply.  A model
+that stops at the first one cannot know them all, and a judge built on it would be wrong about every call that has two
+things the matter with it.  So a call of the reference *gathers* its refusals in a block::
+
+    with self.errors("munmap") as refuse:
+        if addr % page:
+            refuse(EINVAL, "munmap.errno.EINVAL", "addr is not a multiple of the page")
+        if length == 0:
+            refuse(EINVAL, "munmap.errno.EINVAL", "length is 0")
+
+At the end of the block, when there is at least one, `Refused` is raised: an OSError with the errno that the machine's
+Choices take, carrying all the others.  The lines stand in the order in which Linux looks, which is how the choices that
+play Linux know what to answer.
+
+Each refusal names its clause, so what a run has reached of the specification is a by-product: `Refusals.reached`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+
+class Refusal(NamedTuple):
+    """One reason to refuse a call."""
+
+    errno: int
+    clause: str
+    """The clause of the catalogue that says so."""
+    cause: str
+    """What is the matter, in words."""
+    late: bool = False
+    """Whether Linux finds it only after it has cleared a MAP_FIXED range."""
+
+    @property
+    def name(self) -> str:
+        """The errno's symbolic name."""
+        return errno.errorcode[self.errno]
+
+
+class Refused(OSError):
+    """A refused call: the errno that was chosen, and all that might have been."""
+
+    def __init__(self, call: str, chosen: Refusal, refusals: Sequence[Refusal]) -> None:
+        super().__init__(chosen.errno, f"{call}: {chosen.cause} ({chosen.clause})")
+        self.chosen = chosen
+        self.refusals = tuple(refusals)
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The names of every errno that the call may fail with."""
+        return frozenset(refusal.name for refusal in self.refusals)
+
+    @property
+    def clauses(self) -> frozenset[str]:
+        """The clauses that refuse the call."""
+        return frozenset(refusal.clause for refusal in self.refusals)
+
+
+class Chooser(Protocol):
+    """Who takes one of several refusals."""
+
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal: ...
+
+
+class Refusals:
+    """The block in which one call gathers its refusals."""
+
+    __slots__ = ("call", "chooser", "gathered", "reached")
+
+    def __init__(self, call: str, chooser: Chooser, reached: set[str]) -> None:
+        self.call = call
+        self.chooser = chooser
+        self.reached = reached
+        self.gathered: list[Refusal] | None = None
+
+    def __enter__(self) -> Refusals:
+        return self
+
+    def __call__(self, errno: int, clause: str, cause: str, late: bool = False) -> None:
+        refusal = Refusal(errno, clause, cause, late)
+        if self.gathered is None:
+            self.gathered = [refusal]
+        else:
+            self.gathered.append(refusal)
+        self.reached.add(clause)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.gathered is not None and error is None:
+            chosen = self.chooser.refusal(self.call, self.gathered)
+            raise Refused(self.call, chosen, self.gathered)

@@ -1,0 +1,94 @@
+"""What a process has: its descriptors, its address space, its rights and limits, and what it has done so far.
+
+The calls are in `mapping_calls`, `accesses` and `file_calls`, each a class that adds its calls to this one; `process`
+puts them together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from ..contract import Process as Contract
+from ..contract import Unresolved
+from .address_space import AddressSpace
+from .files import Description, Descriptor
+from .refusal import Refusals
+
+if TYPE_CHECKING:
+    from .kernel import Machine
+
+SIZE_MASK: Final = (1 << 64) - 1
+"""Sizes and addresses are unsigned numbers of 64 bits, as C's size_t: larger and negative ones wrap."""
+
+CAPABILITIES: Final = frozenset({"CAP_IPC_LOCK", "CAP_LINUX_IMMUTABLE", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO"})
+"""The privileges that anything here asks for; a new process has them all."""
+
+
+class State(Contract):
+    """A process as data."""
+
+    descriptors: dict[int, Descriptor]
+    space: AddressSpace
+
+    def __init__(self, machine: Machine) -> None:
+        parameters = machine.parameters
+        self.machine = machine
+        self.choices = machine.choices
+        self.bits = parameters.bits
+        self.page = parameters.page
+        self.top = parameters.top
+        self.descriptors = {}
+        self.space = AddressSpace(machine.memory, parameters.lowest, parameters.top, machine.choices)
+        self.capabilities = CAPABILITIES
+        self.address_space_limit = parameters.address_space
+        """Bytes that may be mapped; None for no limit."""
+        self.locked_limit = parameters.locked
+        """Bytes that may be in locked mappings, for a process without CAP_IPC_LOCK."""
+        self.locks_future = False
+        """Whether mappings to come are locked (mlockall's MCL_FUTURE)."""
+        self.reads = 0
+        self.writes = 0
+        self.faults_before = 0
+        """Faults of the address spaces that it had before exec."""
+        self.last_access: tuple[str, int, str] | None = None
+        """The last load, store or execution: which, where, and what came of it."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("descriptors", "space"):  # taken away when the process ends
+            raise Unresolved("the process has ended")
+        raise AttributeError(name)
+
+    def errors(self, call: str) -> Refusals:
+        """The block in which a call gathers its refusals."""
+        return Refusals(call, self.machine.choices, self.machine.reached)
+
+    def round_up(self, size: int) -> int:
+        """A size in whole pages; like C's it wraps to 0 within a page of 2**64."""
+        return ((size & SIZE_MASK) + self.page - 1) // self.page * self.page & SIZE_MASK
+
+    def description(self, fd: int) -> Description | None:
+        """The open file description behind a descriptor that can be used for more than its path."""
+        descriptor = self.descriptors.get(fd)
+        if descriptor is None or descriptor.description.path_only:
+            return None
+        return descriptor.description
+
+    def install(self, description: Description, close_on_exec: bool = False) -> int:
+        """The lowest free descriptor, now of this description."""
+        fd = 0
+        while fd in self.descriptors:
+            fd += 1
+        self.descriptors[fd] = Descriptor(description, close_on_exec)
+        return fd
+
+    def locks_too_much(self, more: int) -> bool:
+        """Whether `more` bytes locked would be over the limit."""
+        return "CAP_IPC_LOCK" not in self.capabilities and self.space.locked + more > self.locked_limit
+
+    def may_not_lock(self) -> bool:
+        """Whether it may lock nothing at all."""
+        return self.locked_limit == 0 and "CAP_IPC_LOCK" not in self.capabilities
+
+    def maps_too_much(self, more: int) -> bool:
+        """Whether `more` bytes mapped would be over the limit."""
+        return self.address_space_limit is not None and self.space.size + more > self.address_space_limit
