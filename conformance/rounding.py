@@ -1,0 +1,303 @@
+"""Cases of rounding: lengths, offsets and addresses on, just before and just behind page boundaries.
+
+Some are drawn by hypothesis.  Drawn are numbers of pages and distances from their boundaries, never addresses: so a
+draw means the same wherever an implementation puts its mappings, and whatever its page size is.  All examples of a case
+run in one process, each in a reservation of its own that it removes again, so that no example depends on an earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ..contract import (
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_MAYMOVE,
+    MS_ASYNC,
+    PROT_READ,
+    Process,
+)
+from ..words import clause, fails, faults
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
+
+drawn = settings(
+    max_examples=min(settings().max_examples, 25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+"""The user's own settings, with fewer examples: each is worth several calls of another process."""
+
+
+class Near(NamedTuple):
+    """A number of bytes at or near a page boundary."""
+
+    pages: int
+    delta: str
+
+    def bytes(self, page: int) -> int:
+        return self.pages * page + {"-1": -1, "0": 0, "+1": 1, "odd": page // 2 + 3}[self.delta]
+
+
+def near(first: int, last: int) -> st.SearchStrategy[Near]:
+    """From the boundary of page `first` to half a page behind that of page `last`; never below 0."""
+    deltas = st.sampled_from(["0", "-1", "+1", "odd"])
+    return st.builds(Near, st.integers(first, last), deltas).filter(lambda near: near != (0, "-1"))
+
+
+SOME = near(0, 4).filter(lambda near: near != (0, "0"))
+"""At least one byte."""
+
+
+def pages_in(length: int, page: int) -> int:
+    """How many pages hold `length` bytes."""
+    return -(-length // page)
+
+
+@contextmanager
+def reservation(process: Process, page: int, pages: int) -> Iterator[int]:
+    """Inaccessible memory for one example, gone afterwards with all that was placed in it."""
+    base = reserve(process, pages)
+    try:
+        yield base
+    finally:
+        process.munmap(base, pages * page)
+
+
+# --------------------------------------------------------------------------------------------------------------- mmap
+
+
+@pytest.mark.mmap_random
+@clause("mmap.range", "overview.page-multiple", "overview.slack")
+@given(size=near(0, 4), length=SOME, first=st.integers(0, 4), shared=st.booleans())
+@drawn
+def test_any_part_of_any_file(
+    process: Process, file: MakeFile, page: int, size: Near, length: Near, first: int, shared: bool
+) -> None:
+    """Whole pages: the file's bytes, then zeros up to the last byte of the file's last page; past it, none."""
+    content = (numbered(page, 5) + b"F" * page)[: size.bytes(page)]
+    fd = file(content)
+    mapped = pages_in(length.bytes(page), page)
+    expected = content[first * page :][: mapped * page]
+    there = pages_in(len(expected), page)
+    try:
+        with reservation(process, page, mapped + 1) as base:
+            type = MAP_SHARED if shared else MAP_PRIVATE
+            process.mmap(base, length.bytes(page), PROT_READ, type | MAP_FIXED, fd, first * page)
+
+            assert process.load(base, there * page) == expected.ljust(there * page, b"\0")
+            if there < mapped:
+                with faults("SIGBUS", at=base + there * page):
+                    process.load(base + there * page, 1)
+            assert_inaccessible(process, base + mapped * page)
+    finally:
+        process.close(fd)
+
+
+@pytest.mark.mmap_random
+@clause("mmap.range", "mmap.errno.EINVAL")
+@given(offset=near(0, 4))
+@drawn
+def test_any_offset(process: Process, file: MakeFile, page: int, offset: Near) -> None:
+    """A multiple of the page size is a place in the file; anything else is refused, and maps nothing."""
+    fd = file(numbered(page, 5))
+    start = offset.bytes(page)
+    try:
+        with reservation(process, page, 1) as base:
+            if start % page:
+                with fails("EINVAL"):
+                    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, start)
+                assert_inaccessible(process, base)
+            else:
+                process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, start)
+                assert process.load(base, page) == process.pread(fd, page, start)
+    finally:
+        process.close(fd)
+
+
+# ------------------------------------------------------------------------------------------------------------- munmap
+
+
+@pytest.mark.mmap_random
+@clause("munmap.range", "munmap.errno.EINVAL")
+@given(start=near(0, 4), length=near(0, 4))
+@drawn
+def test_unmapping_any_range(process: Process, page: int, start: Near, length: Near) -> None:
+    """The pages of the range go, rounded up at its end; an unaligned start, and a range of nothing, are refused."""
+    pages = 10
+    with reservation(process, page, pages) as base:
+        process.mmap(base, (pages - 1) * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        content = numbered(page, pages - 1)
+        process.store(base, content)
+        begin, end = start.bytes(page), start.bytes(page) + length.bytes(page)
+
+        if begin % page or begin == end:
+            with fails("EINVAL"):
+                process.munmap(base + begin, end - begin)
+            begin = end = 0
+        else:
+            process.munmap(base + begin, end - begin)
+            end = pages_in(end, page) * page
+
+        assert process.load(base, begin) == content[:begin]
+        for place in range(begin, end, page):
+            assert_nothing_mapped(process, base + place)
+        assert process.load(base + end, len(content) - end) == content[end:]
+        assert_inaccessible(process, base + len(content))
+
+
+@clause("munmap.usual-arguments")
+@pytest.mark.parametrize("length", ["1", "page-1", "page", "page+1", "2-pages-1", "2-pages"])
+def test_unmapping_by_the_length_that_was_mapped(process: Process, file: MakeFile, page: int, length: str) -> None:
+    size = {"1": 1, "page-1": page - 1, "page": page, "page+1": page + 1, "2-pages-1": 2 * page - 1}.get(
+        length, 2 * page
+    )
+    pages = pages_in(size, page)
+    base = reserve(process, 3)
+    process.mmap(base, size, RW, MAP_SHARED | MAP_FIXED, file(b"x" * size), 0)
+
+    process.munmap(base, size)
+
+    for number in range(pages):
+        assert_nothing_mapped(process, base + number * page)
+    assert_inaccessible(process, base + pages * page)
+
+
+# ------------------------------------------------------------------------------------------------------------- mremap
+
+
+@pytest.mark.mmap_random
+@clause("mremap.resize", "mremap.flags.zero", "mremap.flags.maymove", "mremap.errno.ENOMEM", "mremap.errno.EINVAL")
+@given(old=SOME, new=near(0, 7), free=st.integers(0, 2), maymove=st.booleans())
+@drawn
+def test_resizing_to_any_size(process: Process, page: int, old: Near, new: Near, free: int, maymove: bool) -> None:
+    """Sizes count in whole pages: within the same number of them nothing changes."""
+    had, wanted = pages_in(old.bytes(page), page), pages_in(new.bytes(page), page)
+    content = numbered(page, had)
+    flags = MREMAP_MAYMOVE if maymove else 0
+    with reservation(process, page, had + free + 1) as base:
+        process.mmap(base, old.bytes(page), RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        process.store(base, content)
+        if free:
+            process.munmap(base + had * page, free * page)
+
+        place, has = base, wanted
+        if wanted == 0:
+            with fails("EINVAL"):
+                process.mremap(base, old.bytes(page), new.bytes(page), flags)
+            has = had
+        elif wanted > had + free and not maymove:
+            with fails("ENOMEM"):
+                process.mremap(base, old.bytes(page), new.bytes(page), flags)
+            has = had
+        else:
+            place = process.mremap(base, old.bytes(page), new.bytes(page), flags)
+        try:
+            assert (place != base) == (has > had + free)
+            assert process.load(place, has * page) == content[: has * page].ljust(has * page, b"\0")
+            for number in range(0 if place != base else has, had + free):
+                assert_nothing_mapped(process, base + number * page)
+            assert_inaccessible(process, base + (had + free) * page)
+        finally:
+            if place != base:
+                process.munmap(place, has * page)
+
+
+@clause("mremap.resize")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("1", "page", id="1-to-page"),
+        pytest.param("page", "1", id="page-to-1"),
+        pytest.param("page-1", "1", id="page-1-to-1"),
+    ],
+)
+def test_resizing_within_a_page_changes_nothing(process: Process, page: int, old: str, new: str) -> None:
+    sizes = {"1": 1, "page-1": page - 1, "page": page}
+    base = reserve(process, 2)
+    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * page)
+
+    assert process.mremap(base, sizes[old], sizes[new], 0) == base
+
+    assert process.load(base, page) == b"x" * page
+    assert_inaccessible(process, base + page)
+
+
+# -------------------------------------------------------------------------------------------------------------- msync
+
+
+@pytest.mark.mmap_random
+@clause("msync.usual-arguments", "msync.errno.ENOMEM", "msync.errno.EINVAL")
+@given(start=near(0, 3), length=SOME, hole=st.integers(0, 7))
+@drawn
+def test_syncing_any_range(process: Process, file: MakeFile, page: int, start: Near, length: Near, hole: int) -> None:
+    """The range covers each page that it touches: one byte in a hole is enough to be refused."""
+    pages = 8
+    fd = file(numbered(page, pages))
+    begin, end = start.bytes(page), start.bytes(page) + length.bytes(page)
+    try:
+        with reservation(process, page, pages + 1) as base:
+            process.mmap(base, pages * page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+            process.munmap(base + hole * page, page)
+
+            if begin % page:
+                refusal = "EINVAL"
+            elif begin < (hole + 1) * page and end > hole * page:
+                refusal = "ENOMEM"
+            else:
+                refusal = ""
+            if refusal:
+                with fails(refusal):
+                    process.msync(base + begin, end - begin, MS_ASYNC)
+            else:
+                process.msync(base + begin, end - begin, MS_ASYNC)
+    finally:
+        process.close(fd)
+
+
+@clause("msync.usual-arguments")
+@pytest.mark.parametrize("length", ["1", "page-1", "page"])
+def test_syncing_part_of_a_page_is_the_page(process: Process, file: MakeFile, page: int, length: str) -> None:
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(bytes(2 * page)), 0)
+    process.munmap(base + page, page)
+    size = {"1": 1, "page-1": page - 1, "page": page}[length]
+
+    process.msync(base, size, MS_ASYNC)
+    with fails("ENOMEM"):
+        process.msync(base + page, size, MS_ASYNC)
+
+
+# -------------------------------------------------------------------------------------------------------------- slack
+
+
+@pytest.mark.mmap_random
+@clause("overview.slack")
+@given(size=near(0, 2).filter(lambda near: near.delta != "0"), shared=st.booleans())
+@example(size=Near(0, "+1"), shared=True)
+@drawn
+def test_slack_of_any_length(process: Process, file: MakeFile, page: int, size: Near, shared: bool) -> None:
+    """It reads as zero, can be stored to up to the last byte, and is no part of the file."""
+    length = size.bytes(page)
+    content = b"x" * length
+    fd = file(content)
+    end = pages_in(length, page) * page
+    try:
+        base = process.mmap(0, length, RW, MAP_SHARED if shared else MAP_PRIVATE, fd, 0)
+        try:
+            assert process.load(base, end) == content + bytes(end - length)
+            process.store(base + length, b"!" * (end - length))
+
+            assert process.load(base, length) == content
+            assert process.fstat(fd).size == length
+            assert process.pread(fd, end, 0) == content
+        finally:
+            process.munmap(base, length)
+    finally:
+        process.close(fd)
