@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+import pytest
+
 from ..contract import (
     MAP_ANONYMOUS,
     MAP_PRIVATE,
+    MAP_SHARED,
     O_RDWR,
     PROT_NONE,
     PROT_READ,
@@ -41,6 +44,12 @@ WriteFile = Callable[[str, bytes], None]
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+
+
+both_types = pytest.mark.parametrize(
+    "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
+)
+"""Runs a case once with `kind` MAP_SHARED and once with MAP_PRIVATE."""
 
 
 class MakeFile(Protocol):

@@ -27,8 +27,9 @@ from ._helpers import (
     MakeFile,
     NewPath,
     Record,
-    assert_nothing_mapped,
     assert_not_executable,
+    assert_nothing_mapped,
+    both_types,
     can_load,
     executable_files,
     free_range,
@@ -36,11 +37,6 @@ from ._helpers import (
     pages_of,
     reserve,
 )
-
-both_types = pytest.mark.parametrize(
-    "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
-)
-
 
 # ------------------------------------------------------------------------------------------------- length and offset
 
