@@ -584,4 +584,6 @@ class Backend:
 
 def errno_name(error: OSError) -> str:
     """The symbolic name of an error's number: "EINVAL"."""
+    if error.errno == errno.EOPNOTSUPP:  # Linux has two names for this number, and Python knows it by the other
+        return "EOPNOTSUPP"
     return errno.errorcode.get(error.errno or 0, str(error.errno))

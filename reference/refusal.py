@@ -19,10 +19,11 @@ Each refusal names its clause, so what a run has reached of the specification is
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
+
+from ..contract import errno_name
 
 
 class Refusal(NamedTuple):
@@ -39,7 +40,7 @@ class Refusal(NamedTuple):
     @property
     def name(self) -> str:
         """The errno's symbolic name."""
-        return errno.errorcode[self.errno]
+        return errno_name(OSError(self.errno, self.cause))
 
 
 class Refused(OSError):
