@@ -15,6 +15,7 @@ from ..contract import (
     PROT_NONE,
     PROT_READ,
     Process,
+    System,
     Unsupported,
 )
 from ..words import clause, fails, faults
@@ -24,6 +25,7 @@ from ._helpers import (
     MakeFile,
     assert_inaccessible,
     assert_nothing_mapped,
+    numbered,
     reserve,
 )
 
@@ -351,3 +353,22 @@ def test_the_end_of_user_space(process: Process, page: int) -> None:
         process.munmap(base, end - base + 1)
 
     assert process.load(base, 4) == b"kept"
+
+
+@clause("munmap.errno.ENOMEM")
+def test_a_hole_would_make_one_mapping_too_many(process: Process, system: System, page: int) -> None:
+    """Unmapping the middle of a mapping leaves two: with as many as there may be, it is refused; its end is not."""
+    limit = system.mapping_limit()
+    if limit > 262_144:
+        raise Unsupported(f"{limit} mappings would have to be made")
+    base = process.mmap(0, 3 * page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 3))
+    many = reserve(process, limit + 4)
+    assert process.scatter(many, limit + 4) == "ENOMEM"
+
+    with fails("ENOMEM"):
+        process.munmap(base + page, page)
+
+    assert process.load(base, 3 * page) == numbered(page, 3)
+    process.munmap(base + 2 * page, page)
+    assert_nothing_mapped(process, base + 2 * page)
