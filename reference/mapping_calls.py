@@ -269,7 +269,7 @@ class MappingCalls(State):
             elif maps_more:
                 if old == 0 and not mapping.shared:
                     refuse(EINVAL, "mremap.errno.EINVAL", "a private mapping cannot be duplicated")
-                if old > mapping.end - addr and not same_fixed:
+                if min(old, new) > mapping.end - addr and not same_fixed:
                     refuse(EFAULT, "mremap.errno.EFAULT", "the old range is not all one mapping")
                 if new > old:
                     if mapping.locked and self.locks_too_much(new - old):
