@@ -109,16 +109,23 @@ def main(arguments: Sequence[str]) -> int:
     try:
         system = backend.boot()
         try:
-            files = [] if asked.file is None else [_path(system, asked.file, copied=asked.backend != "native")]
-            status = print_file(system.spawn(), files, sys.stdout.buffer.write, _say)
+            path = _on_this_machine if asked.backend == "native" else _copied
+            files = [] if asked.file is None else [path(system, asked.file)]
+            return print_file(system.spawn(), files, _write, _say) & 0xFF
         finally:
-            sys.stdout.flush()
             system.close()
-    except (Fault, NotImplementedError, Unresolved) as error:
+    except BrokenPipeError:  # whoever reads the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 255
+    except (OSError, Fault, NotImplementedError, Unresolved) as error:
         return _say(f"{asked.backend}: {error}")
     finally:
         backend.close()
-    return status & 0xFF
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _say(line: str) -> int:
@@ -127,21 +134,32 @@ def _say(line: str) -> int:
     return 255
 
 
-def _path(system: System, path: str, *, copied: bool) -> str:
-    """What the system calls this machine's file: by its own path, or a copy.  What is not there stays missing."""
+def _on_this_machine(system: System, path: str) -> str:
+    """A path that means the same to another process of this machine: each has descriptors of its own in /dev/fd."""
     path = os.path.abspath(path)
-    if not copied or not os.path.exists(path):
-        return path
-    process = system.spawn()
-    name = os.path.basename(path) or "root"
-    if stat.S_ISDIR(os.stat(path).st_mode):
-        process.mkdir(name)
+    mine = f"/proc/{os.getpid()}/fd/"
+    if path.startswith("/dev/fd/") and os.path.isdir(mine):
+        return mine + path.removeprefix("/dev/fd/")
+    return path
+
+
+def _copied(system: System, path: str) -> str:
+    """The name of a copy of this machine's file in the system.  What is not there is not there in the system either."""
+    name = os.path.basename(os.path.abspath(path)) or "root"
+    if not os.path.exists(path):
         return name
-    with open(path, "rb") as file:
-        content = file.read()
-    fd = process.open(name, O_CREAT | O_EXCL | O_WRONLY)
-    written = 0
-    while written < len(content):
-        written += process.pwrite(fd, content[written : written + 65536], written)
+    kind = os.stat(path).st_mode
+    process = system.spawn()
+    if stat.S_ISDIR(kind):
+        process.mkdir(name)
+    elif stat.S_ISREG(kind):
+        with open(path, "rb") as file:
+            content = file.read()
+        fd = process.open(name, O_CREAT | O_EXCL | O_WRONLY)
+        written = 0
+        while written < len(content):
+            written += process.pwrite(fd, content[written : written + PIECE], written)
+    else:
+        raise Unresolved(f"{path} cannot be copied there: it is neither a regular file nor a directory")
     process.exit()
     return name
