@@ -40,7 +40,6 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -1370,7 +1369,7 @@ static void settle(char **arguments)
 
 /* ---------------------------------------------------------------------------------------------------------- supervisor */
 
-enum { STREAM_IN = SUPERVISORS, STREAM_OUT, ROOM, LOOP_DEVICE, IMAGE, PRISTINE, GUARD, SCRATCH };
+enum { STREAM_IN = SUPERVISORS, STREAM_OUT, IMAGE, PRISTINE, GUARD, SCRATCH };
 
 /* The processes of this boot, by their number; numbers are not used twice.  0 is the supervisor itself. */
 static struct process {
@@ -1457,7 +1456,7 @@ static void reap(int number)
         } else
             closed_channel(parent); /* it has died meanwhile */
     }
-    if (!dead->reaped && processes[parent].channel == -1) {
+    if (!dead->reaped && (!parent || processes[parent].channel == -1)) {
         while (waitpid(dead->pid, &dead->status, 0) == -1 && errno == EINTR)
             ;
         dead->reaped = 1;
@@ -1631,18 +1630,16 @@ static void hear(int number)
 
 static void end_processes(void)
 {
-    int alive = 0;
-
     for (int i = 1; i < number_of_processes; i++)
         if (processes[i].channel != -1) {
             if (processes[i].pid)
                 kill(processes[i].pid, SIGKILL);
             close(processes[i].channel);
             processes[i].channel = -1;
-            alive++;
+            processes[i].status = SIGKILL; /* in the form of wait */
         }
     /* Children of the dead come to the supervisor: when it has none left, all of them are gone. */
-    while (number_of_processes > 1 && (waitpid(-1, 0, 0) != -1 || errno == EINTR))
+    while (waitpid(-1, 0, 0) != -1 || errno == EINTR)
         ;
     for (int i = 1; i < number_of_processes; i++)
         processes[i].reaped = 1;
@@ -1671,10 +1668,529 @@ static void remove_folder(char *path)
     path[0] = 0;
 }
 
+/* ---------------------------------------------------------------------------------------------------------- facilities
+ *
+ * Directories on file systems of their own are mounted nowhere: the supervisor and every process hold a descriptor of
+ * the mount, under the same number, so that /proc/self/fd/NUMBER is a path for all of them, whatever their rights, and
+ * nothing is left when the last of them is gone, however that comes about. */
+
+enum { NOEXEC_PLACE = PLACE, OWN_PLACE, CRASHING_PLACE };
+
+#ifdef SYS_fsopen
+#define FSOPEN SYS_fsopen
+#define FSCONFIG SYS_fsconfig
+#define FSMOUNT SYS_fsmount
+#elif defined __mips__ || defined __alpha__
+#define FSOPEN (-1) /* these count system calls from elsewhere */
+#define FSCONFIG (-1)
+#define FSMOUNT (-1)
+#else
+#define FSOPEN 430
+#define FSCONFIG 431
+#define FSMOUNT 432
+#endif
+enum { SET_STRING = 1, CREATE = 6, CREATE_EXCLUSIVELY = 8, MOUNT_NOEXEC = 8 };
+
+static char why[256]; /* the reason why something is not to be had */
+static char noexec_folder[PATH_MAX];
+
+static int not_had(const char *what)
+{
+    snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
+    return -1;
+}
+
+static int is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) != -1;
+}
+
+/* A descriptor under the number where every process expects it. */
+static int put_at(int fd, int number)
+{
+    if (fd == -1 || fd == number)
+        return fd;
+    dup3(fd, number, O_CLOEXEC);
+    close(fd);
+    return number;
+}
+
+/* A new file system (tmpfs, or that of a block device), mounted nowhere; a descriptor of its root. */
+static int mount_nowhere(const char *type, const char *source, int noexec)
+{
+    int context = (int)syscall(FSOPEN, type, 1 /* close on exec */), mount = -1, made;
+
+    if (context == -1)
+        return not_had("fsopen");
+    syscall(FSCONFIG, context, SET_STRING, "source", source ? source : type, 0);
+    if (!source) {
+        syscall(FSCONFIG, context, SET_STRING, "mode", "1777", 0);
+        syscall(FSCONFIG, context, SET_STRING, "size", "32m", 0);
+    }
+    /* Exclusively: should anything still hold a crashed file system, it would be had again, dead, without a word. */
+    made = (int)syscall(FSCONFIG, context, CREATE_EXCLUSIVELY, 0, 0, 0);
+    if (made == -1 && (errno == EINVAL || errno == EOPNOTSUPP))
+        made = (int)syscall(FSCONFIG, context, CREATE, 0, 0, 0);
+    if (made == -1)
+        not_had("fsconfig");
+    else if ((mount = (int)syscall(FSMOUNT, context, 1 /* close on exec */, noexec ? MOUNT_NOEXEC : 0)) == -1)
+        not_had("fsmount");
+    close(context);
+    return mount;
+}
+
+static int write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC), done;
+
+    if (fd == -1)
+        return -1;
+    done = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    close(fd);
+    return done ? 0 : -1;
+}
+
+/* In a namespace of its own, as root there: a tmpfs by the calls of today, else by mount(2). */
+static int mount_privately(int noexec)
+{
+    char map[64];
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    int mount_fd;
+
+    if (unshare(CLONE_NEWNS) == -1) {
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) == -1)
+            return not_had("a mount namespace, with or without a user namespace");
+        snprintf(map, sizeof map, "0 %lu 1", (unsigned long)uid);
+        if (write_file("/proc/self/uid_map", map) == -1)
+            return not_had("uid_map of a user namespace");
+        write_file("/proc/self/setgroups", "deny");
+        snprintf(map, sizeof map, "0 %lu 1", (unsigned long)gid);
+        if (write_file("/proc/self/gid_map", map) == -1)
+            return not_had("gid_map of a user namespace");
+    }
+    if ((mount_fd = mount_nowhere("tmpfs", 0, noexec)) != -1)
+        return mount_fd;
+    if (mount(0, "/", 0, MS_REC | MS_PRIVATE, 0) == -1 ||
+        mount("tmpfs", folder, "tmpfs", noexec ? MS_NOEXEC : 0, "mode=1777,size=32m") == -1)
+        return not_had("mount of a tmpfs in a namespace of its own");
+    return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int new_tmpfs(int noexec)
+{
+    int ends[2], mount = mount_nowhere("tmpfs", 0, noexec);
+    pid_t helper;
+
+    if (mount != -1)
+        return mount;
+    /* Not allowed, or not known: a helper tries in a namespace, which ends with it, and hands the mount over. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
+        return not_had("socketpair");
+    helper = fork();
+    if (helper == 0) {
+        close(ends[0]);
+        mount = mount_privately(noexec);
+        strncat(why, "\n", sizeof why - strlen(why) - 1);
+        send_line(ends[1], why, strlen(why), mount);
+        _exit(0);
+    }
+    close(ends[1]);
+    why[0] = 0;
+    if (receive_line(ends[0], why, sizeof why, &mount) == -1)
+        snprintf(why, sizeof why, "the helper that was to mount a tmpfs ended early");
+    close(ends[0]);
+    while (helper != -1 && waitpid(helper, 0, 0) == -1 && errno == EINTR)
+        ;
+    return mount;
+}
+
+/* A folder on a file system that is mounted noexec already. */
+static int existing_noexec(void)
+{
+    static const char kinds[] = " tmpfs ext2 ext3 ext4 xfs btrfs f2fs "; /* a folder in a cgroup's tree is a cgroup */
+    FILE *mounts = setmntent("/proc/self/mounts", "r");
+    struct mntent *mount;
+    int fd = -1;
+
+    while (mounts && fd == -1 && (mount = getmntent(mounts))) {
+        char kind[32];
+
+        snprintf(kind, sizeof kind, " %.20s ", mount->mnt_type);
+        if (!strstr(kinds, kind) || !hasmntopt(mount, "noexec") || access(mount->mnt_dir, W_OK | X_OK) == -1)
+            continue;
+        snprintf(noexec_folder, sizeof noexec_folder, "%s/mmapconf-XXXXXX", mount->mnt_dir);
+        if (!mkdtemp(noexec_folder))
+            noexec_folder[0] = 0;
+        else if ((fd = open(noexec_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+            remove_folder(noexec_folder);
+    }
+    if (mounts)
+        endmntent(mounts);
+    return fd;
+}
+
+/* -------------------------------------------------------------------------------- a file system that can lose its power
+ *
+ * ext4 on a loop device over a file in memory.  The power is cut by the shutdown ioctl without a flush of the log: from
+ * then on nothing reaches the device.  Mounting the same image again is the next start.  The loop device clears itself
+ * with its last user, so nothing of it outlives the agent. */
+
+#define IMAGE_SIZE (32 << 20)
+#define LOOP_CONFIGURE 0x4c0a
+#define LOOP_CTL_GET_FREE 0x4c82
+#define FS_SHUTDOWN _IOR('X', 125, uint32_t)
+#define NO_LOG_FLUSH 2
+
+static void run_mkfs(int image)
+{
+    static const char *const programs[] = {"/sbin/mkfs.ext4", "/usr/sbin/mkfs.ext4", "/usr/bin/mkfs.ext4"};
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", image);
+    fcntl(image, F_SETFD, 0);
+    dup2(0, 2); /* /dev/null */
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+        execl(programs[i], "mkfs.ext4", "-F", "-q", "-b", "4096", "-N", "256", "-m", "0", "-J", "size=4", "-E",
+              "lazy_itable_init=0,lazy_journal_init=1,nodiscard", path, (char *)0);
+    _exit(127);
+}
+
+/* A formatted image, made once and copied for each boot. */
+static int make_pristine(void)
+{
+    int status = -1, image = (int)syscall(SYS_memfd_create, "pristine", 1 /* close on exec */);
+    pid_t pid;
+
+    if (image == -1 || ftruncate(image, IMAGE_SIZE) == -1)
+        return not_had("a file in memory");
+    pid = fork();
+    if (pid == 0)
+        run_mkfs(image);
+    while (pid != -1 && waitpid(pid, &status, 0) == -1 && errno == EINTR)
+        ;
+    if (status == 0) {
+        put_at(image, PRISTINE);
+        return 0;
+    }
+    close(image);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        snprintf(why, sizeof why, "mkfs.ext4 is not installed");
+    else
+        snprintf(why, sizeof why, "mkfs.ext4 failed with status %#x", (unsigned)status);
+    return -1;
+}
+
+static int copy_pristine(void)
+{
+    int image = (int)syscall(SYS_memfd_create, "image", 1 /* close on exec */);
+    off_t at = 0;
+
+    if (image == -1 || ftruncate(image, IMAGE_SIZE) == -1)
+        return not_had("a file in memory");
+    while ((at = lseek(PRISTINE, at, SEEK_DATA)) != -1) {
+        off_t end = lseek(PRISTINE, at, SEEK_HOLE);
+
+        while (at < end) {
+            ssize_t n = pread(PRISTINE, bytes, end - at < DATA ? (size_t)(end - at) : DATA, at);
+
+            if (n <= 0 || pwrite(image, bytes, (size_t)n, at) != n)
+                return not_had("copying a file system's image");
+            at += n;
+        }
+    }
+    put_at(image, IMAGE);
+    return 0;
+}
+
+static int mount_image(void)
+{
+    struct {
+        uint32_t fd, block_size;
+        uint64_t unused_numbers[5];
+        uint32_t more_numbers[3], flags;
+        char name[64], unused_names[96];
+        uint64_t reserved[10];
+    } configuration;
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), loop = -1, mount = -1;
+    char path[32];
+
+    if (control == -1)
+        return not_had("/dev/loop-control");
+    memset(&configuration, 0, sizeof configuration);
+    configuration.fd = IMAGE;
+    configuration.flags = 4; /* LO_FLAGS_AUTOCLEAR */
+    strcpy(configuration.name, "mmapconf");
+    for (int attempt = 0; attempt < 200; attempt++) { /* others look for a free device, too */
+        int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+        if (number == -1) {
+            not_had("a free loop device");
+            break;
+        }
+        snprintf(path, sizeof path, "/dev/loop%d", number);
+        loop = open(path, O_RDWR | O_CLOEXEC);
+        if (loop == -1) {
+            not_had(path);
+            break;
+        }
+        if (ioctl(loop, LOOP_CONFIGURE, &configuration) == 0) {
+            mount = mount_nowhere("ext4", path, 0);
+            close(loop);
+            break;
+        }
+        not_had("LOOP_CONFIGURE");
+        close(loop);
+        if (errno != EBUSY)
+            break;
+        usleep(500);
+    }
+    close(control);
+    return mount;
+}
+
+static int crashing_file_system(void)
+{
+    if (geteuid() != 0) {
+        snprintf(why, sizeof why, "a loop device and a mount of it need root");
+        return -1;
+    }
+    if (!is_open(PRISTINE) && make_pristine() == -1)
+        return -1;
+    return copy_pristine() == -1 ? -1 : mount_image();
+}
+
+static void crash(void)
+{
+    uint32_t how = NO_LOG_FLUSH;
+    int root;
+
+    if (!is_open(CRASHING_PLACE)) {
+        answer("unsupported", "no crashing file system has been asked for");
+        return;
+    }
+    end_processes(); /* whoever still held something of it would keep the dead file system alive */
+    root = openat(CRASHING_PLACE, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root == -1 || ioctl(root, FS_SHUTDOWN, &how) == -1) {
+        failed();
+        close(root);
+        return;
+    }
+    close(root);
+    close(CRASHING_PLACE);
+    if (put_at(mount_image(), CRASHING_PLACE) == -1)
+        answer("bad", why);
+    else
+        answer("ok", "");
+}
+
+/* ------------------------------------------------------------------------------------------ the whole system's file table
+ *
+ * Full is the table when fs.file-max is below what is open already; root is exempt, so nothing of the system's own stops
+ * at once, but ordinary users' programs do.  So the limit is low for one second at most, and a guard sees to that: a
+ * process of a session of its own, deaf to signals, that puts the old value back when it is told to, when the agent is
+ * gone, or when the second is over, whatever comes first.  A lock on the very file of the limit (it is one for the whole
+ * machine, and nothing is left of the lock) keeps agents from reading one another's low value as the old one. */
+
+static void __attribute__((noreturn)) guard_file_table(int supervisor)
+{
+    const char *file = "/proc/sys/fs/file-max";
+    char before[32], low[32];
+    struct pollfd told = {supervisor, POLLIN, 0};
+    ssize_t length;
+    int limit, locked;
+
+    setsid();
+    for (int number = 1; number < 32; number++)
+        signal(number, SIG_IGN);
+    dup2(supervisor, CHANNEL);
+    told.fd = CHANNEL;
+    close_range_of_descriptors(3, CHANNEL - 1);
+    close_range_of_descriptors(CHANNEL + 1, ~0u);
+    limit = open(file, O_RDWR | O_CLOEXEC);
+    if (limit == -1) {
+        send_line(CHANNEL, (char[]){"refused\n"}, 8, -1);
+        _exit(0);
+    }
+    while ((locked = flock(limit, LOCK_EX | LOCK_NB)) == -1 && poll(&told, 1, 5) == 0)
+        ;
+    length = pread(limit, before, sizeof before, 0);
+    if (locked == -1 || length <= 0)
+        _exit(0);
+    /* Half of what is open: the table is full, and the sockets of all, of which twice the limit may be, are not. */
+    if (read_file("/proc/sys/fs/file-nr", low, sizeof low) > 0)
+        snprintf(low, sizeof low, "%lu\n", (unsigned long)number_after(low, "") / 2 + 1);
+    pwrite(limit, low, strlen(low), 0) == (ssize_t)strlen(low) ? send_line(CHANNEL, (char[]){"full\n"}, 5, -1)
+                                    : send_line(CHANNEL, (char[]){"refused\n"}, 8, -1);
+    locked = poll(&told, 1, 1000);
+    while (pwrite(limit, before, (size_t)length, 0) != length)
+        usleep(1000);
+    send_line(CHANNEL, locked ? (char[]){"free\n"} : (char[]){"late\n"}, 5, -1);
+    _exit(0);
+}
+
+static void fill_file_table(void)
+{
+    char line[16];
+    int ends[2];
+    pid_t pid;
+
+    if (!disruptive) {
+        answer("unsupported", "needs --mmap-disruptive: it fills the whole system's table for a moment");
+        return;
+    }
+    if (geteuid() != 0) {
+        answer("unsupported", "only root can fill the whole system's table of open files");
+        return;
+    }
+    if (is_open(GUARD) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1) {
+        answer("bad", "the file table is full already");
+        return;
+    }
+    pid = fork();
+    if (pid == 0)
+        guard_file_table(ends[1]);
+    close(ends[1]);
+    put_at(ends[0], GUARD);
+    if (pid != -1 && receive_line(GUARD, line, sizeof line, 0) != -1 && !strcmp(line, "full"))
+        answer("ok", "");
+    else {
+        close(GUARD);
+        answer("unsupported", "fs.file-max cannot be changed here");
+    }
+}
+
+static void free_file_table(void)
+{
+    char line[16];
+
+    if (!is_open(GUARD)) {
+        answer("bad", "the file table is not full");
+        return;
+    }
+    send_line(GUARD, (char[]){"free\n"}, 5, -1);
+    if (receive_line(GUARD, line, sizeof line, 0) == -1)
+        answer("bad", "the guard of the file table ended early");
+    else
+        answer("ok", line); /* "free", or "late": it had been freed before */
+    close(GUARD);
+}
+
+/* The path of a device or a special file, if it is there and is what it should be. */
+static void answer_file(const char *path, mode_t kind)
+{
+    struct stat status;
+
+    if (stat(path, &status) == 0 && (status.st_mode & S_IFMT) == kind && access(path, R_OK) == 0)
+        answer("ok", path);
+    else {
+        answer("unsupported", path);
+        put(" is not to be had here");
+    }
+}
+
+/* Give the directory to every process that lives; the later ones inherit it. */
+static int hand_out(int place)
+{
+    char line[32];
+    int n = snprintf(line, sizeof line, "take %d\n", place);
+
+    for (int i = 1; i < number_of_processes; i++) {
+        char said[64];
+
+        if (processes[i].channel == -1)
+            continue;
+        if (processes[i].asked || send_line(processes[i].channel, line, (size_t)n, place) == -1 ||
+            receive_line(processes[i].channel, said, sizeof said, 0) == -1 || strncmp(said, "ok", 2)) {
+            snprintf(why, sizeof why, "process %d could not be given the directory", i);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void facility(const char *name)
+{
+    int place;
+
+    if (!strcmp(name, "dev-zero"))
+        answer_file("/dev/zero", S_IFCHR);
+    else if (!strcmp(name, "dev-null"))
+        answer_file("/dev/null", S_IFCHR);
+    else if (!strcmp(name, "dev-random"))
+        answer_file("/dev/random", S_IFCHR);
+    else if (!strcmp(name, "proc-file"))
+        answer_file("/proc/self/maps", S_IFREG);
+    else if (!strcmp(name, "sys-file"))
+        answer_file(access("/sys/kernel/uevent_seqnum", R_OK) == 0 ? "/sys/kernel/uevent_seqnum"
+                                                                    : "/sys/kernel/mm/transparent_hugepage/enabled",
+                    S_IFREG);
+    else if (!strcmp(name, "mandatory-lock")) {
+        struct utsname system;
+        int major = 0, minor = 0;
+
+        uname(&system);
+        sscanf(system.release, "%d.%d", &major, &minor);
+        if (major > 5 || (major == 5 && minor >= 15)) {
+            answer("unsupported", "Linux ended mandatory locks in 5.15; this is ");
+            put(system.release);
+        } else
+            answer("unsupported", "this agent does not provide a mandatory lock");
+    } else if ((place = !strcmp(name, "noexec-directory")       ? NOEXEC_PLACE
+                        : !strcmp(name, "own-file-system")      ? OWN_PLACE
+                        : !strcmp(name, "crashing-file-system") ? CRASHING_PLACE
+                                                                : 0)) {
+        int made = is_open(place) ? place : -1;
+
+        if (made == -1) {
+            if (place == CRASHING_PLACE)
+                made = put_at(crashing_file_system(), place);
+            else
+                made = put_at(new_tmpfs(place == NOEXEC_PLACE), place);
+            if (made == -1 && place == NOEXEC_PLACE)
+                made = put_at(existing_noexec(), place);
+            if (made != -1)
+                made = hand_out(place);
+        }
+        if (made == -1)
+            answer("unsupported", why);
+        else {
+            answer("ok /proc/self/fd/", "");
+            put_signed(place);
+        }
+    } else
+        answer("unsupported", "this agent does not know the facility");
+}
+
+static void mapping_limit(void)
+{
+    char text[32];
+    uint64_t limit;
+
+    if (read_file("/proc/sys/vm/max_map_count", text, sizeof text) <= 0) {
+        answer("unsupported", "vm.max_map_count cannot be read");
+        return;
+    }
+    limit = number_after(text, "");
+    if (limit > 262144) {
+        answer("unsupported", "vm.max_map_count is ");
+        put_unsigned(limit);
+        put(", too many to be met");
+        return;
+    }
+    answer("ok ", "");
+    put_unsigned(limit);
+}
+
 static void end_system(void)
 {
+    close(GUARD); /* it puts the limit back, and is waited for with the processes */
     end_processes();
     number_of_processes = 1;
+    for (int place = PLACE; place < PLACE + PLACES; place++)
+        close(place);
+    close(IMAGE);
+    remove_folder(noexec_folder);
     if (chdir("/") == 0)
         remove_folder(folder);
 }
@@ -1703,12 +2219,22 @@ static void supervise_line(char *line)
         boot();
     else if (!strcmp(verb, "spawn"))
         spawn();
-    else if (!strcmp(verb, "end")) {
-        end_system();
-        answer("ok", "");
-        reply(0);
-    } else {
-        answer("unsupported", "this agent does not know the verb");
+    else {
+        if (!strcmp(verb, "end")) {
+            end_system();
+            answer("ok", "");
+        } else if (!folder[0])
+            answer("bad", "no system is booted");
+        else if (!strcmp(verb, "facility") && line)
+            facility(line);
+        else if (!strcmp(verb, "crash"))
+            crash();
+        else if (!strcmp(verb, "file-table") && line)
+            strcmp(line, "full") ? free_file_table() : fill_file_table();
+        else if (!strcmp(verb, "mapping-limit"))
+            mapping_limit();
+        else
+            answer("unsupported", "this agent does not know the verb");
         reply(0);
     }
 }
