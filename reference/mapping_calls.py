@@ -260,7 +260,7 @@ class MappingCalls(State):
                     refuse(EINVAL, "mremap.errno.EINVAL", "a new address is asked for without MREMAP_MAYMOVE")
                 if flags & MREMAP_DONTUNMAP and old != new:
                     refuse(EINVAL, "mremap.errno.EINVAL", "MREMAP_DONTUNMAP cannot change the size")
-                if addr + old > new_addr and new_addr + new > addr:
+                if (addr + old) & SIZE_MASK > new_addr and new_addr + new > addr:
                     refuse(EINVAL, "mremap.errno.EINVAL", "the old and the new range overlap")
                 if len(space.mappings) + 2 >= self.machine.most_mappings - 3:
                     refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
@@ -348,8 +348,7 @@ class MappingCalls(State):
             moved.start = place + start - addr
             moved.end = moved.start + length
             moved.locked = locked
-            untouched = moved.inode is None and not space.table.within(start // page, source.end // page)
-            if untouched:
+            if moved.inode is None and not space.table.has_private(start // page, source.end // page):
                 moved.offset = moved.start
             space.insert(moved)
             if old:
@@ -412,17 +411,16 @@ class MappingCalls(State):
         addr &= SIZE_MASK
         prot = int(prot)
         end = addr + self.round_up(length)
-        within = addr < end <= self.top
 
         with self.errors("mprotect") as refuse:
             if addr % self.page:
                 refuse(EINVAL, "mprotect.errno.EINVAL", "addr is not a multiple of the page")
             if length:
-                if not within:
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range is outside the address space")
+                if not addr < end <= SIZE_MASK:
+                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
                 if prot & ~PROT_ALL:
                     refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
-                if within and len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
+                if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
         if not length:
             return

@@ -203,6 +203,10 @@ class PageTable:
         """The page numbers from `first` to before `behind` that have an entry."""
         return list(self.entries.irange(first, behind, (True, False)))
 
+    def has_private(self, first: int, behind: int) -> bool:
+        """Whether a page from `first` to before `behind` is private."""
+        return any(self.entries[number].sharers for number in self.within(first, behind))
+
     def drop(self, first: int, behind: int, private: bool = True) -> None:
         """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""
         if not self.entries:
