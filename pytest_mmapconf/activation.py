@@ -43,6 +43,9 @@ def activate(config: pytest.Config) -> None:
     collecting = collection.Collection(config)
     register = config.pluginmanager.register
     register(fixtures, f"{__package__}.fixtures")
+    option = config.option
+    if not (option.setupshow or option.setuponly or option.setupplan):
+        register(fixtures.ShortWay(backend), f"{__package__}.short_way")
     register(collecting, f"{__package__}.collection")
     register(report.Marking(collecting), f"{__package__}.marking")
     if worker:

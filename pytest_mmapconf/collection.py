@@ -21,7 +21,7 @@ import pytest
 
 from . import fixtures
 from .catalogue import load
-from .settings import SETTINGS, nearest
+from .settings import SETTINGS, SHORT, nearest
 
 PACKAGE = f"{__package__}.conformance"
 NODE = "conformance"
@@ -136,6 +136,8 @@ class Collection:
             return []
         id = case_id(item)
         item.stash[CASE] = Name(id, tuple(clauses))
+        if fixtures.only_ours(item):
+            item.stash[SHORT] = True
         wrong = [
             f"case {id}: there is no clause {clause!r}; {nearest(str(clause), load())}"
             for clause in clauses

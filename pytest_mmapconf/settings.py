@@ -38,7 +38,11 @@ class Settings:
 
 
 SETTINGS = pytest.StashKey[Settings]()
+"""Of the config."""
+SHORT = pytest.StashKey[bool]()
+"""Of an item: its fixtures are made the short way."""
 RECORDED = pytest.StashKey[dict[str, Any]]()
+"""Of an item: what the fixture `record` noted."""
 
 
 def value(config: pytest.Config, name: str) -> Any:
