@@ -8,10 +8,10 @@ is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -110,8 +110,9 @@ class Call(NamedTuple):
     """The errnos allowed; none: the call succeeds."""
 
 
-def matrix(wanted: Callable[[Call], bool], clauses: Callable[[Call, Row], tuple[str, ...]]) -> Iterator[object]:
+def matrix(wanted: Callable[[Call], bool], clauses: Callable[[Call, Row], tuple[str, ...]]) -> list[Any]:
     """The fields wanted, as parameters named like "rw--shared-rdonly-fixed", each with the clauses it rests on."""
+    fields = []
     for rights, (kind, thing), fixed in product(PROTECTIONS, TABLE, (False, True)):
         row = TABLE[kind, thing]
         prot = PROTECTIONS[rights]
@@ -120,7 +121,8 @@ def matrix(wanted: Callable[[Call], bool], clauses: Callable[[Call, Row], tuple[
         call = Call(prot, flags, MODES.get(thing), tuple(errors.split()))
         if wanted(call):
             name = f"{rights}-{kind}-{thing}" + ("-fixed" if fixed else "")
-            yield pytest.param(call, marks=clause(*clauses(call, row)), id=name)
+            fields.append(pytest.param(call, marks=clause(*clauses(call, row)), id=name))
+    return fields
 
 
 def clauses_of_success(call: Call, row: Row) -> tuple[str, ...]:
