@@ -55,6 +55,12 @@ class CommandBackend(Backend):
         return self._agent
 
     def boot(self) -> AgentSystem:
+        agent = self.agent()
+        if agent.next_is_booted:
+            try:
+                return AgentSystem(agent)
+            except Unresolved:  # what the case before left behind is no matter of the next: a new agent
+                agent.close()
         return AgentSystem(self.agent())
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
@@ -65,10 +66,12 @@ class Agent:
         """Why the agent is gone; None while it lives."""
         self.folder: str | None = None
         """The folder of the system that is booted: to be removed here, should the agent die of something."""
+        self.next_is_booted = False
+        """Whether an "end", a "boot" and a "spawn" are under way for the next system."""
         self._said = b""
         self._buffer = b""
-        self._answers: dict[int, str] = {}
-        self._awaited: set[int] = set()
+        self._answers: dict[int, deque[str]] = defaultdict(deque)
+        self._awaited: Counter[int] = Counter()
         try:
             # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
             self._subprocess = subprocess.Popen(
@@ -108,19 +111,24 @@ class Agent:
 
     def send(self, number: int, request: str) -> None:
         """Send a request to a process and do not wait."""
+        self.send_all(number, request)
+
+    def send_all(self, number: int, *requests: str) -> None:
+        """Send several requests, to be answered in this order; only the supervisor (0) takes more than one."""
         if self.failure is not None:
             raise Unresolved(f"the agent is gone: {self.failure}")
-        self._awaited.add(number)
-        self._write(f"{number} {request}\n".encode("ascii"))
+        self._awaited[number] += len(requests)
+        self._write("".join(f"{number} {request}\n" for request in requests).encode("ascii"))
 
     def receive(self, number: int, request: str) -> str:
         """Wait for a process's answer."""
         if self.failure is not None:
             raise Unresolved(f"the agent is gone: {self.failure}")
         deadline = time.monotonic() + self.timeout
-        while (answer := self._answers.pop(number, None)) is None:
+        answers = self._answers[number]
+        while not answers:
             self._sort(self._read_line(deadline, request))
-        kind, _, rest = answer.partition(" ")
+        kind, _, rest = answers.popleft().partition(" ")
         if kind == "ok":
             return rest
         raise self._outcome(kind, rest, request)
@@ -147,10 +155,10 @@ class Agent:
 
     def _sort(self, line: str) -> None:
         number, _, answer = line.partition(" ")
-        if not number.isascii() or not number.isdigit() or int(number) not in self._awaited:
+        if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
             raise self.fail(f"it said {_short(line)!r}, which nobody had asked")
-        self._awaited.discard(int(number))
-        self._answers[int(number)] = answer
+        self._awaited[int(number)] -= 1
+        self._answers[int(number)].append(answer)
 
     # ---- the stream
 
@@ -238,11 +246,8 @@ class Agent:
             self.failure = "it was closed"
             assert self._subprocess.stdin
             self._subprocess.stdin.close()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._subprocess.wait(min(self.timeout, 5.0))
-                self.folder = None
-            except subprocess.TimeoutExpired:
-                pass
             self._kill()
 
     def _kill(self) -> None:
@@ -253,15 +258,24 @@ class Agent:
         with contextlib.suppress(OSError):
             os.killpg(self._subprocess.pid, signal.SIGKILL)
         self._subprocess.wait()
-        os.set_blocking(self._errors, False)
-        with contextlib.suppress(OSError):
-            while more := os.read(self._errors, 65536):
-                self._said = (self._said + more)[-STDERR_KEPT:]
+        self._said = (self._said + _rest(self._errors))[-STDERR_KEPT:]
+        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6})$", self._buffer + _rest(self._from), re.MULTILINE)
         for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
             if stream:
                 stream.close()
-        if self.folder:
-            remove_folder(self.folder)
+        for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
+            if folder:
+                remove_folder(folder)
+
+
+def _rest(descriptor: int) -> bytes:
+    """What can still be read of a stream whose other end is dead (or held by one that will not write): 1 MiB of it."""
+    os.set_blocking(descriptor, False)
+    rest = b""
+    with contextlib.suppress(OSError):
+        while len(rest) < 1 << 20 and (more := os.read(descriptor, 65536)):
+            rest += more
+    return rest
 
 
 def remove_folder(folder: str) -> None:
@@ -531,8 +545,16 @@ class AgentSystem(System):
         self.ended = ""
         """Why nothing more can be asked of it; empty while something can."""
         agent.folder = None
+        if agent.next_is_booted:
+            agent.next_is_booted = False
+            agent.receive(0, "end")
+        else:
+            agent.send_all(0, "boot", "spawn")
+        self._first: AgentProcess | None = None
+        """The process that was spawned with the boot, until it is asked for."""
         try:
-            agent.folder = unquote(agent.call(0, "boot"))
+            agent.folder = unquote(agent.receive(0, "boot"))
+            self._first = self._new_process(agent.receive(0, "spawn"))
         except OSError as error:
             where = agent.facts.get("directory", "its own choice of folder")
             raise Unresolved(f"the agent cannot make a folder in {where}: {error.strerror}") from error
@@ -543,7 +565,12 @@ class AgentSystem(System):
         return self.agent.call(0, request)
 
     def spawn(self) -> AgentProcess:
-        answer = self._call("spawn")
+        if self.ended:
+            raise Unresolved(self.ended)
+        process, self._first = self._first, None
+        return process or self._new_process(self._call("spawn"))
+
+    def _new_process(self, answer: str) -> AgentProcess:
         if not answer.isdigit():
             raise self.agent.fail(f"it answered {_short(answer)!r} where a process belongs")
         return AgentProcess(self, int(answer))
@@ -596,5 +623,6 @@ class AgentSystem(System):
         if not self.ended:
             self.ended = "the system is closed"
             if self.agent.failure is None:
-                self.agent.call(0, "end")
-                self.agent.folder = None
+                # The next system is made ready while the client is at other work; nobody waits for it here.
+                self.agent.send_all(0, "end", "boot", "spawn")
+                self.agent.next_is_booted = True
