@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.process import Process
 
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
@@ -22,6 +20,8 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
     Fault,
 )
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import Process
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
