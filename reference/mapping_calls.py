@@ -21,6 +21,7 @@ from errno import (
     EOVERFLOW,
     EPERM,
 )
+from functools import partial
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, SEAL_WRITE, Unsupported
 from .address_space import Mapping
@@ -49,7 +50,7 @@ from .constants import (
     PROT_WRITE,
 )
 from .files import LARGEST, Description, shared_memory
-from .refusal import Refusals, Refused
+from .refusal import Refusals
 from .state import SIZE_MASK, State
 
 SYSCONF_NAMES = range(249)
@@ -79,71 +80,65 @@ class MappingCalls(State):
         place: int | None = addr
         replaced = 0
 
-        try:
-            with self.errors("mmap") as refuse:
-                if offset % self.page:
-                    refuse(EINVAL, "mmap.errno.EINVAL", "offset is not a multiple of the page")
-                if not anonymous and description is None:
-                    path_only = fd in self.descriptors
-                    clause = "mmap.errno.EBADF.path" if path_only else "mmap.errno.EBADF"
-                    refuse(EBADF, clause, "fd is only a path" if path_only else "fd is not an open descriptor")
-                if description is not None and flags & MAP_HUGETLB:
-                    refuse(EINVAL, "mmap.errno.EINVAL.type", "the file has no huge pages")
-                if anonymous and flags & MAP_HUGETLB:
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "there are no huge pages")
-                if length == 0:
-                    refuse(EINVAL, "mmap.errno.EINVAL", "length is 0")
-                elif size == 0 or size > self.top:
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "length is larger than the address space")
+        with self.errors("mmap") as refuse:
+            if offset % self.page:
+                refuse(EINVAL, "mmap.errno.EINVAL", "offset is not a multiple of the page")
+            if not anonymous and description is None:
+                path_only = fd in self.descriptors
+                clause = "mmap.errno.EBADF.path" if path_only else "mmap.errno.EBADF"
+                refuse(EBADF, clause, "fd is only a path" if path_only else "fd is not an open descriptor")
+            if description is not None and flags & MAP_HUGETLB:
+                refuse(EINVAL, "mmap.errno.EINVAL.type", "the file has no huge pages")
+            if anonymous and flags & MAP_HUGETLB:
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "there are no huge pages")
+            if length == 0:
+                refuse(EINVAL, "mmap.errno.EINVAL", "length is 0")
+            elif size == 0 or size > self.top:
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "length is larger than the address space")
+                place = None
+            if len(space.mappings) > self.machine.most_mappings:
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "the process has as many mappings as it may have")
+            if fixed:
+                if size and size <= self.top < addr + size:
+                    refuse(ENOMEM, "mmap.errno.ENOMEM", "the fixed range is outside the address space")
                     place = None
-                if len(space.mappings) > self.machine.most_mappings:
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "the process has as many mappings as it may have")
-                if fixed:
-                    if size and size <= self.top < addr + size:
-                        refuse(ENOMEM, "mmap.errno.ENOMEM", "the fixed range is outside the address space")
-                        place = None
-                    if addr % self.page:
-                        refuse(EINVAL, "mmap.errno.EINVAL", "the fixed address is not a multiple of the page")
-                        place = None
-                    if addr < self.machine.parameters.lowest_fixed and "CAP_SYS_RAWIO" not in self.capabilities:
-                        refuse(EPERM, "mmap.errno.EPERM.zero", "the fixed address is below the lowest allowed one")
-                    if place is not None and size and space.mappings:
-                        if flags & MAP_FIXED_NOREPLACE:
-                            if not space.is_free(addr, addr + size):
-                                refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
-                        else:
-                            replaced = space.mapped(addr, addr + size)
-                            if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, addr + size):
-                                refuse(ENOMEM, "mmap.errno.ENOMEM", "splitting would make too many mappings")
-                elif size and size <= self.top:
-                    place = self.choices.place(space, size, addr)
-                    if place is None:
-                        refuse(ENOMEM, "mmap.errno.ENOMEM", "no gap of the address space is large enough")
-                if flags & MAP_LOCKED and self.may_not_lock():
-                    refuse(EPERM, "mmap.errno.EPERM.locked", "the process may lock no memory")
-                if locks and self.locks_too_much(size):
-                    refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "too much memory would be locked")
-                if description is not None:
-                    self.refuse_file(refuse, description, size, prot, flags, offset)
-                elif anonymous:
-                    if flags & MAP_TYPE not in (MAP_SHARED, MAP_PRIVATE):
-                        refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
-                    elif shared and flags & MAP_GROWSDOWN:
-                        refuse(EINVAL, "mmap.errno.EINVAL.type", "shared memory cannot grow downwards")
-                if self.maps_too_much(size - replaced):
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
-                if (
-                    shared
-                    and self.file_table_full()
-                    and (anonymous or (description and description.inode.device == "zero"))
-                ):
-                    refuse(
-                        ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True
-                    )
-        except Refused as refused:
-            if flags & MAP_FIXED and place is not None and self.choices.cleared_when_refused(refused.chosen):
-                space.clear(addr, addr + size)
-            raise
+                if addr % self.page:
+                    refuse(EINVAL, "mmap.errno.EINVAL", "the fixed address is not a multiple of the page")
+                    place = None
+                if addr < self.machine.parameters.lowest_fixed and "CAP_SYS_RAWIO" not in self.capabilities:
+                    refuse(EPERM, "mmap.errno.EPERM.zero", "the fixed address is below the lowest allowed one")
+                if place is not None and size and space.mappings:
+                    if flags & MAP_FIXED_NOREPLACE:
+                        if not space.is_free(addr, addr + size):
+                            refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
+                    else:
+                        refuse.clear = partial(space.clear, addr, addr + size)
+                        replaced = space.mapped(addr, addr + size)
+                        if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, addr + size):
+                            refuse(ENOMEM, "mmap.errno.ENOMEM", "splitting would make too many mappings")
+            elif size and size <= self.top:
+                place = self.choices.place(space, size, addr)
+                if place is None:
+                    refuse(ENOMEM, "mmap.errno.ENOMEM", "no gap of the address space is large enough")
+            if flags & MAP_LOCKED and self.may_not_lock():
+                refuse(EPERM, "mmap.errno.EPERM.locked", "the process may lock no memory")
+            if locks and self.locks_too_much(size):
+                refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "too much memory would be locked")
+            if description is not None:
+                self.refuse_file(refuse, description, size, prot, flags, offset)
+            elif anonymous:
+                if flags & MAP_TYPE not in (MAP_SHARED, MAP_PRIVATE):
+                    refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
+                elif shared and flags & MAP_GROWSDOWN:
+                    refuse(EINVAL, "mmap.errno.EINVAL.type", "shared memory cannot grow downwards")
+            if self.maps_too_much(size - replaced):
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
+            if (
+                shared
+                and self.file_table_full()
+                and (anonymous or (description and description.inode.device == "zero"))
+            ):
+                refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
 
         assert place is not None
         mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, description=description, offset=place)
@@ -297,8 +292,10 @@ class MappingCalls(State):
                             refuse(ENOMEM, "mremap.errno.ENOMEM", "no gap of the address space is large enough")
                         elif len(space.mappings) >= self.machine.most_mappings - 3:
                             refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
-            elif old > new and (old > self.top - addr):
-                refuse(EINVAL, "mremap.errno.EINVAL", "the part to be cut off is outside the address space")
+            if mapping is not None and new < old and old > self.top - addr:
+                if flags & MREMAP_FIXED:
+                    refuse.clear = partial(space.clear, new_addr, new_addr + new)
+                refuse(EINVAL, "mremap.errno.EINVAL", "the part to be cut off is outside the address space", late=True)
 
         assert mapping is not None
         assert place is not None
@@ -455,8 +452,7 @@ class MappingCalls(State):
         start = addr - addr % self.page
         end = start + self.round_up(length + addr - start)
         space = self.space
-        within = start <= end <= self.top
-        hole = space.hole(start, end) if within else None
+        hole = space.hole(start, end)
         already = sum(min(end, m.end) - max(start, m.start) for m in space.over(start, end) if m.locked)
 
         with self.errors("mlock") as refuse:
@@ -466,8 +462,6 @@ class MappingCalls(State):
                 refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
             if end > SIZE_MASK:
                 refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
-            elif not within:
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "the range is outside the address space")
 
         # What lies before a hole is locked all the same, and so are pages that cannot be brought in.
         stop = end if hole is None else hole
@@ -482,13 +476,11 @@ class MappingCalls(State):
         addr &= SIZE_MASK
         start = addr - addr % self.page
         end = start + self.round_up(length + addr - start)
-        hole = self.space.hole(start, end) if end <= self.top else None
+        hole = self.space.hole(start, end)
 
         with self.errors("munlock") as refuse:
             if end > SIZE_MASK:
                 refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
-            elif end > self.top:
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "the range is outside the address space")
 
         with self.errors("munlock") as refuse:
             self.lock(start, end if hole is None else hole, False)

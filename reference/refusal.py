@@ -19,7 +19,7 @@ Each refusal names its clause, so what a run has reached of the specification is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
@@ -63,21 +63,25 @@ class Refused(OSError):
 
 
 class Chooser(Protocol):
-    """Who takes one of several refusals."""
+    """Who takes one of several refusals, and says what it has left."""
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal: ...
+
+    def cleared_when_refused(self, refusal: Refusal) -> bool: ...
 
 
 class Refusals:
     """The block in which one call gathers its refusals."""
 
-    __slots__ = ("call", "chooser", "gathered", "reached")
+    __slots__ = ("call", "chooser", "clear", "gathered", "reached")
 
     def __init__(self, call: str, chooser: Chooser, reached: set[str]) -> None:
         self.call = call
         self.chooser = chooser
         self.reached = reached
         self.gathered: list[Refusal] | None = None
+        self.clear: Callable[[], None] | None = None
+        """What a late refusal may have done already: clear the range that was to be mapped anew."""
 
     def __enter__(self) -> Refusals:
         return self
@@ -95,4 +99,6 @@ class Refusals:
     ) -> None:
         if self.gathered is not None and error is None:
             chosen = self.chooser.refusal(self.call, self.gathered)
+            if self.clear is not None and self.chooser.cleared_when_refused(chosen):
+                self.clear()
             raise Refused(self.call, chosen, self.gathered)

@@ -1,0 +1,107 @@
+"""The disk: what is left after a crash, and what is free."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.contract import MAP_SHARED, MS_SYNC, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, Facility, Unresolved
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.disk import Disk, Record
+from pytest_mmapconf.reference.kernel import Machine, Parameters
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+
+
+class Kept(LinuxChoices):
+    """As Linux, but everything that was stored survives a crash."""
+
+    __slots__ = ()
+
+    def survives(self, name: str, block: int) -> bool:
+        return True
+
+
+def test_a_record_takes_and_gives_back_room() -> None:
+    disk = Disk(2 * PAGE)
+    record = Record(disk, PAGE)
+    assert record.reserve(0)
+    assert record.reserve(7)
+    assert record.reserve(7), "room that was taken already"
+    assert not record.reserve(8)
+    assert disk.free == 0
+    record.cut(PAGE)
+    assert disk.free == PAGE
+    record.cut(0)
+    assert disk.free == 2 * PAGE
+
+
+def test_cutting_forgets_the_bytes_behind() -> None:
+    record = Record(Disk(PAGE), PAGE)
+    record.reserve(0)
+    record.blocks[0] = b"abcdef"
+    record.size = 6
+    record.cut(2)
+    assert (record.blocks[0], record.size) == (b"ab", 2)
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), Kept()])
+def test_a_crash_keeps_what_was_synced_and_either_content_of_the_rest(choices: LinuxChoices) -> None:
+    machine = Machine(Parameters(), choices)
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"o" * 3 * PAGE, 0)
+    process.fsync(fd)
+    base = process.mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"synced")
+    process.store(base + PAGE, b"not synced")
+    process.store(base + 2 * PAGE, b"half")
+    process.msync(base, PAGE, MS_SYNC)
+    machine.crash()
+    with pytest.raises(Unresolved, match="has ended"):
+        process.load(base, 1)
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR)
+    content = process.pread(fd, 4 * PAGE, 0)
+    assert len(content) == 3 * PAGE
+    assert content[:7] == b"syncedo"
+    survived = isinstance(choices, Kept)
+    assert content[PAGE : PAGE + 10] == (b"not synced" if survived else b"o" * 10)
+    assert content[2 * PAGE : 2 * PAGE + 5] == (b"halfo" if survived else b"ooooo")
+
+
+def test_a_crash_loses_names_and_growth_that_were_not_synced() -> None:
+    machine = Machine(Parameters(), LinuxChoices())
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    process = machine.spawn()
+    process.mkdir(f"{folder}/d")
+    room = process.free_space(folder)
+    for name in ("d/kept", "lost"):
+        fd = process.open(f"{folder}/{name}", O_RDWR | O_CREAT)
+        process.pwrite(fd, b"abc", 0)
+        if name == "d/kept":
+            process.fsync(fd)
+            process.pwrite(fd, b"defg", 3)
+    machine.crash()
+    process = machine.spawn()
+    fd = process.open(f"{folder}/d/kept", O_RDWR)
+    assert process.pread(fd, 9, 0) == b"abc"
+    with pytest.raises(OSError, match="does not exist"):
+        process.open(f"{folder}/lost", O_RDWR)
+    assert process.free_space(folder) == room - PAGE
+
+
+def test_a_second_crash_keeps_the_same() -> None:
+    machine = Machine(Parameters(), LinuxChoices())
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"abc", 0)
+    process.fsync(fd)
+    machine.crash()
+    machine.crash()
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR)
+    process.pwrite(fd, b"d", 3)
+    assert process.pread(fd, 9, 0) == b"abcd"

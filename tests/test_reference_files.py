@@ -1,0 +1,360 @@
+"""Files: who refers to what, and what happens when nobody does any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    LOCK_EX,
+    LOCK_NB,
+    LOCK_SH,
+    LOCK_UN,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_APPEND,
+    O_CLOEXEC,
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_PATH,
+    O_RDONLY,
+    O_RDWR,
+    O_TRUNC,
+    O_WRONLY,
+    PROT_READ,
+    PROT_WRITE,
+    SEAL_GROW,
+    SEAL_SHRINK,
+    SEAL_WRITE,
+    SEEK_CUR,
+    SEEK_END,
+    Stat,
+    Unresolved,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.files import Inode
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.refusal import Refused
+from pytest_mmapconf.words import fails
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def make(process: Process, content: bytes = b"abc", path: str = "f") -> int:
+    fd = process.open(path, O_RDWR | O_CREAT)
+    process.pwrite(fd, content, 0)
+    return fd
+
+
+def inode_of(process: Process, fd: int) -> Inode:
+    return process.descriptors[fd].description.inode
+
+
+# ----------------------------------------------------------------------------------------------------- reference counts
+
+
+def test_names_and_descriptions_are_counted(process: Process) -> None:
+    fd = make(process)
+    inode = inode_of(process, fd)
+    description = process.descriptors[fd].description
+    assert (inode.references, description.references) == (2, 1)
+    again = process.open("f", O_RDONLY)
+    assert inode.references == 3
+    copy = process.dup(fd)
+    assert (inode.references, description.references) == (3, 2)
+    base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    assert (inode.references, description.references) == (3, 3)
+    for one in (fd, copy, again):
+        process.close(one)
+    process.unlink("f")
+    assert (inode.references, description.references) == (1, 1)
+    process.munmap(base, PAGE)
+    assert inode.references == 1
+    process.munmap(base + PAGE, 1)
+    assert (inode.references, description.references) == (0, 0)
+
+
+def test_fork_counts_descriptors_and_mappings(process: Process) -> None:
+    fd = make(process)
+    description = process.descriptors[fd].description
+    process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    child = process.fork()
+    assert description.references == 4
+    child.kill()
+    assert description.references == 2
+
+
+def test_the_storage_of_a_file_is_given_back_when_nobody_refers_to_it(process: Process) -> None:
+    before = process.free_space("/own")
+    fd = make(process, b"x" * 3 * PAGE, "/own/f")
+    assert process.free_space("/own") == before - 3 * PAGE
+    base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
+    process.unlink("/own/f")
+    process.close(fd)
+    assert process.load(base, 1) == b"x"
+    process.munmap(base, PAGE)
+    assert process.free_space("/own") == before - 3 * PAGE
+    process.mmap(base + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    assert process.free_space("/own") == before
+
+
+@pytest.mark.parametrize("end", ["exit", "kill", "exec"])
+def test_the_end_of_a_process_lets_its_files_go(process: Process, end: str) -> None:
+    watch = None
+    make(process)
+    watch = process.watch("f")
+    child = process.fork()
+    fd = child.open("f", O_RDONLY | O_CLOEXEC)
+    child.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    child.close(fd)
+    assert process.closes(watch) == 0
+    getattr(child, end)()
+    assert process.closes(watch) == 1
+    assert process.closes(watch) == 0, "noted once"
+
+
+def test_a_path_only_descriptor_is_no_close_to_a_watch(process: Process) -> None:
+    make(process)
+    watch = process.watch("f")
+    process.close(process.open("f", O_PATH))
+    assert process.closes(watch) == 0
+    process.close(process.open("f", O_RDONLY))
+    assert process.closes(watch) == 1
+    with fails("EINVAL"):
+        process.closes(0)
+
+
+def test_open_files_are_counted(process: Process) -> None:
+    used = process.machine.file_table.used
+    fd = make(process)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    zero = process.open("/dev/zero", O_RDWR)
+    process.mmap(0, PAGE, RW, MAP_PRIVATE, zero, 0)
+    assert process.machine.file_table.used == used + 3
+    process.close(fd)
+    process.close(zero)
+    process.munmap(base, PAGE)
+    assert process.machine.file_table.used == used + 1, "the private mapping holds the device"
+
+
+# ---------------------------------------------------------------------------------------------------------------- locks
+
+
+def test_flock_is_held_until_the_last_mapping_goes(process: Process) -> None:
+    fd = make(process)
+    other = process.open("f", O_RDWR)
+    process.flock(fd, LOCK_EX)
+    base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    process.close(fd)
+    with fails("EAGAIN"):
+        process.flock(other, LOCK_SH | LOCK_NB)
+    with pytest.raises(Unresolved):
+        process.flock(other, LOCK_SH)
+    process.munmap(base, PAGE)
+    process.flock(other, LOCK_EX | LOCK_NB)
+
+
+def test_flock_shared_and_unlocked(process: Process) -> None:
+    one = make(process)
+    two = process.open("f", O_RDWR)
+    process.flock(one, LOCK_SH)
+    process.flock(two, LOCK_SH | LOCK_NB)
+    with fails("EAGAIN"):
+        process.flock(one, LOCK_EX | LOCK_NB)
+    process.flock(two, LOCK_UN)
+    process.flock(one, LOCK_EX | LOCK_NB)
+    with fails("EINVAL"):
+        process.flock(one, 0)
+
+
+def test_ofd_locks_live_with_the_description_and_posix_locks_do_not(process: Process) -> None:
+    other = process.machine.spawn()
+    for ofd in (True, False):
+        fd = make(process)
+        process.record_lock(fd, ofd=ofd)
+        process.record_lock(fd, ofd=ofd)
+        base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+        process.close(fd)
+        theirs = other.open("f", O_RDWR)
+        if ofd:
+            with fails("EAGAIN"):
+                other.record_lock(theirs, ofd=False)
+            process.munmap(base, PAGE)
+        other.record_lock(theirs, ofd=False)
+        other.close(theirs)
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+def test_open(process: Process) -> None:
+    process.mkdir("d")
+    make(process)
+    with fails("ENOENT"):
+        process.open("nothing", O_RDONLY)
+    with fails("ENOENT"):
+        process.open("no/thing", O_RDWR | O_CREAT)
+    with fails("ENOTDIR"):
+        process.open("f/x", O_RDWR | O_CREAT)
+    with fails("EEXIST"):
+        process.open("f", O_RDWR | O_CREAT | O_EXCL)
+    with fails("EISDIR"):
+        process.open("d", O_RDWR)
+    with fails("ENOTDIR"):
+        process.open("f", O_RDONLY | O_DIRECTORY)
+    assert process.fstat(process.open("d", O_RDONLY)).kind == "directory"
+    assert process.fstat(process.open(".", O_RDONLY)).kind == "directory"
+    make(process, path="d/inner")
+    assert process.pread(process.open("d/inner", O_RDONLY), 9, 0) == b"abc"
+
+
+def test_too_many_descriptors() -> None:
+    process = ReferenceBackend(descriptors=4).boot().spawn()
+    fd = process.open("f", O_RDWR | O_CREAT)
+    with fails("EMFILE"):
+        process.open("f", O_RDWR)
+    with fails("EMFILE"):
+        process.dup(fd)
+    with fails("EMFILE"):
+        process.pipe()
+
+
+def test_the_lowest_free_descriptor_is_taken(process: Process) -> None:
+    first, second, third = (make(process, path=str(n)) for n in range(3))
+    assert (first, second, third) == (3, 4, 5)
+    process.close(second)
+    assert process.dup(first) == second
+    with fails("EBADF"):
+        process.close(99)
+
+
+def test_truncating_at_open_and_appending(process: Process) -> None:
+    fd = make(process)
+    append = process.open("f", O_WRONLY | O_APPEND)
+    assert process.pwrite(append, b"d", 0) == 1
+    assert process.pread(fd, 9, 0) == b"abcd"
+    process.open("f", O_RDWR | O_TRUNC)
+    assert process.fstat(fd) == Stat("regular", 0)
+
+
+def test_ftruncate_pread_pwrite_lseek(process: Process) -> None:
+    fd = make(process)
+    read_only = process.open("f", O_RDONLY)
+    write_only = process.open("f", O_WRONLY)
+    reader, _writer = process.pipe()
+    with fails("EINVAL"):
+        process.ftruncate(read_only, 1)
+    with fails("EINVAL"):
+        process.ftruncate(fd, -1)
+    with fails("EFBIG"):
+        process.ftruncate(fd, 2**63 - 1)
+    with fails("EBADF"):
+        process.pread(write_only, 1, 0)
+    with fails("EBADF"):
+        process.pwrite(read_only, b"x", 0)
+    with fails("EINVAL"):
+        process.pread(fd, 1, -1)
+    with fails("ESPIPE"):
+        process.pread(reader, 1, 0)
+    with fails("EISDIR"):
+        process.pread(process.open(".", O_RDONLY), 1, 0)
+    with fails("EBADF"):
+        process.fstat(99)
+    assert process.lseek(fd, 2, 0) == 2
+    assert process.lseek(fd, 1, SEEK_CUR) == 3
+    assert process.lseek(fd, -3, SEEK_END) == 0
+    with fails("EINVAL"):
+        process.lseek(fd, -1, SEEK_CUR)
+    with fails("ESPIPE"):
+        process.lseek(reader, 0, SEEK_CUR)
+    assert process.counters()[:2] == (4, 2)
+
+
+def test_a_write_behind_the_end_leaves_zeros(process: Process) -> None:
+    fd = make(process)
+    process.pwrite(fd, b"z", 2 * PAGE)
+    assert process.pread(fd, 3 * PAGE, 0) == b"abc" + bytes(2 * PAGE - 3) + b"z"
+
+
+def test_a_full_disk(process: Process) -> None:
+    process.free_space("/own")
+    disk = process.machine.mounts["own"].disk
+    disk.capacity = PAGE
+    fd = make(process, b"", "/own/f")
+    assert process.pwrite(fd, b"x" * 2 * PAGE, 0) == PAGE
+    assert process.fstat(fd).size == PAGE
+    with fails("ENOSPC"):
+        process.pwrite(fd, b"x", PAGE)
+    assert process.fstat(fd).size == PAGE
+
+
+def test_seals(process: Process) -> None:
+    fd = process.memfd()
+    process.ftruncate(fd, PAGE)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    with fails("EBUSY"):
+        process.seal(fd, SEAL_WRITE)
+    process.munmap(base, PAGE)
+    process.seal(fd, SEAL_WRITE | SEAL_SHRINK | SEAL_GROW)
+    for call in (
+        lambda: process.pwrite(fd, b"x", 0),
+        lambda: process.ftruncate(fd, 0),
+        lambda: process.ftruncate(fd, 2 * PAGE),
+        lambda: process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0),
+    ):
+        with fails("EPERM"):
+            call()
+    base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    with fails("EACCES"):
+        process.mprotect(base, PAGE, RW)
+    with fails("EINVAL"):
+        process.seal(make(process), SEAL_WRITE)
+
+
+def test_append_only(process: Process) -> None:
+    fd = make(process)
+    process.set_append_only(fd, True)
+    with fails("EACCES"):
+        process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    with fails("EPERM"):
+        process.open("f", O_RDWR)
+    with fails("EPERM"):
+        process.ftruncate(fd, 0)
+    with fails("EPERM"):
+        process.unlink("f")
+    process.drop("CAP_LINUX_IMMUTABLE")
+    with fails("EPERM"):
+        process.set_append_only(fd, False)
+
+
+def test_devices_and_unusual_files(process: Process) -> None:
+    zero, null, random, maps, attribute = (
+        process.open(path, O_RDONLY)
+        for path in ("/dev/zero", "/dev/null", "/dev/random", "/proc/maps", "/sys/attribute")
+    )
+    assert process.pread(zero, 5, 0) == bytes(5)
+    assert process.pread(null, 5, 0) == b""
+    assert process.pread(random, 40, 3) == process.pread(random, 50, 0)[3:43]
+    assert process.pread(maps, 9, 0) == b"process 1"
+    assert process.pread(attribute, 9, 0) == b"1\n"
+    assert process.fstat(zero).kind == "character"
+    assert process.fstat(maps).kind == "regular"
+    for fd in (null, random, maps, attribute):
+        with pytest.raises(Refused) as refused:
+            process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+        assert refused.value.allowed == {"ENODEV"}
+
+
+def test_a_descriptor_can_be_opened_by_its_path(process: Process) -> None:
+    reader, _writer = process.pipe()
+    assert process.fstat(process.open(f"/dev/fd/{reader}", O_RDONLY)).kind == "fifo"
+    with fails("ENOENT"):
+        process.open("/dev/fd/99", O_RDONLY)

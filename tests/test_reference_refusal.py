@@ -1,0 +1,181 @@
+"""Refusals: all that apply, one of them raised."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    MS_ASYNC,
+    MS_SYNC,
+    O_CREAT,
+    O_RDWR,
+    O_WRONLY,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.refusal import Refusal, Refusals, Refused
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+
+
+class Last(LinuxChoices):
+    """As Linux, but of several errors the last."""
+
+    __slots__ = ()
+
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        return refusals[-1]
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def test_a_block_without_refusals_does_nothing() -> None:
+    reached: set[str] = set()
+    with Refusals("call", LinuxChoices(), reached):
+        pass
+    assert not reached
+
+
+def test_all_refusals_are_carried_and_the_chosen_one_is_raised() -> None:
+    reached: set[str] = set()
+
+    def call() -> None:
+        with Refusals("call", Last(), reached) as refuse:
+            refuse(errno.EINVAL, "a.clause", "one thing")
+            refuse(errno.EOPNOTSUPP, "another.clause", "another thing", late=True)
+
+    with pytest.raises(Refused) as refused:
+        call()
+    assert refused.value.errno == errno.EOPNOTSUPP
+    assert refused.value.chosen.late
+    assert refused.value.allowed == {"EINVAL", "EOPNOTSUPP"}
+    assert refused.value.clauses == reached == {"a.clause", "another.clause"}
+    assert str(refused.value) == f"[Errno {errno.EOPNOTSUPP}] call: another thing (another.clause)"
+
+
+def test_another_error_in_the_block_is_not_hidden() -> None:
+    def call() -> None:
+        with Refusals("call", LinuxChoices(), set()) as refuse:
+            refuse(errno.EINVAL, "a.clause", "one thing")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call()
+
+
+MMAP_ERRORS = [
+    pytest.param((0, 0, 0, 0, -1, 5), "EINVAL", {"EINVAL", "EBADF"}, id="everything-wrong"),
+    pytest.param((0, 0, RW, MAP_SHARED, 77, 0), "EBADF", {"EBADF", "EINVAL"}, id="descriptor-before-length"),
+    pytest.param((0, 2**64 - 1, RW, 0x21, -1, 0), "ENOMEM", {"ENOMEM"}, id="too-long"),
+    pytest.param((1, PAGE, RW, 0x31, -1, 0), "EINVAL", {"EINVAL"}, id="unaligned-fixed-address-is-not-low-for-root"),
+    pytest.param((0, PAGE, RW, MAP_ANONYMOUS, -1, 0), "EINVAL", {"EINVAL"}, id="no-type"),
+    pytest.param((2**47, PAGE, RW, 0x32, -1, 1), "EINVAL", {"EINVAL", "ENOMEM"}, id="offset-before-range"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "raised", "allowed"), MMAP_ERRORS)
+def test_mmap(process: Process, arguments: tuple[int, int, int, int, int, int], raised: str, allowed: set[str]) -> None:
+    with pytest.raises(Refused) as refused:
+        process.mmap(*arguments)
+    assert refused.value.allowed == allowed
+    assert refused.value.chosen.name == raised
+
+
+def test_mmap_of_a_write_only_file_on_noexec_past_any_file(process: Process) -> None:
+    fd = process.open("/noexec/f", O_WRONLY | O_CREAT)
+    with pytest.raises(Refused) as refused:
+        process.mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 2**63 - PAGE)
+    assert [refusal.name for refusal in refused.value.refusals] == ["EOVERFLOW", "EACCES", "EPERM"]
+    assert refused.value.clauses == {"mmap.errno.EOVERFLOW", "mmap.errno.EACCES", "mmap.errno.EPERM"}
+
+
+def test_mmap_without_privileges(process: Process) -> None:
+    process.drop("CAP_SYS_RAWIO")
+    process.drop("CAP_IPC_LOCK")
+    process.locked_limit = 0
+    with pytest.raises(Refused) as refused:
+        process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | 0x2000, -1, 0)
+    assert refused.value.clauses == {"mmap.errno.EPERM.zero", "mmap.errno.EPERM.locked", "mmap.errno.EAGAIN.memory"}
+    assert refused.value.chosen.clause == "mmap.errno.EPERM.zero"
+
+
+def test_munmap_and_msync(process: Process) -> None:
+    with pytest.raises(Refused) as refused:
+        process.munmap(1, 0)
+    assert [refusal.cause for refusal in refused.value.refusals] == [
+        "addr is not a multiple of the page",
+        "length is 0",
+    ]
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.mlock(base, PAGE)
+    with pytest.raises(Refused) as refused:
+        process.msync(base, PAGE, MS_SYNC | MS_ASYNC | 8)
+    assert refused.value.allowed == {"EINVAL"}
+    with pytest.raises(Refused) as refused:
+        process.msync(base - PAGE, 2 * PAGE, 2)
+    assert refused.value.allowed == {"EBUSY", "ENOMEM"}
+    assert refused.value.chosen.name == "EBUSY"
+
+
+def test_mremap(process: Process) -> None:
+    with pytest.raises(Refused) as refused:
+        process.mremap(PAGE, PAGE, 2 * PAGE, MREMAP_FIXED, 5)
+    assert refused.value.allowed == {"EINVAL", "EFAULT"}
+    base = process.arena()[0]
+    process.mmap(base, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    process.limit("address-space", 0)  # type: ignore[arg-type]
+    with pytest.raises(Refused) as refused:
+        process.mremap(base, PAGE, 2 * PAGE, MREMAP_MAYMOVE)
+    assert [refusal.cause for refusal in refused.value.refusals] == ["the address-space limit is reached"]
+
+
+def test_a_late_refusal_has_cleared_the_fixed_range() -> None:
+    machine = ReferenceBackend().boot()
+    process = machine.spawn()
+    process.drop("CAP_SYS_ADMIN")
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    with machine.full_file_table(), pytest.raises(Refused) as refused:
+        process.mmap(base, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    assert refused.value.allowed == {"ENFILE"}
+    assert process.space.find(base) is None
+
+
+def test_an_early_refusal_has_cleared_nothing(process: Process) -> None:
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    with pytest.raises(Refused):
+        process.mmap(base, PAGE, RW, MAP_SHARED | MAP_FIXED, 0, 1)
+    assert process.space.find(base) is not None
+
+
+def test_the_choices_decide() -> None:
+    process = Machine(Parameters(), Last()).spawn()
+    with pytest.raises(Refused) as refused:
+        process.mmap(0, 0, RW, MAP_SHARED, 77, 5)
+    assert refused.value.chosen.cause == "length is 0"
+
+
+def test_what_a_run_has_reached_is_known(process: Process) -> None:
+    with pytest.raises(Refused):
+        process.munmap(1, PAGE)
+    fd = process.open("f", O_RDWR | O_CREAT)
+    with pytest.raises(Refused):
+        process.mmap(0, PAGE, RW, MAP_SHARED, fd, 5)
+    assert process.machine.reached == {"munmap.errno.EINVAL", "mmap.errno.EINVAL"}
