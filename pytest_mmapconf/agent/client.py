@@ -1,8 +1,9 @@
 """The client's side of PROTOCOL.md: an agent, behind any byte stream, as a System with its Processes.
 
 A call is a line there and a line back.  The stream is two file descriptors; each wait is bounded by the timeout of a
-call.  Whatever an agent may do wrong ends in one way: its processes are killed, `Unresolved` says what happened, and the
-next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not notice.
+call.  Whatever an agent may do wrong ends in one way: its processes are killed, `Unresolved` says what happened, and
+the next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not
+notice.
 
 Several processes may be at work at once (`System.together`): each may have one request under way, and answers are told
 apart by the process's number.  To send first and wait later, such a call is simply made twice: the first time it stops
@@ -25,7 +26,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
-from urllib.parse import quote_from_bytes, unquote
+from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
 from ..contract import (
     Call,
@@ -38,6 +39,7 @@ from ..contract import (
     System,
     Unresolved,
     Unsupported,
+    errno_name,
 )
 
 PROTOCOL: Final = 1
@@ -84,7 +86,9 @@ class Agent:
             )
         except OSError as error:
             raise Unresolved(f"the agent cannot be started: {error}") from error
-        assert self._subprocess.stdin and self._subprocess.stdout and self._subprocess.stderr
+        assert self._subprocess.stdin is not None
+        assert self._subprocess.stdout is not None
+        assert self._subprocess.stderr is not None
         self._to = self._subprocess.stdin.fileno()
         self._from = self._subprocess.stdout.fileno()
         self._errors = self._subprocess.stderr.fileno()
@@ -207,9 +211,7 @@ class Agent:
                 raise self.fail("it ended") from None
 
     def _read_line(self, deadline: float, request: str) -> str:
-        while b"\n" not in self._buffer:
-            if len(self._buffer) > self._line:
-                raise self.fail(f"it wrote a line of more than {self._line} bytes")
+        while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
             ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ready:
                 raise self.fail(f"no answer to {_short(request)!r} in {self.timeout:g} s")
@@ -223,7 +225,9 @@ class Agent:
                     self._buffer += more
                 else:
                     raise self.fail(f"it ended at {_short(request)!r}")
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        if end < 0 or end > self._line:
+            raise self.fail(f"it wrote a line of more than {self._line} bytes")
+        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
         return line.rstrip(b"\r").decode("ascii", "replace")
 
     # ---- its end
@@ -244,7 +248,7 @@ class Agent:
         """End the agent: it tidies up at the end of its stream.  Where it does not, it is killed."""
         if self.failure is None and os.getpid() == self._owner:
             self.failure = "it was closed"
-            assert self._subprocess.stdin
+            assert self._subprocess.stdin is not None
             self._subprocess.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._subprocess.wait(min(self.timeout, 5.0))
@@ -368,6 +372,15 @@ class AgentProcess(Process):
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         self._call(f"mprotect {addr:#x} {length:d} {prot:d}")
+
+    def scatter(self, addr: int, pages: int) -> str | None:
+        try:
+            self._call(f"scatter {addr:#x} {pages:d}")
+        except Unsupported:
+            return super().scatter(addr, pages)
+        except OSError as error:
+            return errno_name(error)
+        return None
 
     def mlock(self, addr: int, length: int) -> None:
         self._call(f"mlock {addr:#x} {length:d}")
@@ -526,10 +539,10 @@ class AgentProcess(Process):
         return Counters(reads, writes, faults)
 
     def picture(self) -> str:
-        picture = ""
-        while len(picture) < PICTURE_KEPT and (more := unquote(self._call(f"picture {len(picture):d}"))):
+        picture = b""
+        while len(picture) < PICTURE_KEPT and (more := unquote_to_bytes(self._call(f"picture {len(picture):d}"))):
             picture += more
-        return picture
+        return picture.decode(errors="replace")
 
 
 def _word(text: str) -> str:

@@ -579,6 +579,16 @@ static void do_mprotect(struct argument *a)
     answer_result(mprotect(pointer(a[0]), (size_t)a[1].n, (int)a[2].n));
 }
 
+static void do_scatter(struct argument *a)
+{
+    for (uint64_t i = 1; i < a[1].n; i += 2)
+        if (mprotect((char *)pointer(a[0]) + i * page, page, PROT_READ)) {
+            failed();
+            return;
+        }
+    answer_result(0);
+}
+
 static void do_mlock(struct argument *a)
 {
     answer_result(mlock(pointer(a[0]), (size_t)a[1].n));
@@ -1204,6 +1214,7 @@ static const struct verb {
     {"msync", "aan", do_msync},
     {"sysconf", "n", do_sysconf},
     {"mprotect", "aan", do_mprotect},
+    {"scatter", "an", do_scatter},
     {"mlock", "aa", do_mlock},
     {"munlock", "aa", do_munlock},
     {"mlockall", "n", do_mlockall},
