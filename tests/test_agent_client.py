@@ -1,0 +1,326 @@
+"""The client against agents that keep the protocol, and against agents that break it: each a few lines of Python."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_mmapconf.agent.backend import CommandBackend
+from pytest_mmapconf.contract import SC_PAGESIZE, Call, Fault, Options, Unresolved, Unsupported
+
+GOOD = """
+import sys
+def say(text):
+    sys.stdout.write(text); sys.stdout.flush()
+def answer(number, verb, arguments):
+    if verb == "boot": return "ok /nowhere"
+    if verb == "spawn": return "ok 1"
+    if verb == "end": return "ok"
+    return odd(number, verb, arguments)
+def odd(number, verb, arguments):
+    if verb == "sysconf": return "ok 4096"
+    return "unsupported it is only a small agent"
+def greet():
+    say("mmapconf 1 bits=32 page=4096 data=16 line=256\\n")
+def run():
+    greet()
+    for line in sys.stdin:
+        number, verb, *arguments = line.split()
+        say(f"{number} {answer(number, verb, arguments)}\\n")
+"""
+
+StartAgent = Callable[..., CommandBackend]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[StartAgent]:
+    """start(code): a backend behind the small agent above, with `code` put over what it does."""
+    started: list[CommandBackend] = []
+
+    def start(code: str = "", timeout: float = 5.0) -> CommandBackend:
+        script = tmp_path / f"agent {len(started)}.py"
+        script.write_text(f"{GOOD}\n{code}\nrun()\n")
+        backend = CommandBackend(shlex.join([sys.executable, "-S", str(script)]))
+        backend.configure(Options(timeout=timeout))
+        started.append(backend)
+        return backend
+
+    yield start
+    for backend in started:
+        backend.close()
+        assert not running(str(tmp_path))
+
+
+def running(word: str) -> list[int]:
+    """The processes that have `word` in their command line, zombies not among them."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if word.encode() in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_a_call_is_a_line_there_and_a_line_back(start: StartAgent) -> None:
+    backend = start()
+
+    process = backend.boot().spawn()
+
+    assert process.bits == 32
+    assert process.sysconf(SC_PAGESIZE) == 4096
+
+
+def test_an_unknown_verb_is_unsupported(start: StartAgent) -> None:
+    process = start().boot().spawn()
+
+    with pytest.raises(Unsupported, match="it is only a small agent"):
+        process.munmap(0, 1)
+
+
+def test_errors_come_by_name(start: StartAgent) -> None:
+    process = start('def odd(*_): return "error ENOTEMPTY"').boot().spawn()
+
+    with pytest.raises(OSError, match="not empty") as failed:
+        process.mkdir("x")
+    assert failed.value.errno == errno.ENOTEMPTY
+
+
+def test_an_error_without_a_name_here_is_unresolved(start: StartAgent) -> None:
+    process = start('def odd(*_): return "error EFANCY"').boot().spawn()
+
+    with pytest.raises(Unresolved, match="EFANCY"):
+        process.mkdir("x")
+
+
+@pytest.mark.parametrize(("told", "address"), [("0x1234", 0x1234), ("-", None)])
+def test_faults(start: StartAgent, told: str, address: int | None) -> None:
+    process = start(f'def odd(*_): return "fault SIGBUS BUS_ADRERR {told}"').boot().spawn()
+
+    with pytest.raises(Fault) as fault:
+        process.load(0x1234, 1)
+    assert (fault.value.signal, fault.value.code, fault.value.address) == ("SIGBUS", "BUS_ADRERR", address)
+
+
+def test_long_data_goes_in_several_lines(start: StartAgent) -> None:
+    code = """
+memory = bytearray(100)
+def odd(number, verb, arguments):
+    at = int(arguments[0], 0)
+    if verb == "store":
+        data = bytes.fromhex(arguments[1])
+        assert len(data) <= 16
+        memory[at:at + len(data)] = data
+        return "ok"
+    assert int(arguments[1]) <= 16
+    return "ok " + memory[at:at + int(arguments[1])].hex()
+"""
+    process = start(code).boot().spawn()
+
+    process.store(10, bytes(range(50)))
+
+    assert process.load(0, 100) == bytes(10) + bytes(range(50)) + bytes(40)
+
+
+def test_paths_are_one_word(start: StartAgent) -> None:
+    process = start('def odd(n, verb, arguments): return f"error E{len(arguments)}{arguments[0]}"').boot().spawn()
+
+    with pytest.raises(Unresolved, match=r"E3a%20%25%C3%A4%0Ab$"):
+        process.open("a %ä\nb", 0)
+
+
+TOGETHER = """
+spawned = 0
+waiting = []
+def run():
+    global spawned
+    greet()
+    for line in sys.stdin:
+        number, verb, *arguments = line.split()
+        if verb == "spawn":
+            spawned += 1
+            say(f"0 ok {spawned}\\n")
+        elif verb == "sysconf":
+            waiting.append((number, arguments[0]))
+            if len(waiting) == 3:  # the last that was asked is the first that is answered
+                for number, value in reversed(waiting):
+                    say(f"{number} {'error EINVAL' if value == '13' else 'ok ' + value}\\n")
+                waiting.clear()
+        else:
+            say(f"{number} ok /nowhere\\n")
+"""
+
+
+def test_calls_made_together_are_all_under_way_before_one_is_answered(start: StartAgent) -> None:
+    system = start(TOGETHER).boot()
+    processes = [system.spawn() for _ in range(3)]
+
+    for values in ([1, 2, 3], [6, 5, 4]):
+        calls = [Call(process, "sysconf", (value,)) for process, value in zip(processes, values, strict=True)]
+        assert system.together(calls) == values
+
+
+def test_a_failure_among_calls_made_together_leaves_no_answer_behind(start: StartAgent) -> None:
+    system = start(TOGETHER).boot()
+    processes = [system.spawn() for _ in range(3)]
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="Invalid argument"):
+            system.together([Call(process, "sysconf", (13 + i,)) for i, process in enumerate(processes)])
+
+
+def test_calls_made_together_are_of_different_processes(start: StartAgent) -> None:
+    system = start().boot()
+    process = system.spawn()
+
+    with pytest.raises(TypeError, match="each of another process"):
+        system.together([Call(process, "sysconf", (1,)), Call(process, "sysconf", (2,))])
+
+
+def test_chatter_before_the_greeting_is_skipped(start: StartAgent) -> None:
+    code = """
+def greet():
+    say("booting...\\r\\n" * 1000 + "login: mmapconf 1 bits=64 libc=a%20b unknown=\\r\\n")
+"""
+    backend = start(code)
+
+    assert backend.facts().details["libc"] == "a b"
+    assert backend.boot().spawn().bits == 64
+
+
+BROKEN = {
+    "no greeting": ('def greet(): say("hello\\n" * 20000)', "did not greet within 65536 bytes"),
+    "silent": ("def greet(): pass", "no answer to 'its greeting' in 0.5 s"),
+    "another version": ('def greet(): say("mmapconf 2 bits=64\\n")', "speaks version 2 of the protocol, not 1"),
+    "foolish greeting": ('def greet(): say("mmapconf 1 page=big\\n")', "page='big'"),
+    "endless greeting": ('def greet(): say("x" * 2000000)', "a line of more than"),
+    "ends at once": ('def run(): sys.stderr.write("no such kernel\\n"); sys.exit(3)', "status 3.*no such kernel"),
+    "ends later": ("def odd(*_): sys.exit(4)", r"ended at 'sysconf 30' \(with status 4\)"),
+    "is killed": ("def odd(*_): import os; os.kill(os.getpid(), 9)", r"ended at 'sysconf 30' \(by signal SIGKILL\)"),
+    "hangs": ("def odd(*_): import time; time.sleep(60)", "no answer to 'sysconf 30' in 0.5 s"),
+    "hangs at boot": ("def answer(*_): import time; time.sleep(60)", "no answer to 'boot' in 0.5 s"),
+    "babbles": ('def odd(*_): return "ok 1\\nand more\\n"', "said 'and more', which nobody had asked"),
+    "answers for another": ('def odd(*_): say("7 ok\\n")', "said '7 ok', which nobody had asked"),
+    "answers nonsense": ('def odd(*_): return "perhaps 12"', "answered 'perhaps 12' to sysconf"),
+    "not a number": ('def odd(*_): return "ok twelve"', "answered 'twelve' where a number belongs"),
+    "endless line": ('def odd(*_): say("1 ok " + "1" * 100000)', "a line of more than 272 bytes"),
+    "long line": ('def odd(*_): return "ok " + "1" * 1000', "a line of more than 272 bytes"),
+    "not text": ('def odd(*_): sys.stdout.buffer.write(b"\\xff\\xfe\\n"); return "ok"', "which nobody had asked"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_whatever_an_agent_does_wrong_is_unresolved_and_kills_it(start: StartAgent, tmp_path: Path, name: str) -> None:
+    code, reason = BROKEN[name]
+    backend = start(code, timeout=0.5)
+    begun = time.monotonic()
+
+    def use() -> None:
+        process = backend.boot().spawn()
+        process.sysconf(SC_PAGESIZE)
+        process.sysconf(SC_PAGESIZE)
+
+    with pytest.raises(Unresolved, match=reason):
+        use()
+    assert time.monotonic() - begun < 4
+    assert not running(str(tmp_path))
+
+
+def test_after_a_failure_the_system_is_gone_and_the_next_one_is_not(start: StartAgent, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    code = f"""
+import os
+def odd(number, verb, arguments):
+    if not os.path.exists({str(flag)!r}):
+        open({str(flag)!r}, "w").close()
+        sys.exit(1)
+    return "ok 1"
+"""
+    backend = start(code)
+    system = backend.boot()
+    process = system.spawn()
+    with pytest.raises(Unresolved, match="ended at"):
+        process.sysconf(SC_PAGESIZE)
+
+    with pytest.raises(Unresolved, match="the agent is gone: it ended at"):
+        process.sysconf(SC_PAGESIZE)
+    with pytest.raises(Unresolved, match="the agent is gone"):
+        system.spawn()
+    system.close()
+
+    assert backend.boot().spawn().sysconf(SC_PAGESIZE) == 1
+
+
+def test_an_agent_that_dies_between_two_systems_is_started_again(start: StartAgent) -> None:
+    code = """
+boots = 0
+def answer(number, verb, arguments):
+    global boots
+    if verb == "end": sys.exit(1)
+    if verb == "boot": return "ok /nowhere"
+    return "ok 1"
+"""
+    backend = start(code)
+
+    for _ in range(3):
+        system = backend.boot()
+        assert system.spawn().sysconf(SC_PAGESIZE) == 1
+        system.close()
+
+
+def test_a_closed_system_answers_no_more(start: StartAgent) -> None:
+    system = start().boot()
+    process = system.spawn()
+    system.close()
+    system.close()
+
+    with pytest.raises(Unresolved, match="the system is closed"):
+        process.sysconf(SC_PAGESIZE)
+    with pytest.raises(Unresolved, match="the system is closed"):
+        system.spawn()
+
+
+def test_much_on_stderr_stops_nothing(start: StartAgent) -> None:
+    code = """
+def odd(*_):
+    sys.stderr.write("noise " * 50000); sys.stderr.flush()
+    return "ok 5"
+"""
+    process = start(code).boot().spawn()
+
+    assert [process.sysconf(SC_PAGESIZE) for _ in range(3)] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("command", ["/no/such/program", "", "'"])
+def test_a_command_that_cannot_be_run_is_unresolved(command: str) -> None:
+    with pytest.raises(Unresolved, match=r"cannot be started|is empty|cannot be understood"):
+        CommandBackend(command).boot()
+
+
+def test_a_folder_named_by_an_agent_is_removed_only_if_agents_name_folders_so(
+    start: StartAgent, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    leftover = tmp_path / "mmapconf-Ab12Cd"
+    for folder in (precious, leftover):
+        folder.mkdir()
+        (folder / "file").touch()
+        code = f"""
+def answer(number, verb, arguments):
+    if verb == "boot": return "ok {folder}"
+    if verb == "spawn": return "ok 1"
+    sys.exit(1)
+"""
+        with pytest.raises(Unresolved, match="ended at"):
+            start(code).boot().spawn().sysconf(SC_PAGESIZE)
+
+    assert (precious / "file").exists()
+    assert not leftover.exists()
