@@ -1,0 +1,79 @@
+"""What the README tells newcomers to write works as it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from finished import Run
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+Suite = Callable[..., Run]
+
+
+def file_of_the_readme(name: str) -> str:
+    found = re.search(rf"<!-- file: {re.escape(name)} -->\n```python\n(.*?)```\n", README.read_text(), re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the README's backend in it."""
+    (tmp_path / "mine.py").write_text(file_of_the_readme("mine.py"))
+    return tmp_path
+
+
+def test_the_small_backend_is_small() -> None:
+    body = file_of_the_readme("mine.py").partition("class Mine")[2]
+    statements = [line for line in body.splitlines()[1:] if line.strip() and not line.strip().startswith("def ")]
+
+    assert len(statements) <= 15
+
+
+def test_what_the_small_backend_lacks_is_unsupported(suite: Suite, folder: Path) -> None:
+    run = suite("--mmap-backend=python:mine:Mine", folder=folder)
+
+    assert set(run.verdicts.values()) == {"pass", "unsupported"}
+    assert {"munmap.range", "munmap.errno.EINVAL", "paging.sysconf"} <= run.with_verdict("pass")
+    assert "the backend has no open" in run.output
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "clauses"),
+    [
+        ("self.memory.pop(at, None)", "pass", {"munmap.range", "munmap.result", "paging.sysconf", "paging.unit"}),
+        ("if addr % 4096 or not", "if not", {"munmap.errno.EINVAL", "paging.sysconf"}),
+        ("addr + length + -length % 4096)", "addr + length)", {"paging.unit"}),
+        ("if name == SC_PAGESIZE else self.refuse", "if name else self.refuse", {"paging.sysconf.invalid"}),
+    ],
+    ids=["unmaps nothing", "unaligned address", "length not rounded", "any name"],
+)
+def test_a_planted_bug_fails_the_right_clauses(
+    suite: Suite, folder: Path, right: str, wrong: str, clauses: set[str]
+) -> None:
+    source = (folder / "mine.py").read_text()
+    assert right in source
+    (folder / "mine.py").write_text(source.replace(right, wrong))
+
+    run = suite("--mmap-backend=python:mine:Mine", folder=folder, check=False)
+
+    assert run.status == 1
+    assert run.with_verdict("fail") == clauses
+
+
+def test_a_case_of_ones_own(suite: Suite, folder: Path) -> None:
+    (folder / "test_mine.py").write_text(file_of_the_readme("test_mine.py"))
+
+    run = suite("--mmap-backend=reference", "test_mine.py", folder=folder)
+
+    assert run.verdicts == {"mmap.refcount.close": "pass"}
+
+
+def test_every_option_is_named_and_there_is_no_other(suite: Suite) -> None:
+    named = set(re.findall(r"--mmap-[a-z-]+", README.read_text()))
+    known = set(re.findall(r"--mmap-[a-z-]+", suite("--help").output))
+
+    assert named == known
