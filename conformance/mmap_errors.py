@@ -378,9 +378,10 @@ def test_full_file_table_for_shared_anonymous_memory(system: System, process: Pr
 
 @clause("mmap.errno.ENFILE", "mmap.result.failure")
 def test_full_file_table_for_the_zero_device_shared(system: System, process: Process, page: int) -> None:
+    """Through a descriptor that may write: on Linux nothing can be shared through one that only reads."""
     path = system.facility(Facility.DEV_ZERO)
     with given():
-        fd = process.open(path, O_RDONLY)
+        fd = process.open(path, O_RDWR)
     addr = free_range(process, 1)
     process.drop("CAP_SYS_ADMIN")
     with system.full_file_table(), fails("ENFILE"):
