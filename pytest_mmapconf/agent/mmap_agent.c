@@ -414,7 +414,8 @@ static void catch_faults(void)
 
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER; /* no mask to restore, so no call for that at each access */
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK; /* a fault in the handler itself is the end, not a fault for ever */
+    sigemptyset(&action.sa_mask);
     sigaltstack(&stack, 0);
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
         sigaction(caught[i], &action, 0);
@@ -422,8 +423,13 @@ static void catch_faults(void)
 
 static int tried(void (*access)(void))
 {
+    /* The mask of signals is not kept, which would be a call at each access, but set right after a fault. */
     if (sigsetjmp(recovery, 0)) {
+        sigset_t none;
+
         trying = 0;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, 0);
         return 0;
     }
     trying = 1;

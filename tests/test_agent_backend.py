@@ -1,0 +1,725 @@
+"""The native backend: a real system, real processes, real faults; and nothing of them left, however they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pytest_mmapconf.agent.backend import CommandBackend, NativeBackend
+from pytest_mmapconf.agent.build import FLAGS, SOURCE, build_agent
+from pytest_mmapconf.agent.client import AgentProcess, AgentSystem
+from pytest_mmapconf.contract import (
+    LOCK_EX,
+    LOCK_NB,
+    LOCK_UN,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_LOCKED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MS_SYNC,
+    O_CLOEXEC,
+    O_CREAT,
+    O_RDONLY,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    SC_PAGESIZE,
+    Backend,
+    Call,
+    Facility,
+    Fault,
+    Options,
+    Process,
+    Resource,
+    Unresolved,
+    Unsupported,
+)
+
+RW = PROT_READ | PROT_WRITE
+MEMORY = MAP_PRIVATE | MAP_ANONYMOUS
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the native agent is for Linux")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+class Running(NamedTuple):
+    pid: int
+    parent: int
+    zombie: bool
+
+
+def processes_of(directory: Path) -> list[Running]:
+    """The agent that was started for `directory`, and the processes of its cases: they all have its command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if os.fsencode(directory) in words:
+            found.append(Running(int(folder.name), int(parent), state == "Z"))
+    return found
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true within five seconds."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def agent_pid(backend: CommandBackend) -> int:
+    return backend.agent()._subprocess.pid
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    folder = tmp_path / "a place"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def backend(directory: Path) -> Iterator[NativeBackend]:
+    backend = NativeBackend()
+    backend.configure(Options(directory=str(directory), timeout=10))
+    yield backend
+    backend.close()
+    assert list(directory.iterdir()) == []
+    assert processes_of(directory) == []
+
+
+@pytest.fixture
+def system(backend: NativeBackend) -> Iterator[AgentSystem]:
+    system = backend.boot()
+    yield system
+    system.close()
+
+
+@pytest.fixture
+def process(system: AgentSystem) -> AgentProcess:
+    return system.spawn()
+
+
+@pytest.fixture
+def page(process: AgentProcess) -> int:
+    return process.sysconf(SC_PAGESIZE)
+
+
+def a_file(process: Process, content: bytes, path: str = "file") -> int:
+    fd = process.open(path, O_RDWR | O_CREAT)
+    process.pwrite(fd, content, 0)
+    return fd
+
+
+# ---------------------------------------------------------------------------------------------------------------- facts
+
+
+def test_facts(backend: NativeBackend, directory: Path) -> None:
+    facts = backend.facts()
+
+    assert facts.name == "native"
+    assert os.uname().release in facts.version
+    assert facts.details["machine"] == os.uname().machine
+    assert facts.details["page"] == str(os.sysconf("SC_PAGESIZE"))
+    assert facts.details["directory"] == str(directory)
+
+
+# ------------------------------------------------------------------------------------------------------------- accesses
+
+
+def test_faults_are_told_and_life_goes_on(process: AgentProcess, page: int) -> None:
+    fd = a_file(process, b"abc")
+    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
+    none = process.mmap(0, page, PROT_NONE, MEMORY, -1, 0)
+    arena = process.arena()[0]
+
+    seen = []
+    for access in (
+        lambda: process.store(base + 1, b"x"),
+        lambda: process.load(base + page + 3, 1),
+        lambda: process.load(none + 7, 1),
+        lambda: process.execute(none),
+        lambda: process.load(arena + 5, 1),
+        lambda: process.add(arena, 3),
+    ):
+        with pytest.raises(Fault) as fault:
+            access()
+        seen.append((fault.value.signal, fault.value.code, fault.value.address))
+
+    assert seen == [
+        ("SIGSEGV", "SEGV_ACCERR", base + 1),
+        ("SIGBUS", "BUS_ADRERR", base + page + 3),
+        ("SIGSEGV", "SEGV_ACCERR", none + 7),
+        ("SIGSEGV", "SEGV_ACCERR", none),
+        ("SIGSEGV", "SEGV_MAPERR", arena + 5),
+        ("SIGSEGV", "SEGV_MAPERR", arena),
+    ]
+    assert process.load(base, 3) == b"abc"
+
+
+def test_a_load_faults_at_the_first_byte_that_cannot_be_loaded(process: AgentProcess, page: int) -> None:
+    base = process.arena()[0]
+    process.mmap(base, 8 * page, RW, MEMORY | MAP_FIXED, -1, 0)
+
+    with pytest.raises(Fault) as fault:
+        process.load(base, 8 * page + 1)
+    assert fault.value.address == base + 8 * page
+
+
+def test_a_store_has_stored_what_lies_before_the_fault(process: AgentProcess, page: int) -> None:
+    base = process.arena()[0]
+    process.mmap(base, page, RW, MEMORY | MAP_FIXED, -1, 0)
+
+    with pytest.raises(Fault):
+        process.store(base + page - 3, b"abcd")
+    assert process.load(base + page - 3, 3) == b"abc"
+
+
+def test_code_is_really_executed(process: AgentProcess, page: int) -> None:
+    base = process.mmap(0, page, RW | PROT_EXEC, MEMORY, -1, 0)
+    process.store(base, process.return_code())
+
+    process.execute(base)
+
+
+def test_much_data(process: AgentProcess, page: int) -> None:
+    data = os.urandom(100_000)
+    fd = a_file(process, data)
+    base = process.mmap(0, len(data), RW, MAP_SHARED, fd, 0)
+
+    assert process.load(base, len(data)) == data
+    assert process.pread(fd, 2 * len(data), 0) == data
+    process.store(base, data[::-1])
+    assert process.pread(fd, len(data), 0) == data[::-1]
+    assert process.mincore(base, len(data)) == [True] * -(-len(data) // page)
+
+
+def test_numbers_wider_than_an_address_go_through_whole(process: AgentProcess, page: int) -> None:
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        process.mmap(0, 2**64 - 1 - page, PROT_READ, MEMORY, -1, 0)
+    with pytest.raises(OSError, match="Invalid argument"):
+        process.munmap(2**64 - page, page)
+    with pytest.raises(OSError, match="Value too large"):
+        process.mmap(0, page, PROT_READ, MAP_SHARED, a_file(process, b""), 2**63 - page)
+
+
+# ---------------------------------------------------------------------------------------------------------- descriptors
+
+
+def test_descriptors_are_those_of_a_fresh_process(process: AgentProcess) -> None:
+    assert [process.open(name, O_RDWR | O_CREAT) for name in "abc"] == [3, 4, 5]
+    assert process.fstat(0).kind == "character"
+    for own in range(224, 228):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            process.close(own)
+    assert process.sysconf(SC_PAGESIZE)
+
+
+@pytest.mark.parametrize("name", ["a b", "%41", "ä\n", "-x"])
+def test_any_name_of_a_file(process: AgentProcess, system: AgentSystem, name: str) -> None:
+    process.close(a_file(process, b"abc", name))
+
+    assert system.agent.folder is not None
+    assert (Path(system.agent.folder) / name).read_bytes() == b"abc"
+
+
+# ----------------------------------------------------------------------------------------------------------------- life
+
+
+def test_fork_shares_and_copies(process: AgentProcess, page: int) -> None:
+    base = process.mmap(0, page, RW, MEMORY, -1, 0)
+    process.store(base, b"before")
+    fd = a_file(process, b"abc")
+
+    child = process.fork()
+    grandchild = child.fork()
+    process.store(base, b"parent")
+
+    assert child.load(base, 6) == grandchild.load(base, 6) == b"before"
+    assert grandchild.pread(fd, 3, 0) == b"abc"
+
+
+@pytest.mark.parametrize("status", [0, 7, 255])
+def test_exit_tells_the_status(process: AgentProcess, status: int) -> None:
+    child = process.fork()
+    orphan = child.fork()
+
+    assert child.exit(status) == status
+    assert orphan.exit(status) == status
+    assert process.exit(status) == status
+
+
+def test_the_end_of_a_process_is_complete_when_it_is_told(system: AgentSystem, process: AgentProcess) -> None:
+    fd = a_file(process, b"")
+    watch = process.watch("file")
+    for end in ("exit", "kill"):
+        for relation in ("spawn", "fork"):
+            other = system.spawn() if relation == "spawn" else process.fork()
+            other.flock(other.open("file", O_RDWR), LOCK_EX)
+            with pytest.raises(OSError, match="Resource temporarily unavailable"):
+                process.flock(fd, LOCK_EX | LOCK_NB)
+            assert process.closes(watch) == 0
+
+            getattr(other, end)()
+
+            process.flock(fd, LOCK_EX | LOCK_NB)
+            process.flock(fd, LOCK_UN)
+            assert process.closes(watch) == 1
+
+
+def test_exec_keeps_descriptors_and_drops_mappings(process: AgentProcess, page: int) -> None:
+    base = process.arena()[0]
+    fd = a_file(process, b"abc")
+    process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    hidden = process.open("file", O_RDONLY | O_CLOEXEC)
+
+    process.exec()
+
+    assert process.arena()[0] == base
+    with pytest.raises(Fault):
+        process.load(base, 1)
+    assert process.pread(fd, 3, 0) == b"abc"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        process.pread(hidden, 3, 0)
+    assert process.exit(3) == 3
+
+
+def test_processes_work_at_the_same_time(system: AgentSystem, process: AgentProcess) -> None:
+    fd = a_file(process, b"")
+    other = system.spawn()
+    its = other.open("file", O_RDWR)
+    process.flock(fd, LOCK_EX)
+
+    # The first of them can only end after the second has begun.
+    assert system.together([Call(other, "flock", (its, LOCK_EX)), Call(process, "flock", (fd, LOCK_UN))]) == [None] * 2
+
+
+def test_additions_under_a_lock_lose_nothing(process: AgentProcess, system: AgentSystem, page: int) -> None:
+    base = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    workers = [process, *(process.fork() for _ in range(3))]
+
+    system.together([Call(worker, "add", (base, 10_000, base + 64)) for worker in workers])
+
+    assert int.from_bytes(process.load(base, 4), sys.byteorder) == 40_000
+
+
+def test_a_process_that_dies_is_told_and_the_others_live(
+    backend: NativeBackend, system: AgentSystem, process: AgentProcess, directory: Path
+) -> None:
+    known = {running.pid for running in processes_of(directory)}
+    victim = process.fork()
+    (pid,) = {running.pid for running in processes_of(directory)} - known
+    os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(Unresolved, match=r"ended by itself \(SIGKILL\), seen at sysconf"):
+        victim.sysconf(SC_PAGESIZE)
+    with pytest.raises(Unresolved, match="SIGKILL"):
+        victim.sysconf(SC_PAGESIZE)
+    assert process.sysconf(SC_PAGESIZE)
+    assert soon(lambda: not any(running.zombie for running in processes_of(directory)))
+
+
+def test_a_process_that_unmaps_its_own_program_dies_alone(system: AgentSystem, process: AgentProcess) -> None:
+    victim = system.spawn()
+    program = next(line for line in victim.picture().splitlines() if " r-xp " in line)
+    start, end = (int(part, 16) for part in program.split()[0].split("-"))
+
+    with pytest.raises(Unresolved, match=r"ended by itself \(SIGSEGV\), seen at munmap"):
+        victim.munmap(start, end - start)
+    assert process.sysconf(SC_PAGESIZE)
+
+
+# ---------------------------------------------------------------------------------------------------- what is left over
+
+
+def test_a_system_leaves_nothing_to_the_next(backend: NativeBackend) -> None:
+    for _ in range(3):
+        system = backend.boot()
+        process = system.spawn()
+        with pytest.raises(FileNotFoundError):
+            process.open("file", O_RDONLY)
+        a_file(process, b"abc")
+        process.mkdir("folder")
+        a_file(process, b"abc", "folder/file")
+        process.fork()
+        system.close()
+
+
+@needs_root
+def test_files_that_can_only_be_appended_to_are_removed(process: AgentProcess) -> None:
+    fd = a_file(process, b"abc")
+    try:
+        process.set_append_only(fd, True)
+    except OSError as error:
+        pytest.skip(f"the file system has no such attribute: {error}")
+
+
+def test_a_call_that_takes_too_long(directory: Path) -> None:
+    backend = NativeBackend()
+    backend.configure(Options(directory=str(directory), timeout=0.5))
+    system = backend.boot()
+    process = system.spawn()
+    fd = a_file(process, b"")
+    process.flock(fd, LOCK_EX)
+    other = process.fork()
+    its = other.open("file", O_RDWR)
+
+    with pytest.raises(Unresolved, match=r"no answer to 'flock 4 2' in 0\.5 s"):
+        other.flock(its, LOCK_EX)
+
+    assert list(directory.iterdir()) == []
+    assert processes_of(directory) == []
+    assert backend.boot().spawn().sysconf(SC_PAGESIZE)
+    backend.close()
+
+
+def test_an_agent_that_is_killed(backend: NativeBackend, directory: Path) -> None:
+    process = backend.boot().spawn()
+    a_file(process, b"abc")
+    child = process.fork()
+    os.kill(agent_pid(backend), signal.SIGKILL)
+
+    with pytest.raises(Unresolved, match=r"ended at 'sysconf 30' \(by signal SIGKILL\)|it ended"):
+        child.sysconf(SC_PAGESIZE)
+
+    assert list(directory.iterdir()) == []
+    assert soon(lambda: processes_of(directory) == [])
+    assert backend.boot().spawn().sysconf(SC_PAGESIZE)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_an_agent_that_is_asked_to_end_tidies_up(backend: NativeBackend, directory: Path, how: signal.Signals) -> None:
+    a_file(backend.boot().spawn(), b"abc")
+
+    os.kill(agent_pid(backend), how)
+
+    assert soon(lambda: list(directory.iterdir()) == [])
+    assert soon(lambda: [running for running in processes_of(directory) if not running.zombie] == [])
+
+
+def test_a_client_that_is_killed_leaves_nothing(directory: Path) -> None:
+    code = f"""
+import time
+from pytest_mmapconf.agent.backend import NativeBackend
+from pytest_mmapconf.contract import Options
+backend = NativeBackend()
+backend.configure(Options(directory={str(directory)!r}))
+process = backend.boot().spawn()
+process.open("file", 0o102)
+process.fork()
+print("ready", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"ready\n"
+        assert len(processes_of(directory)) == 3
+        client.kill()
+
+    assert soon(lambda: list(directory.iterdir()) == [])
+    assert soon(lambda: processes_of(directory) == [])
+
+
+def test_a_client_that_forgets_to_close_leaves_nothing(directory: Path) -> None:
+    code = f"""
+from pytest_mmapconf.agent.backend import NativeBackend
+from pytest_mmapconf.contract import Options
+backend = NativeBackend()
+backend.configure(Options(directory={str(directory)!r}))
+backend.boot().spawn()
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+    assert list(directory.iterdir()) == []
+    assert processes_of(directory) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    backend = NativeBackend()
+    backend.configure(Options(directory=str(tmp_path / "none")))
+
+    with pytest.raises(Unresolved, match=r"cannot make a folder in .*/none: No such file or directory"):
+        backend.boot()
+    backend.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- facilities
+
+
+def test_own_house(process: AgentProcess, page: int) -> None:
+    start, length = process.arena()
+    assert start % page == 0
+    assert length >= 2**20
+    process.mmap(start, length, PROT_NONE, MEMORY | MAP_FIXED, -1, 0)
+    process.munmap(start, length)
+
+    heap_before = [line for line in process.picture().splitlines() if "[heap]" in line]
+    for _ in range(20):
+        a_file(process, os.urandom(5000))
+        process.counters()
+    assert [line for line in process.picture().splitlines() if "[heap]" in line] == heap_before
+    assert " rwxp " not in process.picture()
+
+
+def test_the_stack_has_been_used_a_mebibyte_deep(process: AgentProcess) -> None:
+    stack = next(line for line in process.picture().splitlines() if "[stack]" in line)
+    start, end = (int(part, 16) for part in stack.split()[0].split("-"))
+
+    assert end - start >= 2**20
+
+
+def test_its_own_calls_are_not_among_the_reads_and_writes(process: AgentProcess, page: int) -> None:
+    base = process.mmap(0, page, RW, MEMORY, -1, 0)
+    idle = [process.counters() for _ in range(3)]
+    for _ in range(10):
+        process.store(base, b"abc")
+        process.load(base, 3)
+    busy = process.counters()
+
+    assert busy.reads - idle[2].reads == idle[2].reads - idle[1].reads
+    assert busy.writes == idle[2].writes
+
+
+def test_files_that_cannot_be_mapped(system: AgentSystem, process: AgentProcess, page: int) -> None:
+    for facility in (Facility.DEV_NULL, Facility.DEV_RANDOM, Facility.PROC_FILE, Facility.SYS_FILE):
+        fd = process.open(system.facility(facility), O_RDONLY)
+        with pytest.raises(OSError, match=r"No such device|Input/output error"):
+            process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
+    fd = process.open(system.facility(Facility.DEV_ZERO), O_RDONLY)
+    assert process.load(process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0), 3) == bytes(3)
+
+
+def test_a_directory_on_a_noexec_file_system(system: AgentSystem, process: AgentProcess, page: int) -> None:
+    path = facility_or_skip(system, Facility.NOEXEC_DIRECTORY)
+
+    for other in (process, process.fork(), system.spawn()):  # alive before it was asked for, and not
+        fd = a_file(other, b"abc", f"{path}/file")
+        assert other.load(other.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0), 3) == b"abc"
+        with pytest.raises(OSError, match="Operation not permitted"):
+            other.mmap(0, page, PROT_EXEC, MAP_SHARED, fd, 0)
+        other.exec()
+        other.drop("CAP_DAC_OVERRIDE")
+        other.open(f"{path}/file", O_RDWR)
+    assert system.facility(Facility.NOEXEC_DIRECTORY) == path
+
+
+def test_a_file_system_of_its_own(backend: NativeBackend, system: AgentSystem, process: AgentProcess) -> None:
+    path = facility_or_skip(system, Facility.OWN_FILE_SYSTEM)
+    free = process.free_space(path)
+    fd = a_file(process, bytes(2**20), f"{path}/file")
+    assert process.free_space(path) <= free - 2**20
+
+    process.unlink(f"{path}/file")
+    process.close(fd)
+
+    assert process.free_space(path) == free
+    system.close()
+    again = backend.boot()
+    assert again.spawn().free_space(again.facility(Facility.OWN_FILE_SYSTEM)) == free
+
+
+def test_a_mandatory_lock_is_not_to_be_had(system: AgentSystem) -> None:
+    with pytest.raises(Unsupported, match=r"mandatory lock"):
+        system.facility(Facility.MANDATORY_LOCK)
+
+
+@needs_root
+def test_a_crash_keeps_what_was_synced(system: AgentSystem, page: int) -> None:
+    path = facility_or_skip(system, Facility.CRASHING_FILE_SYSTEM)
+    lost = 0
+    for attempt in range(3):
+        process = system.spawn()
+        fd = a_file(process, bytes(2 * page), f"{path}/file-{attempt}")
+        process.fsync(fd)
+        base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+        process.store(base, b"synced")
+        process.msync(base, page, MS_SYNC)
+        process.store(base + page, b"unsynced")
+
+        system.crash()
+
+        with pytest.raises(Unresolved, match="ended"):
+            process.load(base, 1)
+        process = system.spawn()
+        fd = process.open(f"{path}/file-{attempt}", O_RDWR)
+        assert process.pread(fd, 6, 0) == b"synced"
+        lost += process.pread(fd, 8, page) == bytes(8)
+    assert lost > 0
+
+
+@needs_root
+def test_no_loop_device_is_left(backend: NativeBackend, directory: Path) -> None:
+    def ours() -> list[Path]:
+        names = Path("/sys/block").glob("loop*/loop/backing_file")
+        return [name for name in names if "memfd:image" in _text(name)]
+
+    before = ours()
+    for end in ("close", "kill"):
+        system = backend.boot()
+        facility_or_skip(system, Facility.CRASHING_FILE_SYSTEM)
+        assert len(ours()) > len(before)
+        if end == "kill":
+            os.kill(agent_pid(backend), signal.SIGKILL)
+            with pytest.raises(Unresolved):
+                system.mapping_limit()
+        else:
+            system.close()
+        assert soon(lambda: len(ours()) <= len(before))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def test_the_file_table_is_left_alone_unless_it_was_allowed(system: AgentSystem) -> None:
+    with pytest.raises(Unsupported, match="--mmap-disruptive"), system.full_file_table():
+        raise AssertionError("the table is full")
+
+
+@needs_root
+def test_the_file_table_is_full_and_then_is_not(directory: Path, page: int, pytestconfig: pytest.Config) -> None:
+    if not pytestconfig.getoption("--mmap-disruptive", default=False):
+        pytest.skip("needs --mmap-disruptive: it fills the whole system's table of open files for a moment")
+    limit = Path("/proc/sys/fs/file-max")
+    before = limit.read_text()
+    backend = NativeBackend()
+    backend.configure(Options(directory=str(directory), disruptive=True))
+    system = backend.boot()
+    process = system.spawn()
+    process.drop("CAP_SYS_ADMIN")
+
+    with system.full_file_table():
+        with pytest.raises(OSError, match="Too many open files in system"):
+            process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+        process.mmap(0, page, RW, MEMORY, -1, 0)
+    assert limit.read_text() == before
+
+    with pytest.raises(Unresolved, match="free again"), system.full_file_table():
+        time.sleep(1.2)
+    assert limit.read_text() == before
+
+    with pytest.raises(Unresolved), system.full_file_table():
+        os.kill(agent_pid(backend), signal.SIGKILL)
+    assert soon(lambda: limit.read_text() == before)
+    backend.close()
+
+
+def test_limits(process: AgentProcess, page: int) -> None:
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.mmap(0, 2 * page, RW, MEMORY | MAP_LOCKED, -1, 0)
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        process.mmap(0, page, RW, MEMORY | MAP_LOCKED, -1, 0)
+
+    process.limit(Resource.ADDRESS_SPACE, 16 * page)
+    process.mmap(0, 16 * page, RW, MEMORY, -1, 0)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        process.mmap(0, page, RW, MEMORY, -1, 0)
+
+
+def facility_or_skip(system: AgentSystem, facility: Facility) -> str:
+    try:
+        return system.facility(facility)
+    except Unsupported as error:
+        pytest.skip(str(error))
+
+
+# --------------------------------------------------------------------------------------------- other libcs and machines
+
+
+def try_out(backend: Backend) -> None:
+    """The least that an agent must be able to do, whatever runs it."""
+    system = backend.boot()
+    process = system.spawn()
+    page = process.sysconf(SC_PAGESIZE)
+    fd = a_file(process, b"abc")
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    with pytest.raises(Fault) as fault:
+        process.store(base, b"x")
+    assert (fault.value.signal, fault.value.code, fault.value.address) == ("SIGSEGV", "SEGV_ACCERR", base)
+    child = process.fork()
+    assert child.load(base, 3) == b"abc"
+    child.exec()
+    assert child.pread(fd, 3, 0) == b"abc"
+    assert child.exit(5) == 5
+    code = process.mmap(0, page, RW | PROT_EXEC, MEMORY, -1, 0)
+    process.store(code, process.return_code())
+    process.execute(code)
+    assert backend.facts().details["page"] == str(page)
+    system.close()
+
+
+@pytest.mark.parametrize(
+    ("compiler", "emulator"),
+    [("musl-gcc", []), ("aarch64-linux-gnu-gcc", ["qemu-aarch64-static"])],
+    ids=["musl", "aarch64"],
+)
+def test_the_agent_runs_elsewhere(directory: Path, tmp_path: Path, compiler: str, emulator: list[str]) -> None:
+    for command in (compiler, *emulator):
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is not installed")
+    agent = tmp_path / "mmap_agent"
+    build = [compiler, "-static", *FLAGS, "-Wall", "-Wextra", "-Werror", "-o", str(agent), str(SOURCE)]
+    subprocess.run(build, check=True, timeout=120)
+    backend = CommandBackend(f"{' '.join(emulator)} '{agent}' --directory '{directory}'")
+    backend.configure(Options(timeout=20))
+
+    try_out(backend)
+
+    backend.close()
+    assert list(directory.iterdir()) == []
+    assert processes_of(directory) == []
+
+
+@needs_root
+def test_an_ordinary_user() -> None:
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        os.chown(directory, 65534, 65534)
+        agent = directory / "mmap_agent"
+        shutil.copy(build_agent(), agent)
+        user = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+        backend = CommandBackend(f"{user} {agent} --directory {directory}")
+        backend.configure(Options(timeout=10))
+
+        try_out(backend)
+
+        system = backend.boot()
+        process = system.spawn()
+        assert backend.facts().details["user"] == "uid 65534"
+        with pytest.raises(Unsupported, match="need root"):
+            system.facility(Facility.CRASHING_FILE_SYSTEM)
+        with contextlib.suppress(Unsupported):  # not every system lets its users have namespaces
+            fd = a_file(process, b"abc", f"{system.facility(Facility.NOEXEC_DIRECTORY)}/file")
+            with pytest.raises(OSError, match="Operation not permitted"):
+                process.mmap(0, 1, PROT_EXEC, MAP_SHARED, fd, 0)
+        system.close()
+        backend.close()
+        assert list(directory.iterdir()) == [agent]
+        assert processes_of(directory) == []
