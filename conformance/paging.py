@@ -158,12 +158,16 @@ def test_memory_becomes_resident_page_by_page(process: Process, page: int) -> No
 
 
 @clause("paging.fault-loads")
-def test_each_first_store_to_a_page_is_a_fault(process: Process, page: int) -> None:
+@pytest.mark.parametrize("access", ["load", "store"])
+def test_the_first_access_to_a_page_is_a_fault(process: Process, page: int, access: str) -> None:
     base = process.mmap(0, 8 * page, RW, ANONYMOUS, -1, 0)
     before = process.counters().faults
 
     for number in range(8):
-        process.store(base + number * page, b"x")
+        if access == "load":
+            process.load(base + number * page, 1)
+        else:
+            process.store(base + number * page, b"x")
 
     assert process.counters().faults - before >= 8
 

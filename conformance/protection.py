@@ -135,14 +135,14 @@ def test_mprotect_over_a_hole(process: Process, page: int, hole: int) -> None:
 
 
 @clause("mprotect.errno.ENOMEM")
-@pytest.mark.parametrize("length", ["to-the-top", "half"])
+@pytest.mark.parametrize("length", ["to-the-top", "wraps"])
 def test_mprotect_over_the_end_of_the_address_space(process: Process, page: int, length: str) -> None:
     base = reserve(process, 3)
     process.munmap(base + 2 * page, page)
     span = 1 << process.bits
 
     with fails("ENOMEM"):
-        process.mprotect(base, {"to-the-top": span - page - base, "half": span // 2}[length], PROT_NONE)
+        process.mprotect(base, {"to-the-top": span - page - base, "wraps": span - page}[length], PROT_NONE)
 
     assert_nothing_mapped(process, base + 2 * page)
 
