@@ -120,20 +120,15 @@ def lockable(take: Callable[[], None]) -> bool:
 
 OBSERVERS: Final = {"flock": ByFlock, "ofd-lock": ByOfdLock, "close-event": ByCloseEvent, "storage": ByStorage}
 
-Hold = Callable[[], Held]
+by_every_observer = pytest.mark.parametrize("observer", OBSERVERS)
 
 
-@pytest.fixture(params=OBSERVERS)
-def hold(request: pytest.FixtureRequest, system: System, process: Process, page: int, new_path: NewPath) -> Hold:
-    """`hold()`: a file to be mapped, under one of the observers."""
-
-    def hold() -> Held:
-        path = new_path()
-        if request.param == "storage":
-            path = f"{system.facility(Facility.OWN_FILE_SYSTEM)}/{path}"
-        return OBSERVERS[request.param](system, process, path, page)
-
-    return hold
+def hold(observer: str, system: System, process: Process, new_path: NewPath, page: int) -> Held:
+    """A file to be mapped by `process`, watched by the observer of that name."""
+    path = new_path()
+    if observer == "storage":
+        path = f"{system.facility(Facility.OWN_FILE_SYSTEM)}/{path}"
+    return OBSERVERS[observer](system, process, path, page)
 
 
 def map_and_close(held: Held, page: int, kind: int = MAP_SHARED) -> int:
@@ -148,9 +143,12 @@ def map_and_close(held: Held, page: int, kind: int = MAP_SHARED) -> int:
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
+@by_every_observer
 @both_types
-def test_until_it_is_unmapped(process: Process, page: int, hold: Hold, kind: int) -> None:
-    held = hold()
+def test_until_it_is_unmapped(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str, kind: int
+) -> None:
+    held = hold(observer, system, process, new_path, page)
     base = map_and_close(held, page, kind)
     assert not held.let_go()
 
@@ -159,12 +157,15 @@ def test_until_it_is_unmapped(process: Process, page: int, hold: Hold, kind: int
 
 
 @clause("mmap.refcount.munmap")
+@by_every_observer
 @pytest.mark.parametrize(
     "order",
     [pytest.param((0, 1, 2), id="first-to-last"), pytest.param((1, 2, 0), id="from-the-middle")],
 )
-def test_until_the_last_page_is_unmapped(process: Process, page: int, hold: Hold, order: tuple[int, ...]) -> None:
-    held = hold()
+def test_until_the_last_page_is_unmapped(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str, order: tuple[int, ...]
+) -> None:
+    held = hold(observer, system, process, new_path, page)
     base = map_and_close(held, page)
     *others, last = order
     for place in others:
@@ -177,8 +178,9 @@ def test_until_the_last_page_is_unmapped(process: Process, page: int, hold: Hold
 
 
 @clause("mmap.refcount.munmap", "mmap.flag.fixed-replaces")
-def test_until_it_is_replaced(process: Process, page: int, hold: Hold) -> None:
-    held = hold()
+@by_every_observer
+def test_until_it_is_replaced(system: System, process: Process, page: int, new_path: NewPath, observer: str) -> None:
+    held = hold(observer, system, process, new_path, page)
     base = map_and_close(held, page)
     process.mmap(base, 2 * page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
     assert not held.let_go()
@@ -188,8 +190,11 @@ def test_until_it_is_replaced(process: Process, page: int, hold: Hold) -> None:
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
-def test_until_both_mappings_are_unmapped(process: Process, page: int, hold: Hold) -> None:
-    held = hold()
+@by_every_observer
+def test_until_both_mappings_are_unmapped(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str
+) -> None:
+    held = hold(observer, system, process, new_path, page)
     one = process.mmap(0, page, PROT_READ, MAP_SHARED, held.fd, 0)
     two = map_and_close(held, page)
     process.munmap(one, page)
@@ -200,9 +205,10 @@ def test_until_both_mappings_are_unmapped(process: Process, page: int, hold: Hol
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
-def test_mapped_by_a_duplicate(process: Process, page: int, hold: Hold) -> None:
+@by_every_observer
+def test_mapped_by_a_duplicate(system: System, process: Process, page: int, new_path: NewPath, observer: str) -> None:
     """Descriptors of one open file description and a mapping by either of them hold it together."""
-    held = hold()
+    held = hold(observer, system, process, new_path, page)
     with given():
         other = process.dup(held.fd)
     base = process.mmap(0, PAGES * page, PROT_READ, MAP_SHARED, other, 0)
@@ -216,9 +222,12 @@ def test_mapped_by_a_duplicate(process: Process, page: int, hold: Hold) -> None:
 
 
 @clause("mmap.refcount.munmap")
-def test_unmapped_before_the_descriptor_is_closed(process: Process, page: int, hold: Hold) -> None:
+@by_every_observer
+def test_unmapped_before_the_descriptor_is_closed(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str
+) -> None:
     """Then the descriptor holds it: unmapping takes back no more than mapping added."""
-    held = hold()
+    held = hold(observer, system, process, new_path, page)
     base = process.mmap(0, PAGES * page, PROT_READ, MAP_SHARED, held.fd, 0)
     process.munmap(base, PAGES * page)
     assert not held.let_go()
@@ -229,9 +238,12 @@ def test_unmapped_before_the_descriptor_is_closed(process: Process, page: int, h
 
 
 @clause("mmap.refcount.exit")
+@by_every_observer
 @pytest.mark.parametrize("end", ["exit", "kill"])
-def test_until_the_process_ends(process: Process, page: int, hold: Hold, end: str) -> None:
-    held = hold()
+def test_until_the_process_ends(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str, end: str
+) -> None:
+    held = hold(observer, system, process, new_path, page)
     map_and_close(held, page)
     assert not held.let_go()
 
@@ -243,8 +255,11 @@ def test_until_the_process_ends(process: Process, page: int, hold: Hold, end: st
 
 
 @clause("mmap.refcount.exec")
-def test_until_the_process_becomes_another_program(process: Process, page: int, hold: Hold) -> None:
-    held = hold()
+@by_every_observer
+def test_until_the_process_becomes_another_program(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str
+) -> None:
+    held = hold(observer, system, process, new_path, page)
     map_and_close(held, page)
     process.exec()
 
@@ -252,9 +267,12 @@ def test_until_the_process_becomes_another_program(process: Process, page: int, 
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
-def test_until_parent_and_child_have_unmapped(process: Process, page: int, hold: Hold) -> None:
+@by_every_observer
+def test_until_parent_and_child_have_unmapped(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str
+) -> None:
     """A fork maps the file once more."""
-    held = hold()
+    held = hold(observer, system, process, new_path, page)
     base = map_and_close(held, page)
     child = process.fork()
     process.munmap(base, PAGES * page)
@@ -266,10 +284,13 @@ def test_until_parent_and_child_have_unmapped(process: Process, page: int, hold:
 
 
 @clause("mmap.refcount.exit")
+@by_every_observer
 @pytest.mark.parametrize("first", ["parent", "child"])
-def test_until_parent_and_child_have_ended(process: Process, page: int, hold: Hold, first: str) -> None:
+def test_until_parent_and_child_have_ended(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str, first: str
+) -> None:
     """Whichever ends first, the other still has the file."""
-    held = hold()
+    held = hold(observer, system, process, new_path, page)
     base = map_and_close(held, page)
     child = process.fork()
     if first == "child":
