@@ -93,7 +93,7 @@ class Accesses(State):
         for _turn in self.adding(addr, times, lock):
             pass
 
-    def adding(self, addr: int, times: int, lock: int) -> Iterator[None]:
+    def adding(self, addr: int, times: int, lock: int = 0) -> Iterator[None]:
         """`add`, giving up the processor now and then, also between a load and its store."""
         for turn in range(SLICES):
             share = (times + turn) // SLICES

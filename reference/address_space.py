@@ -196,11 +196,12 @@ class AddressSpace:
         return self.over(start, end)
 
     def join(self, start: int, end: int) -> None:
-        """Join neighbours that are alike, from the one that ends at `start` to the one that begins at `end`."""
-        for mapping in self.over(max(start - 1, 0), end + 1):
-            left = self.find(mapping.start - 1) if mapping.start else None
+        """Join neighbours that are alike, from those that meet at `start` to those that meet at `end`."""
+        for at in list(self.mappings.irange(start, end)):
+            mapping = self.mappings[at]
+            left = self.find(at - 1) if at else None
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
-                del self.mappings[mapping.start]
+                del self.mappings[at]
                 left.end = mapping.end
                 mapping.release()
 

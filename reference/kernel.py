@@ -52,11 +52,6 @@ class Parameters:
         """The first address behind user space."""
         return (1 << self.user_bits) - self.page
 
-    @property
-    def lowest_fixed(self) -> int:
-        """The lowest fixed address without CAP_SYS_RAWIO."""
-        return self.lowest
-
 
 PATHS: Final = {
     Facility.DEV_ZERO: "/dev/zero",

@@ -64,62 +64,40 @@ class MappingCalls(State):
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         space = self.space
-        addr, length, prot, flags, offset = (
-            addr & SIZE_MASK,
-            length & SIZE_MASK,
-            int(prot),
-            int(flags),
-            offset & SIZE_MASK,
-        )
+        addr, length, offset = addr & SIZE_MASK, length & SIZE_MASK, offset & SIZE_MASK
+        prot, flags = int(prot), int(flags)
         size = self.round_up(length)
         fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0
         anonymous = flags & MAP_ANONYMOUS != 0
         shared = flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE)
-        description = None if anonymous else self.description(fd)
         locks = flags & MAP_LOCKED != 0 or self.locks_future
-        place: int | None = addr
-        replaced = 0
+        description = None if anonymous else self.description(fd)
+        zeros = anonymous or (description is not None and description.inode.device == "zero")
+        place = self.choices.place(space, size, addr) if not fixed and 0 < size <= self.top else addr
 
         with self.errors("mmap") as refuse:
             if offset % self.page:
                 refuse(EINVAL, "mmap.errno.EINVAL", "offset is not a multiple of the page")
             if not anonymous and description is None:
-                path_only = fd in self.descriptors
-                clause = "mmap.errno.EBADF.path" if path_only else "mmap.errno.EBADF"
-                refuse(EBADF, clause, "fd is only a path" if path_only else "fd is not an open descriptor")
-            if description is not None and flags & MAP_HUGETLB:
-                refuse(EINVAL, "mmap.errno.EINVAL.type", "the file has no huge pages")
-            if anonymous and flags & MAP_HUGETLB:
-                refuse(ENOMEM, "mmap.errno.ENOMEM", "there are no huge pages")
+                if fd in self.descriptors:
+                    refuse(EBADF, "mmap.errno.EBADF.path", "fd is only a path")
+                else:
+                    refuse(EBADF, "mmap.errno.EBADF", "fd is not an open descriptor")
+            if flags & MAP_HUGETLB:
+                if anonymous:
+                    refuse(ENOMEM, "mmap.errno.ENOMEM", "there are no huge pages")
+                else:
+                    refuse(EINVAL, "mmap.errno.EINVAL.type", "the file has no huge pages")
             if length == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL", "length is 0")
             elif size == 0 or size > self.top:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length is larger than the address space")
-                place = None
             if len(space.mappings) > self.machine.most_mappings:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the process has as many mappings as it may have")
             if fixed:
-                if size and size <= self.top < addr + size:
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "the fixed range is outside the address space")
-                    place = None
-                if addr % self.page:
-                    refuse(EINVAL, "mmap.errno.EINVAL", "the fixed address is not a multiple of the page")
-                    place = None
-                if addr < self.machine.parameters.lowest_fixed and "CAP_SYS_RAWIO" not in self.capabilities:
-                    refuse(EPERM, "mmap.errno.EPERM.zero", "the fixed address is below the lowest allowed one")
-                if place is not None and size and space.mappings:
-                    if flags & MAP_FIXED_NOREPLACE:
-                        if not space.is_free(addr, addr + size):
-                            refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
-                    else:
-                        refuse.clear = partial(space.clear, addr, addr + size)
-                        replaced = space.mapped(addr, addr + size)
-                        if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, addr + size):
-                            refuse(ENOMEM, "mmap.errno.ENOMEM", "splitting would make too many mappings")
-            elif size and size <= self.top:
-                place = self.choices.place(space, size, addr)
-                if place is None:
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "no gap of the address space is large enough")
+                self.refuse_address(refuse, addr, size, flags)
+            elif place is None:
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "no gap of the address space is large enough")
             if flags & MAP_LOCKED and self.may_not_lock():
                 refuse(EPERM, "mmap.errno.EPERM.locked", "the process may lock no memory")
             if locks and self.locks_too_much(size):
@@ -131,30 +109,22 @@ class MappingCalls(State):
                     refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
                 elif shared and flags & MAP_GROWSDOWN:
                     refuse(EINVAL, "mmap.errno.EINVAL.type", "shared memory cannot grow downwards")
-            if self.maps_too_much(size - replaced):
+            if self.maps_too_much(size - (space.mapped(addr, addr + size) if fixed else 0)):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
-            if (
-                shared
-                and self.file_table_full()
-                and (anonymous or (description and description.inode.device == "zero"))
-            ):
+            if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
 
         assert place is not None
-        mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, description=description, offset=place)
-        mapping.locked = locks
-        if anonymous or (description and description.inode.device == "zero"):
-            if shared:
-                mapping.inode = shared_memory(self.machine.memory, size)
-                mapping.description = Description(self.machine.file_table, mapping.inode)
-                mapping.offset = 0
-        elif description is not None:
-            mapping.inode = description.inode
-            mapping.offset = offset
-            if shared and (not description.writable or (description.inode.seals or 0) & SEAL_WRITE):
-                mapping.maximum -= PROT_WRITE
-            if description.inode.noexec:
-                mapping.maximum -= PROT_EXEC
+        mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, locked=locks)
+        if not zeros:
+            assert description is not None
+            mapping.inode, mapping.description, mapping.offset = description.inode, description, offset
+            mapping.maximum = self.most_rights(description, shared)
+        elif shared:
+            mapping.inode = shared_memory(self.machine.memory, size)
+            mapping.description = Description(self.machine.file_table, mapping.inode)
+        else:
+            mapping.description, mapping.offset = description, place
         if fixed:
             space.clear(place, place + size)
         space.insert(mapping)
@@ -163,6 +133,30 @@ class MappingCalls(State):
             self.populate(place, place + size)
 
         return place
+
+    def refuse_address(self, refuse: Refusals, addr: int, size: int, flags: int) -> None:
+        """What mmap refuses because of the fixed address."""
+        space = self.space
+        end = addr + size
+
+        if size <= self.top < end:
+            refuse(ENOMEM, "mmap.errno.ENOMEM", "the fixed range is outside the address space")
+        if addr % self.page:
+            refuse(EINVAL, "mmap.errno.EINVAL", "the fixed address is not a multiple of the page")
+        self.refuse_low(refuse, addr)
+        if size == 0 or end > self.top or addr % self.page:
+            return
+        if not flags & MAP_FIXED_NOREPLACE:
+            refuse.clear = partial(space.clear, addr, end)
+            if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "splitting would make too many mappings")
+        elif not space.is_free(addr, end):
+            refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
+
+    def refuse_low(self, refuse: Refusals, addr: int) -> None:
+        """What mmap and mremap refuse because a fixed address is too low."""
+        if addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities:
+            refuse(EPERM, "mmap.errno.EPERM.zero", "the fixed address is below the lowest allowed one")
 
     def refuse_file(
         self, refuse: Refusals, description: Description, size: int, prot: int, flags: int, offset: int
@@ -200,6 +194,15 @@ class MappingCalls(State):
                 refuse(EPERM, "mmap.errno.EPERM.seal", "shared and writable, but the file is sealed against writing")
             if inode.mapping_error:
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
+
+    def most_rights(self, description: Description, shared: bool) -> int:
+        """The rights that a mapping of a file may ever have: what mprotect may give it."""
+        most = PROT_ALL
+        if shared and (not description.writable or (description.inode.seals or 0) & SEAL_WRITE):
+            most -= PROT_WRITE
+        if description.inode.noexec:
+            most -= PROT_EXEC
+        return most
 
     def file_table_full(self) -> bool:
         """Whether this process may open no more files."""
@@ -274,8 +277,10 @@ class MappingCalls(State):
                 if flags & MREMAP_DONTUNMAP and self.maps_too_much(new):
                     refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
                 if flags & MREMAP_FIXED:
-                    if new_addr < self.machine.parameters.lowest_fixed and "CAP_SYS_RAWIO" not in self.capabilities:
-                        refuse(EPERM, "mmap.errno.EPERM.zero", "the fixed address is below the lowest allowed one")
+                    if old == 0 and new_addr <= addr < new_addr + new:
+                        refuse.clear = partial(space.clear, new_addr, new_addr + new)
+                        refuse(EFAULT, "mremap.errno.EFAULT", "the duplicate replaces what it is made from", late=True)
+                    self.refuse_low(refuse, new_addr)
                 elif elsewhere or new <= self.top:
                     behind = addr + new
                     in_place = (
@@ -352,9 +357,8 @@ class MappingCalls(State):
                 space.table.move(start // page, source.end // page, moved.start // page)
                 if not keep:
                     space.remove(source)
-            space.join(moved.start, moved.end)
-        if keep:
-            space.join(addr, addr + old)
+        space.join(place, place + new)
+        space.join(addr, addr + old)
 
     # ----------------------------------------------------------------------------------------------------------- msync
 
@@ -362,11 +366,9 @@ class MappingCalls(State):
         addr &= SIZE_MASK
         flags = int(flags)
         end = addr + self.round_up(length)
-        if end > addr:
-            mappings = self.space.over(addr, end)
-            hole = end > self.top or self.space.hole(addr, end) is not None
-        else:
-            mappings, hole = [], False
+        wraps = end > SIZE_MASK
+        mappings = [] if wraps else self.space.over(addr, end)
+        hole = wraps or self.space.hole(addr, end) is not None
         writes = flags & MS_SYNC or (flags & MS_ASYNC and self.choices.writes_when_asynchronous())
 
         with self.errors("msync") as refuse:
@@ -514,7 +516,7 @@ class MappingCalls(State):
     def populate(self, start: int, end: int) -> bool:
         """Bring in the pages of [start, end); False when one of them cannot be had."""
         page = self.page
-        for mapping in self.space.over(start, end):
+        for mapping in self.space.over(start, end) if start < end else ():
             if not self.choices.may_load(mapping.prot):
                 return False
             copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()

@@ -74,8 +74,8 @@ class Process(MappingCalls, Accesses, FileCalls):
 
     def arena(self) -> tuple[int, int]:
         """A quarter of the way up; what is placed without a wish begins at the top."""
-        size = min(self.top // 8, 1 << 36)
-        return self.top // 4 // size * size, size - size % self.page
+        size = min(self.top // 8, 1 << 36) // self.page * self.page
+        return self.top // 4 // size * size, size
 
     def counters(self) -> Counters:
         table = self.space.table

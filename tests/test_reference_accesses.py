@@ -1,0 +1,90 @@
+"""Loads, stores and executions: which fault, where, and in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_CREAT,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Unresolved,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.words import faults
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def test_an_access_may_cross_pages_and_mappings(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base + PAGE - 3, b"abcdef")
+    assert process.load(base + PAGE - 4, 8) == b"\0abcdef\0"
+    assert process.load(base, 0) == b""
+
+
+@pytest.mark.parametrize("prot", range(8))
+def test_rights(process: Process, prot: int) -> None:
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base, process.return_code())
+    process.mprotect(base, PAGE, prot)
+    if prot == PROT_NONE:
+        with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+            process.load(base, 1)
+    else:
+        assert process.load(base, 1) == b"\xc3"
+    if prot & PROT_WRITE:
+        process.store(base + 1, b"x")
+    else:
+        with faults("SIGSEGV", at=base + 1, code="SEGV_ACCERR"):
+            process.store(base + 1, b"x")
+    if prot & PROT_EXEC:
+        process.execute(base)
+    else:
+        with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+            process.execute(base)
+
+
+def test_rights_come_before_the_end_of_the_file_but_for_execution(process: Process) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.store(base, b"x")
+    with faults("SIGBUS", at=base + 7, code="BUS_ADRERR"):
+        process.load(base + 7, 1)
+    with faults("SIGBUS", at=base, code="BUS_ADRERR"):
+        process.execute(base)
+    process.mprotect(base, PAGE, PROT_NONE)
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.load(base, 1)
+
+
+def test_nothing_mapped_and_nothing_mappable(process: Process) -> None:
+    with faults("SIGSEGV", at=process.top, code="SEGV_MAPERR"):
+        process.load(process.top, 1)
+    for addr in (1 << 47, 1 << 63, 2**64 - 1):
+        with faults("SIGSEGV", code="SI_KERNEL"):
+            process.store(addr, b"x")
+
+
+def test_only_the_code_that_returns_can_be_run(process: Process) -> None:
+    base = process.mmap(0, PAGE, PROT_READ | PROT_EXEC, ANONYMOUS, -1, 0)
+    with pytest.raises(Unresolved):
+        process.execute(base)

@@ -1,0 +1,292 @@
+"""mmap and its family in the model: what is not asked of every backend, or what went wrong once."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    MS_INVALIDATE,
+    MS_SYNC,
+    O_CREAT,
+    O_RDONLY,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Unsupported,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.words import fails, faults
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+MOVE = MREMAP_MAYMOVE | MREMAP_FIXED
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def lay(process: Process, letters: str) -> int:
+    """Map a page for each letter from the arena on, one by one, neighbours unlike; "." is a hole."""
+    base = process.arena()[0]
+    for at, letter in enumerate(letters):
+        if letter != ".":
+            kind = MAP_PRIVATE if at % 2 else MAP_SHARED
+            process.mmap(base + at * PAGE, PAGE, RW, kind | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+            process.store(base + at * PAGE, letter.encode())
+    return base
+
+
+def shown(process: Process, count: int = 16) -> str:
+    """What `lay` has laid, wherever it is now; "-" is zero."""
+    base = process.arena()[0]
+    letters = ""
+    for at in range(base, base + count * PAGE, PAGE):
+        mapped = process.space.find(at) is not None
+        letters += process.load(at, 1).decode().replace("\0", "-") if mapped else "."
+    return letters.rstrip(".")
+
+
+# ----------------------------------------------------------------------------------------------------------------- mmap
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_the_rights_that_mprotect_may_give_are_fixed_when_mapping(process: Process, writable: bool) -> None:
+    process.open("f", O_RDWR | O_CREAT)
+    fd = process.open("f", O_RDWR if writable else O_RDONLY)
+    shared = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    private = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0)
+    process.close(fd)
+    process.mprotect(private, PAGE, RW)
+    if writable:
+        process.mprotect(shared, PAGE, RW)
+    else:
+        with fails("EACCES"):
+            process.mprotect(shared, PAGE, RW)
+
+
+def test_hints(process: Process) -> None:
+    base = process.arena()[0]
+    assert process.mmap(base + 5, PAGE, RW, ANONYMOUS, -1, 0) == base
+    taken = process.mmap(base, PAGE, RW, ANONYMOUS, -1, 0)
+    assert taken != base
+    assert process.mmap(1, PAGE, RW, ANONYMOUS, -1, 0) == 65536
+    assert process.mmap(2**64 - PAGE, PAGE, RW, ANONYMOUS, -1, 0) < process.top
+
+
+def test_noreplace(process: Process) -> None:
+    base = lay(process, "a.b")
+    for first, pages in ((0, 1), (0, 3), (1, 2)):
+        with fails("EEXIST"):
+            process.mmap(base + first * PAGE, pages * PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+    assert process.mmap(base + PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == base + PAGE
+
+
+def test_an_address_space_without_room() -> None:
+    process = ReferenceBackend(user_bits=32).boot().spawn()
+    process.mmap(1 << 31, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with fails("ENOMEM"):
+        process.mmap(0, 3 << 30, RW, ANONYMOUS, -1, 0)
+    assert process.mmap(0, 1 << 30, RW, ANONYMOUS, -1, 0) > 1 << 31
+
+
+def test_flags_that_few_mappings_can_have(process: Process) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    with fails("EINVAL"):
+        process.mmap(0, PAGE, RW, MAP_SHARED | MAP_HUGETLB, fd, 0)
+    with fails("ENOMEM"):
+        process.mmap(0, PAGE, RW, ANONYMOUS | MAP_HUGETLB, -1, 0)
+    for flags, fd_ in ((MAP_SHARED | MAP_ANONYMOUS, -1), (MAP_PRIVATE, fd)):
+        with fails("EINVAL"):
+            process.mmap(0, PAGE, RW, flags | MAP_GROWSDOWN, fd_, 0)
+
+
+def test_replacing_counts_for_the_limit_only_what_is_new(process: Process) -> None:
+    base = lay(process, "ab")
+    process.address_space_limit = 2 * PAGE
+    process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with fails("ENOMEM"):
+        process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert process.space.size == 2 * PAGE
+
+
+# --------------------------------------------------------------------------------------------------------------- mremap
+
+
+@pytest.mark.parametrize(
+    ("before", "old", "new", "flags", "to", "after"),
+    [
+        pytest.param("a", 1, 1, 0, 0, "a", id="same"),
+        pytest.param("abc", 3, 1, 0, 0, "a", id="shrink-over-several"),
+        pytest.param("a.c", 3, 1, 0, 0, "a", id="shrink-over-a-hole"),
+        pytest.param(".", 0, 0, 0, 0, "EINVAL", id="to-nothing"),
+        pytest.param("a", 1, 2, MOVE, 4, "....a", id="grow-elsewhere"),
+        pytest.param("ab", 1, 1, MOVE, 1, ".a", id="over-a-neighbour"),
+        pytest.param("abc", 3, 3, MOVE, 5, ".....abc", id="several-at-once"),
+        pytest.param("a.cd.....wxyz", 4, 4, MOVE, 9, ".........axcd", id="a-hole-leaves-what-is-opposite"),
+        pytest.param("a.cd.....wxyz", 3, 3, MOVE, 9, "...d.....axcz", id="part-of-several"),
+        pytest.param("abc", 3, 1, MOVE, 5, ".....a", id="shrink-and-move"),
+        pytest.param("abc", 3, 2, MOVE, 5, "EFAULT", id="shrink-and-move-several"),
+        pytest.param("abc", 2, 3, MOVE, 5, "EFAULT", id="grow-and-move-several"),
+        pytest.param("abc", 1, 1, MOVE | MREMAP_DONTUNMAP, 5, "abc..a", id="stays-shared"),
+        pytest.param("a", 0, 1, MOVE, 4, "a...a", id="duplicate"),
+        pytest.param("a", 0, 1, 0, 4, "ENOMEM", id="duplicate-in-place"),
+        pytest.param("a", 1, 2**64 - PAGE, MREMAP_MAYMOVE, 0, "EINVAL", id="too-large"),
+        pytest.param("a", 2**63, 1, 0, 0, "EINVAL", id="cut-outside"),
+    ],
+)
+def test_mremap(process: Process, before: str, old: int, new: int, flags: int, to: int, after: str) -> None:
+    base = lay(process, before)
+    old, new = (old if old > 1 << 40 else old * PAGE), (new if new > 1 << 40 else new * PAGE)
+    if after.isupper():
+        with fails(after):
+            process.mremap(base, old, new, flags, base + to * PAGE)
+        assert shown(process) == before.rstrip(".")
+        return
+    place = process.mremap(base, old, new, flags, base + to * PAGE)
+    assert place == base + to * PAGE
+    if new > old > 0:
+        with faults("SIGBUS", at=place + old):
+            process.load(place + old, 1)
+        process.munmap(place + old, new - old)
+    assert shown(process) == after
+    assert process.space.size == sum(letter != "." for letter in after) * PAGE
+
+
+def test_a_private_page_that_stays_is_fresh(process: Process) -> None:
+    base = lay(process, ".b")
+    process.mremap(base + PAGE, PAGE, PAGE, MOVE | MREMAP_DONTUNMAP, base + 3 * PAGE)
+    assert shown(process) == ".-.b"
+
+
+def test_a_private_page_cannot_be_duplicated(process: Process) -> None:
+    base = lay(process, ".b")
+    with fails("EINVAL"):
+        process.mremap(base + PAGE, 0, PAGE, MREMAP_MAYMOVE)
+
+
+def test_a_duplicate_over_its_source_has_cleared_it(process: Process) -> None:
+    base = lay(process, "a")
+    with fails("EFAULT"):
+        process.mremap(base, 0, PAGE, MOVE, base)
+    assert shown(process) == ""
+
+
+def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"".join(letter * PAGE for letter in (b"a", b"b", b"c")), 0)
+    base = process.arena()[0]
+    process.mmap(base, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    process.mremap(base + PAGE, PAGE, PAGE, MOVE, base + 5 * PAGE)
+    assert shown(process) == "a.c..b"
+    assert process.descriptors[fd].description.references == 4
+
+
+def test_growing_a_locked_mapping_brings_in_the_new_part(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
+    process.mremap(base, PAGE, 3 * PAGE, 0)
+    assert process.mincore(base, 3 * PAGE) == [True] * 3
+    assert process.space.locked == 3 * PAGE
+    place = process.mremap(base, 3 * PAGE, PAGE, 0)
+    assert process.space.locked == PAGE
+    process.munmap(place, PAGE)
+    assert process.space.locked == 0
+
+
+# ----------------------------------------------------------------------------------------------- msync, mprotect, mlock
+
+
+def test_msync_does_what_it_can_before_it_fails(process: Process) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, 2 * PAGE)
+    base = process.arena()[0]
+    for at in (0, 2):
+        process.mmap(base + at * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, at // 2 * PAGE)
+        process.store(base + at * PAGE, b"x")
+    with fails("ENOMEM"):
+        process.msync(base, 3 * PAGE, MS_SYNC)
+    cache = process.descriptors[fd].description.inode.cache
+    assert [page.dirty for page in cache.pages.values()] == [False, False]
+    with fails("ENOMEM"):
+        process.msync(base, 2**64 - PAGE, MS_SYNC)
+    process.msync(base, 2**64 - 1, MS_SYNC)
+
+
+def test_msync_stops_at_a_locked_page(process: Process) -> None:
+    base = lay(process, "aba")
+    process.mlock(base + PAGE, 1)
+    process.msync(base, PAGE, MS_INVALIDATE)
+    with fails("EBUSY"):
+        process.msync(base, 3 * PAGE, MS_SYNC | MS_INVALIDATE)
+
+
+def test_mprotect_changes_what_comes_before_the_failure(process: Process) -> None:
+    base = lay(process, "ab.c")
+    with fails("ENOMEM"):
+        process.mprotect(base, 4 * PAGE, PROT_READ)
+    assert [m.prot for m in process.space.mappings.values()] == [PROT_READ, PROT_READ, RW]
+    with fails("ENOMEM"):
+        process.mprotect(base + 3 * PAGE, 2**47, PROT_READ)
+    assert process.space.mappings[base + 3 * PAGE].prot == PROT_READ
+
+
+def test_mprotect_of_a_locked_private_page_makes_the_copy(process: Process) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"a", 0)
+    base = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_LOCKED, fd, 0)
+    process.pwrite(fd, b"b", 0)
+    assert process.load(base, 1) == b"b"
+    process.mprotect(base, PAGE, RW)
+    process.pwrite(fd, b"c", 0)
+    assert process.load(base, 1) == b"b"
+
+
+def test_mlock_locks_although_it_fails(process: Process) -> None:
+    base = lay(process, "a.b")
+    with fails("ENOMEM"):
+        process.mlock(base, 3 * PAGE)
+    assert [m.locked for m in process.space.mappings.values()] == [True, False]
+    process.mprotect(base + 2 * PAGE, PAGE, PROT_NONE)
+    with fails("ENOMEM"):
+        process.mlock(base + 2 * PAGE + 5, 1)
+    assert process.space.locked == 2 * PAGE
+    process.mlock(base + 2 * PAGE, 2**64 - 1)
+    with fails("ENOMEM"):
+        process.munlock(base, 3 * PAGE)
+    process.munlock(base + 2 * PAGE, 1)
+    assert process.space.locked == 0
+    for call in (process.mlock, process.munlock):
+        with fails("EINVAL"):
+            call(base, 2**64 - base)
+
+
+def test_sysconf_knows_that_it_does_not_know(process: Process) -> None:
+    with fails("EINVAL"):
+        process.sysconf(-1)
+    with pytest.raises(Unsupported):
+        process.sysconf(4)
+
+
+def test_mincore_refuses_holes_and_unaligned_addresses(process: Process) -> None:
+    base = lay(process, "a.b")
+    with fails("ENOMEM"):
+        process.mincore(base, 3 * PAGE)
+    with fails("EINVAL"):
+        process.mincore(base + 1, PAGE)
+    assert process.mincore(base, 0) == []

@@ -1,0 +1,158 @@
+"""Processes: how they multiply, become another program, end; what they may do."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MCL_CURRENT,
+    MCL_FUTURE,
+    O_CLOEXEC,
+    O_CREAT,
+    O_RDWR,
+    PROT_READ,
+    PROT_WRITE,
+    Resource,
+    Unresolved,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.words import fails, faults
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def test_fork_keeps_addresses_and_shares_what_is_shared(process: Process) -> None:
+    shared = process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    private = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(private, b"p")
+    child = process.fork()
+    child.store(shared, b"s")
+    child.store(private, b"c")
+    assert (process.load(shared, 1), process.load(private, 1)) == (b"s", b"p")
+    child.munmap(shared, PAGE)
+    assert process.load(shared, 1) == b"s"
+
+
+def test_locks_are_not_inherited(process: Process) -> None:
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.mlock(base, PAGE)
+    child = process.fork()
+    assert (process.space.locked, child.space.locked) == (PAGE, 0)
+    child.msync(base, PAGE, 2)
+
+
+def test_exit_tells_the_low_byte_of_the_status(process: Process) -> None:
+    child = process.fork()
+    assert child.exit(-1) == 255
+    assert process.exit() == 0
+    assert process.machine.processes == []
+
+
+def test_a_process_that_has_ended_answers_nothing(process: Process) -> None:
+    process.kill()
+    for call in (lambda: process.load(0, 1), lambda: process.close(0), process.fork, lambda: process.munmap(0, PAGE)):
+        with pytest.raises(Unresolved, match="ended"):
+            call()
+    with pytest.raises(AttributeError):
+        process.nothing  # noqa: B018 - the attribute's absence is what is tested
+
+
+def test_exec_keeps_descriptors_that_are_not_closed_on_exec(process: Process) -> None:
+    kept = process.open("kept", O_RDWR | O_CREAT)
+    closed = process.open("closed", O_RDWR | O_CREAT | O_CLOEXEC)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"x")
+    before = process.counters().faults
+    process.exec()
+    assert process.fstat(kept).kind == "regular"
+    with fails("EBADF"):
+        process.fstat(closed)
+    with faults("SIGSEGV", at=base, code="SEGV_MAPERR"):
+        process.load(base, 1)
+    assert process.counters().faults == before
+
+
+def test_the_address_space_limit_counts_mappings_and_growth(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.limit(Resource.ADDRESS_SPACE, PAGE)
+    process.mmap(base + PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with fails("ENOMEM"):
+        process.mmap(0, 1, RW, ANONYMOUS, -1, 0)
+    with fails("ENOMEM"):
+        process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+    process.munmap(base, PAGE)
+    process.mmap(0, 1, RW, ANONYMOUS, -1, 0)
+
+
+def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.limit(Resource.LOCKED_MEMORY, PAGE)
+    process.mlock(base, 2 * PAGE)
+    process.munlock(base, 2 * PAGE)
+    process.drop("CAP_IPC_LOCK")
+    process.mlock(base, PAGE)
+    process.mlock(base, 1)
+    with fails("ENOMEM"):
+        process.mlock(base + PAGE, PAGE)
+    with fails("EAGAIN"):
+        process.mmap(0, PAGE, RW, ANONYMOUS | 0x2000, -1, 0)
+    process.munmap(base + PAGE, 3 * PAGE)
+    for flags in (0, 1):
+        with fails("EAGAIN"):
+            process.mremap(base, PAGE, 2 * PAGE, flags)
+    process.munlock(base, PAGE)
+    process.limit(Resource.LOCKED_MEMORY, 0)
+    with fails("EPERM"):
+        process.mlock(base, PAGE)
+    with fails("EPERM"):
+        process.mlockall(MCL_FUTURE)
+
+
+def test_mlockall(process: Process) -> None:
+    base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mlockall(MCL_CURRENT)
+    assert process.mincore(base, 2 * PAGE) == [True, True]
+    process.mlockall(MCL_FUTURE)
+    later = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    assert process.mincore(later, PAGE) == [True]
+    process.limit(Resource.LOCKED_MEMORY, 1)
+    process.drop("CAP_IPC_LOCK")
+    with fails("EAGAIN"):
+        process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    for flags in (0, 8):
+        with fails("EINVAL"):
+            process.mlockall(flags)
+
+
+def test_the_arena_is_empty_and_stays_so(process: Process) -> None:
+    base, length = process.arena()
+    assert base % PAGE == length % PAGE == 0
+    assert length >= 1 << 20
+    assert process.space.is_free(base, base + length)
+    for _ in range(100):
+        assert not base <= process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0) < base + length
+
+
+@pytest.mark.parametrize("page", [4096, 16384, 65536])
+@pytest.mark.parametrize("user_bits", [47, 39, 32])
+def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
+    process = ReferenceBackend(page=page, user_bits=user_bits).boot().spawn()
+    base, length = process.arena()
+    assert base % page == length % page == 0
+    assert length >= 1 << 20
+    assert process.mmap(base + length - page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0) == base + length - page
