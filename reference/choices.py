@@ -31,6 +31,9 @@ class Choices(Protocol):
     def cleared_when_refused(self, refusal: Refusal) -> bool:
         """Whether a MAP_FIXED range has lost its mappings although the call was refused (POSIX allows it)."""
 
+    def does_part(self, call: str) -> bool:
+        """Whether a call that cannot be done for a whole range has been done for what comes before."""
+
     # ---- addresses
 
     def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
@@ -54,6 +57,9 @@ class Choices(Protocol):
         """Whether a fault at an address that nothing can ever be mapped at tells the address."""
 
     # ---- contents
+
+    def copies_when_loaded(self) -> bool:
+        """Whether a private page is copied when it is first loaded from (else later changes of the file show)."""
 
     def copies_when_populated(self) -> bool:
         """Whether locking or populating a private writable page makes the private copy at once."""
@@ -87,6 +93,9 @@ class LinuxChoices:
         """What a driver or a new file finds wrong is found after the range was cleared."""
         return refusal.late
 
+    def does_part(self, call: str) -> bool:
+        return True
+
     def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
         """At the hint, rounded down, if that is free; else in a gap as high as can be found."""
         if hint:
@@ -112,6 +121,9 @@ class LinuxChoices:
     def tells_address(self, addr: int) -> bool:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < 1 << 47
+
+    def copies_when_loaded(self) -> bool:
+        return False
 
     def copies_when_populated(self) -> bool:
         return True

@@ -88,6 +88,9 @@ class Machine(System):
         self.mounts: dict[str, FileSystem] = {}
         """Special file systems by their name below the root, as far as somebody asked for them."""
         self.processes: list[Process] = []
+        """Those that live."""
+        self.numbers = 0
+        """How many there have been."""
         self.terminal = Description(self.file_table, Inode(None, "character", "terminal", "null"), O_RDWR)
         """What descriptors 0, 1 and 2 of a new process are of."""
 
@@ -103,6 +106,11 @@ class Machine(System):
         process = Process(self)
         self.processes.append(process)
         return process
+
+    def numbered(self) -> int:
+        """The number of a process that begins."""
+        self.numbers += 1
+        return self.numbers
 
     def together(self, calls: Sequence[Call]) -> list[object]:
         """Additions take turns, the others are made one after the other."""

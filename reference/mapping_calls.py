@@ -1,4 +1,4 @@
-"""The calls of the documented API, and those beside it that change an address space.
+"""mmap, munmap, mremap: the calls that change what is mapped.
 
 Each call reads in the same order: what its arguments mean in whole pages; *refusals*, every one that applies, in the
 order in which Linux looks; *effect*; *result*.
@@ -10,7 +10,6 @@ from errno import (
     EACCES,
     EAGAIN,
     EBADF,
-    EBUSY,
     EEXIST,
     EFAULT,
     EINVAL,
@@ -23,7 +22,7 @@ from errno import (
 )
 from functools import partial
 
-from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, SEAL_WRITE, Unsupported
+from ..contract import SEAL_WRITE
 from .address_space import Mapping
 from .constants import (
     MAP_ANONYMOUS,
@@ -42,23 +41,18 @@ from .constants import (
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
-    MS_ASYNC,
-    MS_INVALIDATE,
-    MS_SYNC,
     PROT_ALL,
     PROT_EXEC,
     PROT_WRITE,
 )
 from .files import LARGEST, Description, shared_memory
+from .page_calls import PageCalls
 from .refusal import Refusals
-from .state import SIZE_MASK, State
-
-SYSCONF_NAMES = range(249)
-"""The names that sysconf knows."""
+from .state import SIZE_MASK
 
 
-class MappingCalls(State):
-    """mmap and its family."""
+class MappingCalls(PageCalls):
+    """The calls that change what is mapped."""
 
     # ------------------------------------------------------------------------------------------------------------ mmap
 
@@ -235,10 +229,11 @@ class MappingCalls(State):
         old, new = self.round_up(old_size), self.round_up(new_size)
         mapping = space.find(addr)
         elsewhere = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
-        same_fixed = flags & MREMAP_FIXED != 0 and old == new
-        maps_more = new > old or elsewhere
-        in_place = False
+        ends = mapping is not None and old == mapping.end - addr
+        stays = not elsewhere and (new <= old or (ends and space.is_free(addr + old, addr + new)))
         place: int | None = new_addr if flags & MREMAP_FIXED else addr
+        if not stays and not flags & MREMAP_FIXED and 0 < new <= self.top:
+            place = self.choices.place(space, new, new_addr if elsewhere else 0)
 
         with self.errors("mremap") as refuse:
             if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP):
@@ -250,78 +245,71 @@ class MappingCalls(State):
             if new > self.top:
                 refuse(EINVAL, "mremap.errno.EINVAL", "new_size is larger than the address space")
             if elsewhere:
-                if new_addr > self.top - new:
-                    refuse(EINVAL, "mremap.errno.EINVAL", "the new range is outside the address space")
-                if new_addr % self.page:
-                    refuse(EINVAL, "mremap.errno.EINVAL", "new_addr is not a multiple of the page")
-                if not flags & MREMAP_MAYMOVE:
-                    refuse(EINVAL, "mremap.errno.EINVAL", "a new address is asked for without MREMAP_MAYMOVE")
-                if flags & MREMAP_DONTUNMAP and old != new:
-                    refuse(EINVAL, "mremap.errno.EINVAL", "MREMAP_DONTUNMAP cannot change the size")
-                if (addr + old) & SIZE_MASK > new_addr and new_addr + new > addr:
-                    refuse(EINVAL, "mremap.errno.EINVAL", "the old and the new range overlap")
-                if len(space.mappings) + 2 >= self.machine.most_mappings - 3:
-                    refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
+                self.refuse_new_address(refuse, addr, old, new, flags, new_addr)
             if mapping is None:
                 refuse(EFAULT, "mremap.errno.EFAULT", "nothing is mapped at addr")
-            elif maps_more:
-                if old == 0 and not mapping.shared:
-                    refuse(EINVAL, "mremap.errno.EINVAL", "a private mapping cannot be duplicated")
-                if min(old, new) > mapping.end - addr and not same_fixed:
-                    refuse(EFAULT, "mremap.errno.EFAULT", "the old range is not all one mapping")
-                if new > old:
-                    if mapping.locked and self.locks_too_much(new - old):
-                        refuse(EAGAIN, "mremap.errno.EAGAIN", "too much memory would be locked")
-                    if self.maps_too_much(new - old):
-                        refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
-                if flags & MREMAP_DONTUNMAP and self.maps_too_much(new):
-                    refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
+            elif new > old or elsewhere:
+                self.refuse_resizing(refuse, mapping, addr, old, new, flags)
                 if flags & MREMAP_FIXED:
                     if old == 0 and new_addr <= addr < new_addr + new:
-                        refuse.clear = partial(space.clear, new_addr, new_addr + new)
                         refuse(EFAULT, "mremap.errno.EFAULT", "the duplicate replaces what it is made from", late=True)
                     self.refuse_low(refuse, new_addr)
-                elif elsewhere or new <= self.top:
-                    behind = addr + new
-                    in_place = (
-                        not elsewhere
-                        and old == mapping.end - addr
-                        and behind <= self.top
-                        and space.is_free(mapping.end, behind)
-                    )
-                    if not in_place:
-                        place = self.choices.place(space, new, new_addr if elsewhere else 0)
-                        if not flags & MREMAP_MAYMOVE:
-                            refuse(ENOMEM, "mremap.errno.ENOMEM", "the mapping cannot grow where it is")
-                        elif place is None:
-                            refuse(ENOMEM, "mremap.errno.ENOMEM", "no gap of the address space is large enough")
-                        elif len(space.mappings) >= self.machine.most_mappings - 3:
-                            refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
+                elif not stays:
+                    if not flags & MREMAP_MAYMOVE:
+                        refuse(ENOMEM, "mremap.errno.ENOMEM", "the mapping cannot grow where it is")
+                    elif place is None:
+                        refuse(ENOMEM, "mremap.errno.ENOMEM", "no gap of the address space is large enough")
+                    elif len(space.mappings) >= self.machine.most_mappings - 3:
+                        refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
             if mapping is not None and new < old and old > self.top - addr:
-                if flags & MREMAP_FIXED:
-                    refuse.clear = partial(space.clear, new_addr, new_addr + new)
                 refuse(EINVAL, "mremap.errno.EINVAL", "the part to be cut off is outside the address space", late=True)
+            if flags & MREMAP_FIXED and new_addr % self.page == 0 and new_addr + new <= self.top:
+                refuse.clear = partial(space.clear, new_addr, new_addr + new)
 
         assert mapping is not None
         assert place is not None
-        if not elsewhere and new <= old:
+        if flags & MREMAP_FIXED:
+            self.clear_target(addr, old, place, new)
+        if new < old:
             space.clear(addr + new, addr + old)
-            return addr
-        if in_place:
-            space.grow(mapping, new - old)
-            space.join(mapping.start, mapping.end)
-            place = addr
-        else:
-            if flags & MREMAP_FIXED:
-                self.clear_target(addr, old, place, new)
-            if new < old:
-                space.clear(addr + new, addr + old)
-                old = new
+            old = new
+        if not stays:
             self.move(addr, old, place, new, keep=flags & MREMAP_DONTUNMAP != 0)
+        elif new > old:
+            space.grow(mapping, new - old)
+            space.join(mapping.end, mapping.end)
         if new > old and mapping.locked:
             self.populate(place + old, place + new)
 
         return place
+
+    def refuse_new_address(self, refuse: Refusals, addr: int, old: int, new: int, flags: int, new_addr: int) -> None:
+        """What mremap refuses because of the new address that it is given."""
+        if new_addr > self.top - new:
+            refuse(EINVAL, "mremap.errno.EINVAL", "the new range is outside the address space")
+        if new_addr % self.page:
+            refuse(EINVAL, "mremap.errno.EINVAL", "new_addr is not a multiple of the page")
+        if not flags & MREMAP_MAYMOVE:
+            refuse(EINVAL, "mremap.errno.EINVAL", "a new address is asked for without MREMAP_MAYMOVE")
+        if flags & MREMAP_DONTUNMAP and old != new:
+            refuse(EINVAL, "mremap.errno.EINVAL", "MREMAP_DONTUNMAP cannot change the size")
+        if (addr + old) & SIZE_MASK > new_addr and new_addr + new > addr:
+            refuse(EINVAL, "mremap.errno.EINVAL", "the old and the new range overlap")
+        if len(self.space.mappings) + 2 >= self.machine.most_mappings - 3:
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
+
+    def refuse_resizing(self, refuse: Refusals, mapping: Mapping, addr: int, old: int, new: int, flags: int) -> None:
+        """What mremap refuses because of the mapping that is to grow or to move."""
+        if old == 0 and not mapping.shared:
+            refuse(EINVAL, "mremap.errno.EINVAL", "a private mapping cannot be duplicated")
+        several = flags & MREMAP_FIXED and old == new
+        if min(old, new) > mapping.end - addr and not several:
+            refuse(EFAULT, "mremap.errno.EFAULT", "the old range is not all one mapping")
+        if new > old and mapping.locked and self.locks_too_much(new - old):
+            refuse(EAGAIN, "mremap.errno.EAGAIN", "too much memory would be locked")
+        more = new if flags & MREMAP_DONTUNMAP else max(new - old, 0)
+        if self.maps_too_much(more):
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
 
     def clear_target(self, addr: int, old: int, place: int, new: int) -> None:
         """Clear the range that something is moved to: where the moved range has a hole, what was there stays."""
@@ -359,191 +347,3 @@ class MappingCalls(State):
                     space.remove(source)
         space.join(place, place + new)
         space.join(addr, addr + old)
-
-    # ----------------------------------------------------------------------------------------------------------- msync
-
-    def msync(self, addr: int, length: int, flags: int) -> None:
-        addr &= SIZE_MASK
-        flags = int(flags)
-        end = addr + self.round_up(length)
-        wraps = end > SIZE_MASK
-        mappings = [] if wraps else self.space.over(addr, end)
-        hole = wraps or self.space.hole(addr, end) is not None
-        writes = flags & MS_SYNC or (flags & MS_ASYNC and self.choices.writes_when_asynchronous())
-
-        with self.errors("msync") as refuse:
-            if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
-                refuse(EINVAL, "msync.errno.EINVAL", "flags have a bit that the system does not know")
-            if addr % self.page:
-                refuse(EINVAL, "msync.errno.EINVAL", "addr is not a multiple of the page")
-            if flags & MS_ASYNC and flags & MS_SYNC:
-                refuse(EINVAL, "msync.errno.EINVAL", "MS_ASYNC and MS_SYNC exclude each other")
-
-        with self.errors("msync") as refuse:
-            for mapping in mappings:
-                if flags & MS_INVALIDATE and mapping.locked:
-                    refuse(EBUSY, "msync.flag.invalidate.busy", "a page of the range is locked")
-                    break
-                if writes and mapping.shared and mapping.inode is not None:
-                    first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
-                    behind = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
-                    mapping.inode.cache.write_back(first, behind, mapping.inode.size, self.choices)
-            if hole:
-                refuse(ENOMEM, "msync.errno.ENOMEM", "some of the range is not mapped")
-
-    # --------------------------------------------------------------------------------------------------------- sysconf
-
-    def sysconf(self, name: int) -> int:
-        with self.errors("sysconf") as refuse:
-            if name not in SYSCONF_NAMES:
-                refuse(EINVAL, "paging.sysconf.invalid", "the name is not known")
-
-        if name != SC_PAGESIZE:
-            raise Unsupported("of sysconf's names the reference knows the page size only")
-
-        return self.page
-
-    # -------------------------------------------------------------------------------------------------------- mprotect
-
-    def mprotect(self, addr: int, length: int, prot: int) -> None:
-        space = self.space
-        addr &= SIZE_MASK
-        prot = int(prot)
-        end = addr + self.round_up(length)
-
-        with self.errors("mprotect") as refuse:
-            if addr % self.page:
-                refuse(EINVAL, "mprotect.errno.EINVAL", "addr is not a multiple of the page")
-            if length:
-                if not addr < end <= SIZE_MASK:
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
-                if prot & ~PROT_ALL:
-                    refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
-                if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
-        if not length:
-            return
-
-        # What lies before the first page that cannot have the rights has them all the same.
-        hole = space.hole(addr, end)
-        denied = next((m for m in space.over(addr, end) if prot & ~m.maximum), None)
-        with self.errors("mprotect") as refuse:
-            if hole is not None and (denied is None or hole < denied.start):
-                refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
-            if denied is not None:
-                refuse(EACCES, "mprotect.errno.EACCES", "shared and writable, but fd was not open for writing")
-                if hole is not None and hole > denied.start:
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
-            stop = min(end, end if hole is None else hole, end if denied is None else max(denied.start, addr))
-            if stop > addr:
-                self.protect(addr, stop, prot)
-
-    def protect(self, start: int, end: int, prot: int) -> None:
-        """Give the mapped pages of [start, end) the rights `prot`."""
-        for mapping in self.space.cut_out(start, end):
-            gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
-            mapping.prot = prot
-            if gains_store and mapping.locked and not mapping.shared:
-                self.populate(mapping.start, mapping.end)
-        self.space.join(start, end)
-
-    # ----------------------------------------------------------------------------------------------------------- mlock
-
-    def mlock(self, addr: int, length: int) -> None:
-        addr &= SIZE_MASK
-        start = addr - addr % self.page
-        end = start + self.round_up(length + addr - start)
-        space = self.space
-        hole = space.hole(start, end)
-        already = sum(min(end, m.end) - max(start, m.start) for m in space.over(start, end) if m.locked)
-
-        with self.errors("mlock") as refuse:
-            if self.may_not_lock():
-                refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
-            if self.locks_too_much(end - start - already):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
-            if end > SIZE_MASK:
-                refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
-
-        # What lies before a hole is locked all the same, and so are pages that cannot be brought in.
-        stop = end if hole is None else hole
-        with self.errors("mlock") as refuse:
-            self.lock(start, stop, True)
-            if hole is not None:
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
-            elif not self.populate(start, stop):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "a page of the range cannot be brought in")
-
-    def munlock(self, addr: int, length: int) -> None:
-        addr &= SIZE_MASK
-        start = addr - addr % self.page
-        end = start + self.round_up(length + addr - start)
-        hole = self.space.hole(start, end)
-
-        with self.errors("munlock") as refuse:
-            if end > SIZE_MASK:
-                refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
-
-        with self.errors("munlock") as refuse:
-            self.lock(start, end if hole is None else hole, False)
-            if hole is not None:
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
-
-    def mlockall(self, flags: int) -> None:
-        with self.errors("mlockall") as refuse:
-            if not flags or flags & ~(MCL_CURRENT | MCL_FUTURE):
-                refuse(EINVAL, "mlock.errno.EINVAL", "flags are not MCL_CURRENT, MCL_FUTURE or both")
-            if self.may_not_lock():
-                refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
-            if flags & MCL_CURRENT and self.locks_too_much(self.space.size - self.space.locked):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
-
-        self.locks_future = flags & MCL_FUTURE != 0
-        if flags & MCL_CURRENT:
-            self.lock(0, self.top, True)
-            self.populate(0, self.top)
-
-    def lock(self, start: int, end: int, locked: bool) -> None:
-        """Make the mappings of [start, end) locked, or not."""
-        if end <= start:
-            return
-        for mapping in self.space.cut_out(start, end):
-            if mapping.locked != locked:
-                mapping.locked = locked
-                self.space.locked += (mapping.end - mapping.start) * (1 if locked else -1)
-        self.space.join(start, end)
-
-    def populate(self, start: int, end: int) -> bool:
-        """Bring in the pages of [start, end); False when one of them cannot be had."""
-        page = self.page
-        for mapping in self.space.over(start, end) if start < end else ():
-            if not self.choices.may_load(mapping.prot):
-                return False
-            copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
-            first = max(start, mapping.start) // page
-            for number in range(first, min(end, mapping.end) // page):
-                if self.space.table.touch(mapping, number, copies) is None:
-                    return False
-        return True
-
-    # --------------------------------------------------------------------------------------------------------- mincore
-
-    def mincore(self, addr: int, length: int) -> list[bool]:
-        space = self.space
-        page = self.page
-        addr &= SIZE_MASK
-        end = addr + self.round_up(length)
-
-        with self.errors("mincore") as refuse:
-            if addr % page:
-                refuse(EINVAL, "paging.fault-loads", "addr is not a multiple of the page")
-            if end > self.top or space.hole(addr, end) is not None:
-                refuse(ENOMEM, "paging.fault-loads", "some of the range is not mapped")
-
-        resident = []
-        for mapping in space.over(addr, end):
-            cached = None if mapping.inode is None else mapping.inode.cache.pages
-            shift = (mapping.offset - mapping.start) // page
-            for number in range(max(addr, mapping.start) // page, min(end, mapping.end) // page):
-                resident.append(number in space.table.entries or (cached is not None and number + shift in cached))
-        return resident

@@ -164,6 +164,7 @@ class PageTable:
         """
         page = self.entries.get(number)
         inode = mapping.inode
+        copies = store
         if page is None:
             if inode is None:
                 page = self.memory.zeros()
@@ -177,13 +178,14 @@ class PageTable:
                 else:
                     self.minor += 1
                 page = inode.cache.page(index)
-            if not store or inode is not None:
+                copies = store or mapping.space.choices.copies_when_loaded()
+            if not copies or inode is not None:
                 self.entries[number] = page
-        if store:
+        if copies:
             if not mapping.shared:
                 if page.sharers != 1:
                     page = self.copy(number, page)
-            elif not page.dirty and inode is not None:
+            elif store and not page.dirty and inode is not None:
                 index = (mapping.offset - mapping.start) // self.memory.page + number
                 if not inode.cache.dirty(index, page):
                     return None

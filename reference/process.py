@@ -84,6 +84,5 @@ class Process(MappingCalls, Accesses, FileCalls):
     def picture(self, frames: bool = False) -> str:
         """The address space as text; `frames`: with the page frame of each resident page."""
         table = self.space.table
-        number = self.machine.processes.index(self) + 1
-        head = f"process {number}, pages of {self.page} bytes, {table.minor} minor and {table.major} major faults"
+        head = f"process {self.number}, pages of {self.page} bytes, {table.minor} minor and {table.major} major faults"
         return "\n".join([head, *picture.draw(self.space, self.last_access, frames)])

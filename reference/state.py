@@ -1,7 +1,7 @@
 """What a process has: its descriptors, its address space, its rights and limits, and what it has done so far.
 
-The calls are in `mapping_calls`, `accesses` and `file_calls`, each a class that adds its calls to this one; `process`
-puts them together.
+The calls are in `mapping_calls`, `page_calls`, `accesses` and `file_calls`, each a class that adds its calls to this
+one; `process` puts them together.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class State(Contract):
     def __init__(self, machine: Machine) -> None:
         parameters = machine.parameters
         self.machine = machine
+        self.number = machine.numbered()
+        """Its place among the machine's processes, from 1 on, for pictures."""
         self.choices = machine.choices
         self.bits = parameters.bits
         self.page = parameters.page

@@ -1,0 +1,213 @@
+"""msync, mprotect, mlock and sysconf: the calls that leave what is mapped as it is.
+
+They work on the pages of a range: carry them to the disk, change their rights, keep them in memory, ask about them.
+The form is that of `mapping_calls`: *refusals*, *effect*, *result*.  Where a call can fail half-way, its first half is
+done before the refusal is raised, as far as the Choices say so.
+"""
+
+from __future__ import annotations
+
+from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
+
+from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, Unsupported
+from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_WRITE
+from .state import SIZE_MASK, State
+
+SYSCONF_NAMES = range(249)
+"""The names that sysconf knows."""
+
+
+class PageCalls(State):
+    """The calls that work on pages."""
+
+    # ----------------------------------------------------------------------------------------------------------- msync
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        addr &= SIZE_MASK
+        flags = int(flags)
+        end = addr + self.round_up(length)
+        wraps = end > SIZE_MASK
+        mappings = [] if wraps else self.space.over(addr, end)
+        hole = wraps or self.space.hole(addr, end) is not None
+        writes = flags & MS_SYNC or (flags & MS_ASYNC and self.choices.writes_when_asynchronous())
+
+        with self.errors("msync") as refuse:
+            if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
+                refuse(EINVAL, "msync.errno.EINVAL", "flags have a bit that the system does not know")
+            if addr % self.page:
+                refuse(EINVAL, "msync.errno.EINVAL", "addr is not a multiple of the page")
+            if flags & MS_ASYNC and flags & MS_SYNC:
+                refuse(EINVAL, "msync.errno.EINVAL", "MS_ASYNC and MS_SYNC exclude each other")
+
+        with self.errors("msync") as refuse:
+            for mapping in mappings:
+                if flags & MS_INVALIDATE and mapping.locked:
+                    refuse(EBUSY, "msync.flag.invalidate.busy", "a page of the range is locked")
+                    break
+                if writes and mapping.shared and mapping.inode is not None:
+                    first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
+                    behind = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
+                    mapping.inode.cache.write_back(first, behind, mapping.inode.size, self.choices)
+            if hole:
+                refuse(ENOMEM, "msync.errno.ENOMEM", "some of the range is not mapped")
+
+    # --------------------------------------------------------------------------------------------------------- sysconf
+
+    def sysconf(self, name: int) -> int:
+        with self.errors("sysconf") as refuse:
+            if name not in SYSCONF_NAMES:
+                refuse(EINVAL, "paging.sysconf.invalid", "the name is not known")
+
+        if name != SC_PAGESIZE:
+            raise Unsupported("of sysconf's names the reference knows the page size only")
+
+        return self.page
+
+    # -------------------------------------------------------------------------------------------------------- mprotect
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        space = self.space
+        addr &= SIZE_MASK
+        prot = int(prot)
+        end = addr + self.round_up(length)
+
+        with self.errors("mprotect") as refuse:
+            if addr % self.page:
+                refuse(EINVAL, "mprotect.errno.EINVAL", "addr is not a multiple of the page")
+            if length:
+                if not addr < end <= SIZE_MASK:
+                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
+                if prot & ~PROT_ALL:
+                    refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
+                if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
+                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
+        if not length:
+            return
+
+        # What lies before the first page that cannot have the rights has them all the same.
+        hole = space.hole(addr, end)
+        denied = next((m for m in space.over(addr, end) if prot & ~m.maximum), None)
+        with self.errors("mprotect") as refuse:
+            if hole is not None and (denied is None or hole < denied.start):
+                refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
+            if denied is not None:
+                refuse(EACCES, "mprotect.errno.EACCES", "shared and writable, but fd was not open for writing")
+                if hole is not None and hole > denied.start:
+                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
+            stop = min(end, end if hole is None else hole, end if denied is None else max(denied.start, addr))
+            if stop == end or self.choices.does_part("mprotect"):
+                self.protect(addr, stop, prot)
+
+    def protect(self, start: int, end: int, prot: int) -> None:
+        """Give the mapped pages of [start, end) the rights `prot`."""
+        if end <= start:
+            return
+        for mapping in self.space.cut_out(start, end):
+            gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
+            mapping.prot = prot
+            if gains_store and mapping.locked and not mapping.shared:
+                self.populate(mapping.start, mapping.end)
+        self.space.join(start, end)
+
+    # ----------------------------------------------------------------------------------------------------------- mlock
+
+    def mlock(self, addr: int, length: int) -> None:
+        addr &= SIZE_MASK
+        start = addr - addr % self.page
+        end = start + self.round_up(length + addr - start)
+        space = self.space
+        hole = space.hole(start, end)
+        already = sum(min(end, m.end) - max(start, m.start) for m in space.over(start, end) if m.locked)
+
+        with self.errors("mlock") as refuse:
+            if self.may_not_lock():
+                refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
+            if self.locks_too_much(end - start - already):
+                refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+            if end > SIZE_MASK:
+                refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
+
+        # What lies before a hole is locked all the same, and so are pages that cannot be brought in.
+        stop = end if hole is None else hole
+        with self.errors("mlock") as refuse:
+            if hole is None or self.choices.does_part("mlock"):
+                self.lock(start, stop, True)
+            if hole is not None:
+                refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+            elif not self.populate(start, stop):
+                refuse(ENOMEM, "mlock.errno.ENOMEM", "a page of the range cannot be brought in")
+
+    def munlock(self, addr: int, length: int) -> None:
+        addr &= SIZE_MASK
+        start = addr - addr % self.page
+        end = start + self.round_up(length + addr - start)
+        hole = self.space.hole(start, end)
+
+        with self.errors("munlock") as refuse:
+            if end > SIZE_MASK:
+                refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
+
+        with self.errors("munlock") as refuse:
+            if hole is None or self.choices.does_part("munlock"):
+                self.lock(start, end if hole is None else hole, False)
+            if hole is not None:
+                refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+
+    def mlockall(self, flags: int) -> None:
+        with self.errors("mlockall") as refuse:
+            if not flags or flags & ~(MCL_CURRENT | MCL_FUTURE):
+                refuse(EINVAL, "mlock.errno.EINVAL", "flags are not MCL_CURRENT, MCL_FUTURE or both")
+            if self.may_not_lock():
+                refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
+            if flags & MCL_CURRENT and self.locks_too_much(self.space.size - self.space.locked):
+                refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+
+        self.locks_future = flags & MCL_FUTURE != 0
+        if flags & MCL_CURRENT:
+            self.lock(0, self.top, True)
+            self.populate(0, self.top)
+
+    def lock(self, start: int, end: int, locked: bool) -> None:
+        """Make the mappings of [start, end) locked, or not."""
+        if end <= start:
+            return
+        for mapping in self.space.cut_out(start, end):
+            if mapping.locked != locked:
+                mapping.locked = locked
+                self.space.locked += (mapping.end - mapping.start) * (1 if locked else -1)
+        self.space.join(start, end)
+
+    def populate(self, start: int, end: int) -> bool:
+        """Bring in the pages of [start, end); False when one of them cannot be had."""
+        page = self.page
+        for mapping in self.space.over(start, end) if start < end else ():
+            if not self.choices.may_load(mapping.prot):
+                return False
+            copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
+            first = max(start, mapping.start) // page
+            for number in range(first, min(end, mapping.end) // page):
+                if self.space.table.touch(mapping, number, copies) is None:
+                    return False
+        return True
+
+    # --------------------------------------------------------------------------------------------------------- mincore
+
+    def mincore(self, addr: int, length: int) -> list[bool]:
+        space = self.space
+        page = self.page
+        addr &= SIZE_MASK
+        end = addr + self.round_up(length)
+
+        with self.errors("mincore") as refuse:
+            if addr % page:
+                refuse(EINVAL, "paging.fault-loads", "addr is not a multiple of the page")
+            if end > self.top or space.hole(addr, end) is not None:
+                refuse(ENOMEM, "paging.fault-loads", "some of the range is not mapped")
+
+        resident = []
+        for mapping in space.over(addr, end):
+            cached = None if mapping.inode is None else mapping.inode.cache.pages
+            shift = (mapping.offset - mapping.start) // page
+            for number in range(max(addr, mapping.start) // page, min(end, mapping.end) // page):
+                resident.append(number in space.table.entries or (cached is not None and number + shift in cached))
+        return resident
