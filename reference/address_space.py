@@ -62,6 +62,11 @@ class Mapping:
         """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
 
+    def index(self, number: int) -> int:
+        """Which page of the file the address space's page number `number` shows."""
+        page = self.space.page
+        return (self.offset - self.start) // page + number
+
     def part(self, start: int, end: int, space: AddressSpace) -> Mapping:
         """The part of it from `start` to `end`, as a mapping of its own."""
         offset = self.offset + start - self.start

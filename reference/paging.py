@@ -14,8 +14,8 @@ There are two sorts of pages.
 
 A page table holds an entry for each page that has been touched.  Touching a page without one is a *fault*: the page is
 looked for in the cache (a *minor* fault), or read from the disk first (a *major* one), or it is fresh and zero.
-Storing into a private mapping's page that is not the mapping's own is a fault too: there the copy is made.  A page
-wholly past the end of its file cannot be had: SIGBUS.
+Storing into a private mapping's page that is not the mapping's own is a fault too: there the copy is made (on a first
+touch, by the same fault).  A page wholly past the end of its file cannot be had: SIGBUS.
 
 A private mapping's page that has not been copied yet is the file's page in the cache, so later changes of the file
 show in it.  Cutting a file takes its pages away from cache and page tables, private copies included, but in the page
@@ -163,37 +163,40 @@ class PageTable:
         None: there is none to be had, past the end of the file or for want of room on the disk (SIGBUS).
         """
         page = self.entries.get(number)
-        inode = mapping.inode
-        copies = store
+        is_first = page is None
         if page is None:
-            if inode is None:
-                page = self.memory.zeros()
-                self.minor += not store
+            page = self.bring_in(mapping, number)
+            if page is None:
+                return None
+        if not mapping.shared:
+            if page.sharers != 1 and (store or (is_first and mapping.space.choices.copies_when_loaded())):
+                self.minor += not is_first
+                page = self.copy(number, page)
+        elif store and not page.dirty and mapping.inode is not None:
+            has_room = mapping.inode.cache.dirty(mapping.index(number), page)
+            return page if has_room else None
+        return page
+
+    def bring_in(self, mapping: Mapping, number: int) -> Page | None:
+        """The fault: find the page behind page number `number`, which has no entry yet, and make one."""
+        inode = mapping.inode
+        if inode is None:
+            self.minor += 1
+            page = self.memory.zeros()
+        else:
+            index = mapping.index(number)
+            if index * self.memory.page >= inode.size:
+                return None
+            if inode.cache.stored(index):
+                self.major += 1
             else:
-                index = (mapping.offset - mapping.start) // self.memory.page + number
-                if index * self.memory.page >= inode.size:
-                    return None
-                if inode.cache.stored(index):
-                    self.major += 1
-                else:
-                    self.minor += 1
-                page = inode.cache.page(index)
-                copies = store or mapping.space.choices.copies_when_loaded()
-            if not copies or inode is not None:
-                self.entries[number] = page
-        if copies:
-            if not mapping.shared:
-                if page.sharers != 1:
-                    page = self.copy(number, page)
-            elif store and not page.dirty and inode is not None:
-                index = (mapping.offset - mapping.start) // self.memory.page + number
-                if not inode.cache.dirty(index, page):
-                    return None
+                self.minor += 1
+            page = inode.cache.page(index)
+        self.entries[number] = page
         return page
 
     def copy(self, number: int, page: Page) -> Page:
         """Give the page table a private copy of a page that it shares."""
-        self.minor += 1
         if page.sharers:
             page.sharers -= 1
         own = self.memory.fresh(page.data)

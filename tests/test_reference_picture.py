@@ -53,7 +53,7 @@ def test_the_whole(process: Process) -> None:
     with pytest.raises(Fault):
         process.store(base + 6 * PAGE + 1, b"c")
     assert process.picture().splitlines() == [
-        "process 1, pages of 4096 bytes, 5 minor and 0 major faults",
+        "process 1, pages of 4096 bytes, 4 minor and 0 major faults",
         f"{base:#014x}-{base + 3 * PAGE:#014x} rw- shared  f (unlinked) from 0x1000, resident 0-1, dirty 1",
         f"{base + 4 * PAGE:#014x}-{base + 5 * PAGE:#014x} rw- private f (unlinked) from 0x0, resident 0, private 0",
         f"{base + 6 * PAGE:#014x}-{base + 7 * PAGE:#014x} r-- private private memory, locked, resident 0"
