@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import pytest
 
 from ..contract import (
+    MAP_FIXED,
     MAP_SHARED,
     MS_ASYNC,
     MS_INVALIDATE,
@@ -126,6 +127,13 @@ def synced_and_invalidated(file: Mapped) -> None:
     file.sync(0, PAGES * file.page, MS_SYNC | MS_INVALIDATE)
 
 
+def synced_over_several_mappings(file: Mapped) -> None:
+    """The range's second page is a mapping of its own, of the file's last page; the range has three."""
+    file.process.mmap(file.base + file.page, file.page, RW, MAP_SHARED | MAP_FIXED, file.fd, 3 * file.page)
+    file.store(0, 1, 2)
+    file.sync(0, 3 * file.page)
+
+
 def synced_twice(file: Mapped) -> None:
     """A page that is stored to again after it was synced is to be written again."""
     file.process.store(file.base, b"first")
@@ -167,6 +175,7 @@ ACTIONS: list[Callable[[Mapped], None]] = [
     synced_and_unmapped_by_two,
     synced_unrounded,
     synced_and_invalidated,
+    synced_over_several_mappings,
     synced_twice,
     synced_over_a_hole,
     only_unmapped,
@@ -257,6 +266,7 @@ def crashed(backend: Backend) -> Round:
         pytest.param(one_page_synced, "..!.", id="one-page"),
         pytest.param(synced_through_a_window, "...!", id="window"),
         pytest.param(synced_after_close, "!...", id="after-close"),
+        pytest.param(synced_over_several_mappings, "!.!!", id="several-mappings"),
         pytest.param(synced_twice, "!...", id="twice"),
     ],
 )
