@@ -7,6 +7,7 @@ never gets that far, for the controller meets it before it starts a worker.
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -46,9 +47,27 @@ def activate(config: pytest.Config) -> None:
     option = config.option
     if not (option.setupshow or option.setuponly or option.setupplan):
         register(fixtures.ShortWay(backend), f"{__package__}.short_way")
+    register(Closing(closing), f"{__package__}.closing")
     register(collecting, f"{__package__}.collection")
     register(report.Marking(collecting), f"{__package__}.marking")
     if worker:
         register(report.Announcing(config), f"{__package__}.announcing")
     else:
         register(report.Reporting(config, closing), f"{__package__}.report")
+
+
+class Closing:
+    """Closes the backend when everything has been torn down, before a worker says that it has finished.
+
+    Who is told that may end the process; pytest's own clean-up comes after it, and is for runs that never began.
+    """
+
+    def __init__(self, closing: ExitStack) -> None:
+        self.closing = closing
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self) -> Generator[None]:
+        try:
+            return (yield)
+        finally:
+            self.closing.close()

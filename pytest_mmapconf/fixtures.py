@@ -148,10 +148,12 @@ def only_ours(item: pytest.Item) -> bool:
     info = getattr(item, "_fixtureinfo", None)
     callspec = getattr(item, "callspec", None)
     parameters = callspec.params if callspec else ()
-    if info is None or not hasattr(item, "funcargs"):
+    if info is None or not hasattr(item, "funcargs") or "request" in info.argnames:
         return False
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        return False  # hypothesis asks pytest for every fixture's scope, which makes it
     for name in info.names_closure:
-        if name in parameters:
+        if name in parameters or name == "request":  # which ours ask for
             continue
         definitions = info.name2fixturedefs.get(name, ())
         if name not in OURS or len(definitions) != 1 or definitions[0].func.__module__ != __name__:

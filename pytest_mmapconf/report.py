@@ -66,7 +66,8 @@ class Marking:
         if isinstance(error, NotImplementedError) and call.when != "teardown":
             call.excinfo = _skipped(error)
         report = yield
-        verdict, reason = (PASS, "") if error is None and report.passed else _verdict(report, error)
+        simply_passed = report.passed and not hasattr(report, "wasxfail")
+        verdict, reason = (PASS, "") if simply_passed else _verdict(report, error)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         if call.when == "call":
             recorded = item.stash.get(RECORDED, None)
@@ -169,6 +170,8 @@ def prepare(paths: Iterable[Path]) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("a").close()
+        except FileExistsError:
+            raise pytest.UsageError(f"--mmap-report={path}: cannot be written: its folder is a file") from None
         except OSError as error:
             raise pytest.UsageError(f"--mmap-report={path}: cannot be written: {error.strerror}") from error
 

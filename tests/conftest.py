@@ -1,0 +1,38 @@
+"""What the plugin's tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from vendored import NAME, build
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy, for tests that change nothing in it; its path has spaces."""
+    return build(tmp_path_factory.mktemp("the lib") / "my libraries")
+
+
+@pytest.fixture
+def judge(pytester: pytest.Pytester, library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """`judge("Good", "-q", …)`: run pytest in an empty folder on python:subjects:Good; without a name, on nothing.
+
+    With workers, or `alone`, in a process of its own; else in this one, which is ten times as fast.
+    """
+
+    def judge(subject: str, *arguments: str, library: Path = library, alone: bool = False) -> pytest.RunResult:
+        monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+        backend = [f"--mmap-backend=python:subjects:{subject}"] if subject else []
+        command = ["-p", "no:mmapconf", "-p", f"{NAME}.plugin", *backend, *arguments]
+        if alone or "-n" in arguments:
+            monkeypatch.setenv("PYTHONPATH", os.fspath(library))
+            return pytester.runpytest_subprocess(*command)
+        pytester.syspathinsert(library)
+        return pytester.runpytest_inprocess(*command)
+
+    return judge

@@ -1,0 +1,571 @@
+"""The plugin from outside: what a user types, what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from vendored import CASES, NAME, build
+
+Judge = Callable[..., pytest.RunResult]
+
+DOCUMENTED = {
+    "files.content": "pass",
+    "files.content_written": "pass",
+    "mapping.aligned": "pass",
+    "mapping.no_length[none]": "pass",
+    "mapping.no_length[read]": "pass",
+}
+
+
+def cases(report: Path) -> dict[str, str]:
+    """The verdict on each case in a JSON report."""
+    document = json.loads(report.read_text())
+    return {case["id"]: case["verdict"] for clause in document["clauses"] for case in clause["cases"]}
+
+
+def clauses(report: Path) -> dict[str, str]:
+    """The verdict on each clause in a JSON report."""
+    return {clause["id"]: clause["verdict"] for clause in json.loads(report.read_text())["clauses"]}
+
+
+# ------------------------------------------------------------------------------------------------- without the option
+
+
+def test_without_the_option_nothing_is_there(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        f"""
+        import sys
+        def pytest_sessionfinish(session):
+            ours = sorted(name for name in sys.modules if name.startswith({NAME!r}))
+            dear = [name for name in ("hypothesis", "ctypes", "sortedcontainers", "tomllib") if name in sys.modules]
+            plugins = [name for name, _ in session.config.pluginmanager.list_name_plugin() if name.startswith({NAME!r})]
+            print("\\nseen", *ours, "and", *dear, "and", *plugins)
+        """
+    )
+    pytester.makepyfile("def test_mine(): pass")
+
+    result = judge("", "-s", "--strict-markers", "-p", "no:hypothesispytest", "-p", "no:xdist", alone=True)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([f"seen {NAME} {NAME}.hookspecs {NAME}.plugin and and {NAME}.plugin"])
+    assert "mmap" not in result.stdout.str().replace(NAME, "")
+
+
+def test_without_the_option_there_are_no_fixtures(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_mine(process): pass")
+
+    result = judge("")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'process' not found"])
+
+
+def test_markers_are_known_to_strict_runs(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.clause("map.size")
+        @pytest.mark.mmap_random
+        @pytest.mark.mmap_crash
+        def test_mine(): pass
+        """
+    )
+
+    judge("", "--strict-markers").assert_outcomes(passed=1)
+
+
+# ------------------------------------------------------------------------------------------- collection and verdicts
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(["-p", "no:xdist"], id="no-xdist"),
+        pytest.param(["-n", "2"], id="two-workers"),
+        pytest.param(["-n", "2", "--dist", "worksteal"], id="worksteal"),
+        pytest.param(["-n", "2", "--dist", "loadfile"], id="loadfile"),
+        pytest.param(["-p", "no:cacheprovider", "-q"], id="quiet"),
+        pytest.param(["--setup-show"], id="pytest-makes-the-fixtures"),
+    ],
+)
+def test_no_path_judges_the_installed_cases(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.makepyfile("def test_mine(): assert False, 'the user named no file'")
+
+    result = judge("Good", "--mmap-report=out/verdicts.json", *mode)
+
+    result.assert_outcomes(passed=5, deselected=0 if "-n" in mode else 2)
+    assert result.ret == 0
+    assert cases(pytester.path / "out/verdicts.json") == DOCUMENTED
+    result.stdout.fnmatch_lines(["conforms to level documented: 3 pass"])
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_a_planted_bug_fails_its_clauses(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    result = judge("Bad", "--mmap-report=v.json", *mode)
+
+    result.assert_outcomes(passed=2, failed=3, deselected=0 if mode else 2)
+    assert result.ret == 1
+    assert clauses(pytester.path / "v.json") == {"map.size": "fail", "map.address": "fail", "file.content": "pass"}
+    result.stdout.fnmatch_lines(
+        [
+            "*- address space of process -*",
+            "mapped up to 0x*",
+            "  map.size     expected EINVAL, but the call succeeded (2 of 2 cases)",
+            "does not conform to level documented: 1 pass, 2 fail",
+            "FAILED conformance/mapping.py::test_no_length*",
+        ]
+    )
+
+
+def test_what_a_backend_lacks_is_unsupported(judge: Judge, pytester: pytest.Pytester) -> None:
+    result = judge("NoFiles", "--mmap-report=v.json", "-rs")
+
+    result.assert_outcomes(passed=3, skipped=2, deselected=2)
+    assert result.ret == 0
+    assert clauses(pytester.path / "v.json")["file.content"] == "unsupported"
+    result.stdout.fnmatch_lines(
+        [
+            "unsupported",
+            "  file.content  the backend has no open",
+            "conforms to level documented: 2 pass, 1 unsupported",
+            "SKIPPED * *files.py:*: unsupported: the backend has no open",
+        ]
+    )
+
+
+def test_a_run_that_could_ask_nothing_is_red(judge: Judge) -> None:
+    result = judge("Nothing")
+
+    result.assert_outcomes(skipped=5, deselected=2)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["nothing could be asked: every case is unsupported"])
+
+
+def test_no_case_at_all_is_pytests_own_status(judge: Judge) -> None:
+    assert judge("Good", "-k", "no_such_case").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize(
+    ("subject", "reason", "mode"),
+    [
+        pytest.param("Dies", "the agent died", [], id="in-the-call"),
+        pytest.param("Dies", "the agent died", ["-n", "2"], id="in-the-call-of-a-worker"),
+        pytest.param("CannotSetUp", "cannot make the file file-1: [Errno 28] full", [], id="a-file-cannot-be-made"),
+    ],
+)
+def test_unresolved_is_an_error(
+    judge: Judge, pytester: pytest.Pytester, subject: str, reason: str, mode: list[str]
+) -> None:
+    result = judge(subject, "--mmap-report=v.json", *mode)
+
+    result.assert_outcomes(passed=3, errors=2, deselected=0 if mode else 2)
+    assert result.ret == 1
+    document = json.loads((pytester.path / "v.json").read_text())
+    told = next(clause for clause in document["clauses"] if clause["id"] == "file.content")
+    assert (told["verdict"], told["reason"]) == ("unresolved", reason)
+    result.stdout.fnmatch_lines(["unresolved", f"  file.content  {reason.replace('[', '[[]')[:40]}*"])
+
+
+def test_a_system_that_cannot_be_closed_is_unresolved(judge: Judge, pytester: pytest.Pytester) -> None:
+    result = judge("NotClosing", "--mmap-report=v.json", "-k", "aligned")
+
+    result.assert_outcomes(passed=1, errors=1, deselected=6)
+    assert cases(pytester.path / "v.json") == {"mapping.aligned": "unresolved"}
+
+
+@pytest.mark.parametrize(
+    ("subject", "verdicts"),
+    [
+        pytest.param("Crashes", {**DOCUMENTED, "files.content": "unresolved", "files.content_written": "unresolved"}),
+        pytest.param("CrashesAtBirth", {**DOCUMENTED, "mapping.aligned": "unresolved"}),
+    ],
+)
+def test_a_case_that_kills_its_worker_keeps_its_clause(
+    judge: Judge, pytester: pytest.Pytester, subject: str, verdicts: dict[str, str]
+) -> None:
+    class_of = "NotAsking" if subject == "CrashesAtBirth" else subject
+    pytester.makepyfile(
+        quiet="""
+        from subjects import *
+        class CrashesAtBirth(CrashesAtBirth): pass
+        class NotAsking(Backend):
+            def boot(self):
+                class One(System):
+                    def spawn(self): return CrashesAtBirth()
+                return One()
+        """
+    )
+    place = "python:quiet:NotAsking" if class_of == "NotAsking" else f"python:subjects:{subject}"
+
+    judge("", f"--mmap-backend={place}", "-n", "1", "--mmap-report=v.json")
+
+    assert cases(pytester.path / "v.json") == verdicts
+
+
+def test_deviations_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_mine="""
+        import pytest
+        from third_party.mm.contract import Unresolved
+        from third_party.mm.words import clause
+
+        @clause("map.size")
+        @pytest.mark.xfail(reason="known")
+        def test_deviates(process): assert process.top == 0
+
+        @clause("map.address")
+        @pytest.mark.xfail(reason="known no more")
+        def test_holds(process): pass
+
+        @clause("file.content")
+        @pytest.mark.xfail(reason="says nothing of this")
+        def test_died(process): raise Unresolved("died")
+
+        @clause("file.content")
+        @pytest.mark.xfail(reason="says nothing of this")
+        def test_lacks(process): process.munmap(0, 0)
+
+        @clause("file.content")
+        @pytest.mark.xfail(strict=True, reason="strictly known no more")
+        def test_strictly(process): pass
+
+        @clause("map.size")
+        def test_not_now(process): pytest.skip("not on Sundays")
+
+        @clause("map.size")
+        def test_now_it_is_known(process): pytest.xfail("known in time")
+        """
+    )
+
+    result = judge("Good", "test_mine.py", "--mmap-report=v.json")
+
+    assert cases(pytester.path / "v.json") == {
+        "test_mine.deviates": "expected",
+        "test_mine.holds": "fail",
+        "test_mine.died": "unresolved",
+        "test_mine.lacks": "unsupported",
+        "test_mine.strictly": "fail",
+        "test_mine.not_now": "unsupported",
+        "test_mine.now_it_is_known": "expected",
+    }
+    result.assert_outcomes(xfailed=2, failed=2, errors=1, skipped=2)
+    result.stdout.fnmatch_lines(["  map.address   passes, although a deviation is on record: known no more*"])
+
+
+def test_not_implemented_in_an_ordinary_test_is_its_own_affair(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine="def test_ordinary(): raise NotImplementedError('mine')\ndef test_fine(): pass")
+
+    result = judge("Good", "test_mine.py")
+
+    result.assert_outcomes(failed=1, passed=1)
+    assert "mmap conformance" not in result.stdout.str()
+
+
+# -------------------------------------------------------------------------------------------------- the user's cases
+
+MINE = """
+import pytest
+from third_party.mm.words import clause
+
+@clause("map.address")
+@pytest.mark.parametrize("pages", [1, 2])
+def test_more(process, page, pages):
+    assert process.mmap(0, pages * page, 0, 0x22, -1, 0) % page == 0
+
+def test_without_clause(system):
+    assert system.spawn()
+
+def test_ordinary():
+    pass
+
+class TestGroup:
+    @clause("file.linux")
+    def test_in_a_class(self, process, file, request):
+        assert request.getfixturevalue("process") is process
+        assert file(b"", 0, "a-name") == 3
+"""
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_further_cases_of_the_user(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.makepyfile(test_mine=MINE)
+
+    result = judge("Good", "--mmap-level=linux", "test_mine.py", "--mmap-report=v.json", *mode)
+
+    result.assert_outcomes(passed=5)
+    assert cases(pytester.path / "v.json") == {
+        "test_mine.more[1]": "pass",
+        "test_mine.more[2]": "pass",
+        "test_mine.TestGroup.in_a_class": "pass",
+    }
+    assert json.loads((pytester.path / "v.json").read_text())["cases"]["pass"] == 4
+    result.stdout.fnmatch_lines(["partial run: 2 of 5 clauses of level linux asked: 2 pass"])
+
+
+def test_fixtures_of_the_user_work_with_ours(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_mine="""
+        import pytest
+
+        @pytest.fixture
+        def mapping(process, page):
+            return process, process.mmap(0, page, 0, 0x22, -1, 0)
+
+        @pytest.fixture
+        def page(page):
+            return page * 2
+
+        def test_same_process(process, mapping, page):
+            assert mapping[0] is process
+            assert page == 8192
+        """
+    )
+
+    judge("Good", "test_mine.py").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_an_unknown_clause_is_an_error(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.makepyfile(test_mine=MINE.replace("map.address", "map.adress"))
+
+    result = judge("Good", "test_mine.py", *mode)
+
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(
+        ["*case test_mine.more[[]1]: there is no clause 'map.adress'; did you mean map.address*"]
+    )
+
+
+def test_an_installed_case_without_clause_is_an_error(judge: Judge, tmp_path: Path) -> None:
+    changed = build(tmp_path / "lib", {**CASES, "third.py": "def test_nameless(process): pass"})
+
+    result = judge("Good", library=changed)
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*case third.nameless: names no clause*"])
+
+
+# ---------------------------------------------------------------------------------------------- surroundings of users
+
+
+@pytest.mark.parametrize(
+    ("ini", "mode"),
+    [
+        ("python_files = check_*.py\npython_functions = check_*\npython_classes = Check*", []),
+        ("python_files = *.py", []),
+        ("norecursedirs = conformance third_party *", []),
+        ("testpaths = tests\naddopts = --strict-markers --import-mode=importlib\nfilterwarnings = error", []),
+        ("testpaths = tests\naddopts = --strict-markers --import-mode=importlib\nfilterwarnings = error", ["-n", "2"]),
+    ],
+    ids=["other-names", "every-file", "norecursedirs", "testpaths", "testpaths-two-workers"],
+)
+def test_whatever_the_ini_file_says(judge: Judge, pytester: pytest.Pytester, ini: str, mode: list[str]) -> None:
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    pytester.mkdir("tests")
+    pytester.makepyfile(**{"tests/test_mine": "def test_mine(): assert False"})
+
+    judge("Good", "--mmap-report=v.json", *mode)
+
+    assert cases(pytester.path / "v.json") == DOCUMENTED
+
+
+def test_vendored_inside_the_users_own_tree(judge: Judge, pytester: pytest.Pytester) -> None:
+    """A folder above the cases is named, and the user's python_files match them too: still once each."""
+    pytester.makeini("[pytest]\npython_files = *.py\n")
+    inside = build(pytester.path / "libs")
+
+    result = judge("Good", "libs/third_party/mm/conformance", "--mmap-report=v.json", library=inside)
+
+    result.assert_outcomes(passed=5, deselected=2)
+    assert cases(pytester.path / "v.json") == DOCUMENTED
+
+
+def test_one_file_and_one_printed_node_id(judge: Judge, pytester: pytest.Pytester, library: Path) -> None:
+    folder = library / "third_party/mm/conformance"
+    by_path = judge("Good", f"{folder}/files.py", "-v")
+    by_node = judge("Good", "conformance/mapping.py::test_no_length[read]", "-v")
+
+    by_path.stdout.fnmatch_lines(["*conformance/files.py::test_content PASSED*"])
+    by_path.assert_outcomes(passed=2, deselected=2)
+    by_node.stdout.fnmatch_lines(["conformance/mapping.py::test_no_length[[]read] PASSED*", "partial run: 1 of 3 *"])
+    by_node.assert_outcomes(passed=1)
+
+
+def test_assertions_of_installed_cases_are_explained(judge: Judge) -> None:
+    judge("Bad", "-k", "aligned").stdout.fnmatch_lines(["E       assert (6* % 4096) == 0"])
+
+
+def test_collect_only_starts_nothing(judge: Judge, pytester: pytest.Pytester) -> None:
+    result = judge("NotStarting", "--collect-only", "-q", "--mmap-report=v.json")
+
+    assert result.ret == 0
+    assert result.outlines[:2] == ["conformance/files.py::test_content", "conformance/files.py::test_content_written"]
+    assert not (pytester.path / "v.json").exists()
+
+
+def test_junit(judge: Judge, pytester: pytest.Pytester) -> None:
+    judge("Bad", "--junitxml=j.xml", "-n", "2")
+
+    text = (pytester.path / "j.xml").read_text()
+    assert 'tests="5"' in text
+    assert 'failures="3"' in text
+
+
+def test_python_warnings_are_errors(judge: Judge) -> None:
+    judge("Good", "-W", "error").assert_outcomes(passed=5, deselected=2)
+
+
+# --------------------------------------------------------------------------------------------------------- selection
+
+
+@pytest.mark.parametrize(
+    ("options", "there"),
+    [
+        (["--mmap-level=posix"], {"map.size", "map.address", "file.content", "file.end"}),
+        (["--mmap-level=linux"], {"map.size", "map.address", "file.content", "file.end", "file.linux"}),
+        (["--mmap-clause=map.*"], {"map.size", "map.address"}),
+        (["--mmap-clause=*.size", "--mmap-clause=file.*"], {"map.size", "file.content"}),
+        (["--mmap-clause=*.size", "--mmap-clause=file.*", "-n", "2"], {"map.size", "file.content"}),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_selection(judge: Judge, pytester: pytest.Pytester, options: list[str], there: set[str]) -> None:
+    judge("Good", "--mmap-report=v.json", *options)
+
+    assert set(clauses(pytester.path / "v.json")) == there
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-k", "not read"],
+        ["-k", "not read", "-n", "2"],
+        ["-m", "not parametrize"],
+        ["--deselect", "conformance/files.py::test_content"],
+        ["-x"],
+    ],
+    ids="_".join,
+)
+def test_a_run_that_leaves_cases_out_claims_no_conformity(judge: Judge, options: list[str]) -> None:
+    """Every clause is asked in each of these runs but -x; not by every case of it, though."""
+    result = judge("Bad" if options == ["-x"] else "Good", *options)
+
+    result.stdout.fnmatch_lines(["partial run: *"])
+    result.stdout.no_fnmatch_line("*conform*s to level*")
+
+
+# -------------------------------------------------------------------------------------------------------- ini twins
+
+
+def test_the_ini_file_says_it_all(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeini(
+        """
+        [pytest]
+        mmap_backend = python:subjects:Known
+        mmap_level = linux
+        mmap_clause = map.* file.linux
+        mmap_timeout = 2.5
+        mmap_dir = .
+        mmap_disruptive = true
+        mmap_report = v.json other/w.json
+        """
+    )
+
+    result = judge("")
+
+    result.assert_outcomes(passed=4, deselected=3)
+    result.stdout.fnmatch_lines(["mmapconf *: backend known 7.1, kernel Toy 3, page 4096, level linux"])
+    expected = {"map.size": "pass", "map.address": "pass", "file.linux": "pass"}
+    assert clauses(pytester.path / "v.json") == clauses(pytester.path / "other/w.json") == expected
+    options = f"Options(directory={str(pytester.path)!r}, timeout=2.5, disruptive=True)"
+    assert (pytester.path / "closed.txt").read_text() == f"closed {options}\n"
+
+
+def test_the_command_line_goes_before_the_ini_file(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmmap_backend = no-such\nmmap_level = linux\n")
+
+    result = judge("Known", "--mmap-level=documented", "--mmap-timeout=1")
+
+    result.stdout.fnmatch_lines(["conforms to level documented: 3 pass"])
+
+
+def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pytester) -> None:
+    judge("Known", "-n", "2")
+
+    assert len((pytester.path / "closed.txt").read_text().splitlines()) == 3
+
+
+# ------------------------------------------------------------------------------------------------------ wrong values
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mmap-backend=nativ"], "no such backend; did you mean native? *"),
+        (["--mmap-backend="], "no such backend; there are: native, reference*"),
+        (["--mmap-backend=python:nowhere:Mine"], "cannot import nowhere: ModuleNotFoundError: *put that on PYTHONPATH"),
+        (["--mmap-backend=python:subjects:Goof"], "subjects (*) has no Goof; did you mean Good*?"),
+        (["--mmap-backend=python:subjects:NotStarting"], "cannot start: no such machine"),
+        (["--mmap-level=posicks"], "no such level; choose from documented, posix, linux"),
+        (["--mmap-clause=map.adress"], "no clause matches; did you mean map.address or map.size?"),
+        (["--mmap-clause=file.lin*"], "file.linux needs --mmap-level=linux"),
+        (["--mmap-level=posicks", "-n", "2"], "no such level; choose from documented, posix, linux"),
+        (["--mmap-backend=python:subjects:NotStarting", "-n", "2"], "cannot start: no such machine"),
+        (["--mmap-timeout=soon"], "must be a number of seconds above 0, such as 30 or 0.5"),
+        (["--mmap-timeout=-1"], "must be a number of seconds above 0, such as 30 or 0.5"),
+        (["--mmap-timeout=inf"], "must be a number of seconds above 0, such as 30 or 0.5"),
+        (["--mmap-dir=nowhere"], "is not a folder"),
+        (["--mmap-report=/dev/null/v.json"], "cannot be written: its folder is a file"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_values(judge: Judge, options: list[str], message: str) -> None:
+    result = judge("Good", *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {options[0].replace('[', '[[]')}: {message}"])
+    assert "created" not in result.stdout.str()
+
+
+# ----------------------------------------------------------------------------------------------------------- listing
+
+
+def test_list_clauses(judge: Judge) -> None:
+    result = judge("", "--mmap-list-clauses", "--mmap-level=posix", "--mmap-clause=file.*")
+
+    assert result.ret == 0
+    assert result.outlines == [
+        "file.content  documented  A file holds what was written.",
+        "file.end      posix       Nothing is read past the end.",
+    ]
+
+
+def test_list_backends_names_those_of_a_conftest(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_mmapconf_backends():
+            from subjects import Known
+            return {"toy": Known}
+        """
+    )
+
+    listed = judge("", "--mmap-list-backends")
+    run = judge("", "--mmap-backend=toy", "-n", "2")
+
+    assert {"native", "reference", "toy"} <= set(listed.outlines)
+    assert any(line.startswith("python:MODULE:FACTORY ") for line in listed.outlines)
+    run.assert_outcomes(passed=5)
+
+
+def test_two_backends_of_one_name(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_mmapconf_backends(): return {'native': object}")
+
+    result = judge("Good")
+
+    assert result.ret == 0  # nobody asked for it by name
+    result = judge("", "--mmap-backend=native")
+    result.stderr.fnmatch_lines(["ERROR: pytest_mmapconf_backends: the name 'native' is taken"])
