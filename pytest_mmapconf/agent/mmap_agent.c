@@ -1344,7 +1344,32 @@ static void touch_stack(void)
         deep[i] = 0;
 }
 
-/* A range that is free now, tried out for its whole length, and so far from everything that it stays free. */
+static int is_free(uintptr_t start, size_t length)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned long from, to;
+    int taken = 0;
+
+    while (maps && fscanf(maps, "%lx-%lx%*[^\n]", &from, &to) == 2)
+        taken |= from < start + length && to > start;
+    if (maps)
+        fclose(maps);
+    return !taken;
+}
+
+/* Whether a page there can be had: a hint is honoured where nothing is in its way.  (Not the whole range: there are
+ * emulators that keep a record of every page that was ever mapped.) */
+static int can_be_had(uintptr_t start)
+{
+    void *at = mmap((void *)start, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED)
+        return 0;
+    munmap(at, page);
+    return at == (void *)start;
+}
+
+/* A range that is free now, and so far from everything that it stays free. */
 static void find_arena(void)
 {
 #if UINTPTR_MAX > UINT32_MAX
@@ -1354,17 +1379,11 @@ static void find_arena(void)
     static const uintptr_t starts[] = {0x20000000, 0x30000000, 0x60000000};
     const size_t length = 128 << 20;
 #endif
-    for (size_t i = 0; i < sizeof starts / sizeof *starts && !arena_length; i++) {
-        void *at = mmap((void *)starts[i], length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-        if (at == MAP_FAILED)
-            continue;
-        munmap(at, length);
-        if (at == (void *)starts[i]) { /* a hint that was honoured: it was free */
+    for (size_t i = 0; i < sizeof starts / sizeof *starts && !arena_length; i++)
+        if (is_free(starts[i], length) && can_be_had(starts[i]) && can_be_had(starts[i] + length - page)) {
             arena_start = starts[i];
             arena_length = length;
         }
-    }
 }
 
 static void settle(char **arguments)
