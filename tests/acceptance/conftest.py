@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -11,7 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from finished import Run, open_to_all
+from finished import NOBODY, Run, open_to_all
+
+NEEDED = [
+    "pytest",
+    "pluggy",
+    "iniconfig",
+    "packaging",
+    "pygments",
+    "hypothesis",
+    "sortedcontainers",
+    "platformdirs",
+    "pytest-xdist",
+    "execnet",
+]
+"""What the suite runs with."""
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -39,23 +54,48 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def interpreter_for_all(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A Python of this version that any user may run, and a folder with what the suite runs with."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        try:
+            subprocess.run([candidate, "-c", ""], check=True, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
+            break
+        except (OSError, subprocess.CalledProcessError):
+            continue
+    else:
+        pytest.skip(f"no {version} here that an ordinary user may run")
+    libraries = tmp_path_factory.mktemp("libraries")
+    for name in NEEDED:
+        for file in importlib.metadata.files(name) or ():
+            if ".." not in file.parts and file.suffix != ".pyc":
+                (libraries / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), libraries / file)
+    open_to_all(libraries)
+    return candidate, str(libraries)
+
+
 @pytest.fixture
-def suite(installed: Path, tmp_path: Path) -> Callable[..., Run]:
+def suite(request: pytest.FixtureRequest, installed: Path, tmp_path: Path) -> Callable[..., Run]:
     """Run the installed suite from an empty folder, as this user or (`user=`) as another."""
 
     def run(*arguments: str, folder: Path | None = None, user: int | None = None, check: bool = True) -> Run:
         folder = folder or tmp_path / "empty"
         folder.mkdir(exist_ok=True)
         report = folder / "report.json"
+        environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+        python = sys.executable
         if user is not None:
+            python, libraries = request.getfixturevalue("interpreter_for_all")
+            environment["PYTHONPATH"] += os.pathsep + libraries
+            environment |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
             os.chown(folder, user, user)
             open_to_all(folder)
-        environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment.update({} if user is None else {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")})
         for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
             environment.pop(name, None)
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--mmap-report={report}", *arguments],
+            [python, "-m", "pytest", "-p", "no:cacheprovider", f"--mmap-report={report}", *arguments],
             cwd=folder,
             env=environment,
             user=user,
