@@ -389,7 +389,7 @@ def test_a_call_that_takes_too_long(directory: Path) -> None:
         other.flock(its, LOCK_EX)
 
     assert list(directory.iterdir()) == []
-    assert processes_of(directory) == []
+    assert soon(lambda: processes_of(directory) == [])
     assert backend.boot().spawn().sysconf(SC_PAGESIZE)
     backend.close()
 

@@ -135,14 +135,14 @@ class Agent:
         kind, _, rest = answers.popleft().partition(" ")
         if kind == "ok":
             return rest
-        raise self._outcome(kind, rest, request)
+        raise self._outcome(number, kind, rest, request)
 
-    def _outcome(self, kind: str, rest: str, request: str) -> Exception:
+    def _outcome(self, number: int, kind: str, rest: str, request: str) -> Exception:
         verb = request.partition(" ")[0]
         if kind == "error":
-            number = getattr(errno, rest, None)
-            if isinstance(number, int):
-                return OSError(number, os.strerror(number))
+            code = getattr(errno, rest, None)
+            if isinstance(code, int):
+                return OSError(code, os.strerror(code))
             return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
         if kind == "fault":
             words = rest.split(" ")
@@ -150,7 +150,7 @@ class Agent:
                 with contextlib.suppress(ValueError):
                     return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
         if kind == "unsupported":
-            return Unsupported(f"{verb}: {rest}")
+            return Unsupported(f"{verb}: {rest}" if number else rest)
         if kind == "died":
             return Unresolved(f"the process ended by itself ({rest}), seen at {verb}")
         if kind == "bad":
