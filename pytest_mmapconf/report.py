@@ -281,7 +281,7 @@ class Reporting:
             return
         write = terminalreporter.write_line
         judged = self.judged()
-        terminalreporter.section("mmap conformance")
+        terminalreporter.write_sep("=", "mmap conformance")
         if terminalreporter.verbosity >= 0:
             for line in table(judged):
                 write(line)

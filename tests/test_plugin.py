@@ -47,7 +47,7 @@ def test_without_the_option_nothing_is_there(judge: Judge, pytester: pytest.Pyte
     )
     pytester.makepyfile("def test_mine(): pass")
 
-    result = judge("", "-s", "--strict-markers", "-p", "no:hypothesispytest", "-p", "no:xdist", alone=True)
+    result = judge("", "-s", "--strict-markers", "-p", "no:xdist", alone=True)
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"seen {NAME} {NAME}.hookspecs {NAME}.plugin and and {NAME}.plugin"])
