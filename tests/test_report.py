@@ -41,9 +41,9 @@ SOME = judged(
 def test_table() -> None:
     assert report.table(SOME) == [
         "         pass   expected   unsupported   unresolved   fail",
-        "munmap       1          ·             ·            ·      1",
-        "msync        ·          ·             1            1      ·",
-        "paging       ·          1             ·            ·      ·",
+        "munmap      1          ·             ·            ·      1",
+        "msync       ·          ·             1            1      ·",
+        "paging      ·          1             ·            ·      ·",
     ]
     assert report.table([]) == []
 
