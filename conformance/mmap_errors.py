@@ -13,6 +13,8 @@ from ..contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
     MAP_LOCKED,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -357,6 +359,27 @@ def test_unknown_type(process: Process, page: int, file: MakeFile, kind: int) ->
         process.mmap(addr, page, PROT_READ, kind, fd, 0)
 
 
+@clause("mmap.errno.EINVAL.flags")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(MAP_SHARED | MAP_GROWSDOWN, id="growing-down-shared"),
+        pytest.param(MAP_PRIVATE | MAP_GROWSDOWN, id="growing-down-private"),
+        pytest.param(MAP_PRIVATE | MAP_HUGETLB, id="huge-pages"),
+    ],
+)
+def test_flag_that_a_file_cannot_have(process: Process, page: int, file: MakeFile, flags: int) -> None:
+    fd = file(b"abc")
+    with refused(process, file, page, "EINVAL") as addr:
+        process.mmap(addr, page, PROT_READ, flags, fd, 0)
+
+
+@clause("mmap.errno.EINVAL.flags")
+def test_shared_memory_that_grows_down(process: Process, page: int, file: MakeFile) -> None:
+    with refused(process, file, page, "EINVAL") as addr:
+        process.mmap(addr, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0)
+
+
 @clause("mmap.flag.shared-validate", "mmap.flag.anonymous")
 def test_shared_validate_of_anonymous_memory(process: Process, page: int, file: MakeFile) -> None:
     with refused(process, file, page, "EINVAL") as addr:
@@ -436,6 +459,9 @@ def unmappable(system: System, process: Process, new_path: NewPath, what: str) -
 
 
 # ------------------------------------------------------------------------------------------------------------- ENOMEM
+
+MOST_MAPPINGS = 262_144
+"""A limit of mappings that is larger would take too long to meet."""
 
 TOO_LONG = ["too-long-by-far", "the-whole-space-but-a-page", "rounds-up-to-zero"]
 
@@ -521,7 +547,7 @@ def test_past_the_limit_of_address_space(process: Process, page: int, file: Make
 def test_past_the_limit_of_mappings(system: System, process: Process, page: int, file: MakeFile) -> None:
     """Splitting meets the limit first or mapping does; neither goes on for ever, and both say ENOMEM."""
     limit = system.mapping_limit()
-    if limit > 262_144:
+    if limit > MOST_MAPPINGS:
         raise Unsupported(f"{limit} mappings would have to be made")
     fd = file(b"abc")
     pages = limit + 4
@@ -534,6 +560,24 @@ def test_past_the_limit_of_mappings(system: System, process: Process, page: int,
     process.munmap(base, pages * page)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     assert process.load(base, 3) == b"abc"
+
+
+@clause("mmap.errno.ENOMEM", "mmap.result.failure.fixed")
+def test_fixed_in_the_middle_would_make_one_mapping_too_many(
+    system: System, process: Process, page: int, file: MakeFile
+) -> None:
+    """Splitting has used all the mappings there may be, and the mapping hit would become three."""
+    limit = system.mapping_limit()
+    if limit > MOST_MAPPINGS:
+        raise Unsupported(f"{limit} mappings would have to be made")
+    fd = file(pages_of(page, "a", "b", "c"))
+    hit = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
+    base = process.mmap(0, (limit + 4) * page, PROT_NONE, MAP_SHARED, fd, 0)
+    assert process.scatter(base, limit + 4) == "ENOMEM"
+    with fails("ENOMEM"):
+        process.mmap(hit + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+
+    assert process.load(hit, 3 * page) == pages_of(page, "a", "b", "c")
 
 
 # ---------------------------------------------------------------------------------------------------------- EOVERFLOW
