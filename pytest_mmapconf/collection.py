@@ -136,8 +136,9 @@ class Collection:
             return []
         id = case_id(item)
         item.stash[CASE] = Name(id, tuple(clauses))
-        if fixtures.only_ours(item):
-            item.stash[SHORT] = True
+        parameters = fixtures.only_ours(item)
+        if parameters is not None:
+            item.stash[SHORT] = parameters
         wrong = [
             f"case {id}: there is no clause {clause!r}; {nearest(str(clause), load())}"
             for clause in clauses

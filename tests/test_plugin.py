@@ -319,13 +319,26 @@ def test_fixtures_of_the_user_work_with_ours(judge: Judge, pytester: pytest.Pyte
         def page(page):
             return page * 2
 
+        @pytest.fixture
+        def twice(request):
+            return request.param * 2
+
+        @pytest.mark.parametrize("twice", [3], indirect=True)
+        def test_indirect(process, twice):
+            assert twice == 6
+
+        @pytest.mark.parametrize("page", [8192])
+        def test_parameter_of_that_name(process, page, new_path):
+            assert page == 8192
+            assert [new_path(), new_path()] == ["file-1", "file-2"]
+
         def test_same_process(process, mapping, page):
             assert mapping[0] is process
             assert page == 8192
         """
     )
 
-    judge("Good", "test_mine.py").assert_outcomes(passed=1)
+    judge("Good", "test_mine.py").assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
