@@ -34,7 +34,20 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from . import contract
-from .contract import SC_PAGESIZE, Call, Facility, Fault, Process, System, errno_name
+from .contract import (
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    SC_PAGESIZE,
+    Call,
+    Facility,
+    Fault,
+    Process,
+    System,
+    errno_name,
+)
 
 # ------------------------------------------------------------------------------------------------------- plain data
 
@@ -362,8 +375,12 @@ def from_json(text: str) -> Program:
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
-    kinds = CALLS[step.call].arguments
-    arguments = {name: _write(kind, value) for (name, kind), value in zip(kinds.items(), step.arguments, strict=True)}
+    signature = CALLS[step.call]
+    arguments = {
+        name: _write(kind, value)
+        for (name, kind), value in zip(signature.arguments.items(), step.arguments, strict=True)
+        if name not in signature.defaults or value != Sum(bytes=signature.defaults[name])
+    }
     return {
         "process": step.process,
         "call": step.call,
@@ -709,3 +726,28 @@ def replay(program: Program, system: System) -> list[Outcome]:
     player = Player(system)
     with player.full:
         return [player.play(step) for step in program]
+
+
+def allowed(step: Step, outcome: Outcome) -> frozenset[Outcome]:
+    """What a step may come to anywhere, by what it came to on the reference: empty where nothing is promised.
+
+    Any refusal that applies; any address where the step asks for none in particular; no counts of pages in memory, of
+    faults, of bytes free.
+    """
+    if isinstance(outcome, Failed):
+        return frozenset(map(Failed, outcome.allowed or (outcome.errno,)))
+    if isinstance(outcome, Unasked) or step.call in ("mincore", "counters", "free_space", "mapping_limit"):
+        return frozenset()
+    if isinstance(outcome, Returned) and not _is_told_where(step):
+        return frozenset([Returned(Sum(step.results[0] if step.results else ""))])
+    return frozenset([outcome])
+
+
+def _is_told_where(step: Step) -> bool:
+    """Whether the address that a step returns, if it returns one, is not the system's choice."""
+    if step.call == "mmap":
+        return bool(int(step.arguments[3]) & (MAP_FIXED | MAP_FIXED_NOREPLACE))  # type: ignore[arg-type]
+    if step.call == "mremap":
+        flags = int(step.arguments[3])  # type: ignore[arg-type]
+        return not flags & (MREMAP_MAYMOVE | MREMAP_DONTUNMAP) or bool(flags & MREMAP_FIXED)
+    return True
