@@ -522,7 +522,7 @@ def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pyt
         (["--mmap-backend="], "no such backend; there are: native, reference*"),
         (["--mmap-backend=python:nowhere:Mine"], "cannot import nowhere: ModuleNotFoundError: *put that on PYTHONPATH"),
         (["--mmap-backend=python:subjects:Goof"], "subjects (*) has no Goof; did you mean Good*?"),
-        (["--mmap-backend=python:subjects:NotStarting"], "cannot start: no such machine"),
+        (["--mmap-backend=python:subjects:NotStarting"], "cannot start: no such machine\nbuy one"),
         (["--mmap-level=posicks"], "no such level; choose from documented, posix, linux"),
         (["--mmap-clause=map.adress"], "no clause matches; did you mean map.address or map.size?"),
         (["--mmap-clause=file.lin*"], "file.linux needs --mmap-level=linux"),
@@ -540,7 +540,7 @@ def test_wrong_values(judge: Judge, options: list[str], message: str) -> None:
     result = judge("Good", *options)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {options[0].replace('[', '[[]')}: {message}"])
+    result.stderr.fnmatch_lines(f"ERROR: {options[0]}: {message}".splitlines())
     assert "created" not in result.stdout.str()
 
 
