@@ -398,11 +398,12 @@ def test_vendored_inside_the_users_own_tree(judge: Judge, pytester: pytest.Pytes
 
 
 def test_one_file_and_one_printed_node_id(judge: Judge, pytester: pytest.Pytester, library: Path) -> None:
+    pytester.makeini("[pytest]\n")  # so that the cases are outside the root
     folder = library / "third_party/mm/conformance"
     by_path = judge("Good", f"{folder}/files.py", "-v")
     by_node = judge("Good", "conformance/mapping.py::test_no_length[read]", "-v")
 
-    by_path.stdout.fnmatch_lines(["*conformance/files.py::test_content PASSED*"])
+    by_path.stdout.fnmatch_lines(["conformance/files.py::test_content PASSED*"])
     by_path.assert_outcomes(passed=2, deselected=2)
     by_node.stdout.fnmatch_lines(["conformance/mapping.py::test_no_length[[]read] PASSED*", "partial run: 1 of 3 *"])
     by_node.assert_outcomes(passed=1)
