@@ -398,9 +398,8 @@ def test_vendored_inside_the_users_own_tree(judge: Judge, pytester: pytest.Pytes
 
 
 def test_one_file_and_one_printed_node_id(judge: Judge, pytester: pytest.Pytester, library: Path) -> None:
-    pytester.makeini("[pytest]\n")  # so that the cases are outside the root
     folder = library / "third_party/mm/conformance"
-    by_path = judge("Good", f"{folder}/files.py", "-v")
+    by_path = judge("Good", f"{folder}/files.py", "--rootdir=.", "-v")  # so that it is outside the root
     by_node = judge("Good", "conformance/mapping.py::test_no_length[read]", "-v")
 
     by_path.stdout.fnmatch_lines(["conformance/files.py::test_content PASSED*"])
