@@ -160,6 +160,8 @@ class Agent:
     def _sort(self, line: str) -> None:
         number, _, answer = line.partition(" ")
         if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
+            if answer.startswith("died "):
+                return  # told unasked; it is told again to whoever asks
             raise self.fail(f"it said {_short(line)!r}, which nobody had asked")
         self._awaited[int(number)] -= 1
         self._answers[int(number)].append(answer)
@@ -263,7 +265,7 @@ class Agent:
             os.killpg(self._subprocess.pid, signal.SIGKILL)
         self._subprocess.wait()
         self._said = (self._said + _rest(self._errors))[-STDERR_KEPT:]
-        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6})$", self._buffer + _rest(self._from), re.MULTILINE)
+        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6}\S*)$", self._buffer + _rest(self._from), re.MULTILINE)
         for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
             if stream:
                 stream.close()
@@ -285,13 +287,13 @@ def _rest(descriptor: int) -> bytes:
 def remove_folder(folder: str) -> None:
     """Remove what an agent that was killed has left on this machine.
 
-    The name came from the agent, which is not trusted with more than that: it must be one that agents give, a folder
-    (no link) of this user.
+    The name came from the agent, which is not trusted with more than that: it must be, or be in, one such as agents
+    give, a folder (no link) of this user.
     """
+    named = re.match(r"/.*/mmapconf-\w{6}(?=/|$)", folder)
     with contextlib.suppress(OSError):
-        status = os.lstat(folder)
-        if re.fullmatch(r"/.*/mmapconf-\w{6}", folder) and status.st_uid == os.geteuid():
-            shutil.rmtree(folder, ignore_errors=True)
+        if named and os.lstat(named[0]).st_uid == os.geteuid():
+            shutil.rmtree(named[0], ignore_errors=True)
 
 
 def _short(text: str) -> str:
