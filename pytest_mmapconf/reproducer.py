@@ -83,7 +83,7 @@ CALL: Final = {
     "fork": "fork()",
     "limit": "limit({resource}, {room})",
     "drop": "drop({capability})",
-    "arena": "arena()",
+    "arena": "free_range",
 }
 """Each call that can be printed, in C."""
 
@@ -173,7 +173,12 @@ class _Printer:
     def __init__(self, program: Program, expected: Sequence[Allowed]) -> None:
         self.program = program
         self.expected = expected
-        self.shown = [number for number, step in enumerate(program) if not _about_the_page(step, expected[number])]
+        told = [number for number, step in enumerate(program) if not _about_the_page(step, expected[number])]
+        said = any(program[number].call != "spawn" for number in told)
+        self.shown = told if said else list(range(len(program)))
+        """The steps that are printed: how large a page is, only where nothing else is said."""
+        if not self.shown:
+            raise NotPrintable("there are no steps")
         self.uses: set[str] = {"ERRORS"}
         for step in program:
             self.uses.update(HELPERS.get(step.call, "").split())
@@ -301,6 +306,9 @@ class _Printer:
         if "BYTES" in self.uses:
             lines.append(f"NEED(page <= {LARGEST_PAGE});")
             self.uses.add("NEED")
+        if "ARENA" in self.uses:
+            lines += ["free_range = find_free_range();", "NEED(free_range != MAP_FAILED);"]
+            self.uses.add("NEED")
         if "FILES" in self.uses:
             lines.append("make_folder(argc > 1 ? argv[1] : NULL);")
         if "FAULTS" in self.uses:
@@ -381,7 +389,8 @@ class _Printer:
                 "socket": "SOCK",
             }
             is_form = f" && S_IS{tests[str(form)]}(status.st_mode)" if form in tests else ""
-            return f"result == 0{is_form} && status.st_size == {self.amount(size)}"  # type: ignore[arg-type]
+            is_long = f" && status.st_size == {self.amount(size)}" if form == "regular" else ""  # type: ignore[arg-type]
+            return f"result == 0{is_form}{is_long}"
         if step.call == "closes" and isinstance(value, Sum):
             return f"result == {value.bytes}"
         if step.call == "scatter" and isinstance(value, str):
