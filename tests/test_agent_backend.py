@@ -428,12 +428,13 @@ def test_the_first_process_may_die(backend: NativeBackend, system: AgentSystem, 
     process = system.spawn()
     fd = a_file(process, b"")
     folder = Path(system.agent.folder or "")
-    (pid,) = (
-        running.pid
-        for running in processes_of(directory)
-        if running.parent == agent_pid(backend) and Path(f"/proc/{running.pid}/cwd").readlink() == folder
-    )
 
+    def at_home() -> list[int]:
+        children = [running.pid for running in processes_of(directory) if running.parent == agent_pid(backend)]
+        return [pid for pid in children if Path(f"/proc/{pid}/cwd").readlink() == folder]
+
+    assert soon(lambda: len(at_home()) == 1)  # the one that is made ready for the next system moves to its own folder
+    (pid,) = at_home()
     if asked:
         with (folder / "file").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
