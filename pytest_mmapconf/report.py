@@ -116,7 +116,9 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
 
 
 def _say(error: BaseException) -> str:
-    """An exception in one line."""
+    """An exception in one line; of several at once, the first."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{_say(error.exceptions[0])} (the first of {len(error.exceptions)})"
     text = str(error).strip().partition("\n")[0]
     if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
         return text
