@@ -690,6 +690,8 @@ def symbolic(step: Step, arguments: Sequence[Any], result: Any, page: int, code:
         return own
     if kind == "fds":
         return tuple(Sum(name) for name in step.results)
+    if step.call == "return_code":
+        return (Run(Special.RETURN_CODE),)
     if kind == "data":
         return runs(result, page, code)
     if kind == "amount":
