@@ -311,22 +311,20 @@ _MANY = 4096
 
 def amount(value: int, page: int) -> Sum:
     """A number as the sum of pages and bytes that it was probably meant as."""
-    for power in range(31, 65):
-        if abs(value - (1 << power)) <= _MANY * page and abs(value) > _MANY * page:
-            rest = amount(value - (1 << power), page)
-            return Sum(pages=rest.pages, bytes=rest.bytes + (1 << power))
-    if not abs(value) < _MANY * page:
+    if abs(value) > _MANY * page:
+        for power in range(31, 65):
+            if abs(value - (1 << power)) <= _MANY * page:
+                rest = amount(value - (1 << power), page)
+                return Sum(pages=rest.pages, bytes=rest.bytes + (1 << power))
         return Sum(bytes=value)
     if value < 0:
         positive = amount(-value, page)
         return Sum(pages=-positive.pages, bytes=-positive.bytes)
-    pages, rest_bytes = divmod(value, page)
-    if page - rest_bytes <= _NEAR:
-        return Sum(pages=pages + 1, bytes=rest_bytes - page)
-    return Sum(pages=pages, bytes=rest_bytes)
+    pages, bytes = divmod(value, page)
+    return Sum(pages=pages + 1, bytes=bytes - page) if page - bytes <= _NEAR else Sum(pages=pages, bytes=bytes)
 
 
-_REPEATED = re.compile(rb"(.)\1{15,}", re.DOTALL)
+_REPEATED = re.compile(rb"(.)\1{15}", re.DOTALL)
 
 
 def runs(data: bytes, page: int, code: bytes | None) -> tuple[Run, ...]:
@@ -336,11 +334,11 @@ def runs(data: bytes, page: int, code: bytes | None) -> tuple[Run, ...]:
         if index:
             found.append(Run(Special.RETURN_CODE))
         start = 0
-        for match in _REPEATED.finditer(part):
+        while match := _REPEATED.search(part, start):
             if match.start() > start:
                 found.append(Run(part[start : match.start()]))
-            found.append(Run(match[1], amount(len(match[0]), page)))
-            start = match.end()
+            start = len(part) - len(part[match.start() :].lstrip(match[1]))
+            found.append(Run(match[1], amount(start - match.start(), page)))
         if start < len(part):
             found.append(Run(part[start:]))
     return tuple(found)

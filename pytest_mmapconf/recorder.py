@@ -245,6 +245,9 @@ class RecordedSystem(System):
 _UNKNOWN: Final = 1 << 80
 """Stands for the page's size where nobody has asked for it: no number is told in pages then."""
 
+_MANY: Final = 1 << 20
+"""So many pages were not counted, but come from an address."""
+
 _NAMED: Final = {"address": "r", "arena": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
 
@@ -328,7 +331,7 @@ class _Symbols:
 
     def number(self, kind: str, value: int) -> Sum:
         """What a number was meant as; one that has lost its name is looked up."""
-        if isinstance(value, Symbol):
+        if isinstance(value, Symbol) and abs(value.sum.pages) < _MANY:
             meant = value.sum
         else:
             meant = amount(value, self.page) if kind == "amount" else Sum(bytes=int(value))
