@@ -2629,9 +2629,9 @@ static void supervise(void)
             had_stream = on_stream = 1;
             send_line(processes[1].channel, (char[]){"stream\n"}, 7, -1);
         }
-        clear_away(WNOHANG);
         if (!spare.pid && number_of_processes > 1)
             make_spare();
+        clear_away(WNOHANG); /* last, for the killed need a moment */
         waiting[0].fd = on_stream ? -1 : STREAM_IN;
         waiting[0].events = POLLIN;
         waiting[0].revents = 0;
@@ -2641,7 +2641,7 @@ static void supervise(void)
                 waiting[n].events = POLLIN;
                 numbers[n++] = i;
             }
-        if (ended || poll(waiting, n, remains.number_of_processes ? 2 : -1) == -1)
+        if (ended || poll(waiting, n, remains.number_of_processes ? 1 : -1) == -1)
             continue;
         for (nfds_t i = 1; i < n; i++)
             if (waiting[i].revents && processes[numbers[i]].channel == waiting[i].fd)
