@@ -29,11 +29,8 @@ from .program import (
     Step,
     Sum,
     Unasked,
-    amount,
-    fault_address,
-    runs,
-    symbolic,
 )
+from .replay import amount, fault_address, runs, symbolic
 
 
 class Symbol(int):

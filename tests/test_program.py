@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mmapconf.as_pytest import pytest_source
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -32,7 +33,6 @@ from pytest_mmapconf.program import (
     Failed,
     Faulted,
     Outcome,
-    Player,
     Program,
     ProgramError,
     Returned,
@@ -41,15 +41,11 @@ from pytest_mmapconf.program import (
     Step,
     Sum,
     Unasked,
-    allowed,
-    amount,
     from_json,
-    replay,
-    runs,
     to_json,
 )
-from pytest_mmapconf.program_as_test import pytest_source
 from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.replay import Player, allowed, amount, replay, runs
 
 RW = int(PROT_READ | PROT_WRITE)
 PAGE = Sum(pages=1)

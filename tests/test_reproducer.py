@@ -45,11 +45,10 @@ from pytest_mmapconf.program import (
     Special,
     Step,
     Sum,
-    allowed,
-    replay,
 )
 from pytest_mmapconf.recorder import RecordedSystem
 from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.replay import allowed, replay
 from pytest_mmapconf.reproducer import NotPrintable, c_source
 
 RW = PROT_READ | PROT_WRITE
