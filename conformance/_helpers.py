@@ -15,6 +15,8 @@ from typing import Final, Protocol
 import pytest
 
 from ..contract import (
+    LOCK_EX,
+    LOCK_NB,
     MAP_ANONYMOUS,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -26,6 +28,7 @@ from ..contract import (
     Backend,
     Fault,
     Process,
+    System,
     Unresolved,
     Unsupported,
     errno_name,
@@ -110,6 +113,21 @@ def given() -> Iterator[None]:
         yield
     except OSError as error:
         raise Unresolved(f"set-up failed: {errno_name(error)}") from error
+
+
+def take_lock(process: Process, fd: int, lock: str) -> None:
+    """Take an advisory write lock on the whole file, without waiting: "flock", "ofd" or "record"."""
+    if lock == "flock":
+        process.flock(fd, LOCK_EX | LOCK_NB)
+    else:
+        process.record_lock(fd, ofd=lock == "ofd")
+
+
+def lock_by_another(system: System, path: str, lock: str) -> None:
+    """Have a process of its own open the file and take the lock."""
+    other = system.spawn()
+    with given():
+        take_lock(other, other.open(path, O_RDWR), lock)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from ..contract import (
-    LOCK_EX,
     LOCK_NB,
     LOCK_SH,
     MAP_SHARED,
@@ -26,7 +25,7 @@ from ..contract import (
     System,
 )
 from ..words import clause, fails
-from ._helpers import RW, MakeFile, NewPath, given
+from ._helpers import RW, MakeFile, NewPath, given, lock_by_another, take_lock
 
 CLOSED = 50
 """A descriptor that nobody has opened."""
@@ -176,15 +175,9 @@ def test_argument_that_is_not_valid(process: Process, file: MakeFile, call: str)
 def test_lock_that_another_has(system: System, process: Process, file: MakeFile, new_path: NewPath, lock: str) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
-    other = system.spawn()
-    with given():
-        its = other.open(path, O_RDWR)
-        if lock == "flock":
-            other.flock(its, LOCK_EX | LOCK_NB)
-        else:
-            other.record_lock(its, ofd=lock == "ofd")
+    lock_by_another(system, path, lock)
     with fails("EAGAIN"):
-        process.flock(fd, LOCK_EX | LOCK_NB) if lock == "flock" else process.record_lock(fd, ofd=lock == "ofd")
+        take_lock(process, fd, lock)
 
 
 @clause("file.errno")

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 import pytest
 
 from ..contract import (
-    LOCK_EX,
-    LOCK_NB,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -49,6 +47,7 @@ from ._helpers import (
     both_types,
     free_range,
     given,
+    lock_by_another,
     needing,
     pages_of,
 )
@@ -179,13 +178,7 @@ def test_advisory_lock_of_another(
 ) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
-    other = system.spawn()
-    with given():
-        its = other.open(path, O_RDWR)
-        if lock == "flock":
-            other.flock(its, LOCK_EX | LOCK_NB)
-        else:
-            other.record_lock(its, ofd=lock == "ofd")
+    lock_by_another(system, path, lock)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
 
     assert process.load(base, 3) == b"abc"
