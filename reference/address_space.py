@@ -31,7 +31,19 @@ if TYPE_CHECKING:
 class Mapping:
     """A range of pages with one meaning."""
 
-    __slots__ = ("description", "end", "inode", "locked", "maximum", "offset", "prot", "shared", "space", "start")
+    __slots__ = (
+        "description",
+        "end",
+        "inode",
+        "joined",
+        "locked",
+        "maximum",
+        "offset",
+        "prot",
+        "shared",
+        "space",
+        "start",
+    )
 
     def __init__(
         self,
@@ -61,16 +73,23 @@ class Mapping:
         self.offset = offset
         """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
+        self.joined = False
+        """Whether it was made of several; a system may still take it for these."""
 
     def index(self, number: int) -> int:
         """Which page of the file the address space's page number `number` shows."""
         page = self.space.page
         return (self.offset - self.start) // page + number
 
+    def room(self, addr: int) -> int:
+        """How far the file behind it reaches beyond the start of the page at `addr`, in bytes; the page may be past it."""
+        assert self.inode is not None
+        return self.inode.size - self.index(addr // self.space.page) * self.space.page
+
     def part(self, start: int, end: int, space: AddressSpace) -> Mapping:
         """The part of it from `start` to `end`, as a mapping of its own."""
         offset = self.offset + start - self.start
-        return Mapping(
+        part = Mapping(
             space,
             start,
             end,
@@ -82,6 +101,8 @@ class Mapping:
             self.maximum,
             self.locked,
         )
+        part.joined = self.joined
+        return part
 
     def continues(self, left: Mapping) -> bool:
         """Whether `left` ends where this one begins and the two are alike."""
@@ -208,6 +229,7 @@ class AddressSpace:
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
                 del self.mappings[at]
                 left.end = mapping.end
+                left.joined = True
                 mapping.release()
 
     def clear(self, start: int, end: int) -> None:

@@ -18,6 +18,7 @@ from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace, Mapping
+    from .paging import Page
 
 
 class Choices(Protocol):
@@ -28,8 +29,14 @@ class Choices(Protocol):
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Which of the refusals that apply, at least one, the call fails with (they come in Linux's order)."""
 
-    def cleared_when_refused(self, refusal: Refusal) -> bool:
-        """Whether a MAP_FIXED range has lost its mappings although the call was refused (POSIX allows it)."""
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+        """Whether [start, end), which MAP_FIXED named, has lost its mappings although the call was refused."""
+
+    def is_over(self, what: str, used: int, limit: int) -> bool:
+        """Whether a limit on `what` ("mappings", or "bytes" mapped) is passed by using so much of it."""
+
+    def has_memory(self, length: int) -> bool:
+        """Whether the system is ready to promise `length` more bytes of memory."""
 
     def does_part(self, call: str) -> bool:
         """Whether a call that cannot be done for a whole range has been done for what comes before."""
@@ -40,7 +47,13 @@ class Choices(Protocol):
         """Where `length` bytes go; `hint` is 0 for none.  None: nowhere."""
 
     def joins(self, left: Mapping, right: Mapping) -> bool:
-        """Whether neighbours that are alike become one mapping, and can then grow as one."""
+        """Whether neighbours that are alike become one mapping."""
+
+    def is_one(self, mapping: Mapping) -> bool:
+        """Whether a mapping that was joined of several can grow or move as one."""
+
+    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+        """Whether [start, end) becomes [start, new_end) where that is free (the system's own memory may be there)."""
 
     # ---- rights
 
@@ -57,6 +70,18 @@ class Choices(Protocol):
         """Whether a fault at an address that nothing can ever be mapped at tells the address."""
 
     # ---- contents
+
+    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+        """Say what the bytes [start, stop) of a page hold where that is open (`Page.open`), as they are loaded.
+
+        From `firm` on they are behind the end of the file and stay open; `done` bytes have been loaded before them.
+        """
+
+    def device_content(self, content: bytes) -> bytes:
+        """What is read from a device or an unusual file."""
+
+    def special_size(self) -> int:
+        """What fstat tells as the size of what is not a regular file."""
 
     def copies_when_loaded(self) -> bool:
         """Whether a private page is copied when it is first loaded from (else later changes of the file show)."""
@@ -89,9 +114,15 @@ class LinuxChoices:
         """The first: each call gathers in the order in which Linux looks."""
         return refusals[0]
 
-    def cleared_when_refused(self, refusal: Refusal) -> bool:
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
         """What a driver or a new file finds wrong is found after the range was cleared."""
         return refusal.late
+
+    def is_over(self, what: str, used: int, limit: int) -> bool:
+        return used > limit
+
+    def has_memory(self, length: int) -> bool:
+        return True
 
     def does_part(self, call: str) -> bool:
         return True
@@ -108,6 +139,12 @@ class LinuxChoices:
     def joins(self, left: Mapping, right: Mapping) -> bool:
         return True
 
+    def is_one(self, mapping: Mapping) -> bool:
+        return True
+
+    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+        return True
+
     def may_load(self, prot: int) -> bool:
         """x86 has no right to write or execute without the right to read."""
         return prot & (PROT_READ | PROT_WRITE | PROT_EXEC) != 0
@@ -121,6 +158,15 @@ class LinuxChoices:
     def tells_address(self, addr: int) -> bool:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < 1 << 47
+
+    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+        """As the page has it: what was stored behind the end of the file stays until write-back or growth."""
+
+    def device_content(self, content: bytes) -> bytes:
+        return content
+
+    def special_size(self) -> int:
+        return 0
 
     def copies_when_loaded(self) -> bool:
         return False

@@ -149,17 +149,20 @@ class Inode:
             self.cache.clear_slack(self.size)
         self.size = size
 
-    def read(self, length: int, offset: int) -> bytes:
+    def read(self, length: int, offset: int, choices: Choices) -> bytes:
         """Up to `length` bytes from `offset`, no further than the end."""
         length = min(length, self.size - offset)
         page = self.cache.memory.page
         parts = []
-        while length > 0:
-            index, start = divmod(offset, page)
-            part = self.cache.page(index).data[start : start + length]
+        done = 0
+        while done < length:
+            index, start = divmod(offset + done, page)
+            cached = self.cache.page(index)
+            if cached.open:
+                choices.settle(cached, start, min(start + length - done, page), page, done)
+            part = cached.data[start : start + length - done]
             parts.append(part)
-            offset += len(part)
-            length -= len(part)
+            done += len(part)
         return b"".join(parts)
 
     def write(self, data: bytes, offset: int, choices: Choices) -> int:
@@ -178,6 +181,7 @@ class Inode:
                 break
             part = data[done : done + page - start]
             cached.data[start : start + len(part)] = part
+            cached.settled(start, start + len(part))
             done += len(part)
         return done
 

@@ -66,6 +66,9 @@ PATHS: Final = {
 }
 """Where each facility is found."""
 
+RETURN: Final = b"\xc3"
+"""x86's instruction that returns."""
+
 FEW_MAPPINGS: Final = 256
 """The mapping limit of a machine that was asked for it, so that it is met soon."""
 
@@ -84,6 +87,8 @@ class Machine(System):
         self.most_mappings = parameters.mappings
         self.reached: set[str] = set()
         """The clauses that a call was refused by."""
+        self.return_code = RETURN
+        """Machine code that returns."""
         self.home = FileSystem("home", self.memory)
         self.mounts: dict[str, FileSystem] = {}
         """Special file systems by their name below the root, as far as somebody asked for them."""

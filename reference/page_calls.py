@@ -79,7 +79,7 @@ class PageCalls(State):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
                 if prot & ~PROT_ALL:
                     refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
-                if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
+                if space.splits(addr, end) and self.too_many_mappings(1):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
         if not length:
             return

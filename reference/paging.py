@@ -46,13 +46,37 @@ SCATTER: Final = 0x9E3779B1 % FRAMES | 1
 class Page:
     """A page frame and what is in it."""
 
-    __slots__ = ("data", "dirty", "frame", "sharers")
+    __slots__ = ("data", "dirty", "frame", "open", "sharers")
 
     def __init__(self, frame: int, data: bytearray) -> None:
         self.frame = frame
         self.data = data
         self.dirty = False
         self.sharers = 0
+        self.open: dict[int, bytes] | None = None
+        """Bytes that nobody promises anything of, by their place in the page: each with the values that it may have.
+
+        They are what was stored behind the end of a file: that, or zero.  `data` has the value that was stored.
+        """
+
+    def opened(self, start: int, stop: int) -> None:
+        """[start, stop) has been stored behind the end of the file: it may be gone when it is next looked at."""
+        if self.open is None:
+            self.open = {}
+        for at in range(start, stop):
+            if self.data[at]:
+                self.open[at] = bytes((self.data[at], 0))
+
+    def settled(self, start: int, stop: int) -> None:
+        """[start, stop) is what `data` says."""
+        if self.open:
+            for at in [at for at in self.open if start <= at < stop]:
+                del self.open[at]
+
+    def wipe(self, start: int) -> None:
+        """From `start` on the page is zero."""
+        self.data[start:] = bytes(len(self.data) - start)
+        self.settled(start, len(self.data))
 
 
 class Memory:
@@ -124,7 +148,7 @@ class PageCache:
             if page.dirty:
                 room = size - index * length
                 if room < length and not choices.slack_survives_write_back():
-                    page.data[room:] = bytes(length - room)
+                    page.wipe(room)
                 self.record.blocks[index] = bytes(page.data[:room])
                 page.dirty = False
         self.record.size = size
@@ -143,7 +167,7 @@ class PageCache:
         """Make what stands behind a file of `size` bytes zero, in its last page."""
         index, used = divmod(size, self.memory.page)
         if used and index in self.pages:
-            self.pages[index].data[used:] = bytes(self.memory.page - used)
+            self.pages[index].wipe(used)
 
 
 class PageTable:
@@ -200,6 +224,7 @@ class PageTable:
         if page.sharers:
             page.sharers -= 1
         own = self.memory.fresh(page.data)
+        own.open = dict(page.open) if page.open else None
         own.sharers = 1
         self.entries[number] = own
         return own

@@ -93,4 +93,9 @@ class State(Contract):
 
     def maps_too_much(self, more: int) -> bool:
         """Whether `more` bytes mapped would be over the limit."""
-        return self.address_space_limit is not None and self.space.size + more > self.address_space_limit
+        limit = self.address_space_limit
+        return limit is not None and self.choices.is_over("bytes", self.space.size + more, limit)
+
+    def too_many_mappings(self, more: int) -> bool:
+        """Whether `more` mappings would be over the limit."""
+        return self.choices.is_over("mappings", len(self.space.mappings) + more, self.machine.most_mappings)
