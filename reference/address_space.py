@@ -82,7 +82,7 @@ class Mapping:
         return (self.offset - self.start) // page + number
 
     def room(self, addr: int) -> int:
-        """How far the file behind it reaches beyond the start of the page at `addr`, in bytes; the page may be past it."""
+        """How many bytes of the file behind it begin with the page at `addr`; below 0 when that is past its end."""
         assert self.inode is not None
         return self.inode.size - self.index(addr // self.space.page) * self.space.page
 

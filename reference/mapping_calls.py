@@ -312,7 +312,9 @@ class MappingCalls(PageCalls):
         if old == 0 and not mapping.shared:
             refuse(EINVAL, "mremap.errno.EINVAL", "a private mapping cannot be duplicated")
         several = flags & MREMAP_FIXED and old == new
-        if not several and (min(old, new) > mapping.end - addr or (mapping.joined and not self.choices.is_one(mapping))):
+        if not several and (
+            min(old, new) > mapping.end - addr or (mapping.joined and not self.choices.is_one(mapping))
+        ):
             refuse(EFAULT, "mremap.errno.EFAULT", "the old range is not all one mapping")
         if new > old and mapping.locked and self.locks_too_much(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "too much memory would be locked")

@@ -1,0 +1,496 @@
+"""Lockstep: a system and the reference side by side, up to the first difference.
+
+The subject makes each call first.  Then the reference makes the same call, told what came of it: wherever the
+specification leaves something open it does as the subject did, if that is one of the right answers (`Following`).  What
+it does in the end is compared with what was seen, and a difference raises `Divergence`, with everything that would have
+been right.  There are no rules here: the reference judges.
+
+A pair of processes keeps the contract, so whatever is written against it runs in lockstep: cases, random programs, a
+user's own test.
+
+Where the two can no longer be compared (the reference knows nothing of what was asked, or the specification leaves open
+what has happened) the subject goes on alone, and `LockstepSystem.uncompared` says why.  A call that has failed for a
+reason of the subject's own (its disk is full, say) has done nothing: the reference leaves it out, and
+`LockstepSystem.left_out` counts it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, NoReturn, TypeVar
+
+from .contract import Call, Counters, Facility, Fault, Process, Resource, Stat, System, Unresolved, errno_name
+from .reference.following import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
+from .reference.kernel import PATHS, Machine
+from .reference.process import Process as Model
+from .reference.refusal import Refused
+
+T = TypeVar("T")
+
+OWN_TROUBLE: Final = {
+    "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "pwrite": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "fsync": {"ENOSPC", "EDQUOT", "EIO"},
+    "open": {"ENOSPC", "EDQUOT", "EIO", "ENFILE", "EMFILE", "EACCES", "EROFS"},
+    "mkdir": {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
+    "unlink": {"EIO", "EACCES", "EROFS"},
+    "dup": {"EMFILE"},
+    "pipe": {"ENFILE", "EMFILE"},
+    "socketpair": {"ENFILE", "EMFILE"},
+    "memfd": {"ENFILE", "EMFILE", "ENOSYS"},
+    "watch": {"ENFILE", "EMFILE", "ENOSPC", "ENOSYS"},
+    "fork": {"EAGAIN", "ENOMEM"},
+    "set_append_only": {"EOPNOTSUPP", "ENOTTY", "ENOSYS", "EPERM"},
+    "limit": {"EPERM"},
+}
+"""By call, the errnos that have reasons which the reference cannot know."""
+
+PROMISES: Final = {
+    "mmap": ("mmap.result.success",),
+    "munmap": ("munmap.result",),
+    "mremap": ("mremap.resize",),
+    "msync": ("msync.result",),
+    "sysconf": ("paging.sysconf",),
+    "mprotect": ("mprotect.rights",),
+    "scatter": ("mprotect.rights",),
+    "ftruncate": ("file.truncate",),
+}
+"""By call, the clauses that are broken when it does not do what it should, although it is not refused."""
+
+
+class Divergence(AssertionError):
+    """The subject did what it may not do.
+
+    `step` is the call, as text; `seen` what came of it; `allowed` what might have; `clauses` who says so; `pictures`
+    the address spaces afterwards, of the subject and of the reference.
+    """
+
+    def __init__(
+        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
+    ) -> None:
+        super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
+        self.step = step
+        self.seen = seen
+        self.allowed = tuple(allowed)
+        self.clauses = tuple(clauses)
+        self.pictures = pictures
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
+
+
+def text(call: str, arguments: Sequence[object]) -> str:
+    """A call as text: "munmap(0x7f0000000000, 4096)"."""
+    return f"{call}({', '.join(map(_argument, arguments))})"
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, bytes):
+        return brief(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(int(value)) if abs(value) < 1 << 16 else f"{int(value):#x}"
+    return repr(value)
+
+
+class LockstepSystem(System):
+    """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`."""
+
+    def __init__(self, subject: System, machine: Machine) -> None:
+        if not isinstance(machine.choices, Following):
+            raise TypeError("the machine must be one that follows: Machine(parameters, Following())")
+        self.subject = subject
+        self.machine = machine
+        self.following = machine.choices
+        self.uncompared: str | None = None
+        """Why nothing is compared any more; None while it is."""
+        self.left_out: Counter[tuple[str, str]] = Counter()
+        """Calls that failed for reasons of the subject's own: (call, errno)."""
+        self.compared = 0
+        """How many calls have been compared."""
+        self._places: dict[str, str] = {}
+        """Where a facility is in the subject -> where it is in the machine."""
+
+    # ---- judging
+
+    def give_up(self, reason: str) -> None:
+        """From here on the two cannot be compared."""
+        if self.uncompared is None:
+            self.uncompared = reason
+
+    def judge(
+        self, pair: LockstepProcess, call: str, arguments: Sequence[object], seen: Outcome, **keywords: bool
+    ) -> None:
+        """Let the reference make a call that the subject has made, and compare."""
+        following = self.following
+        following.tell(call, seen)
+        following.is_mapped = pair.is_mapped
+        following.arena = pair.subject_arena
+        try:
+            expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
+        except Impossible as impossible:
+            self.diverge(pair, call, arguments, seen, impossible.allowed, impossible.clauses)
+        except Refused as refused:
+            expected = Failed(refused.chosen.name)
+        except Fault as fault:
+            expected = Faulted(fault.signal, fault.code, fault.address)
+        except (NotImplementedError, Unresolved) as reason:
+            if call == "sysconf":  # which changes nothing
+                self.left_out[call, "unknown name"] += 1
+            else:
+                self.give_up(f"{text(call, arguments)}: {reason}")
+            return
+        self.compared += 1
+        if expected != seen and not self.agree(expected, seen):
+            self.diverge(pair, call, arguments, seen, [str(expected)], self.promises(pair, call, arguments))
+
+    def agree(self, expected: Outcome, seen: Outcome) -> bool:
+        """Whether two outcomes that are not equal mean the same."""
+        if isinstance(expected, Returned) and isinstance(seen, Returned):
+            return isinstance(expected.value, Model)
+        if not isinstance(expected, Faulted) or not isinstance(seen, Faulted):
+            return False
+        if expected.signal != seen.signal:
+            return False
+        if self.following.level != "linux":
+            page = self.machine.memory.page
+            told = expected.address is not None and seen.address is not None
+            return not told or (expected.address or 0) // page == (seen.address or 0) // page
+        return expected.address == seen.address and (expected.code == seen.code or seen.code == "SEGV_PKUERR")
+
+    def promises(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
+        """The clauses that say what a call that is not refused does."""
+        if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
+            mapping = pair.model.space.find(arguments[0])
+            if mapping is None:
+                return ("munmap.range",)
+            return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
+        if call == "pread":
+            return ("overview.file-access",)
+        return PROMISES.get(call, ("file.errno",))
+
+    def diverge(
+        self,
+        pair: LockstepProcess,
+        call: str,
+        arguments: Sequence[object],
+        seen: Outcome,
+        allowed: Sequence[str],
+        clauses: Sequence[str],
+    ) -> NoReturn:
+        """Raise Divergence; nothing is compared afterwards."""
+        step = f"process {pair.model.number}: {text(call, arguments)}"
+        pictures = pair.pictures()
+        self.give_up(f"it has diverged at {step}")
+        raise Divergence(step, str(seen), allowed, clauses, pictures)
+
+    # ---- the contract
+
+    def spawn(self) -> LockstepProcess:
+        return LockstepProcess(self, self.subject.spawn(), self.machine.spawn())
+
+    def together(self, calls: Sequence[Call]) -> list[object]:
+        pairs = [call.process for call in calls if isinstance(call.process, LockstepProcess)]
+        if len(pairs) < len(calls):
+            raise TypeError("calls made together are each of another process of this system")
+        results = self.subject.together(
+            [Call(pair.subject, call.name, call.arguments) for pair, call in zip(pairs, calls, strict=True)]
+        )
+        if any(call.name != "add" for call in calls):
+            self.give_up("calls other than add were made together, in an order that is not told")
+        for pair, call in zip(pairs, calls, strict=True):
+            if self.uncompared is None:
+                self.judge(pair, call.name, call.arguments, Returned(None))
+        for pair, call in zip(pairs, calls, strict=True):
+            unlocked = call.name == "add" and not call.arguments[2:3]
+            if self.uncompared is None and (unlocked or not call.arguments[2]):
+                self.lost(pair, call)
+        return results
+
+    def lost(self, pair: LockstepProcess, call: Call) -> None:
+        """Additions without a lock may have been lost: any sum may stand there."""
+        addr = call.arguments[0]
+        assert isinstance(addr, int)
+        page, start = pair.model.page, addr % pair.model.page
+        frame = pair.model.space.table.entries.get(addr // page)
+        if frame is None or start + 4 > page:
+            self.give_up("additions without a lock: what they have come to is open")
+        else:
+            frame.open = (frame.open or {}) | {at: bytes(range(256)) for at in range(start, start + 4)}
+
+    def facility(self, facility: Facility) -> str:
+        path = self.subject.facility(facility)
+        self._places[path] = PATHS[facility]
+        return path
+
+    def translate(self, path: str) -> str | None:
+        """Where the machine has what the subject has at `path`; None when that is not known."""
+        if not path.startswith("/") or path.startswith("/dev/fd/"):
+            return path
+        for place, own in self._places.items():
+            if path == place or path.startswith(place.rstrip("/") + "/"):
+                return own + path[len(place.rstrip("/")) :]
+        return None
+
+    def crash(self) -> None:
+        self.subject.crash()
+        self.give_up("a crash: of what was not synced, either content may be there")
+
+    def full_file_table(self) -> AbstractContextManager[None]:
+        return self._full_file_table()
+
+    @contextmanager
+    def _full_file_table(self) -> Iterator[None]:
+        with self.subject.full_file_table(), self.machine.full_file_table():
+            yield
+
+    def mapping_limit(self) -> int:
+        limit = self.machine.most_mappings = self.subject.mapping_limit()
+        return limit
+
+    def close(self) -> None:
+        self.subject.close()
+        self.machine.close()
+
+
+class LockstepProcess(Process):
+    """A pair of processes that make the same calls."""
+
+    def __init__(self, system: LockstepSystem, subject: Process, model: Model) -> None:
+        self.system = system
+        self.subject = subject
+        self.model = model
+        self.bits = subject.bits
+        self._arena: tuple[int, int] | None = None
+
+    # ---- what the judge asks beside the calls
+
+    def is_mapped(self, addr: int) -> bool:
+        """Whether something is mapped at an address of the subject."""
+        try:
+            self.subject.mincore(addr, self.model.page)
+        except OSError as error:
+            return error.errno != errno.ENOMEM
+        except NotImplementedError:
+            try:
+                self.subject.load(addr, 1)
+            except Fault as fault:
+                return fault.code != "SEGV_MAPERR"
+        return True
+
+    def subject_arena(self) -> tuple[int, int]:
+        """The subject's arena; (0, 0) when it has none."""
+        if self._arena is None:
+            try:
+                self._arena = self.subject.arena()
+            except NotImplementedError:
+                self._arena = 0, 0
+        return self._arena
+
+    def pictures(self) -> tuple[str, str]:
+        """Both address spaces as text."""
+        try:
+            picture = self.subject.picture()
+        except (NotImplementedError, OSError, Unresolved) as reason:
+            picture = f"(no picture: {reason})"
+        return picture, self.model.picture()
+
+    # ---- making a call twice
+
+    def both(self, call: str, make: Callable[[], T], *arguments: object, **keywords: bool) -> T:
+        """Make a call of the subject, and then, with the outcome, of the reference."""
+        system = self.system
+        if system.uncompared is not None:
+            return make()
+        try:
+            value = make()
+        except OSError as error:
+            name = errno_name(error)
+            if name in OWN_TROUBLE.get(call, ()):
+                system.left_out[call, name] += 1
+            else:
+                system.judge(self, call, arguments, Failed(name), **keywords)
+            raise
+        except Fault as fault:
+            system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), **keywords)
+            raise
+        system.judge(self, call, arguments, Returned(value), **keywords)
+        return value
+
+    def by_path(self, call: str, make: Callable[[], T], path: str, *arguments: object) -> T:
+        """`both` for a call whose first argument is a path."""
+        own = self.system.translate(path)
+        if own is not None:
+            return self.both(call, make, own, *arguments)
+        value = make()
+        self.system.give_up(f"{call}({path!r}): a path that the reference does not have")
+        return value
+
+    # ---- the documented API
+
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        arguments = addr, length, prot, flags, fd, offset
+        return self.both("mmap", lambda: self.subject.mmap(*arguments), *arguments)
+
+    def munmap(self, addr: int, length: int) -> None:
+        self.both("munmap", lambda: self.subject.munmap(addr, length), addr, length)
+
+    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+        arguments = addr, old_size, new_size, flags, new_addr
+        return self.both("mremap", lambda: self.subject.mremap(*arguments), *arguments)
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        self.both("msync", lambda: self.subject.msync(addr, length, flags), addr, length, flags)
+
+    def sysconf(self, name: int) -> int:
+        return self.both("sysconf", lambda: self.subject.sysconf(name), name)
+
+    # ---- neighbours of the documented API
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        self.both("mprotect", lambda: self.subject.mprotect(addr, length, prot), addr, length, prot)
+
+    def scatter(self, addr: int, pages: int) -> str | None:
+        failed = self.subject.scatter(addr, pages)
+        if failed is not None:
+            self.system.give_up(f"scatter failed with {failed}: how far it came is not told")
+        return self.both("scatter", lambda: failed, addr, pages)
+
+    def mlock(self, addr: int, length: int) -> None:
+        self.both("mlock", lambda: self.subject.mlock(addr, length), addr, length)
+
+    def munlock(self, addr: int, length: int) -> None:
+        self.both("munlock", lambda: self.subject.munlock(addr, length), addr, length)
+
+    def mlockall(self, flags: int) -> None:
+        self.both("mlockall", lambda: self.subject.mlockall(flags), flags)
+
+    def mincore(self, addr: int, length: int) -> list[bool]:
+        return self.subject.mincore(addr, length)
+
+    # ---- memory accesses
+
+    def load(self, addr: int, length: int) -> bytes:
+        return self.both("load", lambda: self.subject.load(addr, length), addr, length)
+
+    def store(self, addr: int, data: bytes) -> None:
+        self.both("store", lambda: self.subject.store(addr, data), addr, data)
+
+    def return_code(self) -> bytes:
+        code = self.system.machine.return_code = self.subject.return_code()
+        return code
+
+    def execute(self, addr: int) -> None:
+        self.both("execute", lambda: self.subject.execute(addr), addr)
+
+    def add(self, addr: int, times: int, lock: int = 0) -> None:
+        self.both("add", lambda: self.subject.add(addr, times, lock), addr, times, lock)
+
+    # ---- files
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        return self.by_path("open", lambda: self.subject.open(path, flags, mode), path, flags, mode)
+
+    def close(self, fd: int) -> None:
+        self.both("close", lambda: self.subject.close(fd), fd)
+
+    def dup(self, fd: int) -> int:
+        return self.both("dup", lambda: self.subject.dup(fd), fd)
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        self.both("ftruncate", lambda: self.subject.ftruncate(fd, length), fd, length)
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        return self.both("lseek", lambda: self.subject.lseek(fd, offset, whence), fd, offset, whence)
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        return self.both("pread", lambda: self.subject.pread(fd, length, offset), fd, length, offset)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        return self.both("pwrite", lambda: self.subject.pwrite(fd, data, offset), fd, data, offset)
+
+    def fstat(self, fd: int) -> Stat:
+        return self.both("fstat", lambda: self.subject.fstat(fd), fd)
+
+    def fsync(self, fd: int) -> None:
+        self.both("fsync", lambda: self.subject.fsync(fd), fd)
+
+    def evict(self, fd: int) -> None:
+        self.both("evict", lambda: self.subject.evict(fd), fd)
+
+    def unlink(self, path: str) -> None:
+        self.by_path("unlink", lambda: self.subject.unlink(path), path)
+
+    def mkdir(self, path: str) -> None:
+        self.by_path("mkdir", lambda: self.subject.mkdir(path), path)
+
+    def pipe(self) -> tuple[int, int]:
+        return self.both("pipe", self.subject.pipe)
+
+    def socketpair(self) -> tuple[int, int]:
+        return self.both("socketpair", self.subject.socketpair)
+
+    def memfd(self) -> int:
+        return self.both("memfd", self.subject.memfd)
+
+    def seal(self, fd: int, seals: int) -> None:
+        self.both("seal", lambda: self.subject.seal(fd, seals), fd, seals)
+
+    def set_append_only(self, fd: int, on: bool) -> None:
+        self.both("set_append_only", lambda: self.subject.set_append_only(fd, on), fd, on)
+
+    def flock(self, fd: int, operation: int) -> None:
+        self.both("flock", lambda: self.subject.flock(fd, operation), fd, operation)
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        self.both("record_lock", lambda: self.subject.record_lock(fd, ofd=ofd), fd, ofd=ofd)
+
+    def watch(self, path: str) -> int:
+        return self.by_path("watch", lambda: self.subject.watch(path), path)
+
+    def closes(self, watch: int) -> int:
+        return self.both("closes", lambda: self.subject.closes(watch), watch)
+
+    def free_space(self, path: str) -> int:
+        return self.subject.free_space(path)
+
+    # ---- life
+
+    def fork(self) -> LockstepProcess:
+        system = self.system
+        try:
+            child = self.subject.fork()
+        except OSError as error:
+            system.left_out["fork", errno_name(error)] += 1
+            raise
+        return LockstepProcess(system, child, self.model.fork() if system.uncompared is None else self.model)
+
+    def exit(self, status: int = 0) -> int:
+        return self.both("exit", lambda: self.subject.exit(status), status)
+
+    def kill(self) -> None:
+        self.both("kill", self.subject.kill)
+
+    def exec(self) -> None:
+        self.both("exec", self.subject.exec)
+
+    # ---- rights and limits
+
+    def limit(self, resource: Resource, room: int) -> None:
+        self.both("limit", lambda: self.subject.limit(resource, room), resource, room)
+
+    def drop(self, capability: str) -> None:
+        self.both("drop", lambda: self.subject.drop(capability), capability)
+
+    # ---- telling
+
+    def arena(self) -> tuple[int, int]:
+        return self.subject.arena()
+
+    def counters(self) -> Counters:
+        return self.subject.counters()
+
+    def picture(self) -> str:
+        return self.subject.picture()
