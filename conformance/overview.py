@@ -31,7 +31,7 @@ from ._helpers import (
     reserve,
 )
 
-TIMES = 500
+TIMES = 5000
 """Additions that each process makes: enough for some of them to meet."""
 
 TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]

@@ -41,6 +41,8 @@ def activate(config: pytest.Config) -> None:
 
     config.stash[settings.SETTINGS] = settings.Settings(name, backend, level, clauses, bool(globs), reports)
     config.args = collection.places(config)
+    if not collection.named(config):
+        config.args_source = pytest.Config.ArgsSource.INVOCATION_DIR  # so that the header names no testpaths
     collecting = collection.Collection(config)
     register = config.pluginmanager.register
     register(fixtures, f"{__package__}.fixtures")

@@ -82,18 +82,13 @@ class CaseModule(pytest.Module):
         return False
 
 
-def module(parent: pytest.Collector, path: Path) -> CaseModule:
-    made: CaseModule = CaseModule.from_parent(parent, path=path, nodeid=f"{NODE}/{path.name}")
-    return made
-
-
 class Cases(pytest.Directory):
     """The folder of the installed cases."""
 
     def collect(self) -> Iterable[CaseModule]:
         for path in sorted(self.path.glob("*.py")):
             if not path.name.startswith("_"):
-                yield module(self, path)
+                yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
 
 
 class Collection:
@@ -110,10 +105,6 @@ class Collection:
             return None
         made: Cases = Cases.from_parent(parent, path=path, nodeid=NODE)
         return made
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> CaseModule | None:
-        return module(parent, module_path) if module_path.parent == self.folder else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -136,8 +127,9 @@ class Collection:
             return []
         id = case_id(item)
         item.stash[CASE] = Name(id, tuple(clauses))
-        if fixtures.only_ours(item):
-            item.stash[SHORT] = True
+        parameters = fixtures.only_ours(item)
+        if parameters is not None:
+            item.stash[SHORT] = parameters
         wrong = [
             f"case {id}: there is no clause {clause!r}; {nearest(str(clause), load())}"
             for clause in clauses

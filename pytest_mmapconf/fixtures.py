@@ -143,30 +143,34 @@ OURS: Final = ("backend", "system", "process", "page", "new_path", "file", "writ
 """Every fixture of this module."""
 
 
-def only_ours(item: pytest.Item) -> bool:
-    """Whether no fixture but ours takes part in a case, so that nothing can tell how ours came to be."""
+def only_ours(item: pytest.Item) -> dict[str, object] | None:
+    """A case's parameters, if no fixture but ours takes part in it, so that nothing can tell how ours came to be."""
     info = getattr(item, "_fixtureinfo", None)
-    callspec = getattr(item, "callspec", None)
-    parameters = callspec.params if callspec else ()
     if info is None or not hasattr(item, "funcargs") or "request" in info.argnames:
-        return False
+        return None
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-        return False  # hypothesis asks pytest for every fixture's scope, which makes it
+        return None  # hypothesis asks pytest for every fixture's scope, which makes it
+    callspec = getattr(item, "callspec", None)
+    parameters: dict[str, object] = dict(callspec.params) if callspec else {}
     for name in info.names_closure:
-        if name in parameters or name == "request":  # which ours ask for
-            continue
-        definitions = info.name2fixturedefs.get(name, ())
-        if name not in OURS or len(definitions) != 1 or definitions[0].func.__module__ != __name__:
-            return False
-    return True
+        modules = {definition.func.__module__ for definition in info.name2fixturedefs.get(name, ())}
+        if name in parameters:
+            # pytest makes a fixture of its own of each parameter; another module's has it as `request.param`
+            theirs = name in OURS or not all(module.startswith("_pytest.") for module in modules)
+        else:
+            theirs = name != "request" and (name not in OURS or modules != {__name__})  # `request`: ours ask for it
+        if theirs:
+            return None
+    return parameters
 
 
 class ShortWay:
     """Makes the fixtures of a case at a fraction of the cost of pytest's own way.
 
-    A case on the reference takes a few calls, and pytest spends longer on three or four fixtures than the case on
-    those.  pytest makes no fixture whose value an item has already; so for cases that use our fixtures only, the
-    values are put there, and the system is closed when the item is torn down.  All other cases take pytest's way.
+    A case on the reference takes a few calls, and pytest spends longer on three or four fixtures, and on parameters,
+    which are fixtures to it, than the case on those.  pytest makes no fixture whose value an item has already; so for
+    cases that use our fixtures only, the values are put there, and the system is closed when the item is torn down.
+    All other cases take pytest's way.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -174,9 +178,12 @@ class ShortWay:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
-        if SHORT not in item.stash:
+        parameters = item.stash.get(SHORT, None)
+        if parameters is None:
             return (yield)
         values: dict[str, Any] = item.funcargs  # type: ignore[attr-defined]
+        values.update(parameters)
+        values["request"] = None  # which only our fixtures would have asked for
         names = item.fixturenames  # type: ignore[attr-defined]
         if "backend" in names:
             values["backend"] = self.backend

@@ -197,7 +197,8 @@ class Reporting:
             self.facts = self.settings.backend.facts()
         except Exception as error:
             name = self.settings.backend_name
-            raise pytest.UsageError(f"--mmap-backend={name}: cannot start: {_say(error)}") from error
+            kind = f"{type(error).__name__}: " if type(error).__module__ == "builtins" else ""
+            raise pytest.UsageError(f"--mmap-backend={name}: cannot start: {kind}{error}") from error
         if self.config.pluginmanager.has_plugin("dsession"):
             self.closing.close()  # only the workers go on to use it
 
@@ -281,7 +282,7 @@ class Reporting:
             return
         write = terminalreporter.write_line
         judged = self.judged()
-        terminalreporter.section("mmap conformance")
+        terminalreporter.write_sep("=", "mmap conformance")
         if terminalreporter.verbosity >= 0:
             for line in table(judged):
                 write(line)

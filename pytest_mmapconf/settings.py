@@ -39,8 +39,8 @@ class Settings:
 
 SETTINGS = pytest.StashKey[Settings]()
 """Of the config."""
-SHORT = pytest.StashKey[bool]()
-"""Of an item: its fixtures are made the short way."""
+SHORT = pytest.StashKey[dict[str, object]]()
+"""Of an item whose fixtures are made the short way: its parameters."""
 RECORDED = pytest.StashKey[dict[str, Any]]()
 """Of an item: what the fixture `record` noted."""
 

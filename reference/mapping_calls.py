@@ -66,6 +66,8 @@ class MappingCalls(PageCalls):
         locks = flags & MAP_LOCKED != 0 or self.locks_future
         description = None if anonymous else self.description(fd)
         zeros = anonymous or (description is not None and description.inode.device == "zero")
+        if zeros and description is not None and not description.writable:
+            shared = False  # as nobody can store there, Linux makes it private, which needs no file
         place = self.choices.place(space, size, addr) if not fixed and 0 < size <= self.top else addr
 
         with self.errors("mmap") as refuse:
@@ -120,6 +122,8 @@ class MappingCalls(PageCalls):
             mapping.description = Description(self.machine.file_table, mapping.inode)
         else:
             mapping.description, mapping.offset = description, place
+            if description is not None:
+                mapping.maximum = self.most_rights(description, flags & MAP_TYPE != MAP_PRIVATE)
         if fixed:
             space.clear(place, place + size)
         space.insert(mapping)

@@ -28,7 +28,9 @@ def judge(pytester: pytest.Pytester, library: Path, monkeypatch: pytest.MonkeyPa
     def judge(subject: str, *arguments: str, library: Path = library, alone: bool = False) -> pytest.RunResult:
         monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
         backend = [f"--mmap-backend=python:subjects:{subject}"] if subject else []
-        command = ["-p", "no:mmapconf", "-p", f"{NAME}.plugin", *backend, *arguments]
+        # hypothesis is imported by its own plugin at the end of each run, which takes longer than all the rest
+        quick = ["-p", "no:mmapconf", "-p", "no:hypothesispytest"]
+        command = [*quick, "-p", f"{NAME}.plugin", *backend, *arguments]
         if alone or "-n" in arguments:
             monkeypatch.setenv("PYTHONPATH", os.fspath(library))
             return pytester.runpytest_subprocess(*command)

@@ -24,6 +24,7 @@ from pytest_mmapconf.contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    Facility,
     Unsupported,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -290,3 +291,17 @@ def test_mincore_refuses_holes_and_unaligned_addresses(process: Process) -> None
     with fails("EINVAL"):
         process.mincore(base + 1, PAGE)
     assert process.mincore(base, 0) == []
+
+
+def test_zero_device_is_private_where_nobody_can_store() -> None:
+    """Mapped shared by a descriptor that only reads, it needs no file of its own, and never becomes writable."""
+    system = ReferenceBackend().boot()
+    process = system.spawn()
+    fd = process.open(system.facility(Facility.DEV_ZERO), O_RDONLY)
+    process.drop("CAP_SYS_ADMIN")
+    with system.full_file_table():
+        base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+
+    assert process.load(base, 1) == b"\0"
+    with fails("EACCES"):
+        process.mprotect(base, PAGE, RW)

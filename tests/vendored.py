@@ -175,7 +175,7 @@ class NotClosing(Known):
 
 class NotStarting(Known):
     def facts(self):
-        raise Unresolved("no such machine")
+        raise Unresolved("no such machine\\nbuy one")
 """
 
 

@@ -135,14 +135,14 @@ class Agent:
         kind, _, rest = answers.popleft().partition(" ")
         if kind == "ok":
             return rest
-        raise self._outcome(kind, rest, request)
+        raise self._outcome(number, kind, rest, request)
 
-    def _outcome(self, kind: str, rest: str, request: str) -> Exception:
+    def _outcome(self, number: int, kind: str, rest: str, request: str) -> Exception:
         verb = request.partition(" ")[0]
         if kind == "error":
-            number = getattr(errno, rest, None)
-            if isinstance(number, int):
-                return OSError(number, os.strerror(number))
+            code = getattr(errno, rest, None)
+            if isinstance(code, int):
+                return OSError(code, os.strerror(code))
             return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
         if kind == "fault":
             words = rest.split(" ")
@@ -150,7 +150,7 @@ class Agent:
                 with contextlib.suppress(ValueError):
                     return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
         if kind == "unsupported":
-            return Unsupported(f"{verb}: {rest}")
+            return Unsupported(f"{verb}: {rest}" if number else rest)
         if kind == "died":
             return Unresolved(f"the process ended by itself ({rest}), seen at {verb}")
         if kind == "bad":
@@ -160,6 +160,8 @@ class Agent:
     def _sort(self, line: str) -> None:
         number, _, answer = line.partition(" ")
         if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
+            if answer.startswith("died "):
+                return  # told unasked; it is told again to whoever asks
             raise self.fail(f"it said {_short(line)!r}, which nobody had asked")
         self._awaited[int(number)] -= 1
         self._answers[int(number)].append(answer)
@@ -263,7 +265,7 @@ class Agent:
             os.killpg(self._subprocess.pid, signal.SIGKILL)
         self._subprocess.wait()
         self._said = (self._said + _rest(self._errors))[-STDERR_KEPT:]
-        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6})$", self._buffer + _rest(self._from), re.MULTILINE)
+        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6}\S*)$", self._buffer + _rest(self._from), re.MULTILINE)
         for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
             if stream:
                 stream.close()
@@ -285,13 +287,13 @@ def _rest(descriptor: int) -> bytes:
 def remove_folder(folder: str) -> None:
     """Remove what an agent that was killed has left on this machine.
 
-    The name came from the agent, which is not trusted with more than that: it must be one that agents give, a folder
-    (no link) of this user.
+    The name came from the agent, which is not trusted with more than that: it must be, or be in, one such as agents
+    give, a folder (no link) of this user.
     """
+    named = re.match(r"/.*/mmapconf-\w{6}(?=/|$)", folder)
     with contextlib.suppress(OSError):
-        status = os.lstat(folder)
-        if re.fullmatch(r"/.*/mmapconf-\w{6}", folder) and status.st_uid == os.geteuid():
-            shutil.rmtree(folder, ignore_errors=True)
+        if named and os.lstat(named[0]).st_uid == os.geteuid():
+            shutil.rmtree(named[0], ignore_errors=True)
 
 
 def _short(text: str) -> str:

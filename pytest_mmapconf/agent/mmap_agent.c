@@ -64,12 +64,15 @@
 #define CHANNEL 224     /* a process's socket to the supervisor */
 #define PLACE 225       /* and following: the directories of facilities, in every process of a boot */
 #define PLACES 3
-#define SUPERVISORS 240 /* and following: the supervisor's alone */
+enum { STREAM_IN = 240, STREAM_OUT, SUPERVISORS, IMAGE = SUPERVISORS, PRISTINE, GUARD, SCRATCH };
 
 static char in[LINE + 1], out[LINE + 64], bytes[DATA];
 static size_t out_length;
 static char own_path[PATH_MAX];
-static char directory[PATH_MAX] = "/tmp", folder[PATH_MAX + 32];
+static char directory[PATH_MAX] = "/tmp"; /* where the agent makes a folder of its own, */
+static char root[PATH_MAX + 32];          /* this one, */
+static char folder[PATH_MAX + 64];        /* and in it one for each boot */
+static uint64_t own_reads, own_writes;    /* of a process on the stream: no calls of the case */
 static int disruptive;
 static size_t page;
 static uintptr_t arena_start;
@@ -541,7 +544,7 @@ static int descriptor(struct argument a)
 {
     int fd = (int)(int64_t)a.n;
 
-    return fd >= CHANNEL && fd < PLACE + PLACES ? -1 : fd;
+    return fd >= CHANNEL && fd < SCRATCH ? -1 : fd;
 }
 
 static void do_mmap(struct argument *a)
@@ -934,9 +937,9 @@ static void do_counters(struct argument *a)
         return;
     }
     answer("ok ", "");
-    put_unsigned(number_after(bytes, "syscr:"));
+    put_unsigned(number_after(bytes, "syscr:") - own_reads);
     put(" ");
-    put_unsigned(number_after(bytes, "syscw:"));
+    put_unsigned(number_after(bytes, "syscw:") - own_writes);
     put(" ");
     put_signed((int64_t)usage.ru_minflt + usage.ru_majflt);
 }
@@ -1115,6 +1118,29 @@ static ssize_t receive_line(int channel, char *line, size_t size, int *passed)
 
 /* ---------------------------------------------------------------------------------------------------- a process's life */
 
+static volatile sig_atomic_t ended; /* nothing is to be done any more but to tidy up */
+
+/* Write to the client; returns how many calls it took. */
+static unsigned write_stream(const char *text, size_t length)
+{
+    unsigned calls = 0;
+
+    while (length) {
+        ssize_t n = write(STREAM_OUT, text, length);
+
+        calls++;
+        if (n == -1 && errno == EINTR && !ended)
+            continue;
+        if (n <= 0) {
+            ended = 1;
+            break;
+        }
+        text += n;
+        length -= (size_t)n;
+    }
+    return calls;
+}
+
 static int passed = -1; /* the descriptor that came with the line, or -1 */
 
 static void do_exit(struct argument *a)
@@ -1136,7 +1162,9 @@ static void do_fork(struct argument *a)
     if (pid == 0) {
         dup3(passed, CHANNEL, O_CLOEXEC);
         close(passed);
-        passed = -1;
+        close(STREAM_IN);
+        close(STREAM_OUT);
+        own_reads = own_writes = 0;
         out_length = 0; /* the answer is the parent's */
         return;
     }
@@ -1172,11 +1200,13 @@ static void become(char **arguments)
 
 static void do_exec(struct argument *a)
 {
-    static char program[] = "mmap_agent", role[] = "--process";
-    char *arguments[] = {program, role, 0};
+    static char program[] = "mmap_agent", role[] = "--process", reads[24], writes[24];
+    char *arguments[] = {program, role, reads, writes, 0};
     int error;
 
     (void)a;
+    snprintf(reads, sizeof reads, "%llu", (unsigned long long)own_reads);
+    snprintf(writes, sizeof writes, "%llu", (unsigned long long)own_writes);
     for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
         fcntl(fd, F_SETFD, 0);
     become(arguments);
@@ -1207,6 +1237,8 @@ static void do_take(struct argument *a)
     if (passed != -1)
         close(passed);
 }
+
+static void do_stream(struct argument *a);
 
 static const struct verb {
     const char *name, *form;
@@ -1260,6 +1292,7 @@ static const struct verb {
     {"exit", "n", do_exit},
     {"wait", "n", do_wait},
     {"take", "n", do_take},
+    {"stream", "", do_stream},
     {0, 0, 0},
 };
 
@@ -1319,6 +1352,51 @@ static void obey(char *line)
     verb->run(arguments);
 }
 
+/* Serve process 1 on the client's stream itself, which spares each call the way through the supervisor.  That goes on
+ * until a line comes that is not for this process, or is about its life, or the stream ends: then the supervisor has
+ * the stream back, with what was read of it, and keeps it for the rest of the boot. */
+static void do_stream(struct argument *a)
+{
+    static const char *const not_ours[] = {"fork", "exit ", "exec", "kill", "wait ", "take ", "stream"};
+    uint32_t got = 0;
+
+    (void)a;
+    for (;;) {
+        char *end = 0;
+        int ours;
+
+        while (got < LINE && !(end = memchr(in, '\n', got))) {
+            ssize_t n = read(STREAM_IN, in + got, LINE - got);
+
+            own_reads++;
+            if (n == -1 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                break;
+            got += (uint32_t)n;
+        }
+        ours = end && end + 1 == in + got && in[0] == '1' && in[1] == ' ';
+        for (size_t i = 0; ours && i < sizeof not_ours / sizeof *not_ours; i++)
+            ours = strncmp(in + 2, not_ours[i], strlen(not_ours[i]));
+        if (!ours)
+            break;
+        *end = 0;
+        if (end[-1] == '\r')
+            end[-1] = 0;
+        obey(in + 2);
+        memmove(out + 2, out, out_length);
+        memcpy(out, "1 ", 2);
+        out[out_length + 2] = '\n';
+        own_writes += write_stream(out, out_length + 3);
+        got = 0;
+    }
+    close(STREAM_IN);
+    close(STREAM_OUT);
+    out_length = 0;
+    if (send_line(CHANNEL, (char *)&got, sizeof got, -1) == -1 || send_line(CHANNEL, in, got, -1) == -1)
+        _exit(0);
+}
+
 static void __attribute__((noreturn)) serve(void)
 {
     for (;;) {
@@ -1336,12 +1414,13 @@ static void __attribute__((noreturn)) serve(void)
 
 /* ------------------------------------------------------------------------------------------- a program's first moments */
 
-static void touch_stack(void)
+/* Have the stack reach 1 MiB deep, so that nothing the case maps comes to lie where it still has to grow. */
+static void reach_deep(void)
 {
     volatile char deep[1 << 20];
 
-    for (size_t i = 0; i < sizeof deep; i += 256)
-        deep[i] = 0;
+    deep[0] = 0;
+    (void)deep[0];
 }
 
 static int is_free(uintptr_t start, size_t length)
@@ -1393,19 +1472,13 @@ static void settle(char **arguments)
     if (readlink("/proc/self/exe", own_path, sizeof own_path - 1) <= 0 && !realpath(arguments[0], own_path))
         own_path[0] = 0;
     page = (size_t)sysconf(_SC_PAGESIZE);
-    memset(in, 0, sizeof in);
-    memset(out, 0, sizeof out);
-    memset(bytes, 0, sizeof bytes);
-    memset(signal_stack, 0, sizeof signal_stack);
-    touch_stack();
+    reach_deep();
     find_arena();
     setrlimit(RLIMIT_CORE, &no_core);
     signal(SIGPIPE, SIG_IGN);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- supervisor */
-
-enum { STREAM_IN = SUPERVISORS, STREAM_OUT, IMAGE, PRISTINE, GUARD, SCRATCH };
 
 /* The processes of this boot, by their number; numbers are not used twice.  0 is the supervisor itself. */
 static struct process {
@@ -1418,7 +1491,17 @@ static struct process {
     char asked;   /* what the client waits for: 0 nothing, k kill, x exit, f fork, r anything else */
 } processes[PROCESSES];
 static int number_of_processes = 1;
-static volatile sig_atomic_t ended;
+static int on_stream; /* whether process 1 has the stream */
+static int had_stream; /* whether it has had it in this boot */
+static char stream[LINE + 1]; /* what has been read of the stream and not yet been obeyed */
+static size_t in_stream;
+
+/* The process that the next boot's first spawn will give, and its folder: made while the client has other work. */
+static struct {
+    pid_t pid;
+    int channel;
+    char folder[sizeof folder];
+} spare;
 
 static void on_end(int signal_number)
 {
@@ -1426,31 +1509,24 @@ static void on_end(int signal_number)
     ended = 1;
 }
 
-static void write_stream(const char *text, size_t length)
-{
-    while (length) {
-        ssize_t n = write(STREAM_OUT, text, length);
+static char replies[2 * LINE]; /* those to lines that came together leave together */
+static size_t length_of_replies;
 
-        if (n == -1 && errno == EINTR && !ended)
-            continue;
-        if (n <= 0) {
-            ended = 1;
-            return;
-        }
-        text += n;
-        length -= (size_t)n;
-    }
+static void write_replies(void)
+{
+    write_stream(replies, length_of_replies);
+    length_of_replies = 0;
 }
 
 /* Send what stands in `out` as the answer of a process. */
 static void reply(int number)
 {
-    static char line[LINE + 80];
-    int n = snprintf(line, 16, "%d ", number);
-
-    memcpy(line + n, out, out_length);
-    line[(size_t)n + out_length] = '\n';
-    write_stream(line, (size_t)n + out_length + 1);
+    if (length_of_replies + out_length + 16 > sizeof replies)
+        write_replies();
+    length_of_replies += (size_t)snprintf(replies + length_of_replies, 16, "%d ", number);
+    memcpy(replies + length_of_replies, out, out_length);
+    length_of_replies += out_length;
+    replies[length_of_replies++] = '\n';
 }
 
 static void reply_status(int number, const char *kind)
@@ -1550,29 +1626,121 @@ static void close_range_of_descriptors(unsigned first, unsigned last)
             close((int)fd);
 }
 
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status;
+    (void)where;
+    if (remove(path) == -1 && (errno == EPERM || errno == EACCES) && kind != FTW_SL) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+        if (fd != -1) {
+            set_append_only(fd, 0);
+            close(fd);
+        }
+        remove(path);
+    }
+    return 0;
+}
+
+static void remove_folder(char *path)
+{
+    if (path[0] && rmdir(path) == -1 && errno != ENOENT)
+        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    path[0] = 0;
+}
+
+/* Fork a process from the supervisor.  It keeps its channel, and either the places of this boot's facilities or, as the
+ * next boot's first, the stream. */
+static pid_t start_process(int other_end, const char *where)
+{
+    pid_t supervisor = getpid(), pid = fork();
+
+    if (pid)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != supervisor || chdir(where) == -1)
+        _exit(1);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    dup3(other_end, CHANNEL, O_CLOEXEC);
+    close_range_of_descriptors(3, CHANNEL - 1);
+    if (where == spare.folder)
+        close_range_of_descriptors(PLACE, STREAM_IN - 1);
+    else
+        close_range_of_descriptors(STREAM_IN, STREAM_OUT);
+    close_range_of_descriptors(SUPERVISORS, ~0u);
+    serve();
+}
+
+/* Give each boot a folder with a number of its own, in one that the agent makes at first. */
+static int make_folder(char *path, size_t size)
+{
+    static unsigned long number;
+
+    if (!root[0]) {
+        snprintf(root, sizeof root, "%s/mmapconf-XXXXXX", directory);
+        if (!mkdtemp(root)) {
+            root[0] = 0;
+            return -1;
+        }
+    }
+    snprintf(path, size, "%s/%lu", root, ++number);
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    path[0] = 0;
+    return -1;
+}
+
+static void end_spare(void)
+{
+    close(spare.channel);
+    if (spare.pid > 0) {
+        kill(spare.pid, SIGKILL);
+        while (waitpid(spare.pid, 0, 0) == -1 && errno == EINTR)
+            ;
+    }
+    spare.pid = 0;
+    remove_folder(spare.folder);
+}
+
+static void make_spare(void)
+{
+    int ends[2];
+
+    if (make_folder(spare.folder, sizeof spare.folder) == -1 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
+        return;
+    spare.channel = fcntl(ends[0], F_DUPFD_CLOEXEC, SCRATCH);
+    close(ends[0]);
+    spare.pid = start_process(ends[1], spare.folder);
+    close(ends[1]);
+    if (spare.pid == -1)
+        end_spare();
+}
+
 static void spawn(void)
 {
-    int other_end, number = new_process(0, &other_end);
-    pid_t supervisor = getpid();
+    int other_end, number;
 
+    if (number_of_processes == 1 && spare.pid) {
+        memset(&processes[1], 0, sizeof *processes);
+        processes[1].pid = spare.pid;
+        processes[1].channel = spare.channel;
+        spare.pid = 0;
+        spare.folder[0] = 0;
+        number_of_processes = 2;
+        answer("ok 1", "");
+        reply(0);
+        return;
+    }
+    number = new_process(0, &other_end);
     if (number == -1) {
         failed();
         reply(0);
         return;
     }
-    processes[number].pid = fork();
-    if (processes[number].pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        if (getppid() != supervisor)
-            _exit(0);
-        signal(SIGTERM, SIG_DFL);
-        signal(SIGINT, SIG_DFL);
-        signal(SIGHUP, SIG_DFL);
-        dup3(other_end, CHANNEL, O_CLOEXEC);
-        close_range_of_descriptors(3, CHANNEL - 1);
-        close_range_of_descriptors(SUPERVISORS, ~0u);
-        serve();
-    }
+    processes[number].pid = start_process(other_end, folder);
     close(other_end);
     if (processes[number].pid == -1) {
         failed();
@@ -1630,12 +1798,33 @@ static void pass_on(int number, char *line, size_t length)
     }
 }
 
+static int take_stream_back(void)
+{
+    uint32_t got;
+
+    if (recv(processes[1].channel, &got, sizeof got, MSG_WAITALL) != (ssize_t)sizeof got || got > LINE)
+        return -1;
+    if (got && recv(processes[1].channel, stream, got, MSG_WAITALL) != (ssize_t)got)
+        return -1;
+    in_stream = got;
+    return 0;
+}
+
 /* A process has something to say, or has ended. */
 static void hear(int number)
 {
     struct process *p = &processes[number];
-    ssize_t length = receive_line(p->channel, out, LINE, 0);
+    ssize_t length;
 
+    if (on_stream && number == 1) {
+        on_stream = 0;
+        if (take_stream_back() == -1) {
+            p->asked = 'r'; /* perhaps it has been asked something, and perhaps not: it is told in any case */
+            closed_channel(number);
+        }
+        return;
+    }
+    length = receive_line(p->channel, out, LINE, 0);
     if (length == -1) {
         closed_channel(number);
         return;
@@ -1664,7 +1853,7 @@ static void hear(int number)
             reap(i);
 }
 
-static void end_processes(void)
+static void kill_processes(void)
 {
     for (int i = 1; i < number_of_processes; i++)
         if (processes[i].channel != -1) {
@@ -1674,34 +1863,18 @@ static void end_processes(void)
             processes[i].channel = -1;
             processes[i].status = SIGKILL; /* in the form of wait */
         }
-    /* Children of the dead come to the supervisor: when it has none left, all of them are gone. */
-    while (waitpid(-1, 0, 0) != -1 || errno == EINTR)
-        ;
-    for (int i = 1; i < number_of_processes; i++)
-        processes[i].reaped = 1;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+/* Wait for processes that have been killed.  A parent comes before its children: once it has been waited for, they are
+ * the supervisor's. */
+static void wait_for(struct process *dead, int number)
 {
-    (void)status;
-    (void)where;
-    if (remove(path) == -1 && (errno == EPERM || errno == EACCES) && kind != FTW_SL) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-        if (fd != -1) {
-            set_append_only(fd, 0);
-            close(fd);
+    for (int i = 1; i < number; i++)
+        if (!dead[i].reaped) {
+            while (dead[i].pid && waitpid(dead[i].pid, 0, 0) == -1 && errno == EINTR)
+                ;
+            dead[i].reaped = 1;
         }
-        remove(path);
-    }
-    return 0;
-}
-
-static void remove_folder(char *path)
-{
-    if (path[0] && rmdir(path) == -1 && errno != ENOENT)
-        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-    path[0] = 0;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- facilities
@@ -2005,7 +2178,8 @@ static void crash(void)
         answer("unsupported", "no crashing file system has been asked for");
         return;
     }
-    end_processes(); /* whoever still held something of it would keep the dead file system alive */
+    kill_processes(); /* whoever still held something of it would keep the dead file system alive */
+    wait_for(processes, number_of_processes);
     root = openat(CRASHING_PLACE, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root == -1 || ioctl(root, FS_SHUTDOWN, &how) == -1) {
         failed();
@@ -2065,11 +2239,20 @@ static void __attribute__((noreturn)) guard_file_table(int supervisor)
     _exit(0);
 }
 
+static pid_t guard;
+
+static void end_guard(void)
+{
+    close(GUARD);
+    while (guard && waitpid(guard, 0, 0) == -1 && errno == EINTR)
+        ;
+    guard = 0;
+}
+
 static void fill_file_table(void)
 {
     char line[16];
     int ends[2];
-    pid_t pid;
 
     if (!disruptive) {
         answer("unsupported", "needs --mmap-disruptive: it fills the whole system's table for a moment");
@@ -2083,15 +2266,17 @@ static void fill_file_table(void)
         answer("bad", "the file table is full already");
         return;
     }
-    pid = fork();
-    if (pid == 0)
+    guard = fork();
+    if (guard == 0)
         guard_file_table(ends[1]);
     close(ends[1]);
     put_at(ends[0], GUARD);
-    if (pid != -1 && receive_line(GUARD, line, sizeof line, 0) != -1 && !strcmp(line, "full"))
+    if (guard == -1)
+        guard = 0;
+    if (guard && receive_line(GUARD, line, sizeof line, 0) != -1 && !strcmp(line, "full"))
         answer("ok", "");
     else {
-        close(GUARD);
+        end_guard();
         answer("unsupported", "fs.file-max cannot be changed here");
     }
 }
@@ -2109,7 +2294,7 @@ static void free_file_table(void)
         answer("bad", "the guard of the file table ended early");
     else
         answer("ok", line); /* "free", or "late": it had been freed before */
-    close(GUARD);
+    end_guard();
 }
 
 /* The path of a device or a special file, if it is there and is what it should be. */
@@ -2218,33 +2403,69 @@ static void mapping_limit(void)
     put_unsigned(limit);
 }
 
-static void end_system(void)
+/* What is left of the boot before: the next need not wait until it is cleared away. */
+static struct {
+    struct process processes[PROCESSES];
+    int number_of_processes;
+    char folder[sizeof folder];
+} remains;
+
+static void clear_away(void)
 {
-    close(GUARD); /* it puts the limit back, and is waited for with the processes */
-    end_processes();
-    number_of_processes = 1;
+    if (!remains.number_of_processes)
+        return;
+    end_guard(); /* it puts the limit back */
+    wait_for(remains.processes, remains.number_of_processes);
+    remains.number_of_processes = 0;
     for (int place = PLACE; place < PLACE + PLACES; place++)
         close(place);
     close(IMAGE);
     remove_folder(noexec_folder);
-    if (chdir("/") == 0)
-        remove_folder(folder);
+    remove_folder(remains.folder);
+}
+
+static void end_system(void)
+{
+    clear_away();
+    kill_processes();
+    memcpy(remains.processes, processes, (size_t)number_of_processes * sizeof *processes);
+    remains.number_of_processes = number_of_processes;
+    strcpy(remains.folder, folder);
+    if (spare.pid && !strcmp(spare.folder, folder))
+        end_spare(); /* this boot has never asked for its first process */
+    folder[0] = 0;
+    number_of_processes = 1;
+    had_stream = 0;
 }
 
 static void boot(void)
 {
-    end_system();
-    snprintf(folder, sizeof folder, "%s/mmapconf-XXXXXX", directory);
-    if (!mkdtemp(folder)) {
-        folder[0] = 0;
+    if (folder[0])
+        end_system();
+    if (spare.pid)
+        strcpy(folder, spare.folder);
+    else if (make_folder(folder, sizeof folder) == -1) {
         failed();
-    } else if (chdir(folder) == -1)
-        failed();
-    else {
-        answer("ok ", "");
+        reply(0);
+        return;
+    }
+    answer_result(chdir(folder));
+    if (out[0] == 'o') {
+        put(" ");
         put_word(folder, strlen(folder));
     }
     reply(0);
+}
+
+/* The end of the agent. */
+static void end_everything(void)
+{
+    end_system();
+    clear_away();
+    if (spare.pid)
+        end_spare();
+    if (chdir("/") == 0)
+        remove_folder(root);
 }
 
 static void supervise_line(char *line)
@@ -2256,6 +2477,7 @@ static void supervise_line(char *line)
     else if (!strcmp(verb, "spawn"))
         spawn();
     else {
+        clear_away();
         if (!strcmp(verb, "end")) {
             end_system();
             answer("ok", "");
@@ -2291,52 +2513,67 @@ static void client_line(char *line, size_t length)
         pass_on((int)(number < PROCESSES ? number : PROCESSES), rest + 1, length - (size_t)(rest + 1 - line));
 }
 
+static void obey_stream(void)
+{
+    char *end;
+
+    while ((end = memchr(stream, '\n', in_stream))) {
+        size_t length = (size_t)(end - stream);
+
+        memcpy(in, stream, length);
+        in[length] = 0;
+        in_stream -= length + 1;
+        memmove(stream, end + 1, in_stream);
+        client_line(in, length);
+    }
+    if (in_stream == LINE) {
+        answer("bad", "the line is too long");
+        reply(0);
+        ended = 1;
+    }
+}
+
 static void supervise(void)
 {
-    static char stream[LINE + 1];
     static struct pollfd waiting[PROCESSES];
     static int numbers[PROCESSES];
-    size_t got = 0;
 
+    make_spare();
     while (!ended) {
         nfds_t n = 1;
-        char *end;
 
-        waiting[0].fd = STREAM_IN;
+        obey_stream();
+        write_replies();
+        if (!had_stream && !in_stream && number_of_processes == 2 && processes[1].channel != -1 &&
+            !processes[1].asked) {
+            had_stream = on_stream = 1;
+            send_line(processes[1].channel, (char[]){"stream\n"}, 7, -1);
+        }
+        clear_away();
+        if (!spare.pid && number_of_processes > 1)
+            make_spare();
+        waiting[0].fd = on_stream ? -1 : STREAM_IN;
         waiting[0].events = POLLIN;
+        waiting[0].revents = 0;
         for (int i = 1; i < number_of_processes; i++)
             if (processes[i].channel != -1) {
                 waiting[n].fd = processes[i].channel;
                 waiting[n].events = POLLIN;
                 numbers[n++] = i;
             }
-        if (poll(waiting, n, -1) == -1)
+        if (ended || poll(waiting, n, -1) == -1)
             continue;
         for (nfds_t i = 1; i < n; i++)
             if (waiting[i].revents && processes[numbers[i]].channel == waiting[i].fd)
                 hear(numbers[i]);
         if (!waiting[0].revents)
             continue;
-        ssize_t more = read(STREAM_IN, stream + got, LINE - got);
+        ssize_t more = read(STREAM_IN, stream + in_stream, LINE - in_stream);
         if (more == -1 && errno == EINTR)
             continue;
         if (more <= 0)
             return;
-        got += (size_t)more;
-        while ((end = memchr(stream, '\n', got))) {
-            size_t length = (size_t)(end - stream);
-
-            memcpy(in, stream, length);
-            in[length] = 0;
-            got -= length + 1;
-            memmove(stream, end + 1, got);
-            client_line(in, length);
-        }
-        if (got == LINE) {
-            answer("bad", "the line is too long");
-            reply(0);
-            return;
-        }
+        in_stream += (size_t)more;
     }
 }
 
@@ -2451,7 +2688,9 @@ int main(int count, char **arguments)
     int placed = 0;
 
     settle(arguments);
-    if (count == 2 && !strcmp(arguments[1], "--process")) {
+    if (count == 4 && !strcmp(arguments[1], "--process")) {
+        parse_number(arguments[2], &own_reads);
+        parse_number(arguments[3], &own_writes);
         for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
             fcntl(fd, F_SETFD, FD_CLOEXEC);
         catch_faults();
@@ -2496,6 +2735,6 @@ int main(int count, char **arguments)
     catch_faults();
     greet();
     supervise();
-    end_system();
+    end_everything();
     return 0;
 }

@@ -1,0 +1,201 @@
+"""From a string to a backend."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from pytest_mmapconf import backends
+from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Facts, Options, System, Unsupported
+
+MINE = """
+import errno
+from pytest_mmapconf.contract import Backend, Process, System
+
+class Mine(Process):
+    def sysconf(self, name):
+        return 8192
+
+class NoPages(Process):
+    pass
+
+class MySystem(System):
+    closed = 0
+    def spawn(self):
+        return Mine()
+    def close(self):
+        MySystem.closed += 1
+
+class MyBackend(Backend):
+    name = "mine"
+
+class Needy(Process):
+    def __init__(self, kernel):
+        pass
+
+def process():
+    return Mine()
+
+def broken():
+    raise RuntimeError("no kernel in sight")
+
+class inside:
+    Mine = Mine
+
+number = 3
+def gives_number():
+    return 3
+def gives_class():
+    return Mine
+"""
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder with the module `mine`, which nothing else knows."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "half.py").write_text("import no_such_thing\n")
+    (tmp_path / "torn.py").write_text("def (:\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield str(tmp_path)
+    for name in ("mine", "half", "torn"):
+        sys.modules.pop(name, None)
+
+
+def made(string: str, folder: str) -> Backend:
+    return backends.make(string, folders=[folder])
+
+
+@pytest.mark.parametrize("factory", ["Mine", "process", "inside.Mine"])
+def test_a_process_is_enough(mine: str, factory: str) -> None:
+    backend = made(f"python:mine:{factory}", mine)
+    backend.configure(Options())
+
+    one, two = backend.boot(), backend.boot()
+
+    first, second = one.spawn(), two.spawn()
+    assert first is not second
+    assert first.sysconf(SC_PAGESIZE) == 8192
+    with pytest.raises(Unsupported, match=r"^the backend has one process only$"):
+        one.spawn()
+    assert backend.facts() == Facts(f"python:mine:{factory}", details={"page": "8192"})
+
+
+def test_facts_of_a_process_that_knows_no_page_size(mine: str) -> None:
+    assert made("python:mine:NoPages", mine).facts() == Facts("python:mine:NoPages")
+
+
+def test_a_system_is_booted_for_each_case(mine: str) -> None:
+    backend = made("python:mine:MySystem", mine)
+    systems = sys.modules["mine"].MySystem
+
+    assert systems.closed == 1  # the one that was made to see what it is
+    one, two = backend.boot(), backend.boot()
+    assert isinstance(one, System)
+    assert one is not two
+    assert backend.facts().details == {"page": "8192"}
+    assert systems.closed == 2
+
+
+def test_a_backend_is_taken_as_it_is(mine: str) -> None:
+    assert made("python:mine:MyBackend", mine).facts() == Facts("mine")
+
+
+@pytest.mark.parametrize(
+    ("string", "message"),
+    [
+        ("python:mine", "must be python:MODULE:FACTORY, such as python:mine:Mine"),
+        ("python:", "must be python:MODULE:FACTORY, such as python:mine:Mine"),
+        ("python:mine:Mine:more", "must be python:MODULE:FACTORY, such as python:mine:Mine"),
+        (
+            "python:mime:Mine",
+            "cannot import mime: ModuleNotFoundError: No module named 'mime'; "
+            "run pytest in the folder where it is, or put that on PYTHONPATH",
+        ),
+        ("python:half:Mine", "cannot import half: ModuleNotFoundError: No module named 'no_such_thing'"),
+        ("python:torn:Mine", "cannot import torn: SyntaxError: invalid syntax (torn.py, line 1)"),
+        ("python:mine:Mime", "mine ({folder}/mine.py) has no Mime; did you mean Mine?"),
+        ("python:mine:inside.X", "mine ({folder}/mine.py) has no inside.X; there are: Mine"),
+        ("python:mine:number", "mine:number is an object of int, which cannot be called"),
+        ("python:mine:broken", "its factory failed: RuntimeError: no kernel in sight"),
+        (
+            "python:mine:Needy",
+            "its factory failed: TypeError: Needy.__init__() missing 1 required positional argument: 'kernel'",
+        ),
+        (
+            "python:mine:gives_number",
+            "mine:gives_number() returned an object of int; it must return a Process, a System or a Backend "
+            "(derive your class from pytest_mmapconf.contract.Process)",
+        ),
+        (
+            "python:mine:gives_class",
+            "mine:gives_class() returned the class Mine; it must return a Process, a System or a Backend "
+            "(derive your class from pytest_mmapconf.contract.Process)",
+        ),
+        ("agent:", "needs a command, such as 'agent:ssh board ./mmap_agent'"),
+        ("agent: ", "needs a command, such as 'agent:ssh board ./mmap_agent'"),
+        ("referense", "no such backend; did you mean reference? (or agent:COMMAND ARGS…, python:MODULE:FACTORY)"),
+    ],
+)
+def test_wrong_strings(mine: str, string: str, message: str) -> None:
+    with pytest.raises(pytest.UsageError) as caught:
+        made(string, mine)
+
+    told = str(caught.value)
+    assert told.removeprefix(f"--mmap-backend={string}").removeprefix("--mmap-backend=agent").lstrip(": ") == (
+        message.format(folder=mine)
+    )
+
+
+def test_the_suites_own() -> None:
+    for name in ("reference", "native"):
+        backend = backends.make(name)
+        assert isinstance(backend, Backend)
+        assert type(backend).__module__.startswith("pytest_mmapconf.")
+    agent = backends.make("agent:some-board --fast")
+    assert type(agent).__name__ == "CommandBackend"
+
+
+def test_names_of_the_hook(mine: str) -> None:
+    toy = Backend()
+
+    assert backends.make("toy", [{"toy": lambda: toy}]) is toy
+    assert list(backends.known([{"toy": Backend}, {"a": Backend}])) == ["a", "native", "reference", "toy"]
+
+
+@pytest.mark.parametrize(
+    ("hooked", "message"),
+    [
+        ([{"native": Backend}], "the name 'native' is taken"),
+        ([{"toy": Backend}, {"toy": Backend}], "the name 'toy' is taken"),
+        ([{"toy:1": Backend}], "the name 'toy:1' must not contain a colon"),
+    ],
+)
+def test_wrong_names_of_the_hook(hooked: list[dict[str, type[Backend]]], message: str) -> None:
+    with pytest.raises(pytest.UsageError, match=re.escape(message)):
+        backends.known(hooked)
+
+
+def test_a_hooks_factory_must_return_a_backend() -> None:
+    with pytest.raises(pytest.UsageError, match=r"its factory returned an object of int, not a Backend"):
+        backends.make("toy", [{"toy": int}])  # type: ignore[dict-item]
+
+
+def test_names_of_entry_points(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("mine", "mine:MyBackend", backends.GROUP),
+        EntryPoint("lost", "nowhere:Lost", backends.GROUP),
+        EntryPoint("native", "mine:MyBackend", backends.GROUP),
+    ]
+    monkeypatch.setattr(backends, "entry_points", lambda group: points if group == backends.GROUP else [])
+    sys.path.insert(0, mine)
+
+    assert backends.make("mine").facts() == Facts("mine")
+    assert type(backends.make("native")).__name__ == "NativeBackend"  # the suite's own is not to be had otherwise
+    with pytest.raises(pytest.UsageError, match=r"nowhere:Lost cannot be loaded: ModuleNotFoundError"):
+        backends.make("lost")

@@ -1,0 +1,65 @@
+"""The catalogue: what is refused, and what the suite's own holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf import catalogue
+from pytest_mmapconf.catalogue import CatalogueError, Clause, included, parse
+
+GOOD = """
+[[clause]]
+id = "map.size"
+level = "posix"
+text = '''
+A length of zero is refused.
+'''
+observed = "EINVAL"
+source = "XSH mmap()"
+"""
+
+
+def test_a_clause() -> None:
+    clause = Clause("map.size", "posix", "map", "A length of zero is refused.", "EINVAL", "XSH mmap()")
+
+    assert parse(GOOD) == {"map.size": clause}
+    assert parse(GOOD + 'linux = "also"')["map.size"].linux == "also"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + GOOD, "clause 2: map.size is there twice"),
+        (
+            GOOD.replace("posix", "posicks"),
+            "clause 1 (map.size): level 'posicks' is not one of documented, posix, linux",
+        ),
+        (GOOD.replace('observed = "EINVAL"', ""), "clause 1 (map.size): observed is missing"),
+        (GOOD.replace('"EINVAL"', '""'), "clause 1 (map.size): observed is missing"),
+        (GOOD.replace('"EINVAL"', "22"), "clause 1 (map.size): observed is not text"),
+        (GOOD.replace('id = "map.size"', ""), "clause 1 (without id): id is missing"),
+        (GOOD + 'not_known = "x"', "clause 1 (map.size): not_known is not known; there are id, level, text, "),
+        ("[[clause", "not TOML: "),
+    ],
+    ids=["twice", "level", "missing", "empty", "not-text", "no-id", "unknown", "not-toml"],
+)
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        parse(text)
+
+    assert str(caught.value).startswith(message)
+
+
+def test_levels_include_those_before() -> None:
+    assert included("documented") == ("documented",)
+    assert included("posix") == ("documented", "posix")
+    assert included("linux") == ("documented", "posix", "linux")
+
+
+def test_the_suites_own_catalogue() -> None:
+    clauses = catalogue.load()
+
+    assert {clause.level for clause in clauses.values()} == set(catalogue.LEVELS)
+    assert {"overview", "mmap", "munmap", "mremap", "msync", "paging", "example"} <= {c.group for c in clauses.values()}
+    assert clauses["munmap.range"].level == "documented"
+    assert catalogue.load() is clauses

@@ -1,0 +1,246 @@
+"""What is told of a run, line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_mmapconf import catalogue, report
+from pytest_mmapconf.contract import Facts
+from pytest_mmapconf.verdicts import Case, Judged, judge
+
+Judge = Callable[..., pytest.RunResult]
+
+
+def judged(verdicts: dict[str, tuple[str, str]]) -> list[Judged]:
+    """Clauses by id, each with one case's verdict and reason, and one more that passes."""
+    entries = []
+    for id, (verdict, reason) in verdicts.items():
+        cases = [Case("a", (id,), verdict, reason), Case("b", (id,), "pass" if verdict != "unsupported" else verdict)]
+        entries.append(judge(catalogue.Clause(id, "documented", id.partition(".")[0], "t", "o", "s"), cases))
+    return entries
+
+
+SOME = judged(
+    {
+        "munmap.range": ("pass", ""),
+        "munmap.errno.EINVAL": ("fail", "expected EINVAL, but the call succeeded"),
+        "msync.flush": ("unsupported", "the backend has no facility crashing-file-system"),
+        "msync.flag.sync": (
+            "unresolved",
+            "the agent died: killed by signal 9 in msync, after 30 s; its last words: none",
+        ),
+        "paging.unit": ("expected", "16 KiB pages, see issue 7"),
+    }
+)
+
+
+def test_table() -> None:
+    assert report.table(SOME) == [
+        "         pass   expected   unsupported   unresolved   fail",
+        "munmap      1          ·             ·            ·      1",
+        "msync       ·          ·             1            1      ·",
+        "paging      ·          1             ·            ·      ·",
+    ]
+    assert report.table([]) == []
+
+
+def test_details_at_80_columns() -> None:
+    assert [line for line, _ in report.details(SOME, 80)] == [
+        "fail",
+        "  munmap.errno.EINVAL  expected EINVAL, but the call succeeded (1 of 2 cases)",
+        "unresolved",
+        "  msync.flag.sync      the agent died: killed by signal 9 in msync, after 30 s;",
+        "                       its last words: none (1 of 2 cases)",
+        "unsupported",
+        "  msync.flush          the backend has no facility crashing-file-system",
+        "expected, a deviation on record",
+        "  paging.unit          16 KiB pages, see issue 7",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_details_keep_to_the_width(width: int) -> None:
+    lines = [line for line, _ in report.details(SOME, width)]
+
+    assert max(map(len, lines)) <= max(width, 60)
+    assert sum(line.startswith("  msync.flag.sync ") for line in lines) == 1
+
+
+def test_causes_that_could_not_be_asked_are_told_of_a_clause_that_passes() -> None:
+    clause = catalogue.Clause("mmap.errno.EPERM", "documented", "mmap", "t", "o", "s")
+    entry = judge(clause, [Case("a", (), "pass"), Case("b", (), "unsupported", "no noexec mount")])
+
+    assert [line for line, _ in report.details([entry], 80)] == [
+        "pass, but some causes could not be asked",
+        "  mmap.errno.EPERM  no noexec mount",
+    ]
+
+
+def test_statements() -> None:
+    ids = [id for id, clause in catalogue.load().items() if clause.level == "documented"]
+    n = len(ids)
+    kept = judged(dict.fromkeys(ids, ("pass", "")))
+    one_lacking = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("unsupported", "why")})
+    one_broken = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("fail", "why")})
+    one_open = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("unresolved", "why")})
+    all_lacking = judged(dict.fromkeys(ids, ("unsupported", "why")))
+
+    said = report.statement
+    assert said("documented", False, kept) == (True, f"conforms to level documented: {n} pass")
+    assert said("documented", False, one_lacking) == (
+        True,
+        f"conforms to level documented: {n - 1} pass, 1 unsupported",
+    )
+    assert said("documented", False, one_broken) == (
+        False,
+        f"does not conform to level documented: {n - 1} pass, 1 fail",
+    )
+    assert said("documented", False, one_open) == (
+        False,
+        f"does not conform to level documented: {n - 1} pass, 1 unresolved",
+    )
+    assert said("documented", False, all_lacking) == (
+        False,
+        f"does not conform to level documented: {n} unsupported",
+    )
+    assert said("documented", True, kept) == (
+        True,
+        f"partial run: {n} of {n} clauses of level documented asked: {n} pass",
+    )
+    assert said("documented", False, kept[1:]) == (
+        True,
+        f"partial run: {n - 1} of {n} clauses of level documented asked: {n - 1} pass",
+    )
+
+
+def test_header() -> None:
+    facts = Facts("native", "6.1", {"kernel": "Linux 6.1", "page": "16384", "libc": "musl"})
+    version = report.suite_version()
+
+    assert report.header(facts, "posix") == (
+        f"mmapconf {version}: backend native 6.1, kernel Linux 6.1, page 16384, level posix"
+    )
+    assert report.header(Facts("mine"), "linux") == f"mmapconf {version}: backend mine, level linux"
+
+
+# ------------------------------------------------------------------------------------------------------- whole runs
+
+
+def document(path: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads(path.read_text())
+    return read
+
+
+def test_the_json_report(judge: Judge, pytester: pytest.Pytester) -> None:
+    judge("Known", "--mmap-report=one.json")
+    judge("Known", "--mmap-report=two.json", "-n", "2")
+    one, two = document(pytester.path / "one.json"), document(pytester.path / "two.json")
+
+    assert set(str(one.pop("date"))) <= set("0123456789-:T+")
+    two.pop("date")
+    assert one == two
+    assert one["suite"] == {"name": "pytest-mmapconf", "version": "(copy)"}
+    assert one["backend"] == {
+        "name": "known",
+        "version": "7.1",
+        "kernel": "Toy 3",
+        "page": "4096",
+        "machine": "paper",
+    }
+    assert one["level"] == "documented"
+    assert one["totals"] == {"pass": 3, "fail": 0, "unsupported": 0, "unresolved": 0, "expected": 0}
+    assert one["cases"] == {"pass": 5, "fail": 0, "unsupported": 0, "unresolved": 0, "expected": 0}
+    assert one["clauses"] == [
+        {
+            "id": "file.content",
+            "level": "documented",
+            "group": "file",
+            "verdict": "pass",
+            "reason": "",
+            "cases": [
+                {"id": "files.content", "verdict": "pass", "reason": ""},
+                {"id": "files.content_written", "verdict": "pass", "reason": ""},
+            ],
+        },
+        {
+            "id": "map.address",
+            "level": "documented",
+            "group": "map",
+            "verdict": "pass",
+            "reason": "",
+            "cases": [{"id": "mapping.aligned", "verdict": "pass", "reason": "", "recorded": {"address": "0x11000"}}],
+        },
+        {
+            "id": "map.size",
+            "level": "documented",
+            "group": "map",
+            "verdict": "pass",
+            "reason": "",
+            "cases": [
+                {"id": "mapping.no_length[none]", "verdict": "pass", "reason": ""},
+                {"id": "mapping.no_length[read]", "verdict": "pass", "reason": ""},
+            ],
+        },
+    ]
+
+
+def section(result: pytest.RunResult) -> list[str]:
+    """The lines of the conformance section."""
+    lines = result.outlines
+    start = next(number for number, line in enumerate(lines) if "mmap conformance" in line) + 1
+    return lines[start : start + next(n for n, line in enumerate(lines[start:]) if "conform" in line) + 1]
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_the_summary(judge: Judge, mode: list[str]) -> None:
+    assert section(judge("Bad", *mode)) == [
+        "       pass   fail",
+        "map       ·      2",
+        "file      1      ·",
+        "fail",
+        "  map.size     expected EINVAL, but the call succeeded (2 of 2 cases)",
+        "  map.address  assert (65537 % 4096) == 0 (1 of 1 cases)",
+        "does not conform to level documented: 1 pass, 2 fail",
+    ]
+
+
+def test_the_summary_of_a_good_run_is_short(judge: Judge) -> None:
+    statement = "conforms to level documented: 3 pass"
+
+    assert section(judge("Good")) == ["       pass", "map       2", "file      1", statement]
+    assert section(judge("Good", "-q")) == [statement]
+
+
+def test_quiet_keeps_the_failures(judge: Judge) -> None:
+    assert section(judge("Bad", "-q"))[0] == "fail"
+    assert section(judge("Bad", "-qq")) == ["does not conform to level documented: 1 pass, 2 fail"]
+
+
+def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_mine="""
+        from subjects import Good, Nothing
+
+        class Long(Good):
+            def picture(self): return "line\\n" * 100
+
+        def test_fails(process):
+            child = Good()
+            others = [Good(), Nothing()]
+            long = Long()
+            assert process is child
+        """
+    )
+
+    result = judge("Good", "test_mine.py")
+
+    pictures = [line.strip("- ") for line in result.outlines if "address space of" in line]
+    assert pictures == ["address space of process", "address space of child", "address space of others"]
+    pytester.makepyfile(test_mine=pytester.path.joinpath("test_mine.py").read_text().replace(", Nothing()]", "]"))
+    result = judge("Good", "test_mine.py")
+    assert result.outlines.count("line") == report.LINES
+    result.stdout.fnmatch_lines(["… and 40 lines more"])

@@ -1,0 +1,82 @@
+"""Verdicts: which one wins, and the reasons that are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.catalogue import Clause
+from pytest_mmapconf.verdicts import VERDICTS, Case, judge, judge_all, reasons, totals
+
+
+def clause(id: str = "map.size") -> Clause:
+    return Clause(id, "documented", id.partition(".")[0], "text", "observed", "source")
+
+
+def case(verdict: str, reason: str = "", id: str = "", clauses: tuple[str, ...] = ("map.size",)) -> Case:
+    return Case(id or verdict, clauses, verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("phases", "verdict", "reason"),
+    [
+        (["pass", "pass", "pass"], "pass", ""),
+        (["pass", "fail", "unresolved"], "fail", "second"),
+        (["pass", "unsupported", "pass"], "unsupported", "second"),
+        (["pass", "unsupported", "unresolved"], "unresolved", "third"),
+        (["pass", "expected", "pass"], "expected", "second"),
+    ],
+    ids="+".join,
+)
+def test_a_case_by_its_phases(phases: list[str], verdict: str, reason: str) -> None:
+    judged = Case("c", ())
+    for phase, why in zip(phases, ["first", "second", "third"], strict=True):
+        judged.add(phase, why)
+
+    assert (judged.verdict, judged.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("cases", "verdict"),
+    [
+        (["pass"], "pass"),
+        (["pass", "unsupported"], "pass"),
+        (["unsupported", "unsupported"], "unsupported"),
+        (["pass", "expected", "unsupported"], "expected"),
+        (["pass", "unresolved", "expected"], "unresolved"),
+        (["unresolved", "fail", "pass", "expected", "unsupported"], "fail"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else "",
+)
+def test_a_clause_by_its_cases(cases: list[str], verdict: str) -> None:
+    judged = judge(clause(), [case(of, f"why {of}", f"{of}-{n}") for n, of in enumerate(cases)])
+
+    assert judged.verdict == verdict
+    told = {"pass": "why unsupported" if "unsupported" in cases else ""}.get(verdict, f"why {verdict}")
+    assert judged.reason == told
+
+
+def test_clauses_that_nobody_asked_have_no_verdict() -> None:
+    clauses = {id: clause(id) for id in ("map.size", "map.address", "file.end")}
+    both = case("pass", clauses=("map.size", "file.end", "not.selected"))
+
+    judged = judge_all(clauses, [both, case("fail", "wrong", clauses=("file.end",))])
+
+    assert [(entry.clause.id, entry.verdict) for entry in judged] == [("map.size", "pass"), ("file.end", "fail")]
+
+
+def test_reasons_are_told_once_and_not_for_ever() -> None:
+    assert reasons([case("fail", "one"), case("fail", "one"), case("fail", "two")]) == "one; two"
+    assert reasons(case("fail", f"number {n}") for n in range(5)) == "number 0; number 1; number 2; and 2 more"
+    assert reasons([]) == ""
+
+
+def test_what_a_backend_lacks_is_one_reason() -> None:
+    lacking = [case("unsupported", f"the backend has no {call}") for call in ("open", "fork", "load", "store", "open")]
+
+    assert reasons([*lacking, case("unsupported", "no root")]) == (
+        "the backend has no open, no fork, no load, no store; no root"
+    )
+
+
+def test_totals_name_every_verdict() -> None:
+    assert totals(["pass", "fail", "pass"]) == {**dict.fromkeys(VERDICTS, 0), "pass": 2, "fail": 1}
