@@ -34,6 +34,10 @@ def activate(config: pytest.Config) -> None:
 
     name = settings.value(config, "mmap_backend")
     backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
+    if settings.value(config, "mmap_lockstep"):
+        from . import lockstep
+
+        backend = lockstep.LockstepBackend(backend, level)
     backend.configure(options)
     closing = ExitStack()
     closing.callback(backend.close)

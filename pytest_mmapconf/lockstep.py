@@ -22,9 +22,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NoReturn, TypeVar
 
-from .contract import Call, Counters, Facility, Fault, Process, Resource, Stat, System, Unresolved, errno_name
+from .contract import (
+    PROT_READ,
+    Backend,
+    Call,
+    Counters,
+    Facility,
+    Facts,
+    Fault,
+    Options,
+    Process,
+    Resource,
+    Stat,
+    System,
+    Unresolved,
+    errno_name,
+)
 from .reference.following import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
-from .reference.kernel import PATHS, Machine
+from .reference.kernel import CAPABILITIES, PATHS, Machine, Parameters
 from .reference.process import Process as Model
 from .reference.refusal import Refused
 
@@ -48,6 +63,9 @@ OWN_TROUBLE: Final = {
 }
 """By call, the errnos that have reasons which the reference cannot know."""
 
+NUMBERS: Final = ("page", "bits", "end", "lowest", "mappings", "locked", "descriptors")
+"""The parameters of a machine that a backend's facts may tell, by these names."""
+
 PROMISES: Final = {
     "mmap": ("mmap.result.success",),
     "munmap": ("munmap.result",),
@@ -55,7 +73,6 @@ PROMISES: Final = {
     "msync": ("msync.result",),
     "sysconf": ("paging.sysconf",),
     "mprotect": ("mprotect.rights",),
-    "scatter": ("mprotect.rights",),
     "ftruncate": ("file.truncate",),
 }
 """By call, the clauses that are broken when it does not do what it should, although it is not refused."""
@@ -93,6 +110,45 @@ def _argument(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(int(value)) if abs(value) < 1 << 16 else f"{int(value):#x}"
     return repr(value)
+
+
+def parameters(facts: Facts) -> Parameters:
+    """The parameters of a machine like the one that a backend tells of; what it does not tell is as usual."""
+    told = facts.details
+    numbers = {name: int(told[name]) for name in NUMBERS if told.get(name, "").isdecimal()}
+    if "capabilities" in told:
+        capabilities = CAPABILITIES & frozenset(told["capabilities"].split(","))
+    else:
+        capabilities = CAPABILITIES if told.get("user", "root") == "root" else frozenset()
+    return Parameters(**numbers, capabilities=capabilities)
+
+
+class LockstepBackend(Backend):
+    """A backend whose systems are run in lockstep with the reference, judged at `level`."""
+
+    def __init__(self, subject: Backend, level: str) -> None:
+        self.subject = subject
+        self.name = subject.name
+        self.level = level
+        self.last: LockstepSystem | None = None
+        """The system that was booted last."""
+        self._parameters: Parameters | None = None
+
+    def configure(self, options: Options) -> None:
+        super().configure(options)
+        self.subject.configure(options)
+
+    def facts(self) -> Facts:
+        return self.subject.facts()
+
+    def boot(self) -> LockstepSystem:
+        if self._parameters is None:
+            self._parameters = parameters(self.facts())
+        self.last = LockstepSystem(self.subject.boot(), Machine(self._parameters, Following(self.level)))
+        return self.last
+
+    def close(self) -> None:
+        self.subject.close()
 
 
 class LockstepSystem(System):
@@ -354,9 +410,29 @@ class LockstepProcess(Process):
 
     def scatter(self, addr: int, pages: int) -> str | None:
         failed = self.subject.scatter(addr, pages)
+        if self.system.uncompared is not None:
+            return failed
+        done = pages // 2 if failed is None else self.scattered(addr, pages)
+        page = self.model.page
+        for at in range(addr + page, addr + page + 2 * page * done, 2 * page):
+            self.system.judge(self, "mprotect", (at, page, PROT_READ), Returned(None))
         if failed is not None:
-            self.system.give_up(f"scatter failed with {failed}: how far it came is not told")
-        return self.both("scatter", lambda: failed, addr, pages)
+            self.system.judge(self, "mprotect", (addr + page + 2 * page * done, page, PROT_READ), Failed(failed))
+        return failed
+
+    def scattered(self, addr: int, pages: int) -> int:
+        """How many pages a scatter that failed has given the right to be loaded."""
+        page = self.model.page
+        done, failed = 0, pages // 2
+        while done < failed:
+            at = (done + failed) // 2
+            try:
+                self.subject.load(addr + page + 2 * page * at, 1)
+                changed = True
+            except Fault as fault:
+                changed = fault.signal == "SIGBUS"  # it may be past the end of its file
+            done, failed = (at + 1, failed) if changed else (done, at)
+        return done
 
     def mlock(self, addr: int, length: int) -> None:
         self.both("mlock", lambda: self.subject.mlock(addr, length), addr, length)

@@ -54,6 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-disruptive", action="store_true", default=None, help=help)
     ini("mmap_disruptive", help, type="bool", default=False)
 
+    help = "run every case on the reference as well, side by side: the first difference fails it"
+    option("--mmap-lockstep", action="store_true", default=None, help=help)
+    ini("mmap_lockstep", help, type="bool", default=False)
+
     help = "write the verdicts to this file, as JSON; repeatable"
     option("--mmap-report", metavar="PATH.json", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])

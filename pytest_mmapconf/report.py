@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
@@ -18,15 +19,18 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from . import verdicts
 from .catalogue import included, load
 from .collection import CASE, Collection, named
-from .contract import Facts, Process, Unresolved
+from .contract import Backend, Facts, Process, Unresolved
 from .settings import RECORDED, SETTINGS
+
+if TYPE_CHECKING:
+    from .lockstep import Divergence
 from .verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged
 
 ATTRIBUTE: Final = "mmapconf"
@@ -71,10 +75,18 @@ class Marking:
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         if call.when == "call":
             recorded = item.stash.get(RECORDED, None)
+            not_compared = _not_compared(item.config.stash[SETTINGS].backend)
+            if not_compared is not None and verdict == PASS:
+                recorded = {**(recorded or {}), "not compared": not_compared}
             if recorded:
                 data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
-                report.sections.extend(_pictures(call.excinfo))
+                divergence = _divergence(call.excinfo.value)
+                if divergence is not None:
+                    titles = "address space of the implementation", "address space of the reference"
+                    report.sections.extend(zip(titles, map(_shortened, divergence.pictures), strict=True))
+                else:
+                    report.sections.extend(_pictures(call.excinfo))
         if self.collection.dropped:
             data["partial"] = True
         setattr(report, ATTRIBUTE, data)
@@ -105,7 +117,7 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         report.outcome = "failed"
         return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
     imperative = isinstance(error, pytest.xfail.Exception)
-    if isinstance(error, Unresolved) or (report.when != "call" and not imperative):
+    if isinstance(error, Unresolved) or (report.when != "call" and not imperative and _divergence(error) is None):
         if on_record is not None:  # a deviation on record says nothing of this
             del report.wasxfail
         report.outcome = "failed"
@@ -113,6 +125,21 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
     if on_record is not None:
         return EXPECTED, on_record.removeprefix("reason: ")
     return FAIL, _say(error)
+
+
+def _divergence(error: BaseException | None) -> Divergence | None:
+    """The error, if it is a difference that lockstep has found; asked without importing what few runs need."""
+    lockstep = sys.modules.get(f"{__package__}.lockstep")
+    return error if lockstep is not None and isinstance(error, lockstep.Divergence) else None
+
+
+def _not_compared(backend: Backend) -> str | None:
+    """Why lockstep could not compare the system that was booted last to its end."""
+    lockstep = sys.modules.get(f"{__package__}.lockstep")
+    if lockstep is None or not isinstance(backend, lockstep.LockstepBackend) or backend.last is None:
+        return None
+    reason: str | None = backend.last.uncompared
+    return reason
 
 
 def _say(error: BaseException) -> str:
@@ -138,12 +165,18 @@ def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[st
                     found.setdefault(id(process), (name, process))
     for name, process in islice(found.values(), PICTURES):
         try:
-            lines = process.picture().splitlines()
+            picture = process.picture()
         except Exception:  # no picture, or none any more: the failure is told all the same
             continue
-        if len(lines) > LINES:
-            lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
-        yield f"address space of {name}", "\n".join(lines)
+        yield f"address space of {name}", _shortened(picture)
+
+
+def _shortened(picture: str) -> str:
+    """A picture, not too long."""
+    lines = picture.splitlines()
+    if len(lines) > LINES:
+        lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
+    return "\n".join(lines)
 
 
 class Announcing:

@@ -52,6 +52,9 @@ class Choices(Protocol):
     def is_one(self, mapping: Mapping) -> bool:
         """Whether a mapping that was joined of several can grow or move as one."""
 
+    def has_foreign(self, start: int, end: int) -> bool:
+        """Whether there is memory of the system's own in [start, end), which nobody mapped."""
+
     def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
         """Whether [start, end) becomes [start, new_end) where that is free (the system's own memory may be there)."""
 
@@ -141,6 +144,9 @@ class LinuxChoices:
 
     def is_one(self, mapping: Mapping) -> bool:
         return True
+
+    def has_foreign(self, start: int, end: int) -> bool:
+        return False
 
     def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
         return True

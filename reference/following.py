@@ -122,8 +122,6 @@ class Following(LinuxChoices):
             if matching:
                 self.late = any(refusal.late for refusal in matching)
                 return matching[0]
-        elif isinstance(seen, Returned) and isinstance(seen.value, str):  # scatter tells an errno as a result
-            return refusals[0]
         names = dict.fromkeys(refusal.name for refusal in refusals)
         raise Impossible(list(names), [refusal.clause for refusal in refusals])
 
@@ -167,12 +165,18 @@ class Following(LinuxChoices):
     def is_one(self, mapping: Mapping) -> bool:
         return self.seen != Failed("EFAULT")
 
+    def has_foreign(self, start: int, end: int) -> bool:
+        return self.seen == Failed("EEXIST") and not self._in_arena(start, end)
+
+    def _in_arena(self, start: int, end: int) -> bool:
+        low, length = self.arena()
+        return low <= start and end <= low + length
+
     def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
         """Beyond the arena something of the system's own may be in the way."""
         if self.seen == Returned(start) or isinstance(self.seen, Faulted):
             return True
-        low, length = self.arena()
-        return low <= start and new_end <= low + length
+        return self._in_arena(start, new_end)
 
     # ---- rights
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .state import State
 
 
+CAPABILITIES: Final = frozenset({"CAP_IPC_LOCK", "CAP_LINUX_IMMUTABLE", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO"})
+"""The privileges that anything here asks for."""
+
+
 @dataclass(frozen=True)
 class Parameters:
     """The sizes and limits of a machine."""
@@ -33,7 +37,9 @@ class Parameters:
     bits: int = 64
     """Width of an address."""
     user_bits: int = 47
-    """User space ends one page below 2 ** user_bits."""
+    """User space ends one page below 2 ** user_bits, unless `end` is given."""
+    end: int = 0
+    """The first address behind user space."""
     lowest: int = 65536
     """The lowest address of mappings that are not fixed, and of fixed ones without CAP_SYS_RAWIO."""
     address_space: int | None = None
@@ -46,11 +52,13 @@ class Parameters:
     """Descriptors that a process may have."""
     open_files: int = 1 << 20
     """Open file descriptions that the machine may have."""
+    capabilities: frozenset[str] = CAPABILITIES
+    """The privileges of a new process."""
 
     @property
     def top(self) -> int:
         """The first address behind user space."""
-        return (1 << self.user_bits) - self.page
+        return self.end or (1 << self.user_bits) - self.page
 
 
 PATHS: Final = {

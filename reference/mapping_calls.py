@@ -149,7 +149,7 @@ class MappingCalls(PageCalls):
             refuse.target = space, addr, end
             if space.splits(addr, end) and self.too_many_mappings(1):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "splitting would make too many mappings")
-        elif not space.is_free(addr, end):
+        elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
 
     def refuse_low(self, refuse: Refusals, addr: int) -> None:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 SIZE_MASK: Final = (1 << 64) - 1
 """Sizes and addresses are unsigned numbers of 64 bits, as C's size_t: larger and negative ones wrap."""
 
-CAPABILITIES: Final = frozenset({"CAP_IPC_LOCK", "CAP_LINUX_IMMUTABLE", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO"})
-"""The privileges that anything here asks for; a new process has them all."""
-
 
 class State(Contract):
     """A process as data."""
@@ -41,7 +38,7 @@ class State(Contract):
         self.top = parameters.top
         self.descriptors = {}
         self.space = AddressSpace(machine.memory, parameters.lowest, parameters.top, machine.choices)
-        self.capabilities = CAPABILITIES
+        self.capabilities = parameters.capabilities
         self.address_space_limit = parameters.address_space
         """Bytes that may be mapped; None for no limit."""
         self.locked_limit = parameters.locked
