@@ -143,7 +143,9 @@ def _not_compared(backend: Backend) -> str | None:
 
 
 def _say(error: BaseException) -> str:
-    """An exception in one line."""
+    """An exception in one line; of several at once, the first."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{_say(error.exceptions[0])} (the first of {len(error.exceptions)})"
     text = str(error).strip().partition("\n")[0]
     if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
         return text

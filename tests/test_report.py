@@ -48,6 +48,13 @@ def test_table() -> None:
     assert report.table([]) == []
 
 
+def test_of_several_exceptions_the_first_is_told() -> None:
+    error = ExceptionGroup("2 distinct failures", [AssertionError("expected EINVAL\nhere"), ValueError("other")])
+
+    assert report._say(error) == "expected EINVAL (the first of 2)"
+    assert report._say(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
+
+
 def test_details_at_80_columns() -> None:
     assert [line for line, _ in report.details(SOME, 80)] == [
         "fail",
