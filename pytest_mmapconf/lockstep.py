@@ -5,6 +5,10 @@ specification leaves something open it does as the subject did, if that is one o
 it does in the end is compared with what was seen, and a difference raises `Divergence`, with everything that would have
 been right.  There are no rules here: the reference judges.
 
+What a call has done wrong may show much later, or never.  So after each call that changes something an *audit* looks:
+in one request the subject tells, for the pages in play and those beside them, whether each can be loaded and a digest
+of what stands there, and likewise of the open files, and the reference is asked the same.
+
 A pair of processes keeps the contract, so whatever is written against it runs in lockstep: cases, random programs, a
 user's own test.
 
@@ -18,11 +22,15 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn, TypeVar
+from zlib import crc32
 
 from .contract import (
+    MAP_GROWSDOWN,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
     PROT_READ,
     Backend,
     Call,
@@ -38,12 +46,16 @@ from .contract import (
     Unresolved,
     errno_name,
 )
+from .reference.address_space import Mapping as Area
+from .reference.files import Inode
 from .reference.following import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
 from .reference.kernel import CAPABILITIES, PATHS, Machine, Parameters
 from .reference.process import Process as Model
 from .reference.refusal import Refused
 
 T = TypeVar("T")
+
+NO_KEYWORDS: Final[Mapping[str, object]] = {}
 
 OWN_TROUBLE: Final = {
     "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
@@ -76,6 +88,26 @@ PROMISES: Final = {
     "ftruncate": ("file.truncate",),
 }
 """By call, the clauses that are broken when it does not do what it should, although it is not refused."""
+
+
+SPREADS: Final = {"store", "add", "open", "ftruncate", "pwrite"}
+"""The calls that can change what other processes see."""
+
+CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "munlock", "mlockall"}
+CHANGES.update(("close", "fork", "exec"))
+"""The calls after which an audit looks."""
+
+ADDRESSED: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
+"""By call, which arguments are an address and the length from there."""
+
+AUDITED_BYTES: Final = 65536
+"""How much of a file an audit looks at (`Process.audit`)."""
+
+AUDITED: Final = 16
+"""How many pages of a long mapping are audited: so many at its beginning and at its end."""
+
+MANY: Final = 64
+"""With more mappings than these, only those around what a call was about are audited."""
 
 
 class Divergence(AssertionError):
@@ -144,7 +176,7 @@ class LockstepBackend(Backend):
     def boot(self) -> LockstepSystem:
         if self._parameters is None:
             self._parameters = parameters(self.facts())
-        self.last = LockstepSystem(self.subject.boot(), Machine(self._parameters, Following(self.level)))
+        self.last = LockstepSystem(self.subject.boot(), Machine(self._parameters, Following(self.level)), "touched")
         return self.last
 
     def close(self) -> None:
@@ -152,9 +184,13 @@ class LockstepBackend(Backend):
 
 
 class LockstepSystem(System):
-    """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`."""
+    """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`.
 
-    def __init__(self, subject: System, machine: Machine) -> None:
+    `audits`: "all" pages in play, and files; "touched", only pages that the processes have touched, and no files, so
+    that neither page tables nor what is in memory change by being looked at; or "none".
+    """
+
+    def __init__(self, subject: System, machine: Machine, audits: Literal["all", "touched", "none"] = "all") -> None:
         if not isinstance(machine.choices, Following):
             raise TypeError("the machine must be one that follows: Machine(parameters, Following())")
         self.subject = subject
@@ -166,6 +202,9 @@ class LockstepSystem(System):
         """Calls that failed for reasons of the subject's own: (call, errno)."""
         self.compared = 0
         """How many calls have been compared."""
+        self.audits = audits
+        self.pairs: list[LockstepProcess] = []
+        """The processes that live."""
         self._places: dict[str, str] = {}
         """Where a facility is in the subject -> where it is in the machine."""
 
@@ -177,7 +216,13 @@ class LockstepSystem(System):
             self.uncompared = reason
 
     def judge(
-        self, pair: LockstepProcess, call: str, arguments: Sequence[object], seen: Outcome, **keywords: bool
+        self,
+        pair: LockstepProcess,
+        call: str,
+        arguments: Sequence[object],
+        seen: Outcome,
+        keywords: Mapping[str, object] = NO_KEYWORDS,
+        after: str = "",
     ) -> None:
         """Let the reference make a call that the subject has made, and compare."""
         following = self.following
@@ -187,7 +232,7 @@ class LockstepSystem(System):
         try:
             expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
         except Impossible as impossible:
-            self.diverge(pair, call, arguments, seen, impossible.allowed, impossible.clauses)
+            self.diverge(pair, after + text(call, arguments), seen, impossible.allowed, impossible.clauses)
         except Refused as refused:
             expected = Failed(refused.chosen.name)
         except Fault as fault:
@@ -200,7 +245,50 @@ class LockstepSystem(System):
             return
         self.compared += 1
         if expected != seen and not self.agree(expected, seen):
-            self.diverge(pair, call, arguments, seen, [str(expected)], self.promises(pair, call, arguments))
+            self.diverge(
+                pair, after + text(call, arguments), seen, [str(expected)], self.promises(pair, call, arguments)
+            )
+
+    def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> None:
+        """Look at what a call has left behind."""
+        if self.uncompared is not None or self.audits == "none" or call not in CHANGES:
+            return
+        for looked_at in self.pairs if call in SPREADS else (pair,):
+            try:
+                self.look(looked_at, call, arguments)
+            except NotImplementedError:
+                self.audits = "none"
+
+    def look(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> None:
+        """Compare what stands in the pages in play and the open files of a pair."""
+        model = pair.model
+        page = model.page
+        following = self.following
+        runs = pair.in_play(call, arguments)
+        files = pair.open_files() if self.audits == "all" else {}
+        if not runs and not files:
+            return
+        told = iter(pair.subject.audit([(first * page, behind - first) for first, behind in runs], list(files)))
+        last_access = model.last_access
+        after = f"{text(call, arguments)}, then "
+        for addr in (number * page for first, behind in runs for number in range(first, behind)):
+            word = next(told)
+            is_loaded = len(word) == 8
+            signal = "SIGBUS" if word.startswith("BUS") else "SIGSEGV"
+            following.tell("load", Returned(None) if is_loaded else Faulted(signal, word, addr))
+            try:
+                expected = f"{crc32(model.load(addr, page)):08x}"
+            except Fault as fault:
+                expected = fault.code
+            if word != expected:
+                pair.again("load", after, addr, page)
+        model.last_access = last_access
+        for fd, inode in files.items():
+            following.tell("pread", Returned(None))
+            content = inode.read(AUDITED_BYTES, 0, following)
+            if next(told) != f"{inode.size}:{crc32(content):08x}":
+                pair.again("fstat", after, fd)
+                pair.again("pread", after, fd, AUDITED_BYTES, 0)
 
     def agree(self, expected: Outcome, seen: Outcome) -> bool:
         """Whether two outcomes that are not equal mean the same."""
@@ -230,14 +318,13 @@ class LockstepSystem(System):
     def diverge(
         self,
         pair: LockstepProcess,
-        call: str,
-        arguments: Sequence[object],
+        step: str,
         seen: Outcome,
         allowed: Sequence[str],
         clauses: Sequence[str],
     ) -> NoReturn:
         """Raise Divergence; nothing is compared afterwards."""
-        step = f"process {pair.model.number}: {text(call, arguments)}"
+        step = f"process {pair.model.number}: {step}"
         pictures = pair.pictures()
         self.give_up(f"it has diverged at {step}")
         raise Divergence(step, str(seen), allowed, clauses, pictures)
@@ -245,7 +332,7 @@ class LockstepSystem(System):
     # ---- the contract
 
     def spawn(self) -> LockstepProcess:
-        return LockstepProcess(self, self.subject.spawn(), self.machine.spawn())
+        return LockstepProcess(self, self.subject.spawn(), self.machine.spawn(), set())
 
     def together(self, calls: Sequence[Call]) -> list[object]:
         pairs = [call.process for call in calls if isinstance(call.process, LockstepProcess)]
@@ -263,6 +350,8 @@ class LockstepSystem(System):
             unlocked = call.name == "add" and not call.arguments[2:3]
             if self.uncompared is None and (unlocked or not call.arguments[2]):
                 self.lost(pair, call)
+        for pair in pairs[:1]:
+            self.audit(pair, "add", ())
         return results
 
     def lost(self, pair: LockstepProcess, call: Call) -> None:
@@ -314,11 +403,14 @@ class LockstepSystem(System):
 class LockstepProcess(Process):
     """A pair of processes that make the same calls."""
 
-    def __init__(self, system: LockstepSystem, subject: Process, model: Model) -> None:
+    def __init__(self, system: LockstepSystem, subject: Process, model: Model, own: set[int]) -> None:
         self.system = system
+        system.pairs.append(self)
         self.subject = subject
         self.model = model
         self.bits = subject.bits
+        self.own = own
+        """Numbers of pages that have been mapped here: where nothing is now, the subject has nothing of its own."""
         self._arena: tuple[int, int] | None = None
 
     # ---- what the judge asks beside the calls
@@ -367,13 +459,90 @@ class LockstepProcess(Process):
             if name in OWN_TROUBLE.get(call, ()):
                 system.left_out[call, name] += 1
             else:
-                system.judge(self, call, arguments, Failed(name), **keywords)
+                system.judge(self, call, arguments, Failed(name), keywords)
+                system.audit(self, call, arguments)
             raise
         except Fault as fault:
-            system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), **keywords)
+            system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), keywords)
+            system.audit(self, call, arguments)
             raise
-        system.judge(self, call, arguments, Returned(value), **keywords)
+        system.judge(self, call, arguments, Returned(value), keywords)
+        system.audit(self, call, arguments)
         return value
+
+    def again(self, call: str, after: str, *arguments: object) -> None:
+        """Look at the subject once more, at what an audit has found different."""
+        try:
+            seen: Outcome = Returned(getattr(self.subject, call)(*arguments))
+        except OSError as error:
+            seen = Failed(errno_name(error))
+        except Fault as fault:
+            seen = Faulted(fault.signal, fault.code, fault.address)
+        self.system.judge(self, call, arguments, seen, after=after)
+
+    # ---- what an audit looks at
+
+    def in_play(self, call: str, arguments: Sequence[object]) -> list[tuple[int, int]]:
+        """The page numbers, as (first, behind the last), that an audit after a call looks at."""
+        space, page = self.model.space, self.model.page
+        numbers: set[int] = set()
+        around = [self._range(arguments[at], arguments[length]) for at, length in ADDRESSED.get(call, ())]
+        mappings: Iterable[Area] = space.mappings.values()
+        if len(space.mappings) > MANY:
+            mappings = [m for start, end in around for m in space.over(max(start - page, 0), end + page)][:MANY]
+        beside = {number for start, end in around for number in self._ends(start // page, end // page)}
+        for mapping in mappings:
+            first, behind = mapping.start // page, mapping.end // page
+            if self.system.audits == "touched":
+                numbers.update(self._few(space.table.within(first, behind)))
+            else:
+                numbers.update(self._ends(first, behind))
+            beside |= {first - 1, behind}
+        low, length = self.subject_arena()
+        low, high = low // page, (low + length) // page
+        for number in beside:
+            if (low <= number < high or number in self.own) and space.is_free(number * page, number * page + page):
+                numbers.add(number)
+        runs: list[tuple[int, int]] = []
+        for number in sorted(numbers):
+            if runs and runs[-1][1] == number:
+                runs[-1] = runs[-1][0], number + 1
+            else:
+                runs.append((number, number + 1))
+        return runs
+
+    def _range(self, addr: object, length: object) -> tuple[int, int]:
+        """An address and a length among a call's arguments, as a range within user space."""
+        assert isinstance(addr, int)
+        assert isinstance(length, int)
+        top, page = self.model.top, self.model.page
+        if not 0 <= addr < top or addr % page:
+            return 0, 0
+        return addr, min(addr + self.model.round_up(length), top)
+
+    def _ends(self, first: int, behind: int) -> Iterable[int]:
+        """The page numbers from `first` to before `behind`; of many the first and the last few."""
+        if behind - first <= 2 * AUDITED:
+            return range(first, behind)
+        return (*range(first, first + AUDITED), *range(behind - AUDITED, behind))
+
+    def _few(self, numbers: list[int]) -> list[int]:
+        return numbers if len(numbers) <= 2 * AUDITED else numbers[:AUDITED] + numbers[-AUDITED:]
+
+    def open_files(self) -> dict[int, Inode]:
+        """A descriptor that can be read from for each regular file that is open."""
+        files: dict[Inode, int] = {}
+        for fd, descriptor in self.model.descriptors.items():
+            description = descriptor.description
+            inode = description.inode
+            if description.readable and inode.kind == "regular" and not inode.device:
+                files.setdefault(inode, fd)
+        return {fd: inode for inode, fd in files.items()}
+
+    def now_owns(self, start: int, length: int) -> None:
+        """The system has placed `length` bytes here (at an address that was asked for, its stack may be beside)."""
+        page = self.model.page
+        self.own.update(self._ends(start // page, (start + self.model.round_up(length)) // page))
 
     def by_path(self, call: str, make: Callable[[], T], path: str, *arguments: object) -> T:
         """`both` for a call whose first argument is a path."""
@@ -388,14 +557,22 @@ class LockstepProcess(Process):
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         arguments = addr, length, prot, flags, fd, offset
-        return self.both("mmap", lambda: self.subject.mmap(*arguments), *arguments)
+        if flags & MAP_GROWSDOWN:
+            self.system.audits = "none"  # looking below it would make it grow
+        start = self.both("mmap", lambda: self.subject.mmap(*arguments), *arguments)
+        if not addr:
+            self.now_owns(start, length)
+        return start
 
     def munmap(self, addr: int, length: int) -> None:
         self.both("munmap", lambda: self.subject.munmap(addr, length), addr, length)
 
     def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
         arguments = addr, old_size, new_size, flags, new_addr
-        return self.both("mremap", lambda: self.subject.mremap(*arguments), *arguments)
+        start = self.both("mremap", lambda: self.subject.mremap(*arguments), *arguments)
+        if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+            self.now_owns(start, new_size)
+        return start
 
     def msync(self, addr: int, length: int, flags: int) -> None:
         self.both("msync", lambda: self.subject.msync(addr, length, flags), addr, length, flags)
@@ -418,6 +595,7 @@ class LockstepProcess(Process):
             self.system.judge(self, "mprotect", (at, page, PROT_READ), Returned(None))
         if failed is not None:
             self.system.judge(self, "mprotect", (addr + page + 2 * page * done, page, PROT_READ), Failed(failed))
+        self.system.audit(self, "mprotect", (addr, page))
         return failed
 
     def scattered(self, addr: int, pages: int) -> int:
@@ -541,15 +719,27 @@ class LockstepProcess(Process):
         except OSError as error:
             system.left_out["fork", errno_name(error)] += 1
             raise
-        return LockstepProcess(system, child, self.model.fork() if system.uncompared is None else self.model)
+        if system.uncompared is not None:
+            return LockstepProcess(system, child, self.model, self.own)
+        pair = LockstepProcess(system, child, self.model.fork(), set(self.own))
+        system.audit(pair, "fork", ())
+        return pair
 
     def exit(self, status: int = 0) -> int:
+        self.ended()
         return self.both("exit", lambda: self.subject.exit(status), status)
 
     def kill(self) -> None:
+        self.ended()
         self.both("kill", self.subject.kill)
 
+    def ended(self) -> None:
+        """No audit looks at it any more."""
+        if self in self.system.pairs:
+            self.system.pairs.remove(self)
+
     def exec(self) -> None:
+        self.own.clear()
         self.both("exec", self.subject.exec)
 
     # ---- rights and limits
@@ -566,6 +756,7 @@ class LockstepProcess(Process):
         return self.subject.arena()
 
     def counters(self) -> Counters:
+        self.system.audits = "none"  # they would count
         return self.subject.counters()
 
     def picture(self) -> str:

@@ -51,6 +51,9 @@ CHATTER: Final = 64 * 1024
 STDERR_KEPT: Final = 4096
 """How much of what an agent says on stderr is kept, to be shown when it fails."""
 
+AUDITS: Final = 1000
+"""How many pages one audit asks for at most; there is room for the files beside."""
+
 PICTURE_KEPT: Final = 64 * 1024
 """How much of a picture of an address space is asked for."""
 
@@ -414,6 +417,31 @@ class AgentProcess(Process):
         for at in range(0, max(len(data), 1), step):
             self._call(f"store {addr + at:#x} {data[at : at + step].hex()}")
 
+    def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
+        if not self._system.audits:
+            return super().audit(ranges, fds)
+        told: list[str] = []
+        wanted: list[str] = []
+        room = AUDITS
+        try:
+            for addr, pages in ranges:
+                for at in range(0, pages, AUDITS):
+                    count = min(AUDITS, pages - at)
+                    if count > room:
+                        told += self._call(f"audit {' '.join(wanted)}").split()
+                        wanted, room = [], AUDITS
+                    wanted.append(f"{addr + at * self._agent.page:#x} {count:d}")
+                    room -= count
+            wanted += [f"fd {fd:d}" for fd in fds]
+            if wanted:
+                told += self._call(f"audit {' '.join(wanted)}").split()
+        except Unsupported:
+            self._system.audits = False
+            return super().audit(ranges, fds)
+        if len(told) != sum(pages for _, pages in ranges) + len(fds):
+            raise self._agent.fail(f"it answered {len(told)} words to an audit of another number of pages and files")
+        return told
+
     def return_code(self) -> bytes:
         return self._bytes("return-code", 64)
 
@@ -565,6 +593,8 @@ class AgentSystem(System):
             agent.receive(0, "end")
         else:
             agent.send_all(0, "boot", "spawn")
+        self.audits = True
+        """Whether the agent has the verb; until it says otherwise."""
         self._first: AgentProcess | None = None
         """The process that was spawned with the boot, until it is asked for."""
         try:
