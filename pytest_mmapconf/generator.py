@@ -348,12 +348,13 @@ class World:
     def mapped(self, actor: Actor, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> None:
         got = self.call(actor, "mmap", addr, length, prot, flags, fd, offset)
         if got is not None:
-            self.region(actor, got, length)
+            self.region(actor, got)
 
-    def region(self, actor: Actor, addr: int, length: int) -> None:
+    def region(self, actor: Actor, addr: int) -> None:
         """Something has been mapped there: it may be touched."""
-        if self.symbol(actor, addr)[1] < length:
-            actor.regions.append((addr, -(-length // self.page) * self.page))
+        mapping = actor.model.space.find(addr)
+        if mapping is not None and self.symbol(actor, addr)[1] < mapping.end - addr:
+            actor.regions.append((addr, mapping.end - int(addr)))
 
     def mmap_wrong(self, actor: Actor, digits: Digits, addr: int, length: int, prot: int, flags: int) -> None:
         page = self.page
@@ -454,7 +455,7 @@ class World:
             old_size = mapping.end - addr if shape == 2 else page
         elif shape == 4 and mapping.shared:
             old_size = 0
-        addr, room = self.symbol(actor, addr)
+        addr, _room = self.symbol(actor, addr)
         flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED)[
             how % 5
         ]
@@ -478,11 +479,9 @@ class World:
                 flags = MREMAP_FIXED
             else:
                 new_size = (1 << self.bits) - page
-        if addr + max(old_size, new_size if flags == MREMAP_MAYMOVE else 0) > addr + room + LARGEST * page:
-            pass
         got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
         if got is not None:
-            self.region(actor, got, new_size)
+            self.region(actor, got)
 
     def msync(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
@@ -563,8 +562,11 @@ class World:
 
     def open(self, actor: Actor, digits: Digits) -> None:
         name = digits.of("ab")
-        flags = digits.of(MODES) | digits.of((0, 0, 0, 0, 0, O_APPEND, O_TRUNC, O_CREAT | O_EXCL))
-        self.opened(actor, name, flags)
+        mode = digits.of(MODES)
+        more = digits.of((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC))
+        if mode == O_RDONLY and more == O_TRUNC:  # it is undefined what these two do together
+            mode = O_RDWR
+        self.opened(actor, name, mode | more)
 
     def close(self, actor: Actor, digits: Digits) -> None:
         found = [fd for fd in actor.model.descriptors if fd > 2]

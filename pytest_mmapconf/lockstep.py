@@ -570,7 +570,7 @@ class LockstepProcess(Process):
     def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
         arguments = addr, old_size, new_size, flags, new_addr
         start = self.both("mremap", lambda: self.subject.mremap(*arguments), *arguments)
-        if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+        if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) and (start != addr or new_size > old_size):
             self.now_owns(start, new_size)
         return start
 

@@ -43,7 +43,7 @@ class Accesses(State):
     def loaded(self, addr: int, length: int, done: int) -> bytearray:
         """The page at an address, to be loaded from, up to `length` bytes; `done` have been loaded before."""
         mapping = self.at("load", addr)
-        if not self.choices.may_load(mapping.prot):
+        if not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", "SEGV_ACCERR", addr)
         found = self.space.table.touch(mapping, addr // self.page, False)
         if found is None:
@@ -84,7 +84,7 @@ class Accesses(State):
         addr &= SIZE_MASK
         mapping = self.at("execute", addr)
         allowed = self.choices.may_execute(mapping.prot)
-        if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot)):
+        if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot, addr)):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         found = self.space.table.touch(mapping, addr // self.page, False)
         if found is None:

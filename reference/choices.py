@@ -60,8 +60,8 @@ class Choices(Protocol):
 
     # ---- rights
 
-    def may_load(self, prot: int) -> bool:
-        """Whether the hardware can load from a page with these rights."""
+    def may_load(self, prot: int, addr: int) -> bool:
+        """Whether the hardware can load from the page of an address, which has these rights."""
 
     def may_execute(self, prot: int) -> bool:
         """Whether the hardware can execute from a page with these rights."""
@@ -151,7 +151,7 @@ class LinuxChoices:
     def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
         return True
 
-    def may_load(self, prot: int) -> bool:
+    def may_load(self, prot: int, addr: int) -> bool:
         """x86 has no right to write or execute without the right to read."""
         return prot & (PROT_READ | PROT_WRITE | PROT_EXEC) != 0
 

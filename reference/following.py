@@ -19,6 +19,7 @@ from ..contract import Unresolved
 from .choices import LinuxChoices
 from .constants import PROT_ALL, PROT_EXEC, PROT_READ
 from .refusal import Refusal
+from .state import SIZE_MASK
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace, Mapping
@@ -180,27 +181,30 @@ class Following(LinuxChoices):
 
     # ---- rights
 
-    def may_load(self, prot: int) -> bool:
+    def may_load(self, prot: int, addr: int) -> bool:
         """The hardware's choice where there is a right, but not this one."""
         prot &= PROT_ALL
         if prot & PROT_READ or not prot:
             return prot != 0
-        return self._as_seen("load", prot)
+        return self._as_seen("load", prot, addr)
 
     def may_execute(self, prot: int) -> bool:
         prot &= PROT_ALL
         return prot & PROT_EXEC != 0 or (prot != 0 and self._as_seen("execute", prot))
 
-    def _as_seen(self, access: str, prot: int) -> bool:
-        """Whether an access was seen to be allowed by the processor, now or before."""
+    def _as_seen(self, access: str, prot: int, addr: int = SIZE_MASK) -> bool:
+        """Whether an access was seen to be allowed by the processor, now or before.
+
+        A fault at a higher address than `addr`, to which the access has come, is another page's.
+        """
         known = self._hardware.get((access, prot))
         if known is None and self.call == access:
             seen = self.seen
-            known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV")
+            known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV" and (seen.address or 0) <= addr)
             if access == "load" or not isinstance(seen, Faulted):
                 self._hardware[access, prot] = known
         if known is None:
-            known = super().may_load(prot) if access == "load" else super().may_execute(prot)
+            known = super().may_load(prot, addr) if access == "load" else super().may_execute(prot)
         return known
 
     def end_before_rights(self) -> bool:
