@@ -29,11 +29,8 @@ from .program import (
     Step,
     Sum,
     Unasked,
-    amount,
-    fault_address,
-    runs,
-    symbolic,
 )
+from .replay import amount, fault_address, runs, symbolic
 
 
 class Symbol(int):
@@ -42,20 +39,21 @@ class Symbol(int):
     sum: Sum
 
     def __add__(self, other: int) -> int:
-        return _added(int(self) + other, self.sum, other, 1)
+        return _added(int.__add__(self, other), self.sum, other, 1)
 
     __radd__ = __add__
 
     def __sub__(self, other: int) -> int:
-        return _added(int(self) - other, self.sum, other, -1)
+        return _added(int.__sub__(self, other), self.sum, other, -1)
 
     def __rsub__(self, other: int) -> int:
-        return _added(other - int(self), Sum(bytes=other), self, -1)
+        return _added(int.__rsub__(self, other), Sum(bytes=other), self, -1)
 
     def __mul__(self, other: int) -> int:
+        value = int.__mul__(self, other)
         if type(other) is not int or self.sum.name or self.sum.minus:
-            return int(self) * other
-        return symbol(int(self) * other, Sum(pages=self.sum.pages * other, bytes=self.sum.bytes * other))
+            return value
+        return symbol(value, Sum(pages=self.sum.pages * other, bytes=self.sum.bytes * other))
 
     __rmul__ = __mul__
 
@@ -72,6 +70,8 @@ def symbol(value: int, sum: Sum) -> Symbol:
 
 def _added(value: int, one: Sum, other: int, sign: int) -> int:
     """`value`, which is `one` and, or less, `other`; a plain number where two regions would have to be named."""
+    if value is NotImplemented:  # `other` is no integer
+        return value  # type: ignore[no-any-return]
     if not isinstance(other, Symbol):
         return symbol(value, Sum(one.name, one.pages, one.bytes + sign * other, one.minus))
     its = other.sum
@@ -242,6 +242,9 @@ class RecordedSystem(System):
 _UNKNOWN: Final = 1 << 80
 """Stands for the page's size where nobody has asked for it: no number is told in pages then."""
 
+_MANY: Final = 1 << 20
+"""So many pages were not counted, but come from an address."""
+
 _NAMED: Final = {"address": "r", "arena": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
 
@@ -320,23 +323,29 @@ class _Symbols:
         if kind == "text":
             return str(value)
         if kind in ("address", "amount", "fd", "count", "mode"):
-            return value.sum if type(value) is Symbol else self.number(kind, int(value))
+            return self.number(kind, value)
         return int(value)
 
     def number(self, kind: str, value: int) -> Sum:
-        """What a number that has lost its name stands for."""
-        if kind == "amount":
-            return amount(value, self.page)
-        if kind == "fd" and value in self.descriptors:
+        """What a number was meant as; one that has lost its name is looked up."""
+        if isinstance(value, Symbol) and abs(value.sum.pages) < _MANY:
+            meant = value.sum
+        else:
+            meant = amount(value, self.page) if kind == "amount" else Sum(bytes=int(value))
+        if kind == "address" and not meant.name:
+            return self.region(int(value)) or meant
+        if kind == "fd" and not meant.name and value in self.descriptors:
             return Sum(self.descriptors[value])
-        if kind == "address":
-            near = 16 * self.page
-            for reach in (0, near):
-                for start, end, name in reversed(self.regions):
-                    if start - reach <= value < end + reach:
-                        distance = amount(value - start, self.page)
-                        return Sum(name, distance.pages, distance.bytes)
-        return Sum(bytes=value)
+        return meant
+
+    def region(self, address: int) -> Sum | None:
+        """An address by the latest region that holds it, else by the latest that is near."""
+        for reach in (0, 16 * min(self.page, 1 << 16)):
+            for start, end, name in reversed(self.regions):
+                if start - reach <= address < end + reach:
+                    distance = amount(address - start, self.page)
+                    return Sum(name, distance.pages, distance.bytes)
+        return None
 
     def path(self, path: str) -> str:
         for given, name in self.facilities.items():

@@ -345,7 +345,10 @@ def _case(case: Case) -> dict[str, Any]:
 def header(facts: Facts, level: str) -> str:
     """Who is judged, by what."""
     parts = [f"backend {facts.name} {facts.version}".strip()]
-    parts += [f"{name} {facts.details[name]}" for name in ("kernel", "page") if name in facts.details]
+    if facts.details.get("kernel", "") not in facts.version:
+        parts.append(f"kernel {facts.details['kernel']}")
+    if "page" in facts.details:
+        parts.append(f"page {facts.details['page']}")
     return f"mmapconf {suite_version()}: {', '.join([*parts, f'level {level}'])}"
 
 

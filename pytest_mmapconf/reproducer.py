@@ -226,7 +226,12 @@ class _Printer:
         """Steps that one process makes, one after the other."""
         if not block or "PROCESSES" not in self.uses:
             return block
-        return ["", f"if (by({self.numbers[owner]})) {{ /* {owner} */", *("    " + line for line in block[1:]), "}"]
+        return [
+            "",
+            f"if (by({self.numbers[owner]})) {{ /* {owner} */",
+            *(f"    {line}" if line else "" for line in block[1:]),
+            "}",
+        ]
 
     def lines(self, index: int, step: Step) -> list[str]:
         """A step and what is expected of it."""
@@ -573,8 +578,13 @@ def _fill_in(printer: _Printer, body: Sequence[str], title: str, clauses: Sequen
         "and_processes": ", processes" if "PROCESSES" in printer.uses else "",
         "names": _names(printer),
     }
-    if printer.names or "PROCESSES" in printer.uses:
+    regions = [name for name, declaration in printer.names.items() if declaration.startswith("char *")]
+    parameters["region_formats"] = "".join(f", {name} = %p" for name in regions)
+    parameters["regions"] = ", ".join(f"(void *){name}" for name in regions)
+    if printer.names:
         printer.uses.add("NAMES")
+    if regions:
+        printer.uses.add("REGIONS")
     text = "\n".join(_used((files(__package__) / "reproducer.c.in").read_text("utf-8").splitlines(), printer.uses))
     for name, value in parameters.items():
         text = text.replace(f"@{name}@", value)

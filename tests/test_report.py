@@ -131,6 +131,8 @@ def test_header() -> None:
     assert report.header(facts, "posix") == (
         f"mmapconf {version}: backend native 6.1, kernel Linux 6.1, page 16384, level posix"
     )
+    told_already = Facts("native", "Linux 6.1, musl", {"kernel": "Linux 6.1"})
+    assert report.header(told_already, "posix") == f"mmapconf {version}: backend native Linux 6.1, musl, level posix"
     assert report.header(Facts("mine"), "linux") == f"mmapconf {version}: backend mine, level linux"
 
 

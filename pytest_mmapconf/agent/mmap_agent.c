@@ -5,6 +5,10 @@
  * to it, and does what its lines say.  The supervisor only passes those lines on, so each process may be at work on one
  * at the same time, and none can do it harm: a process that dies is seen by the end of its socket.
  *
+ * Most cases need one process and many small calls, so two things are done ahead or aside.  While a boot's first process
+ * is alone, it reads and answers the stream itself, and hands it back with the first line that is not for it.  And the
+ * next boot's first process and folder are made, and the last boot's remains cleared away, while the client is busy.
+ *
  * A process shares its address space with this code, so it keeps out of the way of what is under test.  After its start
  * it allocates nothing, uses no stdio, and touches static buffers only; its symbols are bound before main, its stack has
  * been used 1 MiB deep, address randomisation is off where that is allowed, its own descriptors have high numbers, and
@@ -18,6 +22,7 @@
 #define _FILE_OFFSET_BITS 64
 #undef _FORTIFY_SOURCE
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -27,7 +32,6 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +52,6 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifdef __GLIBC__
@@ -66,7 +69,7 @@
 #define CHANNEL 224     /* a process's socket to the supervisor */
 #define PLACE 225       /* and following: the directories of facilities, in every process of a boot */
 #define PLACES 3
-enum { STREAM_IN = 240, STREAM_OUT, SUPERVISORS, IMAGE = SUPERVISORS, PRISTINE, GUARD, SCRATCH };
+enum { STREAM_IN = 240, STREAM_OUT, SUPERVISORS, IMAGE = SUPERVISORS, PRISTINE, GUARD, PARKED, SCRATCH = PARKED + PLACES };
 
 static char in[LINE + 1], out[LINE + 64], bytes[DATA];
 static size_t out_length;
@@ -1795,11 +1798,41 @@ static pid_t start_process(int other_end, const char *where)
     serve();
 }
 
-/* Give each boot a folder with a number of its own, in one that the agent makes at first. */
+static char free_folder[sizeof folder]; /* one that is there, empty, and nobody's */
+
+/* Empty a folder; whether that was possible. */
+static int empty_folder(const char *path)
+{
+    DIR *entries = opendir(path);
+    struct dirent *entry;
+    int emptied = 1;
+
+    if (!entries)
+        return 0;
+    while ((entry = readdir(entries))) {
+        char name[sizeof folder + 256];
+
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        if (unlink(name) == -1)
+            nftw(name, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+        emptied &= access(name, F_OK) == -1;
+    }
+    closedir(entries);
+    return emptied;
+}
+
+/* An empty folder for a boot: one of an earlier boot that could be emptied, or a new one in the agent's own. */
 static int make_folder(char *path, size_t size)
 {
     static unsigned long number;
 
+    if (free_folder[0]) {
+        strcpy(path, free_folder);
+        free_folder[0] = 0;
+        return 0;
+    }
     if (!root[0]) {
         snprintf(root, sizeof root, "%s/mmapconf-XXXXXX", directory);
         if (!mkdtemp(root)) {
@@ -1987,16 +2020,21 @@ static void kill_processes(void)
         }
 }
 
-/* Wait for processes that have been killed.  A parent comes before its children: once it has been waited for, they are
- * the supervisor's. */
-static void wait_for(struct process *dead, int number)
+/* Wait for processes that have been killed; with WNOHANG, say 0 if one is not yet gone.  A parent comes before its
+ * children: once it has been waited for, they are the supervisor's. */
+static int wait_for(struct process *dead, int number, int how)
 {
     for (int i = 1; i < number; i++)
         if (!dead[i].reaped) {
-            while (dead[i].pid && waitpid(dead[i].pid, 0, 0) == -1 && errno == EINTR)
+            pid_t pid = -1;
+
+            while (dead[i].pid && (pid = waitpid(dead[i].pid, 0, how)) == -1 && errno == EINTR)
                 ;
+            if (pid == 0)
+                return 0;
             dead[i].reaped = 1;
         }
+    return 1;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- facilities
@@ -2301,7 +2339,7 @@ static void crash(void)
         return;
     }
     kill_processes(); /* whoever still held something of it would keep the dead file system alive */
-    wait_for(processes, number_of_processes);
+    wait_for(processes, number_of_processes, 0);
     root = openat(CRASHING_PLACE, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root == -1 || ioctl(root, FS_SHUTDOWN, &how) == -1) {
         failed();
@@ -2452,6 +2490,20 @@ static int hand_out(int place)
     return 0;
 }
 
+static fsblkcnt_t blocks_when_new[PLACES];
+
+static int new_place(int place)
+{
+    struct statvfs status;
+    char path[32];
+
+    if (put_at(new_tmpfs(place == NOEXEC_PLACE), place) == -1)
+        return -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d/.", place);
+    blocks_when_new[place - PLACE] = statvfs(path, &status) == 0 ? status.f_blocks - status.f_bfree : 0;
+    return place;
+}
+
 static void facility(const char *name)
 {
     int place;
@@ -2488,8 +2540,10 @@ static void facility(const char *name)
         if (made == -1) {
             if (place == CRASHING_PLACE)
                 made = put_at(crashing_file_system(), place);
+            else if (is_open(PARKED + place - PLACE))
+                made = put_at(PARKED + place - PLACE, place);
             else
-                made = put_at(new_tmpfs(place == NOEXEC_PLACE), place);
+                made = new_place(place);
             if (made == -1 && place == NOEXEC_PLACE)
                 made = put_at(existing_noexec(), place);
             if (made != -1)
@@ -2525,34 +2579,57 @@ static void mapping_limit(void)
     put_unsigned(limit);
 }
 
-/* What is left of the boot before: the next need not wait until it is cleared away. */
+/* Keep a tmpfs for a later boot, if it is again as it was made: unmounting one takes longer than all else. */
+static void park(int place)
+{
+    struct statvfs status;
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d/.", place);
+    if (empty_folder(path) && statvfs(path, &status) == 0 &&
+        status.f_blocks - status.f_bfree == blocks_when_new[place - PLACE])
+        dup3(place, PARKED + place - PLACE, O_CLOEXEC);
+}
+
+/* What is left of the boot before: the next need not wait until it is cleared away.  (Some ends take milliseconds, as
+ * that of a process that watched a file.) */
 static struct {
     struct process processes[PROCESSES];
-    int number_of_processes;
+    int number_of_processes; /* 0: nothing is left */
+    int places;              /* whether a directory of a facility is */
     char folder[sizeof folder];
 } remains;
 
-static void clear_away(void)
+static void clear_away(int how)
 {
-    if (!remains.number_of_processes)
+    if (!remains.number_of_processes || !wait_for(remains.processes, remains.number_of_processes, how))
         return;
-    end_guard(); /* it puts the limit back */
-    wait_for(remains.processes, remains.number_of_processes);
     remains.number_of_processes = 0;
-    for (int place = PLACE; place < PLACE + PLACES; place++)
-        close(place);
-    close(IMAGE);
-    remove_folder(noexec_folder);
-    remove_folder(remains.folder);
+    if (remains.places) { /* else they are those of this boot, if there are any */
+        for (int place = PLACE; place < PLACE + PLACES; place++) {
+            if (place != CRASHING_PLACE && is_open(place) && !(place == NOEXEC_PLACE && noexec_folder[0]))
+                park(place);
+            close(place);
+        }
+        close(IMAGE);
+        remove_folder(noexec_folder);
+        remains.places = 0;
+    }
+    if (remains.folder[0] && !free_folder[0] && empty_folder(remains.folder))
+        strcpy(free_folder, remains.folder);
+    else
+        remove_folder(remains.folder);
 }
 
 static void end_system(void)
 {
-    clear_away();
+    clear_away(0);
+    end_guard(); /* it puts the limit back */
     kill_processes();
     memcpy(remains.processes, processes, (size_t)number_of_processes * sizeof *processes);
     remains.number_of_processes = number_of_processes;
     strcpy(remains.folder, folder);
+    remains.places = is_open(NOEXEC_PLACE) || is_open(OWN_PLACE) || is_open(CRASHING_PLACE);
     if (spare.pid && !strcmp(spare.folder, folder))
         end_spare(); /* this boot has never asked for its first process */
     folder[0] = 0;
@@ -2583,7 +2660,7 @@ static void boot(void)
 static void end_everything(void)
 {
     end_system();
-    clear_away();
+    clear_away(0);
     if (spare.pid)
         end_spare();
     if (chdir("/") == 0)
@@ -2599,7 +2676,8 @@ static void supervise_line(char *line)
     else if (!strcmp(verb, "spawn"))
         spawn();
     else {
-        clear_away();
+        if (remains.places)
+            clear_away(0);
         if (!strcmp(verb, "end")) {
             end_system();
             answer("ok", "");
@@ -2671,9 +2749,9 @@ static void supervise(void)
             had_stream = on_stream = 1;
             send_line(processes[1].channel, (char[]){"stream\n"}, 7, -1);
         }
-        clear_away();
         if (!spare.pid && number_of_processes > 1)
             make_spare();
+        clear_away(WNOHANG); /* last, for the killed need a moment */
         waiting[0].fd = on_stream ? -1 : STREAM_IN;
         waiting[0].events = POLLIN;
         waiting[0].revents = 0;
@@ -2683,7 +2761,7 @@ static void supervise(void)
                 waiting[n].events = POLLIN;
                 numbers[n++] = i;
             }
-        if (ended || poll(waiting, n, -1) == -1)
+        if (ended || poll(waiting, n, remains.number_of_processes ? 1 : -1) == -1)
             continue;
         for (nfds_t i = 1; i < n; i++)
             if (waiting[i].revents && processes[numbers[i]].channel == waiting[i].fd)

@@ -8,24 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
-from finished import NOBODY, Run, open_to_all
+from finished import NOBODY, Run
 
-NEEDED = [
-    "pytest",
-    "pluggy",
-    "iniconfig",
-    "packaging",
-    "pygments",
-    "hypothesis",
-    "sortedcontainers",
-    "platformdirs",
-    "pytest-xdist",
-    "execnet",
-]
+NEEDED = (
+    *("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-xdist", "execnet"),
+    *("hypothesis", "sortedcontainers", "platformdirs"),
+)
 """What the suite runs with."""
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -46,16 +39,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with nothing but the wheel's content, readable by every user; it goes first on the import path."""
-    folder = tmp_path_factory.mktemp("installed")
+def public() -> Iterator[Path]:
+    """A folder that every user may enter; pytest's own folders are closed to others again by each run that starts."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, public: Path) -> Path:
+    """A folder with nothing but the wheel's content; it goes first on the import path."""
+    folder = public / "installed"
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(folder)], check=True)
-    open_to_all(folder)
+    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def interpreter_for_all(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+def interpreter_for_all(public: Path) -> tuple[str, str]:
     """A Python of this version that any user may run, and a folder with what the suite runs with."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
@@ -66,32 +67,32 @@ def interpreter_for_all(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
             continue
     else:
         pytest.skip(f"no {version} here that an ordinary user may run")
-    libraries = tmp_path_factory.mktemp("libraries")
+    libraries = public / "libraries"
     for name in NEEDED:
         for file in importlib.metadata.files(name) or ():
             if ".." not in file.parts and file.suffix != ".pyc":
                 (libraries / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file.locate(), libraries / file)
-    open_to_all(libraries)
+    subprocess.run(["chmod", "-R", "a+rX", str(libraries)], check=True)
     return candidate, str(libraries)
 
 
 @pytest.fixture
-def suite(request: pytest.FixtureRequest, installed: Path, tmp_path: Path) -> Callable[..., Run]:
+def suite(request: pytest.FixtureRequest, installed: Path, public: Path, tmp_path: Path) -> Callable[..., Run]:
     """Run the installed suite from an empty folder, as this user or (`user=`) as another."""
 
     def run(*arguments: str, folder: Path | None = None, user: int | None = None, check: bool = True) -> Run:
-        folder = folder or tmp_path / "empty"
-        folder.mkdir(exist_ok=True)
-        report = folder / "report.json"
         environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
         python = sys.executable
         if user is not None:
+            folder = Path(mkdtemp(dir=public))
+            os.chown(folder, user, user)
             python, libraries = request.getfixturevalue("interpreter_for_all")
             environment["PYTHONPATH"] += os.pathsep + libraries
             environment |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
-            os.chown(folder, user, user)
-            open_to_all(folder)
+        folder = folder or tmp_path / "empty"
+        folder.mkdir(exist_ok=True)
+        report = folder / "report.json"
         for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
             environment.pop(name, None)
         done = subprocess.run(
