@@ -327,6 +327,7 @@ class FileCalls(State):
         with self.errors("seal") as refuse:
             if inode.seals is None:
                 refuse(EINVAL, "file.errno", "the file cannot be sealed")
+                refuse(EPERM, "file.errno", "the file is sealed against being sealed (as Linux's tmpfs has it)")
             if not description.writable:
                 refuse(EPERM, "file.errno", "fd is not open for writing")
             if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):
