@@ -31,7 +31,6 @@ from .contract import (
     MAP_GROWSDOWN,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
-    PROT_READ,
     Backend,
     Call,
     Counters,
@@ -47,6 +46,7 @@ from .contract import (
     errno_name,
 )
 from .reference.address_space import Mapping as Area
+from .reference.constants import PROT_READ
 from .reference.files import Inode
 from .reference.following import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
 from .reference.kernel import CAPABILITIES, PATHS, Machine, Parameters
@@ -261,34 +261,47 @@ class LockstepSystem(System):
 
     def look(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> None:
         """Compare what stands in the pages in play and the open files of a pair."""
-        model = pair.model
-        page = model.page
-        following = self.following
-        runs = pair.in_play(call, arguments)
+        page = pair.model.page
+        pages = pair.in_play(call, arguments)
         files = pair.open_files() if self.audits == "all" else {}
-        if not runs and not files:
+        if not pages and not files:
             return
-        told = iter(pair.subject.audit([(first * page, behind - first) for first, behind in runs], list(files)))
-        last_access = model.last_access
-        after = f"{text(call, arguments)}, then "
-        for addr in (number * page for first, behind in runs for number in range(first, behind)):
-            word = next(told)
-            is_loaded = len(word) == 8
-            signal = "SIGBUS" if word.startswith("BUS") else "SIGSEGV"
-            following.tell("load", Returned(None) if is_loaded else Faulted(signal, word, addr))
-            try:
-                expected = f"{crc32(model.load(addr, page)):08x}"
-            except Fault as fault:
-                expected = fault.code
+        numbers = sorted(pages)
+        runs: list[tuple[int, int]] = []
+        for number in numbers:
+            if runs and runs[-1][0] + runs[-1][1] * page == number * page:
+                runs[-1] = runs[-1][0], runs[-1][1] + 1
+            else:
+                runs.append((number * page, 1))
+        told = pair.subject.audit(runs, list(files))
+        entries = pair.model.space.table.entries
+        for number, word in zip(numbers, told, strict=False):
+            mapping = pages[number]
+            # What the process has had before and may read is what a load finds; only else the reference is asked.
+            frame = entries.get(number) if mapping is not None and mapping.prot & PROT_READ else None
+            expected = self.digest(pair, number * page, word) if frame is None else f"{crc32(frame.data):08x}"
             if word != expected:
-                pair.again("load", after, addr, page)
-        model.last_access = last_access
-        for fd, inode in files.items():
-            following.tell("pread", Returned(None))
-            content = inode.read(AUDITED_BYTES, 0, following)
-            if next(told) != f"{inode.size}:{crc32(content):08x}":
-                pair.again("fstat", after, fd)
-                pair.again("pread", after, fd, AUDITED_BYTES, 0)
+                pair.again("load", call, arguments, number * page, page)
+        for (fd, inode), word in zip(files.items(), told[len(numbers) :], strict=True):
+            self.following.tell("pread", Returned(None))
+            content = inode.read(AUDITED_BYTES, 0, self.following)
+            if word != f"{inode.size}:{crc32(content):08x}":
+                pair.again("fstat", call, arguments, fd)
+                pair.again("pread", call, arguments, fd, AUDITED_BYTES, 0)
+
+    def digest(self, pair: LockstepProcess, addr: int, word: str) -> str:
+        """What an audit must tell of a page of the reference, where the subject told `word`."""
+        if len(word) == 8:
+            self.following.tell("load", Returned(None))
+        else:
+            self.following.tell("load", Faulted("SIGBUS" if word.startswith("BUS") else "SIGSEGV", word, addr))
+        last_access = pair.model.last_access
+        try:
+            return f"{crc32(pair.model.load(addr, pair.model.page)):08x}"
+        except Fault as fault:
+            return fault.code
+        finally:
+            pair.model.last_access = last_access
 
     def agree(self, expected: Outcome, seen: Outcome) -> bool:
         """Whether two outcomes that are not equal mean the same."""
@@ -470,22 +483,22 @@ class LockstepProcess(Process):
         system.audit(self, call, arguments)
         return value
 
-    def again(self, call: str, after: str, *arguments: object) -> None:
-        """Look at the subject once more, at what an audit has found different."""
+    def again(self, call: str, after: str, of: Sequence[object], *arguments: object) -> None:
+        """Look at the subject once more, at what an audit has found different after another call."""
         try:
             seen: Outcome = Returned(getattr(self.subject, call)(*arguments))
         except OSError as error:
             seen = Failed(errno_name(error))
         except Fault as fault:
             seen = Faulted(fault.signal, fault.code, fault.address)
-        self.system.judge(self, call, arguments, seen, after=after)
+        self.system.judge(self, call, arguments, seen, after=f"{text(after, of)}, then ")
 
     # ---- what an audit looks at
 
-    def in_play(self, call: str, arguments: Sequence[object]) -> list[tuple[int, int]]:
-        """The page numbers, as (first, behind the last), that an audit after a call looks at."""
+    def in_play(self, call: str, arguments: Sequence[object]) -> dict[int, Area | None]:
+        """The numbers of the pages that an audit after a call looks at, each with what is mapped there."""
         space, page = self.model.space, self.model.page
-        numbers: set[int] = set()
+        pages: dict[int, Area | None] = {}
         around = [self._range(arguments[at], arguments[length]) for at, length in ADDRESSED.get(call, ())]
         mappings: Iterable[Area] = space.mappings.values()
         if len(space.mappings) > MANY:
@@ -494,22 +507,18 @@ class LockstepProcess(Process):
         for mapping in mappings:
             first, behind = mapping.start // page, mapping.end // page
             if self.system.audits == "touched":
-                numbers.update(self._few(space.table.within(first, behind)))
+                pages.update(dict.fromkeys(self._few(space.table.within(first, behind)), mapping))
             else:
-                numbers.update(self._ends(first, behind))
-            beside |= {first - 1, behind}
+                pages.update(dict.fromkeys(self._ends(first, behind), mapping))
+            beside.add(first - 1)
+            beside.add(behind)
         low, length = self.subject_arena()
         low, high = low // page, (low + length) // page
         for number in beside:
-            if (low <= number < high or number in self.own) and space.is_free(number * page, number * page + page):
-                numbers.add(number)
-        runs: list[tuple[int, int]] = []
-        for number in sorted(numbers):
-            if runs and runs[-1][1] == number:
-                runs[-1] = runs[-1][0], number + 1
-            else:
-                runs.append((number, number + 1))
-        return runs
+            is_own = low <= number < high or number in self.own
+            if is_own and number not in pages and space.is_free(number * page, number * page + page):
+                pages[number] = None
+        return pages
 
     def _range(self, addr: object, length: object) -> tuple[int, int]:
         """An address and a length among a call's arguments, as a range within user space."""
