@@ -9,6 +9,7 @@ from typing import Final
 from .contract import Facility, Resource
 from .program import (
     CALLS,
+    CODE,
     PREFIXES,
     SYSTEM_CALLS,
     Allowed,
@@ -22,6 +23,7 @@ from .program import (
     Step,
     Sum,
     flag_names,
+    length,
     names_in,
 )
 
@@ -61,7 +63,7 @@ class _Printer:
     def __init__(self, program: Program, expected: Sequence[Allowed]) -> None:
         self.program = program
         self.expected = expected
-        self.names = {"p1": "process"}
+        self.names = {"p1": "process", CODE: "len(return_code)"}
         """What each name of the program is called."""
 
     def lines(self, index: int) -> Iterator[str]:
@@ -120,7 +122,7 @@ class _Printer:
                 yield f"seen = {call}"
                 for place, run in enumerate(data):
                     if run.content is not Special.ANY:
-                        begin, end = (self.number(_length(data[:count])) for count in (place, place + 1))
+                        begin, end = (self.number(length(data[:count])) for count in (place, place + 1))
                         yield f"assert seen[{begin} : {end}] == {self.data([run])}"
         elif result == "address" and isinstance(value, Sum) and value.name and value.name not in step.results:
             made = list(self.made(index, step, call))
@@ -198,12 +200,3 @@ class _Printer:
 
 def _word(facility: str) -> str:
     return facility.replace("-", "_")
-
-
-def _length(data: Sequence[Run]) -> Sum:
-    """How many bytes these are."""
-    total = Sum()
-    for run in data:
-        width = len(run.content) if isinstance(run.content, bytes) and not isinstance(run.content, Special) else 1
-        total = Sum(pages=total.pages + run.times.pages * width, bytes=total.bytes + run.times.bytes * width)
-    return total

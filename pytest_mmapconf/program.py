@@ -16,8 +16,8 @@ As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a 
 * A number is an integer or a sum as text: of at most one name, at most one name taken away, pages, and bytes.
 * Flags are their names joined by "|", with unknown bits in hexadecimal; or an integer.
 * Bytes are a list of runs: a text (one character a byte), ``{"bytes": TEXT, "times": NUMBER}``, ``{"return_code": 1}``
-  for the machine's code of a function that returns, or, among expectations, ``{"any": NUMBER}`` for as many bytes that
-  nobody promises.
+  for the machine's code of a function that returns, whose length a NUMBER here calls ``code``, or, among expectations,
+  ``{"any": NUMBER}`` for as many bytes that nobody promises.
 * A path is a text in which ``<dev-zero>`` stands for what the facility of that name gave.
 
 What a step came to is an `Outcome`: `Returned`, `Failed`, `Faulted` or `Unasked`.
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -87,12 +87,33 @@ class Special(StrEnum):
     """What `Process.return_code` gives on the machine."""
 
 
+CODE: Final = "code"
+"""The name of the return code's length in bytes, in how often a run is repeated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Bytes that are repeated."""
 
     content: bytes | Special
     times: Sum = Sum(bytes=1)
+    """May have CODE taken away: what fills a page behind the return code, however long that is."""
+
+
+def length(data: Sequence[Run]) -> Sum:
+    """How many bytes these are."""
+    codes = pages = count = 0
+    for run in data:
+        width = len(run.content) if isinstance(run.content, bytes) else 1
+        if run.content is Special.RETURN_CODE:
+            codes += 1
+            continue
+        codes -= run.times.minus == CODE
+        pages += run.times.pages * width
+        count += run.times.bytes * width
+    if codes not in (0, 1):
+        raise ProgramError("no sum tells the length of data with the return code in it more than once")
+    return Sum(CODE if codes else "", pages, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,7 +451,7 @@ def _read_run(found: Any) -> Run:
 
 _NAME = re.compile(r"[a-z]+\d+")
 _PART = re.compile(
-    r"\s*(?P<sign>[+-]?)\s*(?:pages\((?P<pages>-?\d+)\)|2\*\*(?P<power>\d{1,3})|(?P<bytes>0x[0-9a-f]+|\d+)|(?P<name>[a-z]+\d+))"
+    r"\s*(?P<sign>[+-]?)\s*(?:pages\((?P<pages>-?\d+)\)|2\*\*(?P<power>\d{1,3})|(?P<bytes>0x[0-9a-f]+|\d+)|(?P<name>[a-z]+\d+|code))"
 )
 
 

@@ -28,6 +28,7 @@ from .contract import (
 )
 from .program import (
     CALLS,
+    CODE,
     Argument,
     Failed,
     Faulted,
@@ -75,6 +76,10 @@ def runs(data: bytes, page: int, code: bytes | None) -> tuple[Run, ...]:
     for index, part in enumerate(data.split(code) if code else [data]):
         if index:
             found.append(Run(Special.RETURN_CODE))
+            filled = amount(len(part) + len(code or b""), page)
+            if part and filled == Sum(pages=filled.pages) and len(set(part)) == 1:
+                found.append(Run(part[:1], Sum(pages=filled.pages, minus=CODE)))
+                continue
         start = 0
         while match := _REPEATED.search(part, start):
             if match.start() > start:
@@ -180,8 +185,14 @@ class Player:
         if not isinstance(run.content, Special):
             return run.content
         if self.code is None:
-            self.code = self.processes["p1"].return_code()
+            self.learn(self.processes["p1"].return_code())
+        assert self.code is not None
         return self.code
+
+    def learn(self, code: bytes) -> None:
+        """The machine's return code."""
+        self.code = code
+        self.values[CODE] = len(code)
 
     def path(self, path: str) -> str:
         def given(match: re.Match[str]) -> str:
@@ -203,7 +214,7 @@ class Player:
             values = (result,) if kind in ("address", "fd") else result
             self.values.update(zip(step.results, values, strict=False))
         if step.call == "return_code":
-            self.code = result
+            self.learn(result)
         return symbolic(step, arguments, result, self.page, self.code)
 
 

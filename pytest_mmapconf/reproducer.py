@@ -23,6 +23,7 @@ from typing import Final
 from .contract import MREMAP_DONTUNMAP, MREMAP_FIXED, O_CREAT, SC_PAGESIZE, Facility, Resource
 from .program import (
     CALLS,
+    CODE,
     PREFIXES,
     Allowed,
     Argument,
@@ -30,6 +31,7 @@ from .program import (
     Faulted,
     Outcome,
     Program,
+    ProgramError,
     Returned,
     Run,
     Special,
@@ -37,6 +39,7 @@ from .program import (
     Sum,
     Unasked,
     flag_names,
+    length,
     names_in,
 )
 
@@ -184,8 +187,10 @@ class _Printer:
             self.uses.update(HELPERS.get(step.call, "").split())
         self.numbers = {"p1": 1}
         """Of the processes, by name."""
-        for step in program:
-            if step.call in ("fork", "spawn") and step.results:
+        for number, step in enumerate(program, 1):
+            if step.call in ("fork", "spawn"):
+                if not step.results:
+                    raise NotPrintable(f"step {number}: the new process has no name")
                 self.numbers[step.results[0]] = len(self.numbers) + 1
         self.parents = {"p1": 0}
         """The process that waits for another one, by the latter's name; 0 when that is nobody's child any more."""
@@ -277,13 +282,15 @@ class _Printer:
         if len(step.results) == 2:
             self.declare(step, step.results)
             lines += [f"{name} = pair[{place}];" for place, name in enumerate(step.results)]
-        if step.call == "fork" and step.results:
+        if step.call == "fork":
             self.parents[step.results[0]] = self.numbers[step.process]
             lines += ["if (result == 0)", f"    me = {self.numbers[step.results[0]]};"]
         return lines
 
     def end(self, index: int, step: Step) -> list[str]:
         """The end of a process, which its parent waits for."""
+        if step.process not in self.parents:
+            raise NotPrintable(f"step {index + 1}: {step.process} has ended already")
         me, waits = self.numbers[step.process], self.parents.pop(step.process)
         self.parents.update((name, 0) for name, parent in self.parents.items() if parent == me)
         self.names.setdefault(step.process, f"pid_t {step.process};")
@@ -321,16 +328,12 @@ class _Printer:
         if "PROCESSES" in self.uses:
             lines += [
                 "setpgid(0, 0);",
-                *(
-                    ["prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans are waited for here */"]
-                    if "WAIT" in self.uses
-                    else []
-                ),
+                *["prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans are waited for here */"][: "WAIT" in self.uses],
                 f"for (int i = 0; i < {len(self.numbers) + 1}; i++)",
                 "    NEED(pipe(ends[i]) == 0);",
             ]
             self.uses.add("NEED")
-            for name in ["p1", *(step.results[0] for step in self.program if step.call == "spawn" and step.results)]:
+            for name in ["p1", *(step.results[0] for step in self.program if step.call == "spawn")]:
                 self.names.setdefault(name, f"pid_t {name};")
                 lines += [f"if (me == 0 && ({name} = fork()) == 0)", f"    me = {self.numbers[name]};"]
             lines += ["if (me == 0) {", "    signal(SIGALRM, on_alarm);", "    alarm(20);", "}"]
@@ -469,19 +472,12 @@ class _Printer:
         return text
 
     def length(self, data: Sequence[Run]) -> Sum:
-        """How many bytes these are."""
-        total = Sum()
-        for run in data:
-            width = len(run.content) if isinstance(run.content, bytes) else 1
-            code = "code_size" if run.content is Special.RETURN_CODE else ""
-            if (total.name and code) or run.times.name:
-                raise NotPrintable("the return code more than once in one piece of data")
-            if code:
-                self.uses.add("CODE")
-                total = Sum("code_size", total.pages, total.bytes)
-            else:
-                total = Sum(total.name, total.pages + run.times.pages * width, total.bytes + run.times.bytes * width)
-        return total
+        if any(run.content is Special.RETURN_CODE for run in data):
+            self.uses.add("CODE")
+        try:
+            return length(data)
+        except ProgramError as error:
+            raise NotPrintable(str(error)) from error
 
     def pieces(self, data: Sequence[Run]) -> Iterator[str]:
         """Each run as the arguments of `fill` and `holds`: its place, its content, its width, its length."""
@@ -491,9 +487,9 @@ class _Printer:
                 continue
             at = self.amount(self.length(data[:index]))
             if run.content is Special.RETURN_CODE:
-                yield f"{at}, return_code, code_size, code_size"
+                yield f"{at}, return_code, {CODE}, {CODE}"
             elif isinstance(run.content, bytes):
-                yield f"{at}, {_literal(run.content)}, {len(run.content)}, {self.amount(self.length([run]))}"
+                yield f"{at}, {_literal(run.content)}, {len(run.content)}, {self.amount(_times(run))}"
 
     def fill(self, data: Sequence[Run]) -> Iterator[str]:
         for piece in self.pieces(data):
@@ -506,12 +502,18 @@ class _Printer:
 
     def make_room(self, length: Sum) -> None:
         room = abs(length.pages) * LARGEST_PAGE + abs(length.bytes) + 16
-        if room > LARGEST or (length.name and length.name != "code_size"):
+        if room > LARGEST or length.name not in ("", CODE):
             raise NotPrintable(f"{length} bytes at once are too many")
         self.room = max(self.room, room)
 
 
 # ------------------------------------------------------------------------------------------------------ plain functions
+
+
+def _times(run: Run) -> Sum:
+    """How many bytes a run is that is not the return code."""
+    width = len(run.content)
+    return Sum("", run.times.pages * width, run.times.bytes * width, run.times.minus)
 
 
 def _about_the_page(step: Step, allowed: Allowed) -> bool:

@@ -29,6 +29,7 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.program import (
     CALLS,
+    CODE,
     SYSTEM_CALLS,
     Failed,
     Faulted,
@@ -42,6 +43,7 @@ from pytest_mmapconf.program import (
     Sum,
     Unasked,
     from_json,
+    length,
     to_json,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -249,6 +251,18 @@ def test_repeated_bytes_are_told_once() -> None:
         Run(b"d" * 15),
     )
     assert runs(b"", 4096, None) == ()
+
+
+def test_what_fills_a_page_behind_code() -> None:
+    """As many bytes as the code of another machine leaves."""
+    data = (Run(Special.RETURN_CODE), Run(b"x", Sum(pages=1, minus=CODE)))
+    step = Step("p1", "store", (Sum("r1"), data))
+
+    assert runs(b"1234" + b"x" * 4092, 4096, b"1234") == data
+    assert length(data) == PAGE
+    assert length(data[:1]) == Sum(CODE)
+    assert from_json(steps(json.dumps(json.loads(to_json((step,)))["steps"][0])))[1] == step
+    assert Player(ReferenceBackend().boot()).data(data) == b"\xc3" + b"x" * 4095
 
 
 # ------------------------------------------------------------------------------------------------------------- replay

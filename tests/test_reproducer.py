@@ -511,8 +511,9 @@ def test_a_process_that_dies(tmp_path: Path) -> None:
             "<own-file-system>/file has to be provided for",
         ),
         (Step("p1", "load", (Sum("r1"), Sum(bytes=1 << 40))), "2**40 bytes at once are too many"),
+        (Step("p1", "fork", ()), "step 2: the new process has no name"),
     ],
-    ids=["crash", "file-table", "exec", "file-system", "large"],
+    ids=["crash", "file-table", "exec", "file-system", "large", "nameless"],
 )
 def test_what_cannot_be_printed(step: Step, why: str) -> None:
     with pytest.raises(NotPrintable) as caught:
