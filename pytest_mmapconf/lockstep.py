@@ -75,6 +75,9 @@ OWN_TROUBLE: Final = {
 }
 """By call, the errnos that have reasons which the reference cannot know."""
 
+DIRECTORIES: Final = {PATHS[Facility.OWN_FILE_SYSTEM], PATHS[Facility.CRASHING_FILE_SYSTEM]}
+"""Facilities with a disk of their own."""
+
 NUMBERS: Final = ("page", "bits", "end", "lowest", "mappings", "locked", "descriptors")
 """The parameters of a machine that a backend's facts may tell, by these names."""
 
@@ -105,6 +108,9 @@ AUDITED_BYTES: Final = 65536
 
 AUDITED: Final = 16
 """How many pages of a long mapping are audited: so many at its beginning and at its end."""
+
+ROOM: Final = 1 << 16
+"""Bytes free of a disk below which a call may say that there is no room."""
 
 MANY: Final = 64
 """With more mappings than these, only those around what a call was about are audited."""
@@ -229,6 +235,7 @@ class LockstepSystem(System):
         following.tell(call, seen)
         following.is_mapped = pair.is_mapped
         following.arena = pair.subject_arena
+        following.is_full = pair.is_full
         try:
             expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
         except Impossible as impossible:
@@ -392,9 +399,17 @@ class LockstepSystem(System):
                 return own + path[len(place.rstrip("/")) :]
         return None
 
+    def directories(self) -> list[str]:
+        """The folders among the facilities that were asked for."""
+        return [place for place, own in self._places.items() if own in DIRECTORIES]
+
     def crash(self) -> None:
         self.subject.crash()
-        self.give_up("a crash: of what was not synced, either content may be there")
+        self.pairs.clear()
+        if self.uncompared is None and self.machine.has_unsynced_names():
+            self.give_up("a crash: files whose names or sizes were not synced may be as they were before or after")
+        if self.uncompared is None:
+            self.machine.crash()
 
     def full_file_table(self) -> AbstractContextManager[None]:
         return self._full_file_table()
@@ -441,6 +456,13 @@ class LockstepProcess(Process):
                 return fault.code != "SEGV_MAPERR"
         return True
 
+    def is_full(self) -> bool:
+        """Whether one of the subject's file systems has hardly any room."""
+        try:
+            return any(self.subject.free_space(place) < ROOM for place in (".", *self.system.directories()))
+        except (NotImplementedError, OSError):
+            return True
+
     def subject_arena(self) -> tuple[int, int]:
         """The subject's arena; (0, 0) when it has none."""
         if self._arena is None:
@@ -479,7 +501,8 @@ class LockstepProcess(Process):
             system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), keywords)
             system.audit(self, call, arguments)
             raise
-        system.judge(self, call, arguments, Returned(value), keywords)
+        if system.uncompared is None:
+            system.judge(self, call, arguments, Returned(value), keywords)
         system.audit(self, call, arguments)
         return value
 
@@ -672,7 +695,13 @@ class LockstepProcess(Process):
         return self.both("pread", lambda: self.subject.pread(fd, length, offset), fd, length, offset)
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
-        return self.both("pwrite", lambda: self.subject.pwrite(fd, data, offset), fd, data, offset)
+        def write() -> int:
+            written = self.subject.pwrite(fd, data, offset)
+            if written < len(data) and self.is_full():
+                self.system.give_up("a write was cut short: the disk is full")
+            return written
+
+        return self.both("pwrite", write, fd, data, offset)
 
     def fstat(self, fd: int) -> Stat:
         return self.both("fstat", lambda: self.subject.fstat(fd), fd)

@@ -71,8 +71,11 @@ class Accesses(State):
             found.data[start : start + len(part)] = part
             if found.open:
                 found.settled(start, start + len(part))
-            if mapping.shared and mapping.inode is not None and start + len(part) > (firm := mapping.room(addr)):
-                found.opened(max(start, firm), start + len(part))
+            if mapping.shared and mapping.inode is not None:
+                mapping.inode.changes += 1
+                firm = mapping.room(addr)
+                if start + len(part) > firm:
+                    found.opened(max(start, firm), start + len(part))
             addr += len(part)
             done += len(part)
 

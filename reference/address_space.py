@@ -32,6 +32,7 @@ class Mapping:
     """A range of pages with one meaning."""
 
     __slots__ = (
+        "changes",
         "description",
         "end",
         "inode",
@@ -73,6 +74,8 @@ class Mapping:
         self.offset = offset
         """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
+        self.changes = 0 if inode is None else inode.changes
+        """How often the file had changed when it was mapped."""
         self.joined = False
         """Whether it was made of several; a system may still take it for these."""
 
@@ -101,6 +104,7 @@ class Mapping:
             self.maximum,
             self.locked,
         )
+        part.changes = self.changes
         part.joined = self.joined
         return part
 
@@ -229,6 +233,7 @@ class AddressSpace:
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
                 del self.mappings[at]
                 left.end = mapping.end
+                left.changes = min(left.changes, mapping.changes)
                 left.joined = True
                 mapping.release()
 

@@ -86,6 +86,12 @@ class Choices(Protocol):
     def special_size(self) -> int:
         """What fstat tells as the size of what is not a regular file."""
 
+    def shows_changes(self) -> bool:
+        """Whether a private page that has not been copied yet shows how the file has changed since it was mapped."""
+
+    def has_room(self, free: int, length: int) -> bool:
+        """Whether a disk with `free` bytes has room for `length` more."""
+
     def copies_when_loaded(self) -> bool:
         """Whether a private page is copied when it is first loaded from (else later changes of the file show)."""
 
@@ -104,8 +110,8 @@ class Choices(Protocol):
     def writes_when_asynchronous(self) -> bool:
         """Whether MS_ASYNC has reached the disk by the time of a crash."""
 
-    def survives(self, name: str, block: int) -> bool:
-        """Whether a page that was not synced after its last change keeps the new content in a crash."""
+    def survives(self, name: str, block: int) -> bool | None:
+        """Whether a page not synced after its last change keeps the new content in a crash; None: it is open."""
 
 
 class LinuxChoices:
@@ -174,6 +180,12 @@ class LinuxChoices:
     def special_size(self) -> int:
         return 0
 
+    def shows_changes(self) -> bool:
+        return True
+
+    def has_room(self, free: int, length: int) -> bool:
+        return length <= free
+
     def copies_when_loaded(self) -> bool:
         return False
 
@@ -192,5 +204,5 @@ class LinuxChoices:
     def writes_when_asynchronous(self) -> bool:
         return False
 
-    def survives(self, name: str, block: int) -> bool:
+    def survives(self, name: str, block: int) -> bool | None:
         return False

@@ -91,7 +91,7 @@ class Following(LinuxChoices):
     open is open.
     """
 
-    __slots__ = ("_hardware", "arena", "call", "is_mapped", "late", "level", "seen")
+    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "seen")
 
     def __init__(self, level: str = "linux") -> None:
         self.level = level
@@ -101,6 +101,8 @@ class Following(LinuxChoices):
         """What the subject did."""
         self.late = False
         """Whether the refusal that was seen may have come after a MAP_FIXED range was cleared."""
+        self.is_full: Callable[[], bool] = lambda: False
+        """Asks the subject whether a disk of it is full."""
         self.is_mapped: Callable[[int], bool] = lambda addr: True
         """Asks the subject whether something is mapped at an address."""
         self.arena: Callable[[], tuple[int, int]] = lambda: (0, 0)
@@ -226,6 +228,8 @@ class Following(LinuxChoices):
                 page.data[at] = byte[0]
                 if at < firm or byte == b"\0":
                     del page.open[at]
+            elif byte and not page.open[at]:
+                page.data[at] = byte[0]
 
     def device_content(self, content: bytes) -> bytes:
         """A device's bytes are its own business."""
@@ -234,6 +238,20 @@ class Following(LinuxChoices):
     def special_size(self) -> int:
         seen = self.seen.value if isinstance(self.seen, Returned) else None
         return seen[1] if isinstance(seen, tuple) else 0
+
+    def shows_changes(self) -> bool:
+        """Below level linux nobody knows whether a private page has been copied before it is stored to."""
+        return self.level == "linux"
+
+    def copies_when_populated(self) -> bool:
+        return self.level == "linux"
+
+    def has_room(self, free: int, length: int) -> bool:
+        """Unless the subject has none: its disks are not those of the reference."""
+        return not (isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS") or not self.is_full()
+
+    def survives(self, name: str, block: int) -> bool | None:
+        return None
 
     def slack_survives_growth(self) -> bool:
         """It is still open; whoever looks settles it."""

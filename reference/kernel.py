@@ -199,6 +199,12 @@ class Machine(System):
         assert file_system is not None
         file_system.crash(self.choices)
 
+    def has_unsynced_names(self) -> bool:
+        """Whether a file of the crashing file system has a name or a size that its disk does not know."""
+        file_system = self.mount("crashing")
+        assert file_system is not None
+        return any(not inode.is_recorded for inode in file_system.root.entries.values())
+
     @contextmanager
     def full_file_table(self) -> Iterator[None]:
         limit = self.file_table.limit

@@ -117,6 +117,7 @@ class MappingCalls(PageCalls):
             assert description is not None
             mapping.inode, mapping.description, mapping.offset = description.inode, description, offset
             mapping.maximum = self.most_rights(description, shared)
+            mapping.changes = description.inode.changes
         elif shared:
             mapping.inode = shared_memory(self.machine.memory, size)
             mapping.description = Description(self.machine.file_table, mapping.inode)

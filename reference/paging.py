@@ -56,7 +56,8 @@ class Page:
         self.open: dict[int, bytes] | None = None
         """Bytes that nobody promises anything of, by their place in the page: each with the values that it may have.
 
-        They are what was stored behind the end of a file: that, or zero.  `data` has the value that was stored.
+        They were stored behind the end of a file: that value, or zero; or not synced before a crash: the old value or
+        the new one.  No values at all: any, at any time.  `data` has one of them.
         """
 
     def opened(self, start: int, stop: int) -> None:
@@ -66,6 +67,11 @@ class Page:
         for at in range(start, stop):
             if self.data[at]:
                 self.open[at] = bytes((self.data[at], 0))
+
+    def either(self, other: bytes) -> None:
+        """The page holds what `data` says, or `other`."""
+        differing = {at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]}
+        self.open = (self.open or {}) | differing
 
     def settled(self, start: int, stop: int) -> None:
         """[start, stop) is what `data` says."""
@@ -127,9 +133,9 @@ class PageCache:
         """Whether the page must be read from the disk."""
         return index not in self.pages and self.record is not None and bool(self.record.blocks.get(index))
 
-    def dirty(self, index: int, page: Page) -> bool:
+    def dirty(self, index: int, page: Page, choices: Choices) -> bool:
         """The page is about to be changed; False when the disk has no room for it."""
-        if self.record is not None and not self.record.reserve(index):
+        if self.record is not None and not self.record.reserve(index, choices):
             return False
         page.dirty = True
         return True
@@ -193,11 +199,16 @@ class PageTable:
             if page is None:
                 return None
         if not mapping.shared:
-            if page.sharers != 1 and (store or (is_first and mapping.space.choices.copies_when_loaded())):
+            inode, choices = mapping.inode, mapping.space.choices
+            changed = inode is not None and not page.sharers and inode.changes != mapping.changes
+            is_open = changed and not choices.shows_changes()
+            if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
                 self.minor += not is_first
                 page = self.copy(number, page)
+            if is_open:
+                page.open = dict.fromkeys(range(len(page.data)), b"")
         elif store and not page.dirty and mapping.inode is not None:
-            has_room = mapping.inode.cache.dirty(mapping.index(number), page)
+            has_room = mapping.inode.cache.dirty(mapping.index(number), page, mapping.space.choices)
             return page if has_room else None
         return page
 
