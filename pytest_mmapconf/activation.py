@@ -43,7 +43,9 @@ def activate(config: pytest.Config) -> None:
     closing.callback(backend.close)
     config.add_cleanup(closing.close)
 
-    config.stash[settings.SETTINGS] = settings.Settings(name, backend, level, clauses, bool(globs), reports)
+    config.stash[settings.SETTINGS] = settings.Settings(
+        name, backend, level, clauses, bool(globs), reports, config.option.mmap_steps
+    )
     config.args = collection.places(config)
     if not collection.named(config):
         config.args_source = pytest.Config.ArgsSource.INVOCATION_DIR  # so that the header names no testpaths

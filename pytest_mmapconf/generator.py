@@ -18,7 +18,7 @@ returned), and beyond a region's ends nothing is ever touched: the system's own 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -59,7 +59,7 @@ from .contract import (
     Process,
     System,
 )
-from .reference.address_space import Mapping
+from .reference.address_space import Mapping as Area
 from .reference.files import Description
 from .reference.process import Process as Model
 
@@ -81,7 +81,18 @@ FILES: Final = {"a": (b"abcd", 2, 100), "b": (b"ABCD", 3, 0)}
 """The files by name: a letter for each page, and what they are filled with at first, in pages and bytes."""
 
 RW: Final = PROT_READ | PROT_WRITE
-RIGHTS: Final = (RW, RW, RW, PROT_READ, PROT_READ, PROT_WRITE, PROT_NONE, RW | PROT_EXEC, PROT_READ | PROT_EXEC, PROT_EXEC)
+RIGHTS: Final = (
+    RW,
+    RW,
+    RW,
+    PROT_READ,
+    PROT_READ,
+    PROT_WRITE,
+    PROT_NONE,
+    RW | PROT_EXEC,
+    PROT_READ | PROT_EXEC,
+    PROT_EXEC,
+)
 EXTRAS: Final = (0,) * 12 + (MAP_LOCKED, MAP_POPULATE, MAP_NORESERVE, MAP_STACK)
 MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_WRONLY)
 SYNCS: Final = (MS_ASYNC, MS_SYNC, 0, MS_ASYNC | MS_INVALIDATE, MS_INVALIDATE)
@@ -133,6 +144,69 @@ def model_of(process: Any) -> Model:
     return process
 
 
+def of_mmap(addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> Iterator[str]:
+    """The clauses that a mapping that was made keeps."""
+    yield "mmap.result.success"
+    yield "mmap.flag.anonymous" if flags & MAP_ANONYMOUS else "mmap.range"
+    yield "mmap.flag.shared" if flags & MAP_SHARED else "mmap.flag.private"
+    if flags & MAP_FIXED:
+        yield "mmap.flag.fixed"
+    elif flags & MAP_FIXED_NOREPLACE:
+        yield "mmap.flag.fixed-noreplace"
+    else:
+        yield "mmap.addr.hint" if addr else "mmap.addr.null"
+
+
+def of_mremap(addr: int, old_size: int, new_size: int, flags: int, new_addr: int) -> Iterator[str]:
+    """The clauses that a mapping that was resized or moved keeps."""
+    yield "mremap.resize" if old_size else "mremap.old-size-zero"
+    if flags & MREMAP_DONTUNMAP:
+        yield "mremap.flags.dontunmap"
+    else:
+        yield "mremap.flags.fixed" if flags & MREMAP_FIXED else "mremap.flags.maymove" if flags else "mremap.flags.zero"
+
+
+def of_msync(addr: int, length: int, flags: int) -> Iterator[str]:
+    """The clauses that a msync that succeeded keeps."""
+    yield "msync.result"
+    for flag, clause in ((MS_SYNC, "sync"), (MS_ASYNC, "async"), (MS_INVALIDATE, "invalidate")):
+        if flags & flag:
+            yield f"msync.flag.{clause}"
+
+
+def always(*clauses: str) -> Callable[..., Iterable[str]]:
+    """The same clauses whatever the arguments."""
+    return lambda *arguments: clauses
+
+
+EFFECTS: Final[Mapping[str, Callable[..., Iterable[str]]]] = {
+    "mmap": of_mmap,
+    "mremap": of_mremap,
+    "msync": of_msync,
+    "munmap": always("munmap.range", "munmap.result"),
+    "mprotect": always("mprotect.rights"),
+    "load": always("mmap.prot.read"),
+    "store": always("mmap.prot.write"),
+    "execute": always("mmap.prot.exec"),
+    "pread": always("overview.one-to-one"),
+    "pwrite": always("overview.one-to-one"),
+    "close": always("mmap.refcount.close"),
+    "unlink": always("mmap.refcount.increment"),
+    "exit": always("mmap.refcount.exit"),
+    "kill": always("mmap.refcount.exit"),
+    "fork": always("overview.shared-by-processes"),
+    "ftruncate": always("file.truncate"),
+    "sysconf": always("paging.sysconf"),
+}
+"""By call, the clauses that it keeps where it succeeds."""
+
+FAULTS: Final = {"SEGV_ACCERR": "mmap.prot.none", "BUS_ADRERR": "file.truncate"}
+"""By its code, the clause that a fault keeps."""
+
+PARTIAL: Final = ("mprotect", "mlock", "munlock")
+"""The steps that can fail half-way, what is done then being known for Linux only."""
+
+
 class World:
     """What a program acts in: a system, and the state of it as far as drawing needs to know.
 
@@ -140,11 +214,11 @@ class World:
     or descriptor is missing.
     """
 
-    def __init__(self, system: System, calls: Sequence[str] = ()) -> None:
+    def __init__(self, system: System, level: str = "linux") -> None:
         self.system = system
-        self.steps = calls or STEPS
-        self.made: Counter[str] = Counter()
-        """Calls that were made, by name and what came of them."""
+        self.steps = STEPS if level == "linux" else tuple(step for step in STEPS if step not in PARTIAL)
+        self.effects: Counter[str] = Counter()
+        """How often what each clause promises has happened."""
         process = system.spawn()
         self.page = process.sysconf(SC_PAGESIZE)
         self.bits = process.bits
@@ -170,12 +244,13 @@ class World:
         """Make a call; what it returned, or None where it was refused, faulted or cannot be asked."""
         try:
             result = getattr(actor.process, name)(*arguments)
-        except (OSError, Fault):
-            self.made[name, False] += 1
+        except Fault as fault:
+            self.effects[FAULTS.get(fault.code, "munmap.range")] += 1
             return None
-        except NotImplementedError:
+        except (OSError, NotImplementedError):
             return None
-        self.made[name, True] += 1
+        if name in EFFECTS:
+            self.effects.update(EFFECTS[name](*arguments))
         return True if result is None else result
 
     # ---- addresses
@@ -198,7 +273,7 @@ class World:
         odd = digits.of((0, 0, 0, 0, 0, 0, 1, self.page - 1))
         return pages * self.page - odd
 
-    def mapping(self, actor: Actor, digits: Digits) -> Mapping | None:
+    def mapping(self, actor: Actor, digits: Digits) -> Area | None:
         """One of the actor's mappings."""
         mappings = actor.model.space.mappings.values()
         return digits.of(mappings) if mappings else None
@@ -274,7 +349,7 @@ class World:
         """Open a file, which is made and filled where it is not there; -1 where that is refused."""
         if name in self.machine.home.root.entries:
             fd = self.call(actor, "open", name, flags)
-            return -1 if fd is None else fd
+            return -1 if fd is None else int(fd)
         letters, pages, rest = FILES[name]
         fd = self.call(actor, "open", name, O_CREAT | O_RDWR)
         if fd is None:
@@ -282,9 +357,8 @@ class World:
         content = b"".join(letters[at : at + 1] * self.page for at in range(pages)) + letters[pages : pages + 1] * rest
         self.call(actor, "pwrite", fd, content, 0)
         if flags != O_RDWR:
-            other = self.call(actor, "open", name, flags)
-            return -1 if other is None else other
-        return fd
+            fd = self.call(actor, "open", name, flags)
+        return -1 if fd is None else int(fd)
 
     def odd_file(self, actor: Actor, digits: Digits) -> int:
         """A descriptor of something that cannot be mapped, or not like a file."""
@@ -307,8 +381,8 @@ class World:
             fd = self.call(actor, "open", path, O_RDWR if kind == Facility.DEV_ZERO else O_RDONLY)
         if fd is None:
             return -1
-        actor.odd[kind] = fd
-        return fd
+        actor.odd[kind] = int(fd)
+        return actor.odd[kind]
 
     # ---- wrong on purpose
 
@@ -545,7 +619,7 @@ class World:
         if mapping is None or not mapping.prot & PROT_EXEC or self.returns(actor, mapping, addr, code):
             self.call(actor, "execute", addr)
 
-    def returns(self, actor: Actor, mapping: Mapping, addr: int, code: bytes) -> bool:
+    def returns(self, actor: Actor, mapping: Area, addr: int, code: bytes) -> bool:
         """Whether `code` is known to stand at an address."""
         number, start = divmod(addr, self.page)
         found = actor.model.space.table.entries.get(number)

@@ -58,6 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-lockstep", action="store_true", default=None, help=help)
     ini("mmap_lockstep", help, type="bool", default=False)
 
+    help = "random programs of so many steps in all, instead of a few"
+    option("--mmap-steps", metavar="N", type=int, default=0, help=help)
+
     help = "write the verdicts to this file, as JSON; repeatable"
     option("--mmap-report", metavar="PATH.json", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])

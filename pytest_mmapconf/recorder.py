@@ -235,7 +235,7 @@ class RecordedSystem(System):
     # ---- telling
 
     def program(self) -> tuple[Program, list[Outcome]]:
-        """The program that was run, and what each step came to.  A step that ended the run (Unresolved, say) has no outcome."""
+        """The program that was run, and what each step came to.  A step in which the run ended has no outcome."""
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
 
 

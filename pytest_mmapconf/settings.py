@@ -28,6 +28,8 @@ class Settings:
     narrowed: bool
     """Whether --mmap-clause was given."""
     reports: tuple[Path, ...]
+    steps: int = 0
+    """--mmap-steps: how many steps random programs make in all; 0 for a quick look."""
 
     def asks_for(self, ids: Iterable[str]) -> bool:
         """Whether a case of these clauses is run: each is of the level, and one of them is judged."""
