@@ -89,6 +89,13 @@ PROMISES: Final = {
     "sysconf": ("paging.sysconf",),
     "mprotect": ("mprotect.rights",),
     "ftruncate": ("file.truncate",),
+    "pread": ("overview.one-to-one",),
+    "mlock": ("mlock.errno.ENOMEM",),
+    "munlock": ("mlock.errno.ENOMEM",),
+    "mlockall": ("mlock.errno.ENOMEM",),
+    "exit": ("mmap.refcount.exit",),
+    "kill": ("mmap.refcount.exit",),
+    "exec": ("mmap.refcount.exec",),
 }
 """By call, the clauses that are broken when it does not do what it should, although it is not refused."""
 
@@ -189,6 +196,13 @@ class LockstepBackend(Backend):
         self.subject.close()
 
 
+def _picture(process: Process) -> str:
+    try:
+        return process.picture()
+    except (NotImplementedError, OSError, Unresolved) as reason:
+        return f"(no picture: {reason})"
+
+
 class LockstepSystem(System):
     """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`.
 
@@ -206,6 +220,8 @@ class LockstepSystem(System):
         """Why nothing is compared any more; None while it is."""
         self.left_out: Counter[tuple[str, str]] = Counter()
         """Calls that failed for reasons of the subject's own: (call, errno)."""
+        self.looked: tuple[LockstepProcess, str, tuple[object, ...]] | None = None
+        """The call by which an audit has shown a difference; nobody but the audit has made it."""
         self.compared = 0
         """How many calls have been compared."""
         self.audits = audits
@@ -331,8 +347,6 @@ class LockstepSystem(System):
             if mapping is None:
                 return ("munmap.range",)
             return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
-        if call == "pread":
-            return ("overview.file-access",)
         return PROMISES.get(call, ("file.errno",))
 
     def diverge(
@@ -392,12 +406,10 @@ class LockstepSystem(System):
 
     def translate(self, path: str) -> str | None:
         """Where the machine has what the subject has at `path`; None when that is not known."""
-        if not path.startswith("/") or path.startswith("/dev/fd/"):
-            return path
         for place, own in self._places.items():
             if path == place or path.startswith(place.rstrip("/") + "/"):
                 return own + path[len(place.rstrip("/")) :]
-        return None
+        return path if not path.startswith("/") or path.startswith("/dev/fd/") else None
 
     def directories(self) -> list[str]:
         """The folders among the facilities that were asked for."""
@@ -474,11 +486,7 @@ class LockstepProcess(Process):
 
     def pictures(self) -> tuple[str, str]:
         """Both address spaces as text."""
-        try:
-            picture = self.subject.picture()
-        except (NotImplementedError, OSError, Unresolved) as reason:
-            picture = f"(no picture: {reason})"
-        return picture, self.model.picture()
+        return _picture(self.subject), _picture(self.model)
 
     # ---- making a call twice
 
@@ -508,6 +516,7 @@ class LockstepProcess(Process):
 
     def again(self, call: str, after: str, of: Sequence[object], *arguments: object) -> None:
         """Look at the subject once more, at what an audit has found different after another call."""
+        self.system.looked = self, call, arguments
         try:
             seen: Outcome = Returned(getattr(self.subject, call)(*arguments))
         except OSError as error:
