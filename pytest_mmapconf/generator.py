@@ -504,14 +504,12 @@ class World:
     def wrong_range(self, call: str, addr: int, length: int, digits: Digits) -> tuple[int, int]:
         """A range with something the matter with it."""
         page = self.page
-        wrong = digits.below(4)
+        wrong = digits.below(3)
         if wrong == 0:
             return addr + digits.of((1, page - 1)), length
-        if wrong == 1:
+        if wrong == 1 or call != "munmap":
             return addr, 0
-        if wrong == 2 and call == "munmap":
-            return addr, (1 << self.bits) - digits.of((page, 1))
-        return addr, length + page if self.machine.parameters.top < 0 else length
+        return addr, (1 << self.bits) - digits.of((page, 1))
 
     def mremap(self, actor: Actor, digits: Digits) -> None:
         page = self.page
@@ -529,7 +527,7 @@ class World:
             old_size = mapping.end - addr if shape == 2 else page
         elif shape == 4 and mapping.shared:
             old_size = 0
-        addr, _room = self.symbol(actor, addr)
+        addr, room = self.symbol(actor, addr)
         flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED)[
             how % 5
         ]
@@ -553,6 +551,8 @@ class World:
                 flags = MREMAP_FIXED
             else:
                 new_size = (1 << self.bits) - page
+        if addr != slot:
+            old_size = min(old_size, room)
         got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
         if got is not None:
             self.region(actor, got)
