@@ -28,6 +28,7 @@ from typing import Final, Literal, NoReturn, TypeVar
 from zlib import crc32
 
 from .contract import (
+    MAP_FIXED,
     MAP_GROWSDOWN,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
@@ -74,6 +75,17 @@ OWN_TROUBLE: Final = {
     "limit": {"EPERM"},
 }
 """By call, the errnos that have reasons which the reference cannot know."""
+
+LEAVES: Final = {
+    "mmap": ("mmap.range",),
+    "munmap": ("munmap.range",),
+    "mremap": ("mremap.resize",),
+    "mprotect": ("mprotect.rights",),
+    "msync": ("msync.flush",),
+    "close": ("mmap.refcount.close",),
+    "ftruncate": ("file.truncate",),
+}
+"""By call, the clauses that say what it leaves behind: broken when an audit finds something else."""
 
 DIRECTORIES: Final = {PATHS[Facility.OWN_FILE_SYSTEM], PATHS[Facility.CRASHING_FILE_SYSTEM]}
 """Facilities with a disk of their own."""
@@ -216,6 +228,7 @@ class LockstepSystem(System):
         self.subject = subject
         self.machine = machine
         self.following = machine.choices
+        self.following.page = machine.memory.page
         self.uncompared: str | None = None
         """Why nothing is compared any more; None while it is."""
         self.left_out: Counter[tuple[str, str]] = Counter()
@@ -244,9 +257,12 @@ class LockstepSystem(System):
         arguments: Sequence[object],
         seen: Outcome,
         keywords: Mapping[str, object] = NO_KEYWORDS,
-        after: str = "",
+        after: tuple[str, Sequence[object]] | None = None,
     ) -> None:
-        """Let the reference make a call that the subject has made, and compare."""
+        """Let the reference make a call that the subject has made, and compare.
+
+        `after`: the call, and its arguments, after which an audit had to look by this one.
+        """
         following = self.following
         following.tell(call, seen)
         following.is_mapped = pair.is_mapped
@@ -255,7 +271,8 @@ class LockstepSystem(System):
         try:
             expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
         except Impossible as impossible:
-            self.diverge(pair, after + text(call, arguments), seen, impossible.allowed, impossible.clauses)
+            allowed, clauses = impossible.allowed, impossible.clauses
+            self.diverge(pair, call, arguments, after, seen, allowed, clauses)
         except Refused as refused:
             expected = Failed(refused.chosen.name)
         except Fault as fault:
@@ -268,9 +285,7 @@ class LockstepSystem(System):
             return
         self.compared += 1
         if expected != seen and not self.agree(expected, seen):
-            self.diverge(
-                pair, after + text(call, arguments), seen, [str(expected)], self.promises(pair, call, arguments)
-            )
+            self.diverge(pair, call, arguments, after, seen, [str(expected)], self.promises(pair, call, arguments))
 
     def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> None:
         """Look at what a call has left behind."""
@@ -347,17 +362,25 @@ class LockstepSystem(System):
             if mapping is None:
                 return ("munmap.range",)
             return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
+        if call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_FIXED:
+            return ("mmap.flag.fixed",)
         return PROMISES.get(call, ("file.errno",))
 
     def diverge(
         self,
         pair: LockstepProcess,
-        step: str,
+        call: str,
+        arguments: Sequence[object],
+        after: tuple[str, Sequence[object]] | None,
         seen: Outcome,
         allowed: Sequence[str],
         clauses: Sequence[str],
     ) -> NoReturn:
         """Raise Divergence; nothing is compared afterwards."""
+        step = text(call, arguments)
+        if after is not None:
+            step = f"{text(*after)}, then {step}"
+            clauses = tuple(dict.fromkeys((*LEAVES.get(after[0], ()), *clauses)))
         step = f"process {pair.model.number}: {step}"
         pictures = pair.pictures()
         self.give_up(f"it has diverged at {step}")
@@ -366,7 +389,15 @@ class LockstepSystem(System):
     # ---- the contract
 
     def spawn(self) -> LockstepProcess:
-        return LockstepProcess(self, self.subject.spawn(), self.machine.spawn(), set())
+        subject, model = self.subject.spawn(), self.machine.spawn()
+        try:
+            subject.fstat(0)
+        except OSError:  # it begins without descriptors
+            for fd in list(model.descriptors):
+                model.close(fd)
+        except NotImplementedError:
+            pass
+        return LockstepProcess(self, subject, model, set())
 
     def together(self, calls: Sequence[Call]) -> list[object]:
         pairs = [call.process for call in calls if isinstance(call.process, LockstepProcess)]
@@ -523,7 +554,7 @@ class LockstepProcess(Process):
             seen = Failed(errno_name(error))
         except Fault as fault:
             seen = Faulted(fault.signal, fault.code, fault.address)
-        self.system.judge(self, call, arguments, seen, after=f"{text(after, of)}, then ")
+        self.system.judge(self, call, arguments, seen, after=(after, of))
 
     # ---- what an audit looks at
 

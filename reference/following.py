@@ -91,10 +91,12 @@ class Following(LinuxChoices):
     open is open.
     """
 
-    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "seen")
+    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "page", "seen")
 
     def __init__(self, level: str = "linux") -> None:
         self.level = level
+        self.page = 4096
+        """Bytes of a page of the subject."""
         self.call = ""
         """The call that is being followed."""
         self.seen: Outcome = Returned(None)
@@ -142,7 +144,7 @@ class Following(LinuxChoices):
 
     def is_over(self, what: str, used: int, limit: int) -> bool:
         """Near a limit as was seen: the subject's own memory counts too."""
-        low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES << 12, FUZZ_PAGES << 12)
+        low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
             return self.seen == Failed("ENOMEM")
         return used > limit

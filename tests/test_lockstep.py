@@ -121,10 +121,10 @@ def test_a_divergence_tells_everything() -> None:
 
 
 def test_every_clause_that_is_cited_exists() -> None:
-    cited = {clause for clauses in module.PROMISES.values() for clause in clauses}
+    cited = {clause for table in (module.PROMISES, module.LEAVES) for clauses in table.values() for clause in clauses}
     process = lockstep()
     base = fixed(process)
-    for call, arguments in (("load", (base, 1)), ("load", (0, 1)), ("dup", (7,))):
+    for call, arguments in (("load", (base, 1)), ("load", (0, 1)), ("dup", (7,)), ("mmap", (0, 1, 0, MAP_FIXED))):
         cited.update(process.system.promises(process, call, arguments))
 
     assert cited <= set(load())
@@ -142,6 +142,20 @@ def test_descriptors_are_the_lowest_free_ones() -> None:
 
     with pytest.raises(Divergence, match=r"dup\(3\): 5; allowed: 4"):
         process.dup(file(process))
+
+
+@pytest.mark.parametrize("kept", [3, 0])
+def test_a_process_begins_with_the_descriptors_that_its_system_gives_it(kept: int) -> None:
+    class Begins(Subject):
+        def spawn(self) -> Process:
+            process = super().spawn()
+            for fd in range(kept, 3):
+                process.close(fd)
+            return process
+
+    process = LockstepSystem(Begins(Process), Machine(Parameters(), Following())).spawn()
+
+    assert file(process) == kept
 
 
 def test_fork_makes_a_pair_of_children() -> None:
@@ -276,7 +290,7 @@ def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
     step = rf"munmap\({base:#x}, 4096\), then load\({base + PAGE:#x}, 4096\): SIGSEGV"
     with pytest.raises(Divergence, match=step) as seen:
         process.munmap(base, PAGE)
-    assert seen.value.clauses == ("mmap.range", "mmap.flag.private")
+    assert seen.value.clauses == ("munmap.range", "mmap.range", "mmap.flag.private")
 
 
 def test_an_audit_looks_at_the_pages_beside() -> None:
