@@ -243,7 +243,7 @@ _UNKNOWN: Final = 1 << 80
 """Stands for the page's size where nobody has asked for it: no number is told in pages then."""
 
 _MANY: Final = 1 << 20
-"""So many pages were not counted, but come from an address."""
+"""So many pages were not counted: they are a certain address, on pages of whatever size."""
 
 _NAMED: Final = {"address": "r", "arena": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
@@ -328,8 +328,10 @@ class _Symbols:
 
     def number(self, kind: str, value: int) -> Sum:
         """What a number was meant as; one that has lost its name is looked up."""
-        if isinstance(value, Symbol) and abs(value.sum.pages) < _MANY:
+        if isinstance(value, Symbol):
             meant = value.sum
+            if abs(meant.pages) >= _MANY:
+                return Sum(meant.name, 0, meant.bytes + meant.pages * self.page, meant.minus)
         else:
             meant = amount(value, self.page) if kind == "amount" else Sum(bytes=int(value))
         if kind == "address" and not meant.name:

@@ -176,6 +176,24 @@ def test_a_plain_address_is_looked_for(system: RecordedSystem) -> None:
     ]
 
 
+def test_the_end_of_user_space_belongs_to_no_region(system: RecordedSystem) -> None:
+    """However near to one it is: another system places its regions elsewhere."""
+    process = system.spawn()
+    page = process.sysconf(SC_PAGESIZE)
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    end = ((1 << 47) // page - 1) * page
+    assert base + page == end
+    with pytest.raises(OSError, match="range"):
+        process.munmap(end, page)
+    with pytest.raises(OSError, match="range"):
+        process.munmap(base, end - base + 1)
+
+    program, _outcomes = system.program()
+
+    assert program[-2].arguments == (Sum(bytes=(1 << 47) - 4096), PAGE)
+    assert program[-1].arguments == (Sum("r1"), Sum("", 0, (1 << 47) - 4095, "r1"))
+
+
 def test_a_plain_descriptor_is_the_one_that_has_the_number(system: RecordedSystem) -> None:
     process = system.spawn()
     first = process.open("a", O_RDWR | O_CREAT)
