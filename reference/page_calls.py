@@ -181,7 +181,7 @@ class PageCalls(State):
         """Bring in the pages of [start, end); False when one of them cannot be had."""
         page = self.page
         for mapping in self.space.over(start, end) if start < end else ():
-            if not self.choices.may_load(mapping.prot, mapping.start):
+            if not mapping.prot:  # any right will do
                 return False
             copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
             first = max(start, mapping.start) // page
