@@ -24,7 +24,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import Final, Literal, NamedTuple, NoReturn, TypeVar
 from zlib import crc32
 
 from .contract import (
@@ -86,6 +86,9 @@ LEAVES: Final = {
     "ftruncate": ("file.truncate",),
 }
 """By call, the clauses that say what it leaves behind: broken when an audit finds something else."""
+
+LEAVES_REFUSED: Final = {"mmap": ("mmap.result.failure", "mmap.result.failure.fixed")}
+"""The same for a call that was refused."""
 
 DIRECTORIES: Final = {PATHS[Facility.OWN_FILE_SYSTEM], PATHS[Facility.CRASHING_FILE_SYSTEM]}
 """Facilities with a disk of their own."""
@@ -154,6 +157,15 @@ class Divergence(AssertionError):
 
     def __str__(self) -> str:
         return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
+
+
+class Step(NamedTuple):
+    """A call after which an audit looks."""
+
+    call: str
+    arguments: Sequence[object]
+    leaves: Sequence[str]
+    """The clauses that say what it has left behind."""
 
 
 def text(call: str, arguments: Sequence[object]) -> str:
@@ -257,11 +269,11 @@ class LockstepSystem(System):
         arguments: Sequence[object],
         seen: Outcome,
         keywords: Mapping[str, object] = NO_KEYWORDS,
-        after: tuple[str, Sequence[object]] | None = None,
+        after: Step | None = None,
     ) -> None:
         """Let the reference make a call that the subject has made, and compare.
 
-        `after`: the call, and its arguments, after which an audit had to look by this one.
+        `after`: the call after which an audit had to look by this one.
         """
         following = self.following
         following.tell(call, seen)
@@ -287,20 +299,21 @@ class LockstepSystem(System):
         if expected != seen and not self.agree(expected, seen):
             self.diverge(pair, call, arguments, after, seen, [str(expected)], self.promises(pair, call, arguments))
 
-    def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> None:
+    def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object], refused: bool = False) -> None:
         """Look at what a call has left behind."""
         if self.uncompared is not None or self.audits == "none" or call not in CHANGES:
             return
+        after = Step(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
         for looked_at in self.pairs if call in SPREADS else (pair,):
             try:
-                self.look(looked_at, call, arguments)
+                self.look(looked_at, after)
             except NotImplementedError:
                 self.audits = "none"
 
-    def look(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> None:
+    def look(self, pair: LockstepProcess, after: Step) -> None:
         """Compare what stands in the pages in play and the open files of a pair."""
         page = pair.model.page
-        pages = pair.in_play(call, arguments)
+        pages = pair.in_play(after.call, after.arguments)
         files = pair.open_files() if self.audits == "all" else {}
         if not pages and not files:
             return
@@ -319,13 +332,13 @@ class LockstepSystem(System):
             frame = entries.get(number) if mapping is not None and mapping.prot & PROT_READ else None
             expected = self.digest(pair, number * page, word) if frame is None else f"{crc32(frame.data):08x}"
             if word != expected:
-                pair.again("load", call, arguments, number * page, page)
+                pair.again(after, "load", number * page, page)
         for (fd, inode), word in zip(files.items(), told[len(numbers) :], strict=True):
             self.following.tell("pread", Returned(None))
             content = inode.read(AUDITED_BYTES, 0, self.following)
             if word != f"{inode.size}:{crc32(content):08x}":
-                pair.again("fstat", call, arguments, fd)
-                pair.again("pread", call, arguments, fd, AUDITED_BYTES, 0)
+                pair.again(after, "fstat", fd)
+                pair.again(after, "pread", fd, AUDITED_BYTES, 0)
 
     def digest(self, pair: LockstepProcess, addr: int, word: str) -> str:
         """What an audit must tell of a page of the reference, where the subject told `word`."""
@@ -371,7 +384,7 @@ class LockstepSystem(System):
         pair: LockstepProcess,
         call: str,
         arguments: Sequence[object],
-        after: tuple[str, Sequence[object]] | None,
+        after: Step | None,
         seen: Outcome,
         allowed: Sequence[str],
         clauses: Sequence[str],
@@ -379,8 +392,8 @@ class LockstepSystem(System):
         """Raise Divergence; nothing is compared afterwards."""
         step = text(call, arguments)
         if after is not None:
-            step = f"{text(*after)}, then {step}"
-            clauses = tuple(dict.fromkeys((*LEAVES.get(after[0], ()), *clauses)))
+            step = f"{text(after.call, after.arguments)}, then {step}"
+            clauses = tuple(dict.fromkeys((*after.leaves, *clauses)))
         step = f"process {pair.model.number}: {step}"
         pictures = pair.pictures()
         self.give_up(f"it has diverged at {step}")
@@ -534,7 +547,7 @@ class LockstepProcess(Process):
                 system.left_out[call, name] += 1
             else:
                 system.judge(self, call, arguments, Failed(name), keywords)
-                system.audit(self, call, arguments)
+                system.audit(self, call, arguments, refused=True)
             raise
         except Fault as fault:
             system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), keywords)
@@ -545,7 +558,7 @@ class LockstepProcess(Process):
         system.audit(self, call, arguments)
         return value
 
-    def again(self, call: str, after: str, of: Sequence[object], *arguments: object) -> None:
+    def again(self, after: Step, call: str, *arguments: object) -> None:
         """Look at the subject once more, at what an audit has found different after another call."""
         self.system.looked = self, call, arguments
         try:
@@ -554,7 +567,7 @@ class LockstepProcess(Process):
             seen = Failed(errno_name(error))
         except Fault as fault:
             seen = Faulted(fault.signal, fault.code, fault.address)
-        self.system.judge(self, call, arguments, seen, after=(after, of))
+        self.system.judge(self, call, arguments, seen, after=after)
 
     # ---- what an audit looks at
 

@@ -121,7 +121,12 @@ def test_a_divergence_tells_everything() -> None:
 
 
 def test_every_clause_that_is_cited_exists() -> None:
-    cited = {clause for table in (module.PROMISES, module.LEAVES) for clauses in table.values() for clause in clauses}
+    cited = {
+        clause
+        for table in (module.PROMISES, module.LEAVES, module.LEAVES_REFUSED)
+        for clauses in table.values()
+        for clause in clauses
+    }
     process = lockstep()
     base = fixed(process)
     for call, arguments in (("load", (base, 1)), ("load", (0, 1)), ("dup", (7,)), ("mmap", (0, 1, 0, MAP_FIXED))):
@@ -291,6 +296,20 @@ def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
     with pytest.raises(Divergence, match=step) as seen:
         process.munmap(base, PAGE)
     assert seen.value.clauses == ("munmap.range", "mmap.range", "mmap.flag.private")
+
+
+def test_an_audit_looks_after_a_call_that_was_refused() -> None:
+    class UnmapsFirst(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            if fd == 77:
+                self.space.clear(addr, addr + length)
+            return super().mmap(addr, length, prot, flags, fd, offset)
+
+    process = lockstep(UnmapsFirst)
+    fixed(process)
+    with pytest.raises(Divergence, match=r"mmap\(.*77, 0\), then load") as seen:
+        fixed(process, fd=77)
+    assert seen.value.clauses[:2] == ("mmap.result.failure", "mmap.result.failure.fixed")
 
 
 def test_an_audit_looks_at_the_pages_beside() -> None:
