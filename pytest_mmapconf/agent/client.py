@@ -51,9 +51,6 @@ CHATTER: Final = 64 * 1024
 STDERR_KEPT: Final = 4096
 """How much of what an agent says on stderr is kept, to be shown when it fails."""
 
-AUDITS: Final = 1000
-"""How many pages one audit asks for at most; there is room for the files beside."""
-
 PICTURE_KEPT: Final = 64 * 1024
 """How much of a picture of an address space is asked for."""
 
@@ -108,6 +105,8 @@ class Agent:
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
         self._line = self._number("line", 4096) + 16
+        self.audits = max(3, min(1024, self._line // 20))
+        """How much one audit looks at: a page for each, and two more for each range or file, go into a line."""
 
     # ---- calls
 
@@ -420,25 +419,27 @@ class AgentProcess(Process):
     def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
         if not self._system.audits:
             return super().audit(ranges, fds)
-        told: list[str] = []
-        wanted: list[str] = []
-        room = AUDITS
+        most = self._agent.audits
+        wanted = [
+            (f"{addr + at * self._agent.page:#x} {min(most - 2, pages - at):d}", min(most - 2, pages - at))
+            for addr, pages in ranges
+            for at in range(0, pages, most - 2)
+        ]
+        wanted += [(f"fd {fd:d}", 1) for fd in fds]
+        requests: list[str] = []
+        room = 0
+        for words, looks in wanted:
+            if looks + 2 > room:
+                requests.append("audit")
+                room = most
+            requests[-1] += " " + words
+            room -= looks + 2
         try:
-            for addr, pages in ranges:
-                for at in range(0, pages, AUDITS):
-                    count = min(AUDITS, pages - at)
-                    if count > room:
-                        told += self._call(f"audit {' '.join(wanted)}").split()
-                        wanted, room = [], AUDITS
-                    wanted.append(f"{addr + at * self._agent.page:#x} {count:d}")
-                    room -= count
-            wanted += [f"fd {fd:d}" for fd in fds]
-            if wanted:
-                told += self._call(f"audit {' '.join(wanted)}").split()
+            told = [word for request in requests for word in self._call(request).split(" ")]
         except Unsupported:
             self._system.audits = False
             return super().audit(ranges, fds)
-        if len(told) != sum(pages for _, pages in ranges) + len(fds):
+        if len(told) != sum(looks for _, looks in wanted):
             raise self._agent.fail(f"it answered {len(told)} words to an audit of another number of pages and files")
         return told
 
