@@ -169,6 +169,8 @@ class AddressSpace:
 
     def over(self, start: int, end: int) -> list[Mapping]:
         """The mappings that have a page in [start, end), from low to high."""
+        if start >= end:
+            return []
         mappings = self.mappings
         first = mappings.bisect_right(start) - 1
         if first < 0 or mappings.peekitem(first)[1].end <= start:
