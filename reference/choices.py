@@ -10,7 +10,7 @@ system never mix, and a judge can put choices in here that follow what a subject
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
@@ -40,11 +40,6 @@ class Choices(Protocol):
 
     def does_part(self, call: str) -> bool:
         """Whether a call that cannot be done for a whole range has been done for what comes before."""
-
-    # ---- descriptors
-
-    def descriptor(self, lowest: int, taken: Container[int]) -> int:
-        """The number of a new descriptor; `lowest` is the lowest free one, but the system may have some of its own."""
 
     # ---- addresses
 
@@ -140,9 +135,6 @@ class LinuxChoices:
 
     def does_part(self, call: str) -> bool:
         return True
-
-    def descriptor(self, lowest: int, taken: Container[int]) -> int:
-        return lowest
 
     def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
         """At the hint, rounded down, if that is free; else in a gap as high as can be found."""

@@ -12,7 +12,7 @@ its range, and bytes that nobody promises anything of are settled when they are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..contract import Unresolved
@@ -84,10 +84,6 @@ FUZZ_PAGES: Final = 64
 """Pages that the subject's own memory may come and go by, where a limit counts that too."""
 
 
-OWN_DESCRIPTORS: Final = 128
-"""The number from which on a process may have descriptors that its cases did not open."""
-
-
 class Following(LinuxChoices):
     """Does as the subject was seen to do, if it may.
 
@@ -155,17 +151,6 @@ class Following(LinuxChoices):
 
     def has_memory(self, length: int) -> bool:
         return length < LARGE or self.seen != Failed("ENOMEM")
-
-    # ---- descriptors
-
-    def descriptor(self, lowest: int, taken: Container[int]) -> int:
-        """The lowest; beyond `OWN_DESCRIPTORS` the subject may have some of its own, and the one that was seen."""
-        seen = self.seen.value if isinstance(self.seen, Returned) else None
-        if lowest >= OWN_DESCRIPTORS:
-            for fd in seen if isinstance(seen, tuple) else (seen,):
-                if isinstance(fd, int) and fd >= lowest and fd not in taken:
-                    return fd
-        return lowest
 
     # ---- addresses
 

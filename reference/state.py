@@ -77,7 +77,6 @@ class State(Contract):
         fd = 0
         while fd in self.descriptors:
             fd += 1
-        fd = self.choices.descriptor(fd, self.descriptors)
         self.descriptors[fd] = Descriptor(description, close_on_exec)
         return fd
 

@@ -224,28 +224,6 @@ def test_the_limit_of_mappings_may_be_met_a_little_early(early: int, admitted: b
             process.scatter(base, 1602)
 
 
-# ---------------------------------------------------------------------------------------------------------- descriptors
-
-
-@pytest.mark.parametrize(("own", "admitted"), [(200, True), (100, False)])
-def test_far_up_the_system_may_have_descriptors_of_its_own(own: int, admitted: bool) -> None:
-    class Own(Process):
-        def dup(self, fd: int) -> int:
-            made = super().dup(fd)
-            return super().dup(fd) if made == own else made
-
-    process = judged(Own)
-    for _ in range(3, own):
-        process.dup(0)
-
-    if admitted:
-        assert process.dup(0) == own + 1
-        assert process.dup(0) == own + 2
-    else:
-        with pytest.raises(Divergence, match=f"{own + 1}; allowed: {own}"):
-            process.dup(0)
-
-
 # ------------------------------------------------------------------------------------------------------------ addresses
 
 
