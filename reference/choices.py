@@ -49,6 +49,9 @@ class Choices(Protocol):
     def joins(self, left: Mapping, right: Mapping) -> bool:
         """Whether neighbours that are alike become one mapping."""
 
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        """Whether neighbours of private memory are one mapping although one of them was mapped elsewhere."""
+
     def is_one(self, mapping: Mapping) -> bool:
         """Whether a mapping that was joined of several can grow or move as one."""
 
@@ -147,6 +150,10 @@ class LinuxChoices:
 
     def joins(self, left: Mapping, right: Mapping) -> bool:
         return True
+
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        """As far as can be known: what has been moved with pages of its own is told apart."""
+        return False
 
     def is_one(self, mapping: Mapping) -> bool:
         return True

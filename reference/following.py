@@ -167,6 +167,9 @@ class Following(LinuxChoices):
             )
         return at
 
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        return isinstance(self.seen, Returned)
+
     def is_one(self, mapping: Mapping) -> bool:
         return self.seen != Failed("EFAULT")
 
