@@ -23,6 +23,7 @@ from .contract import (
     Facility,
     Fault,
     Process,
+    Resource,
     System,
     errno_name,
 )
@@ -133,6 +134,8 @@ class Player:
             process = self.process(step.process)
             if step.call == "record_lock":
                 return process.record_lock(arguments[0], ofd=bool(arguments[1]))
+            if step.call == "limit":
+                return process.limit(Resource(arguments[0]), arguments[1])
             return getattr(process, step.call)(*arguments)
         if step.call == "facility":
             self.paths[arguments[0]] = self.system.facility(Facility(arguments[0]))
