@@ -110,6 +110,10 @@ class Mapping:
 
     def continues(self, left: Mapping) -> bool:
         """Whether `left` ends where this one begins and the two are alike."""
+        return self.is_like(left) and left.offset + left.end - left.start == self.offset
+
+    def is_like(self, left: Mapping) -> bool:
+        """The same, but for where in the file they begin."""
         return (
             left.end == self.start
             and left.prot == self.prot
@@ -118,7 +122,6 @@ class Mapping:
             and left.description is self.description
             and left.maximum == self.maximum
             and left.locked == self.locked
-            and left.offset + left.end - left.start == self.offset
         )
 
     def hold(self) -> None:
@@ -233,11 +236,23 @@ class AddressSpace:
             mapping = self.mappings[at]
             left = self.find(at - 1) if at else None
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
-                del self.mappings[at]
-                left.end = mapping.end
-                left.changes = min(left.changes, mapping.changes)
-                left.joined = True
-                mapping.release()
+                self.append(left, mapping)
+
+    def fuse(self, left: Mapping, end: int) -> None:
+        """Join what follows `left`, up to `end`, where it may be one with it, wherever it was mapped first."""
+        while left.end < end and left.inode is None:
+            right = self.mappings.get(left.end)
+            if right is None or not right.is_like(left) or not self.choices.are_one(left, right):
+                break
+            self.append(left, right)
+
+    def append(self, left: Mapping, right: Mapping) -> None:
+        """Make `right`, which follows `left`, part of it."""
+        del self.mappings[right.start]
+        left.end = right.end
+        left.changes = min(left.changes, right.changes)
+        left.joined = True
+        right.release()
 
     def clear(self, start: int, end: int) -> None:
         """Take away what is mapped in [start, end), pages and all."""

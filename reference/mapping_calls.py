@@ -234,6 +234,8 @@ class MappingCalls(PageCalls):
         addr, new_addr, flags = addr & SIZE_MASK, new_addr & SIZE_MASK, int(flags)
         old, new = self.round_up(old_size), self.round_up(new_size)
         mapping = space.find(addr)
+        if mapping is not None:
+            space.fuse(mapping, addr + old)
         elsewhere = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
         stays = not elsewhere and (new <= old or self.grows_in_place(mapping, addr, old, new))
         place: int | None = new_addr if flags & MREMAP_FIXED else addr

@@ -200,9 +200,9 @@ class PageCalls(State):
 
         with self.errors("mincore") as refuse:
             if addr % page:
-                refuse(EINVAL, "paging.fault-loads", "addr is not a multiple of the page")
+                refuse(EINVAL, "mincore.errno.EINVAL", "addr is not a multiple of the page")
             if end > self.top or space.hole(addr, end) is not None:
-                refuse(ENOMEM, "paging.fault-loads", "some of the range is not mapped")
+                refuse(ENOMEM, "mincore.errno.ENOMEM", "some of the range is not mapped")
 
         resident = []
         for mapping in space.over(addr, end):

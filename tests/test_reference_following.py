@@ -17,6 +17,7 @@ from pytest_mmapconf.contract import (
     MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_FIXED,
     MREMAP_MAYMOVE,
     O_CREAT,
     O_RDONLY,
@@ -308,6 +309,44 @@ def test_neighbours_that_are_alike_may_be_one_mapping_or_several(choices: LinuxC
     else:
         with pytest.raises(OSError, match="not all one mapping"):
             process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+
+
+class OneWhereverMapped(LinuxChoices):
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        return True
+
+
+def beside_a_moved_page(process: LockstepProcess, prot: int) -> int:
+    """A page of private memory that was stored to, then moved, and one that was mapped behind it with rights `prot`."""
+    base = process.mmap(arena(process) + 8 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x")
+    moved = process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, arena(process))
+    process.mmap(moved + PAGE, PAGE, prot, ANONYMOUS | MAP_FIXED, -1, 0)
+    return moved
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), OneWhereverMapped()])
+def test_a_page_that_was_moved_may_be_one_with_its_new_neighbour(choices: LinuxChoices) -> None:
+    process = judged(choices=choices)
+    base = beside_a_moved_page(process, RW)
+
+    if type(choices) is LinuxChoices:
+        with pytest.raises(OSError, match="not all one mapping"):
+            process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+    else:
+        assert process.mremap(base, 2 * PAGE, 3 * PAGE, 0) == base
+
+
+def test_but_not_with_one_of_other_rights() -> None:
+    class Lenient(Process):
+        def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+            return super().mremap(addr, old_size, new_size, flags, new_addr) if flags else addr
+
+    process = judged(Lenient)
+    base = beside_a_moved_page(process, PROT_READ)
+
+    with pytest.raises(Divergence, match="allowed: EFAULT"):
+        process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
 
 
 def test_what_was_never_split_is_one_mapping() -> None:
