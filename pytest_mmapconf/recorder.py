@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from .contract import SC_PAGESIZE, Call, Facility, Fault, Process, System, errno_name
+from .contract import SC_PAGESIZE, Backend, Call, Facility, Facts, Fault, Options, Process, System, errno_name
 from .program import (
     CALLS,
     SYSTEM_CALLS,
@@ -237,6 +237,30 @@ class RecordedSystem(System):
     def program(self) -> tuple[Program, list[Outcome]]:
         """The program that was run, and what each step came to.  A step in which the run ended has no outcome."""
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
+
+
+class RecordedBackend(Backend):
+    """A backend whose systems are recorded."""
+
+    def __init__(self, subject: Backend) -> None:
+        self.subject = subject
+        self.name = subject.name
+        self.last: RecordedSystem | None = None
+        """The system that was booted last."""
+
+    def configure(self, options: Options) -> None:
+        super().configure(options)
+        self.subject.configure(options)
+
+    def facts(self) -> Facts:
+        return self.subject.facts()
+
+    def boot(self) -> RecordedSystem:
+        self.last = RecordedSystem(self.subject.boot())
+        return self.last
+
+    def close(self) -> None:
+        self.subject.close()
 
 
 _UNKNOWN: Final = 1 << 80

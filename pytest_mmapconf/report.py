@@ -27,7 +27,7 @@ from . import verdicts
 from .catalogue import included, load
 from .collection import CASE, Collection, named
 from .contract import Backend, Facts, Process, Unresolved
-from .settings import RECORDED, SETTINGS
+from .settings import PROGRAM, RECORDED, SETTINGS
 
 if TYPE_CHECKING:
     from .lockstep import Divergence
@@ -35,6 +35,9 @@ from .verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, C
 
 ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries our data."""
+
+BROKEN = pytest.StashKey[tuple[str, ...]]()
+"""Of an item that has failed: the clauses."""
 
 PICTURES: Final = 4
 """How many processes a failing case shows at most."""
@@ -83,14 +86,39 @@ class Marking:
             if verdict == FAIL and call.excinfo:
                 divergence = _divergence(call.excinfo.value)
                 if divergence is not None:
+                    cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
+                    data["broken"] = cited or name.clauses
                     titles = "address space of the implementation", "address space of the reference"
                     report.sections.extend(zip(titles, map(_shortened, divergence.pictures), strict=True))
                 else:
                     report.sections.extend(_pictures(call.excinfo))
+        self.keep_evidence(item, call.when, verdict, data)
         if self.collection.dropped:
             data["partial"] = True
         setattr(report, ATTRIBUTE, data)
         return report
+
+    def keep_evidence(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
+        """With --mmap-reproducers, write what shows a failure, once the case is over and its system closed."""
+        settings = item.config.stash[SETTINGS]
+        if not settings.reproducers or settings.judge is None:
+            return
+        if when != "teardown":
+            if verdict == FAIL:
+                broken: tuple[str, ...] = tuple(data.get("broken", data["clauses"]))
+                item.stash[BROKEN] = broken
+            return
+        recorded = getattr(settings.backend, "last", None)
+        settings.backend.last = None  # type: ignore[attr-defined]
+        if BROKEN not in item.stash:
+            return
+        from . import evidence
+
+        program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
+        folder = Path(item.config.invocation_params.dir, settings.reproducers)
+        data["reproducer"] = evidence.write(
+            settings.judge, program, data["case"], item.stash[BROKEN], folder, settings.reproducers
+        )
 
 
 def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
@@ -135,10 +163,8 @@ def _divergence(error: BaseException | None) -> Divergence | None:
 
 def _not_compared(backend: Backend) -> str | None:
     """Why lockstep could not compare the system that was booted last to its end."""
-    lockstep = sys.modules.get(f"{__package__}.lockstep")
-    if lockstep is None or not isinstance(backend, lockstep.LockstepBackend) or backend.last is None:
-        return None
-    reason: str | None = backend.last.uncompared
+    system = getattr(backend, "last", None)
+    reason: str | None = getattr(getattr(system, "inside", system), "uncompared", None)
     return reason
 
 
@@ -253,8 +279,10 @@ class Reporting:
             self.names.update(data["names"])
         else:
             case = self.case(report.nodeid, data["case"], data["clauses"])
+            case.clauses = tuple(data.get("broken", case.clauses))
             case.add(data["verdict"], data["reason"])
             case.recorded.update(data.get("recorded", ()))
+            case.reproducer += data.get("reproducer", ())
             self.partial = self.partial or "partial" in data
 
     def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> Case:
@@ -326,6 +354,11 @@ class Reporting:
                 write(text, **markup)
         if self.nothing_asked:
             write("nothing could be asked: every case is unsupported", red=True, bold=True)
+        files = [line for case in self.cases.values() for line in case.reproducer]
+        if files and terminalreporter.verbosity >= -1:
+            write("reproducers", bold=True)
+            for line in files:
+                write(f"  {line}")
         good, line = statement(self.settings.level, self.partial, judged)
         write(line, bold=True, **{"green" if good else "red": True})
 
@@ -339,6 +372,8 @@ def _case(case: Case) -> dict[str, Any]:
     told: dict[str, Any] = {"id": case.id, "verdict": case.verdict, "reason": case.reason}
     if case.recorded:
         told["recorded"] = dict(sorted(case.recorded.items()))
+    if case.reproducer:
+        told["reproducer"] = case.reproducer
     return told
 
 
