@@ -297,7 +297,10 @@ class LockstepSystem(System):
             return
         self.compared += 1
         if expected != seen and not self.agree(expected, seen):
-            self.diverge(pair, call, arguments, after, seen, [str(expected)], self.promises(pair, call, arguments))
+            allowed, clauses = (str(expected),), self.promises(pair, call, arguments)
+            if following.misplaced is not None:
+                allowed, clauses = following.misplaced.allowed, following.misplaced.clauses
+            self.diverge(pair, call, arguments, after, seen, allowed, clauses)
 
     def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object], refused: bool = False) -> None:
         """Look at what a call has left behind."""

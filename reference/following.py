@@ -91,7 +91,7 @@ class Following(LinuxChoices):
     open is open.
     """
 
-    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "page", "seen")
+    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "misplaced", "page", "seen")
 
     def __init__(self, level: str = "linux") -> None:
         self.level = level
@@ -101,6 +101,8 @@ class Following(LinuxChoices):
         """The call that is being followed."""
         self.seen: Outcome = Returned(None)
         """What the subject did."""
+        self.misplaced: Impossible | None = None
+        """What is wrong with the address that was seen."""
         self.late = False
         """Whether the refusal that was seen may have come after a MAP_FIXED range was cleared."""
         self.is_full: Callable[[], bool] = lambda: False
@@ -116,6 +118,7 @@ class Following(LinuxChoices):
         """The subject has made `call`, and this came of it."""
         self.call = call
         self.seen = seen
+        self.misplaced = None
 
     # ---- errors
 
@@ -161,10 +164,12 @@ class Following(LinuxChoices):
             return super().place(space, length, hint)
         at = seen.value
         if at <= 0 or at % space.page or at > space.top - length or not space.is_free(at, at + length):
-            raise Impossible(
+            # Not raised at once: the call may have had to be refused, which says more.
+            self.misplaced = Impossible(
                 ["an address that is page aligned, not NULL, in user space and free"],
                 ["mremap.flags.maymove"] if self.call == "mremap" else ["mmap.addr.null", "mmap.addr.hint"],
             )
+            return super().place(space, length, 0)
         return at
 
     def are_one(self, left: Mapping, right: Mapping) -> bool:
