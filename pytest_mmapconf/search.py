@@ -20,6 +20,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
@@ -37,6 +38,10 @@ LENGTH: Final = 40
 
 ATTEMPTS: Final = 2000
 """How many programs shrinking may try."""
+
+
+PATIENCE: Final = 3
+"""After how many programs that came to no end no more are tried: each may have cost a timeout."""
 
 
 @dataclass
@@ -109,12 +114,26 @@ class Search:
         self.level = level
         self.parameters = parameters(subject.facts())
         self.tally = Tally()
-        self.unresolved: Unresolved | None = None
-        """Why no more can be asked: the implementation died, hangs or babbles."""
+        self.unresolved: list[Unresolved] = []
+        """Why programs came to no end: the implementation died, hangs or babbles."""
         self.found: Found | None = None
         """What was found last, shrunk."""
         self.failing = b""
         """The program that `check` found it by."""
+
+    def found_by(self, steps: Sequence[bytes]) -> Found | None:
+        """What is found by a program, shrunk; None also where the system can no longer be asked."""
+        try:
+            found = self.run(steps)
+        except Unresolved as unresolved:
+            self.unresolved.append(unresolved)
+            return None
+        return found and self.shrunk(steps, found)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many programs came to no end that no more are tried."""
+        return len(self.unresolved) >= PATIENCE
 
     def run(self, steps: Sequence[bytes], look: Look | None = None) -> Found | None:
         """Run a program on a freshly booted system; the difference, if there is one.
@@ -134,7 +153,7 @@ class Search:
                 if system.uncompared is not None:
                     tally.uncompared[system.uncompared] += 1
                     break
-            if look is not None:
+            if look is not None and look.actor < len(world.actors):
                 world.call(world.actors[look.actor], look.call, *look.arguments)
         except Divergence as divergence:
             return Found(divergence, *needed(*recorded.program()), self.look(system, world))
@@ -152,7 +171,8 @@ class Search:
         if world is None or system.looked is None:
             return None
         pair, call, arguments = system.looked
-        at = [actor.model for actor in world.actors].index(pair.model)
+        models = [actor.model for actor in world.actors]
+        at = models.index(pair.model) if pair.model in models else len(models)  # a fork has not come to its end
         return Look(at, call, arguments)
 
     def shrunk(self, steps: Sequence[bytes], found: Found) -> Found:
@@ -163,7 +183,11 @@ class Search:
         def differs(candidate: list[bytes]) -> bool:
             nonlocal attempts, best, found
             attempts += 1
-            other = self.run(candidate) if attempts <= ATTEMPTS else None
+            try:
+                other = self.run(candidate) if attempts <= ATTEMPTS else None
+            except Unresolved:  # what is shrunk must show the difference, not end the implementation
+                attempts += ATTEMPTS // PATIENCE
+                other = None
             if other is None:
                 return False
             best, found = candidate, other
@@ -188,22 +212,18 @@ class Search:
                         ):
                             break
         if found.look is not None:  # as a step of the program, so that it shows without an audit
-            found = self.run(best, found.look) or found
+            with suppress(Unresolved):
+                found = self.run(best, found.look) or found
         return found
 
     # ---- a quick search
 
     def check(self, data: bytes) -> None:
         """Run a program that hypothesis has drawn; raises Divergence, that of the shrunk program."""
-        if self.unresolved is not None:
+        if self.hopeless:
             return
         if self.found is None or data != self.failing:
-            try:
-                found = self.run(split(data))
-                self.found = found and self.shrunk(split(data), found)
-            except Unresolved as unresolved:
-                self.unresolved = unresolved
-                return
+            self.found = self.found_by(split(data))
             self.failing = data
         if self.found is not None:
             raise self.found.divergence
@@ -219,12 +239,8 @@ class Search:
         while self.tally.steps < steps:
             random = Random(f"{seed} {self.tally.programs}")
             program = split(random.randbytes(LENGTH * STEP))
-            try:
-                found = self.run(program)
-                self.found = found and self.shrunk(program, found)
-            except Unresolved as unresolved:
-                self.unresolved = unresolved
-            if self.found is not None or self.unresolved is not None:
+            self.found = self.found_by(program)
+            if self.found is not None or self.hopeless:
                 break
             now = time.monotonic()
             if now - told >= every:
