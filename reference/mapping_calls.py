@@ -345,19 +345,14 @@ class MappingCalls(PageCalls):
         """
         space = self.space
         page = self.page
+        # On Linux the whole mapping that stays loses its lock, also where only a part of it is moved.
+        unlocked = [(m.start, m.end) for m in space.over(addr, addr + old) if m.locked] if keep else []
         for source in space.cut_out(addr, addr + old) if old else space.over(addr, addr + 1):
             start = max(source.start, addr)
             length = source.end - start if old == new else new
-            if keep and source.locked:
-                source.locked = False
-                space.locked -= source.end - source.start
-                locked = True
-            else:
-                locked = source.locked
             moved = source.part(start, start + length, space)
             moved.start = place + start - addr
             moved.end = moved.start + length
-            moved.locked = locked
             if moved.inode is None and not space.table.has_private(start // page, source.end // page):
                 moved.offset = moved.start
             space.insert(moved)
@@ -365,5 +360,7 @@ class MappingCalls(PageCalls):
                 space.table.move(start // page, source.end // page, moved.start // page)
                 if not keep:
                     space.remove(source)
+        for start, end in unlocked:
+            self.lock(start, end, False)
         space.join(place, place + new)
         space.join(addr, addr + old)
