@@ -220,9 +220,11 @@ class World:
         self.effects: Counter[str] = Counter()
         """How often what each clause promises has happened."""
         process = system.spawn()
-        self.page = process.sysconf(SC_PAGESIZE)
+        self.unit = process.sysconf(SC_PAGESIZE)
+        """The page, by symbol: what addresses are counted in."""
+        self.page = int(self.unit)
         self.bits = process.bits
-        size = (SLOTS + 2) * self.page
+        size = (SLOTS + 2) * self.unit
         first = Actor(process, model_of(process))
         self.machine = first.model.machine
         try:
@@ -260,12 +262,12 @@ class World:
         for base, size in reversed(actor.regions):
             if base <= addr < base + size:
                 pages, rest = divmod(addr - base, self.page)
-                return base + pages * self.page + rest, int(base) + size - addr
+                return base + pages * self.unit + rest, int(base) + size - addr
         return addr, 0
 
     def slot(self, actor: Actor, digits: Digits) -> int:
         """The address of a page of the arena that things are placed in."""
-        return actor.regions[0][0] + (1 + digits.below(SLOTS)) * self.page
+        return actor.regions[0][0] + (1 + digits.below(SLOTS)) * self.unit
 
     def length(self, digits: Digits) -> int:
         """Bytes of one to three pages, one time in four not a multiple of the page."""
@@ -285,7 +287,7 @@ class World:
         shape = digits.below(8)
         which = digits.below(12)
         if mapping is None or shape >= 6:
-            addr, length = actor.regions[0][0] + which % (SLOTS + 1) * page, (1 + which % 3) * page
+            addr, length = actor.regions[0][0] + which % (SLOTS + 1) * self.unit, (1 + which % 3) * page
         else:
             addr, length = mapping.start, mapping.end - mapping.start
             pages = length // page
@@ -312,7 +314,7 @@ class World:
         mapping = self.mapping(actor, digits)
         which = digits.below(12)
         if mapping is None or digits.once_in(8):
-            addr = actor.regions[0][0] + which % (SLOTS + 2) * page
+            addr = int(actor.regions[0][0]) + which % (SLOTS + 2) * page
         else:
             addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
         border = digits.below(8)

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from defects import DEFECTS, DefectiveBackend
@@ -232,3 +233,14 @@ def test_the_clauses_that_a_difference_breaks_fail(tmp_path: Path) -> None:
     assert "1 failed" in out
     assert "mmap.result.failure" in out or "mmap.flag" in out
     assert "mmap.range  " not in out or "4 fail" not in out
+
+
+def test_numbers_are_told_in_pages() -> None:
+    """So that a program can be played where pages are of another size."""
+    system = RecordedSystem(ReferenceBackend().boot())
+    random = Random(5)
+    world = World(system)
+    for _ in range(400):
+        world.step(random.randbytes(STEP))
+
+    assert not [str(made) for made in system.program()[0] if re.search(r"\b(4096|8192|12288|16384)\b", str(made))]
