@@ -110,6 +110,9 @@ class Replay(pytest.Item):
         if judged.uncompared is not None:
             self.stash[RECORDED] = {"not compared": judged.uncompared}
 
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A difference needs no traceback: it has happened in the program."""
         if excinfo.errisinstance(AssertionError):

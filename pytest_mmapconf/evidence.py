@@ -19,12 +19,12 @@ from zlib import crc32
 from .as_pytest import pytest_source
 from .contract import Backend
 from .lockstep import CHANGES, Divergence, LockstepProcess, LockstepSystem, parameters
-from .program import Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, to_json
+from .program import CALLS, Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, to_json
 from .recorder import RecordedProcess, RecordedSystem
 from .reference.choices import LinuxChoices
 from .reference.following import Following
 from .reference.kernel import Machine, Parameters
-from .replay import Player, allowed, replay
+from .replay import Player, allowed, is_told_where, replay
 from .reproducer import NotPrintable, c_source
 from .search import needed
 
@@ -70,7 +70,10 @@ class Judge:
         First by what the calls themselves come to; only where that shows nothing, by what each leaves behind.
         """
         judged = self.run(program, "none")
-        return self.run(program, "all") if judged.divergence is None and judged.unasked is None else judged
+        if judged.unasked is not None or (judged.divergence is not None and not _by_choice(judged)):
+            return judged
+        audited = self.run(program, "all")
+        return judged if audited.divergence is None else audited
 
     def run(self, program: Program, audits: Literal["none", "all"]) -> Judged:
         """Make a program's calls in lockstep, and audit after each."""
@@ -125,6 +128,18 @@ class Judge:
         return replace(outcome, allowed=frozenset()) if isinstance(outcome, Failed) else outcome
 
 
+def _by_choice(judged: Judged) -> bool:
+    """Whether the last step gave, as it should, a place or number of the system's choice, but a wrong one.
+
+    What makes it wrong is what else there is, of which a program says nothing.
+    """
+    step = judged.program[-1]
+    chosen = CALLS[step.call].result in ("fd", "fds", "process", "arena") or (
+        CALLS[step.call].result == "address" and not is_told_where(step)
+    )
+    return chosen and judged.divergence is not None and not re.match("E[A-Z]", judged.divergence.seen)
+
+
 def _audit(system: LockstepSystem, recorded: RecordedSystem, player: Player, step: Step, outcome: Outcome) -> None:
     """Look at what a step has left behind, once its results have got their names."""
     if step.call not in CHANGES or isinstance(outcome, Unasked):
@@ -174,7 +189,7 @@ def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folde
         told.append(f"{called}/{base}{ending}")
 
     if not program:
-        return [f"{called}/{base}.c is not written: the case has made no calls"]
+        return [f"{called}/{base}.c is not written: no calls of this case's own are on record"]
     why = ""
     judged = Judged(program, ())
     try:
@@ -188,6 +203,8 @@ def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folde
             why += f" (not compared to the end: {judged.uncompared})" if judged.uncompared else ""
         if why:
             raise NotPrintable(why)
+        if _by_choice(judged):
+            raise NotPrintable(f"{judged.divergence}: this hangs on what else the system has placed")
         expected = judge.expected(judged)
         if not expected[-1]:
             raise NotPrintable(f"what {judged.program[-1]} comes to is told nowhere")

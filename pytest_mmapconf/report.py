@@ -114,10 +114,11 @@ class Marking:
             return
         from . import evidence
 
+        clauses = item.stash[BROKEN]
         program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
         folder = Path(item.config.invocation_params.dir, settings.reproducers)
         data["reproducer"] = evidence.write(
-            settings.judge, program, data["case"], item.stash[BROKEN], folder, settings.reproducers
+            settings.judge, program, data["case"], clauses, folder, settings.reproducers
         )
 
 
