@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from ..contract import Backend
+from ..contract import Unsupported
 from ..generator import STEP
 from ..lockstep import Divergence
 from ..search import LENGTH, Search
-from ..settings import SETTINGS
+from ..settings import PROGRAM, SETTINGS
 from ..words import clause
 from ._helpers import Record
 
@@ -45,15 +45,17 @@ def quick(search: Search, number: int | str | None) -> None:
 
 @pytest.mark.mmap_random
 @clause("mmap.range", "mmap.flag.shared", "mmap.flag.private", "munmap.range")
-def test_random_programs(request: pytest.FixtureRequest, backend: Backend, record: Record) -> None:
+def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None:
     chosen = request.config.stash[SETTINGS]
-    search = Search(getattr(backend, "subject", backend), chosen.level)
+    search = Search(chosen.bare, chosen.level)
     number = request.config.getoption("--hypothesis-seed", None)
 
     if chosen.steps:
         terminal = request.config.pluginmanager.get_plugin("terminalreporter")
         number = secrets.randbits(32) if number is None else number
-        search.deep(chosen.steps, f"{number}", terminal.write_line if terminal else print)
+        tell = terminal.write_line if terminal else print
+        tell(f"random programs of the seed {number}")
+        search.deep(chosen.steps, f"{number}", tell)
     else:
         if number is None and not drawn.derandomize:
             number = secrets.randbits(32)
@@ -63,10 +65,13 @@ def test_random_programs(request: pytest.FixtureRequest, backend: Backend, recor
     record("steps", search.tally.steps)
     record("refused by", dict(sorted(search.tally.refusals.items())))
     record("seen kept", dict(sorted(search.tally.effects.items())))
-    if search.unresolved is not None:
-        raise search.unresolved
     if search.found is not None:
+        request.node.stash[PROGRAM] = search.found.program
         divergence = search.found.divergence
         divergence.add_note(search.found.story())
         divergence.add_note(f"repeat with --hypothesis-seed={number}")
         raise divergence from None
+    if search.unresolved:
+        raise search.unresolved[0]
+    if "mmap" in search.tally.lacks:
+        raise Unsupported(search.tally.lacks["mmap"])

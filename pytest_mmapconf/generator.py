@@ -219,6 +219,8 @@ class World:
         self.steps = STEPS if level == "linux" else tuple(step for step in STEPS if step not in PARTIAL)
         self.effects: Counter[str] = Counter()
         """How often what each clause promises has happened."""
+        self.lacks: dict[str, str] = {}
+        """Calls that the system cannot be asked, and why."""
         process = system.spawn()
         self.unit = process.sysconf(SC_PAGESIZE)
         """The page, by symbol: what addresses are counted in."""
@@ -249,7 +251,10 @@ class World:
         except Fault as fault:
             self.effects[FAULTS.get(fault.code, "munmap.range")] += 1
             return None
-        except (OSError, NotImplementedError):
+        except OSError:
+            return None
+        except NotImplementedError as error:
+            self.lacks[name] = str(error)
             return None
         if name in EFFECTS:
             self.effects.update(EFFECTS[name](*arguments))

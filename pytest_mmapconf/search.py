@@ -56,6 +56,8 @@ class Tally:
     """How often what each clause promises has happened, where nothing was refused."""
     uncompared: Counter[str] = field(default_factory=Counter)
     """Why programs could not be compared to their end."""
+    lacks: dict[str, str] = field(default_factory=dict)
+    """Calls that the implementation cannot be asked, and why."""
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Calls that failed for reasons of the implementation's own: (call, errno)."""
 
@@ -163,6 +165,7 @@ class Search:
             tally.left_out.update(system.left_out)
             if world is not None:
                 tally.effects.update(world.effects)
+                tally.lacks.update(world.lacks)
             system.close()
         return None
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from errno import EINVAL
 from pathlib import Path
 from random import Random
 
@@ -16,7 +17,7 @@ from defects import DEFECTS, DefectiveBackend
 from pytest_mmapconf.agent.backend import CommandBackend, NativeBackend
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.conformance.random_programs import quick
-from pytest_mmapconf.contract import Backend, Process, System, Unresolved
+from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Process, System, Unresolved
 from pytest_mmapconf.evidence import Judge, write
 from pytest_mmapconf.generator import STEP, STEPS, Digits, World
 from pytest_mmapconf.recorder import RecordedSystem
@@ -244,3 +245,32 @@ def test_numbers_are_told_in_pages() -> None:
         world.step(random.randbytes(STEP))
 
     assert not [str(made) for made in system.program()[0] if re.search(r"\b(4096|8192|12288|16384)\b", str(made))]
+
+
+class Poor(Process):
+    """Has no mmap."""
+
+    def sysconf(self, name: int) -> int:
+        if name != SC_PAGESIZE:
+            raise OSError(EINVAL, "no such name")
+        return 4096
+
+    def arena(self) -> tuple[int, int]:
+        return 1 << 36, 1 << 20
+
+
+class PoorSystem(System):
+    def spawn(self) -> Process:
+        return Poor()
+
+
+class PoorBackend(Backend):
+    def boot(self) -> System:
+        return PoorSystem()
+
+
+def test_what_a_system_lacks_is_told() -> None:
+    search = searched(PoorBackend(), 1)
+
+    assert search.found is None
+    assert search.tally.lacks["mmap"] == "the backend has no mmap"
