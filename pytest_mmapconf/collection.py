@@ -110,8 +110,8 @@ class Replay(pytest.Item):
         if judged.uncompared is not None:
             self.stash[RECORDED] = {"not compared": judged.uncompared}
 
-    def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, self.name
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A difference needs no traceback: it has happened in the program."""

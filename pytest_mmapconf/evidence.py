@@ -172,7 +172,7 @@ def _note_look(
 
 def file_name(id: str) -> str:
     """A case's name as the name of a file, without an ending: "munmap.range[whole]" is "munmap.range-whole"."""
-    name = re.sub(r"[^\w.-]+", "-", id, flags=re.ASCII).strip("-")
+    name = re.sub(r"[^\w.]+", "-", id, flags=re.ASCII).strip("-")
     return name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}-{crc32(id.encode()):08x}"
 
 
@@ -182,11 +182,12 @@ def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folde
     Returns a line for each file: its name, and of a C file that is not written, why.
     """
     base = file_name(id)
+    word = re.sub(r"\W", "_", base)  # a module of Python's has no other name
     told = []
 
-    def put(ending: str, text: str) -> None:
-        (folder / (base + ending)).write_text(text, encoding="utf-8")
-        told.append(f"{called}/{base}{ending}")
+    def put(name: str, text: str) -> None:
+        (folder / name).write_text(text, encoding="utf-8")
+        told.append(f"{called}/{name}")
 
     if not program:
         return [f"{called}/{base}.c is not written: no calls of this case's own are on record"]
@@ -196,7 +197,7 @@ def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folde
         judged = judge.judge(program)
     except Exception as error:  # an implementation that is broken may do anything
         why = f"{type(error).__name__} when its calls were made again: {error}".partition("\n")[0]
-    put(".json", to_json(judged.program))
+    put(f"{base}.json", to_json(judged.program))
     try:
         if not why and judged.divergence is None:
             why = "its calls come to what they may; it judges something that no single one shows"
@@ -209,9 +210,9 @@ def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folde
         if not expected[-1]:
             raise NotPrintable(f"what {judged.program[-1]} comes to is told nowhere")
         cited = judged.divergence.clauses if judged.divergence else clauses
-        put(".py", pytest_source(judged.program, expected, re.sub(r"\W+", "_", base), cited))
+        put(f"{word}.py", pytest_source(judged.program, expected, word, cited))
         title = f"{id}: what shows it is step {len(judged.program)}, {judged.program[-1].call}."
-        put(".c", c_source(judged.program, expected, title.replace("*/", "* /"), cited))
+        put(f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited))
     except NotPrintable as reason:
         told.append(f"{called}/{base}.c is not written: {reason}")
     return told
