@@ -205,7 +205,7 @@ def test_where_a_c_file_would_prove_nothing_there_is_none(broken: pytest.Pyteste
 # -------------------------------------------------------------------------------------------------- a broken C library
 
 CASES_OF = {
-    "private writes go through": "overview.py",
+    "private writes go through": "mmap_arguments.py",
     "mremap loses the tail": "mremap.py",
     "munmap frees one page too many": "munmap.py",
     "msync says 0 for a hole": "msync.py",
