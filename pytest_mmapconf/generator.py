@@ -270,9 +270,14 @@ class World:
                 return base + pages * self.unit + rest, int(base) + size - addr
         return addr, 0
 
-    def slot(self, actor: Actor, digits: Digits) -> int:
-        """The address of a page of the arena that things are placed in."""
-        return actor.regions[0][0] + (1 + digits.below(SLOTS)) * self.unit
+    def slot(self, actor: Actor, digits: Digits, taken: bool = False) -> int:
+        """The address of a page of the arena that things are placed in; if asked for, one where something is."""
+        base, size = actor.regions[0]
+        which = digits.below(SLOTS * 4)
+        there = actor.model.space.over(base, base + size) if taken else ()
+        if there:
+            return self.symbol(actor, max(there[which % len(there)].start, base))[0]
+        return base + (1 + which % SLOTS) * self.unit
 
     def length(self, digits: Digits) -> int:
         """Bytes of one to three pages, one time in four not a multiple of the page."""
@@ -280,9 +285,11 @@ class World:
         odd = digits.of((0, 0, 0, 0, 0, 0, 1, self.page - 1))
         return pages * self.page - odd
 
-    def mapping(self, actor: Actor, digits: Digits) -> Area | None:
-        """One of the actor's mappings."""
-        mappings = actor.model.space.mappings.values()
+    def mapping(self, actor: Actor, digits: Digits, right: int = 0) -> Area | None:
+        """One of the actor's mappings, of those with a right if there are any."""
+        mappings: Sequence[Area] = actor.model.space.mappings.values()
+        if right:
+            mappings = [mapping for mapping in mappings if mapping.prot & right] or mappings
         return digits.of(mappings) if mappings else None
 
     def range(self, actor: Actor, digits: Digits) -> tuple[int, int]:
@@ -313,12 +320,12 @@ class World:
                 length = page
         return addr, length - digits.of((0, 0, 0, 0, 0, 0, 1, page - 1))
 
-    def place(self, actor: Actor, digits: Digits) -> tuple[int, int]:
-        """(address, bytes from there that may be touched): a byte at a border of something."""
+    def place(self, actor: Actor, digits: Digits, right: int) -> tuple[int, int]:
+        """(address, bytes from there that may be touched): a byte at a border of something, mostly with a right."""
         page = self.page
-        mapping = self.mapping(actor, digits)
+        mapping = self.mapping(actor, digits, 0 if digits.once_in(6) else right)
         which = digits.below(12)
-        if mapping is None or digits.once_in(8):
+        if mapping is None or digits.once_in(12):
             addr = int(actor.regions[0][0]) + which % (SLOTS + 2) * page
         else:
             addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
@@ -407,7 +414,7 @@ class World:
         anonymous = digits.below(3) == 2
         prot = digits.of(RIGHTS)
         where = digits.below(8)
-        slot = self.slot(actor, digits)
+        slot = self.slot(actor, digits, where in (4, 5))
         length = self.length(digits)
         offset = digits.of((0, 0, 0, 1, 2, 3)) * page
         extra = digits.of(EXTRAS)
@@ -443,6 +450,8 @@ class World:
         type_ = flags & MAP_SHARED_VALIDATE
         wrong = self.new_first(
             (
+                ("mmap.errno.EACCES", "mode"),
+                ("mmap.errno.EACCES", "mode"),
                 ("mmap.errno.EACCES", "mode"),
                 ("mmap.errno.EINVAL", "length"),
                 ("mmap.errno.EINVAL", "offset"),
@@ -602,13 +611,13 @@ class World:
     # ---- memory accesses
 
     def load(self, actor: Actor, digits: Digits) -> None:
-        addr, room = self.place(actor, digits)
+        addr, room = self.place(actor, digits, PROT_READ)
         length = digits.of((1, 2, 8, self.page, self.page + 1))
         if room:
             self.call(actor, "load", addr, min(length, room))
 
     def store(self, actor: Actor, digits: Digits) -> None:
-        addr, room = self.place(actor, digits)
+        addr, room = self.place(actor, digits, PROT_WRITE)
         length = digits.of((1, 2, 8, 8, self.page))
         data = digits.of("xyz").encode() * length
         if room:
@@ -616,7 +625,7 @@ class World:
 
     def execute(self, actor: Actor, digits: Digits) -> None:
         """Run what is known to return; where something else stands, only what may not be executed."""
-        addr, room = self.place(actor, digits)
+        addr, room = self.place(actor, digits, PROT_EXEC)
         if not room:
             return
         code = self.call(actor, "return_code")
@@ -717,7 +726,7 @@ STEPS: Final = (
     *("msync",) * 2,
     *("mprotect",) * 2,
     *("ftruncate",) * 2,
-    *("fork",) * 2,
+    *("fork",) * 3,
     *("open",) * 2,
     "close",
     "dup",
