@@ -637,6 +637,19 @@ def test_fixed_from_where_nothing_is_mapped(process: Process, page: int) -> None
     assert process.load(target, 4) == b"kept"
 
 
+@clause("mmap.errno.EPERM.zero", "mremap.flags.fixed")
+def test_fixed_at_address_zero(process: Process, page: int) -> None:
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+    process.drop("CAP_SYS_RAWIO")
+
+    with fails("EPERM"):
+        process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, 0)
+
+    assert process.load(base, 4) == b"kept"
+    assert_nothing_mapped(process, 0)
+
+
 # --------------------------------------------------------------------------------------------------------- DONTUNMAP
 
 

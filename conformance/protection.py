@@ -1,4 +1,4 @@
-"""Cases of mprotect and mlock, neighbours of the documented calls: the suite's own tools for rights and for locks."""
+"""Cases of mprotect, mlock and mincore, neighbours of the documented calls: the suite's own tools for pages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ..contract import (
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MCL_CURRENT,
     O_RDONLY,
     PROT_EXEC,
     PROT_NONE,
@@ -15,6 +16,7 @@ from ..contract import (
     PROT_WRITE,
     Process,
     Resource,
+    Unsupported,
 )
 from ..words import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, reserve
@@ -216,3 +218,87 @@ def test_munlock_of_a_range_that_wraps(process: Process, page: int) -> None:
 
     with fails("EINVAL"):
         process.munlock(base, (1 << process.bits) - page)
+
+
+@clause("mlock.errno.EINVAL")
+def test_mlock_of_a_range_that_wraps(process: Process, page: int) -> None:
+    """It is past any limit of locked memory as well."""
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+
+    with fails("EINVAL", "ENOMEM"):
+        process.mlock(base, (1 << process.bits) - page)
+
+
+@clause("mlock.errno.ENOMEM")
+def test_munlock_over_a_hole(process: Process, page: int) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + page, page)
+
+    with fails("ENOMEM"):
+        process.munlock(base, 3 * page)
+
+
+@clause("mlock.errno.EINVAL")
+@pytest.mark.parametrize("flags", [pytest.param(0, id="none"), pytest.param(MCL_CURRENT | 64, id="unknown")])
+def test_mlockall_with_wrong_flags(process: Process, flags: int) -> None:
+    with fails("EINVAL"):
+        process.mlockall(flags)
+
+
+@clause("mlock.errno.ENOMEM")
+def test_mlockall_past_the_limit(process: Process, page: int) -> None:
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, page)
+    process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+
+    with fails("ENOMEM"):
+        process.mlockall(MCL_CURRENT)
+
+
+@clause("mlock.errno.EPERM")
+def test_mlockall_with_a_limit_of_nothing(process: Process) -> None:
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 0)
+
+    with fails("EPERM"):
+        process.mlockall(MCL_CURRENT)
+
+
+# ------------------------------------------------------------------------------------------------------------ mincore
+
+
+@clause("mincore.errno.EINVAL")
+def test_mincore_from_inside_a_page(process: Process, page: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+
+    with fails("EINVAL"):
+        process.mincore(base + 1, page)
+
+
+@clause("mincore.errno.ENOMEM")
+@pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
+def test_mincore_over_a_hole(process: Process, page: int, hole: int) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + hole * page, page)
+
+    with fails("ENOMEM"):
+        process.mincore(base, 3 * page)
+
+
+# --------------------------------------------------------------------------------------------- outside all addresses
+
+
+@clause("paging.fault-outside")
+@pytest.mark.parametrize("access", ["load", "store", "execute"])
+def test_access_outside_the_address_space(process: Process, access: str) -> None:
+    if process.bits != 64:
+        raise Unsupported("where addresses have 32 bits, all of them may be mapped")
+    outside = 1 << 62
+
+    with faults("SIGSEGV"):
+        if access == "load":
+            process.load(outside, 1)
+        elif access == "store":
+            process.store(outside, b"x")
+        else:
+            process.execute(outside)

@@ -20,6 +20,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="up to this level (default: all)")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id matches")
     commands.add_parser("backends", help="list the backends that can be named")
+    command = commands.add_parser("reach", help="which errors and faults the cases reach, as a page")
+    command.add_argument("--backend", metavar="STRING", action="append", default=[], help="also on this backend")
+    command.add_argument("--dir", metavar="DIR", help="the file system under test is the one that holds DIR")
+    command.add_argument("--disruptive", action="store_true", help="allow what disturbs the machine for a moment")
+    command.add_argument("-o", dest="output", metavar="PAGE.md", help="where the page goes (default: stdout)")
+    command.add_argument("--check", action="store_true", help="make no page, only look for holes")
     return parser
 
 
@@ -41,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from . import backends, listing, settings
 
     try:
+        if asked.command == "reach":
+            from . import reachability
+            from .contract import Options
+
+            options = Options(asked.dir, disruptive=asked.disruptive)
+            return reachability.main(asked.backend, options, asked.output, asked.check)
         if asked.command == "clauses":
             lines = listing.clauses(settings.selected(asked.level, asked.globs).values())
         else:

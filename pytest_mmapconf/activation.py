@@ -34,12 +34,38 @@ def activate(config: pytest.Config) -> None:
 
     name = settings.value(config, "mmap_backend")
     backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
+    subject, judge = backend, None
+    program, reproducers = settings.program(config), settings.reproducers(config)
+    if program is not None or reproducers:
+        from . import evidence
+
+        judge = evidence.Judge(subject, level)
+    if settings.value(config, "mmap_lockstep"):
+        from . import lockstep
+
+        backend = lockstep.LockstepBackend(backend, level)
+    if reproducers:
+        from . import recorder
+
+        backend = recorder.RecordedBackend(backend)
     backend.configure(options)
     closing = ExitStack()
     closing.callback(backend.close)
     config.add_cleanup(closing.close)
 
-    config.stash[settings.SETTINGS] = settings.Settings(name, backend, level, clauses, bool(globs), reports)
+    config.stash[settings.SETTINGS] = settings.Settings(
+        name,
+        backend,
+        level,
+        clauses,
+        bool(globs),
+        reports,
+        config.option.mmap_steps,
+        subject,
+        reproducers,
+        program,
+        judge,
+    )
     config.args = collection.places(config)
     if not collection.named(config):
         config.args_source = pytest.Config.ArgsSource.INVOCATION_DIR  # so that the header names no testpaths

@@ -16,13 +16,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from . import fixtures
 from .catalogue import load
-from .settings import SETTINGS, SHORT, nearest
+from .contract import Unsupported
+from .settings import PROGRAM, RECORDED, SETTINGS, SHORT, nearest
+
+if TYPE_CHECKING:
+    from .evidence import Judge
+    from .program import Program
 
 PACKAGE = f"{__package__}.conformance"
 NODE = "conformance"
@@ -53,7 +58,8 @@ def places(config: pytest.Config) -> list[str]:
     A node id of an installed case, as pytest prints it, may be named too.
     """
     if named(config):
-        return [_place(config, argument) for argument in config.args]
+        also = [str(folder())] if config.stash[SETTINGS].program is not None else []
+        return [*also, *(_place(config, argument) for argument in config.args)]
     return [str(folder())]
 
 
@@ -83,10 +89,46 @@ class CaseModule(pytest.Module):
         return False
 
 
+class Replay(pytest.Item):
+    """The program of --mmap-replay, as a case."""
+
+    def __init__(self, *, file: str, program: Program, judge: Judge, **others: Any) -> None:
+        super().__init__(f"replay[{file}]", **others)
+        self.program = program
+        self.judge = judge
+        self.stash[CASE] = Name(f"replay.{Path(file).stem}", ())
+        self.stash[PROGRAM] = program
+
+    def runtest(self) -> None:
+        judged = self.judge.judge(self.program)
+        if judged.divergence is not None:
+            lines = [f"    {number:2}  {step}" for number, step in enumerate(judged.program, 1)]
+            judged.divergence.add_note("\n".join(["the program, as far as it was made:", *lines]))
+            raise judged.divergence
+        if judged.unasked is not None:
+            raise Unsupported(judged.unasked)
+        if judged.uncompared is not None:
+            self.stash[RECORDED] = {"not compared": judged.uncompared}
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.name
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A difference needs no traceback: it has happened in the program."""
+        if excinfo.errisinstance(AssertionError):
+            return "\n".join([str(excinfo.value), *getattr(excinfo.value, "__notes__", ())])
+        return super().repr_failure(excinfo, style)
+
+
 class Cases(pytest.Directory):
     """The folder of the installed cases."""
 
-    def collect(self) -> Iterable[CaseModule]:
+    def collect(self) -> Iterable[CaseModule | Replay]:
+        settings = self.config.stash[SETTINGS]
+        if settings.program is not None and settings.judge is not None:
+            file, program = settings.program
+            yield Replay.from_parent(self, file=file, program=program, judge=settings.judge)
+            return
         for path in sorted(self.path.glob("*.py")):
             if not path.name.startswith("_"):
                 yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")

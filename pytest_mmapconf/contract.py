@@ -294,6 +294,35 @@ class Process:
         """Store `data` one byte after another from `addr` up.  The first that cannot be stored raises Fault."""
         raise _missing("store")
 
+    def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
+        """What stands in some pages and files, in short: to be compared with what should stand there.
+
+        `ranges`: (address of a page, how many pages); for each page its CRC-32 in eight digits, or the si_code of the
+        fault, where it cannot be loaded.  `fds`: for each, "SIZE:CRC" of the file and its first 65,536 bytes; "-" for
+        what is not to be had.  This default loads and reads it all; a backend to which each call travels far should
+        override it.
+        """
+        from zlib import crc32
+
+        page = self.sysconf(SC_PAGESIZE)
+        told = []
+        for addr, pages in ranges:
+            for at in range(addr, addr + pages * page, page):
+                try:
+                    told.append(f"{crc32(self.load(at, page)):08x}")
+                except Fault as fault:
+                    told.append(fault.code)
+        for fd in fds:
+            try:
+                size: object = self.fstat(fd).size
+            except OSError:
+                size = "-"
+            try:
+                told.append(f"{size}:{crc32(self.pread(fd, 65536, 0)):08x}")
+            except OSError:
+                told.append(f"{size}:-")
+        return told
+
     def return_code(self) -> bytes:
         """Machine code of a function that does nothing but return; what `execute` may be pointed at."""
         raise _missing("return_code")

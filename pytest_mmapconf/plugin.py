@@ -54,6 +54,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-disruptive", action="store_true", default=None, help=help)
     ini("mmap_disruptive", help, type="bool", default=False)
 
+    help = "run every case on the reference as well, side by side: the first difference fails it"
+    option("--mmap-lockstep", action="store_true", default=None, help=help)
+    ini("mmap_lockstep", help, type="bool", default=False)
+
+    help = "random programs of so many steps in all, instead of a few"
+    option("--mmap-steps", metavar="N", type=int, default=0, help=help)
+
+    help = "make the calls of this program (JSON), in lockstep with the reference, instead of the suite's cases"
+    option("--mmap-replay", metavar="FILE", help=help)
+    ini("mmap_replay", help, default="")
+
+    help = "write what shows each failure to this folder: a program in C, as test lines, and as JSON"
+    option("--mmap-reproducers", metavar="DIR", help=help)
+    ini("mmap_reproducers", help, default="")
+
     help = "write the verdicts to this file, as JSON; repeatable"
     option("--mmap-report", metavar="PATH.json", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])

@@ -129,8 +129,14 @@ class Step:
     """The names that its results get: none, one, or two for a call that makes two descriptors."""
 
     def __str__(self) -> str:
-        kinds = CALLS[self.call].arguments.values()
-        arguments = ", ".join(_write_text(kind, value) for kind, value in zip(kinds, self.arguments, strict=True))
+        signature = CALLS[self.call]
+        given = zip(signature.arguments.items(), self.arguments, strict=True)
+        texts = [_write_text(kind, value) for (_name, kind), value in given]
+        for name, value in zip(reversed(list(signature.defaults)), reversed(self.arguments), strict=False):
+            if value != Sum(bytes=signature.defaults[name]):
+                break
+            texts.pop()  # what can be left out
+        arguments = ", ".join(texts)
         results = " = ".join([", ".join(self.results), ""]) if self.results else ""
         return f"{results}{self.process}{'.' if self.process else ''}{self.call}({arguments})"
 

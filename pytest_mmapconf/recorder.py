@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from .contract import SC_PAGESIZE, Call, Facility, Fault, Process, System, Unresolved, errno_name
+from .contract import SC_PAGESIZE, Backend, Call, Facility, Facts, Fault, Options, Process, System, errno_name
 from .program import (
     CALLS,
     SYSTEM_CALLS,
@@ -202,7 +202,7 @@ class RecordedSystem(System):
         """Make a call, note it with what came of it, and hand its result out by symbol."""
         try:
             result = inner(*[_plain(argument) for argument in arguments])
-        except (OSError, Fault, NotImplementedError, Unresolved) as error:
+        except Exception as error:
             self.noted.append((process, call, arguments, (), None, error))
             raise
         kind = CALLS[call].result
@@ -235,8 +235,32 @@ class RecordedSystem(System):
     # ---- telling
 
     def program(self) -> tuple[Program, list[Outcome]]:
-        """The program that was run, and what each step came to.  A step in which the system died has no outcome."""
+        """The program that was run, and what each step came to.  A step in which the run ended has no outcome."""
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
+
+
+class RecordedBackend(Backend):
+    """A backend whose systems are recorded."""
+
+    def __init__(self, subject: Backend) -> None:
+        self.subject = subject
+        self.name = subject.name
+        self.last: RecordedSystem | None = None
+        """The system that was booted last."""
+
+    def configure(self, options: Options) -> None:
+        super().configure(options)
+        self.subject.configure(options)
+
+    def facts(self) -> Facts:
+        return self.subject.facts()
+
+    def boot(self) -> RecordedSystem:
+        self.last = RecordedSystem(self.subject.boot())
+        return self.last
+
+    def close(self) -> None:
+        self.subject.close()
 
 
 _UNKNOWN: Final = 1 << 80
@@ -271,7 +295,7 @@ class _Symbols:
         for process, call, arguments, results, result, error in noted:
             step = Step(process, call, self.arguments(call, arguments), results)
             steps.append(step)
-            if isinstance(error, Unresolved):
+            if not (error is None or isinstance(error, (OSError, Fault, NotImplementedError))):
                 continue
             outcomes.append(self.outcome(step, arguments, result, error))
             if error is None:

@@ -23,6 +23,7 @@ from .contract import (
     Facility,
     Fault,
     Process,
+    Resource,
     System,
     errno_name,
 )
@@ -133,6 +134,8 @@ class Player:
             process = self.process(step.process)
             if step.call == "record_lock":
                 return process.record_lock(arguments[0], ofd=bool(arguments[1]))
+            if step.call == "limit":
+                return process.limit(Resource(arguments[0]), arguments[1])
             return getattr(process, step.call)(*arguments)
         if step.call == "facility":
             self.paths[arguments[0]] = self.system.facility(Facility(arguments[0]))
@@ -288,12 +291,12 @@ def allowed(step: Step, outcome: Outcome) -> frozenset[Outcome]:
         return frozenset(map(Failed, outcome.allowed or (outcome.errno,)))
     if isinstance(outcome, Unasked) or step.call in ("mincore", "counters", "free_space", "mapping_limit"):
         return frozenset()
-    if isinstance(outcome, Returned) and not _is_told_where(step):
+    if isinstance(outcome, Returned) and not is_told_where(step):
         return frozenset([Returned(Sum(step.results[0] if step.results else ""))])
     return frozenset([outcome])
 
 
-def _is_told_where(step: Step) -> bool:
+def is_told_where(step: Step) -> bool:
     """Whether the address that a step returns, if it returns one, is not the system's choice."""
     if step.call == "mmap":
         return bool(int(step.arguments[3]) & (MAP_FIXED | MAP_FIXED_NOREPLACE))  # type: ignore[arg-type]

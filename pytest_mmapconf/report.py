@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
@@ -18,19 +19,25 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from . import verdicts
 from .catalogue import included, load
 from .collection import CASE, Collection, named
-from .contract import Facts, Process, Unresolved
-from .settings import RECORDED, SETTINGS
+from .contract import Backend, Facts, Process, Unresolved
+from .settings import PROGRAM, RECORDED, SETTINGS
+
+if TYPE_CHECKING:
+    from .lockstep import Divergence
 from .verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged
 
 ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries our data."""
+
+BROKEN = pytest.StashKey[tuple[str, ...]]()
+"""Of an item that has failed: the clauses."""
 
 PICTURES: Final = 4
 """How many processes a failing case shows at most."""
@@ -71,14 +78,48 @@ class Marking:
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         if call.when == "call":
             recorded = item.stash.get(RECORDED, None)
+            not_compared = _not_compared(item.config.stash[SETTINGS].backend)
+            if not_compared is not None and verdict == PASS:
+                recorded = {**(recorded or {}), "not compared": not_compared}
             if recorded:
                 data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
-                report.sections.extend(_pictures(call.excinfo))
+                divergence = _divergence(call.excinfo.value)
+                if divergence is not None:
+                    cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
+                    data["broken"] = cited or name.clauses
+                    titles = "address space of the implementation", "address space of the reference"
+                    report.sections.extend(zip(titles, map(_shortened, divergence.pictures), strict=True))
+                else:
+                    report.sections.extend(_pictures(call.excinfo))
+        self.keep_evidence(item, call.when, verdict, data)
         if self.collection.dropped:
             data["partial"] = True
         setattr(report, ATTRIBUTE, data)
         return report
+
+    def keep_evidence(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
+        """With --mmap-reproducers, write what shows a failure, once the case is over and its system closed."""
+        settings = item.config.stash[SETTINGS]
+        if not settings.reproducers or settings.judge is None:
+            return
+        if when != "teardown":
+            if verdict == FAIL:
+                broken: tuple[str, ...] = tuple(data.get("broken", data["clauses"]))
+                item.stash[BROKEN] = broken
+            return
+        recorded = getattr(settings.backend, "last", None)
+        settings.backend.last = None  # type: ignore[attr-defined]
+        if BROKEN not in item.stash:
+            return
+        from . import evidence
+
+        clauses = item.stash[BROKEN]
+        program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
+        folder = Path(item.config.invocation_params.dir, settings.reproducers)
+        data["reproducer"] = evidence.write(
+            settings.judge, program, data["case"], clauses, folder, settings.reproducers
+        )
 
 
 def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
@@ -105,7 +146,7 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         report.outcome = "failed"
         return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
     imperative = isinstance(error, pytest.xfail.Exception)
-    if isinstance(error, Unresolved) or (report.when != "call" and not imperative):
+    if isinstance(error, Unresolved) or (report.when != "call" and not imperative and _divergence(error) is None):
         if on_record is not None:  # a deviation on record says nothing of this
             del report.wasxfail
         report.outcome = "failed"
@@ -113,6 +154,19 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
     if on_record is not None:
         return EXPECTED, on_record.removeprefix("reason: ")
     return FAIL, _say(error)
+
+
+def _divergence(error: BaseException | None) -> Divergence | None:
+    """The error, if it is a difference that lockstep has found; asked without importing what few runs need."""
+    lockstep = sys.modules.get(f"{__package__}.lockstep")
+    return error if lockstep is not None and isinstance(error, lockstep.Divergence) else None
+
+
+def _not_compared(backend: Backend) -> str | None:
+    """Why lockstep could not compare the system that was booted last to its end."""
+    system = getattr(backend, "last", None)
+    reason: str | None = getattr(getattr(system, "inside", system), "uncompared", None)
+    return reason
 
 
 def _say(error: BaseException) -> str:
@@ -140,12 +194,18 @@ def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[st
                     found.setdefault(id(process), (name, process))
     for name, process in islice(found.values(), PICTURES):
         try:
-            lines = process.picture().splitlines()
+            picture = process.picture()
         except Exception:  # no picture, or none any more: the failure is told all the same
             continue
-        if len(lines) > LINES:
-            lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
-        yield f"address space of {name}", "\n".join(lines)
+        yield f"address space of {name}", _shortened(picture)
+
+
+def _shortened(picture: str) -> str:
+    """A picture, not too long."""
+    lines = picture.splitlines()
+    if len(lines) > LINES:
+        lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
+    return "\n".join(lines)
 
 
 class Announcing:
@@ -220,8 +280,10 @@ class Reporting:
             self.names.update(data["names"])
         else:
             case = self.case(report.nodeid, data["case"], data["clauses"])
+            case.clauses = tuple(data.get("broken", case.clauses))
             case.add(data["verdict"], data["reason"])
             case.recorded.update(data.get("recorded", ()))
+            case.reproducer += data.get("reproducer", ())
             self.partial = self.partial or "partial" in data
 
     def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> Case:
@@ -293,6 +355,11 @@ class Reporting:
                 write(text, **markup)
         if self.nothing_asked:
             write("nothing could be asked: every case is unsupported", red=True, bold=True)
+        files = [line for case in self.cases.values() for line in case.reproducer]
+        if files and terminalreporter.verbosity >= -1:
+            write("reproducers", bold=True)
+            for line in files:
+                write(f"  {line}")
         good, line = statement(self.settings.level, self.partial, judged)
         write(line, bold=True, **{"green" if good else "red": True})
 
@@ -306,6 +373,8 @@ def _case(case: Case) -> dict[str, Any]:
     told: dict[str, Any] = {"id": case.id, "verdict": case.verdict, "reason": case.reason}
     if case.recorded:
         told["recorded"] = dict(sorted(case.recorded.items()))
+    if case.reproducer:
+        told["reproducer"] = case.reproducer
     return told
 
 

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .catalogue import LEVELS, Clause, included, load
 from .contract import Backend, Options
+
+if TYPE_CHECKING:
+    from .evidence import Judge
+    from .program import Program
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,21 @@ class Settings:
     narrowed: bool
     """Whether --mmap-clause was given."""
     reports: tuple[Path, ...]
+    steps: int = 0
+    """--mmap-steps: how many steps random programs make in all; 0 for a quick look."""
+    subject: Backend | None = None
+    """The backend by itself, where `backend` is one around it, which compares or records; else None."""
+    reproducers: str = ""
+    """--mmap-reproducers: the folder, as the user calls it; empty for none."""
+    program: tuple[str, Program] | None = None
+    """--mmap-replay: the file, as the user calls it, and what it holds."""
+    judge: Judge | None = None
+    """Judges programs on the backend; there with --mmap-replay and --mmap-reproducers."""
+
+    @property
+    def bare(self) -> Backend:
+        """The backend by itself."""
+        return self.subject or self.backend
 
     def asks_for(self, ids: Iterable[str]) -> bool:
         """Whether a case of these clauses is run: each is of the level, and one of them is judged."""
@@ -41,6 +61,8 @@ SETTINGS = pytest.StashKey[Settings]()
 """Of the config."""
 SHORT = pytest.StashKey[dict[str, object]]()
 """Of an item whose fixtures are made the short way: its parameters."""
+PROGRAM = pytest.StashKey["Program"]()
+"""Of an item that has run many programs: the one that it failed by."""
 RECORDED = pytest.StashKey[dict[str, Any]]()
 """Of an item: what the fixture `record` noted."""
 
@@ -104,3 +126,32 @@ def directory(config: pytest.Config) -> str | None:
     if not path.is_dir():
         raise pytest.UsageError(f"--mmap-dir={given}: is not a folder")
     return str(path)
+
+
+def reproducers(config: pytest.Config) -> str:
+    """The folder of --mmap-reproducers, made and known to be writable; empty for none.  Raises UsageError."""
+    given: str = value(config, "mmap_reproducers")
+    if given and not config.option.collectonly:
+        folder = Path(config.invocation_params.dir, given)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise pytest.UsageError(f"--mmap-reproducers={given}: cannot be written to: {error.strerror}") from error
+    return given
+
+
+def program(config: pytest.Config) -> tuple[str, Program] | None:
+    """What --mmap-replay is about, checked.  Raises UsageError."""
+    given: str = value(config, "mmap_replay")
+    if not given:
+        return None
+    from .program import ProgramError, from_json
+
+    try:
+        return given, from_json(Path(config.invocation_params.dir, given).read_text("utf-8"))
+    except (ProgramError, UnicodeDecodeError) as error:
+        raise pytest.UsageError(f"--mmap-replay={given}: {error}") from error
+    except OSError as error:
+        raise pytest.UsageError(f"--mmap-replay={given}: cannot be read: {error.strerror}") from error

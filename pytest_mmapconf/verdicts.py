@@ -46,6 +46,8 @@ class Case:
     verdict: str = PASS
     reason: str = ""
     recorded: dict[str, Any] = field(default_factory=dict)
+    reproducer: list[str] = field(default_factory=list)
+    """The files that show how it failed."""
 
     def add(self, verdict: str, reason: str) -> None:
         """What another phase of it came to."""

@@ -16,9 +16,6 @@ from .address_space import Mapping
 from .constants import PROT_WRITE
 from .state import SIZE_MASK, State
 
-RETURN: bytes = b"\xc3"
-"""x86's instruction that returns."""
-
 SLICES = 4
 """How many turns a process takes in `adding`."""
 
@@ -32,24 +29,29 @@ class Accesses(State):
         page = self.page
         start = addr % page
         if 0 < length <= page - start:
-            return bytes(self.loaded(addr)[start : start + length])
+            return bytes(self.loaded(addr, length, 0)[start : start + length])
         parts = []
-        while length > 0:
+        done = 0
+        while done < length:
             start = addr % page
-            part = self.loaded(addr)[start : start + length]
+            part = self.loaded(addr, length - done, done)[start : start + length - done]
             parts.append(part)
             addr += len(part)
-            length -= len(part)
+            done += len(part)
         return b"".join(parts)
 
-    def loaded(self, addr: int) -> bytearray:
-        """The page at an address, to be loaded from."""
+    def loaded(self, addr: int, length: int, done: int) -> bytearray:
+        """The page at an address, to be loaded from, up to `length` bytes; `done` have been loaded before."""
         mapping = self.at("load", addr)
-        if not self.choices.may_load(mapping.prot):
+        if not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", "SEGV_ACCERR", addr)
         found = self.space.table.touch(mapping, addr // self.page, False)
         if found is None:
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
+        if found.open:
+            start = addr % self.page
+            firm = self.page if found.sharers else mapping.room(addr)
+            self.choices.settle(found, start, min(start + length, self.page), firm, done)
         return found.data
 
     def store(self, addr: int, data: bytes) -> None:
@@ -67,18 +69,25 @@ class Accesses(State):
                 self.fault("store", "SIGBUS", "BUS_ADRERR", addr)
             part = data[done : done + page - start]
             found.data[start : start + len(part)] = part
+            if found.open:
+                found.settled(start, start + len(part))
+            if mapping.shared and mapping.inode is not None:
+                mapping.inode.changes += 1
+                firm = mapping.room(addr)
+                if start + len(part) > firm:
+                    found.opened(max(start, firm), start + len(part))
             addr += len(part)
             done += len(part)
 
     def return_code(self) -> bytes:
-        return RETURN
+        return self.machine.return_code
 
     def execute(self, addr: int) -> None:
         self.last_access = ("execute", addr, "")
         addr &= SIZE_MASK
         mapping = self.at("execute", addr)
         allowed = self.choices.may_execute(mapping.prot)
-        if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot)):
+        if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot, addr)):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         found = self.space.table.touch(mapping, addr // self.page, False)
         if found is None:
@@ -86,7 +95,8 @@ class Accesses(State):
         if not allowed:
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         start = addr % self.page
-        if bytes(found.data[start : start + len(RETURN)]) != RETURN:
+        code = self.machine.return_code
+        if bytes(found.data[start : start + len(code)]) != code:
             raise Unresolved(f"what stands at {addr:#x} is not the code that returns; nothing is known of running it")
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:

@@ -31,7 +31,20 @@ if TYPE_CHECKING:
 class Mapping:
     """A range of pages with one meaning."""
 
-    __slots__ = ("description", "end", "inode", "locked", "maximum", "offset", "prot", "shared", "space", "start")
+    __slots__ = (
+        "changes",
+        "description",
+        "end",
+        "inode",
+        "joined",
+        "locked",
+        "maximum",
+        "offset",
+        "prot",
+        "shared",
+        "space",
+        "start",
+    )
 
     def __init__(
         self,
@@ -61,16 +74,25 @@ class Mapping:
         self.offset = offset
         """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
+        self.changes = 0 if inode is None else inode.changes
+        """How often the file had changed when it was mapped."""
+        self.joined = False
+        """Whether it was made of several; a system may still take it for these."""
 
     def index(self, number: int) -> int:
         """Which page of the file the address space's page number `number` shows."""
         page = self.space.page
         return (self.offset - self.start) // page + number
 
+    def room(self, addr: int) -> int:
+        """How many bytes of the file behind it begin with the page at `addr`; below 0 when that is past its end."""
+        assert self.inode is not None
+        return self.inode.size - self.index(addr // self.space.page) * self.space.page
+
     def part(self, start: int, end: int, space: AddressSpace) -> Mapping:
         """The part of it from `start` to `end`, as a mapping of its own."""
         offset = self.offset + start - self.start
-        return Mapping(
+        part = Mapping(
             space,
             start,
             end,
@@ -82,9 +104,16 @@ class Mapping:
             self.maximum,
             self.locked,
         )
+        part.changes = self.changes
+        part.joined = self.joined
+        return part
 
     def continues(self, left: Mapping) -> bool:
         """Whether `left` ends where this one begins and the two are alike."""
+        return self.is_like(left) and left.offset + left.end - left.start == self.offset
+
+    def is_like(self, left: Mapping) -> bool:
+        """The same, but for where in the file they begin."""
         return (
             left.end == self.start
             and left.prot == self.prot
@@ -93,7 +122,6 @@ class Mapping:
             and left.description is self.description
             and left.maximum == self.maximum
             and left.locked == self.locked
-            and left.offset + left.end - left.start == self.offset
         )
 
     def hold(self) -> None:
@@ -144,6 +172,8 @@ class AddressSpace:
 
     def over(self, start: int, end: int) -> list[Mapping]:
         """The mappings that have a page in [start, end), from low to high."""
+        if start >= end:
+            return []
         mappings = self.mappings
         first = mappings.bisect_right(start) - 1
         if first < 0 or mappings.peekitem(first)[1].end <= start:
@@ -206,9 +236,23 @@ class AddressSpace:
             mapping = self.mappings[at]
             left = self.find(at - 1) if at else None
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
-                del self.mappings[at]
-                left.end = mapping.end
-                mapping.release()
+                self.append(left, mapping)
+
+    def fuse(self, left: Mapping, end: int) -> None:
+        """Join what follows `left`, up to `end`, where it may be one with it, wherever it was mapped first."""
+        while left.end < end and left.inode is None:
+            right = self.mappings.get(left.end)
+            if right is None or not right.is_like(left) or not self.choices.are_one(left, right):
+                break
+            self.append(left, right)
+
+    def append(self, left: Mapping, right: Mapping) -> None:
+        """Make `right`, which follows `left`, part of it."""
+        del self.mappings[right.start]
+        left.end = right.end
+        left.changes = min(left.changes, right.changes)
+        left.joined = True
+        right.release()
 
     def clear(self, start: int, end: int) -> None:
         """Take away what is mapped in [start, end), pages and all."""

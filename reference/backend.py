@@ -39,7 +39,17 @@ class ReferenceBackend(Backend):
 
     def facts(self) -> Facts:
         parameters = self.parameters
-        return Facts(self.name, details={"page": str(parameters.page), "bits": str(parameters.bits)})
+        details = {
+            "page": str(parameters.page),
+            "bits": str(parameters.bits),
+            "end": str(parameters.top),
+            "lowest": str(parameters.lowest),
+            "mappings": str(parameters.mappings),
+            "locked": str(parameters.locked),
+            "descriptors": str(parameters.descriptors),
+            "capabilities": ",".join(sorted(parameters.capabilities)),
+        }
+        return Facts(self.name, details=details)
 
     def boot(self) -> Machine:
         return Machine(self.parameters, LinuxChoices())

@@ -18,6 +18,7 @@ from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace, Mapping
+    from .paging import Page
 
 
 class Choices(Protocol):
@@ -28,8 +29,14 @@ class Choices(Protocol):
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Which of the refusals that apply, at least one, the call fails with (they come in Linux's order)."""
 
-    def cleared_when_refused(self, refusal: Refusal) -> bool:
-        """Whether a MAP_FIXED range has lost its mappings although the call was refused (POSIX allows it)."""
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+        """Whether [start, end), which MAP_FIXED named, has lost its mappings although the call was refused."""
+
+    def is_over(self, what: str, used: int, limit: int) -> bool:
+        """Whether a limit on `what` ("mappings", or "bytes" mapped) is passed by using so much of it."""
+
+    def has_memory(self, length: int) -> bool:
+        """Whether the system is ready to promise `length` more bytes of memory."""
 
     def does_part(self, call: str) -> bool:
         """Whether a call that cannot be done for a whole range has been done for what comes before."""
@@ -40,12 +47,24 @@ class Choices(Protocol):
         """Where `length` bytes go; `hint` is 0 for none.  None: nowhere."""
 
     def joins(self, left: Mapping, right: Mapping) -> bool:
-        """Whether neighbours that are alike become one mapping, and can then grow as one."""
+        """Whether neighbours that are alike become one mapping."""
+
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        """Whether neighbours of private memory are one mapping although one of them was mapped elsewhere."""
+
+    def is_one(self, mapping: Mapping) -> bool:
+        """Whether a mapping that was joined of several can grow or move as one."""
+
+    def has_foreign(self, start: int, end: int) -> bool:
+        """Whether there is memory of the system's own in [start, end), which nobody mapped."""
+
+    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+        """Whether [start, end) becomes [start, new_end) where that is free (the system's own memory may be there)."""
 
     # ---- rights
 
-    def may_load(self, prot: int) -> bool:
-        """Whether the hardware can load from a page with these rights."""
+    def may_load(self, prot: int, addr: int) -> bool:
+        """Whether the hardware can load from the page of an address, which has these rights."""
 
     def may_execute(self, prot: int) -> bool:
         """Whether the hardware can execute from a page with these rights."""
@@ -57,6 +76,24 @@ class Choices(Protocol):
         """Whether a fault at an address that nothing can ever be mapped at tells the address."""
 
     # ---- contents
+
+    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+        """Say what the bytes [start, stop) of a page hold where that is open (`Page.open`), as they are loaded.
+
+        From `firm` on they are behind the end of the file and stay open; `done` bytes have been loaded before them.
+        """
+
+    def device_content(self, content: bytes) -> bytes:
+        """What is read from a device or an unusual file."""
+
+    def special_size(self) -> int:
+        """What fstat tells as the size of what is not a regular file."""
+
+    def shows_changes(self) -> bool:
+        """Whether a private page that has not been copied yet shows how the file has changed since it was mapped."""
+
+    def has_room(self, free: int, length: int) -> bool:
+        """Whether a disk with `free` bytes has room for `length` more."""
 
     def copies_when_loaded(self) -> bool:
         """Whether a private page is copied when it is first loaded from (else later changes of the file show)."""
@@ -76,8 +113,8 @@ class Choices(Protocol):
     def writes_when_asynchronous(self) -> bool:
         """Whether MS_ASYNC has reached the disk by the time of a crash."""
 
-    def survives(self, name: str, block: int) -> bool:
-        """Whether a page that was not synced after its last change keeps the new content in a crash."""
+    def survives(self, name: str, block: int) -> bool | None:
+        """Whether a page not synced after its last change keeps the new content in a crash; None: it is open."""
 
 
 class LinuxChoices:
@@ -89,9 +126,15 @@ class LinuxChoices:
         """The first: each call gathers in the order in which Linux looks."""
         return refusals[0]
 
-    def cleared_when_refused(self, refusal: Refusal) -> bool:
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
         """What a driver or a new file finds wrong is found after the range was cleared."""
         return refusal.late
+
+    def is_over(self, what: str, used: int, limit: int) -> bool:
+        return used > limit
+
+    def has_memory(self, length: int) -> bool:
+        return True
 
     def does_part(self, call: str) -> bool:
         return True
@@ -108,7 +151,20 @@ class LinuxChoices:
     def joins(self, left: Mapping, right: Mapping) -> bool:
         return True
 
-    def may_load(self, prot: int) -> bool:
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        """As far as can be known: what has been moved with pages of its own is told apart."""
+        return False
+
+    def is_one(self, mapping: Mapping) -> bool:
+        return True
+
+    def has_foreign(self, start: int, end: int) -> bool:
+        return False
+
+    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+        return True
+
+    def may_load(self, prot: int, addr: int) -> bool:
         """x86 has no right to write or execute without the right to read."""
         return prot & (PROT_READ | PROT_WRITE | PROT_EXEC) != 0
 
@@ -121,6 +177,21 @@ class LinuxChoices:
     def tells_address(self, addr: int) -> bool:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < 1 << 47
+
+    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+        """As the page has it: what was stored behind the end of the file stays until write-back or growth."""
+
+    def device_content(self, content: bytes) -> bytes:
+        return content
+
+    def special_size(self) -> int:
+        return 0
+
+    def shows_changes(self) -> bool:
+        return True
+
+    def has_room(self, free: int, length: int) -> bool:
+        return length <= free
 
     def copies_when_loaded(self) -> bool:
         return False
@@ -140,5 +211,5 @@ class LinuxChoices:
     def writes_when_asynchronous(self) -> bool:
         return False
 
-    def survives(self, name: str, block: int) -> bool:
+    def survives(self, name: str, block: int) -> bool | None:
         return False

@@ -15,6 +15,11 @@ Choices.survives says which.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .choices import Choices
+
 
 class Disk:
     """Room for blocks."""
@@ -44,11 +49,11 @@ class Record:
         self.size = 0
         self.named = False
 
-    def reserve(self, block: int) -> bool:
+    def reserve(self, block: int, choices: Choices) -> bool:
         """Take room for a block; False when the disk is full."""
         if block in self.blocks:
             return True
-        if self.disk.used + self.page > self.disk.capacity:
+        if not choices.has_room(self.disk.free, self.page):
             return False
         self.disk.used += self.page
         self.blocks[block] = b""

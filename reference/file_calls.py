@@ -188,7 +188,7 @@ class FileCalls(State):
                 refuse(EBADF, "file.errno", "fd is not an open descriptor")
 
         inode = self.descriptors[fd].description.inode
-        return Stat(inode.kind, inode.size)
+        return Stat(inode.kind, inode.size if inode.kind == "regular" else self.choices.special_size())
 
     # --------------------------------------------------------------------------------------------------------- content
 
@@ -245,8 +245,8 @@ class FileCalls(State):
                 refuse(EISDIR, "file.errno", "the file is a directory")
 
         if inode.device:
-            return self.machine.read_device(self, inode.device, length, offset)
-        return inode.read(length, offset)
+            return self.choices.device_content(self.machine.read_device(self, inode.device, length, offset))
+        return inode.read(length, offset, self.choices)
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         self.writes += 1
@@ -327,6 +327,7 @@ class FileCalls(State):
         with self.errors("seal") as refuse:
             if inode.seals is None:
                 refuse(EINVAL, "file.errno", "the file cannot be sealed")
+                refuse(EPERM, "file.errno", "the file is sealed against being sealed (as Linux's tmpfs has it)")
             if not description.writable:
                 refuse(EPERM, "file.errno", "fd is not open for writing")
             if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):

@@ -66,14 +66,21 @@ def restore(directory: Inode, choices: Choices) -> None:
             inode.cut(0)
             continue
         page = inode.cache.memory.page
+        undecided = {}
         for index, cached in inode.cache.pages.items():
             room = record.size - index * page
-            if cached.dirty and room > 0 and choices.survives(name, index):
-                record.blocks[index] = bytes(cached.data[:room])
+            if cached.dirty and room > 0:
+                survives = choices.survives(name, index)
+                if survives:
+                    record.blocks[index] = bytes(cached.data[:room])
+                elif survives is None:
+                    undecided[index] = bytes(cached.data[:room])
         found = directory.file_system.inode(inode.kind, name)
         found.cache.record = record
         found.size = record.size
         found.links = 1
+        for index, new in undecided.items():
+            found.cache.page(index).either(new)
         directory.entries[name] = found
 
 
@@ -104,6 +111,8 @@ class Inode:
         self.device = device
         """What a character device or an unusual file does: "zero", "null", "random", "maps", "attribute"."""
         self.size = 0
+        self.changes = 0
+        """How often its content has changed."""
         self.links = 0
         """How many names it has."""
         self.descriptions = 0
@@ -131,11 +140,20 @@ class Inode:
         """Whether it can be mapped at all, as far as its kind tells."""
         return (self.kind == "regular" and self.device != "maps") or self.device == "zero"
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the disk knows its name and its size."""
+        if self.kind != "regular":
+            return False
+        record = self.cache.record
+        return record is not None and record.named and record.size == self.size
+
     # ---- size and content
 
     def cut(self, size: int) -> None:
         """Make it shorter: pages behind the end go out of the cache and out of every page table."""
         self.size = size
+        self.changes += 1
         self.cache.cut(size)
         page = self.cache.memory.page
         behind = -(-size // page) * page
@@ -148,18 +166,22 @@ class Inode:
         if not choices.slack_survives_growth():
             self.cache.clear_slack(self.size)
         self.size = size
+        self.changes += 1
 
-    def read(self, length: int, offset: int) -> bytes:
+    def read(self, length: int, offset: int, choices: Choices) -> bytes:
         """Up to `length` bytes from `offset`, no further than the end."""
         length = min(length, self.size - offset)
         page = self.cache.memory.page
         parts = []
-        while length > 0:
-            index, start = divmod(offset, page)
-            part = self.cache.page(index).data[start : start + length]
+        done = 0
+        while done < length:
+            index, start = divmod(offset + done, page)
+            cached = self.cache.page(index)
+            if cached.open:
+                choices.settle(cached, start, min(start + length - done, page), page, done)
+            part = cached.data[start : start + length - done]
             parts.append(part)
-            offset += len(part)
-            length -= len(part)
+            done += len(part)
         return b"".join(parts)
 
     def write(self, data: bytes, offset: int, choices: Choices) -> int:
@@ -170,14 +192,16 @@ class Inode:
         if end > before:
             self.extend(end, choices)
         done = 0
+        self.changes += 1
         while done < len(data):
             index, start = divmod(offset + done, page)
             cached = self.cache.page(index)
-            if not self.cache.dirty(index, cached):
+            if not self.cache.dirty(index, cached, choices):
                 self.size = max(before, offset + done if done else 0)
                 break
             part = data[done : done + page - start]
             cached.data[start : start + len(part)] = part
+            cached.settled(start, start + len(part))
             done += len(part)
         return done
 

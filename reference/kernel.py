@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .state import State
 
 
+CAPABILITIES: Final = frozenset({"CAP_IPC_LOCK", "CAP_LINUX_IMMUTABLE", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO"})
+"""The privileges that anything here asks for."""
+
+
 @dataclass(frozen=True)
 class Parameters:
     """The sizes and limits of a machine."""
@@ -33,7 +37,9 @@ class Parameters:
     bits: int = 64
     """Width of an address."""
     user_bits: int = 47
-    """User space ends one page below 2 ** user_bits."""
+    """User space ends one page below 2 ** user_bits, unless `end` is given."""
+    end: int = 0
+    """The first address behind user space."""
     lowest: int = 65536
     """The lowest address of mappings that are not fixed, and of fixed ones without CAP_SYS_RAWIO."""
     address_space: int | None = None
@@ -46,11 +52,13 @@ class Parameters:
     """Descriptors that a process may have."""
     open_files: int = 1 << 20
     """Open file descriptions that the machine may have."""
+    capabilities: frozenset[str] = CAPABILITIES
+    """The privileges of a new process."""
 
     @property
     def top(self) -> int:
         """The first address behind user space."""
-        return (1 << self.user_bits) - self.page
+        return self.end or (1 << self.user_bits) - self.page
 
 
 PATHS: Final = {
@@ -65,6 +73,9 @@ PATHS: Final = {
     Facility.MANDATORY_LOCK: "/mandatory/locked",
 }
 """Where each facility is found."""
+
+RETURN: Final = b"\xc3"
+"""x86's instruction that returns."""
 
 FEW_MAPPINGS: Final = 256
 """The mapping limit of a machine that was asked for it, so that it is met soon."""
@@ -84,6 +95,8 @@ class Machine(System):
         self.most_mappings = parameters.mappings
         self.reached: set[str] = set()
         """The clauses that a call was refused by."""
+        self.return_code = RETURN
+        """Machine code that returns."""
         self.home = FileSystem("home", self.memory)
         self.mounts: dict[str, FileSystem] = {}
         """Special file systems by their name below the root, as far as somebody asked for them."""
@@ -185,6 +198,12 @@ class Machine(System):
         file_system = self.mount("crashing")
         assert file_system is not None
         file_system.crash(self.choices)
+
+    def has_unsynced_names(self) -> bool:
+        """Whether a file of the crashing file system has a name or a size that its disk does not know."""
+        file_system = self.mount("crashing")
+        assert file_system is not None
+        return any(not inode.is_recorded for inode in file_system.root.entries.values())
 
     @contextmanager
     def full_file_table(self) -> Iterator[None]:

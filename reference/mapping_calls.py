@@ -20,7 +20,6 @@ from errno import (
     EOVERFLOW,
     EPERM,
 )
-from functools import partial
 
 from ..contract import SEAL_WRITE
 from .address_space import Mapping
@@ -88,7 +87,7 @@ class MappingCalls(PageCalls):
                 refuse(EINVAL, "mmap.errno.EINVAL", "length is 0")
             elif size == 0 or size > self.top:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length is larger than the address space")
-            if len(space.mappings) > self.machine.most_mappings:
+            if self.too_many_mappings(0):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the process has as many mappings as it may have")
             if fixed:
                 self.refuse_address(refuse, addr, size, flags)
@@ -107,6 +106,8 @@ class MappingCalls(PageCalls):
                     refuse(EINVAL, "mmap.errno.EINVAL.type", "shared memory cannot grow downwards")
             if self.maps_too_much(size - (space.mapped(addr, addr + size) if fixed else 0)):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
+            if not self.choices.has_memory(size):
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "the system has not so much memory to promise")
             if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
 
@@ -116,6 +117,7 @@ class MappingCalls(PageCalls):
             assert description is not None
             mapping.inode, mapping.description, mapping.offset = description.inode, description, offset
             mapping.maximum = self.most_rights(description, shared)
+            mapping.changes = description.inode.changes
         elif shared:
             mapping.inode = shared_memory(self.machine.memory, size)
             mapping.description = Description(self.machine.file_table, mapping.inode)
@@ -145,10 +147,10 @@ class MappingCalls(PageCalls):
         if size == 0 or end > self.top or addr % self.page:
             return
         if not flags & MAP_FIXED_NOREPLACE:
-            refuse.clear = partial(space.clear, addr, end)
-            if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
+            refuse.target = space, addr, end
+            if space.splits(addr, end) and self.too_many_mappings(1):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "splitting would make too many mappings")
-        elif not space.is_free(addr, end):
+        elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
 
     def refuse_low(self, refuse: Refusals, addr: int) -> None:
@@ -220,7 +222,7 @@ class MappingCalls(PageCalls):
                 refuse(EINVAL, "munmap.errno.EINVAL", "the range is outside the address space")
             if size == 0:
                 refuse(EINVAL, "munmap.errno.EINVAL", "length is 0")
-            if len(self.space.mappings) >= self.machine.most_mappings and self.space.splits(addr, end):
+            if self.space.splits(addr, end) and self.too_many_mappings(1):
                 refuse(ENOMEM, "munmap.errno.ENOMEM", "splitting would make too many mappings")
 
         self.space.clear(addr, end)
@@ -232,9 +234,10 @@ class MappingCalls(PageCalls):
         addr, new_addr, flags = addr & SIZE_MASK, new_addr & SIZE_MASK, int(flags)
         old, new = self.round_up(old_size), self.round_up(new_size)
         mapping = space.find(addr)
+        if mapping is not None:
+            space.fuse(mapping, addr + old)
         elsewhere = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
-        ends = mapping is not None and old == mapping.end - addr
-        stays = not elsewhere and (new <= old or (ends and space.is_free(addr + old, addr + new)))
+        stays = not elsewhere and (new <= old or self.grows_in_place(mapping, addr, old, new))
         place: int | None = new_addr if flags & MREMAP_FIXED else addr
         if not stays and not flags & MREMAP_FIXED and 0 < new <= self.top:
             place = self.choices.place(space, new, new_addr if elsewhere else 0)
@@ -263,12 +266,12 @@ class MappingCalls(PageCalls):
                         refuse(ENOMEM, "mremap.errno.ENOMEM", "the mapping cannot grow where it is")
                     elif place is None:
                         refuse(ENOMEM, "mremap.errno.ENOMEM", "no gap of the address space is large enough")
-                    elif len(space.mappings) >= self.machine.most_mappings - 3:
+                    elif self.too_many_mappings(4):
                         refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
             if mapping is not None and new < old and old > self.top - addr:
                 refuse(EINVAL, "mremap.errno.EINVAL", "the part to be cut off is outside the address space", late=True)
             if flags & MREMAP_FIXED and new_addr % self.page == 0 and new_addr + new <= self.top:
-                refuse.clear = partial(space.clear, new_addr, new_addr + new)
+                refuse.target = space, new_addr, new_addr + new
 
         assert mapping is not None
         assert place is not None
@@ -287,6 +290,15 @@ class MappingCalls(PageCalls):
 
         return place
 
+    def grows_in_place(self, mapping: Mapping | None, addr: int, old: int, new: int) -> bool:
+        """Whether the `old` bytes at `addr` end where their mapping does, and can become `new` bytes there."""
+        return (
+            mapping is not None
+            and old == mapping.end - addr
+            and self.space.is_free(addr + old, addr + new)
+            and self.choices.grows_in_place(addr, addr + old, addr + new)
+        )
+
     def refuse_new_address(self, refuse: Refusals, addr: int, old: int, new: int, flags: int, new_addr: int) -> None:
         """What mremap refuses because of the new address that it is given."""
         if new_addr > self.top - new:
@@ -299,7 +311,7 @@ class MappingCalls(PageCalls):
             refuse(EINVAL, "mremap.errno.EINVAL", "MREMAP_DONTUNMAP cannot change the size")
         if (addr + old) & SIZE_MASK > new_addr and new_addr + new > addr:
             refuse(EINVAL, "mremap.errno.EINVAL", "the old and the new range overlap")
-        if len(self.space.mappings) + 2 >= self.machine.most_mappings - 3:
+        if self.too_many_mappings(6):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
 
     def refuse_resizing(self, refuse: Refusals, mapping: Mapping, addr: int, old: int, new: int, flags: int) -> None:
@@ -307,13 +319,17 @@ class MappingCalls(PageCalls):
         if old == 0 and not mapping.shared:
             refuse(EINVAL, "mremap.errno.EINVAL", "a private mapping cannot be duplicated")
         several = flags & MREMAP_FIXED and old == new
-        if min(old, new) > mapping.end - addr and not several:
+        if not several and (
+            min(old, new) > mapping.end - addr or (mapping.joined and not self.choices.is_one(mapping))
+        ):
             refuse(EFAULT, "mremap.errno.EFAULT", "the old range is not all one mapping")
         if new > old and mapping.locked and self.locks_too_much(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "too much memory would be locked")
         more = new if flags & MREMAP_DONTUNMAP else max(new - old, 0)
         if self.maps_too_much(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
+        if not self.choices.has_memory(more):
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "the system has not so much memory to promise")
 
     def clear_target(self, addr: int, old: int, place: int, new: int) -> None:
         """Clear the range that something is moved to: where the moved range has a hole, what was there stays."""
@@ -329,19 +345,14 @@ class MappingCalls(PageCalls):
         """
         space = self.space
         page = self.page
+        # On Linux the whole mapping that stays loses its lock, also where only a part of it is moved.
+        unlocked = [(m.start, m.end) for m in space.over(addr, addr + old) if m.locked] if keep else []
         for source in space.cut_out(addr, addr + old) if old else space.over(addr, addr + 1):
             start = max(source.start, addr)
             length = source.end - start if old == new else new
-            if keep and source.locked:
-                source.locked = False
-                space.locked -= source.end - source.start
-                locked = True
-            else:
-                locked = source.locked
             moved = source.part(start, start + length, space)
             moved.start = place + start - addr
             moved.end = moved.start + length
-            moved.locked = locked
             if moved.inode is None and not space.table.has_private(start // page, source.end // page):
                 moved.offset = moved.start
             space.insert(moved)
@@ -349,5 +360,7 @@ class MappingCalls(PageCalls):
                 space.table.move(start // page, source.end // page, moved.start // page)
                 if not keep:
                     space.remove(source)
+        for start, end in unlocked:
+            self.lock(start, end, False)
         space.join(place, place + new)
         space.join(addr, addr + old)

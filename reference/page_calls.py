@@ -79,7 +79,7 @@ class PageCalls(State):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
                 if prot & ~PROT_ALL:
                     refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
-                if len(space.mappings) >= self.machine.most_mappings and space.splits(addr, end):
+                if space.splits(addr, end) and self.too_many_mappings(1):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
         if not length:
             return
@@ -181,7 +181,7 @@ class PageCalls(State):
         """Bring in the pages of [start, end); False when one of them cannot be had."""
         page = self.page
         for mapping in self.space.over(start, end) if start < end else ():
-            if not self.choices.may_load(mapping.prot):
+            if not mapping.prot:  # any right will do
                 return False
             copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
             first = max(start, mapping.start) // page
@@ -200,9 +200,9 @@ class PageCalls(State):
 
         with self.errors("mincore") as refuse:
             if addr % page:
-                refuse(EINVAL, "paging.fault-loads", "addr is not a multiple of the page")
+                refuse(EINVAL, "mincore.errno.EINVAL", "addr is not a multiple of the page")
             if end > self.top or space.hole(addr, end) is not None:
-                refuse(ENOMEM, "paging.fault-loads", "some of the range is not mapped")
+                refuse(ENOMEM, "mincore.errno.ENOMEM", "some of the range is not mapped")
 
         resident = []
         for mapping in space.over(addr, end):

@@ -46,13 +46,43 @@ SCATTER: Final = 0x9E3779B1 % FRAMES | 1
 class Page:
     """A page frame and what is in it."""
 
-    __slots__ = ("data", "dirty", "frame", "sharers")
+    __slots__ = ("data", "dirty", "frame", "open", "sharers")
 
     def __init__(self, frame: int, data: bytearray) -> None:
         self.frame = frame
         self.data = data
         self.dirty = False
         self.sharers = 0
+        self.open: dict[int, bytes] | None = None
+        """Bytes that nobody promises anything of, by their place in the page: each with the values that it may have.
+
+        They were stored behind the end of a file: that value, or zero; or not synced before a crash: the old value or
+        the new one.  No values at all: any, at any time.  `data` has one of them.
+        """
+
+    def opened(self, start: int, stop: int) -> None:
+        """[start, stop) has been stored behind the end of the file: it may be gone when it is next looked at."""
+        if self.open is None:
+            self.open = {}
+        for at in range(start, stop):
+            if self.data[at]:
+                self.open[at] = bytes((self.data[at], 0))
+
+    def either(self, other: bytes) -> None:
+        """The page holds what `data` says, or `other`."""
+        differing = {at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]}
+        self.open = (self.open or {}) | differing
+
+    def settled(self, start: int, stop: int) -> None:
+        """[start, stop) is what `data` says."""
+        if self.open:
+            for at in [at for at in self.open if start <= at < stop]:
+                del self.open[at]
+
+    def wipe(self, start: int) -> None:
+        """From `start` on the page is zero."""
+        self.data[start:] = bytes(len(self.data) - start)
+        self.settled(start, len(self.data))
 
 
 class Memory:
@@ -103,9 +133,9 @@ class PageCache:
         """Whether the page must be read from the disk."""
         return index not in self.pages and self.record is not None and bool(self.record.blocks.get(index))
 
-    def dirty(self, index: int, page: Page) -> bool:
+    def dirty(self, index: int, page: Page, choices: Choices) -> bool:
         """The page is about to be changed; False when the disk has no room for it."""
-        if self.record is not None and not self.record.reserve(index):
+        if self.record is not None and not self.record.reserve(index, choices):
             return False
         page.dirty = True
         return True
@@ -124,7 +154,7 @@ class PageCache:
             if page.dirty:
                 room = size - index * length
                 if room < length and not choices.slack_survives_write_back():
-                    page.data[room:] = bytes(length - room)
+                    page.wipe(room)
                 self.record.blocks[index] = bytes(page.data[:room])
                 page.dirty = False
         self.record.size = size
@@ -143,7 +173,7 @@ class PageCache:
         """Make what stands behind a file of `size` bytes zero, in its last page."""
         index, used = divmod(size, self.memory.page)
         if used and index in self.pages:
-            self.pages[index].data[used:] = bytes(self.memory.page - used)
+            self.pages[index].wipe(used)
 
 
 class PageTable:
@@ -169,11 +199,16 @@ class PageTable:
             if page is None:
                 return None
         if not mapping.shared:
-            if page.sharers != 1 and (store or (is_first and mapping.space.choices.copies_when_loaded())):
+            inode, choices = mapping.inode, mapping.space.choices
+            changed = inode is not None and not page.sharers and inode.changes != mapping.changes
+            is_open = changed and not choices.shows_changes()
+            if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
                 self.minor += not is_first
                 page = self.copy(number, page)
+            if is_open:
+                page.open = dict.fromkeys(range(len(page.data)), b"")
         elif store and not page.dirty and mapping.inode is not None:
-            has_room = mapping.inode.cache.dirty(mapping.index(number), page)
+            has_room = mapping.inode.cache.dirty(mapping.index(number), page, mapping.space.choices)
             return page if has_room else None
         return page
 
@@ -200,6 +235,7 @@ class PageTable:
         if page.sharers:
             page.sharers -= 1
         own = self.memory.fresh(page.data)
+        own.open = dict(page.open) if page.open else None
         own.sharers = 1
         self.entries[number] = own
         return own

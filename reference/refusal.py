@@ -19,11 +19,14 @@ Each refusal names its clause, so what a run has reached of the specification is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..contract import errno_name
+
+if TYPE_CHECKING:
+    from .address_space import AddressSpace
 
 
 class Refusal(NamedTuple):
@@ -67,21 +70,21 @@ class Chooser(Protocol):
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal: ...
 
-    def cleared_when_refused(self, refusal: Refusal) -> bool: ...
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool: ...
 
 
 class Refusals:
     """The block in which one call gathers its refusals."""
 
-    __slots__ = ("call", "chooser", "clear", "gathered", "reached")
+    __slots__ = ("call", "chooser", "gathered", "reached", "target")
 
     def __init__(self, call: str, chooser: Chooser, reached: set[str]) -> None:
         self.call = call
         self.chooser = chooser
         self.reached = reached
         self.gathered: list[Refusal] | None = None
-        self.clear: Callable[[], None] | None = None
-        """What a late refusal may have done already: clear the range that was to be mapped anew."""
+        self.target: tuple[AddressSpace, int, int] | None = None
+        """The range that was to be mapped anew: a refusal that comes late may find it cleared already."""
 
     def __enter__(self) -> Refusals:
         return self
@@ -99,6 +102,7 @@ class Refusals:
     ) -> None:
         if self.gathered is not None and error is None:
             chosen = self.chooser.refusal(self.call, self.gathered)
-            if self.clear is not None and self.chooser.cleared_when_refused(chosen):
-                self.clear()
+            if self.target is not None and self.chooser.cleared_when_refused(chosen, *self.target):
+                space, start, end = self.target
+                space.clear(start, end)
             raise Refused(self.call, chosen, self.gathered)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 SIZE_MASK: Final = (1 << 64) - 1
 """Sizes and addresses are unsigned numbers of 64 bits, as C's size_t: larger and negative ones wrap."""
 
-CAPABILITIES: Final = frozenset({"CAP_IPC_LOCK", "CAP_LINUX_IMMUTABLE", "CAP_SYS_ADMIN", "CAP_SYS_RAWIO"})
-"""The privileges that anything here asks for; a new process has them all."""
-
 
 class State(Contract):
     """A process as data."""
@@ -41,7 +38,7 @@ class State(Contract):
         self.top = parameters.top
         self.descriptors = {}
         self.space = AddressSpace(machine.memory, parameters.lowest, parameters.top, machine.choices)
-        self.capabilities = CAPABILITIES
+        self.capabilities = parameters.capabilities
         self.address_space_limit = parameters.address_space
         """Bytes that may be mapped; None for no limit."""
         self.locked_limit = parameters.locked
@@ -93,4 +90,9 @@ class State(Contract):
 
     def maps_too_much(self, more: int) -> bool:
         """Whether `more` bytes mapped would be over the limit."""
-        return self.address_space_limit is not None and self.space.size + more > self.address_space_limit
+        limit = self.address_space_limit
+        return limit is not None and self.choices.is_over("bytes", self.space.size + more, limit)
+
+    def too_many_mappings(self, more: int) -> bool:
+        """Whether `more` mappings would be over the limit."""
+        return self.choices.is_over("mappings", len(self.space.mappings) + more, self.machine.most_mappings)

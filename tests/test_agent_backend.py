@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -28,6 +30,7 @@ from pytest_mmapconf.contract import (
     LOCK_UN,
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
     MAP_LOCKED,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -36,6 +39,7 @@ from pytest_mmapconf.contract import (
     O_CREAT,
     O_RDONLY,
     O_RDWR,
+    O_WRONLY,
     PROT_EXEC,
     PROT_NONE,
     PROT_READ,
@@ -204,6 +208,50 @@ def test_code_is_really_executed(process: AgentProcess, page: int) -> None:
     process.store(base, process.return_code())
 
     process.execute(base)
+
+
+def test_an_audit_tells_what_loads_and_reads_tell(process: AgentProcess, page: int) -> None:
+    fd = a_file(process, os.urandom(page + 5))
+    written = process.open("other", O_CREAT | O_WRONLY)
+    base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
+    none = process.mmap(0, page, PROT_NONE, MEMORY, -1, 0)
+    odd = process.mmap(0, page, PROT_READ, MEMORY, -1, 0)
+    start, _length = process.arena()
+    ranges = [(base, 3), (none, 1), (start, 2), (odd, 1), (1 << process.bits - 2, 1)]
+
+    told = process.audit(ranges, [fd, written, 99])
+
+    assert told == Process.audit(process, ranges, [fd, written, 99])
+    assert told[2:6] == ["BUS_ADRERR", "SEGV_ACCERR", "SEGV_MAPERR", "SEGV_MAPERR"]
+    assert told[-3].startswith(f"{page + 5}:")
+    assert told[-2:] == ["0:-", "-:-"]
+    assert process.load(base + page, 5) == process.pread(fd, 5, page), "and the process lives on"
+
+
+def test_a_long_audit(process: AgentProcess, page: int) -> None:
+    pages = 2500
+    base = process.mmap(0, pages * page, RW, MEMORY, -1, 0)
+    process.store(base + 2000 * page, b"x")
+    told = process.audit([(base, pages)] + [(base + at * page, 1) for at in range(1000)])
+
+    assert len(told) == pages + 1000
+    assert [at for at, word in enumerate(told) if word != told[0]] == [2000]
+    assert process.audit([], []) == []
+
+
+def test_its_limits_are_told(backend: NativeBackend, process: AgentProcess, page: int) -> None:
+    details = backend.facts().details
+    end = int(details["end"])
+    flags = MEMORY | MAP_FIXED_NOREPLACE
+
+    with pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
+        process.mmap(end, page, PROT_NONE, flags, -1, 0)
+    with contextlib.suppress(FileExistsError):  # something may be there: it is in user space
+        process.mmap(end - page, page, PROT_NONE, flags, -1, 0)
+    assert int(details["descriptors"]) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    effective = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    has_admin = int(effective.split()[1], 16) >> 21 & 1
+    assert ("CAP_SYS_ADMIN" in details["capabilities"].split(",")) == bool(has_admin)
 
 
 def test_much_data(process: AgentProcess, page: int) -> None:

@@ -70,6 +70,54 @@ def running(word: str) -> list[int]:
     return found
 
 
+def test_an_audit_of_an_agent_that_lacks_it_loads_and_reads(start: StartAgent) -> None:
+    process = (
+        start(
+            """
+def odd(number, verb, arguments):
+    if verb == "sysconf": return "ok 16"
+    if verb == "load": return "fault SIGBUS BUS_ADRERR -" if arguments[0] == "0x30" else "ok " + "00" * 16
+    if verb == "fstat": return "ok regular 3"
+    if verb == "pread": return "ok 616263"
+    return "unsupported it is only a small agent"
+"""
+        )
+        .boot()
+        .spawn()
+    )
+
+    for _ in range(2):
+        assert process.audit([(32, 2)], [7]) == ["ecbb4b55", "BUS_ADRERR", "3:352441c2"]
+
+
+def test_an_audit_goes_into_lines_as_long_as_the_agent_takes(start: StartAgent) -> None:
+    process = (
+        start(
+            """
+def odd(number, verb, arguments):
+    assert len(verb + " ".join(arguments)) < 240
+    words = []
+    for what, count in zip(arguments[::2], arguments[1::2]):
+        words += ["1:2"] if what == "fd" else ["%08x" % (int(what, 0) // 4096 + at) for at in range(int(count))]
+    return "ok " + " ".join(words)
+"""
+        )
+        .boot()
+        .spawn()
+    )
+
+    told = process.audit([(0, 40), (1 << 31, 1), (4096, 1)], [5, 6, 7])
+
+    assert told == [*(f"{at:08x}" for at in range(40)), "00080000", "00000001", "1:2", "1:2", "1:2"]
+
+
+def test_an_audit_with_too_few_answers_is_babble(start: StartAgent) -> None:
+    process = start('def odd(number, verb, arguments): return "ok 00000000"').boot().spawn()
+
+    with pytest.raises(Unresolved, match="1 words to an audit"):
+        process.audit([(0, 2)])
+
+
 def test_a_call_is_a_line_there_and_a_line_back(start: StartAgent) -> None:
     backend = start()
 

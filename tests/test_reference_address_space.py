@@ -14,6 +14,7 @@ from pytest_mmapconf.contract import (
     MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MS_INVALIDATE,
     O_CREAT,
     O_RDWR,
     PROT_READ,
@@ -179,3 +180,11 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
     free = [(start, end) for start, end in process.space.gaps.starts.items()]
     ends = [0, *(edge for m in mappings for edge in (m.start, m.end)), process.top]
     assert free == [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]
+
+
+def test_an_empty_range_is_over_no_mapping(process: Process) -> None:
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mlock(base, 3 * PAGE)
+
+    assert process.space.over(base + PAGE, base + PAGE) == []
+    process.msync(base + PAGE, (1 << 64) - 1, MS_INVALIDATE)  # a length that wraps around to 0; no page is locked there

@@ -25,10 +25,10 @@ class Kept(LinuxChoices):
 def test_a_record_takes_and_gives_back_room() -> None:
     disk = Disk(2 * PAGE)
     record = Record(disk, PAGE)
-    assert record.reserve(0)
-    assert record.reserve(7)
-    assert record.reserve(7), "room that was taken already"
-    assert not record.reserve(8)
+    assert record.reserve(0, LinuxChoices())
+    assert record.reserve(7, LinuxChoices())
+    assert record.reserve(7, LinuxChoices()), "room that was taken already"
+    assert not record.reserve(8, LinuxChoices())
     assert disk.free == 0
     record.cut(PAGE)
     assert disk.free == PAGE
@@ -38,7 +38,7 @@ def test_a_record_takes_and_gives_back_room() -> None:
 
 def test_cutting_forgets_the_bytes_behind() -> None:
     record = Record(Disk(PAGE), PAGE)
-    record.reserve(0)
+    record.reserve(0, LinuxChoices())
     record.blocks[0] = b"abcdef"
     record.size = 6
     record.cut(2)

@@ -305,3 +305,15 @@ def test_zero_device_is_private_where_nobody_can_store() -> None:
     assert process.load(base, 1) == b"\0"
     with fails("EACCES"):
         process.mprotect(base, PAGE, RW)
+
+
+def test_a_mapping_that_stays_without_its_pages_loses_its_lock_as_a_whole(process: Process) -> None:
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
+
+    moved = process.mremap(base + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+
+    for addr in (base, base + PAGE, base + 2 * PAGE):
+        process.msync(addr, PAGE, MS_INVALIDATE)
+    with fails("EBUSY"):
+        process.msync(moved, PAGE, MS_INVALIDATE)
+    assert process.space.locked == PAGE

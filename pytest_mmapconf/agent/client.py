@@ -105,6 +105,8 @@ class Agent:
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
         self._line = self._number("line", 4096) + 16
+        self.audits = max(3, min(1024, self._line // 20))
+        """How much one audit looks at: a page for each, and two more for each range or file, go into a line."""
 
     # ---- calls
 
@@ -414,6 +416,33 @@ class AgentProcess(Process):
         for at in range(0, max(len(data), 1), step):
             self._call(f"store {addr + at:#x} {data[at : at + step].hex()}")
 
+    def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
+        if not self._system.audits:
+            return super().audit(ranges, fds)
+        most = self._agent.audits
+        wanted = [
+            (f"{addr + at * self._agent.page:#x} {min(most - 2, pages - at):d}", min(most - 2, pages - at))
+            for addr, pages in ranges
+            for at in range(0, pages, most - 2)
+        ]
+        wanted += [(f"fd {fd:d}", 1) for fd in fds]
+        requests: list[str] = []
+        room = 0
+        for words, looks in wanted:
+            if looks + 2 > room:
+                requests.append("audit")
+                room = most
+            requests[-1] += " " + words
+            room -= looks + 2
+        try:
+            told = [word for request in requests for word in self._call(request).split(" ")]
+        except Unsupported:
+            self._system.audits = False
+            return super().audit(ranges, fds)
+        if len(told) != sum(looks for _, looks in wanted):
+            raise self._agent.fail(f"it answered {len(told)} words to an audit of another number of pages and files")
+        return told
+
     def return_code(self) -> bytes:
         return self._bytes("return-code", 64)
 
@@ -565,6 +594,8 @@ class AgentSystem(System):
             agent.receive(0, "end")
         else:
             agent.send_all(0, "boot", "spawn")
+        self.audits = True
+        """Whether the agent has the verb; until it says otherwise."""
         self._first: AgentProcess | None = None
         """The process that was spawned with the boot, until it is asked for."""
         try:

@@ -61,6 +61,8 @@
 #define VERSION 1
 #define DATA 16384          /* bytes of data in one line, at most */
 #define LINE (2 * DATA + 256) /* characters of a line with its newline, at most */
+#define AUDITED 65536       /* bytes of a file that an audit looks at, at most */
+#define AUDITS 1024         /* pages and files in one audit, at most */
 #define PROCESSES 1024      /* of one boot, dead ones included */
 
 /* Descriptors of our own.  Cases see the lowest free numbers, as in any fresh process; these lie beyond. */
@@ -306,7 +308,7 @@ static void answer_address(void *result)
 /* ------------------------------------------------------------------------------------------------------------ requests */
 
 /* One argument of a request, as its verb's form says: n number, a number that must fit an address, d descriptor,
- * p path or word (%XX decoded), x data. */
+ * p path or word (%XX decoded), x data, * all words that are left, as they are. */
 struct argument {
     uint64_t n;
     char *text;
@@ -655,6 +657,119 @@ static void do_store(struct argument *a)
         answer("ok", "");
     else
         answer_fault();
+}
+
+/* CRC-32 as zlib has it, eight bytes at a time. */
+static uint32_t crc_tables[8][256];
+
+static void make_crc_tables(void)
+{
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t crc = i;
+
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+        crc_tables[0][i] = crc;
+    }
+    for (int table = 1; table < 8; table++)
+        for (int i = 0; i < 256; i++) {
+            uint32_t before = crc_tables[table - 1][i];
+
+            crc_tables[table][i] = before >> 8 ^ crc_tables[0][before & 255];
+        }
+}
+
+static uint32_t crc_of(const volatile unsigned char *data, size_t length, uint32_t crc)
+{
+    crc = ~crc;
+    for (; length >= 8; length -= 8, data += 8) {
+        crc ^= data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+        crc = crc_tables[7][crc & 255] ^ crc_tables[6][crc >> 8 & 255] ^ crc_tables[5][crc >> 16 & 255] ^
+              crc_tables[4][crc >> 24] ^ crc_tables[3][data[4]] ^ crc_tables[2][data[5]] ^ crc_tables[1][data[6]] ^
+              crc_tables[0][data[7]];
+    }
+    for (; length; length--, data++)
+        crc = crc >> 8 ^ crc_tables[0][(crc ^ *data) & 255];
+    return ~crc;
+}
+
+static void put_crc(uint32_t crc)
+{
+    for (int shift = 28; shift >= 0; shift -= 4) {
+        char digit[2] = {"0123456789abcdef"[crc >> shift & 15], 0};
+
+        put(digit);
+    }
+}
+
+static uint32_t crc_of_page;
+
+static void look_at_page(void)
+{
+    crc_of_page = crc_of(access_to.at, page, 0);
+}
+
+static void put_page(uintptr_t address)
+{
+    access_to.at = (volatile unsigned char *)address;
+    put(" ");
+    if (tried(look_at_page))
+        put_crc(crc_of_page);
+    else {
+        const struct name *codes = refusal.signal == SIGBUS ? bus_codes : segv_codes;
+
+        put_name(name_of(codes, refusal.code) ? codes : any_code, "", refusal.code);
+    }
+}
+
+static void put_file(int fd)
+{
+    struct stat status;
+    uint32_t crc = 0;
+    off_t at = 0;
+    ssize_t n = 1;
+
+    put(" ");
+    if (fstat(fd, &status) == -1) {
+        put("-:-");
+        return;
+    }
+    put_signed((int64_t)status.st_size);
+    put(":");
+    while (at < AUDITED && (n = pread(fd, bytes, DATA < AUDITED - at ? DATA : (size_t)(AUDITED - at), at)) > 0) {
+        crc = crc_of((unsigned char *)bytes, (size_t)n, crc);
+        at += n;
+    }
+    if (n < 0)
+        put("-");
+    else
+        put_crc(crc);
+}
+
+static char *next_word(char **rest);
+
+static void do_audit(struct argument *a)
+{
+    char *rest = a[0].text, *word;
+    uint64_t n, pages, looked_at = 0;
+
+    answer("ok", "");
+    while ((word = next_word(&rest))) {
+        int is_file = !strcmp(word, "fd"), good = is_file || (parse_number(word, &n) && n <= UINTPTR_MAX);
+
+        word = next_word(&rest);
+        if (!good || !word || !parse_number(word, &pages) || (!is_file && pages > AUDITS) ||
+            (looked_at += is_file ? 1 : pages) > AUDITS) {
+            out_length = 0;
+            answer("bad", "an argument cannot be understood, or there is too much to look at");
+            return;
+        }
+        if (is_file)
+            put_file((int)pages);
+        else
+            for (; pages; pages--, n += page)
+                put_page((uintptr_t)n);
+    }
 }
 
 static void do_return_code(struct argument *a)
@@ -1260,6 +1375,7 @@ static const struct verb {
     {"munlock", "aa", do_munlock},
     {"mlockall", "n", do_mlockall},
     {"mincore", "aa", do_mincore},
+    {"audit", "*", do_audit},
     {"return-code", "", do_return_code},
     {"execute", "a", do_execute},
     {"add", "ana", do_add},
@@ -1330,6 +1446,11 @@ static void obey(char *line)
         struct argument *a = &arguments[n];
         int good;
 
+        if (*form == '*') {
+            a->text = line;
+            line = 0;
+            continue;
+        }
         if (!(word = next_word(&line)))
             break;
         a->text = word;
@@ -1475,6 +1596,7 @@ static void settle(char **arguments)
     if (readlink("/proc/self/exe", own_path, sizeof own_path - 1) <= 0 && !realpath(arguments[0], own_path))
         own_path[0] = 0;
     page = (size_t)sysconf(_SC_PAGESIZE);
+    make_crc_tables();
     reach_deep();
     find_arena();
     setrlimit(RLIMIT_CORE, &no_core);
@@ -2691,6 +2813,65 @@ static const char *file_system(void)
     return type;
 }
 
+/* Whether a mapping can be at an address, taken or not: whether that is in user space. */
+static int in_user_space(uintptr_t address)
+{
+    void *there = mmap((void *)address, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (there == MAP_FAILED)
+        return errno == EEXIST;
+    munmap(there, page);
+    return (uintptr_t)there == address;
+}
+
+/* What whoever foretells the answers of a process has to know. */
+static void put_limits(void)
+{
+    uintptr_t low = arena_start / page, high = UINTPTR_MAX / page;
+    struct rlimit limit;
+    struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    struct {
+        uint32_t effective, permitted, inheritable;
+    } sets[2] = {{0, 0, 0}, {0, 0, 0}};
+
+    if (in_user_space(low * page)) {
+        while (high - low > 1) {
+            uintptr_t middle = low + (high - low) / 2;
+
+            *(in_user_space(middle * page) ? &low : &high) = middle;
+        }
+        put(" end=");
+        put_unsigned((uint64_t)high * page);
+    }
+    if (read_file("/proc/sys/vm/mmap_min_addr", bytes, sizeof bytes) > 0) {
+        put(" lowest=");
+        put_unsigned(number_after(bytes, ""));
+    }
+    if (read_file("/proc/sys/vm/max_map_count", bytes, sizeof bytes) > 0) {
+        put(" mappings=");
+        put_unsigned(number_after(bytes, ""));
+    }
+    if (!getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY) {
+        put(" locked=");
+        put_unsigned(limit.rlim_cur);
+    }
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur != RLIM_INFINITY) {
+        put(" descriptors=");
+        put_unsigned(limit.rlim_cur);
+    }
+    if (!syscall(SYS_capget, &header, sets)) {
+        put(" capabilities=");
+        for (const struct name *capability = capabilities; capability->name; capability++)
+            if (sets[capability->number / 32].effective >> capability->number % 32 & 1) {
+                put(capability->name);
+                put(",");
+            }
+    }
+}
+
 static void greet(void)
 {
     struct utsname name;
@@ -2721,6 +2902,7 @@ static void greet(void)
     put_fact("byteorder", text[0] == '1' ? "big" : "little");
     snprintf(text, sizeof text, "%lu", (unsigned long)geteuid());
     put_fact("uid", text);
+    put_limits();
     put_fact("filesystem", file_system());
     put_fact("directory", directory);
     snprintf(text, sizeof text, "%d", LINE);

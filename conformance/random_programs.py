@@ -1,0 +1,82 @@
+"""Random programs, each run on the implementation and on the reference side by side.
+
+Here is no list of what to expect: the reference makes the same calls and says, after each, what is allowed.  A case
+that fails names the clauses of the step at which the two parted, and shows the shortest program that was found to part
+them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from ..contract import Unsupported
+from ..generator import STEP
+from ..lockstep import Divergence
+from ..search import LENGTH, Search
+from ..settings import PROGRAM, SETTINGS
+from ..words import clause
+from ._helpers import Record
+
+drawn = settings(
+    max_examples=max(settings().max_examples * 3 // 5, 1),
+    deadline=None,
+    phases=[phase for phase in settings().phases if phase not in (Phase.shrink, Phase.explain)],
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+"""The user's own settings; what is found is shrunk by `search`.
+
+A program is worth some fifty calls.  Each defect that the project's tests plant was found by at most 34 programs, with
+each of twenty seeds; hypothesis's usual hundred examples make 60.
+"""
+
+
+def quick(search: Search, number: int | str | None) -> None:
+    """Run the programs that hypothesis draws, by this seed if there is one, until there is a difference."""
+
+    @drawn
+    @given(st.binary(min_size=LENGTH * STEP, max_size=LENGTH * STEP))
+    def agrees(data: bytes) -> None:
+        search.check(data)
+
+    with suppress(Divergence):  # `search.found` has it
+        (agrees if number is None else seed(number)(agrees))()
+
+
+@pytest.mark.mmap_random
+@clause("mmap.range", "mmap.flag.shared", "mmap.flag.private", "munmap.range")
+def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None:
+    chosen = request.config.stash[SETTINGS]
+    search = Search(chosen.bare, chosen.level)
+    number = request.config.getoption("--hypothesis-seed", None)
+
+    if chosen.steps:
+        terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+        number = secrets.randbits(32) if number is None else number
+        tell = terminal.write_line if terminal else print
+        tell(f"random programs of the seed {number}")
+        search.deep(chosen.steps, f"{number}", tell)
+    else:
+        if number is None and not drawn.derandomize:
+            number = secrets.randbits(32)
+        quick(search, number)
+
+    record("random programs", search.tally.programs)
+    record("steps", search.tally.steps)
+    record("refused by", dict(sorted(search.tally.refusals.items())))
+    record("seen kept", dict(sorted(search.tally.effects.items())))
+    if search.found is not None:
+        request.node.stash[PROGRAM] = search.found.program
+        divergence = search.found.divergence
+        divergence.add_note(search.found.story())
+        divergence.add_note(f"repeat with --hypothesis-seed={number}")
+        raise divergence from None
+    if search.unresolved:
+        raise search.unresolved[0]
+    if "mmap" in search.tally.lacks:
+        raise Unsupported(search.tally.lacks["mmap"])

@@ -1,0 +1,270 @@
+"""Looking for a program on which an implementation and the reference differ, and making it short.
+
+A program is `LENGTH` steps of `STEP` bytes each (`generator`).  Whoever asks chooses the bytes: hypothesis for the
+quick search that is part of the suite, a counted series of seeds for a long one.  What was found is shrunk here and not
+by hypothesis, which does not know that a dozen bytes are one step: it needs seconds where this needs a tenth of one.
+
+Measured on eight planted defects, five seeds each (reference against a defective reference): programs until found,
+seconds for shrinking, steps that are left.
+
+* A state machine with a rule for each call and one string of bytes for each rule: up to 255, twice not in 400; 0.3 to
+  9 s; 4 or 5.  That is the style which a prototype had found best.
+* One tuple of strings of bytes, zeros for no step: up to 70, once 387; 0.4 to 1.3 s; 3 or 4.  Hypothesis spends most
+  runs on mutating one program, by copying one step over another.
+* One string for the whole program, which it cannot mutate: at most 20; 1 to 8 s; 3 to 5.  Shrunk here: 0.1 s; 3 to 5.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, NamedTuple
+
+from .contract import Backend, Unresolved
+from .generator import STEP, World
+from .lockstep import Divergence, LockstepSystem, parameters
+from .program import Outcome, Program, names_in
+from .recorder import RecordedSystem
+from .reference.following import Following
+from .reference.kernel import Machine
+
+LENGTH: Final = 40
+"""Steps of a program."""
+
+ATTEMPTS: Final = 2000
+"""How many programs shrinking may try."""
+
+
+PATIENCE: Final = 3
+"""After how many programs that came to no end no more are tried: each may have cost a timeout."""
+
+
+@dataclass
+class Tally:
+    """What a search has done so far."""
+
+    programs: int = 0
+    steps: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """In how many programs a call was refused by each clause."""
+    effects: Counter[str] = field(default_factory=Counter)
+    """How often what each clause promises has happened, where nothing was refused."""
+    uncompared: Counter[str] = field(default_factory=Counter)
+    """Why programs could not be compared to their end."""
+    lacks: dict[str, str] = field(default_factory=dict)
+    """Calls that the implementation cannot be asked, and why."""
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Calls that failed for reasons of the implementation's own: (call, errno)."""
+
+
+class Look(NamedTuple):
+    """A call that shows a difference."""
+
+    actor: int
+    """Which of the processes that live makes it."""
+    call: str
+    arguments: tuple[object, ...]
+
+
+@dataclass
+class Found:
+    """A program on which the two differ."""
+
+    divergence: Divergence
+    program: Program
+    outcomes: Sequence[Outcome]
+    """What each step but the last came to on the implementation."""
+    look: Look | None = None
+    """The call by which an audit has shown the difference; None where the last step of the program shows it."""
+
+    def story(self) -> str:
+        """The program, a line for each step."""
+        lines = [f"    {number:2}  {step}" for number, step in enumerate(self.program, 1)]
+        return "\n".join(["the program:", *lines])
+
+
+def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list[Outcome]]:
+    """A program, and what its steps came to, without the calls that only tell what any player of it finds out."""
+    used = {name for step in program for name in names_in(step)}
+    unneeded = {
+        number
+        for number, step in enumerate(program[:-1])
+        if step.call in ("sysconf", "return_code") or (step.call == "arena" and not used.intersection(step.results))
+    }
+    return (
+        tuple(step for number, step in enumerate(program) if number not in unneeded),
+        [outcome for number, outcome in enumerate(outcomes) if number not in unneeded],
+    )
+
+
+def split(data: bytes) -> list[bytes]:
+    """The steps of a program; those that are none are left out."""
+    steps = [data[at : at + STEP] for at in range(0, len(data), STEP)]
+    return [step for step in steps if step[0]]
+
+
+class Search:
+    """Runs random programs on a backend's systems and the reference side by side, judged at `level`."""
+
+    def __init__(self, subject: Backend, level: str) -> None:
+        self.subject = subject
+        self.level = level
+        self.parameters = parameters(subject.facts())
+        self.tally = Tally()
+        self.unresolved: list[Unresolved] = []
+        """Why programs came to no end: the implementation died, hangs or babbles."""
+        self.found: Found | None = None
+        """What was found last, shrunk."""
+        self.failing = b""
+        """The program that `check` found it by."""
+
+    def found_by(self, steps: Sequence[bytes]) -> Found | None:
+        """What is found by a program, shrunk; None also where the system can no longer be asked."""
+        try:
+            found = self.run(steps)
+        except Unresolved as unresolved:
+            self.unresolved.append(unresolved)
+            return None
+        return found and self.shrunk(steps, found)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many programs came to no end that no more are tried."""
+        return len(self.unresolved) >= PATIENCE
+
+    def run(self, steps: Sequence[bytes], look: Look | None = None) -> Found | None:
+        """Run a program on a freshly booted system; the difference, if there is one.
+
+        With `look` there are no audits, and that call is made at the end.
+        """
+        machine = Machine(self.parameters, Following(self.level))
+        system = LockstepSystem(self.subject.boot(), machine, "none" if look else "all")
+        recorded = RecordedSystem(system)
+        tally = self.tally
+        world: World | None = None
+        try:
+            world = World(recorded, self.level)
+            for step in steps:
+                tally.steps += 1
+                world.step(step)
+                if system.uncompared is not None:
+                    tally.uncompared[system.uncompared] += 1
+                    break
+            if look is not None and look.actor < len(world.actors):
+                world.call(world.actors[look.actor], look.call, *look.arguments)
+        except Divergence as divergence:
+            return Found(divergence, *needed(*recorded.program()), self.look(system, world))
+        finally:
+            tally.programs += 1
+            tally.refusals.update(system.machine.reached)
+            tally.left_out.update(system.left_out)
+            if world is not None:
+                tally.effects.update(world.effects)
+                tally.lacks.update(world.lacks)
+            system.close()
+        return None
+
+    def look(self, system: LockstepSystem, world: World | None) -> Look | None:
+        """The call by which an audit has shown the difference; None where a call of the program did."""
+        if world is None or system.looked is None:
+            return None
+        pair, call, arguments = system.looked
+        models = [actor.model for actor in world.actors]
+        at = models.index(pair.model) if pair.model in models else len(models)  # a fork has not come to its end
+        return Look(at, call, arguments)
+
+    def shrunk(self, steps: Sequence[bytes], found: Found) -> Found:
+        """The shortest program and the simplest steps that can be found on which the two differ too."""
+        best = list(steps)
+        attempts = 0
+
+        def differs(candidate: list[bytes]) -> bool:
+            nonlocal attempts, best, found
+            attempts += 1
+            try:
+                other = self.run(candidate) if attempts <= ATTEMPTS else None
+            except Unresolved:  # what is shrunk must show the difference, not end the implementation
+                attempts += ATTEMPTS // PATIENCE
+                other = None
+            if other is None:
+                return False
+            best, found = candidate, other
+            return True
+
+        before: list[bytes] = []
+        while best != before:
+            before = best
+            size = len(best)
+            while size:
+                at = 0
+                while at < len(best):
+                    if not differs(best[:at] + best[at + size :]):
+                        at += size
+                size //= 2
+            for at in range(len(best)):
+                for place in range(1, STEP):
+                    step = best[at]
+                    for value in (0, 1, 2, step[place] // 2):
+                        if value < step[place] and differs(
+                            [*best[:at], step[:place] + bytes((value,)) + step[place + 1 :], *best[at + 1 :]]
+                        ):
+                            break
+        if found.look is not None:  # as a step of the program, so that it shows without an audit
+            with suppress(Unresolved):
+                found = self.run(best, found.look) or found
+        return found
+
+    # ---- a quick search
+
+    def check(self, data: bytes) -> None:
+        """Run a program that hypothesis has drawn; raises Divergence, that of the shrunk program."""
+        if self.hopeless:
+            return
+        if self.found is None or data != self.failing:
+            self.found = self.found_by(split(data))
+            self.failing = data
+        if self.found is not None:
+            raise self.found.divergence
+
+    # ---- a long search
+
+    def deep(self, steps: int, seed: str, progress: Callable[[str], None], every: float = 10.0) -> None:
+        """Run programs of `steps` steps in all, a series that `seed` decides, until there is a difference.
+
+        `progress` is given a line every so many seconds.
+        """
+        began = told = time.monotonic()
+        while self.tally.steps < steps:
+            random = Random(f"{seed} {self.tally.programs}")
+            program = split(random.randbytes(LENGTH * STEP))
+            self.found = self.found_by(program)
+            if self.found is not None or self.hopeless:
+                break
+            now = time.monotonic()
+            if now - told >= every:
+                told = now
+                progress(self.so_far(now - began))
+        progress(self.so_far(time.monotonic() - began))
+
+    def so_far(self, seconds: float) -> str:
+        """What has been done, in one line."""
+        tally = self.tally
+        return (
+            f"{tally.steps} steps in {tally.programs} programs, {tally.steps / seconds:.0f} steps/s,"
+            f" {resident() >> 20} MiB; {len(tally.refusals)} clauses refused by, {len(tally.effects)} seen kept,"
+            f" {sum(tally.uncompared.values())} programs not compared to their end"
+        )
+
+
+def resident() -> int:
+    """Bytes of memory that this process takes now; 0 where that is not told."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

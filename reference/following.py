@@ -1,0 +1,275 @@
+"""Choices that follow what a subject was seen to do: the reference as a judge.
+
+The subject makes a call first.  `Following` is told what came of it, and then the reference makes the same call.
+Wherever the specification leaves something open, the reference asks, and the answer is what was seen, if that is one
+of the right answers; if it is none of them, `Impossible` is raised, which says what would have been right.  Where
+nothing is open the reference does what it must, and whoever runs the two side by side compares.
+
+So there is one set of rules for playing a system and for judging one.  Some of what is open cannot be seen in the
+outcome of the call itself: a look at the subject (`Following.is_mapped`) tells whether a refused MAP_FIXED has cleared
+its range, and bytes that nobody promises anything of are settled when they are first looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..contract import Unresolved
+from .choices import LinuxChoices
+from .constants import PROT_ALL, PROT_EXEC, PROT_READ
+from .refusal import Refusal
+from .state import SIZE_MASK
+
+if TYPE_CHECKING:
+    from .address_space import AddressSpace, Mapping
+    from .paging import Page
+
+
+class Returned(NamedTuple):
+    """The call succeeded."""
+
+    value: object
+
+    def __str__(self) -> str:
+        if isinstance(self.value, bytes):
+            return brief(self.value)
+        if isinstance(self.value, int) and self.value >= 1 << 16:
+            return f"{self.value:#x}"
+        return "success" if self.value is None else str(self.value)
+
+
+class Failed(NamedTuple):
+    """The call failed with an errno."""
+
+    errno: str
+
+    def __str__(self) -> str:
+        return self.errno
+
+
+class Faulted(NamedTuple):
+    """The access was refused."""
+
+    signal: str
+    code: str
+    address: int | None
+
+    def __str__(self) -> str:
+        at = "" if self.address is None else f" at {self.address:#x}"
+        return f"{self.signal} ({self.code}){at}"
+
+
+Outcome = Returned | Failed | Faulted
+
+
+def brief(data: bytes) -> str:
+    """Bytes for people: the first few, and how many there are."""
+    return f"{data[:32]!r}" + (f"… ({len(data)} bytes)" if len(data) > 32 else "")
+
+
+class Impossible(Exception):
+    """What was seen is none of the right answers: those, and the clauses that say so."""
+
+    def __init__(self, allowed: Sequence[str], clauses: Sequence[str]) -> None:
+        super().__init__(f"allowed: {' or '.join(allowed)} ({', '.join(clauses)})")
+        self.allowed = tuple(allowed)
+        self.clauses = tuple(dict.fromkeys(clauses))
+
+
+LARGE: Final = 1 << 28
+"""Bytes of memory from which on a system may say that it has not so much; before that it must have."""
+
+FUZZ_PAGES: Final = 64
+"""Pages that the subject's own memory may come and go by, where a limit counts that too."""
+
+
+class Following(LinuxChoices):
+    """Does as the subject was seen to do, if it may.
+
+    `level`: at "linux" whatever is known of Linux is asked for; below that, what POSIX and the documented API leave
+    open is open.
+    """
+
+    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "misplaced", "page", "seen")
+
+    def __init__(self, level: str = "linux") -> None:
+        self.level = level
+        self.page = 4096
+        """Bytes of a page of the subject."""
+        self.call = ""
+        """The call that is being followed."""
+        self.seen: Outcome = Returned(None)
+        """What the subject did."""
+        self.misplaced: Impossible | None = None
+        """What is wrong with the address that was seen."""
+        self.late = False
+        """Whether the refusal that was seen may have come after a MAP_FIXED range was cleared."""
+        self.is_full: Callable[[], bool] = lambda: False
+        """Asks the subject whether a disk of it is full."""
+        self.is_mapped: Callable[[int], bool] = lambda addr: True
+        """Asks the subject whether something is mapped at an address."""
+        self.arena: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """Asks the subject for the range in which it has nothing of its own: (address, length)."""
+        self._hardware: dict[tuple[str, int], bool] = {}
+        """What the subject's processor was seen to allow, by access and rights."""
+
+    def tell(self, call: str, seen: Outcome) -> None:
+        """The subject has made `call`, and this came of it."""
+        self.call = call
+        self.seen = seen
+        self.misplaced = None
+
+    # ---- errors
+
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        """The one that was seen, if it is one of those that apply."""
+        seen = self.seen
+        if isinstance(seen, Failed):
+            matching = [refusal for refusal in refusals if refusal.name == seen.errno]
+            if matching:
+                self.late = any(refusal.late for refusal in matching)
+                return matching[0]
+        names = dict.fromkeys(refusal.name for refusal in refusals)
+        raise Impossible(list(names), [refusal.clause for refusal in refusals])
+
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+        """Linux leaves the range alone but for what it finds late; others only for EBADF and EINVAL."""
+        if not self.late and (self.level == "linux" or refusal.name in ("EBADF", "EINVAL")):
+            return False
+        within = space.over(start, end)
+        return bool(within) and not self.is_mapped(max(start, within[0].start))
+
+    def does_part(self, call: str) -> bool:
+        if self.level != "linux":
+            raise Unresolved(f"below level linux it is open what a failed {call} has done")
+        return True
+
+    def is_over(self, what: str, used: int, limit: int) -> bool:
+        """Near a limit as was seen: the subject's own memory counts too."""
+        low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
+        if limit - low < used <= limit + high:
+            return self.seen == Failed("ENOMEM")
+        return used > limit
+
+    def has_memory(self, length: int) -> bool:
+        return length < LARGE or self.seen != Failed("ENOMEM")
+
+    # ---- addresses
+
+    def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
+        """Where it was seen, if that is free; a hint is a wish only."""
+        seen = self.seen
+        if not isinstance(seen, Returned) or not isinstance(seen.value, int):
+            return super().place(space, length, hint)
+        at = seen.value
+        if at <= 0 or at % space.page or at > space.top - length or not space.is_free(at, at + length):
+            # Not raised at once: the call may have had to be refused, which says more.
+            self.misplaced = Impossible(
+                ["an address that is page aligned, not NULL, in user space and free"],
+                ["mremap.flags.maymove"] if self.call == "mremap" else ["mmap.addr.null", "mmap.addr.hint"],
+            )
+            return super().place(space, length, 0)
+        return at
+
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        return isinstance(self.seen, Returned)
+
+    def is_one(self, mapping: Mapping) -> bool:
+        return self.seen != Failed("EFAULT")
+
+    def has_foreign(self, start: int, end: int) -> bool:
+        return self.seen == Failed("EEXIST") and not self._in_arena(start, end)
+
+    def _in_arena(self, start: int, end: int) -> bool:
+        low, length = self.arena()
+        return low <= start and end <= low + length
+
+    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+        """Beyond the arena something of the system's own may be in the way."""
+        if self.seen == Returned(start) or isinstance(self.seen, Faulted):
+            return True
+        return self._in_arena(start, new_end)
+
+    # ---- rights
+
+    def may_load(self, prot: int, addr: int) -> bool:
+        """The hardware's choice where there is a right, but not this one."""
+        prot &= PROT_ALL
+        if prot & PROT_READ or not prot:
+            return prot != 0
+        return self._as_seen("load", prot, addr)
+
+    def may_execute(self, prot: int) -> bool:
+        prot &= PROT_ALL
+        return prot & PROT_EXEC != 0 or (prot != 0 and self._as_seen("execute", prot))
+
+    def _as_seen(self, access: str, prot: int, addr: int = SIZE_MASK) -> bool:
+        """Whether an access was seen to be allowed by the processor, now or before.
+
+        A fault at a higher address than `addr`, to which the access has come, is another page's.
+        """
+        known = self._hardware.get((access, prot))
+        if known is None and self.call == access:
+            seen = self.seen
+            known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV" and (seen.address or 0) <= addr)
+            if access == "load" or not isinstance(seen, Faulted):
+                self._hardware[access, prot] = known
+        if known is None:
+            known = super().may_load(prot, addr) if access == "load" else super().may_execute(prot)
+        return known
+
+    def end_before_rights(self) -> bool:
+        return isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS"
+
+    def tells_address(self, addr: int) -> bool:
+        return not isinstance(self.seen, Faulted) or self.seen.address is not None
+
+    # ---- contents
+
+    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+        """As seen, if it is one of the values that the byte may have; in the file, or zero, it stays so."""
+        seen = self.seen
+        if page.open is None or not isinstance(seen, Returned) or not isinstance(seen.value, bytes):
+            return
+        for at in [at for at in page.open if start <= at < stop]:
+            byte = seen.value[done + at - start : done + at - start + 1]
+            if byte and byte in page.open[at]:
+                page.data[at] = byte[0]
+                if at < firm or byte == b"\0":
+                    del page.open[at]
+            elif byte and not page.open[at]:
+                page.data[at] = byte[0]
+
+    def device_content(self, content: bytes) -> bytes:
+        """A device's bytes are its own business."""
+        return self.seen.value if isinstance(self.seen, Returned) and isinstance(self.seen.value, bytes) else content
+
+    def special_size(self) -> int:
+        seen = self.seen.value if isinstance(self.seen, Returned) else None
+        return seen[1] if isinstance(seen, tuple) else 0
+
+    def shows_changes(self) -> bool:
+        """Below level linux nobody knows whether a private page has been copied before it is stored to."""
+        return self.level == "linux"
+
+    def copies_when_populated(self) -> bool:
+        return self.level == "linux"
+
+    def has_room(self, free: int, length: int) -> bool:
+        """Unless the subject has none: its disks are not those of the reference."""
+        return not (isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS") or not self.is_full()
+
+    def survives(self, name: str, block: int) -> bool | None:
+        return None
+
+    def slack_survives_growth(self) -> bool:
+        """It is still open; whoever looks settles it."""
+        return True
+
+    def slack_survives_write_back(self) -> bool:
+        return True
+
+    def evicts(self) -> bool:
+        """Nothing that can be seen depends on it."""
+        return False

@@ -1,0 +1,626 @@
+"""Lockstep: pairs of processes, what an audit sees, what is left out, what is not compared, and the plugin's option."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from errno import EMFILE, ENOSPC
+
+import pytest
+
+from pytest_mmapconf import lockstep as module
+from pytest_mmapconf.agent.backend import NativeBackend
+from pytest_mmapconf.catalogue import load
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_CREAT,
+    O_RDONLY,
+    O_RDWR,
+    PROT_READ,
+    PROT_WRITE,
+    SC_PAGESIZE,
+    Call,
+    Facility,
+    Facts,
+    Fault,
+    Unsupported,
+)
+from pytest_mmapconf.contract import Process as Contract
+from pytest_mmapconf.lockstep import Divergence, LockstepBackend, LockstepProcess, LockstepSystem, parameters
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.following import Following
+from pytest_mmapconf.reference.kernel import CAPABILITIES, Machine, Parameters
+from pytest_mmapconf.reference.process import Process
+
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+PAGE = 4096
+
+
+class Subject(Machine):
+    """A reference to be judged, whose processes are of a class."""
+
+    def __init__(self, kind: type[Process]) -> None:
+        super().__init__(Parameters(), LinuxChoices())
+        self.kind = kind
+
+    def process(self) -> Process:
+        process = self.kind(self)
+        self.processes.append(process)
+        return process
+
+
+def lockstep(kind: type[Process] = Process) -> LockstepProcess:
+    return LockstepSystem(Subject(kind), Machine(Parameters(), Following())).spawn()
+
+
+def file(process: LockstepProcess, content: bytes = b"abc", path: str = "file") -> int:
+    fd = process.open(path, O_CREAT | O_RDWR)
+    process.pwrite(fd, content, 0)
+    return fd
+
+
+def fixed(process: LockstepProcess, pages: int = 1, fd: int = -1, shared: bool = False, at: int = 0) -> int:
+    """Pages in the arena, from its page `at` on."""
+    flags = (MAP_SHARED if shared else MAP_PRIVATE) | (MAP_ANONYMOUS if fd < 0 else 0) | MAP_FIXED
+    return process.mmap(process.arena()[0] + at * PAGE, pages * PAGE, RW, flags, fd, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------- pairs
+
+
+def test_a_machine_that_does_not_follow_cannot_judge() -> None:
+    with pytest.raises(TypeError, match="follows"):
+        LockstepSystem(Subject(Process), Machine(Parameters(), LinuxChoices()))
+
+
+def test_every_call_of_the_contract_is_one_of_the_pair() -> None:
+    calls = {name for name in vars(Contract) if not name.startswith("_") and callable(getattr(Contract, name))}
+
+    assert calls - set(vars(LockstepProcess)) == {"audit"}, "an audit is the judge's own"
+
+
+def test_the_subjects_answers_are_passed_on() -> None:
+    process = lockstep()
+    fd = file(process)
+    base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+
+    assert process.load(base, 3) == b"abc"
+    with pytest.raises(Fault, match=f"SEGV_ACCERR.*{base + 1:#x}"):
+        process.store(base + 1, b"x")
+    with pytest.raises(OSError, match="multiple of the page"):
+        process.munmap(base + 1, PAGE)
+    assert process.system.compared == 6
+    assert process.system.uncompared is None
+
+
+def test_a_divergence_tells_everything() -> None:
+    class Wrong(Process):
+        def load(self, addr: int, length: int) -> bytes:
+            return super().load(addr, length).replace(b"b", b"d")
+
+    process = lockstep(Wrong)
+    process.system.audits = "none"
+    base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, file(process), 0)
+
+    with pytest.raises(Divergence) as seen:
+        process.load(base, 3)
+
+    divergence = seen.value
+    assert divergence.step == f"process 1: load({base:#x}, 3)"
+    assert divergence.seen == "b'adc'"
+    assert divergence.allowed == ("b'abc'",)
+    assert divergence.clauses == ("mmap.range", "mmap.flag.shared")
+    assert all("file" in picture and f"{base:#x}" in picture for picture in divergence.pictures)
+    assert str(divergence) == f"{divergence.step}: b'adc'; allowed: b'abc' (mmap.range, mmap.flag.shared)"
+
+
+def test_every_clause_that_is_cited_exists() -> None:
+    cited = {
+        clause
+        for table in (module.PROMISES, module.LEAVES, module.LEAVES_REFUSED)
+        for clauses in table.values()
+        for clause in clauses
+    }
+    process = lockstep()
+    base = fixed(process)
+    for call, arguments in (("load", (base, 1)), ("load", (0, 1)), ("dup", (7,)), ("mmap", (0, 1, 0, MAP_FIXED))):
+        cited.update(process.system.promises(process, call, arguments))
+
+    assert cited <= set(load())
+
+
+def test_descriptors_are_the_lowest_free_ones() -> None:
+    class Skips(Process):
+        def dup(self, fd: int) -> int:
+            wasted = super().dup(fd)
+            found = super().dup(fd)
+            self.close(wasted)
+            return found
+
+    process = lockstep(Skips)
+
+    with pytest.raises(Divergence, match=r"dup\(3\): 5; allowed: 4"):
+        process.dup(file(process))
+
+
+@pytest.mark.parametrize("kept", [3, 0])
+def test_a_process_begins_with_the_descriptors_that_its_system_gives_it(kept: int) -> None:
+    class Begins(Subject):
+        def spawn(self) -> Process:
+            process = super().spawn()
+            for fd in range(kept, 3):
+                process.close(fd)
+            return process
+
+    process = LockstepSystem(Begins(Process), Machine(Parameters(), Following())).spawn()
+
+    assert file(process) == kept
+
+
+def test_fork_makes_a_pair_of_children() -> None:
+    process = lockstep()
+    base = fixed(process, fd=file(process), shared=True)
+    private = fixed(process, at=1)
+    child = process.fork()
+    child.store(base, b"child")
+    child.store(private, b"child")
+
+    assert process.load(base, 3) == b"chi"
+    assert process.load(private, 1) == b"\0"
+    assert child.exit(7) == 7
+    assert process.system.pairs == [process]
+
+
+def test_a_child_that_sees_too_much_diverges() -> None:
+    class Shares(Process):
+        def fork(self) -> Process:
+            child = super().fork()
+            for number, page in self.space.table.entries.items():
+                child.space.table.entries[number] = page
+                page.sharers = 1
+            return child
+
+    process = lockstep(Shares)
+    private = fixed(process)
+    process.store(private, b"before")
+    child = process.fork()
+
+    with pytest.raises(Divergence, match=rf"process [12]: store\(.*\), then load\({private:#x}"):
+        child.store(private, b"after")
+
+
+def test_exit_status_and_kill_and_exec() -> None:
+    class WrongStatus(Process):
+        def exit(self, status: int = 0) -> int:
+            return super().exit(status) + 1
+
+    with pytest.raises(Divergence, match=r"exit\(3\): 4; allowed: 3"):
+        lockstep(WrongStatus).exit(3)
+
+    class KeepsMappings(Process):
+        def exec(self) -> None:
+            pass
+
+    process = lockstep(KeepsMappings)
+    base = fixed(process)
+    process.exec()
+    with pytest.raises(Divergence, match=r"allowed: SIGSEGV \(SEGV_MAPERR\)"):
+        process.load(base, 1)
+
+    process = lockstep()
+    process.kill()
+    assert process.system.pairs == []
+
+
+def test_record_locks_and_watches() -> None:
+    process = lockstep()
+    fd = file(process)
+    process.record_lock(fd, ofd=True)
+    watch = process.watch("file")
+    process.close(process.open("file", O_RDONLY))
+
+    assert process.closes(watch) == 1
+    with pytest.raises(OSError, match="another"):
+        process.record_lock(process.open("file", O_RDWR), ofd=True)
+    assert process.system.uncompared is None
+
+
+def adding(times: int, lost: int, locked: bool) -> bytes:
+    """Two processes add to the same word at the same time, and the subject loses some."""
+
+    class Loses(Subject):
+        def together(self, calls: Sequence[Call]) -> list[object]:
+            results = super().together(calls)
+            process, (addr, *_) = calls[0].process, calls[0].arguments
+            assert isinstance(addr, int)
+            value = int.from_bytes(process.load(addr, 4), "little") - lost
+            process.store(addr, value.to_bytes(4, "little"))
+            return results
+
+    system = LockstepSystem(Loses(Process), Machine(Parameters(), Following()))
+    one = system.spawn()
+    base = fixed(one, shared=True)
+    other = one.fork()
+    one.store(base, bytes(8))
+    lock = base + 4 if locked else 0
+    system.together([Call(process, "add", (base, times, lock)) for process in (one, other)])
+    word = one.load(base, 4)
+    assert other.load(base, 4) == word
+    assert system.uncompared is None
+    return word
+
+
+def test_additions_at_the_same_time_may_be_lost_without_a_lock() -> None:
+    assert adding(100, 0, locked=True) == (200).to_bytes(4, "little")
+    assert int.from_bytes(adding(100, 30, locked=False), "little") < 200
+    with pytest.raises(Divergence):
+        adding(100, 30, locked=True)
+
+
+def test_scatter_is_followed_to_where_it_failed() -> None:
+    process = lockstep()
+    limit = process.system.mapping_limit()
+    base = process.mmap(0, (limit + 4) * PAGE, 0, ANONYMOUS, -1, 0)
+
+    assert process.scatter(base, limit + 4) == "ENOMEM"
+    assert process.system.uncompared is None
+
+    class Forgets(Process):
+        def scatter(self, addr: int, pages: int) -> str | None:
+            return super().scatter(addr, pages - 4)
+
+    process = lockstep(Forgets)
+    base = process.mmap(process.arena()[0], 20 * PAGE, 0, ANONYMOUS | MAP_FIXED, -1, 0)
+    with pytest.raises(Divergence, match="mprotect"):
+        process.scatter(base, 20)
+
+
+# --------------------------------------------------------------------------------------------------------------- audits
+
+
+def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
+    class FreesTooMuch(Process):
+        def munmap(self, addr: int, length: int) -> None:
+            super().munmap(addr, length)
+            self.space.clear(addr + length, addr + length + PAGE)
+
+    process = lockstep(FreesTooMuch)
+    base = fixed(process, 3)
+    step = rf"munmap\({base:#x}, 4096\), then load\({base + PAGE:#x}, 4096\): SIGSEGV"
+    with pytest.raises(Divergence, match=step) as seen:
+        process.munmap(base, PAGE)
+    assert seen.value.clauses == ("munmap.range", "mmap.range", "mmap.flag.private")
+
+
+def test_an_audit_looks_after_a_call_that_was_refused() -> None:
+    class UnmapsFirst(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            if fd == 77:
+                self.space.clear(addr, addr + length)
+            return super().mmap(addr, length, prot, flags, fd, offset)
+
+    process = lockstep(UnmapsFirst)
+    fixed(process)
+    with pytest.raises(Divergence, match=r"mmap\(.*77, 0\), then load") as seen:
+        fixed(process, fd=77)
+    assert seen.value.clauses[:2] == ("mmap.result.failure", "mmap.result.failure.fixed")
+
+
+def test_an_audit_looks_at_the_pages_beside() -> None:
+    class FreesTooLittle(Process):
+        def munmap(self, addr: int, length: int) -> None:
+            super().munmap(addr, length - PAGE)
+
+    process = lockstep(FreesTooLittle)
+    base = fixed(process, 2)
+    with pytest.raises(Divergence, match=rf"then load\({base + PAGE:#x}.*allowed: SIGSEGV") as seen:
+        process.munmap(base, 2 * PAGE)
+    assert seen.value.clauses == ("munmap.range",)
+
+    class MapsTooMuch(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            return super().mmap(addr, length + PAGE, prot, flags, fd, offset)
+
+    with pytest.raises(Divergence, match=r"mmap\(.*\), then load"):
+        fixed(lockstep(MapsTooMuch))
+
+
+def test_an_audit_looks_where_the_system_has_placed_something_before() -> None:
+    class FreesNothing(Process):
+        def munmap(self, addr: int, length: int) -> None:
+            pass
+
+    process = lockstep(FreesNothing)
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+
+    with pytest.raises(Divergence, match="then load"):
+        process.munmap(base, PAGE)
+
+
+def test_an_audit_reads_the_files() -> None:
+    class GoesThrough(Process):
+        def store(self, addr: int, data: bytes) -> None:
+            super().store(addr, data)
+            mapping = self.space.find(addr)
+            if mapping is not None and mapping.inode is not None:
+                mapping.inode.cache.page(0).data[: len(data)] = data
+
+    process = lockstep(GoesThrough)
+    fd = file(process)
+    base = fixed(process, fd=fd)
+
+    with pytest.raises(Divergence, match=rf"store\({base:#x}, b'X'\), then pread\({fd}, 0x10000, 0\): b'Xbc'"):
+        process.store(base, b"X")
+
+
+def test_an_audit_looks_at_other_processes() -> None:
+    class Copies(Process):
+        def fork(self) -> Process:
+            child = super().fork()
+            for mapping in child.space.mappings.values():
+                mapping.shared = False
+            return child
+
+    process = lockstep(Copies)
+    base = fixed(process, shared=True)
+    process.load(base, 1)
+    child = process.fork()
+
+    with pytest.raises(Divergence, match=rf"process 1: store\({base:#x}, b'x'\), then load"):
+        child.store(base, b"x")
+
+
+def test_an_audit_of_touched_pages_touches_no_others() -> None:
+    system = LockstepSystem(Subject(Process), Machine(Parameters(), Following()), "touched")
+    process = system.spawn()
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base + PAGE, b"x")
+    assert process.mincore(base, 3 * PAGE) == [False, True, False]
+
+    system = LockstepSystem(Subject(Process), Machine(Parameters(), Following()))
+    process = system.spawn()
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    assert process.mincore(base, 3 * PAGE) == [True, True, True]
+
+
+def test_while_calls_are_counted_nothing_is_audited() -> None:
+    process = lockstep()
+    base = fixed(process)
+    before = process.counters()
+    process.store(base, b"x")
+
+    assert process.counters()._replace(faults=0) == before._replace(faults=0)
+    assert process.system.audits == "none"
+
+
+def test_long_and_many_mappings_are_audited_in_part() -> None:
+    process = lockstep()
+    fixed(process, 1 << 14)
+    assert len(process.in_play("store", ())) == 32 + 1, "and the page behind; the one before is outside the arena"
+
+    process = lockstep()
+    base = fixed(process, 400)
+    for at in range(0, 400, 2):
+        process.mprotect(base + at * PAGE, PAGE, PROT_READ)
+    assert len(process.in_play("mprotect", (base + 8 * PAGE, PAGE, PROT_READ))) < 10
+
+
+# ------------------------------------------------------------------------------------------- what cannot be compared
+
+
+def test_a_call_that_failed_by_the_subjects_own_trouble_is_left_out() -> None:
+    class Full(Process):
+        def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+            raise OSError(ENOSPC, "no room")
+
+        def dup(self, fd: int) -> int:
+            raise OSError(EMFILE, "too many")
+
+    process = lockstep(Full)
+    fd = process.open("file", O_CREAT | O_RDWR)
+    with pytest.raises(OSError, match="no room"):
+        process.pwrite(fd, b"abc", 0)
+    with pytest.raises(OSError, match="too many"):
+        process.dup(fd)
+
+    assert process.system.left_out == {("pwrite", "ENOSPC"): 1, ("dup", "EMFILE"): 1}
+    assert process.fstat(fd).size == 0
+    assert process.open("other", O_CREAT | O_RDWR) == fd + 1
+    assert process.system.uncompared is None
+
+
+def test_what_the_subject_does_not_have_is_nobodys_call() -> None:
+    class Without(Process):
+        def mlock(self, addr: int, length: int) -> None:
+            raise Unsupported("no mlock")
+
+    process = lockstep(Without)
+    with pytest.raises(Unsupported):
+        process.mlock(process.arena()[0], PAGE)
+    fixed(process)
+
+    assert process.system.uncompared is None
+
+
+def test_where_the_reference_cannot_tell_the_subject_goes_on_alone() -> None:
+    process = lockstep()
+    fd = file(process)
+    base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    process.system.give_up("why")
+    process.system.give_up("another reason")
+    process.munmap(base, PAGE)
+
+    assert process.system.uncompared == "why"
+    assert process.model.load(base, 3) == b"abc", "the reference was not asked any more"
+
+
+def test_an_unknown_name_of_sysconf_changes_nothing() -> None:
+    class Knows(Process):
+        def sysconf(self, name: int) -> int:
+            return self.page if name == SC_PAGESIZE else 7
+
+    process = lockstep(Knows)
+
+    assert process.sysconf(2) == 7
+    assert process.sysconf(SC_PAGESIZE) == PAGE
+    assert process.system.uncompared is None
+    with pytest.raises(Divergence, match="EINVAL"):
+        process.sysconf(100_000)
+
+
+def test_a_store_that_finds_the_disk_full_is_admitted_where_it_is() -> None:
+    class Full(Process):
+        def store(self, addr: int, data: bytes) -> None:
+            raise Fault("SIGBUS", "BUS_ADRERR", addr)
+
+    class Told(Full):
+        def free_space(self, path: str) -> int:
+            return 0
+
+    for kind, expected in ((Full, Divergence), (Told, Fault)):
+        process = lockstep(kind)
+        fd = process.open("file", O_CREAT | O_RDWR)
+        process.ftruncate(fd, PAGE)
+        base = fixed(process, fd=fd, shared=True)
+        with pytest.raises(expected, match="SIGBUS"):
+            process.store(base, b"x")
+
+
+# ----------------------------------------------------------------------------------------------------- who is compared
+
+
+def test_a_facility_is_where_each_of_the_two_has_it() -> None:
+    class Elsewhere(Subject):
+        def facility(self, facility: Facility) -> str:
+            return "there" if facility is Facility.NOEXEC_DIRECTORY else super().facility(facility)
+
+    subject = Elsewhere(Process)
+    subject.spawn().mkdir("there")
+    system = LockstepSystem(subject, Machine(Parameters(), Following()))
+    process = system.spawn()
+    path = system.facility(Facility.NOEXEC_DIRECTORY)
+
+    assert path == "there"
+    assert system.translate("there/file") == "/noexec/file"
+    assert system.translate("thereabouts") == "thereabouts"
+    assert system.translate("/elsewhere") is None
+    process.open(f"{path}/file", O_CREAT | O_RDWR)
+    assert system.uncompared is None
+
+
+def test_a_path_that_only_the_subject_has_ends_the_comparison() -> None:
+    process = lockstep()
+    process.open("/dev/zero", O_RDONLY)
+
+    assert process.system.uncompared is not None
+    assert "/dev/zero" in process.system.uncompared
+
+
+def test_the_machine_is_as_the_backend_tells() -> None:
+    facts = Facts("some", details={"page": "16384", "end": str(1 << 48), "locked": "7", "user": "uid 1"})
+    told = parameters(facts)
+    assert (told.page, told.top, told.locked, told.capabilities) == (16384, 1 << 48, 7, frozenset())
+    assert parameters(Facts("none")) == Parameters()
+    assert parameters(Facts("root", details={"capabilities": "CAP_IPC_LOCK,CAP_OTHER"})).capabilities == {
+        "CAP_IPC_LOCK"
+    }
+    reference = ReferenceBackend(page=65536, lowest=1 << 20)
+    assert parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.top)
+    assert reference.parameters.capabilities == CAPABILITIES
+
+
+def test_the_native_system_in_lockstep() -> None:
+    backend = LockstepBackend(NativeBackend(), "linux")
+    try:
+        system = backend.boot()
+        process = system.spawn()
+        assert system.machine.parameters.page == process.sysconf(SC_PAGESIZE)
+        base = process.mmap(0, 3, RW, MAP_SHARED, file(process), 0)
+        process.store(base + 2, b"Cd")
+        process.munmap(base, 3)
+        assert process.fork().exit(5) == 5
+        assert system.uncompared is None
+        assert backend.facts().name == "native"
+        system.close()
+    finally:
+        backend.close()
+
+
+# --------------------------------------------------------------------------------------------------------- the plugin
+
+CASE = """
+from pytest_mmapconf.contract import *
+from pytest_mmapconf.words import clause
+
+@clause("munmap.range")
+def test_nothing_is_looked_at(process, page):
+    base = process.mmap(0, 2 * page, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.store(base, bytes([7]) * (page + 1))
+    process.munmap(base, page)
+
+@clause("munmap.range")
+def test_not_compared(process):
+    process.open("/dev/zero", O_RDONLY)
+"""
+
+WRONG = """
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import Process
+
+class Wrong(ReferenceBackend):
+    def boot(self):
+        machine = super().boot()
+        def process():
+            made = FreesTooMuch(machine)
+            machine.processes.append(made)
+            return made
+        machine.process = process
+        return machine
+
+class FreesTooMuch(Process):
+    def munmap(self, addr, length):
+        super().munmap(addr, length)
+        self.space.clear(addr + length, addr + length + self.page)
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makepyfile(wrong=WRONG, test_mine=CASE)
+    return pytester
+
+
+@pytest.mark.parametrize("option", ["command line", "ini", "none"])
+def test_a_divergence_fails_a_case_that_sees_nothing_itself(run: pytest.Pytester, option: str) -> None:
+    if option == "ini":
+        run.makeini("[pytest]\nmmap_lockstep = true")
+    arguments = ["--mmap-lockstep"] if option == "command line" else []
+    result = run.runpytest_subprocess(
+        "--mmap-backend=python:wrong:Wrong", "--mmap-report=report.json", "test_mine.py", *arguments
+    )
+    if option == "none":
+        result.assert_outcomes(passed=2)
+        return
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*Divergence: process 1: munmap(*, 4096), then load(*, 4096): SIGSEGV*",
+            "*- address space of the implementation -*",
+            "*- address space of the reference -*",
+        ]
+    )
+    report = json.loads((run.path / "report.json").read_text())
+    told = {case["id"]: case for clause in report["clauses"] for case in clause["cases"]}
+    assert "mmap.flag.private" in told["test_mine.nothing_is_looked_at"]["reason"]
+    assert "/dev/zero" in told["test_mine.not_compared"]["recorded"]["not compared"]
+
+
+def test_the_reference_agrees_with_itself(run: pytest.Pytester) -> None:
+    run.runpytest_subprocess("--mmap-backend=reference", "--mmap-lockstep", "test_mine.py").assert_outcomes(passed=2)

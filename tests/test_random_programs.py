@@ -1,0 +1,276 @@
+"""Random programs: what they are made of, and whether they find what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from errno import EINVAL
+from pathlib import Path
+from random import Random
+
+import pytest
+from defects import DEFECTS, DefectiveBackend
+
+from pytest_mmapconf.agent.backend import CommandBackend, NativeBackend
+from pytest_mmapconf.agent.build import build_agent
+from pytest_mmapconf.conformance.random_programs import quick
+from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Process, System, Unresolved
+from pytest_mmapconf.evidence import Judge, write
+from pytest_mmapconf.generator import STEP, STEPS, Digits, World
+from pytest_mmapconf.recorder import RecordedSystem
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.search import LENGTH, PATIENCE, Search, split
+
+HERE = Path(__file__).parent
+SEEDS = range(5)
+MOST_STEPS = 8
+"""To how many steps each planted defect must be shrunk."""
+
+
+def step(name: str, *digits: int) -> bytes:
+    """A step by its name."""
+    return bytes([1 + STEPS.index(name), *digits]).ljust(STEP, b"\0")
+
+
+# ------------------------------------------------------------------------------------------------------------- drawing
+
+
+def test_digits_are_taken_one_by_one_and_then_zeros() -> None:
+    digits = Digits(bytes([7, 255, 3]))
+
+    assert [digits.below(5), digits.of("abc"), digits.once_in(4), digits.below(9)] == [2, "a", True, 0]
+
+
+def test_zeros_are_no_step() -> None:
+    assert split(bytes(3 * STEP) + step("mmap") + bytes(STEP)) == [step("mmap")]
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(STEPS))
+def test_the_simplest_step_of_each_kind_can_be_made(name: str) -> None:
+    system = RecordedSystem(ReferenceBackend().boot())
+    world = World(system)
+    world.step(step("mmap"))
+    before = len(system.noted)
+    world.step(step(name))
+
+    told = [call for _process, call, *_rest in system.noted[before:]]
+    assert name in told or name in ("exit", "execute", "dup")  # there is one process; nothing returns there
+
+
+def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_chooses() -> None:
+    programs = []
+    for user_bits in (47, 42):
+        system = RecordedSystem(ReferenceBackend(user_bits=user_bits).boot())
+        world = World(system)
+        for number in range(60):
+            world.step(bytes((number * place * 37 + number) % 256 for place in range(1, STEP + 1)))
+        programs.append([re.sub(r"\b2\*\*\d+|0x[0-9a-f]+|\b\d{9,}", "LARGE", str(s)) for s in system.program()[0]])
+
+    assert len(programs[0]) > 60
+    assert programs[0] == programs[1]
+
+
+# ------------------------------------------------------------------------------------------------------------- finding
+
+
+def searched(backend: Backend, number: int) -> Search:
+    """A default run, by a seed."""
+    search = Search(backend, "linux")
+    quick(search, number)
+    return search
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_planted_in_the_reference_is_found_and_shrunk(defect: str) -> None:
+    for number in SEEDS:
+        found = searched(DefectiveBackend(defect), number).found
+
+        assert found is not None, f"seed {number}"
+        assert len(found.program) <= MOST_STEPS, found.story()
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    defect = "shared anonymous memory is copied at fork"
+    first, second = (searched(DefectiveBackend(defect), 1).found for _ in range(2))
+
+    assert first is not None
+    assert second is not None
+    assert first.program == second.program
+    assert str(first.divergence) == str(second.divergence)
+
+
+@pytest.mark.parametrize("page", [4096, 16384, 65536])
+@pytest.mark.parametrize("level", ["linux", "documented"])
+def test_the_reference_agrees_with_itself(page: int, level: str) -> None:
+    search = Search(ReferenceBackend(page=page), level)
+    search.deep(3000, "1", lambda line: None)
+
+    assert search.found is None, search.found.story()
+    if level == "linux":
+        assert not search.tally.uncompared
+
+
+def test_this_kernel_agrees_with_the_reference() -> None:
+    backend = NativeBackend()
+    try:
+        search = Search(backend, "linux")
+        search.deep(2000, "1", lambda line: None)
+    finally:
+        backend.close()
+
+    assert search.found is None, f"{search.found.divergence}\n{search.found.story()}"
+    assert not search.unresolved
+
+
+def test_a_long_search_tells_how_far_it_is() -> None:
+    lines: list[str] = []
+    search = Search(ReferenceBackend(), "linux")
+    search.deep(500, "1", lines.append, every=0)
+
+    assert 500 <= search.tally.steps < 500 + LENGTH
+    assert re.fullmatch(r"5\d\d steps in 1\d programs, \d+ steps/s, \d+ MiB; .*", lines[-1])
+    assert {"mmap.errno.EINVAL", "munmap.errno.EINVAL"} <= set(search.tally.refusals)
+    assert {"mmap.flag.fixed", "munmap.range", "mremap.resize"} <= set(search.tally.effects)
+
+
+class Dying(Backend):
+    """Dies in each system's first process."""
+
+    booted = 0
+
+    def boot(self) -> System:
+        self.booted += 1
+        return DyingSystem()
+
+
+class DyingSystem(System):
+    def spawn(self) -> Process:
+        raise Unresolved("it has died")
+
+
+def test_a_system_that_dies_is_asked_no_more() -> None:
+    backend = Dying()
+
+    assert [str(reason) for reason in searched(backend, 1).unresolved] == ["it has died"] * PATIENCE
+    assert backend.booted == PATIENCE
+
+
+# ------------------------------------------------------------------------------------------------------- a broken libc
+
+
+@pytest.fixture(scope="module")
+def broken_libc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = tmp_path_factory.mktemp("broken") / "libc.so"
+    command = ["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(library)]
+    subprocess.run([*command, str(HERE / "broken_libc.c")], check=True)
+    return library
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_tells(
+    defect: str, broken_libc: Path, tmp_path: Path
+) -> None:
+    variables = {"LD_PRELOAD": str(broken_libc), "BROKEN": defect}
+    command = ["env", *(f"{name}={value}" for name, value in variables.items()), str(build_agent())]
+    for number in SEEDS:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        backend = CommandBackend(shlex.join([*command, "--directory", str(folder)]))
+        try:
+            found = searched(backend, number).found
+            assert found is not None, f"seed {number}"
+            assert len(found.program) <= MOST_STEPS, found.story()
+            told = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
+        finally:
+            backend.close()
+        (source,) = list(folder.glob("*.c")) or [pytest.fail("\n".join(told))]
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-o", folder / "program", source], check=True)
+        right = subprocess.run([folder / "program"], capture_output=True, text=True, check=False)
+        broken = subprocess.run(
+            [folder / "program"], capture_output=True, text=True, check=False, env={**os.environ, **variables}
+        )
+        assert (right.returncode, broken.returncode) == (0, 1), f"{source.read_text()}{right}{broken}"
+
+
+# ------------------------------------------------------------------------------------------------------------ as a case
+
+
+def run_case(folder: Path, *arguments: str) -> str:
+    """What pytest says of the case, judging a reference with a defect."""
+    (folder / "defective.py").write_text(
+        "from defects import DefectiveBackend\n\n\ndef make():\n"
+        "    return DefectiveBackend('a MAP_FIXED that fails with EACCES unmaps first')\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mmap-level=linux"]
+    case = "conformance/random_programs.py::test_random_programs"
+    return subprocess.run(
+        [*command, "--mmap-backend=python:defective:make", *arguments, case],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{HERE}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+
+
+def test_the_same_seed_tells_the_same_program_alone_and_in_a_worker(tmp_path: Path) -> None:
+    told = []
+    for arguments in ([], ["-n", "2"]):
+        out = run_case(tmp_path, "--hypothesis-seed=7", *arguments)
+        program = re.search(r"the program:\n(.*?repeat with --hypothesis-seed=7)", out, re.DOTALL)
+        assert program, out
+        told.append(re.sub(r"^E +", "", program[1], flags=re.MULTILINE))
+
+    assert told[0] == told[1]
+    assert "open(" in told[0]
+
+
+def test_the_clauses_that_a_difference_breaks_fail(tmp_path: Path) -> None:
+    out = run_case(tmp_path, "--hypothesis-seed=7")
+
+    assert "1 failed" in out
+    assert "mmap.result.failure" in out or "mmap.flag" in out
+    assert "mmap.range  " not in out or "4 fail" not in out
+
+
+def test_numbers_are_told_in_pages() -> None:
+    """So that a program can be played where pages are of another size."""
+    system = RecordedSystem(ReferenceBackend().boot())
+    random = Random(5)
+    world = World(system)
+    for _ in range(400):
+        world.step(random.randbytes(STEP))
+
+    assert not [str(made) for made in system.program()[0] if re.search(r"\b(4096|8192|12288|16384)\b", str(made))]
+
+
+class Poor(Process):
+    """Has no mmap."""
+
+    def sysconf(self, name: int) -> int:
+        if name != SC_PAGESIZE:
+            raise OSError(EINVAL, "no such name")
+        return 4096
+
+    def arena(self) -> tuple[int, int]:
+        return 1 << 36, 1 << 20
+
+
+class PoorSystem(System):
+    def spawn(self) -> Process:
+        return Poor()
+
+
+class PoorBackend(Backend):
+    def boot(self) -> System:
+        return PoorSystem()
+
+
+def test_what_a_system_lacks_is_told() -> None:
+    search = searched(PoorBackend(), 1)
+
+    assert search.found is None
+    assert search.tally.lacks["mmap"] == "the backend has no mmap"

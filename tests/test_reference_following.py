@@ -1,0 +1,719 @@
+"""What a judge admits: for each thing that is left open, the right answers, and a wrong one beside them.
+
+The subjects are references, some with one method that does it another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from errno import EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENODEV, ENOMEM
+from typing import Any
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    O_CREAT,
+    O_RDONLY,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Facility,
+    Fault,
+    Resource,
+)
+from pytest_mmapconf.lockstep import Divergence, LockstepProcess, LockstepSystem
+from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.following import Following
+from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.refusal import Refusal
+
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+PAGE = 4096
+
+
+def subject(process: type[Process] = Process, choices: LinuxChoices | None = None, **parameters: Any) -> Machine:
+    """A reference to be judged."""
+
+    class Subject(Machine):
+        def process(self) -> Process:
+            made = process(self)
+            self.processes.append(made)
+            return made
+
+    return Subject(Parameters(**parameters), choices or LinuxChoices())
+
+
+def judged(
+    process: type[Process] = Process, choices: LinuxChoices | None = None, level: str = "linux", **parameters: Any
+) -> LockstepProcess:
+    """A process of such a reference, in lockstep."""
+    machine = Machine(Parameters(**parameters), Following(level))
+    return LockstepSystem(subject(process, choices, **parameters), machine).spawn()
+
+
+def file(process: LockstepProcess, content: bytes, path: str = "file") -> int:
+    fd = process.open(path, O_CREAT | O_RDWR)
+    process.pwrite(fd, content, 0)
+    return fd
+
+
+def arena(process: LockstepProcess) -> int:
+    return process.arena()[0]
+
+
+def outside(process: LockstepProcess, pages: int) -> int:
+    """Memory that the system has placed, with a page behind it that was given back."""
+    base = process.mmap(0, (pages + 1) * PAGE, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + pages * PAGE, PAGE)
+    return base
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+class Last(LinuxChoices):
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        return refusals[-1]
+
+
+def failing(call: str, errno: int) -> type[Process]:
+    """A process whose `call` fails with that errno, whatever it is asked."""
+
+    def fail(self: Process, *arguments: object) -> None:
+        raise OSError(errno, "wrong")
+
+    return type("Failing", (Process,), {call: fail})
+
+
+def test_any_errno_whose_reason_applies_is_admitted() -> None:
+    for choices in (LinuxChoices(), Last()):
+        process = judged(choices=choices)
+        with pytest.raises(OSError) as seen:  # noqa: PT011 - either of two, which differ by `choices`
+            process.mmap(0, 0, PROT_READ, MAP_SHARED, 77, 0)
+
+        assert seen.value.errno == (EBADF if type(choices) is LinuxChoices else EINVAL)
+
+
+def test_another_errno_is_not() -> None:
+    process = judged(failing("mmap", ENODEV))
+
+    with pytest.raises(Divergence) as seen:
+        process.mmap(0, 0, PROT_READ, MAP_SHARED, 77, 0)
+
+    assert seen.value.seen == "ENODEV"
+    assert set(seen.value.allowed) == {"EBADF", "EINVAL"}
+    assert set(seen.value.clauses) == {"mmap.errno.EBADF", "mmap.errno.EINVAL"}
+
+
+def test_success_is_not_where_a_reason_to_refuse_applies() -> None:
+    class Lenient(Process):
+        def munmap(self, addr: int, length: int) -> None:
+            pass
+
+    process = judged(Lenient)
+
+    with pytest.raises(Divergence, match="success; allowed: EINVAL") as seen:
+        process.munmap(arena(process), 0)
+
+    assert seen.value.clauses == ("munmap.errno.EINVAL",)
+
+
+def test_an_errno_is_not_where_none_applies() -> None:
+    process = judged(failing("munmap", EINVAL))
+
+    with pytest.raises(Divergence, match=r"EINVAL; allowed: success \(munmap.result\)"):
+        process.munmap(arena(process), PAGE)
+
+
+class Cleared(LinuxChoices):
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+        return True
+
+
+class Kept(LinuxChoices):
+    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+        return False
+
+
+def refused_with_fixed(process: LockstepProcess, errno: int) -> None:
+    """A MAP_FIXED over a mapping that is refused: late for ENODEV, early for EACCES."""
+    base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    if errno == ENODEV:
+        path = process.system.facility(Facility.SYS_FILE)
+        fd = process.open(path, O_RDONLY)
+    else:
+        process.close(file(process, b"abc"))
+        fd = process.open("file", O_RDONLY)
+    with pytest.raises(OSError) as seen:  # noqa: PT011 - compared below
+        process.mmap(base, PAGE, RW if errno == EACCES else PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+
+    assert seen.value.errno == errno
+    if isinstance(process.system.subject, Machine) and isinstance(process.system.subject.choices, Cleared):
+        with pytest.raises(Fault, match="SEGV_MAPERR"):
+            process.load(base, 1)
+    else:
+        assert process.load(base, 1) == b"\0"
+
+
+@pytest.mark.parametrize("choices", [Cleared(), Kept()])
+def test_what_is_refused_late_may_have_cleared_the_fixed_range(choices: LinuxChoices) -> None:
+    refused_with_fixed(judged(choices=choices), ENODEV)
+
+
+@pytest.mark.parametrize("choices", [Cleared(), Kept()])
+def test_so_may_what_is_refused_early_as_posix_has_it(choices: LinuxChoices) -> None:
+    refused_with_fixed(judged(choices=choices, level="posix"), EACCES)
+
+
+def test_on_linux_it_may_not() -> None:
+    refused_with_fixed(judged(choices=Kept()), EACCES)
+    with pytest.raises(Divergence, match="then load"):
+        refused_with_fixed(judged(choices=Cleared()), EACCES)
+
+
+def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
+    class Poor(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            if length >= self.machine.parameters.open_files:
+                raise OSError(ENOMEM, "too much")
+            return super().mmap(addr, length, prot, flags, fd, offset)
+
+    for length in (1 << 40, 1 << 20):
+        judged().mmap(0, length, RW, ANONYMOUS, -1, 0)
+    with pytest.raises(OSError, match="too much"):
+        judged(Poor).mmap(0, 1 << 40, RW, ANONYMOUS, -1, 0)
+    with pytest.raises(Divergence, match="ENOMEM; allowed"):
+        judged(Poor).mmap(0, 1 << 20, RW, ANONYMOUS, -1, 0)
+
+
+@pytest.mark.parametrize(("room", "admitted"), [(40, True), (80, False)])
+def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room: int, admitted: bool) -> None:
+    class Tight(Process):
+        def limit(self, resource: Resource, room: int) -> None:
+            super().limit(resource, 0)
+
+    process = judged(Tight)
+    process.limit(Resource.ADDRESS_SPACE, room * PAGE)
+
+    with pytest.raises(OSError if admitted else Divergence, match="limit" if admitted else "ENOMEM"):
+        process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+
+
+@pytest.mark.parametrize(("early", "admitted"), [(10, True), (200, False)])
+def test_the_limit_of_mappings_may_be_met_a_little_early(early: int, admitted: bool) -> None:
+    system = LockstepSystem(subject(mappings=1600 - early), Machine(Parameters(mappings=1600), Following()), "none")
+    process = system.spawn()
+    base = process.mmap(0, 1602 * PAGE, PROT_NONE, ANONYMOUS, -1, 0)
+
+    if admitted:
+        assert process.scatter(base, 1602) == "ENOMEM"
+        assert system.uncompared is None
+    else:
+        with pytest.raises(Divergence, match="ENOMEM; allowed: success"):
+            process.scatter(base, 1602)
+
+
+# ------------------------------------------------------------------------------------------------------------ addresses
+
+
+def placed(where: int | None) -> type[Process]:
+    """A process whose mappings without a fixed address go to one place (None: the lowest)."""
+
+    class Placed(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            if not flags & MAP_FIXED and where is None:
+                addr, flags = (self.space.mappings.keys() or [1 << 30])[-1] + (1 << 20), flags | MAP_FIXED
+            elif not flags & MAP_FIXED:
+                super().mmap(0, length, prot, flags, fd, offset)
+                return where  # type: ignore[return-value]
+            return super().mmap(addr, length, prot, flags, fd, offset)
+
+    return Placed
+
+
+@pytest.mark.parametrize("hint", [0, 1 << 40, (1 << 40) + 5])
+def test_any_free_page_is_a_place_and_a_hint_is_a_wish(hint: int) -> None:
+    process = judged(placed(None))
+
+    for _ in range(3):
+        process.mmap(hint, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+
+
+@pytest.mark.parametrize("where", [0, (1 << 40) + 8, 1 << 41, (1 << 47) - PAGE], ids=["NULL", "odd", "taken", "top"])
+def test_another_place_is_not(where: int) -> None:
+    process = judged(placed(where))
+    process.mmap(1 << 41, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    with pytest.raises(Divergence, match=r"allowed: an address that is page aligned.*mmap\.addr\.null"):
+        process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+
+
+def test_the_systems_own_memory_may_be_in_the_way_outside_the_arena_only() -> None:
+    taken = failing("mmap", EEXIST)
+    flags = ANONYMOUS | MAP_FIXED_NOREPLACE
+
+    with pytest.raises(OSError, match="wrong"):
+        judged(taken).mmap(1 << 46, PAGE, RW, flags, -1, 0)
+    process = judged(taken)
+    with pytest.raises(Divergence, match="EEXIST; allowed"):
+        process.mmap(arena(process), PAGE, RW, flags, -1, 0)
+
+
+class InTheWay(LinuxChoices):
+    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+        return False
+
+
+def test_growth_where_it_is_may_find_the_systems_own_memory_outside_the_arena_only() -> None:
+    for flags in (0, MREMAP_MAYMOVE):
+        process = judged(choices=InTheWay())
+        base = outside(process, 1)
+        if flags:
+            assert process.mremap(base, PAGE, 2 * PAGE, flags) != base
+        else:
+            with pytest.raises(OSError, match="cannot grow"):
+                process.mremap(base, PAGE, 2 * PAGE, flags)
+
+        process = judged(choices=InTheWay())
+        base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        with pytest.raises(Divergence, match=f"allowed: {base:#x}"):
+            process.mremap(base, PAGE, 2 * PAGE, flags)
+
+
+class Several(LinuxChoices):
+    def is_one(self, mapping: Mapping) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), Several()])
+def test_neighbours_that_are_alike_may_be_one_mapping_or_several(choices: LinuxChoices) -> None:
+    process = judged(choices=choices)
+    base = arena(process)
+    for at in (0, 1):
+        process.mmap(base + at * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    if type(choices) is LinuxChoices:
+        assert process.mremap(base, 2 * PAGE, 3 * PAGE, 0) == base
+    else:
+        with pytest.raises(OSError, match="not all one mapping"):
+            process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+
+
+class OneWhereverMapped(LinuxChoices):
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        return True
+
+
+def beside_a_moved_page(process: LockstepProcess, prot: int) -> int:
+    """A page of private memory that was stored to, then moved, and one that was mapped behind it with rights `prot`."""
+    base = process.mmap(arena(process) + 8 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x")
+    moved = process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, arena(process))
+    process.mmap(moved + PAGE, PAGE, prot, ANONYMOUS | MAP_FIXED, -1, 0)
+    return moved
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), OneWhereverMapped()])
+def test_a_page_that_was_moved_may_be_one_with_its_new_neighbour(choices: LinuxChoices) -> None:
+    process = judged(choices=choices)
+    base = beside_a_moved_page(process, RW)
+
+    if type(choices) is LinuxChoices:
+        with pytest.raises(OSError, match="not all one mapping"):
+            process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+    else:
+        assert process.mremap(base, 2 * PAGE, 3 * PAGE, 0) == base
+
+
+def test_but_not_with_one_of_other_rights() -> None:
+    class Lenient(Process):
+        def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+            return super().mremap(addr, old_size, new_size, flags, new_addr) if flags else addr
+
+    process = judged(Lenient)
+    base = beside_a_moved_page(process, PROT_READ)
+
+    with pytest.raises(Divergence, match="allowed: EFAULT"):
+        process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+
+
+def test_what_was_never_split_is_one_mapping() -> None:
+    process = judged(failing("mremap", EFAULT))
+    base = process.mmap(arena(process), 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    with pytest.raises(Divergence, match="EFAULT; allowed"):
+        process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
+
+
+# --------------------------------------------------------------------------------------------------------------- rights
+
+
+def hardware(**answers: bool) -> LinuxChoices:
+    """Choices of another processor."""
+    methods = {name: lambda self, *arguments, answer=answer: answer for name, answer in answers.items()}
+    made: LinuxChoices = type("Hardware", (LinuxChoices,), methods)()
+    return made
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_hardware_says_whether_a_page_to_write_can_be_loaded(allowed: bool) -> None:
+    process = judged(choices=hardware(may_load=allowed))
+    base = process.mmap(arena(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    if allowed:
+        assert process.load(base, 1) == b"\0"
+    else:
+        with pytest.raises(Fault):
+            process.load(base, 1)
+
+
+def test_but_always_the_same_and_nothing_of_a_page_to_read() -> None:
+    class Moody(LinuxChoices):
+        asked = 0
+
+        def may_load(self, prot: int, addr: int) -> bool:
+            self.asked += 1
+            return self.asked % 2 == 1
+
+    process = judged(choices=Moody(), level="linux")
+    process.system.audits = "none"
+    base = process.mmap(arena(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.load(base, 1)
+    with pytest.raises(Divergence, match="SIGSEGV"):
+        process.load(base, 1)
+
+    process = judged(choices=hardware(may_load=False))
+    base = process.mmap(arena(process), PAGE, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
+    with pytest.raises(Divergence, match="SIGSEGV"):
+        process.mprotect(base, PAGE, PROT_READ)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_hardware_says_whether_a_page_to_read_can_be_executed(allowed: bool) -> None:
+    process = judged(choices=hardware(may_execute=allowed))
+    fd = file(process, process.return_code())
+    base = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0)
+
+    if allowed:
+        process.execute(base)
+    else:
+        with pytest.raises(Fault):
+            process.execute(base)
+
+
+def test_but_not_whether_one_to_execute_can() -> None:
+    process = judged(choices=hardware(may_execute=False))
+    fd = file(process, process.return_code())
+    base = process.mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0)
+
+    with pytest.raises(Divergence, match="SIGSEGV"):
+        process.execute(base)
+
+
+@pytest.mark.parametrize(("first", "signal"), [(True, "SIGBUS"), (False, "SIGSEGV")])
+def test_past_the_end_without_the_right_either_fault_may_come_first(first: bool, signal: str) -> None:
+    process = judged(choices=hardware(end_before_rights=first))
+    base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, file(process, b"abc"), 0)
+
+    with pytest.raises(Fault, match=signal):
+        process.execute(base + PAGE)
+
+
+class WrongCode(Process):
+    """Tells the right signal and address with another code."""
+
+    def load(self, addr: int, length: int) -> bytes:
+        try:
+            return super().load(addr, length)
+        except Fault as fault:
+            raise Fault(fault.signal, "SEGV_BNDERR", fault.address) from None
+
+
+class WrongPlace(Process):
+    """Tells an address within the page."""
+
+    def load(self, addr: int, length: int) -> bytes:
+        try:
+            return super().load(addr, length)
+        except Fault as fault:
+            raise Fault(fault.signal, fault.code, (fault.address or 0) & ~0xFFF) from None
+
+
+class WrongPage(Process):
+    """Tells the next page."""
+
+    def load(self, addr: int, length: int) -> bytes:
+        try:
+            return super().load(addr, length)
+        except Fault as fault:
+            raise Fault(fault.signal, fault.code, (fault.address or 0) + PAGE) from None
+
+
+class WrongSignal(Process):
+    """Tells SIGBUS."""
+
+    def load(self, addr: int, length: int) -> bytes:
+        try:
+            return super().load(addr, length)
+        except Fault as fault:
+            raise Fault("SIGBUS", "BUS_ADRERR", fault.address) from None
+
+
+@pytest.mark.parametrize(
+    ("process", "admitted"),
+    [
+        (Process, {"linux", "posix"}),
+        (WrongCode, {"posix"}),
+        (WrongPlace, {"posix"}),
+        (WrongPage, set[str]()),
+        (WrongSignal, set[str]()),
+    ],
+)
+@pytest.mark.parametrize("level", ["linux", "posix"])
+def test_a_fault_is_compared_as_far_as_the_level_tells(process: type[Process], admitted: set[str], level: str) -> None:
+    pair = judged(process, level=level)
+
+    with pytest.raises(Fault if level in admitted else Divergence):
+        pair.load(arena(pair) + 5, 1)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_of_an_address_that_can_be_nobodys_the_fault_may_tell_it_or_not(told: bool) -> None:
+    process = judged(choices=hardware(tells_address=told))
+
+    with pytest.raises(Fault) as seen:
+        process.load(1 << 62, 1)
+
+    assert (seen.value.address is not None) == told
+
+
+# ------------------------------------------------------------------------------------------------------------- contents
+
+
+class Slack(LinuxChoices):
+    """Keeps what is stored behind the end of a file, as Linux's tmpfs does."""
+
+    def slack_survives_growth(self) -> bool:
+        return True
+
+    def slack_survives_write_back(self) -> bool:
+        return True
+
+
+def stored_behind_the_end(process: LockstepProcess) -> tuple[int, int]:
+    """(a descriptor, a shared mapping) of a file of three bytes, with three more in its slack."""
+    fd = file(process, b"abc")
+    base = process.mmap(arena(process), PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    process.store(base + 2, b"Cxyz")
+    return fd, base
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), Slack()])
+@pytest.mark.parametrize("grows", [True, False])
+def test_what_is_stored_behind_the_end_may_be_kept_or_zero(choices: LinuxChoices, grows: bool) -> None:
+    process = judged(choices=choices)
+    fd, base = stored_behind_the_end(process)
+    if grows:
+        process.ftruncate(fd, PAGE)
+    else:
+        process.fsync(fd)
+
+    tail = b"xyz" if isinstance(choices, Slack) else b"\0\0\0"
+    assert process.load(base, 6) == b"abC" + tail
+    assert process.pread(fd, 6, 0) == b"abC" + (tail if grows else b"")
+
+
+class Looked(Process):
+    """Sees something else at one address from the `turns`th load on."""
+
+    turns = 0
+    bytes_there = b""
+
+    def load(self, addr: int, length: int) -> bytes:
+        data = super().load(addr, length)
+        if length == len(self.bytes_there):
+            type(self).turns -= 1
+            if type(self).turns < 0:
+                return self.bytes_there
+        return data
+
+
+def looked(content: bytes, turns: int) -> type[Process]:
+    return type("Wrong", (Looked,), {"bytes_there": content, "turns": turns})
+
+
+def test_it_is_nothing_else_and_the_file_itself_is_not_open() -> None:
+    for content in (b"abCxyZ", b"abcxyz", b"abC\0y\1"):
+        process = judged(looked(content, 0), Slack())
+        _fd, base = stored_behind_the_end(process)
+        with pytest.raises(Divergence, match="load"):
+            process.load(base, 6)
+
+
+def test_while_it_is_behind_the_end_it_may_go_at_any_time_but_not_come_back() -> None:
+    process = judged(looked(b"abC\0\0\0", 1), Slack())
+    _fd, base = stored_behind_the_end(process)
+    assert process.load(base, 6) == b"abCxyz"
+    assert process.load(base, 6) == b"abC\0\0\0"
+
+    process = judged(looked(b"abCxyz", 1), LinuxChoices())
+    fd, base = stored_behind_the_end(process)
+    process.fsync(fd)
+    assert process.load(base, 6) == b"abC\0\0\0"
+    with pytest.raises(Divergence, match="load"):
+        process.load(base, 6)
+
+
+def test_once_the_file_has_grown_it_stays_as_it_was_first_seen() -> None:
+    process = judged(looked(b"abC\0\0\0", 1), Slack())
+    fd, base = stored_behind_the_end(process)
+    process.ftruncate(fd, PAGE)
+    assert process.load(base, 6) == b"abCxyz"
+    with pytest.raises(Divergence, match="load"):
+        process.load(base, 6)
+
+
+def test_what_is_cut_off_or_written_is_not_open() -> None:
+    for content in (b"ab\0xyz", b"ab\0\0\0z"):
+        process = judged(looked(content, 0), Slack())
+        fd, base = stored_behind_the_end(process)
+        process.ftruncate(fd, 2)
+        with pytest.raises(Divergence, match="load"):
+            process.load(base, 6)
+
+    process = judged(looked(b"abCNE\0", 0), Slack())
+    fd, base = stored_behind_the_end(process)
+    process.pwrite(fd, b"NEW", 3)
+    with pytest.raises(Divergence, match="load"):
+        process.load(base, 6)
+
+
+class CopiesWhenLoaded(LinuxChoices):
+    def copies_when_loaded(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), CopiesWhenLoaded()])
+def test_a_private_page_may_show_changes_of_the_file_or_not(choices: LinuxChoices) -> None:
+    process = judged(choices=choices, level="posix")
+    fd = file(process, b"old")
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
+    assert process.load(base, 3) == b"old"
+    process.pwrite(fd, b"new", 0)
+
+    assert process.load(base, 3) == (b"new" if type(choices) is LinuxChoices else b"old")
+    process.store(base, b"N")
+    process.pwrite(fd, b"NEW", 0)
+    assert process.load(base, 1) == b"N"
+
+
+def test_on_linux_it_does() -> None:
+    process = judged(choices=CopiesWhenLoaded(), level="linux")
+    fd = file(process, b"old")
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
+    process.load(base, 3)
+
+    with pytest.raises(Divergence, match="then load"):
+        process.pwrite(fd, b"new", 0)
+
+
+def test_what_was_stored_into_a_private_page_is_there() -> None:
+    process = judged(looked(b"old", 0), level="posix")
+    fd = file(process, b"old")
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
+    process.pwrite(fd, b"new", 0)
+    process.store(base, b"sto")
+
+    with pytest.raises(Divergence, match="load"):
+        process.load(base, 3)
+
+
+@pytest.mark.parametrize("survives", [True, False])
+def test_after_a_crash_what_was_not_synced_may_be_old_or_new(survives: bool) -> None:
+    process = judged(choices=hardware(survives=survives))
+    system = process.system
+    folder = system.facility(Facility.CRASHING_FILE_SYSTEM)
+    fd = file(process, b"synced, old", f"{folder}/file")
+    process.fsync(fd)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    process.store(base + 8, b"new")
+    system.crash()
+
+    process = system.spawn()
+    fd = process.open(f"{folder}/file", O_RDONLY)
+    assert process.pread(fd, 20, 0) == (b"synced, new" if survives else b"synced, old")
+    assert system.uncompared is None
+
+
+def test_but_nothing_else_and_what_was_synced_is_there() -> None:
+    class Loses(Process):
+        def fsync(self, fd: int) -> None:
+            pass
+
+    class Mangles(Process):
+        def pread(self, fd: int, length: int, offset: int) -> bytes:
+            return super().pread(fd, length, offset).replace(b"old", b"odd")
+
+    for wrong in (Loses, Mangles):
+        process = judged(wrong)
+        system = process.system
+        system.audits = "none"
+        folder = system.facility(Facility.CRASHING_FILE_SYSTEM)
+        fd = file(process, b"synced, old", f"{folder}/file")
+        process.fsync(fd)
+        system.crash()
+        process = system.spawn()
+        with pytest.raises(Divergence):
+            process.pread(process.open(f"{folder}/file", O_RDONLY), 20, 0)
+
+
+def test_a_device_reads_as_it_likes_and_a_folder_has_the_size_it_likes() -> None:
+    class Odd(Process):
+        def pread(self, fd: int, length: int, offset: int) -> bytes:
+            return super().pread(fd, length, offset)[::-1]
+
+        def fstat(self, fd: int) -> Any:
+            return super().fstat(fd)._replace(size=40)
+
+    process = judged(Odd)
+    process.system.audits = "none"
+    fd = process.open(process.system.facility(Facility.DEV_RANDOM), O_RDONLY)
+    process.pread(fd, 8, 0)
+    assert process.fstat(process.open(".", O_RDONLY)).size == 40
+    with pytest.raises(Divergence, match="fstat"):
+        process.fstat(file(process, b"abc"))
+
+
+# ------------------------------------------------------------------------------------------------------ partial effects
+
+
+def test_below_level_linux_a_failed_call_may_have_done_a_part_and_nothing_is_compared_any_more() -> None:
+    for level in ("linux", "posix"):
+        process = judged(level=level)
+        base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        with pytest.raises(OSError, match="not mapped"):
+            process.mprotect(base, 2 * PAGE, PROT_READ)
+
+        assert (process.system.uncompared is None) == (level == "linux")
+
+
+def test_at_level_linux_it_has() -> None:
+    process = judged(choices=hardware(does_part=False))
+    base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with pytest.raises(OSError, match="not mapped"):
+        process.mprotect(base, 2 * PAGE, PROT_READ)
+
+    with pytest.raises(Divergence, match="store"):
+        process.store(base, b"x")
