@@ -14,7 +14,7 @@ from typing import NoReturn
 from ..contract import Fault, Unresolved
 from .address_space import Mapping
 from .constants import PROT_WRITE
-from .state import SIZE_MASK, State
+from .state import State
 
 SLICES = 4
 """How many turns a process takes in `adding`."""
@@ -25,7 +25,7 @@ class Accesses(State):
 
     def load(self, addr: int, length: int) -> bytes:
         self.last_access = ("load", addr, "")
-        addr &= SIZE_MASK
+        addr &= self.mask
         page = self.page
         start = addr % page
         if 0 < length <= page - start:
@@ -56,7 +56,7 @@ class Accesses(State):
 
     def store(self, addr: int, data: bytes) -> None:
         self.last_access = ("store", addr, "")
-        addr &= SIZE_MASK
+        addr &= self.mask
         page = self.page
         done = 0
         while done < len(data):
@@ -84,7 +84,7 @@ class Accesses(State):
 
     def execute(self, addr: int) -> None:
         self.last_access = ("execute", addr, "")
-        addr &= SIZE_MASK
+        addr &= self.mask
         mapping = self.at("execute", addr)
         allowed = self.choices.may_execute(mapping.prot)
         if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot, addr)):
@@ -125,7 +125,7 @@ class Accesses(State):
         """The mapping at an address."""
         mapping = self.space.find(addr)
         if mapping is None:
-            if self.choices.tells_address(addr):
+            if self.choices.tells_address(addr, self.machine.parameters.canonical):
                 self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
             self.last_access = (access, addr, "SIGSEGV")
             raise Fault("SIGSEGV", "SI_KERNEL", None)

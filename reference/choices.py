@@ -72,8 +72,8 @@ class Choices(Protocol):
     def end_before_rights(self) -> bool:
         """Whether execution past the end of a file is SIGBUS, even where the right is missing as well."""
 
-    def tells_address(self, addr: int) -> bool:
-        """Whether a fault at an address that nothing can ever be mapped at tells the address."""
+    def tells_address(self, addr: int, canonical: int) -> bool:
+        """Whether a fault where nothing is mapped tells the address; from `canonical` on nothing ever can be."""
 
     # ---- contents
 
@@ -174,9 +174,9 @@ class LinuxChoices:
     def end_before_rights(self) -> bool:
         return True
 
-    def tells_address(self, addr: int) -> bool:
+    def tells_address(self, addr: int, canonical: int) -> bool:
         """Non-canonical addresses raise a general protection fault, which has no address."""
-        return addr < 1 << 47
+        return addr < canonical
 
     def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
         """As the page has it: what was stored behind the end of the file stays until write-back or growth."""

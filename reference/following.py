@@ -19,7 +19,6 @@ from ..contract import Unresolved
 from .choices import LinuxChoices
 from .constants import PROT_ALL, PROT_EXEC, PROT_READ
 from .refusal import Refusal
-from .state import SIZE_MASK
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace, Mapping
@@ -66,6 +65,10 @@ Outcome = Returned | Failed | Faulted
 def brief(data: bytes) -> str:
     """Bytes for people: the first few, and how many there are."""
     return f"{data[:32]!r}" + (f"… ({len(data)} bytes)" if len(data) > 32 else "")
+
+
+HIGHEST: Final = (1 << 64) - 1
+"""No address is higher."""
 
 
 class Impossible(Exception):
@@ -204,7 +207,7 @@ class Following(LinuxChoices):
         prot &= PROT_ALL
         return prot & PROT_EXEC != 0 or (prot != 0 and self._as_seen("execute", prot))
 
-    def _as_seen(self, access: str, prot: int, addr: int = SIZE_MASK) -> bool:
+    def _as_seen(self, access: str, prot: int, addr: int = HIGHEST) -> bool:
         """Whether an access was seen to be allowed by the processor, now or before.
 
         A fault at a higher address than `addr`, to which the access has come, is another page's.
@@ -222,7 +225,7 @@ class Following(LinuxChoices):
     def end_before_rights(self) -> bool:
         return isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS"
 
-    def tells_address(self, addr: int) -> bool:
+    def tells_address(self, addr: int, canonical: int) -> bool:
         return not isinstance(self.seen, Faulted) or self.seen.address is not None
 
     # ---- contents

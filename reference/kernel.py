@@ -56,6 +56,11 @@ class Parameters:
     """The privileges of a new process."""
 
     @property
+    def canonical(self) -> int:
+        """The first of the addresses that 64-bit hardware does not take for any; 32-bit hardware takes them all."""
+        return 1 << (self.user_bits if self.bits == 64 else self.bits)
+
+    @property
     def top(self) -> int:
         """The first address behind user space."""
         return self.end or (1 << self.user_bits) - self.page

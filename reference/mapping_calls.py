@@ -47,7 +47,7 @@ from .constants import (
 from .files import LARGEST, Description, shared_memory
 from .page_calls import PageCalls
 from .refusal import Refusals
-from .state import SIZE_MASK
+from .state import OFFSET_MASK
 
 
 class MappingCalls(PageCalls):
@@ -57,7 +57,7 @@ class MappingCalls(PageCalls):
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         space = self.space
-        addr, length, offset = addr & SIZE_MASK, length & SIZE_MASK, offset & SIZE_MASK
+        addr, length, offset = addr & self.mask, length & self.mask, offset & OFFSET_MASK
         prot, flags = int(prot), int(flags)
         size = self.round_up(length)
         fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0
@@ -211,14 +211,14 @@ class MappingCalls(PageCalls):
     # ---------------------------------------------------------------------------------------------------------- munmap
 
     def munmap(self, addr: int, length: int) -> None:
-        addr &= SIZE_MASK
+        addr &= self.mask
         size = self.round_up(length)
         end = addr + size
 
         with self.errors("munmap") as refuse:
             if addr % self.page:
                 refuse(EINVAL, "munmap.errno.EINVAL", "addr is not a multiple of the page")
-            if addr > self.top or (length & SIZE_MASK) > self.top - addr:
+            if addr > self.top or (length & self.mask) > self.top - addr:
                 refuse(EINVAL, "munmap.errno.EINVAL", "the range is outside the address space")
             if size == 0:
                 refuse(EINVAL, "munmap.errno.EINVAL", "length is 0")
@@ -231,7 +231,7 @@ class MappingCalls(PageCalls):
 
     def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
         space = self.space
-        addr, new_addr, flags = addr & SIZE_MASK, new_addr & SIZE_MASK, int(flags)
+        addr, new_addr, flags = addr & self.mask, new_addr & self.mask, int(flags)
         old, new = self.round_up(old_size), self.round_up(new_size)
         mapping = space.find(addr)
         if mapping is not None:
@@ -309,7 +309,7 @@ class MappingCalls(PageCalls):
             refuse(EINVAL, "mremap.errno.EINVAL", "a new address is asked for without MREMAP_MAYMOVE")
         if flags & MREMAP_DONTUNMAP and old != new:
             refuse(EINVAL, "mremap.errno.EINVAL", "MREMAP_DONTUNMAP cannot change the size")
-        if (addr + old) & SIZE_MASK > new_addr and new_addr + new > addr:
+        if (addr + old) & self.mask > new_addr and new_addr + new > addr:
             refuse(EINVAL, "mremap.errno.EINVAL", "the old and the new range overlap")
         if self.too_many_mappings(6):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")

@@ -11,7 +11,7 @@ from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, Unsupported
 from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_WRITE
-from .state import SIZE_MASK, State
+from .state import State
 
 SYSCONF_NAMES = range(249)
 """The names that sysconf knows."""
@@ -23,10 +23,10 @@ class PageCalls(State):
     # ----------------------------------------------------------------------------------------------------------- msync
 
     def msync(self, addr: int, length: int, flags: int) -> None:
-        addr &= SIZE_MASK
+        addr &= self.mask
         flags = int(flags)
         end = addr + self.round_up(length)
-        wraps = end > SIZE_MASK
+        wraps = end > self.mask
         mappings = [] if wraps else self.space.over(addr, end)
         hole = wraps or self.space.hole(addr, end) is not None
         writes = flags & MS_SYNC or (flags & MS_ASYNC and self.choices.writes_when_asynchronous())
@@ -67,7 +67,7 @@ class PageCalls(State):
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         space = self.space
-        addr &= SIZE_MASK
+        addr &= self.mask
         prot = int(prot)
         end = addr + self.round_up(length)
 
@@ -75,7 +75,7 @@ class PageCalls(State):
             if addr % self.page:
                 refuse(EINVAL, "mprotect.errno.EINVAL", "addr is not a multiple of the page")
             if length:
-                if not addr < end <= SIZE_MASK:
+                if not addr < end <= self.mask:
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
                 if prot & ~PROT_ALL:
                     refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
@@ -112,7 +112,7 @@ class PageCalls(State):
     # ----------------------------------------------------------------------------------------------------------- mlock
 
     def mlock(self, addr: int, length: int) -> None:
-        addr &= SIZE_MASK
+        addr &= self.mask
         start = addr - addr % self.page
         end = start + self.round_up(length + addr - start)
         space = self.space
@@ -124,7 +124,7 @@ class PageCalls(State):
                 refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
             if self.locks_too_much(end - start - already):
                 refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
-            if end > SIZE_MASK:
+            if end > self.mask:
                 refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
 
         # What lies before a hole is locked all the same, and so are pages that cannot be brought in.
@@ -138,13 +138,13 @@ class PageCalls(State):
                 refuse(ENOMEM, "mlock.errno.ENOMEM", "a page of the range cannot be brought in")
 
     def munlock(self, addr: int, length: int) -> None:
-        addr &= SIZE_MASK
+        addr &= self.mask
         start = addr - addr % self.page
         end = start + self.round_up(length + addr - start)
         hole = self.space.hole(start, end)
 
         with self.errors("munlock") as refuse:
-            if end > SIZE_MASK:
+            if end > self.mask:
                 refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
 
         with self.errors("munlock") as refuse:
@@ -195,7 +195,7 @@ class PageCalls(State):
     def mincore(self, addr: int, length: int) -> list[bool]:
         space = self.space
         page = self.page
-        addr &= SIZE_MASK
+        addr &= self.mask
         end = addr + self.round_up(length)
 
         with self.errors("mincore") as refuse:

@@ -17,8 +17,8 @@ from .refusal import Refusals
 if TYPE_CHECKING:
     from .kernel import Machine
 
-SIZE_MASK: Final = (1 << 64) - 1
-"""Sizes and addresses are unsigned numbers of 64 bits, as C's size_t: larger and negative ones wrap."""
+OFFSET_MASK: Final = (1 << 64) - 1
+"""File offsets have 64 bits, whatever addresses have; they are compared as if they had no sign."""
 
 
 class State(Contract):
@@ -34,6 +34,8 @@ class State(Contract):
         """Its place among the machine's processes, from 1 on, for pictures."""
         self.choices = machine.choices
         self.bits = parameters.bits
+        self.mask = (1 << parameters.bits) - 1
+        """The largest address and size: unsigned as C's size_t, so that larger and negative ones wrap."""
         self.page = parameters.page
         self.top = parameters.top
         self.descriptors = {}
@@ -62,8 +64,8 @@ class State(Contract):
         return Refusals(call, self.machine.choices, self.machine.reached)
 
     def round_up(self, size: int) -> int:
-        """A size in whole pages; like C's it wraps to 0 within a page of 2**64."""
-        return ((size & SIZE_MASK) + self.page - 1) // self.page * self.page & SIZE_MASK
+        """A size in whole pages; like C's it wraps to 0 within a page of the largest."""
+        return ((size & self.mask) + self.page - 1) // self.page * self.page & self.mask
 
     def description(self, fd: int) -> Description | None:
         """The open file description behind a descriptor that can be used for more than its path."""

@@ -15,6 +15,7 @@ from pytest_mmapconf.contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    Fault,
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -88,3 +89,32 @@ def test_only_the_code_that_returns_can_be_run(process: Process) -> None:
     base = process.mmap(0, PAGE, PROT_READ | PROT_EXEC, ANONYMOUS, -1, 0)
     with pytest.raises(Unresolved):
         process.execute(base)
+
+
+@pytest.mark.parametrize(
+    ("bits", "user_bits", "addr", "code", "told"),
+    [
+        (64, 47, (1 << 47) - 1, "SEGV_MAPERR", True),
+        (64, 47, 1 << 47, "SI_KERNEL", False),
+        (64, 56, 1 << 47, "SEGV_MAPERR", True),
+        (64, 56, 1 << 56, "SI_KERNEL", False),
+        (32, 31, (1 << 32) - 1, "SEGV_MAPERR", True),
+    ],
+)
+def test_which_addresses_are_none_is_the_machine_s(bits: int, user_bits: int, addr: int, code: str, told: bool) -> None:
+    process = ReferenceBackend(bits=bits, user_bits=user_bits).boot().spawn()
+
+    with pytest.raises(Fault) as seen:
+        process.load(addr, 1)
+
+    assert (seen.value.code, seen.value.address is not None) == (code, told)
+
+
+def test_sizes_have_the_width_of_addresses() -> None:
+    process = ReferenceBackend(bits=32, user_bits=31).boot().spawn()
+    base = process.mmap(0, process.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+
+    process.msync(base, (1 << 32) - 1, 0)  # rounds to 0
+
+    with pytest.raises(OSError, match="wraps around"):
+        process.mlock(base, (1 << 32) - process.page)
