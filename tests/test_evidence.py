@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def listed(run: pytest.RunResult) -> list[str]:
     """The lines about reproducers at the end of a run."""
     lines = run.outlines
     start = lines.index("reproducers") + 1
-    return [line.strip() for line in lines[start:] if line.startswith("  ")]
+    return [line.strip() for line in takewhile(lambda line: line.startswith("  "), lines[start:])]
 
 
 # ----------------------------------------------------------------------------------------------- a backend in Python
