@@ -21,15 +21,13 @@ A private mapping's page that has not been copied yet is the file's page in the 
 show in it.  Cutting a file takes its pages away from cache and page tables, private copies included, but in the page
 where the file now ends only the cache's tail becomes zero; a private copy of that page stays as it is.
 
-Tables and caches are sorted, so that work on a range costs what there is in the range, not how long it is.
+Work on a range looks at each page number of the range or at each page that there is, whichever are fewer (`between`):
+so a long range costs no more than what has been touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
-
-from sortedcontainers import SortedDict
 
 from .choices import Choices
 from .disk import Record
@@ -110,6 +108,13 @@ class Memory:
         return self.zero
 
 
+def between(pages: dict[int, Page], first: int, behind: int) -> list[int]:
+    """The numbers from `first` to before `behind` that `pages` has, in order."""
+    if behind - first < len(pages):
+        return [number for number in range(first, behind) if number in pages]
+    return sorted(number for number in pages if first <= number < behind)
+
+
 class PageCache:
     """The pages of one file that are in memory."""
 
@@ -119,7 +124,7 @@ class PageCache:
         self.memory = memory
         self.record = record
         """The file on the disk; None for memory that has no file."""
-        self.pages: SortedDict[int, Page] = SortedDict()
+        self.pages: dict[int, Page] = {}
 
     def page(self, index: int) -> Page:
         """The page at `index`, read from the disk if it must be."""
@@ -140,9 +145,9 @@ class PageCache:
         page.dirty = True
         return True
 
-    def within(self, first: int, behind: int) -> Iterator[int]:
+    def within(self, first: int, behind: int) -> list[int]:
         """The indices from `first` to before `behind` whose pages are in memory."""
-        return self.pages.irange(first, behind, (True, False))
+        return between(self.pages, first, behind)
 
     def write_back(self, first: int, behind: int, size: int, choices: Choices) -> None:
         """Carry the dirty pages from `first` to before `behind` to the disk; the file is `size` bytes long."""
@@ -163,7 +168,8 @@ class PageCache:
     def cut(self, size: int) -> None:
         """The file is `size` bytes long: pages behind it go, and the rest of its last page is zero."""
         length = self.memory.page
-        for index in list(self.pages.irange(-(-size // length))):
+        end = -(-size // length)
+        for index in [index for index in self.pages if index >= end]:
             del self.pages[index]
         self.clear_slack(size)
         if self.record is not None:
@@ -183,7 +189,7 @@ class PageTable:
 
     def __init__(self, memory: Memory) -> None:
         self.memory = memory
-        self.entries: SortedDict[int, Page] = SortedDict()
+        self.entries: dict[int, Page] = {}
         self.minor = 0
         self.major = 0
 
@@ -242,7 +248,7 @@ class PageTable:
 
     def within(self, first: int, behind: int) -> list[int]:
         """The page numbers from `first` to before `behind` that have an entry."""
-        return list(self.entries.irange(first, behind, (True, False)))
+        return between(self.entries, first, behind)
 
     def has_private(self, first: int, behind: int) -> bool:
         """Whether a page from `first` to before `behind` is private."""
