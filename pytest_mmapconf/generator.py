@@ -547,10 +547,8 @@ class World:
         flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED)[
             how % 5
         ]
-        if how == 5:
+        if how == 5 and not mapping.locked:  # which parts lose their lock depends on whether they are one mapping
             flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
-            if mapping.joined and mapping.locked:  # which of the parts loses its lock depends on whether they are one
-                addr, old_size = self.symbol(actor, mapping.start)[0], mapping.end - mapping.start
             new_size = old_size
         new_addr = slot if flags & MREMAP_FIXED else 0
         if digits.once_in(6):

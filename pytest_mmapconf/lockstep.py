@@ -331,9 +331,13 @@ class LockstepSystem(System):
         entries = pair.model.space.table.entries
         for number, word in zip(numbers, told, strict=False):
             mapping = pages[number]
-            # What the process has had before and may read is what a load finds; only else the reference is asked.
-            frame = entries.get(number) if mapping is not None and mapping.prot & PROT_READ else None
-            expected = self.digest(pair, number * page, word) if frame is None else f"{crc32(frame.data):08x}"
+            # Most need no load: nothing is there, or no right is, or the process has had the page before and may read.
+            if mapping is None or not mapping.prot:
+                expected = "SEGV_MAPERR" if mapping is None else "SEGV_ACCERR"
+            elif mapping.prot & PROT_READ and (frame := entries.get(number)) is not None:
+                expected = f"{crc32(frame.data):08x}"
+            else:
+                expected = self.digest(pair, number * page, word)
             if word != expected:
                 pair.again(after, "load", number * page, page)
         for (fd, inode), word in zip(files.items(), told[len(numbers) :], strict=True):
