@@ -8,9 +8,9 @@ that the case has mapped itself.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 import pytest
 
@@ -33,17 +33,13 @@ from ..contract import (
     Unsupported,
     errno_name,
 )
+from ..fixtures import File, NewPath, Record, WriteFile
 from ..words import faults
 
-Record = Callable[[str, object], None]
-"""The fixture `record`: notes a choice of the implementation."""
+# Cases name the types of their fixtures from here.
+__all__ = ["MakeFile", "NewPath", "Record", "WriteFile"]
 
-
-NewPath = Callable[[], str]
-"""The fixture `new_path`: a fresh relative file name each time."""
-
-WriteFile = Callable[[str, bytes], None]
-"""The fixture `write_file`: a file with that content, and no descriptor left."""
+MakeFile = File
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
@@ -53,12 +49,6 @@ both_types = pytest.mark.parametrize(
     "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
 )
 """Runs a case once with `kind` MAP_SHARED and once with MAP_PRIVATE."""
-
-
-class MakeFile(Protocol):
-    """The fixture `file`: a new file's descriptor in `process`."""
-
-    def __call__(self, content: bytes = b"", flags: int = O_RDWR, path: str | None = None) -> int: ...
 
 
 def pages_of(page: int, *letters: str) -> bytes:
