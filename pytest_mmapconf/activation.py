@@ -21,7 +21,8 @@ def activate(config: pytest.Config) -> None:
     package = f"{__package__}.conformance"
     if package not in sys.modules:
         pytest.register_assert_rewrite(package)
-    from . import collection, fixtures, report
+    from . import collection, fixtures
+    from .report import marking, reporting
 
     level = settings.level(config)
     globs = settings.value(config, "mmap_clause")
@@ -30,7 +31,7 @@ def activate(config: pytest.Config) -> None:
     reports = tuple(Path(config.invocation_params.dir, path) for path in settings.value(config, "mmap_report"))
     worker = hasattr(config, "workerinput")
     if not worker and not config.option.collectonly:
-        report.prepare(reports)
+        reporting.prepare(reports)
 
     name = settings.value(config, "mmap_backend")
     backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
@@ -77,11 +78,11 @@ def activate(config: pytest.Config) -> None:
         register(fixtures.ShortWay(backend), f"{__package__}.short_way")
     register(Closing(closing), f"{__package__}.closing")
     register(collecting, f"{__package__}.collection")
-    register(report.Marking(collecting), f"{__package__}.marking")
+    register(marking.Marking(collecting), f"{__package__}.marking")
     if worker:
-        register(report.Announcing(config), f"{__package__}.announcing")
+        register(marking.Announcing(config), f"{__package__}.announcing")
     else:
-        register(report.Reporting(config, closing), f"{__package__}.report")
+        register(reporting.Reporting(config, closing), f"{__package__}.report")
 
 
 class Closing:

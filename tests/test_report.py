@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf import catalogue, report
+from pytest_mmapconf import catalogue
 from pytest_mmapconf.contract import Facts
+from pytest_mmapconf.report import document, marking, terminal
 from pytest_mmapconf.verdicts import Case, Judged, judge
 
 Judge = Callable[..., pytest.RunResult]
@@ -39,24 +40,24 @@ SOME = judged(
 
 
 def test_table() -> None:
-    assert report.table(SOME) == [
+    assert terminal.table(SOME) == [
         "         pass   expected   unsupported   unresolved   fail",
         "munmap      1          ·             ·            ·      1",
         "msync       ·          ·             1            1      ·",
         "paging      ·          1             ·            ·      ·",
     ]
-    assert report.table([]) == []
+    assert terminal.table([]) == []
 
 
 def test_of_several_exceptions_the_first_is_told() -> None:
     error = ExceptionGroup("2 distinct failures", [AssertionError("expected EINVAL\nhere"), ValueError("other")])
 
-    assert report._say(error) == "expected EINVAL (the first of 2)"
-    assert report._say(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
+    assert marking._say(error) == "expected EINVAL (the first of 2)"
+    assert marking._say(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
 
 
 def test_details_at_80_columns() -> None:
-    assert [line for line, _ in report.details(SOME, 80)] == [
+    assert [line for line, _ in terminal.details(SOME, 80)] == [
         "fail",
         "  munmap.errno.EINVAL  expected EINVAL, but the call succeeded (1 of 2 cases)",
         "unresolved",
@@ -71,7 +72,7 @@ def test_details_at_80_columns() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_details_keep_to_the_width(width: int) -> None:
-    lines = [line for line, _ in report.details(SOME, width)]
+    lines = [line for line, _ in terminal.details(SOME, width)]
 
     assert max(map(len, lines)) <= max(width, 60)
     assert sum(line.startswith("  msync.flag.sync ") for line in lines) == 1
@@ -81,7 +82,7 @@ def test_causes_that_could_not_be_asked_are_told_of_a_clause_that_passes() -> No
     clause = catalogue.Clause("mmap.errno.EPERM", "documented", "mmap", "t", "o", "s")
     entry = judge(clause, [Case("a", (), "pass"), Case("b", (), "unsupported", "no noexec mount")])
 
-    assert [line for line, _ in report.details([entry], 80)] == [
+    assert [line for line, _ in terminal.details([entry], 80)] == [
         "pass, but some causes could not be asked",
         "  mmap.errno.EPERM  no noexec mount",
     ]
@@ -96,7 +97,7 @@ def test_statements() -> None:
     one_open = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("unresolved", "why")})
     all_lacking = judged(dict.fromkeys(ids, ("unsupported", "why")))
 
-    said = report.statement
+    said = terminal.statement
     assert said("documented", False, kept) == (True, f"conforms to level documented: {n} pass")
     assert said("documented", False, one_lacking) == (
         True,
@@ -126,28 +127,28 @@ def test_statements() -> None:
 
 def test_header() -> None:
     facts = Facts("native", "6.1", {"kernel": "Linux 6.1", "page": "16384", "libc": "musl"})
-    version = report.suite_version()
+    version = document.suite_version()
 
-    assert report.header(facts, "posix") == (
+    assert terminal.header(facts, "posix") == (
         f"mmapconf {version}: backend native 6.1, kernel Linux 6.1, page 16384, level posix"
     )
     told_already = Facts("native", "Linux 6.1, musl", {"kernel": "Linux 6.1"})
-    assert report.header(told_already, "posix") == f"mmapconf {version}: backend native Linux 6.1, musl, level posix"
-    assert report.header(Facts("mine"), "linux") == f"mmapconf {version}: backend mine, level linux"
+    assert terminal.header(told_already, "posix") == f"mmapconf {version}: backend native Linux 6.1, musl, level posix"
+    assert terminal.header(Facts("mine"), "linux") == f"mmapconf {version}: backend mine, level linux"
 
 
 # ------------------------------------------------------------------------------------------------------- whole runs
 
 
-def document(path: Path) -> dict[str, object]:
-    read: dict[str, object] = json.loads(path.read_text())
-    return read
+def read_document(path: Path) -> dict[str, object]:
+    told: dict[str, object] = json.loads(path.read_text())
+    return told
 
 
 def test_the_json_report(judge: Judge, pytester: pytest.Pytester) -> None:
     judge("Known", "--mmap-report=one.json")
     judge("Known", "--mmap-report=two.json", "-n", "2")
-    one, two = document(pytester.path / "one.json"), document(pytester.path / "two.json")
+    one, two = read_document(pytester.path / "one.json"), read_document(pytester.path / "two.json")
 
     assert set(str(one.pop("date"))) <= set("0123456789-:T+")
     two.pop("date")
@@ -251,5 +252,5 @@ def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pyt
     assert pictures == ["address space of process", "address space of child", "address space of others"]
     pytester.makepyfile(test_mine=pytester.path.joinpath("test_mine.py").read_text().replace(", Nothing()]", "]"))
     result = judge("Good", "test_mine.py")
-    assert result.outlines.count("line") == report.LINES
+    assert result.outlines.count("line") == marking.LINES
     result.stdout.fnmatch_lines(["… and 40 lines more"])

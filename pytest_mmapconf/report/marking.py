@@ -1,0 +1,202 @@
+"""Where the cases run: what happened to a case, and whose it is, on each of pytest's reports.
+
+It travels as plain data, so it arrives whole from a worker of pytest-xdist, also from one that dies later.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from ..collection import CASE, Collection
+from ..contract import Backend, Process, Unresolved
+from ..settings import PROGRAM, RECORDED, SETTINGS
+from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED
+
+if TYPE_CHECKING:
+    from ..lockstep import Divergence
+
+ATTRIBUTE: Final = "mmapconf"
+"""The attribute of pytest's reports that carries our data."""
+
+BROKEN = pytest.StashKey[tuple[str, ...]]()
+"""Of an item that has failed: the clauses."""
+
+PICTURES: Final = 4
+"""How many processes a failing case shows at most."""
+LINES: Final = 60
+"""How many lines of each."""
+
+PACKAGE: Final = __package__.rpartition(".")[0]
+
+
+class Marking:
+    """Turns what happened to a case into its verdict, on each report."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        name = item.stash.get(CASE, None)
+        if name is None:
+            return (yield)
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, NotImplementedError) and call.when != "teardown":
+            call.excinfo = _skipped(error)
+        report = yield
+        simply_passed = report.passed and not hasattr(report, "wasxfail")
+        verdict, reason = (PASS, "") if simply_passed else _verdict(report, error)
+        data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
+        if call.when == "call":
+            recorded = item.stash.get(RECORDED, None)
+            not_compared = _not_compared(item.config.stash[SETTINGS].backend)
+            if not_compared is not None and verdict == PASS:
+                recorded = {**(recorded or {}), "not compared": not_compared}
+            if recorded:
+                data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
+            if verdict == FAIL and call.excinfo:
+                divergence = _divergence(call.excinfo.value)
+                if divergence is not None:
+                    cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
+                    data["broken"] = cited or name.clauses
+                    titles = "address space of the implementation", "address space of the reference"
+                    report.sections.extend(zip(titles, map(_shortened, divergence.pictures), strict=True))
+                else:
+                    report.sections.extend(_pictures(call.excinfo))
+        self.keep_evidence(item, call.when, verdict, data)
+        if self.collection.dropped:
+            data["partial"] = True
+        setattr(report, ATTRIBUTE, data)
+        return report
+
+    def keep_evidence(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
+        """With --mmap-reproducers, write what shows a failure, once the case is over and its system closed."""
+        settings = item.config.stash[SETTINGS]
+        if not settings.reproducers or settings.judge is None:
+            return
+        if when != "teardown":
+            if verdict == FAIL:
+                broken: tuple[str, ...] = tuple(data.get("broken", data["clauses"]))
+                item.stash[BROKEN] = broken
+            return
+        recorded = getattr(settings.backend, "last", None)
+        settings.backend.last = None  # type: ignore[attr-defined]
+        if BROKEN not in item.stash:
+            return
+        from .. import evidence
+
+        clauses = item.stash[BROKEN]
+        program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
+        folder = Path(item.config.invocation_params.dir, settings.reproducers)
+        data["reproducer"] = evidence.write(
+            settings.judge, program, data["case"], clauses, folder, settings.reproducers
+        )
+
+
+def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
+    """What pytest sees where a case cannot be asked."""
+    skip = pytest.skip.Exception(f"unsupported: {str(error) or 'not implemented'}")
+    skip._use_item_location = True  # the case's place, not this one's
+    try:
+        raise skip
+    except pytest.skip.Exception as raised:
+        return pytest.ExceptionInfo.from_exception(raised)
+
+
+def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[str, str]:
+    """The verdict on one phase of a case, and why.  Puts right where pytest's outcome says another thing."""
+    on_record: str | None = getattr(report, "wasxfail", None)
+    cannot_ask = report.skipped and on_record is None
+    if cannot_ask:
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        return UNSUPPORTED, text.removeprefix("Skipped: ").removeprefix("unsupported: ")
+    if error is None:  # it passed although a deviation is on record
+        if on_record is not None:
+            del report.wasxfail
+            report.longrepr = f"[XPASS(strict)] {on_record}"
+        report.outcome = "failed"
+        return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
+    imperative = isinstance(error, pytest.xfail.Exception)
+    if isinstance(error, Unresolved) or (report.when != "call" and not imperative and _divergence(error) is None):
+        if on_record is not None:  # a deviation on record says nothing of this
+            del report.wasxfail
+        report.outcome = "failed"
+        return UNRESOLVED, _say(error)
+    if on_record is not None:
+        return EXPECTED, on_record.removeprefix("reason: ")
+    return FAIL, _say(error)
+
+
+def _divergence(error: BaseException | None) -> Divergence | None:
+    """The error, if it is a difference that lockstep has found; asked without importing what few runs need."""
+    lockstep = sys.modules.get(f"{PACKAGE}.lockstep")
+    return error if lockstep is not None and isinstance(error, lockstep.Divergence) else None
+
+
+def _not_compared(backend: Backend) -> str | None:
+    """Why lockstep could not compare the system that was booted last to its end."""
+    system = getattr(backend, "last", None)
+    reason: str | None = getattr(getattr(system, "inside", system), "uncompared", None)
+    return reason
+
+
+def _say(error: BaseException) -> str:
+    """An exception in one line; of several at once, the first."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{_say(error.exceptions[0])} (the first of {len(error.exceptions)})"
+    text = str(error).strip().partition("\n")[0]
+    if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _plain(value: object) -> object:
+    """A recorded value as JSON has it."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[str, str]]:
+    """The address spaces of the processes that the failing code had in its hands."""
+    found: dict[int, tuple[str, Process]] = {}
+    for entry in excinfo.traceback:
+        for name, value in entry.frame.f_locals.items():
+            for process in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(process, Process) and name != "self":
+                    found.setdefault(id(process), (name, process))
+    for name, process in islice(found.values(), PICTURES):
+        try:
+            picture = process.picture()
+        except Exception:  # no picture, or none any more: the failure is told all the same
+            continue
+        yield f"address space of {name}", _shortened(picture)
+
+
+def _shortened(picture: str) -> str:
+    """A picture, not too long."""
+    lines = picture.splitlines()
+    if len(lines) > LINES:
+        lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
+    return "\n".join(lines)
+
+
+class Announcing:
+    """In a worker: tells the controller, before the first test, the names of all cases."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        self.config.pluginmanager.unregister(self)
+        cases = {item.nodeid: item.stash[CASE] for item in item.session.items if CASE in item.stash}
+        report = pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "setup")
+        setattr(report, ATTRIBUTE, {"names": {node: (name.id, name.clauses) for node, name in cases.items()}})
+        self.config.hook.pytest_runtest_logreport(report=report)

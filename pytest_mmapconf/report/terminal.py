@@ -1,0 +1,78 @@
+"""What a run says of itself on the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..catalogue import included, load
+from ..contract import Facts
+from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Judged
+from .document import suite_version
+
+
+def header(facts: Facts, level: str) -> str:
+    """Who is judged, by what."""
+    parts = [f"backend {facts.name} {facts.version}".strip()]
+    if facts.details.get("kernel", "") not in facts.version:
+        parts.append(f"kernel {facts.details['kernel']}")
+    if "page" in facts.details:
+        parts.append(f"page {facts.details['page']}")
+    return f"mmapconf {suite_version()}: {', '.join([*parts, f'level {level}'])}"
+
+
+def table(judged: Iterable[Judged]) -> list[str]:
+    """A line for each group of clauses, with how many have which verdict."""
+    groups: dict[str, Counter[str]] = {}
+    for entry in judged:
+        groups.setdefault(entry.clause.group, Counter())[entry.verdict] += 1
+    counts = sum(groups.values(), Counter())
+    columns = [verdict for verdict in reversed(VERDICTS) if counts[verdict] or verdict == PASS]
+    width = max(map(len, groups), default=0)
+    lines = [" " * width + "".join(f"{verdict:>{len(verdict) + 3}}" for verdict in columns)] if groups else []
+    for group, of in groups.items():
+        lines.append(f"{group:{width}}" + "".join(f"{of[verdict] or '·':>{len(verdict) + 3}}" for verdict in columns))
+    return lines
+
+
+HEADINGS: Final = {
+    FAIL: ("fail", "red"),
+    UNRESOLVED: ("unresolved", "red"),
+    UNSUPPORTED: ("unsupported", "yellow"),
+    EXPECTED: ("expected, a deviation on record", "yellow"),
+    PASS: ("pass, but some causes could not be asked", "green"),
+}
+
+
+def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Lines, each with how it is to be written: the clauses that are not simply kept, gravest first, and why."""
+    told = [entry for entry in judged if entry.verdict != PASS or entry.reason]
+    indent = 4 + max((len(entry.clause.id) for entry in told), default=0)
+    for verdict in VERDICTS:
+        entries = [entry for entry in told if entry.verdict == verdict]
+        if entries:
+            text, colour = HEADINGS[verdict]
+            yield text, {colour: True, "bold": True}
+        for entry in entries:
+            same = sum(case.verdict == verdict for case in entry.cases)
+            share = f" ({same} of {len(entry.cases)} cases)" if verdict in (FAIL, UNRESOLVED) else ""
+            first = f"  {entry.clause.id}".ljust(indent)
+            lines = textwrap.wrap(
+                entry.reason + share, max(width - indent, 36), break_long_words=False, break_on_hyphens=False
+            )
+            for number, line in enumerate(lines or [""]):
+                yield (" " * indent if number else first) + line, {}
+
+
+def statement(level: str, partial: bool, judged: Iterable[Judged]) -> tuple[bool, str]:
+    """(whether all is well, what the run has shown)."""
+    counts = Counter(entry.verdict for entry in judged)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict])
+    good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or counts[EXPECTED])
+    levels = included(level)
+    there = sum(clause.level in levels for clause in load().values())
+    if partial or counts.total() < there:
+        return good, f"partial run: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
+    return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"
