@@ -73,6 +73,7 @@ def activate(config: pytest.Config) -> None:
     collecting = collection.Collection(config)
     register = config.pluginmanager.register
     register(fixtures, f"{__package__}.fixtures")
+    register(collection.Conditional(config.stash[settings.SETTINGS]), f"{__package__}.conditional")
     option = config.option
     if not (option.setupshow or option.setuponly or option.setupplan):
         register(fixtures.ShortWay(backend), f"{__package__}.short_way")

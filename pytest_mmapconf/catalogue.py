@@ -2,6 +2,7 @@
 
 They are data, in `conformance/clauses.toml`; this module reads them, and refuses a file that is not as it should be.
 A clause belongs to a level.  Levels are nested: who conforms to "posix" was also judged by every documented clause.
+What holds on some systems only (from a kernel on, on a file system) has a condition; others cannot be asked.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+from .conditions import Condition, ConditionError
+from .conditions import parse as parse_condition
+
 LEVELS: Final = ("documented", "posix", "linux")
 """From the narrowest to the widest; each includes those before."""
 
 REQUIRED: Final = ("id", "level", "text", "observed", "source")
-OPTIONAL: Final = ("linux",)
+OPTIONAL: Final = ("linux", "when")
 
 
 class CatalogueError(Exception):
@@ -42,6 +46,8 @@ class Clause:
     """Where it is written: "chapter 06_02", "mmap(2)", "XSH mmap()" …"""
     linux: str = ""
     """Where Linux or POSIX differ from the chapter."""
+    when: Condition | None = None
+    """Of whom it is asked; None for everybody."""
 
 
 def included(level: str) -> tuple[str, ...]:
@@ -71,12 +77,16 @@ def _clause(entry: Mapping[str, object], where: str) -> Clause:
     for name, value in entry.items():
         if name not in REQUIRED + OPTIONAL:
             raise CatalogueError(f"{where}: {name} is not known; there are {', '.join(REQUIRED + OPTIONAL)}")
-        if not isinstance(value, str):
+        if name != "when" and not isinstance(value, str):
             raise CatalogueError(f"{where}: {name} is not text")
-    fields = {name: str(value).strip() for name, value in entry.items()}
+    fields = {name: str(value).strip() for name, value in entry.items() if name != "when"}
     if fields["level"] not in LEVELS:
         raise CatalogueError(f"{where}: level {fields['level']!r} is not one of {', '.join(LEVELS)}")
-    return Clause(group=fields["id"].partition(".")[0], **fields)
+    try:
+        when = parse_condition(entry["when"]) if "when" in entry else None
+    except ConditionError as error:
+        raise CatalogueError(f"{where}: when: {error}") from None
+    return Clause(group=fields["id"].partition(".")[0], when=when, **fields)
 
 
 @functools.cache

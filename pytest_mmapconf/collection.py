@@ -23,9 +23,10 @@ import pytest
 from . import fixtures
 from .catalogue import load
 from .contract import Unsupported
-from .settings import PROGRAM, RECORDED, SETTINGS, SHORT, nearest
+from .settings import PROGRAM, RECORDED, SETTINGS, SHORT, Settings, nearest
 
 if TYPE_CHECKING:
+    from .conditions import Condition
     from .evidence import Judge
     from .program import Program
 
@@ -132,6 +133,29 @@ class Cases(pytest.Directory):
         for path in sorted(self.path.glob("*.py")):
             if not path.name.startswith("_"):
                 yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
+
+
+class Conditional:
+    """Says of cases whose clauses are not for everybody, before a system is booted, whether they can be asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cases: dict[pytest.Item, list[tuple[str, Condition]]] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            ids = item.stash[CASE].clauses if CASE in item.stash else ()
+            conditions = [(id, when) for id in ids if (when := load()[id].when)]
+            if conditions:
+                self.cases[item] = conditions
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        for id, when in self.cases.get(item, ()):
+            unmet = when.unmet(self.settings.facts)
+            if unmet is not None:
+                raise Unsupported(f"{id} is {unmet}")
+        return (yield)
 
 
 class Collection:

@@ -30,7 +30,8 @@ def clauses(wanted: Iterable[Clause]) -> list[str]:
     lines = []
     for clause in wanted:
         first = f"{clause.id:{column}}{clause.level:12}"
-        lines.append(textwrap.fill(first + clause.text, width, subsequent_indent=" " * min(len(first), width // 2)))
+        text = f"{clause.text} Only for {clause.when}." if clause.when else clause.text
+        lines.append(textwrap.fill(first + text, width, subsequent_indent=" " * min(len(first), width // 2)))
     return lines
 
 

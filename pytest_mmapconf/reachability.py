@@ -123,7 +123,7 @@ class Run:
     @property
     def system(self) -> str:
         """What reasons call it: "reference", "Linux", or the backend's name."""
-        return self.facts.details.get("kernel", self.name).partition(" ")[0]
+        return self.name if self.name == REFERENCE else self.facts.details.get("kernel", self.name).partition(" ")[0]
 
     def has(self, condition: str) -> bool | None:
         """Whether it has what a reason says is lacking; None where nobody can tell."""

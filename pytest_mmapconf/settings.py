@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .catalogue import LEVELS, Clause, included, load
-from .contract import Backend, Options
+from .contract import Backend, Facts, Options
 
 if TYPE_CHECKING:
     from .evidence import Judge
@@ -48,6 +49,11 @@ class Settings:
     def bare(self) -> Backend:
         """The backend by itself."""
         return self.subject or self.backend
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Who is judged.  Starts the implementation; raises what that raises."""
+        return self.backend.facts()
 
     def asks_for(self, ids: Iterable[str]) -> bool:
         """Whether a case of these clauses is run: each is of the level, and one of them is judged."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..contract import Backend, Facts
 from .choices import LinuxChoices
 from .kernel import Machine, Parameters
+
+KERNEL: Final = "Linux 6.18"
+"""Which system it answers as: the newest that it was compared with."""
 
 
 class ReferenceBackend(Backend):
@@ -40,6 +45,9 @@ class ReferenceBackend(Backend):
     def facts(self) -> Facts:
         parameters = self.parameters
         details = {
+            "kernel": KERNEL,
+            "machine": "x86_64" if parameters.bits == 64 else "i686",
+            "user": "root",
             "page": str(parameters.page),
             "bits": str(parameters.bits),
             "end": str(parameters.top),

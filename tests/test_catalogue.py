@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_mmapconf import catalogue
+from pytest_mmapconf import catalogue, conditions
 from pytest_mmapconf.catalogue import CatalogueError, Clause, included, parse
 
 GOOD = """
@@ -24,6 +24,8 @@ def test_a_clause() -> None:
 
     assert parse(GOOD) == {"map.size": clause}
     assert parse(GOOD + 'linux = "also"')["map.size"].linux == "also"
+    assert str(parse(GOOD + 'when = { kernel = ">=6.17" }')["map.size"].when) == "kernel >=6.17"
+    assert parse(GOOD + "[clause.when]\nbits = 64")["map.size"].when == conditions.parse({"bits": 64})
 
 
 @pytest.mark.parametrize(
@@ -39,9 +41,10 @@ def test_a_clause() -> None:
         (GOOD.replace('"EINVAL"', "22"), "clause 1 (map.size): observed is not text"),
         (GOOD.replace('id = "map.size"', ""), "clause 1 (without id): id is missing"),
         (GOOD + 'not_known = "x"', "clause 1 (map.size): not_known is not known; there are id, level, text, "),
+        (GOOD + 'when = ">=6.17"', "clause 1 (map.size): when: '>=6.17' is no condition; "),
         ("[[clause", "not TOML: "),
     ],
-    ids=["twice", "level", "missing", "empty", "not-text", "no-id", "unknown", "not-toml"],
+    ids=["twice", "level", "missing", "empty", "not-text", "no-id", "unknown", "when", "not-toml"],
 )
 def test_what_is_refused(text: str, message: str) -> None:
     with pytest.raises(CatalogueError) as caught:

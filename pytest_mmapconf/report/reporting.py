@@ -50,7 +50,7 @@ class Reporting:
         if self.config.option.collectonly:
             return
         try:
-            self.facts = self.settings.backend.facts()
+            self.facts = self.settings.facts
         except Exception as error:
             name = self.settings.backend_name
             kind = f"{type(error).__name__}: " if type(error).__module__ == "builtins" else ""
