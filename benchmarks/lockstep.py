@@ -2,11 +2,14 @@
 
     python benchmarks/lockstep.py [--programs 300] [--rounds 5] [--backend native --backend reference]
 
-Each round draws the same programs three times, as the suite's random case does: by hypothesis, of `LENGTH` steps.
+Each round draws the same programs four times, as the suite's random case does: by hypothesis, of `LENGTH` steps.
 
-* nothing: a backend that does nothing, and a reference that stays empty to draw from; what this takes is drawing.
-* without audits: the implementation makes the calls, and the reference judges what each comes to.
-* in lockstep: the same, and an audit after each call that changes something: one more round trip to the implementation.
+* blind: a backend that does nothing, and a reference that stays empty: the bytes, and what they are decoded to.
+* drawing: the reference alone makes the calls, since what is drawn next depends on what it knows by then.
+* in lockstep: the implementation makes the calls, and the reference judges what each comes to, as the suite does it,
+  with an audit now and then (`search.SELDOM`). The time that passes in the implementation, its audits included, is
+  measured and told apart; what is left beside drawing is judging.
+* closely: with an audit after each call that changes something, as programs are run that show a difference.
 
 Machines are noisy, so what counts are the ratios within a round; the median round is shown.
 """
@@ -17,18 +20,15 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from pytest_mmapconf import backends
-from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Options, Process, System
+from pytest_mmapconf.contract import SC_PAGESIZE, Options, Process, System
 from pytest_mmapconf.generator import STEP, World
-from pytest_mmapconf.lockstep import LockstepSystem
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.following import Following
-from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.search import LENGTH, Search, split
 
 
@@ -114,15 +114,33 @@ def nothing(steps: list[bytes]) -> None:
         world.step(step)
 
 
-def without_audits(subject: Backend, parameters: Parameters) -> Callable[[list[bytes]], None]:
-    def run(steps: list[bytes]) -> None:
-        system = LockstepSystem(subject.boot(), Machine(parameters, Following()), "none")
-        world = World(system)
-        for step in steps:
-            world.step(step)
-        system.close()
+def drawn(steps: list[bytes]) -> None:
+    world = World(ReferenceBackend().boot())
+    for step in steps:
+        world.step(step)
 
-    return run
+
+class Timed:
+    """A backend, system or process as it is; the time that passes in its calls adds up in `clock`."""
+
+    def __init__(self, inside: Any, clock: list[float]) -> None:
+        self.__dict__.update(inside=inside, clock=clock)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.inside, name)
+        if not callable(value):
+            return value
+
+        def timed_call(*arguments: Any, **keywords: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                result = value(*arguments, **keywords)
+            finally:
+                self.clock[0] += time.perf_counter() - began
+            return Timed(result, self.clock) if isinstance(result, (System, Process)) else result
+
+        self.__dict__[name] = timed_call
+        return timed_call
 
 
 def main() -> None:
@@ -137,22 +155,26 @@ def main() -> None:
         backend = backends.make(name, [], [])
         backend.configure(Options(chosen.mmap_dir))
         try:
-            search = Search(backend, "linux")
+            clock = [0.0]
+            search = Search(cast(Any, Timed(backend, clock)), "linux")
             rows = []
             for number in range(chosen.rounds):
-                before = search.tally.steps
-                times = (
-                    timed(nothing, chosen.programs, number),
-                    timed(without_audits(backend, search.parameters), chosen.programs, number),
-                    timed(search.run, chosen.programs, number),
-                )
-                rows.append((*times, search.tally.steps - before))
-            drawing, calls, lockstep, steps = (statistics.median(column) for column in zip(*rows, strict=True))
-            ratio = statistics.median(row[2] / row[0] for row in rows)
+                before, clock[0] = search.tally.steps, 0.0
+                blind = timed(nothing, chosen.programs, number)
+                drawing = timed(drawn, chosen.programs, number)
+                lockstep = timed(search.glance, chosen.programs, number)
+                calls, steps = clock[0], search.tally.steps - before
+                closely = timed(search.closely, chosen.programs, number)
+                rows.append((blind, drawing, calls, lockstep, closely, (lockstep - calls) / drawing, steps))
+            blind, drawing, calls, lockstep, closely, ratio, steps = (
+                statistics.median(column) for column in zip(*rows, strict=True)
+            )
+            each = 1000 / chosen.programs
             print(
-                f"{name}: {chosen.programs / drawing:.0f} programs/s on nothing,"
-                f" {chosen.programs / calls:.0f} without audits, {chosen.programs / lockstep:.0f} in lockstep"
-                f" ({steps / lockstep:.0f} steps/s): {ratio:.1f} times as long as drawing alone"
+                f"{name}: {each * drawing:.2f} ms a program for drawing ({each * blind:.2f} blind),"
+                f" {each * lockstep:.2f} in lockstep ({steps / lockstep:.0f} steps/s),"
+                f" of which {each * calls:.2f} in the implementation:"
+                f" drawing and judging take {ratio:.1f} times as long as drawing alone; closely {each * closely:.2f} ms"
             )
         finally:
             backend.close()

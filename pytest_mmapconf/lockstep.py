@@ -231,10 +231,13 @@ class LockstepSystem(System):
     """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`.
 
     `audits`: "all" pages in play, and files; "touched", only pages that the processes have touched, and no files, so
-    that neither page tables nor what is in memory change by being looked at; or "none".
+    that neither page tables nor what is in memory change by being looked at; or "none".  `every`: after so many calls
+    that change something an audit looks; with more than 1, at all processes, and `look_around` is for the end.
     """
 
-    def __init__(self, subject: System, machine: Machine, audits: Literal["all", "touched", "none"] = "all") -> None:
+    def __init__(
+        self, subject: System, machine: Machine, audits: Literal["all", "touched", "none"] = "all", every: int = 1
+    ) -> None:
         if not isinstance(machine.choices, Following):
             raise TypeError("the machine must be one that follows: Machine(parameters, Following())")
         self.subject = subject
@@ -250,6 +253,9 @@ class LockstepSystem(System):
         self.compared = 0
         """How many calls have been compared."""
         self.audits = audits
+        self.every = every
+        self.changes = 0
+        """How many calls have changed something."""
         self.pairs: list[LockstepProcess] = []
         """The processes that live."""
         self._places: dict[str, str] = {}
@@ -306,10 +312,22 @@ class LockstepSystem(System):
         """Look at what a call has left behind."""
         if self.uncompared is not None or self.audits == "none" or call not in CHANGES:
             return
+        self.changes += 1
+        if self.changes % self.every:
+            return
         after = Step(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
-        for looked_at in self.pairs if call in SPREADS else (pair,):
+        self.look_at(self.pairs if self.every > 1 or call in SPREADS else (pair,), after)
+
+    def look_around(self) -> None:
+        """Look at what all the calls so far have left behind."""
+        if self.uncompared is None and self.audits != "none":
+            self.look_at(self.pairs, Step("all of these", (), ()))
+
+    def look_at(self, pairs: Iterable[LockstepProcess], after: Step) -> None:
+        """Audit some processes, if the subject can be audited."""
+        for pair in pairs:
             try:
-                self.look(looked_at, after)
+                self.look(pair, after)
             except NotImplementedError:
                 self.audits = "none"
 

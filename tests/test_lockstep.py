@@ -389,6 +389,32 @@ def test_an_audit_of_touched_pages_touches_no_others() -> None:
     assert process.mincore(base, 3 * PAGE) == [True, True, True]
 
 
+class Forgets(Process):
+    """Whose msync zeroes the page."""
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        super().msync(addr, length, flags)
+        super().store(addr, bytes(PAGE))
+
+
+def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
+    system = LockstepSystem(Subject(Forgets), Machine(Parameters(), Following()), every=4)
+    process = system.spawn()
+    base = fixed(process)
+    process.store(base, b"x")
+    process.msync(base, PAGE, 0)
+    with pytest.raises(Divergence, match="then load"):
+        process.mlock(base, PAGE)
+
+    system = LockstepSystem(Subject(Forgets), Machine(Parameters(), Following()), every=4)
+    process = system.spawn()
+    base = fixed(process)
+    process.store(base, b"x")
+    process.msync(base, PAGE, 0)
+    with pytest.raises(Divergence, match="all of these"):
+        system.look_around()
+
+
 def test_while_calls_are_counted_nothing_is_audited() -> None:
     process = lockstep()
     base = fixed(process)

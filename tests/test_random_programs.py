@@ -158,6 +158,29 @@ def test_a_system_that_dies_is_asked_no_more() -> None:
     assert backend.booted == PATIENCE
 
 
+class Once(Backend):
+    """Wrong in the first system that it boots, and right from then on."""
+
+    booted = 0
+
+    def boot(self) -> System:
+        self.booted += 1
+        return (
+            DefectiveBackend("munmap frees one page too many").boot() if self.booted == 1 else ReferenceBackend().boot()
+        )
+
+
+def test_what_shows_once_and_never_again_is_told_all_the_same() -> None:
+    wrong = Search(DefectiveBackend("munmap frees one page too many"), "linux")
+    programs = (split(Random(number).randbytes(LENGTH * STEP)) for number in range(60))
+    steps = next(steps for steps in programs if wrong.glance(steps))
+    found = Search(Once(), "linux").run(steps)
+
+    assert found is not None
+    assert "once" in found.divergence.__notes__[0]
+    assert len(found.program) > 20
+
+
 # ------------------------------------------------------------------------------------------------------- a broken libc
 
 
