@@ -586,7 +586,7 @@ class Facts:
     version: str = ""
     """The implementation's own version."""
     details: Mapping[str, str] = field(default_factory=dict)
-    """More, by name: "kernel", "machine", "libc", "page" (bytes), "bits", "file system", "user" … (`conditions` asks)."""
+    """More, by name: "kernel", "machine", "libc", "page" (bytes), "bits", "file system", "user" …, for `conditions`."""
 
 
 class Backend:

@@ -4,7 +4,8 @@ pytest loads this module in every run of an environment where the suite is insta
 anything.  So it does nothing but name its options until `--mmap-backend` (or its ini twin) is given; what follows then
 stands in `activation`, which only that run imports.
 
-All imports are relative: the package works under whatever name it was copied to.
+All imports are relative: the package works under whatever name it was copied to.  Such a copy is named with `-p`, which
+pytest loads before what is installed; so it keeps an installed suite of perhaps another version out of the run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ MARKERS = (
     "mmap_crash: a case that crashes a file system",
 )
 
+ENTRY_POINT = "mmapconf"
+"""What an installed suite's plugin is called."""
+
 LEVELS = "documented, posix or linux, each including those before"
 
 
@@ -24,14 +28,27 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from . import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+    if not pluginmanager.has_plugin(ENTRY_POINT):
+        pluginmanager.set_blocked(ENTRY_POINT)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     group = parser.getgroup("mmapconf", "conformance of mmap, munmap, mremap, msync and sysconf")
     option, ini = group.addoption, parser.addini
 
     help = "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY or a registered name"
-    option("--mmap-backend", metavar="BACKEND", help=help)
+    try:
+        option("--mmap-backend", metavar="BACKEND", help=help)
+    except ValueError:
+        installed = pluginmanager.has_plugin(ENTRY_POINT)
+        raise pytest.UsageError(
+            f"{__name__}: another copy of the suite is loaded already, "
+            + (
+                f"the installed one; leave it out with -p no:{ENTRY_POINT}, or name this one with -p {__name__}"
+                if installed
+                else "and two cannot be: name one of them only"
+            )
+        ) from None
     ini("mmap_backend", help, default="")
 
     help = f"judge clauses up to this level: {LEVELS} (default: documented)"

@@ -14,15 +14,13 @@ A suite that never provokes an error says nothing about it, whatever its verdict
 from __future__ import annotations
 
 import ast
-import io
 import os
 import re
 import sys
-import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +28,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from . import backends
+from . import alone, backends
 from .catalogue import LEVELS, load
 from .contract import Backend, Facts, Options, System, Unresolved
 from .program import Failed, Faulted, Outcome, Program, Step
@@ -197,17 +195,12 @@ class _Naming:
 def run(name: str, options: Options) -> Run:
     """Run the installed cases on a backend, in a pytest of their own.  Raises UsageError where it cannot run them."""
     backend = _Watching(backends.make(name, folders=[os.getcwd()]))
-    output = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(output):
-        ini = Path(folder, "pytest.ini")
-        ini.write_text("[pytest]\n", encoding="utf-8")
-        asked = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q"]
-        asked += ["-m", "not mmap_random", "--mmap-backend=watched", f"--mmap-level={LEVELS[-1]}"]
-        asked += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
-        asked += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
-        status = pytest.main(asked, plugins=[_Naming(backend)])
+    asked = ["-m", "not mmap_random", "--mmap-backend=watched", f"--mmap-level={LEVELS[-1]}"]
+    asked += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
+    asked += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
+    status, output = alone.run(asked, [_Naming(backend)])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        raise pytest.UsageError(f"the cases could not be run on {name}:\n{output.getvalue()}")
+        raise pytest.UsageError(f"the cases could not be run on {name}:\n{output}")
     with started(name, options) as again:
         return Run(name, again.facts(), options, backend.reached)
 

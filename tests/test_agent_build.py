@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from pytest_mmapconf.agent import build
@@ -26,7 +25,7 @@ chmod +x "$2"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache's folder, empty, for this test alone."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(folder / name))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder / "pytest-mmapconf"
 
 
@@ -51,6 +50,14 @@ def test_it_is_built_once_and_kept(cache: Path, log: Path) -> None:
     assert log.read_text() == "built\n"
 
 
+@pytest.mark.parametrize("named", ["", "relative/cache"], ids=["no name", "a name that is no path"])
+def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+
+    assert build.cache_folder() == str(tmp_path / ".cache/pytest-mmapconf")
+
+
 def test_another_source_or_compiler_is_another_agent(
     cache: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,9 +74,7 @@ def test_another_source_or_compiler_is_another_agent(
 
 
 def test_two_that_build_at_once_do_not_disturb_one_another(cache: Path, log: Path) -> None:
-    code = f"""
-import platformdirs
-platformdirs.user_cache_dir = lambda name: {str(cache)!r}
+    code = """
 from pytest_mmapconf.agent.build import build_agent
 print(build_agent())
 """
@@ -85,9 +90,8 @@ def test_without_a_cache_that_can_be_written_it_is_built_for_this_run(
 ) -> None:
     blocked = tmp_path / "blocked"
     blocked.touch()  # a file, where the cache's folder would have to be made
-    code = f"""
-import platformdirs
-platformdirs.user_cache_dir = lambda name: {str(blocked / "cache")!r}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked / "cache"))
+    code = """
 from pytest_mmapconf.agent.build import build_agent
 agent = build_agent()
 assert agent.is_file()

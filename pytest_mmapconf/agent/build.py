@@ -19,8 +19,6 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 SOURCE: Final = Path(__file__).with_name("mmap_agent.c")
 """The agent's source: one file that every C compiler for Linux takes."""
 
@@ -44,7 +42,7 @@ def build_agent() -> Path:
     compiler = find_compiler()
     recipe = [SOURCE.read_bytes(), *(word.encode() for word in (*compiler, *FLAGS)), platform.machine().encode()]
     name = f"mmap_agent-{hashlib.sha256(bytes(1).join(recipe)).hexdigest()[:20]}"
-    cache = Path(platformdirs.user_cache_dir("pytest-mmapconf"))
+    cache = Path(cache_folder())
     agent = cache / name
     if agent.is_file() and os.access(agent, os.X_OK):
         return agent
@@ -62,6 +60,12 @@ def build_agent() -> Path:
         if agent.parent != folder:
             shutil.rmtree(folder, ignore_errors=True)
     return agent
+
+
+def cache_folder() -> str:
+    """Where built agents are kept: in $XDG_CACHE_HOME, else ~/.cache (XDG base directory specification)."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return os.path.join(named if os.path.isabs(named) else os.path.expanduser("~/.cache"), "pytest-mmapconf")
 
 
 def find_compiler() -> list[str]:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .. import verdicts
 from ..contract import Facts
 from ..verdicts import Case, Judged
-
-
-def suite_version() -> str:
-    """The suite's version.  A copy under another name has no metadata of its own."""
-    try:
-        return version("pytest-mmapconf") if __package__ == "pytest_mmapconf.report" else "(copy)"
-    except PackageNotFoundError:
-        return "(not installed)"
+from ..version import suite_version
 
 
 def document(facts: Facts, level: str, judged: Collection[Judged], cases: Collection[Case]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Final
 from ..catalogue import included, load
 from ..contract import Facts
 from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Judged
-from .document import suite_version
+from ..version import suite_version
 
 
 def header(facts: Facts, level: str) -> str:

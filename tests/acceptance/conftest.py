@@ -17,7 +17,7 @@ from finished import NOBODY, Run
 
 NEEDED = (
     *("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-xdist", "execnet"),
-    *("hypothesis", "sortedcontainers", "platformdirs"),
+    *("hypothesis", "sortedcontainers"),
 )
 """What the suite runs with."""
 
