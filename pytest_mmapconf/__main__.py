@@ -20,6 +20,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="up to this level (default: all)")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id matches")
     commands.add_parser("backends", help="list the backends that can be named")
+    command = commands.add_parser("mutants", help="which case catches which known-bad reference; random programs too")
+    command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id, or a clause of theirs, matches")
+    command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="with the cases up to this level")
+    command.add_argument("-n", dest="workers", metavar="N", type=int, help="so many processes (default: all there are)")
+    command.add_argument("--programs", metavar="N", type=int, help="so many random programs for each at most")
+    command.add_argument("--all", action="store_true", help="every case that catches one, not only the first")
+    command.add_argument("--check", action="store_true", help="the gate: fail where something is missing")
+    command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
+    command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
     command = commands.add_parser("reach", help="which errors and faults the cases reach, as a page")
     command.add_argument("--backend", metavar="STRING", action="append", default=[], help="also on this backend")
     command.add_argument("--dir", metavar="DIR", help="the file system under test is the one that holds DIR")
@@ -53,7 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             options = Options(asked.dir, disruptive=asked.disruptive)
             return reachability.main(asked.backend, options, asked.output, asked.check)
-        if asked.command == "clauses":
+        if asked.command == "mutants":
+            from . import matrix
+
+            if not asked.list:
+                workers = asked.workers or matrix.default_workers()
+                programs = matrix.PROGRAMS if asked.programs is None else asked.programs
+                return matrix.main(asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json)
+            lines = matrix.listed(matrix.chosen(asked.globs, asked.level))
+        elif asked.command == "clauses":
             lines = listing.clauses(settings.selected(asked.level, asked.globs).values())
         else:
             lines = listing.backend_lines(backends.known(()))

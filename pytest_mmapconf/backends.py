@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -29,10 +30,12 @@ OWN: Final = {
 """The suite's own backends; they need no entry point, so that a copy of the package has them too."""
 
 COMMAND: Final = f"{__package__}.agent.backend:CommandBackend"
+MUTANTS: Final = f"{__package__}.reference.mutant:load"
 
 FORMS: Final = {
     "agent:COMMAND ARGS…": "an agent that COMMAND starts, spoken to over its stdin and stdout",
     "python:MODULE:FACTORY": "FACTORY() of a Python module: a Backend, a System or a Process",
+    "mutant:ID": f"the reference with something wrong, to see it found; `python -m {__package__} mutants --list`",
 }
 
 Factory = Callable[[], Backend]
@@ -65,6 +68,14 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
             if folder not in sys.path:
                 sys.path.insert(0, folder)
         return _python(string, rest)
+    if kind == "mutant" and colon:
+        mutants = _attribute(string, MUTANTS)()
+        if rest not in mutants:
+            close = nearest(rest, mutants) if get_close_matches(rest, mutants, 1, 0.5) else "there are many"
+            raise pytest.UsageError(
+                f"--mmap-backend={string}: no such mutant; {close} (`python -m {__package__} mutants --list`)"
+            )
+        return _call(string, mutants[rest].boot)
     names = known(hooked)
     if string not in names:
         forms = ", ".join(FORMS)

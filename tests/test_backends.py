@@ -139,7 +139,10 @@ def test_a_backend_is_taken_as_it_is(mine: str) -> None:
         ),
         ("agent:", "needs a command, such as 'agent:ssh board ./mmap_agent'"),
         ("agent: ", "needs a command, such as 'agent:ssh board ./mmap_agent'"),
-        ("referense", "no such backend; did you mean reference? (or agent:COMMAND ARGS…, python:MODULE:FACTORY)"),
+        (
+            "referense",
+            "no such backend; did you mean reference? (or agent:COMMAND ARGS…, python:MODULE:FACTORY, mutant:ID)",
+        ),
     ],
 )
 def test_wrong_strings(mine: str, string: str, message: str) -> None:

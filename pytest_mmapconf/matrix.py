@@ -1,0 +1,526 @@
+"""Which case catches which mutant, and whether random programs find it.
+
+A mutant (`reference.mutant`) is caught by a case that fails, of a clause that the mutant breaks; and by a random
+program on which it differs from the reference, in what such a clause is about.  A case that ends in any other way,
+because time is up, say, has not caught it; and where the mutant itself breaks down, in an exception that no
+implementation could have raised, nothing has been caught either: that is an error in the mutant.
+
+The cases are collected once, by a pytest in this process; then it forks, and each worker runs one mutant after the
+other through pytest's own protocol, with the mutant as backend.  Only cases of the mutant's own clauses are run, and
+unless the whole matrix is asked for, the first one that catches it is the last.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from .catalogue import LEVELS, included, load
+from .collection import CASE
+from .contract import Backend, Facts, Fault, Options, System, Unresolved
+from .generator import STEP
+from .reference import mutant as form
+from .reference.mutant import Mutant
+from .reference.refusal import Refusals
+from .report.marking import ATTRIBUTE
+from .search import LENGTH, Search, split
+from .verdicts import FAIL
+
+PROGRAMS: Final = 400
+"""How many random programs look for a mutant."""
+
+SEED: Final = "mutants"
+"""What decides which programs these are."""
+
+SECONDS: Final = 20.0
+"""How long one case, or one program, may take."""
+
+Site: TypeAlias = tuple[str, int]
+"""A place in the reference's source: module and line."""
+
+
+@dataclass
+class Row:
+    """What came of one mutant."""
+
+    id: str
+    clauses: tuple[str, ...]
+    bug: str
+    text: str
+    killers: list[str] = field(default_factory=list)
+    """The cases that caught it; only the first, unless all were asked for."""
+    programs: int = 0
+    """Which of the random programs found it, from 1 on; 0: none."""
+    cited: list[str] = field(default_factory=list)
+    """Clauses that random programs found broken, where none is one of the mutant's own."""
+    crash: str = ""
+    """How the mutant broke down."""
+    seconds: float = 0.0
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+
+
+class Current(Backend):
+    """Whichever backend is being run."""
+
+    name = "current"
+
+    def __init__(self) -> None:
+        self.inside: Backend = Watched()
+
+    def configure(self, options: Options) -> None:
+        self.inside.configure(options)
+
+    def facts(self) -> Facts:
+        return self.inside.facts()
+
+    def boot(self) -> System:
+        return self.inside.boot()
+
+
+class Watched(Backend):
+    """The reference, unchanged; in a copy, so that the places at which it refuses can be noted."""
+
+    name = "reference"
+
+    def __init__(self) -> None:
+        self.sites: set[Site] = set()
+        package = form.copied()
+
+        def refuse(honest: Callable[..., None], self: Refusals, *refusal: Any, **late: bool) -> None:
+            frame = sys._getframe(2)
+            sites.add((frame.f_globals["__name__"].rpartition(".")[2], frame.f_lineno))
+            honest(self, *refusal, **late)
+
+        sites = self.sites
+        form.plant(package, Refusals.__call__, refuse)
+        self.inside: Backend = form.package_backend(package)
+
+    def facts(self) -> Facts:
+        return self.inside.facts()
+
+    def boot(self) -> System:
+        return self.inside.boot()
+
+
+class Runner:
+    """A plugin of pytest: when the cases have been collected it does what it was made for, instead of running them."""
+
+    def __init__(self, work: Callable[[Runner], None]) -> None:
+        self.work = work
+        self.current = Current()
+        self.items: list[pytest.Item] = []
+        self.verdict = ""
+        self.crash = ""
+        self.error: BaseException | None = None
+
+    def pytest_mmapconf_backends(self) -> Mapping[str, Callable[[], Backend]]:
+        return {"current": lambda: self.current}
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if not session.testsfailed:
+            self.items = session.items
+            try:
+                self.work(self)
+            except BaseException as error:
+                self.error = error
+        return True
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.excinfo is not None and is_crash(call.excinfo.value):
+            self.crash = f"{item.stash[CASE].id}: {type(call.excinfo.value).__name__}: {call.excinfo.value}"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        verdict: str = getattr(report, ATTRIBUTE)["verdict"]
+        if report.when == "call" or verdict == "unresolved":
+            self.verdict = verdict
+
+    def run(self, item: pytest.Item) -> str:
+        """The verdict on one case."""
+        self.verdict = self.crash = ""
+        with limited():
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        return self.verdict
+
+    @cached_property
+    def cases(self) -> dict[str, pytest.Item]:
+        """The cases by their own ids."""
+        return {item.stash[CASE].id: item for item in self.items}
+
+
+FOLDER: Final = os.path.dirname(form.__file__)
+
+
+def is_crash(error: BaseException) -> bool:
+    """Whether a mutant broke down: raised what no implementation can, from within the reference's modules."""
+    if isinstance(error, (OSError, Fault, NotImplementedError, Unresolved)):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        if os.path.dirname(trace.tb_frame.f_code.co_filename) == FOLDER:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """What takes longer than SECONDS here is Unresolved."""
+
+    def over(number: int, frame: FrameType | None) -> None:
+        raise Unresolved(f"no end after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def with_cases(level: str, work: Callable[[Runner], None]) -> None:
+    """Collect the installed cases of a level that draw nothing, and do `work` with them.  Raises UsageError."""
+    runner = Runner(work)
+    output = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(output):
+        ini = Path(folder, "pytest.ini")
+        ini.write_text("[pytest]\n", encoding="utf-8")
+        asked = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q", "-s"]
+        asked += ["--tb=native", "-m", "not mmap_random", "--mmap-backend=current", f"--mmap-level={level}"]
+        pytest.main(asked, plugins=[runner])
+    if runner.error is not None:
+        raise runner.error
+    if not runner.items:
+        raise pytest.UsageError(f"the cases could not be collected:\n{output.getvalue()}")
+
+
+@cache
+def booted(id: str) -> Backend:
+    """A mutant's backend; made once in each worker."""
+    return form.load()[id].boot()
+
+
+def judged(runner: Runner, mutant: Mutant, everything: bool, programs: int) -> Row:
+    """What comes of one mutant."""
+    began = time.monotonic()
+    row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
+    wanted = set(mutant.clauses)
+    backend = runner.current.inside = booted(mutant.id)
+    for id, item in runner.cases.items():
+        if not wanted.isdisjoint(item.stash[CASE].clauses):
+            verdict = runner.run(item)
+            if runner.crash:
+                row.crash = runner.crash
+            elif verdict == FAIL:
+                row.killers.append(id)
+                if not everything:
+                    break
+    find(row, Search(backend, LEVELS[-1]), programs)
+    row.seconds = round(time.monotonic() - began, 3)
+    return row
+
+
+def find(row: Row, search: Search, programs: int) -> None:
+    """Look for a mutant with random programs, the same ones for each."""
+    for number in range(programs):
+        steps = split(Random(f"{SEED} {number}").randbytes(LENGTH * STEP))
+        try:
+            with limited():
+                found = search.run(steps)
+        except Unresolved:
+            continue
+        except Exception as error:
+            if not is_crash(error):
+                raise
+            row.crash = row.crash or f"random program {number + 1}: {type(error).__name__}: {error}"
+            return
+        if found is not None:
+            if not set(row.clauses).isdisjoint(found.divergence.clauses):
+                row.programs, row.cited = number + 1, []
+                return
+            row.cited = sorted({*row.cited, *found.divergence.clauses})
+
+
+def idle(runner: Runner, id: str, mutants: Iterable[Mutant]) -> str | None:
+    """A mutant that a case catches; None where there is none."""
+    item = runner.cases[id]
+    for mutant in mutants:
+        if not set(mutant.clauses).isdisjoint(item.stash[CASE].clauses):
+            runner.current.inside = booted(mutant.id)
+            if runner.run(item) == FAIL and not runner.crash:
+                return mutant.id
+    return None
+
+
+# -------------------------------------------------------------------------------------------------------- many at once
+
+_work: Callable[[Any], Any]
+"""What a worker does; it has it from being forked."""
+
+
+def _do(argument: Any) -> Any:
+    return _work(argument)
+
+
+def each(work: Callable[[Any], Any], arguments: Sequence[Any], workers: int) -> Iterator[Any]:
+    """work(argument) of each, in any order, by so many processes forked from this one."""
+    global _work
+    _work = work
+    if workers == 1:
+        yield from map(work, arguments)
+        return
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        yield from pool.imap_unordered(_do, arguments)
+
+
+# ------------------------------------------------------------------------------------------------------------ the gate
+
+
+@dataclass
+class Reasons:
+    """What need not be there, and why: `conformance/mutants.toml`."""
+
+    unbreakable: dict[str, str]
+    """By clause."""
+    unreachable: dict[str, str]
+    """By mutant."""
+    harmless: dict[str, str]
+    """By a pattern of case ids."""
+
+
+def reasons(text: str | None = None) -> Reasons:
+    """The reasons of a file's text; of the suite's own without one."""
+    if text is None:
+        text = (files(f"{__package__}.conformance") / "mutants.toml").read_text(encoding="utf-8")
+    document = tomllib.loads(text)
+    return Reasons(
+        *(
+            {entry[key]: entry["text"] for entry in document.get(table, [])}
+            for table, key in (("unbreakable", "clause"), ("unreachable", "mutant"), ("harmless", "case"))
+        )
+    )
+
+
+def refusal_sites() -> dict[Site, str]:
+    """Every place in the reference that refuses, and the clause that it names."""
+    sites = {}
+    for path in sorted(files(f"{__package__}.reference").iterdir(), key=lambda path: path.name):
+        if path.name.endswith(".py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Call(ast.Name("refuse"), [_, ast.Constant(str(clause)), *_]):
+                        sites[path.name.removesuffix(".py"), node.lineno] = clause
+    return sites
+
+
+@dataclass
+class Matrix:
+    """All that was found out."""
+
+    level: str
+    cases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The clauses of each case."""
+    failing: list[str] = field(default_factory=list)
+    """Cases that the reference itself does not pass."""
+    unreached: list[tuple[Site, str]] = field(default_factory=list)
+    """Refusals that no case reaches, with their clauses."""
+    rows: list[Row] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
+    """Cases that catch no mutant."""
+
+
+def run(mutants: Sequence[Mutant], level: str, workers: int, programs: int, everything: bool, gate: bool) -> Matrix:
+    """Run mutants against the cases of a level and against random programs.
+
+    `everything`: do not stop at the first case that catches one.  `gate`: also look for refusals that are not reached,
+    and for cases that catch nothing.
+    """
+    matrix = Matrix(level)
+
+    def work(runner: Runner) -> None:
+        matrix.cases = {id: item.stash[CASE].clauses for id, item in runner.cases.items()}
+        reference = runner.current.inside
+        if gate:
+            assert isinstance(reference, Watched)
+            matrix.failing = [id for id, item in runner.cases.items() if runner.run(item) != "pass"]
+            matrix.unreached = [
+                (site, clause) for site, clause in refusal_sites().items() if site not in reference.sites
+            ]
+        tell = Progress(len(mutants))
+        for row in each(
+            lambda id: judged(runner, form.load()[id], everything, programs), [m.id for m in mutants], workers
+        ):
+            matrix.rows.append(row)
+            tell(matrix.rows)
+        order = [mutant.id for mutant in mutants]
+        matrix.rows.sort(key=lambda row: order.index(row.id))
+        if gate:
+            killing = {id for row in matrix.rows for id in row.killers}
+            left = [id for id in runner.cases if id not in killing]
+            found = each(lambda id: (id, idle(runner, id, mutants)), left, workers)
+            matrix.idle = sorted(id for id, killed in found if killed is None)
+
+    with_cases(level, work)
+    return matrix
+
+
+class Progress:
+    """Tells how far it has come, on stderr, every few seconds."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.told = time.monotonic()
+
+    def __call__(self, rows: Sequence[Row]) -> None:
+        now = time.monotonic()
+        if now - self.told >= 5:
+            self.told = now
+            print(f"{len(rows)} of {self.total} mutants", file=sys.stderr, flush=True)
+
+
+def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> list[str]:
+    """What the gate finds missing."""
+    clauses = {id for id, clause in load().items() if clause.level in included(matrix.level)}
+    found = [f"case {id}: the reference does not pass it" for id in matrix.failing]
+    cased = {clause for names in matrix.cases.values() for clause in names}
+    found += [f"clause {id}: there is no case" for id in load() if id in clauses - cased]
+    broken = {mutant.clauses[0] for mutant in mutants.values()}
+    for id in load():
+        if id in clauses and (id in broken) == (id in reasons.unbreakable):
+            found.append(
+                f"clause {id}: "
+                + ("has a mutant, in spite of the reason" if id in broken else "neither a mutant nor a reason")
+            )
+    for mutant in mutants.values():
+        found += [f"mutant {mutant.id}: there is no clause {id}" for id in mutant.clauses if id not in load()]
+    for row in matrix.rows:
+        if row.crash:
+            found.append(f"mutant {row.id}: breaks down: {row.crash}")
+        if not row.killers:
+            found.append(f"mutant {row.id}: no case of {', '.join(row.clauses)} catches it")
+        if (row.programs == 0) != (row.id in reasons.unreachable):
+            found.append(f"mutant {row.id}: {why_not_found(row)}")
+    for (module, line), clause in matrix.unreached:
+        found.append(f"reference/{module}.py:{line}: no case reaches this refusal, {clause}")
+    for site, clause in refusal_sites().items():
+        if clause not in load():
+            found.append(f"reference/{site[0]}.py:{site[1]}: there is no clause {clause}")
+    for id in matrix.idle:
+        if not any(fnmatchcase(id, pattern) for pattern in reasons.harmless):
+            found.append(f"case {id}: catches no mutant, and there is no reason")
+    for pattern in reasons.harmless:
+        matching = [id for id in matrix.cases if fnmatchcase(id, pattern)]
+        busy = [id for id in matching if id not in matrix.idle]
+        if busy or not matching:
+            found.append(
+                f"reason for {pattern}: " + (f"{busy[0]} catches a mutant" if busy else "there is no such case")
+            )
+    for id in reasons.unbreakable:
+        if id not in load():
+            found.append(f"reason for {id}: there is no such clause")
+    for id in reasons.unreachable:
+        if id not in mutants:
+            found.append(f"reason for {id}: there is no such mutant")
+    return found
+
+
+def why_not_found(row: Row) -> str:
+    """What random programs have made of a mutant, where that is not as it should be."""
+    if row.programs:
+        return "found by random programs, in spite of the reason"
+    if row.cited:
+        return f"random programs find {', '.join(row.cited)} broken, which it does not name"
+    return "no random program finds it"
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+
+
+def chosen(globs: Sequence[str], level: str) -> list[Mutant]:
+    """The mutants of a level whose id, or one of whose clauses, matches.  Raises UsageError."""
+    levels = included(level)
+    catalogue = load()
+    there = [
+        m for m in form.load().values() if m.clauses[0] not in catalogue or catalogue[m.clauses[0]].level in levels
+    ]
+    for glob in globs:
+        if not any(matches(mutant, glob) for mutant in there):
+            raise pytest.UsageError(f"{glob}: no mutant's id or clause matches; --list lists them")
+    return [mutant for mutant in there if not globs or any(matches(mutant, glob) for glob in globs)]
+
+
+def matches(mutant: Mutant, glob: str) -> bool:
+    """Whether a pattern means a mutant."""
+    return any(fnmatchcase(name, glob) for name in (mutant.id, *mutant.clauses))
+
+
+def listed(mutants: Iterable[Mutant]) -> list[str]:
+    """A line for each mutant."""
+    return [f"{m.id}  [{', '.join(m.clauses)}]  {m.text}  ({m.bug})" for m in mutants]
+
+
+def told(row: Row) -> str:
+    """A row of the matrix as a line."""
+    by = ", ".join(row.killers[:3]) + (f" and {len(row.killers) - 3} more" if len(row.killers) > 3 else "")
+    found = f"random program {row.programs}" if row.programs else why_not_found(row)
+    return f"{row.id}: {row.crash or by or 'NOT CAUGHT by ' + ', '.join(row.clauses)}; {found}"
+
+
+def summary(rows: Sequence[Row], programs: int) -> list[str]:
+    """Killed of total, each way, and who survives."""
+    sound = [row for row in rows if not row.crash]
+    lines = [
+        f"killed by deterministic cases: {sum(bool(row.killers) for row in sound)} of {len(rows)}",
+        f"found by at most {programs} random programs: {sum(bool(row.programs) for row in sound)} of {len(rows)}",
+    ]
+    lines += [f"survives the cases: {row.id} ({', '.join(row.clauses)})" for row in rows if not row.killers]
+    lines += [f"survives random programs: {row.id}: {why_not_found(row)}" for row in rows if not row.programs]
+    return lines + [f"breaks down: {row.id}: {row.crash}" for row in rows if row.crash]
+
+
+def main(
+    globs: Sequence[str], level: str, workers: int, programs: int, everything: bool, check: bool, path: str | None
+) -> int:
+    """`python -m pytest_mmapconf mutants`; the exit status."""
+    began = time.monotonic()
+    mutants = chosen(globs, level)
+    matrix = run(mutants, level, workers, programs, everything, check)
+    for row in matrix.rows if not check else ():
+        print(told(row))
+    print("\n".join(summary(matrix.rows, programs)))
+    if path:
+        text = json.dumps({"level": level, "mutants": [asdict(row) for row in matrix.rows]}, indent=1)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    missing = holes(matrix, {m.id: m for m in mutants}, reasons()) if check else []
+    for hole in missing:
+        print(hole)
+    print(f"{len(mutants)} mutants, {len(matrix.cases)} cases, {time.monotonic() - began:.0f} s")
+    survivors = any(not row.killers or row.crash for row in matrix.rows)
+    return 1 if missing or (survivors and not check) else 0
+
+
+def default_workers() -> int:
+    """As many as there are processors for us."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

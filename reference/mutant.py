@@ -1,0 +1,183 @@
+"""A mutant: the reference with one thing wrong, as some real system had it wrong.
+
+A suite is as good as what it catches.  So beside the reference stand many that are known to be bad, each breaking one
+clause, and the suite must find every one of them (`pytest_mmapconf.matrix`).  They are listed in `mutants`, a module
+for each call, and each is a backend like any other: ``--mmap-backend=mutant:ID``.
+
+A mutant is the reference's own modules, imported once more under another name, with one method of one class replaced.
+What is changed there is changed for nobody else: the reference that judges it, in the same Python, stays as it is.
+
+There are four forms, the first three of them data:
+
+* `never`: a refusal is not made;
+* `other`: it is made with another errno;
+* `refuses`: a call is refused that should not be;
+* `wrong`: a method does something else, written as a function that is given the honest method first.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
+from types import ModuleType
+from typing import Any, Final, TypeAlias
+
+from ..contract import errno_name
+from .backend import ReferenceBackend
+from .refusal import Refusals
+
+Honest: TypeAlias = Callable[..., Any]
+"""A method of the reference as it is."""
+
+OWN: Final = "own"
+"""The `bug` of a mutant that stands for none that is known: it is our suggestion."""
+
+COPIES: Final = count(1)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What is wrong, and how to make it so."""
+
+    id: str
+    """Its name, "munmap-takes-the-next-page"; unlike the ids of cases and clauses it may change."""
+    clauses: tuple[str, ...]
+    """The clause that it breaks, then others that are broken with it: a failing case of one of them catches it."""
+    bug: str
+    """The real bug that it stands for: "Fiwix #18"; OWN for none that is known."""
+    text: str
+    """What it does."""
+    method: Honest
+    """The method of the reference that is replaced."""
+    change: Callable[..., Any]
+    """What it is replaced by; given the honest method, and then the method's own arguments."""
+
+    def boot(self) -> ReferenceBackend:
+        """A backend of it: a copy of the reference, changed."""
+        package = copied()
+        plant(package, self.method, self.change)
+        backend: ReferenceBackend = package_backend(package)
+        backend.name = f"mutant:{self.id}"
+        return backend
+
+
+# ----------------------------------------------------------------------------------------------------------- the forms
+
+
+def wrong(method: Honest | property, clause: str, *also: str, bug: str = OWN) -> Callable[[Honest], Mutant]:
+    """A mutant in which `method` of the reference is the decorated function, whose docstring says what is wrong.
+
+    The function is given the honest method first, then what the method is given.  Its name, with dashes, is the id.
+    """
+    honest = method.fget if isinstance(method, property) else method
+    assert honest is not None
+
+    def made(function: Honest) -> Mutant:
+        text = " ".join((function.__doc__ or "").split())
+        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, function)
+
+    return made
+
+
+def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", bug: str = OWN) -> Mutant:
+    """A mutant that never refuses for a clause's reason; `cause` and `call`: only where they are these."""
+
+    def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, late: bool = False) -> None:
+        if by != clause or cause not in why or call not in ("", self.call):
+            honest(self, errno, by, why, late)
+
+    return Mutant(id, (clause, *also), bug, f"never refused: {_what(cause, call)}", Refusals.__call__, refuse)
+
+
+def other(id: str, errno: int, clause: str, *also: str, cause: str = "", call: str = "", bug: str = OWN) -> Mutant:
+    """A mutant that refuses for a clause's reason with another errno; `cause` and `call`: only where they are these."""
+
+    def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, late: bool = False) -> None:
+        matches = by == clause and cause in why and call in ("", self.call)
+        honest(self, errno if matches else right, by, why, late)
+
+    text = f"{errno_name(OSError(errno, ''))} where {_what(cause, call)}"
+    return Mutant(id, (clause, *also), bug, text, Refusals.__call__, refuse)
+
+
+def refuses(
+    id: str, method: Honest, errno: int, when: Callable[..., bool], clause: str, *also: str, text: str, bug: str = OWN
+) -> Mutant:
+    """A mutant whose `method` fails with `errno` when(process, *arguments) is true; `text` says when that is."""
+
+    def call(honest: Honest, self: object, *arguments: Any, **keywords: Any) -> Any:
+        if when(self, *arguments, **keywords):
+            raise OSError(errno, f"the mutant refuses it: {text}")
+        return honest(self, *arguments, **keywords)
+
+    name = errno_name(OSError(errno, ""))
+    return Mutant(id, (clause, *also), bug, f"{method.__name__} fails with {name}: {text}", method, call)
+
+
+def _what(cause: str, call: str) -> str:
+    return f"{call}: {cause or 'whatever the cause'}" if call else cause or "whatever the cause"
+
+
+# ---------------------------------------------------------------------------------------------------------- the copies
+
+
+def copied() -> str:
+    """Import the reference's modules once more; the name of the package that they are in."""
+    original = sys.modules[__package__]
+    name = f"{__package__}_copy_{next(COPIES)}"
+    spec = spec_from_file_location(name, original.__file__, submodule_search_locations=list(original.__path__))
+    assert spec is not None
+    assert spec.loader is not None
+    package = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(package)
+    return name
+
+
+def package_backend(package: str) -> Any:
+    """A backend of a copy."""
+    return import_module(f"{package}.backend").ReferenceBackend()
+
+
+def plant(package: str, method: Honest, change: Honest) -> None:
+    """Replace a method in a copy, the same one as `method` is in the reference."""
+    module = import_module(f"{package}.{method.__module__.rpartition('.')[2]}")
+    kind_name, name = method.__qualname__.split(".")
+    kind = getattr(module, kind_name)
+    there: Any = vars(kind)[name]
+    honest: Honest = getattr(there, "fget", there)
+
+    @functools.wraps(honest)
+    def planted(*arguments: Any, **keywords: Any) -> Any:
+        return change(honest, *arguments, **keywords)
+
+    setattr(kind, name, property(planted) if isinstance(there, property) else planted)
+
+
+# ------------------------------------------------------------------------------------------------------------ the list
+
+
+@functools.cache
+def load() -> Mapping[str, Mutant]:
+    """Every mutant by its id, module by module."""
+    package = import_module(f"{__package__}.mutants")
+    modules = [import_module(f"{package.__name__}.{info.name}") for info in pkgutil.iter_modules(package.__path__)]
+    return by_id(modules)
+
+
+def by_id(modules: list[ModuleType]) -> dict[str, Mutant]:
+    """The mutants of modules: those that a name or a tuple of theirs is."""
+    mutants: dict[str, Mutant] = {}
+    for module in modules:
+        for value in vars(module).values():
+            for mutant in value if isinstance(value, tuple) else (value,):
+                if isinstance(mutant, Mutant):
+                    if mutant.id in mutants:
+                        raise ValueError(f"{module.__name__}: there are two mutants {mutant.id}")
+                    mutants[mutant.id] = mutant
+    return mutants

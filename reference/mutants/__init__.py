@@ -1,0 +1,1 @@
+"""References with one thing wrong each; `mutant` says what they are made of."""

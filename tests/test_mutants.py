@@ -1,0 +1,285 @@
+"""Mutants: what they are made of, and the command that says what catches them."""
+
+from __future__ import annotations
+
+from errno import EINVAL, ENOENT, EPERM
+from types import ModuleType
+
+import pytest
+
+from pytest_mmapconf import __main__, matrix
+from pytest_mmapconf.catalogue import load
+from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Backend, Process
+from pytest_mmapconf.matrix import Matrix, Reasons, Row
+from pytest_mmapconf.reference import mutant as form
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.files import Inode
+from pytest_mmapconf.reference.mutant import Honest, Mutant, never, other, refuses, wrong
+from pytest_mmapconf.reference.process import Process as Model
+
+PAGE = 4096
+
+
+def process(backend: Backend) -> Process:
+    return backend.boot().spawn()
+
+
+# ------------------------------------------------------------------------------------------------------------ the forms
+
+
+def test_a_refusal_that_is_never_made() -> None:
+    mutant = never("x", "munmap.errno.EINVAL", cause="length is 0")
+
+    process(mutant.boot()).munmap(0, 0)
+    with pytest.raises(OSError, match="not a multiple"):  # another cause of the same clause
+        process(mutant.boot()).munmap(1, PAGE)
+
+
+def test_a_refusal_of_one_call_only() -> None:
+    mutant = never("x", "mlock.errno.EINVAL", call="mlockall")
+
+    process(mutant.boot()).mlockall(0)
+    with pytest.raises(OSError, match="wraps around"):
+        process(mutant.boot()).munlock(PAGE, (1 << 64) - PAGE)
+
+
+def test_a_refusal_with_another_errno() -> None:
+    mutant = other("x", ENOENT, "munmap.errno.EINVAL", cause="length is 0")
+
+    with pytest.raises(OSError, match="length is 0") as failed:
+        process(mutant.boot()).munmap(0, 0)
+    assert failed.value.errno == ENOENT
+    assert mutant.text == "ENOENT where length is 0"
+
+
+def test_a_call_that_is_refused_although_it_should_not_be() -> None:
+    mutant = refuses("x", Model.munmap, EPERM, lambda self, addr, length: length == 7, "munmap.range", text="it is 7")
+
+    process(mutant.boot()).munmap(0, 8)
+    with pytest.raises(OSError, match="it is 7") as failed:
+        process(mutant.boot()).munmap(0, 7)
+    assert failed.value.errno == EPERM
+
+
+def test_a_method_that_does_something_else() -> None:
+    @wrong(Model.sysconf, "paging.sysconf", bug="nobody's")
+    def pages_are_too_large(sysconf: Honest, self: Model, name: int) -> int:
+        """A page is
+        too large."""
+        return int(sysconf(self, name)) * 2
+
+    assert process(pages_are_too_large.boot()).sysconf(30) == 2 * PAGE
+    assert pages_are_too_large.id == "pages-are-too-large"
+    assert pages_are_too_large.text == "A page is too large."
+    assert pages_are_too_large.bug == "nobody's"
+
+
+def test_a_property_that_says_something_else() -> None:
+    @wrong(Inode.mappable, "mmap.errno.ENODEV")
+    def anything_can_be_mapped(mappable: Honest, self: Inode) -> bool:
+        return True
+
+    mutant = process(anything_can_be_mapped.boot())
+    assert mutant.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, mutant.pipe()[0], 0)
+
+
+def test_the_reference_and_other_mutants_stay_as_they_are() -> None:
+    never("x", "munmap.errno.EINVAL").boot()
+
+    for backend in (ReferenceBackend(), never("y", "mmap.errno.EINVAL").boot()):
+        with pytest.raises(OSError, match="length is 0") as failed:
+            process(backend).munmap(0, 0)
+        assert failed.value.errno == EINVAL
+
+
+def test_two_mutants_of_one_name_are_refused() -> None:
+    module = ModuleType("twice")
+    vars(module)["REFUSALS"] = (never("x", "mmap.errno.EINVAL"), never("x", "munmap.errno.EINVAL"))
+
+    with pytest.raises(ValueError, match="two mutants x"):
+        form.by_id([module])
+
+
+def test_every_mutant_names_clauses_that_there_are_and_says_what_it_does() -> None:
+    for mutant in form.load().values():
+        assert set(mutant.clauses) <= load().keys(), mutant.id
+        assert mutant.text, mutant.id
+        assert mutant.bug, mutant.id
+
+
+# ----------------------------------------------------------------------------------------------------------- as backend
+
+
+def test_a_mutant_is_a_backend(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\n")
+    asked = ("--mmap-backend=mutant:munmap-takes-the-next-page", "--mmap-clause=munmap.range", "-p", "no:cacheprovider")
+
+    result = pytester.runpytest_subprocess(*asked)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["fail", "  munmap.range *"])
+
+
+def test_a_wrong_id_is_told_the_nearest(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--mmap-backend=mutant:munmap-takes-the-nxt-page")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*no such mutant; did you mean munmap-takes-the-next-page*mutants --list*"])
+
+
+# ----------------------------------------------------------------------------------------------------------- the matrix
+
+
+@wrong(Model.munmap, "munmap.range")
+def breaks_down(munmap: Honest, self: Model, addr: int, length: int) -> None:
+    """It is not even wrong."""
+    raise AssertionError("breaks down")
+
+
+@wrong(Model.munmap, "munmap.range")
+def is_right(munmap: Honest, self: Model, addr: int, length: int) -> None:
+    """Nothing is wrong."""
+    munmap(self, addr, length)
+
+
+@wrong(Model.munmap, "msync.errno.EINVAL")
+def is_wrong_otherwise(munmap: Honest, self: Model, addr: int, length: int) -> None:
+    """munmap does nothing, which is not what its clause is about."""
+
+
+@wrong(Model.munmap, "munmap.hole")
+def never_ends(munmap: Honest, self: Model, addr: int, length: int) -> None:
+    """munmap never returns."""
+    while True:
+        pass
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutants of this module instead of the suite's own; little patience."""
+    mutants = {mutant.id: mutant for mutant in (breaks_down, is_right, is_wrong_otherwise, never_ends)}
+    monkeypatch.setattr(form, "load", lambda: mutants)
+    monkeypatch.setattr(matrix, "SECONDS", 1)
+    matrix.booted.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("mutant", "killers", "crash"),
+    [(breaks_down, 0, True), (is_right, 0, False), (is_wrong_otherwise, 0, False), (never_ends, 0, False)],
+    ids=lambda value: value.id if isinstance(value, Mutant) else "",
+)
+@pytest.mark.usefixtures("few")
+def test_what_does_not_count_as_caught(mutant: Mutant, killers: int, crash: bool) -> None:
+    row = matrix.run([mutant], "linux", 1, 3, everything=True, gate=False).rows[0]
+
+    assert len(row.killers) == killers
+    assert bool(row.crash) is crash
+    assert row.programs == 0
+
+
+def test_all_cases_that_catch_a_mutant() -> None:
+    mutant = form.load()["munmap-takes-the-next-page"]
+
+    one, all_ = (matrix.run([mutant], "linux", 2, 3, everything, gate=False).rows[0] for everything in (False, True))
+
+    assert len(one.killers) == 1
+    assert len(all_.killers) > 2
+    assert one.programs == all_.programs > 0
+
+
+def test_the_command_tells_and_writes(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"{tmp_path}/matrix.json"
+
+    assert __main__.main(["mutants", "munmap-takes-length-0", "-n", "1", "--programs", "20", "--json", path]) == 0
+
+    assert "killed by deterministic cases: 1 of 1" in capsys.readouterr().out
+    with open(path, encoding="utf-8") as file:
+        assert '"munmap-takes-length-0"' in file.read()
+
+
+def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["mutants", "--list", "munmap.hole"]) == 0
+
+    assert capsys.readouterr().out.startswith("munmap-refuses-a-hole  [munmap.hole, munmap.result]")
+
+
+def test_a_pattern_that_matches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["mutants", "munmpa.*"]) == 2
+
+    assert "no mutant's id or clause matches" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------------- the gate
+
+NONE = Reasons({}, {}, {})
+ALL = {id: never(f"m-{id}", id) for id in load()}
+"""A mutant for each clause."""
+
+
+def gate(reasons: Reasons = NONE, **found: object) -> list[str]:
+    """What the gate says of a matrix in which nothing else is amiss."""
+    whole = Matrix("linux", cases={id: (id,) for id in load()}, **found)  # type: ignore[arg-type]
+    return matrix.holes(whole, {mutant.id: mutant for mutant in ALL.values()}, reasons)
+
+
+def row(**found: object) -> Row:
+    return Row("m", ("mmap.range",), "own", "", **{"killers": ["c"], "programs": 1} | found)  # type: ignore[arg-type]
+
+
+def test_nothing_is_missing() -> None:
+    assert gate(rows=[row()]) == []
+
+
+def test_what_the_gate_finds() -> None:
+    site = ("page_calls", 1), "mmap.range"
+
+    assert gate(failing=["c"]) == ["case c: the reference does not pass it"]
+    assert gate(rows=[row(killers=[])]) == ["mutant m: no case of mmap.range catches it"]
+    assert gate(rows=[row(programs=0)]) == ["mutant m: no random program finds it"]
+    assert gate(rows=[row(crash="so")]) == ["mutant m: breaks down: so"]
+    assert gate(rows=[row(programs=0, cited=["b"])]) == [
+        "mutant m: random programs find b broken, which it does not name"
+    ]
+    assert gate(unreached=[site]) == ["reference/page_calls.py:1: no case reaches this refusal, mmap.range"]
+    assert gate(idle=["munmap.range"]) == ["case munmap.range: catches no mutant, and there is no reason"]
+
+
+def test_a_clause_without_case_or_mutant() -> None:
+    holes = matrix.holes(Matrix("documented"), {}, NONE)
+
+    assert "clause munmap.range: there is no case" in holes
+    assert "clause munmap.range: neither a mutant nor a reason" in holes
+    assert not [hole for hole in holes if "munmap.hole" in hole]  # of another level
+
+
+def test_reasons_are_accepted_and_wrong_ones_found() -> None:
+    assert gate(Reasons({}, {}, {"munmap.*": "so"}), idle=[id for id in load() if id.startswith("munmap.")]) == []
+    assert gate(Reasons({}, {}, {"munmap.*": "so"}), idle=["munmap.range"])[0].startswith("reason for munmap.*: ")
+    assert gate(Reasons({}, {}, {"x.*": "so"})) == ["reason for x.*: there is no such case"]
+    assert gate(Reasons({"munmap.range": "so"}, {}, {})) == [
+        "clause munmap.range: has a mutant, in spite of the reason"
+    ]
+    unreachable = Reasons({}, {"m-mmap.range": "so"}, {})
+    found = Row("m-mmap.range", ("mmap.range",), "own", "", ["c"], 1)
+    assert gate(unreachable, rows=[found]) == ["mutant m-mmap.range: found by random programs, in spite of the reason"]
+
+
+def test_places_that_refuse_are_read_off_and_seen() -> None:
+    sites = matrix.refusal_sites()
+    watched = matrix.Watched()
+
+    with pytest.raises(OSError, match="length is 0"):
+        watched.boot().spawn().munmap(0, 0)
+
+    (reached,) = watched.sites
+    assert sites[reached] == "munmap.errno.EINVAL"
+    assert sites.keys() - {reached}
+
+
+def test_a_refusal_over_several_lines_is_the_one_that_was_seen() -> None:
+    watched = matrix.Watched()
+    process = watched.boot().spawn()
+    with pytest.raises(OSError, match="page"):
+        process.mmap(0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1)
+
+    assert watched.sites <= matrix.refusal_sites().keys()
