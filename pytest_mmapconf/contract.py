@@ -41,12 +41,14 @@ from typing import Final, NamedTuple
 
 
 class Prot(IntFlag):
-    """Rights of pages, for mmap and mprotect (clauses mmap.prot.*)."""
+    """Rights of pages, for mmap and mprotect (clauses mmap.prot.*); the last two are wishes of mprotect's."""
 
     NONE = 0
     READ = 1
     WRITE = 2
     EXEC = 4
+    GROWSDOWN = 0x01000000
+    GROWSUP = 0x02000000
 
 
 class Map(IntFlag):
@@ -102,6 +104,8 @@ PROT_NONE: Final = Prot.NONE
 PROT_READ: Final = Prot.READ
 PROT_WRITE: Final = Prot.WRITE
 PROT_EXEC: Final = Prot.EXEC
+PROT_GROWSDOWN: Final = Prot.GROWSDOWN
+PROT_GROWSUP: Final = Prot.GROWSUP
 
 MAP_SHARED: Final = Map.SHARED
 MAP_PRIVATE: Final = Map.PRIVATE

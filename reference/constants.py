@@ -14,6 +14,8 @@ PROT_READ: Final = int(contract.PROT_READ)
 PROT_WRITE: Final = int(contract.PROT_WRITE)
 PROT_EXEC: Final = int(contract.PROT_EXEC)
 PROT_ALL: Final = PROT_READ | PROT_WRITE | PROT_EXEC
+PROT_GROWSDOWN: Final = int(contract.PROT_GROWSDOWN)
+PROT_GROWS: Final = PROT_GROWSDOWN | int(contract.PROT_GROWSUP)
 
 MAP_SHARED: Final = int(contract.MAP_SHARED)
 MAP_PRIVATE: Final = int(contract.MAP_PRIVATE)

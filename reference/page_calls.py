@@ -10,7 +10,7 @@ from __future__ import annotations
 from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, Unsupported
-from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_WRITE
+from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_WRITE
 from .state import State
 
 SYSCONF_NAMES = range(249)
@@ -68,21 +68,30 @@ class PageCalls(State):
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         space = self.space
         addr &= self.mask
-        prot = int(prot)
+        grows, prot = int(prot) & PROT_GROWS, int(prot) & ~PROT_GROWS
         end = addr + self.round_up(length)
 
         with self.errors("mprotect") as refuse:
+            if grows == PROT_GROWS:
+                refuse(EINVAL, "mprotect.errno.EINVAL.grows", "nothing grows both ways")
             if addr % self.page:
                 refuse(EINVAL, "mprotect.errno.EINVAL", "addr is not a multiple of the page")
             if length:
-                if not addr < end <= self.mask:
+                if end == addr:
+                    refuse(ENOMEM, "mprotect.length-wraps", "the length rounds up to 0")
+                elif end > self.mask:
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
                 if prot & ~PROT_ALL:
-                    refuse(EINVAL, "mprotect.errno.EINVAL", "prot has a bit that the system does not know")
+                    refuse(EINVAL, "mprotect.errno.EINVAL.prot", "prot has a bit that the system does not know")
                 if space.splits(addr, end) and self.too_many_mappings(1):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
         if not length:
             return
+
+        with self.errors("mprotect") as refuse:
+            first = next(iter(space.over(addr, end)), None)
+            if grows and first is not None and (grows == PROT_GROWSDOWN or first.start <= addr):
+                refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "the mapping does not grow")
 
         # What lies before the first page that cannot have the rights has them all the same.
         hole = space.hole(addr, end)

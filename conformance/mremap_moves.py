@@ -1,0 +1,542 @@
+"""Cases of mremap that moves: what a mapping keeps on its way, what becomes of both places, MREMAP_FIXED.
+
+A mapping is moved in two ways: it must grow and cannot where it is, or MREMAP_FIXED says where it goes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from ..contract import (
+    LOCK_EX,
+    LOCK_NB,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    MS_INVALIDATE,
+    O_RDONLY,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    Process,
+    System,
+    Unsupported,
+)
+from ..words import clause, fails, faults
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    assert_inaccessible,
+    assert_nothing_mapped,
+    free_range,
+    numbered,
+    reserve,
+)
+
+TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
+RX: Final = PROT_READ | PROT_EXEC
+
+ways = pytest.mark.parametrize("way", ["grow", "fixed"])
+
+
+def move(way: str, process: Process, page: int, base: int, pages: int) -> int:
+    """Move `pages` pages from `base`, behind which nothing is free; by "grow" they become one page more."""
+    if way == "grow":
+        return process.mremap(base, pages * page, (pages + 1) * page, MREMAP_MAYMOVE)
+    return process.mremap(base, pages * page, pages * page, TO, reserve(process, pages))
+
+
+def placed(process: Process, page: int, pages: int, prot: int, flags: int, fd: int = -1, offset: int = 0) -> int:
+    """A mapping with inaccessible pages before and behind it."""
+    base = reserve(process, pages + 2) + page
+    return process.mmap(base, pages * page, prot, flags | MAP_FIXED, fd, offset)
+
+
+def assert_read_only(process: Process, addr: int) -> None:
+    process.load(addr, 1)
+    with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
+        process.store(addr, b"x")
+
+
+# -------------------------------------------------------------------------------------------------- what it keeps
+
+
+@clause("mremap.move.sharing")
+@ways
+def test_shared_pages_stay_shared_with_the_file(process: Process, file: MakeFile, page: int, way: str) -> None:
+    fd = file(numbered(page, 2))
+    base = placed(process, page, 1, RW, MAP_SHARED, fd)
+    process.store(base, b"1")
+
+    moved = move(way, process, page, base, 1)
+    process.store(moved + 1, b"2")
+    process.pwrite(fd, b"3", 2)
+
+    assert process.pread(fd, 4, 0) == b"123A"
+    assert process.load(moved, 4) == b"123A"
+
+
+@clause("mremap.move.sharing")
+@ways
+@pytest.mark.parametrize("kind", ["file", "anonymous"])
+def test_shared_pages_stay_shared_with_a_child(
+    process: Process, file: MakeFile, page: int, kind: str, way: str
+) -> None:
+    if kind == "file":
+        base = placed(process, page, 1, RW, MAP_SHARED, file(bytes(2 * page)))
+    else:
+        base = placed(process, page, 1, RW, MAP_SHARED | MAP_ANONYMOUS)
+    child = process.fork()
+
+    moved = move(way, process, page, base, 1)
+    process.store(moved, b"parent")
+    child.store(base + 8, b"child")
+
+    assert child.load(base, 6) == b"parent"
+    assert process.load(moved + 8, 5) == b"child"
+
+
+@clause("mremap.move.private")
+@ways
+def test_private_copies_move_along(process: Process, file: MakeFile, page: int, way: str) -> None:
+    """They are neither lost for what the file holds, nor do later stores reach it."""
+    fd = file(numbered(page, 3))
+    base = placed(process, page, 2, RW, MAP_PRIVATE, fd)
+    process.store(base, b"copy")
+
+    moved = move(way, process, page, base, 2)
+    process.store(moved + page, b"late")
+
+    assert process.load(moved, 2 * page) == (b"copy" + b"A" * page)[:page] + (b"late" + b"B" * page)[:page]
+    assert process.pread(fd, 2 * page, 0) == numbered(page, 2)
+
+
+@clause("mremap.move.rights")
+@ways
+@pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RW, RX], ids=["none", "read", "read-write", "read-exec"])
+def test_rights_move_along(process: Process, page: int, prot: int, way: str) -> None:
+    base = placed(process, page, 2, RW, ANONYMOUS)
+    process.store(base, process.return_code())
+    process.mprotect(base, 2 * page, prot)
+
+    moved = move(way, process, page, base, 2)
+
+    if prot == PROT_NONE:
+        assert_inaccessible(process, moved)
+    elif prot == RW:
+        process.store(moved, b"x")
+    else:
+        assert_read_only(process, moved)
+    if prot == RX:
+        process.execute(moved)
+
+
+@clause("mremap.move.maximum")
+@ways
+def test_a_moved_mapping_may_have_no_more_rights(process: Process, file: MakeFile, page: int, way: str) -> None:
+    base = placed(process, page, 1, PROT_READ, MAP_SHARED, file(b"kept", O_RDONLY))
+
+    moved = move(way, process, page, base, 1)
+
+    with fails("EACCES"):
+        process.mprotect(moved, page, RW)
+    assert_read_only(process, moved)
+
+
+@clause("mremap.move.offset")
+@ways
+def test_pages_first_touched_after_the_move(process: Process, file: MakeFile, page: int, way: str) -> None:
+    base = placed(process, page, 2, PROT_READ, MAP_SHARED, file(numbered(page, 4)), page)
+
+    moved = move(way, process, page, base, 2)
+
+    assert process.load(moved, 2 * page) == numbered(page, 3)[page:]
+
+
+@clause("mremap.move.lock")
+@ways
+def test_locked_pages_stay_locked(process: Process, file: MakeFile, page: int, way: str) -> None:
+    base = placed(process, page, 2, RW, MAP_SHARED, file(numbered(page, 3)))
+    process.mlock(base, 2 * page)
+
+    moved = move(way, process, page, base, 2)
+
+    for number in range(2):
+        with fails("EBUSY"):
+            process.msync(moved + number * page, page, MS_INVALIDATE)
+
+
+@clause("mremap.move.reference")
+@ways
+def test_the_file_is_held_until_what_was_moved_is_unmapped(
+    process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, way: str
+) -> None:
+    """The flock of the closed descriptor tells: it goes with the last mapping of its open file."""
+    path = new_path()
+    fd = file(numbered(page, 2), path=path)
+    process.flock(fd, LOCK_EX | LOCK_NB)
+    base = placed(process, page, 1, RW, MAP_SHARED, fd)
+    process.close(fd)
+    other = system.spawn()
+    rival = other.open(path, O_RDWR)
+
+    moved = move(way, process, page, base, 1)
+    with fails("EAGAIN"):
+        other.flock(rival, LOCK_EX | LOCK_NB)
+    process.munmap(moved, 2 * page if way == "grow" else page)
+
+    other.flock(rival, LOCK_EX | LOCK_NB)
+
+
+# ---------------------------------------------------------------------------------------------------- what else stays
+
+
+@clause("mremap.move.part")
+@ways
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
+@pytest.mark.parametrize("kind", ["file", "anonymous"])
+def test_the_rest_of_the_mapping_stays(
+    process: Process, file: MakeFile, page: int, kind: str, number: int, way: str
+) -> None:
+    if kind == "file":
+        base = placed(process, page, 3, RW, MAP_SHARED, file(numbered(page, 4)))
+    else:
+        base = placed(process, page, 3, RW, ANONYMOUS)
+        process.store(base, numbered(page, 3))
+
+    moved = move(way, process, page, base + number * page, 1)
+
+    assert process.load(moved, page) == numbered(page, 3)[number * page : (number + 1) * page]
+    for other in range(3):
+        place = base + other * page
+        if other == number:
+            assert_nothing_mapped(process, place)
+        else:
+            assert process.load(place, page) == numbered(page, 3)[other * page : (other + 1) * page]
+            process.store(place, b"x")
+
+
+@clause("mremap.move.neighbours")
+def test_what_lies_beside_both_places_stays(process: Process, file: MakeFile, page: int) -> None:
+    base = placed(process, page, 3, RW, ANONYMOUS)
+    process.store(base, numbered(page, 3))
+    process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, file(b"moved"), 0)
+    target = placed(process, page, 3, RW, ANONYMOUS)
+    process.store(target, numbered(page, 3))
+
+    process.mremap(base + page, page, page, TO, target + page)
+
+    assert process.load(target + page, 5) == b"moved"
+    for place in (base, target):
+        assert process.load(place, page) == b"A" * page
+        assert process.load(place + 2 * page, page) == b"C" * page
+    assert_nothing_mapped(process, base + page)
+
+
+@clause("mremap.move.neighbours")
+@pytest.mark.parametrize("distance", [12, 21, 30], ids=["near", "2-MiB", "1-GiB"])
+@pytest.mark.parametrize("inside", [0, 1], ids=["aligned", "a-page-off"])
+def test_pages_on_both_sides_of_a_boundary_move(process: Process, page: int, distance: int, inside: int) -> None:
+    """Page tables have boundaries of their own, far apart: a move from one to another is as any other."""
+    try:
+        start, length = process.arena()
+    except NotImplementedError:
+        start, length = free_range(process, 1024), 1024 * page
+    boundary = max(1 << distance, 16 * page)
+    first = -(-(start + 8 * page) // boundary) * boundary
+    second = first + boundary + inside * page
+    if second + 8 * page > start + length:
+        raise Unsupported("the range that the implementation keeps free is too small")
+    for place in (first, second):
+        process.mmap(place - 2 * page, 4 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(first - 2 * page, numbered(page, 4))
+    process.store(second - 2 * page, numbered(page, 8)[4 * page :])
+
+    process.mremap(first - page, 2 * page, 2 * page, TO, second - page)
+
+    assert process.load(second - 2 * page, 4 * page) == b"E" * page + numbered(page, 3)[page:] + b"H" * page
+    assert process.load(first - 2 * page, page) == b"A" * page
+    assert_nothing_mapped(process, first - page)
+    assert_nothing_mapped(process, first)
+    assert process.load(first + page, page) == b"D" * page
+
+
+@clause("mremap.move.old-place")
+@ways
+def test_the_old_place_can_be_mapped_again_and_holds_nothing_old(process: Process, page: int, way: str) -> None:
+    base = placed(process, page, 1, RW, ANONYMOUS)
+    process.store(base, b"old")
+
+    moved = move(way, process, page, base, 1)
+    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    assert process.load(base, page) == bytes(page)
+    process.store(base, b"new")
+    assert process.load(moved, 3) == b"old"
+
+
+@clause("mremap.move.process")
+@ways
+@pytest.mark.parametrize("who", ["parent", "child"])
+def test_the_other_process_has_it_where_it_was(process: Process, page: int, who: str, way: str) -> None:
+    base = placed(process, page, 1, RW, ANONYMOUS)
+    process.store(base, b"kept")
+    child = process.fork()
+    one, other = (process, child) if who == "parent" else (child, process)
+
+    moved = move(way, one, page, base, 1)
+    one.store(moved, b"K")
+
+    assert one.load(moved, 4) == b"Kept"
+    assert other.load(base, 4) == b"kept"
+
+
+@clause("mremap.move.mapping")
+@ways
+def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFile, page: int, way: str) -> None:
+    fd = file(numbered(page, 2))
+    base = placed(process, page, 1, RW, MAP_SHARED, fd)
+    other = placed(process, page, 1, RW, MAP_SHARED, fd)
+
+    moved = move(way, process, page, base, 1)
+    process.store(moved, b"!")
+
+    assert process.load(other, 2) == b"!A"
+
+
+# -------------------------------------------------------------------------------------------------------------- FIXED
+
+
+@clause("mremap.fixed.replaces")
+@pytest.mark.parametrize("there", ["nothing", "file", "anonymous", "inaccessible"])
+def test_what_was_at_the_new_address_is_gone(process: Process, file: MakeFile, page: int, there: str) -> None:
+    base = placed(process, page, 1, RW, ANONYMOUS)
+    process.store(base, b"moved")
+    fd = file(b"there" + bytes(page - 5))
+    target = reserve(process, 3) + page
+    match there:
+        case "nothing":
+            process.munmap(target, page)
+        case "file":
+            process.mmap(target, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+        case "anonymous":
+            process.mmap(target, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+            process.store(target, b"there" * 2)
+
+    assert process.mremap(base, page, page, TO, target) == target
+
+    assert process.load(target, page) == b"moved" + bytes(page - 5)
+    process.store(target, b"M")
+    assert process.pread(fd, 5, 0) == b"there"
+    for edge in (target - page, target + page):
+        assert_inaccessible(process, edge)
+
+
+@clause("mremap.fixed.replaces")
+def test_what_is_replaced_lets_its_file_go(
+    process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
+) -> None:
+    path = new_path()
+    fd = file(b"there", path=path)
+    process.flock(fd, LOCK_EX | LOCK_NB)
+    target = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.close(fd)
+    other = system.spawn()
+    rival = other.open(path, O_RDWR)
+    base = placed(process, page, 1, RW, ANONYMOUS)
+    with fails("EAGAIN"):
+        other.flock(rival, LOCK_EX | LOCK_NB)
+
+    process.mremap(base, page, page, TO, target)
+
+    other.flock(rival, LOCK_EX | LOCK_NB)
+
+
+@clause("mremap.fixed.resize")
+@pytest.mark.parametrize("kind", ["file", "anonymous"])
+@pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
+def test_size_and_place_change_in_one_call(process: Process, file: MakeFile, page: int, pages: int, kind: str) -> None:
+    """Of the old place nothing stays mapped; what is new is the file's, or zero."""
+    content = numbered(page, 3)
+    if kind == "file":
+        base = placed(process, page, 2, RW, MAP_SHARED, file(content))
+    else:
+        base = placed(process, page, 2, RW, ANONYMOUS)
+        process.store(base, content[: 2 * page])
+        content = content[: 2 * page] + bytes(page)
+    target = reserve(process, 4)
+
+    process.mremap(base, 2 * page, pages * page, TO, target)
+
+    assert process.load(target, pages * page) == content[: pages * page]
+    assert_inaccessible(process, target + pages * page)
+    for number in range(2):
+        assert_nothing_mapped(process, base + number * page)
+
+
+@clause("mremap.fixed.several")
+def test_unlike_mappings_move_together(process: Process, file: MakeFile, page: int) -> None:
+    """Each keeps its rights, its sharing and its file, and its place among the others."""
+    fd = file(numbered(page, 3))
+    base = placed(process, page, 4, RW, ANONYMOUS)
+    process.store(base, b"anonymous")
+    process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 2 * page)
+    process.mmap(base + 2 * page, page, RW, MAP_SHARED | MAP_FIXED, fd, page)
+    process.mmap(base + 3 * page, page, RW, MAP_PRIVATE | MAP_FIXED, fd, 0)
+    process.store(base + 3 * page, b"copy")
+    target = placed(process, page, 4, RW, ANONYMOUS)
+
+    assert process.mremap(base, 4 * page, 4 * page, TO, target) == target
+
+    assert process.load(target, 9) == b"anonymous"
+    assert process.load(target + page, page) == b"C" * page
+    assert_read_only(process, target + page)
+    process.store(target + 2 * page, b"shared")
+    assert process.pread(fd, 6, page) == b"shared"
+    assert process.load(target + 3 * page, 5) == b"copyA"
+    assert process.pread(fd, 1, 0) == b"A"
+    for number in range(4):
+        assert_nothing_mapped(process, base + number * page)
+
+
+@clause("mremap.fixed.several")
+@pytest.mark.parametrize("ends", ["whole", "parts"])
+def test_parts_of_mappings_move_together(process: Process, file: MakeFile, page: int, ends: str) -> None:
+    """From the middle of one to the middle of the next: what is outside the range stays."""
+    base = placed(process, page, 4, RW, ANONYMOUS)
+    process.store(base, b"A" * (2 * page))
+    process.mmap(base + 2 * page, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(b"F" * (2 * page)), 0)
+    first, count = (0, 4) if ends == "whole" else (1, 2)
+    target = placed(process, page, 4, RW, ANONYMOUS)
+
+    process.mremap(base + first * page, count * page, count * page, TO, target)
+
+    content = (b"A" * (2 * page) + b"F" * (2 * page))[first * page : (first + count) * page]
+    assert process.load(target, 4 * page) == content.ljust(4 * page, b"\0")
+    for number in range(4):
+        if first <= number < first + count:
+            assert_nothing_mapped(process, base + number * page)
+        else:
+            assert process.load(base + number * page, page) == (b"A" if number < 2 else b"F") * page
+
+
+@clause("mremap.fixed.holes")
+@pytest.mark.parametrize("hole", [1, 2, 3], ids=["second", "third", "last"])
+def test_a_hole_moves_nothing(process: Process, page: int, hole: int) -> None:
+    """Opposite the hole stays what was at the new address; the hole itself is not filled."""
+    base = placed(process, page, 4, RW, ANONYMOUS)
+    process.store(base, numbered(page, 4))
+    process.munmap(base + hole * page, page)
+    target = placed(process, page, 4, RW, ANONYMOUS)
+    process.store(target, b"t" * (4 * page))
+
+    process.mremap(base, 4 * page, 4 * page, TO, target)
+
+    expected = bytearray(numbered(page, 4))
+    expected[hole * page : (hole + 1) * page] = b"t" * page
+    assert process.load(target, 4 * page) == bytes(expected)
+    for number in range(4):
+        assert_nothing_mapped(process, base + number * page)
+
+
+# ----------------------------------------------------------------------------------------------- what FIXED is refused
+
+
+@clause("mremap.errno.EINVAL.fixed")
+@pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
+def test_fixed_without_maymove(process: Process, page: int, pages: int) -> None:
+    base = placed(process, page, 2, RW, ANONYMOUS)
+    process.store(base, numbered(page, 2))
+    target = reserve(process, 3)
+
+    with fails("EINVAL"):
+        process.mremap(base, 2 * page, pages * page, MREMAP_FIXED, target)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_inaccessible(process, target)
+
+
+@clause("mremap.errno.EINVAL.overlap")
+@pytest.mark.parametrize(
+    ("to", "pages"),
+    [(-1, 2), (1, 2), (0, 2), (0, 1), (0, 3), (-2, 3), (1, 1)],
+    ids=["start", "end", "same", "same-shrink", "same-grow", "grows-into", "within"],
+)
+def test_the_new_range_overlaps_the_old(process: Process, page: int, to: int, pages: int) -> None:
+    """By one page at least, at either end or throughout."""
+    base = placed(process, page, 7, RW, ANONYMOUS)
+    process.store(base, numbered(page, 7))
+    source = base + 3 * page
+
+    with fails("EINVAL"):
+        process.mremap(source, 2 * page, pages * page, TO, source + to * page)
+
+    assert process.load(base, 7 * page) == numbered(page, 7)
+
+
+@clause("mremap.errno.EINVAL.overlap")
+@pytest.mark.parametrize("to", [-2, 2], ids=["before", "behind"])
+def test_the_new_range_beside_the_old_is_no_overlap(process: Process, page: int, to: int) -> None:
+    base = placed(process, page, 6, RW, ANONYMOUS)
+    process.store(base, numbered(page, 6))
+    source = base + 2 * page
+
+    assert process.mremap(source, 2 * page, 2 * page, TO, source + to * page) == source + to * page
+
+    assert process.load(source + to * page, 2 * page) == numbered(page, 4)[2 * page :]
+
+
+@clause("mremap.errno.EINVAL.new-address")
+@pytest.mark.parametrize("where", ["1", "half", "last", "last-page", "wraps"])
+def test_a_new_address_that_cannot_be_had(process: Process, page: int, where: str) -> None:
+    base = placed(process, page, 2, RW, ANONYMOUS)
+    process.store(base, numbered(page, 2))
+    target = reserve(process, 4)
+    top = 1 << process.bits
+    new_address = {
+        "1": target + 1,
+        "half": target + page // 2,
+        "last": target + page - 1,
+        "last-page": top - page,
+        "wraps": top - 2 * page,
+    }[where]
+
+    with fails("EINVAL"):
+        process.mremap(base, 2 * page, 2 * page, TO, new_address)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_inaccessible(process, target)
+
+
+@clause("mremap.errno.EFAULT.intact")
+@pytest.mark.parametrize("why", ["nothing-mapped", "grow-unlike", "shrink-unlike", "grow-hole"])
+def test_a_move_that_is_refused_leaves_both_places_alone(process: Process, file: MakeFile, page: int, why: str) -> None:
+    base = placed(process, page, 2, RW, ANONYMOUS)
+    process.store(base, numbered(page, 2))
+    if why == "nothing-mapped":
+        process.munmap(base, page)
+    elif why == "grow-hole":
+        process.munmap(base + page, page)
+    else:
+        process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"B" * page), 0)
+    target = placed(process, page, 4, RW, ANONYMOUS)
+    process.store(target, b"t" * (4 * page))
+    old, new = {"nothing-mapped": (1, 1), "grow-unlike": (2, 3), "shrink-unlike": (3, 2), "grow-hole": (2, 3)}[why]
+
+    with fails("EFAULT"):
+        process.mremap(base, old * page, new * page, TO, target)
+
+    assert process.load(target, 4 * page) == b"t" * (4 * page)
+    if why != "nothing-mapped":
+        assert process.load(base, page) == b"A" * page
+    if why != "grow-hole":
+        assert process.load(base + page, page) == b"B" * page
+    assert_inaccessible(process, base + 2 * page)
