@@ -1,0 +1,120 @@
+"""The steps that open, change and close files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..contract import (
+    LOCK_EX,
+    LOCK_NB,
+    LOCK_SH,
+    LOCK_UN,
+    O_APPEND,
+    O_CREAT,
+    O_EXCL,
+    O_RDONLY,
+    O_RDWR,
+    O_TRUNC,
+    O_WRONLY,
+    SEAL_GROW,
+    SEAL_SHRINK,
+    SEAL_WRITE,
+    SEEK_CUR,
+    SEEK_END,
+    SEEK_SET,
+)
+from .digits import Digits
+from .state import LARGEST, Actor, State
+
+MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_WRONLY)
+
+
+class FileSteps(State):
+    def open(self, actor: Actor, digits: Digits) -> None:
+        name = digits.of("ab")
+        mode = digits.of(MODES)
+        more = digits.of((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC))
+        if mode == O_RDONLY and more == O_TRUNC:  # it is undefined what these two do together
+            mode = O_RDWR
+        self.opened(actor, name, mode | more)
+
+    def close(self, actor: Actor, digits: Digits) -> None:
+        found = [fd for fd in actor.model.descriptors if fd > 2]
+        if found:
+            fd = digits.of(found)
+            self.call(actor, "close", 77 if digits.once_in(16) else fd)
+
+    def dup(self, actor: Actor, digits: Digits) -> None:
+        found = self.described(actor, False, False)
+        if found and len(found) < 6:
+            self.call(actor, "dup", digits.of(found)[0])
+
+    def unlink(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "unlink", self.folder + digits.of("ab"))
+
+    def ftruncate(self, actor: Actor, digits: Digits) -> None:
+        length = digits.below(LARGEST + 1) * self.page + digits.of((0, 0, 1, 100))
+        fd = self.descriptor(actor, digits, False, not digits.once_in(16))
+        self.call(actor, "ftruncate", fd, -1 if digits.once_in(32) else length)
+
+    def pread(self, actor: Actor, digits: Digits) -> None:
+        offset, length = self.extent(digits)
+        fd = self.descriptor(actor, digits, not digits.once_in(16), False)
+        self.call(actor, "pread", fd, length, offset)
+
+    def pwrite(self, actor: Actor, digits: Digits) -> None:
+        offset, length = self.extent(digits)
+        data = digits.of("pqr").encode() * length
+        fd = self.descriptor(actor, digits, False, not digits.once_in(16))
+        self.call(actor, "pwrite", fd, data, offset)
+
+    def extent(self, digits: Digits) -> tuple[int, int]:
+        """(offset, bytes) of a piece of a file."""
+        offset = digits.below(LARGEST) * self.page + digits.of((0, 0, 0, self.page - 1, 100))
+        return offset, digits.of((1, 8, self.page, self.page + 1))
+
+    def fsync(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "fsync", self.descriptor(actor, digits))
+
+    # ---- seldom
+
+    def memfd(self, actor: Actor, digits: Digits) -> None:
+        """A file that can be sealed, of a page or two."""
+        fd = self.call(actor, "memfd")
+        if fd is not None:
+            self.call(actor, "ftruncate", fd, digits.of((self.page, 2 * self.page, 100)))
+
+    def seal(self, actor: Actor, digits: Digits) -> None:
+        sealable = [
+            fd for fd, description in self.described(actor, False, False) if description.inode.seals is not None
+        ]
+        if sealable:
+            self.call(actor, "seal", digits.of(sealable), digits.of((SEAL_WRITE, SEAL_GROW, SEAL_SHRINK)))
+
+    def flock(self, actor: Actor, digits: Digits) -> None:
+        operation = digits.of((LOCK_EX, LOCK_SH, LOCK_UN))
+        self.call(actor, "flock", self.descriptor(actor, digits), operation | LOCK_NB)
+
+    def record_lock(self, actor: Actor, digits: Digits) -> None:
+        ofd = digits.below(2) == 0
+        self.call(actor, "record_lock", self.descriptor(actor, digits, False, True), ofd=ofd)
+
+    def watch(self, actor: Actor, digits: Digits) -> None:
+        """Watch a file being let go, or ask whether it has been."""
+        watches = [fd for fd, found in actor.model.descriptors.items() if found.description.watch is not None]
+        if watches:
+            self.call(actor, "closes", digits.of(watches))
+            return
+        name = digits.of("ab")
+        if self.is_there(name):
+            self.call(actor, "watch", self.folder + name)
+
+    def lseek(self, actor: Actor, digits: Digits) -> None:
+        fd = self.descriptor(actor, digits)
+        self.call(actor, "lseek", fd, *digits.of(((0, SEEK_CUR), (self.page, SEEK_SET), (0, SEEK_END))))
+
+    def fstat(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "fstat", self.odd_file(actor, digits) if digits.once_in(3) else self.descriptor(actor, digits))
+
+    def evict(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "evict", self.descriptor(actor, digits))

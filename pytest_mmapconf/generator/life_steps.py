@@ -1,0 +1,138 @@
+"""The steps by which processes begin, end, become others, and lose rights; and those that all of them feel."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_SHARED,
+    MCL_CURRENT,
+    MCL_FUTURE,
+    O_RDWR,
+    PROT_READ,
+    PROT_WRITE,
+    Call,
+    Facility,
+    Resource,
+)
+from ..reference.address_space import Mapping as Area
+from .digits import Digits
+from .state import PROCESSES, Actor, State, model_of
+
+ROOM: Final = 4096
+"""Pages that a process with a limit may map more than it has: what its own memory does not matter to."""
+
+
+class LifeSteps(State):
+    def fork(self, actor: Actor, digits: Digits) -> None:
+        if len(self.actors) < PROCESSES:
+            child = self.call(actor, "fork")
+            if child is not None:
+                self.actors.append(Actor(child, model_of(child), list(actor.regions), dict(actor.odd)))
+
+    def exit(self, actor: Actor, digits: Digits) -> None:
+        if len(self.actors) > 1:
+            actor = self.actors.pop(1 + digits.below(len(self.actors) - 1))
+            if digits.once_in(3):
+                self.call(actor, "kill")
+            else:
+                self.call(actor, "exit", digits.below(4))
+
+    def exec(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "exec")
+        actor.regions = self.actor(actor.process).regions
+        actor.locks_all = False
+
+    def spawn(self, actor: Actor, digits: Digits) -> None:
+        """A process that is related to no other."""
+        if len(self.actors) < PROCESSES:
+            self.actors.append(self.actor(self.system.spawn()))
+
+    # ---- rights and limits
+
+    def drop(self, actor: Actor, digits: Digits) -> None:
+        capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN"))
+        if capability != "CAP_IPC_LOCK" or not actor.locks_all:  # the system counts its own memory as well
+            self.call(actor, "drop", capability)
+
+    def limit(self, actor: Actor, digits: Digits) -> None:
+        if digits.below(3) < 2:
+            if not actor.locks_all:
+                self.call(actor, "limit", Resource.LOCKED_MEMORY, digits.below(4) * self.page)
+        else:
+            self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
+
+    def mlockall(self, actor: Actor, digits: Digits) -> None:
+        flags = digits.of((MCL_FUTURE, MCL_CURRENT, MCL_CURRENT | MCL_FUTURE, 0, 8))
+        if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
+            if "CAP_IPC_LOCK" not in actor.model.capabilities:
+                flags = MCL_FUTURE
+            else:
+                actor.locks_all = True
+        self.call(actor, "mlockall", flags)
+
+    def full_file_table(self, actor: Actor, digits: Digits) -> None:
+        """Memory that needs an open file, while there can be no more of these."""
+        try:
+            with self.system.full_file_table():
+                got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+        except NotImplementedError as error:
+            self.lacks["full_file_table"] = str(error)
+            return
+        if got is not None:
+            actor.regions.append((got, self.page))
+
+    # ---- several processes at the same time
+
+    def together(self, actor: Actor, digits: Digits) -> None:
+        """Two processes add to a word that they share, under a lock."""
+        others = [other for other in self.actors if other is not actor]
+        mapping = self.mapping(actor, digits, PROT_WRITE)
+        if not others or mapping is None or not mapping.shared or not mapping.prot & PROT_READ:
+            return
+        other = digits.of(others)
+        theirs = other.model.space.find(mapping.start)
+        if theirs is None or theirs.inode is not mapping.inode or theirs.index(0) != mapping.index(0):
+            return
+        if theirs.prot & mapping.prot & (PROT_READ | PROT_WRITE) != PROT_READ | PROT_WRITE:
+            return
+        if self.is_unlocked(mapping):
+            addr, _room = self.symbol(actor, mapping.start)
+            calls = [Call(who.process, "add", (addr + 4, 3, addr)) for who in (actor, other)]
+            try:
+                self.system.together(calls)
+            except NotImplementedError as error:
+                self.lacks["add"] = str(error)
+
+    def is_unlocked(self, mapping: Area) -> bool:
+        """Whether the first word of a shared mapping's first page is known to be 0: a lock that nobody holds."""
+        assert mapping.inode is not None
+        page = mapping.inode.cache.page(mapping.index(mapping.start // self.page))
+        return mapping.room(mapping.start) >= 8 and not page.open and not any(page.data[:4])
+
+    # ---- where files are
+
+    def elsewhere(self, actor: Actor, digits: Digits) -> None:
+        """From here on files are opened in another place; rarely one that costs much to make."""
+        if self.place is None:
+            kind = digits.below(16)
+            if kind == 15:
+                self.move_to(Facility.CRASHING_FILE_SYSTEM)
+            elif kind >= 8:
+                self.move_to(Facility.NOEXEC_DIRECTORY)
+
+    def crash(self, actor: Actor, digits: Digits) -> None:
+        """The power goes, where there is a file system that is made for it, and everything begins anew."""
+        if self.place != Facility.CRASHING_FILE_SYSTEM:
+            return
+        self.system.crash()
+        self.actors = [self.actor(self.system.spawn())]
+        for name in "ab":
+            if self.is_there(name):
+                self.look_at(self.actors[0], name)
+
+    def look_at(self, actor: Actor, name: str) -> None:
+        """What a file holds."""
+        fd = self.opened(actor, name, O_RDWR)
+        self.call(actor, "pread", fd, 4 * self.page, 0)

@@ -1,0 +1,272 @@
+"""The steps that map, unmap, move, protect and lock."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_STACK,
+    MAP_SYNC,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    MS_SYNC,
+    O_RDONLY,
+    O_WRONLY,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    SC_PAGESIZE,
+)
+from .digits import Digits
+from .state import LARGEST, Actor, State
+
+RW: Final = PROT_READ | PROT_WRITE
+RIGHTS: Final = (
+    RW,
+    RW,
+    RW,
+    PROT_READ,
+    PROT_READ,
+    PROT_WRITE,
+    PROT_NONE,
+    RW | PROT_EXEC,
+    PROT_READ | PROT_EXEC,
+    PROT_EXEC,
+)
+EXTRAS: Final = (0,) * 12 + (MAP_LOCKED, MAP_POPULATE, MAP_NORESERVE, MAP_STACK)
+SYNCS: Final = (MS_ASYNC, MS_SYNC, 0, MS_ASYNC | MS_INVALIDATE, MS_INVALIDATE)
+
+OVER_LIMIT: Final = 16384
+"""Pages of a mapping that is over any limit there is."""
+
+
+class MappingSteps(State):
+    def mmap(self, actor: Actor, digits: Digits) -> None:
+        page = self.page
+        shared = digits.below(2)
+        anonymous = digits.below(3) == 2
+        prot = digits.of(RIGHTS)
+        where = digits.below(8)
+        slot = self.slot(actor, digits, where in (4, 5))
+        length = self.length(digits)
+        offset = digits.of((0, 0, 0, 1, 2, 3)) * page
+        extra = digits.of(EXTRAS)
+        flags = MAP_SHARED if shared else MAP_PRIVATE
+        addr = 0
+        if where >= 2:
+            addr = slot
+            flags |= MAP_FIXED if where < 6 else MAP_FIXED_NOREPLACE if where == 6 else 0
+        flags |= extra
+        if digits.once_in(5):
+            return self.mmap_wrong(actor, digits, addr, length, prot, flags)
+        if extra == MAP_NORESERVE and actor.model.address_space_limit is not None:
+            length, flags = OVER_LIMIT * page, flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE)
+        if anonymous:
+            self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
+        else:
+            fd = self.descriptor(actor, digits, True, bool(shared and prot & PROT_WRITE))
+            self.mapped(actor, addr, length, prot, flags, fd, offset)
+        return None
+
+    def mapped(self, actor: Actor, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> None:
+        got = self.call(actor, "mmap", addr, length, prot, flags, fd, offset)
+        if got is not None:
+            self.region(actor, got)
+
+    def region(self, actor: Actor, addr: int) -> None:
+        """Something has been mapped there: it may be touched."""
+        mapping = actor.model.space.find(addr)
+        if mapping is not None and self.symbol(actor, addr)[1] < mapping.end - addr:
+            actor.regions.append((addr, mapping.end - int(addr)))
+
+    def mmap_wrong(self, actor: Actor, digits: Digits, addr: int, length: int, prot: int, flags: int) -> None:
+        page = self.page
+        fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+        type_ = flags & MAP_SHARED_VALIDATE
+        wrong = self.new_first(
+            (
+                ("mmap.errno.EACCES", "mode"),
+                ("mmap.errno.EACCES", "mode"),
+                ("mmap.errno.EACCES", "mode"),
+                ("mmap.errno.EINVAL", "length"),
+                ("mmap.errno.EINVAL", "offset"),
+                ("mmap.errno.EINVAL", "address"),
+                ("mmap.errno.EBADF", "descriptor"),
+                ("mmap.errno.ENODEV", "file"),
+                ("mmap.errno.EBADF.path", "file"),
+                ("mmap.errno.EINVAL.type", "type"),
+                ("mmap.errno.ENOMEM", "huge"),
+                ("mmap.errno.ENOMEM", "outside"),
+                ("mmap.errno.EOVERFLOW", "overflow"),
+                ("mmap.errno.EOPNOTSUPP", "unknown"),
+                ("mmap.errno.EOPNOTSUPP", "sync"),
+                ("mmap.errno.EEXIST", "taken"),
+                ("mmap.errno.EPERM.zero", "low"),
+                ("mmap.errno.EPERM", "noexec"),
+                ("mmap.errno.EPERM.seal", "seal"),
+            ),
+            digits,
+        )
+        fd = offset = 0
+        if wrong == "mode":
+            write = digits.below(2)
+            flags = flags & ~MAP_PRIVATE | MAP_SHARED if write else flags
+            prot |= PROT_WRITE if write else 0
+            unfit = [
+                number
+                for number, description in self.described(actor, False, False)
+                if not (description.writable if write else description.readable)
+            ]
+            mode = O_RDONLY if write else O_WRONLY
+            fd = digits.of(unfit) if unfit else self.opened(actor, digits.of("ab"), mode)
+        elif wrong == "file":
+            fd = self.odd_file(actor, digits)
+        elif wrong == "noexec":
+            fd, prot = self.odd_file(actor, digits), prot | PROT_EXEC
+        elif wrong == "seal":
+            sealed = [fd for fd, description in self.described(actor, True, True) if description.inode.seals]
+            fd = digits.of(sealed) if sealed else -1
+            flags, prot = flags & ~type_ | MAP_SHARED, prot | PROT_WRITE
+        elif wrong == "descriptor":
+            fd = digits.of((-1, 77, -1000))
+        else:
+            fd = self.descriptor(actor, digits, True, type_ != MAP_PRIVATE and bool(prot & PROT_WRITE))
+        if wrong == "length":
+            length = 0
+        elif wrong == "offset":
+            offset = digits.of((1, page - 1, page + 8, -1))
+        elif wrong == "address":
+            addr, flags = self.slot(actor, digits) + digits.of((1, page - 1)), flags & ~fixed | MAP_FIXED
+        elif wrong == "type":
+            flags &= ~type_
+        elif wrong == "huge":
+            length = (1 << self.bits) - digits.of((page, 1, 2 * page))
+        elif wrong == "outside":
+            addr, flags = digits.of(((1 << self.bits) - page, 1 << (self.bits - 1))), flags & ~fixed | MAP_FIXED
+        elif wrong == "overflow":
+            offset = digits.of(((1 << 63) - page, -page))
+        elif wrong == "low" and "CAP_SYS_RAWIO" not in actor.model.capabilities:  # for others page 0 would be there
+            addr, flags = 0, flags & ~fixed | MAP_FIXED
+        elif wrong == "unknown":
+            flags |= MAP_SHARED_VALIDATE | 1 << 27
+        elif wrong == "sync":
+            flags |= MAP_SHARED_VALIDATE | MAP_SYNC
+        elif wrong == "taken":
+            mapping = self.mapping(actor, digits)
+            addr = self.symbol(actor, mapping.start)[0] if mapping else self.slot(actor, digits)
+            flags = flags & ~MAP_FIXED | MAP_FIXED_NOREPLACE
+        self.mapped(actor, addr, length, prot, flags, fd, offset)
+
+    def munmap(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        if digits.once_in(6):
+            addr, length = self.wrong_range("munmap", addr, length, digits)
+        self.call(actor, "munmap", addr, length)
+
+    def wrong_range(self, call: str, addr: int, length: int, digits: Digits) -> tuple[int, int]:
+        """A range with something the matter with it."""
+        page = self.page
+        wrong = digits.below(3)
+        if wrong == 0:
+            return addr + digits.of((1, page - 1)), length
+        if wrong == 1 or call != "munmap":
+            return addr, 0
+        return addr, (1 << self.bits) - digits.of((page, 1))
+
+    def mremap(self, actor: Actor, digits: Digits) -> None:
+        page = self.page
+        mapping = self.mapping(actor, digits)
+        if mapping is None:
+            return
+        shape = digits.below(6)
+        which = digits.below(12)
+        new_size = (1 + digits.below(LARGEST)) * page - digits.of((0, 0, 0, 1))
+        how = digits.below(6)
+        slot = self.slot(actor, digits)
+        addr, old_size = mapping.start, mapping.end - mapping.start
+        if shape in (2, 3):
+            addr += which % (old_size // page) * page
+            old_size = mapping.end - addr if shape == 2 else page
+        elif shape == 4 and mapping.shared:
+            old_size = 0
+        addr, room = self.symbol(actor, addr)
+        flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED)[
+            how % 5
+        ]
+        if how == 5 and not mapping.locked:  # which parts lose their lock depends on whether they are one mapping
+            flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+            new_size = old_size
+        new_addr = slot if flags & MREMAP_FIXED else 0
+        if digits.once_in(6):
+            wrong = digits.below(7)
+            if wrong == 0:
+                addr += 1
+            elif wrong == 1:
+                new_size = 0
+            elif wrong == 2:
+                flags |= 8
+            elif wrong == 3:
+                old_size += page
+            elif wrong == 4:
+                addr = slot
+            elif wrong == 5:
+                flags = MREMAP_FIXED
+            else:
+                new_size = (1 << self.bits) - page
+        if addr != slot:
+            old_size = min(old_size, room)
+        got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
+        if got is not None:
+            self.region(actor, got)
+
+    def msync(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        flags = digits.of(SYNCS)
+        if digits.once_in(6):
+            wrong = digits.below(4)
+            if wrong == 0:
+                addr += 1
+            elif wrong == 1:
+                flags |= 8
+            elif wrong == 2:
+                flags = MS_ASYNC | MS_SYNC
+            else:
+                length = (1 << self.bits) - 1
+        self.call(actor, "msync", addr, length, flags)
+
+    def mprotect(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        prot = digits.of(RIGHTS)
+        if digits.once_in(8):
+            addr, length = self.wrong_range("mprotect", addr, length, digits)
+        self.call(actor, "mprotect", addr, length, prot)
+
+    def mlock(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        self.call(actor, "mlock", addr, length)
+
+    def munlock(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        self.call(actor, "munlock", addr, length)
+
+    def mincore(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        if digits.once_in(4):
+            addr, length = self.wrong_range("mincore", addr, length, digits)
+        self.call(actor, "mincore", addr, length)
+
+    def sysconf(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "sysconf", digits.of((SC_PAGESIZE, -1, 9999)))

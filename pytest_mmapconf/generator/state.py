@@ -1,0 +1,290 @@
+"""What a program acts in, as far as drawing needs to know it: processes, addresses, descriptors.
+
+Nothing is drawn from an address that a system chose.  Addresses are pages of *regions* (the arena, what mmap and mremap
+returned), and beyond a region's ends nothing is ever touched: the system's own memory may be there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    O_CREAT,
+    O_DIRECTORY,
+    O_PATH,
+    O_RDONLY,
+    O_RDWR,
+    PROT_NONE,
+    SC_PAGESIZE,
+    Facility,
+    Fault,
+    Process,
+    System,
+)
+from ..reference.address_space import Mapping as Area
+from ..reference.files import Description
+from ..reference.kernel import PATHS
+from ..reference.process import Process as Model
+from .digits import Digits
+from .effects import EFFECTS, FAULTS
+
+T = TypeVar("T")
+
+SLOTS: Final = 6
+"""Pages of the arena that things are placed in; there is one more on either side."""
+
+LARGEST: Final = 4
+"""Pages that a mapping or a file may have."""
+
+ODD_FACILITIES: Final = (
+    Facility.DEV_ZERO,
+    Facility.DEV_NULL,
+    Facility.DEV_RANDOM,
+    Facility.PROC_FILE,
+    Facility.SYS_FILE,
+)
+"""Files of unusual kinds."""
+
+PROCESSES: Final = 3
+"""Processes that may live at the same time."""
+
+FILES: Final = {"a": (b"abcd", 2, 100), "b": (b"ABCD", 3, 0)}
+"""The files by name: a letter for each page, and what they are filled with at first, in pages and bytes."""
+
+
+@dataclass
+class Actor:
+    """A process of the program: what makes the calls, and what the reference knows of it."""
+
+    process: Process
+    model: Model
+    regions: list[tuple[int, int]] = field(default_factory=list)
+    """(address, bytes) of the arena, and of what mmap and mremap have returned: where something may be touched."""
+    odd: dict[str, int] = field(default_factory=dict)
+    """Descriptors of unusual files, by what they are."""
+    locks_all: bool = False
+    """Whether all its memory has been locked: the system's own too."""
+
+
+def model_of(process: Any) -> Model:
+    """The reference's process behind a pair, a recorded process, or itself."""
+    while not isinstance(process, Model):
+        process = process.model if hasattr(process, "model") else process.inside
+    return process
+
+
+class State:
+    """A system, and the state of it as far as drawing needs to know."""
+
+    def __init__(self, system: System, level: str = "linux") -> None:
+        self.system = system
+        self.level = level
+        self.effects: Counter[str] = Counter()
+        """How often what each clause promises has happened."""
+        self.lacks: dict[str, str] = {}
+        """Calls that the system cannot be asked, and why."""
+        process = system.spawn()
+        self.unit = process.sysconf(SC_PAGESIZE)
+        """The page, by symbol: what addresses are counted in."""
+        self.page = int(self.unit)
+        self.bits = process.bits
+        self.machine = model_of(process).machine
+        self.folder = ""
+        """Where files are opened: empty for the system's own folder, else a path that ends with a slash."""
+        self.place: Facility | None = None
+        """What kind of folder that is; None for the system's own."""
+        self.actors = [self.actor(process)]
+
+    def actor(self, process: Process) -> Actor:
+        """A process that has just begun, with its arena."""
+        size = (SLOTS + 2) * self.unit
+        try:
+            arena, _length = process.arena()
+        except NotImplementedError:
+            arena = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return Actor(process, model_of(process), [(arena, size)])
+
+    def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
+        """Make a call; what it returned, or None where it was refused, faulted or cannot be asked."""
+        try:
+            result = getattr(actor.process, name)(*arguments, **keywords)
+        except Fault as fault:
+            self.effects[FAULTS.get(fault.code, "munmap.range")] += 1
+            return None
+        except OSError:
+            return None
+        except NotImplementedError as error:
+            self.lacks[name] = str(error)
+            return None
+        if name in EFFECTS:
+            self.effects.update(EFFECTS[name](*arguments))
+        return True if result is None else result
+
+    # ---- addresses
+
+    def symbol(self, actor: Actor, addr: int) -> tuple[int, int]:
+        """An address by its region, and how many bytes the region has from there on."""
+        for base, size in reversed(actor.regions):
+            if base <= addr < base + size:
+                pages, rest = divmod(addr - base, self.page)
+                return base + pages * self.unit + rest, int(base) + size - addr
+        return addr, 0
+
+    def slot(self, actor: Actor, digits: Digits, taken: bool = False) -> int:
+        """The address of a page of the arena that things are placed in; if asked for, one where something is."""
+        base, size = actor.regions[0]
+        which = digits.below(SLOTS * 4)
+        there = actor.model.space.over(base, base + size) if taken else ()
+        if there:
+            return self.symbol(actor, max(there[which % len(there)].start, base))[0]
+        return base + (1 + which % SLOTS) * self.unit
+
+    def length(self, digits: Digits) -> int:
+        """Bytes of one to three pages, one time in four not a multiple of the page."""
+        pages = 1 + digits.below(3)
+        odd = digits.of((0, 0, 0, 0, 0, 0, 1, self.page - 1))
+        return pages * self.page - odd
+
+    def mapping(self, actor: Actor, digits: Digits, right: int = 0) -> Area | None:
+        """One of the actor's mappings, of those with a right if there are any."""
+        mappings: Sequence[Area] = actor.model.space.mappings.values()
+        if right:
+            mappings = [mapping for mapping in mappings if mapping.prot & right] or mappings
+        return digits.of(mappings) if mappings else None
+
+    def range(self, actor: Actor, digits: Digits) -> tuple[int, int]:
+        """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the arena, holes and all."""
+        page = self.page
+        mapping = self.mapping(actor, digits)
+        shape = digits.below(8)
+        which = digits.below(12)
+        if mapping is None or shape >= 6:
+            addr, length = actor.regions[0][0] + which % (SLOTS + 1) * self.unit, (1 + which % 3) * page
+        else:
+            addr, length = mapping.start, mapping.end - mapping.start
+            pages = length // page
+            if shape == 1:
+                length = page
+            elif shape in (2, 3):
+                addr += which % pages * page
+                length = page if shape == 2 else mapping.end - addr
+            elif shape == 4:
+                length += page
+            elif shape == 5:
+                addr -= page
+                length = page * 2
+            addr, room = self.symbol(actor, addr)
+            length = min(length, room)
+            if not room:
+                addr, _room = self.symbol(actor, mapping.start)
+                length = page
+        return addr, length - digits.of((0, 0, 0, 0, 0, 0, 1, page - 1))
+
+    def place(self, actor: Actor, digits: Digits, right: int) -> tuple[int, int]:
+        """(address, bytes from there that may be touched): a byte at a border of something, mostly with a right."""
+        page = self.page
+        mapping = self.mapping(actor, digits, 0 if digits.once_in(6) else right)
+        which = digits.below(12)
+        if mapping is None or digits.once_in(12):
+            addr = int(actor.regions[0][0]) + which % (SLOTS + 2) * page
+        else:
+            addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
+        border = digits.below(8)
+        if border >= 6 and mapping is not None and mapping.inode is not None:
+            end = mapping.start + mapping.inode.size - mapping.offset - (border - 6)
+            if mapping.start <= end < mapping.end:
+                addr = end
+        elif border >= 3:
+            addr += (page - 1, page // 2, 8)[border % 3]
+        return self.symbol(actor, addr)
+
+    # ---- files
+
+    def described(self, actor: Actor, read: bool, write: bool) -> list[tuple[int, Description]]:
+        """The actor's descriptors of ordinary files that can be used so."""
+        return [
+            (fd, descriptor.description)
+            for fd, descriptor in actor.model.descriptors.items()
+            if descriptor.description.inode.kind == "regular"
+            and not descriptor.description.inode.device
+            and (descriptor.description.readable or not read)
+            and (descriptor.description.writable or not write)
+        ]
+
+    def descriptor(self, actor: Actor, digits: Digits, read: bool = False, write: bool = False) -> int:
+        """A descriptor of an ordinary file that can be used so; opened where there is none."""
+        choice = digits.below(12)
+        found = self.described(actor, read, write)
+        if found:
+            return found[choice % len(found)][0]
+        return self.opened(actor, "ab"[choice % 2], O_RDWR)
+
+    def opened(self, actor: Actor, name: str, flags: int) -> int:
+        """Open a file, which is made and filled where it is not there; -1 where that is refused."""
+        path = self.folder + name
+        if self.is_there(name):
+            fd = self.call(actor, "open", path, flags)
+            return -1 if fd is None else int(fd)
+        letters, pages, rest = FILES[name]
+        fd = self.call(actor, "open", path, O_CREAT | O_RDWR)
+        if fd is None:
+            return -1
+        content = b"".join(letters[at : at + 1] * self.page for at in range(pages)) + letters[pages : pages + 1] * rest
+        self.call(actor, "pwrite", fd, content, 0)
+        if self.place == Facility.CRASHING_FILE_SYSTEM:  # so that its name and size are there after a crash
+            self.call(actor, "fsync", fd)
+        if flags != O_RDWR:
+            fd = self.call(actor, "open", path, flags)
+        return -1 if fd is None else int(fd)
+
+    def is_there(self, name: str) -> bool:
+        """Whether there is a file of that name in the folder."""
+        return self.machine.look_up((PATHS[self.place] + "/" if self.place else "") + name)[2] is not None
+
+    def move_to(self, facility: Facility) -> None:
+        """From here on files are opened in a folder of that kind, if there is one to be had."""
+        try:
+            self.folder = self.system.facility(facility) + "/"
+        except NotImplementedError as error:
+            self.lacks[facility] = str(error)
+        else:
+            self.place = facility
+
+    def odd_file(self, actor: Actor, digits: Digits) -> int:
+        """A descriptor of something that cannot be mapped, or not like a file."""
+        kind = digits.of(("pipe", "directory", "path", "socket", "write end", *ODD_FACILITIES))
+        fd = actor.odd.get(kind)
+        if fd is not None and fd in actor.model.descriptors:
+            return fd
+        if kind in ("pipe", "write end", "socket"):
+            pair = self.call(actor, "socketpair" if kind == "socket" else "pipe")
+            fd = None if pair is None else pair[kind == "write end"]
+        elif kind == "directory":
+            fd = self.call(actor, "open", ".", O_RDONLY | O_DIRECTORY)
+        elif kind == "path":
+            fd = self.call(actor, "open", ".", O_PATH)
+        else:
+            try:
+                path = self.system.facility(Facility(kind))
+            except NotImplementedError:
+                return -1
+            fd = self.call(actor, "open", path, O_RDWR if kind == Facility.DEV_ZERO else O_RDONLY)
+        if fd is None:
+            return -1
+        actor.odd[kind] = int(fd)
+        return actor.odd[kind]
+
+    # ---- wrong on purpose
+
+    def new_first(self, wrongs: Sequence[tuple[str, T]], digits: Digits) -> T:
+        """One of several mistakes, each with the clause that it is refused by: one that has not been reached yet."""
+        reached = self.machine.reached
+        left = [wrong for clause, wrong in wrongs if clause not in reached]
+        return digits.of(left or [wrong for _clause, wrong in wrongs])
+
+    # ---- the calls on mappings
