@@ -16,6 +16,8 @@ PROT_EXEC: Final = int(contract.PROT_EXEC)
 PROT_ALL: Final = PROT_READ | PROT_WRITE | PROT_EXEC
 PROT_GROWSDOWN: Final = int(contract.PROT_GROWSDOWN)
 PROT_GROWS: Final = PROT_GROWSDOWN | int(contract.PROT_GROWSUP)
+PROT_SEM: Final = 0x8
+"""Memory for atomic operations: known to mprotect on Linux, without an effect there."""
 
 MAP_SHARED: Final = int(contract.MAP_SHARED)
 MAP_PRIVATE: Final = int(contract.MAP_PRIVATE)

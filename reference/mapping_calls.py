@@ -187,7 +187,8 @@ class MappingCalls(PageCalls):
             if inode.noexec and prot & PROT_EXEC:
                 refuse(EPERM, "mmap.errno.EPERM", "executable, but nothing may be executed from the file system")
             if not inode.mappable:
-                refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped")
+                is_late = inode.kind == "socket"  # its driver is asked, and says no
+                refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped", late=is_late)
             if flags & MAP_GROWSDOWN:
                 refuse(EINVAL, "mmap.errno.EINVAL.type", "a file cannot grow downwards")
             if shared and prot & PROT_WRITE and (inode.seals or 0) & SEAL_WRITE:

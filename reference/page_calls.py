@@ -10,7 +10,7 @@ from __future__ import annotations
 from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, Unsupported
-from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_WRITE
+from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM, PROT_WRITE
 from .state import State
 
 SYSCONF_NAMES = range(249)
@@ -81,12 +81,13 @@ class PageCalls(State):
                     refuse(ENOMEM, "mprotect.length-wraps", "the length rounds up to 0")
                 elif end > self.mask:
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
-                if prot & ~PROT_ALL:
+                if prot & ~(PROT_ALL | PROT_SEM):
                     refuse(EINVAL, "mprotect.errno.EINVAL.prot", "prot has a bit that the system does not know")
                 if space.splits(addr, end) and self.too_many_mappings(1):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
         if not length:
             return
+        prot &= PROT_ALL
 
         with self.errors("mprotect") as refuse:
             first = next(iter(space.over(addr, end)), None)

@@ -19,7 +19,7 @@ from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.conformance.random_programs import quick
 from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Process, System, Unresolved
 from pytest_mmapconf.evidence import Judge, write
-from pytest_mmapconf.generator import STEP, STEPS, Digits, World
+from pytest_mmapconf.generator import RARE, SELDOM, STEP, STEPS, Digits, World
 from pytest_mmapconf.recorder import RecordedSystem
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.search import LENGTH, PATIENCE, Search, split
@@ -32,7 +32,8 @@ MOST_STEPS = 8
 
 def step(name: str, *digits: int) -> bytes:
     """A step by its name."""
-    return bytes([1 + STEPS.index(name), *digits]).ljust(STEP, b"\0")
+    kind = [1 + STEPS.index(name)] if name in STEPS else [1 + STEPS.index(SELDOM), RARE.index(name)]
+    return bytes([*kind, *digits]).ljust(STEP, b"\0")
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
@@ -48,7 +49,11 @@ def test_zeros_are_no_step() -> None:
     assert split(bytes(3 * STEP) + step("mmap") + bytes(STEP)) == [step("mmap")]
 
 
-@pytest.mark.parametrize("name", dict.fromkeys(STEPS))
+NEED_MORE = ("exit", "execute", "dup", "together", "elsewhere", "crash")
+"""The steps that do nothing at first: there is one process, nothing returns there, nothing is elsewhere."""
+
+
+@pytest.mark.parametrize("name", [name for name in dict.fromkeys((*STEPS, *RARE)) if name != SELDOM])
 def test_the_simplest_step_of_each_kind_can_be_made(name: str) -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     world = World(system)
@@ -57,7 +62,7 @@ def test_the_simplest_step_of_each_kind_can_be_made(name: str) -> None:
     world.step(step(name))
 
     told = [call for _process, call, *_rest in system.noted[before:]]
-    assert name in told or name in ("exit", "execute", "dup")  # there is one process; nothing returns there
+    assert name in told or name in NEED_MORE
 
 
 def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_chooses() -> None:
@@ -71,6 +76,26 @@ def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_choos
 
     assert len(programs[0]) > 60
     assert programs[0] == programs[1]
+
+
+@pytest.mark.parametrize(("kind", "lock"), [(0, False), (2, True)], ids=["letters", "zeros"])
+def test_processes_add_only_where_a_lock_is_free(kind: int, lock: bool) -> None:
+    system = RecordedSystem(ReferenceBackend().boot())
+    world = World(system)
+    for made in (step("mmap", 0, 1, kind), step("fork"), step("together")):
+        world.step(made)
+
+    assert ([call for _process, call, *_rest in system.noted][-1] == "together") == lock
+
+
+def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
+    system = RecordedSystem(ReferenceBackend().boot())
+    world = World(system)
+    for made in (step("elsewhere", 0, 15), step("mmap", 0, 1), step("crash"), step("load")):
+        world.step(made)
+
+    told = [call for _process, call, *_rest in system.noted]
+    assert told[told.index("crash") + 1 :] == ["spawn", "arena", "open", "pread", "load"]
 
 
 # ------------------------------------------------------------------------------------------------------------- finding

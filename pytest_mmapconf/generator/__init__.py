@@ -16,6 +16,6 @@ returned), and beyond a region's ends nothing is ever touched: the system's own 
 """
 
 from .digits import STEP, Digits
-from .world import STEPS, World
+from .world import RARE, SELDOM, STEPS, World
 
-__all__ = ["STEP", "STEPS", "Digits", "World"]
+__all__ = ["RARE", "SELDOM", "STEP", "STEPS", "Digits", "World"]

@@ -79,17 +79,16 @@ class FileSteps(State):
     # ---- seldom
 
     def memfd(self, actor: Actor, digits: Digits) -> None:
-        """A file that can be sealed, of a page or two."""
-        fd = self.call(actor, "memfd")
-        if fd is not None:
-            self.call(actor, "ftruncate", fd, digits.of((self.page, 2 * self.page, 100)))
-
-    def seal(self, actor: Actor, digits: Digits) -> None:
-        sealable = [
-            fd for fd, description in self.described(actor, False, False) if description.inode.seals is not None
-        ]
-        if sealable:
-            self.call(actor, "seal", digits.of(sealable), digits.of((SEAL_WRITE, SEAL_GROW, SEAL_SHRINK)))
+        """Make a file that can be sealed, of a page or two; where there is one, seal it."""
+        found = self.described(actor, False, False)
+        sealable = [fd for fd, description in found if description.inode.seals is not None]
+        if sealable or digits.once_in(16):
+            fd = digits.of(sealable) if sealable else self.descriptor(actor, digits)
+            self.call(actor, "seal", fd, digits.of((SEAL_WRITE, SEAL_GROW, SEAL_SHRINK)))
+            return
+        made = self.call(actor, "memfd")
+        if made is not None:
+            self.call(actor, "ftruncate", made, digits.of((self.page, 2 * self.page, 100)))
 
     def flock(self, actor: Actor, digits: Digits) -> None:
         operation = digits.of((LOCK_EX, LOCK_SH, LOCK_UN))

@@ -20,7 +20,7 @@ from ..reference.address_space import Mapping as Area
 from .digits import Digits
 from .state import PROCESSES, Actor, State, model_of
 
-ROOM: Final = 4096
+ROOM: Final = 5000
 """Pages that a process with a limit may map more than it has: what its own memory does not matter to."""
 
 
@@ -59,6 +59,7 @@ class LifeSteps(State):
     def limit(self, actor: Actor, digits: Digits) -> None:
         if digits.below(3) < 2:
             if not actor.locks_all:
+                self.call(actor, "drop", "CAP_IPC_LOCK")  # else there is no limit
                 self.call(actor, "limit", Resource.LOCKED_MEMORY, digits.below(4) * self.page)
         else:
             self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
@@ -74,6 +75,8 @@ class LifeSteps(State):
 
     def full_file_table(self, actor: Actor, digits: Digits) -> None:
         """Memory that needs an open file, while there can be no more of these."""
+        if digits.below(4):
+            self.call(actor, "drop", "CAP_SYS_ADMIN")
         try:
             with self.system.full_file_table():
                 got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -115,7 +118,7 @@ class LifeSteps(State):
 
     def elsewhere(self, actor: Actor, digits: Digits) -> None:
         """From here on files are opened in another place; rarely one that costs much to make."""
-        if self.place is None:
+        if self.files_in is None:
             kind = digits.below(16)
             if kind == 15:
                 self.move_to(Facility.CRASHING_FILE_SYSTEM)
@@ -124,7 +127,7 @@ class LifeSteps(State):
 
     def crash(self, actor: Actor, digits: Digits) -> None:
         """The power goes, where there is a file system that is made for it, and everything begins anew."""
-        if self.place != Facility.CRASHING_FILE_SYSTEM:
+        if self.files_in != Facility.CRASHING_FILE_SYSTEM:
             return
         self.system.crash()
         self.actors = [self.actor(self.system.spawn())]

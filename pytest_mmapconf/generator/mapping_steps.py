@@ -158,7 +158,8 @@ class MappingSteps(State):
             addr, flags = digits.of(((1 << self.bits) - page, 1 << (self.bits - 1))), flags & ~fixed | MAP_FIXED
         elif wrong == "overflow":
             offset = digits.of(((1 << 63) - page, -page))
-        elif wrong == "low" and "CAP_SYS_RAWIO" not in actor.model.capabilities:  # for others page 0 would be there
+        elif wrong == "low":
+            self.call(actor, "drop", "CAP_SYS_RAWIO")  # else page 0 would be there
             addr, flags = 0, flags & ~fixed | MAP_FIXED
         elif wrong == "unknown":
             flags |= MAP_SHARED_VALIDATE | 1 << 27
@@ -179,12 +180,14 @@ class MappingSteps(State):
     def wrong_range(self, call: str, addr: int, length: int, digits: Digits) -> tuple[int, int]:
         """A range with something the matter with it."""
         page = self.page
-        wrong = digits.below(3)
+        wrong = digits.below(4)
         if wrong == 0:
             return addr + digits.of((1, page - 1)), length
-        if wrong == 1 or call != "munmap":
+        if wrong == 1 or call not in ("munmap", "mincore"):  # the others' huge ranges have effects before they fail
             return addr, 0
-        return addr, (1 << self.bits) - digits.of((page, 1))
+        if wrong == 2:
+            return addr, (1 << self.bits) - digits.of((page, 1))
+        return (1 << (self.bits - 1)) - page, length
 
     def mremap(self, actor: Actor, digits: Digits) -> None:
         page = self.page
@@ -210,8 +213,8 @@ class MappingSteps(State):
             flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
             new_size = old_size
         new_addr = slot if flags & MREMAP_FIXED else 0
-        if digits.once_in(6):
-            wrong = digits.below(7)
+        if digits.once_in(5):
+            wrong = digits.below(12)
             if wrong == 0:
                 addr += 1
             elif wrong == 1:
@@ -224,8 +227,18 @@ class MappingSteps(State):
                 addr = slot
             elif wrong == 5:
                 flags = MREMAP_FIXED
-            else:
+            elif wrong == 6:
                 new_size = (1 << self.bits) - page
+            elif wrong == 7:
+                flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, slot + digits.of((1, page - 1))
+            elif wrong == 8:
+                flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, addr
+            elif wrong == 9:
+                flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 1 << (self.bits - 1)
+            elif wrong == 10:
+                flags, new_size = MREMAP_MAYMOVE | MREMAP_DONTUNMAP, old_size + page
+            else:
+                flags = MREMAP_DONTUNMAP
         if addr != slot:
             old_size = min(old_size, room)
         got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
@@ -233,10 +246,11 @@ class MappingSteps(State):
             self.region(actor, got)
 
     def msync(self, actor: Actor, digits: Digits) -> None:
+        page = self.page
         addr, length = self.range(actor, digits)
         flags = digits.of(SYNCS)
         if digits.once_in(6):
-            wrong = digits.below(4)
+            wrong = digits.below(5)
             if wrong == 0:
                 addr += 1
             elif wrong == 1:
@@ -244,14 +258,17 @@ class MappingSteps(State):
             elif wrong == 2:
                 flags = MS_ASYNC | MS_SYNC
             else:
-                length = (1 << self.bits) - 1
+                length = (1 << self.bits) - (1 if wrong == 3 else page)
         self.call(actor, "msync", addr, length, flags)
 
     def mprotect(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
         prot = digits.of(RIGHTS)
-        if digits.once_in(8):
-            addr, length = self.wrong_range("mprotect", addr, length, digits)
+        if digits.once_in(6):
+            if digits.below(2):
+                addr, length = self.wrong_range("mprotect", addr, length, digits)
+            else:
+                prot |= digits.of((0x10000000, 0x3000000, 8))
         self.call(actor, "mprotect", addr, length, prot)
 
     def mlock(self, actor: Actor, digits: Digits) -> None:

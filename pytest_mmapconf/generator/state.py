@@ -96,7 +96,7 @@ class State:
         self.machine = model_of(process).machine
         self.folder = ""
         """Where files are opened: empty for the system's own folder, else a path that ends with a slash."""
-        self.place: Facility | None = None
+        self.files_in: Facility | None = None
         """What kind of folder that is; None for the system's own."""
         self.actors = [self.actor(process)]
 
@@ -236,7 +236,7 @@ class State:
             return -1
         content = b"".join(letters[at : at + 1] * self.page for at in range(pages)) + letters[pages : pages + 1] * rest
         self.call(actor, "pwrite", fd, content, 0)
-        if self.place == Facility.CRASHING_FILE_SYSTEM:  # so that its name and size are there after a crash
+        if self.files_in == Facility.CRASHING_FILE_SYSTEM:  # so that its name and size are there after a crash
             self.call(actor, "fsync", fd)
         if flags != O_RDWR:
             fd = self.call(actor, "open", path, flags)
@@ -244,7 +244,7 @@ class State:
 
     def is_there(self, name: str) -> bool:
         """Whether there is a file of that name in the folder."""
-        return self.machine.look_up((PATHS[self.place] + "/" if self.place else "") + name)[2] is not None
+        return self.machine.look_up((PATHS[self.files_in] + "/" if self.files_in else "") + name)[2] is not None
 
     def move_to(self, facility: Facility) -> None:
         """From here on files are opened in a folder of that kind, if there is one to be had."""
@@ -253,7 +253,7 @@ class State:
         except NotImplementedError as error:
             self.lacks[facility] = str(error)
         else:
-            self.place = facility
+            self.files_in = facility
 
     def odd_file(self, actor: Actor, digits: Digits) -> int:
         """A descriptor of something that cannot be mapped, or not like a file."""

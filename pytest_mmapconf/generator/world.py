@@ -43,7 +43,7 @@ SELDOM: Final = "seldom"
 RARE: Final = (
     "memfd",
     "memfd",
-    "seal",
+    "memfd",
     "drop",
     "limit",
     "mlockall",
