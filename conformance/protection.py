@@ -211,7 +211,7 @@ def test_mlock_with_a_limit_of_nothing(process: Process, page: int) -> None:
         process.mlock(base, page)
 
 
-@clause("mlock.errno.EINVAL")
+@clause("mlock.errno.EINVAL", "munlock.errno.EINVAL")
 def test_munlock_of_a_range_that_wraps(process: Process, page: int) -> None:
     """Asked of munlock, which no limit keeps from looking at the range."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
@@ -229,7 +229,7 @@ def test_mlock_of_a_range_that_wraps(process: Process, page: int) -> None:
         process.mlock(base, (1 << process.bits) - page)
 
 
-@clause("mlock.errno.ENOMEM")
+@clause("mlock.errno.ENOMEM", "munlock.errno.ENOMEM")
 def test_munlock_over_a_hole(process: Process, page: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + page, page)

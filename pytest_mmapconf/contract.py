@@ -151,10 +151,30 @@ LOCK_UN: Final = 8
 
 MCL_CURRENT: Final = 1
 MCL_FUTURE: Final = 2
+MCL_ONFAULT: Final = 4
 
+MLOCK_ONFAULT: Final = 1
+
+MADV_NORMAL: Final = 0
+MADV_RANDOM: Final = 1
+MADV_SEQUENTIAL: Final = 2
+MADV_WILLNEED: Final = 3
+MADV_DONTNEED: Final = 4
+MADV_FREE: Final = 8
+MADV_REMOVE: Final = 9
+MADV_DONTFORK: Final = 10
+MADV_DOFORK: Final = 11
+MADV_WIPEONFORK: Final = 18
+MADV_KEEPONFORK: Final = 19
+MADV_POPULATE_READ: Final = 22
+MADV_POPULATE_WRITE: Final = 23
+MADV_DONTNEED_LOCKED: Final = 24
+
+SEAL_SEAL: Final = 1
 SEAL_SHRINK: Final = 2
 SEAL_GROW: Final = 4
 SEAL_WRITE: Final = 8
+SEAL_FUTURE_WRITE: Final = 16
 
 SC_PAGESIZE: Final = 30
 """The name `_SC_PAGESIZE` of sysconf, as glibc numbers it.  Any other number is passed on as it is."""
@@ -280,9 +300,21 @@ class Process:
         """Take the locks of the pages in [addr, addr + length) away."""
         raise _missing("munlock")
 
+    def mlock2(self, addr: int, length: int, flags: int) -> None:
+        """Lock the pages of [addr, addr + length); with MLOCK_ONFAULT each only when it is first touched."""
+        raise _missing("mlock2")
+
     def mlockall(self, flags: int) -> None:
-        """Lock what is mapped (MCL_CURRENT), or what will be (MCL_FUTURE)."""
+        """Lock what is mapped (MCL_CURRENT), or what will be (MCL_FUTURE); with MCL_ONFAULT when first touched."""
         raise _missing("mlockall")
+
+    def munlockall(self) -> None:
+        """Take all locks away, and what mlockall has said of mappings to come."""
+        raise _missing("munlockall")
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        """Say what the pages of [addr, addr + length) are for (MADV_*); some of it changes them (madvise.*)."""
+        raise _missing("madvise")
 
     def mincore(self, addr: int, length: int) -> list[bool]:
         """For each page of [addr, addr + length), whether it is resident."""
@@ -372,6 +404,20 @@ class Process:
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         """Write at `offset` and return how many bytes were written."""
         raise _missing("pwrite")
+
+    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+        """pread into the process's own memory: up to `length` bytes from `offset`, to `addr`; how many (buffer.*).
+
+        Memory that cannot be stored to is never a fault: the call ends there, or fails with EFAULT.
+        """
+        raise _missing("read_into")
+
+    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+        """pwrite from the process's own memory: the `length` bytes at `addr`, to `offset`; how many (buffer.*).
+
+        Memory that cannot be loaded from is never a fault: the call ends there, or fails with EFAULT.
+        """
+        raise _missing("write_from")
 
     def fstat(self, fd: int) -> Stat:
         """The kind and size of a file."""

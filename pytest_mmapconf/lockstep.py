@@ -73,6 +73,9 @@ OWN_TROUBLE: Final = {
     "fork": {"EAGAIN", "ENOMEM"},
     "set_append_only": {"EOPNOTSUPP", "ENOTTY", "ENOSYS", "EPERM"},
     "limit": {"EPERM"},
+    "madvise": {"EOPNOTSUPP", "ENOSYS", "EIO"},
+    "read_into": {"EIO"},
+    "write_from": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
 }
 """By call, the errnos that have reasons which the reference cannot know."""
 
@@ -107,6 +110,7 @@ PROMISES: Final = {
     "pread": ("overview.one-to-one",),
     "mlock": ("mlock.errno.ENOMEM",),
     "munlock": ("mlock.errno.ENOMEM",),
+    "mlock2": ("mlock.errno.ENOMEM",),
     "mlockall": ("mlock.errno.ENOMEM",),
     "exit": ("mmap.refcount.exit",),
     "kill": ("mmap.refcount.exit",),
@@ -115,10 +119,10 @@ PROMISES: Final = {
 """By call, the clauses that are broken when it does not do what it should, although it is not refused."""
 
 
-SPREADS: Final = {"store", "add", "open", "ftruncate", "pwrite"}
+SPREADS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
 """The calls that can change what other processes see."""
 
-CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "munlock", "mlockall"}
+CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "mlock2", "munlock", "mlockall"}
 CHANGES.update(("close", "fork", "exec"))
 """The calls after which an audit looks."""
 
@@ -728,8 +732,17 @@ class LockstepProcess(Process):
     def munlock(self, addr: int, length: int) -> None:
         self.both("munlock", lambda: self.subject.munlock(addr, length), addr, length)
 
+    def mlock2(self, addr: int, length: int, flags: int) -> None:
+        self.both("mlock2", lambda: self.subject.mlock2(addr, length, flags), addr, length, flags)
+
     def mlockall(self, flags: int) -> None:
         self.both("mlockall", lambda: self.subject.mlockall(flags), flags)
+
+    def munlockall(self) -> None:
+        self.both("munlockall", self.subject.munlockall)
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        self.both("madvise", lambda: self.subject.madvise(addr, length, advice), addr, length, advice)
 
     def mincore(self, addr: int, length: int) -> list[bool]:
         return self.subject.mincore(addr, length)
@@ -773,13 +786,27 @@ class LockstepProcess(Process):
         return self.both("pread", lambda: self.subject.pread(fd, length, offset), fd, length, offset)
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
-        def write() -> int:
-            written = self.subject.pwrite(fd, data, offset)
-            if written < len(data) and self.is_full():
-                self.system.give_up("a write was cut short: the disk is full")
-            return written
+        return self.both(
+            "pwrite",
+            lambda: self.perhaps_cut_short(self.subject.pwrite(fd, data, offset), len(data)),
+            *(fd, data, offset),
+        )
 
-        return self.both("pwrite", write, fd, data, offset)
+    def perhaps_cut_short(self, written: int, length: int) -> int:
+        """How much of a write was made; a full disk may have cut it short, which the reference cannot know."""
+        if written < length and self.is_full():
+            self.system.give_up("a write was cut short: the disk is full")
+        return written
+
+    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+        arguments = fd, addr, length, offset
+        return self.both("read_into", lambda: self.subject.read_into(*arguments), *arguments)
+
+    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+        arguments = fd, addr, length, offset
+        return self.both(
+            "write_from", lambda: self.perhaps_cut_short(self.subject.write_from(*arguments), length), *arguments
+        )
 
     def fstat(self, fd: int) -> Stat:
         return self.both("fstat", lambda: self.subject.fstat(fd), fd)

@@ -209,7 +209,10 @@ mprotect addr:address length:amount prot:prot -> nothing
 scatter addr:address pages:count -> plain
 mlock addr:address length:amount -> nothing
 munlock addr:address length:amount -> nothing
+mlock2 addr:address length:amount flags:mlock -> nothing
 mlockall flags:mcl -> nothing
+munlockall -> nothing
+madvise addr:address length:amount advice:madv -> nothing
 mincore addr:address length:amount -> plain
 load addr:address length:amount -> data
 store addr:address data:data -> nothing
@@ -223,6 +226,8 @@ ftruncate fd:fd length:amount -> nothing
 lseek fd:fd offset:amount whence:seek -> amount
 pread fd:fd length:amount offset:amount -> data
 pwrite fd:fd data:data offset:amount -> amount
+read_into fd:fd addr:address length:amount offset:amount -> amount
+write_from fd:fd addr:address length:amount offset:amount -> amount
 fstat fd:fd -> plain
 fsync fd:fd -> nothing
 evict fd:fd -> nothing
@@ -282,6 +287,8 @@ PREFIXES: Final = {
     "seek": "SEEK_",
     "lock": "LOCK_",
     "mcl": "MCL_",
+    "mlock": "MLOCK_",
+    "madv": "MADV_",
     "seal": "SEAL_",
     "sysconf": "SC_",
 }
@@ -300,7 +307,7 @@ NUMBERS: Final = ("address", "amount", "fd", "count", "mode")
 def flag_names(kind: str, value: int) -> list[str]:
     """The constants that make up a value, the type or access mode first, unknown bits last."""
     names = NAMES[kind]
-    if kind in ("seek", "sysconf") or not 0 < value < 1 << 64:
+    if kind in ("seek", "sysconf", "madv") or not 0 < value < 1 << 64:
         return [next((name for name, number in names.items() if number == value), str(value))]
     found = []
     if kind == "open" and not value & 3:

@@ -38,7 +38,7 @@ from .replay import replay
 Pair: TypeAlias = tuple[str, str]
 """A call and its errno, or a signal and its si_code."""
 
-CALLS_FROM: Final = ("mapping_calls", "page_calls")
+CALLS_FROM: Final = ("mapping_calls", "page_calls", "advice")
 """The modules of the reference with the calls that the map is about; files have no clauses by errno."""
 
 REFERENCE: Final = "reference"

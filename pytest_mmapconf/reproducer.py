@@ -58,7 +58,10 @@ CALL: Final = {
     "scatter": "scatter({addr}, {pages})",
     "mlock": "mlock({addr}, {length})",
     "munlock": "munlock({addr}, {length})",
+    "mlock2": "mlock2({addr}, {length}, {flags})",
     "mlockall": "mlockall({flags})",
+    "munlockall": "munlockall()",
+    "madvise": "madvise({addr}, {length}, {advice})",
     "mincore": "mincore({addr}, {length}, (unsigned char *)bytes)",
     "load": "load({addr}, {length})",
     "store": "store({addr}, {data})",
@@ -70,6 +73,8 @@ CALL: Final = {
     "lseek": "lseek({fd}, {offset}, {whence})",
     "pread": "pread({fd}, bytes, {length}, {offset})",
     "pwrite": "pwrite({fd}, bytes, {data}, {offset})",
+    "read_into": "pread({fd}, {addr}, {length}, {offset})",
+    "write_from": "pwrite({fd}, {addr}, {length}, {offset})",
     "fstat": "fstat({fd}, &status)",
     "fsync": "fsync({fd})",
     "evict": "fsync({fd}) ? -1 : posix_fadvise({fd}, 0, 0, POSIX_FADV_DONTNEED)",
@@ -123,7 +128,7 @@ HEADERS: Final = {
     "string.h": "",
     "sys/file.h": r"\bflock\(",
     "sys/inotify.h": r"\binotify_",
-    "sys/mman.h": r"\b(mmap|munmap|mremap|msync|mprotect|m?(un)?lock|mlockall|mincore|memfd_create)\b",
+    "sys/mman.h": r"\b(mmap|munmap|mremap|msync|mprotect|mu?n?lock(2|all)?|mincore|madvise|memfd_create)\b",
     "sys/prctl.h": r"\bprctl\b",
     "sys/resource.h": r"\brlimit\b",
     "sys/socket.h": r"\bsocketpair\b",
@@ -135,7 +140,16 @@ HEADERS: Final = {
 }
 """Which words need a header; all need those without."""
 
-NEWER: Final = {"MREMAP_DONTUNMAP": 4, "MAP_FIXED_NOREPLACE": 0x100000, "MAP_SHARED_VALIDATE": 3, "MAP_SYNC": 0x80000}
+NEWER: Final = {
+    "MREMAP_DONTUNMAP": 4,
+    "MAP_FIXED_NOREPLACE": 0x100000,
+    "MAP_SHARED_VALIDATE": 3,
+    "MAP_SYNC": 0x80000,
+    "MADV_POPULATE_READ": 22,
+    "MADV_POPULATE_WRITE": 23,
+    "MADV_DONTNEED_LOCKED": 24,
+    "F_SEAL_FUTURE_WRITE": 16,
+}
 """Constants that a libc may not have yet."""
 
 FACILITIES: Final = {

@@ -50,7 +50,7 @@ class Accesses(State):
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
         if found.open:
             start = addr % self.page
-            firm = self.page if found.sharers else mapping.room(addr)
+            firm = 0 if found.freed else self.page if found.sharers else mapping.room(addr)
             self.choices.settle(found, start, min(start + length, self.page), firm, done)
         return found.data
 
@@ -71,6 +71,7 @@ class Accesses(State):
             found.data[start : start + len(part)] = part
             if found.open:
                 found.settled(start, start + len(part))
+                found.freed = False
             if mapping.shared and mapping.inode is not None:
                 mapping.inode.changes += 1
                 firm = mapping.room(addr)

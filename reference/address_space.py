@@ -39,11 +39,14 @@ class Mapping:
         "joined",
         "locked",
         "maximum",
+        "not_forked",
         "offset",
+        "on_fault",
         "prot",
         "shared",
         "space",
         "start",
+        "wiped",
     )
 
     def __init__(
@@ -74,6 +77,12 @@ class Mapping:
         self.offset = offset
         """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
+        self.on_fault = False
+        """Whether it is locked page by page, each when it is first touched."""
+        self.not_forked = False
+        """Whether a child does not get it (MADV_DONTFORK)."""
+        self.wiped = False
+        """Whether a child finds it zero (MADV_WIPEONFORK)."""
         self.changes = 0 if inode is None else inode.changes
         """How often the file had changed when it was mapped."""
         self.joined = False
@@ -104,6 +113,9 @@ class Mapping:
             self.maximum,
             self.locked,
         )
+        part.on_fault = self.on_fault
+        part.not_forked = self.not_forked
+        part.wiped = self.wiped
         part.changes = self.changes
         part.joined = self.joined
         return part
@@ -122,6 +134,9 @@ class Mapping:
             and left.description is self.description
             and left.maximum == self.maximum
             and left.locked == self.locked
+            and left.on_fault == self.on_fault
+            and left.not_forked == self.not_forked
+            and left.wiped == self.wiped
         )
 
     def hold(self) -> None:
@@ -277,13 +292,19 @@ class AddressSpace:
         self.locked += length if mapping.locked else 0
 
     def fork(self) -> AddressSpace:
-        """A child's address space: the same mappings at the same addresses, none of them locked."""
+        """A child's address space: the same mappings at the same addresses, none of them locked.
+
+        Of those that a child is not to have, or not to see, it gets nothing, or no pages.
+        """
         child = AddressSpace(self.table.memory, self.lowest, self.top, self.choices)
-        for mapping in self.mappings.values():
-            inherited = mapping.part(mapping.start, mapping.end, child)
-            inherited.locked = False
-            child.insert(inherited)
         child.table = self.table.fork()
+        for mapping in self.mappings.values():
+            if mapping.not_forked or mapping.wiped:
+                child.table.drop(mapping.start // self.page, mapping.end // self.page)
+            if not mapping.not_forked:
+                inherited = mapping.part(mapping.start, mapping.end, child)
+                inherited.locked = inherited.on_fault = False
+                child.insert(inherited)
         return child
 
     def end(self) -> None:

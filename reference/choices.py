@@ -113,6 +113,9 @@ class Choices(Protocol):
     def writes_when_asynchronous(self) -> bool:
         """Whether MS_ASYNC has reached the disk by the time of a crash."""
 
+    def moved(self, possible: int, wanted: int) -> int:
+        """How much a call has moved whose buffer ends, or begins, `possible` bytes on where it cannot be used."""
+
     def survives(self, name: str, block: int) -> bool | None:
         """Whether a page not synced after its last change keeps the new content in a crash; None: it is open."""
 
@@ -210,6 +213,9 @@ class LinuxChoices:
 
     def writes_when_asynchronous(self) -> bool:
         return False
+
+    def moved(self, possible: int, wanted: int) -> int:
+        return possible
 
     def survives(self, name: str, block: int) -> bool | None:
         return False

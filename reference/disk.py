@@ -59,6 +59,13 @@ class Record:
         self.blocks[block] = b""
         return True
 
+    def punch(self, first: int, behind: int) -> None:
+        """Give back the room of the blocks from `first` to before `behind`."""
+        gone = [block for block in self.blocks if first <= block < behind]
+        for block in gone:
+            del self.blocks[block]
+        self.disk.used -= self.page * len(gone)
+
     def cut(self, size: int) -> None:
         """The file is `size` bytes long: give back the room of the blocks behind, forget the bytes behind."""
         page = self.page

@@ -24,7 +24,9 @@ from ..contract import (
     LOCK_NB,
     LOCK_SH,
     LOCK_UN,
+    SEAL_FUTURE_WRITE,
     SEAL_GROW,
+    SEAL_SEAL,
     SEAL_SHRINK,
     SEAL_WRITE,
     SEEK_CUR,
@@ -235,36 +237,31 @@ class FileCalls(State):
         inode = description.inode
 
         with self.errors("pread") as refuse:
-            if offset < 0:
-                refuse(EINVAL, "file.errno", "offset is negative")
-            if inode.kind in ("fifo", "socket"):
-                refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
-            if not description.readable:
-                refuse(EBADF, "file.errno", "fd is not open for reading")
-            if inode.kind == "directory":
-                refuse(EISDIR, "file.errno", "the file is a directory")
+            self.refuse_reading(refuse, description, offset)
 
         if inode.device:
             return self.choices.device_content(self.machine.read_device(self, inode.device, length, offset))
         return inode.read(length, offset, self.choices)
 
+    def refuse_reading(self, refuse: Refusals, description: Description, offset: int) -> None:
+        """What pread refuses, whatever its buffer."""
+        kind = description.inode.kind
+        if offset < 0:
+            refuse(EINVAL, "file.errno", "offset is negative")
+        if kind in ("fifo", "socket"):
+            refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+        if not description.readable:
+            refuse(EBADF, "file.errno", "fd is not open for reading")
+        if kind == "directory":
+            refuse(EISDIR, "file.errno", "the file is a directory")
+
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         self.writes += 1
         description = self.described("pwrite", fd)
         inode = description.inode
-        grows = offset + len(data) > inode.size
 
         with self.errors("pwrite") as refuse:
-            if offset < 0:
-                refuse(EINVAL, "file.errno", "offset is negative")
-            if inode.kind in ("fifo", "socket"):
-                refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
-            if not description.writable:
-                refuse(EBADF, "file.errno", "fd is not open for writing")
-            if offset > LARGEST - self.page:
-                refuse(EFBIG, "file.errno", "offset is behind any file's end")
-            if (inode.seals or 0) & (SEAL_WRITE | (SEAL_GROW if grows else 0)):
-                refuse(EPERM, "file.errno", "the file is sealed")
+            self.refuse_writing(refuse, description, len(data), offset)
 
         if inode.device or not data:
             return len(data)
@@ -274,6 +271,21 @@ class FileCalls(State):
                 refuse(ENOSPC, "file.errno", "the disk is full")
 
         return written
+
+    def refuse_writing(self, refuse: Refusals, description: Description, length: int, offset: int) -> None:
+        """What pwrite refuses, whatever its buffer."""
+        inode = description.inode
+        seals = SEAL_WRITE | SEAL_FUTURE_WRITE | (SEAL_GROW if offset + length > inode.size else 0)
+        if offset < 0:
+            refuse(EINVAL, "file.errno", "offset is negative")
+        if inode.kind in ("fifo", "socket"):
+            refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+        if not description.writable:
+            refuse(EBADF, "file.errno", "fd is not open for writing")
+        if offset > LARGEST - self.page:
+            refuse(EFBIG, "file.errno", "offset is behind any file's end")
+        if (inode.seals or 0) & seals:
+            refuse(EPERM, "file.errno", "the file is sealed")
 
     def fsync(self, fd: int) -> None:
         description = self.described("fsync", fd)
@@ -331,7 +343,9 @@ class FileCalls(State):
             if not description.writable:
                 refuse(EPERM, "file.errno", "fd is not open for writing")
             if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):
-                refuse(EBUSY, "file.errno", "the file is mapped shared and writable")
+                refuse(EBUSY, "memfd.seal.write.busy", "the file is mapped shared and writable")
+            if (inode.seals or 0) & SEAL_SEAL:
+                refuse(EPERM, "memfd.seal.seal", "the file is sealed against being sealed")
 
         inode.seals = (inode.seals or 0) | seals
 

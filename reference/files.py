@@ -205,6 +205,27 @@ class Inode:
             done += len(part)
         return done
 
+    def open_bytes(self, offset: int, length: int) -> dict[int, bytes]:
+        """Which of `length` bytes from `offset` are open (`Page.open`), counted from there, and what they may be."""
+        page = self.cache.memory.page
+        found = {}
+        for index in self.cache.within(offset // page, -(-(offset + length) // page)) if length > 0 else ():
+            for at, values in (self.cache.pages[index].open or {}).items():
+                if 0 <= index * page + at - offset < length:
+                    found[index * page + at - offset] = values
+        return found
+
+    def punch(self, offset: int, length: int, choices: Choices) -> None:
+        """Make a hole of whole pages: it reads as zero, and its storage is given back.  Private copies stay."""
+        page = self.cache.memory.page
+        first, behind = offset // page, (offset + length) // page
+        self.changes += 1
+        self.cache.punch(first, behind)
+        for mapping in self.mappings:
+            shift = (mapping.start - mapping.offset) // page
+            low, high = max(mapping.start // page, first + shift), min(mapping.end // page, behind + shift)
+            mapping.space.table.drop(low, high, private=False)
+
     def sync(self, choices: Choices) -> None:
         """Carry everything to the disk."""
         if self.kind == "regular":

@@ -263,6 +263,12 @@ class Following(LinuxChoices):
         """Unless the subject has none: its disks are not those of the reference."""
         return not (isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS") or not self.is_full()
 
+    def moved(self, possible: int, wanted: int) -> int:
+        """All that could be moved; below level linux EFAULT may come although something has been moved."""
+        if self.level != "linux" and 0 < possible < wanted:
+            raise Unresolved("below level linux it is open how much is moved from or to a buffer that ends in a hole")
+        return possible
+
     def survives(self, name: str, block: int) -> bool | None:
         return None
 

@@ -21,7 +21,7 @@ from errno import (
     EPERM,
 )
 
-from ..contract import SEAL_WRITE
+from ..contract import SEAL_FUTURE_WRITE, SEAL_WRITE
 from .address_space import Mapping
 from .constants import (
     MAP_ANONYMOUS,
@@ -113,6 +113,7 @@ class MappingCalls(PageCalls):
 
         assert place is not None
         mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, locked=locks)
+        mapping.on_fault = locks and self.locks_on_fault
         if not zeros:
             assert description is not None
             mapping.inode, mapping.description, mapping.offset = description.inode, description, offset
@@ -191,7 +192,7 @@ class MappingCalls(PageCalls):
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped", late=is_late)
             if flags & MAP_GROWSDOWN:
                 refuse(EINVAL, "mmap.errno.EINVAL.type", "a file cannot grow downwards")
-            if shared and prot & PROT_WRITE and (inode.seals or 0) & SEAL_WRITE:
+            if shared and prot & PROT_WRITE and (inode.seals or 0) & (SEAL_WRITE | SEAL_FUTURE_WRITE):
                 refuse(EPERM, "mmap.errno.EPERM.seal", "shared and writable, but the file is sealed against writing")
             if inode.mapping_error:
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
@@ -199,7 +200,8 @@ class MappingCalls(PageCalls):
     def most_rights(self, description: Description, shared: bool) -> int:
         """The rights that a mapping of a file may ever have: what mprotect may give it."""
         most = PROT_ALL
-        if shared and (not description.writable or (description.inode.seals or 0) & SEAL_WRITE):
+        sealed = (description.inode.seals or 0) & (SEAL_WRITE | SEAL_FUTURE_WRITE)
+        if shared and (not description.writable or sealed):
             most -= PROT_WRITE
         if description.inode.noexec:
             most -= PROT_EXEC

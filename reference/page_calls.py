@@ -1,4 +1,4 @@
-"""msync, mprotect, mlock and sysconf: the calls that leave what is mapped as it is.
+"""msync, mprotect, mlock, mincore and sysconf: the calls that leave what is mapped as it is.
 
 They work on the pages of a range: carry them to the disk, change their rights, keep them in memory, ask about them.
 The form is that of `mapping_calls`: *refusals*, *effect*, *result*.  Where a call can fail half-way, its first half is
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
 
-from ..contract import MCL_CURRENT, MCL_FUTURE, SC_PAGESIZE, Unsupported
+from ..contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, SC_PAGESIZE, Unsupported
 from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM, PROT_WRITE
+from .refusal import Refusals
 from .state import State
 
 SYSCONF_NAMES = range(249)
@@ -122,75 +123,102 @@ class PageCalls(State):
     # ----------------------------------------------------------------------------------------------------------- mlock
 
     def mlock(self, addr: int, length: int) -> None:
+        start, end = self.pages_of(addr, length)
+
+        with self.errors("mlock") as refuse:
+            self.refuse_locking(refuse, start, end)
+        with self.errors("mlock") as refuse:
+            self.lock_what_is_mapped(refuse, "mlock", start, end, on_fault=False)
+
+    def mlock2(self, addr: int, length: int, flags: int) -> None:
+        start, end = self.pages_of(addr, length)
+
+        with self.errors("mlock2") as refuse:
+            if flags & ~MLOCK_ONFAULT:
+                refuse(EINVAL, "mlock2.errno.EINVAL", "flags have a bit that the system does not know")
+            self.refuse_locking(refuse, start, end)
+        with self.errors("mlock2") as refuse:
+            self.lock_what_is_mapped(refuse, "mlock2", start, end, on_fault=flags & MLOCK_ONFAULT != 0)
+
+    def pages_of(self, addr: int, length: int) -> tuple[int, int]:
+        """The whole pages that a range has a byte of: from where to where."""
         addr &= self.mask
         start = addr - addr % self.page
-        end = start + self.round_up(length + addr - start)
-        space = self.space
-        hole = space.hole(start, end)
-        already = sum(min(end, m.end) - max(start, m.start) for m in space.over(start, end) if m.locked)
+        return start, start + self.round_up(length + addr - start)
 
-        with self.errors("mlock") as refuse:
-            if self.may_not_lock():
-                refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
-            if self.locks_too_much(end - start - already):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
-            if end > self.mask:
-                refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
+    def refuse_locking(self, refuse: Refusals, start: int, end: int) -> None:
+        """What mlock refuses before it has begun."""
+        already = sum(min(end, m.end) - max(start, m.start) for m in self.space.over(start, end) if m.locked)
 
-        # What lies before a hole is locked all the same, and so are pages that cannot be brought in.
+        if self.may_not_lock():
+            refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
+        if self.locks_too_much(end - start - already):
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+        if end > self.mask:
+            refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
+
+    def lock_what_is_mapped(self, refuse: Refusals, call: str, start: int, end: int, on_fault: bool) -> None:
+        """Lock a range.  What lies before a hole is locked all the same, and so are pages that cannot be brought in."""
+        hole = self.space.hole(start, end)
         stop = end if hole is None else hole
-        with self.errors("mlock") as refuse:
-            if hole is None or self.choices.does_part("mlock"):
-                self.lock(start, stop, True)
-            if hole is not None:
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
-            elif not self.populate(start, stop):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "a page of the range cannot be brought in")
+        if hole is None or self.choices.does_part(call):
+            self.lock(start, stop, True, on_fault)
+        if hole is not None:
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+        elif not self.populate(start, stop):
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "a page of the range cannot be brought in")
 
     def munlock(self, addr: int, length: int) -> None:
-        addr &= self.mask
-        start = addr - addr % self.page
-        end = start + self.round_up(length + addr - start)
+        start, end = self.pages_of(addr, length)
         hole = self.space.hole(start, end)
 
         with self.errors("munlock") as refuse:
             if end > self.mask:
-                refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
+                refuse(EINVAL, "munlock.errno.EINVAL", "the range wraps around")
 
         with self.errors("munlock") as refuse:
             if hole is None or self.choices.does_part("munlock"):
                 self.lock(start, end if hole is None else hole, False)
             if hole is not None:
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+                refuse(ENOMEM, "munlock.errno.ENOMEM", "some of the range is not mapped")
 
     def mlockall(self, flags: int) -> None:
         with self.errors("mlockall") as refuse:
-            if not flags or flags & ~(MCL_CURRENT | MCL_FUTURE):
+            if not flags & (MCL_CURRENT | MCL_FUTURE) or flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
                 refuse(EINVAL, "mlock.errno.EINVAL", "flags are not MCL_CURRENT, MCL_FUTURE or both")
             if self.may_not_lock():
                 refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
             if flags & MCL_CURRENT and self.locks_too_much(self.space.size - self.space.locked):
                 refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
 
+        on_fault = flags & MCL_ONFAULT != 0
         self.locks_future = flags & MCL_FUTURE != 0
+        self.locks_on_fault = self.locks_future and on_fault
         if flags & MCL_CURRENT:
-            self.lock(0, self.top, True)
+            self.lock(0, self.top, True, on_fault)
             self.populate(0, self.top)
 
-    def lock(self, start: int, end: int, locked: bool) -> None:
-        """Make the mappings of [start, end) locked, or not."""
+    def munlockall(self) -> None:
+        self.locks_future = self.locks_on_fault = False
+        self.lock(0, self.top, False)
+
+    def lock(self, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
+        """Make the mappings of [start, end) locked, or not; `on_fault`: each page when it is first touched."""
         if end <= start:
             return
         for mapping in self.space.cut_out(start, end):
+            mapping.on_fault = on_fault
             if mapping.locked != locked:
                 mapping.locked = locked
                 self.space.locked += (mapping.end - mapping.start) * (1 if locked else -1)
         self.space.join(start, end)
 
     def populate(self, start: int, end: int) -> bool:
-        """Bring in the pages of [start, end); False when one of them cannot be had."""
+        """Bring in the pages of [start, end), unless they wait to be touched; False when one of them cannot be had."""
         page = self.page
         for mapping in self.space.over(start, end) if start < end else ():
+            if mapping.on_fault:
+                continue
             if not mapping.prot:  # any right will do
                 return False
             copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()

@@ -44,18 +44,20 @@ SCATTER: Final = 0x9E3779B1 % FRAMES | 1
 class Page:
     """A page frame and what is in it."""
 
-    __slots__ = ("data", "dirty", "frame", "open", "sharers")
+    __slots__ = ("data", "dirty", "frame", "freed", "open", "sharers")
 
     def __init__(self, frame: int, data: bytearray) -> None:
         self.frame = frame
         self.data = data
         self.dirty = False
         self.sharers = 0
+        self.freed = False
+        """Whether it may become zero at any time, until the next store (MADV_FREE)."""
         self.open: dict[int, bytes] | None = None
         """Bytes that nobody promises anything of, by their place in the page: each with the values that it may have.
 
-        They were stored behind the end of a file: that value, or zero; or not synced before a crash: the old value or
-        the new one.  No values at all: any, at any time.  `data` has one of them.
+        They were stored behind the end of a file, or freed: that value, or zero; or not synced before a crash: the old
+        value or the new one.  No values at all: any, at any time.  `data` has one of them.
         """
 
     def opened(self, start: int, stop: int) -> None:
@@ -76,6 +78,11 @@ class Page:
         if self.open:
             for at in [at for at in self.open if start <= at < stop]:
                 del self.open[at]
+
+    def free(self) -> None:
+        """It may become zero."""
+        self.freed = True
+        self.open = {at: bytes((value, 0)) for at, value in enumerate(self.data) if value}
 
     def wipe(self, start: int) -> None:
         """From `start` on the page is zero."""
@@ -175,6 +182,13 @@ class PageCache:
         if self.record is not None:
             self.record.cut(size)
 
+    def punch(self, first: int, behind: int) -> None:
+        """The file has a hole from page `first` to before page `behind`."""
+        for index in self.within(first, behind):
+            del self.pages[index]
+        if self.record is not None:
+            self.record.punch(first, behind)
+
     def clear_slack(self, size: int) -> None:
         """Make what stands behind a file of `size` bytes zero, in its last page."""
         index, used = divmod(size, self.memory.page)
@@ -265,6 +279,13 @@ class PageTable:
                     continue
                 page.sharers -= 1
             del self.entries[number]
+
+    def free(self, first: int, behind: int) -> None:
+        """The private pages from `first` to before `behind` may become zero, for this process alone."""
+        for number in self.within(first, behind):
+            page = self.entries[number]
+            if page.sharers:
+                (page if page.sharers == 1 else self.copy(number, page)).free()
 
     def move(self, first: int, behind: int, to: int) -> None:
         """Move the entries from `first` to before `behind` to the page numbers from `to` on."""

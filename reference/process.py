@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from ..contract import Counters, Resource
 from . import picture
-from .accesses import Accesses
 from .address_space import AddressSpace
-from .file_calls import FileCalls
+from .advice import Advice
+from .buffers import Buffers
 from .files import Descriptor
 from .mapping_calls import MappingCalls
 
 
-class Process(MappingCalls, Accesses, FileCalls):
+class Process(MappingCalls, Advice, Buffers):
     """A process of the reference."""
 
     # ------------------------------------------------------------------------------------------------------------ life
@@ -54,7 +54,7 @@ class Process(MappingCalls, Accesses, FileCalls):
         self.faults_before += self.space.table.minor + self.space.table.major
         self.space.end()
         self.space = AddressSpace(self.machine.memory, self.space.lowest, self.top, self.choices)
-        self.locks_future = False
+        self.locks_future = self.locks_on_fault = False
         for fd, descriptor in list(self.descriptors.items()):
             if descriptor.close_on_exec:
                 self.close(fd)

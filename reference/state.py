@@ -47,6 +47,8 @@ class State(Contract):
         """Bytes that may be in locked mappings, for a process without CAP_IPC_LOCK."""
         self.locks_future = False
         """Whether mappings to come are locked (mlockall's MCL_FUTURE)."""
+        self.locks_on_fault = False
+        """Whether they are so page by page, each when it is first touched (MCL_ONFAULT)."""
         self.reads = 0
         self.writes = 0
         self.faults_before = 0

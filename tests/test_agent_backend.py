@@ -28,12 +28,14 @@ from pytest_mmapconf.contract import (
     LOCK_EX,
     LOCK_NB,
     LOCK_UN,
+    MADV_DONTNEED,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_LOCKED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MLOCK_ONFAULT,
     MS_SYNC,
     O_CLOEXEC,
     O_CREAT,
@@ -55,6 +57,7 @@ from pytest_mmapconf.contract import (
     Unresolved,
     Unsupported,
 )
+from pytest_mmapconf.words import fails
 
 RW = PROT_READ | PROT_WRITE
 MEMORY = MAP_PRIVATE | MAP_ANONYMOUS
@@ -264,6 +267,34 @@ def test_much_data(process: AgentProcess, page: int) -> None:
     process.store(base, data[::-1])
     assert process.pread(fd, len(data), 0) == data[::-1]
     assert process.mincore(base, len(data)) == [True] * -(-len(data) // page)
+
+
+def test_advice_and_locks(process: AgentProcess, page: int) -> None:
+    base = process.mmap(0, 2 * page, RW, MEMORY, -1, 0)
+    process.store(base, b"x" * 2 * page)
+
+    process.madvise(base, page, MADV_DONTNEED)
+
+    assert process.mincore(base, 2 * page) == [False, True]
+    process.mlock2(base, 2 * page, MLOCK_ONFAULT)
+    assert process.mincore(base, 2 * page) == [False, True]
+    with fails("EINVAL"):
+        process.madvise(base, page, MADV_DONTNEED)
+    process.munlockall()
+    process.madvise(base, 2 * page, MADV_DONTNEED)
+    assert process.load(base + page, 1) == b"\0"
+
+
+def test_buffers_of_the_process(process: AgentProcess, page: int) -> None:
+    fd = a_file(process, b"abc")
+    base = process.mmap(0, page, RW, MEMORY, -1, 0)
+
+    assert process.read_into(fd, base + 1, 10, 0) == 3
+    assert process.load(base, 5) == b"\0abc\0"
+    assert process.write_from(fd, base, 3, 2) == 3
+    assert process.pread(fd, 10, 0) == b"ab\0ab"
+    with fails("EFAULT"):
+        process.read_into(fd, 1, 1, 0)
 
 
 def test_numbers_wider_than_an_address_go_through_whole(process: AgentProcess, page: int) -> None:

@@ -27,9 +27,8 @@ def test_pairs_are_read_off() -> None:
     assert PAIRS["msync", "EBUSY"] == ["msync.flag.invalidate.busy"]
     assert PAIRS["mremap", "EPERM"] == PAIRS["mmap", "EPERM"][-1:] == ["mmap.errno.EPERM.zero"]
     assert {("SIGSEGV", "SEGV_ACCERR"), ("SIGSEGV", "SI_KERNEL"), ("SIGBUS", "BUS_OBJERR")} <= PAIRS.keys()
-    assert {"mmap", "munmap", "mremap", "msync", "sysconf", "mprotect", "mlock", "munlock", "mlockall", "mincore"} == {
-        call for call, _ in PAIRS if not call.startswith("SIG")
-    }
+    calls = "madvise mincore mlock mlock2 mlockall mmap mprotect mremap msync munlock munmap sysconf"
+    assert set(calls.split()) == {call for call, _ in PAIRS if not call.startswith("SIG")}
     assert ("munmap", "EPERM") not in PAIRS
 
 

@@ -13,11 +13,14 @@ from typing import Final
 import pytest
 
 from pytest_mmapconf.contract import (
+    MADV_DONTNEED,
+    MADV_POPULATE_WRITE,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MLOCK_ONFAULT,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     MS_ASYNC,
@@ -220,13 +223,29 @@ def the_rest(system: System, process: Process, page: int) -> None:
     process.munlock(base + page, page)
     process.mincore(base, 4 * page)
     process.mlockall(1)
+    process.munlockall()
+    process.mlock2(base + page, page, MLOCK_ONFAULT)
+    with refused:
+        process.madvise(base, page, MADV_POPULATE_WRITE)
     with refused:
         process.sysconf(12345)
 
 
+def moved_by_the_kernel(_system: System, process: Process, page: int) -> None:
+    fd = letters(process, page)
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.read_into(fd, base + 1, 3, 0)
+    process.write_from(fd, base, 3, 3)
+    process.pread(fd, 10, 0)
+    process.madvise(base, page, MADV_DONTNEED)
+    process.load(base, 4)
+    with refused:
+        process.read_into(fd, base - 1 << 40, 3, 0)
+
+
 PROGRAMS: Final[Sequence[Make]] = (
     *(shared_file, private_file, closed_and_unlinked, truncated, a_hole, placed, resized, executed, forked, unrelated),
-    *(calls_on_files, the_rest),
+    *(calls_on_files, the_rest, moved_by_the_kernel),
 )
 by_name = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 

@@ -392,8 +392,17 @@ class AgentProcess(Process):
     def munlock(self, addr: int, length: int) -> None:
         self._call(f"munlock {addr:#x} {length:d}")
 
+    def mlock2(self, addr: int, length: int, flags: int) -> None:
+        self._call(f"mlock2 {addr:#x} {length:d} {flags:d}")
+
     def mlockall(self, flags: int) -> None:
         self._call(f"mlockall {flags:d}")
+
+    def munlockall(self) -> None:
+        self._call("munlockall")
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        self._call(f"madvise {addr:#x} {length:d} {advice:d}")
 
     def mincore(self, addr: int, length: int) -> list[bool]:
         step = self._agent.data * self._agent.page
@@ -488,6 +497,12 @@ class AgentProcess(Process):
             if more < step:
                 break
         return written
+
+    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+        return self._int(f"read-into {fd:d} {addr:#x} {length:d} {offset:d}")
+
+    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+        return self._int(f"write-from {fd:d} {addr:#x} {length:d} {offset:d}")
 
     def fstat(self, fd: int) -> Stat:
         kind, _, size = self._call(f"fstat {fd:d}").partition(" ")

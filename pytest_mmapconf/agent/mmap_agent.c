@@ -218,7 +218,13 @@ static const struct bit map_bits[] = {
     {0, 0},
 };
 static const struct bit msync_bits[] = {{1, MS_ASYNC}, {2, MS_INVALIDATE}, {4, MS_SYNC}, {0, 0}};
-static const struct bit mlockall_bits[] = {{1, MCL_CURRENT}, {2, MCL_FUTURE}, {0, 0}};
+static const struct bit mlockall_bits[] = {
+    {1, MCL_CURRENT}, {2, MCL_FUTURE},
+#ifdef MCL_ONFAULT
+    {4, MCL_ONFAULT},
+#endif
+    {0, 0},
+};
 static const struct bit open_bits[] = {
     {00000100, O_CREAT}, {00000200, O_EXCL}, {00001000, O_TRUNC}, {00002000, O_APPEND}, {00200000, O_DIRECTORY},
     {02000000, O_CLOEXEC}, {010000000, O_PATH}, {0, 0},
@@ -613,9 +619,33 @@ static void do_munlock(struct argument *a)
     answer_result(munlock(pointer(a[0]), (size_t)a[1].n));
 }
 
+static void do_mlock2(struct argument *a)
+{
+#ifdef MLOCK_ONFAULT
+    answer_result(mlock2(pointer(a[0]), (size_t)a[1].n, (unsigned)a[2].n));
+#else
+    (void)a;
+    answer("unsupported", "this libc has no mlock2");
+#endif
+}
+
 static void do_mlockall(struct argument *a)
 {
     answer_result(mlockall(translate(mlockall_bits, a[0].n)));
+}
+
+static void do_munlockall(struct argument *a)
+{
+    (void)a;
+    answer_result(munlockall());
+}
+
+/* Advice is a number, not bits.  Alpha has another one for DONTNEED; the other numbers are the same on all machines. */
+static void do_madvise(struct argument *a)
+{
+    int advice = (int)a[2].n;
+
+    answer_result(madvise(pointer(a[0]), (size_t)a[1].n, advice == 4 ? MADV_DONTNEED : advice));
 }
 
 static void do_mincore(struct argument *a)
@@ -850,6 +880,17 @@ static void do_pread(struct argument *a)
 static void do_pwrite(struct argument *a)
 {
     answer_number(pwrite(descriptor(a[0]), a[1].text, a[1].length, (off_t)a[2].n));
+}
+
+/* The buffer is the case's own memory, so what is the matter with it is for the kernel to find. */
+static void do_read_into(struct argument *a)
+{
+    answer_number(pread(descriptor(a[0]), pointer(a[1]), (size_t)a[2].n, (off_t)a[3].n));
+}
+
+static void do_write_from(struct argument *a)
+{
+    answer_number(pwrite(descriptor(a[0]), pointer(a[1]), (size_t)a[2].n, (off_t)a[3].n));
 }
 
 static void do_fstat(struct argument *a)
@@ -1373,7 +1414,10 @@ static const struct verb {
     {"scatter", "an", do_scatter},
     {"mlock", "aa", do_mlock},
     {"munlock", "aa", do_munlock},
+    {"mlock2", "aan", do_mlock2},
     {"mlockall", "n", do_mlockall},
+    {"munlockall", "", do_munlockall},
+    {"madvise", "aan", do_madvise},
     {"mincore", "aa", do_mincore},
     {"audit", "*", do_audit},
     {"return-code", "", do_return_code},
@@ -1386,6 +1430,8 @@ static const struct verb {
     {"lseek", "nnn", do_lseek},
     {"pread", "nnn", do_pread},
     {"pwrite", "nxn", do_pwrite},
+    {"read-into", "naan", do_read_into},
+    {"write-from", "naan", do_write_from},
     {"fstat", "n", do_fstat},
     {"fsync", "n", do_fsync},
     {"evict", "n", do_evict},

@@ -1,0 +1,137 @@
+"""madvise: what a process says that its pages are for.
+
+Most advice is about speed and changes nothing that a program can see.  The rest does:
+
+* MADV_DONTNEED lets the pages go, as if they had never been touched: private memory is zero again, a private copy of a
+  file's page is the file's page again, and of what is shared nothing is lost.
+* MADV_FREE lets private memory go when the system wants to.  Until the next store a page may become zero at any time.
+* MADV_REMOVE punches a hole into the file behind a shared mapping.
+* MADV_DONTFORK and MADV_WIPEONFORK say what a child is to have of the range.
+* MADV_POPULATE_READ and MADV_POPULATE_WRITE touch each page, without a fault: what one would have been is the result.
+
+Linux goes from mapping to mapping.  A hole does not stop it, it only makes ENOMEM of the result in the end; a mapping
+for which the advice is wrong stops it, and what was done before stays done.
+"""
+
+from __future__ import annotations
+
+from errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM
+from typing import Final
+
+from ..contract import (
+    MADV_DOFORK,
+    MADV_DONTFORK,
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_FREE,
+    MADV_KEEPONFORK,
+    MADV_NORMAL,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+    MADV_RANDOM,
+    MADV_REMOVE,
+    MADV_SEQUENTIAL,
+    MADV_WILLNEED,
+    MADV_WIPEONFORK,
+    SEAL_FUTURE_WRITE,
+)
+from .address_space import Mapping
+from .constants import PROT_READ, PROT_WRITE
+from .page_calls import PageCalls
+from .refusal import Refusals
+
+HINTS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED)
+LETS_GO: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
+AT_FORK: Final = (MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK)
+POPULATES: Final = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
+ADVICE: Final = frozenset((*HINTS, *LETS_GO, *AT_FORK, *POPULATES, MADV_REMOVE))
+"""All that is known."""
+
+
+class Advice(PageCalls):
+    """The call that says what pages are for."""
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        addr &= self.mask
+        size = self.round_up(length)
+        end = addr + size
+
+        with self.errors("madvise") as refuse:
+            if advice not in ADVICE:
+                refuse(EINVAL, "madvise.errno.EINVAL.advice", "the advice is not known")
+            if addr % self.page:
+                refuse(EINVAL, "madvise.errno.EINVAL.address", "addr is not a multiple of the page")
+            if end > self.mask or (length & self.mask and not size):
+                refuse(EINVAL, "madvise.errno.EINVAL.range", "the range wraps around")
+
+        with self.errors("madvise") as refuse:
+            if advice in POPULATES:
+                self.refuse_populating(refuse, addr, end, advice)
+            else:
+                self.advise(refuse, addr, end, advice)
+
+    def advise(self, refuse: Refusals, addr: int, end: int, advice: int) -> None:
+        """Take advice for each mapping of a range, up to the first that it is wrong for."""
+        hole = self.space.hole(addr, end) is not None
+        for mapping in self.space.over(addr, end):
+            start, stop = max(addr, mapping.start), min(end, mapping.end)
+            self.refuse_advice(refuse, mapping, advice)
+            if refuse.gathered:
+                break
+            if advice in AT_FORK:
+                self.space.split(start)
+                self.space.split(stop)
+                self.say_at_fork(self.space.mappings[start], advice)
+            elif advice == MADV_REMOVE:
+                assert mapping.inode is not None
+                mapping.inode.punch(mapping.offset + start - mapping.start, stop - start, self.choices)
+            elif advice == MADV_FREE:
+                self.space.table.free(start // self.page, stop // self.page)
+            elif advice in LETS_GO:
+                self.space.table.drop(start // self.page, stop // self.page)
+        if advice in AT_FORK:
+            self.space.join(addr, end)
+        if hole and not refuse.gathered:
+            refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")
+
+    def refuse_advice(self, refuse: Refusals, mapping: Mapping, advice: int) -> None:
+        """What madvise refuses because of a mapping."""
+        if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE):
+            refuse(EINVAL, "madvise.errno.EINVAL.locked", "the memory is locked")
+        if advice == MADV_FREE and (mapping.inode is not None or mapping.shared):
+            refuse(EINVAL, "madvise.errno.EINVAL.free", "only private memory of no file can be freed")
+        if advice == MADV_WIPEONFORK and (mapping.description is not None or mapping.shared):
+            refuse(EINVAL, "madvise.errno.EINVAL.wipe", "only private memory of no file can be wiped")
+        if advice == MADV_REMOVE:
+            if mapping.description is None:
+                refuse(EINVAL, "madvise.errno.EINVAL.remove", "there is no file to make a hole in")
+            elif not mapping.shared or not mapping.maximum & PROT_WRITE:
+                refuse(EACCES, "madvise.errno.EACCES", "the mapping may not store into the file")
+            elif mapping.inode is not None and (mapping.inode.seals or 0) & SEAL_FUTURE_WRITE:
+                refuse(EPERM, "memfd.seal.future-write", "the file is sealed against writing")
+
+    def say_at_fork(self, mapping: Mapping, advice: int) -> None:
+        """Note what a child is to have of a mapping."""
+        if advice in (MADV_DONTFORK, MADV_DOFORK):
+            mapping.not_forked = advice == MADV_DONTFORK
+        else:
+            mapping.wiped = advice == MADV_WIPEONFORK
+
+    def refuse_populating(self, refuse: Refusals, addr: int, end: int, advice: int) -> None:
+        """Bring in the pages of a range, up to the first that cannot be had, which is refused."""
+        stores = advice == MADV_POPULATE_WRITE
+        right = PROT_WRITE if stores else PROT_READ
+        at = addr
+        for mapping in self.space.over(addr, end):
+            if mapping.start > at:
+                break
+            if not mapping.prot & right:
+                refuse(EINVAL, "madvise.errno.EINVAL.populate", "the pages lack the right to be touched like that")
+                return
+            for number in range(at // self.page, min(end, mapping.end) // self.page):
+                if self.space.table.touch(mapping, number, stores) is None:
+                    refuse(EFAULT, "madvise.errno.EFAULT", "a page of the range cannot be had")
+                    return
+            at = min(end, mapping.end)
+        if at < end:
+            refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")

@@ -1,0 +1,117 @@
+"""System calls that are handed memory: read and write with a buffer in the process's own address space.
+
+The kernel goes through the same page table as the processor, with the same rights: a store by it makes a private copy,
+and what it stores in a shared page the file has.  But where the processor would raise a signal the kernel only stops:
+the call has then moved less than it was asked to, or, if nothing at all, fails with EFAULT.
+"""
+
+from __future__ import annotations
+
+from errno import EFAULT, ENOSPC
+
+from ..contract import Fault, Unresolved
+from .accesses import Accesses
+from .file_calls import FileCalls
+from .files import Inode
+
+
+class Buffers(Accesses, FileCalls):
+    """pread and pwrite with memory of the process as their buffer."""
+
+    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+        self.reads += 1
+        description = self.described("pread", fd)
+        inode = description.inode
+
+        with self.errors("pread") as refuse:
+            self.refuse_reading(refuse, description, offset)
+
+        self.refuse_to_guess(inode, addr, length, offset)
+        if inode.device:
+            data = self.machine.read_device(self, inode.device, length, offset)
+            unsure: dict[int, bytes] = {}
+        else:
+            data = inode.read(length, offset, self.choices)
+            unsure = inode.open_bytes(offset, len(data))
+        moved = self.choices.moved(self.store_up_to_a_fault(addr, data, unsure), len(data))
+        with self.errors("pread") as refuse:
+            if data and not moved:
+                refuse(EFAULT, "buffer.store", "the buffer cannot be stored to")
+
+        return moved
+
+    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+        self.writes += 1
+        description = self.described("pwrite", fd)
+        inode = description.inode
+
+        with self.errors("pwrite") as refuse:
+            self.refuse_writing(refuse, description, length, offset)
+
+        if inode.device or not length:
+            return length
+        self.refuse_to_guess(inode, addr, length, offset)
+        data, unsure = self.load_up_to_a_fault(addr, length)
+        available = self.choices.moved(len(data), length)
+        start = inode.size if description.append else offset
+        written = inode.write(data[:available], start, self.choices) if available else 0
+        for at, values in unsure.items():
+            if at < written:
+                page = inode.cache.page((start + at) // self.page)
+                page.open = (page.open or {}) | {(start + at) % self.page: values}
+        with self.errors("pwrite") as refuse:
+            if not available:
+                refuse(EFAULT, "buffer.load", "the buffer cannot be loaded from")
+            elif not written:
+                refuse(ENOSPC, "file.errno", "the disk is full")
+
+        return written
+
+    def refuse_to_guess(self, inode: Inode, addr: int, length: int, offset: int) -> None:
+        """Bytes that are copied onto one another hang on the order in which that is done."""
+        for mapping in self.space.over(addr & self.mask, (addr & self.mask) + length):
+            start = mapping.offset + max(addr - mapping.start, 0)
+            end = mapping.offset + min(addr + length, mapping.end) - mapping.start
+            if mapping.inode is inode and start < offset + length and offset < end:
+                raise Unresolved("nothing says what comes of bytes of a file that are copied onto one another")
+
+    def store_up_to_a_fault(self, addr: int, data: bytes, unsure: dict[int, bytes]) -> int:
+        """Store what can be stored before the first fault; how much.  `unsure`: the bytes that may be others."""
+        last_access, addr = self.last_access, addr & self.mask
+        moved = 0
+        try:
+            while moved < len(data):
+                room = self.page - (addr + moved) % self.page
+                part = data[moved : moved + room]
+                self.store(addr + moved, part)
+                found = self.space.table.entries[(addr + moved) // self.page]
+                here = {at: values for at, values in unsure.items() if moved <= at < moved + len(part)}
+                if here:
+                    moving = {(addr + at) % self.page: values for at, values in here.items()}
+                    found.open = (found.open or {}) | moving
+                moved += len(part)
+        except Fault:
+            pass
+        self.last_access = last_access
+        return moved
+
+    def load_up_to_a_fault(self, addr: int, length: int) -> tuple[bytes, dict[int, bytes]]:
+        """Load what can be loaded before the first fault; which of it may be others, and what."""
+        last_access, addr = self.last_access, addr & self.mask
+        parts = []
+        moved = 0
+        unsure = {}
+        try:
+            while moved < length:
+                start = (addr + moved) % self.page
+                part = self.loaded(addr + moved, length - moved, moved)[start : start + length - moved]
+                found = self.space.table.entries[(addr + moved) // self.page]
+                for at, values in (found.open or {}).items():
+                    if start <= at < start + len(part):
+                        unsure[moved + at - start] = values
+                parts.append(part)
+                moved += len(part)
+        except Fault:
+            pass
+        self.last_access = last_access
+        return b"".join(parts), unsure
