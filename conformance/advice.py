@@ -199,8 +199,7 @@ def test_freed_memory_is_what_it_was_or_zero(process: Process, page: int) -> Non
 
     process.madvise(base, 2 * page, MADV_FREE)
 
-    first, second, third = letters(process, page, base, 3)
-    assert (first in "A0", second in "B0", third) == (True, True, "C")
+    assert letters(process, page, base, 3) in ("ABC", "0BC", "A0C", "00C")
 
 
 @clause("madvise.free.store")

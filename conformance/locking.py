@@ -10,7 +10,7 @@ import errno
 
 import pytest
 
-from ..contract import MLOCK_ONFAULT, MS_INVALIDATE, Process
+from ..contract import MLOCK_ONFAULT, MS_INVALIDATE, Process, Resource
 from ..words import clause, fails
 from ._helpers import ANONYMOUS, RW
 
@@ -35,3 +35,31 @@ def test_mlock2_with_unknown_flags(process: Process, page: int, flags: int) -> N
         process.mlock2(base, page, flags)
 
     assert not is_locked(process, page, base)
+
+
+@clause("mlock.errno.ENOMEM")
+def test_mlock2_over_a_hole(process: Process, page: int) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + page, page)
+
+    with fails("ENOMEM"):
+        process.mlock2(base, 3 * page, MLOCK_ONFAULT)
+
+
+@clause("mlock.errno.EPERM")
+def test_mlock2_with_a_limit_of_nothing(process: Process, page: int) -> None:
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 0)
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+
+    with fails("EPERM"):
+        process.mlock2(base, page, MLOCK_ONFAULT)
+
+
+@clause("mlock.errno.EINVAL")
+def test_mlock2_of_a_range_that_wraps(process: Process, page: int) -> None:
+    """It is past any limit of locked memory as well."""
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+
+    with fails("EINVAL", "ENOMEM"):
+        process.mlock2(base, (1 << process.bits) - page, 0)
