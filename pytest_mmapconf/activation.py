@@ -22,7 +22,7 @@ def activate(config: pytest.Config) -> None:
     if package not in sys.modules:
         pytest.register_assert_rewrite(package)
     from . import collection, fixtures
-    from .report import marking, reporting
+    from .report import marking, outputs, reporting
 
     level = settings.level(config)
     globs = settings.value(config, "mmap_clause")
@@ -31,7 +31,7 @@ def activate(config: pytest.Config) -> None:
     reports = tuple(Path(config.invocation_params.dir, path) for path in settings.value(config, "mmap_report"))
     worker = hasattr(config, "workerinput")
     if not worker and not config.option.collectonly:
-        reporting.prepare(reports)
+        outputs.prepare(reports)
 
     name = settings.value(config, "mmap_backend")
     backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from zlib import crc32
 
 from .as_pytest import pytest_source
@@ -25,6 +25,7 @@ from .reference.choices import LinuxChoices
 from .reference.following import Following
 from .reference.kernel import Machine, Parameters
 from .replay import Player, allowed, is_told_where, replay
+from .report.seen import of_difference
 from .reproducer import NotPrintable, c_source
 from .search import needed
 
@@ -176,28 +177,41 @@ def file_name(id: str) -> str:
     return name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}-{crc32(id.encode()):08x}"
 
 
-def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folder: Path, called: str) -> list[str]:
+def write(
+    judge: Judge, program: Program, id: str, clauses: Sequence[str], folder: Path, called: str
+) -> tuple[list[str], dict[str, Any]]:
     """Write what shows a case's failure to a folder, which the user calls `called`.
 
-    Returns a line for each file: its name, and of a C file that is not written, why.
+    Returns a line for each file (its name, and of a C file that is not written, why), and the same as plain data.
     """
     base = file_name(id)
     word = re.sub(r"\W", "_", base)  # a module of Python's has no other name
     told = []
+    texts: dict[str, Any] = {}
+    shown: dict[str, Any] = {"program": texts}
 
-    def put(name: str, text: str) -> None:
+    def put(kind: str, name: str, text: str) -> None:
         (folder / name).write_text(text, encoding="utf-8")
         told.append(f"{called}/{name}")
+        texts[kind] = text
+
+    def lacks(why: object) -> None:
+        told.append(f"{called}/{base}.c is not written: {why}")
+        texts["lacks"] = str(why)
 
     if not program:
-        return [f"{called}/{base}.c is not written: no calls of this case's own are on record"]
+        lacks("no calls of this case's own are on record")
+        return told, shown
     why = ""
     judged = Judged(program, ())
     try:
         judged = judge.judge(program)
     except Exception as error:  # an implementation that is broken may do anything
         why = f"{type(error).__name__} when its calls were made again: {error}".partition("\n")[0]
-    put(f"{base}.json", to_json(judged.program))
+    if judged.divergence is not None:
+        shown |= of_difference(judged.divergence)
+    texts["steps"] = [str(step) for step in judged.program]
+    put("json", f"{base}.json", to_json(judged.program))
     try:
         if not why and judged.divergence is None:
             why = "its calls come to what they may; it judges something that no single one shows"
@@ -210,9 +224,9 @@ def write(judge: Judge, program: Program, id: str, clauses: Sequence[str], folde
         if not expected[-1]:
             raise NotPrintable(f"what {judged.program[-1]} comes to is told nowhere")
         cited = judged.divergence.clauses if judged.divergence else clauses
-        put(f"{word}.py", pytest_source(judged.program, expected, word, cited))
+        put("python", f"{word}.py", pytest_source(judged.program, expected, word, cited))
         title = f"{id}: what shows it is step {len(judged.program)}, {judged.program[-1].call}."
-        put(f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited))
+        put("c", f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited))
     except NotPrintable as reason:
-        told.append(f"{called}/{base}.c is not written: {reason}")
-    return told
+        lacks(reason)
+    return told, shown

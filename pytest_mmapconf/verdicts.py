@@ -48,6 +48,8 @@ class Case:
     recorded: dict[str, Any] = field(default_factory=dict)
     reproducer: list[str] = field(default_factory=list)
     """The files that show how it failed."""
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """What was seen where it failed, as plain data (`report/schema.json`)."""
 
     def add(self, verdict: str, reason: str) -> None:
         """What another phase of it came to."""

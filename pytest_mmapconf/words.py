@@ -12,6 +12,17 @@ clause = pytest.mark.clause
 """``@clause("munmap.range", …)``: the clauses that a case judges.  It counts for each; none, and it is an error."""
 
 
+class Unexpected(AssertionError):
+    """What was expected has not happened: both in words."""
+
+    __module__ = "builtins"  # so that a traceback has its name without this package's, which would hide what it says
+
+    def __init__(self, expected: str, seen: str) -> None:
+        super().__init__(f"expected {expected}, but {seen}")
+        self.expected = expected
+        self.seen = seen
+
+
 class fails:
     """``with fails("EINVAL"):`` the call must fail with exactly this errno (or one of these); success fails."""
 
@@ -27,12 +38,12 @@ class fails:
     ) -> bool:
         __tracebackhide__ = True
         if error is None:
-            raise AssertionError(f"expected {' or '.join(self.names)}, but the call succeeded")
+            raise Unexpected(" or ".join(self.names), "the call succeeded")
         if not isinstance(error, OSError):
             return False
         self.seen = errno_name(error)
         if self.seen not in self.names:
-            raise AssertionError(f"expected {' or '.join(self.names)}, but the call failed with {self.seen}") from error
+            raise Unexpected(" or ".join(self.names), f"the call failed with {self.seen}") from error
         return True
 
 
@@ -57,10 +68,10 @@ class faults:
     ) -> bool:
         __tracebackhide__ = True
         if error is None:
-            raise AssertionError(f"expected {self}, but the access succeeded")
+            raise Unexpected(str(self), "the access succeeded")
         if not isinstance(error, Fault):
             return False
         wrong_place = self.at is not None and error.address != self.at
         if error.signal != self.signal or wrong_place or self.code not in (None, error.code):
-            raise AssertionError(f"expected {self}, but the access got {error}") from error
+            raise Unexpected(str(self), f"the access got {error}") from error
         return True

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from pytest_mmapconf import catalogue
 from pytest_mmapconf.contract import Facts
-from pytest_mmapconf.report import marking, terminal
+from pytest_mmapconf.report import marking, seen, terminal
 from pytest_mmapconf.verdicts import Case, Judged, judge
 from pytest_mmapconf.version import suite_version
 
@@ -116,6 +114,10 @@ def test_statements() -> None:
         False,
         f"does not conform to level documented: {n} unsupported",
     )
+    assert said("documented", False, judged(dict.fromkeys(ids, ("unresolved", "why")))) == (
+        False,
+        f"does not conform to level documented: {n} unresolved",
+    )
     assert said("documented", True, kept) == (
         True,
         f"partial run: {n} of {n} clauses of level documented asked: {n} pass",
@@ -139,64 +141,6 @@ def test_header() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- whole runs
-
-
-def read_document(path: Path) -> dict[str, object]:
-    told: dict[str, object] = json.loads(path.read_text())
-    return told
-
-
-def test_the_json_report(judge: Judge, pytester: pytest.Pytester) -> None:
-    judge("Known", "--mmap-report=one.json")
-    judge("Known", "--mmap-report=two.json", "-n", "2")
-    one, two = read_document(pytester.path / "one.json"), read_document(pytester.path / "two.json")
-
-    assert set(str(one.pop("date"))) <= set("0123456789-:T+")
-    two.pop("date")
-    assert one == two
-    assert one["suite"] == {"name": "pytest-mmapconf", "version": "(unknown)"}
-    assert one["backend"] == {
-        "name": "known",
-        "version": "7.1",
-        "kernel": "Toy 3",
-        "page": "4096",
-        "machine": "paper",
-    }
-    assert one["level"] == "documented"
-    assert one["totals"] == {"pass": 3, "fail": 0, "unsupported": 0, "unresolved": 0, "expected": 0}
-    assert one["cases"] == {"pass": 5, "fail": 0, "unsupported": 0, "unresolved": 0, "expected": 0}
-    assert one["clauses"] == [
-        {
-            "id": "file.content",
-            "level": "documented",
-            "group": "file",
-            "verdict": "pass",
-            "reason": "",
-            "cases": [
-                {"id": "files.content", "verdict": "pass", "reason": ""},
-                {"id": "files.content_written", "verdict": "pass", "reason": ""},
-            ],
-        },
-        {
-            "id": "map.address",
-            "level": "documented",
-            "group": "map",
-            "verdict": "pass",
-            "reason": "",
-            "cases": [{"id": "mapping.aligned", "verdict": "pass", "reason": "", "recorded": {"address": "0x11000"}}],
-        },
-        {
-            "id": "map.size",
-            "level": "documented",
-            "group": "map",
-            "verdict": "pass",
-            "reason": "",
-            "cases": [
-                {"id": "mapping.no_length[none]", "verdict": "pass", "reason": ""},
-                {"id": "mapping.no_length[read]", "verdict": "pass", "reason": ""},
-            ],
-        },
-    ]
 
 
 def section(result: pytest.RunResult) -> list[str]:
@@ -253,5 +197,5 @@ def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pyt
     assert pictures == ["address space of process", "address space of child", "address space of others"]
     pytester.makepyfile(test_mine=pytester.path.joinpath("test_mine.py").read_text().replace(", Nothing()]", "]"))
     result = judge("Good", "test_mine.py")
-    assert result.outlines.count("line") == marking.LINES
+    assert result.outlines.count("line") == seen.LINES
     result.stdout.fnmatch_lines(["… and 40 lines more"])

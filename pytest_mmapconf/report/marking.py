@@ -5,21 +5,17 @@ It travels as plain data, so it arrives whole from a worker of pytest-xdist, als
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator, Iterator
-from itertools import islice
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
 from ..collection import CASE, Collection
-from ..contract import Backend, Process, Unresolved
+from ..contract import Backend, Unresolved
 from ..settings import PROGRAM, RECORDED, SETTINGS
-from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED
-
-if TYPE_CHECKING:
-    from ..lockstep import Divergence
+from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, Case
+from .seen import difference, of_failure
 
 ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries our data."""
@@ -27,12 +23,8 @@ ATTRIBUTE: Final = "mmapconf"
 BROKEN = pytest.StashKey[tuple[str, ...]]()
 """Of an item that has failed: the clauses."""
 
-PICTURES: Final = 4
-"""How many processes a failing case shows at most."""
-LINES: Final = 60
-"""How many lines of each."""
-
-PACKAGE: Final = __package__.rpartition(".")[0]
+WORST = pytest.StashKey[Case]()
+"""Of an item: what it came to so far."""
 
 
 class Marking:
@@ -63,15 +55,15 @@ class Marking:
             if recorded:
                 data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
-                divergence = _divergence(call.excinfo.value)
+                data["evidence"] = evidence = of_failure(call.excinfo)
+                divergence = difference(call.excinfo.value)
                 if divergence is not None:
                     cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
                     data["broken"] = cited or name.clauses
-                    titles = "address space of the implementation", "address space of the reference"
-                    report.sections.extend(zip(titles, map(_shortened, divergence.pictures), strict=True))
-                else:
-                    report.sections.extend(_pictures(call.excinfo))
+                for picture in evidence.get("pictures", ()):
+                    report.sections.append((f"address space of {picture['of']}", picture["text"]))
         self.keep_evidence(item, call.when, verdict, data)
+        self.keep_properties(item, report, data)
         if self.collection.dropped:
             data["partial"] = True
         setattr(report, ATTRIBUTE, data)
@@ -96,9 +88,19 @@ class Marking:
         clauses = item.stash[BROKEN]
         program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
         folder = Path(item.config.invocation_params.dir, settings.reproducers)
-        data["reproducer"] = evidence.write(
+        data["reproducer"], data["evidence"] = evidence.write(
             settings.judge, program, data["case"], clauses, folder, settings.reproducers
         )
+
+    def keep_properties(self, item: pytest.Item, report: pytest.TestReport, data: dict[str, Any]) -> None:
+        """Once the case is over, what pytest's own reports (--junitxml) are to tell of it."""
+        worst = item.stash.setdefault(WORST, Case(data["case"], ()))
+        worst.clauses = tuple(data.get("broken", worst.clauses or data["clauses"]))
+        worst.add(data["verdict"], data["reason"])
+        if report.when == "teardown":
+            report.user_properties.append(("mmap.case", worst.id))
+            report.user_properties.extend(("mmap.clause", id) for id in worst.clauses)
+            report.user_properties.append(("mmap.verdict", worst.verdict))
 
 
 def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
@@ -125,7 +127,7 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         report.outcome = "failed"
         return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
     imperative = isinstance(error, pytest.xfail.Exception)
-    if isinstance(error, Unresolved) or (report.when != "call" and not imperative and _divergence(error) is None):
+    if isinstance(error, Unresolved) or (report.when != "call" and not imperative and difference(error) is None):
         if on_record is not None:  # a deviation on record says nothing of this
             del report.wasxfail
         report.outcome = "failed"
@@ -133,12 +135,6 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
     if on_record is not None:
         return EXPECTED, on_record.removeprefix("reason: ")
     return FAIL, _say(error)
-
-
-def _divergence(error: BaseException | None) -> Divergence | None:
-    """The error, if it is a difference that lockstep has found; asked without importing what few runs need."""
-    lockstep = sys.modules.get(f"{PACKAGE}.lockstep")
-    return error if lockstep is not None and isinstance(error, lockstep.Divergence) else None
 
 
 def _not_compared(backend: Backend) -> str | None:
@@ -161,30 +157,6 @@ def _say(error: BaseException) -> str:
 def _plain(value: object) -> object:
     """A recorded value as JSON has it."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[str, str]]:
-    """The address spaces of the processes that the failing code had in its hands."""
-    found: dict[int, tuple[str, Process]] = {}
-    for entry in excinfo.traceback:
-        for name, value in entry.frame.f_locals.items():
-            for process in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(process, Process) and name != "self":
-                    found.setdefault(id(process), (name, process))
-    for name, process in islice(found.values(), PICTURES):
-        try:
-            picture = process.picture()
-        except Exception:  # no picture, or none any more: the failure is told all the same
-            continue
-        yield f"address space of {name}", _shortened(picture)
-
-
-def _shortened(picture: str) -> str:
-    """A picture, not too long."""
-    lines = picture.splitlines()
-    if len(lines) > LINES:
-        lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
-    return "\n".join(lines)
 
 
 class Announcing:

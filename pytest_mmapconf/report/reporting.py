@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,21 +14,10 @@ from ..collection import named
 from ..contract import Facts
 from ..settings import SETTINGS
 from ..verdicts import UNRESOLVED, UNSUPPORTED, Case, Judged
-from . import terminal
-from .document import document
+from ..version import suite_version
+from . import outputs, terminal
 from .marking import ATTRIBUTE
-
-
-def prepare(paths: Iterable[Path]) -> None:
-    """Make sure, before anything runs, that the reports can be written.  Raises UsageError."""
-    for path in paths:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("a").close()
-        except FileExistsError:
-            raise pytest.UsageError(f"--mmap-report={path}: cannot be written: its folder is a file") from None
-        except OSError as error:
-            raise pytest.UsageError(f"--mmap-report={path}: cannot be written: {error.strerror}") from error
+from .run import Run
 
 
 class Reporting:
@@ -44,6 +32,8 @@ class Reporting:
         self.cases: dict[str, Case] = {}
         self.partial = named(config) or self.settings.narrowed
         """Whether there are cases of the level that were not run."""
+        self.unwritten: list[str] = []
+        """Of reports that could not be written, why."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -78,6 +68,7 @@ class Reporting:
             case.add(data["verdict"], data["reason"])
             case.recorded.update(data.get("recorded", ()))
             case.reproducer += data.get("reproducer", ())
+            case.evidence.update(data.get("evidence", ()))
             self.partial = self.partial or "partial" in data
 
     def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> Case:
@@ -100,8 +91,12 @@ class Reporting:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if not self.config.option.collectonly:
             for path in self.settings.reports:
-                told = document(self.facts, self.settings.level, self.judged(), self.cases.values())
-                path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+                try:
+                    outputs.write(path, self.run())
+                except OSError as error:
+                    self.unwritten.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
+            if self.unwritten and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     @property
     def nothing_asked(self) -> bool:
@@ -111,10 +106,25 @@ class Reporting:
     def judged(self) -> list[Judged]:
         return verdicts.judge_all(self.settings.clauses, self.cases.values())
 
+    def run(self) -> Run:
+        """What is told of this run."""
+        return Run(
+            suite_version(),
+            self.facts,
+            self.settings.level,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            terminal.clauses_of(self.settings.level),
+            self.partial,
+            tuple(self.judged()),
+            tuple(sorted(self.cases.values(), key=lambda case: case.id)),
+        )
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        write = terminalreporter.write_line
+        for line in self.unwritten:
+            write(line, red=True, bold=True)
         if not self.cases:
             return
-        write = terminalreporter.write_line
         judged = self.judged()
         terminalreporter.write_sep("=", "mmap conformance")
         if terminalreporter.verbosity >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from ..catalogue import included, load
@@ -66,13 +66,22 @@ def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[st
                 yield (" " * indent if number else first) + line, {}
 
 
-def statement(level: str, partial: bool, judged: Iterable[Judged]) -> tuple[bool, str]:
-    """(whether all is well, what the run has shown)."""
+def statement(level: str, partial: bool, judged: Collection[Judged], there: int | None = None) -> tuple[bool, str]:
+    """(whether all is well, what the run has shown); `there`: how many clauses the level has."""
     counts = Counter(entry.verdict for entry in judged)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict])
+    came_to = {case.verdict for entry in judged for case in entry.cases}
+    if UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}:
+        return False, f"the harness is broken: nothing is known of the implementation, no case came to an end: {told}"
     good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or counts[EXPECTED])
-    levels = included(level)
-    there = sum(clause.level in levels for clause in load().values())
+    if there is None:
+        there = clauses_of(level)
     if partial or counts.total() < there:
         return good, f"partial run: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
     return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"
+
+
+def clauses_of(level: str) -> int:
+    """How many clauses a level has."""
+    levels = included(level)
+    return sum(clause.level in levels for clause in load().values())

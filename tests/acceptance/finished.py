@@ -25,7 +25,7 @@ class Run:
     @property
     def case_verdicts(self) -> dict[str, str]:
         """Verdict by case id."""
-        return {case["id"]: case["verdict"] for clause in self.report["clauses"] for case in clause["cases"]}
+        return {case["id"]: case["verdict"] for case in self.report["cases"]}
 
     def with_verdict(self, verdict: str) -> set[str]:
         """The clauses with this verdict."""

@@ -1,0 +1,64 @@
+"""What pytest's own JUnit report tells of each case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+Judge = Callable[..., pytest.RunResult]
+
+
+def properties(path: Path) -> dict[str, tuple[str, list[str]]]:
+    """By case id: verdict and clauses."""
+    found = {}
+    for case in ElementTree.parse(path).iter("testcase"):
+        told = [(item.attrib["name"], item.attrib["value"]) for item in case.iter("property")]
+        ids = [value for name, value in told if name == "mmap.case"]
+        verdicts = [value for name, value in told if name == "mmap.verdict"]
+        if ids or verdicts:
+            (id,), (verdict,) = ids, verdicts
+            found[id] = verdict, [value for name, value in told if name == "mmap.clause"]
+    return found
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_cases_clauses_and_verdicts(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.makepyfile(
+        mixed="""
+        from subjects import *
+        class Mixed(Bad):
+            def pread(self, fd, length, offset):
+                raise Unresolved("died") if offset else NotImplementedError("no pread")
+        """
+    )
+
+    judge("", "--mmap-backend=python:mixed:Mixed", "--junitxml=junit.xml", *mode)
+
+    assert properties(pytester.path / "junit.xml") == {
+        "files.content": ("unsupported", ["file.content"]),
+        "files.content_written": ("unresolved", ["file.content"]),
+        "mapping.aligned": ("fail", ["map.address"]),
+        "mapping.no_length[none]": ("fail", ["map.size"]),
+        "mapping.no_length[read]": ("fail", ["map.size"]),
+    }
+
+
+def test_the_gravest_of_a_cases_phases_counts(judge: Judge, pytester: pytest.Pytester) -> None:
+    judge("NotClosing", "--junitxml=junit.xml", "-k", "aligned or none")
+
+    assert properties(pytester.path / "junit.xml") == {
+        "mapping.aligned": ("unresolved", ["map.address"]),
+        "mapping.no_length[none]": ("unresolved", ["map.size"]),
+    }
+
+
+def test_other_tests_have_no_properties(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_mine="def test_ordinary(): pass\ndef test_ours(process): pass")
+
+    judge("Good", "--junitxml=junit.xml", "test_mine.py")
+
+    assert properties(pytester.path / "junit.xml") == {"test_mine.ours": ("pass", [])}
+    assert len(list(ElementTree.parse(pytester.path / "junit.xml").iter("testcase"))) == 2

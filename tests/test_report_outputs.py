@@ -1,0 +1,81 @@
+"""Reports as files: what is refused before a run, and what can go wrong after one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_mmapconf.report.outputs import prepare
+
+Judge = Callable[..., pytest.RunResult]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("report.txt", "there is no report for the ending .txt; use .json"),
+        ("report", "there is no report for no ending; use .json"),
+        ("file/report.json", "cannot be written: its folder is a file"),
+        ("folder.json", "cannot be written: Is a directory"),
+        ("x" * 256 + ".json", "cannot be written: File name too long"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_run(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.json").mkdir()
+
+    with pytest.raises(pytest.UsageError) as error:
+        prepare([tmp_path / name])
+
+    assert str(error.value).startswith(f"--mmap-report={tmp_path / name}: {said}")
+
+
+def test_a_folder_is_made_and_an_old_report_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "Report.JSON"
+    prepare([path])
+    path.write_text("of another run")
+
+    prepare([path])
+
+    assert path.read_text() == ""
+
+
+def test_the_users_mistake_ends_the_run_before_it_begins(judge: Judge) -> None:
+    result = judge("Good", "--mmap-report=v.json", "--mmap-report=v.txt")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*v.txt: there is no report for the ending .txt; use .json*"])
+    assert not result.outlines
+
+
+def test_a_report_that_cannot_be_written_in_the_end(judge: Judge, pytester: pytest.Pytester) -> None:
+    """The verdicts are printed all the same, the other report is there, and the run is not green."""
+    pytester.makepyfile(
+        vanishing=f"""
+        import shutil
+        from subjects import *
+        class Vanishing(Known):
+            def facts(self):
+                shutil.rmtree({os.fspath(pytester.path / "gone")!r})
+                return super().facts()
+        """
+    )
+
+    result = judge(
+        "",
+        "--mmap-backend=python:vanishing:Vanishing",
+        "--mmap-report=gone/v.json",
+        "--mmap-report=v.json",
+    )
+
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(
+        [
+            "--mmap-report=*gone/v.json: cannot be written: No such file or directory",
+            "conforms to level documented: 3 pass",
+        ]
+    )
+    assert "3 pass" in (pytester.path / "v.json").read_text()
