@@ -231,7 +231,7 @@ def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_tells(
             found = searched(backend, number).found
             assert found is not None, f"seed {number}"
             assert len(found.program) <= MOST_STEPS, found.story()
-            told = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
+            told, _ = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
         finally:
             backend.close()
         (source,) = list(folder.glob("*.c")) or [pytest.fail("\n".join(told))]
