@@ -125,6 +125,8 @@ class Search:
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
         """Why programs came to no end: the implementation died, hangs or babbles."""
+        self.refused: Counter[str] = Counter()
+        """How often programs of a long search have been refused by each clause; what was seldom is drawn more often."""
         self.found: Found | None = None
         """What was found last, shrunk."""
         self.failing = b""
@@ -166,7 +168,7 @@ class Search:
         tally = self.tally
         world: World | None = None
         try:
-            world = World(system, self.level)
+            world = World(system, self.level, self.refused)
             for step in steps:
                 tally.steps += 1
                 world.step(step)
@@ -195,7 +197,7 @@ class Search:
         recorded = RecordedSystem(system)
         world: World | None = None
         try:
-            world = World(recorded, self.level)
+            world = World(recorded, self.level, self.refused)
             for step in steps:
                 world.step(step)
                 if system.uncompared is not None:
@@ -286,6 +288,7 @@ class Search:
         while self.tally.steps < steps:
             random = Random(f"{seed} {self.tally.programs}")
             program = split(random.randbytes(LENGTH * STEP))
+            self.refused = Counter(self.tally.refusals)
             self.found = self.found_by(program)
             if self.found is not None or self.hopeless:
                 break

@@ -58,9 +58,7 @@ class LifeSteps(State):
 
     def limit(self, actor: Actor, digits: Digits) -> None:
         if digits.below(3) < 2:
-            if not actor.locks_all:
-                self.call(actor, "drop", "CAP_IPC_LOCK")  # else there is no limit
-                self.call(actor, "limit", Resource.LOCKED_MEMORY, digits.below(4) * self.page)
+            self.limit_locks(actor, digits.below(4) * self.page)
         else:
             self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
 

@@ -29,6 +29,7 @@ from ..contract import (
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
+    SEAL_WRITE,
 )
 from .digits import Digits
 from .state import LARGEST, Actor, State
@@ -117,6 +118,8 @@ class MappingSteps(State):
                 ("mmap.errno.EPERM.zero", "low"),
                 ("mmap.errno.EPERM", "noexec"),
                 ("mmap.errno.EPERM.seal", "seal"),
+                ("mmap.errno.EAGAIN.memory", "locked"),
+                ("mmap.errno.EPERM.locked", "no lock"),
             ),
             digits,
         )
@@ -137,8 +140,7 @@ class MappingSteps(State):
         elif wrong == "noexec":
             fd, prot = self.odd_file(actor, digits), prot | PROT_EXEC
         elif wrong == "seal":
-            sealed = [fd for fd, description in self.described(actor, True, True) if description.inode.seals]
-            fd = digits.of(sealed) if sealed else -1
+            fd = self.sealed(actor, digits, SEAL_WRITE)
             flags, prot = flags & ~type_ | MAP_SHARED, prot | PROT_WRITE
         elif wrong == "descriptor":
             fd = digits.of((-1, 77, -1000))
@@ -158,6 +160,10 @@ class MappingSteps(State):
             addr, flags = digits.of(((1 << self.bits) - page, 1 << (self.bits - 1))), flags & ~fixed | MAP_FIXED
         elif wrong == "overflow":
             offset = digits.of(((1 << 63) - page, -page))
+        elif wrong in ("locked", "no lock"):
+            self.limit_locks(actor, 0 if wrong == "no lock" else page)
+            flags |= MAP_LOCKED
+            length += page
         elif wrong == "low":
             self.call(actor, "drop", "CAP_SYS_RAWIO")  # else page 0 would be there
             addr, flags = 0, flags & ~fixed | MAP_FIXED
@@ -214,8 +220,11 @@ class MappingSteps(State):
             new_size = old_size
         new_addr = slot if flags & MREMAP_FIXED else 0
         if digits.once_in(5):
-            wrong = digits.below(12)
-            if wrong == 0:
+            wrong = digits.below(13)
+            if wrong == 12 and mapping.locked:
+                self.limit_locks(actor, 0)
+                new_size += old_size
+            elif wrong == 0:
                 addr += 1
             elif wrong == 1:
                 new_size = 0
@@ -265,14 +274,22 @@ class MappingSteps(State):
         addr, length = self.range(actor, digits)
         prot = digits.of(RIGHTS)
         if digits.once_in(6):
-            if digits.below(2):
+            denying = [mapping for mapping in actor.model.space.mappings.values() if not mapping.maximum & PROT_WRITE]
+            wrong = digits.below(3)
+            if wrong == 0:
                 addr, length = self.wrong_range("mprotect", addr, length, digits)
+            elif wrong == 1 and denying:
+                mapping = digits.of(denying)
+                addr, prot = self.symbol(actor, mapping.start)[0], prot | PROT_WRITE
+                length = min(length, self.symbol(actor, addr)[1])
             else:
                 prot |= digits.of((0x10000000, 0x3000000, 8))
         self.call(actor, "mprotect", addr, length, prot)
 
     def mlock(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
+        if digits.once_in(12):
+            self.limit_locks(actor, digits.below(3) * self.page)
         self.call(actor, "mlock", addr, length)
 
     def munlock(self, actor: Actor, digits: Digits) -> None:

@@ -7,7 +7,7 @@ returned), and beyond a region's ends nothing is ever touched: the system's own 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -24,6 +24,7 @@ from ..contract import (
     Facility,
     Fault,
     Process,
+    Resource,
     System,
 )
 from ..reference.address_space import Mapping as Area
@@ -49,6 +50,8 @@ ODD_FACILITIES: Final = (
     Facility.SYS_FILE,
 )
 """Files of unusual kinds."""
+
+NONE_YET: Final[Mapping[str, int]] = {}
 
 PROCESSES: Final = 3
 """Processes that may live at the same time."""
@@ -81,9 +84,11 @@ def model_of(process: Any) -> Model:
 class State:
     """A system, and the state of it as far as drawing needs to know."""
 
-    def __init__(self, system: System, level: str = "linux") -> None:
+    def __init__(self, system: System, level: str = "linux", refused: Mapping[str, int] = NONE_YET) -> None:
         self.system = system
         self.level = level
+        self.refused = refused
+        """How often programs before this one were refused by each clause: what was seldom is drawn more often."""
         self.effects: Counter[str] = Counter()
         """How often what each clause promises has happened."""
         self.lacks: dict[str, str] = {}
@@ -242,6 +247,26 @@ class State:
             fd = self.call(actor, "open", path, flags)
         return -1 if fd is None else int(fd)
 
+    def sealed(self, actor: Actor, digits: Digits, seals: int) -> int:
+        """A descriptor of a file with these seals, made where there is none; -1 where that is refused."""
+        found = [
+            fd for fd, description in self.described(actor, False, False) if (description.inode.seals or 0) & seals
+        ]
+        if found:
+            return digits.of(found)
+        fd = self.call(actor, "memfd")
+        if fd is None:
+            return -1
+        self.call(actor, "ftruncate", fd, 2 * self.page)
+        self.call(actor, "seal", fd, seals)
+        return int(fd)
+
+    def limit_locks(self, actor: Actor, room: int) -> None:
+        """Let a process lock so many bytes more; nothing where the system's own memory is locked and counts."""
+        if not actor.locks_all:
+            self.call(actor, "drop", "CAP_IPC_LOCK")  # else there is no limit
+            self.call(actor, "limit", Resource.LOCKED_MEMORY, room)
+
     def is_there(self, name: str) -> bool:
         """Whether there is a file of that name in the folder."""
         return self.machine.look_up((PATHS[self.files_in] + "/" if self.files_in else "") + name)[2] is not None
@@ -282,9 +307,11 @@ class State:
     # ---- wrong on purpose
 
     def new_first(self, wrongs: Sequence[tuple[str, T]], digits: Digits) -> T:
-        """One of several mistakes, each with the clause that it is refused by: one that has not been reached yet."""
-        reached = self.machine.reached
-        left = [wrong for clause, wrong in wrongs if clause not in reached]
-        return digits.of(left or [wrong for _clause, wrong in wrongs])
+        """One of several mistakes, each with the clause that it is refused by.
 
-    # ---- the calls on mappings
+        One that has not been reached yet; of two that are drawn, the one that was reached less often before.
+        """
+        reached = self.machine.reached
+        left = [wrong for wrong in wrongs if wrong[0] not in reached] or wrongs
+        first, second = digits.of(left), digits.of(left)
+        return min(first, second, key=lambda wrong: self.refused.get(wrong[0], 0))[1]
