@@ -19,7 +19,10 @@ import pytest
 
 from ..contract import (
     MAP_FIXED,
+    MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     MS_ASYNC,
     MS_INVALIDATE,
     MS_SYNC,
@@ -27,6 +30,8 @@ from ..contract import (
     O_EXCL,
     O_RDONLY,
     O_RDWR,
+    PROT_NONE,
+    PROT_READ,
     SC_PAGESIZE,
     Backend,
     Facility,
@@ -34,9 +39,10 @@ from ..contract import (
     Process,
     System,
     Unresolved,
+    Unsupported,
 )
 from ..words import clause
-from ._helpers import RW, Record
+from ._helpers import RW, Record, reserve
 
 pytestmark = pytest.mark.mmap_crash
 
@@ -150,6 +156,81 @@ def synced_over_a_hole(file: Mapped) -> None:
         file.sync(0, PAGES * file.page)
 
 
+def synced_before_a_locked_page(file: Mapped) -> None:
+    """EBUSY is to be told when the first two pages have been written."""
+    file.store(0, 1)
+    file.process.mlock(file.base + 2 * file.page, file.page)
+    with suppress(OSError):  # with which errno is another case's question
+        file.sync(0, PAGES * file.page, MS_SYNC | MS_INVALIDATE)
+
+
+def synced_behind_an_unmapped_page(file: Mapped) -> None:
+    """What is left of the mapping does not begin where the mapping did."""
+    file.process.munmap(file.base, 2 * file.page)
+    file.store(3)
+    file.sync(3, file.page)
+
+
+def synced_privately(file: Mapped) -> None:
+    base = file.process.mmap(0, PAGES * file.page, RW, MAP_PRIVATE, file.fd, 0)
+    file.process.store(base, NEW * (PAGES * file.page))
+    file.process.msync(base, PAGES * file.page, MS_SYNC)
+
+
+def synced_by_another_mapping(file: Mapped) -> None:
+    """Stored to by one mapping, synced by another that has never been touched."""
+    other = file.process.mmap(0, PAGES * file.page, RW, MAP_SHARED, file.fd, 0)
+    file.store(1)
+    file.process.msync(other, PAGES * file.page, MS_SYNC)
+
+
+def synced_for_a_child(file: Mapped) -> None:
+    child = Mapped(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
+    child.store(1)
+    file.sync(0, PAGES * file.page)
+
+
+def synced_after_a_write(file: Mapped) -> None:
+    file.process.pwrite(file.fd, NEW * file.page, file.page)
+    file.sync(0, PAGES * file.page)
+
+
+def synced_with_slack(file: Mapped) -> None:
+    """The file ends in its third page; behind its end is stored to as well."""
+    file.process.ftruncate(file.fd, 2 * file.page + 1)
+    file.process.fsync(file.fd)
+    file.store(2)
+    file.sync(0, PAGES * file.page)
+
+
+def synced_without_right(file: Mapped, prot: int) -> None:
+    """The right to store is taken away between store and msync."""
+    file.store(1)
+    file.process.mprotect(file.base, PAGES * file.page, prot)
+    file.sync(0, PAGES * file.page)
+
+
+def synced_read_only(file: Mapped) -> None:
+    synced_without_right(file, PROT_READ)
+
+
+def synced_inaccessible(file: Mapped) -> None:
+    synced_without_right(file, PROT_NONE)
+
+
+def synced_after_a_move(file: Mapped) -> None:
+    """The last two pages are stored to, moved, and synced from where they are then."""
+    file.store(2, 3)
+    moved = file.process.mremap(
+        file.base + 2 * file.page,
+        2 * file.page,
+        2 * file.page,
+        MREMAP_MAYMOVE | MREMAP_FIXED,
+        reserve(file.process, 2),
+    )
+    file.process.msync(moved, 2 * file.page, MS_SYNC)
+
+
 def only_unmapped(file: Mapped) -> None:
     file.store(1)
     file.unmap()
@@ -178,6 +259,16 @@ ACTIONS: list[Callable[[Mapped], None]] = [
     synced_over_several_mappings,
     synced_twice,
     synced_over_a_hole,
+    synced_before_a_locked_page,
+    synced_behind_an_unmapped_page,
+    synced_privately,
+    synced_by_another_mapping,
+    synced_for_a_child,
+    synced_after_a_write,
+    synced_with_slack,
+    synced_read_only,
+    synced_inaccessible,
+    synced_after_a_move,
     only_unmapped,
     only_exited,
     synced_asynchronously,
@@ -189,20 +280,30 @@ CONTROL = nothing_synced
 # -------------------------------------------------------------------------------------------------------------- a round
 
 
+Refused = OSError | Fault | NotImplementedError
+"""What may become of an action instead."""
+
+
 @dataclass
 class Found:
     """What a file holds after the crash, and how its action ended before."""
 
     pages: list[bytes]
-    refused: OSError | Fault | None
+    refused: Refused | None
 
     def judge(self, expected: str) -> None:
         """The action was not refused, and the pages are as in ``".!?."``: old, new, either."""
-        if self.refused is not None:
-            raise AssertionError(f"refused before the crash: {self.refused}") from self.refused
+        self.done()
         for number, (content, letter) in enumerate(zip(self.pages, expected, strict=True)):
             allowed = [letter.encode() * len(content)] if letter != "?" else [OLD * len(content), NEW * len(content)]
             assert content in allowed, f"page {number} after the crash is {content[:8]!r}…, expected {letter}"
+
+    def done(self) -> None:
+        """The action was not refused; what the implementation does not have is not judged."""
+        if isinstance(self.refused, NotImplementedError):
+            raise Unsupported(str(self.refused)) from self.refused
+        if self.refused is not None:
+            raise AssertionError(f"refused before the crash: {self.refused}") from self.refused
 
     def kept(self, number: int) -> bool:
         return self.pages[number].startswith(NEW)
@@ -227,7 +328,7 @@ def run_round(system: System, folder: str, number: int) -> Round:
     for action, file in files.items():
         try:
             action(file)
-        except (OSError, Fault) as error:
+        except Refused as error:
             refused[action] = error
     system.crash()
     reader = system.spawn()
@@ -306,6 +407,74 @@ def test_synced_then_unmapped_is_on_disk(crashed: Round, action: Callable[[Mappe
 @clause("msync.errno.ENOMEM.rest")
 def test_what_is_mapped_beside_a_hole_is_on_disk(crashed: Round) -> None:
     crashed[synced_over_a_hole].judge("!..!")
+
+
+@clause("msync.errno.EBUSY.rest")
+def test_what_lies_before_a_locked_page_is_on_disk(crashed: Round) -> None:
+    crashed[synced_before_a_locked_page].judge("!!..")
+
+
+@clause("msync.part")
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        pytest.param(one_page_synced, "..!.", id="one-page"),
+        pytest.param(synced_through_a_window, "...!", id="window"),
+        pytest.param(synced_behind_an_unmapped_page, "...!", id="behind-an-unmapped-page"),
+    ],
+)
+def test_a_part_goes_to_its_own_place(crashed: Round, action: Callable[[Mapped], None], expected: str) -> None:
+    crashed[action].judge(expected)
+
+
+@clause("msync.several")
+def test_every_mapping_of_the_range_is_on_disk(crashed: Round) -> None:
+    crashed[synced_over_several_mappings].judge("!.!!")
+
+
+@clause("msync.private")
+def test_private_stores_are_not_on_disk(crashed: Round) -> None:
+    crashed[synced_privately].judge("....")
+
+
+@clause("msync.others")
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(synced_by_another_mapping, id="another-mapping"),
+        pytest.param(synced_for_a_child, id="a-child"),
+        pytest.param(synced_after_a_write, id="write"),
+    ],
+)
+def test_what_others_have_changed_is_on_disk(crashed: Round, action: Callable[[Mapped], None]) -> None:
+    crashed[action].judge(".!..")
+
+
+@clause("msync.slack")
+def test_what_was_stored_behind_the_end_is_not_on_disk(crashed: Round) -> None:
+    found = crashed[synced_with_slack]
+
+    found.done()
+    assert b"".join(found.pages) == found.pages[0] + found.pages[1] + NEW
+
+
+@clause("msync.rights-taken")
+@pytest.mark.parametrize(
+    "action",
+    [
+        pytest.param(synced_read_only, id="read-only"),
+        pytest.param(synced_inaccessible, id="inaccessible"),
+    ],
+)
+def test_what_was_stored_before_the_right_was_taken_is_on_disk(
+    crashed: Round, action: Callable[[Mapped], None]
+) -> None:
+    crashed[action].judge(".!..")
+
+
+@clause("msync.moved")
+def test_what_was_stored_before_the_move_is_on_disk(crashed: Round) -> None:
+    crashed[synced_after_a_move].judge("..!!")
 
 
 @clause("msync.no-promise")

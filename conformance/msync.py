@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..contract import (
+    MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -13,17 +14,20 @@ from ..contract import (
     MS_SYNC,
     O_RDONLY,
     O_RDWR,
+    PROT_NONE,
     PROT_READ,
     Process,
     System,
+    Unsupported,
 )
-from ..words import clause, fails
+from ..words import clause, fails, faults
 from ._helpers import (
     ANONYMOUS,
     RW,
     MakeFile,
     NewPath,
     WriteFile,
+    numbered,
     reserve,
 )
 
@@ -35,6 +39,7 @@ FLAGS = [
     pytest.param(MS_ASYNC | MS_INVALIDATE, id="async-invalidate"),
 ]
 WITH_INVALIDATE = FLAGS[2:]
+ALL_FLAGS = [pytest.param(0, id="none"), *FLAGS]
 
 
 @clause("msync.result")
@@ -273,3 +278,216 @@ def test_a_length_that_rounds_up_to_nothing(process: Process, page: int, flags: 
     process.msync(base, span - page + 1, flags)
     with fails("ENOMEM"):
         process.msync(base, span - page, flags)
+
+
+# ------------------------------------------------------------------------------------------------ which pages and flags
+
+
+@clause("msync.private")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_private_stores_do_not_reach_the_file(process: Process, file: MakeFile, page: int, flags: int) -> None:
+    fd = file(b"text")
+    shared = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    process.store(base, b"T")
+
+    process.msync(base, page, flags)
+
+    assert process.pread(fd, 4, 0) == b"text"
+    assert process.load(shared, 4) == b"text"
+
+
+@clause("msync.flag.invalidate.private")
+@pytest.mark.parametrize("flags", WITH_INVALIDATE)
+@pytest.mark.parametrize("kind", ["file", "anonymous"])
+def test_private_stores_are_not_invalidated(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
+    """Not even by a change of the file."""
+    fd = file(b"text" + bytes(page - 4))
+    if kind == "file":
+        base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
+    else:
+        base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"stored")
+    process.pwrite(fd, b"FILE", 0)
+
+    process.msync(base, page, flags)
+
+    assert process.load(base, 8) == b"stored\0\0"
+
+
+@clause("msync.anonymous")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+@pytest.mark.parametrize("kind", [MAP_PRIVATE, MAP_SHARED], ids=["private", "shared"])
+def test_memory_without_a_file(process: Process, page: int, kind: int, flags: int) -> None:
+    """Its first page has been stored to, its second never touched."""
+    base = process.mmap(0, 2 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    process.msync(base, 2 * page, flags)
+
+    assert process.load(base, 2 * page) == b"kept" + bytes(2 * page - 4)
+
+
+@clause("msync.rights")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+@pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ], ids=["none", "read"])
+@pytest.mark.parametrize("mode", [O_RDONLY, O_RDWR], ids=["of-a-read-only-descriptor", "of-a-writable-descriptor"])
+def test_whatever_the_rights(process: Process, file: MakeFile, page: int, mode: int, prot: int, flags: int) -> None:
+    """The page behind is not mapped: that is what would be refused."""
+    base = process.mmap(0, 2 * page, prot, MAP_SHARED, file(b"text" * page, mode), 0)
+    process.munmap(base + page, page)
+
+    process.msync(base, page, flags)
+
+    with fails("ENOMEM"):
+        process.msync(base, 2 * page, flags)
+
+
+@clause("msync.several")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, page: int, flags: int) -> None:
+    base = reserve(process, 6)
+    process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
+    process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 3 * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"c", O_RDONLY), 0)
+    process.mmap(base + 4 * page, page, RW, MAP_PRIVATE | MAP_FIXED, file(b"d"), 0)
+    for number, letter in ((1, b"A"), (2, b"B"), (4, b"D")):
+        process.store(base + number * page, letter)
+
+    process.msync(base, 6 * page, flags)
+
+    assert b"".join(process.load(base + number * page, 1) for number in (1, 2, 3, 4)) == b"ABcD"
+
+
+@clause("msync.lock")
+@pytest.mark.parametrize("flags", [0, MS_SYNC, MS_ASYNC], ids=["none", "sync", "async"])
+def test_locked_pages_hinder_only_invalidate(process: Process, file: MakeFile, page: int, flags: int) -> None:
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(numbered(page, 2)), 0)
+    process.mlock(base, page)
+
+    process.msync(base, 2 * page, flags)
+
+    process.msync(base + page, page, flags | MS_INVALIDATE)
+    with fails("EBUSY"):
+        process.msync(base, 2 * page, flags | MS_INVALIDATE)
+
+
+@clause("msync.flags.zero")
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "hole"])
+def test_no_flag_at_all(process: Process, file: MakeFile, page: int, mapped: bool) -> None:
+    fd = file(b"old" + bytes(2 * page - 3))
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"new")
+    if mapped:
+        process.msync(base, 2 * page, 0)
+    else:
+        process.munmap(base + page, page)
+        with fails("ENOMEM"):
+            process.msync(base, 2 * page, 0)
+
+    assert process.load(base, 3) == b"new"
+    assert process.pread(fd, 3, 0) == b"new"
+
+
+@clause("msync.length-zero")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+@pytest.mark.parametrize("where", ["mapped", "locked", "unmapped", "null"])
+def test_a_length_of_zero(process: Process, page: int, where: str, flags: int) -> None:
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + page, page)
+    if where == "locked":
+        process.mlock(base, page)
+
+    process.msync({"unmapped": base + page, "null": 0}.get(where, base), 0, flags)
+
+    with fails("ENOMEM"):
+        process.msync(base + page, 1, MS_ASYNC)
+
+
+@clause("msync.closed")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+def test_neither_descriptor_nor_name_is_needed(
+    process: Process, file: MakeFile, new_path: NewPath, page: int, flags: int
+) -> None:
+    path = new_path()
+    fd = file(b"old", path=path)
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    other = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    process.close(fd)
+    process.unlink(path)
+    process.store(base, b"new")
+
+    process.msync(base, page, flags)
+
+    assert process.load(base, 3) == process.load(other, 3) == b"new"
+
+
+@clause("msync.past-end")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+@pytest.mark.parametrize("size", [1, 0], ids=["one-page", "empty"])
+def test_pages_past_the_end_of_the_file(process: Process, file: MakeFile, page: int, size: int, flags: int) -> None:
+    fd = file(b"x" * (size * page))
+    base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
+    with faults("SIGBUS", at=base + page):
+        process.load(base + page, 1)
+
+    process.msync(base, 3 * page, flags)
+
+    assert process.fstat(fd).size == size * page
+    with faults("SIGBUS", at=base + page):
+        process.load(base + page, 1)
+
+
+@clause("msync.slack")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, flags: int) -> None:
+    fd = file(b"text")
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"T")
+    process.store(base + 4, b"slack")
+
+    process.msync(base, page, flags)
+
+    assert process.fstat(fd).size == 4
+    assert process.pread(fd, page, 0) == b"Text"
+
+
+@clause("msync.errno.ENOMEM.outside")
+@pytest.mark.parametrize("flags", ALL_FLAGS)
+@pytest.mark.parametrize("length", ["half", "top"])
+def test_a_range_over_the_end_of_the_address_space(process: Process, page: int, length: str, flags: int) -> None:
+    """From a real mapping on; what rounds up to 0 is another clause's."""
+    if process.bits < 64:
+        raise Unsupported("a small address space may be mapped to its end")
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    span = 1 << process.bits
+
+    with fails("ENOMEM"):
+        process.msync(base, span // 2 if length == "half" else span - base - page, flags)
+
+
+@clause("msync.errno.order")
+@pytest.mark.parametrize(
+    ("pages", "wrong", "errno"),
+    [
+        pytest.param("locked hole", "", "EBUSY", id="locked-before-hole"),
+        pytest.param("hole locked", "", "EBUSY", id="locked-behind-hole"),
+        pytest.param("hole plain locked", "", "EBUSY", id="locked-far-behind-hole"),
+        pytest.param("hole plain", "unaligned", "EINVAL", id="unaligned-over-a-hole"),
+        pytest.param("locked", "unaligned", "EINVAL", id="unaligned-over-locked"),
+        pytest.param("hole plain", "flag", "EINVAL", id="unknown-flag-over-a-hole"),
+        pytest.param("locked", "both", "EINVAL", id="sync-and-async-over-locked"),
+    ],
+)
+def test_which_of_two_mistakes_is_told(process: Process, page: int, pages: str, wrong: str, errno: str) -> None:
+    kinds = pages.split()
+    base = process.mmap(0, len(kinds) * page, RW, ANONYMOUS, -1, 0)
+    for number, kind in enumerate(kinds):
+        if kind == "locked":
+            process.mlock(base + number * page, page)
+        elif kind == "hole":
+            process.munmap(base + number * page, page)
+    flags = MS_INVALIDATE | {"flag": 8, "both": MS_SYNC | MS_ASYNC}.get(wrong, MS_SYNC)
+
+    with fails(errno):
+        process.msync(base + (wrong == "unaligned"), len(kinds) * page, flags)
