@@ -328,7 +328,7 @@ def run_round(system: System, folder: str, number: int) -> Round:
     for action, file in files.items():
         try:
             action(file)
-        except Refused as error:
+        except (OSError, Fault, NotImplementedError) as error:
             refused[action] = error
     system.crash()
     reader = system.spawn()
