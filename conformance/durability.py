@@ -323,7 +323,7 @@ def prepare(system: System, path: str) -> Mapped:
 
 
 def run_round(system: System, folder: str, number: int) -> Round:
-    refused: dict[Callable[[Mapped], None], OSError | Fault | None] = {}
+    refused: dict[Callable[[Mapped], None], Refused] = {}
     files = {action: prepare(system, f"{folder}/{action.__name__}-{number}") for action in ACTIONS}
     for action, file in files.items():
         try:
