@@ -409,7 +409,7 @@ def test_what_is_mapped_beside_a_hole_is_on_disk(crashed: Round) -> None:
     crashed[synced_over_a_hole].judge("!..!")
 
 
-@clause("msync.errno.EBUSY.rest")
+@clause("msync.flag.invalidate.busy.rest")
 def test_what_lies_before_a_locked_page_is_on_disk(crashed: Round) -> None:
     crashed[synced_before_a_locked_page].judge("!!..")
 
