@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,8 @@ def activate(config: pytest.Config) -> None:
     backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
     subject, judge = backend, None
     program, reproducers = settings.program(config), settings.reproducers(config)
+    tables, entries = settings.expectations(config)
+    update = settings.update(config)
     if program is not None or reproducers:
         from . import evidence
 
@@ -45,7 +48,7 @@ def activate(config: pytest.Config) -> None:
         from . import lockstep
 
         backend = lockstep.LockstepBackend(backend, level)
-    if reproducers:
+    if reproducers or update:
         from . import recorder
 
         backend = recorder.RecordedBackend(backend)
@@ -66,6 +69,8 @@ def activate(config: pytest.Config) -> None:
         reproducers,
         program,
         judge,
+        entries,
+        update,
     )
     config.args = collection.places(config)
     if not collection.named(config):
@@ -79,11 +84,30 @@ def activate(config: pytest.Config) -> None:
         register(fixtures.ShortWay(backend), f"{__package__}.short_way")
     register(Closing(closing), f"{__package__}.closing")
     register(collecting, f"{__package__}.collection")
-    register(marking.Marking(collecting), f"{__package__}.marking")
+    expecting = None
+    if entries:
+        from . import expecting as module
+
+        expecting = module.Expecting(config)
+        register(expecting, f"{__package__}.expecting")
+    if tables and not worker:
+        register(Sending(tables), f"{__package__}.sending")
+    register(marking.Marking(collecting, expecting), f"{__package__}.marking")
     if worker:
-        register(marking.Announcing(config), f"{__package__}.announcing")
+        register(marking.Announcing(config, collecting), f"{__package__}.announcing")
     else:
-        register(reporting.Reporting(config, closing), f"{__package__}.report")
+        register(reporting.Reporting(config, closing, collecting), f"{__package__}.report")
+
+
+class Sending:
+    """Gives each worker what was read here."""
+
+    def __init__(self, tables: list[dict[str, Any]]) -> None:
+        self.tables = tables
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[settings.EXPECTATIONS] = self.tables
 
 
 class Closing:

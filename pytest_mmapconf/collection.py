@@ -166,6 +166,8 @@ class Collection:
         self.folder = folder()
         self.dropped = False
         """Whether somebody else (-k, -m, --lf …) takes away cases that the level and the clauses leave."""
+        self.not_whole: set[str] = set()
+        """Clauses of which some case was collected and is not run."""
 
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> Cases | None:
         if path != self.folder:
@@ -217,6 +219,7 @@ class Collection:
 
     def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
         self.dropped = self.dropped or any(CASE in item.stash and self.wanted(item) for item in items)
+        self.not_whole.update(id for item in items if CASE in item.stash for id in item.stash[CASE].clauses)
 
     def pytest_collection_finish(self) -> None:
         """What stands now (cases, libraries) stays to the end: keep the garbage collector from looking at it again.

@@ -177,6 +177,15 @@ def file_name(id: str) -> str:
     return name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}-{crc32(id.encode()):08x}"
 
 
+def shortened(judge: Judge, program: Program) -> str:
+    """A program as JSON, as far as it has to go to show a difference; empty where it shows none."""
+    try:
+        judged = judge.judge(program)
+    except Exception:  # an implementation that is broken may do anything
+        return ""
+    return to_json(judged.program) if judged.divergence is not None else ""
+
+
 def write(
     judge: Judge, program: Program, id: str, clauses: Sequence[str], folder: Path, called: str
 ) -> tuple[list[str], dict[str, Any]]:

@@ -90,6 +90,13 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     option("--mmap-report", metavar="PATH.json", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])
 
+    help = "deviations on record, so that only what is new fails (TOML); repeatable"
+    option("--mmap-expectations", metavar="FILE", action="append", help=help)
+    ini("mmap_expectations", help, type="args", default=[])
+
+    help = "write what fails in this run to the last file of --mmap-expectations, and take out what passes"
+    option("--mmap-update-expectations", action="store_true", default=False, help=help)
+
     option("--mmap-list-clauses", action="store_true", help="list the clauses, those of --mmap-level, and exit")
     option("--mmap-list-backends", action="store_true", help="list the backends that can be named, and exit")
 

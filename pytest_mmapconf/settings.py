@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -18,6 +19,7 @@ from .contract import Backend, Facts, Options
 
 if TYPE_CHECKING:
     from .evidence import Judge
+    from .expectations import Entry
     from .program import Program
 
 
@@ -44,6 +46,10 @@ class Settings:
     """--mmap-replay: the file, as the user calls it, and what it holds."""
     judge: Judge | None = None
     """Judges programs on the backend; there with --mmap-replay and --mmap-reproducers."""
+    expectations: tuple[Entry, ...] = ()
+    """What --mmap-expectations has on record."""
+    update: bool = False
+    """--mmap-update-expectations."""
 
     @property
     def bare(self) -> Backend:
@@ -146,6 +152,42 @@ def reproducers(config: pytest.Config) -> str:
         except OSError as error:
             raise pytest.UsageError(f"--mmap-reproducers={given}: cannot be written to: {error.strerror}") from error
     return given
+
+
+EXPECTATIONS: Final = f"{__package__}.expectations"
+"""Under this name a worker is given the tables of expectations: its machine need not have the files."""
+
+
+def expectations(config: pytest.Config) -> tuple[list[dict[str, Any]], tuple[Entry, ...]]:
+    """What --mmap-expectations has on record: as plain data, and checked.  Raises UsageError."""
+    from .expectations import ExpectationError, parse, read
+
+    folder = config.invocation_params.dir
+    tables: list[dict[str, Any]] = []
+    try:
+        if hasattr(config, "workerinput"):
+            tables = config.workerinput.get(EXPECTATIONS, [])
+        else:
+            update = config.option.mmap_update_expectations
+            for file in value(config, "mmap_expectations"):
+                if not update or (folder / file).exists():
+                    tables += read(file, folder)
+        return tables, parse(tables)
+    except ExpectationError as error:
+        raise pytest.UsageError(f"--mmap-expectations={error}") from error
+
+
+def update(config: pytest.Config) -> bool:
+    """Whether expectations are written from this run; known to be possible.  Raises UsageError."""
+    if not config.option.mmap_update_expectations:
+        return False
+    if not value(config, "mmap_expectations"):
+        raise pytest.UsageError("--mmap-update-expectations: name the file, with --mmap-expectations=FILE")
+    if config.getoption("dist", "no") == "each":
+        raise pytest.UsageError("--mmap-update-expectations: not with --dist=each; judge one system at a time")
+    if not hasattr(config, "workerinput") and find_spec("tomlkit") is None:
+        raise pytest.UsageError("--mmap-update-expectations needs tomlkit, which keeps comments: pip install tomlkit")
+    return True
 
 
 def program(config: pytest.Config) -> tuple[str, Program] | None:

@@ -6,7 +6,9 @@ A case's verdict is one of
 * fail: it broke it;
 * unsupported: it cannot be asked, and why;
 * unresolved: the suite could not tell (set-up failed, the implementation died or hangs);
-* expected: a deviation on record (an xfail mark).  A pass where one is on record is a failure.
+* expected: a deviation on record (an xfail mark, an entry in a file of expectations).  A pass where one is on record is
+  a failure;
+* flaky: on record as one that comes to this or that.
 
 A clause's verdict is that of its cases: one failure fails it, however many pass; and as a promise may have several
 causes, not all of which every system can provoke, it passes when at least one case passes and none says otherwise.
@@ -26,14 +28,15 @@ FAIL: Final = "fail"
 UNSUPPORTED: Final = "unsupported"
 UNRESOLVED: Final = "unresolved"
 EXPECTED: Final = "expected"
+FLAKY: Final = "flaky"
 
-VERDICTS: Final = (FAIL, UNRESOLVED, UNSUPPORTED, EXPECTED, PASS)
+VERDICTS: Final = (FAIL, UNRESOLVED, FLAKY, UNSUPPORTED, EXPECTED, PASS)
 """All verdicts, what deserves attention first."""
 
-CLAUSE_ORDER: Final = (FAIL, UNRESOLVED, EXPECTED, PASS, UNSUPPORTED)
+CLAUSE_ORDER: Final = (FAIL, UNRESOLVED, EXPECTED, FLAKY, PASS, UNSUPPORTED)
 """A clause has the first of these that one of its cases has."""
 
-CASE_ORDER: Final = (FAIL, UNRESOLVED, UNSUPPORTED, EXPECTED, PASS)
+CASE_ORDER: Final = (FAIL, UNRESOLVED, UNSUPPORTED, EXPECTED, FLAKY, PASS)
 """A case has the first of these that one of its phases (set-up, call, teardown) has."""
 
 
@@ -50,11 +53,22 @@ class Case:
     """The files that show how it failed."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """What was seen where it failed, as plain data (`report/schema.json`)."""
+    expected: dict[str, Any] = field(default_factory=dict)
+    """What is on record of it: file, number, verdict, reason, link of the entry; empty for nothing."""
+    seen: tuple[str, str] = (PASS, "")
+    """What it came to, whatever is on record: verdict and reason."""
+    program: str = ""
+    """Of a random case that failed: the program that shows it, as JSON."""
 
     def add(self, verdict: str, reason: str) -> None:
         """What another phase of it came to."""
         if CASE_ORDER.index(verdict) < CASE_ORDER.index(self.verdict):
             self.verdict, self.reason = verdict, reason
+
+    def saw(self, verdict: str, reason: str) -> None:
+        """What another phase of it came to, whatever is on record."""
+        if CASE_ORDER.index(verdict) < CASE_ORDER.index(self.seen[0]):
+            self.seen = verdict, reason
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ def _case(case: Case) -> dict[str, Any]:
         "verdict": case.verdict,
         "reason": case.reason,
     }
+    if case.expected:
+        told["on record"] = {**case.expected, "seen": {"verdict": case.seen[0], "reason": case.seen[1]}}
     if case.recorded:
         told["recorded"] = dict(sorted(case.recorded.items()))
     if case.reproducer:

@@ -6,8 +6,9 @@ It travels as plain data, so it arrives whole from a worker of pytest-xdist, als
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -16,6 +17,9 @@ from ..contract import Backend, Unresolved
 from ..settings import PROGRAM, RECORDED, SETTINGS
 from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, Case
 from .seen import difference, of_failure
+
+if TYPE_CHECKING:
+    from ..expecting import Expecting
 
 ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries our data."""
@@ -30,8 +34,9 @@ WORST = pytest.StashKey[Case]()
 class Marking:
     """Turns what happened to a case into its verdict, on each report."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, expecting: Expecting | None = None) -> None:
         self.collection = collection
+        self.expecting = expecting
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -47,6 +52,8 @@ class Marking:
         simply_passed = report.passed and not hasattr(report, "wasxfail")
         verdict, reason = (PASS, "") if simply_passed else _verdict(report, error)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
+        if error is None and verdict == FAIL:  # it passed, although it has an xfail mark
+            data["seen"] = PASS, ""
         if call.when == "call":
             recorded = item.stash.get(RECORDED, None)
             not_compared = _not_compared(item.config.stash[SETTINGS].backend)
@@ -63,6 +70,8 @@ class Marking:
                 for picture in evidence.get("pictures", ()):
                     report.sections.append((f"address space of {picture['of']}", picture["text"]))
         self.keep_evidence(item, call.when, verdict, data)
+        if self.expecting is not None:
+            self.expecting.weigh(item, report, data)
         self.keep_properties(item, report, data)
         if self.collection.dropped:
             data["partial"] = True
@@ -70,9 +79,9 @@ class Marking:
         return report
 
     def keep_evidence(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
-        """With --mmap-reproducers, write what shows a failure, once the case is over and its system closed."""
+        """Write or tell what shows a failure, where that was asked for, once the case is over and its system closed."""
         settings = item.config.stash[SETTINGS]
-        if not settings.reproducers or settings.judge is None:
+        if not (settings.reproducers or settings.update):
             return
         if when != "teardown":
             if verdict == FAIL:
@@ -83,14 +92,21 @@ class Marking:
         settings.backend.last = None  # type: ignore[attr-defined]
         if BROKEN not in item.stash:
             return
+        random = settings.update and item.get_closest_marker("mmap_random")
+        if not (settings.reproducers or random):
+            return
         from .. import evidence
 
         clauses = item.stash[BROKEN]
+        judge = settings.judge or evidence.Judge(settings.bare, settings.level)
         program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
-        folder = Path(item.config.invocation_params.dir, settings.reproducers)
-        data["reproducer"], data["evidence"] = evidence.write(
-            settings.judge, program, data["case"], clauses, folder, settings.reproducers
-        )
+        if settings.reproducers:
+            folder = Path(item.config.invocation_params.dir, settings.reproducers)
+            data["reproducer"], data["evidence"] = evidence.write(
+                judge, program, data["case"], clauses, folder, settings.reproducers
+            )
+        if random:
+            data["program"] = evidence.shortened(judge, program)
 
     def keep_properties(self, item: pytest.Item, report: pytest.TestReport, data: dict[str, Any]) -> None:
         """Once the case is over, what pytest's own reports (--junitxml) are to tell of it."""
@@ -160,15 +176,29 @@ def _plain(value: object) -> object:
 
 
 class Announcing:
-    """In a worker: tells the controller, before the first test, the names of all cases."""
+    """In a worker: tells the controller, before the first test, what there is: the names of all cases."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, collection: Collection) -> None:
         self.config = config
+        self.collection = collection
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
         self.config.pluginmanager.unregister(self)
-        cases = {item.nodeid: item.stash[CASE] for item in item.session.items if CASE in item.stash}
         report = pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "setup")
-        setattr(report, ATTRIBUTE, {"names": {node: (name.id, name.clauses) for node, name in cases.items()}})
+        setattr(report, ATTRIBUTE, announcement(item.session, self.collection))
         self.config.hook.pytest_runtest_logreport(report=report)
+
+
+def announcement(session: pytest.Session, collection: Collection) -> dict[str, Any]:
+    """What there is, as plain data."""
+    cases = {item.nodeid: item.stash[CASE] for item in session.items if CASE in item.stash}
+    try:
+        facts = asdict(session.config.stash[SETTINGS].facts)
+    except Exception:  # each case will say so
+        facts = None
+    return {
+        "facts": facts,
+        "names": {node: (name.id, name.clauses) for node, name in cases.items()},
+        "not whole": sorted(collection.not_whole),
+    }

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Generator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from .. import verdicts
-from ..collection import named
+from .. import settings
+from ..collection import Collection, named
 from ..contract import Facts
 from ..settings import SETTINGS
-from ..verdicts import UNRESOLVED, UNSUPPORTED, Case, Judged
+from ..verdicts import FAIL, UNRESOLVED, judge_all
 from ..version import suite_version
 from . import outputs, terminal
-from .marking import ATTRIBUTE
+from .gathering import Gathered, crashed
+from .marking import ATTRIBUTE, announcement
 from .run import Run
 
 
 class Reporting:
     """Gathers the verdicts and tells them."""
 
-    def __init__(self, config: pytest.Config, closing: ExitStack) -> None:
+    def __init__(self, config: pytest.Config, closing: ExitStack, collection: Collection) -> None:
         self.config = config
         self.settings = config.stash[SETTINGS]
         self.closing = closing
+        self.collection = collection
         self.facts = Facts(self.settings.backend_name)
-        self.names: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self.cases: dict[str, Case] = {}
+        self.gathered: dict[str, Gathered] = {}
+        """By the name of the system: with --dist=each its worker's, else empty."""
+        self.workers: dict[int, str] = {}
+        self.each = config.getoption("dist", "no") == "each"
         self.partial = named(config) or self.settings.narrowed
         """Whether there are cases of the level that were not run."""
         self.unwritten: list[str] = []
         """Of reports that could not be written, why."""
+        self.written: list[str] | None = None
+        """What has been done to files of expectations."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -54,96 +61,119 @@ class Reporting:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.partial = self.partial or report.failed
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data = getattr(report, ATTRIBUTE, None)
-        if data is None:
-            if _crashed(report) and report.nodeid in self.names:
-                self.case(report.nodeid, *self.names[report.nodeid]).add(UNRESOLVED, str(report.longrepr))
-        elif "names" in data:
-            self.names.update(data["names"])
-        else:
-            case = self.case(report.nodeid, data["case"], data["clauses"])
-            case.clauses = tuple(data.get("broken", case.clauses))
-            case.add(data["verdict"], data["reason"])
-            case.recorded.update(data.get("recorded", ()))
-            case.reproducer += data.get("reproducer", ())
-            case.evidence.update(data.get("evidence", ()))
-            self.partial = self.partial or "partial" in data
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Called where there are no workers."""
+        if not self.config.option.collectonly:
+            self.system("").announce(announcement(session, self.collection))
 
-    def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> Case:
-        case = self.cases.get(nodeid)
-        if case is None:
-            case = self.cases[nodeid] = Case(id, tuple(clauses))
-        return case
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
+        self.system(self.worker(report) if self.each else "").take(report)
+        return (yield)
+
+    def system(self, name: str) -> Gathered:
+        """What has come in of a system."""
+        if name not in self.gathered:
+            self.gathered[name] = Gathered(self.settings, self.facts)
+        return self.gathered[name]
+
+    def worker(self, report: pytest.TestReport) -> str:
+        """The worker that a report is from; the one that it stands in for, where that has died."""
+        gateway: Any = report.node.gateway
+        return self.workers.setdefault(id(gateway.spec), gateway.id)
 
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
         if report.failed:
             unresolved = report.when == "call" and getattr(report, ATTRIBUTE, {}).get("verdict") == UNRESOLVED
-            if unresolved or (_crashed(report) and report.nodeid in self.names):
+            if unresolved or (crashed(report) and any(report.nodeid in of.cases for of in self.gathered.values())):
                 return "error", "E", "ERROR"
         return None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self.partial = self.partial or bool(session.shouldstop or session.shouldfail)
-        if self.nothing_asked and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if not self.config.option.collectonly:
-            for path in self.settings.reports:
+        stopped = bool(session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED)
+        self.partial = self.partial or stopped
+        if self.config.option.collectonly:
+            return
+        for system in self.gathered.values():
+            if not stopped:
+                system.finish("it was not run: pytest-xdist has lost it with a worker that died")
+            if session.exitstatus == pytest.ExitCode.OK and not self.green(system):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.settings.update:
+            from ..expectations_update import update
+
+            system = self.system("")
+            self.written = update(
+                settings.value(self.config, "mmap_expectations"),
+                self.config.invocation_params.dir,
+                self.settings.expectations,
+                system.cases.values(),
+                system.passing(judge_all(self.settings.clauses, system.cases.values())),
+            )
+        for path in self.settings.reports:
+            for name, system in (self.gathered or {"": self.system("")}).items():
                 try:
-                    outputs.write(path, self.run())
+                    outputs.write(path.with_suffix(f".{name}{path.suffix}") if name else path, self.run(system))
                 except OSError as error:
                     self.unwritten.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
-            if self.unwritten and session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            if self.each:
+                path.unlink(missing_ok=True)
+        if self.unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
-    @property
-    def nothing_asked(self) -> bool:
-        """Whether there were cases, and not one of them could be asked."""
-        return bool(self.cases) and all(case.verdict == UNSUPPORTED for case in self.cases.values())
+    def green(self, system: Gathered) -> bool:
+        """Whether nothing is wrong that no report of pytest's says."""
+        verdicts = {judged.verdict for judged in system.judged()} | {case.verdict for case in system.cases.values()}
+        return not (system.nothing_asked or system.others or verdicts & {FAIL, UNRESOLVED})
 
-    def judged(self) -> list[Judged]:
-        return verdicts.judge_all(self.settings.clauses, self.cases.values())
-
-    def run(self) -> Run:
-        """What is told of this run."""
+    def run(self, system: Gathered) -> Run:
+        """What is told of a system."""
         return Run(
             suite_version(),
-            self.facts,
+            system.facts,
             self.settings.level,
             datetime.now(UTC).isoformat(timespec="seconds"),
             terminal.clauses_of(self.settings.level),
-            self.partial,
-            tuple(self.judged()),
-            tuple(sorted(self.cases.values(), key=lambda case: case.id)),
+            self.partial or system.partial,
+            tuple(system.judged()),
+            tuple(sorted(system.cases.values(), key=lambda case: case.id)),
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        write = terminalreporter.write_line
         for line in self.unwritten:
-            write(line, red=True, bold=True)
-        if not self.cases:
-            return
-        judged = self.judged()
-        terminalreporter.write_sep("=", "mmap conformance")
+            terminalreporter.write_line(line, red=True, bold=True)
+        for name, system in self.gathered.items():
+            if system.cases:
+                title = f": {name}, {terminal.who(system.facts)}" if name else ""
+                terminalreporter.write_sep("=", f"mmap conformance{title}")
+                self.summarise(terminalreporter, system)
+        if self.written is not None:
+            terminalreporter.write_sep("=", "expectations")
+            for line in self.written or ["nothing to write"]:
+                terminalreporter.write_line(line)
+
+    def summarise(self, terminalreporter: pytest.TerminalReporter, system: Gathered) -> None:
+        """Tell what has come in of a system."""
+        write = terminalreporter.write_line
+        judged = system.judged()
         if terminalreporter.verbosity >= 0:
             for line in terminal.table(judged):
                 write(line)
         if terminalreporter.verbosity >= -1:
             for text, markup in terminal.details(judged, shutil.get_terminal_size().columns):
                 write(text, **markup)
-        if self.nothing_asked:
+        if system.nothing_asked:
             write("nothing could be asked: every case is unsupported", red=True, bold=True)
-        files = [line for case in self.cases.values() for line in case.reproducer]
+        files = [line for case in system.cases.values() for line in case.reproducer]
         if files and terminalreporter.verbosity >= -1:
             write("reproducers", bold=True)
             for line in files:
                 write(f"  {line}")
-        good, line = terminal.statement(self.settings.level, self.partial, judged)
+        if system.others:
+            others = ", ".join(dict.fromkeys(map(terminal.who, system.others)))
+            write(f"no statement: workers asked {terminal.who(system.facts)}, and {others}; see --dist=each", red=True)
+            return
+        partial = self.partial or system.partial
+        good, line = terminal.statement(self.settings.level, partial, judged)
         write(line, bold=True, **{"green" if good else "red": True})
-
-
-def _crashed(report: pytest.CollectReport | pytest.TestReport) -> bool:
-    """Whether pytest-xdist made this report up, for a worker that died."""
-    return str(report.when) == "???"

@@ -9,18 +9,23 @@ from typing import Final
 
 from ..catalogue import included, load
 from ..contract import Facts
-from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Judged
+from ..verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Judged
 from ..version import suite_version
 
 
-def header(facts: Facts, level: str) -> str:
-    """Who is judged, by what."""
+def who(facts: Facts) -> str:
+    """Who is judged."""
     parts = [f"backend {facts.name} {facts.version}".strip()]
     if facts.details.get("kernel", "") not in facts.version:
         parts.append(f"kernel {facts.details['kernel']}")
     if "page" in facts.details:
         parts.append(f"page {facts.details['page']}")
-    return f"mmapconf {suite_version()}: {', '.join([*parts, f'level {level}'])}"
+    return ", ".join(parts)
+
+
+def header(facts: Facts, level: str) -> str:
+    """Who is judged, by what."""
+    return f"mmapconf {suite_version()}: {who(facts)}, level {level}"
 
 
 def table(judged: Iterable[Judged]) -> list[str]:
@@ -40,6 +45,7 @@ def table(judged: Iterable[Judged]) -> list[str]:
 HEADINGS: Final = {
     FAIL: ("fail", "red"),
     UNRESOLVED: ("unresolved", "red"),
+    FLAKY: ("flaky, on record as that", "yellow"),
     UNSUPPORTED: ("unsupported", "yellow"),
     EXPECTED: ("expected, a deviation on record", "yellow"),
     PASS: ("pass, but some causes could not be asked", "green"),
@@ -73,11 +79,14 @@ def statement(level: str, partial: bool, judged: Collection[Judged], there: int 
     came_to = {case.verdict for entry in judged for case in entry.cases}
     if UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}:
         return False, f"the harness is broken: nothing is known of the implementation, no case came to an end: {told}"
-    good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or counts[EXPECTED])
+    on_record = counts[EXPECTED] + counts[FLAKY]
+    good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or on_record)
     if there is None:
         there = clauses_of(level)
     if partial or counts.total() < there:
         return good, f"partial run: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
+    if good and on_record:
+        return good, f"conforms to level {level} but for what is on record of {on_record} clauses: {told}"
     return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"
 
 

@@ -1,0 +1,517 @@
+"""Expectations: what is refused, which entry counts, what verdicts become by it, what is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vendored import NAME
+
+from pytest_mmapconf.contract import Facts
+from pytest_mmapconf.expectations import Entry, ExpectationError, choose, holding, parse, read
+
+Judge = Callable[..., pytest.RunResult]
+
+WITH_WORKERS = pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+
+# the subject Bad of `vendored` breaks map.size (both cases) and map.address, by mapping at odd addresses
+BAD = """
+# what is wrong with it
+[[expect]]
+clause = "map.size"
+verdict = "fail"
+reason = "maps nothing"
+link = "https://bugs.example/17"
+
+[[expect]]
+case = "mapping.aligned"
+verdict = "fail"
+reason = "odd addresses"
+"""
+
+
+def expect(**fields: object) -> dict[str, Any]:
+    """A table as `read` gives it."""
+    return {"file": "known.toml", "number": 1, "verdict": "fail", "reason": "known", **fields}
+
+
+def cases(report: Path) -> dict[str, dict[str, Any]]:
+    """Each case of a JSON report."""
+    document = json.loads(report.read_text())
+    return {case["id"]: case for case in document["cases"]}
+
+
+# --------------------------------------------------------------------------------------------------------- the entries
+
+
+def test_an_entry() -> None:
+    (entry,) = parse([expect(case="a.b[c]", reason="one\n two", link="http://x", when={"bits": 64})])
+
+    assert (entry.kind, entry.id, entry.verdict, entry.told) == ("case", "a.b[c]", "fail", "one two (http://x)")
+    assert str(entry) == "known.toml, entry 1"
+    assert entry.told_of == {
+        "file": "known.toml",
+        "number": 1,
+        "verdict": "fail",
+        "reason": "one two",
+        "link": "http://x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("id", "matching", "others"),
+    [
+        ("a.b[c]", ["a.b[c]"], ["a.bc", "a.b", "a.b[c]d"]),
+        ("a.b[*]", ["a.b[c]", "a.b[]", "a.b[x-y]"], ["a.bc", "a.b"]),
+        ("a.?", ["a.b"], ["a.bc", "aab"]),
+        ("*", ["a.b", ""], []),
+    ],
+)
+def test_brackets_are_themselves(id: str, matching: list[str], others: list[str]) -> None:
+    entry = Entry("f", 1, "case", id, "fail", "known")
+
+    assert [id for id in matching + others if entry.matches(id)] == matching
+
+
+def test_which_entry_counts() -> None:
+    numbered = enumerate(
+        [
+            {"clause": "x.y"},
+            {"case": "m.*"},
+            {"case": "m.one", "when": {"kernel": "<6"}},
+            {"case": "m.two"},
+            {"clause": "x.*"},
+            {"case": "m.t*"},
+        ],
+        1,
+    )
+    entries = parse(expect(number=number, **fields) for number, fields in numbered)
+    new, old = (holding(entries, Facts("s", details={"kernel": f"Linux {version}"})) for version in ("6.1", "5.4"))
+
+    def number(entries: tuple[Entry, ...], case: str) -> int:
+        entry = choose(entries, case, ["a", "x.y"])
+        return entry.number if entry else 0
+
+    assert [number(new, case) for case in ("m.one", "m.two", "n.one")] == [2, 6, 5]
+    assert [number(old, case) for case in ("m.one", "m.two", "n.one")] == [3, 6, 5]
+    assert choose(new, "n.one", ["a"]) is None
+    assert len(holding(entries, None)) == 5
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, "must have either case or clause"),
+        ({"case": "a", "clause": "b"}, "must have either case or clause"),
+        ({"case": "a", "reason": ""}, "(a): reason is missing"),
+        ({"case": "a", "verdict": "pass"}, "(a): verdict 'pass' is not one of fail, unresolved, unsupported, flaky"),
+        ({"case": "a", "until": "x"}, "(a): until is not known; there are case, clause, verdict"),
+        ({"case": 3}, "(3): case is not text"),
+        ({"case": "a", "when": {"kernal": "x"}}, "(a): when: nothing is known of 'kernal'; did you mean kernel?"),
+        ({"case": "a", "program": "[]"}, "(a): program: not a program of version 1"),
+        ({"clause": "a", "program": "[]"}, "(a): program is for a case"),
+    ],
+)
+def test_what_is_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExpectationError) as caught:
+        parse([expect(**table)])
+
+    assert str(caught.value).startswith("known.toml, entry 1")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[expect", "known.toml: not TOML: "),
+        ("[expect]\ncase = 'a'", "known.toml: expect: there are only tables called [[expect]]"),
+        ("[[expected]]", "known.toml: expected: there are only tables called [[expect]]"),
+        ("[[expect]]\nprogram = 'none.json'", "known.toml, entry 1: program: none.json cannot be read: "),
+    ],
+)
+def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "known.toml").write_text(text)
+
+    with pytest.raises(ExpectationError) as caught:
+        read("known.toml", tmp_path)
+
+    assert str(caught.value).startswith(message)
+
+
+# ------------------------------------------------------------------------------------------------------- in a run
+
+
+@WITH_WORKERS
+def test_what_is_on_record_is_expected_and_told(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.path.joinpath("known.toml").write_text(BAD)
+
+    result = judge("Bad", "--mmap-expectations=known.toml", "--mmap-report=v.json", *mode)
+
+    assert result.ret == 0
+    result.assert_outcomes(passed=2, xfailed=3, deselected=0 if mode else 2)
+    result.stdout.fnmatch_lines(
+        [
+            "expected, a deviation on record",
+            "  map.size     maps nothing (https://bugs.example/17)",
+            "  map.address  odd addresses",
+            "conforms to level documented but for what is on record of 2 clauses: 1 pass, 2 expected",
+        ]
+    )
+    seen = cases(pytester.path / "v.json")
+    assert {id: case["verdict"] for id, case in seen.items()} == {
+        "files.content": "pass",
+        "files.content_written": "pass",
+        "mapping.aligned": "expected",
+        "mapping.no_length[none]": "expected",
+        "mapping.no_length[read]": "expected",
+    }
+    assert seen["mapping.no_length[none]"]["on record"]["seen"] == {
+        "verdict": "fail",
+        "reason": "expected EINVAL, but the call succeeded",
+    }
+    assert seen["mapping.no_length[none]"]["on record"]["link"] == "https://bugs.example/17"
+    assert "on record" not in seen["files.content"]
+
+
+@WITH_WORKERS
+def test_an_unexpected_pass_is_a_failure(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.path.joinpath("known.toml").write_text(BAD)
+
+    result = judge("Good", "--mmap-expectations=known.toml", *mode)
+
+    assert result.ret == 1
+    result.assert_outcomes(passed=4, failed=1, deselected=0 if mode else 2)  # a clause is no test of pytest's
+    result.stdout.fnmatch_lines(
+        [
+            "  map.size     passes, although on record as fail: maps nothing*",
+            "  map.address  passes, although on record as fail: odd addresses*",
+            "does not conform to level documented: 1 pass, 2 fail",
+        ]
+    )
+
+
+def test_only_a_clause_passes(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("known.toml").write_text(BAD.partition("[[expect]]\ncase")[0])
+
+    result = judge("Good", "--mmap-expectations=known.toml")
+
+    assert result.ret == 1
+    result.assert_outcomes(passed=5, deselected=2)
+
+
+@pytest.mark.parametrize("mode", [["-k", "read"], ["-n", "2", "-k", "read"]], ids=" ".join)
+def test_a_clause_that_was_asked_in_part_only_is_left_alone(
+    judge: Judge, pytester: pytest.Pytester, mode: list[str]
+) -> None:
+    pytester.path.joinpath("known.toml").write_text(BAD)
+
+    assert judge("Good", "--mmap-expectations=known.toml", *mode).ret == 0
+
+
+DIES = """
+[[expect]]
+clause = "file.content"
+verdict = "VERDICT"
+reason = "known"
+"""
+
+
+@pytest.mark.parametrize(
+    ("subject", "verdict", "outcome", "clause"),
+    [
+        ("Dies", "unresolved", {"xfailed": 2}, "expected"),
+        ("Dies", "flaky", {"xfailed": 2}, "flaky"),
+        ("Good", "flaky", {"xpassed": 2}, "flaky"),
+        ("NoFiles", "unsupported", {"skipped": 2}, "unsupported"),
+        ("NoFiles", "fail", {"skipped": 2}, "unsupported"),
+        ("CannotSetUp", "unresolved", {"xfailed": 2}, "expected"),
+        ("Crashes", "unresolved", {"xfailed": 2}, "expected"),
+        ("Crashes", "flaky", {"xfailed": 2}, "flaky"),
+        # what is on record is another thing
+        ("Dies", "fail", {"errors": 2}, "unresolved"),
+        ("Crashes", "fail", {"errors": 2}, "unresolved"),
+        ("Good", "unsupported", {"passed": 2}, "fail"),
+        ("Good", "unresolved", {"passed": 2}, "fail"),
+    ],
+)
+def test_verdicts_on_record(
+    judge: Judge, pytester: pytest.Pytester, subject: str, verdict: str, outcome: dict[str, int], clause: str
+) -> None:
+    pytester.path.joinpath("known.toml").write_text(DIES.replace("VERDICT", verdict))
+    mode = ["-n", "2"] if subject == "Crashes" else []
+
+    result = judge(subject, "--mmap-expectations=known.toml", "--mmap-report=v.json", *mode)
+
+    assert result.ret == (1 if clause in ("fail", "unresolved") else 0)
+    counts = result.parseoutcomes()
+    assert {name: counts.get(name) for name in outcome} == {
+        name: (count + 3 if name == "passed" else count) for name, count in outcome.items()
+    }
+    (told,) = (of for of in json.loads((pytester.path / "v.json").read_text())["clauses"] if of["id"] == "file.content")
+    assert told["verdict"] == clause
+    if clause not in ("unresolved", "unsupported"):
+        assert "known" in told["reason"]
+        assert any("known" in line for line in result.outlines)
+
+
+def test_a_case_that_is_unresolved_in_its_teardown(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("known.toml").write_text(
+        '[[expect]]\ncase = "*"\nverdict = "unresolved"\nreason = "still mounted"\n'
+    )
+
+    stuck = judge("NotClosing", "--mmap-expectations=known.toml", "--mmap-report=v.json")
+    good = judge("Known", "--mmap-expectations=known.toml")
+
+    assert stuck.ret == 0
+    assert {case["verdict"] for case in cases(pytester.path / "v.json").values()} == {"expected"}
+    assert good.ret == 1
+    good.stdout.fnmatch_lines(["does not conform to level documented: 3 fail"])
+
+
+@WITH_WORKERS
+def test_entries_that_match_nothing(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    pytester.path.joinpath("known.toml").write_text(
+        """
+        [[expect]]
+        case = "mapping.no_length[raed]"
+        verdict = "fail"
+        reason = "a slip of the pen"
+        [[expect]]
+        clause = "mapp.size"
+        verdict = "fail"
+        reason = "and another"
+        [[expect]]
+        case = "files.linux"  # of another level
+        verdict = "fail"
+        reason = "not run"
+        [[expect]]
+        case = "nothing.such"
+        verdict = "fail"
+        reason = "about others"
+        when = { page = 65536 }
+        """
+    )
+
+    result = judge("Good", "--mmap-expectations=known.toml", "--mmap-clause=file.*", *mode)
+
+    assert result.ret == (1 if mode else 2)  # with workers, the cases that there are run all the same
+    lines = "\n".join(result.outlines)
+    assert (
+        "known.toml, entry 1: there is no case 'mapping.no_length[raed]'; did you mean mapping.no_length[read]" in lines
+    )
+    assert "known.toml, entry 2: there is no clause 'mapp.size'; did you mean map.size" in lines
+    assert "entry 3: there is no case 'files.linux'" in lines  # it is called files.first
+    assert "nothing.such" not in lines
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (["--mmap-level=linux"], 0),
+        (["--mmap-level=documented"], 0),
+        (["-k", "aligned"], 0),
+        (["--mmap-clause=file.*"], 0),
+        (["conformance/files.py"], 0),
+        (["conformance/mapping.py"], 2),  # which was collected whole, and has no such case
+        (["conformance/mapping.py::test_aligned"], 0),
+        (["--lf"], 0),
+    ],
+)
+def test_entries_of_what_this_run_leaves_out(
+    judge: Judge, pytester: pytest.Pytester, options: list[str], status: int
+) -> None:
+    wrong = "mapping.nothing" if "conformance" in options[0] else "mapping.aligned"
+    pytester.path.joinpath("known.toml").write_text(
+        f'[[expect]]\ncase = "files.first"\nverdict = "flaky"\nreason = "x"\n'
+        f'[[expect]]\ncase = "{wrong}"\nverdict = "flaky"\nreason = "x"\n'
+    )
+
+    assert judge("Known", "--mmap-expectations=known.toml", *options).ret == status
+
+
+def test_the_first_failure_is_not_one_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("known.toml").write_text(BAD)
+
+    result = judge("Bad", "-x", "-n", "1", "--mmap-expectations=known.toml")
+
+    assert result.ret == 0
+    result.assert_outcomes(passed=2, xfailed=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mmap-expectations=none.toml"], "*--mmap-expectations=none.toml: cannot be read: No such file*"),
+        (["--mmap-update-expectations"], "*--mmap-update-expectations: name the file, with --mmap-expectations=FILE"),
+    ],
+    ids=["missing", "no-file"],
+)
+def test_wrong_options(judge: Judge, options: list[str], message: str) -> None:
+    result = judge("Good", *options)
+
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([message])
+
+
+def test_the_ini_file(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("known files.toml").write_text(BAD)
+    pytester.makeini("[pytest]\nmmap_expectations = 'known files.toml'")
+
+    assert judge("Bad").ret == 0
+    assert judge("Good").ret == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+@WITH_WORKERS
+def test_written_from_a_run_and_run_again(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    options = ["--mmap-expectations=sub/known.toml", *mode]
+
+    first = judge("Bad", "--mmap-update-expectations", *options)
+    assert first.ret == 1  # it is on record from now on
+    first.stdout.fnmatch_lines(
+        [
+            "sub/known.toml: added case mapping.aligned (fail)",
+            "sub/known.toml: added case mapping.no_length[[]none[]] (fail)",
+            "sub/known.toml: added case mapping.no_length[[]read[]] (fail)",
+        ]
+    )
+
+    again = judge("Bad", "--mmap-update-expectations", *options)
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["nothing to write"])
+
+    repaired = judge("Good", *options)
+    assert repaired.ret == 1
+    repaired.assert_outcomes(passed=2, failed=3, deselected=0 if mode else 2)
+    repaired.stdout.fnmatch_lines(["*passes, although on record as fail: *"])
+
+    updated = judge("Good", "--mmap-update-expectations", *options)
+    updated.stdout.fnmatch_lines(
+        ["sub/known.toml: removed case mapping.aligned (fail: assert (6* % 4096) == 0): it passes"]
+    )
+    assert judge("Good", *options).ret == 0
+    assert (pytester.path / "sub/known.toml").read_text().strip() == ""
+
+
+KEPT = """\
+# A file with remarks.
+
+# about the first
+[[expect]]
+case = "files.content"  # beside it
+verdict = "fail"
+reason = '''
+in words of
+our own'''
+
+# about the second
+[[expect]]
+clause = "map.size"
+verdict = "unresolved"
+reason = "it died"
+
+# about the third
+[[expect]]
+case = "mapping.*"
+verdict = "fail"
+reason = "a pattern"
+# the end
+"""
+
+
+def test_comments_reasons_and_order_are_kept(judge: Judge, pytester: pytest.Pytester) -> None:
+    file = pytester.path / "known.toml"
+    file.write_text(KEPT.replace("mapping.*", "mapping.aligned"))
+    other = pytester.path / "other.toml"
+    other.write_text('[[expect]]\ncase = "files.content_written"\nverdict = "fail"\nreason = "x"\n')
+
+    result = judge(
+        "Bad", "--mmap-update-expectations", "--mmap-expectations=known.toml", "--mmap-expectations=other.toml"
+    )
+
+    result.stdout.fnmatch_lines(
+        [
+            "known.toml: removed case files.content (fail: in words of our own): it passes",
+            "other.toml: removed case files.content_written (fail: x): it passes",
+            "other.toml: added case mapping.no_length[[]none[]] (fail)",
+        ]
+    )
+    assert file.read_text() == KEPT.replace("mapping.*", "mapping.aligned").replace(
+        """\
+[[expect]]
+case = "files.content"  # beside it
+verdict = "fail"
+reason = '''
+in words of
+our own'''
+""",
+        "",
+    )
+    assert other.read_text().count("[[expect]]") == 2
+    assert judge("Bad", "--mmap-expectations=known.toml", "--mmap-expectations=other.toml").ret == 0
+
+
+def test_a_pattern_is_left_to_whoever_wrote_it(judge: Judge, pytester: pytest.Pytester) -> None:
+    file = pytester.path / "known.toml"
+    file.write_text(KEPT)
+
+    result = judge("Known", "--mmap-update-expectations", "--mmap-expectations=known.toml")
+
+    result.stdout.fnmatch_lines(
+        [
+            "known.toml: removed case files.content (fail: in words of our own): it passes",
+            "known.toml, entry 3: left as it is: case mapping.aligned passes, but 'mapping.[*]' may match others",
+        ]
+    )
+    assert file.read_text().count("[[expect]]") == 2
+
+
+def test_a_verdict_that_has_become_another(judge: Judge, pytester: pytest.Pytester) -> None:
+    file = pytester.path / "known.toml"
+    file.write_text('[[expect]]\ncase = "files.content" # its\nverdict = "fail"\nreason = "reason"\n')
+
+    result = judge("Dies", "--mmap-update-expectations", "--mmap-expectations=known.toml")
+
+    result.stdout.fnmatch_lines(["known.toml: changed case files.content: fail is now unresolved: the agent died"])
+    assert file.read_text().startswith('[[expect]]\ncase = "files.content" # its\nverdict = "unresolved"\n')
+    assert judge("Dies", "--mmap-expectations=known.toml").ret == 0
+
+
+def test_xfail_marks_are_nothing_to_write(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_mine=f"""
+        import pytest
+        from {NAME}.words import clause
+        @pytest.mark.xfail(reason="by the mark")
+        @clause("map.size")
+        def test_passes(process): pass
+        @pytest.mark.xfail(reason="by the mark")
+        @clause("map.size")
+        def test_fails(process): assert False
+        """
+    )
+
+    result = judge("Known", "test_mine.py", "--mmap-update-expectations", "--mmap-expectations=known.toml", alone=True)
+
+    result.assert_outcomes(failed=1, xfailed=1)
+    result.stdout.fnmatch_lines(["nothing to write"])
+    assert not (pytester.path / "known.toml").exists()
+
+
+def test_without_tomlkit(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import sys
+        sys.modules["tomlkit"] = None
+        """
+    )
+
+    result = judge("Good", "--mmap-update-expectations", "--mmap-expectations=known.toml", alone=True)
+
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*needs tomlkit, which keeps comments: pip install tomlkit"])
