@@ -77,18 +77,15 @@ def test_brackets_are_themselves(id: str, matching: list[str], others: list[str]
 
 
 def test_which_entry_counts() -> None:
-    numbered = enumerate(
-        [
-            {"clause": "x.y"},
-            {"case": "m.*"},
-            {"case": "m.one", "when": {"kernel": "<6"}},
-            {"case": "m.two"},
-            {"clause": "x.*"},
-            {"case": "m.t*"},
-        ],
-        1,
-    )
-    entries = parse(expect(number=number, **fields) for number, fields in numbered)
+    about: list[dict[str, object]] = [
+        {"clause": "x.y"},
+        {"case": "m.*"},
+        {"case": "m.one", "when": {"kernel": "<6"}},
+        {"case": "m.two"},
+        {"clause": "x.*"},
+        {"case": "m.t*"},
+    ]
+    entries = parse(expect(number=number, **fields) for number, fields in enumerate(about, 1))
     new, old = (holding(entries, Facts("s", details={"kernel": f"Linux {version}"})) for version in ("6.1", "5.4"))
 
     def number(entries: tuple[Entry, ...], case: str) -> int:
