@@ -186,3 +186,16 @@ def test_sealed_against_seals_it_gets_no_more(process: Process, page: int, seal:
     process.ftruncate(fd, 2 * page)
     process.ftruncate(fd, page)
     process.pwrite(fd, b"x", 0)
+
+
+@clause("memfd.empty")
+def test_it_begins_empty_and_grows(process: Process, page: int) -> None:
+    with given():
+        fd = process.memfd()
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    with faults("SIGBUS", at=base):
+        process.load(base, 1)
+    process.ftruncate(fd, 2)
+
+    assert process.load(base, page) == bytes(page)
+    assert process.fstat(fd).size == 2

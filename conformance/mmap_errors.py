@@ -426,7 +426,19 @@ def test_full_file_table_for_a_file_that_is_open(
 @clause("mmap.errno.ENODEV", "mmap.result.failure")
 @both_types
 @readable_or_not
-@pytest.mark.parametrize("what", ["pipe", "socket", "directory", "dev-null", "dev-random", "proc-file", "sys-file"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("pipe", marks=clause("mmap.errno.ENODEV.pipe")),
+        pytest.param("socket", marks=clause("mmap.errno.ENODEV.socket")),
+        pytest.param("directory", marks=clause("mmap.errno.ENODEV.directory")),
+        pytest.param("dev-null", marks=clause("mmap.errno.ENODEV.device")),
+        pytest.param("dev-random", marks=clause("mmap.errno.ENODEV.device")),
+        pytest.param("proc-file", marks=clause("mmap.errno.ENODEV.proc")),
+        pytest.param("sys-file", marks=clause("mmap.errno.ENODEV.sys")),
+        pytest.param("watch", marks=clause("mmap.errno.ENODEV.nameless")),
+    ],
+)
 def test_what_cannot_be_mapped(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath, what: str, prot: int, kind: int
 ) -> None:
@@ -437,12 +449,14 @@ def test_what_cannot_be_mapped(
 
 def unmappable(system: System, process: Process, new_path: NewPath, what: str) -> int:
     """A descriptor, open for reading, of something that cannot be mapped."""
-    if what in ("pipe", "socket", "directory"):
+    if what in ("pipe", "socket", "directory", "watch"):
         with given():
             if what == "pipe":
                 return process.pipe()[0]
             if what == "socket":
                 return process.socketpair()[0]
+            if what == "watch":
+                return process.watch(".")
             path = new_path()
             process.mkdir(path)
             return process.open(path, O_RDONLY | O_DIRECTORY)

@@ -49,7 +49,7 @@ def pytest_source(program: Program, expected: Sequence[Allowed], name: str, clau
 
 def _imports(source: str) -> str:
     prefixes = "|".join(PREFIXES.values())
-    names = set(re.findall(rf"\b(?:{prefixes})[A-Z]\w*|\bCall\b|\bFault\b|\bFacility\b|\bResource\b", source))
+    names = set(re.findall(rf"\b(?:{prefixes})[A-Z0-9]\w*|\bCall\b|\bFault\b|\bFacility\b|\bResource\b", source))
     words = [word for word in ("clause", "fails", "faults") if re.search(rf"\b{word}\(", source)]
     lines = ["from contextlib import suppress", ""] if "suppress(" in source else []
     if names:

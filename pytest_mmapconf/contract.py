@@ -52,21 +52,27 @@ class Prot(IntFlag):
 
 
 class Map(IntFlag):
-    """Flags of mmap.  The lowest four bits are the type: SHARED, PRIVATE or SHARED_VALIDATE (both bits)."""
+    """Flags of mmap.  The lowest four bits are the type: SHARED, PRIVATE, SHARED_VALIDATE (both bits) or DROPPABLE."""
 
     SHARED = 0x01
     PRIVATE = 0x02
     SHARED_VALIDATE = 0x03
+    DROPPABLE = 0x08
     FIXED = 0x10
     ANONYMOUS = 0x20
+    BELOW_2_GIB = 0x40
     GROWSDOWN = 0x100
+    DENYWRITE = 0x800
+    EXECUTABLE = 0x1000
     LOCKED = 0x2000
     NORESERVE = 0x4000
     POPULATE = 0x8000
+    NONBLOCK = 0x10000
     STACK = 0x20000
     HUGETLB = 0x40000
     SYNC = 0x80000
     FIXED_NOREPLACE = 0x100000
+    UNINITIALIZED = 0x4000000
 
 
 class Mremap(IntFlag):
@@ -110,16 +116,22 @@ PROT_GROWSUP: Final = Prot.GROWSUP
 MAP_SHARED: Final = Map.SHARED
 MAP_PRIVATE: Final = Map.PRIVATE
 MAP_SHARED_VALIDATE: Final = Map.SHARED_VALIDATE
+MAP_DROPPABLE: Final = Map.DROPPABLE
 MAP_FIXED: Final = Map.FIXED
 MAP_ANONYMOUS: Final = Map.ANONYMOUS
+MAP_32BIT: Final = Map.BELOW_2_GIB
 MAP_GROWSDOWN: Final = Map.GROWSDOWN
+MAP_DENYWRITE: Final = Map.DENYWRITE
+MAP_EXECUTABLE: Final = Map.EXECUTABLE
 MAP_LOCKED: Final = Map.LOCKED
 MAP_NORESERVE: Final = Map.NORESERVE
 MAP_POPULATE: Final = Map.POPULATE
+MAP_NONBLOCK: Final = Map.NONBLOCK
 MAP_STACK: Final = Map.STACK
 MAP_HUGETLB: Final = Map.HUGETLB
 MAP_SYNC: Final = Map.SYNC
 MAP_FIXED_NOREPLACE: Final = Map.FIXED_NOREPLACE
+MAP_UNINITIALIZED: Final = Map.UNINITIALIZED
 
 MREMAP_MAYMOVE: Final = Mremap.MAYMOVE
 MREMAP_FIXED: Final = Mremap.FIXED
@@ -503,7 +515,10 @@ class Process:
     # ---- rights and limits
 
     def limit(self, resource: Resource, room: int) -> None:
-        """Let this process have `room` more bytes of the resource than it uses now, and no more."""
+        """Let this process have `room` more bytes of the resource than it uses now, and no more.
+
+        Of STACK nothing counts as used: a mapping that grows downwards may become `room` bytes long.
+        """
         raise _missing("limit")
 
     def drop(self, capability: str) -> None:
@@ -533,6 +548,10 @@ class Resource(StrEnum):
 
     ADDRESS_SPACE = "address-space"
     LOCKED_MEMORY = "locked-memory"
+    DATA = "data"
+    """Private memory that may be written, of files and of none."""
+    STACK = "stack"
+    """One mapping that grows downwards."""
 
 
 # ------------------------------------------------------------------------------------------------------------- system

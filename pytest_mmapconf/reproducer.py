@@ -148,6 +148,9 @@ NEWER: Final = {
     "MADV_POPULATE_READ": 22,
     "MADV_POPULATE_WRITE": 23,
     "MADV_DONTNEED_LOCKED": 24,
+    "MAP_32BIT": 0x40,
+    "MAP_DROPPABLE": 8,
+    "MAP_UNINITIALIZED": 0x4000000,
     "F_SEAL_FUTURE_WRITE": 16,
 }
 """Constants that a libc may not have yet."""
@@ -160,7 +163,12 @@ FACILITIES: Final = {
 }
 """Those that are there on every Linux."""
 
-LIMITS: Final = {Resource.ADDRESS_SPACE: 'RLIMIT_AS, "VmSize:"', Resource.LOCKED_MEMORY: 'RLIMIT_MEMLOCK, "VmLck:"'}
+LIMITS: Final = {
+    Resource.ADDRESS_SPACE: 'RLIMIT_AS, "VmSize:"',
+    Resource.LOCKED_MEMORY: 'RLIMIT_MEMLOCK, "VmLck:"',
+    Resource.DATA: 'RLIMIT_DATA, "VmData:"',
+    Resource.STACK: 'RLIMIT_STACK, "(nothing)"',
+}
 
 SETTING_UP: Final = (
     *("open", "close", "dup", "ftruncate", "lseek", "pwrite", "fsync", "evict", "unlink", "mkdir", "pipe"),

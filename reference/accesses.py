@@ -50,7 +50,7 @@ class Accesses(State):
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
         if found.open:
             start = addr % self.page
-            firm = 0 if found.freed else self.page if found.sharers else mapping.room(addr)
+            firm = 0 if found.freed or mapping.droppable else self.page if found.sharers else mapping.room(addr)
             self.choices.settle(found, start, min(start + length, self.page), firm, done)
         return found.data
 
@@ -72,6 +72,8 @@ class Accesses(State):
             if found.open:
                 found.settled(start, start + len(part))
                 found.freed = False
+            if mapping.droppable:
+                found.opened(start, start + len(part))
             if mapping.shared and mapping.inode is not None:
                 mapping.inode.changes += 1
                 firm = mapping.room(addr)
@@ -124,12 +126,31 @@ class Accesses(State):
 
     def at(self, access: str, addr: int) -> Mapping:
         """The mapping at an address."""
-        mapping = self.space.find(addr)
+        mapping = self.space.find(addr) or self.grown(addr)
         if mapping is None:
             if self.choices.tells_address(addr, self.machine.parameters.canonical):
                 self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
             self.last_access = (access, addr, "SIGSEGV")
             raise Fault("SIGSEGV", "SI_KERNEL", None)
+        return mapping
+
+    def grown(self, addr: int) -> Mapping | None:
+        """A mapping that has grown downwards to hold an address."""
+        found = self.space.growing(addr) if addr < self.top else None
+        if found is None:
+            return None
+        mapping, left = found
+        start = addr - addr % self.page
+        more = mapping.start - start
+        if (
+            start < self.machine.parameters.lowest
+            or (left is not None and not self.choices.grows_down(left // self.page))
+            or mapping.end - start > self.stack_limit
+            or self.maps_too_much(more)
+            or (mapping.locked and self.locks_too_much(more))
+        ):
+            return None
+        self.space.grow_down(mapping, start)
         return mapping
 
     def fault(self, access: str, signal: str, code: str, addr: int) -> NoReturn:

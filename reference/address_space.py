@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sortedcontainers import SortedDict
 
 from .choices import Choices
-from .constants import PROT_ALL
+from .constants import PROT_ALL, PROT_WRITE
 from .gaps import Gaps
 from .paging import Memory, PageTable
 
@@ -34,7 +34,9 @@ class Mapping:
     __slots__ = (
         "changes",
         "description",
+        "droppable",
         "end",
+        "grows",
         "inode",
         "joined",
         "locked",
@@ -61,6 +63,8 @@ class Mapping:
         offset: int = 0,
         maximum: int = PROT_ALL,
         locked: bool = False,
+        grows: bool = False,
+        droppable: bool = False,
     ) -> None:
         self.space = space
         self.start = start
@@ -83,6 +87,10 @@ class Mapping:
         """Whether a child does not get it (MADV_DONTFORK)."""
         self.wiped = False
         """Whether a child finds it zero (MADV_WIPEONFORK)."""
+        self.grows = grows
+        """Whether it grows downwards when something below it is touched."""
+        self.droppable = droppable
+        """Whether its pages may become zero at any time."""
         self.changes = 0 if inode is None else inode.changes
         """How often the file had changed when it was mapped."""
         self.joined = False
@@ -112,6 +120,8 @@ class Mapping:
             offset,
             self.maximum,
             self.locked,
+            self.grows,
+            self.droppable,
         )
         part.on_fault = self.on_fault
         part.not_forked = self.not_forked
@@ -137,7 +147,14 @@ class Mapping:
             and left.on_fault == self.on_fault
             and left.not_forked == self.not_forked
             and left.wiped == self.wiped
+            and left.grows == self.grows
+            and left.droppable == self.droppable
         )
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it counts as data of the process."""
+        return not self.shared and not self.grows and self.prot & PROT_WRITE != 0
 
     def hold(self) -> None:
         """Count it among those who refer to its file."""
@@ -211,6 +228,23 @@ class AddressSpace:
                 break
             start = mapping.end
         return start if start < end else None
+
+    def growing(self, addr: int) -> tuple[Mapping, int | None] | None:
+        """The mapping above `addr`, where nothing is mapped, if it grows downwards.
+
+        And how many bytes would be left between it and what may be accessed below, if it began with the page of `addr`;
+        None where nothing is in its way.
+        """
+        at = self.mappings.bisect_right(addr)
+        if at == len(self.mappings):
+            return None
+        above = self.mappings.peekitem(at)[1]
+        if not above.grows:
+            return None
+        below = self.mappings.peekitem(at - 1)[1] if at else None
+        if below is None or below.grows or not below.prot:
+            return above, None
+        return above, addr - addr % self.page - below.end
 
     def splits(self, start: int, end: int) -> bool:
         """Whether taking [start, end) away leaves one mapping more than before."""
@@ -290,6 +324,21 @@ class AddressSpace:
         mapping.end += length
         self.size += length
         self.locked += length if mapping.locked else 0
+
+    def grow_down(self, mapping: Mapping, start: int) -> None:
+        """Make a mapping begin at `start`, in the gap below it."""
+        more = mapping.start - start
+        self.gaps.take(start, mapping.start)
+        del self.mappings[mapping.start]
+        mapping.start = start
+        mapping.offset -= more
+        self.mappings[start] = mapping
+        self.size += more
+        self.locked += more if mapping.locked else 0
+
+    def data(self) -> int:
+        """Bytes of private memory that may be written (but what grows downwards is a stack)."""
+        return sum(m.end - m.start for m in self.mappings.values() if m.is_data)
 
     def fork(self) -> AddressSpace:
         """A child's address space: the same mappings at the same addresses, none of them locked.

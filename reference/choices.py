@@ -11,7 +11,7 @@ system never mix, and a judge can put choices in here that follow what a subject
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from .refusal import Refusal
@@ -19,6 +19,10 @@ from .refusal import Refusal
 if TYPE_CHECKING:
     from .address_space import AddressSpace, Mapping
     from .paging import Page
+
+
+GUARD: Final = 256
+"""Pages that Linux keeps free below what grows downwards."""
 
 
 class Choices(Protocol):
@@ -43,8 +47,8 @@ class Choices(Protocol):
 
     # ---- addresses
 
-    def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
-        """Where `length` bytes go; `hint` is 0 for none.  None: nowhere."""
+    def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
+        """Where `length` bytes go; `hint` is 0 for none; they end at `below`, if that is not 0.  None: nowhere."""
 
     def joins(self, left: Mapping, right: Mapping) -> bool:
         """Whether neighbours that are alike become one mapping."""
@@ -60,6 +64,15 @@ class Choices(Protocol):
 
     def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
         """Whether [start, end) becomes [start, new_end) where that is free (the system's own memory may be there)."""
+
+    def grows_down(self, left: int) -> bool:
+        """Whether a mapping grows downwards until only `left` pages are between it and the one below."""
+
+    def refuses_sync(self) -> bool:
+        """Whether a file system without MAP_SYNC refuses it even where unknown flags are ignored."""
+
+    def has_huge_pages(self) -> bool:
+        """Whether there are huge pages to be had."""
 
     # ---- rights
 
@@ -142,12 +155,14 @@ class LinuxChoices:
     def does_part(self, call: str) -> bool:
         return True
 
-    def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
+    def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         """At the hint, rounded down, if that is free; else in a gap as high as can be found."""
         if hint:
             hint = max(hint - hint % space.page, space.lowest)
-            if hint <= space.top - length and space.is_free(hint, hint + length):
+            if hint <= (below or space.top) - length and space.is_free(hint, hint + length):
                 return hint
+        if below:
+            return space.gaps.lowest(length, below // 2, below)
         found = space.gaps.highest(length)
         return found if found is not None and found >= space.lowest else None
 
@@ -166,6 +181,17 @@ class LinuxChoices:
 
     def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
         return True
+
+    def grows_down(self, left: int) -> bool:
+        """A gap is kept."""
+        return left >= GUARD
+
+    def refuses_sync(self) -> bool:
+        """As ext4 does (tmpfs does not)."""
+        return True
+
+    def has_huge_pages(self) -> bool:
+        return False
 
     def may_load(self, prot: int, addr: int) -> bool:
         """x86 has no right to write or execute without the right to read."""

@@ -22,17 +22,25 @@ PROT_SEM: Final = 0x8
 MAP_SHARED: Final = int(contract.MAP_SHARED)
 MAP_PRIVATE: Final = int(contract.MAP_PRIVATE)
 MAP_SHARED_VALIDATE: Final = int(contract.MAP_SHARED_VALIDATE)
+MAP_DROPPABLE: Final = int(contract.MAP_DROPPABLE)
 MAP_TYPE: Final = 0x0F
 MAP_FIXED: Final = int(contract.MAP_FIXED)
 MAP_ANONYMOUS: Final = int(contract.MAP_ANONYMOUS)
+MAP_32BIT: Final = int(contract.MAP_32BIT)
 MAP_GROWSDOWN: Final = int(contract.MAP_GROWSDOWN)
 MAP_LOCKED: Final = int(contract.MAP_LOCKED)
 MAP_POPULATE: Final = int(contract.MAP_POPULATE)
+MAP_NONBLOCK: Final = int(contract.MAP_NONBLOCK)
 MAP_HUGETLB: Final = int(contract.MAP_HUGETLB)
 MAP_SYNC: Final = int(contract.MAP_SYNC)
 MAP_FIXED_NOREPLACE: Final = int(contract.MAP_FIXED_NOREPLACE)
 MAP_VALIDATED: Final = 0xFC0FF9FF & ~MAP_FIXED_NOREPLACE
 """The flags that MAP_SHARED_VALIDATE knows on Linux: those older than itself (LEGACY_MAP_MASK)."""
+
+HUGE_SHIFT: Final = 26
+"""The flags from this bit on name the size of huge pages, as a power of two; 0 for the usual one."""
+HUGE_SIZES: Final = (0, 21, 30)
+"""The powers of two that x86-64 has huge pages of."""
 
 MREMAP_MAYMOVE: Final = int(contract.MREMAP_MAYMOVE)
 MREMAP_FIXED: Final = int(contract.MREMAP_FIXED)

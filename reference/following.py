@@ -160,19 +160,24 @@ class Following(LinuxChoices):
 
     # ---- addresses
 
-    def place(self, space: AddressSpace, length: int, hint: int) -> int | None:
+    def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         """Where it was seen, if that is free; a hint is a wish only."""
         seen = self.seen
         if not isinstance(seen, Returned) or not isinstance(seen.value, int):
-            return super().place(space, length, hint)
+            return super().place(space, length, hint, below)
         at = seen.value
-        if at <= 0 or at % space.page or at > space.top - length or not space.is_free(at, at + length):
+        top = below or space.top
+        if at <= 0 or at % space.page or at > top - length or not space.is_free(at, at + length):
             # Not raised at once: the call may have had to be refused, which says more.
             self.misplaced = Impossible(
-                ["an address that is page aligned, not NULL, in user space and free"],
-                ["mremap.flags.maymove"] if self.call == "mremap" else ["mmap.addr.null", "mmap.addr.hint"],
+                [f"an address that is page aligned, not NULL, {'below 2 GiB' if below else 'in user space'} and free"],
+                ["mremap.flags.maymove"]
+                if self.call == "mremap"
+                else ["mmap.flag.32bit"]
+                if below
+                else ["mmap.addr.null", "mmap.addr.hint"],
             )
-            return super().place(space, length, 0)
+            return super().place(space, length, 0, below)
         return at
 
     def are_one(self, left: Mapping, right: Mapping) -> bool:
@@ -193,6 +198,17 @@ class Following(LinuxChoices):
         if self.seen == Returned(start) or isinstance(self.seen, Faulted):
             return True
         return self._in_arena(start, new_end)
+
+    def grows_down(self, left: int) -> bool:
+        """Something is left, but how much is a setting of the system."""
+        seen = self.seen
+        return left > 0 and not (isinstance(seen, Faulted) and seen.code == "SEGV_MAPERR")
+
+    def refuses_sync(self) -> bool:
+        return self.seen == Failed("EOPNOTSUPP")
+
+    def has_huge_pages(self) -> bool:
+        return self.seen != Failed("ENOMEM")
 
     # ---- rights
 

@@ -75,3 +75,11 @@ class Gaps:
             fitting = (gap for gap in reversed(self.classes.get(sure - 1, ())) if self.starts[gap] - gap >= length)
             start = next(fitting, None)
         return None if start is None else self.starts[start] - length
+
+    def lowest(self, length: int, low: int, high: int) -> int | None:
+        """Where `length` bytes begin in [low, high), as low as can be; for a range that is not looked at often."""
+        for start in self.starts.irange(max(self.before(low)[0], 0), high):
+            at = max(start, low)
+            if at + length <= min(self.starts[start], high):
+                return at
+        return None

@@ -21,15 +21,20 @@ from errno import (
     EPERM,
 )
 
-from ..contract import SEAL_FUTURE_WRITE, SEAL_WRITE
+from ..contract import SEAL_FUTURE_WRITE, SEAL_WRITE, Unsupported
 from .address_space import Mapping
 from .constants import (
+    HUGE_SHIFT,
+    HUGE_SIZES,
+    MAP_32BIT,
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
     MAP_HUGETLB,
     MAP_LOCKED,
+    MAP_NONBLOCK,
     MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -68,7 +73,11 @@ class MappingCalls(PageCalls):
         zeros = anonymous or (description is not None and description.inode.device == "zero")
         if zeros and description is not None and not description.writable:
             shared = False  # as nobody can store there, Linux makes it private, which needs no file
-        place = self.choices.place(space, size, addr) if not fixed and 0 < size <= self.top else addr
+        droppable = anonymous and flags & MAP_TYPE == MAP_DROPPABLE and self.bits == 64
+        below = 1 << 31 if flags & MAP_32BIT and self.bits == 64 else 0
+        is_data = not shared and prot & PROT_WRITE and not flags & MAP_GROWSDOWN
+        place = self.choices.place(space, size, addr, below) if not fixed and 0 < size <= self.top else addr
+        replaced = space.mapped(addr, addr + size) if fixed else 0
 
         with self.errors("mmap") as refuse:
             if offset % self.page:
@@ -79,10 +88,12 @@ class MappingCalls(PageCalls):
                 else:
                     refuse(EBADF, "mmap.errno.EBADF", "fd is not an open descriptor")
             if flags & MAP_HUGETLB:
-                if anonymous:
-                    refuse(ENOMEM, "mmap.errno.ENOMEM", "there are no huge pages")
-                else:
-                    refuse(EINVAL, "mmap.errno.EINVAL.type", "the file has no huge pages")
+                if not anonymous:
+                    refuse(EINVAL, "mmap.errno.EINVAL.flags", "the file has no huge pages")
+                elif flags >> HUGE_SHIFT & 0x3F not in HUGE_SIZES:
+                    refuse(EINVAL, "mmap.errno.EINVAL.huge-size", "the machine has no huge pages of that size")
+                elif length and not self.choices.has_huge_pages():
+                    refuse(ENOMEM, "mmap.errno.ENOMEM.huge-pages", "there are no huge pages")
             if length == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL", "length is 0")
             elif size == 0 or size > self.top:
@@ -100,20 +111,23 @@ class MappingCalls(PageCalls):
             if description is not None:
                 self.refuse_file(refuse, description, size, prot, flags, offset)
             elif anonymous:
-                if flags & MAP_TYPE not in (MAP_SHARED, MAP_PRIVATE):
-                    refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
-                elif shared and flags & MAP_GROWSDOWN:
-                    refuse(EINVAL, "mmap.errno.EINVAL.type", "shared memory cannot grow downwards")
-            if self.maps_too_much(size - (space.mapped(addr, addr + size) if fixed else 0)):
+                self.refuse_anonymous(refuse, flags)
+            if self.maps_too_much(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
+            if is_data and self.has_too_much_data(size - replaced):
+                refuse(ENOMEM, "mmap.errno.ENOMEM.data", "the limit of data is reached")
             if not self.choices.has_memory(size):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the system has not so much memory to promise")
             if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
 
+        if flags & MAP_HUGETLB:
+            raise Unsupported("the reference has no huge pages")
         assert place is not None
         mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, locked=locks)
         mapping.on_fault = locks and self.locks_on_fault
+        mapping.grows = flags & MAP_GROWSDOWN != 0
+        mapping.droppable = mapping.wiped = droppable
         if not zeros:
             assert description is not None
             mapping.inode, mapping.description, mapping.offset = description.inode, description, offset
@@ -121,6 +135,7 @@ class MappingCalls(PageCalls):
             mapping.changes = description.inode.changes
         elif shared:
             mapping.inode = shared_memory(self.machine.memory, size)
+            mapping.offset = 0 if anonymous else offset  # as long as the mapping, wherever that begins in it
             mapping.description = Description(self.machine.file_table, mapping.inode)
         else:
             mapping.description, mapping.offset = description, place
@@ -130,7 +145,7 @@ class MappingCalls(PageCalls):
             space.clear(place, place + size)
         space.insert(mapping)
         space.join(place, place + size)
-        if locks or flags & MAP_POPULATE:
+        if locks or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
             self.populate(place, place + size)
 
         return place
@@ -154,6 +169,21 @@ class MappingCalls(PageCalls):
         elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "something is mapped in the fixed range")
 
+    def refuse_anonymous(self, refuse: Refusals, flags: int) -> None:
+        """What mmap refuses of memory without a file."""
+        type_ = flags & MAP_TYPE
+        if type_ == 0:
+            refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
+        elif type_ == MAP_SHARED_VALIDATE:
+            refuse(EINVAL, "mmap.flag.shared-validate", "MAP_SHARED_VALIDATE is for files only")
+        elif type_ == MAP_DROPPABLE and self.bits == 64:
+            if flags & (MAP_LOCKED | MAP_HUGETLB | MAP_GROWSDOWN):
+                refuse(EINVAL, "mmap.errno.EINVAL.droppable", "droppable memory is neither locked, huge nor a stack")
+        elif type_ not in (MAP_SHARED, MAP_PRIVATE):
+            refuse(EINVAL, "mmap.errno.EINVAL.unknown-type", "flags name a type that the system does not know")
+        elif type_ == MAP_SHARED and flags & MAP_GROWSDOWN:
+            refuse(EINVAL, "mmap.errno.EINVAL.flags", "shared memory cannot grow downwards")
+
     def refuse_low(self, refuse: Refusals, addr: int) -> None:
         """What mmap and mremap refuse because a fixed address is too low."""
         if addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities:
@@ -167,21 +197,24 @@ class MappingCalls(PageCalls):
         type_ = flags & MAP_TYPE
         shared = type_ in (MAP_SHARED, MAP_SHARED_VALIDATE)
 
-        if inode.kind == "regular" and offset // self.page > (LARGEST - size) // self.page:
+        largest = LARGEST if inode.kind in ("regular", "socket") else OFFSET_MASK
+        if offset // self.page > (largest - size) // self.page:
             refuse(EOVERFLOW, "mmap.errno.EOVERFLOW", "offset + length is larger than any file")
         if type_ == MAP_SHARED_VALIDATE:
             if flags & ~(MAP_VALIDATED | MAP_SYNC):
                 refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP", "flags have a bit that the system does not know")
             elif flags & MAP_SYNC:
-                refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP", "the file system has no MAP_SYNC", late=True)
+                refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP.sync", "the file system has no MAP_SYNC", late=True)
         if shared and prot & PROT_WRITE and not description.writable:
             refuse(EACCES, "mmap.errno.EACCES", "shared and writable, but fd is not open for writing")
         if shared and inode.append_only and description.writable:
             refuse(EACCES, "mmap.errno.EACCES.append-only", "shared, and fd may append to the file only")
         if inode.mandatory_lock:
             refuse(EAGAIN, "mmap.errno.EAGAIN", "the file is locked")
-        if type_ not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
+        if type_ == 0:
             refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
+        elif type_ not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
+            refuse(EINVAL, "mmap.errno.EINVAL.unknown-type", "flags name a type that files do not have")
         else:
             if not description.readable:
                 refuse(EACCES, "mmap.errno.EACCES", "fd is not open for reading")
@@ -191,9 +224,11 @@ class MappingCalls(PageCalls):
                 is_late = inode.kind == "socket"  # its driver is asked, and says no
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped", late=is_late)
             if flags & MAP_GROWSDOWN:
-                refuse(EINVAL, "mmap.errno.EINVAL.type", "a file cannot grow downwards")
+                refuse(EINVAL, "mmap.errno.EINVAL.flags", "a file cannot grow downwards")
             if shared and prot & PROT_WRITE and (inode.seals or 0) & (SEAL_WRITE | SEAL_FUTURE_WRITE):
                 refuse(EPERM, "mmap.errno.EPERM.seal", "shared and writable, but the file is sealed against writing")
+            if flags & MAP_SYNC and type_ != MAP_SHARED_VALIDATE and inode.file_system and self.choices.refuses_sync():
+                refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP.sync", "the file system has no MAP_SYNC", late=True)
             if inode.mapping_error:
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
 

@@ -31,6 +31,8 @@ class Process(MappingCalls, Advice, Buffers):
         child.space = self.space.fork()
         child.capabilities = self.capabilities
         child.address_space_limit = self.address_space_limit
+        child.data_limit = self.data_limit
+        child.stack_limit = self.stack_limit
         child.locked_limit = self.locked_limit
         return child
 
@@ -64,6 +66,10 @@ class Process(MappingCalls, Advice, Buffers):
     def limit(self, resource: Resource, room: int) -> None:
         if resource == Resource.ADDRESS_SPACE:
             self.address_space_limit = self.space.size + room
+        elif resource == Resource.DATA:
+            self.data_limit = self.space.data() + room
+        elif resource == Resource.STACK:
+            self.stack_limit = room
         else:
             self.locked_limit = self.space.locked + room
 

@@ -21,6 +21,10 @@ OFFSET_MASK: Final = (1 << 64) - 1
 """File offsets have 64 bits, whatever addresses have; they are compared as if they had no sign."""
 
 
+STACK: Final = 8 << 20
+"""The usual limit of a stack, in bytes."""
+
+
 class State(Contract):
     """A process as data."""
 
@@ -43,6 +47,10 @@ class State(Contract):
         self.capabilities = parameters.capabilities
         self.address_space_limit = parameters.address_space
         """Bytes that may be mapped; None for no limit."""
+        self.data_limit: int | None = None
+        """Bytes of private memory that may be written; None for no limit."""
+        self.stack_limit = STACK
+        """Bytes that a mapping may grow to downwards."""
         self.locked_limit = parameters.locked
         """Bytes that may be in locked mappings, for a process without CAP_IPC_LOCK."""
         self.locks_future = False
@@ -96,6 +104,11 @@ class State(Contract):
         """Whether `more` bytes mapped would be over the limit."""
         limit = self.address_space_limit
         return limit is not None and self.choices.is_over("bytes", self.space.size + more, limit)
+
+    def has_too_much_data(self, more: int) -> bool:
+        """Whether `more` bytes of private memory that may be written would be over the limit."""
+        limit = self.data_limit
+        return limit is not None and self.choices.is_over("bytes", self.space.data() + more, limit)
 
     def too_many_mappings(self, more: int) -> bool:
         """Whether `more` mappings would be over the limit."""

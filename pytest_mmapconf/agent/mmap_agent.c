@@ -208,7 +208,8 @@ struct bit {
 
 static const struct bit map_bits[] = {
     {0x10, MAP_FIXED}, {0x20, MAP_ANONYMOUS}, {0x100, MAP_GROWSDOWN}, {0x2000, MAP_LOCKED}, {0x4000, MAP_NORESERVE},
-    {0x8000, MAP_POPULATE}, {0x20000, MAP_STACK}, {0x40000, MAP_HUGETLB},
+    {0x8000, MAP_POPULATE}, {0x20000, MAP_STACK}, {0x40000, MAP_HUGETLB}, {0x800, MAP_DENYWRITE},
+    {0x1000, MAP_EXECUTABLE}, {0x10000, MAP_NONBLOCK},
 #ifdef MAP_SYNC
     {0x80000, MAP_SYNC},
 #endif
@@ -1155,6 +1156,16 @@ static void do_limit(struct argument *a)
             return;
         }
         used = number_after(bytes, "VmLck:") * 1024;
+    } else if (!strcmp(a[0].text, "data")) {
+        resource = RLIMIT_DATA;
+        if (read_file("/proc/self/status", bytes, sizeof bytes) == -1) {
+            failed();
+            return;
+        }
+        used = number_after(bytes, "VmData:") * 1024;
+    } else if (!strcmp(a[0].text, "stack")) {
+        resource = RLIMIT_STACK; /* ours is as deep already as it will ever be */
+        used = 0;
     } else {
         answer("unsupported", "this agent does not limit that");
         return;

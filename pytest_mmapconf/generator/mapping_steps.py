@@ -113,7 +113,7 @@ class MappingSteps(State):
                 ("mmap.errno.ENOMEM", "outside"),
                 ("mmap.errno.EOVERFLOW", "overflow"),
                 ("mmap.errno.EOPNOTSUPP", "unknown"),
-                ("mmap.errno.EOPNOTSUPP", "sync"),
+                ("mmap.errno.EOPNOTSUPP.sync", "sync"),
                 ("mmap.errno.EEXIST", "taken"),
                 ("mmap.errno.EPERM.zero", "low"),
                 ("mmap.errno.EPERM", "noexec"),

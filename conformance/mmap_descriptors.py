@@ -1,0 +1,130 @@
+"""What mmap makes of its descriptor: its number, its mode, what it is of."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..contract import (
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_APPEND,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+    PROT_EXEC,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Process,
+)
+from ..words import clause, fails
+from ._helpers import RW, MakeFile, NewPath, assert_nothing_mapped, both_types, free_range, given
+
+
+@clause("mmap.fd.zero")
+@both_types
+def test_descriptor_number_0(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    with given():
+        process.close(0)
+    fd = file(b"abc")
+    assert fd == 0
+    base = process.mmap(0, page, PROT_READ, kind, fd, 0)
+
+    assert process.load(base, 3) == b"abc"
+
+
+@clause("mmap.fd.dup")
+@pytest.mark.parametrize("closed", ["original", "duplicate"])
+@both_types
+def test_duplicated_descriptor(process: Process, page: int, file: MakeFile, kind: int, closed: str) -> None:
+    """Each maps the file without the other, and the mapping does without both."""
+    original = file(b"abc")
+    with given():
+        duplicate = process.dup(original)
+    gone, left = (original, duplicate) if closed == "original" else (duplicate, original)
+    first = process.mmap(0, page, PROT_READ, kind, gone, 0)
+    process.close(gone)
+    second = process.mmap(0, page, PROT_READ, kind, left, 0)
+    assert process.load(first, 3) == process.load(second, 3) == b"abc"
+    process.close(left)
+
+    assert process.load(first, 3) == process.load(second, 3) == b"abc"
+
+
+@clause("mmap.fd.dup.mode")
+def test_duplicate_has_the_mode_of_its_original(process: Process, page: int, file: MakeFile) -> None:
+    with given():
+        reader = process.dup(file(b"abc", O_RDONLY))
+        both = process.dup(file(b"abc", O_RDWR))
+    with fails("EACCES"):
+        process.mmap(0, page, RW, MAP_SHARED, reader, 0)
+    base = process.mmap(0, page, RW, MAP_SHARED, both, 0)
+    process.store(base, b"x")
+
+    assert process.pread(both, 3, 0) == b"xbc"
+
+
+@clause("mmap.fd.append")
+def test_stores_by_a_descriptor_that_appends(process: Process, page: int, file: MakeFile) -> None:
+    """They go where they are made, not to the end of the file."""
+    fd = file(b"abc", O_RDWR | O_APPEND)
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"x")
+
+    assert process.pread(fd, 9, 0) == b"xbc"
+
+
+@clause("mmap.prot.fd-mode.lasts")
+@pytest.mark.parametrize("mode", [pytest.param(O_RDONLY, id="read-only"), pytest.param(O_RDWR, id="read-write")])
+def test_rights_are_those_of_the_descriptor_that_was_mapped(
+    process: Process, page: int, file: MakeFile, new_path: NewPath, mode: int
+) -> None:
+    """Also when its number has been given to one of the other mode."""
+    path = new_path()
+    fd = file(b"abc", mode, path)
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    with given():
+        process.close(fd)
+        assert process.open(path, O_RDWR if mode == O_RDONLY else O_RDONLY) == fd
+    if mode == O_RDONLY:
+        with fails("EACCES"):
+            process.mprotect(base, page, RW)
+    else:
+        process.mprotect(base, page, RW)
+        process.store(base, b"x")
+        assert process.pread(fd, 3, 0) == b"xbc"
+
+
+@clause("mmap.errno.EACCES.any-prot")
+@both_types
+@pytest.mark.parametrize(
+    "prot",
+    [
+        pytest.param(PROT_NONE, id="none"),
+        pytest.param(PROT_WRITE, id="write"),
+        pytest.param(PROT_EXEC, id="exec"),
+        pytest.param(PROT_WRITE | PROT_EXEC, id="write-exec"),
+    ],
+)
+def test_even_what_reads_nothing_needs_a_descriptor_to_read(
+    process: Process, page: int, file: MakeFile, prot: int, kind: int
+) -> None:
+    fd = file(b"abc", O_WRONLY)
+    addr = free_range(process, 1)
+    with fails("EACCES"):
+        process.mmap(addr, page, prot, kind, fd, 0)
+
+    assert_nothing_mapped(process, addr)
+
+
+@clause("mmap.prot.fd-mode.private")
+@pytest.mark.parametrize("mode", [pytest.param(O_RDONLY, id="read-only"), pytest.param(O_RDWR, id="read-write")])
+def test_any_right_may_be_had_of_a_private_mapping(process: Process, page: int, file: MakeFile, mode: int) -> None:
+    """Of whatever mode the descriptor was, as nothing reaches the file; and it can be given later."""
+    fd = file(b"abc", mode)
+    base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
+    process.mprotect(base, page, RW)
+    process.store(base, b"x")
+
+    assert process.load(base, 3) == b"xbc"
+    assert process.pread(fd, 3, 0) == b"abc"

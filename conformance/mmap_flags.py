@@ -1,0 +1,480 @@
+"""The flags of mmap, one by one: what each promises beyond the memory that it maps."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..contract import (
+    MAP_32BIT,
+    MAP_ANONYMOUS,
+    MAP_DENYWRITE,
+    MAP_DROPPABLE,
+    MAP_EXECUTABLE,
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_NORESERVE,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_STACK,
+    MAP_SYNC,
+    MAP_UNINITIALIZED,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    Process,
+    Resource,
+    errno_name,
+)
+from ..words import clause, fails, faults
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    Record,
+    assert_nothing_mapped,
+    both_types,
+    free_range,
+    given,
+)
+
+# ---------------------------------------------------------------------------------------------------------- anonymous
+
+
+@clause("mmap.flag.anonymous.offset")
+@both_types
+@pytest.mark.parametrize("offset", ["a-page", "2**62", "2**63", "the-last-page"])
+def test_offset_without_a_file(process: Process, page: int, kind: int, offset: str) -> None:
+    """There is nothing that it could be a place in, and nothing that it could be past the end of."""
+    offsets = {"a-page": page, "2**62": 1 << 62, "2**63": -(1 << 63), "the-last-page": -page}
+    base = process.mmap(0, 2 * page, RW, kind | MAP_ANONYMOUS, -1, offsets[offset])
+    process.store(base + page, b"x")
+
+    assert process.load(base, page + 2) == bytes(page) + b"x\0"
+
+
+@clause("mmap.flag.anonymous.recycled")
+@both_types
+@pytest.mark.parametrize("end", ["unmapped", "replaced", "exited"])
+def test_memory_that_was_given_back(process: Process, page: int, kind: int, end: str) -> None:
+    length = 4 * page
+    owner = process.fork() if end == "exited" else process
+    base = owner.mmap(0, length, RW, kind | MAP_ANONYMOUS, -1, 0)
+    owner.store(base, b"x" * length)
+    if end == "exited":
+        owner.exit()
+    elif end == "unmapped":
+        process.munmap(base, length)
+    fixed = MAP_FIXED if end == "replaced" else 0
+    base = process.mmap(base if fixed else 0, length, RW, kind | MAP_ANONYMOUS | fixed, -1, 0)
+
+    assert process.load(base, length) == bytes(length)
+
+
+@clause("mmap.flag.anonymous.apart")
+def test_two_shared_anonymous_mappings_are_two_objects(process: Process, page: int) -> None:
+    one, other = (process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) for _ in range(2))
+    process.store(one, b"x")
+    child = process.fork()
+    child.store(one + 1, b"y")
+
+    assert process.load(one, 2) == b"xy"
+    assert process.load(other, 2) == child.load(other, 2) == b"\0\0"
+
+
+@clause("mmap.flag.uninitialized")
+@both_types
+def test_uninitialized_memory_is_zero_all_the_same(process: Process, page: int, kind: int) -> None:
+    base = process.mmap(0, 4 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"x" * (4 * page))
+    process.munmap(base, 4 * page)
+    base = process.mmap(0, 4 * page, PROT_READ, kind | MAP_ANONYMOUS | MAP_UNINITIALIZED, -1, 0)
+
+    assert process.load(base, 4 * page) == bytes(4 * page)
+
+
+# ------------------------------------------------------------------------------------------------- flags that do little
+
+
+@clause("mmap.flag.ignored")
+@both_types
+@pytest.mark.parametrize(
+    "flag", [pytest.param(MAP_DENYWRITE, id="denywrite"), pytest.param(MAP_EXECUTABLE, id="executable")]
+)
+def test_flag_of_old(process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int, flag: int) -> None:
+    """Neither does a descriptor open for writing keep the file from being mapped, nor the mapping others from it."""
+    path = new_path()
+    fd = file(b"abc", O_RDWR, path)
+    base = process.mmap(0, page, PROT_READ, kind | flag, fd, 0)
+    writer = process.open(path, O_RDWR)
+    process.pwrite(writer, b"x", 3)
+
+    assert process.load(base, 3) == b"abc"
+    assert process.pread(fd, 5, 0) == b"abcx"
+
+
+@clause("mmap.flag.shared-validate.known")
+@pytest.mark.parametrize(
+    "flag",
+    [
+        pytest.param(MAP_NORESERVE, id="noreserve"),
+        pytest.param(MAP_POPULATE, id="populate"),
+        pytest.param(MAP_NONBLOCK, id="nonblock"),
+        pytest.param(MAP_STACK, id="stack"),
+        pytest.param(MAP_DENYWRITE, id="denywrite"),
+        pytest.param(MAP_EXECUTABLE, id="executable"),
+        pytest.param(MAP_FIXED, id="fixed"),
+    ],
+)
+def test_validated_flag_that_is_known(process: Process, page: int, file: MakeFile, flag: int) -> None:
+    addr = free_range(process, 1) if flag == MAP_FIXED else 0
+    fd = file(b"abc")
+    base = process.mmap(addr, page, RW, MAP_SHARED_VALIDATE | flag, fd, 0)
+    process.store(base, b"x")
+
+    assert process.pread(fd, 3, 0) == b"xbc"
+
+
+@clause("mmap.flag.stack")
+@both_types
+def test_memory_for_a_stack_does_not_grow(process: Process, page: int, kind: int) -> None:
+    base = free_range(process, 2) + page
+    process.mmap(base, page, RW, kind | MAP_ANONYMOUS | MAP_FIXED | MAP_STACK, -1, 0)
+    process.store(base, b"x")
+
+    assert process.load(base, 2) == b"x\0"
+    assert_nothing_mapped(process, base - 1)
+
+
+@clause("mmap.flag.noreserve")
+@both_types
+@pytest.mark.parametrize("of", ["memory", "a-file"])
+def test_memory_without_a_reservation(process: Process, page: int, file: MakeFile, kind: int, of: str) -> None:
+    fd, anonymous, first = (-1, MAP_ANONYMOUS, b"\0") if of == "memory" else (file(b"a"), 0, b"a")
+    base = process.mmap(0, 2 * page, RW, kind | anonymous | MAP_NORESERVE, fd, 0)
+    process.store(base + 1, b"x")
+
+    assert process.load(base, 3) == first + b"x\0"
+
+
+@clause("mmap.prot.none.reservation")
+def test_a_huge_reservation(process: Process, page: int) -> None:
+    length = 1 << 40
+    base = process.mmap(0, length, PROT_NONE, ANONYMOUS, -1, 0)
+    last = base + length - page
+    with faults("SIGSEGV", at=last, code="SEGV_ACCERR"):
+        process.load(last, 1)
+    process.mmap(last, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(last, b"x")
+
+    assert process.load(last, 1) == b"x"
+
+
+# ----------------------------------------------------------------------------------------------------------- populate
+
+
+@clause("mmap.flag.populate")
+@both_types
+@pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
+def test_populated_memory_is_there_at_once(process: Process, page: int, kind: int, prot: int) -> None:
+    base = process.mmap(0, 4 * page, prot, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
+
+    assert process.mincore(base, 4 * page) == [True] * 4
+
+
+@clause("mmap.flag.populate.copies")
+@pytest.mark.parametrize("prot", [pytest.param(RW, id="writable"), pytest.param(PROT_READ, id="read-only")])
+def test_populated_private_pages(process: Process, page: int, file: MakeFile, prot: int) -> None:
+    """Those that may be stored to are copied at once; the others go on showing the file."""
+    fd = file(b"abc")
+    base = process.mmap(0, page, prot, MAP_PRIVATE | MAP_POPULATE, fd, 0)
+    with given():
+        process.pwrite(fd, b"xyz", 0)
+
+    assert process.load(base, 3) == (b"abc" if prot == RW else b"xyz")
+
+
+@clause("mmap.flag.populate.best-effort")
+@both_types
+def test_populating_past_the_end_of_a_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    base = process.mmap(0, 3 * page, RW, kind | MAP_POPULATE, file(b"abc"), 0)
+
+    assert process.load(base, 3) == b"abc"
+    with faults("SIGBUS", at=base + page):
+        process.load(base + page, 1)
+
+
+@clause("mmap.flag.populate.best-effort")
+@both_types
+def test_populating_what_cannot_be_accessed(process: Process, page: int, kind: int) -> None:
+    base = process.mmap(0, page, PROT_NONE, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
+
+    with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
+        process.load(base, 1)
+
+
+@clause("mmap.flag.nonblock")
+def test_populating_without_waiting_does_nothing(process: Process, page: int) -> None:
+    base = process.mmap(0, 4 * page, RW, ANONYMOUS | MAP_POPULATE | MAP_NONBLOCK, -1, 0)
+
+    assert process.mincore(base, 4 * page) == [False] * 4
+    assert process.load(base, 1) == b"\0"
+
+
+# ------------------------------------------------------------------------------------------------------------- locked
+
+
+def may_lock(process: Process, page: int) -> None:
+    """The limit of locked memory is no hindrance, if it can be raised so far."""
+    process.limit(Resource.LOCKED_MEMORY, 8 * page)
+
+
+@clause("mmap.flag.locked")
+@both_types
+@pytest.mark.parametrize("prot", [pytest.param(RW, id="read-write"), pytest.param(PROT_NONE, id="none")])
+def test_memory_that_is_mapped_locked_is_locked(process: Process, page: int, kind: int, prot: int) -> None:
+    """What msync may not invalidate is locked."""
+    may_lock(process, page)
+    base = process.mmap(0, 2 * page, prot, kind | MAP_ANONYMOUS | MAP_LOCKED, -1, 0)
+
+    with fails("EBUSY"):
+        process.msync(base + page, page, MS_ASYNC | MS_INVALIDATE)
+
+
+@clause("mmap.flag.locked.resident")
+@both_types
+@pytest.mark.parametrize("more", [pytest.param(0, id="alone"), pytest.param(MAP_NONBLOCK, id="nonblock")])
+def test_locked_memory_is_there_at_once(process: Process, page: int, kind: int, more: int) -> None:
+    may_lock(process, page)
+    base = process.mmap(0, 4 * page, RW, kind | MAP_ANONYMOUS | MAP_LOCKED | more, -1, 0)
+
+    assert process.mincore(base, 4 * page) == [True] * 4
+
+
+@clause("mmap.flag.locked.best-effort")
+@both_types
+def test_locking_past_the_end_of_a_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """mlock would say ENOMEM; mmap does not, and what can be locked is."""
+    may_lock(process, page)
+    base = process.mmap(0, 3 * page, RW, kind | MAP_LOCKED, file(b"abc"), 0)
+
+    assert process.load(base, 3) == b"abc"
+    with fails("EBUSY"):
+        process.msync(base, page, MS_ASYNC | MS_INVALIDATE)
+
+
+@clause("mmap.flag.locked.privileged")
+def test_a_privileged_process_locks_what_it_likes(process: Process, page: int) -> None:
+    process.limit(Resource.LOCKED_MEMORY, 0)
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
+
+    assert process.mincore(base, 2 * page) == [True, True]
+
+
+@clause("mmap.flag.fixed-replaces.lock")
+def test_what_is_replaced_is_locked_no_more(process: Process, page: int) -> None:
+    """Its pages do not count against the limit any more."""
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
+    with fails("EAGAIN"):
+        process.mmap(0, page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
+    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    process.msync(base, page, MS_ASYNC | MS_INVALIDATE)
+    process.mmap(0, page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
+
+
+# ---------------------------------------------------------------------------------------------------- below 2 gibibyte
+
+LOW = 1 << 31
+
+
+@clause("mmap.flag.32bit")
+@both_types
+@pytest.mark.parametrize("wish", ["none", "far-above"])
+def test_memory_below_2_gib(process: Process, page: int, file: MakeFile, kind: int, wish: str) -> None:
+    hint = free_range(process, 4) if wish == "far-above" else 0
+    memory = process.mmap(hint, 4 * page, RW, kind | MAP_ANONYMOUS | MAP_32BIT, -1, 0)
+    of_a_file = process.mmap(hint, page, PROT_READ, kind | MAP_32BIT, file(b"abc"), 0)
+
+    assert 0 < memory <= LOW - 4 * page
+    assert 0 < of_a_file <= LOW - page
+    assert process.load(memory, 1) == b"\0"
+    assert process.load(of_a_file, 3) == b"abc"
+
+
+@clause("mmap.flag.32bit.fixed")
+def test_a_fixed_address_above_2_gib(process: Process, page: int) -> None:
+    addr = free_range(process, 1)
+
+    assert process.mmap(addr, page, RW, ANONYMOUS | MAP_FIXED | MAP_32BIT, -1, 0) == addr > LOW
+    assert process.load(addr, 1) == b"\0"
+
+
+# ---------------------------------------------------------------------------------------------------------- droppable
+
+
+@clause("mmap.flag.droppable")
+def test_droppable_memory(process: Process, page: int) -> None:
+    """A page may be zero again at any time; it never holds anything else."""
+    base = process.mmap(0, 2 * page, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    assert process.load(base, 2 * page) == bytes(2 * page)
+    process.store(base + page, b"abc")
+
+    assert process.load(base + page, 4) in (b"abc\0", bytes(4))
+    assert process.load(base, page) == bytes(page)
+
+
+@clause("mmap.flag.droppable.fork")
+def test_a_child_has_no_droppable_memory(process: Process, page: int) -> None:
+    """It has the pages, all zero, and its own stores do not show in the parent."""
+    base = process.mmap(0, page, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"abc")
+    child = process.fork()
+    assert child.load(base, page) == bytes(page)
+    child.store(base, b"xyz")
+
+    assert process.load(base, 3) in (b"abc", bytes(3))
+
+
+@clause("mmap.errno.EINVAL.droppable")
+@pytest.mark.parametrize(
+    "flag",
+    [
+        pytest.param(MAP_LOCKED, id="locked"),
+        pytest.param(MAP_GROWSDOWN, id="growing-down"),
+        pytest.param(0, id="of-a-file"),
+    ],
+)
+def test_what_cannot_be_droppable(process: Process, page: int, file: MakeFile, flag: int) -> None:
+    may_lock(process, page)
+    fd, anonymous = (-1, MAP_ANONYMOUS) if flag else (file(b"abc"), 0)
+    addr = free_range(process, 1)
+    with fails("EINVAL"):
+        process.mmap(addr, page, PROT_READ, MAP_DROPPABLE | anonymous | flag, fd, 0)
+
+    assert_nothing_mapped(process, addr)
+
+
+# --------------------------------------------------------------------------------------------------- huge pages, sync
+
+HUGE_SHIFT = 26
+"""From this bit on, flags name the size of huge pages as a power of two."""
+
+
+@clause("mmap.errno.ENOMEM.huge-pages")
+@both_types
+def test_more_huge_pages_than_there_are(process: Process, kind: int) -> None:
+    """A tebibyte of them is in no machine's pool."""
+    addr = free_range(process, 1)
+    with fails("ENOMEM"):
+        process.mmap(addr, 1 << 40, RW, kind | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0)
+
+    assert_nothing_mapped(process, addr)
+
+
+@clause("mmap.errno.EINVAL.huge-size")
+@both_types
+def test_huge_pages_of_no_size(process: Process, page: int, kind: int) -> None:
+    """Pages of 2^63 bytes are pages of no machine."""
+    addr = free_range(process, 1)
+    with fails("EINVAL"):
+        process.mmap(addr, page, RW, kind | MAP_ANONYMOUS | MAP_HUGETLB | 63 << HUGE_SHIFT, -1, 0)
+
+    assert_nothing_mapped(process, addr)
+
+
+@clause("mmap.errno.EOPNOTSUPP.sync")
+def test_sync_of_a_file_without_persistent_memory(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    """With MAP_SHARED_VALIDATE it is refused.  With MAP_SHARED file systems differ: refused as well, or ignored."""
+    fd = file(b"abc")
+    with fails("EOPNOTSUPP"):
+        process.mmap(0, page, RW, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0)
+    seen = ""
+    try:
+        base = process.mmap(0, page, RW, MAP_SHARED | MAP_SYNC, fd, 0)
+    except OSError as error:
+        seen = errno_name(error)
+    else:
+        assert process.load(base, 3) == b"abc"
+    assert seen in ("", "EOPNOTSUPP")
+    record("MAP_SYNC with MAP_SHARED", "refused" if seen else "ignored")
+
+
+# --------------------------------------------------------------------------------------------------------- grows down
+
+
+def growing(process: Process, page: int, below: int, prot: int = RW) -> int:
+    """A page that grows down, with so many free pages below it."""
+    base = free_range(process, below + 1) + below * page
+    return process.mmap(base, page, prot, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+
+
+def touch(process: Process, addr: int, access: str) -> None:
+    if access == "load":
+        process.load(addr, 1)
+    else:
+        process.store(addr, b"\0")
+
+
+by_load_and_store = pytest.mark.parametrize("access", ["load", "store"])
+
+
+@clause("mmap.flag.growsdown")
+@by_load_and_store
+@pytest.mark.parametrize("pages", [1, 3])
+def test_memory_below_appears_when_touched(process: Process, page: int, access: str, pages: int) -> None:
+    """All that lies between is there as well, and is zero; the touched page is the lowest one."""
+    base = growing(process, page, 4)
+    process.store(base, b"x")
+    assert_not_counted(process, base - page, page)
+    touch(process, base - pages * page, access)
+
+    assert process.load(base - pages * page, pages * page + 1) == bytes(pages * page) + b"x"
+    assert_not_counted(process, base - (pages + 1) * page, page)
+
+
+def assert_not_counted(process: Process, addr: int, length: int) -> None:
+    """Nothing is mapped there, asked without touching it."""
+    with fails("ENOMEM"):
+        process.msync(addr, length, MS_ASYNC)
+
+
+@clause("mmap.flag.growsdown.rights")
+def test_memory_below_has_the_same_rights(process: Process, page: int) -> None:
+    base = growing(process, page, 2, PROT_READ)
+    with faults("SIGSEGV", at=base - page, code="SEGV_ACCERR"):
+        process.store(base - page, b"x")
+
+    assert process.load(base - page, 1) == b"\0"
+
+
+@clause("mmap.flag.growsdown.gap")
+@by_load_and_store
+def test_a_gap_is_kept_to_the_mapping_below(process: Process, page: int, access: str) -> None:
+    base = growing(process, page, 3)
+    below = process.mmap(base - 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(below, b"x" * page)
+    with faults("SIGSEGV", at=base - page, code="SEGV_MAPERR"):
+        touch(process, base - page, access)
+
+    assert process.load(below, page) == b"x" * page
+
+
+@clause("mmap.flag.growsdown.limit")
+@by_load_and_store
+def test_memory_below_ends_at_the_limit_of_the_stack(process: Process, page: int, access: str) -> None:
+    """The limit counts the whole mapping, also what was there from the start."""
+    base = growing(process, page, 16)
+    process.limit(Resource.STACK, 8 * page)
+    touch(process, base - 7 * page, access)
+    with faults("SIGSEGV", at=base - 8 * page, code="SEGV_MAPERR"):
+        touch(process, base - 8 * page, access)
