@@ -13,7 +13,10 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description="Conformance of memory-mapped I/O.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("agent", help="build the agent of the native backend and print its path")
+    command = commands.add_parser("agent", help="build the agent of the native backend and print its path")
+    command.add_argument(
+        "--source", action="store_true", help="only print where its source is, to be built for elsewhere"
+    )
     command = commands.add_parser("print", help="the worked example: print a file through a mapping", add_help=False)
     command.add_argument("arguments", nargs=argparse.REMAINDER)
     command = commands.add_parser("clauses", help="list the clauses")
@@ -47,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return example(arguments[1:])
     asked = parser().parse_args(arguments)
     if asked.command == "agent":
-        from .agent.build import build_agent
+        from .agent.build import SOURCE, build_agent
 
-        print(build_agent())
+        print(SOURCE if asked.source else build_agent())
         return 0
     import pytest
 

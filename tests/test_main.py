@@ -33,6 +33,12 @@ def test_no_clause_matches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no clause matches; did you mean munmap.range" in capsys.readouterr().err
 
 
+def test_where_the_source_of_the_agent_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["agent", "--source"]) == 0
+
+    assert "int main(" in Path(capsys.readouterr().out.strip()).read_text()
+
+
 def test_backends(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["backends"]) == 0
 

@@ -1,4 +1,4 @@
-"""What the README tells newcomers to write works as it says."""
+"""What newcomers are told to write works as the page says."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from pathlib import Path
 import pytest
 from finished import Run
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PROJECT = Path(__file__).resolve().parents[2]
+README = PROJECT / "README.md"
+PAGE = PROJECT / "docs/write-a-backend.md"
 Suite = Callable[..., Run]
 
 
-def file_of_the_readme(name: str) -> str:
-    found = re.search(rf"<!-- file: {re.escape(name)} -->\n```python\n(.*?)```\n", README.read_text(), re.DOTALL)
+def file_of_the_page(name: str) -> str:
+    found = re.search(rf"<!-- file: {re.escape(name)} -->\n```python\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
     assert found is not None
     return found.group(1)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the README's backend in it."""
-    (tmp_path / "mine.py").write_text(file_of_the_readme("mine.py"))
+    """A folder with the page's backend in it."""
+    (tmp_path / "mine.py").write_text(file_of_the_page("mine.py"))
     return tmp_path
 
 
 def test_the_small_backend_is_small() -> None:
-    body = file_of_the_readme("mine.py").partition("class Mine")[2]
+    body = file_of_the_page("mine.py").partition("class Mine")[2]
     statements = [line for line in body.splitlines()[1:] if line.strip() and not line.strip().startswith("def ")]
 
     assert len(statements) <= 15
@@ -65,7 +67,7 @@ def test_a_planted_bug_fails_the_right_clauses(
 
 
 def test_a_case_of_ones_own(suite: Suite, folder: Path) -> None:
-    (folder / "test_mine.py").write_text(file_of_the_readme("test_mine.py"))
+    (folder / "test_mine.py").write_text(file_of_the_page("test_mine.py"))
 
     run = suite("--mmap-backend=reference", "test_mine.py", folder=folder)
 

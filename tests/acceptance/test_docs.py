@@ -1,0 +1,165 @@
+"""Every command that README.md and docs/ show is run, from the wheel, and does what the page says.
+
+A page is a session: its `sh` blocks are run from top to bottom in one scratch folder that holds the page's files.
+Comments right above a block say more:
+
+    <!-- file: NAME -->       the block is the content of this file, which is there before the first command
+    <!-- command: NAME -->    a command that .ci/run takes from the README and runs itself
+    <!-- exits: STATUS -->    the command ends with this status and not with 0
+    <!-- needs: PROGRAM … --> left out, and the test skipped by name, where a program (or `root`) is missing
+    <!-- prints -->           the command above prints these lines, each somewhere; … stands for anything
+
+Whatever this machine cannot have (a board behind ssh) has a stand-in: a program of that name, first on PATH.  There is
+no other way out: a block in another shell language, or one that the parser would not see, fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")])
+LANGUAGES = {"", "sh", "python", "c", "yaml", "toml", "json", "html", "text"}
+MARKS = {"file", "command", "exits", "needs", "prints"}
+
+FENCED = re.compile(r"(?P<marks>(?:^<!-- [^\n]* -->\n)*)^```(?P<language>[^\n`]*)\n(?P<text>.*?)^```$", re.M | re.S)
+MARK = re.compile(r"<!-- ([a-z]+)(?:: (.*?))? -->")
+
+STAND_INS = {
+    "python": 'exec "$PYTHON" "$@"',
+    "python3": 'exec "$PYTHON" "$@"',
+    "pytest": 'exec "$PYTHON" -m pytest -p no:cacheprovider "$@"',
+    "pip": '[ "$1" = install ] || exit 1',  # the wheel is on the path already
+    "ssh": 'shift; cd "$BOARD" && exec sh -c "$*"',  # the board is a folder
+    "qemu-system-x86_64": 'cd "$BOARD" && exec ./mmap_agent',
+    "socat": 'cd "$BOARD" && exec ./mmap_agent',
+    "sudo": 'exec "$@"',
+    "scp": 'for to; do :; done; [ "$to" = board: ] || exit 1; while [ $# -gt 1 ]; do cp "$1" "$BOARD"; shift; done',
+}
+"""Programs in `sh` that stand for what is elsewhere, or not installed in the environment of the tests."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block and the comments above it."""
+
+    line: int
+    language: str
+    text: str
+    marks: dict[str, str]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(
+            text.count("\n", 0, found.start("language")) + 1,
+            found["language"],
+            found["text"],
+            {mark: value or "" for mark, value in MARK.findall(found["marks"])},
+        )
+        for found in FENCED.finditer(text)
+    ]
+
+
+@pytest.fixture
+def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
+    """The wheel, and the stand-ins first on PATH."""
+    programs, board = tmp_path / "stand-ins", tmp_path / "board"
+    board.mkdir()
+    programs.mkdir()
+    for name, script in STAND_INS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "MMAPCONF_"))}
+    return {
+        **outside,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(installed),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "BOARD": str(board),
+    }
+
+
+def is_run_here(block: Block) -> bool:
+    return block.language == "sh" and not block.marks.keys() & {"command", "file"}
+
+
+def is_here(what: str) -> bool:
+    return os.getuid() == 0 if what == "root" else shutil.which(what) is not None
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(map(is_run_here, blocks(page)))], ids=name)
+def test_the_commands_of(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "reader"
+    left_out, output = [], ""
+    for block in blocks(page):
+        if "file" in block.marks:
+            (folder / block.marks["file"]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.marks["file"]).write_text(block.text)
+    folder.mkdir(exist_ok=True)
+
+    for block in blocks(page):
+        where = f"{page.name}, line {block.line}"
+        if "prints" in block.marks:
+            for line in filter(None, map(str.strip, block.text.splitlines())):
+                pattern = ".*".join(map(re.escape, re.split("…|\\.{3}", line)))
+                assert re.search(pattern, output), f"{where}: {line!r} is not in\n{output}"
+        if not is_run_here(block):
+            continue
+        missing = [name for name in block.marks.get("needs", "").split() if not is_here(name)]
+        if missing:
+            left_out.append(f"{where} needs {' and '.join(missing)}")
+            continue
+        done = subprocess.run(
+            ["sh", "-e", "-c", block.text],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        output = done.stdout
+        assert done.returncode == int(block.marks.get("exits", 0)), f"{where}:\n{block.text}\n{output}"
+    if left_out:
+        pytest.skip("the rest was run; left out: " + "; ".join(left_out))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_has_its_treatment(page: Path) -> None:
+    """No command in a language or a place that is not looked at."""
+    found = blocks(page)
+
+    assert {block.language for block in found} <= LANGUAGES
+    assert {mark for block in found for mark in block.marks} <= MARKS
+    fences = len(re.findall(r"^\s*(?:```|~~~)", page.read_text(), re.MULTILINE))
+    assert fences == 2 * len(found), "a fence that is indented or not closed"
+    for block in found:
+        if "command" in block.marks:
+            assert page.name == "README.md"
+            assert f"\nreadme {block.marks['command']}\n" in (PROJECT / ".ci/run").read_text()
+        if block.marks.keys() & {"exits", "needs"}:
+            assert block.language == "sh"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
