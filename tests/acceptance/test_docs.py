@@ -5,6 +5,7 @@ Comments right above a block say more:
 
     <!-- file: NAME -->       the block is the content of this file, which is there before the first command
     <!-- command: NAME -->    a command that .ci/run takes from the README and runs itself
+    <!-- elsewhere: PATH -->  takes too long for here; each of its lines stands in this file, which runs them
     <!-- exits: STATUS -->    the command ends with this status and not with 0
     <!-- needs: PROGRAM … --> left out, and the test skipped by name, where a program (or `root`) is missing
     <!-- prints -->           the command above prints these lines, each somewhere; … stands for anything
@@ -28,7 +29,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")])
 LANGUAGES = {"", "sh", "python", "c", "yaml", "toml", "json", "html", "text"}
-MARKS = {"file", "command", "exits", "needs", "prints"}
+MARKS = {"file", "command", "elsewhere", "exits", "needs", "prints"}
 
 FENCED = re.compile(r"(?P<marks>(?:^<!-- [^\n]* -->\n)*)^```(?P<language>[^\n`]*)\n(?P<text>.*?)^```$", re.M | re.S)
 MARK = re.compile(r"<!-- ([a-z]+)(?:: (.*?))? -->")
@@ -95,7 +96,7 @@ def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def is_run_here(block: Block) -> bool:
-    return block.language == "sh" and not block.marks.keys() & {"command", "file"}
+    return block.language == "sh" and not block.marks.keys() & {"command", "elsewhere", "file"}
 
 
 def is_here(what: str) -> bool:
@@ -154,6 +155,9 @@ def test_every_block_has_its_treatment(page: Path) -> None:
         if "command" in block.marks:
             assert page.name == "README.md"
             assert f"\nreadme {block.marks['command']}\n" in (PROJECT / ".ci/run").read_text()
+        if "elsewhere" in block.marks:
+            there = [line.strip() for line in (PROJECT / block.marks["elsewhere"]).read_text().splitlines()]
+            assert set(block.text.splitlines()) <= {line.removeprefix(".venv/bin/") for line in there}
         if block.marks.keys() & {"exits", "needs"}:
             assert block.language == "sh"
 
