@@ -237,7 +237,12 @@ def named(file_system: FileSystem, name: str, kind: str, device: str = "") -> In
 
 def plain(name: str, memory: Memory) -> FileSystem:
     """An empty file system of 64 MiB."""
-    return FileSystem(name, memory, 64 << 20)
+    return FileSystem(name, memory, 61 << 20)
+
+
+def small(name: str, memory: Memory) -> FileSystem:
+    """An empty file system that is soon full: of 1 MiB."""
+    return FileSystem(name, memory, 1 << 20)
 
 
 def noexec(name: str, memory: Memory) -> FileSystem:
@@ -279,7 +284,7 @@ def locked(name: str, memory: Memory) -> FileSystem:
 
 
 MOUNTS: Final = {
-    "own": plain,
+    "own": small,
     "crashing": plain,
     "noexec": noexec,
     "dev": devices,
