@@ -105,7 +105,8 @@ def test_the_page(
     table = {(row[0][2:], row[1]): row[2:] for row in rows}
     assert PAIRS.keys() <= table.keys()
     assert table["sysconf", "EINVAL"] == ["paging.sysconf.invalid", "yes", "`p1.sysconf(-1)` |"]
-    assert table["SIGSEGV", "SEGV_MAPERR"] == ["yes", "`p1.load(0, 1)` |"]
+    assert table["SIGSEGV", "SEGV_MAPERR"][0] == "yes"
+    assert table["SIGSEGV", "SEGV_MAPERR"][1].endswith(", 1)` |")
     assert table["SIGSEGV", "SEGV_BNDERR"][0].startswith("no: a check of bounds by Intel MPX")
     for pair, cells in table.items():
         assert ("yes" in cells) is (pair in reference.reached) is ("`" in cells[-1]) or pair not in PAIRS
