@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from sortedcontainers import SortedDict
 
+from ..contract import MADV_NORMAL
 from .choices import Choices
 from .constants import PROT_ALL, PROT_WRITE
 from .gaps import Gaps
@@ -45,6 +46,7 @@ class Mapping:
         "offset",
         "on_fault",
         "prot",
+        "read_ahead",
         "shared",
         "space",
         "start",
@@ -91,6 +93,8 @@ class Mapping:
         """Whether it grows downwards when something below it is touched."""
         self.droppable = droppable
         """Whether its pages may become zero at any time."""
+        self.read_ahead = MADV_NORMAL
+        """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
         self.changes = 0 if inode is None else inode.changes
         """How often the file had changed when it was mapped."""
         self.joined = False
@@ -126,6 +130,7 @@ class Mapping:
         part.on_fault = self.on_fault
         part.not_forked = self.not_forked
         part.wiped = self.wiped
+        part.read_ahead = self.read_ahead
         part.changes = self.changes
         part.joined = self.joined
         return part
@@ -149,6 +154,7 @@ class Mapping:
             and left.wiped == self.wiped
             and left.grows == self.grows
             and left.droppable == self.droppable
+            and left.read_ahead == self.read_ahead
         )
 
     @property

@@ -42,7 +42,10 @@ from .refusal import Refusals
 
 HINTS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED)
 LETS_GO: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
+READS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)
 AT_FORK: Final = (MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK)
+KEPT: Final = (*READS, *AT_FORK)
+"""What a mapping is remembered by: parts with different advice are mappings of their own."""
 POPULATES: Final = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
 ADVICE: Final = frozenset((*HINTS, *LETS_GO, *AT_FORK, *POPULATES, MADV_REMOVE))
 """All that is known."""
@@ -78,10 +81,10 @@ class Advice(PageCalls):
             self.refuse_advice(refuse, mapping, advice)
             if refuse.gathered:
                 break
-            if advice in AT_FORK:
+            if advice in KEPT:
                 self.space.split(start)
                 self.space.split(stop)
-                self.say_at_fork(self.space.mappings[start], advice)
+                self.say(self.space.mappings[start], advice)
             elif advice == MADV_REMOVE:
                 assert mapping.inode is not None
                 mapping.inode.punch(mapping.offset + start - mapping.start, stop - start, self.choices)
@@ -89,7 +92,7 @@ class Advice(PageCalls):
                 self.space.table.free(start // self.page, stop // self.page)
             elif advice in LETS_GO:
                 self.space.table.drop(start // self.page, stop // self.page)
-        if advice in AT_FORK:
+        if advice in KEPT:
             self.space.join(addr, end)
         if hole and not refuse.gathered:
             refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")
@@ -110,9 +113,11 @@ class Advice(PageCalls):
             elif mapping.inode is not None and (mapping.inode.seals or 0) & SEAL_FUTURE_WRITE:
                 refuse(EPERM, "memfd.seal.future-write", "the file is sealed against writing")
 
-    def say_at_fork(self, mapping: Mapping, advice: int) -> None:
-        """Note what a child is to have of a mapping."""
-        if advice in (MADV_DONTFORK, MADV_DOFORK):
+    def say(self, mapping: Mapping, advice: int) -> None:
+        """Note how a mapping is going to be read, or what a child is to have of it."""
+        if advice in READS:
+            mapping.read_ahead = advice
+        elif advice in (MADV_DONTFORK, MADV_DOFORK):
             mapping.not_forked = advice == MADV_DONTFORK
         else:
             mapping.wiped = advice == MADV_WIPEONFORK

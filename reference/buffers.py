@@ -50,6 +50,7 @@ class Buffers(Accesses, FileCalls):
 
         if inode.device or not length:
             return length
+        length = self.may_grow(inode, length, offset)
         self.refuse_to_guess(inode, addr, length, offset)
         data, unsure = self.load_up_to_a_fault(addr, length)
         available = self.choices.moved(len(data), length)

@@ -265,6 +265,7 @@ class FileCalls(State):
 
         if inode.device or not data:
             return len(data)
+        data = data[: self.may_grow(inode, len(data), offset)]
         written = inode.write(data, inode.size if description.append else offset, self.choices)
         with self.errors("pwrite") as refuse:
             if not written:
@@ -275,7 +276,9 @@ class FileCalls(State):
     def refuse_writing(self, refuse: Refusals, description: Description, length: int, offset: int) -> None:
         """What pwrite refuses, whatever its buffer."""
         inode = description.inode
-        seals = SEAL_WRITE | SEAL_FUTURE_WRITE | (SEAL_GROW if offset + length > inode.size else 0)
+        seals = SEAL_WRITE | SEAL_FUTURE_WRITE
+        if length and not self.may_grow(inode, length, offset):
+            seals |= SEAL_GROW
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset is negative")
         if inode.kind in ("fifo", "socket"):
@@ -286,6 +289,12 @@ class FileCalls(State):
             refuse(EFBIG, "file.errno", "offset is behind any file's end")
         if (inode.seals or 0) & seals:
             refuse(EPERM, "file.errno", "the file is sealed")
+
+    def may_grow(self, inode: Inode, length: int, offset: int) -> int:
+        """How many bytes of a write are made: sealed against growth, those of the pages that are all in the file."""
+        if not (inode.seals or 0) & SEAL_GROW or offset + length <= inode.size:
+            return length
+        return max(inode.size // self.page * self.page - offset, 0)
 
     def fsync(self, fd: int) -> None:
         description = self.described("fsync", fd)

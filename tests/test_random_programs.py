@@ -49,7 +49,7 @@ def test_zeros_are_no_step() -> None:
     assert split(bytes(3 * STEP) + step("mmap") + bytes(STEP)) == [step("mmap")]
 
 
-NEED_MORE = ("exit", "execute", "dup", "together", "elsewhere", "crash")
+NEED_MORE = ("exit", "execute", "dup", "together", "elsewhere", "crash", "read_into", "write_from")
 """The steps that do nothing at first: there is one process, nothing returns there, nothing is elsewhere."""
 
 

@@ -13,11 +13,14 @@ from pytest_mmapconf.contract import (
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
     MADV_REMOVE,
+    MADV_SEQUENTIAL,
     MADV_WILLNEED,
     MADV_WIPEONFORK,
     MAP_ANONYMOUS,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_MAYMOVE,
     O_CREAT,
     O_RDWR,
     PROT_READ,
@@ -128,3 +131,13 @@ def test_what_is_refused_of_the_arguments(process: Process, addr: int, length: i
     with fails("EINVAL"):
         process.madvise(addr, length, advice)
     process.madvise(PAGE, 0, MADV_NORMAL)
+
+
+def test_parts_that_are_read_in_another_order_are_mappings_of_their_own(process: Process) -> None:
+    base = filled(process, 3)
+    process.madvise(base, PAGE, MADV_SEQUENTIAL)
+    assert len(process.space.mappings) == 2
+    with fails("EFAULT"):
+        process.mremap(base, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+    process.madvise(base, PAGE, MADV_NORMAL)
+    assert len(process.space.mappings) == 1

@@ -296,6 +296,26 @@ def test_a_full_disk(process: Process) -> None:
     assert process.fstat(fd).size == PAGE
 
 
+@pytest.mark.parametrize(
+    ("size", "offset", "written"),
+    [(2 * PAGE, 2 * PAGE - 1, 1), (2 * PAGE, PAGE, PAGE), (PAGE + 100, 8, PAGE - 8), (100, 8, 0), (PAGE, PAGE, 0)],
+)
+def test_a_write_past_a_seal_against_growth_ends_where_the_last_whole_page_does(
+    process: Process, size: int, offset: int, written: int
+) -> None:
+    """As Linux 6.18 was seen to do."""
+    fd = process.memfd()
+    process.ftruncate(fd, size)
+    process.seal(fd, SEAL_GROW)
+
+    if written:
+        assert process.pwrite(fd, b"x" * 2 * PAGE, offset) == written
+    else:
+        with fails("EPERM"):
+            process.pwrite(fd, b"x" * 2 * PAGE, offset)
+    assert process.fstat(fd).size == size
+
+
 def test_seals(process: Process) -> None:
     fd = process.memfd()
     process.ftruncate(fd, PAGE)

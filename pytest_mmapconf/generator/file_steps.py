@@ -16,6 +16,8 @@ from ..contract import (
     O_RDWR,
     O_TRUNC,
     O_WRONLY,
+    PROT_READ,
+    PROT_WRITE,
     SEAL_GROW,
     SEAL_SHRINK,
     SEAL_WRITE,
@@ -72,6 +74,29 @@ class FileSteps(State):
         """(offset, bytes) of a piece of a file."""
         offset = digits.below(LARGEST) * self.page + digits.of((0, 0, 0, self.page - 1, 100))
         return offset, digits.of((1, 8, self.page, self.page + 1))
+
+    def read_into(self, actor: Actor, digits: Digits) -> None:
+        self.copy(actor, digits, "read_into", PROT_WRITE)
+
+    def write_from(self, actor: Actor, digits: Digits) -> None:
+        self.copy(actor, digits, "write_from", PROT_READ)
+
+    def copy(self, actor: Actor, digits: Digits, call: str, right: int) -> None:
+        """A pread or pwrite with memory of the actor's own, which is not of the same file.
+
+        What is copied onto itself is open.  So is how long a file is after a write behind its end has failed: ext4 has
+        filled it up to there.
+        """
+        addr, room = self.place(actor, digits, right)
+        offset, length = self.extent(digits)
+        fd = self.descriptor(actor, digits, call == "read_into", call == "write_from")
+        descriptor = actor.model.descriptors.get(fd)
+        if not room or descriptor is None:
+            return
+        inode = descriptor.description.inode
+        length = min(length, room)
+        if all(mapping.inode is not inode for mapping in actor.model.space.over(addr, addr + length)):
+            self.call(actor, call, fd, addr, length, min(offset, inode.size))
 
     def fsync(self, actor: Actor, digits: Digits) -> None:
         self.call(actor, "fsync", self.descriptor(actor, digits))

@@ -5,6 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from ..contract import (
+    MADV_DOFORK,
+    MADV_DONTFORK,
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_FREE,
+    MADV_KEEPONFORK,
+    MADV_NORMAL,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+    MADV_RANDOM,
+    MADV_REMOVE,
+    MADV_SEQUENTIAL,
+    MADV_WILLNEED,
+    MADV_WIPEONFORK,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
@@ -16,6 +30,7 @@ from ..contract import (
     MAP_SHARED_VALIDATE,
     MAP_STACK,
     MAP_SYNC,
+    MLOCK_ONFAULT,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -50,6 +65,27 @@ RIGHTS: Final = (
 EXTRAS: Final = (0,) * 12 + (MAP_LOCKED, MAP_POPULATE, MAP_NORESERVE, MAP_STACK)
 SYNCS: Final = (MS_ASYNC, MS_SYNC, 0, MS_ASYNC | MS_INVALIDATE, MS_INVALIDATE)
 
+ADVICE: Final = (
+    MADV_DONTNEED,
+    MADV_DONTNEED,
+    MADV_DONTNEED,
+    MADV_WIPEONFORK,
+    MADV_WIPEONFORK,
+    MADV_DONTFORK,
+    MADV_DONTFORK,
+    MADV_KEEPONFORK,
+    MADV_DOFORK,
+    MADV_REMOVE,
+    MADV_REMOVE,
+    MADV_FREE,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+    MADV_DONTNEED_LOCKED,
+    MADV_NORMAL,
+    MADV_RANDOM,
+    MADV_SEQUENTIAL,
+    MADV_WILLNEED,
+)
 OVER_LIMIT: Final = 16384
 """Pages of a mapping that is over any limit there is."""
 
@@ -99,9 +135,7 @@ class MappingSteps(State):
         type_ = flags & MAP_SHARED_VALIDATE
         wrong = self.new_first(
             (
-                ("mmap.errno.EACCES", "mode"),
-                ("mmap.errno.EACCES", "mode"),
-                ("mmap.errno.EACCES", "mode"),
+                *(("mmap.errno.EACCES", "mode"),) * 7,
                 ("mmap.errno.EINVAL", "length"),
                 ("mmap.errno.EINVAL", "offset"),
                 ("mmap.errno.EINVAL", "address"),
@@ -295,6 +329,26 @@ class MappingSteps(State):
     def munlock(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
         self.call(actor, "munlock", addr, length)
+
+    def mlock2(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        self.call(actor, "mlock2", addr, length, digits.of((MLOCK_ONFAULT, MLOCK_ONFAULT, 0, 2)))
+
+    def munlockall(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "munlockall")
+
+    def madvise(self, actor: Actor, digits: Digits) -> None:
+        addr, length = self.range(actor, digits)
+        advice = digits.of(ADVICE)
+        if digits.once_in(6):
+            wrong = digits.below(3)
+            if wrong == 0:
+                addr += 1
+            elif wrong == 1:
+                advice = 99
+            else:
+                length = digits.of((0, (1 << self.bits) - self.page))
+        self.call(actor, "madvise", addr, length, advice)
 
     def mincore(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)

@@ -34,7 +34,7 @@ class World(MappingSteps, AccessSteps, FileSteps, LifeSteps):
             method(digits.of(self.actors), digits)
 
 
-PARTIAL: Final = ("mprotect", "mlock", "munlock", "mlockall")
+PARTIAL: Final = ("mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
 """The steps that can fail half-way, what is done then being known for Linux only."""
 
 SELDOM: Final = "seldom"
@@ -47,6 +47,8 @@ RARE: Final = (
     "drop",
     "limit",
     "mlockall",
+    "mlock2",
+    "munlockall",
     "mincore",
     "exec",
     "spawn",
@@ -86,6 +88,10 @@ STEPS: Final = (
     "execute",
     "sysconf",
     "fsync",
+    "madvise",
+    "madvise",
+    "read_into",
+    "write_from",
     *(SELDOM,) * 4,
 )
 """The steps, each as often as it is drawn."""
