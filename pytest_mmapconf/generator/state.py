@@ -51,6 +51,9 @@ ODD_FACILITIES: Final = (
 )
 """Files of unusual kinds."""
 
+STRIDE: Final = 7
+"""How far it is from a mistake that was made already to the next: as many as there may be of a kind."""
+
 NONE_YET: Final[Mapping[str, int]] = {}
 
 PROCESSES: Final = 3
@@ -309,9 +312,14 @@ class State:
     def new_first(self, wrongs: Sequence[tuple[str, T]], digits: Digits) -> T:
         """One of several mistakes, each with the clause that it is refused by.
 
-        One that has not been reached yet; of two that are drawn, the one that was reached less often before.
+        Where the one that is drawn has been reached already, another that has not; what is drawn does not hang on that,
+        so that a program stays as it is when a step of it is left out.  Of two that are drawn, the one that was reached
+        less often before.
         """
-        reached = self.machine.reached
-        left = [wrong for wrong in wrongs if wrong[0] not in reached] or wrongs
-        first, second = digits.of(left), digits.of(left)
-        return min(first, second, key=lambda wrong: self.refused.get(wrong[0], 0))[1]
+        reached, many = self.machine.reached, len(wrongs)
+        two = []
+        for _ in range(2):
+            drawn = digits.below(many)
+            others = (wrongs[(drawn + STRIDE * turn) % many] for turn in range(many))
+            two.append(next((wrong for wrong in others if wrong[0] not in reached), wrongs[drawn]))
+        return min(two, key=lambda wrong: self.refused.get(wrong[0], 0))[1]
