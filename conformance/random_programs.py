@@ -30,8 +30,8 @@ drawn = settings(
 )
 """The user's own settings; what is found is shrunk by `search`.
 
-A program is worth some fifty calls, and hypothesis's usual hundred examples are a hundred of them.  Each defect that the
-project's tests plant was found by at most 61 of a series, with each of thirty seeds; by 7 on average.
+A program is worth some fifty calls, and hypothesis's usual hundred examples are a hundred of them.  Each defect that
+the project's tests plant was found by at most 61 of a series, with each of thirty seeds; by 7 on average.
 """
 
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-STEP: Final = 16
+STEP: Final = 20
 """Bytes of a step."""
 
 
