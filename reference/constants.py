@@ -10,6 +10,7 @@ from typing import Final
 
 from .. import contract
 
+PROT_NONE: Final = int(contract.PROT_NONE)
 PROT_READ: Final = int(contract.PROT_READ)
 PROT_WRITE: Final = int(contract.PROT_WRITE)
 PROT_EXEC: Final = int(contract.PROT_EXEC)

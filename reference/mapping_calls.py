@@ -300,12 +300,16 @@ class MappingCalls(PageCalls):
                         refuse(EFAULT, "mremap.errno.EFAULT", "the duplicate replaces what it is made from", late=True)
                     self.refuse_low(refuse, new_addr)
                 elif not stays:
-                    if not flags & MREMAP_MAYMOVE:
+                    if old == 0 and not flags & MREMAP_MAYMOVE:
+                        refuse(
+                            ENOMEM, "mremap.errno.ENOMEM.old-size-zero", "a duplicate cannot be where the mapping is"
+                        )
+                    elif not flags & MREMAP_MAYMOVE:
                         refuse(ENOMEM, "mremap.errno.ENOMEM", "the mapping cannot grow where it is")
                     elif place is None:
                         refuse(ENOMEM, "mremap.errno.ENOMEM", "no gap of the address space is large enough")
                     elif self.too_many_mappings(4):
-                        refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
+                        refuse(ENOMEM, "mremap.errno.ENOMEM.count", "moving could make too many mappings")
             if mapping is not None and new < old and old > self.top - addr:
                 refuse(EINVAL, "mremap.errno.EINVAL", "the part to be cut off is outside the address space", late=True)
             if flags & MREMAP_FIXED and new_addr % self.page == 0 and new_addr + new <= self.top:
@@ -340,22 +344,24 @@ class MappingCalls(PageCalls):
     def refuse_new_address(self, refuse: Refusals, addr: int, old: int, new: int, flags: int, new_addr: int) -> None:
         """What mremap refuses because of the new address that it is given."""
         if new_addr > self.top - new:
-            refuse(EINVAL, "mremap.errno.EINVAL", "the new range is outside the address space")
+            refuse(EINVAL, "mremap.errno.EINVAL.new-address", "the new range is outside the address space")
         if new_addr % self.page:
-            refuse(EINVAL, "mremap.errno.EINVAL", "new_addr is not a multiple of the page")
-        if not flags & MREMAP_MAYMOVE:
-            refuse(EINVAL, "mremap.errno.EINVAL", "a new address is asked for without MREMAP_MAYMOVE")
+            refuse(EINVAL, "mremap.errno.EINVAL.new-address", "new_addr is not a multiple of the page")
+        if flags & MREMAP_FIXED and not flags & MREMAP_MAYMOVE:
+            refuse(EINVAL, "mremap.errno.EINVAL.fixed", "MREMAP_FIXED is nothing without MREMAP_MAYMOVE")
+        if flags & MREMAP_DONTUNMAP and not flags & MREMAP_MAYMOVE:
+            refuse(EINVAL, "mremap.errno.EINVAL.dontunmap", "MREMAP_DONTUNMAP is nothing without MREMAP_MAYMOVE")
         if flags & MREMAP_DONTUNMAP and old != new:
-            refuse(EINVAL, "mremap.errno.EINVAL", "MREMAP_DONTUNMAP cannot change the size")
+            refuse(EINVAL, "mremap.errno.EINVAL.dontunmap-size", "MREMAP_DONTUNMAP cannot change the size")
         if (addr + old) & self.mask > new_addr and new_addr + new > addr:
-            refuse(EINVAL, "mremap.errno.EINVAL", "the old and the new range overlap")
+            refuse(EINVAL, "mremap.errno.EINVAL.overlap", "the old and the new range overlap")
         if self.too_many_mappings(6):
-            refuse(ENOMEM, "mremap.errno.ENOMEM", "moving could make too many mappings")
+            refuse(ENOMEM, "mremap.errno.ENOMEM.count", "moving could make too many mappings")
 
     def refuse_resizing(self, refuse: Refusals, mapping: Mapping, addr: int, old: int, new: int, flags: int) -> None:
         """What mremap refuses because of the mapping that is to grow or to move."""
         if old == 0 and not mapping.shared:
-            refuse(EINVAL, "mremap.errno.EINVAL", "a private mapping cannot be duplicated")
+            refuse(EINVAL, "mremap.errno.EINVAL.old-size-zero", "a private mapping cannot be duplicated")
         several = flags & MREMAP_FIXED and old == new
         if not several and (
             min(old, new) > mapping.end - addr or (mapping.joined and not self.choices.is_one(mapping))
@@ -365,7 +371,10 @@ class MappingCalls(PageCalls):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "too much memory would be locked")
         more = new if flags & MREMAP_DONTUNMAP else max(new - old, 0)
         if self.maps_too_much(more):
-            refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
+            if flags & MREMAP_DONTUNMAP:
+                refuse(ENOMEM, "mremap.dontunmap.limit", "the address-space limit is reached by both ranges together")
+            else:
+                refuse(ENOMEM, "mremap.errno.ENOMEM", "the address-space limit is reached")
         if not self.choices.has_memory(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "the system has not so much memory to promise")
 

@@ -1,0 +1,360 @@
+"""What is wrong with mprotect: which pages have which rights afterwards, what outlives them, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from errno import EACCES, EINVAL, ENOMEM
+
+from ..address_space import AddressSpace, Mapping
+from ..choices import LinuxChoices
+from ..constants import PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
+from ..files import Description
+from ..mapping_calls import MappingCalls
+from ..mutant import Honest, never, refuses, wrong
+from ..page_calls import PageCalls
+from ..process import Process
+from ..refusal import Refusal
+
+REFUSALS = (
+    refuses(
+        "mprotect-refuses-length-0",
+        Process.mprotect,
+        EINVAL,
+        lambda self, addr, length, prot: length == 0,
+        "mprotect.length-zero",
+        "mprotect.rights",
+        text="the length is 0",
+    ),
+    refuses(
+        "mprotect-of-nothing-must-be-mapped",
+        Process.mprotect,
+        ENOMEM,
+        lambda self, addr, length, prot: length == 0 and self.space.find(addr) is None,
+        "mprotect.length-zero",
+        "mprotect.rights",
+        text="the length is 0 and nothing is mapped at addr",
+    ),
+    never("mprotect-takes-a-length-that-wraps-for-0", "mprotect.length-wraps", bug="phoenix-rtos #1759"),
+    never("mprotect-takes-unknown-bits", "mprotect.errno.EINVAL.prot"),
+    never("mprotect-lets-pages-grow-both-ways", "mprotect.errno.EINVAL.grows"),
+    never("mprotect-lets-any-mapping-grow", "mprotect.errno.EINVAL.grows-not"),
+    refuses(
+        "mprotect-never-makes-a-read-only-file-writable",
+        Process.mprotect,
+        EACCES,
+        lambda self, addr, length, prot: (
+            prot & PROT_WRITE
+            and any(
+                m.description is not None and not m.shared and not m.description.writable
+                for m in self.space.over(addr, addr + self.round_up(length))
+            )
+        ),
+        "mprotect.private",
+        "mprotect.rights",
+        text="a private mapping of a descriptor that is not open for writing",
+    ),
+    refuses(
+        "mprotect-never-gives-a-shared-file-more-rights",
+        Process.mprotect,
+        EACCES,
+        lambda self, addr, length, prot: (
+            prot & PROT_WRITE
+            and any(
+                m.inode is not None and m.shared and not m.prot & PROT_WRITE
+                for m in self.space.over(addr, addr + self.round_up(length))
+            )
+        ),
+        "mprotect.shared",
+        "mprotect.rights",
+        text="a shared mapping that was not writable before",
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------- the rights
+
+
+@wrong(PageCalls.protect, "mprotect.none", "mprotect.rights", bug="Asterinas #1203")
+def none_is_read(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Without any right pages can still be read."""
+    protect(self, start, end, prot or PROT_READ)
+
+
+@wrong(PageCalls.protect, "mprotect.read", "mprotect.rights", "mmap.flag.private")
+def read_is_read_and_write(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Pages with the right to be read can be written as well."""
+    protect(self, start, end, prot | PROT_WRITE if prot == PROT_READ else prot)
+
+
+@wrong(PageCalls.protect, "mprotect.read", "mprotect.rights")
+def none_is_for_ever(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Pages that have lost all rights are never given the right to be read alone."""
+    first = self.space.find(start)
+    protect(self, start, end, PROT_NONE if prot == PROT_READ and first and not first.prot else prot)
+
+
+@wrong(PageCalls.protect, "mprotect.write", "mprotect.rights")
+def no_right_to_write_is_given(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Pages keep the right to be written, but are not given it."""
+    first = self.space.find(start)
+    had = first.prot & PROT_WRITE if first is not None else 0
+    protect(self, start, end, prot & ~(PROT_WRITE & ~had))
+
+
+@wrong(PageCalls.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private", bug="StarryOS #1464")
+def no_right_to_execute_is_given(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The right to be executed is left out."""
+    protect(self, start, end, prot & ~PROT_EXEC)
+
+
+@wrong(PageCalls.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private")
+def the_right_to_execute_stays(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """What could be executed can be executed for ever."""
+    first = self.space.find(start)
+    protect(self, start, end, prot | (first.prot & PROT_EXEC if first is not None else 0))
+
+
+@wrong(PageCalls.protect, "mprotect.at-once", "mprotect.rights", bug="OSv bc6cd07a")
+def touched_pages_keep_their_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Pages that have been used keep the rights that they had then: nobody flushes the translation."""
+    space = self.space
+    kept = {}
+    for number in space.table.within(start // self.page, end // self.page):
+        mapping = space.find(number * self.page)
+        if mapping is not None:
+            kept[number] = mapping.prot
+    protect(self, start, end, prot)
+    for number, had in kept.items():
+        protect(self, number * self.page, (number + 1) * self.page, had)
+
+
+# ----------------------------------------------------------------------------------------------------------- the range
+
+
+@wrong(PageCalls.protect, "mprotect.part", "mprotect.rights", bug="SerenityOS #965, libcx #74")
+def whole_mappings_have_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The whole of each mapping that is touched upon has the new rights."""
+    over = self.space.over(start, end)
+    protect(self, min([start, *(m.start for m in over)]), max([end, *(m.end for m in over)]), prot)
+
+
+@wrong(PageCalls.protect, "mprotect.part", "mprotect.rights", bug="nanos #1231")
+def what_lies_behind_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The rest of the last mapping behind the range has the new rights too."""
+    over = self.space.over(start, end)
+    protect(self, start, max([end, *(m.end for m in over)]), prot)
+
+
+@wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
+def mprotect_rounds_down(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """A length that is not a multiple of the page is rounded down."""
+    mprotect(self, addr, length - length % self.page if length > self.page else length, prot)
+
+
+@wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
+def mprotect_of_less_than_a_page_does_nothing(
+    mprotect: Honest, self: Process, addr: int, length: int, prot: int
+) -> None:
+    """Less than a page is no page."""
+    mprotect(self, addr, length if length >= self.page else 0, prot)
+
+
+@wrong(PageCalls.protect, "mprotect.several", "mprotect.rights")
+def only_the_first_mapping_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The mappings behind the first one keep the rights that they had."""
+    first = self.space.find(start)
+    protect(self, start, min(end, first.end) if first is not None else end, prot)
+
+
+@wrong(
+    PageCalls.protect,
+    "mprotect.process",
+    "mprotect.rights",
+    "mmap.range",
+    "mmap.flag.private",
+    bug="Asterinas #959 (reading)",
+)
+def every_process_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The other processes' pages at the same addresses have the new rights too."""
+    for process in self.machine.processes:
+        protect(process, start, end, prot)
+
+
+@wrong(PageCalls.protect, "mprotect.mapping", "mprotect.rights")
+def every_mapping_of_the_file_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The rights are those of the file's pages: all the mappings of it in the process have them."""
+    inodes = {mapping.inode for mapping in self.space.over(start, end)} - {None}
+    protect(self, start, end, prot)
+    for mapping in list(self.space.mappings.values()):
+        if mapping.inode in inodes:
+            mapping.prot = prot & mapping.maximum
+
+
+# ---------------------------------------------------------------------------------------------------------- what stays
+
+
+@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.range", "mmap.flag.private")
+def without_rights_pages_are_freed(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """What stands in private pages is gone when all rights are taken away."""
+    protect(self, start, end, prot)
+    if prot == PROT_NONE:
+        self.space.table.drop(start // self.page, end // self.page)
+
+
+@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private")
+def read_only_pages_are_the_files(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Private copies are thrown away when the right to write is taken away."""
+    protect(self, start, end, prot)
+    if not prot & PROT_WRITE:
+        for mapping in self.space.over(start, end):
+            if mapping.inode is not None:
+                self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+
+
+@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.shared")
+def stores_are_lost_with_the_right_to_write(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """What was stored in a shared mapping and not synced is lost when the right to write is taken away."""
+    protect(self, start, end, prot)
+    if not prot & PROT_WRITE:
+        for mapping in self.space.over(start, end):
+            if mapping.inode is not None and mapping.shared:
+                for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                    if self.space.table.entries.pop(number).dirty:
+                        mapping.inode.cache.pages.pop(mapping.index(number), None)
+
+
+@wrong(Process.mprotect, "mprotect.offset", "mprotect.rights", "mmap.range", bug="usercorn #287 (reading)")
+def mprotect_starts_the_second_part_anew(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """Of a mapping that is cut up the part behind shows the file from where the part before does."""
+    mprotect(self, addr, length, prot)
+    behind = self.space.find(addr + self.round_up(length))
+    before = self.space.find(addr)
+    if before is not None and behind is not None and behind.start == before.end and behind.inode is before.inode:
+        behind.offset = before.offset
+
+
+@wrong(PageCalls.protect, "mprotect.lock", "mprotect.rights", "msync.flag.invalidate.busy")
+def mprotect_takes_the_lock_away(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Pages that get new rights are locked no longer."""
+    protect(self, start, end, prot)
+    self.lock(start, end, False)
+
+
+@wrong(PageCalls.protect, "mprotect.lock.copies", "mprotect.rights", "mmap.range", "mmap.flag.private")
+def locked_pages_are_copied_when_stored_to(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Locked private pages that become writable are copied at the first store only."""
+    for mapping in self.space.cut_out(start, end):
+        mapping.prot = prot
+    self.space.join(start, end)
+
+
+# ------------------------------------------------------------------------------------------ what the mapped file allows
+
+
+@wrong(PageCalls.protect, "mprotect.private.copy", "mprotect.rights", "mmap.range", "overview.one-to-one")
+def writable_is_shared(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """A private mapping of a file that becomes writable is shared from then on."""
+    for mapping in self.space.cut_out(start, end):
+        if mapping.inode is not None and prot & PROT_WRITE and not mapping.prot & PROT_WRITE:
+            mapping.shared = True
+    protect(self, start, end, prot)
+
+
+@wrong(PageCalls.protect, "mprotect.shared", "mprotect.rights", "mmap.flag.shared", "mmap.range")
+def writable_is_private(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """A shared mapping of a file that becomes writable is private from then on."""
+    for mapping in self.space.cut_out(start, end):
+        if mapping.inode is not None and prot & PROT_WRITE and not mapping.prot & PROT_WRITE:
+            mapping.shared = False
+    protect(self, start, end, prot)
+
+
+@wrong(Process.mprotect, "mprotect.maximum", "mprotect.errno.EACCES", bug="gVisor #147")
+def any_descriptor_gives_the_right(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """It is enough that the process has the file open for writing by some descriptor."""
+    writable = {d.description.inode for d in self.descriptors.values() if d.description.writable}
+    for mapping in self.space.over(addr, addr + self.round_up(length)):
+        if mapping.inode in writable:
+            mapping.maximum |= PROT_WRITE
+    mprotect(self, addr, length, prot)
+
+
+@wrong(Mapping.part, "mprotect.maximum", "mprotect.errno.EACCES", "mprotect.maximum.fork", "mremap.move.maximum")
+def a_part_may_have_all_rights(part: Honest, self: Mapping, start: int, end: int, space: AddressSpace) -> Mapping:
+    """A part of a mapping may be given every right, whatever the whole may have."""
+    made: Mapping = part(self, start, end, space)
+    made.maximum |= PROT_WRITE
+    return made
+
+
+@wrong(AddressSpace.fork, "mprotect.maximum.fork", "mprotect.errno.EACCES")
+def a_child_may_have_all_rights(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """A child's mappings may be given every right."""
+    child: AddressSpace = fork(self)
+    for mapping in child.mappings.values():
+        mapping.maximum |= PROT_WRITE
+    return child
+
+
+@wrong(MappingCalls.most_rights, "mprotect.maximum.seal", "mprotect.errno.EACCES", bug="gVisor d9188f9aa (reading)")
+def mprotect_knows_no_seals(most_rights: Honest, self: Process, description: Description, shared: bool) -> int:
+    """A mapping of a file that is sealed against writing can be made writable."""
+    most: int = most_rights(self, description, shared)
+    return most | PROT_WRITE if description.inode.seals and description.writable else most
+
+
+@wrong(MappingCalls.most_rights, "mprotect.maximum.noexec", "mprotect.errno.EACCES", bug="gVisor 191b53da2 (reading)")
+def mprotect_knows_no_noexec(most_rights: Honest, self: Process, description: Description, shared: bool) -> int:
+    """A mapping of a file on a noexec file system can be made executable."""
+    most: int = most_rights(self, description, shared)
+    return most | PROT_EXEC
+
+
+# ----------------------------------------------------------------------------------------------------- what is refused
+
+
+@wrong(
+    LinuxChoices.does_part,
+    "mprotect.errno.ENOMEM.prefix",
+    "mprotect.errno.EACCES.prefix",
+    "mmap.range",
+    bug="StarryOS (reading)",
+)
+def mprotect_does_all_or_nothing(does_part: Honest, self: LinuxChoices, call: str) -> bool:
+    """A range that cannot have the rights throughout is left as it is."""
+    return call != "mprotect" and bool(does_part(self, call))
+
+
+@wrong(Process.mprotect, "mprotect.errno.ENOMEM.prefix", "mmap.range", bug="StarryOS #918")
+def mprotect_goes_on_behind_a_hole(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """What lies behind a hole has the new rights too, although ENOMEM is told."""
+    goes_on(mprotect, self, addr, length, prot, ENOMEM)
+
+
+@wrong(Process.mprotect, "mprotect.errno.EACCES.prefix", "mmap.range")
+def mprotect_goes_on_behind_a_refused_mapping(
+    mprotect: Honest, self: Process, addr: int, length: int, prot: int
+) -> None:
+    """What lies behind a mapping that cannot have the rights has them too, although EACCES is told."""
+    goes_on(mprotect, self, addr, length, prot, EACCES)
+
+
+def goes_on(mprotect: Honest, self: Process, addr: int, length: int, prot: int, errno: int) -> None:
+    try:
+        mprotect(self, addr, length, prot)
+    except OSError as error:
+        if error.errno == errno:
+            for mapping in self.space.over(addr, addr + self.round_up(length)):
+                with suppress(OSError):
+                    end = min(mapping.end, addr + self.round_up(length))
+                    mprotect(self, max(mapping.start, addr), end - max(mapping.start, addr), prot)
+        raise
+
+
+@wrong(LinuxChoices.refusal, "mprotect.errno.order")
+def mprotect_tells_the_last_mistake(
+    refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+) -> Refusal:
+    """Of several mistakes the last one is told."""
+    return refusals[-1] if call == "mprotect" else refusals[0]

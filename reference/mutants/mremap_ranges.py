@@ -1,0 +1,563 @@
+"""What is wrong with mremap: what moves along, what stays, sizes, locks and limits, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from errno import EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
+
+from ..address_space import Mapping
+from ..choices import LinuxChoices
+from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_ALL, PROT_NONE, PROT_READ, PROT_WRITE
+from ..mapping_calls import MappingCalls
+from ..mutant import Honest, never, refuses, wrong
+from ..paging import Page
+from ..process import Process
+from ..refusal import Refusal
+
+# Random programs are told of these by what a mremap leaves behind, whichever part of its promise that is.
+LEFT = ("mremap.resize", "mmap.range", "munmap.range")
+
+
+def range_of(self: Process, addr: int, size: int) -> list[Mapping]:
+    """The mappings in a range."""
+    return self.space.over(addr, addr + self.round_up(size))
+
+
+def entries(self: Process, addr: int, size: int) -> dict[int, Page]:
+    """The page table's entries of a range."""
+    table = self.space.table
+    return {number: table.entries[number] for number in table.within(addr // self.page, (addr + size) // self.page)}
+
+
+def back(self: Process, kept: dict[int, Page]) -> None:
+    """Make the page table have entries again that it had."""
+    for number, page in kept.items():
+        page.sharers += page.sharers > 0
+        self.space.table.entries[number] = page
+
+
+# -------------------------------------------------------------------------------------------------------- what is moved
+
+
+@wrong(MappingCalls.move, "mremap.move.sharing", "mmap.flag.shared", *LEFT, bug="StarryOS #217, #263")
+def what_moves_is_private(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+    """A shared mapping is private after a move."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        mapping.shared = False
+
+
+@wrong(MappingCalls.move, "mremap.move.private", "mmap.flag.private", *LEFT)
+def what_moves_is_read_anew(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+    """The private copies of a file's pages are lost in a move."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        if mapping.inode is not None:
+            self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+
+
+@wrong(MappingCalls.move, "mremap.move.rights", "mmap.flag.private", *LEFT)
+def what_moves_can_be_written(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A mapping has the rights to be read and written after a move."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        mapping.prot = (PROT_READ | PROT_WRITE) & mapping.maximum
+
+
+@wrong(MappingCalls.move, "mremap.move.maximum", "mprotect.errno.EACCES")
+def what_moves_may_have_all_rights(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A mapping may be given every right after a move."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        mapping.maximum = PROT_ALL
+
+
+@wrong(MappingCalls.move, "mremap.move.offset", "mmap.flag.shared", *LEFT, bug="emscripten #10094 (reading)")
+def what_moves_begins_where_the_file_does(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A mapping of a file shows its beginning after a move."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        if mapping.inode is not None:
+            mapping.offset = 0
+
+
+@wrong(MappingCalls.move, "mremap.move.lock", "msync.flag.invalidate.busy", "mremap.resize")
+def what_moves_is_not_locked(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A mapping is locked no longer after a move."""
+    move(self, addr, old, place, new, keep)
+    self.lock(place, place + new, False)
+
+
+@wrong(MappingCalls.move, "mremap.move.reference", "mmap.refcount.munmap", "file.errno", bug="gVisor 8e9789caa")
+def what_moves_holds_its_file_for_ever(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A move counts one reference to the open file too many."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        if mapping.description is not None:
+            mapping.description.references += 1
+
+
+@wrong(MappingCalls.move, "mremap.move.part", *LEFT)
+def the_rest_of_the_mapping_goes(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """Where a part of a mapping is moved the rest is unmapped."""
+    whole = self.space.find(addr)
+    start, end = (whole.start, whole.end) if whole is not None else (addr, addr)
+    move(self, addr, old, place, new, keep)
+    if not keep and old and not start < place + new <= end:
+        self.space.clear(start, end)
+
+
+@wrong(MappingCalls.move, "mremap.move.neighbours", *LEFT, bug="gVisor 9c7a659d7 (reading)")
+def a_move_takes_the_page_behind(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The page behind the old range is unmapped as well."""
+    move(self, addr, old, place, new, keep)
+    if place != addr + old and not keep and old:
+        self.space.clear(addr + old, addr + old + self.page)
+
+
+@wrong(MappingCalls.clear_target, "mremap.move.neighbours", "mremap.fixed.resize", *LEFT)
+def fixed_replaces_a_page_too_many(
+    clear_target: Honest, self: Process, addr: int, old: int, place: int, new: int
+) -> None:
+    """The page behind the new range is unmapped as well."""
+    clear_target(self, addr, old, place, new)
+    if place + new != addr:
+        self.space.clear(place + new, place + new + self.page)
+
+
+@wrong(MappingCalls.move, "mremap.move.old-place", *LEFT)
+def a_move_leaves_the_pages(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+    """The page table still has the old range's pages: what is mapped there next shows them."""
+    kept = entries(self, addr, old)
+    move(self, addr, old, place, new, keep)
+    if not keep:
+        back(self, kept)
+
+
+@wrong(MappingCalls.move, "mremap.move.process", *LEFT)
+def a_move_reaches_other_processes(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The old range is unmapped in every process."""
+    move(self, addr, old, place, new, keep)
+    for process in self.machine.processes:
+        if process is not self and not keep:
+            process.space.clear(addr, addr + old)
+
+
+@wrong(MappingCalls.move, "mremap.move.mapping", *LEFT)
+def a_move_takes_every_mapping_of_the_file(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The process's other mappings of the same file are unmapped."""
+    move(self, addr, old, place, new, keep)
+    for moved in range_of(self, place, new):
+        for mapping in list(moved.inode.mappings) if moved.inode is not None else ():
+            if mapping.space is self.space and mapping is not moved and not keep and old:
+                self.space.clear(mapping.start, mapping.end)
+
+
+# --------------------------------------------------------------------------------------------------------------- FIXED
+
+
+@wrong(MappingCalls.clear_target, "mremap.fixed.replaces", "mmap.refcount.munmap", "file.errno")
+def what_is_replaced_holds_its_file(
+    clear_target: Honest, self: Process, addr: int, old: int, place: int, new: int
+) -> None:
+    """What MREMAP_FIXED replaces is not let go."""
+    for mapping in range_of(self, place, new):
+        if mapping.description is not None:
+            mapping.description.references += 1
+    clear_target(self, addr, old, place, new)
+
+
+@wrong(Process.mremap, "mremap.fixed.resize", *LEFT)
+def fixed_shrinks_and_leaves_the_rest(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """Shrinking with MREMAP_FIXED moves the beginning and leaves the end of the old range where it is."""
+    if flags & MREMAP_FIXED and new_size:
+        old_size = min(old_size, self.round_up(new_size))
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+@wrong(MappingCalls.clear_target, "mremap.fixed.holes", *LEFT)
+def a_hole_replaces_what_is_there(
+    clear_target: Honest, self: Process, addr: int, old: int, place: int, new: int
+) -> None:
+    """Opposite a hole of the old range there is a hole in the new one."""
+    clear_target(self, addr, old, place, new)
+    self.space.clear(place, place + new)
+
+
+@wrong(Process.mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
+def fixed_replaces_before_it_looks(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """What is at the new address is unmapped before the old range is found not to be movable."""
+    try:
+        place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    except OSError as error:
+        if error.errno == EFAULT and flags & MREMAP_FIXED:
+            self.space.clear(new_addr, new_addr + self.round_up(new_size))
+        raise
+    return place
+
+
+def several(self: Process, addr: int, size: int) -> bool:
+    """Whether a range is of more than one mapping."""
+    return len(range_of(self, addr, size)) > 1
+
+
+REFUSALS = (
+    never("mremap-takes-fixed-without-maymove", "mremap.errno.EINVAL.fixed", "mremap.resize"),
+    never("mremap-takes-dontunmap-without-maymove", "mremap.errno.EINVAL.dontunmap", "mremap.resize"),
+    never("mremap-takes-dontunmap-of-another-size", "mremap.errno.EINVAL.dontunmap-size", "mremap.resize"),
+    never("mremap-duplicates-private-pages", "mremap.errno.EINVAL.old-size-zero", *LEFT, bug="gVisor fe3fc44da"),
+    never("mremap-duplicates-without-maymove", "mremap.errno.ENOMEM.old-size-zero", *LEFT),
+    never("mremap-knows-no-limit-of-mappings", "mremap.errno.ENOMEM.count", "mremap.resize"),
+    never("mremap-charges-no-second-range", "mremap.dontunmap.limit", "mremap.resize", bug="gVisor 23438b363"),
+    refuses(
+        "mremap-lets-ranges-touch-no-more",
+        Process.mremap,
+        EINVAL,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_FIXED and addr <= to + self.round_up(new) and to <= addr + self.round_up(old)
+        ),
+        "mremap.errno.EINVAL.overlap",
+        "mremap.resize",
+        text="the new range begins where the old one ends, or the reverse",
+    ),
+    refuses(
+        "mremap-moves-to-free-places-only",
+        Process.mremap,
+        EEXIST,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_FIXED and to % self.page == 0 and not self.space.is_free(to, to + self.round_up(new))
+        ),
+        "mremap.fixed.replaces",
+        "mremap.flags.fixed",
+        "mremap.resize",
+        text="something is mapped at the new address",
+    ),
+    refuses(
+        "mremap-moves-one-mapping-at-a-time",
+        Process.mremap,
+        EFAULT,
+        lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and several(self, addr, old),
+        "mremap.fixed.several",
+        "mremap.resize",
+        text="the range to be moved is not all one mapping",
+        bug="Linux before 6.17",
+    ),
+    refuses(
+        "mremap-moves-no-hole",
+        Process.mremap,
+        EFAULT,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_FIXED
+            and self.space.find(addr) is not None
+            and self.space.hole(addr, addr + self.round_up(old)) is not None
+        ),
+        "mremap.fixed.holes",
+        "mremap.resize",
+        text="something is missing in the range to be moved",
+        bug="Linux before 6.17",
+    ),
+    refuses(
+        "mremap-keeps-no-mapping-at-a-fixed-place",
+        Process.mremap,
+        EINVAL,
+        lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and flags & MREMAP_DONTUNMAP,
+        "mremap.dontunmap.fixed",
+        "mremap.resize",
+        text="MREMAP_FIXED and MREMAP_DONTUNMAP together",
+    ),
+    refuses(
+        "mremap-duplicates-nowhere-fixed",
+        Process.mremap,
+        EINVAL,
+        lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and old == 0,
+        "mremap.old-size-zero.fixed",
+        "mremap.resize",
+        text="old_size is 0 and MREMAP_FIXED is given",
+    ),
+    refuses(
+        "mremap-shrinks-one-mapping-at-a-time",
+        Process.mremap,
+        EFAULT,
+        lambda self, addr, old, new, flags, to=0: 0 < new < old and several(self, addr, old),
+        "mremap.shrink.several",
+        "mremap.resize",
+        text="the range to be shrunk is not all one mapping",
+    ),
+    refuses(
+        "mremap-shrinks-over-no-hole",
+        Process.mremap,
+        EFAULT,
+        lambda self, addr, old, new, flags, to=0: (
+            0 < new <= old and self.space.hole(addr, addr + self.round_up(old)) is not None
+        ),
+        "mremap.shrink.hole",
+        "mremap.resize",
+        text="something is missing in the old range",
+        bug="gVisor (reading)",
+    ),
+    refuses(
+        "mremap-locks-both-places",
+        Process.mremap,
+        EAGAIN,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_FIXED
+            and any(m.locked for m in range_of(self, addr, old))
+            and self.locks_too_much(self.round_up(new))
+        ),
+        "mremap.lock.account-moved",
+        "mremap.resize",
+        text="both places together would be locked over the limit",
+    ),
+    refuses(
+        "mremap-charges-both-places",
+        Process.mremap,
+        ENOMEM,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_MAYMOVE and 0 < new < self.top and self.maps_too_much(self.round_up(new))
+        ),
+        "mremap.limit.move",
+        "mremap.errno.ENOMEM",
+        text="both places together would be over the limit of address space",
+    ),
+)
+
+NEW_ADDRESS = (
+    never("mremap-takes-an-unaligned-place", "mremap.errno.EINVAL.new-address", "mremap.resize", cause="multiple"),
+)
+
+
+@wrong(Process.mremap, "mremap.errno.EINVAL.overlap", *LEFT)
+def mremap_moves_over_itself(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """A new range that overlaps the old one is made beside it, and nobody is told."""
+    if flags & MREMAP_FIXED and flags & MREMAP_MAYMOVE and addr < new_addr < addr + self.round_up(old_size):
+        flags &= ~MREMAP_FIXED
+        new_addr = 0
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+@wrong(LinuxChoices.refusal, "mremap.errno.order")
+def mremap_tells_the_last_mistake(
+    refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+) -> Refusal:
+    """Of several mistakes the last one is told."""
+    return refusals[-1] if call == "mremap" else refusals[0]
+
+
+# ----------------------------------------------------------------------------------------------------------- DONTUNMAP
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.file", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_copies_of_a_file(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The private copies of a file's pages are at both places."""
+    kept = {number: page for number, page in entries(self, addr, old).items() if page.sharers}
+    from_file = all(mapping.inode is not None for mapping in range_of(self, addr, old))
+    move(self, addr, old, place, new, keep)
+    if keep and from_file:
+        back(self, kept)
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.shared", "mmap.flag.shared", *LEFT)
+def dontunmap_unmaps_shared_pages(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """Shared pages are at the new place only."""
+    shared = any(mapping.shared for mapping in range_of(self, addr, old))
+    move(self, addr, old, place, new, keep and not shared)
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_no_rights(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The old range allows no access afterwards."""
+    move(self, addr, old, place, new, keep)
+    if keep:
+        self.protect(addr, addr + old, PROT_NONE)
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.part", "mmap.flag.private", *LEFT)
+def dontunmap_empties_the_whole_mapping(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """Where a part of a mapping is moved the content of the rest is gone too."""
+    whole = self.space.find(addr)
+    move(self, addr, old, place, new, keep)
+    if keep and whole is not None:
+        self.space.table.drop(whole.start // self.page, whole.end // self.page)
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.fork", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_what_a_child_has(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """Pages that are shared with a child since the fork are at both places."""
+    kept = {number: page for number, page in entries(self, addr, old).items() if page.sharers > 1}
+    move(self, addr, old, place, new, keep)
+    if keep:
+        back(self, kept)
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.lock", "msync.flag.invalidate", "msync.result")
+def dontunmap_leaves_the_lock(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The old range stays locked."""
+    locked = any(mapping.locked for mapping in range_of(self, addr, old))
+    move(self, addr, old, place, new, keep)
+    if keep and locked:
+        self.lock(addr, addr + old, True)
+
+
+@wrong(Process.mremap, "mremap.dontunmap.hint", "mremap.flags.maymove", *LEFT)
+def dontunmap_takes_a_wish_for_an_order(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """With MREMAP_DONTUNMAP a new address is used and replaced, without MREMAP_FIXED."""
+    if flags & MREMAP_DONTUNMAP and new_addr:
+        flags |= MREMAP_FIXED
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+# ---------------------------------------------------------------------------------------------------------- duplicates
+
+
+@wrong(MappingCalls.move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
+def a_duplicate_begins_where_the_mapping_does(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A duplicate shows the mapping from its beginning on, wherever in it addr is."""
+    whole = self.space.find(addr)
+    move(self, whole.start if whole is not None and not old else addr, old, place, new, keep)
+    for mapping in range_of(self, place, new) if not old and whole is not None else ():
+        self.space.remove(mapping)
+        mapping.start, mapping.end, mapping.offset = place, place + new, whole.offset if whole is not None else 0
+        self.space.insert(mapping)
+
+
+@wrong(MappingCalls.move, "mremap.old-size-zero.length", "mmap.flag.shared", *LEFT)
+def a_duplicate_ends_where_the_mapping_does(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A duplicate has no more pages than the mapping has from addr on."""
+    whole = self.space.find(addr)
+    end = whole.end if whole is not None else addr
+    move(self, addr, old, place, new, keep)
+    if not old and new > end - addr:
+        self.space.clear(place + end - addr, place + new)
+
+
+@wrong(MappingCalls.move, "mremap.old-size-zero.rights", "mmap.flag.shared", *LEFT)
+def a_duplicate_can_be_written(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A duplicate has the rights to be read and written, and may have them all."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new) if not old else ():
+        mapping.prot, mapping.maximum = PROT_READ | PROT_WRITE, PROT_ALL
+
+
+# --------------------------------------------------------------------------------------------- sizes, locks and limits
+
+
+@wrong(Process.mremap, "mremap.round-up", *LEFT)
+def mremap_rounds_down(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """A new size that is not a multiple of the page is rounded down."""
+    if self.page < new_size < self.top:
+        new_size -= new_size % self.page
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+@wrong(Process.mremap, "mremap.shrink.part", *LEFT)
+def shrinking_cuts_to_the_end_of_the_mapping(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """What lies behind the old range in the same mapping goes as well."""
+    whole = self.space.find(addr)
+    end = whole.end if whole is not None else 0
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    if self.round_up(new_size) < self.round_up(old_size) and place == addr:
+        self.space.clear(addr + self.round_up(new_size), max(end, addr + self.round_up(old_size)))
+    return place
+
+
+def resized(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int
+) -> tuple[int, int, int]:
+    """Make the call: (place, the first address of what it has grown by, the first one behind); nothing: (…, 0, 0)."""
+    old, new = self.round_up(old_size), self.round_up(new_size)
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return (place, place + old, place + new) if 0 < old < new else (place, 0, 0)
+
+
+@wrong(Process.mremap, "mremap.lock.grown", "msync.flag.invalidate.busy", "mremap.resize")
+def growth_is_not_locked(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """What a locked mapping grows by is not locked."""
+    place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
+    self.lock(start, end, False)
+    return place
+
+
+@wrong(Process.mremap, "mremap.lock.resident", "mlock.resident", "mremap.resize")
+def growth_is_not_brought_in(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """What a locked mapping grows by is brought in when it is touched."""
+    place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
+    self.space.table.drop(start // self.page, end // self.page)
+    return place
+
+
+@wrong(Process.mremap, "mremap.lock.account", "mremap.errno.EAGAIN", "mlock.errno.ENOMEM")
+def what_is_cut_off_counts_as_locked(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """Locked pages that are cut off still count as locked."""
+    locked = self.space.locked
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    self.space.locked = max(locked, self.space.locked)
+    return place
+
+
+@wrong(Process.mremap, "mremap.limit.account", "mremap.errno.ENOMEM", "mmap.errno.ENOMEM")
+def what_is_cut_off_counts_as_mapped(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """Pages that are cut off or replaced still count against the limit of address space."""
+    size = self.space.size
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    self.space.size = max(size, self.space.size)
+    return place

@@ -1,0 +1,289 @@
+"""What is wrong with msync: which pages it asks for, which it writes, where to, what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, ENOMEM
+
+from ..address_space import Mapping
+from ..choices import LinuxChoices
+from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_WRITE
+from ..mapping_calls import MappingCalls
+from ..mutant import Honest, refuses, wrong
+from ..paging import Page
+from ..process import Process
+from ..refusal import Refusal
+from ..state import State
+
+
+def over(self: State, addr: int, length: int) -> list[Mapping]:
+    """The mappings in a range."""
+    return self.space.over(addr, addr + self.round_up(length))
+
+
+@contextmanager
+def as_if_clean(self: State, addr: int, length: int, hidden: Callable[[Mapping, int], bool]) -> Iterator[None]:
+    """Some of the range's pages, by mapping and page number, seem not to have been changed."""
+    pages: list[Page] = []
+    for mapping in over(self, addr, length):
+        if mapping.inode is not None and mapping.shared:
+            shift = mapping.index(mapping.start // self.page) - mapping.start // self.page
+            for index in mapping.inode.cache.within(
+                mapping.index(mapping.start // self.page), mapping.index(mapping.end // self.page)
+            ):
+                page = mapping.inode.cache.pages[index]
+                if page.dirty and hidden(mapping, index - shift):
+                    pages.append(page)
+    for page in pages:
+        page.dirty = False
+    try:
+        yield
+    finally:
+        for page in pages:
+            page.dirty = True
+
+
+REFUSALS = (
+    refuses(
+        "msync-refuses-memory-without-a-file",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: any(m.inode is None for m in over(self, addr, length)),
+        "msync.anonymous",
+        "msync.result",
+        text="private memory is in the range",
+        bug="OSv c724ce8c",
+    ),
+    refuses(
+        "msync-refuses-shared-memory",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: any(
+            m.inode is not None and m.inode.name == "anonymous" for m in over(self, addr, length)
+        ),
+        "msync.anonymous",
+        "msync.result",
+        text="shared memory is in the range",
+    ),
+    refuses(
+        "msync-refuses-pages-without-the-right-to-write",
+        Process.msync,
+        EACCES,
+        lambda self, addr, length, flags: any(not m.prot & PROT_WRITE for m in over(self, addr, length)),
+        "msync.rights",
+        "msync.result",
+        text="a page of the range is not writable",
+    ),
+    refuses(
+        "msync-refuses-pages-without-rights",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: any(not m.prot for m in over(self, addr, length)),
+        "msync.rights",
+        "msync.result",
+        text="a page of the range has no rights",
+    ),
+    refuses(
+        "msync-refuses-several-mappings",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: len(over(self, addr, length)) > 1,
+        "msync.several",
+        "msync.result",
+        text="the range is not all one mapping",
+    ),
+    refuses(
+        "msync-refuses-locked-pages",
+        Process.msync,
+        EBUSY,
+        lambda self, addr, length, flags: any(m.locked for m in over(self, addr, length)),
+        "msync.lock",
+        "msync.result",
+        text="a page of the range is locked, whatever the flags",
+    ),
+    refuses(
+        "msync-wants-a-flag",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: not flags,
+        "msync.flags.zero",
+        "msync.result",
+        text="flags are 0",
+    ),
+    refuses(
+        "msync-refuses-length-0",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: length == 0,
+        "msync.length-zero",
+        "msync.result",
+        text="the length is 0",
+    ),
+    refuses(
+        "msync-of-nothing-must-be-mapped",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: length == 0 and self.space.find(addr) is None,
+        "msync.length-zero",
+        "msync.result",
+        text="the length is 0 and nothing is mapped at addr",
+    ),
+    refuses(
+        "msync-wants-a-descriptor",
+        Process.msync,
+        EBADF,
+        lambda self, addr, length, flags: any(
+            m.description is not None
+            and m.inode is not None
+            and m.inode.name != "anonymous"
+            and all(d.description is not m.description for d in self.descriptors.values())
+            for m in over(self, addr, length)
+        ),
+        "msync.closed",
+        "msync.result",
+        text="the descriptor has been closed",
+    ),
+    refuses(
+        "msync-refuses-pages-past-the-end",
+        Process.msync,
+        EFAULT,
+        lambda self, addr, length, flags: any(
+            m.inode is not None and m.room(m.end - self.page) <= 0 and m.inode.name != "anonymous"
+            for m in over(self, addr, length)
+        ),
+        "msync.past-end",
+        "msync.result",
+        text="the range reaches past the end of the file",
+    ),
+    refuses(
+        "msync-of-a-range-outside-is-EINVAL",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: addr % self.page == 0 and addr + self.round_up(length) > self.top,
+        "msync.errno.ENOMEM.outside",
+        "msync.errno.ENOMEM",
+        text="the range reaches over the end of the address space",
+        bug="OSv (reading)",
+    ),
+    refuses(
+        "msync-looks-for-holes-first",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: (
+            addr % self.page == 0
+            and flags in (MS_INVALIDATE, MS_INVALIDATE | MS_ASYNC, MS_INVALIDATE | MS_SYNC)
+            and self.space.hole(addr, addr + self.round_up(length)) is not None
+        ),
+        "msync.errno.order",
+        "msync.flag.invalidate.busy",
+        text="some of the range is not mapped, whatever is locked",
+    ),
+)
+
+
+@wrong(LinuxChoices.refusal, "msync.errno.order", "msync.errno.EINVAL")
+def msync_of_an_unaligned_address_is_ENOMEM(
+    refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+) -> Refusal:
+    """An address inside a page is told as if nothing were mapped there."""
+    chosen: Refusal = refusal(self, call, refusals)
+    if call == "msync" and "multiple" in chosen.cause:
+        return chosen._replace(errno=ENOMEM)
+    return chosen
+
+
+@wrong(Process.msync, "msync.private", "msync.flush", "mmap.flag.private", "mmap.flag.shared", bug="wasix shim")
+def msync_writes_private_pages(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """What was stored in a private mapping is written to its file."""
+    msync(self, addr, length, flags)
+    entries = self.space.table.entries
+    for mapping in over(self, addr, length):
+        if mapping.inode is not None and not mapping.shared:
+            for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                if entries[number].sharers:
+                    mapping.inode.cache.page(mapping.index(number)).data[:] = entries[number].data
+
+
+@wrong(Process.msync, "msync.private", "msync.flush")
+def msync_puts_private_pages_on_the_disk(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """What was stored in a private mapping is written to the disk, though it is in nobody's memory."""
+    msync(self, addr, length, flags)
+    entries = self.space.table.entries
+    for mapping in over(self, addr, length):
+        inode = mapping.inode
+        if inode is not None and not mapping.shared and inode.cache.record is not None:
+            for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                if entries[number].sharers:
+                    inode.cache.record.blocks[mapping.index(number)] = bytes(entries[number].data)
+
+
+@wrong(Process.msync, "msync.flag.invalidate.private", "msync.flag.invalidate", "msync.flush", "mmap.flag.private")
+def invalidate_throws_private_pages_away(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """MS_INVALIDATE throws private copies away."""
+    msync(self, addr, length, flags)
+    if flags & MS_INVALIDATE:
+        for mapping in over(self, addr, length):
+            if not mapping.shared:
+                self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+
+
+@wrong(Process.msync, "msync.several", "msync.flush")
+def msync_writes_the_first_mapping(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """Of several mappings the first one is written, the others only looked at."""
+    first = self.space.find(addr)
+    with as_if_clean(self, addr, length, lambda mapping, number: mapping is not first):
+        msync(self, addr, length, flags)
+
+
+@wrong(Process.msync, "msync.part", "msync.flush", bug="OSv 4a8a2fd2, emscripten #10094")
+def msync_writes_from_the_start_of_the_mapping(
+    msync: Honest, self: Process, addr: int, length: int, flags: int
+) -> None:
+    """As many pages as were asked for are written, from the mapping's first one on."""
+    size = self.round_up(length)
+    with as_if_clean(self, addr, length, lambda mapping, number: number * self.page >= mapping.start + size):
+        msync(self, addr, length, flags)
+
+
+@wrong(Process.msync, "msync.others", "msync.flush")
+def msync_writes_what_the_process_has_touched(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """Only pages that the process itself has used at these addresses are written."""
+    with as_if_clean(self, addr, length, lambda mapping, number: number not in self.space.table.entries):
+        msync(self, addr, length, flags)
+
+
+@wrong(Process.msync, "msync.slack", "msync.result", "overview.slack", "msync.flush", bug="qiling (reading)")
+def msync_makes_the_file_longer(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """A file that is synced has whole pages afterwards."""
+    msync(self, addr, length, flags)
+    for mapping in over(self, addr, length):
+        if mapping.inode is not None and mapping.shared and mapping.prot & PROT_WRITE:
+            mapping.inode.size = self.round_up(mapping.inode.size)
+
+
+@wrong(Process.msync, "msync.rights-taken", "msync.flush")
+def msync_writes_writable_mappings_only(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """Where the right to write has been taken away nothing is written."""
+    with as_if_clean(self, addr, length, lambda mapping, number: not mapping.prot & PROT_WRITE):
+        msync(self, addr, length, flags)
+
+
+@wrong(MappingCalls.move, "msync.moved", "msync.flush", "mmap.range")
+def a_moved_page_is_not_written(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A mapping that moves forgets which of its pages have been stored to."""
+    move(self, addr, old, place, new, keep)
+    for number in self.space.table.within(place // self.page, (place + new) // self.page):
+        self.space.table.entries[number].dirty = False
+
+
+@wrong(Process.msync, "msync.flag.invalidate.busy.rest", "msync.flush")
+def msync_of_locked_pages_writes_nothing(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """A locked page is found before anything is written."""
+    if flags & MS_INVALIDATE and any(mapping.locked for mapping in over(self, addr, length)):
+        with as_if_clean(self, addr, length, lambda mapping, number: True):
+            msync(self, addr, length, flags)
+    else:
+        msync(self, addr, length, flags)

@@ -1,0 +1,159 @@
+"""What is wrong with what munmap leaves: stores, locks, limits, the place, others' pages."""
+
+from __future__ import annotations
+
+from errno import EINVAL
+
+from ..address_space import AddressSpace, Mapping
+from ..constants import PROT_NONE, PROT_READ, PROT_WRITE
+from ..mutant import Honest, refuses, wrong
+from ..process import Process
+
+
+@wrong(Process.munmap, "munmap.private", "munmap.range", "mmap.flag.private", bug="wasix shim")
+def munmap_writes_private_pages_to_the_file(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """What was stored in a private mapping is written to its file when it is unmapped."""
+    table = self.space.table
+    for mapping in self.space.over(addr, addr + self.round_up(length)):
+        if mapping.inode is not None and not mapping.shared:
+            for number in table.within(mapping.start // self.page, mapping.end // self.page):
+                if table.entries[number].sharers:
+                    mapping.inode.cache.page(mapping.index(number)).data[:] = table.entries[number].data
+    munmap(self, addr, length)
+
+
+@wrong(Process.munmap, "munmap.shared", "munmap.range", "mmap.flag.shared", bug="elfuse #330, qiling #404")
+def munmap_loses_shared_stores(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Pages of a file that were stored to and not synced are thrown away when they are unmapped."""
+    for mapping in self.space.over(addr, addr + self.round_up(length)):
+        if mapping.inode is not None and mapping.shared:
+            for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                if self.space.table.entries[number].dirty:
+                    mapping.inode.cache.pages.pop(mapping.index(number), None)
+    munmap(self, addr, length)
+
+
+@wrong(Process.munmap, "munmap.slack", "munmap.range", "overview.slack", bug="ruxos #187")
+def munmap_makes_the_file_longer(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """A file that is mapped shared has whole pages when it is unmapped."""
+    for mapping in self.space.over(addr, addr + self.round_up(length)):
+        if mapping.inode is not None and mapping.shared:
+            mapping.inode.size = self.round_up(mapping.inode.size)
+    munmap(self, addr, length)
+
+
+@wrong(Process.munmap, "munmap.offset", "munmap.range", "mmap.range", bug="usercorn #287")
+def munmap_starts_the_second_part_anew(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Of a mapping that is cut in two the part behind shows the file from where the part before does."""
+    end = addr + self.round_up(length)
+    before = self.space.find(end)
+    offset = before.offset if before is not None and before.start < addr else None
+    munmap(self, addr, length)
+    behind = self.space.find(end)
+    if offset is not None and behind is not None:
+        behind.offset = offset
+
+
+@wrong(Process.munmap, "munmap.rights", "munmap.range")
+def munmap_leaves_parts_with_all_rights(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """What is left of a mapping on either side can be read and written."""
+    end = addr + self.round_up(length)
+    munmap(self, addr, length)
+    for mapping in (self.space.find(addr - 1) if addr else None, self.space.find(end)):
+        if mapping is not None:
+            mapping.prot = PROT_READ | PROT_WRITE
+
+
+@wrong(AddressSpace.clear, "munmap.rights", "munmap.range")
+def unmapping_spares_pages_without_rights(clear: Honest, self: AddressSpace, start: int, end: int) -> None:
+    """Pages that allow no access stay where they are."""
+    for mapping in self.cut_out(start, end):
+        if mapping.prot:
+            self.remove(mapping)
+
+
+@wrong(Process.munmap, "munmap.mapping", "munmap.range")
+def munmap_takes_every_mapping_of_the_file(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """The process's other mappings of the same file go as well."""
+    inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length))}
+    munmap(self, addr, length)
+    for inode in inodes:
+        for mapping in list(inode.mappings) if inode is not None else ():
+            if mapping.space is self.space:
+                self.space.clear(mapping.start, mapping.end)
+
+
+@wrong(Process.munmap, "munmap.process", "munmap.range", bug="SerenityOS #15952 (reading)")
+def munmap_reaches_other_processes(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """The range is unmapped in every process."""
+    munmap(self, addr, length)
+    for other in self.machine.processes:
+        other.space.clear(addr, addr + self.round_up(length))
+
+
+@wrong(Process.munmap, "munmap.free", "munmap.range", bug="Windows' placeholders")
+def munmap_keeps_the_place(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """What was mapped stays as inaccessible memory that is in nobody's way but MAP_FIXED_NOREPLACE's."""
+    munmap(self, addr, length)
+    end = addr + self.round_up(length)
+    if self.space.is_free(addr, end):
+        self.space.insert(Mapping(self.space, addr, end, PROT_NONE, False, offset=addr))
+
+
+@wrong(
+    AddressSpace.clear,
+    "munmap.reuse",
+    "munmap.range",
+    "mmap.range",
+    "mmap.flag.private",
+    bug="unikraft #394, phoenix #1742",
+)
+def unmapping_leaves_the_pages(clear: Honest, self: AddressSpace, start: int, end: int) -> None:
+    """The page table keeps its entries: what is mapped there next shows the old content."""
+    first, behind = start // self.page, end // self.page
+    kept = {number: self.table.entries[number] for number in self.table.within(first, behind)}
+    clear(self, start, end)
+    for number, page in kept.items():
+        page.sharers += page.sharers > 0 or page is not self.table.memory.zero
+        self.table.entries[number] = page
+
+
+@wrong(Process.munmap, "munmap.lock", "mmap.result.success")
+def munmap_leaves_a_lock_at_the_place(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Where locked pages were unmapped, whatever is mapped from then on is locked."""
+    locked = any(mapping.locked for mapping in self.space.over(addr, addr + self.round_up(length)))
+    munmap(self, addr, length)
+    self.locks_future = self.locks_future or locked
+
+
+@wrong(Process.munmap, "munmap.lock.account", "mlock.errno.ENOMEM", "mmap.errno.EAGAIN.memory")
+def munmap_counts_locked_pages_for_ever(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Locked pages that are unmapped still count as locked."""
+    locked = self.space.locked
+    munmap(self, addr, length)
+    self.space.locked = locked
+
+
+@wrong(Process.munmap, "munmap.limit", "mmap.errno.ENOMEM")
+def munmap_counts_pages_for_ever(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Pages that are unmapped still count against the limit of address space."""
+    size = self.space.size
+    munmap(self, addr, length)
+    self.space.size = size
+
+
+MAPPED_TWICE = (
+    refuses(
+        "munmap-refuses-a-file-that-is-mapped-twice",
+        Process.munmap,
+        EINVAL,
+        lambda self, addr, length: any(
+            mapping.inode is not None and len(mapping.inode.mappings) > 1
+            for mapping in self.space.over(addr, addr + self.round_up(length))
+        ),
+        "munmap.mapping",
+        "munmap.range",
+        "munmap.result",
+        text="something else of the file is mapped",
+    ),
+)
