@@ -32,6 +32,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--check", action="store_true", help="the gate: fail where something is missing")
     command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
     command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
+    command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
+    command.add_argument("files", metavar="FILE.json", nargs="+", help="what --mmap-report=FILE.json has written")
+    help = "where it goes: .html, .md, .json or (of one backend) .svg; repeatable"
+    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
     command = commands.add_parser("reach", help="which errors and faults the cases reach, as a page")
     command.add_argument("--backend", metavar="STRING", action="append", default=[], help="also on this backend")
     command.add_argument("--dir", metavar="DIR", help="the file system under test is the one that holds DIR")
@@ -65,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             options = Options(asked.dir, disruptive=asked.disruptive)
             return reachability.main(asked.backend, options, asked.output, asked.check)
+        if asked.command == "report":
+            from .report import merging
+
+            return merging.main(asked.files, asked.outputs)
         if asked.command == "mutants":
             from . import matrix
 

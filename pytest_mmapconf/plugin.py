@@ -86,8 +86,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     option("--mmap-reproducers", metavar="DIR", help=help)
     ini("mmap_reproducers", help, default="")
 
-    help = "write the verdicts to this file, as JSON; repeatable"
-    option("--mmap-report", metavar="PATH.json", action="append", help=help)
+    help = "write a report of the run to this file: .json, .html, .md (a summary), or .svg (a badge); repeatable"
+    option("--mmap-report", metavar="PATH", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])
 
     help = "deviations on record, so that only what is new fails (TOML); repeatable"

@@ -114,7 +114,7 @@ class Reporting:
         for path in self.settings.reports:
             for name, system in (self.gathered or {"": self.system("")}).items():
                 try:
-                    outputs.write(path.with_suffix(f".{name}{path.suffix}") if name else path, self.run(system))
+                    outputs.write(path.with_suffix(f".{name}{path.suffix}") if name else path, [self.run(system)])
                 except OSError as error:
                     self.unwritten.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
             if self.each:

@@ -37,3 +37,8 @@ class Run:
     def statement(self) -> tuple[bool, str]:
         """(whether all is well, what the run has shown)."""
         return terminal.statement(self.level, self.partial, self.judged, self.there)
+
+    @property
+    def harness_is_broken(self) -> bool:
+        """Whether it says nothing of the implementation."""
+        return terminal.harness_is_broken(self.judged)

@@ -76,8 +76,7 @@ def statement(level: str, partial: bool, judged: Collection[Judged], there: int 
     """(whether all is well, what the run has shown); `there`: how many clauses the level has."""
     counts = Counter(entry.verdict for entry in judged)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict])
-    came_to = {case.verdict for entry in judged for case in entry.cases}
-    if UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}:
+    if harness_is_broken(judged):
         return False, f"the harness is broken: nothing is known of the implementation, no case came to an end: {told}"
     on_record = counts[EXPECTED] + counts[FLAKY]
     good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or on_record)
@@ -88,6 +87,12 @@ def statement(level: str, partial: bool, judged: Collection[Judged], there: int 
     if good and on_record:
         return good, f"conforms to level {level} but for what is on record of {on_record} clauses: {told}"
     return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"
+
+
+def harness_is_broken(judged: Iterable[Judged]) -> bool:
+    """Whether no case that was asked has come to an end, so that nothing is known of the implementation."""
+    came_to = {case.verdict for entry in judged for case in entry.cases}
+    return UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}
 
 
 def clauses_of(level: str) -> int:

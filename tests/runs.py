@@ -1,0 +1,58 @@
+"""Runs for the tests of reports, made of verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_mmapconf.catalogue import load
+from pytest_mmapconf.contract import Facts
+from pytest_mmapconf.report.run import Run
+from pytest_mmapconf.verdicts import Case, judge_all
+
+RANGE = "munmap.range"
+EINVAL = "munmap.errno.EINVAL"
+FLUSH = "msync.flush"
+
+
+def case(id: str, *clauses: str, verdict: str = "pass", reason: str = "", **more: Any) -> Case:
+    return Case(id, clauses or (RANGE,), verdict, reason, **more)
+
+
+def run(*cases: Case, name: str = "mine", level: str = "documented", there: int | None = None, **more: Any) -> Run:
+    """A run with these cases; unless told otherwise, the level has no clauses but theirs."""
+    judged = tuple(judge_all(load(), cases))
+    details: Mapping[str, str] = more.pop("details", {})
+    return Run(
+        more.pop("suite", "0.1.0"),
+        Facts(name, more.pop("version", ""), details),
+        level,
+        more.pop("date", "2026-11-26T17:00:00+00:00"),
+        len(judged) if there is None else there,
+        more.pop("narrowed", False),
+        judged,
+        tuple(sorted(cases, key=lambda case: case.id)),
+    )
+
+
+EVIDENCE: dict[str, Any] = {
+    "expected": "EINVAL",
+    "seen": "the call succeeded",
+    "step": "process 1: munmap(0x1001, 4096)",
+    "answer": "success",
+    "allowed": ["EINVAL", "ENOMEM"],
+    "cited": [EINVAL],
+    "pictures": [
+        {"of": "the implementation", "text": "0x1000-0x2000 rw-"},
+        {"of": "the reference", "text": "0x1000-0x3000 r--"},
+    ],
+    "program": {
+        "steps": ["r1 = p1.mmap(…)", "p1.munmap(r1 + 1, pages(1))"],
+        "c": "int main(void)\n{\n}\n",
+        "json": "{}",
+    },
+}
+"""What a failing case has seen, with everything that there can be."""
+
+MARKUP = "<script>alert(1)</script> \"' & | ` </pre> javascript:x \u202e \x1b[31m"
+"""What an implementation may call itself, and say."""

@@ -1,0 +1,30 @@
+"""The badge."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+from runs import EINVAL, MARKUP, case, run
+
+from pytest_mmapconf.report.badge import badge
+from pytest_mmapconf.report.run import Run
+
+
+@pytest.mark.parametrize(
+    ("about", "text"),
+    [
+        (run(case("a")), "conforms to documented"),
+        (run(case("a", verdict="fail"), case("b", EINVAL, verdict="unresolved")), "1 fail, 1 unresolved"),
+        (run(case("a"), there=9), "partial run, 1 of 9 pass"),
+        (run(case("a"), narrowed=True), "partial run, 1 of 1 pass"),
+        (run(case("a", verdict="unresolved")), "harness broken"),
+        (run(case("a", verdict="unsupported")), "nothing could be asked"),
+        (run(case("a", reason=MARKUP), name=MARKUP), "conforms to documented"),
+    ],
+)
+def test_what_it_says(about: Run, text: str) -> None:
+    image = ElementTree.fromstring(badge([about]))
+
+    assert image.findtext("{*}title") == image.attrib["aria-label"] == f"mmap: {text}"
+    assert [part.text for part in image.iter("{http://www.w3.org/2000/svg}text")] == ["mmap", text]
