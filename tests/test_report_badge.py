@@ -16,6 +16,7 @@ from pytest_mmapconf.report.run import Run
     [
         (run(case("a")), "conforms to documented"),
         (run(case("a", verdict="fail"), case("b", EINVAL, verdict="unresolved")), "1 fail, 1 unresolved"),
+        (run(case("a", verdict="expected"), case("b", EINVAL)), "conforms to documented but for 1 on record"),
         (run(case("a"), there=9), "partial run, 1 of 9 pass"),
         (run(case("a"), narrowed=True), "partial run, 1 of 1 pass"),
         (run(case("a", verdict="unresolved")), "harness broken"),

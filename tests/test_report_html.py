@@ -64,12 +64,14 @@ def wild(name: str = MARKUP) -> str:
         "pictures": [{"of": MARKUP, "text": MARKUP}],
         "program": {"steps": [MARKUP], "c": MARKUP, "lacks": MARKUP},
     }
+    on_record = {"file": MARKUP, "number": 1, "verdict": "fail", "reason": MARKUP, "link": "javascript:alert(1)"}
     return page(
         [
             run(
                 case(f"a[{MARKUP}]", RANGE, verdict="fail", reason=MARKUP, evidence=evidence),
                 case("b", FLUSH, verdict="unsupported", reason=MARKUP, recorded={MARKUP: MARKUP}),
                 case("c", EINVAL, verdict="unresolved", reason=MARKUP),
+                case("d", EINVAL, verdict="expected", reason=MARKUP, expected=on_record),
                 case("mmap_matrix.granted[r---shared-rdonly]", verdict="fail", reason=MARKUP),
                 name=each,
                 version=MARKUP,
@@ -145,6 +147,14 @@ def test_the_statement(verdict: str, narrowed: bool, said: str) -> None:
 
     assert said in text
     assert ("The first reason: <code>no route</code>" in text) == (verdict == "unresolved")
+
+
+def test_a_deviation_on_record_leads_to_where_it_is_told() -> None:
+    on_record = {"file": "e.toml", "number": 2, "verdict": "fail", "reason": "known", "link": "https://bugs.example/7"}
+    outline = Outline(page([run(case("a", verdict="expected", reason="known", expected=on_record))]))
+
+    assert "https://bugs.example/7" in {link["href"] for link in outline.all("a")}
+    assert "On record as fail in e.toml, entry 2: known" in " ".join(outline.texts)
 
 
 def test_every_verdict_has_a_colour() -> None:

@@ -27,7 +27,13 @@ def saved(folder: Path, **runs: Run) -> list[str]:
 
 
 ONE = run(case("a[1]", RANGE), case("b", RANGE, EINVAL, verdict="fail", reason="why", evidence=EVIDENCE), there=3)
-TWO = run(case("a[2]", RANGE, recorded={"x": True}), case("c", FLUSH), there=3, date="2026-11-26T18:00:00+00:00")
+ON_RECORD: dict[str, Any] = {
+    "expected": {"file": "e.toml", "number": 2, "verdict": "fail", "reason": "known", "link": "https://x"},
+    "seen": ("fail", "expected EINVAL"),
+}
+TWO = run(
+    case("a[2]", RANGE, recorded={"x": True}), case("c", FLUSH, **ON_RECORD), there=3, date="2026-11-26T18:00:00+00:00"
+)
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:

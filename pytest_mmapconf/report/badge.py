@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from ..verdicts import FAIL, PASS, UNRESOLVED, totals
+from ..verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, totals
 from .run import Run
 
 LABEL: Final = "mmap"
@@ -49,4 +49,5 @@ def conclusion(run: Run) -> tuple[str, str]:
         return FAIL, wrong or "nothing could be asked"
     if run.partial:
         return "partial", f"partial run, {counts[PASS]} of {run.there} pass"
-    return PASS, f"conforms to {run.level}"
+    on_record = counts[EXPECTED] + counts[FLAKY]
+    return PASS, f"conforms to {run.level}" + (f" but for {on_record} on record" if on_record else "")

@@ -133,7 +133,7 @@ def _read_clause(told: dict[str, Any], cases: dict[str, list[Case]]) -> Judged:
 
 
 def _read_case(told: dict[str, Any]) -> Case:
-    return Case(
+    case = Case(
         _get(told, "id", str),
         tuple(_list(told, "clauses", str)),
         _word(told, "verdict", VERDICTS),
@@ -142,6 +142,15 @@ def _read_case(told: dict[str, Any]) -> Case:
         _list(told, "reproducer", str) if "reproducer" in told else [],
         _read_evidence(_get(told, "evidence", dict)) if "evidence" in told else {},
     )
+    if "on record" in told:
+        case.expected = dict(_get(told, "on record", dict))
+        seen = _get(case.expected, "seen", dict)
+        del case.expected["seen"]
+        for name in ("file", "verdict", "reason", *(case.expected.keys() & {"link"})):
+            _get(case.expected, name, str)
+        _get(case.expected, "number", int)
+        case.seen = _word(seen, "verdict", VERDICTS), _get(seen, "reason", str)
+    return case
 
 
 def _read_evidence(told: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from ..catalogue import LEVELS, Clause
-from ..verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged, totals
+from ..verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged, totals
 from .run import Run
 
-SYMBOLS: Final = {PASS: "✓", FAIL: "✗", UNRESOLVED: "?", UNSUPPORTED: "○", EXPECTED: "!"}
+SYMBOLS: Final = {PASS: "✓", FAIL: "✗", UNRESOLVED: "?", UNSUPPORTED: "○", EXPECTED: "!", FLAKY: "~"}
 """A sign for each verdict, so that colour is never the only one."""
 
 MEANINGS: Final = {
@@ -27,6 +27,7 @@ MEANINGS: Final = {
     UNRESOLVED: "the suite could not tell: the implementation died or hangs, or set-up failed",
     UNSUPPORTED: "it cannot be asked",
     EXPECTED: "a deviation on record",
+    FLAKY: "on record as one that comes to this or that",
 }
 
 MOST: Final = 3
@@ -86,6 +87,16 @@ class Cell:
         return {"", *(shown.case.reason for shown in self.shown)}
 
     @property
+    def on_record(self) -> list[dict[str, Any]]:
+        """The entries in files of expectations that its cases meet, each once, with a link that is safe to follow."""
+        entries = {
+            (case.expected["file"], case.expected["number"]): case.expected
+            for case in self.judged.cases
+            if case.expected
+        }
+        return [{**entry, "link": web(entry.get("link", ""))} for entry in entries.values()]
+
+    @property
     def listed(self) -> list[Listed]:
         """The cases that are not shown, gravest first."""
         apart = {id(shown.case) for shown in chain(self.shown, self.elsewhere)}
@@ -114,9 +125,20 @@ class Row(NamedTuple):
         return list(dict.fromkeys(cell.verdict for cell in self.cells if cell))
 
     @property
+    def functions(self) -> list[tuple[str, list[str]]]:
+        """Its cases in all runs."""
+        cases = {case.id: case for cell in self.cells if cell for case in cell.judged.cases}
+        return by_function(cases[id] for id in sorted(cases))
+
+    @property
     def differs(self) -> bool:
         """Whether not all runs come to the same."""
         return len({cell.verdict if cell else None for cell in self.cells}) > 1
+
+
+def web(link: str) -> str:
+    """A link, if it leads to the web; of what else it may be, nothing."""
+    return link if link.startswith(("https://", "http://")) else ""
 
 
 def order(verdict: str) -> int:
