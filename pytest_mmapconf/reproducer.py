@@ -84,6 +84,8 @@ CALL: Final = {
     "socketpair": "socketpair(AF_UNIX, SOCK_STREAM, 0, pair)",
     "memfd": 'memfd_create("file", MFD_ALLOW_SEALING)',
     "seal": "fcntl({fd}, F_ADD_SEALS, {seals})",
+    "set_append_only": "set_append_only({fd}, {on})",
+    "free_space": "free_space({path})",
     "flock": "flock({fd}, {operation})",
     "record_lock": "lock_record({fd}, {ofd})",
     "watch": "watch({path})",
@@ -103,6 +105,8 @@ HELPERS: Final = {
     "mincore": "BYTES",
     "pread": "BYTES",
     "pwrite": "BYTES FILL",
+    "set_append_only": "APPEND_ONLY",
+    "free_space": "FREE_SPACE",
     "record_lock": "LOCK_RECORD",
     "watch": "WATCH",
     "closes": "CLOSES",
@@ -120,6 +124,7 @@ HEADERS: Final = {
     "errno.h": "",
     "fcntl.h": r"\b(open|fcntl|posix_fadvise|F_\w+)\b",
     "linux/capability.h": r"\bdrop\(",
+    "linux/fs.h": r"\bFS_IOC_\w+\b",
     "setjmp.h": r"\bsigsetjmp\b",
     "signal.h": r"\b(siginfo_t|kill|signal)\b",
     "stdint.h": r"\buintptr_t\b",
@@ -128,11 +133,13 @@ HEADERS: Final = {
     "string.h": "",
     "sys/file.h": r"\bflock\(",
     "sys/inotify.h": r"\binotify_",
+    "sys/ioctl.h": r"\bioctl\(",
     "sys/mman.h": r"\b(mmap|munmap|mremap|msync|mprotect|mu?n?lock(2|all)?|mincore|madvise|memfd_create)\b",
     "sys/prctl.h": r"\bprctl\b",
     "sys/resource.h": r"\brlimit\b",
     "sys/socket.h": r"\bsocketpair\b",
     "sys/stat.h": r"\b(fstat|mkdir)\b",
+    "sys/statvfs.h": r"\bstatvfs\b",
     "sys/syscall.h": r"\bsyscall\b",
     "sys/types.h": "",
     "sys/wait.h": r"\bwaitpid\b",
@@ -160,8 +167,15 @@ FACILITIES: Final = {
     Facility.DEV_NULL: "/dev/null",
     Facility.DEV_RANDOM: "/dev/random",
     Facility.PROC_FILE: "/proc/self/maps",
+    Facility.SYS_FILE: "/sys/kernel/mm/transparent_hugepage/enabled",
 }
 """Those that are there on every Linux."""
+
+MOUNTS: Final = {
+    Facility.NOEXEC_DIRECTORY: (100, "8 /* noexec */"),
+    Facility.OWN_FILE_SYSTEM: (101, "0"),
+}
+"""Those that the program mounts: the descriptor of the root, and the mount's attributes."""
 
 LIMITS: Final = {
     Resource.ADDRESS_SPACE: 'RLIMIT_AS, "VmSize:"',
@@ -219,6 +233,7 @@ class _Printer:
         self.names: dict[str, str] = {}
         """The declaration of each name."""
         self.files: list[str] = []
+        self.mounts: dict[Facility, None] = {}
         self.room = 0
         """Bytes that are held at once."""
 
@@ -345,6 +360,7 @@ class _Printer:
             self.uses.add("NEED")
         if "FILES" in self.uses:
             lines.append("make_folder(argc > 1 ? argv[1] : NULL);")
+        lines += [f"mount_at({root}, {attributes});" for root, attributes in map(MOUNTS.__getitem__, self.mounts)]
         if "FAULTS" in self.uses:
             lines.append("catch_faults();")
         if "PROCESSES" in self.uses:
@@ -458,6 +474,11 @@ class _Printer:
     def path(self, path: str) -> str:
         for facility, real in FACILITIES.items():
             path = path.replace(f"<{facility.value}>", real)
+        for facility, (root, _attributes) in MOUNTS.items():
+            if f"<{facility.value}>" in path:
+                self.mounts[facility] = None
+                self.uses.add("MOUNTS")
+                path = path.replace(f"<{facility.value}>", f"/proc/self/fd/{root}")
         if "<" in path:
             raise NotPrintable(f"{path} has to be provided for")
         if not path.startswith("/"):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -243,9 +244,33 @@ def moved_by_the_kernel(_system: System, process: Process, page: int) -> None:
         process.read_into(fd, base - 1 << 40, 3, 0)
 
 
+def mounted(system: System, process: Process, page: int) -> None:
+    path = system.facility(Facility.NOEXEC_DIRECTORY) + "/file"
+    fd = letters(process, page, path)
+    process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    with refused:
+        process.mmap(0, page, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0)
+    letters(process, page, system.facility(Facility.OWN_FILE_SYSTEM) + "/file")
+
+
+def append_only(system: System, process: Process, page: int) -> None:
+    fd = letters(process, page)
+    process.set_append_only(fd, True)
+    with refused:
+        process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+
+
+def an_attribute(system: System, process: Process, page: int) -> None:
+    fd = process.open(system.facility(Facility.SYS_FILE), O_RDONLY)
+    with refused:
+        process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+
+
+NEED_ROOT: Final[Sequence[Make]] = (mounted, append_only)
+
 PROGRAMS: Final[Sequence[Make]] = (
     *(shared_file, private_file, closed_and_unlinked, truncated, a_hole, placed, resized, executed, forked, unrelated),
-    *(calls_on_files, the_rest, moved_by_the_kernel),
+    *(calls_on_files, the_rest, moved_by_the_kernel, an_attribute),
 )
 by_name = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 
@@ -292,6 +317,24 @@ def run(binary: Path, preload: Path | None = None) -> tuple[int, str]:
 @by_name
 def test_conforms_here(tmp_path: Path, make: Make) -> None:
     assert run(built(tmp_path, source(make))) == (0, "conforms\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system, or make a file append-only")
+@pytest.mark.parametrize("make", NEED_ROOT, ids=lambda make: make.__name__)
+def test_conforms_here_for_root(tmp_path: Path, make: Make) -> None:
+    assert run(built(tmp_path, source(make))) == (0, "conforms\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_cannot_tell_where_nothing_may_be_mounted(tmp_path: Path) -> None:
+    binary = built(tmp_path, source(mounted))
+    with tempfile.TemporaryDirectory() as folder:  # that others may look into
+        Path(folder).chmod(0o755)
+        command = [shutil.copy(binary, folder)]
+        done = subprocess.run(command, user=65534, capture_output=True, check=False)
+
+    assert done.returncode == 2
+    assert b"cannot tell: this needs a file system of its own" in done.stdout
 
 
 @by_name
@@ -526,8 +569,8 @@ def test_a_process_that_dies(tmp_path: Path) -> None:
         (Step("", "full_file_table", ()), "step 2: full_file_table has no likeness in C"),
         (Step("p1", "exec", ()), "step 2: exec has no likeness in C"),
         (
-            Step("p1", "open", ("<own-file-system>/file", 2, Sum(bytes=0o600)), ("fd1",)),
-            "<own-file-system>/file has to be provided for",
+            Step("p1", "open", ("<mandatory-lock>", 2, Sum(bytes=0o600)), ("fd1",)),
+            "<mandatory-lock> has to be provided for",
         ),
         (Step("p1", "load", (Sum("r1"), Sum(bytes=1 << 40))), "2**40 bytes at once are too many"),
         (Step("p1", "fork", ()), "step 2: the new process has no name"),
