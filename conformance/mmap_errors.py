@@ -447,6 +447,18 @@ def test_what_cannot_be_mapped(
         process.mmap(addr, page, prot, kind, fd, 0)
 
 
+@clause("mmap.errno.ENODEV", "mmap.result.failure")
+@both_types
+@readable_or_not
+def test_something_cannot_be_mapped(
+    system: System, process: Process, page: int, file: MakeFile, new_path: NewPath, prot: int, kind: int
+) -> None:
+    """What it is that cannot be mapped is each system's own; the cases above ask that of each kind of file."""
+    fd = unmappable(system, process, new_path, "pipe")
+    with refused(process, file, page, "ENODEV") as addr:
+        process.mmap(addr, page, prot, kind, fd, 0)
+
+
 def unmappable(system: System, process: Process, new_path: NewPath, what: str) -> int:
     """A descriptor, open for reading, of something that cannot be mapped."""
     if what in ("pipe", "socket", "directory", "watch"):
