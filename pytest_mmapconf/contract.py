@@ -487,7 +487,10 @@ class Process:
         raise _missing("watch")
 
     def closes(self, watch: int) -> int:
-        """How many closes the descriptor from `watch` has noted since it was last asked."""
+        """How many closes the descriptor from `watch` has noted since it was last asked.
+
+        Closes in a row that are alike (of files open for writing, or of others) are noted as one.
+        """
         raise _missing("closes")
 
     def free_space(self, path: str) -> int:

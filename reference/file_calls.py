@@ -425,5 +425,4 @@ class FileCalls(State):
                 refuse(EINVAL, "file.errno", "the descriptor is not from watch")
 
         assert noted is not None
-        closes, noted.closes = noted.closes, 0
-        return closes
+        return noted.take()

@@ -273,10 +273,21 @@ def shared_memory(memory: Memory, size: int) -> Inode:
 class Watch:
     """What a watching descriptor has noted since it was last asked."""
 
-    __slots__ = ("closes",)
+    __slots__ = ("closes", "last")
 
     def __init__(self) -> None:
         self.closes = 0
+        self.last: bool | None = None
+        """Whether the last one that nobody has asked for yet was of a file open for writing."""
+
+    def note(self, writable: bool) -> None:
+        """A close; one like the last makes no second note (inotify(7): identical events are coalesced)."""
+        self.closes += writable != self.last
+        self.last = writable
+
+    def take(self) -> int:
+        closes, self.closes, self.last = self.closes, 0, None
+        return closes
 
 
 class FileTable:
@@ -331,7 +342,7 @@ class Description:
             inode.record_lock = None
         if inode.watches is not None and not self.path_only:
             for watch in inode.watches:
-                watch.closes += 1
+                watch.note(self.writable)
         inode.let_go()
 
 

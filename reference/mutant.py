@@ -80,36 +80,30 @@ def wrong(method: Honest | property, clause: str, *also: str, bug: str = OWN) ->
 
     def made(function: Honest) -> Mutant:
         text = " ".join((function.__doc__ or "").split())
-        return Mutant(function.__name__.replace("_", "-"), _clauses(clause, "", also), bug, text, honest, function)
+        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, function)
 
     return made
 
 
-def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", named: str = "", bug: str = OWN) -> Mutant:
-    """A mutant that never refuses for a clause's reason; `cause` and `call`: only where they are these.
-
-    `named`: the clause that the reference's refusal names, where that is another one than the mutant breaks.
-    """
+def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", bug: str = OWN) -> Mutant:
+    """A mutant that never refuses for a clause's reason; `cause` and `call`: only where they are these."""
 
     def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, late: bool = False) -> None:
-        if by != (named or clause) or cause not in why or call not in ("", self.call):
+        if by != clause or cause not in why or call not in ("", self.call):
             honest(self, errno, by, why, late)
 
-    text = f"never refused: {_what(cause, call)}"
-    return Mutant(id, _clauses(clause, named, also), bug, text, Refusals.__call__, refuse)
+    return Mutant(id, (clause, *also), bug, f"never refused: {_what(cause, call)}", Refusals.__call__, refuse)
 
 
-def other(
-    id: str, errno: int, clause: str, *also: str, cause: str = "", call: str = "", named: str = "", bug: str = OWN
-) -> Mutant:
-    """A mutant that refuses for a clause's reason with another errno; `cause`, `call` and `named` as for `never`."""
+def other(id: str, errno: int, clause: str, *also: str, cause: str = "", call: str = "", bug: str = OWN) -> Mutant:
+    """A mutant that refuses for a clause's reason with another errno; `cause` and `call`: only where they are these."""
 
     def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, late: bool = False) -> None:
-        matches = by == (named or clause) and cause in why and call in ("", self.call)
+        matches = by == clause and cause in why and call in ("", self.call)
         honest(self, errno if matches else right, by, why, late)
 
     text = f"{errno_name(OSError(errno, ''))} where {_what(cause, call)}"
-    return Mutant(id, _clauses(clause, named, also), bug, text, Refusals.__call__, refuse)
+    return Mutant(id, (clause, *also), bug, text, Refusals.__call__, refuse)
 
 
 def refuses(
@@ -124,10 +118,6 @@ def refuses(
 
     name = errno_name(OSError(errno, ""))
     return Mutant(id, (clause, *also), bug, f"{method.__name__} fails with {name}: {text}", method, call)
-
-
-def _clauses(clause: str, named: str, also: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (clause, named, *also))))
 
 
 def _what(cause: str, call: str) -> str:

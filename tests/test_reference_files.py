@@ -121,6 +121,16 @@ def test_the_end_of_a_process_lets_its_files_go(process: Process, end: str) -> N
     assert process.closes(watch) == 0, "noted once"
 
 
+def test_closes_of_one_kind_in_a_row_are_noted_as_one(process: Process) -> None:
+    fds = [process.open("a", flags) for flags in (O_RDWR | O_CREAT, O_WRONLY, O_RDONLY, O_WRONLY)]
+    watch = process.watch("a")
+
+    for fd in fds:
+        process.close(fd)
+
+    assert process.closes(watch) == 3
+
+
 def test_a_path_only_descriptor_is_no_close_to_a_watch(process: Process) -> None:
     make(process)
     watch = process.watch("f")
