@@ -180,7 +180,8 @@ class Wrapped(Backend):
     def facts(self) -> Facts:
         system = self.boot()
         try:
-            return Facts(self.name, details={"page": str(system.spawn().sysconf(SC_PAGESIZE))})
+            process = system.spawn()
+            return Facts(self.name, details={"page": str(process.sysconf(SC_PAGESIZE)), "bits": str(process.bits)})
         except (NotImplementedError, OSError):
             return Facts(self.name)
         finally:

@@ -83,7 +83,7 @@ def test_a_process_is_enough(mine: str, factory: str) -> None:
     assert first.sysconf(SC_PAGESIZE) == 8192
     with pytest.raises(Unsupported, match=r"^the backend has one process only$"):
         one.spawn()
-    assert backend.facts() == Facts(f"python:mine:{factory}", details={"page": "8192"})
+    assert backend.facts() == Facts(f"python:mine:{factory}", details={"page": "8192", "bits": "64"})
 
 
 def test_facts_of_a_process_that_knows_no_page_size(mine: str) -> None:
@@ -98,7 +98,7 @@ def test_a_system_is_booted_for_each_case(mine: str) -> None:
     one, two = backend.boot(), backend.boot()
     assert isinstance(one, System)
     assert one is not two
-    assert backend.facts().details == {"page": "8192"}
+    assert backend.facts().details == {"page": "8192", "bits": "64"}
     assert systems.closed == 2
 
 

@@ -1,0 +1,645 @@
+"""The agent in Python: lends the Linux system that it runs on, as the one in C does (a worked example of a port).
+
+    pytest --mmap-backend='agent:python -m pytest_mmapconf.agent.python_agent'
+
+`serve` speaks; here is what it speaks for.  The supervisor forks a process of the operating system for each process of
+a case, with a socket to it that carries the same lines (`Child` is its end, `attend` the other).  There a call is a
+call of libc, through ctypes.  Two things are not as simple as that in a high language.
+
+*A fault must not be the interpreter's end*, and Python cannot return from a SIGSEGV.  So the process never touches what
+is under test itself: the kernel copies from there to a socket, and from a socket there, with the same page tables, and
+says EFAULT where it may not.  What the fault would have been (signal, code, address) is not guessed from that: a child
+makes the same access, is stopped by the fault, and its siginfo is read with ptrace.  Execution is tried in such a child
+alone.
+
+*The interpreter lives in the same address space.*  Its objects come from malloc (PYTHONMALLOC), and malloc is told to
+keep to the heap, which has been made large enough; so no mapping comes or goes but the case's.
+
+What cannot be told truly so is not told: counters (the interpreter has page faults of its own), additions under a lock
+(Python has no atomic exchange), faults of a process that keeps memory from its children, facilities that are more than
+a path.  Needs glibc, 64 bits, and a machine with asm-generic's numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import errno
+import fcntl
+import gc
+import os
+import resource
+import shutil
+import signal
+import socket
+import stat
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
+
+from ..contract import (
+    MADV_DONTFORK,
+    MAP_ANONYMOUS,
+    MAP_FIXED_NOREPLACE,
+    MAP_PRIVATE,
+    PROT_NONE,
+    Backend,
+    Facility,
+    Facts,
+    Fault,
+    Process,
+    Resource,
+    Stat,
+    System,
+    Unresolved,
+    Unsupported,
+)
+from .serve import LINE, answer, obey, serve
+
+# -------------------------------------------------------------------------------------------------------- calls of libc
+
+libc = ctypes.CDLL(None, use_errno=True)
+PAGE: Final = os.sysconf("SC_PAGESIZE")
+TYPES: Final[dict[str, Any]] = {
+    "i": ctypes.c_int,
+    "l": ctypes.c_long,
+    "z": ctypes.c_size_t,
+    "s": ctypes.c_char_p,
+    "p": ctypes.c_void_p,
+}
+
+
+def function(name: str, form: str) -> Callable[..., Any]:
+    """A function of libc as a call of the contract.  The form: letters of TYPES, the result's first."""
+    result, *arguments = (TYPES[letter] for letter in form)
+    failure = result(-1).value
+    of_libc = ctypes.CFUNCTYPE(result, *arguments, use_errno=True)((name, libc))
+
+    def call(*values: object) -> int | None:
+        ctypes.set_errno(0)
+        value: int = of_libc(*(os.fsencode(value) if isinstance(value, str) else value for value in values))
+        if value == failure and ctypes.get_errno():  # sysconf says -1 for "no limit", too
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return value
+
+    return call
+
+
+def method(name: str, form: str) -> Any:
+    return staticmethod(function(name, form))
+
+
+send = function("send", "lizzi")
+recv = function("recv", "lizzi")
+ptrace = function("ptrace", "llipp")
+prctl = function("prctl", "izzzzz")
+capget = function("capget", "ipp")
+capset = function("capset", "ipp")
+
+# ----------------------------------------------------------------------------------------------------- observing faults
+
+PTRACE_TRACEME, PTRACE_GETSIGINFO = 0, 0x4202
+CODES: Final = {
+    (signal.SIGSEGV, 1): "SEGV_MAPERR",
+    (signal.SIGSEGV, 2): "SEGV_ACCERR",
+    (signal.SIGSEGV, 4): "SEGV_PKUERR",
+    (signal.SIGBUS, 1): "BUS_ADRALN",
+    (signal.SIGBUS, 2): "BUS_ADRERR",
+    (signal.SIGBUS, 3): "BUS_OBJERR",
+    (signal.SIGILL, 1): "ILL_ILLOPC",
+    (signal.SIGILL, 2): "ILL_ILLOPN",
+}
+"""si_code by name, where si_addr tells something."""
+ONE_BYTE: Final = ctypes.create_string_buffer(1)
+NOT_TRACED, NOT_MADE = 3, 4
+
+
+def fault_of(access: Callable[[], object]) -> Fault | None:
+    """Make an access in a child, which may die of it; the fault that stops it, if one does."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ptrace(PTRACE_TRACEME, 0, None, None)
+        except OSError:
+            os._exit(NOT_TRACED)
+        try:
+            access()
+        except Exception:
+            os._exit(NOT_MADE)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+        return None
+    if not os.WIFSTOPPED(status):
+        traced = os.WIFEXITED(status) and os.WEXITSTATUS(status) == NOT_MADE
+        raise Unsupported("Python cannot do that" if traced else "ptrace is not allowed, by which a fault is looked at")
+    told = ctypes.create_string_buffer(128)
+    ptrace(PTRACE_GETSIGINFO, pid, None, ctypes.addressof(told))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    number, _, code, address = struct.unpack_from("3iP", told)
+    name = CODES.get((signal.Signals(number), code))
+    return Fault(
+        signal.Signals(number).name, name or {0x80: "SI_KERNEL"}.get(code, str(code)), address if name else None
+    )
+
+
+def pieces(addr: int, length: int) -> Iterator[tuple[int, int]]:
+    """(address, length) of each page's part of a range: only from page to page do rights differ."""
+    while length:
+        part = min(length, PAGE - addr % PAGE)
+        yield addr, part
+        addr, length = addr + part, length - part
+
+
+# ------------------------------------------------------------------------------------------------------------ a process
+
+RETURN: Final = {"x86_64": b"\xc3", "aarch64": b"\xc0\x03\x5f\xd6", "riscv64": b"\x67\x80\x00\x00"}
+"""Machine code of a function that only returns."""
+CHANNEL, CARRIER_IN, CARRIER_OUT = 224, 225, 226
+"""Descriptors of our own, beyond the lowest free ones that a case sees."""
+PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 24, 36
+IN_CLOSE: Final = 0x18
+CAPABILITIES: Final = {9: "LINUX_IMMUTABLE", 14: "IPC_LOCK", 17: "SYS_RAWIO", 21: "SYS_ADMIN", 24: "SYS_RESOURCE"}
+LIMITS: Final = {
+    Resource.ADDRESS_SPACE: (resource.RLIMIT_AS, "VmSize:"),
+    Resource.LOCKED_MEMORY: (resource.RLIMIT_MEMLOCK, "VmLck:"),
+    Resource.DATA: (resource.RLIMIT_DATA, "VmData:"),
+    Resource.STACK: (resource.RLIMIT_STACK, ""),
+}
+
+
+class LinuxProcess(Process):
+    """This very process, as the contract has it."""
+
+    def __init__(self, arena: tuple[int, int] | None) -> None:
+        self._arena = arena
+        self.keeps_from_children = False
+        carrier = socket.socketpair()
+        for end, number in zip(carrier, (CARRIER_IN, CARRIER_OUT), strict=True):
+            os.dup2(end.fileno(), number, inheritable=False)
+            end.close()
+
+    mmap = method("mmap", "zzziiil")
+    munmap = method("munmap", "izz")
+    mremap = method("mremap", "zzzziz")
+    msync = method("msync", "izzi")
+    sysconf = method("sysconf", "li")
+    mprotect = method("mprotect", "izzi")
+    mlock = method("mlock", "izz")
+    mlock2 = method("mlock2", "izzi")
+    munlock = method("munlock", "izz")
+    mlockall = method("mlockall", "ii")
+    munlockall = method("munlockall", "i")
+    open = method("open", "isii")
+    close = method("close", "ii")
+    dup = method("dup", "ii")
+    ftruncate = method("ftruncate", "iil")
+    lseek = method("lseek", "lili")
+    read_into = method("pread", "lizzl")
+    write_from = method("pwrite", "lizzl")
+    fsync = method("fsync", "ii")
+    flock = method("flock", "iii")
+    unlink = method("unlink", "is")
+    _madvise = staticmethod(function("madvise", "izzi"))
+    _mincore = staticmethod(function("mincore", "izzp"))
+    _pair = staticmethod(function("pipe", "ip"))
+    _sockets = staticmethod(function("socketpair", "iiiip"))
+    _inotify = staticmethod(function("inotify_init1", "ii"))
+    _add_watch = staticmethod(function("inotify_add_watch", "iisi"))
+    _memfd = staticmethod(function("memfd_create", "isi"))
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        self._madvise(addr, length, advice)
+        self.keeps_from_children |= advice == MADV_DONTFORK
+
+    def mincore(self, addr: int, length: int) -> list[bool]:
+        resident = ctypes.create_string_buffer(max(1, -(-length // PAGE)))
+        self._mincore(addr, length, ctypes.addressof(resident))
+        return [bool(page & 1) for page in resident.raw[: -(-length // PAGE)]]
+
+    # ---- memory accesses
+
+    def load(self, addr: int, length: int) -> bytes:
+        loaded = b""
+        for at, part in pieces(addr, length):
+            self._copy(send, CARRIER_IN, at, part, lambda at=at: ctypes.memmove(ONE_BYTE, at, 1))  # type: ignore[misc]
+            loaded += os.read(CARRIER_OUT, part)
+        return loaded
+
+    def store(self, addr: int, data: bytes) -> None:
+        for at, part in pieces(addr, len(data)):
+            os.write(CARRIER_IN, data[at - addr : at - addr + part])
+            try:
+                self._copy(recv, CARRIER_OUT, at, part, lambda at=at: ctypes.memset(at, 0, 1))  # type: ignore[misc]
+            except BaseException:
+                os.read(CARRIER_OUT, part)
+                raise
+
+    def _copy(self, call: Callable[..., Any], fd: int, at: int, length: int, access: Callable[[], object]) -> None:
+        """Have the kernel copy between a socket and what is under test; say what fault keeps it from doing so."""
+        try:
+            call(fd, at, length, 0)
+        except OSError as error:
+            if error.errno != errno.EFAULT:
+                raise Unresolved(f"a copy by the kernel failed: {error.strerror}") from error
+            fault = self._fault_of(access)
+            raise fault or Unsupported("the kernel could not go where a child could") from None
+
+    def _fault_of(self, access: Callable[[], object]) -> Fault | None:
+        if self.keeps_from_children:
+            raise Unsupported("this process keeps memory from its children, where a fault is looked at")
+        return fault_of(access)
+
+    def return_code(self) -> bytes:
+        return RETURN[os.uname().machine]
+
+    def execute(self, addr: int) -> None:
+        fault = self._fault_of(ctypes.CFUNCTYPE(None)(addr))
+        if fault:
+            raise fault
+
+    def add(self, addr: int, times: int, lock: int = 0) -> None:
+        if lock:
+            raise Unsupported("Python has no atomic exchange to take the lock by")
+        for _ in range(times):
+            self.store(addr, struct.pack("=I", struct.unpack("=I", self.load(addr, 4))[0] + 1 & 0xFFFFFFFF))
+
+    # ---- files
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        return os.pread(fd, length, offset)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        return os.pwrite(fd, data, offset)
+
+    def fstat(self, fd: int) -> Stat:
+        status = os.fstat(fd)
+        kinds = {"d": "directory", "c": "character", "b": "block", "p": "fifo", "s": "socket", "-": "regular"}
+        return Stat(kinds.get(stat.filemode(status.st_mode)[0], "other"), status.st_size)
+
+    def evict(self, fd: int) -> None:
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(path, 0o700)
+
+    def pipe(self) -> tuple[int, int]:
+        return self._two(lambda at: self._pair(at))
+
+    def socketpair(self) -> tuple[int, int]:
+        return self._two(lambda at: self._sockets(socket.AF_UNIX, socket.SOCK_STREAM, 0, at))
+
+    def _two(self, call: Callable[[int], object]) -> tuple[int, int]:
+        fds = (ctypes.c_int * 2)()
+        call(ctypes.addressof(fds))
+        return fds[0], fds[1]
+
+    def memfd(self) -> int:
+        made: int = self._memfd("case", os.MFD_ALLOW_SEALING)
+        return made
+
+    def seal(self, fd: int, seals: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+
+    def set_append_only(self, fd: int, on: bool) -> None:
+        get, put, append_only = 0x80086601, 0x40086602, 0x20  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_APPEND_FL
+        (flags,) = struct.unpack("i", fcntl.ioctl(fd, get, bytes(4)))
+        fcntl.ioctl(fd, put, struct.pack("i", flags | append_only if on else flags & ~append_only))
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        command = fcntl.F_OFD_SETLK if ofd else fcntl.F_SETLK
+        try:
+            fcntl.fcntl(fd, command, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        except PermissionError:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
+
+    def watch(self, path: str) -> int:
+        fd: int = self._inotify(os.O_NONBLOCK)
+        try:
+            self._add_watch(fd, path, IN_CLOSE)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def closes(self, watch: int) -> int:
+        closes = 0
+        with contextlib.suppress(BlockingIOError):
+            while noted := os.read(watch, 65536):
+                while noted:
+                    _, mask, _, name = struct.unpack_from("iIII", noted)
+                    closes += mask & IN_CLOSE != 0
+                    noted = noted[16 + name :]
+        return closes
+
+    def free_space(self, path: str) -> int:
+        status = os.statvfs(path)
+        return status.f_bfree * status.f_frsize
+
+    # ---- rights, limits, telling
+
+    def limit(self, resource_: Resource, room: int) -> None:
+        which, label = LIMITS[resource_]
+        used = 0
+        if label:
+            with open("/proc/self/status") as told:
+                used = next(int(line.split()[1]) * 1024 for line in told if line.startswith(label))
+        _, most = resource.getrlimit(which)
+        resource.setrlimit(which, (used + room, most if most == -1 else max(most, used + room)))
+
+    def drop(self, capability: str) -> None:
+        number = {f"CAP_{name}": number for number, name in CAPABILITIES.items()}.get(capability)
+        if number is None:
+            raise Unsupported("a capability that this agent does not know")
+        with contextlib.suppress(OSError):  # not everybody may, and not everybody would have it back by exec
+            prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
+        header, sets = capabilities()
+        for kind in range(3):
+            sets[number // 32 * 3 + kind] &= ~(1 << number % 32)
+        capset(ctypes.addressof(header), ctypes.addressof(sets))
+
+    def arena(self) -> tuple[int, int]:
+        if self._arena is None:
+            raise Unsupported("no range of addresses was found free for an arena")
+        return self._arena
+
+    def picture(self) -> str:
+        with open("/proc/self/maps") as maps:
+            return maps.read()
+
+
+def capabilities() -> tuple[Any, Any]:
+    """capget's header, and what it says: effective, permitted, inheritable, twice 32 of them."""
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    capget(ctypes.addressof(header), ctypes.addressof(sets))
+    return header, sets
+
+
+def attend(process: LinuxProcess) -> NoReturn:
+    """A process's life: answer the supervisor's lines until there are no more."""
+    channel = socket.socket(fileno=CHANNEL)
+    while True:
+        received, passed, _, _ = socket.recv_fds(channel, LINE, 1)
+        while received and not received.endswith(b"\n"):
+            received += channel.recv(LINE)
+        if not received:
+            os._exit(0)
+        verb, _, argument = received.decode("ascii").rstrip("\n").partition(" ")
+        if verb == "exit":
+            os._exit(int(argument) & 255)
+        elif verb == "fork":
+            said = answer(lambda: fork(passed))  # noqa: B023 - called at once
+        elif verb == "exec":
+            said = answer(become_new)
+        else:
+            said = obey(process, f"{verb} {argument}" if argument or received.endswith(b" \n") else verb)
+        channel.sendall(said.encode("ascii", "replace") + b"\n")
+
+
+def fork(passed: list[int]) -> int | str:
+    """Fork twice, so that the supervisor is the parent of every process; the child answers on its own channel."""
+    if not passed:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    between = os.fork()
+    if between:
+        os.close(passed[0])
+        _, status = os.waitpid(between, 0)
+        if os.WEXITSTATUS(status):
+            raise OSError(os.WEXITSTATUS(status), os.strerror(os.WEXITSTATUS(status)))
+        return "forked"
+    try:
+        if os.fork():
+            os._exit(0)
+    except OSError as error:
+        os._exit(error.errno or errno.EAGAIN)
+    os.dup2(passed[0], CHANNEL, inheritable=False)
+    os.close(passed[0])
+    return os.getpid()
+
+
+def become_new() -> None:
+    """This program anew, in the same process; it answers when it is there."""
+    os.set_inheritable(CHANNEL, True)
+    try:
+        os.execve(sys.executable, command("--process"), os.environ)
+    finally:
+        os.set_inheritable(CHANNEL, False)
+
+
+# ------------------------------------------------------------------------------------------------ the supervisor's side
+
+
+class Child(Process):
+    """A process, seen by the supervisor."""
+
+    def __init__(self, system: LinuxSystem, channel: socket.socket, pid: int) -> None:
+        self.system = system
+        self.channel = channel
+        self.pid = pid
+        self.status: int | None = None
+        system.children.append(self)
+
+    def ask(self, request: str, passed: list[int] | None = None) -> str:
+        """Its answer to a request; how it ended, if it has."""
+        try:
+            socket.send_fds(self.channel, [request.encode("ascii", "replace") + b"\n"], passed or [])
+            return self.hear()
+        except OSError:
+            return f"died {self.reap()}"
+
+    def hear(self) -> str:
+        line = b""
+        while not line.endswith(b"\n"):
+            more = self.channel.recv(LINE)
+            if not more:
+                return f"died {self.reap()}"
+            line += more
+        return line.decode("ascii").rstrip("\n")
+
+    def reap(self) -> str:
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.channel.close()
+        return str(self.status) if self.status >= 0 else signal.Signals(-self.status).name
+
+    def fork(self) -> Child:
+        ours, theirs = socket.socketpair()
+        said = self.ask("fork", [theirs.fileno()])
+        theirs.close()
+        kind, _, rest = said.partition(" ")
+        if kind == "error":
+            code = getattr(errno, rest)
+            raise OSError(code, os.strerror(code))
+        if kind != "ok":
+            raise Unresolved(rest)
+        child = Child(self.system, ours, 0)
+        child.pid = int(child.hear().partition(" ")[2])
+        return child
+
+    def exit(self, status: int = 0) -> int:
+        self.ask(f"exit {status}")
+        return int(self.reap())
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.reap()
+
+
+def ask(process: Process, request: str) -> str:
+    """What `serve` has a process answer: its end is our business, all else its own."""
+    assert isinstance(process, Child)
+    return obey(process, request) if request.partition(" ")[0] in ("exit", "kill") else process.ask(request)
+
+
+class LinuxSystem(System):
+    """A folder and the processes that were started in it."""
+
+    FILES: Final = {
+        Facility.DEV_ZERO: "/dev/zero",
+        Facility.DEV_NULL: "/dev/null",
+        Facility.DEV_RANDOM: "/dev/random",
+        Facility.PROC_FILE: "/proc/self/maps",
+        Facility.SYS_FILE: "/sys/kernel/uevent_seqnum",
+    }
+
+    def __init__(self, directory: str, arena: tuple[int, int] | None) -> None:
+        self.folder = tempfile.mkdtemp(prefix="mmapconf-", dir=directory)
+        self.arena = arena
+        self.children: list[Child] = []
+
+    def spawn(self) -> Child:
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.chdir(self.folder)
+                os.dup2(theirs.fileno(), CHANNEL, inheritable=False)
+                os.closerange(3, CHANNEL)
+                os.closerange(CHANNEL + 1, 1 << 20)
+                attend(LinuxProcess(self.arena))
+            finally:
+                os._exit(1)
+        theirs.close()
+        return Child(self, ours, pid)
+
+    def facility(self, facility: Facility) -> str:
+        path = self.FILES.get(facility)
+        if path is None or not os.path.exists(path):
+            raise Unsupported(f"this agent has no {facility.value}")
+        return path
+
+    def mapping_limit(self) -> int:
+        with open("/proc/sys/vm/max_map_count") as limit:
+            return int(limit.read())
+
+    def close(self) -> None:
+        for child in self.children:
+            if child.status is None:
+                child.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class LinuxBackend(Backend):
+    """The Linux system that this agent runs on."""
+
+    name = "Linux"
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.arena = find_arena()
+
+    def facts(self) -> Facts:
+        system = os.uname()
+        _, sets = capabilities()
+        held = [f"CAP_{name}" for number, name in CAPABILITIES.items() if sets[number // 32 * 3] >> number % 32 & 1]
+        details = {
+            "kernel": f"{system.sysname} {system.release}",
+            "machine": system.machine,
+            "libc": os.confstr("CS_GNU_LIBC_VERSION") or "?",
+            "page": str(PAGE),
+            "bits": "64",
+            "byteorder": sys.byteorder,
+            "uid": str(os.geteuid()),
+            "directory": self.directory,
+            "capabilities": ",".join(held) or ",",
+        }
+        for name, path in {"mappings": "vm/max_map_count", "lowest": "vm/mmap_min_addr"}.items():
+            with open(f"/proc/sys/{path}") as limit:
+                details[name] = limit.read().strip()
+        limits = {"locked": resource.RLIMIT_MEMLOCK, "descriptors": resource.RLIMIT_NOFILE}
+        soft = {name: resource.getrlimit(which)[0] for name, which in limits.items()}
+        details |= {name: str(limit) for name, limit in soft.items() if limit != resource.RLIM_INFINITY}
+        return Facts(self.name, details=details)
+
+    def boot(self) -> LinuxSystem:
+        return LinuxSystem(self.directory, self.arena)
+
+
+# ---------------------------------------------------------------------------------------------------------------- start
+
+
+def find_arena() -> tuple[int, int] | None:
+    """A range so far from everything that it stays free; that its ends can be had is tried."""
+    length = 32 << 30
+    for start in (0x1000000000, 0x2000000000):
+        try:
+            for at in (start, start + length - PAGE):
+                flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
+                LinuxProcess.munmap(LinuxProcess.mmap(at, PAGE, PROT_NONE, flags, -1, 0), PAGE)
+            return start, length
+        except OSError:
+            continue
+    return None
+
+
+def command(*arguments: str) -> list[str]:
+    """What starts this program."""
+    return [sys.executable, "-P", "-m", __spec__.name, *arguments]
+
+
+def keep_to_the_heap() -> None:
+    """From now on the interpreter makes no mapping: see the module's docstring."""
+    mmap_max, top_pad, trim_threshold = -4, -2, -1
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, -1)
+    libc.mallopt(top_pad, 64 << 20)
+    gc.disable()
+
+
+def main() -> int:
+    """Start once more where addresses are not random and objects come from malloc, then lend the system."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description="Lend this Linux system.")
+    parser.add_argument("--directory", default=tempfile.gettempdir(), help="where the cases' files lie")
+    parser.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if os.uname().machine not in RETURN or not os.confstr("CS_GNU_LIBC_VERSION"):
+        print("this agent is for glibc on x86_64, aarch64 or riscv64", file=sys.stderr)
+        return 2
+    if os.environ.get("PYTHONMALLOC") != "malloc":
+        not_random = 0x0040000
+        libc.personality(libc.personality(0xFFFFFFFF) | not_random)
+        root = os.path.abspath(__file__).removesuffix(__spec__.name.replace(".", "/") + ".py")
+        paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        os.execve(sys.executable, command(*sys.argv[1:]), {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": paths})
+    keep_to_the_heap()
+    arena = find_arena()
+    if asked.process:
+        os.set_inheritable(CHANNEL, False)
+        os.write(CHANNEL, b"ok\n")
+        attend(LinuxProcess(arena))
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    stream = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    serve(LinuxBackend(os.path.abspath(asked.directory)), *stream, ask)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
