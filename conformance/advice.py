@@ -400,6 +400,16 @@ def test_pages_brought_in_for_loading(process: Process, page: int, file: MakeFil
     assert letters(process, page, base, 2) == "xB"
 
 
+@clause("madvise.populate-read")
+def test_fresh_pages_brought_in_for_loading(process: Process, page: int) -> None:
+    base = process.mmap(0, 3 * page, PROT_READ, ANONYMOUS, -1, 0)
+
+    process.madvise(base, 2 * page, MADV_POPULATE_READ)
+
+    assert process.mincore(base, 3 * page) == [True, True, False]
+    assert letters(process, page, base, 3) == "000"
+
+
 @clause("madvise.populate-write")
 def test_pages_brought_in_for_storing(process: Process, page: int, file: MakeFile) -> None:
     """A private page is copied, as by a store, but nothing is stored."""

@@ -1,0 +1,156 @@
+"""What is wrong with calls that are handed memory."""
+
+from __future__ import annotations
+
+from errno import EDEADLK, EFAULT
+from typing import Any
+
+from ..buffers import Buffers
+from ..mutant import Honest, never, refuses, wrong
+from ..process import Process
+
+
+def unmapped(self: Process, fd: int, addr: int, length: int, offset: int) -> bool:
+    return self.space.find(addr) is None
+
+
+def same_file(self: Process, fd: int, addr: int, length: int, offset: int) -> bool:
+    mapping, description = self.space.find(addr), self.description(fd)
+    return mapping is not None and description is not None and mapping.inode is description.inode
+
+
+REFUSALS = (
+    never("read-to-nowhere-is-0", "buffer.store"),
+    never("write-from-nowhere-is-0", "buffer.load"),
+    refuses(
+        "read-looks-at-memory-first",
+        Process.read_into,
+        EFAULT,
+        unmapped,
+        "buffer.nothing-to-move",
+        text="nothing is mapped at the buffer, although nothing is to be moved",
+    ),
+    refuses(
+        "write-looks-at-memory-first",
+        Process.write_from,
+        EFAULT,
+        unmapped,
+        "buffer.nothing-to-move",
+        text="nothing is mapped at the buffer, although nothing is to be moved",
+    ),
+    refuses(
+        "read-into-the-files-own-mapping-deadlocks",
+        Process.read_into,
+        EDEADLK,
+        same_file,
+        "buffer.own-file",
+        text="the buffer is a mapping of the file",
+    ),
+    refuses(
+        "write-from-the-files-own-mapping-deadlocks",
+        Process.write_from,
+        EDEADLK,
+        same_file,
+        "buffer.own-file",
+        text="the buffer is a mapping of the file",
+    ),
+)
+
+
+@wrong(Buffers.store_up_to_a_fault, "buffer.store", "buffer.store.part")
+def a_read_raises_signals(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+    """Memory that cannot be stored to is a fault of the process."""
+    self.store(addr, data)
+    return len(data)
+
+
+@wrong(Buffers.load_up_to_a_fault, "buffer.load", "buffer.load.part")
+def a_write_raises_signals(load: Honest, self: Process, addr: int, length: int) -> tuple[bytes, Any]:
+    """Memory that cannot be loaded from is a fault of the process."""
+    return self.load(addr, length), {}
+
+
+@wrong(Process.write_from, "buffer.load")
+def a_refused_write_makes_the_file_longer(
+    write: Honest, self: Process, fd: int, addr: int, length: int, offset: int
+) -> int:
+    """The file grows before the buffer is looked at."""
+    description = self.description(fd)
+    if description is not None and description.inode.kind == "regular":
+        inode = description.inode
+        inode.extend(max(inode.size, offset + length), self.choices)
+    moved: int = write(self, fd, addr, length, offset)
+    return moved
+
+
+@wrong(Buffers.store_up_to_a_fault, "buffer.store")
+def kernel_stores_need_no_right(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+    """Memory that is mapped without PROT_WRITE is stored to all the same."""
+    mapping = self.space.find(addr)
+    if mapping is None or mapping.prot & 2:
+        moved: int = store(self, addr, data, unsure)
+        return moved
+    page = self.space.table.touch(mapping, addr // self.page, True)
+    if page is not None:
+        page.data[addr % self.page : addr % self.page + len(data)] = data
+    return len(data)
+
+
+@wrong(Buffers.store_up_to_a_fault, "buffer.store.part")
+def a_read_is_all_or_nothing(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+    """Where the buffer ends too early the call fails, although it has stored."""
+    moved: int = store(self, addr, data, unsure)
+    return moved if moved == len(data) else 0
+
+
+@wrong(Buffers.store_up_to_a_fault, "buffer.store.part", "buffer.store")
+def a_read_tells_what_it_was_asked(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+    """The result is what was there to be read, not what was stored."""
+    store(self, addr, data, unsure)
+    return len(data)
+
+
+@wrong(Buffers.load_up_to_a_fault, "buffer.load.part")
+def a_write_is_all_or_nothing(load: Honest, self: Process, addr: int, length: int) -> tuple[bytes, Any]:
+    """Where the buffer ends too early nothing is written."""
+    data, unsure = load(self, addr, length)
+    return (data, unsure) if len(data) == length else (b"", {})
+
+
+@wrong(Buffers.load_up_to_a_fault, "buffer.load.part", "buffer.load")
+def a_write_fills_up_with_zeros(load: Honest, self: Process, addr: int, length: int) -> tuple[bytes, Any]:
+    """What cannot be loaded is written as zeros."""
+    data, unsure = load(self, addr, length)
+    return data + bytes(length - len(data)), unsure
+
+
+@wrong(Buffers.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
+def a_kernels_store_makes_no_copy(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+    """What a call stores into a private page whoever has the page sees."""
+    done = 0
+    while done < len(data):
+        at = addr + done
+        mapping = self.space.find(at)
+        page = None
+        if mapping is not None and mapping.prot & 2:
+            page = self.space.table.touch(mapping, at // self.page, mapping.shared or mapping.inode is None)
+            if page is not None and mapping.inode is None:
+                page = self.space.table.entries[at // self.page]
+        if page is None:
+            break
+        part = data[done : done + self.page - at % self.page]
+        page.data[at % self.page : at % self.page + len(part)] = part
+        done += len(part)
+    return done
+
+
+@wrong(Buffers.store_up_to_a_fault, "buffer.shared")
+def a_kernels_store_is_the_callers_own(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+    """What a call stores into a shared page nobody else sees."""
+    table = self.space.table
+    for number in range(addr // self.page, (addr + len(data) - 1) // self.page + 1):
+        mapping = self.space.find(number * self.page)
+        if mapping is not None and mapping.shared and table.touch(mapping, number, False) is not None:
+            table.copy(number, table.entries[number])
+    moved: int = store(self, addr, data, unsure)
+    return moved

@@ -1,0 +1,261 @@
+"""What is wrong with a file that is seen in several ways: by mappings, by read and write, as it grows and shrinks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...contract import Fault
+from ..accesses import Accesses
+from ..choices import LinuxChoices
+from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, O_ACCESS, O_RDONLY, O_TRUNC, PROT_WRITE
+from ..disk import Record
+from ..files import Inode
+from ..mutant import Honest, wrong
+from ..paging import Page, PageCache, PageTable
+from ..process import Process
+
+
+def own(table: PageTable, number: int) -> Page:
+    """Make the entry for a page a page that nobody else has, with the same content."""
+    page = table.entries[number] = table.memory.fresh(table.entries[number].data)
+    return page
+
+
+# ------------------------------------------------------------------------------------------------------------ coherence
+
+
+@wrong(Inode.write, "coherence.write", bug="occlum #339, gramine #1432")
+def what_is_written_shows_in_no_mapping(write: Honest, self: Inode, data: bytes, offset: int, choices: Any) -> int:
+    """Pages that are mapped and in use keep the old content."""
+    for mapping in self.mappings:
+        for number in mapping.space.table.within(*numbers(mapping)):
+            own(mapping.space.table, number)
+    written: int = write(self, data, offset, choices)
+    return written
+
+
+def numbers(mapping: Any) -> tuple[int, int]:
+    """The numbers of a mapping's pages: the first and the one behind."""
+    page = mapping.space.page
+    return mapping.start // page, mapping.end // page
+
+
+@wrong(PageTable.bring_in, "coherence.offsets", bug="emscripten #21706")
+def a_window_is_a_copy(bring_in: Honest, self: PageTable, mapping: Any, number: int) -> Page | None:
+    """A shared mapping that does not begin where the file does has pages of its own."""
+    page: Page | None = bring_in(self, mapping, number)
+    return own(self, number) if page is not None and mapping.inode is not None and mapping.offset else page
+
+
+@wrong(PageTable.bring_in, "coherence.opens", bug="emscripten #5928")
+def each_open_has_its_own_pages(bring_in: Honest, self: PageTable, mapping: Any, number: int) -> Page | None:
+    """What is mapped by a descriptor for reading only shows the file as it was."""
+    page: Page | None = bring_in(self, mapping, number)
+    if page is not None and mapping.inode is not None and mapping.description and not mapping.description.writable:
+        return own(self, number)
+    return page
+
+
+@wrong(Process.mmap, "coherence.alias")
+def a_file_over_itself_is_left_alone(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_FIXED over a mapping of the same file changes nothing."""
+    mapping, description = self.space.find(addr), self.description(fd)
+    if flags & MAP_FIXED and description and mapping and mapping.inode is description.inode:
+        return addr
+    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return base
+
+
+@wrong(Inode.extend, "coherence.append", "growth.accessible")
+def the_last_page_does_not_grow(extend: Honest, self: Inode, size: int, choices: Any) -> None:
+    """A mapping that has the file's last page keeps it as it was when the file grows."""
+    last = self.size // self.cache.memory.page
+    for mapping in self.mappings:
+        for number in mapping.space.table.within(*numbers(mapping)):
+            if mapping.index(number) == last:
+                own(mapping.space.table, number)
+    extend(self, size, choices)
+
+
+# -------------------------------------------------------------------------------------------------------- private pages
+
+
+@wrong(Process.mmap, "private.follows", "private.loaded", "private.page-wise")
+def a_private_mapping_is_a_copy(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """The whole content is copied at once, as the chapter says."""
+    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(base)
+    if flags & MAP_TYPE == MAP_PRIVATE and not flags & MAP_ANONYMOUS and mapping is not None:
+        for number in range(base // self.page, min(mapping.end // self.page, base // self.page + 64)):
+            self.space.table.touch(mapping, number, True)
+    return base
+
+
+@wrong(LinuxChoices.copies_when_loaded, "private.loaded")
+def a_load_makes_a_copy(copies_when_loaded: Honest, self: LinuxChoices) -> bool:
+    """A private page does not follow the file once it has been loaded from."""
+    return True
+
+
+@wrong(Accesses.store, "private.page-wise")
+def a_store_copies_the_whole_mapping(store: Honest, self: Process, addr: int, data: bytes) -> None:
+    """The first store makes copies of all pages."""
+    store(self, addr, data)
+    mapping = self.space.find(addr)
+    if mapping is not None and not mapping.shared and mapping.inode is not None:
+        for number in range(*numbers(mapping)):
+            self.space.table.touch(mapping, number, True)
+
+
+@wrong(Accesses.store, "private.same-value")
+def a_store_of_what_is_there_is_left_out(store: Honest, self: Process, addr: int, data: bytes) -> None:
+    """Nothing is copied where nothing would change."""
+    mapping = self.space.find(addr)
+    if mapping is not None and not mapping.shared and mapping.prot & PROT_WRITE:
+        try:
+            if self.load(addr, len(data)) == data:
+                return
+        except Fault:
+            pass
+    store(self, addr, data)
+
+
+# ------------------------------------------------------------------------------------------------------ the file's end
+
+
+@wrong(PageTable.bring_in, "growth.accessible", bug="Asterinas #2201")
+def the_first_fault_settles_the_end(bring_in: Honest, self: PageTable, mapping: Any, number: int) -> Page | None:
+    """Past what was the end when a mapping was first touched there is nothing for ever."""
+    if mapping.inode is not None:
+        ends: dict[Any, int] = mapping.inode.__dict__.setdefault("ends", {})
+        if mapping.index(number) * self.memory.page >= ends.setdefault(mapping, mapping.inode.size):
+            return None
+    page: Page | None = bring_in(self, mapping, number)
+    return page
+
+
+@wrong(Inode.cut, "growth.zero", bug="unikraft #394 (the same of memory)")
+def a_cut_leaves_old_pages_in_the_cache(cut: Honest, self: Inode, size: int) -> None:
+    """What was cut off is there again when the file grows."""
+    pages = dict(self.cache.pages)
+    kept = {index: bytes(page.data) for index, page in pages.items()}
+    cut(self, size)
+    for index, data in kept.items():
+        pages[index].data[:] = data
+        self.cache.pages[index] = pages[index]
+
+
+@wrong(Inode.cut, "truncation.window", bug="emscripten #10095 (the same of write-back)")
+def a_window_loses_nothing(cut: Honest, self: Inode, size: int) -> None:
+    """A mapping that does not begin where the file does keeps the pages that it has."""
+    kept = [
+        (mapping.space.table, number, mapping.space.table.entries[number])
+        for mapping in self.mappings
+        if mapping.offset
+        for number in mapping.space.table.within(*numbers(mapping))
+    ]
+    cut(self, size)
+    for table, number, page in kept:
+        table.entries[number] = page
+
+
+@wrong(Process.open, "truncation.open", bug="WSL #902 (refused)")
+def o_trunc_leaves_mappings_alone(open: Honest, self: Process, path: str, flags: int, mode: int = 0o600) -> int:
+    """The file is empty, but who has mapped it keeps the pages."""
+    fd: int = open(self, path, int(flags) & ~O_TRUNC, mode)
+    inode = self.descriptors[fd].description.inode
+    if flags & O_TRUNC and flags & O_ACCESS != O_RDONLY and inode.kind == "regular":
+        inode.size = 0
+    return fd
+
+
+@wrong(Inode.cut, "truncation.private.page")
+def private_copies_outlive_their_page(cut: Honest, self: Inode, size: int) -> None:
+    """What a private mapping has copied stays, past the end of the file too."""
+    kept = [
+        (mapping.space.table, number, mapping.space.table.entries[number])
+        for mapping in self.mappings
+        for number in mapping.space.table.within(*numbers(mapping))
+        if mapping.space.table.entries[number].sharers
+    ]
+    cut(self, size)
+    for table, number, page in kept:
+        if number not in table.entries:
+            table.entries[number] = page
+            page.sharers += 1
+
+
+@wrong(Inode.cut, "truncation.private.tail")
+def a_cut_wipes_private_copies(cut: Honest, self: Inode, size: int) -> None:
+    """Behind the new end private copies become zero as well."""
+    cut(self, size)
+    index, used = divmod(size, self.cache.memory.page)
+    for mapping in self.mappings:
+        for number in mapping.space.table.within(*numbers(mapping)):
+            if mapping.index(number) == index and used:
+                mapping.space.table.entries[number].wipe(used)
+
+
+# ---------------------------------------------------------------------------------------------------------------- holes
+
+
+@wrong(PageCache.page, "hole.zero", bug="StarryOS #1164")
+def holes_hold_rubbish(page: Honest, self: PageCache, index: int) -> Page:
+    """A page that is not on the disk is not made zero."""
+    is_hole = index not in self.pages and self.record is not None and index not in self.record.blocks
+    found: Page = page(self, index)
+    if is_hole:
+        found.data[:] = b"\xdb" * len(found.data)
+    return found
+
+
+@wrong(PageTable.touch, "hole.store")
+def a_store_in_a_hole_is_the_mappings_own(
+    touch: Honest, self: PageTable, mapping: Any, number: int, store: bool
+) -> Page | None:
+    """What is stored in a hole does not reach the file."""
+    record = mapping.inode.cache.record if mapping.shared and mapping.inode is not None else None
+    is_hole = record is not None and mapping.index(number) not in record.blocks
+    page: Page | None = touch(self, mapping, number, store)
+    return own(self, number) if store and is_hole and page is not None else page
+
+
+@wrong(Record.reserve, "hole.storage")
+def a_store_takes_no_room(reserve: Honest, self: Record, block: int, choices: Any) -> bool:
+    """Only what was written back takes room."""
+    self.blocks.setdefault(block, b"")
+    return True
+
+
+@wrong(Record.punch, "hole.storage", bug="gVisor d11ef20a9")
+def a_hole_gives_no_room_back(punch: Honest, self: Record, first: int, behind: int) -> None:
+    """The storage of a hole is lost."""
+    used = self.disk.used
+    punch(self, first, behind)
+    self.disk.used = used
+
+
+@wrong(PageTable.touch, "hole.full")
+def a_store_without_room_is_kept_in_memory(
+    touch: Honest, self: PageTable, mapping: Any, number: int, store: bool
+) -> Page | None:
+    """Nobody is told that the file system is full."""
+    page: Page | None = touch(self, mapping, number, store)
+    if page is None and store and mapping.room(number * self.memory.page) > 0:
+        return self.entries.get(number)
+    return page
+
+
+@wrong(Process.mmap, "mmap.refcount.no-descriptor", bug="emscripten #21360")
+def a_mapping_takes_a_descriptor(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """The file behind a mapping stays open by a descriptor of its own."""
+    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    if not flags & MAP_ANONYMOUS:
+        self.dup(fd)
+    return base

@@ -1,0 +1,104 @@
+"""What is wrong with refused accesses."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ...contract import Fault
+from ..accesses import Accesses
+from ..address_space import Mapping
+from ..choices import LinuxChoices
+from ..mutant import Honest, wrong
+from ..process import Process
+
+
+@wrong(Accesses.fault, "fault.unmapped")
+def unmapped_is_a_missing_right(
+    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
+    """SEGV_ACCERR where nothing is mapped."""
+    raise Fault(signal, "SEGV_ACCERR" if code == "SEGV_MAPERR" else code, addr)
+
+
+@wrong(Accesses.fault, "fault.inaccessible", bug="gVisor #12518")
+def inaccessible_is_unmapped(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+    """SEGV_MAPERR where PROT_NONE is."""
+    mapping = self.space.find(addr)
+    raise Fault(signal, "SEGV_MAPERR" if mapping is not None and not mapping.prot else code, addr)
+
+
+@wrong(Accesses.fault, "fault.read-only")
+def read_only_is_unmapped(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+    """SEGV_MAPERR for a store where only loads are allowed."""
+    mapping = self.space.find(addr)
+    allowed = access == "store" and mapping is not None and mapping.prot and code == "SEGV_ACCERR"
+    raise Fault(signal, "SEGV_MAPERR" if allowed else code, addr)
+
+
+@wrong(LinuxChoices.may_execute, "fault.not-executable")
+def what_can_be_loaded_can_be_executed(may_execute: Honest, self: LinuxChoices, prot: int) -> bool:
+    """There is no right to execute."""
+    return prot != 0
+
+
+@wrong(Accesses.fault, "fault.not-executable")
+def not_executable_is_illegal(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+    """SIGILL for an execution that is not allowed."""
+    illegal = access == "execute" and code == "SEGV_ACCERR"
+    raise Fault("SIGILL" if illegal else signal, "ILL_ILLOPC" if illegal else code, addr)
+
+
+@wrong(Accesses.fault, "fault.end-of-file", bug="FreeBSD")
+def past_the_end_is_an_object_error(
+    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
+    """BUS_OBJERR past the end of a file."""
+    raise Fault(signal, "BUS_OBJERR" if code == "BUS_ADRERR" else code, addr)
+
+
+@wrong(Accesses.fault, "fault.end-of-file", bug="Cygwin 8adc45fde")
+def past_the_end_is_a_segmentation_fault(
+    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
+    """SIGSEGV past the end of a file."""
+    past = code == "BUS_ADRERR"
+    raise Fault("SIGSEGV" if past else signal, "SEGV_MAPERR" if past else code, addr)
+
+
+@wrong(Accesses.fault, "fault.address", bug="s390x (as it is)")
+def only_the_page_is_told(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+    """The address is that of the page's first byte."""
+    raise Fault(signal, code, addr - addr % self.page)
+
+
+@wrong(Accesses.at, "fault.order")
+def the_end_is_looked_at_before_rights(at: Honest, self: Process, access: str, addr: int) -> Mapping:
+    """Past the end of a file it is SIGBUS, whatever the rights."""
+    mapping: Mapping = at(self, access, addr)
+    if mapping.inode is not None and mapping.room(addr) <= 0:
+        self.fault(access, "SIGBUS", "BUS_ADRERR", addr)
+    return mapping
+
+
+@wrong(Accesses.at, "fault.cured")
+def what_was_not_mapped_never_will_be(at: Honest, self: Process, access: str, addr: int) -> Mapping:
+    """Where an access has found nothing once, none is allowed any more."""
+    found: set[int] = self.__dict__.setdefault("found", set())
+    if self.space.find(addr) is None:
+        found.add(addr // self.page)
+    elif addr // self.page in found:
+        self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
+    mapping: Mapping = at(self, access, addr)
+    return mapping
+
+
+@wrong(Accesses.fault, "fault.cured", bug="Asterinas #1458 (loops in place of it)")
+def a_fault_takes_all_rights_away(
+    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
+    """After a fault the file behind the mapping is never stored to again."""
+    mapping = self.space.find(addr)
+    if mapping is not None:
+        mapping.prot = mapping.maximum = 0
+    fault(self, access, signal, code, addr)
+    raise AssertionError

@@ -1,0 +1,236 @@
+"""What is wrong with fork, with exec, and with the end of a process."""
+
+from __future__ import annotations
+
+from ...contract import MAP_ANONYMOUS, MAP_FIXED
+from ..address_space import AddressSpace
+from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_READ, PROT_WRITE
+from ..mutant import Honest, wrong
+from ..paging import PageTable
+from ..process import Process
+
+FEW = 64
+"""So many pages of a mapping are looked at one by one."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- fork
+
+
+@wrong(AddressSpace.fork, "fork.mappings", bug="Cygwin 67a657cb1")
+def a_child_has_no_read_only_mappings(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """What cannot be stored to is left out."""
+    child: AddressSpace = fork(self)
+    for mapping in list(child.mappings.values()):
+        if mapping.prot == PROT_READ:
+            child.remove(mapping)
+    return child
+
+
+@wrong(AddressSpace.fork, "fork.rights")
+def a_child_may_store_anywhere(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """A child's mappings can be loaded from and stored to, whatever the parent's can be."""
+    child: AddressSpace = fork(self)
+    for mapping in child.mappings.values():
+        mapping.prot |= PROT_READ | PROT_WRITE
+    return child
+
+
+@wrong(Process.munmap, "fork.independent")
+def unmapping_is_for_the_family(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Every other process loses what it has there."""
+    munmap(self, addr, length)
+    for process in self.machine.processes:
+        process.space.clear(addr, addr + self.round_up(length))
+
+
+@wrong(Process.mprotect, "fork.independent")
+def rights_are_for_the_family(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """Every other process gets the same rights there."""
+    mprotect(self, addr, length, prot)
+    for process in self.machine.processes:
+        process.protect(addr, addr + self.round_up(length), int(prot))
+
+
+def half_shared(one: PageTable, other: PageTable) -> None:
+    """`one` stores into its private pages as if they were its own; `other` shows that, until it stores itself."""
+    for number, page in one.entries.items():
+        if page.sharers and number in other.entries:
+            twin = other.entries[number] = type(page)(page.frame, page.data)
+            page.sharers, twin.sharers = 1, 2
+
+
+@wrong(PageTable.fork, "fork.private.parent", bug="Asterinas 57d3d9ded")
+def a_parent_stores_without_copying(fork: Honest, self: PageTable) -> PageTable:
+    """A child sees what its parent stores, up to its own first store."""
+    child: PageTable = fork(self)
+    half_shared(self, child)
+    return child
+
+
+@wrong(PageTable.fork, "fork.private.child", bug="Asterinas #959")
+def a_child_stores_without_copying(fork: Honest, self: PageTable) -> PageTable:
+    """A parent sees what its child stores, up to its own next store."""
+    child: PageTable = fork(self)
+    half_shared(child, self)
+    return child
+
+
+@wrong(Process.fork, "fork.private.siblings")
+def every_child_gets_what_the_first_got(fork: Honest, self: Process) -> Process:
+    """Private memory is as it was at the first fork."""
+    child: Process = fork(self)
+    table = child.space.table
+    private = {number: bytes(page.data) for number, page in table.entries.items() if page.sharers}
+    for number, data in self.__dict__.setdefault("first", private).items():
+        if number in table.entries:
+            table.copy(number, table.entries[number]).data[:] = data
+    return child
+
+
+@wrong(PageTable.fork, "fork.private.generations", "fork.private.end", bug="SerenityOS #15952")
+def a_page_is_held_by_two_at_most(fork: Honest, self: PageTable) -> PageTable:
+    """A third process that has a private page is not counted."""
+    child: PageTable = fork(self)
+    for page in child.entries.values():
+        page.sharers = min(page.sharers, 2)
+    return child
+
+
+@wrong(AddressSpace.fork, "fork.private.untouched")
+def untouched_private_memory_is_shared(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """What nobody had touched before a fork, parent and child have together."""
+    child: AddressSpace = fork(self)
+    for mapping in self.mappings.values():
+        first = mapping.start // self.page
+        for number in range(first, min(mapping.end // self.page, first + FEW)) if mapping.inode is None else ():
+            if number not in self.table.entries and mapping.start in child.mappings:
+                page = self.table.entries[number] = child.table.entries[number] = self.table.memory.fresh()
+                page.sharers = 1
+    return child
+
+
+@wrong(PageTable.drop, "fork.private.end", "end.others")
+def what_one_lets_go_is_wiped(drop: Honest, self: PageTable, first: int, behind: int, private: bool = True) -> None:
+    """A private page that one process lets go is zero for the others that have it."""
+    for number in self.within(first, behind) if private else ():
+        if self.entries[number].sharers:
+            self.entries[number].wipe(0)
+    drop(self, first, behind, private)
+
+
+@wrong(AddressSpace.fork, "fork.shared.anonymous")
+def touched_shared_memory_is_copied(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """Pages of shared memory that were touched before a fork are each process's own."""
+    child: AddressSpace = fork(self)
+    for mapping in self.mappings.values():
+        if mapping.shared and mapping.inode is not None and mapping.inode.file_system is None:
+            for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
+                child.table.entries[number] = self.table.memory.fresh(self.table.entries[number].data)
+    return child
+
+
+@wrong(AddressSpace.fork, "fork.shared.untouched", bug="Asterinas #504")
+def untouched_shared_memory_is_apart(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """Pages of shared memory that are first touched after a fork are each process's own."""
+    child: AddressSpace = fork(self)
+    for mapping in self.mappings.values():
+        if mapping.shared and mapping.inode is not None and mapping.inode.file_system is None:
+            first = mapping.start // self.page
+            for number in range(first, min(mapping.end // self.page, first + FEW)):
+                if number not in self.table.entries:
+                    child.table.entries[number] = self.table.memory.fresh()
+    return child
+
+
+@wrong(AddressSpace.end, "fork.shared.generations", bug="gVisor d11ef20a9 (the other way round)")
+def shared_memory_ends_with_any_process(end: Honest, self: AddressSpace) -> None:
+    """The end of one that has it gives shared memory of no file back."""
+    for mapping in self.mappings.values():
+        if mapping.inode is not None and mapping.inode.file_system is None:
+            for page in mapping.inode.cache.pages.values():
+                page.wipe(0)
+    end(self)
+
+
+@wrong(Process.mmap, "fork.shared.later")
+def children_map_files_for_themselves(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """What a child maps of a file later is private."""
+    if self.number > 1 and flags & MAP_TYPE == MAP_SHARED and not flags & MAP_ANONYMOUS:
+        flags = flags & ~MAP_TYPE | MAP_PRIVATE
+    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return base
+
+
+# ---------------------------------------------------------------------------------------------------------------- exec
+
+
+@wrong(Process.exec, "exec.mappings")
+def private_memory_outlives_exec(exec: Honest, self: Process) -> None:
+    """Memory of no file is still mapped in the new program."""
+    kept = [(m.start, m.end - m.start, m.prot) for m in self.space.mappings.values() if m.inode is None]
+    exec(self)
+    for start, length, prot in kept:
+        self.mmap(start, length, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+
+
+@wrong(Process.exec, "exec.memory", bug="OSv bc6cd07a (the same of munmap)")
+def old_pages_outlive_exec(exec: Honest, self: Process) -> None:
+    """The page table is not emptied."""
+    entries = dict(self.space.table.entries)
+    exec(self)
+    self.space.table.entries.update(entries)
+
+
+@wrong(Process.exec, "exec.descriptors")
+def all_descriptors_outlive_exec(exec: Honest, self: Process) -> None:
+    """O_CLOEXEC does nothing."""
+    for descriptor in self.descriptors.values():
+        descriptor.close_on_exec = False
+    exec(self)
+
+
+@wrong(Process.exec, "exec.descriptors")
+def no_descriptor_outlives_exec(exec: Honest, self: Process) -> None:
+    """Every descriptor is closed."""
+    for descriptor in self.descriptors.values():
+        descriptor.close_on_exec = True
+    exec(self)
+
+
+# ------------------------------------------------------------------------------------------------------------- the end
+
+
+@wrong(AddressSpace.end, "end.shared", bug="elfuse #330")
+def the_end_loses_what_was_stored(end: Honest, self: AddressSpace) -> None:
+    """Without munmap or msync nothing of it is in the file."""
+    for mapping in self.mappings.values():
+        if mapping.shared and mapping.inode is not None:
+            for page in mapping.inode.cache.pages.values():
+                page.wipe(0)
+    end(self)
+
+
+@wrong(AddressSpace.end, "end.private", bug="wasix shim")
+def the_end_writes_private_memory_back(end: Honest, self: AddressSpace) -> None:
+    """What was stored through a private mapping reaches the file at the end."""
+    for mapping in self.mappings.values():
+        inode = mapping.inode
+        if inode is not None and not mapping.shared:
+            for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
+                room = max(mapping.room(number * self.page), 0)
+                inode.write(
+                    bytes(self.table.entries[number].data[:room]), mapping.index(number) * self.page, self.choices
+                )
+    end(self)
+
+
+@wrong(AddressSpace.end, "end.others")
+def the_end_takes_shared_memory_away(end: Honest, self: AddressSpace) -> None:
+    """Whoever has a mapping of the same file loses its pages."""
+    others = [other for mapping in self.mappings.values() if mapping.inode for other in mapping.inode.mappings]
+    end(self)
+    for other in others:
+        if other.space is not self:
+            other.prot = 0

@@ -1,0 +1,346 @@
+"""What is wrong with mlock, mlock2, mlockall and their opposites."""
+
+from __future__ import annotations
+
+from errno import EINVAL, ENOMEM
+
+from ...contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT
+from ..address_space import AddressSpace
+from ..choices import LinuxChoices
+from ..files import Inode
+from ..mutant import Honest, never, refuses, wrong
+from ..page_calls import PageCalls
+from ..process import Process
+from ..refusal import Refusals
+
+REFUSALS = (
+    never("mlock2-takes-unknown-flags", "mlock2.errno.EINVAL"),
+    never("mlock-needs-no-privilege", "mlock.errno.EPERM"),
+    never("mlockall-takes-any-flags", "mlock.errno.EINVAL", "mlockall.errno.EINVAL.onfault", cause="flags are not"),
+    never(
+        "mlock-tells-of-no-hole", "mlock.errno.ENOMEM", cause="not mapped", bug="StarryOS #918 (the same of mprotect)"
+    ),
+    never("mlock-knows-no-limit", "mlock.errno.ENOMEM", cause="too much memory"),
+    never("munlock-tells-of-no-hole", "munlock.errno.ENOMEM"),
+    never("munlock-takes-a-range-that-wraps", "munlock.errno.EINVAL"),
+    never("mlock-needs-no-pages", "mlock.errno.ENOMEM", "mlock.errno.ENOMEM.fault", cause="cannot be brought in"),
+    refuses(
+        "mlock-refuses-an-unaligned-address",
+        Process.mlock,
+        EINVAL,
+        lambda self, addr, length: addr % self.page != 0,
+        "mlock.rounding",
+        text="the address is not a multiple of the page (which POSIX allows)",
+    ),
+    refuses(
+        "mlock-of-no-length-is-refused",
+        Process.mlock,
+        EINVAL,
+        lambda self, addr, length: length == 0,
+        "mlock.length-zero",
+        text="the length is 0",
+    ),
+    refuses(
+        "munlock-of-what-is-not-locked-is-refused",
+        Process.munlock,
+        EINVAL,
+        lambda self, addr, length: not any(m.locked for m in self.space.over(addr, addr + length)),
+        "mlock.nesting",
+        text="nothing of the range is locked",
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------------------------------- mlock
+
+
+@wrong(PageCalls.populate, "mlock.resident")
+def locking_brings_nothing_in(populate: Honest, self: Process, start: int, end: int) -> bool:
+    """What is locked comes into memory when it is touched."""
+    return True
+
+
+@wrong(PageCalls.pages_of, "mlock.rounding", "munlock.range")
+def a_lock_is_of_full_pages(pages_of: Honest, self: Process, addr: int, length: int) -> tuple[int, int]:
+    """Pages that the range has only a part of are left out."""
+    start, end = pages_of(self, addr, length)
+    if addr % self.page:
+        start += self.page
+    if (addr + length) % self.page:
+        end -= self.page
+    return start, max(start, end)
+
+
+@wrong(PageCalls.lock, "mlock.nesting")
+def locks_nest(lock: Honest, self: Process, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
+    """As many unlocks as locks are needed."""
+    counts: dict[int, int] = self.__dict__.setdefault("counts", {})
+    if end - start > 64 * self.page:
+        lock(self, start, end, locked, on_fault)
+        return
+    for at in range(start, end, self.page):
+        counts[at] = counts.get(at, 0) + (1 if locked else -1)
+        if locked or counts[at] <= 0:
+            lock(self, at, at + self.page, locked, on_fault)
+
+
+@wrong(PageCalls.refuse_locking, "mlock.limit.once")
+def what_is_locked_is_counted_again(
+    refuse_locking: Honest, self: Process, refuse: Refusals, start: int, end: int
+) -> None:
+    """Locked pages in the range are counted as if they were not."""
+    if self.locks_too_much(end - start):
+        refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+    refuse_locking(self, refuse, start, end)
+
+
+@wrong(LinuxChoices.copies_when_populated, "mlock.private.copies")
+def locking_copies_nothing(copies_when_populated: Honest, self: LinuxChoices) -> bool:
+    """A locked private page still follows the file."""
+    return False
+
+
+@wrong(AddressSpace.fork, "mlock.fork")
+def a_child_inherits_locks(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """The child's memory is locked where the parent's is."""
+    child: AddressSpace = fork(self)
+    for mapping in self.mappings.values():
+        if mapping.locked and mapping.start in child.mappings:
+            child.mappings[mapping.start].locked = True
+            child.locked += mapping.end - mapping.start
+    return child
+
+
+@wrong(AddressSpace.fork, "mlock.fork")
+def a_fork_takes_the_parents_locks(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """After a fork nothing of the parent's is locked."""
+    child: AddressSpace = fork(self)
+    for mapping in self.mappings.values():
+        mapping.locked = False
+    self.locked = 0
+    return child
+
+
+@wrong(Process.exec, "mlock.exec")
+def what_was_locked_before_exec_is_counted(exec: Honest, self: Process) -> None:
+    """The new program begins with as much locked as the old one had."""
+    locked = self.space.locked
+    exec(self)
+    self.space.locked += locked
+
+
+@wrong(Inode.evict, "mlock.stays")
+def locked_pages_leave_memory(evict: Honest, self: Inode, choices: object) -> None:
+    """The file's pages go, locked or not."""
+    locked = [mapping for mapping in self.mappings if mapping.locked]
+    for mapping in locked:
+        mapping.locked = False
+    evict(self, choices)
+    for mapping in locked:
+        mapping.locked = True
+
+
+@wrong(Inode.cut, "mlock.truncate")
+def a_lock_keeps_what_the_file_has_lost(cut: Honest, self: Inode, size: int) -> None:
+    """Locked pages stay in the page table."""
+    kept = [
+        (mapping.space.table, number, mapping.space.table.entries[number])
+        for mapping in self.mappings
+        if mapping.locked
+        for number in mapping.space.table.within(
+            mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page
+        )
+    ]
+    cut(self, size)
+    for table, number, page in kept:
+        table.entries[number] = page
+
+
+@wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.prefix")
+def over_a_hole_nothing_is_locked(
+    lock: Honest, self: Process, refuse: Refusals, call: str, start: int, end: int, on_fault: bool
+) -> None:
+    """A range with a hole is refused before anything is done."""
+    if self.space.hole(start, end) is not None:
+        refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+    else:
+        lock(self, refuse, call, start, end, on_fault=on_fault)
+
+
+@wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.prefix")
+def behind_a_hole_it_goes_on(
+    lock: Honest, self: Process, refuse: Refusals, call: str, start: int, end: int, on_fault: bool
+) -> None:
+    """What lies behind a hole is locked as well."""
+    lock(self, refuse, call, start, end, on_fault=on_fault)
+    self.lock(start, end, True, on_fault)
+
+
+@wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.fault")
+def what_cannot_be_had_is_not_locked(
+    lock: Honest, self: Process, refuse: Refusals, call: str, start: int, end: int, on_fault: bool
+) -> None:
+    """A refusal takes the locks back."""
+    lock(self, refuse, call, start, end, on_fault=on_fault)
+    if refuse.gathered and self.space.hole(start, end) is None:
+        self.lock(start, end, False)
+
+
+# ------------------------------------------------------------------------------------------------------------- munlock
+
+
+@wrong(Process.munlock, "munlock.range", bug="SerenityOS #965 (the same of mprotect)")
+def the_whole_mapping_is_unlocked(munlock: Honest, self: Process, addr: int, length: int) -> None:
+    """The neighbours in the same mapping lose their locks as well."""
+    munlock(self, addr, length)
+    for mapping in self.space.over(addr - self.page, addr + length + self.page):
+        self.lock(mapping.start, mapping.end, False)
+
+
+@wrong(PageCalls.lock, "munlock.limit")
+def what_is_unlocked_is_counted(
+    lock: Honest, self: Process, start: int, end: int, locked: bool, on_fault: bool = False
+) -> None:
+    """Unlocking gives nothing back to the limit."""
+    before = self.space.locked
+    lock(self, start, end, locked, on_fault)
+    if not locked:
+        self.space.locked = before
+
+
+@wrong(Process.munlock, "munlock.content")
+def unlocked_pages_are_let_go(munlock: Honest, self: Process, addr: int, length: int) -> None:
+    """What was unlocked is fresh."""
+    munlock(self, addr, length)
+    start, end = self.pages_of(addr, length)
+    self.space.table.drop(start // self.page, end // self.page)
+
+
+@wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
+def over_a_hole_nothing_is_unlocked(munlock: Honest, self: Process, addr: int, length: int) -> None:
+    """A range with a hole is refused before anything is done."""
+    start, end = self.pages_of(addr, length)
+    if end <= self.mask and self.space.hole(start, end) is not None:
+        raise OSError(ENOMEM, "the mutant does nothing")
+    munlock(self, addr, length)
+
+
+@wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
+def behind_a_hole_it_unlocks_too(munlock: Honest, self: Process, addr: int, length: int) -> None:
+    """What lies behind a hole is unlocked as well."""
+    start, end = self.pages_of(addr, length)
+    self.lock(start, min(end, self.top), False)
+    munlock(self, addr, length)
+
+
+# ------------------------------------------------------------------------------------------------------------ mlockall
+
+
+@wrong(Process.mlockall, "mlockall.current")
+def what_is_mapped_is_not_locked(mlockall: Honest, self: Process, flags: int) -> None:
+    """MCL_CURRENT does nothing."""
+    mlockall(self, flags)
+    if flags & MCL_CURRENT:
+        self.lock(0, self.top, False)
+
+
+@wrong(Process.mlockall, "mlockall.current")
+def what_comes_is_locked_as_well(mlockall: Honest, self: Process, flags: int) -> None:
+    """MCL_CURRENT is for what comes, too."""
+    mlockall(self, flags)
+    self.locks_future = True
+
+
+@wrong(Process.mlockall, "mlockall.future")
+def what_comes_is_not_locked(mlockall: Honest, self: Process, flags: int) -> None:
+    """MCL_FUTURE does nothing."""
+    mlockall(self, flags)
+    self.locks_future = False
+
+
+@wrong(Process.mlockall, "mlockall.future")
+def what_is_there_is_locked_as_well(mlockall: Honest, self: Process, flags: int) -> None:
+    """MCL_FUTURE is for what is mapped, too."""
+    mlockall(self, flags | MCL_CURRENT if flags & MCL_FUTURE else flags)
+
+
+@wrong(Process.mlockall, "mlockall.future.replaced")
+def what_was_said_of_what_comes_holds_for_ever(mlockall: Honest, self: Process, flags: int) -> None:
+    """A later mlockall does not take MCL_FUTURE back."""
+    before = self.locks_future
+    mlockall(self, flags)
+    self.locks_future = self.locks_future or before
+
+
+@wrong(Process.fork, "mlockall.future.fork")
+def a_child_inherits_what_is_to_come(fork: Honest, self: Process) -> Process:
+    """What a child maps is locked."""
+    child: Process = fork(self)
+    child.locks_future = self.locks_future
+    return child
+
+
+@wrong(Process.exec, "mlockall.future.exec")
+def another_program_inherits_what_is_to_come(exec: Honest, self: Process) -> None:
+    """What another program maps is locked."""
+    before = self.locks_future
+    exec(self)
+    self.locks_future = before
+
+
+@wrong(Process.munlockall, "munlockall.current")
+def munlockall_is_for_what_comes(munlockall: Honest, self: Process) -> None:
+    """What is locked stays locked."""
+    self.locks_future = self.locks_on_fault = False
+
+
+@wrong(Process.munlockall, "munlockall.current")
+def munlockall_forgets_what_waits(munlockall: Honest, self: Process) -> None:
+    """What is locked on first touch stays locked."""
+    waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.on_fault]
+    munlockall(self)
+    for start, end in waiting:
+        self.lock(start, end, True, True)
+
+
+@wrong(Process.munlockall, "munlockall.future")
+def munlockall_is_for_what_is_there(munlockall: Honest, self: Process) -> None:
+    """What is mapped later is still locked."""
+    before = self.locks_future, self.locks_on_fault
+    munlockall(self)
+    self.locks_future, self.locks_on_fault = before
+
+
+# --------------------------------------------------------------------------------------------- when it is first touched
+
+
+@wrong(Process.mlock2, "mlock2.onfault")
+def on_first_touch_is_at_once(mlock2: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """MLOCK_ONFAULT does nothing."""
+    mlock2(self, addr, length, flags & ~MLOCK_ONFAULT)
+
+
+@wrong(Process.mlock2, "mlock2.onfault")
+def on_first_touch_is_never(mlock2: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """With MLOCK_ONFAULT nothing is locked."""
+    if not flags & MLOCK_ONFAULT:
+        mlock2(self, addr, length, flags)
+
+
+@wrong(Process.mlock2, "mlock2.no-flags")
+def mlock2_always_waits(mlock2: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """mlock2 is always MLOCK_ONFAULT."""
+    mlock2(self, addr, length, flags | MLOCK_ONFAULT)
+
+
+@wrong(Process.mlockall, "mlockall.onfault")
+def everything_on_first_touch_is_at_once(mlockall: Honest, self: Process, flags: int) -> None:
+    """MCL_ONFAULT does nothing."""
+    mlockall(self, flags & ~MCL_ONFAULT if flags != MCL_ONFAULT else flags)
+
+
+@wrong(Process.mlockall, "mlockall.errno.EINVAL.onfault")
+def mlockall_may_say_only_when(mlockall: Honest, self: Process, flags: int) -> None:
+    """MCL_ONFAULT alone is no error."""
+    if flags != MCL_ONFAULT:
+        mlockall(self, flags)

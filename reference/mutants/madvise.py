@@ -1,0 +1,337 @@
+"""What is wrong with madvise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from errno import EACCES, EINVAL, ENOMEM
+from typing import Any
+
+from ...contract import (
+    MADV_DOFORK,
+    MADV_DONTFORK,
+    MADV_DONTNEED,
+    MADV_DONTNEED_LOCKED,
+    MADV_KEEPONFORK,
+    MADV_NORMAL,
+    MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE,
+    MADV_REMOVE,
+    MADV_SEQUENTIAL,
+    MADV_WIPEONFORK,
+)
+from ..address_space import AddressSpace, Mapping
+from ..advice import Advice
+from ..constants import PROT_READ, PROT_WRITE
+from ..files import Inode
+from ..mutant import Honest, never, other, refuses, wrong
+from ..paging import PageTable
+from ..process import Process
+from ..refusal import Refusals
+
+REFUSALS = (
+    never("madvise-takes-unknown-advice", "madvise.errno.EINVAL.advice"),
+    never("madvise-takes-an-unaligned-address", "madvise.errno.EINVAL.address"),
+    never("madvise-takes-a-range-that-wraps", "madvise.errno.EINVAL.range"),
+    never("madvise-lets-locked-memory-go", "madvise.errno.EINVAL.locked"),
+    never("madvise-frees-shared-memory", "madvise.errno.EINVAL.free"),
+    never("madvise-wipes-shared-memory", "madvise.errno.EINVAL.wipe"),
+    other("madvise-hole-in-no-file-is-EACCES", EACCES, "madvise.errno.EINVAL.remove"),
+    never("madvise-populates-without-the-right", "madvise.errno.EINVAL.populate"),
+    never("madvise-makes-holes-through-any-mapping", "madvise.errno.EACCES"),
+    never("madvise-populates-past-the-end", "madvise.errno.EFAULT"),
+    other("madvise-populates-past-the-end-with-ENOMEM", ENOMEM, "madvise.errno.EFAULT"),
+    never("madvise-tells-of-no-hole", "madvise.errno.ENOMEM"),
+    other("madvise-hole-is-EINVAL", EINVAL, "madvise.errno.ENOMEM"),
+    refuses(
+        "madvise-knows-no-dontneed-locked",
+        Process.madvise,
+        EINVAL,
+        lambda self, addr, length, advice: advice == MADV_DONTNEED_LOCKED,
+        "madvise.dontneed-locked",
+        text="MADV_DONTNEED_LOCKED is not known",
+    ),
+    refuses(
+        "madvise-of-no-length-is-refused",
+        Process.madvise,
+        EINVAL,
+        lambda self, addr, length, advice: length == 0,
+        "madvise.length-zero",
+        text="the length is 0",
+    ),
+)
+
+
+@wrong(Process.madvise, "madvise.errno.EINVAL.advice", "madvise.errno.EINVAL.address")
+def madvise_of_no_length_looks_at_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """With a length of 0 nothing is checked."""
+    if length:
+        madvise(self, addr, length, advice)
+
+
+@wrong(Process.madvise, "madvise.dontneed.anonymous", bug="Asterinas 033c240d8")
+def dontneed_does_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """MADV_DONTNEED is taken for a hint."""
+    madvise(self, addr, length, MADV_NORMAL if advice == MADV_DONTNEED else advice)
+
+
+def let_go(self: Process, addr: int, length: int, advice: int) -> Iterator[tuple[Mapping, int, int]]:
+    """The parts of mappings that MADV_DONTNEED is about, each with its first page number and the one behind."""
+    if advice == MADV_DONTNEED:
+        end = addr + self.round_up(length)
+        for mapping in self.space.over(addr, end):
+            yield mapping, max(addr, mapping.start) // self.page, min(end, mapping.end) // self.page
+
+
+@wrong(Process.madvise, "madvise.dontneed.private-file")
+def dontneed_keeps_private_copies(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Of a file's pages only those are let go that have not been copied."""
+    entries = self.space.table.entries
+    copies = {
+        number: entries[number]
+        for mapping, first, behind in let_go(self, addr, length, advice)
+        for number in self.space.table.within(first, behind)
+        if mapping.inode is not None and entries[number].sharers
+    }
+    madvise(self, addr, length, advice)
+    for number, page in copies.items():
+        entries[number] = page
+        page.sharers += 1
+
+
+@wrong(Process.madvise, "madvise.dontneed.shared", bug="qiling (reading)")
+def dontneed_zeroes_shared_memory(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Shared memory becomes zero as well."""
+    for mapping, first, behind in let_go(self, addr, length, advice):
+        for number in self.space.table.within(first, behind) if mapping.shared else ():
+            self.space.table.entries[number].wipe(0)
+    madvise(self, addr, length, advice)
+
+
+@wrong(Process.madvise, "madvise.dontneed.apart")
+def dontneed_is_for_every_process(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Pages are let go in every process that has something there."""
+    madvise(self, addr, length, advice)
+    for process in self.machine.processes:
+        for _, first, behind in let_go(self, addr, length, advice):
+            process.space.table.drop(first, behind)
+
+
+@wrong(Process.madvise, "madvise.dontneed.rights")
+def dontneed_needs_the_right_to_store(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """What cannot be stored to stays."""
+    if all(mapping.prot & PROT_WRITE for mapping, *_ in let_go(self, addr, length, advice)):
+        madvise(self, addr, length, advice)
+
+
+@wrong(Process.madvise, "madvise.dontneed.rights")
+def dontneed_gives_rights(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """What was let go can be loaded from and stored to, whatever could be before."""
+    madvise(self, addr, length, advice)
+    for mapping, *_ in let_go(self, addr, length, advice):
+        mapping.prot |= PROT_READ | PROT_WRITE
+
+
+@wrong(Process.madvise, "madvise.range")
+def advice_is_for_full_pages(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """A length that is not a multiple of the page is rounded down."""
+    madvise(self, addr, length - length % self.page if length < self.top else length, advice)
+
+
+@wrong(Process.madvise, "madvise.range")
+def advice_is_for_the_next_page_too(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """The page behind the range is let go as well."""
+    madvise(self, addr, length, advice)
+    for _, _, behind in let_go(self, addr, length, advice):
+        self.space.table.drop(behind, behind + 1)
+
+
+@wrong(Process.madvise, "madvise.length-zero")
+def advice_of_no_length_is_for_a_page(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """A length of 0 is one of 1."""
+    madvise(self, addr, length or 1, advice)
+
+
+@wrong(Process.madvise, "madvise.dontneed-locked")
+def dontneed_locked_spares_what_is_locked(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Locked pages stay."""
+    if advice != MADV_DONTNEED_LOCKED or not any(m.locked for m in self.space.over(addr, addr + length)):
+        madvise(self, addr, length, advice)
+
+
+@wrong(PageTable.free, "madvise.free")
+def free_leaves_rubbish(free: Honest, self: PageTable, first: int, behind: int) -> None:
+    """What was freed holds something else at once."""
+    for number in self.within(first, behind):
+        self.entries[number].data[:] = b"?" * self.memory.page
+
+
+@wrong(PageTable.free, "madvise.free")
+def free_takes_the_next_page(free: Honest, self: PageTable, first: int, behind: int) -> None:
+    """The page behind the range goes as well."""
+    self.drop(first, behind + 1)
+
+
+class Lost(bytearray):
+    """Memory that keeps nothing."""
+
+    def __setitem__(self, *_: Any) -> None:
+        pass
+
+
+@wrong(PageTable.free, "madvise.free.store")
+def free_loses_later_stores(free: Honest, self: PageTable, first: int, behind: int) -> None:
+    """A freed page stays zero, whatever is stored into it."""
+    for number in self.within(first, behind):
+        self.entries[number].data = Lost(self.memory.page)
+
+
+# ------------------------------------------------------------------------------------------------------------- holes
+
+
+@wrong(Inode.punch, "madvise.remove")
+def no_holes_in_memory_without_a_file(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+    """What has no disk keeps its content."""
+    if self.cache.record is not None:
+        punch(self, offset, length, choices)
+
+
+@wrong(Process.madvise, "madvise.remove", "madvise.remove.file")
+def holes_are_the_callers_own(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Only the caller finds zeros."""
+    if advice != MADV_REMOVE:
+        madvise(self, addr, length, advice)
+        return
+    table = self.space.table
+    for number in table.within(addr // self.page, (addr + length) // self.page):
+        table.copy(number, table.entries[number]).wipe(0)
+
+
+@wrong(Inode.punch, "madvise.remove.file", bug="emscripten #10094 (the same of write-back)")
+def holes_are_made_at_the_files_beginning(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+    """The mapping's offset is left out of account."""
+    punch(self, 0, length, choices)
+
+
+@wrong(Inode.punch, "madvise.remove.file")
+def a_hole_ends_the_file(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+    """The file is cut where the hole begins."""
+    self.cut(min(offset, self.size))
+
+
+@wrong(Inode.punch, "madvise.remove.file")
+def a_hole_takes_private_copies(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+    """What a private mapping has copied is gone as well."""
+    punch(self, offset, length, choices)
+    for mapping in self.mappings:
+        mapping.space.table.drop(mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page)
+
+
+# ----------------------------------------------------------------------------------------------- what a child is given
+
+
+def forgotten(advice: int) -> Any:
+    """An `Advice.say` that does not hear one advice."""
+
+    def say(honest: Honest, self: Process, mapping: Mapping, said: int) -> None:
+        if said != advice:
+            honest(self, mapping, said)
+
+    return say
+
+
+def is_forgotten(name: str, advice: int, clause: str) -> Any:
+    """A mutant that does not hear one advice."""
+    function = forgotten(advice)
+    function.__name__, function.__doc__ = f"{name}_is_forgotten", f"MADV_{name.upper()} does nothing."
+    return wrong(Advice.say, clause)(function)
+
+
+FORGOTTEN = (
+    is_forgotten("dontfork", MADV_DONTFORK, "madvise.dontfork"),
+    is_forgotten("dofork", MADV_DOFORK, "madvise.dofork"),
+    is_forgotten("wipeonfork", MADV_WIPEONFORK, "madvise.wipeonfork"),
+    is_forgotten("keeponfork", MADV_KEEPONFORK, "madvise.keeponfork"),
+)
+
+
+@wrong(AddressSpace.fork, "madvise.wipeonfork")
+def wipeonfork_wipes_the_parent(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """The parent finds zeros as well."""
+    child: AddressSpace = fork(self)
+    for mapping in self.mappings.values():
+        if mapping.wiped:
+            self.table.drop(mapping.start // self.page, mapping.end // self.page)
+    return child
+
+
+@wrong(AddressSpace.fork, "madvise.wipeonfork.inherited")
+def wipeonfork_is_for_one_generation(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """A child does not inherit the advice."""
+    child: AddressSpace = fork(self)
+    for mapping in child.mappings.values():
+        mapping.wiped = False
+    return child
+
+
+@wrong(AddressSpace.fork, "madvise.dontfork")
+def dontfork_leaves_memory_without_rights(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """The child has the range, but may not access it."""
+    hidden = [mapping for mapping in self.mappings.values() if mapping.not_forked]
+    for mapping in hidden:
+        mapping.not_forked = False
+    child: AddressSpace = fork(self)
+    for mapping in hidden:
+        mapping.not_forked = True
+        child.mappings[mapping.start].prot = 0
+    return child
+
+
+# ----------------------------------------------------------------------------------------------------------- the rest
+
+
+@wrong(Process.madvise, "madvise.populate-read")
+def populate_read_does_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """MADV_POPULATE_READ is taken for a hint."""
+    madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_READ else advice)
+
+
+@wrong(Process.madvise, "madvise.populate-read")
+def populate_read_copies(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """MADV_POPULATE_READ makes private copies."""
+    madvise(self, addr, length, MADV_POPULATE_WRITE if advice == MADV_POPULATE_READ else advice)
+
+
+@wrong(Process.madvise, "madvise.populate-write")
+def populate_write_copies_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """MADV_POPULATE_WRITE only loads."""
+    madvise(self, addr, length, MADV_POPULATE_READ if advice == MADV_POPULATE_WRITE else advice)
+
+
+@wrong(Process.madvise, "madvise.hints")
+def a_hint_lets_pages_go(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """MADV_SEQUENTIAL lets go what has been read."""
+    madvise(self, addr, length, MADV_DONTNEED if advice == MADV_SEQUENTIAL else advice)
+
+
+@wrong(Advice.advise, "madvise.errno.ENOMEM.rest")
+def advice_ends_at_a_hole(advise: Honest, self: Process, refuse: Refusals, addr: int, end: int, advice: int) -> None:
+    """What lies behind a hole is left alone."""
+    hole = self.space.hole(addr, end)
+    advise(self, refuse, addr, end if hole is None else hole, advice)
+    if hole is not None:
+        refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")
+
+
+@wrong(Process.madvise, "madvise.errno.ENOMEM.rest")
+def advice_is_for_all_or_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Over a hole nothing is done at all."""
+    if addr % self.page == 0 and self.space.hole(addr, addr + self.round_up(length)) is not None:
+        raise OSError(ENOMEM, "the mutant does nothing")
+    madvise(self, addr, length, advice)
+
+
+@wrong(PageTable.free, "madvise.free", "madvise.range")
+def free_rounds_to_the_mapping(free: Honest, self: PageTable, first: int, behind: int) -> None:
+    """Every page that the process has is zero."""
+    for page in self.entries.values():
+        page.wipe(0)

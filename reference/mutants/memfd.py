@@ -1,0 +1,99 @@
+"""What is wrong with sealed files in memory."""
+
+from __future__ import annotations
+
+from errno import EBUSY, EPERM
+
+from ...contract import SEAL_FUTURE_WRITE, SEAL_GROW, SEAL_SEAL, SEAL_SHRINK, SEAL_WRITE
+from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_ALL, PROT_WRITE
+from ..mapping_calls import MappingCalls
+from ..mutant import Honest, never, refuses, wrong
+from ..process import Process
+
+
+def is_sealed(self: Process, fd: int) -> bool:
+    """Whether the file is sealed against writing."""
+    description = self.description(fd)
+    return description is not None and bool((description.inode.seals or 0) & SEAL_WRITE)
+
+
+REFUSALS = (
+    never("memfd-is-sealed-although-it-is-mapped", "memfd.seal.write.busy"),
+    never("memfd-is-sealed-further", "memfd.seal.seal"),
+    refuses(
+        "memfd-sealed-is-not-mapped-shared",
+        Process.mmap,
+        EPERM,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_TYPE == MAP_SHARED and is_sealed(self, fd),
+        "memfd.seal.write.read-only",
+        text="a shared mapping for reading of a file that is sealed against writing",
+        bug="gVisor d9188f9aa",
+    ),
+)
+
+
+@wrong(MappingCalls.most_rights, "memfd.seal.write.read-only", "memfd.seal.future-write")
+def a_seal_is_looked_at_once(most_rights: Honest, self: Process, description: object, shared: bool) -> int:
+    """mprotect may give a mapping of a sealed file the right to be stored to."""
+    return PROT_ALL
+
+
+@wrong(Process.seal, "memfd.seal.write.busy")
+def private_mappings_keep_a_file_from_being_sealed(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """Any writable mapping counts."""
+    description = self.description(fd)
+    if description is not None and any(mapping.prot & PROT_WRITE for mapping in description.inode.mappings):
+        raise OSError(EBUSY, "the mutant counts private mappings")
+    seal(self, fd, seals)
+
+
+@wrong(Process.seal, "memfd.seal.future-write")
+def a_seal_against_future_writing_takes_rights_away(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """The mappings that there are cannot be stored to any more."""
+    seal(self, fd, seals)
+    description = self.description(fd)
+    if description is not None and seals & SEAL_FUTURE_WRITE:
+        for mapping in description.inode.mappings:
+            mapping.prot &= ~PROT_WRITE
+
+
+@wrong(Process.seal, "memfd.seal.future-write")
+def there_is_no_seal_against_future_writing(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """F_SEAL_FUTURE_WRITE does nothing."""
+    seal(self, fd, seals & ~SEAL_FUTURE_WRITE)
+
+
+@wrong(Process.seal, "memfd.seal.shrink")
+def there_is_no_seal_against_shrinking(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """F_SEAL_SHRINK does nothing."""
+    seal(self, fd, seals & ~SEAL_SHRINK)
+
+
+@wrong(Process.seal, "memfd.seal.grow")
+def there_is_no_seal_against_growing(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """F_SEAL_GROW does nothing."""
+    seal(self, fd, seals & ~SEAL_GROW)
+
+
+@wrong(Process.seal, "memfd.seal.shrink", "memfd.seal.grow")
+def one_seal_keeps_the_size_both_ways(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """F_SEAL_SHRINK and F_SEAL_GROW are each both."""
+    seal(self, fd, seals | SEAL_SHRINK | SEAL_GROW if seals & (SEAL_SHRINK | SEAL_GROW) else seals)
+
+
+@wrong(Process.seal, "memfd.seal.seal")
+def a_seal_against_seals_is_against_everything(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """F_SEAL_SEAL keeps the size too."""
+    seal(self, fd, seals | SEAL_SHRINK | SEAL_GROW if seals & SEAL_SEAL else seals)
+
+
+@wrong(Process.mmap, "memfd.shared")
+def memfds_are_mapped_private(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A shared mapping of a file in memory is a private one."""
+    description = self.description(fd)
+    if description is not None and description.inode.seals is not None and flags & MAP_TYPE == MAP_SHARED:
+        flags = flags & ~MAP_TYPE | MAP_PRIVATE
+    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return base

@@ -1,0 +1,92 @@
+"""What is wrong with mincore."""
+
+from __future__ import annotations
+
+from errno import EINVAL, ENOMEM
+
+from ...contract import MADV_DONTNEED
+from ..mutant import Honest, never, refuses, wrong
+from ..process import Process
+
+REFUSALS = (
+    never("mincore-takes-an-unaligned-address", "mincore.errno.EINVAL"),
+    never("mincore-tells-of-no-hole", "mincore.errno.ENOMEM"),
+    refuses(
+        "mincore-of-no-length-is-refused",
+        Process.mincore,
+        EINVAL,
+        lambda self, addr, length: length == 0,
+        "mincore.length-zero",
+        text="the length is 0",
+        bug="NetBSD",
+    ),
+    refuses(
+        "mincore-needs-rights",
+        Process.mincore,
+        ENOMEM,
+        lambda self, addr, length: any(not m.prot for m in self.space.over(addr, addr + length)),
+        "mincore.rights",
+        text="some of the range has no right",
+    ),
+    refuses(
+        "mincore-outside-is-EINVAL",
+        Process.mincore,
+        EINVAL,
+        lambda self, addr, length: addr >= self.top,
+        "mincore.errno.ENOMEM.outside",
+        text="the range is outside the address space",
+    ),
+)
+
+
+@wrong(Process.mincore, "mincore.errno.ENOMEM.outside")
+def mincore_of_no_length_looks_nowhere(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+    """With a length of 0 an address outside is fine."""
+    told: list[bool] = mincore(self, addr, length) if length or addr % self.page else []
+    return told
+
+
+@wrong(Process.mincore, "mincore.vector")
+def mincore_tells_the_last_page_first(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+    """The order is the wrong way round."""
+    told: list[bool] = mincore(self, addr, length)
+    return told[::-1]
+
+
+@wrong(Process.mincore, "mincore.vector")
+def mincore_tells_all_or_nothing(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+    """Where one page is resident, all are."""
+    told: list[bool] = mincore(self, addr, length)
+    return [any(told)] * len(told)
+
+
+@wrong(Process.mincore, "mincore.across-mappings")
+def mincore_knows_the_first_mapping(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+    """Of the mappings behind the first, no page is told as resident."""
+    told: list[bool] = mincore(self, addr, length)
+    mapping = self.space.find(addr)
+    known = len(told) if mapping is None else (mapping.end - addr) // self.page
+    return told[:known] + [False] * (len(told) - known)
+
+
+@wrong(Process.mincore, "mincore.rounding")
+def mincore_rounds_down(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+    """A last page that the range has only a part of is not told of."""
+    told: list[bool] = mincore(self, addr, length - length % self.page)
+    return told
+
+
+@wrong(Process.mincore, "mincore.passive")
+def mincore_touches(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+    """To be asked about, a page is brought in."""
+    told: list[bool] = mincore(self, addr, length)
+    self.populate(addr, addr + self.round_up(length))
+    return told
+
+
+@wrong(Process.madvise, "mincore.gone")
+def what_was_let_go_is_resident(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """Pages that are let go are replaced by zeros at once."""
+    madvise(self, addr, length, advice)
+    if advice == MADV_DONTNEED:
+        self.populate(addr, addr + self.round_up(length))
