@@ -19,7 +19,7 @@ from pytest_mmapconf.verdicts import VERDICTS
 
 Judge = Callable[..., pytest.RunResult]
 
-VOID = {"meta", "input", "rect", "br"}
+VOID = {"meta", "input", "rect", "br", "wbr"}
 
 
 class Outline(HTMLParser):

@@ -35,7 +35,7 @@ level documented · suite pytest-mmapconf 0.1.0 · date 2026-11-26T17:00:00+00:0
 | clauses | 0 | 1 | 1 |
 | cases | 1 | 1 | 1 |
 
-### Not kept
+### Failed or unresolved
 
 | clause | verdict | why |
 |---|---|---|

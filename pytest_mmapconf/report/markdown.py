@@ -47,7 +47,7 @@ def summary(run: Run, label: str) -> Iterator[str]:
     yield ""
     yield from counts(run)
     wrong = [entry for entry in run.judged if entry.verdict in (FAIL, UNRESOLVED)]
-    yield from table("Not kept", ("clause", "verdict", "why"), (broken(entry) for entry in wrong))
+    yield from table("Failed or unresolved", ("clause", "verdict", "why"), (broken(entry) for entry in wrong))
     for title, reasons in (
         ("Not asked", view.not_asked(run)),
         ("Kept, but some causes could not be asked", view.causes_not_asked(run)),

@@ -82,6 +82,11 @@ class Cell:
         return self.judged.verdict
 
     @property
+    def kept(self) -> bool:
+        """Whether every case passes."""
+        return all(case.verdict == PASS for case in self.judged.cases)
+
+    @property
     def told(self) -> set[str]:
         """The reasons that need not be told again: those of the cases that are shown."""
         return {"", *(shown.case.reason for shown in self.shown)}

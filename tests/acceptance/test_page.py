@@ -1,0 +1,318 @@
+"""The page of a run, in a browser: Debian's chromium, without a network.
+
+The pages are the wheel's own, of a reference with one thing wrong and of the reference itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1400,1000"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+BROKEN = "munmap.errno.EINVAL"
+"""The clause that the mutant breaks, beside others."""
+
+
+class Pages(NamedTuple):
+    """Where the pages are, and the JSON report of what they are about."""
+
+    one: Path
+    """Of the mutant."""
+    many: Path
+    """Of the mutant and the reference side by side."""
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def pages(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pages:
+    folder = tmp_path_factory.mktemp("the pages")
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
+
+    def run(*arguments: str) -> int:
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
+
+    judge = ("pytest", "-p", "no:cacheprovider", "--mmap-clause=m*map.*", "--mmap-level=linux")
+    mutant = "--mmap-backend=mutant:munmap-takes-an-unaligned-address"
+    reports = ("--mmap-report=one.html", "--mmap-report=one.json", "--mmap-reproducers=shown")
+    assert run(*judge, mutant, *reports) == 1
+    assert run(*judge, "--mmap-backend=reference", "--mmap-report=two.json") == 0
+    assert run("pytest_mmapconf", "report", "one.json", "two.json", "-o", "many.html") == 0
+    return Pages(folder / "one.html", folder / "many.html", json.loads((folder / "one.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("no chromium with its chromedriver here (Debian: chromium, chromium-driver)")
+    options = ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = Chrome(options, Service(driver))
+    yield started
+    started.quit()
+
+
+class Page:
+    """A page that is open."""
+
+    def __init__(self, browser: Chrome, path: Path) -> None:
+        self.browser = browser
+        browser.get("about:blank")
+        browser.get(path.as_uri())
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> WebElement:
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def shown(self) -> list[str]:
+        """The ids of the clauses that are not filtered out."""
+        script = "return [...document.querySelectorAll('.clause .id')].filter((id) => id.checkVisibility())"
+        texts: list[str] = self.browser.execute_script(f"{script}.map((id) => id.textContent)")
+        return texts
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def tab_to(self, element: WebElement) -> None:
+        for _ in range(50):
+            self.press(Keys.TAB)
+            if self.at() == element:
+                return
+        pytest.fail(f"fifty steps of the keyboard do not lead to {element.text!r}, but to {self.at().text!r}")
+
+    def at(self) -> WebElement:
+        """Where the keyboard is."""
+        return self.browser.switch_to.active_element
+
+    def problems(self) -> list[str]:
+        """What the browser has complained of: scripts and styles that its policy forbids, mistakes."""
+        return [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
+
+    def overflows(self) -> bool:
+        """Whether one has to scroll sideways."""
+        wide: bool = self.browser.execute_script(
+            "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+        return wide
+
+
+@pytest.fixture
+def page(chromium: Chrome, pages: Pages) -> Iterator[Page]:
+    page = Page(chromium, pages.one)
+    yield page
+    assert page.problems() == []
+
+
+@pytest.fixture
+def many(chromium: Chrome, pages: Pages) -> Iterator[Page]:
+    page = Page(chromium, pages.many)
+    yield page
+    assert page.problems() == []
+
+
+def ids(pages: Pages, *verdicts: str) -> list[str]:
+    return [clause["id"] for clause in pages.report["clauses"] if clause["verdict"] in verdicts]
+
+
+def test_the_statement_is_at_the_top(page: Page, pages: Pages) -> None:
+    said = page.one("#statement")
+
+    assert pages.report["statement"]["text"][1:] in said.text
+    assert said.location["y"] < 300
+    assert page.one("h1").text == "mutant:munmap-takes-an-unaligned-address"
+
+
+def test_filtering_by_verdict(page: Page, pages: Pages) -> None:
+    fails = ids(pages, "fail")
+    assert 0 < len(fails) < len(page.shown())
+
+    button = page.one("#filter [data-verdict=fail]")
+    button.click()
+
+    assert page.shown() == fails
+    assert button.get_attribute("aria-pressed") == "true"
+    assert page.one("#shown").text == f"{len(fails)} of {len(pages.report['clauses'])} clauses"
+    button.click()
+    assert len(page.shown()) == len(pages.report["clauses"])
+
+
+def test_filtering_by_text_and_level(page: Page) -> None:
+    page.one("#filter [name=text]").send_keys("munmap.errno.EINVAL munmap.unaligned_address half-page")
+    assert page.shown() == [BROKEN]
+    page.one("#filter [name=level]").send_keys("linux")
+    assert page.shown() == []
+    assert page.one("#nothing").is_displayed()
+
+    page.one("#reset").click()
+
+    assert len(page.shown()) == len(page.all(".clause"))
+
+
+def test_opening_a_clause_and_copying_its_program(page: Page, pages: Pages) -> None:
+    """By keyboard alone."""
+    clause = page.one(f"[id='clause-{BROKEN}']")
+    assert clause.get_attribute("open") is None
+    page.press("/", BROKEN)
+    page.tab_to(clause.find_element(By.TAG_NAME, "summary"))
+
+    page.press(Keys.ENTER)
+
+    assert clause.get_attribute("open") is not None
+    article = clause.find_element(By.TAG_NAME, "article")
+    assert "the reference allows" in article.text
+    assert "Address space of the implementation" in article.text
+    page.tab_to(article.find_element(By.CSS_SELECTOR, "[data-copy]"))
+    page.press(Keys.ENTER)
+
+    id = article.find_element(By.CSS_SELECTOR, "h4 code").text
+    (case,) = [case for case in pages.report["cases"] if case["id"] == id]
+    assert copied(page) == case["evidence"]["program"]["c"]
+
+
+def copied(page: Page) -> str:
+    """What was copied; where a browser lets no page copy, what the page has selected for that."""
+    page.browser.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
+    while not (said := page.one("#said").text):
+        pass
+    if said == "Copied":
+        script = "const done = arguments[0]; navigator.clipboard.readText().then(done, (why) => done(`${why}`))"
+        text: str = page.browser.execute_async_script(script)
+        return text
+    assert said == "Selected: copy it with your keyboard"
+    selected: str = page.browser.execute_script("return getSelection().toString()")
+    return selected
+
+
+def test_the_arrows_go_from_clause_to_clause(page: Page, pages: Pages) -> None:
+    page.one("#filter [data-verdict=fail]").click()
+    first, second = (page.one(f"[id='clause-{id}'] > summary") for id in ids(pages, "fail")[:2])
+    page.browser.execute_script("arguments[0].focus()", first)
+
+    page.press(Keys.ARROW_DOWN)
+    assert page.at() == second
+    page.press(Keys.ARROW_UP)
+    assert page.at() == first
+
+
+def test_a_link_to_a_clause_opens_it_even_if_it_is_filtered_out(page: Page) -> None:
+    page.one("#filter [data-verdict=pass]").click()
+    assert BROKEN not in page.shown()
+
+    page.browser.execute_script(f"location.hash = 'clause-{BROKEN}'")
+
+    clause = page.one(f"[id='clause-{BROKEN}']")
+    while clause.get_attribute("open") is None:
+        pass
+    assert clause.is_displayed()
+
+
+def test_the_matrix(page: Page) -> None:
+    fields = page.all("#matrix td")
+
+    assert len(fields) == 16 * 16
+    assert {field.get_attribute("class") for field in fields} <= {"pass", "pass edge"}
+    assert fields[0].text.split() == ["✓", "pass", "maps"]
+
+
+def test_side_by_side(many: Page, pages: Pages) -> None:
+    assert [heading.text for heading in many.all("#statement h2")] == [
+        "mutant:munmap-takes-an-unaligned-address",
+        "reference",
+    ]
+    many.one("#filter [name=differs]").click()
+
+    assert many.shown() == ids(pages, "fail")
+    verdicts = many.all(f"[id='clause-{BROKEN}'] > summary .badge")
+    assert [verdict.text.split() for verdict in verdicts] == [["✗", "fail"], ["✓", "pass"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
+    """Nothing is wider than the window, and text stands out from what is behind it (WCAG 2.1, 1.4.3)."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    tell: Any = page.browser.execute_cdp_cmd
+    tell("Emulation.setDeviceMetricsOverride", size)
+    tell("Emulation.setEmulatedMedia", {"features": [feature]})
+    try:
+        page.one("#open-all").click()
+        assert not page.overflows()
+        assert page.browser.execute_script(CONTRAST) == []
+    finally:
+        tell("Emulation.clearDeviceMetricsOverride", {})
+        tell("Emulation.setEmulatedMedia", {"features": []})
+
+
+CONTRAST = """
+const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const behind = (element) => {
+  for (; element; element = element.parentElement) {
+    const colour = numbers(getComputedStyle(element).backgroundColor);
+    if (colour.length < 4 || colour[3]) return colour;
+  }
+};
+const poor = new Map();
+for (const element of document.querySelectorAll("body *")) {
+  const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+  if (!own || !element.checkVisibility() || element.tagName === "SCRIPT") continue;
+  const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+  const ratio = (a + 0.05) / (b + 0.05);
+  if (ratio < 4.5) poor.set(`${element.tagName} ${element.className}`, ratio);
+}
+return [...poor];
+"""
+
+
+def test_it_is_read_without_javascript(page: Page, pages: Pages) -> None:
+    tell: Any = page.browser.execute_cdp_cmd
+    tell("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        page.browser.get(pages.one.as_uri())
+        assert not page.one("#filter").is_displayed()
+        assert not [button for button in page.all("button") if button.is_displayed()]
+        clause = page.one(f"[id='clause-{BROKEN}']")
+        clause.find_element(By.TAG_NAME, "summary").click()
+        assert "the reference allows" in clause.text
+        clause.find_element(By.CSS_SELECTOR, ".program summary").click()
+        assert "#define _GNU_SOURCE" in clause.text
+    finally:
+        tell("Emulation.setScriptExecutionDisabled", {"value": False})
+        page.browser.get(pages.one.as_uri())
+
+
+def test_printed_it_shows_what_failed_and_no_controls(page: Page) -> None:
+    tell: Any = page.browser.execute_cdp_cmd
+    tell("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert not page.one("#filter").is_displayed()
+        visible = "return arguments[0].checkVisibility() && arguments[0].getBoundingClientRect().height > 0"
+        assert page.browser.execute_script(visible, page.one(f"[id='clause-{BROKEN}'] article .reason"))
+        assert not page.browser.execute_script(visible, page.one(".clause[data-verdicts=pass] .clause-facts"))
+    finally:
+        tell("Emulation.setEmulatedMedia", {"media": ""})
