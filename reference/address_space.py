@@ -50,6 +50,7 @@ class Mapping:
         "shared",
         "space",
         "start",
+        "stored",
         "wiped",
     )
 
@@ -99,6 +100,8 @@ class Mapping:
         """How often the file had changed when it was mapped."""
         self.joined = False
         """Whether it was made of several; a system may still take it for these."""
+        self.stored = False
+        """Whether a page of it has ever been private: Linux then knows it by the addresses that it had."""
 
     def index(self, number: int) -> int:
         """Which page of the file the address space's page number `number` shows."""
@@ -133,6 +136,7 @@ class Mapping:
         part.read_ahead = self.read_ahead
         part.changes = self.changes
         part.joined = self.joined
+        part.stored = self.stored
         return part
 
     def continues(self, left: Mapping) -> bool:
@@ -156,6 +160,18 @@ class Mapping:
             and left.droppable == self.droppable
             and left.read_ahead == self.read_ahead
         )
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is private memory that nobody has ever stored to."""
+        return self.inode is None and not self.shared and not self.stored
+
+    @property
+    def is_one_with_fresh(self) -> bool:
+        """Whether Linux may join it to fresh memory that is like it: what was made read-only after a store it counts
+        as data still, and so as unlike.
+        """
+        return self.is_fresh or self.prot & PROT_WRITE != 0
 
     @property
     def is_data(self) -> bool:
@@ -307,6 +323,7 @@ class AddressSpace:
         left.end = right.end
         left.changes = min(left.changes, right.changes)
         left.joined = True
+        left.stored = left.stored or right.stored
         right.release()
 
     def clear(self, start: int, end: int) -> None:

@@ -392,22 +392,41 @@ class MappingCalls(PageCalls):
         """
         space = self.space
         page = self.page
-        # On Linux the whole mapping that stays loses its lock, also where only a part of it is moved.
-        unlocked = [(m.start, m.end) for m in space.over(addr, addr + old) if m.locked] if keep else []
+        staying = [(m.start, m.end, m.locked) for m in space.over(addr, addr + old)] if keep else []
         for source in space.cut_out(addr, addr + old) if old else space.over(addr, addr + 1):
             start = max(source.start, addr)
             length = source.end - start if old == new else new
             moved = source.part(start, start + length, space)
             moved.start = place + start - addr
             moved.end = moved.start + length
-            if moved.inode is None and not space.table.has_private(start // page, source.end // page):
+            if moved.is_fresh:
                 moved.offset = moved.start
             space.insert(moved)
             if old:
                 space.table.move(start // page, source.end // page, moved.start // page)
                 if not keep:
                     space.remove(source)
-        for start, end in unlocked:
-            self.lock(start, end, False)
+        for start, end, locked in staying:
+            if locked:
+                self.forget_lock(start, end)
+            if addr <= start and end <= addr + old:
+                space.over(start, end)[0].stored = False
         space.join(place, place + new)
         space.join(addr, addr + old)
+
+    def forget_lock(self, start: int, end: int) -> None:
+        """Take the lock of the mapping that MREMAP_DONTUNMAP leaves, also where only a part of it was moved.
+
+        On Linux it counts as locked all the same; and what was never stored to is one mapping with a copy that lies
+        beside it, so that both lose the lock.
+        """
+        space = self.space
+        if space.mappings[start].is_fresh:
+            while (left := space.find(start - 1)) and left.is_one_with_fresh and space.mappings[start].continues(left):
+                start = left.start
+            while (
+                (right := space.find(end)) and right.is_one_with_fresh and right.continues(space.over(start, end)[-1])
+            ):
+                end = right.end
+        for mapping in space.over(start, end):
+            mapping.locked = mapping.on_fault = False

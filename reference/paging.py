@@ -225,6 +225,7 @@ class PageTable:
             if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
                 self.minor += not is_first
                 page = self.copy(number, page)
+                mapping.stored = True
             if is_open:
                 page.open = dict.fromkeys(range(len(page.data)), b"")
         elif store and not page.dirty and mapping.inode is not None:
@@ -263,10 +264,6 @@ class PageTable:
     def within(self, first: int, behind: int) -> list[int]:
         """The page numbers from `first` to before `behind` that have an entry."""
         return between(self.entries, first, behind)
-
-    def has_private(self, first: int, behind: int) -> bool:
-        """Whether a page from `first` to before `behind` is private."""
-        return any(self.entries[number].sharers for number in self.within(first, behind))
 
     def drop(self, first: int, behind: int, private: bool = True) -> None:
         """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""

@@ -316,4 +316,31 @@ def test_a_mapping_that_stays_without_its_pages_loses_its_lock_as_a_whole(proces
         process.msync(addr, PAGE, MS_INVALIDATE)
     with fails("EBUSY"):
         process.msync(moved, PAGE, MS_INVALIDATE)
-    assert process.space.locked == PAGE
+    assert process.space.locked == 4 * PAGE  # as Linux counts
+
+
+@pytest.mark.parametrize("beside", [-1, 2], ids=["before", "behind"])
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_copy_beside_memory_that_was_never_stored_to_loses_its_lock_with_it(
+    process: Process, beside: int, stored: bool
+) -> None:
+    """The two are one mapping then; a third that is like them is part of it."""
+    base = process.arena()[0] + 8 * PAGE
+    process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    if stored:
+        process.store(base + PAGE, b"x")
+    process.mprotect(base, 2 * PAGE, PROT_READ)
+    process.mlock(base, 2 * PAGE)
+    target = base + beside * PAGE
+    third = target + (-1 if beside < 0 else 1) * PAGE
+    process.mmap(third, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
+
+    process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED, target)
+
+    process.msync(base, 2 * PAGE, MS_INVALIDATE)
+    for addr in (target, third):
+        if stored:
+            with fails("EBUSY"):
+                process.msync(addr, PAGE, MS_INVALIDATE)
+        else:
+            process.msync(addr, PAGE, MS_INVALIDATE)

@@ -46,6 +46,7 @@ from ..contract import (
     SC_PAGESIZE,
     SEAL_WRITE,
 )
+from ..reference.address_space import Mapping as Area
 from .digits import Digits
 from .state import LARGEST, Actor, State
 
@@ -249,7 +250,7 @@ class MappingSteps(State):
         flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED)[
             how % 5
         ]
-        if how == 5 and not mapping.locked:  # which parts lose their lock depends on whether they are one mapping
+        if how == 5 and (not mapping.locked or self.is_one(mapping)):
             flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
             new_size = old_size
         new_addr = slot if flags & MREMAP_FIXED else 0
@@ -287,6 +288,12 @@ class MappingSteps(State):
         got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
         if got is not None:
             self.region(actor, got)
+
+    def is_one(self, mapping: Area) -> bool:
+        """Whether a mapping is surely one, and none with a copy: it loses its lock as a whole (MREMAP_DONTUNMAP)."""
+        left, right = mapping.space.find(mapping.start - 1), mapping.space.find(mapping.end)
+        alone = not (left and mapping.is_like(left)) and not (right and right.is_like(mapping))
+        return alone and not mapping.joined and not mapping.is_fresh
 
     def msync(self, actor: Actor, digits: Digits) -> None:
         page = self.page
