@@ -8,10 +8,10 @@ from errno import EACCES, EINVAL, ENOMEM
 
 from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
-from ..constants import PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
+from ..constants import PROT_ALL, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
 from ..files import Description
 from ..mapping_calls import MappingCalls
-from ..mutant import Honest, never, refuses, wrong
+from ..mutant import Honest, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process
 from ..refusal import Refusal
@@ -38,6 +38,29 @@ REFUSALS = (
     never("mprotect-takes-a-length-that-wraps-for-0", "mprotect.length-wraps", bug="phoenix-rtos #1759"),
     never("mprotect-takes-unknown-bits", "mprotect.errno.EINVAL.prot"),
     never("mprotect-lets-pages-grow-both-ways", "mprotect.errno.EINVAL.grows"),
+    other("mprotect-both-ways-is-ENOMEM", ENOMEM, "mprotect.errno.EINVAL.grows"),
+    refuses(
+        "mprotect-looks-for-holes-first",
+        Process.mprotect,
+        ENOMEM,
+        lambda self, addr, length, prot: (
+            0 < length < self.top and self.space.hole(addr - addr % self.page, addr + self.round_up(length)) is not None
+        ),
+        "mprotect.errno.order",
+        "mprotect.errno.EINVAL.prot",
+        text="some of the range is not mapped, whatever else is the matter",
+    ),
+    refuses(
+        "mprotect-looks-at-the-file-first",
+        Process.mprotect,
+        EACCES,
+        lambda self, addr, length, prot: any(
+            prot & PROT_ALL & ~m.maximum for m in self.space.over(addr, addr + self.round_up(length))
+        ),
+        "mprotect.errno.order",
+        "mprotect.errno.EINVAL.prot",
+        text="a mapping of the range cannot have the rights, whatever else is the matter",
+    ),
     never("mprotect-lets-any-mapping-grow", "mprotect.errno.EINVAL.grows-not"),
     refuses(
         "mprotect-never-makes-a-read-only-file-writable",
@@ -79,6 +102,12 @@ REFUSALS = (
 def none_is_read(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
     """Without any right pages can still be read."""
     protect(self, start, end, prot or PROT_READ)
+
+
+@wrong(PageCalls.protect, "mprotect.none", "mprotect.rights")
+def none_is_write(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Without any right pages can still be written."""
+    protect(self, start, end, prot or PROT_WRITE)
 
 
 @wrong(PageCalls.protect, "mprotect.read", "mprotect.rights", "mmap.flag.private")
@@ -146,6 +175,18 @@ def what_lies_behind_has_the_rights(protect: Honest, self: Process, start: int, 
     protect(self, start, max([end, *(m.end for m in over)]), prot)
 
 
+@wrong(PageCalls.protect, "mprotect.part", "mprotect.rights")
+def what_lies_before_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """The page before the range has the new rights too."""
+    protect(self, max(start - self.page, 0), end, prot)
+
+
+@wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
+def mprotect_always_adds_a_page(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """A length that is a multiple of the page is rounded up all the same."""
+    mprotect(self, addr, length + (self.page if length and length % self.page == 0 else 0), prot)
+
+
 @wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
 def mprotect_rounds_down(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
     """A length that is not a multiple of the page is rounded down."""
@@ -200,6 +241,16 @@ def without_rights_pages_are_freed(protect: Honest, self: Process, start: int, e
     protect(self, start, end, prot)
     if prot == PROT_NONE:
         self.space.table.drop(start // self.page, end // self.page)
+
+
+@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private", "mmap.range")
+def read_only_memory_is_fresh(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """What stands in private memory is gone when the right to write is taken away."""
+    protect(self, start, end, prot)
+    if not prot & PROT_WRITE:
+        for mapping in self.space.over(start, end):
+            if mapping.inode is None:
+                self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
 
 
 @wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private")
@@ -288,6 +339,15 @@ def a_part_may_have_all_rights(part: Honest, self: Mapping, start: int, end: int
     return made
 
 
+@wrong(AddressSpace.split, "mprotect.maximum", "mprotect.errno.EACCES")
+def the_first_part_may_have_all_rights(split: Honest, self: AddressSpace, addr: int) -> None:
+    """Of a mapping that is cut in two the first part may be given every right."""
+    first = self.find(addr)
+    split(self, addr)
+    if first is not None and first.end == addr:
+        first.maximum |= PROT_WRITE
+
+
 @wrong(AddressSpace.fork, "mprotect.maximum.fork", "mprotect.errno.EACCES")
 def a_child_may_have_all_rights(fork: Honest, self: AddressSpace) -> AddressSpace:
     """A child's mappings may be given every right."""
@@ -358,3 +418,10 @@ def mprotect_tells_the_last_mistake(
 ) -> Refusal:
     """Of several mistakes the last one is told."""
     return refusals[-1] if call == "mprotect" else refusals[0]
+
+
+@wrong(Process.mprotect, "mprotect.errno.order", "mprotect.errno.EINVAL")
+def mprotect_of_nothing_is_looked_at_first(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """A length of 0 is no error, whatever else is the matter."""
+    if length:
+        mprotect(self, addr, length, prot)

@@ -9,7 +9,7 @@ from ..address_space import Mapping
 from ..choices import LinuxChoices
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_ALL, PROT_NONE, PROT_READ, PROT_WRITE
 from ..mapping_calls import MappingCalls
-from ..mutant import Honest, never, refuses, wrong
+from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import Page
 from ..process import Process
 from ..refusal import Refusal
@@ -64,6 +64,16 @@ def what_moves_can_be_written(
     move(self, addr, old, place, new, keep)
     for mapping in range_of(self, place, new):
         mapping.prot = (PROT_READ | PROT_WRITE) & mapping.maximum
+
+
+@wrong(MappingCalls.move, "mremap.move.rights", "mmap.flag.private", *LEFT)
+def what_moves_cannot_be_written(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """A mapping that could be written can only be read after a move."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new):
+        mapping.prot &= ~PROT_WRITE
 
 
 @wrong(MappingCalls.move, "mremap.move.maximum", "mprotect.errno.EACCES")
@@ -345,8 +355,67 @@ REFUSALS = (
 )
 
 NEW_ADDRESS = (
+    other("mremap-of-ranges-that-overlap-is-EFAULT", EFAULT, "mremap.errno.EINVAL.overlap", "mremap.resize"),
+    other(
+        "mremap-to-a-place-outside-is-ENOMEM",
+        ENOMEM,
+        "mremap.errno.EINVAL.new-address",
+        "mremap.resize",
+        cause="outside",
+    ),
+    refuses(
+        "mremap-replaces-only",
+        Process.mremap,
+        ENOMEM,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_FIXED and to % self.page == 0 and self.space.is_free(to, to + self.round_up(new))
+        ),
+        "mremap.fixed.replaces",
+        "mremap.flags.fixed",
+        "mremap.resize",
+        text="nothing is mapped at the new address",
+    ),
+    refuses(
+        "mremap-takes-no-wishes",
+        Process.mremap,
+        EINVAL,
+        lambda self, addr, old, new, flags, to=0: to and flags == MREMAP_DONTUNMAP | MREMAP_MAYMOVE,
+        "mremap.dontunmap.hint",
+        "mremap.resize",
+        text="a new address is given with MREMAP_DONTUNMAP and without MREMAP_FIXED",
+    ),
+    refuses(
+        "mremap-compares-bytes",
+        Process.mremap,
+        EINVAL,
+        lambda self, addr, old, new, flags, to=0: flags & MREMAP_DONTUNMAP and old != new,
+        "mremap.errno.EINVAL.dontunmap-size",
+        "mremap.flags.dontunmap",
+        "mremap.resize",
+        text="MREMAP_DONTUNMAP and sizes that differ by less than a page",
+    ),
+    refuses(
+        "mremap-knows-no-less-than-a-page",
+        Process.mremap,
+        EINVAL,
+        lambda self, addr, old, new, flags, to=0: new < self.page,
+        "mremap.round-up",
+        "mremap.resize",
+        text="new_size is less than a page",
+    ),
     never("mremap-takes-an-unaligned-place", "mremap.errno.EINVAL.new-address", "mremap.resize", cause="multiple"),
 )
+
+
+@wrong(Process.mremap, "mremap.errno.EINVAL.dontunmap", "mremap.resize")
+def dontunmap_means_maymove(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """MREMAP_DONTUNMAP is taken for MREMAP_MAYMOVE as well."""
+    place: int = mremap(
+        self, addr, old_size, new_size, flags | (MREMAP_MAYMOVE if flags & MREMAP_DONTUNMAP else 0), new_addr
+    )
+    return place
 
 
 @wrong(Process.mremap, "mremap.errno.EINVAL.overlap", *LEFT)
@@ -401,6 +470,16 @@ def dontunmap_leaves_no_rights(
     move(self, addr, old, place, new, keep)
     if keep:
         self.protect(addr, addr + old, PROT_NONE)
+
+
+@wrong(MappingCalls.move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_all_rights(
+    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
+) -> None:
+    """The old range can be read and written afterwards."""
+    move(self, addr, old, place, new, keep)
+    if keep:
+        self.protect(addr, addr + old, PROT_READ | PROT_WRITE)
 
 
 @wrong(MappingCalls.move, "mremap.dontunmap.part", "mmap.flag.private", *LEFT)
@@ -475,6 +554,26 @@ def a_duplicate_ends_where_the_mapping_does(
         self.space.clear(place + end - addr, place + new)
 
 
+@wrong(Process.mremap, "mremap.old-size-zero.length", "mremap.old-size-zero", *LEFT)
+def a_duplicate_is_as_long_as_the_mapping(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """A duplicate has as many pages as the mapping has from addr on, whatever was asked for."""
+    whole = self.space.find(addr)
+    if old_size == 0 and new_size and whole is not None:
+        new_size = whole.end - addr
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+@wrong(MappingCalls.move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
+def a_duplicate_is_private(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+    """What is stored in a duplicate is at no page of the mapping."""
+    move(self, addr, old, place, new, keep)
+    for mapping in range_of(self, place, new) if not old else ():
+        mapping.shared = False
+
+
 @wrong(MappingCalls.move, "mremap.old-size-zero.rights", "mmap.flag.shared", *LEFT)
 def a_duplicate_can_be_written(
     move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
@@ -495,6 +594,17 @@ def mremap_rounds_down(
     """A new size that is not a multiple of the page is rounded down."""
     if self.page < new_size < self.top:
         new_size -= new_size % self.page
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+@wrong(Process.mremap, "mremap.round-up", *LEFT)
+def mremap_rounds_the_old_size_down(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """An old size that is not a multiple of the page is rounded down."""
+    if self.page < old_size < self.top:
+        old_size -= old_size % self.page
     place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
     return place
 
@@ -538,6 +648,16 @@ def growth_is_not_brought_in(
     """What a locked mapping grows by is brought in when it is touched."""
     place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
     self.space.table.drop(start // self.page, end // self.page)
+    return place
+
+
+@wrong(Process.mremap, "mremap.lock.resident", "mremap.resize")
+def all_growth_is_brought_in(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """What a mapping grows by is brought in at once, locked or not."""
+    place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
+    self.populate(start, end)
     return place
 
 

@@ -167,6 +167,26 @@ REFUSALS = (
         bug="OSv (reading)",
     ),
     refuses(
+        "msync-looks-at-flags-last",
+        Process.msync,
+        EBUSY,
+        lambda self, addr, length, flags: flags & MS_INVALIDATE and any(m.locked for m in over(self, addr, length)),
+        "msync.errno.order",
+        "msync.flag.invalidate.busy",
+        text="a page of the range is locked, whatever else is the matter",
+    ),
+    refuses(
+        "msync-looks-for-holes-before-flags",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: (
+            addr % self.page == 0 and flags > 7 and self.space.hole(addr, addr + self.round_up(length)) is not None
+        ),
+        "msync.errno.order",
+        "msync.errno.EINVAL",
+        text="some of the range is not mapped, whatever the flags",
+    ),
+    refuses(
         "msync-looks-for-holes-first",
         Process.msync,
         ENOMEM,
@@ -246,6 +266,19 @@ def msync_writes_from_the_start_of_the_mapping(
         msync(self, addr, length, flags)
 
 
+@wrong(Process.msync, "msync.part", "msync.flush", bug="emscripten #10095")
+def msync_knows_no_offset(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """Which pages of the file are written does not depend on where in it the mapping begins."""
+    offsets = [(mapping, mapping.offset) for mapping in over(self, addr, length) if mapping.inode is not None]
+    for mapping, _offset in offsets:
+        mapping.offset = 0
+    try:
+        msync(self, addr, length, flags)
+    finally:
+        for mapping, offset in offsets:
+            mapping.offset = offset
+
+
 @wrong(Process.msync, "msync.others", "msync.flush")
 def msync_writes_what_the_process_has_touched(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
     """Only pages that the process itself has used at these addresses are written."""
@@ -255,11 +288,11 @@ def msync_writes_what_the_process_has_touched(msync: Honest, self: Process, addr
 
 @wrong(Process.msync, "msync.slack", "msync.result", "overview.slack", "msync.flush", bug="qiling (reading)")
 def msync_makes_the_file_longer(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
-    """A file that is synced has whole pages afterwards."""
-    msync(self, addr, length, flags)
+    """A file that is synced has whole pages from then on."""
     for mapping in over(self, addr, length):
         if mapping.inode is not None and mapping.shared and mapping.prot & PROT_WRITE:
             mapping.inode.size = self.round_up(mapping.inode.size)
+    msync(self, addr, length, flags)
 
 
 @wrong(Process.msync, "msync.rights-taken", "msync.flush")

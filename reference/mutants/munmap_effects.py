@@ -35,9 +35,9 @@ def munmap_loses_shared_stores(munmap: Honest, self: Process, addr: int, length:
 
 @wrong(Process.munmap, "munmap.slack", "munmap.range", "overview.slack", bug="ruxos #187")
 def munmap_makes_the_file_longer(munmap: Honest, self: Process, addr: int, length: int) -> None:
-    """A file that is mapped shared has whole pages when it is unmapped."""
+    """A file has whole pages when it is unmapped."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
-        if mapping.inode is not None and mapping.shared:
+        if mapping.inode is not None:
             mapping.inode.size = self.round_up(mapping.inode.size)
     munmap(self, addr, length)
 
@@ -62,6 +62,16 @@ def munmap_leaves_parts_with_all_rights(munmap: Honest, self: Process, addr: int
     for mapping in (self.space.find(addr - 1) if addr else None, self.space.find(end)):
         if mapping is not None:
             mapping.prot = PROT_READ | PROT_WRITE
+
+
+@wrong(Process.munmap, "munmap.rights", "munmap.range")
+def munmap_leaves_parts_read_only(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """What is left of a mapping on either side can only be read."""
+    end = addr + self.round_up(length)
+    munmap(self, addr, length)
+    for mapping in (self.space.find(addr - 1) if addr else None, self.space.find(end)):
+        if mapping is not None:
+            mapping.prot = PROT_READ
 
 
 @wrong(AddressSpace.clear, "munmap.rights", "munmap.range")
