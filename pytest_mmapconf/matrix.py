@@ -1,12 +1,12 @@
 """Which case catches which mutant, and whether random programs find it.
 
-A mutant (`reference.mutant`) is caught by a case that fails, of a clause that the mutant breaks; and by a random
-program on which it differs from the reference, in what such a clause is about.  A case that ends in any other way,
+A mutant (`reference.mutant`) is caught by a case that fails, of the clause that the mutant breaks; and by a random
+program on which it differs from the reference, in what that clause, or another that it names, is about.  A case that ends in any other way,
 because time is up, say, has not caught it; and where the mutant itself breaks down, in an exception that no
 implementation could have raised, nothing has been caught either: that is an error in the mutant.
 
 The cases are collected once, by a pytest in this process; then it forks, and each worker runs one mutant after the
-other through pytest's own protocol, with the mutant as backend.  Only cases of the mutant's own clauses are run, and
+other through pytest's own protocol, with the mutant as backend.  Only cases of the mutant's own clause are run, and
 unless the whole matrix is asked for, the first one that catches it is the last.
 """
 
@@ -226,10 +226,9 @@ def judged(runner: Runner, mutant: Mutant, everything: bool, programs: int) -> R
     """What comes of one mutant."""
     began = time.monotonic()
     row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    wanted = set(mutant.clauses)
     backend = runner.current.inside = booted(mutant.id)
     for id, item in runner.cases.items():
-        if not wanted.isdisjoint(item.stash[CASE].clauses):
+        if mutant.clauses[0] in item.stash[CASE].clauses:
             verdict = runner.run(item)
             if runner.crash:
                 row.crash = runner.crash
@@ -419,7 +418,7 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
         if row.crash:
             found.append(f"mutant {row.id}: breaks down: {row.crash}")
         if not row.killers:
-            found.append(f"mutant {row.id}: no case of {', '.join(row.clauses)} catches it")
+            found.append(f"mutant {row.id}: no case of {row.clauses[0]} catches it")
         if (row.programs == 0) != (row.id in reasons.unreachable):
             found.append(f"mutant {row.id}: {why_not_found(row)}")
     for (module, line), clause in matrix.unreached:
@@ -485,7 +484,7 @@ def told(row: Row) -> str:
     """A row of the matrix as a line."""
     by = ", ".join(row.killers[:3]) + (f" and {len(row.killers) - 3} more" if len(row.killers) > 3 else "")
     found = f"random program {row.programs}" if row.programs else why_not_found(row)
-    return f"{row.id}: {row.crash or by or 'NOT CAUGHT by ' + ', '.join(row.clauses)}; {found}"
+    return f"{row.id}: {row.crash or by or 'NOT CAUGHT by ' + row.clauses[0]}; {found}"
 
 
 def summary(rows: Sequence[Row], programs: int) -> list[str]:
@@ -495,7 +494,7 @@ def summary(rows: Sequence[Row], programs: int) -> list[str]:
         f"killed by deterministic cases: {sum(bool(row.killers) for row in sound)} of {len(rows)}",
         f"found by at most {programs} random programs: {sum(bool(row.programs) for row in sound)} of {len(rows)}",
     ]
-    lines += [f"survives the cases: {row.id} ({', '.join(row.clauses)})" for row in rows if not row.killers]
+    lines += [f"survives the cases: {row.id} ({row.clauses[0]})" for row in rows if not row.killers]
     lines += [f"survives random programs: {row.id}: {why_not_found(row)}" for row in rows if not row.programs]
     return lines + [f"breaks down: {row.id}: {row.crash}" for row in rows if row.crash]
 

@@ -85,21 +85,26 @@ def wrong(method: Honest | property, clause: str, *also: str, bug: str = OWN) ->
     return made
 
 
-def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", bug: str = OWN) -> Mutant:
-    """A mutant that never refuses for a clause's reason; `cause` and `call`: only where they are these."""
+def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", named: str = "", bug: str = OWN) -> Mutant:
+    """A mutant that never refuses for a clause's reason; `cause` and `call`: only where they are these.
+
+    `named`: the clause that the reference's refusal names, where that is another one than the mutant breaks.
+    """
 
     def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, late: bool = False) -> None:
-        if by != clause or cause not in why or call not in ("", self.call):
+        if by != (named or clause) or cause not in why or call not in ("", self.call):
             honest(self, errno, by, why, late)
 
     return Mutant(id, (clause, *also), bug, f"never refused: {_what(cause, call)}", Refusals.__call__, refuse)
 
 
-def other(id: str, errno: int, clause: str, *also: str, cause: str = "", call: str = "", bug: str = OWN) -> Mutant:
-    """A mutant that refuses for a clause's reason with another errno; `cause` and `call`: only where they are these."""
+def other(
+    id: str, errno: int, clause: str, *also: str, cause: str = "", call: str = "", named: str = "", bug: str = OWN
+) -> Mutant:
+    """A mutant that refuses for a clause's reason with another errno; `cause`, `call` and `named` as for `never`."""
 
     def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, late: bool = False) -> None:
-        matches = by == clause and cause in why and call in ("", self.call)
+        matches = by == (named or clause) and cause in why and call in ("", self.call)
         honest(self, errno if matches else right, by, why, late)
 
     text = f"{errno_name(OSError(errno, ''))} where {_what(cause, call)}"

@@ -1,0 +1,223 @@
+"""What stands in a mapping is not what should: sharing, copying, zeroing, the end of the file."""
+
+from __future__ import annotations
+
+from ..accesses import Accesses
+from ..address_space import AddressSpace, Mapping
+from ..choices import Choices
+from ..files import Description, Inode, shared_memory
+from ..mutant import Honest, wrong
+from ..paging import Page, PageCache, PageTable
+from ..process import Process
+
+CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
+"""What random programs say of wrong content, whatever made it wrong."""
+
+
+# ------------------------------------------------------------------------------------------------------ private, shared
+
+
+@wrong(Accesses.store, "mmap.flag.private", *CONTENT, bug="wasix shim")
+def private_stores_reach_the_file(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+    """What is stored through a private mapping of a file is written to it."""
+    store(self, addr, data)
+    mapping = self.space.find(addr)
+    if mapping is not None and not mapping.shared and mapping.inode is not None:
+        part = data[: max(mapping.room(addr) - addr % self.page, 0)][: self.page - addr % self.page]
+        page = mapping.inode.cache.page(mapping.index(addr // self.page))
+        page.data[addr % self.page : addr % self.page + len(part)] = part
+
+
+@wrong(PageTable.copy, "mmap.flag.private", *CONTENT, bug="Asterinas 57d3d9ded")
+def nothing_is_copied_on_write(copy: Honest, self: PageTable, number: int, page: Page) -> Page:
+    """A store through a private mapping of a file goes to the file's page."""
+    if page.sharers or page is self.memory.zero:
+        return copy(self, number, page)  # type: ignore[no-any-return]
+    return page
+
+
+@wrong(PageTable.fork, "mmap.flag.private", *CONTENT, bug="Asterinas #959, SerenityOS #15952")
+def private_pages_are_shared_after_a_fork(fork: Honest, self: PageTable) -> PageTable:
+    """Parent and child store into the same private pages."""
+    child: PageTable = fork(self)
+    for page in child.entries.values():
+        page.sharers -= 1
+    return child
+
+
+@wrong(PageTable.fork, "mmap.flag.private", "mmap.flag.anonymous", *CONTENT)
+def a_child_has_no_private_copies(fork: Honest, self: PageTable) -> PageTable:
+    """A child does not inherit what was stored in private pages."""
+    child: PageTable = fork(self)
+    child.drop(0, 1 << 60)
+    return child
+
+
+@wrong(Process.fork, "mmap.flag.anonymous", *CONTENT, "overview.shared-by-processes", bug="Asterinas #504")
+def shared_memory_is_copied_at_fork(fork: Honest, self: Process) -> Process:
+    """Shared anonymous memory is a child's own from the fork on."""
+    child: Process = fork(self)
+    for mapping in child.space.mappings.values():
+        if mapping.inode is not None and mapping.inode.name == "anonymous":
+            own = shared_memory(self.machine.memory, mapping.inode.size)
+            for index, page in mapping.inode.cache.pages.items():
+                own.cache.page(index).data[:] = page.data
+            mapping.release()
+            mapping.inode, mapping.description = own, Description(self.machine.file_table, own)
+            mapping.hold()
+            child.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+    return child
+
+
+@wrong(AddressSpace.fork, "overview.shared-by-processes", *CONTENT)
+def a_child_gets_private_mappings(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """In a child every mapping of a file is private."""
+    child: AddressSpace = fork(self)
+    for mapping in child.mappings.values():
+        mapping.shared = mapping.shared and (mapping.inode is None or mapping.inode.name == "anonymous")
+    return child
+
+
+@wrong(Process.mmap, "overview.shared-by-processes", *CONTENT, bug="emscripten #5928")
+def a_file_is_shared_by_relatives_only(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """Who maps a file that another process has mapped gets pages of its own."""
+    place = int(mmap(self, addr, length, prot, flags, fd, offset))
+    mapping = self.space.find(place)
+    if mapping is not None and mapping.inode is not None:
+        mapping.shared = mapping.shared and all(other.space is self.space for other in mapping.inode.mappings)
+    return place
+
+
+@wrong(PageTable.drop, "mmap.flag.anonymous", *CONTENT, bug="unikraft #394, phoenix-rtos #1742, Cygwin 677e31509")
+def recycled_pages_are_not_zeroed(drop: Honest, self: PageTable, first: int, behind: int, private: bool = True) -> None:
+    """Fresh memory holds what was in a page that was given back."""
+    for number in self.within(first, behind):
+        if self.entries[number].sharers == 1:
+            self.memory.zero = self.entries[number]
+    drop(self, first, behind, private)
+
+
+@wrong(Process.munmap, "mmap.flag.shared", *CONTENT, bug="elfuse #330, qiling #404")
+def unmapping_throws_stores_away(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """What was stored and not yet synced is lost with the mapping."""
+    found = [(m, max(m.start, addr), min(m.end, addr + length)) for m in self.space.over(addr, addr + length)]
+    stale = [
+        (m.inode, m.index(number))
+        for m, start, end in found
+        if m.shared and m.inode is not None and m.inode.name != "anonymous"
+        for number in self.space.table.within(start // self.page, -(-end // self.page))
+    ]
+    munmap(self, addr, length)
+    for inode, index in stale:
+        page = inode.cache.pages.get(index)
+        if page is not None and page.dirty and inode.cache.record is not None:
+            page.wipe(0)
+            old = inode.cache.record.blocks.get(index, b"")
+            page.data[: len(old)] = old
+
+
+@wrong(Process.exit, "mmap.flag.shared", *CONTENT, "mmap.refcount.exit")
+def exit_throws_stores_away(exit: Honest, self: Process, status: int = 0) -> int:
+    """What was stored and not unmapped before the end of the process is lost."""
+    pages = [
+        page
+        for m in self.space.mappings.values()
+        if m.shared and m.inode is not None and m.inode.name != "anonymous"
+        for number in self.space.table.within(m.start // self.page, m.end // self.page)
+        if (page := self.space.table.entries[number]).dirty
+    ]
+    status = int(exit(self, status))
+    for page in pages:
+        page.wipe(0)
+    return status
+
+
+@wrong(Inode.write, "msync.flag.invalidate", *CONTENT, bug="occlum #339, gramine #1432")
+def writes_do_not_show_in_mappings(write: Honest, self: Inode, data: bytes, offset: int, choices: Choices) -> int:
+    """What is written by a descriptor does not show in pages that a mapping has touched."""
+    cache, size = self.cache, self.cache.memory.page
+    for index in cache.within(offset // size, (offset + len(data)) // size + 1):
+        old = cache.pages[index]
+        cache.pages[index] = cache.memory.fresh(old.data)
+        cache.pages[index].dirty = old.dirty
+    return int(write(self, data, offset, choices))
+
+
+@wrong(PageTable.bring_in, "mmap.flag.shared", *CONTENT, bug="emscripten #5928")
+def mappings_do_not_show_in_the_file(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+    """A mapping's pages are copies of the file's, made at the first touch."""
+    page: Page | None = bring_in(self, mapping, number)
+    if page is not None and mapping.shared and mapping.inode is not None and mapping.inode.name != "anonymous":
+        own = self.memory.fresh(page.data)
+        own.dirty = True
+        self.entries[number] = own
+        return own
+    return page
+
+
+# ---------------------------------------------------------------------------------------------- the end of the file
+
+
+@wrong(PageCache.page, "overview.slack", *CONTENT, bug="StarryOS #1164, wasi-libc")
+def slack_is_rubbish(page: Honest, self: PageCache, index: int) -> Page:
+    """What a read leaves of a page behind the file's end is not cleared."""
+    fresh = index not in self.pages
+    found: Page = page(self, index)
+    if fresh:
+        found.data[:] = b"\xaa" * len(found.data)
+    return found
+
+
+@wrong(Accesses.store, "overview.slack", *CONTENT, "file.truncate", bug="wasix shim, ruxos #187")
+def a_store_into_slack_makes_the_file_longer(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+    """A store behind the end of a file, in its last page, makes it longer."""
+    store(self, addr, data)
+    mapping = self.space.find(addr)
+    if mapping is not None and mapping.shared and mapping.inode is not None and mapping.inode.name != "anonymous":
+        room = min(len(data), self.page - addr % self.page)
+        mapping.inode.size = max(mapping.inode.size, mapping.offset + addr - mapping.start + room)
+
+
+@wrong(Inode.cut, "file.truncate", *CONTENT, "mmap.result.success")
+def cut_off_pages_stay(cut: Honest, self: Inode, size: int) -> None:
+    """Pages that a mapping has touched stay when the file is cut shorter."""
+    mappings, self.mappings = self.mappings, {}
+    cut(self, size)
+    self.mappings = mappings
+
+
+@wrong(PageCache.clear_slack, "file.truncate", "overview.slack", *CONTENT)
+def a_truncated_page_is_not_zeroed(clear_slack: Honest, self: PageCache, size: int) -> None:
+    """What is cut off of the file's last page stays there."""
+
+
+@wrong(PageTable.bring_in, "file.truncate", *CONTENT, bug="StarryOS #1534")
+def past_the_end_is_zero(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+    """A page wholly past the end of the file reads as zero."""
+    found: Page | None = bring_in(self, mapping, number)
+    if found is None:
+        found = self.entries[number] = self.memory.fresh()
+    return found
+
+
+@wrong(Accesses.fault, "file.truncate", *CONTENT, bug="Cygwin 8adc45fde")
+def past_the_end_is_SIGSEGV(  # noqa: N802 - an id
+    fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int
+) -> None:
+    """A page past the end of the file raises SIGSEGV."""
+    fault(self, access, "SIGSEGV", "SEGV_MAPERR" if signal == "SIGBUS" else code, addr)
+
+
+@wrong(PageTable.bring_in, "file.truncate", *CONTENT, bug="Asterinas #2201")
+def a_mapping_longer_than_its_file_cannot_be_touched(
+    bring_in: Honest, self: PageTable, mapping: Mapping, number: int
+) -> Page | None:
+    """Where a mapping is longer than its file, its other pages cannot be had either."""
+    if mapping.inode is not None and mapping.inode.name != "anonymous":
+        size = self.memory.page
+        if mapping.offset + mapping.end - mapping.start > -(-mapping.inode.size // size) * size:
+            return None
+    found: Page | None = bring_in(self, mapping, number)
+    return found

@@ -1,0 +1,328 @@
+"""mmap refuses what it should not, does not refuse what it should, or says another errno."""
+
+from __future__ import annotations
+
+from errno import (
+    EACCES,
+    EBADF,
+    EFAULT,
+    EFBIG,
+    EINVAL,
+    ENODEV,
+    ENOMEM,
+    EOPNOTSUPP,
+    EPERM,
+)
+
+from ..constants import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+    MAP_VALIDATED,
+    PROT_ALL,
+    PROT_EXEC,
+    PROT_WRITE,
+)
+from ..files import Description, Inode
+from ..mutant import Honest, never, other, refuses, wrong
+from ..process import Process
+from ..refusal import Refusals
+from ..state import State
+
+DONE = "mmap.result.success"
+
+MADE = (
+    # ---- the mode of the descriptor
+    never("mmap-takes-a-write-only-descriptor", "mmap.errno.EACCES", cause="not open for reading", bug="qiling (reading)"),
+    never("mmap-shares-what-is-read-only", "mmap.prot.fd-mode", "mmap.errno.EACCES", named="mmap.errno.EACCES", cause="shared and writable"),
+    other("mmap-says-EFAULT-for-EACCES", EFAULT, "mmap.errno.EACCES", bug="StarryOS #285"),
+    never("mmap-shares-an-append-only-file", "mmap.errno.EACCES.append-only"),
+    other("mmap-says-EPERM-for-append-only", EPERM, "mmap.errno.EACCES.append-only"),
+    # ---- locks
+    never("mmap-overlooks-a-mandatory-lock", "mmap.errno.EAGAIN"),
+    other("mmap-says-EACCES-for-a-mandatory-lock", EACCES, "mmap.errno.EAGAIN"),
+    never("mmap-locks-past-the-limit", "mmap.errno.EAGAIN.memory"),
+    other("mmap-says-ENOMEM-for-too-much-locked", ENOMEM, "mmap.errno.EAGAIN.memory"),
+    never("mmap-locks-where-nothing-may-be", "mmap.errno.EPERM.locked"),
+    other("mmap-says-EOPNOTSUPP-for-MAP_LOCKED", EOPNOTSUPP, "mmap.errno.EPERM.locked", bug="WSL #4857"),
+    # ---- the descriptor
+    other("mmap-says-EINVAL-for-a-bad-descriptor", EINVAL, "mmap.errno.EBADF"),
+    other("mmap-says-ENODEV-for-a-bad-descriptor", ENODEV, "mmap.errno.EBADF"),
+    other("mmap-says-EACCES-for-a-path", EACCES, "mmap.errno.EBADF.path"),
+    # ---- the file
+    other("mmap-says-EBADF-for-a-directory", EBADF, "mmap.errno.ENODEV", bug="StarryOS #285"),
+    other("mmap-says-EACCES-for-what-cannot-be-mapped", EACCES, "mmap.errno.ENODEV", cause="cannot be mapped"),
+    never("mmap-maps-what-turns-out-not-to-be-mappable", "mmap.errno.ENODEV", cause="turns out"),
+    never("mmap-executes-from-noexec", "mmap.errno.EPERM", bug="gVisor 191b53da2"),
+    other("mmap-says-EACCES-for-noexec", EACCES, "mmap.errno.EPERM"),
+    never("mmap-shares-a-sealed-file", "mmap.errno.EPERM.seal"),
+    other("mmap-says-EACCES-for-a-sealed-file", EACCES, "mmap.errno.EPERM.seal"),
+    never("mmap-knows-no-full-file-table", "mmap.errno.ENFILE"),
+    other("mmap-says-ENOMEM-for-a-full-file-table", ENOMEM, "mmap.errno.ENFILE"),
+    # ---- lengths and offsets
+    other("mmap-of-length-0-is-ENOMEM", ENOMEM, "mmap.errno.EINVAL", cause="length is 0", bug="SerenityOS #11739"),
+    other("mmap-says-EINVAL-for-a-huge-length", EINVAL, "mmap.errno.ENOMEM", cause="larger than the address space"),
+    never("mmap-has-no-limit-of-address-space", "mmap.errno.ENOMEM", cause="address-space limit", call="mmap", bug="gVisor #2534"),
+    other("mmap-says-EFAULT-for-ENOMEM", EFAULT, "mmap.errno.ENOMEM", call="mmap", bug="void-packages #57156"),
+    never("mmap-has-no-limit-of-mappings", "mmap.errno.ENOMEM", cause="as many mappings"),
+    other("mmap-says-EINVAL-for-a-fixed-range-outside", EINVAL, "mmap.errno.ENOMEM.range", "mmap.errno.ENOMEM", named="mmap.errno.ENOMEM", cause="fixed range"),
+    never("mmap-takes-any-offset", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c"),
+    other("mmap-says-EFBIG-for-EOVERFLOW", EFBIG, "mmap.errno.EOVERFLOW", bug="Cygwin d8a8d2ce5"),
+    other("mmap-says-EINVAL-for-a-negative-offset", EINVAL, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", named="mmap.errno.EOVERFLOW"),
+    # ---- addresses
+    other("mmap-says-EINVAL-for-address-0", EINVAL, "mmap.errno.EPERM.zero", call="mmap", bug="km #377"),
+    never("mmap-gives-address-0-to-everybody", "mmap.errno.EPERM.zero", call="mmap"),
+    other("mmap-says-EINVAL-for-EEXIST", EINVAL, "mmap.errno.EEXIST"),
+    # ---- flags
+    never("mmap-lets-a-file-grow-down", "mmap.errno.EINVAL.flags", "mmap.errno.EINVAL.type", named="mmap.errno.EINVAL.type", cause="a file cannot grow downwards"),
+    never("mmap-lets-shared-memory-grow-down", "mmap.errno.EINVAL.flags", "mmap.errno.EINVAL.type", named="mmap.errno.EINVAL.type", cause="shared memory cannot"),
+    never("mmap-has-huge-pages-for-any-file", "mmap.errno.EINVAL.flags", "mmap.errno.EINVAL.type", named="mmap.errno.EINVAL.type", cause="no huge pages"),
+    never("mmap-validates-nothing", "mmap.errno.EOPNOTSUPP", cause="a bit that the system does not know"),
+    never("mmap-syncs-any-file", "mmap.errno.EOPNOTSUPP", cause="MAP_SYNC"),
+    other("mmap-says-EINVAL-for-unknown-flags", EINVAL, "mmap.errno.EOPNOTSUPP"),
+    # ---- refused, and should not be
+    refuses(
+        "mmap-refuses-advisory-locks", Process.mmap, EACCES,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            (found := self.description(fd)) is not None and (found.inode.flocks or found.inode.record_lock)
+        ),
+        "mmap.errno.EAGAIN.advisory", DONE,
+        text="somebody has an advisory lock on the file",
+    ),
+    refuses(
+        "mmap-refuses-PROT_NONE", Process.mmap, EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: not prot & PROT_ALL,
+        "mmap.prot.none", DONE, "mmap.flag.fixed",
+        text="prot is PROT_NONE", bug="Asterinas #1203, #1275",
+    ),
+    refuses(
+        "mmap-refuses-unknown-prot-bits", Process.mmap, EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: prot & ~PROT_ALL,
+        "mmap.prot.unknown-bits", DONE, "mmap.flag.fixed",
+        text="prot has an unknown bit", bug="StarryOS #1464, FreeBSD",
+    ),
+    refuses(
+        "mmap-refuses-unknown-flag-bits", Process.mmap, EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & ~MAP_VALIDATED and flags & MAP_TYPE != MAP_SHARED_VALIDATE
+        ),
+        "mmap.flag.unknown-bits", DONE, "mmap.flag.fixed",
+        text="flags have an unknown bit",
+    ),
+    refuses(
+        "mmap-refuses-private-stores-to-a-read-only-file", Process.mmap, EACCES,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            prot & PROT_WRITE and (found := self.description(fd)) is not None and not found.writable
+        ),
+        "mmap.prot.fd-mode", DONE, "mmap.flag.fixed",
+        text="writable, and fd is open for reading only, whatever the type", bug="libcx #47",
+    ),
+    refuses(
+        "mmap-refuses-descriptor-0", Process.mmap, EBADF,
+        lambda self, addr, length, prot, flags, fd, offset: fd == 0 and not flags & MAP_ANONYMOUS,
+        "mmap.errno.ENODEV",
+        text="fd is 0", bug="StarryOS #450",
+    ),
+    refuses(
+        "mmap-refuses-a-sealed-file-for-reading", Process.mmap, EPERM,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_TYPE == MAP_PRIVATE and (found := self.description(fd)) is not None and found.inode.seals
+        ),
+        "mmap.errno.EPERM.seal", DONE,
+        text="private, of a sealed file", bug="gVisor d9188f9aa",
+    ),
+    refuses(
+        "mmap-checks-the-descriptor-of-anonymous-memory", Process.mmap, EBADF,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and fd != -1,
+        "mmap.flag.anonymous", DONE, "mmap.flag.fixed",
+        text="anonymous, and fd is not -1", bug="box64 #4208, ns-3-dce #105, sgx-lkl #755",
+    ),
+    refuses(
+        "mmap-refuses-an-offset-of-anonymous-memory", Process.mmap, EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and offset,
+        "mmap.flag.anonymous", DONE, "mmap.flag.fixed",
+        text="anonymous, and offset is not 0", bug="Asterinas PR #2766",
+    ),
+    refuses(
+        "mmap-refuses-lengths-that-are-no-pages", Process.mmap, EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: length % self.page,
+        "overview.page-multiple", DONE, "mmap.flag.fixed",
+        text="length is not a multiple of the page", bug="mystikos #133",
+    ),
+    refuses(
+        "mmap-refuses-a-noexec-file-altogether", Process.mmap, EPERM,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            (found := self.description(fd)) is not None and found.inode.kind == "regular" and found.inode.noexec
+        ),
+        "mmap.errno.EPERM", DONE,
+        text="the file lies on a noexec file system, whatever the prot",
+    ),
+    refuses(
+        "mmap-takes-O_APPEND-for-append-only", Process.mmap, EACCES,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_TYPE == MAP_SHARED and (found := self.description(fd)) is not None and found.append
+        ),
+        "mmap.errno.EACCES.append-only", DONE, "mmap.flag.fixed",
+        text="shared, and opened with O_APPEND",
+    ),
+)  # fmt: skip
+
+
+@wrong(Process.mmap, "mmap.errno.EBADF", bug="OSv 25806da3")
+def mmap_of_descriptor_minus_1_is_anonymous(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """fd -1 makes a mapping anonymous, whatever the flags."""
+    return int(mmap(self, addr, length, prot, flags | MAP_ANONYMOUS if fd == -1 else flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL", bug="Asterinas #1180, StarryOS #285")
+def mmap_takes_length_0(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A length of 0 is a page."""
+    return int(mmap(self, addr, length or 1, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "example.empty", "mmap.errno.EINVAL", bug="WSL #658, emscripten #22202")
+def mmap_takes_length_0_of_an_empty_file(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A length of 0 is a page, where the file is empty."""
+    description = self.description(fd)
+    empty = description is not None and description.inode.size == 0 and not flags & MAP_ANONYMOUS
+    return int(mmap(self, addr, length or 1 if empty else length, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL", bug="emscripten #8633")
+def mmap_rounds_the_offset_down(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """An offset that is not a multiple of the page is rounded down."""
+    return int(mmap(self, addr, length, prot, flags, fd, offset - offset % self.page))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL")
+def mmap_rounds_a_fixed_address_down(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A fixed address that is not a multiple of the page is rounded down."""
+    fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+    return int(mmap(self, addr - addr % self.page if fixed else addr, length, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.ENOMEM", bug="phoenix-rtos #1759, gVisor's HugeLength")
+def mmap_wraps_a_huge_length(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A length within a page of the largest wraps, to a page."""
+    return int(mmap(self, addr, self.page if length > self.mask - self.page else length, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL.type", bug="nanos #1723")
+def mmap_needs_no_type(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """Without a type a mapping is private."""
+    return int(mmap(self, addr, length, prot, flags if flags & MAP_TYPE else flags | MAP_PRIVATE, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL.type", bug="FreeBSD")
+def mmap_needs_no_type_for_anonymous_memory(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """Without a type anonymous memory is private."""
+    typeless = flags & MAP_ANONYMOUS and not flags & MAP_TYPE
+    return int(mmap(self, addr, length, prot, flags | MAP_PRIVATE if typeless else flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL.unknown-type", "mmap.errno.EINVAL.type", bug="unikraft #790")
+def mmap_takes_the_type_for_two_bits(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A type that has the bit of MAP_SHARED is shared, any other that has one at all is private."""
+    if flags & MAP_TYPE > MAP_SHARED_VALIDATE:
+        flags = flags & ~MAP_TYPE | (MAP_SHARED if flags & MAP_SHARED else MAP_PRIVATE)
+    return int(mmap(self, addr, length, prot, flags, fd, offset))
+
+
+@wrong(Process.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
+def mmap_takes_a_negative_offset(
+    refuse_file: Honest,
+    self: Process,
+    refuse: Refusals,
+    description: Description,
+    size: int,
+    prot: int,
+    flags: int,
+    offset: int,
+) -> None:
+    """A negative offset is not found too large."""
+    refuse_file(self, refuse, description, size, prot, flags, 0 if offset >> 63 else offset)
+
+
+@wrong(Process.refuse_file, "mmap.errno.EOVERFLOW")
+def mmap_looks_at_the_offset_without_the_length(
+    refuse_file: Honest,
+    self: Process,
+    refuse: Refusals,
+    description: Description,
+    size: int,
+    prot: int,
+    flags: int,
+    offset: int,
+) -> None:
+    """Only the offset's own size is looked at, not where the mapping would end."""
+    refuse_file(self, refuse, description, 0, prot, flags, offset)
+
+
+@wrong(Process.refuse_file, "mmap.errno.EPERM.unmappable")
+def mmap_says_ENODEV_before_EPERM(
+    refuse_file: Honest,
+    self: Process,
+    refuse: Refusals,
+    description: Description,
+    size: int,
+    prot: int,
+    flags: int,
+    offset: int,
+) -> None:
+    """What cannot be mapped is ENODEV, also where it could not be executed."""
+    prot = prot if description.inode.mappable else prot & ~PROT_EXEC
+    refuse_file(self, refuse, description, size, prot, flags, offset)
+
+
+@wrong(Inode.mappable, "mmap.errno.ENODEV")
+def mmap_maps_any_regular_file(mappable: Honest, self: Inode) -> bool:
+    """A regular file of a kind that cannot be mapped is mapped."""
+    return bool(mappable(self)) or self.kind == "regular"
+
+
+@wrong(State.description, "mmap.errno.EBADF.path", bug="own: the descriptor is found, its rights refuse it later")
+def a_path_is_a_descriptor_like_any_other(description: Honest, self: State, fd: int) -> Description | None:
+    """A descriptor that is only a path is found, and is then not open for reading."""
+    descriptor = self.descriptors.get(fd)
+    return descriptor.description if descriptor is not None else None
+
+
+@wrong(Process.mmap, "mmap.flag.shared-validate", "mmap.errno.EINVAL.type", bug="StarryOS #285")
+def mmap_validates_anonymous_memory(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_SHARED and MAP_PRIVATE together are taken for anonymous memory."""
+    if flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_SHARED_VALIDATE:
+        flags = flags & ~MAP_TYPE | MAP_SHARED
+    return int(mmap(self, addr, length, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EAGAIN.memory")
+def mlockall_forgets_what_is_to_come(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MCL_FUTURE locks nothing."""
+    self.locks_future = False
+    return int(mmap(self, addr, length, prot, flags, fd, offset))

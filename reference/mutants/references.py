@@ -1,0 +1,136 @@
+"""A mapping does not hold its file as it should, or does not let it go."""
+
+from __future__ import annotations
+
+from ..address_space import AddressSpace, Mapping
+from ..file_calls import FileCalls
+from ..files import Inode
+from ..mutant import Honest, wrong
+from ..process import Process
+
+GONE = ("mmap.refcount.close", "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
+"""What random programs say where a mapping has lost its file."""
+
+
+@wrong(FileCalls.close, "mmap.refcount.close", bug="emscripten #15140, wasix dup bug")
+def closing_drops_the_mapping(close: Honest, self: FileCalls, fd: int) -> None:
+    """A mapping goes with its descriptor."""
+    description = self.descriptors[fd].description if fd in self.descriptors else None
+    close(self, fd)
+    for mapping in list(self.space.mappings.values()):
+        if description is not None and mapping.description is description:
+            self.space.clear(mapping.start, mapping.end)
+
+
+@wrong(FileCalls.close, "mmap.refcount.close", *GONE)
+def closing_makes_mappings_private(close: Honest, self: FileCalls, fd: int) -> None:
+    """After its descriptor is closed a mapping's stores no longer reach the file."""
+    description = self.descriptors[fd].description if fd in self.descriptors else None
+    close(self, fd)
+    for mapping in self.space.mappings.values():
+        if description is not None and mapping.description is description:
+            mapping.shared = False
+
+
+@wrong(FileCalls.open, "mmap.refcount.close", *GONE, "file.truncate", bug="Cygwin")
+def a_mapping_belongs_to_the_number_of_its_descriptor(
+    open: Honest, self: FileCalls, path: str, flags: int, mode: int = 0o600
+) -> int:
+    """The next file that is opened is what mappings of files that are closed show."""
+    fd = int(open(self, path, flags, mode))
+    inode = self.descriptors[fd].description.inode
+    held = {descriptor.description for descriptor in self.descriptors.values()}
+    for mapping in self.space.mappings.values():
+        old = mapping.inode
+        if old is not None and old.name != "anonymous" and mapping.description not in held and inode.kind == "regular":
+            del old.mappings[mapping]
+            mapping.inode, inode.mappings[mapping] = inode, None
+            self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+    return fd
+
+
+@wrong(Mapping.hold, "mmap.refcount.increment", *GONE)
+def a_mapping_does_not_hold_its_file(hold: Honest, self: Mapping) -> None:
+    """Mapping a file does not count."""
+    hold(self)
+    if self.description is not None:
+        self.description.references -= 1
+
+
+@wrong(FileCalls.unlink, "mmap.refcount.increment", *GONE)
+def unlinking_cuts_a_mapped_file(unlink: Honest, self: FileCalls, path: str) -> None:
+    """A file that has lost its last name is emptied, mapped or not."""
+    _name, _directory, inode = self.look_up(path)
+    unlink(self, path)
+    if inode is not None and inode.mappings and not inode.links:
+        inode.cut(0)
+
+
+@wrong(Mapping.release, "mmap.refcount.munmap", bug="emscripten #21360, gVisor d11ef20a9")
+def a_mapping_never_lets_go(release: Honest, self: Mapping) -> None:
+    """Unmapping does not lower the file's count."""
+    if self.description is not None:
+        self.description.references += 1
+    release(self)
+
+
+@wrong(AddressSpace.split, "mmap.refcount.munmap", *GONE, bug="rumprun #41, gVisor 8e9789caa")
+def a_part_does_not_hold_the_file(split: Honest, self: AddressSpace, addr: int) -> None:
+    """A mapping cut in two counts once: the file is let go with the first part that goes."""
+    before = len(self.mappings)
+    split(self, addr)
+    right = self.mappings.get(addr)
+    if len(self.mappings) > before and right is not None and right.description is not None:
+        right.description.references -= 1
+
+
+@wrong(AddressSpace.fork, "mmap.refcount.munmap", "mmap.refcount.exit", *GONE)
+def a_fork_does_not_hold_the_file(fork: Honest, self: AddressSpace) -> AddressSpace:
+    """A child's mappings do not count, but are counted when they go."""
+    child: AddressSpace = fork(self)
+    for mapping in child.mappings.values():
+        if mapping.description is not None:
+            mapping.description.references -= 1
+    return child
+
+
+@wrong(Process.exit, "mmap.refcount.exit", bug="gVisor d11ef20a9")
+def exit_lets_nothing_go(exit: Honest, self: Process, status: int = 0) -> int:
+    """A process that exits leaves what it has mapped counted."""
+    for mapping in self.space.mappings.values():
+        if mapping.description is not None:
+            mapping.description.references += 1
+    return int(exit(self, status))
+
+
+@wrong(Process.kill, "mmap.refcount.exit")
+def kill_lets_nothing_go(kill: Honest, self: Process) -> None:
+    """A process that is killed leaves what it has mapped counted."""
+    for mapping in self.space.mappings.values():
+        if mapping.description is not None:
+            mapping.description.references += 1
+    kill(self)
+
+
+@wrong(Process.exec, "mmap.refcount.exec")
+def exec_lets_nothing_go(exec: Honest, self: Process) -> None:
+    """A process that becomes another program leaves what it had mapped counted."""
+    for mapping in self.space.mappings.values():
+        if mapping.description is not None:
+            mapping.description.references += 1
+    exec(self)
+
+
+@wrong(FileCalls.close, "mmap.refcount.record-lock", "file.errno")
+def a_mapping_keeps_the_record_lock(close: Honest, self: FileCalls, fd: int) -> None:
+    """A record lock stays while the process has the file mapped."""
+    inode = self.descriptors[fd].description.inode if fd in self.descriptors else None
+    owner = None if inode is None else inode.record_lock
+    close(self, fd)
+    if inode is not None and owner is self and any(m.space is self.space for m in inode.mappings):
+        inode.record_lock = owner
+
+
+@wrong(Inode.let_go, "mmap.refcount.munmap", bug="gVisor d11ef20a9")
+def storage_is_never_returned(let_go: Honest, self: Inode) -> None:
+    """The storage of a file that nobody refers to is not given back."""
