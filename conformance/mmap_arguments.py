@@ -20,6 +20,7 @@ from ..contract import (
     Backend,
     Process,
     System,
+    Unresolved,
 )
 from ..words import clause, faults
 from ._helpers import (
@@ -90,6 +91,18 @@ def test_offset_counts_from_the_files_start(process: Process, page: int, file: M
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
 
     assert process.load(base, 1) == b"a"
+
+
+@clause("mmap.range")
+def test_descriptor_0_is_one_like_any_other(process: Process, page: int, file: MakeFile) -> None:
+    process.close(0)
+    fd = file(b"abc")
+    if fd != 0:
+        raise Unresolved(f"descriptor 0 was closed, but the next file got {fd}")
+
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+
+    assert process.load(base, 3) == b"abc"
 
 
 # ------------------------------------------------------------------------------------------------------------ address

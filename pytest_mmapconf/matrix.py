@@ -1,9 +1,9 @@
 """Which case catches which mutant, and whether random programs find it.
 
 A mutant (`reference.mutant`) is caught by a case that fails, of the clause that the mutant breaks; and by a random
-program on which it differs from the reference, in what that clause, or another that it names, is about.  A case that ends in any other way,
-because time is up, say, has not caught it; and where the mutant itself breaks down, in an exception that no
-implementation could have raised, nothing has been caught either: that is an error in the mutant.
+program on which it differs from the reference, in what that clause, or another that it names, is about.  A case that
+ends in any other way, because time is up, say, has not caught it; and where the mutant itself breaks down, in an
+exception that no implementation could have raised, nothing has been caught either: that is an error in the mutant.
 
 The cases are collected once, by a pytest in this process; then it forks, and each worker runs one mutant after the
 other through pytest's own protocol, with the mutant as backend.  Only cases of the mutant's own clause are run, and

@@ -80,7 +80,7 @@ def wrong(method: Honest | property, clause: str, *also: str, bug: str = OWN) ->
 
     def made(function: Honest) -> Mutant:
         text = " ".join((function.__doc__ or "").split())
-        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, function)
+        return Mutant(function.__name__.replace("_", "-"), _clauses(clause, "", also), bug, text, honest, function)
 
     return made
 
@@ -95,7 +95,8 @@ def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", nam
         if by != (named or clause) or cause not in why or call not in ("", self.call):
             honest(self, errno, by, why, late)
 
-    return Mutant(id, (clause, *also), bug, f"never refused: {_what(cause, call)}", Refusals.__call__, refuse)
+    text = f"never refused: {_what(cause, call)}"
+    return Mutant(id, _clauses(clause, named, also), bug, text, Refusals.__call__, refuse)
 
 
 def other(
@@ -108,7 +109,7 @@ def other(
         honest(self, errno if matches else right, by, why, late)
 
     text = f"{errno_name(OSError(errno, ''))} where {_what(cause, call)}"
-    return Mutant(id, (clause, *also), bug, text, Refusals.__call__, refuse)
+    return Mutant(id, _clauses(clause, named, also), bug, text, Refusals.__call__, refuse)
 
 
 def refuses(
@@ -123,6 +124,10 @@ def refuses(
 
     name = errno_name(OSError(errno, ""))
     return Mutant(id, (clause, *also), bug, f"{method.__name__} fails with {name}: {text}", method, call)
+
+
+def _clauses(clause: str, named: str, also: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (clause, named, *also))))
 
 
 def _what(cause: str, call: str) -> str:

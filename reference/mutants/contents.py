@@ -203,9 +203,7 @@ def past_the_end_is_zero(bring_in: Honest, self: PageTable, mapping: Mapping, nu
 
 
 @wrong(Accesses.fault, "file.truncate", *CONTENT, bug="Cygwin 8adc45fde")
-def past_the_end_is_SIGSEGV(  # noqa: N802 - an id
-    fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int
-) -> None:
+def past_the_end_is_SIGSEGV(fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
     """A page past the end of the file raises SIGSEGV."""
     fault(self, access, "SIGSEGV", "SEGV_MAPERR" if signal == "SIGBUS" else code, addr)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import EBADF, EEXIST, EINVAL, ENOMEM, EPERM
 
 from ..accesses import Accesses
-from ..address_space import AddressSpace, Mapping
+from ..address_space import Mapping
 from ..choices import LinuxChoices
 from ..constants import (
     MAP_ANONYMOUS,
@@ -33,62 +33,90 @@ def is_taken(self: Process, addr: int, length: int) -> bool:
 
 MADE = (
     refuses(
-        "mmap-refuses-a-taken-hint", Process.mmap, EEXIST,
+        "mmap-refuses-a-taken-hint",
+        Process.mmap,
+        EEXIST,
         lambda self, addr, length, prot, flags, fd, offset: (
             addr and length and not flags & ANYWHERE and is_taken(self, addr, length)
         ),
-        "mmap.addr.hint", DONE,
+        "mmap.addr.hint",
+        DONE,
         text="something is mapped at the hint",
     ),
     refuses(
-        "mmap-refuses-an-unaligned-hint", Process.mmap, EINVAL,
+        "mmap-refuses-an-unaligned-hint",
+        Process.mmap,
+        EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and addr % self.page,
-        "mmap.addr.boundary", "mmap.addr.hint", DONE,
-        text="the hint is not a multiple of the page", bug="Cygwin 67a657cb1",
+        "mmap.addr.boundary",
+        "mmap.addr.hint",
+        DONE,
+        text="the hint is not a multiple of the page",
+        bug="Cygwin 67a657cb1",
     ),
     refuses(
-        "mmap-refuses-a-hint-outside", Process.mmap, ENOMEM,
+        "mmap-refuses-a-hint-outside",
+        Process.mmap,
+        ENOMEM,
         lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and addr >= self.top,
-        "mmap.addr.hint.unusable", DONE,
+        "mmap.addr.hint.unusable",
+        DONE,
         text="the hint is outside the address space",
     ),
     refuses(
-        "mmap-refuses-a-low-hint", Process.mmap, EPERM,
+        "mmap-refuses-a-low-hint",
+        Process.mmap,
+        EPERM,
         lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and 0 < addr < self.space.lowest,
-        "mmap.addr.hint.unusable", DONE,
+        "mmap.addr.hint.unusable",
+        DONE,
         text="the hint is below the lowest address",
     ),
     refuses(
-        "mmap-fixed-refuses-what-is-taken", Process.mmap, EINVAL,
+        "mmap-fixed-refuses-what-is-taken",
+        Process.mmap,
+        EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_FIXED and 0 < length < self.top and is_taken(self, addr, length)
         ),
-        "mmap.flag.fixed-replaces", "mmap.flag.fixed",
-        text="fixed, and something is mapped there", bug="Cygwin ad8d3195c",
+        "mmap.flag.fixed-replaces",
+        "mmap.flag.fixed",
+        text="fixed, and something is mapped there",
+        bug="Cygwin ad8d3195c",
     ),
     refuses(
-        "mmap-noreplace-refuses-a-neighbour", Process.mmap, EEXIST,
+        "mmap-noreplace-refuses-a-neighbour",
+        Process.mmap,
+        EEXIST,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_FIXED_NOREPLACE and not self.space.is_free(addr - self.page, addr + self.round_up(length))
         ),
-        "mmap.flag.fixed-noreplace", DONE,
+        "mmap.flag.fixed-noreplace",
+        DONE,
         text="not to be replaced, and something ends where the range begins",
     ),
     refuses(
-        "mmap-noreplace-does-not-know-the-end", Process.mmap, EEXIST,
+        "mmap-noreplace-does-not-know-the-end",
+        Process.mmap,
+        EEXIST,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_FIXED_NOREPLACE and not self.space.is_free(addr, addr + self.round_up(length) + self.page)
         ),
-        "mmap.flag.fixed-noreplace", DONE,
+        "mmap.flag.fixed-noreplace",
+        DONE,
         text="not to be replaced, and something begins where the range ends",
     ),
     refuses(
-        "mmap-refuses-write-alone", Process.mmap, EINVAL,
+        "mmap-refuses-write-alone",
+        Process.mmap,
+        EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: prot == PROT_WRITE,
-        "mmap.prot.write", DONE, "mmap.flag.fixed",
+        "mmap.prot.write",
+        DONE,
+        "mmap.flag.fixed",
         text="PROT_WRITE without PROT_READ",
     ),
-)  # fmt: skip
+)
 
 
 # -------------------------------------------------------------------------------------------------------------- places
@@ -133,7 +161,7 @@ def mmap_takes_a_hint_for_an_order(
     return int(mmap(self, addr, length, prot, flags, fd, offset))
 
 
-@wrong(Process.mmap, "mmap.addr.returned", "mmap.addr.hint", "mmap.addr.null")
+@wrong(Process.mmap, "mmap.addr.hint", "mmap.addr.returned", "mmap.addr.null")
 def mmap_returns_the_hint(
     mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
 ) -> int:
@@ -395,20 +423,10 @@ def shared_is_private(
 ) -> int:
     """Each shared mapping of a file that can be stored to has pages of its own."""
     description = self.description(fd)
-    if not flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_SHARED and description is not None:
-        if description.readable and description.writable and description.inode.kind == "regular":
-            flags = flags & ~MAP_TYPE | MAP_PRIVATE
+    shared = not flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_SHARED
+    if shared and description is not None and description.readable and description.writable:
+        flags = flags & ~MAP_TYPE | MAP_PRIVATE
     return int(mmap(self, addr, length, prot, flags, fd, offset))
-
-
-@wrong(AddressSpace.clear, "mmap.flag.fixed-replaces", "munmap.range", bug="DragonOS #1931, qiling (reading)")
-def only_the_first_mapping_of_a_range_goes(clear: Honest, self: AddressSpace, start: int, end: int) -> None:
-    """Of several mappings in a range that is unmapped, only the first goes; MAP_FIXED puts its own over the others."""
-    mappings = self.cut_out(start, end)
-    for mapping in mappings[:1]:
-        self.remove(mapping)
-    for mapping in mappings[1:]:
-        self.table.drop(mapping.start // self.page, mapping.end // self.page)
 
 
 @wrong(

@@ -18,27 +18,56 @@ RESIZED = ("mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
 REFUSALS = (
     other("mremap-says-ENOMEM-for-too-much-locked", ENOMEM, "mremap.errno.EAGAIN"),
     never("mremap-locks-past-the-limit", "mremap.errno.EAGAIN"),
-    other("mremap-says-EINVAL-where-nothing-is-mapped", EINVAL, "mremap.errno.EFAULT", cause="nothing is mapped at addr"),
+    other(
+        "mremap-says-EINVAL-where-nothing-is-mapped", EINVAL, "mremap.errno.EFAULT", cause="nothing is mapped at addr"
+    ),
     other("mremap-says-ENOMEM-for-a-hole", ENOMEM, "mremap.errno.EFAULT", cause="not all one mapping"),
     never("mremap-takes-unknown-flags", "mremap.errno.EINVAL", cause="a bit that the system does not know"),
     other("mremap-says-ENOMEM-for-a-size-beyond", ENOMEM, "mremap.errno.EINVAL", cause="larger than the address space"),
-    other("mremap-says-EPERM-for-overlap", EPERM, "mremap.flags.fixed", "mremap.errno.EINVAL", named="mremap.errno.EINVAL", cause="overlap"),
-    never("mremap-has-no-limit-of-address-space", "mremap.errno.ENOMEM", cause="address-space limit", bug="gVisor 23438b363"),
+    other("mremap-says-EPERM-for-overlap", EPERM, "mremap.flags.fixed", named="mremap.errno.EINVAL", cause="overlap"),
+    never(
+        "mremap-has-no-limit-of-address-space",
+        "mremap.errno.ENOMEM",
+        cause="address-space limit",
+        bug="gVisor 23438b363",
+    ),
     other("mremap-says-EFAULT-where-it-cannot-grow", EFAULT, "mremap.errno.ENOMEM", cause="cannot grow where it is"),
-    never("mremap-fixed-needs-no-maymove", "mremap.flags.fixed", "mremap.errno.EINVAL", named="mremap.errno.EINVAL", cause="without MREMAP_MAYMOVE"),
-    never("mremap-dontunmap-changes-the-size", "mremap.flags.dontunmap", "mremap.errno.EINVAL", named="mremap.errno.EINVAL", cause="cannot change the size"),
-    never("mremap-duplicates-private-memory", "mremap.old-size-zero", "mremap.errno.EINVAL", named="mremap.errno.EINVAL", cause="cannot be duplicated", bug="gVisor fe3fc44da"),
+    never(
+        "mremap-fixed-needs-no-maymove",
+        "mremap.flags.fixed",
+        named="mremap.errno.EINVAL",
+        cause="without MREMAP_MAYMOVE",
+    ),
+    never(
+        "mremap-dontunmap-changes-the-size",
+        "mremap.flags.dontunmap",
+        named="mremap.errno.EINVAL",
+        cause="cannot change the size",
+    ),
+    never(
+        "mremap-duplicates-private-memory",
+        "mremap.old-size-zero",
+        named="mremap.errno.EINVAL",
+        cause="cannot be duplicated",
+        bug="gVisor fe3fc44da",
+    ),
     never("mremap-moves-to-address-0", "mmap.errno.EPERM.zero", call="mremap"),
     refuses(
-        "mremap-refuses-to-move", Process.mremap, EFAULT,
+        "mremap-refuses-to-move",
+        Process.mremap,
+        EFAULT,
         lambda self, addr, old_size, new_size, flags, new_addr=0: (
             flags & MREMAP_MAYMOVE and self.round_up(new_size) > self.round_up(old_size)
         ),
-        "mremap.flags.maymove", "mremap.resize",
-        text="it may move, to grow", bug="WSL #4445",
+        "mremap.flags.maymove",
+        "mremap.resize",
+        text="it may move, to grow",
+        bug="WSL #4445",
     ),
     refuses(
-        "mremap-refuses-the-same-size", Process.mremap, EINVAL,
+        "mremap-refuses-the-same-size",
+        Process.mremap,
+        EINVAL,
         lambda self, addr, old_size, new_size, flags, new_addr=0: (
             not flags and self.round_up(new_size) == self.round_up(old_size) and self.space.find(addr) is not None
         ),
@@ -46,12 +75,16 @@ REFUSALS = (
         text="the size does not change",
     ),
     refuses(
-        "mremap-refuses-a-duplicate", Process.mremap, EINVAL,
+        "mremap-refuses-a-duplicate",
+        Process.mremap,
+        EINVAL,
         lambda self, addr, old_size, new_size, flags, new_addr=0: old_size == 0 and self.space.find(addr) is not None,
-        "mremap.old-size-zero", "mremap.resize",
-        text="old_size is 0", bug="gVisor fe3fc44da",
+        "mremap.old-size-zero",
+        "mremap.resize",
+        text="old_size is 0",
+        bug="gVisor fe3fc44da",
     ),
-)  # fmt: skip
+)
 
 
 @wrong(Process.mremap, "mremap.errno.EINVAL")
@@ -180,7 +213,7 @@ def mremap_grows_over_its_neighbour(
     """Growth in place replaces what is there."""
     old, new = self.round_up(old_size), self.round_up(new_size)
     mapping = self.space.find(addr)
-    if not flags and mapping is not None and mapping.end == addr + old and old < new < self.top - addr:
+    if not flags and mapping is not None and mapping.end == addr + old and old < new <= self.top - addr:
         self.space.clear(addr + old, addr + new)
     return int(mremap(self, addr, old_size, new_size, flags, new_addr))
 
