@@ -64,7 +64,7 @@ def test_only_the_pages_of_the_range(process: Process, page: int) -> None:
 def test_across_unlike_mappings(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
-    process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 2 * page, page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
 
     process.mprotect(base + page, 2 * page, RW)
 

@@ -18,6 +18,7 @@ from ..constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
@@ -97,23 +98,15 @@ MADE = (
     never(
         "mmap-lets-a-file-grow-down",
         "mmap.errno.EINVAL.flags",
-        named="mmap.errno.EINVAL.type",
         cause="a file cannot grow downwards",
     ),
     never(
         "mmap-lets-shared-memory-grow-down",
         "mmap.errno.EINVAL.flags",
-        named="mmap.errno.EINVAL.type",
         cause="shared memory cannot",
     ),
-    never(
-        "mmap-has-huge-pages-for-any-file",
-        "mmap.errno.EINVAL.flags",
-        named="mmap.errno.EINVAL.type",
-        cause="no huge pages",
-    ),
     never("mmap-validates-nothing", "mmap.errno.EOPNOTSUPP", cause="a bit that the system does not know"),
-    never("mmap-syncs-any-file", "mmap.errno.EOPNOTSUPP", cause="MAP_SYNC"),
+    never("mmap-syncs-any-file", "mmap.errno.EOPNOTSUPP.sync", cause="MAP_SYNC"),
     other("mmap-says-EINVAL-for-unknown-flags", EINVAL, "mmap.errno.EOPNOTSUPP"),
     # ---- refused, and should not be
     refuses(
@@ -410,3 +403,11 @@ def mlockall_forgets_what_is_to_come(
     """MCL_FUTURE locks nothing."""
     self.locks_future = False
     return int(mmap(self, addr, length, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL.flags")
+def mmap_has_huge_pages_for_any_file(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_HUGETLB is ignored for a file that has no huge pages."""
+    return int(mmap(self, addr, length, prot, flags if flags & MAP_ANONYMOUS else flags & ~MAP_HUGETLB, fd, offset))

@@ -1,0 +1,178 @@
+"""What is wrong with msync, and with what is on the disk."""
+
+from __future__ import annotations
+
+from errno import EBUSY, EFAULT, EINVAL, ENOMEM
+
+from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC
+from ..mutant import Honest, never, other, refuses, wrong
+from ..page_calls import PageCalls
+from ..process import Process
+from .contents import CONTENT
+
+REFUSALS = (
+    never("msync-takes-unknown-flags", "msync.errno.EINVAL", cause="a bit that the system does not know"),
+    never("msync-takes-an-unaligned-address", "msync.errno.EINVAL", cause="addr is not a multiple"),
+    never("msync-takes-both-flags", "msync.errno.EINVAL", cause="exclude each other"),
+    never("msync-says-0-for-a-hole", "msync.errno.ENOMEM"),
+    other("msync-says-EFAULT-for-a-hole", EFAULT, "msync.errno.ENOMEM", bug="NetBSD"),
+    other("msync-says-EINVAL-for-a-hole", EINVAL, "msync.result", named="msync.errno.ENOMEM"),
+    never("msync-invalidates-locked-pages", "msync.flag.invalidate.busy"),
+    other("msync-says-EINVAL-for-locked-pages", EINVAL, "msync.flag.invalidate.busy"),
+    refuses(
+        "msync-refuses-what-has-no-file",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: any(m.inode is None for m in self.space.over(addr, addr + length)),
+        "msync.result",
+        "msync.errno.ENOMEM",
+        "msync.errno.EINVAL",
+        text="memory without a file is in the range",
+    ),
+    refuses(
+        "msync-refuses-private-mappings",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: any(
+            m.inode is not None and not m.shared for m in self.space.over(addr, addr + length)
+        ),
+        "msync.result",
+        "msync.errno.ENOMEM",
+        "msync.errno.EINVAL",
+        text="a private mapping is in the range",
+    ),
+    refuses(
+        "msync-refuses-several-mappings",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: len(self.space.over(addr, addr + length)) > 1,
+        "msync.result",
+        "msync.errno.EINVAL",
+        text="the range holds more than one mapping",
+    ),
+    refuses(
+        "msync-knows-no-MS_ASYNC",
+        Process.msync,
+        EINVAL,
+        lambda self, addr, length, flags: flags & MS_ASYNC,
+        "msync.flag.async",
+        "msync.result",
+        "msync.errno.ENOMEM",
+        text="flags have MS_ASYNC",
+    ),
+    refuses(
+        "msync-is-always-busy-with-locked-pages",
+        Process.msync,
+        EBUSY,
+        lambda self, addr, length, flags: any(m.locked for m in self.space.over(addr, addr + length)),
+        "msync.flag.invalidate.busy",
+        "msync.result",
+        text="a page of the range is locked, whatever the flags",
+    ),
+    refuses(
+        "msync-refuses-a-length-that-wraps",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: length and self.round_up(length) == 0 and addr % self.page == 0,
+        "msync.length-wraps",
+        "msync.errno.EINVAL",
+        "msync.result",
+        text="length rounds up to 0",
+    ),
+)
+
+
+@wrong(PageCalls.msync, "msync.flag.sync", "msync.flush", bug="Cygwin b31aa3904")
+def msync_does_not_flush(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """MS_SYNC does not wait for the disk."""
+    msync(self, addr, length, flags if flags & MS_ASYNC else flags & ~MS_SYNC)
+
+
+@wrong(PageCalls.msync, "msync.flush", bug="OSv 4a8a2fd2, #452")
+def msync_writes_from_the_files_start(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """What is written is as much of the file as was asked for, from its start."""
+    shifted = [(mapping, mapping.offset) for mapping in self.space.mappings.values() if mapping.inode is not None]
+    for mapping, _offset in shifted:
+        mapping.offset = 0
+    try:
+        msync(self, addr, length, flags)
+    finally:
+        for mapping, offset in shifted:
+            mapping.offset = offset
+
+
+@wrong(PageCalls.msync, "msync.flush")
+def msync_writes_the_first_mapping(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """Of several mappings in the range only the first is written."""
+    msync(self, addr, length, flags & ~MS_SYNC | MS_ASYNC if flags & MS_SYNC and not flags & MS_ASYNC else flags)
+    mapping = self.space.find(addr)
+    if mapping is not None and flags & MS_SYNC:
+        msync(self, addr, min(length, mapping.end - addr), flags)
+
+
+@wrong(PageCalls.msync, "msync.flush")
+def msync_needs_a_descriptor(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """A file of which the process has no descriptor is not written."""
+    mapping = self.space.find(addr)
+    held = {descriptor.description for descriptor in self.descriptors.values()}
+    closed = mapping is not None and mapping.description not in held
+    msync(self, addr, length, flags & ~MS_SYNC if closed and not flags & MS_ASYNC else flags)
+
+
+@wrong(PageCalls.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
+def msync_rounds_the_length_down(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """The last page is left out where length is not a multiple of the page."""
+    msync(self, addr, length - length % self.page, flags)
+
+
+@wrong(Process.munmap, "msync.then-munmap")
+def unmapping_takes_back_what_was_synced(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """The end of a mapping takes its blocks off the disk again."""
+    synced = [m for m in self.space.over(addr, addr + length) if m.shared and m.inode is not None]
+    munmap(self, addr, length)
+    for mapping in synced:
+        assert mapping.inode is not None
+        record = mapping.inode.cache.record
+        if record is not None:
+            record.blocks.update(dict.fromkeys(record.blocks, b""))
+
+
+@wrong(PageCalls.msync, "msync.flag.invalidate", *CONTENT)
+def invalidating_throws_stores_away(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """MS_INVALIDATE drops what has been stored and is not on the disk yet."""
+    msync(self, addr, length, flags & ~MS_SYNC if flags & MS_INVALIDATE and not flags & MS_ASYNC else flags)
+    for mapping in self.space.over(addr, addr + length) if flags & MS_INVALIDATE else ():
+        if mapping.shared and mapping.inode is not None and mapping.inode.cache.record is not None:
+            cache, blocks = mapping.inode.cache, mapping.inode.cache.record.blocks
+            for index in cache.within(
+                mapping.index(mapping.start // self.page), mapping.index(mapping.end // self.page)
+            ):
+                if cache.pages[index].dirty:
+                    cache.pages[index].wipe(0)
+                    cache.pages[index].data[: len(blocks.get(index, b""))] = blocks.get(index, b"")
+
+
+@wrong(PageCalls.msync, "msync.flag.async", *CONTENT)
+def asynchronous_stores_are_lost(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """MS_ASYNC drops what has been stored."""
+    msync(self, addr, length, flags)
+    for mapping in self.space.over(addr, addr + length) if flags & MS_ASYNC else ():
+        if mapping.shared and mapping.inode is not None:
+            for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                self.space.table.entries[number].wipe(0)
+
+
+@wrong(PageCalls.msync, "msync.errno.ENOMEM.rest")
+def msync_stops_at_a_hole(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """What lies behind a hole is not written."""
+    hole = self.space.hole(addr, addr + self.round_up(length)) if addr % self.page == 0 and length < self.top else None
+    if hole is not None and flags & MS_SYNC and not flags & MS_ASYNC:
+        msync(self, addr, hole - addr, flags)
+        msync(self, hole, self.page, flags)
+    msync(self, addr, length, flags)
+
+
+@wrong(PageCalls.msync, "msync.length-wraps", "msync.errno.ENOMEM")
+def msync_of_a_huge_length_is_nothing(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+    """Any length in the upper half of all numbers is 0."""
+    msync(self, addr, 0 if (length & self.mask) > self.mask // 2 else length, flags)

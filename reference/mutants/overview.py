@@ -1,0 +1,155 @@
+"""What is wrong with mapping files as such, and with what the chapter's example meets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from errno import EBUSY, EINVAL, ENOENT, EPERM, ESPIPE
+
+from ..accesses import Accesses
+from ..constants import MAP_ANONYMOUS, MAP_FIXED, O_CREAT
+from ..file_calls import FileCalls
+from ..files import Inode
+from ..mutant import Honest, never, other, refuses, wrong
+from ..process import Process
+from .contents import CONTENT
+
+REFUSALS = (
+    refuses(
+        "a-mapped-file-cannot-be-cut",
+        Process.ftruncate,
+        EBUSY,
+        lambda self, fd, length: (found := self.description(fd)) is not None and found.inode.mappings,
+        "file.truncate",
+        "file.errno",
+        text="the file is mapped",
+        bug="WSL #902",
+    ),
+    refuses(
+        "fstat-of-a-directory-fails",
+        Process.fstat,
+        EINVAL,
+        lambda self, fd: (found := self.description(fd)) is not None and found.inode.kind == "directory",
+        "example.regular",
+        "file.errno",
+        text="the file is a directory",
+    ),
+    refuses(
+        "munmap-fails-where-the-descriptor-is-closed",
+        Process.munmap,
+        EINVAL,
+        lambda self, addr, length: (
+            (found := self.space.find(addr)) is not None
+            and found.inode is not None
+            and found.description not in {descriptor.description for descriptor in self.descriptors.values()}
+        ),
+        "example.print",
+        "munmap.result",
+        "munmap.range",
+        text="the file has been closed",
+    ),
+    never("a-write-seal-is-ignored", "file.errno", cause="the file is sealed"),
+    other("open-of-what-is-not-there-is-EPERM", EPERM, "file.errno", cause="the file does not exist"),
+    other("a-pipe-has-no-offset-EINVAL", EINVAL, "file.errno", cause="a pipe or socket has no file offset"),
+    other("a-lock-that-is-held-is-ENOENT", ENOENT, "file.errno", cause="holds the lock"),
+    other("a-closed-descriptor-is-ESPIPE", ESPIPE, "file.errno", cause="fd is not an open descriptor"),
+    never("a-shrink-seal-is-ignored", "file.errno", cause="the file's size is sealed"),
+    never("a-mapped-file-is-sealed", "memfd.seal.write.busy"),
+)
+
+
+@wrong(FileCalls.open, "example.open", "file.errno")
+def open_makes_what_is_not_there(open: Honest, self: FileCalls, path: str, flags: int, mode: int = 0o600) -> int:
+    """Opening a name that does not exist makes the file."""
+    return int(open(self, path, int(flags) | O_CREAT if "/" not in path and path != "." else flags, mode))
+
+
+@wrong(FileCalls.fstat, "example.regular", "file.errno")
+def everything_is_a_regular_file(fstat: Honest, self: FileCalls, fd: int) -> object:
+    """fstat says of every file that it is a regular one."""
+    return fstat(self, fd)._replace(kind="regular")
+
+
+@wrong(FileCalls.fstat, "example.print", "file.errno")
+def fstat_tells_whole_pages(fstat: Honest, self: FileCalls, fd: int) -> object:
+    """The size of a file is told in whole pages."""
+    told = fstat(self, fd)
+    return told._replace(size=-(-told.size // self.page) * self.page)
+
+
+@wrong(Process.mmap, "overview.one-to-one", *CONTENT)
+def a_mapping_begins_in_the_middle(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A mapping from a page other than the first begins a page too late."""
+    shift = self.page if not flags & MAP_ANONYMOUS and 0 < offset < 1 << 40 and offset % self.page == 0 else 0
+    return int(mmap(self, addr, length, prot, flags, fd, offset + shift))
+
+
+@wrong(Accesses.store, "overview.one-to-one", *CONTENT)
+def a_store_changes_a_word(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+    """A store of one byte makes the byte after it, in the same page, zero."""
+    store(self, addr, data)
+    if len(data) == 1 and (addr + 1) % self.page:
+        store(self, addr + 1, b"\0")
+
+
+@wrong(Accesses.load, "overview.no-read-write")
+def every_load_is_a_read(load: Honest, self: Accesses, addr: int, length: int) -> bytes:
+    """A load is made by read calls, one for each 64 bytes."""
+    self.reads += -(-length // 64)
+    return bytes(load(self, addr, length))
+
+
+@wrong(Accesses.store, "overview.no-read-write")
+def every_store_is_a_write(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+    """A store is made by write calls, one for each 64 bytes."""
+    self.writes += -(-len(data) // 64)
+    store(self, addr, data)
+
+
+@wrong(Process.mmap, "overview.pointer-navigation", "file.errno", bug="qiling (reading)")
+def mmap_moves_the_file_offset(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """Mapping a file moves the descriptor's file offset to where the mapping begins."""
+    place = int(mmap(self, addr, length, prot, flags, fd, offset))
+    description = self.description(fd)
+    if description is not None and not flags & MAP_ANONYMOUS:
+        description.offset = offset
+    return place
+
+
+@wrong(Accesses.adding, "overview.critical-section")
+def a_lock_keeps_nobody_out(adding: Honest, self: Accesses, addr: int, times: int, lock: int = 0) -> Iterator[None]:
+    """A word that is a lock is not looked at by others."""
+    return adding(self, addr, times, 0)  # type: ignore[no-any-return]
+
+
+@wrong(Process.mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="emscripten #11565")
+def the_last_part_of_a_page_is_not_mapped(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A length that is not a multiple of the page is rounded down, unless that is nothing."""
+    shorter = length - length % self.page if self.page < length < self.top else length
+    return int(mmap(self, addr, shorter, prot, flags, fd, offset))
+
+
+@wrong(Process.mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="WSL #7569")
+def a_mapping_is_a_multiple_of_two_pages(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """With MAP_FIXED a mapping of an odd number of pages takes one more."""
+    odd = flags & MAP_FIXED and 0 < length < self.top and self.round_up(length) // self.page % 2
+    return int(mmap(self, addr, self.round_up(length) + self.page if odd else length, prot, flags, fd, offset))
+
+
+@wrong(Inode.extend, "file.truncate", *CONTENT, "overview.slack")
+def a_file_that_grows_is_not_seen_to(extend: Honest, self: Inode, size: int, choices: object) -> None:
+    """A mapping made before the file grew does not show what is new."""
+    before = self.size
+    extend(self, size, choices)
+    page = self.cache.memory.page
+    for mapping in self.mappings:
+        first = mapping.start + max(-(-before // page) * page - mapping.offset, 0)
+        for number in range(first // page, min(mapping.end // page, first // page + 64)):
+            mapping.space.table.entries.setdefault(number, self.cache.memory.fresh())

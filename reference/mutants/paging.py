@@ -1,0 +1,128 @@
+"""What is wrong with pages: faults, residency, the size of a page."""
+
+from __future__ import annotations
+
+from ..accesses import Accesses
+from ..address_space import Mapping
+from ..mutant import Honest, wrong
+from ..page_calls import PageCalls
+from ..paging import Page, PageTable
+from ..process import Process
+from .contents import CONTENT
+
+
+@wrong(Accesses.load, "paging.pages", *CONTENT)
+def a_load_does_not_cross_into_the_next_page(load: Honest, self: Accesses, addr: int, length: int) -> bytes:
+    """A load over the end of a page goes on at the start of the same page."""
+    room = self.page - addr % self.page
+    if length <= room or length > self.page:
+        return bytes(load(self, addr, length))
+    return bytes(load(self, addr, room) + load(self, addr - addr % self.page, length - room))
+
+
+@wrong(Mapping.index, "paging.pages", *CONTENT)
+def pages_of_a_file_lie_in_its_order(index: Honest, self: Mapping, number: int) -> int:
+    """A mapping shows the page of the file that the one before it in memory makes one expect."""
+    before = self.space.find(self.start - 1)
+    if before is not None and before.inode is self.inode and before.inode is not None:
+        return int(before.index(number))
+    return int(index(self, number))
+
+
+@wrong(PageTable.copy, "paging.unit", *CONTENT)
+def two_pages_are_copied_at_once(copy: Honest, self: PageTable, number: int, page: Page) -> Page:
+    """With the private copy of a page goes one of the next page, which is zero."""
+    own: Page = copy(self, number, page)
+    if number + 1 not in self.entries:
+        beside = self.entries[number + 1] = self.memory.fresh()
+        beside.sharers = 1
+    return own
+
+
+@wrong(PageTable.bring_in, "paging.unit", *CONTENT, "file.truncate")
+def a_file_ends_two_pages_later(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+    """The page behind the last one of a file can be had too."""
+    found: Page | None = bring_in(self, mapping, number)
+    inode = mapping.inode
+    if found is None and inode is not None and (mapping.index(number) - 1) * self.memory.page < inode.size:
+        found = self.entries[number] = self.memory.fresh()
+    return found
+
+
+@wrong(PageTable.bring_in, "paging.fault-loads", *CONTENT, bug="OSv 65d7e881")
+def a_page_is_there_before_its_content(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+    """A page that has to be read from the disk is seen as zero."""
+    inode = mapping.inode
+    stored = inode is not None and inode.cache.stored(mapping.index(number))
+    found: Page | None = bring_in(self, mapping, number)
+    if found is not None and stored:
+        found.wipe(0)
+    return found
+
+
+@wrong(PageCalls.mincore, "paging.fault-loads")
+def everything_is_resident(mincore: Honest, self: PageCalls, addr: int, length: int) -> list[bool]:
+    """mincore says of every page that it is in memory."""
+    return [True for _page in mincore(self, addr, length)]
+
+
+@wrong(PageCalls.mincore, "paging.fault-loads")
+def nothing_is_resident(mincore: Honest, self: PageCalls, addr: int, length: int) -> list[bool]:
+    """mincore says of every page that it is not in memory."""
+    return [False for _page in mincore(self, addr, length)]
+
+
+@wrong(PageTable.bring_in, "paging.fault-loads")
+def faults_are_not_counted(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+    """No page fault is counted."""
+    minor, major = self.minor, self.major
+    found: Page | None = bring_in(self, mapping, number)
+    self.minor, self.major = minor, major
+    return found
+
+
+@wrong(Accesses.at, "paging.fault-outside", "munmap.range")
+def outside_is_SIGBUS(at: Honest, self: Accesses, access: str, addr: int) -> Mapping:
+    """An access where nothing can ever be is SIGBUS."""
+    if addr >= self.machine.parameters.canonical:
+        self.fault(access, "SIGBUS", "BUS_ADRERR", addr)
+    return at(self, access, addr)  # type: ignore[no-any-return]
+
+
+@wrong(Accesses.fault, "munmap.range", "mmap.range", bug="Cygwin 8adc45fde")
+def unmapped_is_SIGBUS(fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
+    """An access where nothing is mapped is SIGBUS."""
+    fault(self, access, "SIGBUS" if code == "SEGV_MAPERR" else signal, code, addr)
+
+
+@wrong(Accesses.fault, "mmap.prot.none", *CONTENT)
+def faults_tell_the_page(fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
+    """A fault tells the address of the page, not of the byte."""
+    fault(self, access, signal, code, addr - addr % self.page)
+
+
+@wrong(PageCalls.sysconf, "paging.size.hardware", "paging.sysconf")
+def a_page_is_three(sysconf: Honest, self: PageCalls, name: int) -> int:
+    """The page size is said to be three times what it is, which is no power of two."""
+    return 3 * int(sysconf(self, name))
+
+
+@wrong(PageCalls.sysconf, "paging.sysconf", bug="Windows: granularity is not the page; WSL #7569")
+def a_page_is_two(sysconf: Honest, self: PageCalls, name: int) -> int:
+    """The page size is said to be twice what it is."""
+    return 2 * int(sysconf(self, name))
+
+
+@wrong(Process.sysconf, "paging.size.hardware", "paging.sysconf")
+def each_process_has_its_own_page_size(sysconf: Honest, self: Process, name: int) -> int:
+    """Every process but the first is told another page size."""
+    return int(sysconf(self, name)) << (self.number > 1)
+
+
+@wrong(PageCalls.sysconf, "paging.sysconf.invalid")
+def sysconf_says_0_for_what_it_does_not_know(sysconf: Honest, self: PageCalls, name: int) -> int:
+    """An unknown name is 0."""
+    try:
+        return int(sysconf(self, name))
+    except OSError:
+        return 0

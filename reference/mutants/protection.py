@@ -1,0 +1,106 @@
+"""What is wrong with mprotect, with locks on memory, and with mincore."""
+
+from __future__ import annotations
+
+from errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
+
+from ..constants import PROT_WRITE
+from ..mutant import Honest, never, other, refuses, wrong
+from ..page_calls import PageCalls
+from ..process import Process
+from .contents import CONTENT
+
+REFUSALS = (
+    never("mprotect-takes-an-unaligned-address", "mprotect.errno.EINVAL", cause="addr is not", bug="StarryOS #285"),
+    other("mprotect-says-ENOMEM-for-an-unaligned-address", ENOMEM, "mprotect.errno.EINVAL", cause="addr is not"),
+    never("mprotect-skips-holes", "mprotect.errno.ENOMEM", cause="not mapped", bug="StarryOS #918"),
+    other("mprotect-says-EACCES-for-a-hole", EACCES, "mprotect.errno.ENOMEM", cause="not mapped"),
+    other("mprotect-says-EINVAL-for-a-range-that-wraps", EINVAL, "mprotect.errno.ENOMEM", cause="wraps"),
+    never("mprotect-ignores-the-descriptor", "mprotect.errno.EACCES"),
+    other("mprotect-says-EPERM-for-EACCES", EPERM, "mprotect.errno.EACCES"),
+    never("mlock-skips-holes", "mlock.errno.ENOMEM", cause="not mapped", call="mlock"),
+    other("mlock-says-EFAULT-for-a-hole", EFAULT, "mlock.errno.ENOMEM", cause="not mapped", call="mlock"),
+    other("munlock-says-EINVAL-for-a-hole", EINVAL, "munlock.errno.ENOMEM", cause="not mapped"),
+    never("mlock-has-no-limit", "mlock.errno.ENOMEM", cause="too much memory", call="mlock"),
+    other("mlock-says-EAGAIN-for-too-much", EAGAIN, "mlock.errno.ENOMEM", cause="too much memory", call="mlock"),
+    never("mlockall-has-no-limit", "mlock.errno.ENOMEM", cause="too much memory", call="mlockall"),
+    never("mlock-is-for-everybody", "mlock.errno.EPERM", "mlock.errno.ENOMEM"),
+    other("mlock-says-ENOMEM-for-EPERM", ENOMEM, "mlock.errno.EPERM"),
+    never("mlockall-takes-any-flags", "mlock.errno.EINVAL", call="mlockall"),
+    other("mlock-says-EFAULT-for-a-range-that-wraps", EFAULT, "mlock.errno.EINVAL", cause="wraps"),
+    never("mincore-takes-an-unaligned-address", "mincore.errno.EINVAL"),
+    other("mincore-says-EFAULT-for-a-hole", EFAULT, "mincore.errno.ENOMEM"),
+    never("mincore-skips-holes", "mincore.errno.ENOMEM"),
+    refuses(
+        "mprotect-refuses-several-mappings",
+        Process.mprotect,
+        ENOMEM,
+        lambda self, addr, length, prot: len(self.space.over(addr, addr + self.round_up(length))) > 1,
+        "mprotect.rights",
+        "mprotect.errno.ENOMEM",
+        "mprotect.errno.EACCES",
+        text="the range holds mappings with different rights",
+    ),
+    refuses(
+        "mprotect-refuses-write-for-a-private-read-only-file",
+        Process.mprotect,
+        EACCES,
+        lambda self, addr, length, prot: any(
+            m.description is not None and not m.description.writable and prot & PROT_WRITE
+            for m in self.space.over(addr, addr + self.round_up(length))
+        ),
+        "mprotect.rights",
+        "mprotect.errno.EACCES",
+        "mprotect.errno.ENOMEM",
+        text="fd was open for reading only, whatever the type",
+    ),
+)
+
+
+@wrong(PageCalls.protect, "mprotect.rights", *CONTENT)
+def mprotect_does_nothing(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+    """The rights stay as they were."""
+
+
+@wrong(PageCalls.protect, "mprotect.rights", *CONTENT, bug="SerenityOS #965, libcx #74")
+def mprotect_is_about_whole_mappings(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+    """The whole of each mapping that the range touches has the new rights."""
+    mappings = self.space.over(start, end)
+    if mappings:
+        start, end = min(start, mappings[0].start), max(end, mappings[-1].end)
+    protect(self, start, end, prot)
+
+
+@wrong(PageCalls.protect, "mprotect.rights", *CONTENT, bug="nanos #1231")
+def mprotect_changes_the_tail_too(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+    """What follows the range in its mapping has the new rights too."""
+    mappings = self.space.over(start, end)
+    protect(self, start, max(end, mappings[-1].end) if mappings else end, prot)
+
+
+@wrong(PageCalls.protect, "mprotect.rights", *CONTENT, bug="Asterinas c7b633e9b")
+def mprotect_changes_the_first_mapping_only(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+    """Of several mappings in the range only the first has the new rights."""
+    mappings = self.space.over(start, end)
+    protect(self, start, min(end, mappings[0].end) if mappings else end, prot)
+
+
+@wrong(PageCalls.protect, "mprotect.rights", *CONTENT)
+def mprotect_none_drops_the_content(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+    """Taking all rights away takes private pages away."""
+    protect(self, start, end, prot)
+    if not prot:
+        self.space.table.drop(start // self.page, end // self.page)
+
+
+@wrong(Process.protect, "mprotect.rights", *CONTENT, bug="Asterinas")
+def mprotect_changes_the_childs_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+    """Rights change in parent and child alike."""
+    for process in self.machine.processes:
+        protect(process, start, end, prot)
+
+
+@wrong(PageCalls.protect, "paging.unit", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
+def rights_change_in_units_of_two_pages(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+    """The page before a range that begins at an odd page has the new rights too."""
+    protect(self, start - start % (2 * self.page), end, prot)
