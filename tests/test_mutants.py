@@ -180,7 +180,7 @@ def test_what_does_not_count_as_caught(mutant: Mutant, killers: int, crash: bool
 def test_all_cases_that_catch_a_mutant() -> None:
     mutant = form.load()["munmap-takes-the-next-page"]
 
-    one, all_ = (matrix.run([mutant], "linux", 2, 3, everything, gate=False).rows[0] for everything in (False, True))
+    one, all_ = (matrix.run([mutant], "linux", 2, 60, everything, gate=False).rows[0] for everything in (False, True))
 
     assert len(one.killers) == 1
     assert len(all_.killers) > 2
