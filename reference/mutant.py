@@ -20,12 +20,14 @@ from __future__ import annotations
 import functools
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Final, TypeAlias
 
 from ..contract import errno_name
@@ -141,12 +143,40 @@ def copied() -> str:
     """Import the reference's modules once more; the name of the package that they are in."""
     original = sys.modules[__package__]
     name = f"{__package__}_copy_{next(COPIES)}"
+    if not any(isinstance(finder, Copies) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Copies())
     spec = spec_from_file_location(name, original.__file__, submodule_search_locations=list(original.__path__))
     assert spec is not None
     assert spec.loader is not None
     package = sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(package)
     return name
+
+
+class Copies(MetaPathFinder):
+    """Finds the modules of copies."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, module = fullname.rpartition(".")
+        if path is None or not package.startswith(f"{__package__}_copy_"):
+            return None
+        return spec_from_file_location(fullname, loader=Once(fullname, f"{path[0]}/{module}.py"))
+
+
+class Once(SourceFileLoader):
+    """Compiles a module once for all copies: that takes longer than all else."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compiled(self.path)
+
+
+@functools.cache
+def compiled(path: str) -> CodeType:
+    """The code of a module."""
+    with open(path, encoding="utf-8") as file:
+        return compile(file.read(), path, "exec", dont_inherit=True)
 
 
 def package_backend(package: str) -> Any:

@@ -42,7 +42,7 @@ REFUSALS = (
         text="a private mapping is in the range",
     ),
     refuses(
-        "msync-refuses-several-mappings",
+        "msync-is-about-one-mapping",
         Process.msync,
         ENOMEM,
         lambda self, addr, length, flags: len(self.space.over(addr, addr + length)) > 1,
