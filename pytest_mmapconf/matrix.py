@@ -262,15 +262,30 @@ def find(row: Row, search: Search, programs: int) -> None:
             row.cited = sorted({*row.cited, *found.divergence.clauses})
 
 
-def idle(runner: Runner, id: str, mutants: Iterable[Mutant]) -> str | None:
-    """A mutant that a case catches; None where there is none."""
-    item = runner.cases[id]
-    for mutant in mutants:
-        if not set(mutant.clauses).isdisjoint(item.stash[CASE].clauses):
+def caught_by(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> dict[str, str]:
+    """A mutant that each of some cases catches, if there is one, whatever the mutant's clause: by case.
+
+    Those that another of the cases has caught are tried first, then those of the case's clauses, of their groups, all.
+    """
+    found: dict[str, str] = {}
+    for id in ids:
+        item = runner.cases[id]
+        clauses = set(item.stash[CASE].clauses)
+        groups = {clause.partition(".")[0] for clause in clauses}
+
+        def distance(mutant: Mutant, clauses: set[str] = clauses, groups: set[str] = groups) -> int:
+            if mutant.id in found.values():
+                return 0
+            if not clauses.isdisjoint(mutant.clauses):
+                return 1
+            return 2 if any(clause.partition(".")[0] in groups for clause in mutant.clauses) else 3
+
+        for mutant in sorted(mutants, key=distance):
             runner.current.inside = booted(mutant.id)
             if runner.run(item) == FAIL and not runner.crash:
-                return mutant.id
-    return None
+                found[id] = mutant.id
+                break
+    return found
 
 
 # -------------------------------------------------------------------------------------------------------- many at once
@@ -367,19 +382,27 @@ def run(mutants: Sequence[Mutant], level: str, workers: int, programs: int, ever
             matrix.unreached = [
                 (site, clause) for site, clause in refusal_sites().items() if site not in reference.sites
             ]
-        tell = Progress(len(mutants))
+        tell = Progress("mutants", len(mutants))
         for row in each(
             lambda id: judged(runner, form.load()[id], everything, programs), [m.id for m in mutants], workers
         ):
             matrix.rows.append(row)
-            tell(matrix.rows)
+            tell(len(matrix.rows))
         order = [mutant.id for mutant in mutants]
         matrix.rows.sort(key=lambda row: order.index(row.id))
         if gate:
             killing = {id for row in matrix.rows for id in row.killers}
-            left = [id for id in runner.cases if id not in killing]
-            found = each(lambda id: (id, idle(runner, id, mutants)), left, workers)
-            matrix.idle = sorted(id for id, killed in found if killed is None)
+            left: dict[str, list[str]] = {}
+            for id in runner.cases:
+                if id not in killing:
+                    left.setdefault(id.partition("[")[0], []).append(id)
+            tell = Progress("functions of cases that have caught none yet", len(left))
+            for number, found in enumerate(
+                each(lambda ids: caught_by(runner, ids, mutants), [*left.values()], workers)
+            ):
+                killing.update(found)
+                tell(number + 1)
+            matrix.idle = [id for id in runner.cases if id not in killing]
 
     with_cases(level, work)
     return matrix
@@ -388,15 +411,16 @@ def run(mutants: Sequence[Mutant], level: str, workers: int, programs: int, ever
 class Progress:
     """Tells how far it has come, on stderr, every few seconds."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, what: str, total: int) -> None:
+        self.what = what
         self.total = total
         self.told = time.monotonic()
 
-    def __call__(self, rows: Sequence[Row]) -> None:
+    def __call__(self, done: int) -> None:
         now = time.monotonic()
         if now - self.told >= 5:
             self.told = now
-            print(f"{len(rows)} of {self.total} mutants", file=sys.stderr, flush=True)
+            print(f"{done} of {self.total} {self.what}", file=sys.stderr, flush=True)
 
 
 def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> list[str]:
@@ -405,13 +429,11 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
     found = [f"case {id}: the reference does not pass it" for id in matrix.failing]
     cased = {clause for names in matrix.cases.values() for clause in names}
     found += [f"clause {id}: there is no case" for id in load() if id in clauses - cased]
-    broken = {mutant.clauses[0] for mutant in mutants.values()}
+    busy = {clause for id, names in matrix.cases.items() if id not in matrix.idle for clause in names}
     for id in load():
-        if id in clauses and (id in broken) == (id in reasons.unbreakable):
-            found.append(
-                f"clause {id}: "
-                + ("has a mutant, in spite of the reason" if id in broken else "neither a mutant nor a reason")
-            )
+        if id in clauses & cased and (id in busy) == (id in reasons.unbreakable):
+            why = "a case of it catches a mutant, in spite of the reason" if id in busy else "no mutant, and no reason"
+            found.append(f"clause {id}: {why}")
     for mutant in mutants.values():
         found += [f"mutant {mutant.id}: there is no clause {id}" for id in mutant.clauses if id not in load()]
     for row in matrix.rows:

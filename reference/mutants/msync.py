@@ -102,15 +102,6 @@ def msync_writes_from_the_files_start(msync: Honest, self: PageCalls, addr: int,
 
 
 @wrong(PageCalls.msync, "msync.flush")
-def msync_writes_the_first_mapping(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
-    """Of several mappings in the range only the first is written."""
-    msync(self, addr, length, flags & ~MS_SYNC | MS_ASYNC if flags & MS_SYNC and not flags & MS_ASYNC else flags)
-    mapping = self.space.find(addr)
-    if mapping is not None and flags & MS_SYNC:
-        msync(self, addr, min(length, mapping.end - addr), flags)
-
-
-@wrong(PageCalls.msync, "msync.flush")
 def msync_needs_a_descriptor(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """A file of which the process has no descriptor is not written."""
     mapping = self.space.find(addr)
