@@ -453,10 +453,10 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
             found.append(f"case {id}: catches no mutant, and there is no reason")
     for pattern in reasons.harmless:
         matching = [id for id in matrix.cases if fnmatchcase(id, pattern)]
-        busy = [id for id in matching if id not in matrix.idle]
-        if busy or not matching:
+        catching = [id for id in matching if id not in matrix.idle]
+        if catching or not matching:
             found.append(
-                f"reason for {pattern}: " + (f"{busy[0]} catches a mutant" if busy else "there is no such case")
+                f"reason for {pattern}: " + (f"{catching[0]} catches a mutant" if catching else "there is no such case")
             )
     for id in reasons.unbreakable:
         if id not in load():

@@ -262,7 +262,7 @@ def test_reasons_are_accepted_and_wrong_ones_found() -> None:
     ]
     assert gate(Reasons({}, {}, {"x.*": "so"})) == ["reason for x.*: there is no such case"]
     assert gate(Reasons({"munmap.range": "so"}, {}, {})) == [
-        "clause munmap.range: has a mutant, in spite of the reason"
+        "clause munmap.range: a case of it catches a mutant, in spite of the reason"
     ]
     unreachable = Reasons({}, {"m-mmap.range": "so"}, {})
     found = Row("m-mmap.range", ("mmap.range",), "own", "", ["c"], 1)
