@@ -24,7 +24,13 @@ REFUSALS = (
     other("mremap-says-ENOMEM-for-a-hole", ENOMEM, "mremap.errno.EFAULT", cause="not all one mapping"),
     never("mremap-takes-unknown-flags", "mremap.errno.EINVAL", cause="a bit that the system does not know"),
     other("mremap-says-ENOMEM-for-a-size-beyond", ENOMEM, "mremap.errno.EINVAL", cause="larger than the address space"),
-    other("mremap-says-EPERM-for-overlap", EPERM, "mremap.flags.fixed", named="mremap.errno.EINVAL", cause="overlap"),
+    other(
+        "mremap-says-EPERM-for-overlap",
+        EPERM,
+        "mremap.flags.fixed",
+        named="mremap.errno.EINVAL.overlap",
+        cause="overlap",
+    ),
     never(
         "mremap-has-no-limit-of-address-space",
         "mremap.errno.ENOMEM",
@@ -35,19 +41,19 @@ REFUSALS = (
     never(
         "mremap-fixed-needs-no-maymove",
         "mremap.flags.fixed",
-        named="mremap.errno.EINVAL",
+        named="mremap.errno.EINVAL.fixed",
         cause="without MREMAP_MAYMOVE",
     ),
     never(
         "mremap-dontunmap-changes-the-size",
         "mremap.flags.dontunmap",
-        named="mremap.errno.EINVAL",
+        named="mremap.errno.EINVAL.dontunmap-size",
         cause="cannot change the size",
     ),
     never(
         "mremap-duplicates-private-memory",
         "mremap.old-size-zero",
-        named="mremap.errno.EINVAL",
+        named="mremap.errno.EINVAL.old-size-zero",
         cause="cannot be duplicated",
         bug="gVisor fe3fc44da",
     ),

@@ -26,9 +26,7 @@ REFUSALS = (
     never("mlockall-has-no-limit", "mlock.errno.ENOMEM", cause="too much memory", call="mlockall"),
     never("mlock-is-for-everybody", "mlock.errno.EPERM", "mlock.errno.ENOMEM"),
     other("mlock-says-ENOMEM-for-EPERM", ENOMEM, "mlock.errno.EPERM"),
-    never("mlockall-takes-any-flags", "mlock.errno.EINVAL", call="mlockall"),
     other("mlock-says-EFAULT-for-a-range-that-wraps", EFAULT, "mlock.errno.EINVAL", cause="wraps"),
-    never("mincore-takes-an-unaligned-address", "mincore.errno.EINVAL"),
     other("mincore-says-EFAULT-for-a-hole", EFAULT, "mincore.errno.ENOMEM"),
     never("mincore-skips-holes", "mincore.errno.ENOMEM"),
     refuses(

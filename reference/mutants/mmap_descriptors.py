@@ -1,0 +1,220 @@
+"""What is wrong with how mmap takes its descriptor: by number, by mode, by what it is of."""
+
+from __future__ import annotations
+
+from errno import EACCES, EBADF, EINVAL
+
+from ..constants import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, O_RDWR, PROT_ALL, PROT_READ, PROT_WRITE
+from ..files import Description, Descriptor, Inode
+from ..kernel import Machine
+from ..mapping_calls import MappingCalls
+from ..mutant import OWN, Honest, Mutant, never, refuses, wrong
+from ..process import Process
+from ..state import State
+
+
+def maps(id: str, clause: str, *kinds: str, bug: str = OWN) -> Mutant:
+    """A mutant that maps files of kinds, or with devices, that cannot be mapped."""
+
+    def mappable(honest: Honest, self: Inode) -> bool:
+        return bool(honest(self)) or self.kind in kinds or self.device in kinds
+
+    text = f"it can be mapped: {', '.join(kinds)}"
+    method = Inode.mappable.fget  # type: ignore[attr-defined]
+    return Mutant(id, (clause, "mmap.errno.ENODEV"), bug, text, method, mappable)
+
+
+def is_zeros(self: Process, flags: int, fd: int) -> bool:
+    """Whether what is to be mapped is the device of zeros."""
+    if flags & MAP_ANONYMOUS or fd not in self.descriptors:
+        return False
+    return self.descriptors[fd].description.inode.device == "zero"
+
+
+DESCRIPTORS = (
+    maps("mmap-maps-pipes", "mmap.errno.ENODEV.pipe", "fifo"),
+    maps("mmap-maps-sockets", "mmap.errno.ENODEV.socket", "socket"),
+    maps("mmap-maps-directories", "mmap.errno.ENODEV.directory", "directory"),
+    maps("mmap-maps-every-device", "mmap.errno.ENODEV.device", "null", "random"),
+    maps("mmap-maps-what-is-made-up", "mmap.errno.ENODEV.proc", "maps"),
+    maps("mmap-maps-what-is-no-file", "mmap.errno.ENODEV.nameless", "other"),
+    never(
+        "mmap-asks-no-driver",
+        "mmap.errno.ENODEV.sys",
+        "mmap.errno.ENODEV",
+        named="mmap.errno.ENODEV",
+        cause="turns out",
+    ),
+    refuses(
+        "mmap-takes-descriptor-0-for-none",
+        Process.mmap,
+        EBADF,
+        lambda self, addr, length, prot, flags, fd, offset: fd == 0 and not flags & MAP_ANONYMOUS,
+        "mmap.fd.zero",
+        text="the descriptor is 0",
+        bug="StarryOS #450",
+    ),
+    refuses(
+        "mmap-takes-appending-for-a-conflict",
+        Process.mmap,
+        EACCES,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_TYPE == MAP_SHARED and fd in self.descriptors and self.descriptors[fd].description.append
+        ),
+        "mmap.fd.append",
+        text="shared, and the descriptor appends",
+    ),
+    refuses(
+        "mmap-looks-for-a-place-in-the-device-of-zeros",
+        Process.mmap,
+        EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: offset and is_zeros(self, flags, fd),
+        "mmap.zero.offset",
+        text="an offset in the device of zeros",
+    ),
+    refuses(
+        "mmap-takes-whole-pages-of-zeros-only",
+        Process.mmap,
+        EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: length % self.page and is_zeros(self, flags, fd),
+        "mmap.zero.length",
+        text="a length of the device of zeros that is not a multiple of the page",
+        bug="gVisor 7e9e6745c",
+    ),
+)
+
+
+@wrong(Process.close, "mmap.fd.dup", bug="wasix")
+def close_closes_duplicates(close: Honest, self: Process, fd: int) -> None:
+    """Closing a descriptor closes its duplicates."""
+    closed = self.descriptors.get(fd)
+    close(self, fd)
+    for other_fd, descriptor in list(self.descriptors.items()):
+        if closed is not None and descriptor.description is closed.description and other_fd > 2:
+            close(self, other_fd)
+
+
+@wrong(Process.dup, "mmap.fd.dup.mode")
+def dup_opens_for_both(dup: Honest, self: Process, fd: int) -> int:
+    """A duplicate can be read from and written to, whatever its original can be."""
+    duplicate: int = dup(self, fd)
+    inode = self.descriptors[fd].description.inode
+    self.descriptors.pop(duplicate).description.release()
+    self.descriptors[duplicate] = Descriptor(Description(self.machine.file_table, inode, O_RDWR), False)
+    return duplicate
+
+
+@wrong(Process.mmap, "mmap.errno.EACCES.any-prot", "mmap.errno.EACCES", bug="NetBSD, qiling (reading)")
+def mmap_reads_only_what_is_to_be_read(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """Without PROT_READ a descriptor need not be open for reading."""
+    description = None if flags & MAP_ANONYMOUS else self.description(fd)
+    if description is None or prot & PROT_READ:
+        place: int = mmap(self, addr, length, prot, flags, fd, offset)
+        return place
+    before, description.readable = description.readable, True
+    try:
+        place = mmap(self, addr, length, prot, flags, fd, offset)
+    finally:
+        description.readable = before
+    return place
+
+
+@wrong(Process.mprotect, "mmap.prot.fd-mode.lasts", bug="gVisor #147")
+def mprotect_looks_at_the_descriptors_of_now(
+    mprotect: Honest, self: Process, addr: int, length: int, prot: int
+) -> None:
+    """What rights a shared mapping may have depends on the descriptors of its file that are open now."""
+    for mapping in self.space.over(addr, addr + self.round_up(length)):
+        if mapping.shared and mapping.description is not None:
+            descriptions = [descriptor.description for descriptor in self.descriptors.values()]
+            writable = any(found.inode is mapping.inode and found.writable for found in descriptions)
+            mapping.maximum = PROT_ALL if writable else PROT_ALL - PROT_WRITE
+    mprotect(self, addr, length, prot)
+
+
+@wrong(MappingCalls.most_rights, "mmap.prot.fd-mode.private")
+def private_mappings_have_the_rights_of_the_descriptor(
+    most_rights: Honest, self: MappingCalls, description: Description, shared: bool
+) -> int:
+    """A private mapping of a descriptor open for reading only can never be made writable."""
+    most: int = most_rights(self, description, True)
+    return most
+
+
+@wrong(Process.mmap, "mmap.zero.private")
+def private_zeros_are_shared(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A private mapping of the device of zeros is shared with children."""
+    if is_zeros(self, flags, fd) and flags & MAP_TYPE == MAP_PRIVATE:
+        flags ^= MAP_PRIVATE | MAP_SHARED
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return place
+
+
+@wrong(Process.mmap, "mmap.zero.shared")
+def shared_zeros_are_private(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A shared mapping of the device of zeros is not shared with children."""
+    if is_zeros(self, flags, fd) and flags & MAP_TYPE == MAP_SHARED:
+        flags ^= MAP_PRIVATE | MAP_SHARED
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return place
+
+
+@wrong(Process.mmap, "mmap.zero.apart")
+def zeros_are_one_file(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """All shared mappings of the device of zeros are the same memory."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(place)
+    if is_zeros(self, flags, fd) and mapping is not None and mapping.shared:
+        for other_one in list(self.space.mappings.values()):
+            if other_one is not mapping and other_one.inode is not None and other_one.inode.name == "anonymous":
+                mapping.release()
+                mapping.inode, mapping.description = other_one.inode, other_one.description
+                mapping.hold()
+                break
+    return place
+
+
+@wrong(Process.mmap, "mmap.zero.mode")
+def zeros_have_no_mode(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """The mode of a descriptor of the device of zeros does not count."""
+    if not is_zeros(self, flags, fd):
+        place: int = mmap(self, addr, length, prot, flags, fd, offset)
+        return place
+    description = self.descriptors[fd].description
+    before = description.readable, description.writable
+    description.readable = description.writable = True
+    try:
+        place = mmap(self, addr, length, prot, flags, fd, offset)
+    finally:
+        description.readable, description.writable = before
+    return place
+
+
+@wrong(Machine.read_device, "mmap.zero.unchanged")
+def zeros_keep_what_is_stored(
+    read_device: Honest, self: Machine, process: State, device: str, length: int, offset: int
+) -> bytes:
+    """The device of zeros reads as what was stored through a shared mapping of it."""
+    for mapping in process.space.mappings.values():
+        if device == "zero" and mapping.inode is not None and mapping.inode.name == "anonymous":
+            return mapping.inode.read(length, offset, self.choices)
+    content: bytes = read_device(self, process, device, length, offset)
+    return content
+
+
+@wrong(Process.memfd, "memfd.empty")
+def memory_files_begin_with_a_page(memfd: Honest, self: Process) -> int:
+    """A new file in memory is a page long."""
+    fd: int = memfd(self)
+    self.descriptors[fd].description.inode.size = self.page
+    return fd

@@ -1,0 +1,257 @@
+"""What is wrong with a flag of mmap: it is not known, not heeded, or does too much."""
+
+from __future__ import annotations
+
+from errno import EACCES, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, ETXTBSY
+
+from ...contract import MAP_DENYWRITE, MAP_NORESERVE, MAP_STACK, MAP_UNINITIALIZED
+from ..accesses import Accesses
+from ..address_space import AddressSpace, Mapping
+from ..choices import LinuxChoices
+from ..constants import (
+    MAP_32BIT,
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NONBLOCK,
+    MAP_POPULATE,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+    PROT_READ,
+    PROT_WRITE,
+)
+from ..mutant import OWN, Honest, Mutant, never, other, refuses, wrong
+from ..paging import Memory, Page
+from ..process import Process
+from ..state import State
+
+
+def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: str = OWN) -> Mutant:
+    """A mutant whose mmap does not know a flag, or takes it for others."""
+
+    def mmap(honest: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        if flags & flag:
+            flags = flags & ~flag | instead
+        place: int = honest(self, addr, length, prot, flags, fd, offset)
+        return place
+
+    text = f"the flag {flag:#x} is ignored" + (f", {instead:#x} taken for it" if instead else "")
+    return Mutant(id, (clause, *also), bug, text, Process.mmap, mmap)
+
+
+FLAGS = (
+    ignores("mmap-does-not-populate", MAP_POPULATE, "mmap.flag.populate", bug="WSL #2732"),
+    ignores("mmap-populates-although-it-must-not-wait", MAP_NONBLOCK, "mmap.flag.nonblock"),
+    ignores("mmap-brings-in-but-does-not-lock", MAP_LOCKED, "mmap.flag.locked", instead=MAP_POPULATE),
+    ignores("mmap-has-no-small-addresses", MAP_32BIT, "mmap.flag.32bit", bug="FEX #5872"),
+    ignores("mmap-does-not-grow-down", MAP_GROWSDOWN, "mmap.flag.growsdown"),
+    ignores("mmap-takes-small-pages-for-huge-ones", MAP_HUGETLB, "mmap.errno.ENOMEM.huge-pages"),
+    ignores("mmap-lets-every-stack-grow", MAP_STACK, "mmap.flag.stack", instead=MAP_GROWSDOWN),
+    other("mmap-says-ENOMEM-for-huge-pages-of-no-size", ENOMEM, "mmap.errno.EINVAL.huge-size"),
+    never("mmap-takes-sync-without-support", "mmap.errno.EOPNOTSUPP.sync"),
+    never("mmap-locks-what-is-droppable", "mmap.errno.EINVAL.droppable"),
+    refuses(
+        "mmap-knows-no-droppable-memory",
+        Process.mmap,
+        EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_DROPPABLE,
+        "mmap.flag.droppable",
+        text="the type is MAP_DROPPABLE",
+    ),
+    refuses(
+        "mmap-looks-at-the-offset-of-anonymous-memory",
+        Process.mmap,
+        EOVERFLOW,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and (offset < 0 or offset >> 50),
+        "mmap.flag.anonymous.offset",
+        text="the offset of anonymous memory is negative or huge",
+        bug="Asterinas PR #2766",
+    ),
+    refuses(
+        "mmap-denies-write",
+        Process.mmap,
+        ETXTBSY,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_DENYWRITE and not flags & MAP_ANONYMOUS and self.descriptors[fd].description.writable
+        ),
+        "mmap.flag.ignored",
+        text="MAP_DENYWRITE, and the descriptor is open for writing",
+    ),
+    refuses(
+        "mmap-validates-old-flags-away",
+        Process.mmap,
+        EOPNOTSUPP,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_TYPE == MAP_SHARED_VALIDATE and flags & ~(MAP_TYPE | MAP_FIXED)
+        ),
+        "mmap.flag.shared-validate.known",
+        text="MAP_SHARED_VALIDATE with any flag but MAP_FIXED",
+    ),
+    refuses(
+        "mmap-must-reserve",
+        Process.mmap,
+        EINVAL,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_NORESERVE and prot & PROT_WRITE,
+        "mmap.flag.noreserve",
+        "mmap.flag.shared-validate.known",
+        text="MAP_NORESERVE of memory that may be written",
+    ),
+    refuses(
+        "mmap-finds-32-bit-addresses-too-large",
+        Process.mmap,
+        EACCES,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_32BIT and flags & MAP_FIXED and addr >> 31,
+        "mmap.flag.32bit.fixed",
+        text="MAP_32BIT at a fixed address above 2 GiB",
+        bug="Asterinas #1604",
+    ),
+)
+
+
+@wrong(Memory.fresh, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="unikraft #394, phoenix-rtos #1742")
+def memory_is_handed_out_as_it_comes_back(fresh: Honest, self: Memory, content: bytes = b"") -> Page:
+    """Nobody makes pages zero, so what is handed out later holds what others have left there."""
+    page: Page = fresh(self, content)
+    if not content and self.handed_out > 4:
+        page.data[:] = b"\xaa" * self.page
+    return page
+
+
+@wrong(Process.mmap, "mmap.flag.uninitialized")
+def mmap_leaves_memory_uninitialized(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """With MAP_UNINITIALIZED the memory holds what somebody has left there."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(place)
+    if flags & MAP_ANONYMOUS and flags & MAP_UNINITIALIZED and mapping is not None:
+        page = self.space.table.touch(mapping, place // self.page, True)
+        assert page is not None
+        page.data[:4] = b"left"
+    return place
+
+
+@wrong(Process.mmap, "mmap.flag.anonymous.apart", "mmap.flag.anonymous", "mmap.zero.apart")
+def shared_memory_is_all_the_same(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """There is one object for all shared memory without a file."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(place)
+    if mapping is not None and is_shared_memory(mapping):
+        for other_one in list(self.space.mappings.values()):
+            if other_one is not mapping and is_shared_memory(other_one):
+                mapping.release()
+                mapping.inode, mapping.description = other_one.inode, other_one.description
+                mapping.hold()
+                break
+    return place
+
+
+def is_shared_memory(mapping: Mapping) -> bool:
+    """Whether it is shared and of no file."""
+    return mapping.inode is not None and mapping.inode.name == "anonymous"
+
+
+@wrong(LinuxChoices.has_memory, "mmap.prot.none.reservation")
+def reservations_take_memory(has_memory: Honest, self: LinuxChoices, length: int) -> bool:
+    """Memory is promised for all that is mapped, whatever its rights."""
+    return length < 1 << 36
+
+
+@wrong(LinuxChoices.copies_when_populated, "mmap.flag.populate.copies", "mlock.private.copies")
+def populated_pages_are_not_copied(copies_when_populated: Honest, self: LinuxChoices) -> bool:
+    """Private pages that are brought in before they are stored to go on showing the file."""
+    return False
+
+
+@wrong(Process.mmap, "mmap.flag.populate.best-effort", bug="StarryOS #1164, OSv f9dfd864")
+def mmap_must_populate(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_POPULATE fails where a page cannot be brought in."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    if flags & MAP_POPULATE and not self.populate(place, place + self.round_up(length)):
+        raise OSError(ENOMEM, "the mutant cannot bring in a page")
+    return place
+
+
+@wrong(Process.mmap, "mmap.flag.locked.best-effort")
+def mmap_must_lock(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_LOCKED fails where a page cannot be brought in, as mlock does."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    if flags & MAP_LOCKED and not self.populate(place, place + self.round_up(length)):
+        raise OSError(ENOMEM, "the mutant cannot bring in a page")
+    return place
+
+
+@wrong(Process.mmap, "mmap.flag.locked.resident")
+def locked_memory_comes_later(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_LOCKED does not bring the pages in."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(place)
+    if flags & MAP_LOCKED and flags & MAP_ANONYMOUS and mapping is not None:
+        self.space.table.drop(place // self.page, (place + self.round_up(length)) // self.page)
+        if mapping.inode is not None:
+            mapping.inode.cache.pages.clear()
+    return place
+
+
+@wrong(State.may_not_lock, "mmap.flag.locked.privileged")
+def nobody_locks_past_the_limit(may_not_lock: Honest, self: State) -> bool:
+    """The limit of locked memory binds privileged processes as well."""
+    return self.locked_limit == 0
+
+
+@wrong(Process.mmap, "mmap.flag.droppable.fork")
+def children_have_droppable_memory(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A child finds in droppable memory what its parent has stored."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(place)
+    if mapping is not None and mapping.droppable:
+        mapping.wiped = False
+    return place
+
+
+@wrong(AddressSpace.grow_down, "mmap.flag.growsdown.rights")
+def what_grows_can_be_written(grow_down: Honest, self: AddressSpace, mapping: Mapping, start: int) -> None:
+    """What appears below a mapping that grows down can be loaded from and stored to."""
+    grow_down(self, mapping, start)
+    mapping.prot = PROT_READ | PROT_WRITE
+
+
+@wrong(LinuxChoices.grows_down, "mmap.flag.growsdown.gap")
+def stacks_grow_into_each_other(grows_down: Honest, self: LinuxChoices, left: int) -> bool:
+    """No gap is kept between what grows down and what is below."""
+    return True
+
+
+@wrong(Accesses.grown, "mmap.flag.growsdown.limit")
+def stacks_grow_without_a_limit(grown: Honest, self: Accesses, addr: int) -> Mapping | None:
+    """What grows down goes on past the limit of the stack."""
+    limit = self.stack_limit
+    self.stack_limit = self.top
+    mapping: Mapping | None = grown(self, addr)
+    self.stack_limit = limit
+    return mapping
+
+
+@wrong(Process.mmap, "mmap.flag.fixed-replaces.lock")
+def replaced_memory_stays_locked(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """What MAP_FIXED has replaced goes on counting as locked."""
+    before = self.space.locked
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    if flags & MAP_FIXED:
+        self.space.locked = max(self.space.locked, before)
+    return place
