@@ -177,13 +177,27 @@ def name(spoil: Callable[[Call], None]) -> str:
 
 
 def pairs(posix: bool) -> list[Any]:
-    """The pairs as parameters: for `posix` those that it knows, else all of them, each with its clause."""
+    """The pairs as parameters: for `posix` those that it knows, else all of them, each with its clauses."""
+    own = {first: id for id, (first, _) in PAIRS.items()}
     return [
-        pytest.param(first, second, id=f"{name(first)}-{name(second)}", marks=() if posix else (clause(id),))
+        pytest.param(
+            first,
+            second,
+            id=f"{name(first)}-{name(second)}",
+            marks=() if posix else (clause(*dict.fromkeys((id, own.get(second, id)))),),
+        )
         for id, (first, others) in PAIRS.items()
         for second in others
         if not posix or (first not in LINUX_ONLY and second not in LINUX_ONLY)
     ]
+
+
+def errnos(process: Process, spoil: Callable[[Call], None]) -> list[str]:
+    """What may be said of a call that is spoilt so.
+
+    Where addresses have 32 bits, the C library hands the system offsets below 2^44 only and itself says EINVAL.
+    """
+    return [STAGES[spoil]] if process.bits == 64 or spoil is not too_far else [STAGES[spoil], "EINVAL"]
 
 
 @pytest.mark.parametrize(("first", "second"), pairs(posix=False))
@@ -207,7 +221,7 @@ def test_one_of_two_errnos(
     call = Call(process, page, file, addr, page)
     second(call)
     first(call)
-    with fails(STAGES[first], STAGES[second]):
+    with fails(*errnos(process, first), *errnos(process, second)):
         call.make()
 
     assert_nothing_mapped(process, addr)
