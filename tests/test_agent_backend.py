@@ -32,6 +32,7 @@ from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
     MAP_LOCKED,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -760,6 +761,24 @@ def test_limits(process: AgentProcess, page: int) -> None:
     process.mmap(0, 16 * page, RW, MEMORY, -1, 0)
     with pytest.raises(OSError, match="Cannot allocate memory"):
         process.mmap(0, page, RW, MEMORY, -1, 0)
+
+
+def test_limit_of_data(process: AgentProcess, page: int) -> None:
+    process.limit(Resource.DATA, 16 * page)
+    process.mmap(0, 16 * page, RW, MEMORY, -1, 0)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        process.mmap(0, page, RW, MEMORY, -1, 0)
+    process.mmap(0, page, PROT_READ, MEMORY, -1, 0)
+
+
+def test_limit_of_a_stack(process: AgentProcess, page: int) -> None:
+    process.limit(Resource.STACK, 4 * page)
+    base = process.arena()[0] + 8 * page
+    process.mmap(base, page, RW, MEMORY | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+
+    assert process.load(base - 3 * page, 1) == b"\0"
+    with pytest.raises(Fault, match="SEGV_MAPERR"):
+        process.load(base - 4 * page, 1)
 
 
 def facility_or_skip(system: AgentSystem, facility: Facility) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
     MAP_PRIVATE,
     MAP_SHARED,
     O_CREAT,
@@ -16,6 +21,7 @@ from pytest_mmapconf.contract import (
     PROT_READ,
     PROT_WRITE,
     Fault,
+    Resource,
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -118,3 +124,88 @@ def test_sizes_have_the_width_of_addresses() -> None:
 
     with pytest.raises(OSError, match="wraps around"):
         process.mlock(base, (1 << 32) - process.page)
+
+
+# --------------------------------------------------------------------------------------------------------- growing down
+
+
+@pytest.fixture
+def growing(process: Process) -> int:
+    """A page that grows down, with 512 free pages below it."""
+    return process.mmap(process.arena()[0] + 512 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+
+
+def grows(process: Process, addr: int) -> bool:
+    """Whether a load there succeeds where nothing was mapped before."""
+    assert process.space.find(addr) is None
+    if process.space.growing(addr) is not None:
+        with suppress(Fault):
+            process.load(addr, 1)
+    if process.space.find(addr) is not None:
+        return True
+    with faults("SIGSEGV", at=addr, code="SEGV_MAPERR"):
+        process.load(addr, 1)
+    return False
+
+
+@pytest.mark.parametrize(("below", "allowed"), [(300, 43), (258, 1), (257, 0)])
+def test_growth_leaves_256_pages_to_what_can_be_accessed(
+    process: Process, growing: int, below: int, allowed: int
+) -> None:
+    process.mmap(growing - below * PAGE, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    assert not grows(process, growing - (allowed + 1) * PAGE)
+    assert not allowed or grows(process, growing - allowed * PAGE)
+
+
+@pytest.mark.parametrize(("prot", "flags"), [(PROT_NONE, 0), (RW, MAP_GROWSDOWN)], ids=["inaccessible", "growing"])
+def test_growth_goes_up_to_what_needs_no_gap(process: Process, growing: int, prot: int, flags: int) -> None:
+    process.mmap(growing - 2 * PAGE, PAGE, prot, ANONYMOUS | MAP_FIXED | flags, -1, 0)
+
+    assert grows(process, growing - PAGE)
+
+
+def test_growth_keeps_to_the_limits(process: Process, growing: int) -> None:
+    process.limit(Resource.ADDRESS_SPACE, PAGE)
+    assert not grows(process, growing - 2 * PAGE)
+    assert grows(process, growing - PAGE)
+    assert process.space.size == 2 * PAGE
+
+
+def test_a_locked_stack_keeps_to_the_limit_of_locked_memory(process: Process) -> None:
+    process.drop("CAP_IPC_LOCK")
+    base = process.arena()[0] + 8 * PAGE
+    process.limit(Resource.LOCKED_MEMORY, 2 * PAGE)
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_LOCKED, -1, 0)
+
+    assert not grows(process, base - 2 * PAGE)
+    assert grows(process, base - PAGE)
+    assert process.space.locked == 2 * PAGE
+
+
+def test_what_is_left_of_a_stack_goes_on_growing(process: Process, growing: int) -> None:
+    process.load(growing - 3 * PAGE, 1)
+    process.munmap(growing - 3 * PAGE, 2 * PAGE)
+    child = process.fork()
+
+    assert grows(child, growing - 2 * PAGE)
+    assert grows(process, growing - 3 * PAGE)
+    assert process.load(growing - 3 * PAGE, 4 * PAGE) == bytes(4 * PAGE)
+
+
+def test_nothing_grows_below_the_lowest_address(process: Process) -> None:
+    process.mmap(65536, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+
+    assert not grows(process, 65535)
+
+
+# ------------------------------------------------------------------------------------------------------------ droppable
+
+
+def test_what_was_stored_in_droppable_memory_may_be_zero(process: Process) -> None:
+    base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    process.store(base + 1, b"xy")
+
+    page = process.space.table.entries[base // PAGE]
+    assert page.open == {1: b"x\0", 2: b"y\0"}
+    assert process.load(base, 4) == b"\0xy\0"

@@ -5,6 +5,7 @@ The subjects are references, some with one method that does it another way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from errno import EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENODEV, ENOMEM
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 import pytest
 
 from pytest_mmapconf.contract import (
+    MAP_32BIT,
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_SYNC,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     O_CREAT,
@@ -717,3 +723,92 @@ def test_at_level_linux_it_has() -> None:
 
     with pytest.raises(Divergence, match="store"):
         process.store(base, b"x")
+
+
+# ---------------------------------------------------------------------------------------------------------------- flags
+
+
+class Otherwise(LinuxChoices):
+    """Another right answer to each of these."""
+
+    def refuses_sync(self) -> bool:
+        return False
+
+    def grows_down(self, left: int) -> bool:
+        return left >= 1
+
+
+def test_a_file_system_may_ignore_sync_or_refuse_it() -> None:
+    process = judged()
+    with pytest.raises(OSError, match="MAP_SYNC"):
+        process.mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_SYNC, file(process, b"abc"), 0)
+    process = judged(choices=Otherwise())
+    process.mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_SYNC, file(process, b"abc"), 0)
+
+    assert process.system.uncompared is None
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), Otherwise()])
+def test_how_wide_a_gap_is_left_below_a_stack_is_open(choices: LinuxChoices) -> None:
+    process = judged(choices=choices)
+    base = arena(process) + 9 * PAGE
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    process.mmap(base - 3 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    with contextlib.suppress(Fault):
+        process.load(base - PAGE, 1)
+    with pytest.raises(Fault):
+        process.load(base - 2 * PAGE, 1)
+
+
+def test_that_no_gap_is_left_is_a_difference() -> None:
+    class None_(LinuxChoices):
+        def grows_down(self, left: int) -> bool:
+            return True
+
+    process = judged(choices=None_())
+    base = arena(process) + 9 * PAGE
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    process.mmap(base - 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    with pytest.raises(Divergence, match="SEGV_MAPERR"):
+        process.load(base - PAGE, 1)
+
+
+def test_nothing_is_compared_any_more_where_there_are_huge_pages() -> None:
+    class Rich(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            return super().mmap(addr, length, prot, flags & ~MAP_HUGETLB, fd, offset)
+
+    process = judged(Rich)
+    process.mmap(0, PAGE, RW, ANONYMOUS | MAP_HUGETLB, -1, 0)
+
+    assert "huge pages" in (process.system.uncompared or "")
+
+
+def test_memory_below_2_gib_has_to_be_there() -> None:
+    class High(Process):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            return super().mmap(addr, length, prot, flags & ~MAP_32BIT, fd, offset)
+
+    assert judged().mmap(0, PAGE, RW, ANONYMOUS | MAP_32BIT, -1, 0) < 1 << 31
+    with pytest.raises(Divergence, match=r"below 2 GiB and free \(mmap.flag.32bit\)"):
+        judged(High).mmap(0, PAGE, RW, ANONYMOUS | MAP_32BIT, -1, 0)
+
+
+@pytest.mark.parametrize(("seen", "admitted"), [(b"\0", True), (b"?", False)])
+def test_droppable_memory_may_be_zero_and_nothing_else(seen: bytes, admitted: bool) -> None:
+    class Dropping(Process):
+        def load(self, addr: int, length: int) -> bytes:
+            return seen * length
+
+    process = judged(Dropping)
+    process.system.audits = "none"
+    base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"xyz")
+
+    if admitted:
+        assert process.load(base, 3) == bytes(3)
+    else:
+        with pytest.raises(Divergence):
+            process.load(base, 3)

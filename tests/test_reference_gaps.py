@@ -69,3 +69,20 @@ def test_gaps_are_what_is_not_taken(ranges: list[tuple[int, int]], wanted: int) 
     assert found is None or found in fitting
     if fitting and wanted & (wanted - 1) == 0:
         assert found == max(fitting)
+
+
+@given(st.lists(st.tuples(st.integers(0, TOP - 1), st.integers(1, 8)), max_size=20), st.integers(1, 16))
+def test_lowest_is_the_lowest_place_within_bounds(ranges: list[tuple[int, int]], wanted: int) -> None:
+    gaps = Gaps(0, TOP * PAGE, PAGE)
+    free = [True] * TOP
+    for start, length in ranges:
+        end = min(start + length, TOP)
+        if all(free[start:end]):
+            gaps.take(start * PAGE, end * PAGE)
+            free[start:end] = [False] * (end - start)
+    low, high = 20, 50
+    fitting = [at for at in range(low, high - wanted + 1) if all(free[at : at + wanted])]
+
+    found = gaps.lowest(wanted * PAGE, low * PAGE, high * PAGE)
+
+    assert found == (fitting[0] * PAGE if fitting else None)

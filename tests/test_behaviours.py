@@ -1,0 +1,17 @@
+"""docs/behaviours.md: what it says asks a behaviour is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pytest_mmapconf import catalogue
+
+PAGE = Path(__file__).parents[1] / "docs/behaviours.md"
+
+
+def test_every_clause_that_is_named_exists() -> None:
+    named = set(re.findall(r"`([a-z0-9]+(?:\.[\w-]+)+)`", PAGE.read_text(encoding="utf-8")))
+
+    assert len(named) > 100
+    assert sorted(named - set(catalogue.load())) == []
