@@ -69,6 +69,7 @@ def activate(config: pytest.Config) -> None:
         reproducers,
         program,
         judge,
+        settings.shard(config),
         entries,
         update,
     )
@@ -90,8 +91,8 @@ def activate(config: pytest.Config) -> None:
 
         expecting = module.Expecting(config)
         register(expecting, f"{__package__}.expecting")
-    if tables and not worker:
-        register(Sending(tables), f"{__package__}.sending")
+    if not worker:
+        register(Distributing(tables), f"{__package__}.distributing")
     register(marking.Marking(collecting, expecting), f"{__package__}.marking")
     if worker:
         register(marking.Announcing(config, collecting), f"{__package__}.announcing")
@@ -99,15 +100,23 @@ def activate(config: pytest.Config) -> None:
         register(reporting.Reporting(config, closing, collecting), f"{__package__}.report")
 
 
-class Sending:
-    """Gives each worker what was read here."""
+class Distributing:
+    """What pytest-xdist asks of us, where it is there and has workers."""
 
     def __init__(self, tables: list[dict[str, Any]]) -> None:
         self.tables = tables
+        """Expectations, which a worker's machine need not have."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput[settings.EXPECTATIONS] = self.tables
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
+        """One that loses no case with a worker that dies; None for xdist's own.  Another plugin's goes before it."""
+        from . import scheduling
+
+        return scheduling.make(config, log)
 
 
 class Closing:

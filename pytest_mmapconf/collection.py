@@ -212,13 +212,15 @@ class Collection:
         kept: list[pytest.Item] = []
         others: list[pytest.Item] = []
         for item in items:
-            (kept if self.wanted(item) else others).append(item)
+            (kept if self.wanted(item) and self.in_shard(item) else others).append(item)
         if others:
             config.hook.pytest_deselected(items=others)
             items[:] = kept
 
     def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
-        self.dropped = self.dropped or any(CASE in item.stash and self.wanted(item) for item in items)
+        self.dropped = self.dropped or any(
+            CASE in item.stash and self.wanted(item) and self.in_shard(item) for item in items
+        )
         self.not_whole.update(id for item in items if CASE in item.stash for id in item.stash[CASE].clauses)
 
     def pytest_collection_finish(self) -> None:
@@ -227,6 +229,11 @@ class Collection:
         One look takes as long as a hundred cases do.
         """
         gc.freeze()
+
+    def in_shard(self, item: pytest.Item) -> bool:
+        """Whether a case, or a test that is none of ours, is in the part of --mmap-shard."""
+        shard = self.settings.shard
+        return shard is None or shard.has(item.stash[CASE].id if CASE in item.stash else item.nodeid)
 
     def wanted(self, item: pytest.Item) -> bool:
         """Whether this run is about a case: every clause of it is of the level, and one is asked for."""

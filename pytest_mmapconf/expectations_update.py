@@ -74,15 +74,19 @@ class File:
             self.take_out(tables, place)
         if self.removed or self.changed:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(self.document.as_string(), "utf-8")
+            self.path.write_text(self.document.as_string().lstrip("\n"), "utf-8")
 
     def take_out(self, tables: Any, place: int) -> None:
         """Remove an entry, and not the comments behind it: to tomlkit they are of it, to a reader of the next."""
+        from tomlkit.items import Whitespace
+
         body = tables[place].value.body
         first = next((at for at in range(len(body), 0, -1) if body[at - 1][0] is not None), 0)
         behind = body[first:]
         del tables[place]
         if place:
+            while behind and isinstance(behind[0][1], Whitespace):  # the entry before ends with such a line
+                del behind[0]
             tables[place - 1].value.body.extend(behind)
         else:
             at = next(at for at, (key, _) in enumerate(self.document.body) if key is not None and key.key == "expect")

@@ -86,6 +86,10 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     option("--mmap-reproducers", metavar="DIR", help=help)
     ini("mmap_reproducers", help, default="")
 
+    help = "only the I-th of N parts of the cases, which stay the same whatever cases are added"
+    option("--mmap-shard", metavar="I/N", help=help)
+    ini("mmap_shard", help, default="")
+
     help = "write a report of the run to this file: .json, .html, .md (a summary), or .svg (a badge); repeatable"
     option("--mmap-report", metavar="PATH", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -46,6 +48,8 @@ class Settings:
     """--mmap-replay: the file, as the user calls it, and what it holds."""
     judge: Judge | None = None
     """Judges programs on the backend; there with --mmap-replay and --mmap-reproducers."""
+    shard: Shard | None = None
+    """--mmap-shard."""
     expectations: tuple[Entry, ...] = ()
     """What --mmap-expectations has on record."""
     update: bool = False
@@ -67,6 +71,18 @@ class Settings:
         catalogue = load()
         ids = list(ids)
         return all(catalogue[id].level in levels for id in ids) and any(id in self.clauses for id in ids)
+
+
+class Shard(NamedTuple):
+    """A part of the cases: each is in one of `of` parts by its name, whatever others there are."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    def has(self, name: str) -> bool:
+        """Whether what has this name is in this part."""
+        return int.from_bytes(sha256(name.encode()).digest()) % self.of == self.number - 1
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -152,6 +168,18 @@ def reproducers(config: pytest.Config) -> str:
         except OSError as error:
             raise pytest.UsageError(f"--mmap-reproducers={given}: cannot be written to: {error.strerror}") from error
     return given
+
+
+def shard(config: pytest.Config) -> Shard | None:
+    """The part of --mmap-shard, checked."""
+    given: str = value(config, "mmap_shard")
+    if not given:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given)
+    shard = Shard(int(match[1]), int(match[2])) if match else Shard(0, 0)
+    if not 1 <= shard.number <= shard.of:
+        raise pytest.UsageError(f"--mmap-shard={given}: must be I/N, the I-th of N parts, such as 1/4")
+    return shard
 
 
 EXPECTATIONS: Final = f"{__package__}.expectations"

@@ -361,6 +361,69 @@ def test_the_ini_file(judge: Judge, pytester: pytest.Pytester) -> None:
     assert judge("Good").ret == 1
 
 
+# ------------------------------------------------------------------------------------------------------ random programs
+
+RANDOM = """
+[[expect]]
+case = "random_programs.random_programs"
+verdict = "fail"
+reason = "takes any address"
+program = "shown by.json"
+"""
+UNALIGNED = {
+    "version": 1,
+    "steps": [{"process": "p1", "call": "munmap", "arguments": {"addr": 4097, "length": "pages(1)"}}],
+}
+DEVIATES = "--mmap-backend=mutant:munmap-takes-an-unaligned-address"
+
+
+@pytest.mark.parametrize(
+    ("backend", "outcome", "told"),
+    [
+        (DEVIATES, {"xfailed": 1}, "takes any address"),
+        ("--mmap-backend=reference", {"failed": 1}, "passes, although on record as fail: takes any address"),
+        (
+            "--mmap-backend=mutant:munmap-takes-length-0",
+            {"failed": 1},
+            "the program on record shows no difference any more; process 1: munmap",
+        ),
+    ],
+    ids=["deviates", "repaired", "deviates-otherwise"],
+)
+def test_a_program_on_record_is_made_in_the_place_of_the_case(
+    pytester: pytest.Pytester, backend: str, outcome: dict[str, int], told: str
+) -> None:
+    (pytester.path / "known.toml").write_text(RANDOM)
+    (pytester.path / "shown by.json").write_text(json.dumps(UNALIGNED))
+
+    result = pytester.runpytest_subprocess(
+        backend, "--mmap-expectations=known.toml", "--mmap-report=v.json", "-k", "test_random_programs"
+    )
+
+    result.assert_outcomes(**outcome, deselected=result.parseoutcomes()["deselected"])
+    (case,) = cases(pytester.path / "v.json").values()
+    assert case["reason"].startswith(told)
+    assert ("recorded" in case) == ("failed" in outcome)  # whether programs were drawn
+
+
+def test_the_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> None:
+    options = ["--mmap-expectations=known.toml", "-k", "test_random_programs or test_unmapping_any_range"]
+
+    written = pytester.runpytest_subprocess(DEVIATES, *options, "--mmap-update-expectations", "-n", "2")
+    again = pytester.runpytest_subprocess(DEVIATES, *options)
+
+    written.assert_outcomes(failed=2)
+    again.assert_outcomes(xfailed=2, deselected=again.parseoutcomes()["deselected"])
+    tables = read("known.toml", pytester.path)
+    assert [table["case"] for table in tables] == [
+        "random_programs.random_programs",
+        "rounding.unmapping_any_range",
+    ]
+    for entry in parse(tables):
+        assert entry.program
+        assert entry.program[-1].call == "munmap"
+
+
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
@@ -392,7 +455,7 @@ def test_written_from_a_run_and_run_again(judge: Judge, pytester: pytest.Pyteste
         ["sub/known.toml: removed case mapping.aligned (fail: assert (6* % 4096) == 0): it passes"]
     )
     assert judge("Good", *options).ret == 0
-    assert (pytester.path / "sub/known.toml").read_text().strip() == ""
+    assert (pytester.path / "sub/known.toml").read_text() == ""
 
 
 KEPT = """\

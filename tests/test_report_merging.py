@@ -57,6 +57,17 @@ def test_shards_are_put_together() -> None:
     assert whole.date == TWO.date
 
 
+def test_parts_of_the_cases_are_the_whole_once_all_are_there() -> None:
+    one, two = replace(ONE, shards=(1,), of=3), replace(TWO, shards=(3,), of=3)
+    (some,) = merged([("one", one), ("two", two)])
+    (all,) = merged([("one", one), ("two", two), ("three", replace(TWO, shards=(2,), of=3))])
+
+    assert some.statement == (False, "shard 1, 3 of 3: 3 of 3 clauses of level documented asked: 1 pass, 2 fail")
+    assert all.statement == (False, "does not conform to level documented: 1 pass, 2 fail")
+    with pytest.raises(Contradiction, match=r"^one and two are of the same backend, but a part of 3 and one of 2"):
+        merged([("one", one), ("two", replace(TWO, shards=(2,), of=2))])
+
+
 def test_the_same_case_twice_counts_once() -> None:
     (whole,) = merged([("one", ONE), ("again", ONE), ("two", TWO)])
 

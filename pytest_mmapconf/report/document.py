@@ -37,6 +37,7 @@ def document(run: Run) -> dict[str, Any]:
         "date": run.date,
         "statement": {"good": good, "text": text},
         "narrowed": run.narrowed,
+        "shards": {"parts": list(run.shards), "of": run.of},
         "totals": {
             "clauses": totals(entry.verdict for entry in run.judged),
             "cases": totals(case.verdict for case in run.cases),
@@ -103,7 +104,7 @@ def read(text: str) -> list[Run]:
 
 
 def _run(told: dict[str, Any]) -> Run:
-    suite, backend, sums = (_get(told, name, dict) for name in ("suite", "backend", "totals"))
+    suite, backend, shards, sums = (_get(told, name, dict) for name in ("suite", "backend", "shards", "totals"))
     cases = [_read_case(case) for case in _list(told, "cases", dict)]
     by_id: dict[str, list[Case]] = {}
     for case in cases:
@@ -118,6 +119,8 @@ def _run(told: dict[str, Any]) -> Run:
         _get(told, "narrowed", bool),
         tuple(_read_clause(clause, by_id) for clause in _list(told, "clauses", dict)),
         tuple(cases),
+        tuple(_list(shards, "parts", int)),
+        _get(shards, "of", int),
     )
 
 

@@ -24,9 +24,11 @@ from .marking import ATTRIBUTE
 class Gathered:
     """What has come in of one system, whose `facts` are those of the controller's backend until it tells its own."""
 
-    def __init__(self, settings: Settings, facts: Facts) -> None:
+    def __init__(self, settings: Settings, facts: Facts, worker: str = "") -> None:
         self.settings = settings
         self.facts = facts
+        self.worker = worker
+        """Who judges it, where each worker has a system of its own."""
         self.names: dict[str, tuple[str, tuple[str, ...]]] = {}
         """By node id, the id and the clauses of every case that is to be run."""
         self.not_whole: set[str] = set()
@@ -46,6 +48,8 @@ class Gathered:
         self.not_whole.update(data["not whole"])
         if data["facts"]:
             facts = Facts(**data["facts"])
+            if self.worker:
+                facts = replace(facts, details={**facts.details, "worker": self.worker})
             if self._told and compared(facts) != compared(self.facts):
                 self.others.append(facts)
             else:

@@ -59,6 +59,11 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
                     f"{other} and {file} are of the same backend, but {case.id} is {there.verdict} in one and "
                     f"{case.verdict} in the other: they are two runs, not shards of one; leave one out"
                 )
+    for file, run in parts:
+        if run.of != parts[0][1].of:
+            raise Contradiction(
+                f"{parts[0][0]} and {file} are of the same backend, but a part of {parts[0][1].of} and one of {run.of}"
+            )
     judged: dict[str, list[Judged]] = {}
     for _, run in parts:
         for entry in run.judged:
@@ -77,6 +82,7 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
         narrowed=any(run.narrowed for _, run in parts),
         judged=tuple(clause(judged[id], about.get(id, [])) for id in ids),
         cases=tuple(kept),
+        shards=tuple(sorted({number for _, run in parts for number in run.shards})),
     )
 
 

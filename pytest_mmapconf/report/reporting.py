@@ -13,7 +13,7 @@ import pytest
 from .. import settings
 from ..collection import Collection, named
 from ..contract import Facts
-from ..settings import SETTINGS
+from ..settings import SETTINGS, Shard
 from ..verdicts import FAIL, UNRESOLVED, judge_all
 from ..version import suite_version
 from . import outputs, terminal
@@ -34,13 +34,17 @@ class Reporting:
         self.gathered: dict[str, Gathered] = {}
         """By the name of the system: with --dist=each its worker's, else empty."""
         self.workers: dict[int, str] = {}
-        self.each = config.getoption("dist", "no") == "each"
         self.partial = named(config) or self.settings.narrowed
         """Whether there are cases of the level that were not run."""
         self.unwritten: list[str] = []
         """Of reports that could not be written, why."""
         self.written: list[str] | None = None
         """What has been done to files of expectations."""
+
+    @property
+    def each(self) -> bool:
+        """Whether each worker judges a system of its own."""
+        return bool(self.config.getoption("dist", "no") == "each")  # told late: -n 0 makes it "no"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -74,8 +78,12 @@ class Reporting:
     def system(self, name: str) -> Gathered:
         """What has come in of a system."""
         if name not in self.gathered:
-            self.gathered[name] = Gathered(self.settings, self.facts)
+            self.gathered[name] = Gathered(self.settings, self.facts, name)
         return self.gathered[name]
+
+    def systems(self) -> list[Gathered]:
+        """All that something has come in of, by the number of their workers."""
+        return sorted(self.gathered.values(), key=lambda system: (len(system.worker), system.worker))
 
     def worker(self, report: pytest.TestReport) -> str:
         """The worker that a report is from; the one that it stands in for, where that has died."""
@@ -111,14 +119,12 @@ class Reporting:
                 system.cases.values(),
                 system.passing(judge_all(self.settings.clauses, system.cases.values())),
             )
+        runs = [self.run(system) for system in self.systems()] or [self.run(self.system(""))]
         for path in self.settings.reports:
-            for name, system in (self.gathered or {"": self.system("")}).items():
-                try:
-                    outputs.write(path.with_suffix(f".{name}{path.suffix}") if name else path, [self.run(system)])
-                except OSError as error:
-                    self.unwritten.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
-            if self.each:
-                path.unlink(missing_ok=True)
+            try:
+                outputs.write(path, runs)
+            except OSError as error:
+                self.unwritten.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
         if self.unwritten and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
@@ -129,6 +135,7 @@ class Reporting:
 
     def run(self, system: Gathered) -> Run:
         """What is told of a system."""
+        shard = self.settings.shard or Shard(1, 1)
         return Run(
             suite_version(),
             system.facts,
@@ -138,14 +145,16 @@ class Reporting:
             self.partial or system.partial,
             tuple(system.judged()),
             tuple(sorted(system.cases.values(), key=lambda case: case.id)),
+            (shard.number,),
+            shard.of,
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self.unwritten:
             terminalreporter.write_line(line, red=True, bold=True)
-        for name, system in self.gathered.items():
+        for system in self.systems():
             if system.cases:
-                title = f": {name}, {terminal.who(system.facts)}" if name else ""
+                title = f": {system.worker}, {terminal.who(system.facts)}" if system.worker else ""
                 terminalreporter.write_sep("=", f"mmap conformance{title}")
                 self.summarise(terminalreporter, system)
         if self.written is not None:
@@ -174,6 +183,5 @@ class Reporting:
             others = ", ".join(dict.fromkeys(map(terminal.who, system.others)))
             write(f"no statement: workers asked {terminal.who(system.facts)}, and {others}; see --dist=each", red=True)
             return
-        partial = self.partial or system.partial
-        good, line = terminal.statement(self.settings.level, partial, judged)
+        good, line = self.run(system).statement
         write(line, bold=True, **{"green" if good else "red": True})

@@ -27,16 +27,25 @@ class Run:
     """The clauses that were asked, in the catalogue's order."""
     cases: tuple[Case, ...]
     """All cases, by id; also those that are about no clause."""
+    shards: tuple[int, ...] = (1,)
+    """Which parts of the cases they are."""
+    of: int = 1
+    """How many parts there are."""
 
     @property
     def partial(self) -> bool:
         """Whether it cannot say that the level is kept."""
-        return self.narrowed or len(self.judged) < self.there
+        return self.narrowed or len(self.judged) < self.there or len(self.shards) < self.of
 
     @property
     def statement(self) -> tuple[bool, str]:
         """(whether all is well, what the run has shown)."""
-        return terminal.statement(self.level, self.partial, self.judged, self.there)
+        return terminal.statement(self.level, self.partial, self.judged, self.there, self.shard)
+
+    @property
+    def shard(self) -> str:
+        """Which part of the cases it is; empty for all."""
+        return f"{', '.join(map(str, self.shards))} of {self.of}" if len(self.shards) < self.of else ""
 
     @property
     def harness_is_broken(self) -> bool:

@@ -72,8 +72,10 @@ def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[st
                 yield (" " * indent if number else first) + line, {}
 
 
-def statement(level: str, partial: bool, judged: Collection[Judged], there: int | None = None) -> tuple[bool, str]:
-    """(whether all is well, what the run has shown); `there`: how many clauses the level has."""
+def statement(
+    level: str, partial: bool, judged: Collection[Judged], there: int | None = None, shard: str = ""
+) -> tuple[bool, str]:
+    """(whether all is well, what the run has shown); `there`: how many clauses the level has; `shard`: which part."""
     counts = Counter(entry.verdict for entry in judged)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict])
     if harness_is_broken(judged):
@@ -83,7 +85,8 @@ def statement(level: str, partial: bool, judged: Collection[Judged], there: int 
     if there is None:
         there = clauses_of(level)
     if partial or counts.total() < there:
-        return good, f"partial run: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
+        part = f"shard {shard}" if shard else "partial run"
+        return good, f"{part}: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
     if good and on_record:
         return good, f"conforms to level {level} but for what is on record of {on_record} clauses: {told}"
     return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"
