@@ -84,6 +84,7 @@ def test_without_a_file_the_usage_is_printed(process: Process) -> None:
     assert seen.status == -1
     assert seen.output.startswith(b"Usage: ")
     assert seen.calls == []
+    assert process.exit(seen.status) == 255, "what its parent is told"
 
 
 @clause("example.open")

@@ -42,6 +42,8 @@ STAND_INS = {
     "ssh": 'shift; cd "$BOARD" && exec sh -c "$*"',  # the board is a folder
     "qemu-system-x86_64": 'cd "$BOARD" && exec ./mmap_agent',
     "socat": 'cd "$BOARD" && exec ./mmap_agent',
+    "git": '[ "$1" = clone ] && mkdir pytest-mmapconf && cd "$PROJECT" && '
+    'cp -r conformance reference pytest_mmapconf tests pyproject.toml "$OLDPWD/pytest-mmapconf"',
     "sudo": 'exec "$@"',
     "scp": 'for to; do :; done; [ "$to" = board: ] || exit 1; while [ $# -gt 1 ]; do cp "$1" "$BOARD"; shift; done',
 }
@@ -92,6 +94,7 @@ def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(installed),
         "PYTHONDONTWRITEBYTECODE": "1",
         "BOARD": str(board),
+        "PROJECT": str(PROJECT),
     }
 
 
