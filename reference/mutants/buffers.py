@@ -6,6 +6,7 @@ from errno import EDEADLK, EFAULT
 from typing import Any
 
 from ..buffers import Buffers
+from ..constants import PROT_WRITE
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
 
@@ -87,7 +88,7 @@ def a_refused_write_makes_the_file_longer(
 def kernel_stores_need_no_right(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
     """Memory that is mapped without PROT_WRITE is stored to all the same."""
     mapping = self.space.find(addr)
-    if mapping is None or mapping.prot & 2:
+    if mapping is None or mapping.prot & PROT_WRITE:
         moved: int = store(self, addr, data, unsure)
         return moved
     page = self.space.table.touch(mapping, addr // self.page, True)
@@ -127,21 +128,21 @@ def a_write_fills_up_with_zeros(load: Honest, self: Process, addr: int, length: 
 @wrong(Buffers.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
 def a_kernels_store_makes_no_copy(store: Honest, self: Process, addr: int, data: bytes, unsure: Any) -> int:
     """What a call stores into a private page whoever has the page sees."""
-    done = 0
-    while done < len(data):
-        at = addr + done
+    moved = 0
+    while moved < len(data):
+        at = addr + moved
         mapping = self.space.find(at)
         page = None
-        if mapping is not None and mapping.prot & 2:
-            page = self.space.table.touch(mapping, at // self.page, mapping.shared or mapping.inode is None)
-            if page is not None and mapping.inode is None:
-                page = self.space.table.entries[at // self.page]
+        if mapping is not None and mapping.prot & PROT_WRITE:
+            page = self.space.table.entries.get(at // self.page)
+            if page is None or not page.sharers:
+                page = self.space.table.touch(mapping, at // self.page, mapping.shared or mapping.inode is None)
         if page is None:
             break
-        part = data[done : done + self.page - at % self.page]
+        part = data[moved : moved + self.page - at % self.page]
         page.data[at % self.page : at % self.page + len(part)] = part
-        done += len(part)
-    return done
+        moved += len(part)
+    return moved
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.shared")

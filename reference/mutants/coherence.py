@@ -26,10 +26,11 @@ def own(table: PageTable, number: int) -> Page:
 
 @wrong(Inode.write, "coherence.write", bug="occlum #339, gramine #1432")
 def what_is_written_shows_in_no_mapping(write: Honest, self: Inode, data: bytes, offset: int, choices: Any) -> int:
-    """Pages that are mapped and in use keep the old content."""
+    """Pages that are mapped keep the old content."""
     for mapping in self.mappings:
-        for number in mapping.space.table.within(*numbers(mapping)):
-            own(mapping.space.table, number)
+        for number in range(*numbers(mapping)) if mapping.shared else ():
+            if mapping.space.table.touch(mapping, number, False) is not None:
+                own(mapping.space.table, number)
     written: int = write(self, data, offset, choices)
     return written
 

@@ -71,6 +71,12 @@ def only_the_page_is_told(fault: Honest, self: Process, access: str, signal: str
     raise Fault(signal, code, addr - addr % self.page)
 
 
+@wrong(Accesses.fault, "fault.address")
+def where_it_was_is_not_told(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+    """There is no address."""
+    raise Fault(signal, code, None)
+
+
 @wrong(Accesses.at, "fault.order")
 def the_end_is_looked_at_before_rights(at: Honest, self: Process, access: str, addr: int) -> Mapping:
     """Past the end of a file it is SIGBUS, whatever the rights."""

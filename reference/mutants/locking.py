@@ -186,6 +186,21 @@ def what_cannot_be_had_is_not_locked(
         self.lock(start, end, False)
 
 
+@wrong(Process.munlock, "mlock.fork")
+def locks_are_the_familys(munlock: Honest, self: Process, addr: int, length: int) -> None:
+    """What one process unlocks is unlocked in every other."""
+    munlock(self, addr, length)
+    for process in self.machine.processes:
+        process.lock(*self.pages_of(addr, length), False)
+
+
+@wrong(PageCalls.pages_of, "mlock.errno.EINVAL", "munlock.errno.EINVAL", bug="phoenix-rtos #1759 (the same of munmap)")
+def a_range_that_wraps_is_empty(pages_of: Honest, self: Process, addr: int, length: int) -> tuple[int, int]:
+    """The end of a range wraps around, and then there is nothing to do."""
+    start, end = pages_of(self, addr, length)
+    return start, end & self.mask
+
+
 # ------------------------------------------------------------------------------------------------------------- munlock
 
 

@@ -16,11 +16,10 @@ from ...contract import (
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
     MADV_REMOVE,
-    MADV_SEQUENTIAL,
     MADV_WIPEONFORK,
 )
 from ..address_space import AddressSpace, Mapping
-from ..advice import Advice
+from ..advice import HINTS, Advice
 from ..constants import PROT_READ, PROT_WRITE
 from ..files import Inode
 from ..mutant import Honest, never, other, refuses, wrong
@@ -307,10 +306,16 @@ def populate_write_copies_nothing(madvise: Honest, self: Process, addr: int, len
     madvise(self, addr, length, MADV_POPULATE_READ if advice == MADV_POPULATE_WRITE else advice)
 
 
+@wrong(Process.madvise, "madvise.populate-write")
+def populate_write_does_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+    """MADV_POPULATE_WRITE is taken for a hint."""
+    madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_WRITE else advice)
+
+
 @wrong(Process.madvise, "madvise.hints")
 def a_hint_lets_pages_go(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
-    """MADV_SEQUENTIAL lets go what has been read."""
-    madvise(self, addr, length, MADV_DONTNEED if advice == MADV_SEQUENTIAL else advice)
+    """Advice about speed lets go what has been read."""
+    madvise(self, addr, length, MADV_DONTNEED if advice in HINTS else advice)
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")

@@ -39,11 +39,11 @@ def a_seal_is_looked_at_once(most_rights: Honest, self: Process, description: ob
 
 
 @wrong(Process.seal, "memfd.seal.write.busy")
-def private_mappings_keep_a_file_from_being_sealed(seal: Honest, self: Process, fd: int, seals: int) -> None:
-    """Any writable mapping counts."""
+def any_mapping_keeps_a_file_from_being_sealed(seal: Honest, self: Process, fd: int, seals: int) -> None:
+    """Private mappings count, and those for reading."""
     description = self.description(fd)
-    if description is not None and any(mapping.prot & PROT_WRITE for mapping in description.inode.mappings):
-        raise OSError(EBUSY, "the mutant counts private mappings")
+    if description is not None and seals & SEAL_WRITE and description.inode.mappings:
+        raise OSError(EBUSY, "the mutant counts every mapping")
     seal(self, fd, seals)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from errno import EINVAL, ENOMEM
 
 from ...contract import MADV_DONTNEED
+from ..constants import MAP_FIXED, PROT_WRITE
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
 
@@ -24,9 +25,9 @@ REFUSALS = (
         "mincore-needs-rights",
         Process.mincore,
         ENOMEM,
-        lambda self, addr, length: any(not m.prot for m in self.space.over(addr, addr + length)),
+        lambda self, addr, length: any(not m.prot & PROT_WRITE for m in self.space.over(addr, addr + length)),
         "mincore.rights",
-        text="some of the range has no right",
+        text="some of the range cannot be stored to",
     ),
     refuses(
         "mincore-outside-is-EINVAL",
@@ -90,3 +91,14 @@ def what_was_let_go_is_resident(madvise: Honest, self: Process, addr: int, lengt
     madvise(self, addr, length, advice)
     if advice == MADV_DONTNEED:
         self.populate(addr, addr + self.round_up(length))
+
+
+@wrong(Process.mmap, "mincore.gone")
+def what_was_replaced_is_resident(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """Pages in the place of others are brought in at once."""
+    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    if flags & MAP_FIXED:
+        self.populate(base, base + self.round_up(length))
+    return base
