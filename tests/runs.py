@@ -32,6 +32,8 @@ def run(*cases: Case, name: str = "mine", level: str = "documented", there: int 
         more.pop("narrowed", False),
         judged,
         tuple(sorted(cases, key=lambda case: case.id)),
+        more.pop("shards", (1,)),
+        more.pop("of", 1),
     )
 
 

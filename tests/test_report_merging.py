@@ -15,6 +15,7 @@ from pytest_mmapconf.__main__ import main
 from pytest_mmapconf.report.document import document
 from pytest_mmapconf.report.merging import Contradiction, merged, read_files, together
 from pytest_mmapconf.report.run import Run
+from pytest_mmapconf.report.view import labels
 
 from test_report_document import SCHEMA  # isort: skip
 
@@ -26,13 +27,18 @@ def saved(folder: Path, **runs: Run) -> list[str]:
     return [str(folder / f"{name}.json") for name in runs]
 
 
-ONE = run(case("a[1]", RANGE), case("b", RANGE, EINVAL, verdict="fail", reason="why", evidence=EVIDENCE), there=3)
+ONE = run(case("a[1]", RANGE), case("b", RANGE, EINVAL, verdict="fail", reason="why", evidence=EVIDENCE), there=3, of=2)
 ON_RECORD: dict[str, Any] = {
     "expected": {"file": "e.toml", "number": 2, "verdict": "fail", "reason": "known", "link": "https://x"},
     "seen": ("fail", "expected EINVAL"),
 }
 TWO = run(
-    case("a[2]", RANGE, recorded={"x": True}), case("c", FLUSH, **ON_RECORD), there=3, date="2026-11-26T18:00:00+00:00"
+    case("a[2]", RANGE, recorded={"x": True}),
+    case("c", FLUSH, **ON_RECORD),
+    there=3,
+    date="2026-11-26T18:00:00+00:00",
+    of=2,
+    shards=(2,),
 )
 
 
@@ -74,8 +80,22 @@ def test_the_same_case_twice_counts_once() -> None:
     assert len(whole.cases) == 4
 
 
+def test_a_part_that_is_missing() -> None:
+    (whole,) = merged([(str(number), run(case(f"{number}"), of=4, shards=(number,))) for number in (4, 1, 3)])
+
+    assert (whole.shards, whole.of, whole.partial) == ((1, 3, 4), 4, True)
+    assert whole.statement == (True, "shard 1, 3, 4 of 4: 1 of 1 clauses of level documented asked: 1 pass")
+
+
+def test_two_runs_of_the_same_backend_stand_side_by_side() -> None:
+    again = run(case("a[1]", verdict="fail"))
+
+    assert merged([("one", again), ("other", again)]) == [again, again]
+    assert labels([again, again]) == ["mine (1)", "mine (2)"]
+
+
 def test_two_runs_that_contradict_each_other() -> None:
-    other = run(case("a[1]", RANGE, verdict="unresolved", reason="died"), there=3)
+    other = run(case("a[1]", RANGE, verdict="unresolved", reason="died"), there=3, of=2)
 
     with pytest.raises(Contradiction, match=r"^one and other are .* a\[1\] is pass in one and unresolved in the other"):
         merged([("one", ONE), ("other", other)])
@@ -86,7 +106,7 @@ def test_a_verdict_that_does_not_come_of_the_cases_stays() -> None:
     (entry,) = TWO.judged[:1]
     strict = replace(TWO, judged=(replace(entry, verdict="fail", reason="on record"), *TWO.judged[1:]))
 
-    whole = together([("two", strict), ("more", run(case("d", RANGE)))])
+    whole = together([("two", strict), ("more", run(case("d", RANGE), of=2))])
 
     assert [(entry.verdict, entry.reason) for entry in whole.judged] == [("fail", "on record"), ("pass", "")]
 
@@ -94,13 +114,15 @@ def test_a_verdict_that_does_not_come_of_the_cases_stays() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        run(case("a[2]"), name="other"),
-        run(case("a[2]"), level="posix"),
-        run(case("a[2]"), suite="0.2.0"),
-        run(case("a[2]"), version="2"),
-        run(case("a[2]"), details={"kernel": "7"}),
+        run(case("a[2]"), name="other", of=2, shards=(2,)),
+        run(case("a[2]"), level="posix", of=2, shards=(2,)),
+        run(case("a[2]"), suite="0.2.0", of=2, shards=(2,)),
+        run(case("a[2]"), version="2", of=2, shards=(2,)),
+        run(case("a[2]"), details={"kernel": "7"}, of=2, shards=(2,)),
+        run(case("a[2]"), of=3, shards=(2,)),
+        run(case("a[2]")),
     ],
-    ids=["backend", "level", "suite", "version", "facts"],
+    ids=["backend", "level", "suite", "version", "facts", "number", "whole"],
 )
 def test_what_is_not_of_one_run_stands_side_by_side(other: Run) -> None:
     assert merged([("one", ONE), ("other", other)]) == [ONE, other]

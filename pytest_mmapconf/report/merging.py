@@ -1,8 +1,8 @@
-"""Several JSON reports as one: shards of a run are put together, different implementations stand side by side.
+"""Several JSON reports as one: shards of a run are put together, whatever else there is stands side by side.
 
-Reports are of one run if suite, backend, with all that it tells of itself, and level are the same.  Then their cases
-are put together; a case that two of them have must have come to the same in both, else they are two runs, and nobody
-knows which to believe.
+Shards are of one run if suite, backend, with all that it tells of itself, and level are the same, and they say that
+they are so many parts of as many (`--mmap-shard`).  A shard that is there twice must have come to the same, case by
+case, else nobody knows which to believe.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def read_files(paths: Iterable[Path]) -> list[tuple[str, Run]]:
 def merged(runs: Iterable[tuple[str, Run]]) -> list[Run]:
     """Runs, each from a file, with those that are shards of one put together.  Raises Contradiction."""
     parts: dict[object, list[tuple[str, Run]]] = {}
-    for file, run in runs:
-        identity = run.suite, run.facts.name, run.facts.version, tuple(sorted(run.facts.details.items())), run.level
+    for number, (file, run) in enumerate(runs):
+        about = run.suite, run.facts.name, run.facts.version, tuple(sorted(run.facts.details.items())), run.level
+        identity = (*about, run.of) if run.of > 1 else number  # which no other has
         parts.setdefault(identity, []).append((file, run))
     return [of[0][1] if len(of) == 1 else together(of) for of in parts.values()]
 
@@ -56,8 +57,8 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
             other, there = cases.setdefault((case.id, nth), (file, case))
             if there.verdict != case.verdict:
                 raise Contradiction(
-                    f"{other} and {file} are of the same backend, but {case.id} is {there.verdict} in one and "
-                    f"{case.verdict} in the other: they are two runs, not shards of one; leave one out"
+                    f"{other} and {file} are of the same shard, but {case.id} is {there.verdict} in one and "
+                    f"{case.verdict} in the other: leave one out"
                 )
     for file, run in parts:
         if run.of != parts[0][1].of:

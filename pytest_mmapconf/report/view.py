@@ -254,7 +254,7 @@ def levels(runs: Sequence[Run]) -> list[str]:
 
 
 MAIN_FACTS: Final = (
-    *("level", "suite", "date", "backend", "version", "kernel", "machine"),
+    *("level", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
     *("libc", "page", "file system", "user"),
 )
 """What a reader wants to know of a run first."""
@@ -263,7 +263,7 @@ MAIN_FACTS: Final = (
 def facts(run: Run) -> dict[str, str]:
     """Who was judged, by what and when, by name."""
     details = {name: value for name, value in sorted(run.facts.details.items()) if value}
-    about = {"level": run.level, "suite": f"pytest-mmapconf {run.suite}", "date": run.date}
+    about = {"level": run.level, "shard": run.shard, "suite": f"pytest-mmapconf {run.suite}", "date": run.date}
     about |= {"backend": run.facts.name, "version": run.facts.version, **details}
     return {name: about[name] for name in (*MAIN_FACTS, *about) if about.get(name)}
 
@@ -271,14 +271,19 @@ def facts(run: Run) -> dict[str, str]:
 def labels(runs: Sequence[Run]) -> list[str]:
     """What to call each run, by what tells them apart."""
     told: list[list[str]] = [[run.facts.name] for run in runs]
-    for name in ("version", "level", "suite", *sorted({name for run in runs for name in run.facts.details})):
+    others = sorted({name for run in runs for name in run.facts.details})
+    for name in ("version", "level", "suite", *others, "shard", "date"):
         if len({tuple(parts) for parts in told}) == len(runs):
             break
         values = [facts(run).get(name, "") for run in runs]
         if len(set(values)) > 1:
             for parts, value in zip(told, values, strict=True):
                 parts.extend([value] if value else [])
-    return [", ".join(parts) for parts in told]
+    found = [", ".join(parts) for parts in told]
+    return [
+        f"{label} ({found[: number + 1].count(label)})" if found.count(label) > 1 else label
+        for number, label in enumerate(found)
+    ]
 
 
 class Choice(NamedTuple):
