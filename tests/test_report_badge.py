@@ -29,3 +29,10 @@ def test_what_it_says(about: Run, text: str) -> None:
 
     assert image.findtext("{*}title") == image.attrib["aria-label"] == f"mmap: {text}"
     assert [part.text for part in image.iter("{http://www.w3.org/2000/svg}text")] == ["mmap", text]
+
+
+def test_several() -> None:
+    good, bad, part = run(case("a")), run(case("a", verdict="fail")), run(case("a"), narrowed=True)
+
+    assert "<title>mmap: 2 of 2 conform</title>" in badge([good, good])
+    assert "<title>mmap: 1 of 3 conform</title>" in badge([good, bad, part])

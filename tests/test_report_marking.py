@@ -55,6 +55,19 @@ def test_the_gravest_of_a_cases_phases_counts(judge: Judge, pytester: pytest.Pyt
     }
 
 
+def test_a_case_whose_worker_died(judge: Judge, pytester: pytest.Pytester) -> None:
+    result = judge("Crashes", "-n", "1", "--junitxml=junit.xml")
+
+    result.assert_outcomes(passed=3, errors=2)
+    assert properties(pytester.path / "junit.xml") == {
+        "files.content": ("unresolved", ["file.content"]),
+        "files.content_written": ("unresolved", ["file.content"]),
+        "mapping.aligned": ("pass", ["map.address"]),
+        "mapping.no_length[none]": ("pass", ["map.size"]),
+        "mapping.no_length[read]": ("pass", ["map.size"]),
+    }
+
+
 def test_other_tests_have_no_properties(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_mine="def test_ordinary(): pass\ndef test_ours(process): pass")
 

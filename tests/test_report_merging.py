@@ -119,10 +119,9 @@ def test_a_verdict_that_does_not_come_of_the_cases_stays() -> None:
         run(case("a[2]"), suite="0.2.0", of=2, shards=(2,)),
         run(case("a[2]"), version="2", of=2, shards=(2,)),
         run(case("a[2]"), details={"kernel": "7"}, of=2, shards=(2,)),
-        run(case("a[2]"), of=3, shards=(2,)),
         run(case("a[2]")),
     ],
-    ids=["backend", "level", "suite", "version", "facts", "number", "whole"],
+    ids=["backend", "level", "suite", "version", "facts", "whole"],
 )
 def test_what_is_not_of_one_run_stands_side_by_side(other: Run) -> None:
     assert merged([("one", ONE), ("other", other)]) == [ONE, other]
@@ -198,7 +197,7 @@ def test_what_is_no_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_users_other_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one, other = saved(tmp_path, one=ONE, other=run(case("a[1]"), name="other"))
+    (one,) = saved(tmp_path, one=ONE)
     (tmp_path / "latin.json").write_bytes(b"\xff")
 
     def said(*arguments: str) -> str:
@@ -211,4 +210,3 @@ def test_the_users_other_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[
         "-o …/all.txt: there is no report for the ending .txt; use .json, .html, .md, .svg"
     )
     assert said(one, "-o", f"{one}/all.md") == "-o …/one.json/all.md: cannot be written: its folder is a file"
-    assert said(one, other, "-o", f"{tmp_path}/all.svg") == "a badge is about one run, and these are 2: mine, other"

@@ -19,9 +19,8 @@ WIDTH: Final = 6.6
 
 
 def badge(runs: Sequence[Run]) -> str:
-    """The badge of one run."""
-    (run,) = runs
-    kind, text = conclusion(run)
+    """The badge of one run, or of several."""
+    kind, text = conclusion(runs[0]) if len(runs) == 1 else summary(runs)
     left, right = (round(len(part) * WIDTH) + 12 for part in (LABEL, text))
     about = escape(f"{LABEL}: {text}", {'"': "&quot;"})
     return f"""\
@@ -51,3 +50,9 @@ def conclusion(run: Run) -> tuple[str, str]:
         return "partial", f"partial run, {counts[PASS]} of {run.there} pass"
     on_record = counts[EXPECTED] + counts[FLAKY]
     return PASS, f"conforms to {run.level}" + (f" but for {on_record} on record" if on_record else "")
+
+
+def summary(runs: Sequence[Run]) -> tuple[str, str]:
+    """The same of several."""
+    good = sum(run.statement[0] and not run.partial for run in runs)
+    return PASS if good == len(runs) else FAIL, f"{good} of {len(runs)} conform"

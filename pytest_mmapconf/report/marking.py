@@ -114,9 +114,13 @@ class Marking:
         worst.clauses = tuple(data.get("broken", worst.clauses or data["clauses"]))
         worst.add(data["verdict"], data["reason"])
         if report.when == "teardown":
-            report.user_properties.append(("mmap.case", worst.id))
-            report.user_properties.extend(("mmap.clause", id) for id in worst.clauses)
-            report.user_properties.append(("mmap.verdict", worst.verdict))
+            report.user_properties.extend(properties(worst))
+
+
+def properties(case: Case) -> list[tuple[str, object]]:
+    """What pytest's own reports tell of a case."""
+    clauses = [("mmap.clause", id) for id in case.clauses]
+    return [("mmap.case", case.id), *clauses, ("mmap.verdict", case.verdict)]
 
 
 def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:

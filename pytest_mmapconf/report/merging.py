@@ -42,7 +42,7 @@ def merged(runs: Iterable[tuple[str, Run]]) -> list[Run]:
     parts: dict[object, list[tuple[str, Run]]] = {}
     for number, (file, run) in enumerate(runs):
         about = run.suite, run.facts.name, run.facts.version, tuple(sorted(run.facts.details.items())), run.level
-        identity = (*about, run.of) if run.of > 1 else number  # which no other has
+        identity: object = about if run.of > 1 else number  # which no other has
         parts.setdefault(identity, []).append((file, run))
     return [of[0][1] if len(of) == 1 else together(of) for of in parts.values()]
 
@@ -103,8 +103,6 @@ def main(files: Sequence[str], outputs: Sequence[str]) -> int:
     except (NoReport, Contradiction) as error:
         raise pytest.UsageError(str(error)) from error
     paths = [Path(output) for output in outputs]
-    if len(runs) > 1 and any(path.suffix.lower() == ".svg" for path in paths):
-        raise pytest.UsageError(f"a badge is about one run, and these are {len(runs)}: {', '.join(labels(runs))}")
     writing.prepare(paths, "-o ")
     for path in paths:
         try:

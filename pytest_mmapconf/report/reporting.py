@@ -18,7 +18,7 @@ from ..verdicts import FAIL, UNRESOLVED, judge_all
 from ..version import suite_version
 from . import outputs, terminal
 from .gathering import Gathered, crashed
-from .marking import ATTRIBUTE, announcement
+from .marking import ATTRIBUTE, announcement, properties
 from .run import Run
 
 
@@ -72,8 +72,16 @@ class Reporting:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        self.system(self.worker(report) if self.each else "").take(report)
-        return (yield)
+        system = self.system(self.worker(report) if self.each else "")
+        system.take(report)
+        yield
+        if crashed(report) and report.nodeid in system.cases:
+            # No teardown has been reported, and pytest's JUnit report takes properties from there.
+            told = properties(system.cases[report.nodeid])
+            end = pytest.TestReport(
+                report.nodeid, report.location, {}, "passed", None, "teardown", user_properties=told, node=report.node
+            )
+            self.config.hook.pytest_runtest_logreport(report=end)
 
     def system(self, name: str) -> Gathered:
         """What has come in of a system."""

@@ -286,8 +286,12 @@ def labels(runs: Sequence[Run]) -> list[str]:
     ]
 
 
+LONGEST: Final = 200
+"""Characters of a recorded value."""
+
+
 class Choice(NamedTuple):
-    """What an implementation does where the specification leaves it open."""
+    """What cases have recorded under one name."""
 
     name: str
     values: list[list[tuple[str, int]]]
@@ -308,7 +312,8 @@ def told(value: object) -> str:
     """A recorded value in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "nothing" if value is None else str(value)
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def without_clause(run: Run) -> Iterator[Case]:
