@@ -49,6 +49,11 @@ def merged(runs: Iterable[tuple[str, Run]]) -> list[Run]:
 
 def together(parts: Sequence[tuple[str, Run]]) -> Run:
     """One run from its shards."""
+    for file, run in parts:
+        if run.of != parts[0][1].of:
+            raise Contradiction(
+                f"{parts[0][0]} and {file} are of the same backend, but a part of {parts[0][1].of} and one of {run.of}"
+            )
     cases: dict[tuple[str, int], tuple[str, Case]] = {}
     for file, run in parts:
         times: dict[str, int] = {}
@@ -60,11 +65,6 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
                     f"{other} and {file} are of the same shard, but {case.id} is {there.verdict} in one and "
                     f"{case.verdict} in the other: leave one out"
                 )
-    for file, run in parts:
-        if run.of != parts[0][1].of:
-            raise Contradiction(
-                f"{parts[0][0]} and {file} are of the same backend, but a part of {parts[0][1].of} and one of {run.of}"
-            )
     judged: dict[str, list[Judged]] = {}
     for _, run in parts:
         for entry in run.judged:
