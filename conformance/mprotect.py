@@ -9,6 +9,7 @@ import pytest
 from ..contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_GROWSDOWN,
     MAP_PRIVATE,
     MAP_SHARED,
     MS_INVALIDATE,
@@ -327,6 +328,40 @@ def test_the_parts_keep_their_place_in_the_file(process: Process, file: MakeFile
     assert process.pread(fd, 2, 3 * page) == b"!D"
 
 
+@clause("mprotect.join")
+def test_parts_that_are_alike_again(process: Process, file: MakeFile, page: int) -> None:
+    """Cut up and joined, and cut up elsewhere: each page is first touched afterwards."""
+    base = process.mmap(0, 5 * page, PROT_READ, MAP_SHARED, file(numbered(page, 6)), page)
+    for number in (1, 3):
+        process.mprotect(base + number * page, page, PROT_NONE)
+    for number in (3, 1):
+        process.mprotect(base + number * page, page, PROT_READ)
+
+    process.mprotect(base + 2 * page, 2 * page, RW)
+
+    assert process.load(base, 5 * page) == numbered(page, 6)[page:]
+    for number in (0, 1, 4):
+        assert_read_only(process, base + number * page)
+    for number in (2, 3):
+        process.store(base + number * page, b"x")
+
+
+@clause("mprotect.join")
+@pytest.mark.parametrize("kind", ["another-offset", "another-file"])
+def test_neighbours_that_only_their_rights_told_apart(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    """They have the same rights now, and are still two."""
+    base = reserve(process, 4)
+    fd = file(numbered(page, 4))
+    other, offset = (fd, page) if kind == "another-offset" else (file(b"x" * (4 * page)), 2 * page)
+    process.mmap(base, 2 * page, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0)
+    process.mmap(base + 2 * page, 2 * page, PROT_NONE, MAP_PRIVATE | MAP_FIXED, other, offset)
+
+    process.mprotect(base + 2 * page, 2 * page, PROT_READ)
+
+    second = numbered(page, 3)[page:] if kind == "another-offset" else b"x" * (2 * page)
+    assert process.load(base, 4 * page) == numbered(page, 2) + second
+
+
 @clause("mprotect.lock")
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RX], ids=["none", "read", "read-exec"])
 def test_what_is_locked_stays_locked(process: Process, file: MakeFile, page: int, prot: int) -> None:
@@ -547,6 +582,20 @@ def test_a_mapping_that_does_not_grow(process: Process, file: MakeFile, page: in
         process.mprotect(base + page, page, PROT_READ | grows)
 
     process.store(base, numbered(page, 3))
+
+
+@clause("mprotect.growsdown")
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_what_grows_downwards_has_the_rights_from_its_beginning(process: Process, page: int, first: int) -> None:
+    """The range names only where it ends."""
+    base = process.mmap(0, 4 * page, RW, ANONYMOUS | MAP_GROWSDOWN, -1, 0)
+    process.store(base, numbered(page, 4))
+
+    process.mprotect(base + first * page, page, PROT_READ | PROT_GROWSDOWN)
+
+    for number in range(first + 1):
+        assert_read_only(process, base + number * page)
+    process.store(base + (first + 1) * page, b"x")
 
 
 @clause("mprotect.errno.ENOMEM.prefix")

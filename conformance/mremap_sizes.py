@@ -74,6 +74,31 @@ def test_sizes_count_in_whole_pages(
     assert_inaccessible(process, base + 3 * page)
 
 
+@clause("mremap.errno.EFAULT")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_growth_of_more_than_is_mapped(process: Process, page: int, flags: int) -> None:
+    base = between(process, page, 2, 1)
+    most = 1 << (process.bits - 2 if process.bits < 64 else 44)
+
+    with fails("EFAULT"):
+        process.mremap(base, most, most + page, flags)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert_nothing_mapped(process, base + 2 * page)
+
+
+@clause("mremap.errno.EINVAL")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_shrinking_from_outside_the_address_space(process: Process, page: int, flags: int) -> None:
+    """What would be cut off reaches over its end: nothing is."""
+    base = between(process, page, 2, 0)
+
+    with fails("EINVAL"):
+        process.mremap(base, (1 << process.bits) - 2 * page, page, flags)
+
+    assert process.load(base, 2 * page) == numbered(page, 2)
+
+
 # ----------------------------------------------------------------------------------------------------------- shrinking
 
 

@@ -258,6 +258,13 @@ def test_a_hole_in_the_range(process: Process, file: MakeFile, page: int, first:
 
 
 @clause("msync.errno.ENOMEM")
+@pytest.mark.parametrize("flags", FLAGS)
+def test_nothing_at_null(process: Process, page: int, flags: int) -> None:
+    with fails("ENOMEM"):
+        process.msync(0, page, flags)
+
+
+@clause("msync.errno.ENOMEM")
 def test_the_range_beside_the_hole(process: Process, file: MakeFile, page: int) -> None:
     """What is mapped throughout is no error, whatever is missing beside it."""
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, file(b"x" * (3 * page)), 0)

@@ -150,6 +150,20 @@ def access_of(process: Process, addr: int) -> list[str]:
     return found
 
 
+@clause("munmap.usual-arguments")
+@pytest.mark.parametrize("inside", ["1", "page-1"])
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
+def test_less_than_a_page_is_the_page(process: Process, page: int, number: int, inside: str) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, numbered(page, 3))
+
+    process.munmap(base + number * page, 1 if inside == "1" else page - 1)
+
+    assert_nothing_mapped(process, base + number * page)
+    for other in {0, 1, 2} - {number}:
+        assert process.load(base + other * page, page) == numbered(page, 3)[other * page : (other + 1) * page]
+
+
 # -------------------------------------------------------------------------------------------------- who else has them
 
 

@@ -92,8 +92,13 @@ class PageCalls(State):
 
         with self.errors("mprotect") as refuse:
             first = next(iter(space.over(addr, end)), None)
-            if grows and first is not None and (grows == PROT_GROWSDOWN or first.start <= addr):
-                refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "the mapping does not grow")
+            if grows == PROT_GROWSDOWN and first is not None:
+                if first.grows:
+                    addr = first.start
+                else:
+                    refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "the mapping does not grow downwards")
+            elif grows and first is not None and first.start <= addr:
+                refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "no mapping grows upwards")
 
         # What lies before the first page that cannot have the rights has them all the same.
         hole = space.hole(addr, end)

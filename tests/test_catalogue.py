@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import filter as matching
+from pathlib import Path
+
 import pytest
 
 from pytest_mmapconf import catalogue, conditions
@@ -66,3 +70,12 @@ def test_the_suites_own_catalogue() -> None:
     assert {"overview", "mmap", "munmap", "mremap", "msync", "paging", "example"} <= {c.group for c in clauses.values()}
     assert clauses["munmap.range"].level == "documented"
     assert catalogue.load() is clauses
+
+
+def test_the_page_of_behaviours_names_clauses_that_are_there() -> None:
+    page = Path(__file__).parent.parent.joinpath("docs", "behaviours.md").read_text(encoding="utf-8")
+    groups = "|".join({clause.group for clause in catalogue.load().values()})
+    named = re.findall(rf"`((?:{groups})\.[^`()]+)`", page)
+
+    assert [pattern for pattern in named if not matching(catalogue.load(), pattern)] == []
+    assert len(named) > 100

@@ -8,7 +8,7 @@ from errno import EACCES, EINVAL, ENOMEM
 
 from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
-from ..constants import PROT_ALL, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
+from ..constants import PROT_ALL, PROT_EXEC, PROT_GROWSDOWN, PROT_NONE, PROT_READ, PROT_WRITE
 from ..files import Description
 from ..mapping_calls import MappingCalls
 from ..mutant import Honest, never, other, refuses, wrong
@@ -60,6 +60,15 @@ REFUSALS = (
         "mprotect.errno.order",
         "mprotect.errno.EINVAL.prot",
         text="a mapping of the range cannot have the rights, whatever else is the matter",
+    ),
+    refuses(
+        "mprotect-knows-nothing-that-grows",
+        Process.mprotect,
+        EINVAL,
+        lambda self, addr, length, prot: prot & PROT_GROWSDOWN,
+        "mprotect.growsdown",
+        "mprotect.rights",
+        text="PROT_GROWSDOWN is given",
     ),
     never("mprotect-lets-any-mapping-grow", "mprotect.errno.EINVAL.grows-not"),
     refuses(
@@ -232,6 +241,13 @@ def every_mapping_of_the_file_has_the_rights(protect: Honest, self: Process, sta
             mapping.prot = prot & mapping.maximum
 
 
+@wrong(Process.mprotect, "mprotect.growsdown", "mprotect.rights")
+def what_grows_is_like_any_other(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+    """PROT_GROWSDOWN changes nothing where a mapping grows downwards."""
+    first = self.space.find(addr)
+    mprotect(self, addr, length, prot & ~PROT_GROWSDOWN if first is not None and first.grows else prot)
+
+
 # ---------------------------------------------------------------------------------------------------------- what stays
 
 
@@ -283,6 +299,29 @@ def mprotect_starts_the_second_part_anew(mprotect: Honest, self: Process, addr: 
     before = self.space.find(addr)
     if before is not None and behind is not None and behind.start == before.end and behind.inode is before.inode:
         behind.offset = before.offset
+
+
+@wrong(Mapping.continues, "mprotect.join", "mprotect.rights", "mmap.range", bug="Asterinas c7b633e9b (reading)")
+def neighbours_are_joined_whatever_they_show(continues: Honest, self: Mapping, left: Mapping) -> bool:
+    """Neighbours of the same file are one mapping, wherever in it each begins."""
+    return self.is_like(left)
+
+
+@wrong(AddressSpace.append, "mprotect.join", "mprotect.rights", "mmap.range")
+def what_is_joined_begins_where_its_second_part_did(
+    append: Honest, self: AddressSpace, left: Mapping, right: Mapping
+) -> None:
+    """Mappings that are joined show the file from where the second one did."""
+    offset = right.offset
+    append(self, left, right)
+    left.offset = offset
+
+
+@wrong(Mapping.is_like, "mprotect.join", "mprotect.rights", "mmap.range")
+def neighbours_of_unlike_files_are_joined(is_like: Honest, self: Mapping, left: Mapping) -> bool:
+    """Private neighbours with the same rights are one mapping, whatever is behind them."""
+    alike = left.end == self.start and left.prot == self.prot and left.locked == self.locked
+    return bool(is_like(self, left)) or (alike and not left.shared and not self.shared)
 
 
 @wrong(PageCalls.protect, "mprotect.lock", "mprotect.rights", "msync.flag.invalidate.busy")

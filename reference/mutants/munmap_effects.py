@@ -128,6 +128,13 @@ def unmapping_leaves_the_pages(clear: Honest, self: AddressSpace, start: int, en
         self.table.entries[number] = page
 
 
+@wrong(Process.munmap, "munmap.usual-arguments", "munmap.range")
+def munmap_of_less_than_a_page_does_nothing(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """Less than a page is no page."""
+    if not 0 < length < self.page or addr % self.page:
+        munmap(self, addr, length)
+
+
 @wrong(Process.munmap, "munmap.lock", "mmap.result.success")
 def munmap_leaves_a_lock_at_the_place(munmap: Honest, self: Process, addr: int, length: int) -> None:
     """Where locked pages were unmapped, whatever is mapped from then on is locked."""
