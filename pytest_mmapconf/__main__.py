@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .catalogue import LEVELS
 
@@ -36,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("files", metavar="FILE.json", nargs="+", help="what --mmap-report=FILE.json has written")
     help = "where it goes: .html, .md, .json or (of one backend) .svg; repeatable"
     command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
+    command = commands.add_parser(
+        "vendor", help="copy this suite into another project, or bring a copy to this version"
+    )
+    command.add_argument("dest", metavar="DEST", type=Path, help="the copy's folder, such as third_party/mmapconf")
+    command.add_argument("--name", metavar="PACKAGE", help="what it is imported as (default: by DEST)")
+    command.add_argument("--check", action="store_true", help="only say whether the copy is whole and unmodified")
+    command.add_argument("--force", action="store_true", help="overwrite local modifications")
     command = commands.add_parser("reach", help="which errors and faults the cases reach, as a page")
     command.add_argument("--backend", metavar="STRING", action="append", default=[], help="also on this backend")
     command.add_argument("--dir", metavar="DIR", help="the file system under test is the one that holds DIR")
@@ -58,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(SOURCE if asked.source else build_agent())
         return 0
+    if asked.command == "vendor":
+        from . import vendor
+
+        return vendor.main(asked.dest, asked.name, check_only=asked.check, force=asked.force)
     import pytest
 
     from . import backends, listing, settings

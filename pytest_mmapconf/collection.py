@@ -122,9 +122,17 @@ class Replay(pytest.Item):
 
 
 class Cases(pytest.Directory):
-    """The folder of the installed cases."""
+    """The folder of the installed cases.
+
+    Our fixtures are also this folder's own, as if it had a conftest file of them: else a conftest file of the project
+    that pytest runs in would come before the plugin, and its `process` or `page` would be given to the installed cases.
+    """
+
+    obj = ModuleType(fixtures.__name__)  # what pytest parses for fixtures; it parses no module twice
+    vars(obj).update(vars(fixtures))
 
     def collect(self) -> Iterable[CaseModule | Replay]:
+        self.session._fixturemanager.parsefactories(self)
         settings = self.config.stash[SETTINGS]
         if settings.program is not None and settings.judge is not None:
             file, program = settings.program

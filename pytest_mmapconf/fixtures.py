@@ -153,12 +153,13 @@ def only_ours(item: pytest.Item) -> dict[str, object] | None:
     callspec = getattr(item, "callspec", None)
     parameters: dict[str, object] = dict(callspec.params) if callspec else {}
     for name in info.names_closure:
-        modules = {definition.func.__module__ for definition in info.name2fixturedefs.get(name, ())}
+        definitions = info.name2fixturedefs.get(name, ())
+        module = definitions[-1].func.__module__ if definitions else None  # the last is the one that is used
         if name in parameters:
             # pytest makes a fixture of its own of each parameter; another module's has it as `request.param`
-            theirs = name in OURS or not all(module.startswith("_pytest.") for module in modules)
+            theirs = name in OURS or not (module or "_pytest.").startswith("_pytest.")
         else:
-            theirs = name != "request" and (name not in OURS or modules != {__name__})  # `request`: ours ask for it
+            theirs = name != "request" and (name not in OURS or module != __name__)  # `request`: ours ask for it
         if theirs:
             return None
     return parameters

@@ -27,28 +27,24 @@ LEVELS = "documented, posix or linux, each including those before"
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from . import hookspecs
 
+    hook = getattr(pluginmanager.hook, hookspecs.pytest_mmapconf_backends.__name__, None)
+    if hook is not None and hook.has_spec():
+        installed = pluginmanager.has_plugin(ENTRY_POINT)
+        raise pytest.UsageError(
+            f"{__name__}: another copy of the suite is loaded already; "
+            + (f"leave the installed one out with -p no:{ENTRY_POINT}" if installed else "name one of them only")
+        )
     pluginmanager.add_hookspecs(hookspecs)
     if not pluginmanager.has_plugin(ENTRY_POINT):
         pluginmanager.set_blocked(ENTRY_POINT)
 
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mmapconf", "conformance of mmap, munmap, mremap, msync and sysconf")
     option, ini = group.addoption, parser.addini
 
     help = "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY or a registered name"
-    try:
-        option("--mmap-backend", metavar="BACKEND", help=help)
-    except ValueError:
-        installed = pluginmanager.has_plugin(ENTRY_POINT)
-        raise pytest.UsageError(
-            f"{__name__}: another copy of the suite is loaded already, "
-            + (
-                f"the installed one; leave it out with -p no:{ENTRY_POINT}, or name this one with -p {__name__}"
-                if installed
-                else "and two cannot be: name one of them only"
-            )
-        ) from None
+    option("--mmap-backend", metavar="BACKEND", help=help)
     ini("mmap_backend", help, default="")
 
     help = f"judge clauses up to this level: {LEVELS} (default: documented)"

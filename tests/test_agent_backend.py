@@ -449,6 +449,19 @@ def test_a_system_leaves_nothing_to_the_next(backend: NativeBackend) -> None:
         system.close()
 
 
+def test_the_system_that_is_booted_ends_the_one_before(backend: NativeBackend) -> None:
+    """Whoever closes the former does no harm to it, nor to those that come after it."""
+    one, two = backend.boot(), backend.boot()
+    two.close()
+    one.close()
+
+    three = backend.boot()
+    assert three.spawn().sysconf(SC_PAGESIZE) == three.spawn().sysconf(SC_PAGESIZE)
+    with pytest.raises(Unresolved, match="another system has been booted since"):
+        one.spawn()
+    three.close()
+
+
 def test_boots_without_a_process(backend: NativeBackend) -> None:
     system = backend.boot()
     for _ in range(3):

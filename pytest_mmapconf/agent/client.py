@@ -70,6 +70,8 @@ class Agent:
         """The folder of the system that is booted: to be removed here, should the agent die of something."""
         self.next_is_booted = False
         """Whether an "end", a "boot" and a "spawn" are under way for the next system."""
+        self.system: AgentSystem | None = None
+        """The system that is booted: an agent has one at a time."""
         self._said = b""
         self._buffer = b""
         self._answers: dict[int, deque[str]] = defaultdict(deque)
@@ -604,6 +606,9 @@ class AgentSystem(System):
         self.ended = ""
         """Why nothing more can be asked of it; empty while something can."""
         agent.folder = None
+        if agent.system is not None:
+            agent.system.ended = "another system has been booted since"
+        agent.system = self
         if agent.next_is_booted:
             agent.next_is_booted = False
             agent.receive(0, "end")
@@ -683,6 +688,7 @@ class AgentSystem(System):
     def close(self) -> None:
         if not self.ended:
             self.ended = "the system is closed"
+            self.agent.system = None
             if self.agent.failure is None:
                 # The next system is made ready while the client is at other work; nobody waits for it here.
                 self.agent.send_all(0, "end", "boot", "spawn")

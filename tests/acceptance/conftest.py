@@ -8,17 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
 from finished import NOBODY, Run
 
-NEEDED = (
-    *("pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-xdist", "execnet"),
-    *("hypothesis", "sortedcontainers"),
-)
+CORE = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers")
+"""pytest, pluggy, hypothesis, and what these need: what a copy of the suite runs with."""
+
+NEEDED = (*CORE, "pytest-xdist", "execnet")
 """What the suite runs with."""
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -67,14 +67,24 @@ def interpreter_for_all(public: Path) -> tuple[str, str]:
             continue
     else:
         pytest.skip(f"no {version} here that an ordinary user may run")
-    libraries = public / "libraries"
-    for name in NEEDED:
+    return candidate, str(copied_libraries(NEEDED, public / "libraries"))
+
+
+def copied_libraries(names: Iterable[str], to: Path) -> Path:
+    """A folder with nothing but these distributions, which every user may read."""
+    for name in names:
         for file in importlib.metadata.files(name) or ():
             if ".." not in file.parts and file.suffix != ".pyc":
-                (libraries / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file.locate(), libraries / file)
-    subprocess.run(["chmod", "-R", "a+rX", str(libraries)], check=True)
-    return candidate, str(libraries)
+                (to / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), to / file)
+    subprocess.run(["chmod", "-R", "a+rX", str(to)], check=True)
+    return to
+
+
+@pytest.fixture(scope="session")
+def core(public: Path) -> Path:
+    """A folder with nothing but pytest, pluggy, hypothesis and what these need."""
+    return copied_libraries(CORE, public / "core")
 
 
 @pytest.fixture
