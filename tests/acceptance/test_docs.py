@@ -21,10 +21,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")])
@@ -143,6 +146,53 @@ def test_the_commands_of(page: Path, environment: dict[str, str], tmp_path: Path
         assert done.returncode == int(block.marks.get("exits", 0)), f"{where}:\n{block.text}\n{output}"
     if left_out:
         pytest.skip("the rest was run; left out: " + "; ".join(left_out))
+
+
+def github(recipe: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The commands of a workflow's jobs in their order, once for each value of a matrix of one dimension."""
+    for job in recipe["jobs"].values():
+        ((dimension, values),) = job.get("strategy", {}).get("matrix", {"": [""]}).items()
+        for value in values:
+            for step in job["steps"]:
+                assert step.keys() & {"uses", "run"}
+                command = step.get("run", "").replace(f"${{{{ matrix.{dimension} }}}}", str(value))
+                assert "${{" not in command
+                yield command, {"GITHUB_STEP_SUMMARY": "summary.md"}
+
+
+def gitlab(recipe: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The same of a pipeline."""
+    before = recipe.pop("default")["before_script"]
+    for job in recipe.values():
+        total = job.get("parallel", 1)
+        for index in range(1, total + 1):
+            variables = {"CI_NODE_INDEX": str(index), "CI_NODE_TOTAL": str(total)}
+            yield from ((command, variables) for command in [*before, *job["script"]])
+
+
+RECIPES = {".github/workflows/mmap.yml": github, ".gitlab-ci.yml": gitlab}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_recipe_for(recipe: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """Every job of it, in one folder, which stands for the artifacts that are handed on."""
+    files = {block.marks["file"]: block.text for block in blocks(PROJECT / "docs/ci.md") if "file" in block.marks}
+    assert {file for file in files if file.endswith(".yml")} == set(RECIPES)
+    (tmp_path / "mine.py").write_text(files["mine.py"])
+
+    for command, variables in RECIPES[recipe](yaml.safe_load(files[recipe])):
+        done = subprocess.run(
+            ["sh", "-e", "-c", command],
+            cwd=tmp_path,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+    assert "conforms to level documented" in (tmp_path / "mmap.md").read_text()
+    assert (tmp_path / "mmap.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
