@@ -138,7 +138,9 @@ def _by_choice(judged: Judged) -> bool:
     chosen = CALLS[step.call].result in ("fd", "fds", "process", "arena") or (
         CALLS[step.call].result == "address" and not is_told_where(step)
     )
-    return chosen and judged.divergence is not None and not re.match("E[A-Z]", judged.divergence.seen)
+    if not chosen or judged.divergence is None:
+        return False
+    return not any(re.match("E[A-Z]", told) for told in (judged.divergence.seen, judged.divergence.allowed[0]))
 
 
 def _audit(system: LockstepSystem, recorded: RecordedSystem, player: Player, step: Step, outcome: Outcome) -> None:

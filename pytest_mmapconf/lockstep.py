@@ -108,6 +108,7 @@ PROMISES: Final = {
     "mprotect": ("mprotect.rights",),
     "ftruncate": ("file.truncate",),
     "pread": ("overview.one-to-one",),
+    "mincore": ("paging.fault-loads",),
     "mlock": ("mlock.errno.ENOMEM",),
     "munlock": ("mlock.errno.ENOMEM",),
     "mlock2": ("mlock.errno.ENOMEM",),
@@ -671,9 +672,14 @@ class LockstepProcess(Process):
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         arguments = addr, length, prot, flags, fd, offset
+        audits = self.system.audits
         if flags & MAP_GROWSDOWN:
             self.system.audits = "none"  # looking below it would make it grow
-        start = self.both("mmap", lambda: self.subject.mmap(*arguments), *arguments)
+        try:
+            start = self.both("mmap", lambda: self.subject.mmap(*arguments), *arguments)
+        except OSError:
+            self.system.audits = audits
+            raise
         if not addr:
             self.now_owns(start, length)
         return start
@@ -745,7 +751,7 @@ class LockstepProcess(Process):
         self.both("madvise", lambda: self.subject.madvise(addr, length, advice), addr, length, advice)
 
     def mincore(self, addr: int, length: int) -> list[bool]:
-        return self.subject.mincore(addr, length)
+        return self.both("mincore", lambda: self.subject.mincore(addr, length), addr, length)
 
     # ---- memory accesses
 

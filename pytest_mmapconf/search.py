@@ -1,8 +1,9 @@
 """Looking for a program on which an implementation and the reference differ, and making it short.
 
-A program is `LENGTH` steps of `STEP` bytes each (`generator`).  Whoever asks chooses the bytes: hypothesis for the
-quick search that is part of the suite, a counted series of seeds for a long one.  What was found is shrunk here and not
-by hypothesis, which does not know that a dozen bytes are one step: it needs seconds where this needs a tenth of one.
+A program is its theme and then its steps, `LENGTH` strings of `STEP` bytes in all (`generator`).  Whoever asks chooses
+the bytes: hypothesis for the quick search that is part of the suite, a counted series of seeds for a long one.  What
+was found is shrunk here and not by hypothesis, which does not know which bytes are one step: it needs seconds where
+this needs a tenth of one.
 
 Measured on eight planted defects, five seeds each (reference against a defective reference): programs until found,
 seconds for shrinking, steps that are left.
@@ -33,8 +34,8 @@ from .recorder import RecordedSystem
 from .reference.following import Following
 from .reference.kernel import Machine
 
-LENGTH: Final = 40
-"""Steps of a program."""
+LENGTH: Final = 41
+"""Strings of bytes of a program: one that it begins with, and the steps."""
 
 ATTEMPTS: Final = 2000
 """How many programs shrinking may try."""
@@ -110,9 +111,9 @@ def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list
 
 
 def split(data: bytes) -> list[bytes]:
-    """The steps of a program; those that are none are left out."""
-    steps = [data[at : at + STEP] for at in range(0, len(data), STEP)]
-    return [step for step in steps if step[0]]
+    """What a program begins with, then its steps; those that are none are left out."""
+    begin, *steps = (data[at : at + STEP] for at in range(0, len(data), STEP))
+    return [begin, *(step for step in steps if step[0])]
 
 
 class Search:
@@ -169,7 +170,8 @@ class Search:
         world: World | None = None
         try:
             world = World(system, self.level, self.refused)
-            for step in steps:
+            world.begin(steps[0])
+            for step in steps[1:]:
                 tally.steps += 1
                 world.step(step)
                 if system.uncompared is not None:
@@ -198,7 +200,8 @@ class Search:
         world: World | None = None
         try:
             world = World(recorded, self.level, self.refused)
-            for step in steps:
+            world.begin(steps[0])
+            for step in steps[1:]:
                 world.step(step)
                 if system.uncompared is not None:
                     break
@@ -246,12 +249,12 @@ class Search:
             before = best
             size = len(best)
             while size:
-                at = 0
+                at = 1
                 while at < len(best):
                     if not differs(best[:at] + best[at + size :]):
                         at += size
                 size //= 2
-            for at in range(len(best)):
+            for at in range(1, len(best)):
                 for place in range(1, STEP):
                     step = best[at]
                     for value in (0, 1, 2, step[place] // 2):

@@ -13,6 +13,7 @@ from ..contract import Fault, Unresolved
 from .accesses import Accesses
 from .file_calls import FileCalls
 from .files import Inode
+from .refusal import Refusals
 
 
 class Buffers(Accesses, FileCalls):
@@ -25,6 +26,7 @@ class Buffers(Accesses, FileCalls):
 
         with self.errors("pread") as refuse:
             self.refuse_reading(refuse, description, offset)
+            self.refuse_outside(refuse, addr, length, "buffer.store")
 
         self.refuse_to_guess(inode, addr, length, offset)
         if inode.device:
@@ -47,6 +49,7 @@ class Buffers(Accesses, FileCalls):
 
         with self.errors("pwrite") as refuse:
             self.refuse_writing(refuse, description, length, offset)
+            self.refuse_outside(refuse, addr, length, "buffer.load")
 
         if inode.device or not length:
             return length
@@ -67,6 +70,11 @@ class Buffers(Accesses, FileCalls):
                 refuse(ENOSPC, "file.errno", "the disk is full")
 
         return written
+
+    def refuse_outside(self, refuse: Refusals, addr: int, length: int, clause: str) -> None:
+        """A buffer outside user space is refused before anything is looked at, also where nothing is to be copied."""
+        if (addr & self.mask) + length > self.top:
+            refuse(EFAULT, clause, "the buffer is outside user space")
 
     def refuse_to_guess(self, inode: Inode, addr: int, length: int, offset: int) -> None:
         """Bytes that are copied onto one another hang on the order in which that is done."""

@@ -108,6 +108,9 @@ class Choices(Protocol):
     def has_room(self, free: int, length: int) -> bool:
         """Whether a disk with `free` bytes has room for `length` more."""
 
+    def is_resident(self, which: int, there: bool) -> bool:
+        """Whether page number `which` that mincore is asked about is in memory; it is `there` if none has left."""
+
     def copies_when_loaded(self) -> bool:
         """Whether a private page is copied when it is first loaded from (else later changes of the file show)."""
 
@@ -221,6 +224,9 @@ class LinuxChoices:
 
     def has_room(self, free: int, length: int) -> bool:
         return length <= free
+
+    def is_resident(self, which: int, there: bool) -> bool:
+        return there
 
     def copies_when_loaded(self) -> bool:
         return False

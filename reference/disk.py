@@ -8,8 +8,8 @@ A `Record` is what the disk keeps of one file: its blocks, its size, and whether
 block is taken when the block is first written to in memory, so that write-back never finds the disk full; hence the
 room of a file is given back only when nobody refers to the file any more.
 
-Sizes and names are journalled: a cut takes effect at once, growth and a new name when the file is first synced.  Data
-is not journalled: a page that has changed since it was last written back holds either content after a crash, and
+Sizes and names are journalled: growth and a new name take effect when the file is first synced, a cut then or before.
+Data is not journalled: a page that has changed since it was last written back holds either content after a crash, and
 Choices.survives says which.
 """
 
@@ -39,7 +39,7 @@ class Disk:
 class Record:
     """What a disk keeps of one file."""
 
-    __slots__ = ("blocks", "disk", "named", "page", "size")
+    __slots__ = ("blocks", "disk", "named", "page", "shortened", "size")
 
     def __init__(self, disk: Disk, page: int) -> None:
         self.disk = disk
@@ -48,6 +48,8 @@ class Record:
         """Block by its number; empty bytes where room was taken and nothing has been written yet."""
         self.size = 0
         self.named = False
+        self.shortened = False
+        """Whether it has been cut since it was last synced: the disk may or may not know yet."""
 
     def reserve(self, block: int, choices: Choices) -> bool:
         """Take room for a block; False when the disk is full."""
@@ -73,6 +75,7 @@ class Record:
         for block in behind:
             del self.blocks[block]
         self.disk.used -= page * len(behind)
+        self.shortened = self.shortened or size < self.size
         self.size = min(self.size, size)
         last = size // page
         if self.blocks.get(last):

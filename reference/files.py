@@ -146,7 +146,7 @@ class Inode:
         if self.kind != "regular":
             return False
         record = self.cache.record
-        return record is not None and record.named and record.size == self.size
+        return record is not None and record.named and not record.shortened and record.size == self.size
 
     # ---- size and content
 

@@ -155,6 +155,11 @@ class Following(LinuxChoices):
             return self.seen == Failed("ENOMEM")
         return used > limit
 
+    def is_resident(self, which: int, there: bool) -> bool:
+        """As was seen: a page may leave memory at any time, and that of a file may have been there before."""
+        seen = self.seen.value if isinstance(self.seen, Returned) else None
+        return seen[which] if isinstance(seen, list) and which < len(seen) else there
+
     def has_memory(self, length: int) -> bool:
         return length < LARGE or self.seen != Failed("ENOMEM")
 

@@ -244,13 +244,17 @@ class PageCalls(State):
         with self.errors("mincore") as refuse:
             if addr % page:
                 refuse(EINVAL, "mincore.errno.EINVAL", "addr is not a multiple of the page")
-            if end > self.top or space.hole(addr, end) is not None:
+            if (length & self.mask) > self.top - addr or space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mincore.errno.ENOMEM", "some of the range is not mapped")
 
-        resident = []
+        resident: list[bool] = []
         for mapping in space.over(addr, end):
             cached = None if mapping.inode is None else mapping.inode.cache.pages
             shift = (mapping.offset - mapping.start) // page
             for number in range(max(addr, mapping.start) // page, min(end, mapping.end) // page):
-                resident.append(number in space.table.entries or (cached is not None and number + shift in cached))
+                touched = number in space.table.entries
+                # Of files nothing is promised; private memory is there when it has been touched, and stays if locked.
+                sure = cached is None and (not touched or mapping.locked)
+                there = touched or (cached is not None and number + shift in cached)
+                resident.append(there if sure else self.choices.is_resident(len(resident), there))
         return resident

@@ -171,6 +171,7 @@ class PageCache:
                 page.dirty = False
         self.record.size = size
         self.record.named = True
+        self.record.shortened = False
 
     def cut(self, size: int) -> None:
         """The file is `size` bytes long: pages behind it go, and the rest of its last page is zero."""

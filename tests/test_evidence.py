@@ -34,7 +34,7 @@ from pytest_mmapconf.search import needed
 
 RW = PROT_READ | PROT_WRITE
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "write-a-backend.md"
 BROKEN_LIBC = Path(__file__).with_name("broken_libc.c")
 
 
@@ -65,8 +65,8 @@ def listed(run: pytest.RunResult) -> list[str]:
 
 @pytest.fixture
 def broken(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A folder with the README's backend, which does not see that an address is unaligned."""
-    found = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```\n", README.read_text(), re.DOTALL)
+    """A folder with the page's backend, which does not see that an address is unaligned."""
+    found = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
     assert found is not None
     source = found[1]
     assert "if addr % 4096 or not" in source

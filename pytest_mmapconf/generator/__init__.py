@@ -16,6 +16,6 @@ returned), and beyond a region's ends nothing is ever touched: the system's own 
 """
 
 from .digits import STEP, Digits
-from .world import RARE, SELDOM, STEPS, World
+from .world import COSTLY, RARE, SELDOM, STEPS, THEMES, World
 
-__all__ = ["RARE", "SELDOM", "STEP", "STEPS", "Digits", "World"]
+__all__ = ["COSTLY", "RARE", "SELDOM", "STEP", "STEPS", "THEMES", "Digits", "World"]

@@ -19,9 +19,12 @@ from ..contract import (
     MADV_SEQUENTIAL,
     MADV_WILLNEED,
     MADV_WIPEONFORK,
+    MAP_32BIT,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
+    MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NORESERVE,
     MAP_POPULATE,
@@ -38,6 +41,7 @@ from ..contract import (
     MS_INVALIDATE,
     MS_SYNC,
     O_RDONLY,
+    O_RDWR,
     O_WRONLY,
     PROT_EXEC,
     PROT_NONE,
@@ -45,6 +49,7 @@ from ..contract import (
     PROT_WRITE,
     SC_PAGESIZE,
     SEAL_WRITE,
+    Facility,
 )
 from ..reference.address_space import Mapping as Area
 from .digits import Digits
@@ -87,8 +92,11 @@ ADVICE: Final = (
     MADV_SEQUENTIAL,
     MADV_WILLNEED,
 )
-OVER_LIMIT: Final = 16384
-"""Pages of a mapping that is over any limit there is."""
+LARGE: Final = (16384, 3000)
+"""Pages of a mapping: so many that it is over any limit there is; so many that the second is."""
+
+FAR: Final = 1 << 32
+"""Bytes: where 32 bits are too few."""
 
 
 class MappingSteps(State):
@@ -108,15 +116,58 @@ class MappingSteps(State):
             addr = slot
             flags |= MAP_FIXED if where < 6 else MAP_FIXED_NOREPLACE if where == 6 else 0
         flags |= extra
-        if digits.once_in(5):
+        if self.errs(digits, 5):
             return self.mmap_wrong(actor, digits, addr, length, prot, flags)
-        if extra == MAP_NORESERVE and actor.model.address_space_limit is not None:
-            length, flags = OVER_LIMIT * page, flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE)
+        if digits.once_in(6):
+            return self.mmap_unusual(actor, digits, addr, length, prot, flags)
+        if actor.model.address_space_limit is not None and not digits.below(3):
+            # Two of the second size are over the limit of `limit`, whatever else there is.
+            flags = flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_LOCKED | MAP_POPULATE) | MAP_NORESERVE
+            return self.mapped(actor, 0, digits.of(LARGE) * page, PROT_NONE, flags | MAP_ANONYMOUS, -1, 0)
         if anonymous:
             self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
         else:
             fd = self.descriptor(actor, digits, True, bool(shared and prot & PROT_WRITE))
             self.mapped(actor, addr, length, prot, flags, fd, offset)
+        return None
+
+    def mmap_unusual(self, actor: Actor, digits: Digits, addr: int, length: int, prot: int, flags: int) -> None:
+        """What is right, but seldom done."""
+        page = self.page
+        fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+        kinds = ("validate", "unknown flag", "unknown right", "hint", "hint", "anonymous", "anonymous", "zeros", "far")
+        kind = digits.of((*kinds, "empty", "descriptor 0", "low"))
+        offset = 0
+        if kind == "anonymous":
+            fd = digits.of((77, -5, *actor.model.descriptors))
+            return self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, fd, digits.of((0, 0, page, 1 << 62)))
+        if kind == "zeros":
+            fd = self.odd_file(actor, digits, Facility.DEV_ZERO)
+        elif kind == "descriptor 0":
+            if any(name in self.machine.home.root.entries for name in "ab") and actor.model.descriptors.get(0):
+                self.call(actor, "close", 0)
+                self.opened(actor, digits.of("ab"), O_RDWR)
+            fd = 0
+        else:
+            fd = self.descriptor(actor, digits, True, bool(flags & MAP_SHARED and prot & PROT_WRITE))
+        if kind == "validate" and self.level == "linux":
+            flags = flags & ~MAP_PRIVATE | MAP_SHARED_VALIDATE
+        elif kind == "unknown flag":
+            flags |= 1 << 27
+        elif kind == "unknown right":
+            prot |= digits.of((8, 0x10, 1 << 20))
+        elif kind == "hint":
+            near = self.slot(actor, digits) + digits.of((0, 1, page - 1))
+            addr, flags = digits.of((near, near, page, 1 << (self.bits - 1), -page)), flags & ~fixed
+        elif kind == "low":
+            addr, flags = 0, flags & ~fixed | MAP_32BIT
+        elif kind == "far" and self.bits == 64:
+            self.call(actor, "ftruncate", fd, FAR + page)
+            offset = FAR
+        elif kind == "empty":
+            self.call(actor, "ftruncate", fd, 0)
+            length = digits.of((length, length, 0))
+        self.mapped(actor, addr, length, prot, flags, fd, offset)
         return None
 
     def mapped(self, actor: Actor, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> None:
@@ -155,6 +206,12 @@ class MappingSteps(State):
                 ("mmap.errno.EPERM.seal", "seal"),
                 ("mmap.errno.EAGAIN.memory", "locked"),
                 ("mmap.errno.EPERM.locked", "no lock"),
+                ("mmap.errno.EINVAL.unknown-type", "other type"),
+                ("mmap.errno.EINVAL.type", "no type"),
+                ("mmap.flag.shared-validate", "validate"),
+                ("mmap.errno.EINVAL.flags", "grows"),
+                ("mmap.errno.EINVAL.flags", "huge pages"),
+                ("mmap.errno.EINVAL", "nothing"),
             ),
             digits,
         )
@@ -173,7 +230,7 @@ class MappingSteps(State):
         elif wrong == "file":
             fd = self.odd_file(actor, digits)
         elif wrong == "noexec":
-            fd, prot = self.odd_file(actor, digits), prot | PROT_EXEC
+            fd, prot = self.odd_file(actor, digits, digits.of((None, Facility.PROC_FILE))), prot | PROT_EXEC
         elif wrong == "seal":
             fd = self.sealed(actor, digits, SEAL_WRITE)
             flags, prot = flags & ~type_ | MAP_SHARED, prot | PROT_WRITE
@@ -189,6 +246,19 @@ class MappingSteps(State):
             addr, flags = self.slot(actor, digits) + digits.of((1, page - 1)), flags & ~fixed | MAP_FIXED
         elif wrong == "type":
             flags &= ~type_
+        elif wrong == "other type":
+            flags = flags & ~type_ | digits.of((4, 7, 15))
+        elif wrong in ("no type", "validate"):
+            flags, fd = flags & ~type_ | MAP_ANONYMOUS | (MAP_SHARED_VALIDATE if wrong == "validate" else 0), -1
+        elif wrong == "grows" and digits.below(2):
+            flags, fd = flags & ~type_ | MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1
+        elif wrong == "grows":
+            flags |= MAP_GROWSDOWN
+        elif wrong == "huge pages":
+            flags |= MAP_HUGETLB
+        elif wrong == "nothing":
+            self.call(actor, "ftruncate", fd, 0)
+            length = 0
         elif wrong == "huge":
             length = (1 << self.bits) - digits.of((page, 1, 2 * page))
         elif wrong == "outside":
@@ -214,7 +284,7 @@ class MappingSteps(State):
 
     def munmap(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
-        if digits.once_in(6):
+        if self.errs(digits, 6):
             addr, length = self.wrong_range("munmap", addr, length, digits)
         self.call(actor, "munmap", addr, length)
 
@@ -254,7 +324,7 @@ class MappingSteps(State):
             flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
             new_size = old_size
         new_addr = slot if flags & MREMAP_FIXED else 0
-        if digits.once_in(5):
+        if self.errs(digits, 5):
             wrong = digits.below(13)
             if wrong == 12 and mapping.locked:
                 self.limit_locks(actor, 0)
@@ -299,7 +369,7 @@ class MappingSteps(State):
         page = self.page
         addr, length = self.range(actor, digits)
         flags = digits.of(SYNCS)
-        if digits.once_in(6):
+        if self.errs(digits, 6):
             wrong = digits.below(5)
             if wrong == 0:
                 addr += 1
@@ -314,7 +384,7 @@ class MappingSteps(State):
     def mprotect(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
         prot = digits.of(RIGHTS)
-        if digits.once_in(6):
+        if self.errs(digits, 6):
             denying = [mapping for mapping in actor.model.space.mappings.values() if not mapping.maximum & PROT_WRITE]
             wrong = digits.below(3)
             if wrong == 0:
@@ -347,7 +417,7 @@ class MappingSteps(State):
     def madvise(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
         advice = digits.of(ADVICE)
-        if digits.once_in(6):
+        if self.errs(digits, 6):
             wrong = digits.below(3)
             if wrong == 0:
                 addr += 1
@@ -359,7 +429,7 @@ class MappingSteps(State):
 
     def mincore(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
-        if digits.once_in(4):
+        if self.errs(digits, 4):
             addr, length = self.wrong_range("mincore", addr, length, digits)
         self.call(actor, "mincore", addr, length)
 

@@ -87,6 +87,9 @@ def model_of(process: Any) -> Model:
 class State:
     """A system, and the state of it as far as drawing needs to know."""
 
+    mistakes = 1
+    """How many times as often as usual something is wrong on purpose."""
+
     def __init__(self, system: System, level: str = "linux", refused: Mapping[str, int] = NONE_YET) -> None:
         self.system = system
         self.level = level
@@ -163,6 +166,11 @@ class State:
         mappings: Sequence[Area] = actor.model.space.mappings.values()
         if right:
             mappings = [mapping for mapping in mappings if mapping.prot & right] or mappings
+            if digits.once_in(2):  # others see the same pages
+                seen = [
+                    mapping for mapping in mappings if mapping.inode is not None and len(mapping.inode.mappings) > 1
+                ]
+                mappings = seen or mappings
         return digits.of(mappings) if mappings else None
 
     def range(self, actor: Actor, digits: Digits) -> tuple[int, int]:
@@ -203,6 +211,8 @@ class State:
         else:
             addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
         border = digits.below(8)
+        if self.bits == 64 and digits.once_in(32):
+            return 1 << 62, self.page  # where nothing ever is
         if border >= 6 and mapping is not None and mapping.inode is not None:
             end = mapping.start + mapping.inode.size - mapping.offset - (border - 6)
             if mapping.start <= end < mapping.end:
@@ -283,9 +293,10 @@ class State:
         else:
             self.files_in = facility
 
-    def odd_file(self, actor: Actor, digits: Digits) -> int:
-        """A descriptor of something that cannot be mapped, or not like a file."""
-        kind = digits.of(("pipe", "directory", "path", "socket", "write end", *ODD_FACILITIES))
+    def odd_file(self, actor: Actor, digits: Digits, facility: Facility | None = None) -> int:
+        """A descriptor of something that cannot be mapped, or not like a file: of that facility, if one is named."""
+        kinds = ("pipe", "directory", "path", "file path", "socket", "write end", *ODD_FACILITIES)
+        kind = facility or digits.of(kinds)
         fd = actor.odd.get(kind)
         if fd is not None and fd in actor.model.descriptors:
             return fd
@@ -296,6 +307,8 @@ class State:
             fd = self.call(actor, "open", ".", O_RDONLY | O_DIRECTORY)
         elif kind == "path":
             fd = self.call(actor, "open", ".", O_PATH)
+        elif kind == "file path":
+            fd = self.opened(actor, "a", O_PATH)
         else:
             try:
                 path = self.system.facility(Facility(kind))
@@ -308,6 +321,10 @@ class State:
         return actor.odd[kind]
 
     # ---- wrong on purpose
+
+    def errs(self, digits: Digits, times: int) -> bool:
+        """Whether something is to be wrong, usually once in so many times."""
+        return digits.once_in(max(times // self.mistakes, 2))
 
     def new_first(self, wrongs: Sequence[tuple[str, T]], digits: Digits) -> T:
         """One of several mistakes, each with the clause that it is refused by.

@@ -1,16 +1,84 @@
-"""All the steps together, and how often each is drawn."""
+"""All the steps together, and how often each is drawn.
+
+A program has a *theme*, which its first byte decides: half of them draw from everything, the others mostly from the few
+steps that have to do with one another.  What hangs on several steps in a row is hardly ever met otherwise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from ..contract import Facility
 from .access_steps import AccessSteps
 from .digits import Digits
 from .file_steps import FileSteps
 from .life_steps import LifeSteps
 from .mapping_steps import MappingSteps
 from .state import Actor
+
+EVERYTHING: Final = """
+mmap*7 store*5 load*4 munmap*3 mremap*3 pwrite*2 pread*2 msync*2 mprotect*2 ftruncate*2 fork*3 open*2 madvise*2
+close dup unlink exit mlock munlock execute sysconf fsync read_into write_from seldom*4
+"""
+"""The steps, each as often as it is drawn."""
+
+SELDOM: Final = "seldom"
+"""Stands for one of the rare steps."""
+
+RARE: Final = (
+    *("memfd", "drop", "limit", "mlockall", "mlock2", "munlockall", "mincore", "exec", "spawn", "together"),
+    *("full_file_table", "flock", "record_lock", "watch", "lseek", "fstat", "evict", "elsewhere"),
+)
+"""The steps that are drawn seldom, because they cost much or few clauses hang on them."""
+
+
+class Theme(NamedTuple):
+    """What a program is about."""
+
+    steps: tuple[str, ...]
+    mistakes: int = 1
+    """How many times as often as usual something is wrong on purpose."""
+    place: Facility | None = None
+    """Where its files are."""
+
+
+def theme(steps: str, mistakes: int = 1, place: Facility | None = None) -> Theme:
+    """A theme by its steps, each as often as the number behind it says."""
+    drawn: list[str] = []
+    for word in steps.split():
+        name, _, times = word.partition("*")
+        drawn += [name] * int(times or 1)
+    return Theme(tuple(drawn), mistakes, place)
+
+
+STEPS: Final = theme(EVERYTHING).steps
+
+THEMES: Final = (
+    *(theme(EVERYTHING),) * 12,
+    theme(EVERYTHING, mistakes=4),
+    theme("mmap*4 mremap*4 munmap*2 store*3 load*2 fork mprotect mlock madvise ftruncate msync", mistakes=4),
+    theme("mmap*4 mremap*6 munmap*2 store*4 load*2 fork*2 mprotect*2 mlock*2 mincore open close madvise"),
+    theme("mmap*3 mprotect*6 store*3 load*3 execute*3 fork exit memfd*2 open*2 munmap mremap msync elsewhere"),
+    theme("mmap*3 mlock*3 munlock mlock2 mlockall munlockall limit*3 munmap*3 mremap*3 mprotect fork store mincore*2"),
+    theme("mmap*3 limit*2 munmap*2 mremap*3 drop mprotect fork full_file_table"),
+    *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together*2"),) * 2,
+    theme("mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap mmap memfd"),
+    theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
+    theme("mmap*3 madvise*8 store*4 load*3 fork*2 mlock munlock mincore*2 memfd pread", mistakes=2),
+    theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore elsewhere*2", mistakes=3),
+    theme(
+        "mmap*4 store*5 msync*4 munmap mremap mprotect pwrite fsync open fork exit close mlock crash*2",
+        place=Facility.CRASHING_FILE_SYSTEM,
+    ),
+)
+"""What programs are about, each as often as it is drawn.  The first is the simplest."""
+
+COSTLY: Final = 8
+"""One program in so many of a theme whose place costs much to make is really of it."""
+
+PARTIAL: Final = ("mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
+"""The steps that can fail half-way, what is done then being known for Linux only."""
 
 
 class World(MappingSteps, AccessSteps, FileSteps, LifeSteps):
@@ -20,78 +88,28 @@ class World(MappingSteps, AccessSteps, FileSteps, LifeSteps):
     descriptor is missing.
     """
 
+    steps = STEPS
+    """The steps that are drawn from."""
+
+    def begin(self, data: bytes) -> None:
+        """Take the theme that a program's first bytes say."""
+        digits = Digits(data)
+        theme = digits.of(THEMES)
+        if theme.place is not None and not digits.once_in(COSTLY):
+            theme = THEMES[0]
+        self.steps, self.mistakes = theme.steps, theme.mistakes
+        if theme.place is not None:
+            self.move_to(theme.place)
+
     def step(self, data: bytes) -> None:
         """Make the step that `data` stands for; zeros for none.  Raises Divergence and what keeps from telling."""
         digits = Digits(data)
         kind = digits.below(256)
         if kind:
-            name = STEPS[(kind - 1) % len(STEPS)]
+            name = self.steps[(kind - 1) % len(self.steps)]
             if name == SELDOM:
                 name = digits.of(RARE)
             if self.level != "linux" and name in PARTIAL:
                 name = "munmap"
             method: Callable[[Actor, Digits], None] = getattr(self, name)
             method(digits.of(self.actors), digits)
-
-
-PARTIAL: Final = ("mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
-"""The steps that can fail half-way, what is done then being known for Linux only."""
-
-SELDOM: Final = "seldom"
-"""Stands for one of the rare steps."""
-
-RARE: Final = (
-    "memfd",
-    "memfd",
-    "memfd",
-    "drop",
-    "limit",
-    "mlockall",
-    "mlock2",
-    "munlockall",
-    "mincore",
-    "exec",
-    "spawn",
-    "together",
-    "full_file_table",
-    "flock",
-    "record_lock",
-    "watch",
-    "lseek",
-    "fstat",
-    "evict",
-    "elsewhere",
-    "elsewhere",
-    "crash",
-)
-"""The steps that are drawn seldom, because they cost much or few clauses hang on them."""
-
-STEPS: Final = (
-    *("mmap",) * 7,
-    *("store",) * 5,
-    *("load",) * 4,
-    *("munmap",) * 3,
-    *("mremap",) * 3,
-    *("pwrite",) * 2,
-    *("pread",) * 2,
-    *("msync",) * 2,
-    *("mprotect",) * 2,
-    *("ftruncate",) * 2,
-    *("fork",) * 3,
-    *("open",) * 2,
-    "close",
-    "dup",
-    "unlink",
-    "exit",
-    "mlock",
-    "munlock",
-    "execute",
-    "sysconf",
-    "fsync",
-    "madvise",
-    "madvise",
-    "read_into",
-    "write_from",
-    *(SELDOM,) * 4,
-)
-"""The steps, each as often as it is drawn."""
