@@ -130,6 +130,17 @@ def needing(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def append_only(process: Process, fd: int) -> Iterator[None]:
+    """The file has the append-only attribute, which is taken away again so that the file can be removed."""
+    with needing("the append-only attribute"):
+        process.set_append_only(fd, True)
+    try:
+        yield
+    finally:
+        process.set_append_only(fd, False)
+
+
+@contextmanager
 def executable_files() -> Iterator[None]:
     """A mapping with PROT_EXEC of an ordinary file.  EPERM: the folder lies on a noexec file system."""
     try:

@@ -22,7 +22,7 @@ from ..contract import (
     Process,
     System,
 )
-from ..words import clause, faults
+from ..words import clause, fails, faults
 from ._helpers import RW, MakeFile, NewPath, both_types, given, numbered
 
 # ------------------------------------------------------------------------------------------- mappings, read and write
@@ -346,6 +346,25 @@ def test_a_store_in_a_hole_without_room(process: Process, system: System, page: 
         process.ftruncate(fills, 0)
     process.store(base + page, b"y")
     assert process.pread(fd, 2, 0) + process.pread(fd, 1, page) == b"xzy"
+
+
+@clause("hole.full", "file.errno")
+def test_a_write_without_room(process: Process, system: System, page: int, new_path: NewPath) -> None:
+    """What has no room at all is refused, whether it is written from memory that is mapped or not."""
+    folder = system.facility(Facility.OWN_FILE_SYSTEM)
+    with given():
+        fills = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
+    room = process.free_space(folder)
+    zeros = process.mmap(0, room + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+
+    written = 0
+    with fails("ENOSPC"):
+        for _ in range(64):
+            written += process.write_from(fills, zeros, room + page, written)
+    with fails("ENOSPC"):
+        process.pwrite(fills, b"x" * page, -(-written // page) * page)
+
+    assert process.fstat(fills).size == written
 
 
 # ---------------------------------------------------------------------------------------------------------- descriptors

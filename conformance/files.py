@@ -25,7 +25,7 @@ from ..contract import (
     System,
 )
 from ..words import clause, fails
-from ._helpers import RW, MakeFile, NewPath, given, lock_by_another, take_lock
+from ._helpers import RW, MakeFile, NewPath, append_only, given, lock_by_another, take_lock
 
 CLOSED = 50
 """A descriptor that nobody has opened."""
@@ -70,13 +70,14 @@ def test_descriptor_that_only_names_a_file(process: Process, file: MakeFile, new
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["open", "unlink", "watch", "create-in-it", "mkdir-in-it"])
+@pytest.mark.parametrize("call", ["open", "unlink", "watch", "free-space", "create-in-it", "mkdir-in-it"])
 def test_name_that_does_not_exist(process: Process, new_path: NewPath, call: str) -> None:
     path = new_path()
     calls: dict[str, Callable[[], object]] = {
         "open": lambda: process.open(path, O_RDONLY),
         "unlink": lambda: process.unlink(path),
         "watch": lambda: process.watch(path),
+        "free-space": lambda: process.free_space(path),
         "create-in-it": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
         "mkdir-in-it": lambda: process.mkdir(f"{path}/folder"),
     }
@@ -92,6 +93,7 @@ def test_name_that_does_not_exist(process: Process, new_path: NewPath, call: str
         pytest.param("mkdir", "EEXIST", id="mkdir"),
         pytest.param("open-as-directory", "ENOTDIR", id="open-as-directory"),
         pytest.param("create-in-it", "ENOTDIR", id="create-in-it"),
+        pytest.param("mkdir-in-it", "ENOTDIR", id="mkdir-in-it"),
     ],
 )
 def test_name_of_a_file(process: Process, file: MakeFile, new_path: NewPath, call: str, error: str) -> None:
@@ -102,6 +104,7 @@ def test_name_of_a_file(process: Process, file: MakeFile, new_path: NewPath, cal
         "mkdir": lambda: process.mkdir(path),
         "open-as-directory": lambda: process.open(path, O_RDONLY | O_DIRECTORY),
         "create-in-it": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
+        "mkdir-in-it": lambda: process.mkdir(f"{path}/folder"),
     }
     with fails(error):
         calls[call]()
@@ -124,12 +127,72 @@ def test_directory(process: Process, new_path: NewPath, call: str) -> None:
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["lseek", "pread"])
+@pytest.mark.parametrize("call", ["lseek", "pread", "pwrite"])
 def test_pipe_has_no_offset(process: Process, call: str) -> None:
     with given():
-        fd, _ = process.pipe()
+        end, other_end = process.pipe()
+    calls: dict[str, Callable[[], object]] = {
+        "lseek": lambda: process.lseek(end, 0, SEEK_SET),
+        "pread": lambda: process.pread(end, 1, 0),
+        "pwrite": lambda: process.pwrite(other_end, b"x", 0),
+    }
     with fails("ESPIPE"):
-        process.lseek(fd, 0, SEEK_SET) if call == "lseek" else process.pread(fd, 1, 0)
+        calls[call]()
+
+
+@clause("file.errno")
+def test_pipe_has_no_storage(process: Process) -> None:
+    with given():
+        end, _ = process.pipe()
+    with fails("EINVAL"):
+        process.fsync(end)
+
+
+@clause("file.errno")
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
+def test_larger_than_any_file(process: Process, page: int, file: MakeFile, call: str) -> None:
+    fd = file(b"abc")
+    end = (1 << 63) - page
+    with fails("EFBIG"):
+        process.ftruncate(fd, end) if call == "ftruncate" else process.pwrite(fd, b"x", end)
+
+    assert process.fstat(fd).size == 3
+
+
+@clause("file.errno")
+@pytest.mark.parametrize("call", ["open", "unlink", "ftruncate"])
+def test_file_that_can_only_be_appended_to(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
+    path = new_path()
+    fd = file(b"abc", O_RDWR, path)
+    calls: dict[str, Callable[[], object]] = {
+        "open": lambda: process.open(path, O_RDWR),
+        "unlink": lambda: process.unlink(path),
+        "ftruncate": lambda: process.ftruncate(fd, 1),
+    }
+    with append_only(process, fd), fails("EPERM"):
+        calls[call]()
+
+    assert process.pread(fd, 4, 0) == b"abc"
+
+
+@clause("file.errno")
+def test_attribute_that_only_the_privileged_may_set(process: Process, file: MakeFile) -> None:
+    fd = file(b"abc")
+    with append_only(process, fd):
+        pass
+    process.drop("CAP_LINUX_IMMUTABLE")
+
+    with fails("EPERM"):
+        process.set_append_only(fd, True)
+
+
+@clause("file.errno")
+def test_file_in_memory_that_is_open_for_reading(process: Process) -> None:
+    with given():
+        fd = process.memfd()
+        reader = process.open(f"/dev/fd/{fd}", O_RDONLY)
+    with fails("EPERM"):
+        process.seal(reader, SEAL_GROW)
 
 
 @clause("file.errno")

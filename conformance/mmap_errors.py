@@ -43,12 +43,12 @@ from ._helpers import (
     RW,
     MakeFile,
     NewPath,
+    append_only,
     assert_nothing_mapped,
     both_types,
     free_range,
     given,
     lock_by_another,
-    needing,
     pages_of,
 )
 
@@ -146,17 +146,6 @@ def test_opened_for_appending_is_no_conflict(process: Process, page: int, file: 
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR | O_APPEND), 0)
 
     assert process.load(base, 3) == b"abc"
-
-
-@contextmanager
-def append_only(process: Process, fd: int) -> Iterator[None]:
-    """The file has the append-only attribute, which is taken away again so that the file can be removed."""
-    with needing("the append-only attribute"):
-        process.set_append_only(fd, True)
-    try:
-        yield
-    finally:
-        process.set_append_only(fd, False)
 
 
 # ------------------------------------------------------------------------------------------------------------- EAGAIN
@@ -350,6 +339,13 @@ def test_unknown_type(process: Process, page: int, file: MakeFile, kind: int) ->
     fd = file(b"abc")
     with refused(process, file, page, "EINVAL") as addr:
         process.mmap(addr, page, PROT_READ, kind, fd, 0)
+
+
+@clause("mmap.errno.EINVAL.unknown-type")
+@pytest.mark.parametrize("kind", [4, 5, 12, 15], ids=str)
+def test_unknown_type_of_anonymous_memory(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    with refused(process, file, page, "EINVAL") as addr:
+        process.mmap(addr, page, PROT_READ, kind | MAP_ANONYMOUS, -1, 0)
 
 
 @clause("mmap.errno.EINVAL.flags")

@@ -12,12 +12,14 @@ from ..contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_LOCKED,
+    MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     O_RDONLY,
+    PROT_NONE,
     PROT_READ,
     Process,
     Resource,
@@ -448,6 +450,18 @@ def test_growth_over_unlike_mappings(process: Process, file: MakeFile, page: int
 
 
 @clause("mremap.errno.EINVAL")
+def test_more_to_cut_off_than_there_is(process: Process, page: int) -> None:
+    """The old range ends outside the address space."""
+    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+
+    with fails("EINVAL"):
+        process.mremap(base, (1 << process.bits) - 2 * page, page, 0)
+
+    assert process.load(base, 4) == b"kept"
+
+
+@clause("mremap.errno.EINVAL")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("inside", ["1", "half", "last"])
 @pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
@@ -516,6 +530,21 @@ def test_new_size_no_difference_of_pointers_can_hold(process: Process, page: int
 
 
 # ------------------------------------------------------------------------------------------------------------- ENOMEM
+
+
+@clause("mremap.errno.ENOMEM")
+def test_growth_past_the_largest_gap(process: Process, page: int) -> None:
+    """Most of the address space is reserved: there is no room left to move to."""
+    base = process.mmap(0, page, PROT_NONE, ANONYMOUS | MAP_NORESERVE, -1, 0)
+    length = 1 << (process.bits - 19 if process.bits == 64 else 30)
+    with fails("ENOMEM"):
+        for _ in range(1 << 12):
+            process.mmap(0, length, PROT_NONE, ANONYMOUS | MAP_NORESERVE, -1, 0)
+
+    with fails("ENOMEM"):
+        process.mremap(base, page, length, MREMAP_MAYMOVE)
+
+    assert_inaccessible(process, base)
 
 
 @clause("mremap.errno.ENOMEM", "mremap.flags.zero")
@@ -636,6 +665,14 @@ def test_fixed_from_where_nothing_is_mapped(process: Process, page: int) -> None
         process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, target)
 
     assert process.load(target, 4) == b"kept"
+
+
+@clause("mremap.errno.EFAULT", "mremap.flags.fixed")
+def test_a_duplicate_over_what_it_is_made_from(process: Process, page: int, file: MakeFile) -> None:
+    base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc"), 0)
+
+    with fails("EFAULT"):
+        process.mremap(base, 0, page, MREMAP_MAYMOVE | MREMAP_FIXED, base)
 
 
 @clause("mmap.errno.EPERM.zero", "mremap.flags.fixed")

@@ -322,6 +322,12 @@ class Reasons:
     """By mutant."""
     harmless: dict[str, str]
     """By a pattern of case ids."""
+    unreached: dict[str, str]
+    """By the cause of a refusal."""
+
+
+TABLES: Final = (("unbreakable", "clause"), ("unreachable", "mutant"), ("harmless", "case"), ("unreached", "cause"))
+"""The tables of `conformance/mutants.toml`, each with what its entries are about."""
 
 
 def reasons(text: str | None = None) -> Reasons:
@@ -329,23 +335,18 @@ def reasons(text: str | None = None) -> Reasons:
     if text is None:
         text = (files(f"{__package__}.conformance") / "mutants.toml").read_text(encoding="utf-8")
     document = tomllib.loads(text)
-    return Reasons(
-        *(
-            {entry[key]: entry["text"] for entry in document.get(table, [])}
-            for table, key in (("unbreakable", "clause"), ("unreachable", "mutant"), ("harmless", "case"))
-        )
-    )
+    return Reasons(*({entry[key]: entry["text"] for entry in document.get(table, [])} for table, key in TABLES))
 
 
-def refusal_sites() -> dict[Site, str]:
-    """Every place in the reference that refuses, and the clause that it names."""
+def refusal_sites() -> dict[Site, tuple[str, str]]:
+    """Every place in the reference that refuses: the clause that it names, and the cause."""
     sites = {}
     for path in sorted(files(f"{__package__}.reference").iterdir(), key=lambda path: path.name):
         if path.name.endswith(".py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 match node:
-                    case ast.Call(ast.Name("refuse"), [_, ast.Constant(str(clause)), *_]):
-                        sites[path.name.removesuffix(".py"), node.lineno] = clause
+                    case ast.Call(ast.Name("refuse"), [_, ast.Constant(str(clause)), ast.Constant(str(cause)), *_]):
+                        sites[path.name.removesuffix(".py"), node.lineno] = clause, cause
     return sites
 
 
@@ -358,8 +359,8 @@ class Matrix:
     """The clauses of each case."""
     failing: list[str] = field(default_factory=list)
     """Cases that the reference itself does not pass."""
-    unreached: list[tuple[Site, str]] = field(default_factory=list)
-    """Refusals that no case reaches, with their clauses."""
+    unreached: list[Site] = field(default_factory=list)
+    """Refusals that no case reaches."""
     rows: list[Row] = field(default_factory=list)
     idle: list[str] = field(default_factory=list)
     """Cases that catch no mutant."""
@@ -379,9 +380,7 @@ def run(mutants: Sequence[Mutant], level: str, workers: int, programs: int, ever
         if gate:
             assert isinstance(reference, Watched)
             matrix.failing = [id for id, item in runner.cases.items() if runner.run(item) != "pass"]
-            matrix.unreached = [
-                (site, clause) for site, clause in refusal_sites().items() if site not in reference.sites
-            ]
+            matrix.unreached = [site for site in refusal_sites() if site not in reference.sites]
         tell = Progress("mutants", len(mutants))
         for row in each(
             lambda id: judged(runner, form.load()[id], everything, programs), [m.id for m in mutants], workers
@@ -441,13 +440,21 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
             found.append(f"mutant {row.id}: breaks down: {row.crash}")
         if not row.killers:
             found.append(f"mutant {row.id}: no case of {row.clauses[0]} catches it")
-        if (row.programs == 0) != (row.id in reasons.unreachable):
+        if row.programs == 0 and row.id not in reasons.unreachable:
             found.append(f"mutant {row.id}: {why_not_found(row)}")
-    for (module, line), clause in matrix.unreached:
-        found.append(f"reference/{module}.py:{line}: no case reaches this refusal, {clause}")
-    for site, clause in refusal_sites().items():
+    sites = refusal_sites()
+    for site, (clause, cause) in sites.items():
+        where = f"reference/{site[0]}.py:{site[1]}: {cause} ({clause})"
         if clause not in load():
-            found.append(f"reference/{site[0]}.py:{site[1]}: there is no clause {clause}")
+            found.append(f"{where}: there is no such clause")
+        if (site in matrix.unreached) != (cause in reasons.unreached):
+            reached = site not in matrix.unreached
+            found.append(f"{where}: {'reached, in spite of the reason' if reached else 'no case reaches this refusal'}")
+    found += [
+        f"reason for {cause}: nothing is refused for it"
+        for cause in reasons.unreached
+        if all(cause != other for _, other in sites.values())
+    ]
     for id in matrix.idle:
         if not any(fnmatchcase(id, pattern) for pattern in reasons.harmless):
             found.append(f"case {id}: catches no mutant, and there is no reason")
@@ -468,9 +475,7 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
 
 
 def why_not_found(row: Row) -> str:
-    """What random programs have made of a mutant, where that is not as it should be."""
-    if row.programs:
-        return "found by random programs, in spite of the reason"
+    """What random programs have made of a mutant that they do not find."""
     if row.cited:
         return f"random programs find {', '.join(row.cited)} broken, which it does not name"
     return "no random program finds it"

@@ -23,7 +23,7 @@ REFUSALS = (
     never("mlock-knows-no-limit", "mlock.errno.ENOMEM", cause="too much memory"),
     never("munlock-tells-of-no-hole", "munlock.errno.ENOMEM"),
     never("munlock-takes-a-range-that-wraps", "munlock.errno.EINVAL"),
-    never("mlock-needs-no-pages", "mlock.errno.ENOMEM", "mlock.errno.ENOMEM.fault", cause="cannot be brought in"),
+    never("mlock-needs-no-pages", "mlock.errno.ENOMEM.fault", named="mlock.errno.ENOMEM", cause="cannot be brought in"),
     refuses(
         "mlock-refuses-an-unaligned-address",
         Process.mlock,

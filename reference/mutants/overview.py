@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from errno import EBUSY, EINVAL, ENOENT, EPERM, ESPIPE
+from errno import EBUSY, EINVAL
 
 from ..accesses import Accesses
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, O_CREAT
 from ..file_calls import FileCalls
 from ..files import Inode
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
 from .contents import CONTENT
 
@@ -47,12 +47,6 @@ REFUSALS = (
         "munmap.range",
         text="the file has been closed",
     ),
-    never("a-write-seal-is-ignored", "file.errno", cause="the file is sealed"),
-    other("open-of-what-is-not-there-is-EPERM", EPERM, "file.errno", cause="the file does not exist"),
-    other("a-pipe-has-no-offset-EINVAL", EINVAL, "file.errno", cause="a pipe or socket has no file offset"),
-    other("a-lock-that-is-held-is-ENOENT", ENOENT, "file.errno", cause="holds the lock"),
-    other("a-closed-descriptor-is-ESPIPE", ESPIPE, "file.errno", cause="fd is not an open descriptor"),
-    never("a-shrink-seal-is-ignored", "file.errno", cause="the file's size is sealed"),
     never("a-mapped-file-is-sealed", "memfd.seal.write.busy"),
 )
 

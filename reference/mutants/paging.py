@@ -126,3 +126,11 @@ def sysconf_says_0_for_what_it_does_not_know(sysconf: Honest, self: PageCalls, n
         return int(sysconf(self, name))
     except OSError:
         return 0
+
+
+@wrong(Process.sysconf, "paging.sysconf")
+def the_page_size_is_another_each_time(sysconf: Honest, self: Process, name: int) -> int:
+    """The page size is said to be twice as large each time that it is asked for."""
+    asked: int = self.__dict__.get("asked", 0)
+    self.__dict__["asked"] = asked + 1
+    return int(sysconf(self, name)) * (1 << asked)
