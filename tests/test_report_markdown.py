@@ -60,7 +60,6 @@ def test_side_by_side() -> None:
 | clause | mine | other |
 |---|---|---|
 | `munmap.range` | ✓ pass | ✗ fail |
-| `msync.flush` | ✓ pass | · |
 """
     )
 

@@ -80,9 +80,12 @@ def test_a_page_has_room_for_the_first_of_every_clause_before_the_second_of_any(
 
 
 def test_side_by_side() -> None:
-    rows = view.groups([run(case("a"), case("b", FLUSH)), run(case("a"), name="other")])
+    """Where one was not asked, nothing is known of a difference."""
+    one = run(case("a"), case("b", FLUSH), case("c", EINVAL))
+    rows = view.groups([one, run(case("a"), case("c", EINVAL, verdict="fail"), name="other")])
 
-    assert {row.clause.id: row.differs for of in rows.values() for row in of} == {RANGE: False, FLUSH: True}
+    found = {row.clause.id: row.differs for of in rows.values() for row in of}
+    assert found == {RANGE: False, EINVAL: True, FLUSH: False}
     assert rows["msync"][0].cells[1] is None
 
 

@@ -19,7 +19,7 @@ from ..version import suite_version
 from . import outputs, terminal
 from .gathering import Gathered, crashed
 from .marking import ATTRIBUTE, announcement, properties
-from .run import Run
+from .run import Run, clauses_of
 
 
 class Reporting:
@@ -149,7 +149,7 @@ class Reporting:
             system.facts,
             self.settings.level,
             datetime.now(UTC).isoformat(timespec="seconds"),
-            terminal.clauses_of(self.settings.level),
+            clauses_of(self.settings.level),
             self.partial or system.partial,
             tuple(system.judged()),
             tuple(sorted(system.cases.values(), key=lambda case: case.id)),

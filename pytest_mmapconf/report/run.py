@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..catalogue import included, load
 from ..contract import Facts
-from ..verdicts import Case, Judged
-from . import terminal
+from ..verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged, totals
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,9 @@ class Run:
     """How many parts there are."""
 
     @property
-    def partial(self) -> bool:
-        """Whether it cannot say that the level is kept."""
-        return self.narrowed or len(self.judged) < self.there or len(self.shards) < self.of
-
-    @property
-    def statement(self) -> tuple[bool, str]:
-        """(whether all is well, what the run has shown)."""
-        return terminal.statement(self.level, self.partial, self.judged, self.there, self.shard)
+    def missing(self) -> int:
+        """How many clauses of the level have no case: it was not run, or what it has shown is about other clauses."""
+        return max(self.there - len(self.judged), 0)
 
     @property
     def shard(self) -> str:
@@ -49,5 +44,43 @@ class Run:
 
     @property
     def harness_is_broken(self) -> bool:
-        """Whether it says nothing of the implementation."""
-        return terminal.harness_is_broken(self.judged)
+        """Whether no case that was asked has come to an end, so that nothing is known of the implementation."""
+        came_to = {case.verdict for entry in self.judged for case in entry.cases}
+        return UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}
+
+    @property
+    def good(self) -> bool:
+        """Whether no clause fails or is unresolved, and something could be asked."""
+        verdicts = {entry.verdict for entry in self.judged}
+        return not verdicts & {FAIL, UNRESOLVED} and bool(verdicts & {PASS, EXPECTED, FLAKY})
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is too little to say that the level is kept, or to say that it is not for all that was run."""
+        return self.narrowed or bool(self.shard) or (self.good and self.missing > 0)
+
+    @property
+    def statement(self) -> tuple[bool, str]:
+        """(whether all is well, what the run has shown)."""
+        counts = totals(entry.verdict for entry in self.judged)
+        told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict]) or "none"
+        if self.harness_is_broken:
+            text = f"the harness is broken: nothing is known of the implementation, no case came to an end: {told}"
+            return False, text
+        if self.partial:
+            part = f"shard {self.shard}" if self.shard else "partial run"
+            asked = f"{len(self.judged)} of {self.there} clauses of level {self.level} asked"
+            return self.good, f"{part}: {asked}: {told}"
+        on_record = counts[EXPECTED] + counts[FLAKY]
+        if self.good and on_record:
+            return True, f"conforms to level {self.level} but for what is on record of {on_record} clauses: {told}"
+        if self.good:
+            return True, f"conforms to level {self.level}: {told}"
+        missing = f", {self.missing} not judged" if self.missing else ""
+        return False, f"does not conform to level {self.level}: {told}{missing}"
+
+
+def clauses_of(level: str) -> int:
+    """How many clauses a level has, those of the levels before it included."""
+    levels = included(level)
+    return sum(clause.level in levels for clause in load().values())

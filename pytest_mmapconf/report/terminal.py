@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..catalogue import included, load
 from ..contract import Facts
 from ..verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Judged
 from ..version import suite_version
@@ -70,35 +69,3 @@ def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[st
             )
             for number, line in enumerate(lines or [""]):
                 yield (" " * indent if number else first) + line, {}
-
-
-def statement(
-    level: str, partial: bool, judged: Collection[Judged], there: int | None = None, shard: str = ""
-) -> tuple[bool, str]:
-    """(whether all is well, what the run has shown); `there`: how many clauses the level has; `shard`: which part."""
-    counts = Counter(entry.verdict for entry in judged)
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict])
-    if harness_is_broken(judged):
-        return False, f"the harness is broken: nothing is known of the implementation, no case came to an end: {told}"
-    on_record = counts[EXPECTED] + counts[FLAKY]
-    good = not counts[FAIL] and not counts[UNRESOLVED] and bool(counts[PASS] or on_record)
-    if there is None:
-        there = clauses_of(level)
-    if partial or counts.total() < there:
-        part = f"shard {shard}" if shard else "partial run"
-        return good, f"{part}: {counts.total()} of {there} clauses of level {level} asked: {told or 'none'}"
-    if good and on_record:
-        return good, f"conforms to level {level} but for what is on record of {on_record} clauses: {told}"
-    return good, f"{'conforms' if good else 'does not conform'} to level {level}: {told}"
-
-
-def harness_is_broken(judged: Iterable[Judged]) -> bool:
-    """Whether no case that was asked has come to an end, so that nothing is known of the implementation."""
-    came_to = {case.verdict for entry in judged for case in entry.cases}
-    return UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}
-
-
-def clauses_of(level: str) -> int:
-    """How many clauses a level has."""
-    levels = included(level)
-    return sum(clause.level in levels for clause in load().values())

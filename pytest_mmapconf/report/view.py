@@ -137,8 +137,8 @@ class Row(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether not all runs come to the same."""
-        return len({cell.verdict if cell else None for cell in self.cells}) > 1
+        """Whether not all runs that were asked come to the same."""
+        return len(self.verdicts) > 1
 
 
 def web(link: str) -> str:

@@ -1,4 +1,4 @@
-"""What is told of a run, line by line."""
+"""What is told of a run on the terminal, line by line."""
 
 from __future__ import annotations
 
@@ -85,47 +85,6 @@ def test_causes_that_could_not_be_asked_are_told_of_a_clause_that_passes() -> No
         "pass, but some causes could not be asked",
         "  mmap.errno.EPERM  no noexec mount",
     ]
-
-
-def test_statements() -> None:
-    ids = [id for id, clause in catalogue.load().items() if clause.level == "documented"]
-    n = len(ids)
-    kept = judged(dict.fromkeys(ids, ("pass", "")))
-    one_lacking = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("unsupported", "why")})
-    one_broken = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("fail", "why")})
-    one_open = judged({**dict.fromkeys(ids, ("pass", "")), ids[0]: ("unresolved", "why")})
-    all_lacking = judged(dict.fromkeys(ids, ("unsupported", "why")))
-
-    said = terminal.statement
-    assert said("documented", False, kept) == (True, f"conforms to level documented: {n} pass")
-    assert said("documented", False, one_lacking) == (
-        True,
-        f"conforms to level documented: {n - 1} pass, 1 unsupported",
-    )
-    assert said("documented", False, one_broken) == (
-        False,
-        f"does not conform to level documented: {n - 1} pass, 1 fail",
-    )
-    assert said("documented", False, one_open) == (
-        False,
-        f"does not conform to level documented: {n - 1} pass, 1 unresolved",
-    )
-    assert said("documented", False, all_lacking) == (
-        False,
-        f"does not conform to level documented: {n} unsupported",
-    )
-    assert said("documented", False, judged(dict.fromkeys(ids, ("unresolved", "why")))) == (
-        False,
-        f"does not conform to level documented: {n} unresolved",
-    )
-    assert said("documented", True, kept) == (
-        True,
-        f"partial run: {n} of {n} clauses of level documented asked: {n} pass",
-    )
-    assert said("documented", False, kept[1:]) == (
-        True,
-        f"partial run: {n - 1} of {n} clauses of level documented asked: {n - 1} pass",
-    )
 
 
 def test_header() -> None:
