@@ -97,6 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help = "write what fails in this run to the last file of --mmap-expectations, and take out what passes"
     option("--mmap-update-expectations", action="store_true", default=False, help=help)
 
+    option("--mmap-smoke", action="store_true", help="ask whether the adapter works, say what to put right, and exit")
     option("--mmap-list-clauses", action="store_true", help="list the clauses, those of --mmap-level, and exit")
     option("--mmap-list-backends", action="store_true", help="list the backends that can be named, and exit")
 
@@ -114,6 +115,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         from . import listing
 
         return listing.show(config)
+    if option.mmap_smoke:
+        from .smoke import telling
+
+        return telling.show(config)
     if option.mmap_backend is not None or config.getini("mmap_backend"):
         from . import activation
 

@@ -1,0 +1,258 @@
+"""What every implementation does, in increasing order.  A check's documentation string is what the user reads."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_CREAT,
+    O_EXCL,
+    O_RDONLY,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    SC_PAGESIZE,
+    Facts,
+    Process,
+)
+from .subject import Subject, Wrong, shown
+
+RW: Final = PROT_READ | PROT_WRITE
+MEMORY: Final = MAP_PRIVATE | MAP_ANONYMOUS
+
+
+def start(subject: Subject) -> str:
+    """The implementation starts and says who it is."""
+    subject.tell({"call": "facts()"})
+    facts = subject.backend.facts()
+    if not isinstance(facts, Facts):
+        raise Wrong(f"facts() returned {shown(facts)}", f"facts() returns {Facts.__module__}.Facts.", "")
+    return facts.version or facts.name
+
+
+def boot(subject: Subject) -> str:
+    """A system is booted, has a process, and is closed again; twice."""
+    for _ in range(2):
+        with subject.process():
+            pass
+    return ""
+
+
+def page(subject: Subject) -> str:
+    """sysconf(_SC_PAGESIZE) gives the page size in bytes."""
+    with subject.process() as process:
+        size: int = subject.value(process, "sysconf", SC_PAGESIZE)
+    if size < 512 or size & (size - 1):
+        raise Wrong(
+            f"sysconf({SC_PAGESIZE}) returned {size}",
+            f"{SC_PAGESIZE} is _SC_PAGESIZE: the page size in bytes, a power of two.",
+            f"{SC_PAGESIZE} is _SC_PAGESIZE, whatever number it has there: the page size in bytes, a power of two.",
+        )
+    subject.page = size
+    return f"{size} bytes"
+
+
+def mapping(subject: Subject) -> str:
+    """mmap of anonymous memory gives an address, and two mappings do not overlap."""
+    with subject.process() as process:
+        one = _anonymous(subject, process, 2)
+        two = _anonymous(subject, process, 2)
+        for address in (one, two):
+            if address <= 0 or address % subject.page:
+                raise Wrong(
+                    f"mmap returned {shown(address)}",
+                    "mmap returns the address in bytes, a multiple of the page size. A call that fails raises OSError; "
+                    "it never returns -1.",
+                    "mmap is answered by `ok` and the address, a multiple of the page size; where it fails "
+                    "(MAP_FAILED), by `error` and the name of errno.",
+                )
+        if abs(one - two) < 2 * subject.page:
+            raise Wrong(
+                f"two mappings of two pages lie at {one:#x} and {two:#x}",
+                "They overlap. Lengths are in bytes; what is mapped is not given again.",
+                "They overlap. The length is the second argument, in bytes.",
+            )
+        subject.done(process, "munmap", one, 2 * subject.page)
+    return ""
+
+
+def memory(subject: Subject) -> str:
+    """What is mapped is zero, and keeps what is stored."""
+    with subject.process() as process:
+        size = subject.page
+        at = _anonymous(subject, process, 2)
+        _same(subject, process, at, bytes(16), "Anonymous memory is zero at first.")
+        data = bytes(range(1, 33))
+        subject.done(process, "store", at + size - 16, data)
+        fix = "load and store take the lowest address first, and every byte as it is."
+        _same(subject, process, at + size - 16, data, fix)
+        _same(subject, process, at + size, data[16:], fix)
+    return ""
+
+
+def fault(subject: Subject) -> str:
+    """An access where nothing is mapped faults, says where, and the process lives on."""
+    with subject.process() as process:
+        size = subject.page
+        at = _anonymous(subject, process, 3)
+        subject.done(process, "munmap", at + size, size)
+        subject.faulted(process, at + size, "load", at + size, 1)
+        subject.faulted(process, at + size + 5, "store", at + size + 5, b"x")
+        subject.faulted(process, at + size, "load", at + size - 4, 8)
+        _same(subject, process, at, b"\0", "A fault leaves the process and its memory as they were.")
+    return ""
+
+
+def errors(subject: Subject) -> str:
+    """A call that fails says so, and why."""
+    with subject.process() as process:
+        subject.refused(process, errno.EINVAL, "mmap", 0, 0, RW, MEMORY, -1, 0)
+        at = _anonymous(subject, process, 1)
+        subject.refused(process, errno.EINVAL, "munmap", at + 1, subject.page)
+        _same(subject, process, at, b"\0", "A call that fails changes nothing.")
+    return ""
+
+
+def rights(subject: Subject) -> str:
+    """PROT_READ and PROT_NONE mean what they say."""
+    with subject.process() as process:
+        size = subject.page
+        readable = subject.value(process, "mmap", 0, size, PROT_READ, MEMORY, -1, 0)
+        _same(subject, process, readable, b"\0", "PROT_READ is 1, PROT_WRITE 2.")
+        subject.faulted(process, readable, "store", readable, b"x")
+        closed = subject.value(process, "mmap", 0, size, PROT_NONE, MEMORY, -1, 0)
+        subject.faulted(process, closed, "load", closed, 1)
+    return ""
+
+
+def files(subject: Subject) -> str:
+    """Files are made, written, read, and are not there where nobody has made them."""
+    with subject.process() as process:
+        subject.refused(process, errno.ENOENT, "open", "no-such-file", O_RDONLY)
+        fd = _file(subject, process, "file", b"content")
+        if fd < 0:
+            raise Wrong(f"open returned {fd}", "open returns a descriptor, 0 or more; it never returns -1.", "")
+        content = subject.value(process, "pread", fd, 64, 3, kind=bytes)
+        if content != b"tent":
+            raise Wrong(
+                f"pread(fd, 64, 3) of a file with b'content' returned {shown(content)}",
+                "pread takes (fd, length, offset), and gives what there is up to the end of the file.",
+                "pread is FD LENGTH OFFSET, pwrite FD BYTES OFFSET; what there is up to the end of the file is given.",
+            )
+        subject.refused(process, errno.EEXIST, "open", "file", O_RDWR | O_CREAT | O_EXCL)
+        subject.done(process, "close", fd)
+    return ""
+
+
+def shared(subject: Subject) -> str:
+    """A shared mapping shows the file, at the offset, and what is stored there goes to the file."""
+    with subject.process() as process:
+        size = subject.page
+        fd = _file(subject, process, "shared", b"a" * size + b"b" * size)
+        at = subject.value(process, "mmap", 0, 2 * size, RW, MAP_SHARED, fd, 0)
+        fix = "A mapping begins at `offset`, in bytes from the start of the file."
+        _same(subject, process, at + size - 1, b"ab", fix)
+        second = subject.value(process, "mmap", 0, size, PROT_READ, MAP_SHARED, fd, size)
+        _same(subject, process, second, b"b", fix)
+        subject.done(process, "store", at + size, b"new")
+        content = subject.value(process, "pread", fd, 4, size, kind=bytes)
+        if content != b"newb":
+            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: what is stored in a shared mapping is in the file at once."
+            raise Wrong(f"after a store of b'new' in a shared mapping, pread returned {shown(content)}", fix, fix)
+        _same(subject, process, second, b"newb", "Two shared mappings of a page show the same.")
+    return ""
+
+
+def private(subject: Subject) -> str:
+    """What is stored in a private mapping stays there."""
+    with subject.process() as process:
+        size = subject.page
+        fd = _file(subject, process, "private", b"a" * size)
+        at = subject.value(process, "mmap", 0, size, RW, MAP_PRIVATE, fd, 0)
+        subject.done(process, "store", at, b"new")
+        _same(subject, process, at, b"newa", "A private mapping shows the file, and what was stored in it.")
+        content = subject.value(process, "pread", fd, 4, 0, kind=bytes)
+        if content != b"aaaa":
+            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: what is stored in a private mapping is not seen in the file."
+            raise Wrong(f"after a store of b'new' in a private mapping, pread returned {shown(content)}", fix, fix)
+    return ""
+
+
+def fresh(subject: Subject) -> str:
+    """A system that is booted knows nothing of the one before it."""
+    with subject.process() as process:
+        _file(subject, process, "left-behind", b"by the system before")
+    with subject.process() as process:
+        subject.refused(process, errno.ENOENT, "open", "left-behind", O_RDONLY)
+    return ""
+
+
+def end(subject: Subject) -> str:
+    """The backend is closed."""
+    subject.tell({"call": "close() of the backend"})
+    subject.backend.close()
+    return ""
+
+
+def _anonymous(subject: Subject, process: Process, pages: int) -> int:
+    address: int = subject.value(process, "mmap", 0, pages * subject.page, RW, MEMORY, -1, 0)
+    return address
+
+
+def _file(subject: Subject, process: Process, path: str, content: bytes) -> int:
+    fd: int = subject.value(process, "open", path, O_RDWR | O_CREAT | O_EXCL)
+    written = subject.value(process, "pwrite", fd, content, 0)
+    if written != len(content):
+        raise Wrong(
+            f"pwrite of {len(content)} bytes returned {written}",
+            "pwrite takes (fd, data, offset) and returns how many bytes were written.",
+            "pwrite is FD BYTES OFFSET, and is answered by how many bytes were written.",
+        )
+    return fd
+
+
+def _same(subject: Subject, process: Process, at: int, right: bytes, fix: str) -> None:
+    seen = subject.value(process, "load", at, len(right), kind=bytes)
+    if seen != right:
+        raise Wrong(f"load({at:#x}, {len(right)}) returned {shown(seen)}, and {shown(right)} belongs there", fix, fix)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check, and those that it builds on."""
+
+    make: Callable[[Subject], str]
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.make.__name__
+
+    @property
+    def text(self) -> str:
+        return (self.make.__doc__ or "").rstrip(".")
+
+
+CHECKS: Final = (
+    Check(start),
+    Check(boot, ("start",)),
+    Check(page, ("boot",)),
+    Check(mapping, ("page",)),
+    Check(memory, ("mapping",)),
+    Check(fault, ("memory",)),
+    Check(errors, ("mapping", "memory")),
+    Check(rights, ("fault",)),
+    Check(files, ("page",)),
+    Check(shared, ("memory", "files")),
+    Check(private, ("shared",)),
+    Check(fresh, ("files",)),
+    Check(end, ("start",)),
+)
+"""In increasing order."""
