@@ -112,6 +112,8 @@ class MappingCalls(PageCalls):
                 self.refuse_file(refuse, description, size, prot, flags, offset)
             elif anonymous:
                 self.refuse_anonymous(refuse, flags)
+            elif flags & MAP_TYPE == 0:
+                refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
             if self.maps_too_much(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
             if is_data and self.has_too_much_data(size - replaced):

@@ -135,12 +135,12 @@ def mprotect_looks_at_the_descriptors_of_now(
 
 
 @wrong(MappingCalls.most_rights, "mmap.prot.fd-mode.private")
-def private_mappings_have_the_rights_of_the_descriptor(
+def private_mappings_never_become_writable(
     most_rights: Honest, self: MappingCalls, description: Description, shared: bool
 ) -> int:
-    """A private mapping of a descriptor open for reading only can never be made writable."""
-    most: int = most_rights(self, description, True)
-    return most
+    """A private mapping that is not writable at first can never be made so."""
+    most: int = most_rights(self, description, shared)
+    return most if shared else most & ~PROT_WRITE
 
 
 @wrong(Process.mmap, "mmap.zero.private")
@@ -169,7 +169,9 @@ def shared_zeros_are_private(
 def zeros_are_one_file(
     mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
 ) -> int:
-    """All shared mappings of the device of zeros are the same memory."""
+    """All mappings of the device of zeros are the same memory."""
+    if is_zeros(self, flags, fd) and flags & MAP_TYPE == MAP_PRIVATE:
+        flags ^= MAP_PRIVATE | MAP_SHARED
     place: int = mmap(self, addr, length, prot, flags, fd, offset)
     mapping = self.space.find(place)
     if is_zeros(self, flags, fd) and mapping is not None and mapping.shared:
@@ -204,10 +206,12 @@ def zeros_have_no_mode(
 def zeros_keep_what_is_stored(
     read_device: Honest, self: Machine, process: State, device: str, length: int, offset: int
 ) -> bytes:
-    """The device of zeros reads as what was stored through a shared mapping of it."""
+    """The device of zeros reads as what was stored through a mapping of it."""
     for mapping in process.space.mappings.values():
-        if device == "zero" and mapping.inode is not None and mapping.inode.name == "anonymous":
-            return mapping.inode.read(length, offset, self.choices)
+        if device == "zero" and mapping.description is not None:
+            page = process.space.table.touch(mapping, mapping.start // process.page, False)
+            if page is not None:
+                return bytes(page.data[:length])
     content: bytes = read_device(self, process, device, length, offset)
     return content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EACCES, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, ETXTBSY
 
-from ...contract import MAP_DENYWRITE, MAP_NORESERVE, MAP_STACK, MAP_UNINITIALIZED
+from ...contract import MAP_DENYWRITE, MAP_EXECUTABLE, MAP_NORESERVE, MAP_STACK, MAP_UNINITIALIZED
 from ..accesses import Accesses
 from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
@@ -18,13 +18,15 @@ from ..constants import (
     MAP_LOCKED,
     MAP_NONBLOCK,
     MAP_POPULATE,
+    MAP_PRIVATE,
     MAP_SHARED_VALIDATE,
     MAP_TYPE,
+    PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
 )
 from ..mutant import OWN, Honest, Mutant, never, other, refuses, wrong
-from ..paging import Memory, Page
+from ..paging import Memory, Page, PageTable
 from ..process import Process
 from ..state import State
 
@@ -91,6 +93,25 @@ FLAGS = (
         text="MAP_SHARED_VALIDATE with any flag but MAP_FIXED",
     ),
     refuses(
+        "mmap-wants-executables-executed",
+        Process.mmap,
+        EACCES,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_EXECUTABLE and not prot & PROT_EXEC,
+        "mmap.flag.ignored",
+        "mmap.flag.shared-validate.known",
+        text="MAP_EXECUTABLE without PROT_EXEC",
+    ),
+    refuses(
+        "mmap-validates-no-fixed-address",
+        Process.mmap,
+        EOPNOTSUPP,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_TYPE == MAP_SHARED_VALIDATE and flags & MAP_FIXED
+        ),
+        "mmap.flag.shared-validate.known",
+        text="MAP_SHARED_VALIDATE with MAP_FIXED",
+    ),
+    refuses(
         "mmap-must-reserve",
         Process.mmap,
         EINVAL,
@@ -117,6 +138,17 @@ def memory_is_handed_out_as_it_comes_back(fresh: Honest, self: Memory, content: 
     page: Page = fresh(self, content)
     if not content and self.handed_out > 4:
         page.data[:] = b"\xaa" * self.page
+    return page
+
+
+@wrong(PageTable.bring_in, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="Cygwin 677e31509")
+def private_memory_comes_as_it_was_left(
+    bring_in: Honest, self: PageTable, mapping: Mapping, number: int
+) -> Page | None:
+    """A page of private memory holds what was in it when somebody gave it back."""
+    page: Page | None = bring_in(self, mapping, number)
+    if mapping.inode is None and self.memory.handed_out > 4:
+        page = self.entries[number] = self.memory.fresh(b"\xaa" * self.memory.page)
     return page
 
 
@@ -166,6 +198,30 @@ def reservations_take_memory(has_memory: Honest, self: LinuxChoices, length: int
 def populated_pages_are_not_copied(copies_when_populated: Honest, self: LinuxChoices) -> bool:
     """Private pages that are brought in before they are stored to go on showing the file."""
     return False
+
+
+@wrong(Process.mmap, "mmap.flag.populate.copies")
+def populated_pages_are_always_copied(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """MAP_POPULATE copies private pages also where they can only be loaded from."""
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    mapping = self.space.find(place)
+    if flags & MAP_POPULATE and mapping is not None and not mapping.shared:
+        for number in range(place // self.page, (place + self.round_up(length)) // self.page):
+            self.space.table.touch(mapping, number, True)
+    return place
+
+
+@wrong(Process.mmap, "mmap.errno.EINVAL.droppable")
+def files_are_droppable(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """A file is mapped private where it should be mapped droppable."""
+    if flags & MAP_TYPE == MAP_DROPPABLE and not flags & MAP_ANONYMOUS:
+        flags ^= MAP_DROPPABLE | MAP_PRIVATE
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return place
 
 
 @wrong(Process.mmap, "mmap.flag.populate.best-effort", bug="StarryOS #1164, OSv f9dfd864")

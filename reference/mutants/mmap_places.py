@@ -6,7 +6,7 @@ from errno import EAGAIN, EINVAL, ENOMEM, EOVERFLOW
 
 from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
-from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_TYPE
+from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
 from ..mutant import Honest, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusal
@@ -25,17 +25,21 @@ ROOM = (
         cause="no gap",
         bug="gVisor #2534",
     ),
+    never(
+        "mmap-counts-no-memory",
+        "mmap.errno.ENOMEM.address-space",
+        named="mmap.errno.ENOMEM",
+        cause="address-space limit",
+    ),
     refuses(
-        "mmap-counts-shared-memory-as-data",
+        "mmap-counts-all-memory-as-data",
         Process.mmap,
         ENOMEM,
         lambda self, addr, length, prot, flags, fd, offset: (
-            self.data_limit is not None
-            and flags & MAP_TYPE == MAP_SHARED
-            and length > self.data_limit - self.space.data()
+            self.data_limit is not None and length > self.data_limit - self.space.data()
         ),
         "mmap.errno.ENOMEM.data.others",
-        text="shared memory past the limit of data",
+        text="memory of any kind past the limit of data",
     ),
     refuses(
         "mmap-stops-a-page-before-the-last-offset",
@@ -159,6 +163,17 @@ def noreplace_outside_is_a_wish(
     """With MAP_FIXED_NOREPLACE an address outside the address space is only a hint."""
     if flags & MAP_FIXED_NOREPLACE and addr > self.top:
         flags &= ~MAP_FIXED_NOREPLACE
+    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    return place
+
+
+@wrong(Process.mmap, "mmap.errno.ENOMEM.noreplace")
+def noreplace_ends_where_memory_ends(
+    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+) -> int:
+    """With MAP_FIXED_NOREPLACE a range that ends outside the address space is cut off there."""
+    if flags & MAP_FIXED_NOREPLACE and addr < self.top < addr + length:
+        length = self.top - addr
     place: int = mmap(self, addr, length, prot, flags, fd, offset)
     return place
 
