@@ -244,7 +244,7 @@ def test_what_lies_before_a_hole_is_locked(process: Process, page: int) -> None:
     assert process.mincore(base, 2 * page) == [False, False]
 
 
-@clause("mlock.errno.ENOMEM.fault")
+@clause("mlock.errno.ENOMEM.fault", "mlock.errno.ENOMEM")
 @pytest.mark.parametrize("why", ["inaccessible", "past-the-end"])
 def test_pages_that_cannot_be_had_are_refused_and_locked(process: Process, page: int, file: MakeFile, why: str) -> None:
     if why == "inaccessible":
