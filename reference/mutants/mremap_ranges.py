@@ -355,6 +355,8 @@ REFUSALS = (
 )
 
 NEW_ADDRESS = (
+    never("mremap-cuts-off-what-is-outside", "mremap.errno.EINVAL", cause="to be cut off is outside"),
+    other("mremap-to-no-size-is-EFAULT", EFAULT, "mremap.errno.EINVAL", cause="new_size"),
     other("mremap-of-ranges-that-overlap-is-EFAULT", EFAULT, "mremap.errno.EINVAL.overlap", "mremap.resize"),
     other(
         "mremap-to-a-place-outside-is-ENOMEM",
@@ -407,7 +409,7 @@ NEW_ADDRESS = (
 )
 
 
-@wrong(Process.mremap, "mremap.errno.EINVAL.dontunmap", "mremap.resize")
+@wrong(Process.mremap, "mremap.errno.EINVAL.dontunmap", "mremap.flags.dontunmap", "mremap.resize")
 def dontunmap_means_maymove(
     mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
 ) -> int:
@@ -606,6 +608,44 @@ def mremap_rounds_the_old_size_down(
     if self.page < old_size < self.top:
         old_size -= old_size % self.page
     place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    return place
+
+
+@wrong(Process.mremap, "mremap.flags.maymove", *LEFT)
+def mremap_moves_whenever_it_may(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """With MREMAP_MAYMOVE a mapping is moved also where it need not be."""
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    size = self.round_up(new_size)
+    target = self.space.gaps.highest(size)
+    if flags == MREMAP_MAYMOVE and old_size and place == addr and target is not None:
+        self.move(addr, size, target, size, False)
+        return target
+    return place
+
+
+@wrong(Process.mremap, "mremap.resize", "mremap.flags.maymove", "mmap.range", "munmap.range")
+def the_same_size_is_a_page_less(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """Where the size stays the last page goes."""
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    size = self.round_up(new_size)
+    if size == self.round_up(old_size):
+        self.space.clear(place + size - self.page, place + size)
+    return place
+
+
+@wrong(Process.mremap, "mremap.resize", "file.truncate", "mmap.range", bug="CPython #110243 (reading)")
+def shrinking_cuts_the_file(
+    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
+) -> int:
+    """A file ends where its shrunk mapping does."""
+    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    mapping = self.space.find(place)
+    if new_size < old_size and mapping is not None and mapping.inode is not None:
+        mapping.inode.size = min(mapping.inode.size, mapping.offset + mapping.end - mapping.start)
     return place
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, ENOMEM
+from errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, EIO, ENOMEM
 
 from ..address_space import Mapping
 from ..choices import LinuxChoices
@@ -101,6 +101,35 @@ REFUSALS = (
         "msync.lock",
         "msync.result",
         text="a page of the range is locked, whatever the flags",
+    ),
+    refuses(
+        "msync-of-changed-pages-fails",
+        Process.msync,
+        EIO,
+        lambda self, addr, length, flags: any(
+            m.inode is not None
+            and any(
+                self.space.table.entries[n].dirty
+                for n in self.space.table.within(m.start // self.page, m.end // self.page)
+            )
+            for m in over(self, addr, length)
+        ),
+        "msync.result",
+        "msync.flush",
+        text="there is something to write",
+    ),
+    refuses(
+        "msync-wants-more-than-the-range",
+        Process.msync,
+        ENOMEM,
+        lambda self, addr, length, flags: (
+            addr % self.page == 0
+            and bool(over(self, addr, length))
+            and self.space.find(addr + self.round_up(length)) is None
+        ),
+        "msync.errno.ENOMEM",
+        "msync.result",
+        text="nothing is mapped behind the range",
     ),
     refuses(
         "msync-wants-a-flag",
@@ -246,6 +275,33 @@ def invalidate_throws_private_pages_away(msync: Honest, self: Process, addr: int
         for mapping in over(self, addr, length):
             if not mapping.shared:
                 self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+
+
+@wrong(Process.msync, "msync.flag.invalidate", "msync.result", "msync.flush", "mmap.flag.shared", "mmap.range")
+def invalidate_empties_the_pages(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """After MS_INVALIDATE shared pages are zero."""
+    msync(self, addr, length, flags)
+    if flags & MS_INVALIDATE:
+        for mapping in over(self, addr, length):
+            if mapping.inode is not None and mapping.shared:
+                for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                    self.space.table.entries[number].wipe(0)
+
+
+@wrong(Process.msync, "msync.then-munmap", "msync.result", "msync.flush", "overview.one-to-one", "mmap.flag.shared")
+def msync_throws_the_pages_away(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """Pages that are synced leave memory before they have been written."""
+    for mapping in over(self, addr, length):
+        if mapping.inode is not None and mapping.shared:
+            for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
+                mapping.inode.cache.pages.pop(mapping.index(number), None)
+    msync(self, addr, length, flags)
+
+
+@wrong(Process.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
+def msync_always_adds_a_page(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+    """A length that is a multiple of the page is rounded up all the same."""
+    msync(self, addr, length + (self.page if length and length % self.page == 0 else 0), flags)
 
 
 @wrong(Process.msync, "msync.several", "msync.flush")

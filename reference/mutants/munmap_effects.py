@@ -135,6 +135,17 @@ def munmap_of_less_than_a_page_does_nothing(munmap: Honest, self: Process, addr:
         munmap(self, addr, length)
 
 
+@wrong(Process.munmap, "munmap.result", "munmap.errno.EINVAL", "munmap.range")
+def munmap_unmaps_and_refuses(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """What is refused is unmapped all the same, a page at least."""
+    try:
+        munmap(self, addr, length)
+    except OSError:
+        start = addr - addr % self.page
+        self.space.clear(start, start + (self.round_up(length) or self.page))
+        raise
+
+
 @wrong(Process.munmap, "munmap.lock", "mmap.result.success")
 def munmap_leaves_a_lock_at_the_place(munmap: Honest, self: Process, addr: int, length: int) -> None:
     """Where locked pages were unmapped, whatever is mapped from then on is locked."""
