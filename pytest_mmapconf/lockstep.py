@@ -21,6 +21,7 @@ reason of the subject's own (its disk is full, say) has done nothing: the refere
 from __future__ import annotations
 
 import errno
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -150,6 +151,9 @@ AUDITED: Final = 16
 
 ROOM: Final = 1 << 16
 """Bytes free of a disk below which a call may say that there is no room."""
+
+PATIENCE: Final = 5
+"""How often a call is made again, a hundredth of a second later, that another's full table of files has refused."""
 
 MANY: Final = 64
 """With more mappings than these, only those around what a call was about are audited."""
@@ -699,13 +703,24 @@ class LockstepProcess(Process):
         if flags & MAP_GROWSDOWN:
             self.system.audits = "none"  # looking below it would make it grow
         try:
-            start = self.both("mmap", lambda: self.subject.mmap(*arguments), *arguments)
+            start = self.both("mmap", lambda: self.patiently(lambda: self.subject.mmap(*arguments)), *arguments)
         except OSError:
             self.system.audits = audits
             raise
         if not addr:
             self.now_owns(start, length)
         return start
+
+    def patiently(self, make: Callable[[], int]) -> int:
+        """Make a call again where the whole system's table of files is full, which somebody else has done."""
+        for _ in range(PATIENCE):
+            try:
+                return make()
+            except OSError as error:
+                if error.errno != errno.ENFILE or self.model.machine.file_table.full:
+                    raise
+            time.sleep(0.01)
+        return make()
 
     def munmap(self, addr: int, length: int) -> None:
         self.both("munmap", lambda: self.subject.munmap(addr, length), addr, length)

@@ -201,7 +201,8 @@ class PageCalls(State):
         self.locks_on_fault = self.locks_future and on_fault
         if flags & MCL_CURRENT:
             self.lock(0, self.top, True, on_fault)
-            self.populate(0, self.top)
+            for mapping in self.space.mappings.values():
+                self.populate(mapping.start, mapping.end)  # a page that cannot be had keeps no other mapping from it
 
     def munlockall(self) -> None:
         self.locks_future = self.locks_on_fault = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from errno import EMFILE, ENOSPC
+from errno import EMFILE, ENFILE, ENOSPC
 
 import pytest
 
@@ -387,6 +387,35 @@ def test_an_audit_of_touched_pages_touches_no_others() -> None:
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     assert process.mincore(base, 3 * PAGE) == [True, True, True]
+
+
+class Crowded(Process):
+    """Finds the table of files full at first: somebody else has filled it."""
+
+    tries = 0
+
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        self.tries += 1
+        if self.tries < 3:
+            raise OSError(ENFILE, "full")
+        return super().mmap(addr, length, prot, flags, fd, offset)
+
+
+def test_a_table_of_files_that_others_have_filled_is_waited_for() -> None:
+    process = lockstep(Crowded)
+    assert process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+
+
+class Full(Process):
+    """Never has room in the table of files."""
+
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        raise OSError(ENFILE, "full")
+
+
+def test_a_table_of_files_that_stays_full_without_cause_is_a_difference() -> None:
+    with pytest.raises(Divergence, match="ENFILE"):
+        lockstep(Full).mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
 
 
 class Forgets(Process):

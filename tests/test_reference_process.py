@@ -123,6 +123,18 @@ def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: Pro
         process.mlockall(MCL_FUTURE)
 
 
+def test_mlockall_brings_in_what_can_be_had(process: Process) -> None:
+    """What lies past the end of a file keeps no other mapping from it (Linux 6.18)."""
+    fd = process.open("short", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"x", 0)
+    high = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
+    low = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, 8 * PAGE)
+    assert low < high
+    process.mlockall(MCL_CURRENT)
+    process.pwrite(fd, b"y", 0)
+    assert process.load(high, 1) == b"x"
+
+
 def test_mlockall(process: Process) -> None:
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlockall(MCL_CURRENT)
