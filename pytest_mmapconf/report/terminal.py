@@ -62,7 +62,7 @@ def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[st
             yield text, {colour: True, "bold": True}
         for entry in entries:
             same = sum(case.verdict == verdict for case in entry.cases)
-            share = f" ({same} of {len(entry.cases)} cases)" if verdict in (FAIL, UNRESOLVED) else ""
+            share = f" ({same} of {len(entry.cases)} cases)" if verdict in (FAIL, UNRESOLVED) and same else ""
             first = f"  {entry.clause.id}".ljust(indent)
             lines = textwrap.wrap(
                 entry.reason + share, max(width - indent, 36), break_long_words=False, break_on_hyphens=False

@@ -42,7 +42,7 @@ STAND_INS = {
     "python3": 'exec "$PYTHON" "$@"',
     "pytest": 'exec "$PYTHON" -m pytest -p no:cacheprovider "$@"',
     "pip": '[ "$1" = install ] || exit 1',  # the wheel is on the path already
-    "ssh": 'shift; cd "$BOARD" && exec sh -c "$*"',  # the board is a folder
+    "ssh": 'while [ "${1#-}" != "$1" ]; do shift; done; shift; cd "$BOARD" && exec sh -c "$*"',  # the board is a folder
     "qemu-system-x86_64": 'cd "$BOARD" && exec ./mmap_agent',
     "socat": 'cd "$BOARD" && exec ./mmap_agent',
     "git": '[ "$1" = clone ] && mkdir pytest-mmapconf && cd "$PROJECT" && '
