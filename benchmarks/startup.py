@@ -1,22 +1,28 @@
 """What a copy of the suite costs the project that it is vendored in, in the project's own runs.
 
-    python benchmarks/startup.py [--rounds 15]
+    python benchmarks/startup.py [--rounds 30]
 
 A host project with 50 tests of its own is run again and again, each round once as it was (`alone`), once with the copy
-in its folder (`copy there`), and once with the copy's plugin named as well (`plugin loaded`), each in a process of its
-own, from its start to its end.  Other work on the machine only ever adds to a time, so processor time is measured, and
-the least of each way is compared.
+in its folder (`copy there`), and once with the copy's plugin loaded as well, by its conftest file (`pytest_plugins`) or
+with `-p`; the latter has pytest look through every installed distribution, so it stands beside an empty plugin (`-p
+empty`).  All are run by one process, which forgets the modules of host and copy after each run; so a run is short, and
+few are disturbed by other work on the machine.  That only ever adds to a time: the least of each way is compared, in
+processor time.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import redirect_stdout
 from pathlib import Path
+
+import pytest
 
 TESTS = """
 import pytest
@@ -32,38 +38,53 @@ import pytest
 def own():
     yield
 """
+OF_A_RUN = ("conftest", "test_", "third_party", "empty")
 
 
 def seconds(folder: Path, *arguments: str) -> float:
-    """How much processor time pytest takes in `folder`, as a whole."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:mmapconf", "-p", "no:cacheprovider", *arguments]
-    environment = {**os.environ, "PYTEST_ADDOPTS": ""}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode or "50 passed" not in done.stdout:
-        sys.exit(f"{' '.join(command)} failed, so its time means nothing:\n{done.stdout}{done.stderr}")
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    """How much processor time a run of pytest takes in `folder`."""
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    output = io.StringIO()
+    command = ["-q", "-p", "no:mmapconf", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", *arguments]
+    began = time.process_time()
+    with redirect_stdout(output):
+        status = pytest.main(command)
+    took = time.process_time() - began
+    if status or "50 passed" not in output.getvalue():
+        sys.exit(f"pytest {' '.join(command)} failed, so its time means nothing:\n{output.getvalue()}")
+    sys.path.remove(str(folder))
+    for name in [name for name in sys.modules if name.startswith(OF_A_RUN)]:
+        del sys.modules[name]
+    return took
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
 
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    here = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
-        alone, vendored = Path(name, "alone"), Path(name, "vendored")
-        for host in (alone, vendored):
+        alone, vendored, loading = Path(name, "alone"), Path(name, "vendored"), Path(name, "loading")
+        for host in (alone, vendored, loading):
             (host / "tests").mkdir(parents=True)
+            (host / "pytest.ini").write_text("[pytest]\n")
             (host / "conftest.py").write_text(CONFTEST)
+            (host / "empty.py").touch()
             for number in (1, 2):
                 (host / f"tests/test_{number}.py").write_text(TESTS)
-        vendor = [sys.executable, "-m", "pytest_mmapconf", "vendor", "third_party/mmconf"]
-        subprocess.run(vendor, cwd=vendored, check=True, stdout=subprocess.DEVNULL)
+        for host in (vendored, loading):
+            vendor = [sys.executable, "-m", "pytest_mmapconf", "vendor", "third_party/mmconf"]
+            subprocess.run(vendor, cwd=host, check=True, stdout=subprocess.DEVNULL)
+        (loading / "conftest.py").write_text(f'{CONFTEST}\npytest_plugins = ["third_party.mmconf.plugin"]\n')
         ways: dict[str, tuple[Path, tuple[str, ...]]] = {
             "alone": (alone, ()),
             "copy there": (vendored, ()),
-            "plugin loaded": (vendored, ("-p", "third_party.mmconf.plugin")),
+            "pytest_plugins": (loading, ()),
+            "-p empty": (alone, ("-p", "empty")),
+            "-p the copy's": (vendored, ("-p", "third_party.mmconf.plugin")),
         }
         for folder, arguments in ways.values():  # so that every module is compiled
             seconds(folder, *arguments)
@@ -71,8 +92,9 @@ def main() -> None:
         for _ in range(rounds):
             for way, (folder, arguments) in ways.items():
                 times[way].append(seconds(folder, *arguments))
+        os.chdir(here)
     least = {way: min(of) for way, of in times.items()}
-    print(f"alone: {least['alone'] * 1000:.0f} ms")
+    print(f"alone: {least['alone'] * 1000:.1f} ms")
     for way in list(ways)[1:]:
         print(f"{way}: {(least[way] - least['alone']) * 1000:+.1f} ms, ratio {least[way] / least['alone']:.3f}")
 
