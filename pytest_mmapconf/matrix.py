@@ -1,9 +1,12 @@
 """Which case catches which mutant, and whether random programs find it.
 
-A mutant (`reference.mutant`) is caught by a case that fails, of the clause that the mutant breaks; and by a random
-program on which it differs from the reference, in what that clause, or another that it names, is about.  A case that
-ends in any other way, because time is up, say, has not caught it; and where the mutant itself breaks down, in an
-exception that no implementation could have raised, nothing has been caught either: that is an error in the mutant.
+A mutant (`reference.mutant`) is caught by a case that fails, of the clause that the mutant breaks.  A case that ends
+in any other way, because time is up, say, has not caught it; and where the mutant itself breaks down, in an exception
+that no implementation could have raised, nothing has been caught either: that is an error in the mutant.
+
+A random program finds a mutant by differing from the reference: as nothing else is wrong with it, that is why.  What
+lockstep cites is often more general than the clause that is broken (a byte that is wrong after a fork is wrong content
+of a mapping), so whether it is a clause that the mutant names is told, and not demanded.
 
 The cases are collected once, by a pytest in this process; then it forks, and each worker runs one mutant after the
 other through pytest's own protocol, with the mutant as backend.  Only cases of the mutant's own clause are run, and
@@ -72,10 +75,15 @@ class Row:
     programs: int = 0
     """Which of the random programs found it, from 1 on; 0: none."""
     cited: list[str] = field(default_factory=list)
-    """Clauses that random programs found broken, where none is one of the mutant's own."""
+    """The clauses that it was found by."""
     crash: str = ""
     """How the mutant broke down."""
     seconds: float = 0.0
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it was found by a clause that it names."""
+        return not set(self.clauses).isdisjoint(self.cited)
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -256,10 +264,8 @@ def find(row: Row, search: Search, programs: int) -> None:
             row.crash = row.crash or f"random program {number + 1}: {type(error).__name__}: {error}"
             return
         if found is not None:
-            if not set(row.clauses).isdisjoint(found.divergence.clauses):
-                row.programs, row.cited = number + 1, []
-                return
-            row.cited = sorted({*row.cited, *found.divergence.clauses})
+            row.programs, row.cited = number + 1, list(found.divergence.clauses)
+            return
 
 
 def caught_by(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> dict[str, str]:
@@ -319,11 +325,16 @@ class Reasons:
     unbreakable: dict[str, str]
     """By clause."""
     unreachable: dict[str, str]
-    """By mutant."""
+    """By a pattern of mutants' ids."""
     harmless: dict[str, str]
     """By a pattern of case ids."""
     unreached: dict[str, str]
     """By the cause of a refusal."""
+
+
+def is_unreachable(id: str, reasons: Reasons) -> bool:
+    """Whether there is a reason why random programs do not find a mutant."""
+    return any(fnmatchcase(id, pattern) for pattern in reasons.unreachable)
 
 
 TABLES: Final = (("unbreakable", "clause"), ("unreachable", "mutant"), ("harmless", "case"), ("unreached", "cause"))
@@ -366,30 +377,40 @@ class Matrix:
     """Cases that catch no mutant."""
 
 
-def run(mutants: Sequence[Mutant], level: str, workers: int, programs: int, everything: bool, gate: bool) -> Matrix:
-    """Run mutants against the cases of a level and against random programs.
+def run(
+    mutants: Sequence[Mutant],
+    level: str,
+    workers: int,
+    programs: int,
+    everything: bool = False,
+    gate: Reasons | None = None,
+) -> Matrix:
+    """Run mutants against the cases of a level and against so many random programs each.
 
     `everything`: do not stop at the first case that catches one.  `gate`: also look for refusals that are not reached,
-    and for cases that catch nothing.
+    and for cases that catch nothing; but not with random programs for what has a reason not to be found by them.
     """
     matrix = Matrix(level)
 
     def work(runner: Runner) -> None:
         matrix.cases = {id: item.stash[CASE].clauses for id, item in runner.cases.items()}
         reference = runner.current.inside
-        if gate:
+        if gate is not None:
             assert isinstance(reference, Watched)
             matrix.failing = [id for id, item in runner.cases.items() if runner.run(item) != "pass"]
             matrix.unreached = [site for site in refusal_sites() if site not in reference.sites]
         tell = Progress("mutants", len(mutants))
-        for row in each(
-            lambda id: judged(runner, form.load()[id], everything, programs), [m.id for m in mutants], workers
-        ):
+
+        def judge(id: str) -> Row:
+            hopeless = gate is not None and is_unreachable(id, gate)
+            return judged(runner, form.load()[id], everything, 0 if hopeless else programs)
+
+        for row in each(judge, [mutant.id for mutant in mutants], workers):
             matrix.rows.append(row)
             tell(len(matrix.rows))
         order = [mutant.id for mutant in mutants]
         matrix.rows.sort(key=lambda row: order.index(row.id))
-        if gate:
+        if gate is not None:
             killing = {id for row in matrix.rows for id in row.killers}
             left: dict[str, list[str]] = {}
             for id in runner.cases:
@@ -440,8 +461,8 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
             found.append(f"mutant {row.id}: breaks down: {row.crash}")
         if not row.killers:
             found.append(f"mutant {row.id}: no case of {row.clauses[0]} catches it")
-        if row.programs == 0 and row.id not in reasons.unreachable:
-            found.append(f"mutant {row.id}: {why_not_found(row)}")
+        if row.programs == 0 and not is_unreachable(row.id, reasons):
+            found.append(f"mutant {row.id}: no random program finds it")
     sites = refusal_sites()
     for site, (clause, cause) in sites.items():
         where = f"reference/{site[0]}.py:{site[1]}: {cause} ({clause})"
@@ -468,17 +489,10 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
     for id in reasons.unbreakable:
         if id not in load():
             found.append(f"reason for {id}: there is no such clause")
-    for id in reasons.unreachable:
-        if id not in mutants:
-            found.append(f"reason for {id}: there is no such mutant")
+    for pattern in reasons.unreachable:
+        if not any(fnmatchcase(id, pattern) for id in mutants):
+            found.append(f"reason for {pattern}: there is no such mutant")
     return found
-
-
-def why_not_found(row: Row) -> str:
-    """What random programs have made of a mutant that they do not find."""
-    if row.cited:
-        return f"random programs find {', '.join(row.cited)} broken, which it does not name"
-    return "no random program finds it"
 
 
 # ---------------------------------------------------------------------------------------------------------- the command
@@ -510,19 +524,21 @@ def listed(mutants: Iterable[Mutant]) -> list[str]:
 def told(row: Row) -> str:
     """A row of the matrix as a line."""
     by = ", ".join(row.killers[:3]) + (f" and {len(row.killers) - 3} more" if len(row.killers) > 3 else "")
-    found = f"random program {row.programs}" if row.programs else why_not_found(row)
+    found = f"random program {row.programs} ({', '.join(row.cited)})" if row.programs else "no random program"
     return f"{row.id}: {row.crash or by or 'NOT CAUGHT by ' + row.clauses[0]}; {found}"
 
 
 def summary(rows: Sequence[Row], programs: int) -> list[str]:
     """Killed of total, each way, and who survives."""
     sound = [row for row in rows if not row.crash]
+    found = [row for row in sound if row.programs]
+    named = sum(row.is_named for row in found)
     lines = [
         f"killed by deterministic cases: {sum(bool(row.killers) for row in sound)} of {len(rows)}",
-        f"found by at most {programs} random programs: {sum(bool(row.programs) for row in sound)} of {len(rows)}",
+        f"found by at most {programs} random programs: {len(found)} of {len(rows)}, {named} by a clause that they name",
     ]
     lines += [f"survives the cases: {row.id} ({row.clauses[0]})" for row in rows if not row.killers]
-    lines += [f"survives random programs: {row.id}: {why_not_found(row)}" for row in rows if not row.programs]
+    lines += [f"survives random programs: {row.id} ({row.clauses[0]})" for row in rows if not row.programs]
     return lines + [f"breaks down: {row.id}: {row.crash}" for row in rows if row.crash]
 
 
@@ -532,14 +548,15 @@ def main(
     """`python -m pytest_mmapconf mutants`; the exit status."""
     began = time.monotonic()
     mutants = chosen(globs, level)
-    matrix = run(mutants, level, workers, programs, everything, check)
+    why = reasons()
+    matrix = run(mutants, level, workers, programs, everything, why if check else None)
     for row in matrix.rows if not check else ():
         print(told(row))
     print("\n".join(summary(matrix.rows, programs)))
     if path:
         text = json.dumps({"level": level, "mutants": [asdict(row) for row in matrix.rows]}, indent=1)
         Path(path).write_text(text + "\n", encoding="utf-8")
-    missing = holes(matrix, {m.id: m for m in mutants}, reasons()) if check else []
+    missing = holes(matrix, {m.id: m for m in mutants}, why) if check else []
     for hole in missing:
         print(hole)
     print(f"{len(mutants)} mutants, {len(matrix.cases)} cases, {time.monotonic() - began:.0f} s")

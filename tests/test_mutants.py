@@ -165,20 +165,20 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_what_does_not_count_as_caught() -> None:
-    rows = matrix.run([*form.load().values()], "linux", 1, 3, everything=True, gate=False).rows
+    rows = matrix.run([*form.load().values()], "linux", 1, 6, everything=True).rows
 
-    assert [(row.id, row.killers, bool(row.crash), row.programs) for row in rows] == [
-        ("breaks-down", [], True, 0),
-        ("is-right", [], False, 0),
-        ("is-wrong-otherwise", [], False, 0),
-        ("never-ends", [], False, 0),
+    assert [(row.id, row.killers, bool(row.crash), row.programs > 0) for row in rows] == [
+        ("breaks-down", [], True, False),
+        ("is-right", [], False, False),
+        ("is-wrong-otherwise", [], False, True),
+        ("never-ends", [], False, False),
     ]
 
 
 def test_all_cases_that_catch_a_mutant() -> None:
     mutant = form.load()["munmap-takes-the-next-page"]
 
-    one, all_ = (matrix.run([mutant], "linux", 2, 60, everything, gate=False).rows[0] for everything in (False, True))
+    one, all_ = (matrix.run([mutant], "linux", 2, 60, everything).rows[0] for everything in (False, True))
 
     assert len(one.killers) == 1
     assert len(all_.killers) > 2
@@ -235,9 +235,6 @@ def test_what_the_gate_finds() -> None:
     assert gate(rows=[row(killers=[])]) == ["mutant m: no case of mmap.range catches it"]
     assert gate(rows=[row(programs=0)]) == ["mutant m: no random program finds it"]
     assert gate(rows=[row(crash="so")]) == ["mutant m: breaks down: so"]
-    assert gate(rows=[row(programs=0, cited=["b"])]) == [
-        "mutant m: random programs find b broken, which it does not name"
-    ]
     assert gate(unreached=[site]) == [
         f"reference/{site[0]}.py:{site[1]}: {cause} ({clause}): no case reaches this refusal"
     ]
