@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
@@ -253,10 +254,11 @@ def find(row: Row, search: Search, programs: int) -> None:
     """Look for a mutant with random programs, the same ones for each."""
     for number in range(programs):
         steps = split(Random(f"{SEED} {number}").randbytes(LENGTH * STEP))
+        search.refused = Counter(search.tally.refusals)  # which mistakes are made next
         try:
             with limited():
                 found = search.run(steps)
-        except Unresolved:
+        except (OSError, Fault, Unresolved):  # where it is not compared: a system that does not come to its end
             continue
         except Exception as error:
             if not is_crash(error):
