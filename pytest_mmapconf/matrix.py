@@ -260,11 +260,10 @@ def find(row: Row, search: Search, programs: int) -> None:
                 found = search.run(steps)
         except (OSError, Fault, Unresolved):  # where it is not compared: a system that does not come to its end
             continue
-        except Exception as error:
+        except Exception as error:  # a mutant that makes what cannot be may break down when that is used
             if not is_crash(error):
                 raise
-            row.crash = row.crash or f"random program {number + 1}: {type(error).__name__}: {error}"
-            return
+            continue
         if found is not None:
             row.programs, row.cited = number + 1, list(found.divergence.clauses)
             return
@@ -348,7 +347,17 @@ def reasons(text: str | None = None) -> Reasons:
     if text is None:
         text = (files(f"{__package__}.conformance") / "mutants.toml").read_text(encoding="utf-8")
     document = tomllib.loads(text)
-    return Reasons(*({entry[key]: entry["text"] for entry in document.get(table, [])} for table, key in TABLES))
+    return Reasons(
+        *(
+            {name: entry["text"] for entry in document.get(table, []) for name in several(entry[key])}
+            for table, key in TABLES
+        )
+    )
+
+
+def several(value: str | list[str]) -> list[str]:
+    """What an entry is about: one thing, or more with the same reason."""
+    return [value] if isinstance(value, str) else value
 
 
 def refusal_sites() -> dict[Site, tuple[str, str]]:
