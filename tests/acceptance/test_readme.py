@@ -10,7 +10,7 @@ import pytest
 from finished import Run
 
 PROJECT = Path(__file__).resolve().parents[2]
-README = PROJECT / "README.md"
+OPTIONS = PROJECT / "docs/options.md"
 PAGE = PROJECT / "docs/write-a-backend.md"
 Suite = Callable[..., Run]
 
@@ -75,7 +75,7 @@ def test_a_case_of_ones_own(suite: Suite, folder: Path) -> None:
 
 
 def test_every_option_is_named_and_there_is_no_other(suite: Suite) -> None:
-    named = set(re.findall(r"--mmap-[a-z-]+", README.read_text()))
+    named = set(re.findall(r"--mmap-[a-z-]+", OPTIONS.read_text()))
     known = set(re.findall(r"--mmap-[a-z-]+", suite("--help").output))
 
     assert named == known
