@@ -414,7 +414,7 @@ def run(
 
         def judge(id: str) -> Row:
             hopeless = gate is not None and is_unreachable(id, gate)
-            return judged(runner, form.load()[id], everything, 0 if hopeless else programs)
+            return judged(runner, form.load()[id], everything or gate is not None, 0 if hopeless else programs)
 
         for row in each(judge, [mutant.id for mutant in mutants], workers):
             matrix.rows.append(row)
