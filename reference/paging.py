@@ -161,6 +161,7 @@ class PageCache:
         if self.record is None:
             return
         length = self.memory.page
+        end = 0
         for index in self.within(first, behind):
             page = self.pages[index]
             if page.dirty:
@@ -169,7 +170,10 @@ class PageCache:
                     page.wipe(room)
                 self.record.blocks[index] = bytes(page.data[:room])
                 page.dirty = False
-        self.record.size = size
+                end = min(index * length + length, size)
+        # Where the file has grown by more than was written, how long it is on the disk is not settled yet.
+        unwritten = any(page.dirty for index, page in self.pages.items() if index * length + length > self.record.size)
+        self.record.size = max(min(self.record.size, size), end) if unwritten else size
         self.record.named = True
         self.record.shortened = False
 

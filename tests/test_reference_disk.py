@@ -105,3 +105,18 @@ def test_a_second_crash_keeps_the_same() -> None:
     fd = process.open(f"{folder}/f", O_RDWR)
     process.pwrite(fd, b"d", 3)
     assert process.pread(fd, 9, 0) == b"abcd"
+
+
+def test_how_long_a_file_is_on_the_disk_is_open_while_some_of_its_growth_is_not_written() -> None:
+    machine = Machine(Parameters(), LinuxChoices())
+    process = machine.spawn()
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    fd = process.open(f"{folder}/file", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"a" * PAGE, 0)
+    process.fsync(fd)
+    process.pwrite(fd, b"b" * 2 * PAGE, PAGE)
+    base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
+    process.msync(base, PAGE, MS_SYNC)
+    assert machine.has_unsynced_names()
+    process.fsync(fd)
+    assert not machine.has_unsynced_names()
