@@ -38,6 +38,7 @@ class Mapping:
         "droppable",
         "end",
         "grows",
+        "inherited",
         "inode",
         "joined",
         "locked",
@@ -98,6 +99,8 @@ class Mapping:
         """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
         self.changes = 0 if inode is None else inode.changes
         """How often the file had changed when it was mapped."""
+        self.inherited = False
+        """Whether a fork has made it: pages that the parent has only loaded from may be there at once, or not."""
         self.joined = False
         """Whether it was made of several; a system may still take it for these."""
         self.stored = False
@@ -135,6 +138,7 @@ class Mapping:
         part.wiped = self.wiped
         part.read_ahead = self.read_ahead
         part.changes = self.changes
+        part.inherited = self.inherited
         part.joined = self.joined
         part.stored = self.stored
         return part
@@ -376,6 +380,7 @@ class AddressSpace:
             if not mapping.not_forked:
                 inherited = mapping.part(mapping.start, mapping.end, child)
                 inherited.locked = inherited.on_fault = False
+                inherited.inherited = True
                 child.insert(inherited)
         return child
 

@@ -71,7 +71,7 @@ class FileCalls(State):
                     refuse(ENOENT, "file.errno", "a directory of the path does not exist")
                 elif directory.kind != "directory":
                     refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
-                elif not flags & O_CREAT:
+                elif not flags & O_CREAT or not path:
                     refuse(ENOENT, "file.errno", "the file does not exist")
             else:
                 if flags & O_CREAT and flags & O_EXCL:

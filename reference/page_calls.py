@@ -255,7 +255,7 @@ class PageCalls(State):
             for number in range(max(addr, mapping.start) // page, min(end, mapping.end) // page):
                 touched = number in space.table.entries
                 # Of files nothing is promised; private memory is there when it has been touched, and stays if locked.
-                sure = cached is None and (not touched or mapping.locked)
+                sure = cached is None and (mapping.locked if touched else not mapping.inherited)
                 there = touched or (cached is not None and number + shift in cached)
                 resident.append(there if sure else self.choices.is_resident(len(resident), there))
         return resident

@@ -326,6 +326,11 @@ def test_a_write_past_a_seal_against_growth_ends_where_the_last_whole_page_does(
     assert process.fstat(fd).size == size
 
 
+def test_no_file_has_an_empty_name(process: Process) -> None:
+    with fails("ENOENT"):
+        process.open("", O_RDWR | O_CREAT)
+
+
 def test_seals(process: Process) -> None:
     fd = process.memfd()
     process.ftruncate(fd, PAGE)

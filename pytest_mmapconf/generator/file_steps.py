@@ -10,7 +10,9 @@ from ..contract import (
     LOCK_SH,
     LOCK_UN,
     O_APPEND,
+    O_CLOEXEC,
     O_CREAT,
+    O_DIRECTORY,
     O_EXCL,
     O_RDONLY,
     O_RDWR,
@@ -18,7 +20,9 @@ from ..contract import (
     O_WRONLY,
     PROT_READ,
     PROT_WRITE,
+    SEAL_FUTURE_WRITE,
     SEAL_GROW,
+    SEAL_SEAL,
     SEAL_SHRINK,
     SEAL_WRITE,
     SEEK_CUR,
@@ -30,12 +34,14 @@ from .state import LARGEST, Actor, State
 
 MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_WRONLY)
 
+SEALS: Final = (SEAL_WRITE, SEAL_GROW, SEAL_SHRINK, SEAL_FUTURE_WRITE, SEAL_SEAL, SEAL_WRITE | SEAL_SHRINK, SEAL_SEAL)
+
 
 class FileSteps(State):
     def open(self, actor: Actor, digits: Digits) -> None:
         name = digits.of("ab")
         mode = digits.of(MODES)
-        more = digits.of((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC))
+        more = digits.of((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC, O_CLOEXEC, O_CLOEXEC))
         if mode == O_RDONLY and more == O_TRUNC:  # it is undefined what these two do together
             mode = O_RDWR
         self.opened(actor, name, mode | more)
@@ -109,7 +115,7 @@ class FileSteps(State):
         sealable = [fd for fd, description in found if description.inode.seals is not None]
         if sealable or digits.once_in(16):
             fd = digits.of(sealable) if sealable else self.descriptor(actor, digits)
-            self.call(actor, "seal", fd, digits.of((SEAL_WRITE, SEAL_GROW, SEAL_SHRINK)))
+            self.call(actor, "seal", fd, digits.of(SEALS))
             return
         made = self.call(actor, "memfd")
         if made is not None:
@@ -132,6 +138,35 @@ class FileSteps(State):
         name = digits.of("ab")
         if self.is_there(name):
             self.call(actor, "watch", self.folder + name)
+
+    def odd_call(self, actor: Actor, digits: Digits) -> None:
+        """A call on a file that is not of the kind for it, or with what no file has."""
+        kind = digits.below(12)
+        is_odd = digits.below(2) == 1
+        fd = self.odd_file(actor, digits) if is_odd else self.descriptor(actor, digits)
+        offset = 0 if is_odd else digits.of((0, -1))  # which of two mistakes is found first is not known here
+        descriptor = actor.model.descriptors.get(fd)
+        if descriptor is None or descriptor.description.inode.device in ("maps", "attribute"):
+            return  # what these say to a write hangs on who wrote their driver
+        if kind == 0:
+            path = digits.of(("none", "none/a", "a/none", ".", "a", ""))
+            flags = digits.of((O_RDWR, O_RDONLY, O_RDONLY | O_DIRECTORY, O_RDWR | O_CREAT | O_EXCL))
+            self.opened(actor, "a", O_RDWR)
+            self.call(actor, "open", self.folder + path if path else path, flags & ~O_CREAT if "n" in path else flags)
+        elif kind in (1, 2):
+            self.call(actor, "pread", fd, 4, offset)
+        elif kind in (3, 4):
+            self.call(actor, "pwrite", fd, b"odd", offset)
+        elif kind in (5, 6):
+            self.call(actor, "ftruncate", fd, offset)
+        elif kind in (7, 8):
+            self.call(actor, "lseek", fd, offset, digits.of((SEEK_SET, SEEK_CUR, 99)))
+        elif kind == 9:
+            self.call(actor, "fsync", fd)
+        elif kind == 10:
+            self.call(actor, "flock", self.descriptor(actor, digits), 16 | LOCK_NB)
+        else:
+            self.call(actor, "seal", fd, SEAL_GROW)
 
     def lseek(self, actor: Actor, digits: Digits) -> None:
         fd = self.descriptor(actor, digits)

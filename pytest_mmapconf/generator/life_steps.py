@@ -9,6 +9,7 @@ from ..contract import (
     MAP_SHARED,
     MCL_CURRENT,
     MCL_FUTURE,
+    MCL_ONFAULT,
     O_RDWR,
     PROT_READ,
     PROT_WRITE,
@@ -63,7 +64,9 @@ class LifeSteps(State):
             self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
 
     def mlockall(self, actor: Actor, digits: Digits) -> None:
-        flags = digits.of((MCL_FUTURE, MCL_CURRENT, MCL_CURRENT | MCL_FUTURE, 0, 8))
+        flags = digits.of(
+            (MCL_FUTURE, MCL_CURRENT, MCL_CURRENT | MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT, MCL_ONFAULT, 0, 8)
+        )
         if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
             if "CAP_IPC_LOCK" not in actor.model.capabilities:
                 flags = MCL_FUTURE

@@ -131,6 +131,14 @@ class MappingSteps(State):
             self.mapped(actor, addr, length, prot, flags, fd, offset)
         return None
 
+    def zeros(self, actor: Actor, digits: Digits) -> None:
+        """A mapping of the device of zeros."""
+        page = self.page
+        fd = self.odd_file(actor, digits, Facility.DEV_ZERO)
+        flags = digits.of((MAP_PRIVATE, MAP_SHARED)) | digits.of((0, 0, MAP_FIXED))
+        addr = self.slot(actor, digits) if flags & MAP_FIXED else 0
+        self.mapped(actor, addr, self.length(digits), digits.of(RIGHTS), flags, fd, digits.of((0, 0, page, 1 << 40)))
+
     def mmap_unusual(self, actor: Actor, digits: Digits, addr: int, length: int, prot: int, flags: int) -> None:
         """What is right, but seldom done."""
         page = self.page
@@ -292,9 +300,9 @@ class MappingSteps(State):
         """A range with something the matter with it."""
         page = self.page
         wrong = digits.below(4)
-        if wrong == 0:
-            return addr + digits.of((1, page - 1)), length
-        if wrong == 1 or call not in ("munmap", "mincore"):  # the others' huge ranges have effects before they fail
+        if wrong == 0:  # mlock and munlock take the page that it is in, and must not reach the next
+            return addr + digits.of((1, page - 1)), 1 if "lock" in call else length
+        if wrong == 1 or call == "mprotect":  # whose huge ranges have effects before they fail
             return addr, 0
         if wrong == 2:
             return addr, (1 << self.bits) - digits.of((page, 1))
@@ -355,6 +363,8 @@ class MappingSteps(State):
                 flags = MREMAP_DONTUNMAP
         if addr != slot:
             old_size = min(old_size, room)
+        if flags & MREMAP_FIXED and self.is_of_several_zeros(actor, addr, old_size):
+            return
         got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
         if got is not None:
             self.region(actor, got)
@@ -365,14 +375,25 @@ class MappingSteps(State):
         alone = not (left and mapping.is_like(left)) and not (right and right.is_like(mapping))
         return alone and not mapping.joined and not mapping.is_fresh
 
+    def is_of_several_zeros(self, actor: Actor, addr: int, length: int) -> bool:
+        """Whether a range holds mappings of the device of zeros, and more than one mapping.
+
+        Linux moves several at once unless one has a driver that places mappings itself; what went before has moved.
+        """
+        sources = actor.model.space.over(int(addr), int(addr) + length)
+        zeros = any(source.description and source.description.inode.device for source in sources)
+        return zeros and (len(sources) > 1 or sources[0].joined)
+
     def msync(self, actor: Actor, digits: Digits) -> None:
         page = self.page
         addr, length = self.range(actor, digits)
         flags = digits.of(SYNCS)
         if self.errs(digits, 6):
-            wrong = digits.below(5)
+            wrong = digits.below(6)
             if wrong == 0:
                 addr += 1
+            elif wrong == 5:
+                length = 0
             elif wrong == 1:
                 flags |= 8
             elif wrong == 2:
@@ -401,10 +422,14 @@ class MappingSteps(State):
         addr, length = self.range(actor, digits)
         if digits.once_in(12):
             self.limit_locks(actor, digits.below(3) * self.page)
+        if self.errs(digits, 8):
+            addr, length = self.wrong_range("mlock", addr, length, digits)
         self.call(actor, "mlock", addr, length)
 
     def munlock(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
+        if self.errs(digits, 8):
+            addr, length = self.wrong_range("munlock", addr, length, digits)
         self.call(actor, "munlock", addr, length)
 
     def mlock2(self, actor: Actor, digits: Digits) -> None:

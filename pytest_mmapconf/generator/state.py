@@ -19,6 +19,7 @@ from ..contract import (
     O_PATH,
     O_RDONLY,
     O_RDWR,
+    O_WRONLY,
     PROT_NONE,
     SC_PAGESIZE,
     Facility,
@@ -230,6 +231,7 @@ class State:
             for fd, descriptor in actor.model.descriptors.items()
             if descriptor.description.inode.kind == "regular"
             and not descriptor.description.inode.device
+            and not descriptor.description.path_only
             and (descriptor.description.readable or not read)
             and (descriptor.description.writable or not write)
         ]
@@ -314,7 +316,8 @@ class State:
                 path = self.system.facility(Facility(kind))
             except NotImplementedError:
                 return -1
-            fd = self.call(actor, "open", path, O_RDWR if kind == Facility.DEV_ZERO else O_RDONLY)
+            mode = digits.of((O_RDWR, O_RDWR, O_RDONLY, O_WRONLY)) if kind == Facility.DEV_ZERO else O_RDONLY
+            fd = self.call(actor, "open", path, mode)
         if fd is None:
             return -1
         actor.odd[kind] = int(fd)
