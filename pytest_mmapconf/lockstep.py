@@ -28,15 +28,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Literal, NamedTuple, NoReturn, TypeVar
 from zlib import crc32
 
-from .citing import LOCKS, RESIDENT, accessed, left_behind
 from .contract import (
-    MADV_DONTNEED,
-    MADV_FREE,
     MAP_FIXED,
     MAP_GROWSDOWN,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
-    MS_INVALIDATE,
     Backend,
     Call,
     Counters,
@@ -113,14 +109,14 @@ PROMISES: Final = {
     "mprotect": ("mprotect.rights",),
     "ftruncate": ("file.truncate",),
     "pread": ("overview.one-to-one",),
-    "mincore": ("paging.fault-loads", *RESIDENT),
-    "mlock": ("mlock.errno.ENOMEM", "mlock.rounding", "mlock.length-zero", "mlock.limit.once", "munlock.limit"),
-    "munlock": ("munlock.errno.ENOMEM", "mlock.nesting", "mlock.length-zero"),
-    "mlock2": ("mlock.errno.ENOMEM", "mlock2.onfault", "mlock2.no-flags", "mlock.limit.once", "munlock.limit"),
-    "mlockall": ("mlock.errno.ENOMEM", "mlockall.current", "mlockall.future"),
-    "madvise": ("madvise.length-zero", "madvise.hints", "madvise.dontneed-locked"),
-    "read_into": ("buffer.store", "buffer.store.part", "buffer.nothing-to-move", "buffer.own-file"),
-    "write_from": ("buffer.load", "buffer.load.part", "buffer.nothing-to-move", "buffer.own-file"),
+    "mincore": ("paging.fault-loads",),
+    "mlock": ("mlock.errno.ENOMEM",),
+    "munlock": ("munlock.errno.ENOMEM",),
+    "mlock2": ("mlock.errno.ENOMEM",),
+    "mlockall": ("mlock.errno.ENOMEM",),
+    "madvise": ("madvise.length-zero",),
+    "read_into": ("buffer.store",),
+    "write_from": ("buffer.load",),
     "seal": ("memfd.seal.write.busy",),
     "exit": ("mmap.refcount.exit",),
     "kill": ("mmap.refcount.exit",),
@@ -128,9 +124,6 @@ PROMISES: Final = {
 }
 """By call, the clauses that are broken when it does not do what it should, although it is not refused."""
 
-
-LOCKED: Final = frozenset({"msync.flag.invalidate.busy", "madvise.errno.EINVAL.locked"})
-"""The clauses that refuse a call because of locked memory."""
 
 SPREADS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
 SPREADS.update(("fork", "exec", "exit", "kill"))
@@ -162,12 +155,17 @@ MANY: Final = 64
 class Divergence(AssertionError):
     """The subject did what it may not do.
 
-    `step` is the call, as text; `seen` what came of it; `allowed` what might have; `clauses` who says so; `pictures`
-    the address spaces afterwards, of the subject and of the reference.
+    `step` is the call, as text; `seen` what came of it; `allowed` what might have; `clauses` who says so, and so is
+    broken; `pictures` the address spaces afterwards, of the subject and of the reference.
     """
 
     def __init__(
-        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
+        self,
+        step: str,
+        seen: str,
+        allowed: Sequence[str],
+        clauses: Sequence[str],
+        pictures: tuple[str, str],
     ) -> None:
         super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
         self.step = step
@@ -187,8 +185,6 @@ class Step(NamedTuple):
     arguments: Sequence[object]
     leaves: Sequence[str]
     """The clauses that say what it has left behind."""
-    by: LockstepProcess | None = None
-    """Who has made it."""
 
 
 def text(call: str, arguments: Sequence[object]) -> str:
@@ -313,8 +309,6 @@ class LockstepSystem(System):
             expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
         except Impossible as impossible:
             allowed, clauses = impossible.allowed, impossible.clauses
-            if not LOCKED.isdisjoint(clauses):
-                clauses += LOCKS
             self.diverge(pair, call, arguments, after, seen, allowed, clauses)
         except Refused as refused:
             expected = Failed(refused.chosen.name)
@@ -329,8 +323,6 @@ class LockstepSystem(System):
         self.compared += 1
         if expected != seen and not self.agree(expected, seen):
             allowed, clauses = (str(expected),), self.promises(pair, call, arguments)
-            if after is None and call in ("load", "store", "execute") and isinstance(arguments[0], int):
-                clauses += accessed(call, pair.model.space.find(arguments[0]), expected, seen)
             if following.misplaced is not None:
                 allowed, clauses = following.misplaced.allowed, following.misplaced.clauses
             self.diverge(pair, call, arguments, after, seen, allowed, clauses)
@@ -342,7 +334,7 @@ class LockstepSystem(System):
         self.changes += 1
         if self.changes % self.every:
             return
-        after = Step(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()), pair)
+        after = Step(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
         self.look_at(self.pairs if self.every > 1 or call in SPREADS else (pair,), after)
 
     def look_around(self) -> None:
@@ -384,8 +376,7 @@ class LockstepSystem(System):
             else:
                 expected = self.digest(pair, number * page, word)
             if word != expected:
-                leaves = left_behind(after.call, after.arguments, mapping, after.by is pair)
-                pair.again(after._replace(leaves=(*after.leaves, *leaves)), "load", number * page, page)
+                pair.again(after, "load", number * page, page)
         for (fd, inode), word in zip(files.items(), told[len(numbers) :], strict=True):
             self.following.tell("pread", Returned(None))
             content = inode.read(AUDITED_BYTES, 0, self.following)
@@ -430,10 +421,6 @@ class LockstepSystem(System):
             return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
         if call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_FIXED:
             return ("mmap.flag.fixed",)
-        if call == "msync" and isinstance(arguments[2], int) and arguments[2] & MS_INVALIDATE:
-            return ("msync.result", *LOCKS)
-        if call == "madvise" and arguments[2] in (MADV_DONTNEED, MADV_FREE):
-            return ("madvise.length-zero", *LOCKS)
         return PROMISES.get(call, ("file.errno",))
 
     def diverge(
