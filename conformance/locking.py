@@ -352,6 +352,17 @@ def test_all_that_will_be_mapped_is_locked(process: Process, page: int, file: Ma
     assert process.mincore(before, page) == [False]
 
 
+@clause("mlockall.future")
+def test_what_is_mapped_does_not_count_for_what_will_be(process: Process, page: int) -> None:
+    """There may be more of it than the limit of locked memory."""
+    memory(process, page, 2)
+    with_room_for(process, page, 1)
+
+    process.mlockall(MCL_FUTURE)
+
+    assert is_locked(process, page, memory(process, page, 1))
+
+
 @clause("mlockall.future.replaced")
 def test_the_latest_mlockall_says_what_comes(process: Process, page: int) -> None:
     """Without MCL_FUTURE it takes an earlier one back."""

@@ -188,6 +188,32 @@ def test_sealed_against_seals_it_gets_no_more(process: Process, page: int, seal:
     process.pwrite(fd, b"x", 0)
 
 
+@clause("memfd.seal.shrink")
+def test_sealed_against_shrinking_it_may_have_a_hole(process: Process, page: int) -> None:
+    fd = sealable(process, page, 2)
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    process.seal(fd, SEAL_SHRINK)
+
+    process.madvise(base, page, MADV_REMOVE)
+
+    assert process.load(base, 2 * page) == bytes(page) + b"B" * page
+    with fails("EPERM"):
+        process.ftruncate(fd, page)
+
+
+@clause("memfd.seal.shrink", "memfd.seal.grow")
+def test_seals_add_up(process: Process, page: int) -> None:
+    fd = sealable(process, page, 2)
+    process.seal(fd, SEAL_SHRINK)
+    process.seal(fd, SEAL_GROW)
+
+    for size in (page, 3 * page):
+        with fails("EPERM"):
+            process.ftruncate(fd, size)
+
+    assert process.fstat(fd).size == 2 * page
+
+
 @clause("memfd.empty")
 def test_it_begins_empty_and_grows(process: Process, page: int) -> None:
     with given():

@@ -45,6 +45,16 @@ def before_a_hole(process: Process) -> int:
     return base + PAGE - 5
 
 
+def test_outside_user_space_is_refused_before_anything_is_looked_at(process: Process) -> None:
+    fd = file(process, b"abc")
+    for addr, length in ((process.top, 1), (process.top - 1, 2), (1 << 63, 1)):
+        with fails("EFAULT"):
+            process.read_into(fd, addr, length, 3)
+        with fails("EFAULT"):
+            process.write_from(process.open("/dev/null", O_RDWR), addr, length, 0)
+    assert process.read_into(fd, process.top - 1, 1, 3) == 0, "nothing to move"
+
+
 def test_up_to_where_memory_ends(process: Process) -> None:
     fd, at = file(process, b"0123456789"), before_a_hole(process)
     assert process.write_from(fd, at, 10, 2) == 5
@@ -57,6 +67,15 @@ def test_up_to_where_memory_ends(process: Process) -> None:
             move(fd, at + 5, 1, 0)
         assert move(fd, at + 5, 0, 0) == 0
     assert process.read_into(fd, at + 5, 1, 10) == 0
+
+
+def test_a_buffer_goes_on_in_the_next_page(process: Process) -> None:
+    fd = file(process, b"0123456789")
+    base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
+    assert process.read_into(fd, base + PAGE - 3, 10, 0) == 10
+    assert process.load(base + PAGE - 4, 12) == b"\x000123456789\0"
+    assert process.write_from(fd, base + PAGE - 3, 10, 5) == 10
+    assert process.pread(fd, 20, 0) == b"012340123456789"
 
 
 def test_a_kernels_store_copies_a_private_page(process: Process) -> None:

@@ -39,7 +39,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.lockstep import Divergence, LockstepProcess, LockstepSystem
 from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.following import Following
+from pytest_mmapconf.reference.following import Failed, Faulted, Following, Outcome, Returned
 from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal
@@ -200,8 +200,11 @@ def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
         judged().mmap(0, length, RW, ANONYMOUS, -1, 0)
     with pytest.raises(OSError, match="too much"):
         judged(Poor).mmap(0, 1 << 40, RW, ANONYMOUS, -1, 0)
-    with pytest.raises(Divergence, match="ENOMEM; allowed"):
-        judged(Poor).mmap(0, 1 << 20, RW, ANONYMOUS, -1, 0)
+    for length in (1 << 20, (1 << 28) - PAGE):
+        with pytest.raises(Divergence, match="ENOMEM; allowed"):
+            judged(Poor).mmap(0, length, RW, ANONYMOUS, -1, 0)
+    with pytest.raises(OSError, match="too much"):
+        judged(Poor).mmap(0, 1 << 28, RW, ANONYMOUS, -1, 0)
 
 
 @pytest.mark.parametrize(("room", "admitted"), [(40, True), (80, False)])
@@ -272,9 +275,10 @@ def test_the_systems_own_memory_may_be_in_the_way_outside_the_arena_only() -> No
 
     with pytest.raises(OSError, match="wrong"):
         judged(taken).mmap(1 << 46, PAGE, RW, flags, -1, 0)
-    process = judged(taken)
-    with pytest.raises(Divergence, match="EEXIST; allowed"):
-        process.mmap(arena(process), PAGE, RW, flags, -1, 0)
+    for page in (0, 1):
+        process = judged(taken)
+        with pytest.raises(Divergence, match="EEXIST; allowed"):
+            process.mmap(arena(process) + page * PAGE, PAGE, RW, flags, -1, 0)
 
 
 class InTheWay(LinuxChoices):
@@ -435,6 +439,14 @@ def test_past_the_end_without_the_right_either_fault_may_come_first(first: bool,
 
     with pytest.raises(Fault, match=signal):
         process.execute(base + PAGE)
+
+
+def test_past_the_end_of_a_page_to_write_the_processor_has_let_the_load_through() -> None:
+    process = judged()
+    base = process.mmap(0, 2 * PAGE, PROT_WRITE, MAP_SHARED, file(process, b"abc"), 0)
+
+    with pytest.raises(Fault, match="SIGBUS"):
+        process.load(base + PAGE, 1)
 
 
 class WrongCode(Process):
@@ -812,3 +824,20 @@ def test_droppable_memory_may_be_zero_and_nothing_else(seen: bytes, admitted: bo
     else:
         with pytest.raises(Divergence):
             process.load(base, 3)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Returned(b"x" * 32), repr(b"x" * 32)),
+        (Returned(b"x" * 33), f"{b'x' * 32!r}… (33 bytes)"),
+        (Returned(0xFFFF), "65535"),
+        (Returned(0x10000), "0x10000"),
+        (Returned(None), "success"),
+        (Failed("EINVAL"), "EINVAL"),
+        (Faulted("SIGBUS", "BUS_ADRERR", 0x1000), "SIGBUS (BUS_ADRERR) at 0x1000"),
+        (Faulted("SIGSEGV", "SI_KERNEL", None), "SIGSEGV (SI_KERNEL)"),
+    ],
+)
+def test_an_outcome_in_words(outcome: Outcome, text: str) -> None:
+    assert str(outcome) == text

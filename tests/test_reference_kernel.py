@@ -68,6 +68,15 @@ def test_every_facility_leads_somewhere(machine: Machine) -> None:
         process.open("/nowhere/file", O_RDWR | O_CREAT)
 
 
+def test_a_random_device_reads_the_same_at_the_same_offset(machine: Machine) -> None:
+    process = machine.spawn()
+    fd = process.open("/dev/random", O_RDONLY)
+    whole = process.pread(fd, 200, 0)
+    assert len(set(whole)) > 50
+    for offset, length in ((0, 32), (31, 2), (32, 64), (40, 40), (5, 190)):
+        assert process.pread(fd, length, offset) == whole[offset : offset + length]
+
+
 def test_nothing_may_be_executed_from_noexec(machine: Machine) -> None:
     process = machine.spawn()
     fd = process.open("/noexec/f", O_RDWR | O_CREAT)
@@ -85,6 +94,18 @@ def test_a_mandatory_lock_is_eagain(machine: Machine) -> None:
     fd = process.open(machine.facility(Facility.MANDATORY_LOCK), O_RDWR)
     with fails("EAGAIN"):
         process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+
+
+def test_a_special_file_that_nobody_names_or_has_open_gives_its_storage_back(machine: Machine) -> None:
+    process = machine.spawn()
+    path = machine.facility(Facility.MANDATORY_LOCK)
+    room = process.free_space("/mandatory")
+    fd = process.open(path, O_RDWR)
+    process.pwrite(fd, b"x", 0)
+    process.unlink(path)
+    assert process.free_space("/mandatory") == room - PAGE
+    process.close(fd)
+    assert process.free_space("/mandatory") == room
 
 
 def test_a_full_file_table(machine: Machine) -> None:
@@ -127,6 +148,17 @@ def test_the_mapping_limit_is_met_by_mmap_one_later_than_by_splitting(machine: M
     with fails("ENOMEM"):
         process.mmap(free + 6 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(free, PAGE)
+
+
+def test_one_mapping_below_the_limit_a_fixed_mapping_may_split(machine: Machine) -> None:
+    most = machine.mapping_limit()
+    process = machine.spawn()
+    base = process.arena()[0]
+    for n in range(1, most - 1):
+        process.mmap(base + 4 * n * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + PAGE, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert len(process.space.mappings) == most + 1
 
 
 def test_additions_at_the_same_time_take_turns(machine: Machine) -> None:

@@ -344,3 +344,11 @@ def test_a_copy_beside_memory_that_was_never_stored_to_loses_its_lock_with_it(
                 process.msync(addr, PAGE, MS_INVALIDATE)
         else:
             process.msync(addr, PAGE, MS_INVALIDATE)
+
+
+def test_a_refused_mprotect_leaves_one_mapping_one(process: Process) -> None:
+    process.open("f", O_RDWR | O_CREAT)
+    base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, process.open("f", O_RDONLY), 0)
+    with fails("EACCES"):
+        process.mprotect(base + PAGE, PAGE, RW)
+    assert [mapping.joined for mapping in process.space.mappings.values()] == [False]

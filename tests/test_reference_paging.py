@@ -21,6 +21,7 @@ from pytest_mmapconf.contract import (
     Fault,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.paging import Memory
 from pytest_mmapconf.reference.process import Process
 
 PAGE = 4096
@@ -110,12 +111,23 @@ def test_evicting_spares_locked_pages_and_private_copies(process: Process) -> No
     fd = make(process, b"a" * 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"X")
-    process.load(base + PAGE, 1)
-    locked = process.mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_LOCKED, fd, 2 * PAGE)
+    process.load(base + 2 * PAGE, 1)
+    locked = process.mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_LOCKED, fd, PAGE)
     process.evict(fd)
-    assert process.mincore(base, 3 * PAGE) == [True, False, True]
+    assert process.mincore(base, 3 * PAGE) == [True, True, False]
     assert process.mincore(locked, PAGE) == [True]
     assert process.load(base, 2) == b"Xa"
+    before = faults(process)
+    process.load(locked, 1)
+    assert faults(process) == before, "a locked page keeps its entry as well"
+
+
+def test_bytes_that_are_written_are_open_no_longer_and_those_around_them_are() -> None:
+    page = Memory(PAGE).fresh(b"abcd")
+    page.opened(0, 4)
+    page.settled(1, 3)
+    assert page.open is not None
+    assert set(page.open) == {0, 3}
 
 
 def test_stores_make_dirty_and_synchronising_makes_clean(process: Process) -> None:
@@ -189,6 +201,14 @@ def test_slack_is_never_in_the_file(process: Process) -> None:
     process.store(base + 3, b"again")
     process.ftruncate(fd, PAGE)
     assert process.pread(fd, 8, 0) == b"abc" + bytes(5)
+
+
+def test_slack_goes_with_write_back_from_a_page_that_is_not_the_first(process: Process) -> None:
+    fd = make(process, b"a" * PAGE + b"abc")
+    base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
+    process.store(base + PAGE + 3, b"slack")
+    process.fsync(fd)
+    assert process.load(base + PAGE, 8) == b"abc" + bytes(5)
 
 
 def test_a_store_that_the_disk_has_no_room_for_is_a_bus_error() -> None:

@@ -151,6 +151,14 @@ def test_mlockall(process: Process) -> None:
             process.mlockall(flags)
 
 
+def test_munlockall_reaches_the_first_page(process: Process) -> None:
+    process.mmap(0, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mlockall(MCL_CURRENT)
+    process.munlockall()
+    assert process.space.locked == 0
+    assert [mapping.locked for mapping in process.space.mappings.values()] == [False]
+
+
 def test_the_arena_is_empty_and_stays_so(process: Process) -> None:
     base, length = process.arena()
     assert base % PAGE == length % PAGE == 0

@@ -12,6 +12,7 @@ from pytest_mmapconf.contract import (
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     MS_ASYNC,
@@ -84,6 +85,7 @@ def test_another_error_in_the_block_is_not_hidden() -> None:
 MMAP_ERRORS = [
     pytest.param((0, 0, 0, 0, -1, 5), "EINVAL", {"EINVAL", "EBADF"}, id="everything-wrong"),
     pytest.param((0, 0, RW, MAP_SHARED, 77, 0), "EBADF", {"EBADF", "EINVAL"}, id="descriptor-before-length"),
+    pytest.param((0, PAGE, RW, MAP_FIXED, -1, 0), "EBADF", {"EBADF", "EINVAL"}, id="descriptor-before-type"),
     pytest.param((0, 2**64 - 1, RW, 0x21, -1, 0), "ENOMEM", {"ENOMEM"}, id="too-long"),
     pytest.param((1, PAGE, RW, 0x31, -1, 0), "EINVAL", {"EINVAL"}, id="unaligned-fixed-address-is-not-low-for-root"),
     pytest.param((0, PAGE, RW, MAP_ANONYMOUS, -1, 0), "EINVAL", {"EINVAL"}, id="no-type"),
@@ -115,6 +117,20 @@ def test_mmap_without_privileges(process: Process) -> None:
         process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | 0x2000, -1, 0)
     assert refused.value.clauses == {"mmap.errno.EPERM.zero", "mmap.errno.EPERM.locked", "mmap.errno.EAGAIN.memory"}
     assert refused.value.chosen.clause == "mmap.errno.EPERM.zero"
+
+
+@pytest.mark.parametrize(
+    ("flag", "clauses"),
+    [
+        (MREMAP_FIXED, {"mremap.errno.EINVAL.fixed"}),
+        (MREMAP_DONTUNMAP, {"mremap.errno.EINVAL.dontunmap", "mremap.errno.ENOMEM"}),
+    ],
+)
+def test_mremap_elsewhere_that_may_not_move(process: Process, flag: int, clauses: set[str]) -> None:
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    with pytest.raises(Refused) as refused:
+        process.mremap(base, PAGE, PAGE, flag, process.arena()[0])
+    assert refused.value.clauses == clauses
 
 
 def test_munmap_and_msync(process: Process) -> None:
