@@ -109,7 +109,7 @@ def test_what_is_open_stays_so_when_it_is_copied() -> None:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"a", 0)
     shared = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
-    process.store(shared + 1, b"s")
+    process.store(shared + 1, b"st")
     process.ftruncate(fd, 3)
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     assert process.read_into(fd, base + 4, 3, 0) == 3

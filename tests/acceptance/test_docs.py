@@ -46,7 +46,7 @@ STAND_INS = {
     "qemu-system-x86_64": 'cd "$BOARD" && exec ./mmap_agent',
     "socat": 'cd "$BOARD" && exec ./mmap_agent',
     "git": '[ "$1" = clone ] && mkdir pytest-mmapconf && cd "$PROJECT" && '
-    'cp -r conformance reference pytest_mmapconf tests pyproject.toml "$OLDPWD/pytest-mmapconf"',
+    'cp -r benchmarks conformance reference pytest_mmapconf tests pyproject.toml "$OLDPWD/pytest-mmapconf"',
     "sudo": 'exec "$@"',
     "scp": 'for to; do :; done; [ "$to" = board: ] || exit 1; while [ $# -gt 1 ]; do cp "$1" "$BOARD"; shift; done',
 }
