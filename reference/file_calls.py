@@ -162,7 +162,7 @@ class FileCalls(State):
                 refuse(EBADF, "file.errno", "fd is not an open descriptor")
 
         description = self.descriptors.pop(fd).description
-        if description.inode.record_lock is self:
+        if description.inode.record_lock is self and not description.path_only:
             description.inode.record_lock = None
         description.release()
 
@@ -377,6 +377,8 @@ class FileCalls(State):
         wanted = operation & ~LOCK_NB
         others = [held for holder, held in holders.items() if holder is not description]
         held = LOCK_EX in others if wanted == LOCK_SH else wanted == LOCK_EX and bool(others)
+        if held and holders.get(description) not in (None, wanted):
+            del holders[description]  # what is to become another lock is given up first (flock(2))
 
         with self.errors("flock") as refuse:
             if wanted not in (LOCK_SH, LOCK_EX, LOCK_UN):

@@ -326,6 +326,26 @@ def test_a_write_past_a_seal_against_growth_ends_where_the_last_whole_page_does(
     assert process.fstat(fd).size == size
 
 
+def test_a_lock_that_cannot_become_another_is_lost(process: Process) -> None:
+    """As flock(2) says: first the one is given up, and then the other is asked for."""
+    first, second = make(process), process.open("f", O_RDWR)
+    process.flock(first, LOCK_SH)
+    process.flock(second, LOCK_SH)
+    with fails("EAGAIN"):
+        process.flock(first, LOCK_EX | LOCK_NB)
+    process.flock(second, LOCK_EX | LOCK_NB)
+
+
+def test_closing_a_mere_path_gives_up_no_record_lock(process: Process) -> None:
+    fd = make(process)
+    process.record_lock(fd, ofd=False)
+    process.close(process.open("f", O_PATH))
+    with fails("EAGAIN"):
+        process.record_lock(fd, ofd=True)
+    process.close(process.open("f", O_RDONLY))
+    process.record_lock(fd, ofd=True)
+
+
 def test_no_file_has_an_empty_name(process: Process) -> None:
     with fails("ENOENT"):
         process.open("", O_RDWR | O_CREAT)
