@@ -272,7 +272,7 @@ def find(row: Row, search: Search, programs: int) -> None:
 def caught_by(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> dict[str, str]:
     """A mutant that each of some cases catches, if there is one, whatever the mutant's clause: by case.
 
-    Those that another of the cases has caught are tried first, then those of the case's clauses, of their groups, all.
+    Those that another of the cases has caught are tried first, then those of the case's clauses and of their groups.
     """
     found: dict[str, str] = {}
     for id in ids:
@@ -287,7 +287,7 @@ def caught_by(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> 
                 return 1
             return 2 if any(clause.partition(".")[0] in groups for clause in mutant.clauses) else 3
 
-        for mutant in sorted(mutants, key=distance):
+        for mutant in sorted((mutant for mutant in mutants if distance(mutant) < 3), key=distance):
             runner.current.inside = booted(mutant.id)
             if runner.run(item) == FAIL and not runner.crash:
                 found[id] = mutant.id

@@ -353,8 +353,8 @@ class MappingSteps(State):
                 new_size = (1 << self.bits) - page
             elif wrong == 7:
                 flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, slot + digits.of((1, page - 1))
-            elif wrong == 8:
-                flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, addr
+            elif wrong == 8:  # onto itself, and never onto what may lie behind
+                flags, new_addr, new_size = MREMAP_MAYMOVE | MREMAP_FIXED, addr, min(new_size, room)
             elif wrong == 9:
                 flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 1 << (self.bits - 1)
             elif wrong == 10:
