@@ -108,6 +108,9 @@ class Choices(Protocol):
     def has_room(self, free: int, length: int) -> bool:
         """Whether a disk with `free` bytes has room for `length` more."""
 
+    def noted(self, told: int, closes: int) -> int:
+        """How many of `closes` a watch tells: `told`, if they came in the order in which they were made here."""
+
     def is_resident(self, which: int, there: bool) -> bool:
         """Whether page number `which` that mincore is asked about is in memory; it is `there` if none has left."""
 
@@ -224,6 +227,9 @@ class LinuxChoices:
 
     def has_room(self, free: int, length: int) -> bool:
         return length <= free
+
+    def noted(self, told: int, closes: int) -> int:
+        return told
 
     def is_resident(self, which: int, there: bool) -> bool:
         return there

@@ -427,4 +427,4 @@ class FileCalls(State):
                 refuse(EINVAL, "file.errno", "the descriptor is not from watch")
 
         assert noted is not None
-        return noted.take()
+        return self.choices.noted(*noted.take())

@@ -273,21 +273,26 @@ def shared_memory(memory: Memory, size: int) -> Inode:
 class Watch:
     """What a watching descriptor has noted since it was last asked."""
 
-    __slots__ = ("closes", "last")
+    __slots__ = ("all", "closes", "last")
 
     def __init__(self) -> None:
         self.closes = 0
+        self.all = 0
+        """How many there have been, alike or not."""
         self.last: bool | None = None
         """Whether the last one that nobody has asked for yet was of a file open for writing."""
 
     def note(self, writable: bool) -> None:
         """A close; one like the last makes no second note (inotify(7): identical events are coalesced)."""
+        self.all += 1
         self.closes += writable != self.last
         self.last = writable
 
-    def take(self) -> int:
-        closes, self.closes, self.last = self.closes, 0, None
-        return closes
+    def take(self) -> tuple[int, int]:
+        """What has been noted since it was last asked, and how many closes there were."""
+        taken = self.closes, self.all
+        self.closes, self.all, self.last = 0, 0, None
+        return taken
 
 
 class FileTable:

@@ -155,6 +155,11 @@ class Following(LinuxChoices):
             return self.seen == Failed("ENOMEM")
         return used > limit
 
+    def noted(self, told: int, closes: int) -> int:
+        """As was seen, if that is possible in any order: a process that ends closes what it has in one of its own."""
+        seen = self.seen.value if isinstance(self.seen, Returned) else None
+        return seen if isinstance(seen, int) and min(closes, 1) <= seen <= closes else told
+
     def is_resident(self, which: int, there: bool) -> bool:
         """As was seen: a page may leave memory at any time, and that of a file may have been there before."""
         seen = self.seen.value if isinstance(self.seen, Returned) else None
