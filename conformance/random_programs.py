@@ -7,8 +7,9 @@ them.
 
 from __future__ import annotations
 
+import functools
 import secrets
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -47,6 +48,14 @@ def quick(search: Search, number: int | str | None) -> None:
         (agrees if number is None else seed(number)(agrees))()
 
 
+def tell_at_once(config: pytest.Config, line: str) -> None:
+    """Show a line on the terminal while the case is still running; a worker has none."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        (terminal.write_line if terminal else print)(line)
+
+
 @pytest.mark.mmap_random
 @clause("mmap.range", "mmap.flag.shared", "mmap.flag.private", "munmap.range")
 def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None:
@@ -55,9 +64,8 @@ def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None
     number = request.config.getoption("--hypothesis-seed", None)
 
     if chosen.steps:
-        terminal = request.config.pluginmanager.get_plugin("terminalreporter")
         number = secrets.randbits(32) if number is None else number
-        tell = terminal.write_line if terminal else print
+        tell = functools.partial(tell_at_once, request.config)
         tell(f"random programs of the seed {number}")
         search.deep(chosen.steps, f"{number}", tell)
     else:
