@@ -166,7 +166,8 @@ class MappingSteps(State):
             prot |= digits.of((8, 0x10, 1 << 20))
         elif kind == "hint":
             near = self.slot(actor, digits) + digits.of((0, 1, page - 1))
-            addr, flags = digits.of((near, near, page, 1 << (self.bits - 1), -page)), flags & ~fixed
+            high = 1 << (self.bits - 1)
+            addr, flags = digits.of((near, near, page, high, 2 * high - page)), flags & ~fixed
         elif kind == "low":
             addr, flags = 0, flags & ~fixed | MAP_32BIT
         elif kind == "far" and self.bits == 64:
