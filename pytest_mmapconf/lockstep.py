@@ -130,7 +130,7 @@ SPREADS.update(("fork", "exec", "exit", "kill"))
 """The calls that can change what other processes see."""
 
 CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "mlock2", "munlock", "mlockall"}
-CHANGES.update(("close", "fork", "exec"))
+CHANGES.add("close")
 """The calls after which an audit looks."""
 
 ADDRESSED: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
@@ -160,12 +160,7 @@ class Divergence(AssertionError):
     """
 
     def __init__(
-        self,
-        step: str,
-        seen: str,
-        allowed: Sequence[str],
-        clauses: Sequence[str],
-        pictures: tuple[str, str],
+        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
     ) -> None:
         super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
         self.step = step

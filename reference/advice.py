@@ -40,9 +40,9 @@ from .constants import PROT_READ, PROT_WRITE
 from .page_calls import PageCalls
 from .refusal import Refusals
 
-HINTS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED)
-LETS_GO: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
 READS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)
+HINTS: Final = (*READS, MADV_WILLNEED)
+LETS_GO: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
 AT_FORK: Final = (MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK)
 KEPT: Final = (*READS, *AT_FORK)
 """What a mapping is remembered by: parts with different advice are mappings of their own."""
