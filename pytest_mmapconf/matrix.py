@@ -11,6 +11,10 @@ of a mapping), so whether it is a clause that the mutant names is told, and not 
 The cases are collected once, by a pytest in this process; then it forks, and each worker runs one mutant after the
 other through pytest's own protocol, with the mutant as backend.  Only cases of the mutant's own clause are run, and
 unless the whole matrix is asked for, the first one that catches it is the last.
+
+Before that, the random programs, and for the gate the cases, are run on the unchanged reference, and it is noted which
+mutants would have acted otherwise: those whose method was called in a way that they change.  What does not come to it
+can show nothing, and is not run on the mutant.
 """
 
 from __future__ import annotations
@@ -30,12 +34,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from random import Random
 from types import FrameType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pytest
 
@@ -44,6 +48,7 @@ from .collection import CASE
 from .contract import Backend, Facts, Fault, Options, System, Unresolved
 from .generator import STEP
 from .reference import mutant as form
+from .reference.backend import ReferenceBackend
 from .reference.mutant import Mutant
 from .reference.refusal import Refusals
 from .report.marking import ATTRIBUTE
@@ -75,6 +80,8 @@ class Row:
     """The cases that caught it; only the first, unless all were asked for."""
     programs: int = 0
     """Which of the random programs found it, from 1 on; 0: none."""
+    tried: int = 0
+    """How many random programs came to what it changes, up to that one."""
     cited: list[str] = field(default_factory=list)
     """The clauses that it was found by."""
     crash: str = ""
@@ -96,7 +103,7 @@ class Current(Backend):
     name = "current"
 
     def __init__(self) -> None:
-        self.inside: Backend = Watched()
+        self.inside: Backend = ReferenceBackend()
 
     def configure(self, options: Options) -> None:
         self.inside.configure(options)
@@ -109,22 +116,36 @@ class Current(Backend):
 
 
 class Watched(Backend):
-    """The reference, unchanged; in a copy, so that the places at which it refuses can be noted."""
+    """The reference, unchanged; in a copy, so that it can be noted where it refuses and which mutants would differ."""
 
     name = "reference"
 
-    def __init__(self) -> None:
+    def __init__(self, mutants: Iterable[Mutant] = ()) -> None:
         self.sites: set[Site] = set()
+        """The places at which it has refused."""
+        self.differing: set[str] = set()
+        """The mutants that would have acted otherwise: of any other, what was seen is what the reference has done."""
         package = form.copied()
-
-        def refuse(honest: Callable[..., None], self: Refusals, *refusal: Any, **late: bool) -> None:
-            frame = sys._getframe(2)
-            sites.add((frame.f_globals["__name__"].rpartition(".")[2], frame.f_lineno))
-            honest(self, *refusal, **late)
-
-        sites = self.sites
-        form.plant(package, Refusals.__call__, refuse)
+        of_method: dict[form.Honest, list[Mutant]] = {}
+        for mutant in mutants:
+            of_method.setdefault(mutant.method, []).append(mutant)
+        for method, those in of_method.items():
+            form.plant(package, method, partial(self.note, those))
+        form.plant(package, Refusals.__call__, self.refuse)
         self.inside: Backend = form.package_backend(package)
+
+    def note(self, mutants: Sequence[Mutant], honest: form.Honest, *arguments: Any, **keywords: Any) -> Any:
+        """A method that some mutants replace."""
+        for mutant in mutants:
+            if mutant.id not in self.differing and mutant.when(*arguments, **keywords):
+                self.differing.add(mutant.id)
+        return honest(*arguments, **keywords)
+
+    def refuse(self, honest: form.Honest, refusals: Refusals, *refusal: Any, **late: bool) -> None:
+        """The method that refuses."""
+        frame = sys._getframe(2)
+        self.sites.add((frame.f_globals["__name__"].rpartition(".")[2], frame.f_lineno))
+        honest(refusals, *refusal, **late)
 
     def facts(self) -> Facts:
         return self.inside.facts()
@@ -140,6 +161,8 @@ class Runner:
         self.work = work
         self.current = Current()
         self.items: list[pytest.Item] = []
+        self.differing: dict[str, set[str]] = {}
+        """The mutants that would have acted otherwise than the reference has in a case."""
         self.verdict = ""
         self.crash = ""
         self.error: BaseException | None = None
@@ -171,6 +194,20 @@ class Runner:
         with limited():
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         return self.verdict
+
+    def watch(self, reference: Watched) -> list[str]:
+        """Run every case on the reference, to see what it comes to; the cases that fail."""
+        self.current.inside = reference
+        failing = []
+        for id, item in self.cases.items():
+            reference.differing = self.differing[id] = set()
+            if self.run(item) != "pass":
+                failing.append(id)
+        return failing
+
+    def may_catch(self, id: str, mutant: Mutant) -> bool:
+        """Whether a case comes to what is wrong with a mutant, as far as is known."""
+        return id not in self.differing or mutant.id in self.differing[id]
 
     @cached_property
     def cases(self) -> dict[str, pytest.Item]:
@@ -231,13 +268,13 @@ def booted(id: str) -> Backend:
     return form.load()[id].boot()
 
 
-def judged(runner: Runner, mutant: Mutant, everything: bool, programs: int) -> Row:
+def judged(runner: Runner, mutant: Mutant, everything: bool, programs: Sequence[Drawn]) -> Row:
     """What comes of one mutant."""
     began = time.monotonic()
     row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
     backend = runner.current.inside = booted(mutant.id)
     for id, item in runner.cases.items():
-        if mutant.clauses[0] in item.stash[CASE].clauses:
+        if mutant.clauses[0] in item.stash[CASE].clauses and runner.may_catch(id, mutant):
             verdict = runner.run(item)
             if runner.crash:
                 row.crash = runner.crash
@@ -250,14 +287,42 @@ def judged(runner: Runner, mutant: Mutant, everything: bool, programs: int) -> R
     return row
 
 
-def find(row: Row, search: Search, programs: int) -> None:
-    """Look for a mutant with random programs, the same ones for each."""
-    for number in range(programs):
-        steps = split(Random(f"{SEED} {number}").randbytes(LENGTH * STEP))
-        search.refused = Counter(search.tally.refusals)  # which mistakes are made next
+class Drawn(NamedTuple):
+    """A random program, the same for each mutant."""
+
+    steps: Sequence[bytes]
+    refused: Counter[str]
+    """How often those before it were refused by each clause: that decides which mistakes it makes."""
+    differing: set[str]
+    """The mutants that act otherwise in it."""
+
+
+def drawn(mutants: Iterable[Mutant], number: int) -> list[Drawn]:
+    """So many random programs."""
+    reference = Watched(mutants)
+    search = Search(reference, LEVELS[-1])
+    programs = []
+    for at in range(number):
+        steps = split(Random(f"{SEED} {at}").randbytes(LENGTH * STEP))
+        search.refused = Counter(search.tally.refusals)
+        reference.differing = set()
+        found = search.run(steps)
+        if found is not None:
+            raise found.divergence
+        programs.append(Drawn(steps, search.refused, reference.differing))
+    return programs
+
+
+def find(row: Row, search: Search, programs: Sequence[Drawn]) -> None:
+    """Look for a mutant with random programs."""
+    for number, program in enumerate(programs, 1):
+        if row.id not in program.differing:
+            continue
+        row.tried += 1
+        search.refused = program.refused
         try:
             with limited():
-                found = search.run(steps)
+                found = search.run(program.steps)
         except (OSError, Fault, Unresolved):  # where it is not compared: a system that does not come to its end
             continue
         except Exception as error:  # a mutant that makes what cannot be may break down when that is used
@@ -265,34 +330,38 @@ def find(row: Row, search: Search, programs: int) -> None:
                 raise
             continue
         if found is not None:
-            row.programs, row.cited = number + 1, list(found.divergence.clauses)
+            row.programs, row.cited = number, list(found.divergence.clauses)
             return
 
 
 def caught_by(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> dict[str, str]:
-    """A mutant that each of some cases catches, if there is one, whatever the mutant's clause: by case.
+    """A mutant that each of some cases catches, if there is one, of the groups of its clauses: by case.
 
-    Those that another of the cases has caught are tried first, then those of the case's clauses and of their groups.
+    Those that another of the cases has caught are tried first.  Those of the case's own clauses have been tried.
     """
     found: dict[str, str] = {}
     for id in ids:
         item = runner.cases[id]
         clauses = set(item.stash[CASE].clauses)
-        groups = {clause.partition(".")[0] for clause in clauses}
-
-        def distance(mutant: Mutant, clauses: set[str] = clauses, groups: set[str] = groups) -> int:
-            if mutant.id in found.values():
-                return 0
-            if not clauses.isdisjoint(mutant.clauses):
-                return 1
-            return 2 if any(clause.partition(".")[0] in groups for clause in mutant.clauses) else 3
-
-        for mutant in sorted((mutant for mutant in mutants if distance(mutant) < 3), key=distance):
+        groups = {group(clause) for clause in clauses}
+        left = [
+            mutant
+            for mutant in mutants
+            if runner.may_catch(id, mutant)
+            and mutant.clauses[0] not in clauses
+            and not groups.isdisjoint(map(group, mutant.clauses))
+        ]
+        for mutant in sorted(left, key=lambda mutant: mutant.id not in found.values()):
             runner.current.inside = booted(mutant.id)
             if runner.run(item) == FAIL and not runner.crash:
                 found[id] = mutant.id
                 break
     return found
+
+
+def group(clause: str) -> str:
+    """The call or the subject that a clause is about."""
+    return clause.partition(".")[0]
 
 
 # -------------------------------------------------------------------------------------------------------- many at once
@@ -405,16 +474,16 @@ def run(
 
     def work(runner: Runner) -> None:
         matrix.cases = {id: item.stash[CASE].clauses for id, item in runner.cases.items()}
-        reference = runner.current.inside
         if gate is not None:
-            assert isinstance(reference, Watched)
-            matrix.failing = [id for id, item in runner.cases.items() if runner.run(item) != "pass"]
+            reference = Watched(mutants)
+            matrix.failing = runner.watch(reference)
             matrix.unreached = [site for site in refusal_sites() if site not in reference.sites]
+        series = drawn(mutants, programs)
         tell = Progress("mutants", len(mutants))
 
         def judge(id: str) -> Row:
             hopeless = gate is not None and is_unreachable(id, gate)
-            return judged(runner, form.load()[id], everything or gate is not None, 0 if hopeless else programs)
+            return judged(runner, form.load()[id], everything or gate is not None, [] if hopeless else series)
 
         for row in each(judge, [mutant.id for mutant in mutants], workers):
             matrix.rows.append(row)
@@ -473,7 +542,7 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
         if not row.killers:
             found.append(f"mutant {row.id}: no case of {row.clauses[0]} catches it")
         if row.programs == 0 and not is_unreachable(row.id, reasons):
-            found.append(f"mutant {row.id}: no random program finds it")
+            found.append(f"mutant {row.id}: no random program finds it; {row.tried} come to what is wrong")
     sites = refusal_sites()
     for site, (clause, cause) in sites.items():
         where = f"reference/{site[0]}.py:{site[1]}: {cause} ({clause})"

@@ -59,14 +59,22 @@ class Mutant:
     """The method of the reference that is replaced."""
     change: Callable[..., Any]
     """What it is replaced by; given the honest method, and then the method's own arguments."""
+    when: Callable[..., object] = lambda *arguments, **keywords: True
+    """Which calls of the method it is replaced for, by the method's own arguments."""
 
     def boot(self) -> ReferenceBackend:
         """A backend of it: a copy of the reference, changed."""
         package = copied()
-        plant(package, self.method, self.change)
+        plant(package, self.method, self.planted)
         backend: ReferenceBackend = package_backend(package)
         backend.name = f"mutant:{self.id}"
         return backend
+
+    def planted(self, honest: Honest, *arguments: Any, **keywords: Any) -> Any:
+        """The method, as it is in the mutant."""
+        if self.when(*arguments, **keywords):
+            return self.change(honest, *arguments, **keywords)
+        return honest(*arguments, **keywords)
 
 
 # ----------------------------------------------------------------------------------------------------------- the forms
@@ -82,7 +90,7 @@ def wrong(method: Honest | property, clause: str, *also: str, bug: str = OWN) ->
 
     def made(function: Honest) -> Mutant:
         text = " ".join((function.__doc__ or "").split())
-        return Mutant(function.__name__.replace("_", "-"), _clauses(clause, "", also), bug, text, honest, function)
+        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, function)
 
     return made
 
@@ -94,11 +102,10 @@ def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", nam
     """
 
     def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, late: bool = False) -> None:
-        if by != (named or clause) or cause not in why or call not in ("", self.call):
-            honest(self, errno, by, why, late)
+        """Not at all."""
 
     text = f"never refused: {_what(cause, call)}"
-    return Mutant(id, _clauses(clause, named, also), bug, text, Refusals.__call__, refuse)
+    return _refusing(id, clause, also, cause, call, named, bug, text, refuse)
 
 
 def other(
@@ -107,29 +114,34 @@ def other(
     """A mutant that refuses for a clause's reason with another errno; `cause`, `call` and `named` as for `never`."""
 
     def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, late: bool = False) -> None:
-        matches = by == (named or clause) and cause in why and call in ("", self.call)
-        honest(self, errno if matches else right, by, why, late)
+        honest(self, errno, by, why, late)
 
     text = f"{errno_name(OSError(errno, ''))} where {_what(cause, call)}"
-    return Mutant(id, _clauses(clause, named, also), bug, text, Refusals.__call__, refuse)
+    return _refusing(id, clause, also, cause, call, named, bug, text, refuse)
+
+
+def _refusing(
+    id: str, clause: str, also: tuple[str, ...], cause: str, call: str, named: str, bug: str, text: str, refuse: Honest
+) -> Mutant:
+    """A mutant that has something else than the reference where that refuses."""
+
+    def when(self: Refusals, errno: int, by: str, why: str, late: bool = False) -> bool:
+        return by == (named or clause) and cause in why and call in ("", self.call)
+
+    clauses = tuple(dict.fromkeys(filter(None, (clause, named, *also))))
+    return Mutant(id, clauses, bug, text, Refusals.__call__, refuse, when)
 
 
 def refuses(
-    id: str, method: Honest, errno: int, when: Callable[..., bool], clause: str, *also: str, text: str, bug: str = OWN
+    id: str, method: Honest, errno: int, when: Callable[..., object], clause: str, *also: str, text: str, bug: str = OWN
 ) -> Mutant:
     """A mutant whose `method` fails with `errno` when(process, *arguments) is true; `text` says when that is."""
 
-    def call(honest: Honest, self: object, *arguments: Any, **keywords: Any) -> Any:
-        if when(self, *arguments, **keywords):
-            raise OSError(errno, f"the mutant refuses it: {text}")
-        return honest(self, *arguments, **keywords)
+    def call(honest: Honest, *arguments: Any, **keywords: Any) -> None:
+        raise OSError(errno, f"the mutant refuses it: {text}")
 
     name = errno_name(OSError(errno, ""))
-    return Mutant(id, (clause, *also), bug, f"{method.__name__} fails with {name}: {text}", method, call)
-
-
-def _clauses(clause: str, named: str, also: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, (clause, named, *also))))
+    return Mutant(id, (clause, *also), bug, f"{method.__name__} fails with {name}: {text}", method, call, when)
 
 
 def _what(cause: str, call: str) -> str:

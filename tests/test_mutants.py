@@ -233,7 +233,7 @@ def test_what_the_gate_finds() -> None:
 
     assert gate(failing=["c"]) == ["case c: the reference does not pass it"]
     assert gate(rows=[row(killers=[])]) == ["mutant m: no case of mmap.range catches it"]
-    assert gate(rows=[row(programs=0)]) == ["mutant m: no random program finds it"]
+    assert gate(rows=[row(programs=0)]) == ["mutant m: no random program finds it; 0 come to what is wrong"]
     assert gate(rows=[row(crash="so")]) == ["mutant m: breaks down: so"]
     assert gate(unreached=[site]) == [
         f"reference/{site[0]}.py:{site[1]}: {cause} ({clause}): no case reaches this refusal"
@@ -267,6 +267,35 @@ def test_reasons_are_accepted_and_wrong_ones_found() -> None:
     reached = gate(Reasons({}, {}, {}, {"flags name neither SHARED nor PRIVATE": "so"}))
     assert reached
     assert all("reached, in spite of the reason" in hole for hole in reached)
+
+
+def test_which_mutants_would_have_differed_is_noted() -> None:
+    mutants = (
+        is_right,
+        never("that-refusal", "munmap.errno.EINVAL", cause="length is 0"),
+        never("another-refusal", "munmap.errno.EINVAL", cause="not a multiple"),
+        refuses("those", Model.munmap, EPERM, lambda self, addr, length: length == 0, "munmap.range", text="it is 0"),
+        refuses("others", Model.munmap, EPERM, lambda self, addr, length: length == 7, "munmap.range", text="it is 7"),
+        wrong(Model.mlock, "mlock.success")(lambda *arguments: None),
+    )
+    watched = matrix.Watched(mutants)
+
+    with pytest.raises(OSError, match="length is 0"):
+        watched.boot().spawn().munmap(0, 0)
+
+    assert watched.differing == {"is-right", "that-refusal", "those"}
+
+
+def test_what_does_not_come_to_a_mutant_is_not_run_on_it() -> None:
+    mutant = form.load()["munmap-takes-length-0"]
+
+    programs = matrix.drawn([mutant], 20)
+    row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
+    matrix.find(row, matrix.Search(mutant.boot(), "linux"), programs)
+
+    coming = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
+    assert row.programs == coming[row.tried - 1]
+    assert 0 < len(coming) < 20
 
 
 def test_places_that_refuse_are_read_off_and_seen() -> None:
