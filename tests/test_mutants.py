@@ -16,6 +16,7 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
 from pytest_mmapconf.reference.mutant import Honest, never, other, refuses, wrong
 from pytest_mmapconf.reference.process import Process as Model
+from pytest_mmapconf.search import Search
 
 PAGE = 4096
 
@@ -291,7 +292,7 @@ def test_what_does_not_come_to_a_mutant_is_not_run_on_it() -> None:
 
     programs = matrix.drawn([mutant], 20)
     row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    matrix.find(row, matrix.Search(mutant.boot(), "linux"), programs)
+    matrix.find(row, Search(mutant.boot(), "linux"), programs)
 
     coming = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
     assert row.programs == coming[row.tried - 1]
