@@ -109,7 +109,10 @@ class Distributing:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
+        from . import scheduling
+
         node.workerinput[settings.EXPECTATIONS] = self.tables
+        scheduling.outlive(node)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:

@@ -1,10 +1,11 @@
 """Schedulers of pytest-xdist that lose no case with a worker that dies, and hang for none.
 
-Measured with xdist 3.8.0, whose own do so in three of its modes (load and worksteal need no help):
+Measured with xdist 3.8.0:
 
+* in every mode, a worker that has died when it is given more work ends the run with an OSError (`outlive`);
 * loadscope, loadfile and loadgroup run the case again that a worker died in, and its new worker dies of it too; a
   group of one case, handed to a new worker, waits for ever for a next one; and a worker that has said that it is there
-  and not yet what it has collected is given work, which ends the run with a KeyError.
+  and not yet what it has collected is given work, which ends the run with a KeyError;
 * each does that too; it loses what is left of a worker that dies for the second time, and may hand one worker's cases
   to the replacement of another, though the two may judge different systems.
 
@@ -14,6 +15,7 @@ The classes here change just that.  They are used wherever `--mmap-backend` is, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import pytest
@@ -108,6 +110,20 @@ class Each(EachScheduling):  # type: ignore[misc]
                 node.send_runtest_some(pending)
             node.shutdown()
             self._started.append(node)
+
+
+def outlive(node: Worker) -> None:
+    """Lets the controller outlive a worker: what is sent to one that has died is lost.
+
+    That it has died is told by an event of its own, upon which all that it had been given goes to others.
+    """
+    send = node.sendcommand
+
+    def sendcommand(name: str, **arguments: object) -> None:
+        with suppress(OSError):
+            send(name, **arguments)
+
+    node.sendcommand = sendcommand
 
 
 SCHEDULERS: dict[str, Any] = {"loadscope": ByScope, "loadfile": ByFile, "loadgroup": ByGroup, "each": Each}

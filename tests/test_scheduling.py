@@ -28,6 +28,17 @@ def test_dying(process, number):
 """Cases of which each third takes its worker with it: the first, one in the middle, the last."""
 
 
+MANY = """
+import pytest
+from ..words import clause
+
+@clause("map.size")
+@pytest.mark.parametrize("number", range(40))
+def test_many(process, number):
+    pass
+"""
+
+
 @pytest.fixture
 def dying(tmp_path: Path) -> Path:
     """A copy with those cases."""
@@ -53,6 +64,40 @@ def test_what_is_asked_of_workers_that_die(judge: Judge, pytester: pytest.Pytest
     assert sorted(number for _, number in asked) == sorted([*"012345"] * times)
     assert result.ret == 1
     result.assert_outcomes(passed=8 * times, errors=3 * times)
+
+
+@pytest.mark.parametrize("dist", MODES)
+def test_a_worker_dies_just_before_it_is_given_more(judge: Judge, pytester: pytest.Pytester, dist: str) -> None:
+    when = 2 if dist in ("load", "loadgroup") else 1  # the others are given all that they get at once
+    pytester.makeconftest(
+        f"""
+        import os
+        from pathlib import Path
+        worker = os.environ.get("PYTEST_XDIST_WORKER")
+        if worker:
+            Path(worker).write_text(str(os.getpid()))
+        def pytest_configure_node(node):
+            if node.gateway.id == "gw0":
+                send, given = node.send_runtest_some, []
+                def send_runtest_some(indices):
+                    given.append(indices)
+                    if len(given) == {when}:
+                        pid = int(Path("gw0").read_text())
+                        os.kill(pid, 9)
+                        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                        Path("died").touch()
+                    send(indices)
+                node.send_runtest_some = send_runtest_some
+        """
+    )
+    cases = {"many.py": MANY, **CASES}
+    result = judge("Good", "-n", "2", "--dist", dist, "--mmap-report=v.json", library=build(pytester.path / "b", cases))
+
+    assert (pytester.path / "died").exists()
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    for told in verdicts(pytester.path / "v.json"):
+        assert len(told) == 45
+        assert sum(verdict == "unresolved" for verdict in told.values()) <= 1  # the one that it was in
 
 
 @pytest.mark.parametrize("dist", MODES)
