@@ -11,6 +11,7 @@ wherever the suite is installed and however it is run; a node id is not.
 from __future__ import annotations
 
 import gc
+import inspect
 from collections.abc import Generator, Iterable
 from importlib import import_module
 from importlib.util import find_spec
@@ -88,6 +89,15 @@ class CaseModule(pytest.Module):
 
     def classnamefilter(self, name: str) -> bool:
         return False
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Cases that know where they stand: pytest would look for it in each, for a twentieth of the time of a case."""
+        path = None
+        for item in super().collect():
+            if isinstance(item, pytest.Function):
+                path = path or item.location[0]
+                item.location = path, inspect.unwrap(item.obj).__code__.co_firstlineno - 1, item.name
+            yield item
 
 
 class Replay(pytest.Item):

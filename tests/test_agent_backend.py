@@ -576,6 +576,44 @@ time.sleep(60)
     assert soon(lambda: processes_of(directory) == [])
 
 
+def test_what_is_left_of_an_agent_killed_with_its_client_goes_with_the_next(
+    backend: NativeBackend, directory: Path
+) -> None:
+    code = f"""
+import time
+from pytest_mmapconf.agent.backend import NativeBackend
+from pytest_mmapconf.contract import Options
+backend = NativeBackend()
+backend.configure(Options(directory={str(directory)!r}))
+backend.boot().spawn().open("file", 0o102)
+print(backend.agent()._subprocess.pid, flush=True)
+time.sleep(60)
+"""
+    another = directory / "mmapconf-Ab12Cd"  # made by no agent on this machine
+    another.mkdir()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        agent = int(client.stdout.readline())
+        (left,) = set(directory.iterdir()) - {another}
+        alive = backend.boot()  # while the other lives
+        assert left.exists()
+        os.kill(agent, signal.SIGSTOP)
+        client.kill()
+        os.kill(agent, signal.SIGKILL)
+    assert soon(lambda: [running for running in processes_of(directory) if running.pid == agent] == [])
+    assert left.exists()
+
+    third = NativeBackend()
+    third.configure(Options(directory=str(directory)))
+    third.boot().close()
+    third.close()
+
+    assert not left.exists()
+    assert alive.spawn().sysconf(SC_PAGESIZE)
+    assert Path(backend.agent().folder or "").parent in directory.iterdir()
+    another.rmdir()
+
+
 def test_a_client_that_forgets_to_close_leaves_nothing(directory: Path) -> None:
     code = f"""
 from pytest_mmapconf.agent.backend import NativeBackend

@@ -353,11 +353,12 @@ def test_a_command_that_cannot_be_run_is_unresolved(command: str) -> None:
         CommandBackend(command).boot()
 
 
+@pytest.mark.parametrize("name", ["Ab12Cd", "abc_12_9"])  # as C's mkdtemp ends, and as Python's
 def test_a_folder_named_by_an_agent_is_removed_only_if_agents_name_folders_so(
-    start: StartAgent, tmp_path: Path
+    start: StartAgent, tmp_path: Path, name: str
 ) -> None:
     precious = tmp_path / "precious"
-    leftover = tmp_path / "mmapconf-Ab12Cd"
+    leftover = tmp_path / f"mmapconf-{name}"
     for folder in (precious, leftover):
         folder.mkdir()
         (folder / "file").touch()

@@ -31,6 +31,18 @@ def clauses(report: Path) -> dict[str, str]:
     return {clause["id"]: clause["verdict"] for clause in json.loads(report.read_text())["clauses"]}
 
 
+def test_cases_stand_where_pytest_would_find_them(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        def pytest_collection_finish(session):
+            for item in session.items:
+                assert item.location == pytest.Item.location.func(item)
+        """
+    )
+    judge("Good").assert_outcomes(passed=5)
+
+
 # ------------------------------------------------------------------------------------------------- without the option
 
 

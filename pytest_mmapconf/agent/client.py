@@ -269,7 +269,7 @@ class Agent:
             os.killpg(self._subprocess.pid, signal.SIGKILL)
         self._subprocess.wait()
         self._said = (self._said + _rest(self._errors))[-STDERR_KEPT:]
-        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6}\S*)$", self._buffer + _rest(self._from), re.MULTILINE)
+        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + _rest(self._from), re.MULTILINE)
         for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
             if stream:
                 stream.close()
@@ -294,7 +294,7 @@ def remove_folder(folder: str) -> None:
     The name came from the agent, which is not trusted with more than that: it must be, or be in, one such as agents
     give, a folder (no link) of this user.
     """
-    named = re.match(r"/.*/mmapconf-\w{6}(?=/|$)", folder)
+    named = re.match(r"/.*/mmapconf-\w{6,}(?=/|$)", folder)
     with contextlib.suppress(OSError):
         if named and os.lstat(named[0]).st_uid == os.geteuid():
             shutil.rmtree(named[0], ignore_errors=True)

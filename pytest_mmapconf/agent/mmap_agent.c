@@ -1880,10 +1880,69 @@ static int empty_folder(const char *path)
     return emptied;
 }
 
+/* What names a process for good: the start of its machine, where its number is valid, the number, when it started. */
+static int name_process(long pid, char *name, size_t size)
+{
+    char boot[64] = "", numbers[64] = "", path[64], status[1024], *field;
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd == -1)
+        return -1;
+    n = read(fd, boot, sizeof boot - 1);
+    close(fd);
+    if (n <= 0 || readlink("/proc/self/ns/pid", numbers, sizeof numbers - 1) <= 0)
+        return -1;
+    boot[strcspn(boot, "\n")] = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd == -1 ? 0 : read(fd, status, sizeof status - 1);
+    close(fd);
+    status[n > 0 ? n : 0] = 0;
+    field = strrchr(status, ')'); /* the second of the fields; the third says whether it is dead, the 22nd is the time */
+    if (field && strchr("ZX", field[2]))
+        field = 0;
+    for (int i = 2; field && i < 22; i++)
+        field = strchr(field + 1, ' ');
+    snprintf(name, size, "%s %s %ld %.*s", boot, numbers, pid, field ? (int)strcspn(field + 1, " ") : 0,
+             field ? field + 1 : "");
+    return 0;
+}
+
+#define OWNER "agent" /* a link in an agent's folder: not to a file, but what names the agent's process */
+
+/* Remove the folders of agents that were killed together with their clients, so that nobody was left to do it. */
+static void remove_orphans(void)
+{
+    DIR *entries = opendir(directory);
+    struct dirent *entry;
+
+    while (entries && (entry = readdir(entries))) {
+        char path[sizeof root + 256], owner[sizeof root + 264], told[256] = "", now[256] = "", *place;
+        struct stat status;
+        long pid;
+
+        if (strncmp(entry->d_name, "mmapconf-", 9))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        snprintf(owner, sizeof owner, "%s/" OWNER, path);
+        if (lstat(path, &status) == -1 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
+            readlink(owner, told, sizeof told - 1) <= 0 || !(place = strchr(told, ']')))
+            continue;
+        pid = strtol(place + 1, 0, 10);
+        /* another machine's, or another container's, is left alone: only what stands behind the number may differ */
+        if (name_process(pid, now, sizeof now) == 0 && !strncmp(told, now, (size_t)(place - told)) && strcmp(told, now))
+            remove_folder(path);
+    }
+    if (entries)
+        closedir(entries);
+}
+
 /* An empty folder for a boot: one of an earlier boot that could be emptied, or a new one in the agent's own. */
 static int make_folder(char *path, size_t size)
 {
     static unsigned long number;
+    char name[256];
 
     if (free_folder[0]) {
         strcpy(path, free_folder);
@@ -1892,10 +1951,14 @@ static int make_folder(char *path, size_t size)
     }
     if (!root[0]) {
         snprintf(root, sizeof root, "%s/mmapconf-XXXXXX", directory);
+        remove_orphans();
         if (!mkdtemp(root)) {
             root[0] = 0;
             return -1;
         }
+        snprintf(path, size, "%s/" OWNER, root);
+        if (name_process((long)getpid(), name, sizeof name) == 0 && symlink(name, path) == -1)
+            path[0] = 0; /* a file system without links: whatever is left there stays */
     }
     snprintf(path, size, "%s/%lu", root, ++number);
     if (mkdir(path, 0700) == 0)
