@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import pytest
@@ -103,6 +103,12 @@ def given() -> Iterator[None]:
         yield
     except OSError as error:
         raise Unresolved(f"set-up failed: {errno_name(error)}") from error
+
+
+def out_of_memory(process: Process, fd: int) -> None:
+    """Have a file's pages leave memory, where that can be asked: what is there later has been brought in."""
+    with suppress(Unsupported):
+        process.evict(fd)
 
 
 def take_lock(process: Process, fd: int, lock: str) -> None:

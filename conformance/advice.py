@@ -47,6 +47,7 @@ from ._helpers import (
     both_types,
     given,
     numbered,
+    out_of_memory,
 )
 
 SHARED = MAP_SHARED | MAP_ANONYMOUS
@@ -391,6 +392,7 @@ def test_only_private_memory_is_freed(process: Process, page: int, file: MakeFil
 def test_pages_brought_in_for_loading(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """They are in memory; a private one has not been copied, so the file still shows."""
     fd = file(numbered(page, 2))
+    out_of_memory(process, fd)
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
 
     process.madvise(base, 2 * page, MADV_POPULATE_READ)

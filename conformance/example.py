@@ -139,8 +139,8 @@ def test_the_output_is_the_file(
 
 @clause("example.print")
 def test_close_comes_before_the_printing(process: Process, new_path: NewPath, write_file: WriteFile, page: int) -> None:
-    path = new_path()
-    write_file(path, numbered(page, 1))
+    path, content = new_path(), numbered(page, 2)[: page + 5]
+    write_file(path, content)
 
     seen = run(process, [path])
 
@@ -148,7 +148,7 @@ def test_close_comes_before_the_printing(process: Process, new_path: NewPath, wr
     assert seen.calls == ["open", "fstat", "mmap", "close", *loads, "munmap"]
     assert loads
     assert set(loads) == {"load"}
-    assert seen.output == numbered(page, 1)
+    assert seen.output == content
 
 
 @clause("example.empty")
@@ -178,3 +178,4 @@ def test_a_call_that_fails_is_reported_by_name(
     assert seen.errors == [f"{call} error: {os.strerror(errno.EIO)}"]
     assert seen.output == (b"Hello World!\n" if call == "munmap" else b"")
     assert seen.calls[-1] == call
+    assert process.exit(seen.status) == 255, "what its parent is told"

@@ -28,7 +28,7 @@ from ..contract import (
     Unsupported,
 )
 from ..words import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, both_types, given, numbered
+from ._helpers import ANONYMOUS, RW, MakeFile, both_types, given, numbered, out_of_memory
 
 
 def is_locked(process: Process, page: int, addr: int) -> bool:
@@ -83,6 +83,8 @@ def test_locked_pages_are_in_memory(
     """Before anybody has touched them, and with the right content."""
     content = numbered(page, 2) if what == "file" else bytes(2 * page)
     fd, flags = (file(content), kind) if what == "file" else (-1, kind | MAP_ANONYMOUS)
+    if what == "file":
+        out_of_memory(process, fd)
     base = process.mmap(0, 2 * page, prot, flags, fd, 0)
 
     process.mlock(base, 2 * page)

@@ -392,12 +392,8 @@ def each(work: Callable[[Any], Any], arguments: Sequence[Any], workers: int) -> 
 class Reasons:
     """What need not be there, and why: `conformance/mutants.toml`."""
 
-    unbreakable: dict[str, str]
-    """By clause."""
     unreachable: dict[str, str]
     """By a pattern of mutants' ids."""
-    harmless: dict[str, str]
-    """By a pattern of case ids."""
     unreached: dict[str, str]
     """By the cause of a refusal."""
 
@@ -407,7 +403,7 @@ def is_unreachable(id: str, reasons: Reasons) -> bool:
     return any(fnmatchcase(id, pattern) for pattern in reasons.unreachable)
 
 
-TABLES: Final = (("unbreakable", "clause"), ("unreachable", "mutant"), ("harmless", "case"), ("unreached", "cause"))
+TABLES: Final = (("unreachable", "mutant"), ("unreached", "cause"))
 """The tables of `conformance/mutants.toml`, each with what its entries are about."""
 
 
@@ -529,11 +525,8 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
     found = [f"case {id}: the reference does not pass it" for id in matrix.failing]
     cased = {clause for names in matrix.cases.values() for clause in names}
     found += [f"clause {id}: there is no case" for id in load() if id in clauses - cased]
-    busy = {clause for id, names in matrix.cases.items() if id not in matrix.idle for clause in names}
-    for id in load():
-        if id in clauses & cased and (id in busy) == (id in reasons.unbreakable):
-            why = "a case of it catches a mutant, in spite of the reason" if id in busy else "no mutant, and no reason"
-            found.append(f"clause {id}: {why}")
+    broken = {mutant.clauses[0] for mutant in mutants.values()}
+    found += [f"clause {id}: there is no mutant" for id in load() if id in clauses - broken]
     for mutant in mutants.values():
         found += [f"mutant {mutant.id}: there is no clause {id}" for id in mutant.clauses if id not in load()]
     for row in matrix.rows:
@@ -556,19 +549,7 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
         for cause in reasons.unreached
         if all(cause != other for _, other in sites.values())
     ]
-    for id in matrix.idle:
-        if not any(fnmatchcase(id, pattern) for pattern in reasons.harmless):
-            found.append(f"case {id}: catches no mutant, and there is no reason")
-    for pattern in reasons.harmless:
-        matching = [id for id in matrix.cases if fnmatchcase(id, pattern)]
-        catching = [id for id in matching if id not in matrix.idle]
-        if catching or not matching:
-            found.append(
-                f"reason for {pattern}: " + (f"{catching[0]} catches a mutant" if catching else "there is no such case")
-            )
-    for id in reasons.unbreakable:
-        if id not in load():
-            found.append(f"reason for {id}: there is no such clause")
+    found += [f"case {id}: catches no mutant" for id in matrix.idle]
     for pattern in reasons.unreachable:
         if not any(fnmatchcase(id, pattern) for id in mutants):
             found.append(f"reason for {pattern}: there is no such mutant")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, ENOMEM, EPERM
+from errno import EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM
 
 from ..address_space import Mapping
 from ..choices import LinuxChoices
@@ -16,6 +16,16 @@ RESIZED = ("mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
 """What random programs say of a mapping that was resized or moved wrongly."""
 
 REFUSALS = (
+    refuses(
+        "mremap-is-a-stub",
+        Process.mremap,
+        ENOSYS,
+        lambda self, addr, old_size, new_size, flags, new_addr=0: True,
+        "mremap.linux-only",
+        "mremap.resize",
+        "mremap.flags.maymove",
+        text="always",
+    ),
     other("mremap-says-ENOMEM-for-too-much-locked", ENOMEM, "mremap.errno.EAGAIN"),
     never("mremap-locks-past-the-limit", "mremap.errno.EAGAIN"),
     other(

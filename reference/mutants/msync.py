@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from errno import EBUSY, EFAULT, EINVAL, ENOMEM
 
+from ..choices import Choices
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC
+from ..disk import Record
 from ..mutant import Honest, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process
@@ -126,6 +128,15 @@ def unmapping_takes_back_what_was_synced(munmap: Honest, self: Process, addr: in
         record = mapping.inode.cache.record
         if record is not None:
             record.blocks.update(dict.fromkeys(record.blocks, b""))
+
+
+@wrong(Record.reserve, "msync.no-promise")
+def a_store_gives_up_what_is_on_the_disk(reserve: Honest, self: Record, block: int, choices: Choices) -> bool:
+    """From the first store into a page until it is written the disk has zeros there."""
+    has_room = bool(reserve(self, block, choices))
+    if has_room:
+        self.blocks[block] = b""
+    return has_room
 
 
 @wrong(PageCalls.msync, "msync.flag.invalidate", *CONTENT)

@@ -47,7 +47,7 @@ REFUSALS = (
         "munmap.range",
         text="the file has been closed",
     ),
-    never("a-mapped-file-is-sealed", "memfd.seal.write.busy"),
+    never("a-mapped-file-is-sealed", "memfd.seal.write.busy", "file.errno"),
 )
 
 
@@ -61,6 +61,12 @@ def open_makes_what_is_not_there(open: Honest, self: FileCalls, path: str, flags
 def everything_is_a_regular_file(fstat: Honest, self: FileCalls, fd: int) -> object:
     """fstat says of every file that it is a regular one."""
     return fstat(self, fd)._replace(kind="regular")
+
+
+@wrong(FileCalls.fstat, "example.print", "file.errno")
+def nothing_is_a_regular_file(fstat: Honest, self: FileCalls, fd: int) -> object:
+    """fstat says of every file that it is a device."""
+    return fstat(self, fd)._replace(kind="character")
 
 
 @wrong(FileCalls.fstat, "example.print", "file.errno")
@@ -101,6 +107,27 @@ def every_store_is_a_write(store: Honest, self: Accesses, addr: int, data: bytes
     store(self, addr, data)
 
 
+@wrong(Process.exit, "example.usage", "file.errno")
+def a_parent_is_told_the_sign(exit: Honest, self: Process, status: int = 0) -> int:
+    """A status is told whole, not its lowest eight bits."""
+    exit(self, status)
+    return status
+
+
+@wrong(Process.exit, "example.errors", "file.errno")
+def a_status_has_seven_bits(exit: Honest, self: Process, status: int = 0) -> int:
+    """The eighth bit of a status is lost."""
+    return int(exit(self, status)) & 0x7F
+
+
+@wrong(Accesses.add, "overview.no-read-write")
+def every_addition_is_a_read_and_a_write(add: Honest, self: Accesses, addr: int, times: int, lock: int = 0) -> None:
+    """An addition is made by a read call and a write call."""
+    self.reads += times
+    self.writes += times
+    add(self, addr, times, lock)
+
+
 @wrong(Process.mmap, "overview.pointer-navigation", "file.errno", bug="qiling (reading)")
 def mmap_moves_the_file_offset(
     mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
@@ -117,6 +144,14 @@ def mmap_moves_the_file_offset(
 def a_lock_keeps_nobody_out(adding: Honest, self: Accesses, addr: int, times: int, lock: int = 0) -> Iterator[None]:
     """A word that is a lock is not looked at by others."""
     return adding(self, addr, times, 0)  # type: ignore[no-any-return]
+
+
+@wrong(Accesses.adding, "overview.critical-section")
+def an_addition_without_a_lock_is_made_twice(
+    adding: Honest, self: Accesses, addr: int, times: int, lock: int = 0
+) -> Iterator[None]:
+    """The last one is, as if somebody had come between the first time."""
+    return adding(self, addr, times if lock else times + 1, lock)  # type: ignore[no-any-return]
 
 
 @wrong(Process.mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="emscripten #11565")

@@ -60,6 +60,17 @@ def a_page_is_there_before_its_content(bring_in: Honest, self: PageTable, mappin
     return found
 
 
+@wrong(PageTable.bring_in, "paging.fault-loads", *CONTENT)
+def a_fault_brings_one_page_in_twice(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+    """The other page of a pair of a mapped file's is brought in with the one that was touched, and shows the same."""
+    found: Page | None = bring_in(self, mapping, number)
+    first = mapping.start // self.memory.page
+    other = first + ((number - first) ^ 1)
+    if found is not None and mapping.inode is not None and other < mapping.end // self.memory.page:
+        self.entries.setdefault(other, found)
+    return found
+
+
 @wrong(PageCalls.mincore, "paging.fault-loads")
 def everything_is_resident(mincore: Honest, self: PageCalls, addr: int, length: int) -> list[bool]:
     """mincore says of every page that it is in memory."""
