@@ -10,7 +10,8 @@ used is printed.
 
 A program of several processes is one function that all of them run through: each makes its own steps and lets those of
 the others pass.  Who makes the next step is told by a message with the values of all the names.  Process 0, which makes
-no steps, starts the others, waits for those whose parent has gone, and ends what is left.
+no steps, starts the others, waits for those whose parent has gone, and ends what is left.  One that becomes another
+program becomes this one again: it goes on behind that step, with the values of the names.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ CALL: Final = {
     "watch": "watch({path})",
     "closes": "closes({watch})",
     "fork": "fork()",
+    "exec": "exec_again({number})",
     "limit": "limit({resource}, {room})",
     "drop": "drop({capability})",
     "arena": "free_range",
@@ -114,6 +116,7 @@ HELPERS: Final = {
     "drop": "DROP",
     "arena": "ARENA",
     "fork": "PROCESSES",
+    "exec": "PROCESSES EXEC",
     "spawn": "PROCESSES",
     "exit": "PROCESSES WAIT",
     "kill": "PROCESSES WAIT",
@@ -129,7 +132,7 @@ HEADERS: Final = {
     "signal.h": r"\b(siginfo_t|kill|signal)\b",
     "stdint.h": r"\buintptr_t\b",
     "stdio.h": "",
-    "stdlib.h": r"\b(mkdtemp|atol)\b",
+    "stdlib.h": r"\b(mkdtemp|ato[il])\b",
     "string.h": "",
     "sys/file.h": r"\bflock\(",
     "sys/inotify.h": r"\binotify_",
@@ -142,6 +145,7 @@ HEADERS: Final = {
     "sys/statvfs.h": r"\bstatvfs\b",
     "sys/syscall.h": r"\bsyscall\b",
     "sys/types.h": "",
+    "sys/uio.h": r"\breadv\b",
     "sys/wait.h": r"\bwaitpid\b",
     "unistd.h": "",
 }
@@ -236,6 +240,8 @@ class _Printer:
         self.mounts: dict[Facility, None] = {}
         self.room = 0
         """Bytes that are held at once."""
+        self.restarts: list[int] = []
+        """The steps in which a process starts the program again."""
 
     # ------------------------------------------------------------------------------------------------------- the steps
 
@@ -281,7 +287,7 @@ class _Printer:
             raise NotPrintable(f"step {index + 1}: {step.call} has no likeness in C")
         arguments = dict(zip(CALLS[step.call].arguments, step.arguments, strict=True))
         prepared: list[str] = []
-        texts = {}
+        texts = {"number": str(index + 1)}
         for (name, kind), value in zip(CALLS[step.call].arguments.items(), step.arguments, strict=True):
             if kind == "data":
                 prepared = list(self.fill(value))  # type: ignore[arg-type]
@@ -319,7 +325,10 @@ class _Printer:
         if len(step.results) == 2:
             self.declare(step, step.results)
             lines += [f"{name} = pair[{place}];" for place, name in enumerate(step.results)]
-        if step.call == "fork":
+        if step.call == "exec":
+            self.restarts.append(index + 1)
+            lines.append(f"after_{index + 1}:;")
+        elif step.call == "fork":
             self.parents[step.results[0]] = self.numbers[step.process]
             lines += ["if (result == 0)", f"    me = {self.numbers[step.results[0]]};"]
         return lines
@@ -355,14 +364,18 @@ class _Printer:
         if "BYTES" in self.uses:
             lines.append(f"NEED(page <= {LARGEST_PAGE});")
             self.uses.add("NEED")
+        if "FAULTS" in self.uses:
+            lines.append("catch_faults();")
+        if self.restarts:
+            lines += ["switch (argc == 3 && strcmp(argv[0], AGAIN) == 0 ? take_up(argv) : 0) {"]
+            lines += [line for step in self.restarts for line in (f"case {step}:", f"    goto after_{step};")]
+            lines += ["}"]
         if "ARENA" in self.uses:
             lines += ["free_range = find_free_range();", "NEED(free_range != MAP_FAILED);"]
             self.uses.add("NEED")
         if "FILES" in self.uses:
             lines.append("make_folder(argc > 1 ? argv[1] : NULL);")
         lines += [f"mount_at({root}, {attributes});" for root, attributes in map(MOUNTS.__getitem__, self.mounts)]
-        if "FAULTS" in self.uses:
-            lines.append("catch_faults();")
         if "PROCESSES" in self.uses:
             lines += [
                 "setpgid(0, 0);",
@@ -607,15 +620,15 @@ def _wrapped(line: str, width: int = 100) -> Iterator[str]:
 
 def _fill_in(printer: _Printer, body: Sequence[str], title: str, clauses: Sequence[str]) -> str:
     """The template with what the printer uses of it."""
+    with_files = "FILES" in printer.uses
     steps = [
-        "int main(@arguments@)",
+        f"int main({'int argc, char **argv' if with_files or printer.restarts else 'void'})",
         "{",
         *(f"    {line}" if line else "" for line in _declarations(printer, body)),
         "}",
     ]
-    with_files = "FILES" in printer.uses
     parameters = {
-        "steps": "\n".join(steps).replace("@arguments@", "int argc, char **argv" if with_files else "void"),
+        "steps": "\n".join(steps),
         "clauses": _literal((", ".join(clauses) or "what is expected").encode()),
         "room": str(max(printer.room, 16)),
         "files": ", ".join([*(_literal(path.encode()) for path in reversed(printer.files)), "NULL"]),
