@@ -442,6 +442,8 @@ class Matrix:
     """All that was found out."""
 
     level: str
+    programs: int
+    """How many random programs there were."""
     cases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The clauses of each case."""
     failing: list[str] = field(default_factory=list)
@@ -466,7 +468,7 @@ def run(
     `everything`: do not stop at the first case that catches one.  `gate`: also look for refusals that are not reached,
     and for cases that catch nothing; but not with random programs for what has a reason not to be found by them.
     """
-    matrix = Matrix(level)
+    matrix = Matrix(level, programs)
 
     def work(runner: Runner) -> None:
         matrix.cases = {id: item.stash[CASE].clauses for id, item in runner.cases.items()}
@@ -534,7 +536,7 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
             found.append(f"mutant {row.id}: breaks down: {row.crash}")
         if not row.killers:
             found.append(f"mutant {row.id}: no case of {row.clauses[0]} catches it")
-        if row.programs == 0 and not is_unreachable(row.id, reasons):
+        if matrix.programs and not row.programs and not is_unreachable(row.id, reasons):
             found.append(f"mutant {row.id}: no random program finds it; {row.tried} come to what is wrong")
     sites = refusal_sites()
     for site, (clause, cause) in sites.items():
@@ -582,15 +584,16 @@ def listed(mutants: Iterable[Mutant]) -> list[str]:
     return [f"{m.id}  [{', '.join(m.clauses)}]  {m.text}  ({m.bug})" for m in mutants]
 
 
-def told(row: Row) -> str:
+def told(row: Row, programs: int) -> str:
     """A row of the matrix as a line."""
     by = ", ".join(row.killers[:3]) + (f" and {len(row.killers) - 3} more" if len(row.killers) > 3 else "")
     found = f"random program {row.programs} ({', '.join(row.cited)})" if row.programs else "no random program"
-    return f"{row.id}: {row.crash or by or 'NOT CAUGHT by ' + row.clauses[0]}; {found}"
+    caught = f"{row.id}: {row.crash or by or 'NOT CAUGHT by ' + row.clauses[0]}"
+    return f"{caught}; {found}" if programs else caught
 
 
 def summary(rows: Sequence[Row], programs: int) -> list[str]:
-    """Killed of total, each way, and who survives."""
+    """Killed of total, each way."""
     sound = [row for row in rows if not row.crash]
     found = [row for row in sound if row.programs]
     named = sum(row.is_named for row in found)
@@ -598,8 +601,13 @@ def summary(rows: Sequence[Row], programs: int) -> list[str]:
         f"killed by deterministic cases: {sum(bool(row.killers) for row in sound)} of {len(rows)}",
         f"found by at most {programs} random programs: {len(found)} of {len(rows)}, {named} by a clause that they name",
     ]
-    lines += [f"survives the cases: {row.id} ({row.clauses[0]})" for row in rows if not row.killers]
-    lines += [f"survives random programs: {row.id} ({row.clauses[0]})" for row in rows if not row.programs]
+    return lines if programs else lines[:1]
+
+
+def survivors(rows: Sequence[Row], programs: int) -> list[str]:
+    """Who survives, and what."""
+    lines = [f"survives the cases: {row.id} ({row.clauses[0]})" for row in rows if not row.killers]
+    lines += [f"survives random programs: {row.id} ({row.clauses[0]})" for row in rows if programs and not row.programs]
     return lines + [f"breaks down: {row.id}: {row.crash}" for row in rows if row.crash]
 
 
@@ -611,18 +619,17 @@ def main(
     mutants = chosen(globs, level)
     why = reasons()
     matrix = run(mutants, level, workers, programs, everything, why if check else None)
-    for row in matrix.rows if not check else ():
-        print(told(row))
-    print("\n".join(summary(matrix.rows, programs)))
+    if check:
+        lines = missing = holes(matrix, {m.id: m for m in mutants}, why)
+    else:
+        lines = [*(told(row, programs) for row in matrix.rows), *survivors(matrix.rows, programs)]
+        missing = survivors(matrix.rows, 0)
+    print("\n".join([*lines, *summary(matrix.rows, programs)]))
+    print(f"{len(mutants)} mutants, {len(matrix.cases)} cases, {time.monotonic() - began:.0f} s")
     if path:
         text = json.dumps({"level": level, "mutants": [asdict(row) for row in matrix.rows]}, indent=1)
         Path(path).write_text(text + "\n", encoding="utf-8")
-    missing = holes(matrix, {m.id: m for m in mutants}, why) if check else []
-    for hole in missing:
-        print(hole)
-    print(f"{len(mutants)} mutants, {len(matrix.cases)} cases, {time.monotonic() - began:.0f} s")
-    survivors = any(not row.killers or row.crash for row in matrix.rows)
-    return 1 if missing or (survivors and not check) else 0
+    return 1 if missing else 0
 
 
 def default_workers() -> int:

@@ -196,6 +196,20 @@ def test_the_command_tells_and_writes(tmp_path: object, capsys: pytest.CaptureFi
         assert '"munmap-takes-length-0"' in file.read()
 
 
+def test_survivors_are_told_but_those_of_programs_only_where_there_were_any(
+    few: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(["mutants", "is-*", "-n", "1", "--programs", "6"]) == 1
+    out = capsys.readouterr().out
+    assert "is-right: NOT CAUGHT by munmap.range; no random program\n" in out
+    assert "survives the cases: is-right (munmap.range)\n" in out
+    assert "survives random programs: is-right (munmap.range)\n" in out
+    assert "found by at most 6 random programs: 1 of 2, 0 by a clause that they name\n" in out
+
+    assert __main__.main(["mutants", "is-right", "-n", "1", "--programs", "0"]) == 1
+    assert "random program" not in capsys.readouterr().out
+
+
 def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["mutants", "--list", "munmap.hole"]) == 0
 
@@ -217,7 +231,7 @@ ALL = {id: never(f"m-{id}", id) for id in load()}
 
 def gate(reasons: Reasons = NONE, **found: object) -> list[str]:
     """What the gate says of a matrix in which nothing else is amiss."""
-    whole = Matrix("linux", cases={id: (id,) for id in load()}, **found)  # type: ignore[arg-type]
+    whole = Matrix("linux", **{"programs": 400, "cases": {id: (id,) for id in load()}} | found)  # type: ignore[arg-type]
     return matrix.holes(whole, {mutant.id: mutant for mutant in ALL.values()}, reasons)
 
 
@@ -235,6 +249,7 @@ def test_what_the_gate_finds() -> None:
     assert gate(failing=["c"]) == ["case c: the reference does not pass it"]
     assert gate(rows=[row(killers=[])]) == ["mutant m: no case of mmap.range catches it"]
     assert gate(rows=[row(programs=0)]) == ["mutant m: no random program finds it; 0 come to what is wrong"]
+    assert gate(rows=[row(programs=0)], programs=0) == []
     assert gate(rows=[row(crash="so")]) == ["mutant m: breaks down: so"]
     assert gate(unreached=[site]) == [
         f"reference/{site[0]}.py:{site[1]}: {cause} ({clause}): no case reaches this refusal"
@@ -243,7 +258,7 @@ def test_what_the_gate_finds() -> None:
 
 
 def test_a_clause_without_case_or_mutant() -> None:
-    holes = matrix.holes(Matrix("documented"), {}, NONE)
+    holes = matrix.holes(Matrix("documented", 400), {}, NONE)
 
     assert "clause munmap.range: there is no case" in holes
     assert "clause munmap.range: there is no mutant" in holes
