@@ -443,6 +443,14 @@ class Process:
         """fsync, then ask that the file's pages leave memory (POSIX_FADV_DONTNEED).  They may stay all the same."""
         raise _missing("evict")
 
+    def backdate(self, fd: int) -> None:
+        """Set the time of the file's last modification back to a moment long past (futimens)."""
+        raise _missing("backdate")
+
+    def is_backdated(self, fd: int) -> bool:
+        """Whether that moment is still the time of its last modification (fstat, st_mtim)."""
+        raise _missing("is_backdated")
+
     def unlink(self, path: str) -> None:
         """Remove a name of a file."""
         raise _missing("unlink")

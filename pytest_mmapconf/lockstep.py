@@ -843,6 +843,12 @@ class LockstepProcess(Process):
     def evict(self, fd: int) -> None:
         self.both("evict", lambda: self.subject.evict(fd), fd)
 
+    def backdate(self, fd: int) -> None:
+        self.both("backdate", lambda: self.subject.backdate(fd), fd)
+
+    def is_backdated(self, fd: int) -> bool:
+        return self.both("is_backdated", lambda: self.subject.is_backdated(fd), fd)
+
     def unlink(self, path: str) -> None:
         self.by_path("unlink", lambda: self.subject.unlink(path), path)
 

@@ -231,6 +231,8 @@ write_from fd:fd addr:address length:amount offset:amount -> amount
 fstat fd:fd -> plain
 fsync fd:fd -> nothing
 evict fd:fd -> nothing
+backdate fd:fd -> nothing
+is_backdated fd:fd -> plain
 unlink path:path -> nothing
 mkdir path:path -> nothing
 pipe -> fds

@@ -79,6 +79,8 @@ CALL: Final = {
     "fstat": "fstat({fd}, &status)",
     "fsync": "fsync({fd})",
     "evict": "fsync({fd}) ? -1 : posix_fadvise({fd}, 0, 0, POSIX_FADV_DONTNEED)",
+    "backdate": "backdate({fd})",
+    "is_backdated": "fstat({fd}, &status) ? -1 : status.st_mtim.tv_sec == LONG_PAST",
     "unlink": "unlink({path})",
     "mkdir": "mkdir({path}, 0700)",
     "pipe": "pipe(pair)",
@@ -109,6 +111,8 @@ HELPERS: Final = {
     "pwrite": "BYTES FILL",
     "set_append_only": "APPEND_ONLY",
     "free_space": "FREE_SPACE",
+    "backdate": "BACKDATE",
+    "is_backdated": "BACKDATE",
     "record_lock": "LOCK_RECORD",
     "watch": "WATCH",
     "closes": "CLOSES",
@@ -141,7 +145,7 @@ HEADERS: Final = {
     "sys/prctl.h": r"\bprctl\b",
     "sys/resource.h": r"\brlimit\b",
     "sys/socket.h": r"\bsocketpair\b",
-    "sys/stat.h": r"\b(fstat|mkdir)\b",
+    "sys/stat.h": r"\b(fstat|mkdir|futimens)\b",
     "sys/statvfs.h": r"\bstatvfs\b",
     "sys/syscall.h": r"\bsyscall\b",
     "sys/types.h": "",
@@ -189,7 +193,7 @@ LIMITS: Final = {
 }
 
 SETTING_UP: Final = (
-    *("open", "close", "dup", "ftruncate", "lseek", "pwrite", "fsync", "evict", "unlink", "mkdir", "pipe"),
+    *("open", "close", "dup", "ftruncate", "lseek", "pwrite", "fsync", "evict", "unlink", "mkdir", "pipe", "backdate"),
     *("socketpair", "memfd", "seal", "flock", "record_lock", "watch", "fork", "spawn", "limit", "drop", "arena"),
 )
 """Calls that are made for others' sake: where one fails that should not, nothing can be told, unless it is the last."""
@@ -452,6 +456,8 @@ class _Printer:
             return f"result == 0{is_form}{is_long}"
         if step.call == "closes" and isinstance(value, Sum):
             return f"result == {value.bytes}"
+        if step.call == "is_backdated":
+            return f"result == {value:d}"
         if step.call == "scatter" and isinstance(value, str):
             self.uses.add("FAILED")
             return f"failed({value})"

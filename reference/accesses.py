@@ -64,6 +64,7 @@ class Accesses(State):
             mapping = self.at("store", addr)
             if not mapping.prot & PROT_WRITE:
                 self.fault("store", "SIGSEGV", "SEGV_ACCERR", addr)
+            is_first = mapping.inode is not None and mapping.inode.backdated and self.is_unused(mapping)
             found = self.space.table.touch(mapping, addr // page, True)
             if found is None:
                 self.fault("store", "SIGBUS", "BUS_ADRERR", addr)
@@ -75,12 +76,16 @@ class Accesses(State):
             if mapping.droppable:
                 found.opened(start, start + len(part))
             if mapping.shared and mapping.inode is not None:
-                mapping.inode.changes += 1
+                mapping.inode.changed_by_store(is_first)
                 firm = mapping.room(addr)
                 if start + len(part) > firm:
                     found.opened(max(start, firm), start + len(part))
             addr += len(part)
             done += len(part)
+
+    def is_unused(self, mapping: Mapping) -> bool:
+        """Whether no page of a mapping has been brought in."""
+        return not self.space.table.within(mapping.start // self.page, mapping.end // self.page)
 
     def return_code(self) -> bytes:
         return self.machine.return_code

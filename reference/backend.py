@@ -47,6 +47,7 @@ class ReferenceBackend(Backend):
         details = {
             "kernel": KERNEL,
             "machine": "x86_64" if parameters.bits == 64 else "i686",
+            "file system": "as ext4",
             "user": "root",
             "page": str(parameters.page),
             "bits": str(parameters.bits),

@@ -120,6 +120,9 @@ class Choices(Protocol):
     def copies_when_populated(self) -> bool:
         """Whether locking or populating a private writable page makes the private copy at once."""
 
+    def notices(self) -> bool:
+        """Whether a file that has changed in a way that a system may miss has been modified to fstat."""
+
     def slack_survives_growth(self) -> bool:
         """Whether what was stored behind the end of a file is in the file when it grows (else it is zero)."""
 
@@ -238,6 +241,9 @@ class LinuxChoices:
         return False
 
     def copies_when_populated(self) -> bool:
+        return True
+
+    def notices(self) -> bool:
         return True
 
     def slack_survives_growth(self) -> bool:

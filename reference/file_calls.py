@@ -296,6 +296,26 @@ class FileCalls(State):
             return length
         return max(inode.size // self.page * self.page - offset, 0)
 
+    def backdate(self, fd: int) -> None:
+        description = self.description(fd)
+        with self.errors("backdate") as refuse:
+            if description is None:
+                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+            elif description.inode.append_only:
+                refuse(EPERM, "file.errno", "the file can be appended to only")
+
+        assert description is not None
+        description.inode.backdated = True
+        description.inode.perhaps_modified = False
+
+    def is_backdated(self, fd: int) -> bool:
+        with self.errors("fstat") as refuse:
+            if fd not in self.descriptors:
+                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+
+        inode = self.descriptors[fd].description.inode
+        return inode.backdated and not (inode.perhaps_modified and self.choices.notices())
+
     def fsync(self, fd: int) -> None:
         description = self.described("fsync", fd)
 

@@ -101,6 +101,10 @@ class Inode:
     record_lock: object | None = None
     """Who holds the record lock on the whole file: a description or a process."""
     watches: list[Watch] | None = None
+    backdated = False
+    """Whether the time of its last modification has been set back, and nothing is known to have changed it since."""
+    perhaps_modified = False
+    """Whether that time may have changed all the same."""
 
     def __init__(self, file_system: FileSystem | None, kind: str, name: str, device: str = "") -> None:
         self.file_system = file_system
@@ -150,10 +154,25 @@ class Inode:
 
     # ---- size and content
 
+    def changed(self) -> None:
+        """Its content has been changed by a call."""
+        self.changes += 1
+        self.backdated = False
+
+    def changed_by_store(self, is_first: bool) -> None:
+        """Its content has been changed by a store through a mapping; `is_first`: which nobody has used yet.
+
+        A system sees a store only where it has to bring in the page for it, or has write-protected it.
+        """
+        self.changes += 1
+        if is_first:
+            self.backdated = False
+        self.perhaps_modified = True
+
     def cut(self, size: int) -> None:
         """Make it shorter: pages behind the end go out of the cache and out of every page table."""
         self.size = size
-        self.changes += 1
+        self.changed()
         self.cache.cut(size)
         page = self.cache.memory.page
         behind = -(-size // page) * page
@@ -166,7 +185,7 @@ class Inode:
         if not choices.slack_survives_growth():
             self.cache.clear_slack(self.size)
         self.size = size
-        self.changes += 1
+        self.changed()
 
     def read(self, length: int, offset: int, choices: Choices) -> bytes:
         """Up to `length` bytes from `offset`, no further than the end."""
@@ -192,7 +211,7 @@ class Inode:
         if end > before:
             self.extend(end, choices)
         done = 0
-        self.changes += 1
+        self.changed()
         while done < len(data):
             index, start = divmod(offset + done, page)
             cached = self.cache.page(index)
@@ -220,6 +239,7 @@ class Inode:
         page = self.cache.memory.page
         first, behind = offset // page, (offset + length) // page
         self.changes += 1
+        self.perhaps_modified = True  # ext4 says so, tmpfs does not
         self.cache.punch(first, behind)
         for mapping in self.mappings:
             shift = (mapping.start - mapping.offset) // page

@@ -298,6 +298,10 @@ class Following(LinuxChoices):
     def survives(self, name: str, block: int) -> bool | None:
         return None
 
+    def notices(self) -> bool:
+        """As was seen."""
+        return self.seen == Returned(False)
+
     def slack_survives_growth(self) -> bool:
         """It is still open; whoever looks settles it."""
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pytest_mmapconf.contract import (
@@ -9,6 +11,7 @@ from pytest_mmapconf.contract import (
     LOCK_NB,
     LOCK_SH,
     LOCK_UN,
+    MADV_REMOVE,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -372,6 +375,48 @@ def test_seals(process: Process) -> None:
         process.mprotect(base, PAGE, RW)
     with fails("EINVAL"):
         process.seal(make(process), SEAL_WRITE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda process, fd, base: process.pwrite(fd, b"x", 0),
+        lambda process, fd, base: process.ftruncate(fd, 1),
+        lambda process, fd, base: process.ftruncate(fd, 3),
+        lambda process, fd, base: process.ftruncate(fd, 9),
+        lambda process, fd, base: process.store(base, b"x"),
+        lambda process, fd, base: process.madvise(base, PAGE, MADV_REMOVE),
+    ],
+    ids=["write", "shorter", "as-long", "longer", "store", "hole"],
+)
+def test_a_change_ends_what_backdate_did(process: Process, change: Callable[[Process, int, int], object]) -> None:
+    fd = make(process)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    assert not process.is_backdated(fd)
+    process.backdate(fd)
+    assert process.is_backdated(fd)
+    process.pwrite(fd, b"", 0)
+    assert process.is_backdated(fd)
+
+    change(process, fd, base)
+
+    assert not process.is_backdated(fd)
+    process.backdate(fd)
+    assert process.is_backdated(fd)
+
+
+def test_who_may_not_backdate(process: Process) -> None:
+    fd = make(process)
+    path = process.open("f", O_PATH)
+    process.set_append_only(fd, True)
+    with fails("EPERM"):
+        process.backdate(fd)
+    with fails("EBADF"):
+        process.backdate(path)
+    assert not process.is_backdated(path)
+    for call in (process.backdate, process.is_backdated):
+        with fails("EBADF"):
+            call(99)
 
 
 def test_append_only(process: Process) -> None:

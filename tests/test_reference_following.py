@@ -698,6 +698,40 @@ def test_but_nothing_else_and_what_was_synced_is_there() -> None:
             process.pread(process.open(f"{folder}/file", O_RDONLY), 20, 0)
 
 
+@pytest.mark.parametrize("notices", [True, False])
+def test_a_store_to_a_page_that_is_there_may_be_missed(notices: bool) -> None:
+    class Time(Process):
+        def is_backdated(self, fd: int) -> bool:
+            return not notices
+
+    process = judged(Time)
+    fd = file(process, bytes(PAGE))
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    process.load(base, 1)
+    process.backdate(fd)
+    process.store(base, b"x")
+
+    assert process.is_backdated(fd) is not notices
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_but_not_the_store_that_brings_it_in_nor_is_one_made_up(changes: bool) -> None:
+    class Time(Process):
+        def is_backdated(self, fd: int) -> bool:
+            return changes
+
+    process = judged(Time)
+    process.system.audits = "none"  # they would bring it in
+    fd = file(process, bytes(PAGE))
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    process.backdate(fd)
+    if changes:
+        process.store(base, b"x")
+
+    with pytest.raises(Divergence):
+        process.is_backdated(fd)
+
+
 def test_a_device_reads_as_it_likes_and_a_folder_has_the_size_it_likes() -> None:
     class Odd(Process):
         def pread(self, fd: int, length: int, offset: int) -> bytes:

@@ -223,6 +223,10 @@ def calls_on_files(system: System, process: Process, page: int) -> None:
     process.fstat(fd)
     process.fsync(fd)
     process.evict(fd)
+    process.backdate(fd)
+    process.is_backdated(fd)
+    process.pwrite(fd, b"x", 0)
+    process.is_backdated(fd)
     with refused:
         process.open("missing", O_RDONLY)
     one, two = process.pipe()

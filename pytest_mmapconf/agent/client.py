@@ -516,6 +516,12 @@ class AgentProcess(Process):
     def evict(self, fd: int) -> None:
         self._call(f"evict {fd:d}")
 
+    def backdate(self, fd: int) -> None:
+        self._call(f"backdate {fd:d}")
+
+    def is_backdated(self, fd: int) -> bool:
+        return bool(self._int(f"is-backdated {fd:d}"))
+
     def unlink(self, path: str) -> None:
         self._call(f"unlink {_word(path)}")
 

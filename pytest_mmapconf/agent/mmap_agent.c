@@ -912,6 +912,24 @@ static void do_fstat(struct argument *a)
     put_signed(status.st_size);
 }
 
+/* A moment long past, which no file is last modified at by itself: 2001-09-09. */
+#define LONG_PAST 1000000000
+
+static void do_backdate(struct argument *a)
+{
+    const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = LONG_PAST}};
+
+    answer_result(futimens(descriptor(a[0]), times));
+}
+
+static void do_is_backdated(struct argument *a)
+{
+    struct stat status;
+    int got = fstat(descriptor(a[0]), &status);
+
+    answer_number(got == -1 ? -1 : status.st_mtim.tv_sec == LONG_PAST);
+}
+
 static void do_fsync(struct argument *a)
 {
     answer_result(fsync(descriptor(a[0])));
@@ -1446,6 +1464,8 @@ static const struct verb {
     {"fstat", "n", do_fstat},
     {"fsync", "n", do_fsync},
     {"evict", "n", do_evict},
+    {"backdate", "n", do_backdate},
+    {"is-backdated", "n", do_is_backdated},
     {"unlink", "p", do_unlink},
     {"mkdir", "p", do_mkdir},
     {"pipe", "", do_pipe},

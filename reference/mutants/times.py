@@ -1,0 +1,50 @@
+"""What is wrong with the time of a file's last modification."""
+
+from __future__ import annotations
+
+from ..accesses import Accesses
+from ..file_calls import FileCalls
+from ..files import Inode
+from ..mutant import Honest, wrong
+
+
+@wrong(Inode.changed_by_store, "times.store", "times.at-once", "times.again")
+def stores_leave_the_time(changed_by_store: Honest, self: Inode, is_first: bool) -> None:
+    """Only calls that write mark a file as modified."""
+    self.changes += 1
+
+
+@wrong(Inode.changed_by_store, "times.again", bug="Linux tmpfs")
+def only_the_first_store_is_seen(changed_by_store: Honest, self: Inode, is_first: bool) -> None:
+    """A page that can be stored to is never protected again."""
+    perhaps = self.perhaps_modified
+    changed_by_store(self, is_first)
+    self.perhaps_modified = perhaps
+
+
+@wrong(FileCalls.is_backdated, "times.at-once")
+def write_back_marks_the_file(is_backdated: Honest, self: FileCalls, fd: int) -> bool:
+    """A file that has dirty pages has not been modified yet."""
+    inode = self.descriptors[fd].description.inode
+    return is_backdated(self, fd) or (
+        inode.kind == "regular" and any(page.dirty for page in inode.cache.pages.values())
+    )
+
+
+@wrong(Accesses.store, "times.private")
+def a_private_store_marks_the_file(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+    """The file behind a mapping is marked, whether it gets the bytes or not."""
+    store(self, addr, data)
+    mapping = self.space.find(addr)
+    if mapping is not None and mapping.inode is not None:
+        mapping.inode.backdated = False
+
+
+@wrong(Accesses.load, "times.load")
+def a_load_marks_the_file(load: Honest, self: Accesses, addr: int, length: int) -> bytes:
+    """Whatever is used through a mapping that may be stored to counts as stored to."""
+    mapping = self.space.find(addr)
+    if mapping is not None and mapping.shared and mapping.inode is not None:
+        mapping.inode.backdated = False
+    loaded: bytes = load(self, addr, length)
+    return loaded
