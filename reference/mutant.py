@@ -12,7 +12,7 @@ There are four forms, the first three of them data:
 * `never`: a refusal is not made;
 * `other`: it is made with another errno;
 * `refuses`: a call is refused that should not be;
-* `wrong`: a method does something else, written as a function that is given the honest method first.
+* `wrong`: a method does something else, written as a function that is given the honest method first, or the `Call`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import count
 from types import CodeType, ModuleType
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from ..contract import errno_name
 from .backend import ReferenceBackend
@@ -80,17 +80,51 @@ class Mutant:
 # ----------------------------------------------------------------------------------------------------------- the forms
 
 
-def wrong(method: Honest | property, clause: str, *also: str, bug: str = OWN) -> Callable[[Honest], Mutant]:
+class Call:
+    """A call of a method that has many arguments: they are attributes, and to make the call is to call this.
+
+    A class for a method names it, and annotates its parameters in their order.
+    """
+
+    method: ClassVar[Honest]
+
+    def __init__(self, honest: Honest, subject: object, *arguments: Any, **keywords: Any) -> None:
+        self.honest = honest
+        self.subject = subject
+        vars(self).update(zip(self.__annotations__, arguments, strict=False), **keywords)
+
+    def __call__(self, **changed: Any) -> int:
+        """The honest method, with the arguments as they now are, but those that are given here."""
+        arguments = {name: getattr(self, name) for name in self.__annotations__}
+        result: int = self.honest(self.subject, **arguments | changed)
+        return result
+
+    @classmethod
+    def given_to(cls, function: Honest) -> Honest:
+        """A change that gives a function the object and the call."""
+
+        def change(honest: Honest, subject: object, *arguments: Any, **keywords: Any) -> Any:
+            return function(subject, cls(honest, subject, *arguments, **keywords))
+
+        return change
+
+
+def wrong(
+    method: Honest | property | type[Call], clause: str, *also: str, bug: str = OWN
+) -> Callable[[Honest], Mutant]:
     """A mutant in which `method` of the reference is the decorated function, whose docstring says what is wrong.
 
-    The function is given the honest method first, then what the method is given.  Its name, with dashes, is the id.
+    The function is given the honest method first, then what the method is given; with a class of `Call`, the object
+    and then the call.  Its name, with dashes, is the id.
     """
-    honest = method.fget if isinstance(method, property) else method
+    kind = method if isinstance(method, type) and issubclass(method, Call) else None
+    honest = kind.method if kind is not None else method.fget if isinstance(method, property) else method
     assert honest is not None
 
     def made(function: Honest) -> Mutant:
+        change = function if kind is None else kind.given_to(function)
         text = " ".join((function.__doc__ or "").split())
-        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, function)
+        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, change)
 
     return made
 

@@ -9,12 +9,13 @@ import pytest
 
 from pytest_mmapconf import __main__, matrix
 from pytest_mmapconf.catalogue import load
-from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Backend, Process
+from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, Backend, Process
 from pytest_mmapconf.matrix import Matrix, Reasons, Row
 from pytest_mmapconf.reference import mutant as form
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
 from pytest_mmapconf.reference.mutant import Honest, never, other, refuses, wrong
+from pytest_mmapconf.reference.mutants.calls import Mmap, Mremap
 from pytest_mmapconf.reference.process import Process as Model
 from pytest_mmapconf.search import Search
 
@@ -73,6 +74,27 @@ def test_a_method_that_does_something_else() -> None:
     assert pages_are_too_large.id == "pages-are-too-large"
     assert pages_are_too_large.text == "A page is too large."
     assert pages_are_too_large.bug == "nobody's"
+
+
+def test_a_call_whose_arguments_are_changed() -> None:
+    @wrong(Mmap, "mmap.prot.none")
+    def the_length_is_doubled(self: Model, mmap: Mmap) -> int:
+        mmap.length *= 2
+        base = mmap()
+        assert mmap(addr=base, length=PAGE, flags=mmap.flags | MAP_FIXED) == base
+        return base
+
+    @wrong(Mremap, "mremap.resize")
+    def nothing_moves_or_shrinks(self: Model, mremap: Mremap) -> int:
+        return mremap(new_size=mremap.old_size)
+
+    mutant = process(the_length_is_doubled.boot())
+    base = mutant.mmap(0, length=PAGE, prot=PROT_READ, flags=MAP_PRIVATE | MAP_ANONYMOUS, fd=-1, offset=0)
+    assert mutant.load(base + PAGE, 1) == b"\0"
+    mutant = process(nothing_moves_or_shrinks.boot())
+    base = mutant.mmap(0, 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    assert mutant.mremap(base, 2 * PAGE, PAGE, 0) == base  # new_addr has its default
+    assert mutant.load(base + PAGE, 1) == b"\0"
 
 
 def test_a_property_that_says_something_else() -> None:

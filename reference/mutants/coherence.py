@@ -13,6 +13,7 @@ from ..files import Inode
 from ..mutant import Honest, wrong
 from ..paging import Page, PageCache, PageTable
 from ..process import Process
+from .calls import Mmap
 
 
 def own(table: PageTable, number: int) -> Page:
@@ -57,16 +58,13 @@ def each_open_has_its_own_pages(bring_in: Honest, self: PageTable, mapping: Any,
     return page
 
 
-@wrong(Process.mmap, "coherence.alias")
-def a_file_over_itself_is_left_alone(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "coherence.alias")
+def a_file_over_itself_is_left_alone(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED over a mapping of the same file changes nothing."""
-    mapping, description = self.space.find(addr), self.description(fd)
-    if flags & MAP_FIXED and description and mapping and mapping.inode is description.inode:
-        return addr
-    base: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return base
+    mapping, description = self.space.find(mmap.addr), self.description(mmap.fd)
+    if mmap.flags & MAP_FIXED and description and mapping and mapping.inode is description.inode:
+        return mmap.addr
+    return mmap()
 
 
 @wrong(Inode.extend, "coherence.append", "growth.accessible")
@@ -83,14 +81,12 @@ def the_last_page_does_not_grow(extend: Honest, self: Inode, size: int, choices:
 # -------------------------------------------------------------------------------------------------------- private pages
 
 
-@wrong(Process.mmap, "private.follows", "private.loaded", "private.page-wise")
-def a_private_mapping_is_a_copy(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "private.follows", "private.loaded", "private.page-wise")
+def a_private_mapping_is_a_copy(self: Process, mmap: Mmap) -> int:
     """The whole content is copied at once, as the chapter says."""
-    base: int = mmap(self, addr, length, prot, flags, fd, offset)
+    base = mmap()
     mapping = self.space.find(base)
-    if flags & MAP_TYPE == MAP_PRIVATE and not flags & MAP_ANONYMOUS and mapping is not None:
+    if mmap.flags & MAP_TYPE == MAP_PRIVATE and not mmap.flags & MAP_ANONYMOUS and mapping is not None:
         for number in range(base // self.page, min(mapping.end // self.page, base // self.page + 64)):
             self.space.table.touch(mapping, number, True)
     return base
@@ -251,12 +247,10 @@ def a_store_without_room_is_kept_in_memory(
     return page
 
 
-@wrong(Process.mmap, "mmap.refcount.no-descriptor", bug="emscripten #21360")
-def a_mapping_takes_a_descriptor(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.refcount.no-descriptor", bug="emscripten #21360")
+def a_mapping_takes_a_descriptor(self: Process, mmap: Mmap) -> int:
     """The file behind a mapping stays open by a descriptor of its own."""
-    base: int = mmap(self, addr, length, prot, flags, fd, offset)
-    if not flags & MAP_ANONYMOUS:
-        self.dup(fd)
+    base = mmap()
+    if not mmap.flags & MAP_ANONYMOUS:
+        self.dup(mmap.fd)
     return base

@@ -9,6 +9,7 @@ from ..files import Description, Inode, shared_memory
 from ..mutant import Honest, wrong
 from ..paging import Page, PageCache, PageTable
 from ..process import Process
+from .calls import Mmap
 
 CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
 """What random programs say of wrong content, whatever made it wrong."""
@@ -78,12 +79,10 @@ def a_child_gets_private_mappings(fork: Honest, self: AddressSpace) -> AddressSp
     return child
 
 
-@wrong(Process.mmap, "overview.shared-by-processes", *CONTENT, bug="emscripten #5928")
-def a_file_is_shared_by_relatives_only(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "overview.shared-by-processes", *CONTENT, bug="emscripten #5928")
+def a_file_is_shared_by_relatives_only(self: Process, mmap: Mmap) -> int:
     """Who maps a file that another process has mapped gets pages of its own."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
+    place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and mapping.inode is not None:
         mapping.shared = mapping.shared and all(other.space is self.space for other in mapping.inode.mappings)

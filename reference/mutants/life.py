@@ -8,6 +8,7 @@ from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_READ, PROT_WRITE
 from ..mutant import Honest, wrong
 from ..paging import PageTable
 from ..process import Process
+from .calls import Mmap
 
 FEW = 64
 """So many pages of a mapping are looked at one by one."""
@@ -152,15 +153,12 @@ def shared_memory_ends_with_any_process(end: Honest, self: AddressSpace) -> None
     end(self)
 
 
-@wrong(Process.mmap, "fork.shared.later")
-def children_map_files_for_themselves(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "fork.shared.later")
+def children_map_files_for_themselves(self: Process, mmap: Mmap) -> int:
     """What a child maps of a file later is private."""
-    if self.number > 1 and flags & MAP_TYPE == MAP_SHARED and not flags & MAP_ANONYMOUS:
-        flags = flags & ~MAP_TYPE | MAP_PRIVATE
-    base: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return base
+    if self.number > 1 and mmap.flags & MAP_TYPE == MAP_SHARED and not mmap.flags & MAP_ANONYMOUS:
+        mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
+    return mmap()
 
 
 # ---------------------------------------------------------------------------------------------------------------- exec

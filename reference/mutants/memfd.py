@@ -9,6 +9,7 @@ from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_ALL, PROT_WRITE
 from ..mapping_calls import MappingCalls
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
+from .calls import Mmap
 
 
 def is_sealed(self: Process, fd: int) -> bool:
@@ -87,13 +88,10 @@ def a_seal_against_seals_is_against_everything(seal: Honest, self: Process, fd: 
     seal(self, fd, seals | SEAL_SHRINK | SEAL_GROW if seals & SEAL_SEAL else seals)
 
 
-@wrong(Process.mmap, "memfd.shared")
-def memfds_are_mapped_private(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "memfd.shared")
+def memfds_are_mapped_private(self: Process, mmap: Mmap) -> int:
     """A shared mapping of a file in memory is a private one."""
-    description = self.description(fd)
-    if description is not None and description.inode.seals is not None and flags & MAP_TYPE == MAP_SHARED:
-        flags = flags & ~MAP_TYPE | MAP_PRIVATE
-    base: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return base
+    description = self.description(mmap.fd)
+    if description is not None and description.inode.seals is not None and mmap.flags & MAP_TYPE == MAP_SHARED:
+        mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
+    return mmap()

@@ -8,6 +8,7 @@ from ...contract import MADV_DONTNEED
 from ..constants import MAP_FIXED, PROT_WRITE
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
+from .calls import Mmap
 
 REFUSALS = (
     never("mincore-takes-an-unaligned-address", "mincore.errno.EINVAL"),
@@ -93,12 +94,10 @@ def what_was_let_go_is_resident(madvise: Honest, self: Process, addr: int, lengt
         self.populate(addr, addr + self.round_up(length))
 
 
-@wrong(Process.mmap, "mincore.gone")
-def what_was_replaced_is_resident(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mincore.gone")
+def what_was_replaced_is_resident(self: Process, mmap: Mmap) -> int:
     """Pages in the place of others are brought in at once."""
-    base: int = mmap(self, addr, length, prot, flags, fd, offset)
-    if flags & MAP_FIXED:
-        self.populate(base, base + self.round_up(length))
+    base = mmap()
+    if mmap.flags & MAP_FIXED:
+        self.populate(base, base + self.round_up(mmap.length))
     return base

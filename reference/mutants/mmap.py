@@ -21,6 +21,7 @@ from ..constants import (
 )
 from ..mutant import Honest, refuses, wrong
 from ..process import Process
+from .calls import Mmap
 
 ANYWHERE = MAP_FIXED | MAP_FIXED_NOREPLACE
 DONE = "mmap.result.success"
@@ -122,144 +123,116 @@ MADE = (
 # -------------------------------------------------------------------------------------------------------------- places
 
 
-@wrong(Process.mmap, "mmap.addr.null", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def mmap_chooses_what_is_taken(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.null", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
+def mmap_chooses_what_is_taken(self: Process, mmap: Mmap) -> int:
     """Without a hint the place of another mapping is chosen, which is lost."""
     mappings = self.space.mappings
-    if not addr and not flags & ANYWHERE and 0 < length < self.top and mappings:
-        addr, flags = mappings.keys()[0], flags | MAP_FIXED
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if not mmap.addr and not mmap.flags & ANYWHERE and 0 < mmap.length < self.top and mappings:
+        mmap.addr, mmap.flags = mappings.keys()[0], mmap.flags | MAP_FIXED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.addr.null", "mmap.addr.hint", bug="emscripten #4835")
-def mmap_returns_an_unaligned_address(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.null", "mmap.addr.hint", bug="emscripten #4835")
+def mmap_returns_an_unaligned_address(self: Process, mmap: Mmap) -> int:
     """The address that the system chose is 16 bytes into the page."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
-    return place if flags & ANYWHERE else place + 16
+    place = mmap()
+    return place if mmap.flags & ANYWHERE else place + 16
 
 
-@wrong(Process.mmap, "mmap.addr.boundary", "mmap.addr.hint")
-def mmap_returns_the_hint_as_it_is(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.boundary", "mmap.addr.hint")
+def mmap_returns_the_hint_as_it_is(self: Process, mmap: Mmap) -> int:
     """What is placed in the page of the hint is returned with the hint's low bits."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
-    return addr if addr - addr % self.page == place else place
+    place = mmap()
+    return mmap.addr if mmap.addr - mmap.addr % self.page == place else place
 
 
-@wrong(Process.mmap, "mmap.addr.hint", "mmap.flag.private", "mmap.flag.shared", "mmap.range", bug="prosper #137")
-def mmap_takes_a_hint_for_an_order(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.hint", "mmap.flag.private", "mmap.flag.shared", "mmap.range", bug="prosper #137")
+def mmap_takes_a_hint_for_an_order(self: Process, mmap: Mmap) -> int:
     """A hint is taken as if it were MAP_FIXED, whatever is there."""
-    if not flags & ANYWHERE and self.space.lowest <= addr < self.top - length:
-        addr, flags = addr - addr % self.page, flags | MAP_FIXED
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if not mmap.flags & ANYWHERE and self.space.lowest <= mmap.addr < self.top - mmap.length:
+        mmap.addr, mmap.flags = mmap.addr - mmap.addr % self.page, mmap.flags | MAP_FIXED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.addr.hint", "mmap.addr.returned", "mmap.addr.null")
-def mmap_returns_the_hint(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.hint", "mmap.addr.returned", "mmap.addr.null")
+def mmap_returns_the_hint(self: Process, mmap: Mmap) -> int:
     """The hint is returned, wherever the mapping is."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
-    return addr - addr % self.page or place
+    place = mmap()
+    return mmap.addr - mmap.addr % self.page or place
 
 
-@wrong(Process.mmap, "mmap.addr.returned", "mmap.range", "mmap.addr.null", "mmap.flag.private", "mmap.flag.shared")
-def mmap_returns_the_next_page(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.returned", "mmap.range", "mmap.addr.null", "mmap.flag.private", "mmap.flag.shared")
+def mmap_returns_the_next_page(self: Process, mmap: Mmap) -> int:
     """The address of the second page is returned, where there are several and the system chose the place."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
-    return place + self.page if not addr and length > self.page else place
+    place = mmap()
+    return place + self.page if not mmap.addr and mmap.length > self.page else place
 
 
-@wrong(Process.mmap, "mmap.result.success", "mmap.addr.null", bug="emscripten #17853")
-def mmap_takes_high_addresses_for_errors(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.result.success", "mmap.addr.null", bug="emscripten #17853")
+def mmap_takes_high_addresses_for_errors(self: Process, mmap: Mmap) -> int:
     """An address in the upper half of user space is returned as an error."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
+    place = mmap()
     if place > self.top // 2:
         raise OSError(ENOMEM, "the mutant takes the address for an error")
     return place
 
 
-@wrong(Process.mmap, "mmap.flag.fixed", bug="qiling PR #979, angr #3425")
-def mmap_takes_an_order_for_a_hint(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed", bug="qiling PR #979, angr #3425")
+def mmap_takes_an_order_for_a_hint(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED is a hint."""
-    return int(mmap(self, addr, length, prot, flags & ~MAP_FIXED, fd, offset))
+    return mmap(flags=mmap.flags & ~MAP_FIXED)
 
 
-@wrong(Process.mmap, "mmap.flag.fixed", "mmap.errno.EINVAL", "mmap.errno.ENOMEM", bug="simuvex #101")
-def mmap_ignores_an_order_it_cannot_follow(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed", "mmap.errno.EINVAL", "mmap.errno.ENOMEM", bug="simuvex #101")
+def mmap_ignores_an_order_it_cannot_follow(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED at an address that cannot be used is placed elsewhere."""
-    if flags & MAP_FIXED and (addr % self.page or addr + length > self.top):
-        flags &= ~MAP_FIXED
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if mmap.flags & MAP_FIXED and (mmap.addr % self.page or mmap.addr + mmap.length > self.top):
+        mmap.flags &= ~MAP_FIXED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EEXIST", bug="gVisor PR #14008, Asterinas 6e46641a0")
-def mmap_noreplace_replaces(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EEXIST", bug="gVisor PR #14008, Asterinas 6e46641a0")
+def mmap_noreplace_replaces(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED_NOREPLACE is MAP_FIXED."""
-    if flags & MAP_FIXED_NOREPLACE:
-        flags = flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if mmap.flags & MAP_FIXED_NOREPLACE:
+        mmap.flags = mmap.flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EEXIST", "mmap.flag.fixed-noreplace", bug="gVisor a10e246e7")
-def mmap_noreplace_is_a_hint(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EEXIST", "mmap.flag.fixed-noreplace", bug="gVisor a10e246e7")
+def mmap_noreplace_is_a_hint(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED_NOREPLACE is a hint, as for kernels that do not know it."""
-    return int(mmap(self, addr, length, prot, flags & ~MAP_FIXED_NOREPLACE, fd, offset))
+    return mmap(flags=mmap.flags & ~MAP_FIXED_NOREPLACE)
 
 
-@wrong(Process.mmap, "mmap.errno.EEXIST")
-def mmap_noreplace_looks_at_the_first_page(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EEXIST")
+def mmap_noreplace_looks_at_the_first_page(self: Process, mmap: Mmap) -> int:
     """Only the first page of a MAP_FIXED_NOREPLACE range has to be free."""
-    if flags & MAP_FIXED_NOREPLACE and self.space.find(addr) is None:
-        flags = flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if mmap.flags & MAP_FIXED_NOREPLACE and self.space.find(mmap.addr) is None:
+        mmap.flags = mmap.flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.flag.fixed-replaces", "mmap.flag.private", "mmap.flag.shared", "mmap.range")
-def mmap_fixed_replaces_a_page_too_many(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed-replaces", "mmap.flag.private", "mmap.flag.shared", "mmap.range")
+def mmap_fixed_replaces_a_page_too_many(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED takes away the page behind its range as well."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
-    if flags & MAP_FIXED:
-        end = place + self.round_up(length)
+    place = mmap()
+    if mmap.flags & MAP_FIXED:
+        end = place + self.round_up(mmap.length)
         self.space.clear(end, end + self.page)
     return place
 
 
-@wrong(Process.mmap, "mmap.flag.fixed-replaces", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def mmap_fixed_shows_the_old_pages(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed-replaces", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
+def mmap_fixed_shows_the_old_pages(self: Process, mmap: Mmap) -> int:
     """The private pages of what MAP_FIXED replaces are still there."""
     table = self.space.table
     kept = {}
-    if flags & MAP_FIXED:
-        first, behind = addr // self.page, (addr + self.round_up(length)) // self.page
+    if mmap.flags & MAP_FIXED:
+        first, behind = mmap.addr // self.page, (mmap.addr + self.round_up(mmap.length)) // self.page
         kept = {number: table.entries[number] for number in table.within(first, behind)}
         kept = {number: page for number, page in kept.items() if page.sharers}
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
+    place = mmap()
     for number, page in kept.items():
         page.sharers += 1
         table.entries[number] = page
@@ -267,61 +240,67 @@ def mmap_fixed_shows_the_old_pages(
 
 
 @wrong(
-    Process.mmap,
+    Mmap,
     "mmap.flag.fixed-replaces",
     "mmap.range",
     "mmap.flag.shared",
     "mmap.flag.private",
     bug="Cygwin 677e31509",
 )
-def mmap_fixed_keeps_the_old_rights(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+def mmap_fixed_keeps_the_old_rights(self: Process, mmap: Mmap) -> int:
     """What is mapped with MAP_FIXED over a mapping has the rights of that one."""
-    before = self.space.find(addr) if flags & MAP_FIXED else None
+    before = self.space.find(mmap.addr) if mmap.flags & MAP_FIXED else None
     old = None if before is None else before.prot
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
+    place = mmap()
     if old is not None:
-        self.protect(place, place + self.round_up(length), old)
+        self.protect(place, place + self.round_up(mmap.length), old)
     return place
 
 
-@wrong(Process.mmap, "mmap.result.failure", "mmap.result.failure.fixed")
-def mmap_fixed_unmaps_before_it_looks_at_the_descriptor(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.result.failure", "mmap.result.failure.fixed")
+def mmap_fixed_unmaps_before_it_looks_at_the_descriptor(self: Process, mmap: Mmap) -> int:
     """A MAP_FIXED call that fails with EBADF or EINVAL has cleared its range."""
     try:
-        return int(mmap(self, addr, length, prot, flags, fd, offset))
+        return mmap()
     except OSError as error:
-        if flags & MAP_FIXED and error.errno in (EBADF, EINVAL) and addr % self.page == 0 and length < self.top:
-            self.space.clear(addr, addr + self.round_up(length))
+        if (
+            mmap.flags & MAP_FIXED
+            and error.errno in (EBADF, EINVAL)
+            and mmap.addr % self.page == 0
+            and mmap.length < self.top
+        ):
+            self.space.clear(mmap.addr, mmap.addr + self.round_up(mmap.length))
         raise
 
 
-@wrong(Process.mmap, "mmap.result.failure.fixed", "mmap.result.failure")
-def mmap_fixed_unmaps_before_it_looks_at_the_mode(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.result.failure.fixed", "mmap.result.failure")
+def mmap_fixed_unmaps_before_it_looks_at_the_mode(self: Process, mmap: Mmap) -> int:
     """A MAP_FIXED call that fails otherwise has cleared its range, as POSIX allows."""
     try:
-        return int(mmap(self, addr, length, prot, flags, fd, offset))
+        return mmap()
     except OSError as error:
-        if flags & MAP_FIXED and error.errno not in (EBADF, EINVAL) and addr % self.page == 0 and length < self.top:
-            self.space.clear(addr, addr + self.round_up(length))
+        if (
+            mmap.flags & MAP_FIXED
+            and error.errno not in (EBADF, EINVAL)
+            and mmap.addr % self.page == 0
+            and mmap.length < self.top
+        ):
+            self.space.clear(mmap.addr, mmap.addr + self.round_up(mmap.length))
         raise
 
 
-@wrong(Process.mmap, "mmap.result.failure", "munmap.range")
-def mmap_that_fails_leaves_a_mapping(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.result.failure", "munmap.range")
+def mmap_that_fails_leaves_a_mapping(self: Process, mmap: Mmap) -> int:
     """A call that is refused because of the file has mapped something all the same, where its range is free."""
     try:
-        return int(mmap(self, addr, length, prot, flags, fd, offset))
+        return mmap()
     except OSError:
-        if flags & MAP_FIXED and addr % self.page == 0 and self.space.is_free(addr, addr + self.page):
-            mmap(self, addr, self.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+        if (
+            mmap.flags & MAP_FIXED
+            and mmap.addr % self.page == 0
+            and self.space.is_free(mmap.addr, mmap.addr + self.page)
+        ):
+            mmap(length=self.page, prot=PROT_READ, flags=MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, fd=-1, offset=0)
         raise
 
 
@@ -340,14 +319,12 @@ def read_alone_cannot_be_read(may_load: Honest, self: LinuxChoices, prot: int, a
     return bool(may_load(self, prot, addr)) and prot != PROT_READ
 
 
-@wrong(Process.mmap, "mmap.prot.read", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def read_is_write(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.prot.read", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
+def read_is_write(self: Process, mmap: Mmap) -> int:
     """A private mapping that can be read can be stored to."""
-    if prot & PROT_READ and flags & MAP_TYPE == MAP_PRIVATE:
-        prot |= PROT_WRITE
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if mmap.prot & PROT_READ and mmap.flags & MAP_TYPE == MAP_PRIVATE:
+        mmap.prot |= PROT_WRITE
+    return mmap()
 
 
 @wrong(Accesses.store, "mmap.prot.write", "mmap.flag.shared", "mmap.flag.private", bug="Asterinas #1458")
@@ -371,20 +348,16 @@ def nothing_can_be_executed(may_execute: Honest, self: LinuxChoices, prot: int) 
     return False
 
 
-@wrong(Process.mmap, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="Asterinas ea142155f")
-def exec_is_lost_where_write_is_asked_for(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="Asterinas ea142155f")
+def exec_is_lost_where_write_is_asked_for(self: Process, mmap: Mmap) -> int:
     """Nothing is both writable and executable: PROT_EXEC is dropped."""
-    return int(mmap(self, addr, length, prot & ~PROT_EXEC if prot & PROT_WRITE else prot, flags, fd, offset))
+    return mmap(prot=mmap.prot & ~PROT_EXEC if mmap.prot & PROT_WRITE else mmap.prot)
 
 
-@wrong(Process.mmap, "mmap.prot.unknown-bits", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def unknown_prot_bits_take_the_rights_away(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.prot.unknown-bits", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
+def unknown_prot_bits_take_the_rights_away(self: Process, mmap: Mmap) -> int:
     """A prot with an unknown bit is PROT_NONE."""
-    return int(mmap(self, addr, length, prot if prot < 8 else 0, flags, fd, offset))
+    return mmap(prot=mmap.prot if mmap.prot < 8 else 0)
 
 
 @wrong(Accesses.fault, "mmap.prot.none", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="gVisor #12518")
@@ -398,35 +371,33 @@ def missing_rights_are_told_as_nothing_mapped(
 # --------------------------------------------------------------------------------------------------------------- types
 
 
-@wrong(Process.mmap, "mmap.flag.shared-validate", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
-def shared_validate_is_private(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.shared-validate", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
+def shared_validate_is_private(self: Process, mmap: Mmap) -> int:
     """MAP_SHARED_VALIDATE of a file has the bit of MAP_PRIVATE, and is private."""
-    if flags & MAP_TYPE == MAP_SHARED_VALIDATE and not flags & MAP_ANONYMOUS and flags & ~MAP_TYPE in (0, MAP_FIXED):
-        flags = flags & ~MAP_TYPE | MAP_PRIVATE
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if (
+        mmap.flags & MAP_TYPE == MAP_SHARED_VALIDATE
+        and not mmap.flags & MAP_ANONYMOUS
+        and mmap.flags & ~MAP_TYPE in (0, MAP_FIXED)
+    ):
+        mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.flag.unknown-bits", "mmap.range", "overview.one-to-one", "mmap.flag.shared")
-def unknown_flag_bits_make_a_mapping_private(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.unknown-bits", "mmap.range", "overview.one-to-one", "mmap.flag.shared")
+def unknown_flag_bits_make_a_mapping_private(self: Process, mmap: Mmap) -> int:
     """A mapping with an unknown flag is anonymous."""
     unknown = 1 << 23 | 1 << 27
-    return int(mmap(self, addr, length, prot, flags | MAP_ANONYMOUS if flags & unknown else flags, fd, offset))
+    return mmap(flags=mmap.flags | MAP_ANONYMOUS if mmap.flags & unknown else mmap.flags)
 
 
-@wrong(Process.mmap, "mmap.flag.shared", "overview.one-to-one", "mmap.range", bug="emscripten #21706, elfuse #13")
-def shared_is_private(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.shared", "overview.one-to-one", "mmap.range", bug="emscripten #21706, elfuse #13")
+def shared_is_private(self: Process, mmap: Mmap) -> int:
     """Each shared mapping of a file that can be stored to has pages of its own."""
-    description = self.description(fd)
-    shared = not flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_SHARED
+    description = self.description(mmap.fd)
+    shared = not mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_TYPE == MAP_SHARED
     if shared and description is not None and description.readable and description.writable:
-        flags = flags & ~MAP_TYPE | MAP_PRIVATE
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+        mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
+    return mmap()
 
 
 @wrong(
@@ -437,21 +408,17 @@ def the_offset_is_ignored(index: Honest, self: Mapping, number: int) -> int:
     return number - self.start // self.space.page
 
 
-@wrong(Process.mmap, "mmap.range", "overview.one-to-one", "mmap.flag.shared", "mmap.flag.private", bug="zrt #39")
-def the_offset_counts_from_the_file_offset(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.range", "overview.one-to-one", "mmap.flag.shared", "mmap.flag.private", bug="zrt #39")
+def the_offset_counts_from_the_file_offset(self: Process, mmap: Mmap) -> int:
     """offset counts from the descriptor's file offset."""
-    description = self.description(fd)
-    if description is not None and not flags & MAP_ANONYMOUS:
-        offset += description.offset - description.offset % self.page
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    description = self.description(mmap.fd)
+    if description is not None and not mmap.flags & MAP_ANONYMOUS:
+        mmap.offset += description.offset - description.offset % self.page
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
-def offsets_have_32_bits(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
+def offsets_have_32_bits(self: Process, mmap: Mmap) -> int:
     """An offset of a file past 4 GiB wraps."""
-    wraps = not flags & MAP_ANONYMOUS and 1 << 32 <= offset < 1 << 40
-    return int(mmap(self, addr, length, prot, flags, fd, offset % (1 << 32) if wraps else offset))
+    wraps = not mmap.flags & MAP_ANONYMOUS and 1 << 32 <= mmap.offset < 1 << 40
+    return mmap(offset=mmap.offset % (1 << 32) if wraps else mmap.offset)

@@ -11,6 +11,7 @@ from ..mapping_calls import MappingCalls
 from ..mutant import OWN, Honest, Mutant, never, refuses, wrong
 from ..process import Process
 from ..state import State
+from .calls import Mmap
 
 
 def maps(id: str, clause: str, *kinds: str, bug: str = OWN) -> Mutant:
@@ -104,18 +105,15 @@ def dup_opens_for_both(dup: Honest, self: Process, fd: int) -> int:
     return duplicate
 
 
-@wrong(Process.mmap, "mmap.errno.EACCES.any-prot", "mmap.errno.EACCES", bug="NetBSD, qiling (reading)")
-def mmap_reads_only_what_is_to_be_read(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EACCES.any-prot", "mmap.errno.EACCES", bug="NetBSD, qiling (reading)")
+def mmap_reads_only_what_is_to_be_read(self: Process, mmap: Mmap) -> int:
     """Without PROT_READ a descriptor need not be open for reading."""
-    description = None if flags & MAP_ANONYMOUS else self.description(fd)
-    if description is None or prot & PROT_READ:
-        place: int = mmap(self, addr, length, prot, flags, fd, offset)
-        return place
+    description = None if mmap.flags & MAP_ANONYMOUS else self.description(mmap.fd)
+    if description is None or mmap.prot & PROT_READ:
+        return mmap()
     before, description.readable = description.readable, True
     try:
-        place = mmap(self, addr, length, prot, flags, fd, offset)
+        place = mmap()
     finally:
         description.readable = before
     return place
@@ -143,38 +141,30 @@ def private_mappings_never_become_writable(
     return most if shared else most & ~PROT_WRITE
 
 
-@wrong(Process.mmap, "mmap.zero.private")
-def private_zeros_are_shared(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.zero.private")
+def private_zeros_are_shared(self: Process, mmap: Mmap) -> int:
     """A private mapping of the device of zeros is shared with children."""
-    if is_zeros(self, flags, fd) and flags & MAP_TYPE == MAP_PRIVATE:
-        flags ^= MAP_PRIVATE | MAP_SHARED
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if is_zeros(self, mmap.flags, mmap.fd) and mmap.flags & MAP_TYPE == MAP_PRIVATE:
+        mmap.flags ^= MAP_PRIVATE | MAP_SHARED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.zero.shared")
-def shared_zeros_are_private(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.zero.shared")
+def shared_zeros_are_private(self: Process, mmap: Mmap) -> int:
     """A shared mapping of the device of zeros is not shared with children."""
-    if is_zeros(self, flags, fd) and flags & MAP_TYPE == MAP_SHARED:
-        flags ^= MAP_PRIVATE | MAP_SHARED
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if is_zeros(self, mmap.flags, mmap.fd) and mmap.flags & MAP_TYPE == MAP_SHARED:
+        mmap.flags ^= MAP_PRIVATE | MAP_SHARED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.zero.apart")
-def zeros_are_one_file(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.zero.apart")
+def zeros_are_one_file(self: Process, mmap: Mmap) -> int:
     """All mappings of the device of zeros are the same memory."""
-    if is_zeros(self, flags, fd) and flags & MAP_TYPE == MAP_PRIVATE:
-        flags ^= MAP_PRIVATE | MAP_SHARED
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    if is_zeros(self, mmap.flags, mmap.fd) and mmap.flags & MAP_TYPE == MAP_PRIVATE:
+        mmap.flags ^= MAP_PRIVATE | MAP_SHARED
+    place = mmap()
     mapping = self.space.find(place)
-    if is_zeros(self, flags, fd) and mapping is not None and mapping.shared:
+    if is_zeros(self, mmap.flags, mmap.fd) and mapping is not None and mapping.shared:
         for other_one in list(self.space.mappings.values()):
             if other_one is not mapping and other_one.inode is not None and other_one.inode.name == "anonymous":
                 mapping.release()
@@ -184,19 +174,16 @@ def zeros_are_one_file(
     return place
 
 
-@wrong(Process.mmap, "mmap.zero.mode")
-def zeros_have_no_mode(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.zero.mode")
+def zeros_have_no_mode(self: Process, mmap: Mmap) -> int:
     """The mode of a descriptor of the device of zeros does not count."""
-    if not is_zeros(self, flags, fd):
-        place: int = mmap(self, addr, length, prot, flags, fd, offset)
-        return place
-    description = self.descriptors[fd].description
+    if not is_zeros(self, mmap.flags, mmap.fd):
+        return mmap()
+    description = self.descriptors[mmap.fd].description
     before = description.readable, description.writable
     description.readable = description.writable = True
     try:
-        place = mmap(self, addr, length, prot, flags, fd, offset)
+        place = mmap()
     finally:
         description.readable, description.writable = before
     return place

@@ -29,6 +29,7 @@ from ..mutant import OWN, Honest, Mutant, never, other, refuses, wrong
 from ..paging import Memory, Page, PageTable
 from ..process import Process
 from ..state import State
+from .calls import Mmap
 
 
 def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: str = OWN) -> Mutant:
@@ -152,26 +153,22 @@ def private_memory_comes_as_it_was_left(
     return page
 
 
-@wrong(Process.mmap, "mmap.flag.uninitialized")
-def mmap_leaves_memory_uninitialized(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.uninitialized")
+def mmap_leaves_memory_uninitialized(self: Process, mmap: Mmap) -> int:
     """With MAP_UNINITIALIZED the memory holds what somebody has left there."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    place = mmap()
     mapping = self.space.find(place)
-    if flags & MAP_ANONYMOUS and flags & MAP_UNINITIALIZED and mapping is not None:
+    if mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_UNINITIALIZED and mapping is not None:
         page = self.space.table.touch(mapping, place // self.page, True)
         assert page is not None
         page.data[:4] = b"left"
     return place
 
 
-@wrong(Process.mmap, "mmap.flag.anonymous.apart", "mmap.flag.anonymous", "mmap.zero.apart")
-def shared_memory_is_all_the_same(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.anonymous.apart", "mmap.flag.anonymous", "mmap.zero.apart")
+def shared_memory_is_all_the_same(self: Process, mmap: Mmap) -> int:
     """There is one object for all shared memory without a file."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and is_shared_memory(mapping):
         for other_one in list(self.space.mappings.values()):
@@ -200,61 +197,50 @@ def populated_pages_are_not_copied(copies_when_populated: Honest, self: LinuxCho
     return False
 
 
-@wrong(Process.mmap, "mmap.flag.populate.copies")
-def populated_pages_are_always_copied(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.populate.copies")
+def populated_pages_are_always_copied(self: Process, mmap: Mmap) -> int:
     """MAP_POPULATE copies private pages also where they can only be loaded from."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    place = mmap()
     mapping = self.space.find(place)
-    if flags & MAP_POPULATE and mapping is not None and not mapping.shared:
-        for number in range(place // self.page, (place + self.round_up(length)) // self.page):
+    if mmap.flags & MAP_POPULATE and mapping is not None and not mapping.shared:
+        for number in range(place // self.page, (place + self.round_up(mmap.length)) // self.page):
             self.space.table.touch(mapping, number, True)
     return place
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL.droppable")
-def files_are_droppable(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL.droppable")
+def files_are_droppable(self: Process, mmap: Mmap) -> int:
     """A file is mapped private where it should be mapped droppable."""
-    if flags & MAP_TYPE == MAP_DROPPABLE and not flags & MAP_ANONYMOUS:
-        flags ^= MAP_DROPPABLE | MAP_PRIVATE
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if mmap.flags & MAP_TYPE == MAP_DROPPABLE and not mmap.flags & MAP_ANONYMOUS:
+        mmap.flags ^= MAP_DROPPABLE | MAP_PRIVATE
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.flag.populate.best-effort", bug="StarryOS #1164, OSv f9dfd864")
-def mmap_must_populate(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.populate.best-effort", bug="StarryOS #1164, OSv f9dfd864")
+def mmap_must_populate(self: Process, mmap: Mmap) -> int:
     """MAP_POPULATE fails where a page cannot be brought in."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    if flags & MAP_POPULATE and not self.populate(place, place + self.round_up(length)):
+    place = mmap()
+    if mmap.flags & MAP_POPULATE and not self.populate(place, place + self.round_up(mmap.length)):
         raise OSError(ENOMEM, "the mutant cannot bring in a page")
     return place
 
 
-@wrong(Process.mmap, "mmap.flag.locked.best-effort")
-def mmap_must_lock(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.locked.best-effort")
+def mmap_must_lock(self: Process, mmap: Mmap) -> int:
     """MAP_LOCKED fails where a page cannot be brought in, as mlock does."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    if flags & MAP_LOCKED and not self.populate(place, place + self.round_up(length)):
+    place = mmap()
+    if mmap.flags & MAP_LOCKED and not self.populate(place, place + self.round_up(mmap.length)):
         raise OSError(ENOMEM, "the mutant cannot bring in a page")
     return place
 
 
-@wrong(Process.mmap, "mmap.flag.locked.resident")
-def locked_memory_comes_later(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.locked.resident")
+def locked_memory_comes_later(self: Process, mmap: Mmap) -> int:
     """MAP_LOCKED does not bring the pages in."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    place = mmap()
     mapping = self.space.find(place)
-    if flags & MAP_LOCKED and flags & MAP_ANONYMOUS and mapping is not None:
-        self.space.table.drop(place // self.page, (place + self.round_up(length)) // self.page)
+    if mmap.flags & MAP_LOCKED and mmap.flags & MAP_ANONYMOUS and mapping is not None:
+        self.space.table.drop(place // self.page, (place + self.round_up(mmap.length)) // self.page)
         if mapping.inode is not None:
             mapping.inode.cache.pages.clear()
     return place
@@ -266,12 +252,10 @@ def nobody_locks_past_the_limit(may_not_lock: Honest, self: State) -> bool:
     return self.locked_limit == 0
 
 
-@wrong(Process.mmap, "mmap.flag.droppable.fork")
-def children_have_droppable_memory(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.droppable.fork")
+def children_have_droppable_memory(self: Process, mmap: Mmap) -> int:
     """A child finds in droppable memory what its parent has stored."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and mapping.droppable:
         mapping.wiped = False
@@ -301,13 +285,11 @@ def stacks_grow_without_a_limit(grown: Honest, self: Accesses, addr: int) -> Map
     return mapping
 
 
-@wrong(Process.mmap, "mmap.flag.fixed-replaces.lock")
-def replaced_memory_stays_locked(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed-replaces.lock")
+def replaced_memory_stays_locked(self: Process, mmap: Mmap) -> int:
     """What MAP_FIXED has replaced goes on counting as locked."""
     before = self.space.locked
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    if flags & MAP_FIXED:
+    place = mmap()
+    if mmap.flags & MAP_FIXED:
         self.space.locked = max(self.space.locked, before)
     return place

@@ -10,6 +10,7 @@ from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
 from ..mutant import Honest, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusal
+from .calls import Mmap
 
 END = 1 << 63
 """The first number that is no offset."""
@@ -66,19 +67,16 @@ ROOM = (
 )
 
 
-@wrong(Process.mmap, "mmap.addr.never-replaces", bug="occlum #1110")
-def reservations_are_free(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.addr.never-replaces", bug="occlum #1110")
+def reservations_are_free(self: Process, mmap: Mmap) -> int:
     """What has no rights is taken for free when a place is looked for."""
-    size = self.round_up(length)
-    if not flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
+    size = self.round_up(mmap.length)
+    if not mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
         for mapping in self.space.mappings.values():
             if not mapping.prot and 0 < size <= mapping.end - mapping.start:
-                addr, flags = mapping.start, flags | MAP_FIXED
+                mmap.addr, mmap.flags = mapping.start, mmap.flags | MAP_FIXED
                 break
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    return mmap()
 
 
 @wrong(Mapping.continues, "mmap.range.windows", bug="usercorn #287")
@@ -87,28 +85,23 @@ def neighbours_are_joined_wherever_they_are_from(continues: Honest, self: Mappin
     return self.is_like(left)
 
 
-@wrong(Process.mmap, "mmap.flag.fixed-replaces.file")
-def what_is_replaced_is_lost(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed-replaces.file")
+def what_is_replaced_is_lost(self: Process, mmap: Mmap) -> int:
     """What was stored through a shared mapping is lost when the mapping is replaced."""
-    if flags & MAP_FIXED:
-        for mapping in self.space.over(addr, addr + self.round_up(length)):
+    if mmap.flags & MAP_FIXED:
+        for mapping in self.space.over(mmap.addr, mmap.addr + self.round_up(mmap.length)):
             if mapping.shared and mapping.inode is not None:
                 mapping.inode.cache.pages.clear()
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.flag.fixed-replaces.elsewhere")
-def mmap_replaces_in_every_process(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed-replaces.elsewhere")
+def mmap_replaces_in_every_process(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED takes away what other processes have at that address."""
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
+    place = mmap()
     for process in self.machine.processes:
-        if flags & MAP_FIXED and process is not self:
-            process.space.clear(place, place + self.round_up(length))
+        if mmap.flags & MAP_FIXED and process is not self:
+            process.space.clear(place, place + self.round_up(mmap.length))
     return place
 
 
@@ -122,83 +115,63 @@ def a_late_refusal_takes_the_page_before(
     return bool(cleared_when_refused(self, refusal, space, start, end))
 
 
-@wrong(Process.mmap, "mmap.flag.fixed-noreplace.with-fixed", bug="gVisor PR #14008")
-def fixed_replaces_all_the_same(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.fixed-noreplace.with-fixed", bug="gVisor PR #14008")
+def fixed_replaces_all_the_same(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED, MAP_FIXED_NOREPLACE is ignored."""
-    if flags & MAP_FIXED:
-        flags &= ~MAP_FIXED_NOREPLACE
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if mmap.flags & MAP_FIXED:
+        mmap.flags &= ~MAP_FIXED_NOREPLACE
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EEXIST.inaccessible")
-def reservations_are_replaced(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EEXIST.inaccessible")
+def reservations_are_replaced(self: Process, mmap: Mmap) -> int:
     """MAP_FIXED_NOREPLACE replaces what has no rights."""
-    over = self.space.over(addr, addr + self.round_up(length))
-    if flags & MAP_FIXED_NOREPLACE and not any(mapping.prot for mapping in over):
-        flags = flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    over = self.space.over(mmap.addr, mmap.addr + self.round_up(mmap.length))
+    if mmap.flags & MAP_FIXED_NOREPLACE and not any(mapping.prot for mapping in over):
+        mmap.flags = mmap.flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL.noreplace")
-def noreplace_rounds_its_address(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL.noreplace")
+def noreplace_rounds_its_address(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE an address within a page is rounded down."""
-    if flags & MAP_FIXED_NOREPLACE and not flags & MAP_FIXED:
-        addr -= addr % self.page
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if mmap.flags & MAP_FIXED_NOREPLACE and not mmap.flags & MAP_FIXED:
+        mmap.addr -= mmap.addr % self.page
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.ENOMEM.noreplace", bug="gVisor a10e246e7, Asterinas 6e46641a0")
-def noreplace_outside_is_a_wish(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.ENOMEM.noreplace", bug="gVisor a10e246e7, Asterinas 6e46641a0")
+def noreplace_outside_is_a_wish(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE an address outside the address space is only a hint."""
-    if flags & MAP_FIXED_NOREPLACE and addr > self.top:
-        flags &= ~MAP_FIXED_NOREPLACE
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr > self.top:
+        mmap.flags &= ~MAP_FIXED_NOREPLACE
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.ENOMEM.noreplace")
-def noreplace_ends_where_memory_ends(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.ENOMEM.noreplace")
+def noreplace_ends_where_memory_ends(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE a range that ends outside the address space is cut off there."""
-    if flags & MAP_FIXED_NOREPLACE and addr < self.top < addr + length:
-        length = self.top - addr
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr < self.top < mmap.addr + mmap.length:
+        mmap.length = self.top - mmap.addr
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EPERM.noreplace")
-def noreplace_at_0_is_no_address(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EPERM.noreplace")
+def noreplace_at_0_is_no_address(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE address 0 means any address."""
-    if flags & MAP_FIXED_NOREPLACE and addr == 0:
-        flags &= ~MAP_FIXED_NOREPLACE
-    place: int = mmap(self, addr, length, prot, flags, fd, offset)
-    return place
+    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr == 0:
+        mmap.flags &= ~MAP_FIXED_NOREPLACE
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.ENOMEM.address-space", "mmap.errno.ENOMEM")
-def reservations_do_not_count(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.ENOMEM.address-space", "mmap.errno.ENOMEM")
+def reservations_do_not_count(self: Process, mmap: Mmap) -> int:
     """What has no rights does not count against the limit of address space."""
     limit = self.address_space_limit
-    if not prot:
+    if not mmap.prot:
         self.address_space_limit = None
     try:
-        place: int = mmap(self, addr, length, prot, flags, fd, offset)
+        place = mmap()
     finally:
         self.address_space_limit = limit
     return place

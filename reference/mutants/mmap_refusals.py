@@ -33,6 +33,7 @@ from ..mutant import Honest, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusals
 from ..state import State
+from .calls import Mmap
 
 DONE = "mmap.result.success"
 
@@ -249,82 +250,64 @@ MADE = (
 )
 
 
-@wrong(Process.mmap, "mmap.errno.EBADF", bug="OSv 25806da3")
-def mmap_of_descriptor_minus_1_is_anonymous(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EBADF", bug="OSv 25806da3")
+def mmap_of_descriptor_minus_1_is_anonymous(self: Process, mmap: Mmap) -> int:
     """fd -1 makes a mapping anonymous, whatever the flags."""
-    return int(mmap(self, addr, length, prot, flags | MAP_ANONYMOUS if fd == -1 else flags, fd, offset))
+    return mmap(flags=mmap.flags | MAP_ANONYMOUS if mmap.fd == -1 else mmap.flags)
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL", bug="Asterinas #1180, StarryOS #285")
-def mmap_takes_length_0(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL", bug="Asterinas #1180, StarryOS #285")
+def mmap_takes_length_0(self: Process, mmap: Mmap) -> int:
     """A length of 0 is a page."""
-    return int(mmap(self, addr, length or 1, prot, flags, fd, offset))
+    return mmap(length=mmap.length or 1)
 
 
-@wrong(Process.mmap, "example.empty", "mmap.errno.EINVAL", bug="WSL #658, emscripten #22202")
-def mmap_takes_length_0_of_an_empty_file(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "example.empty", "mmap.errno.EINVAL", bug="WSL #658, emscripten #22202")
+def mmap_takes_length_0_of_an_empty_file(self: Process, mmap: Mmap) -> int:
     """A length of 0 is a page, where the file is empty."""
-    description = self.description(fd)
-    empty = description is not None and description.inode.size == 0 and not flags & MAP_ANONYMOUS
-    return int(mmap(self, addr, length or 1 if empty else length, prot, flags, fd, offset))
+    description = self.description(mmap.fd)
+    empty = description is not None and description.inode.size == 0 and not mmap.flags & MAP_ANONYMOUS
+    return mmap(length=mmap.length or 1 if empty else mmap.length)
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL", bug="emscripten #8633")
-def mmap_rounds_the_offset_down(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL", bug="emscripten #8633")
+def mmap_rounds_the_offset_down(self: Process, mmap: Mmap) -> int:
     """An offset that is not a multiple of the page is rounded down."""
-    return int(mmap(self, addr, length, prot, flags, fd, offset - offset % self.page))
+    return mmap(offset=mmap.offset - mmap.offset % self.page)
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL")
-def mmap_rounds_a_fixed_address_down(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL")
+def mmap_rounds_a_fixed_address_down(self: Process, mmap: Mmap) -> int:
     """A fixed address that is not a multiple of the page is rounded down."""
-    fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
-    return int(mmap(self, addr - addr % self.page if fixed else addr, length, prot, flags, fd, offset))
+    fixed = mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+    return mmap(addr=mmap.addr - mmap.addr % self.page if fixed else mmap.addr)
 
 
-@wrong(Process.mmap, "mmap.errno.ENOMEM", bug="phoenix-rtos #1759, gVisor's HugeLength")
-def mmap_wraps_a_huge_length(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.ENOMEM", bug="phoenix-rtos #1759, gVisor's HugeLength")
+def mmap_wraps_a_huge_length(self: Process, mmap: Mmap) -> int:
     """A length within a page of the largest wraps, to a page."""
-    return int(mmap(self, addr, self.page if length > self.mask - self.page else length, prot, flags, fd, offset))
+    return mmap(length=self.page if mmap.length > self.mask - self.page else mmap.length)
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL.type", bug="nanos #1723")
-def mmap_needs_no_type(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL.type", bug="nanos #1723")
+def mmap_needs_no_type(self: Process, mmap: Mmap) -> int:
     """Without a type a mapping is private."""
-    return int(mmap(self, addr, length, prot, flags if flags & MAP_TYPE else flags | MAP_PRIVATE, fd, offset))
+    return mmap(flags=mmap.flags if mmap.flags & MAP_TYPE else mmap.flags | MAP_PRIVATE)
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL.type", bug="FreeBSD")
-def mmap_needs_no_type_for_anonymous_memory(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL.type", bug="FreeBSD")
+def mmap_needs_no_type_for_anonymous_memory(self: Process, mmap: Mmap) -> int:
     """Without a type anonymous memory is private."""
-    typeless = flags & MAP_ANONYMOUS and not flags & MAP_TYPE
-    return int(mmap(self, addr, length, prot, flags | MAP_PRIVATE if typeless else flags, fd, offset))
+    typeless = mmap.flags & MAP_ANONYMOUS and not mmap.flags & MAP_TYPE
+    return mmap(flags=mmap.flags | MAP_PRIVATE if typeless else mmap.flags)
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL.unknown-type", "mmap.errno.EINVAL.type", bug="unikraft #790")
-def mmap_takes_the_type_for_two_bits(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL.unknown-type", "mmap.errno.EINVAL.type", bug="unikraft #790")
+def mmap_takes_the_type_for_two_bits(self: Process, mmap: Mmap) -> int:
     """A type that has the bit of MAP_SHARED is shared, any other that has one at all is private."""
-    if flags & MAP_TYPE > MAP_SHARED_VALIDATE:
-        flags = flags & ~MAP_TYPE | (MAP_SHARED if flags & MAP_SHARED else MAP_PRIVATE)
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if mmap.flags & MAP_TYPE > MAP_SHARED_VALIDATE:
+        mmap.flags = mmap.flags & ~MAP_TYPE | (MAP_SHARED if mmap.flags & MAP_SHARED else MAP_PRIVATE)
+    return mmap()
 
 
 @wrong(Process.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
@@ -386,28 +369,22 @@ def a_path_is_a_descriptor_like_any_other(description: Honest, self: State, fd: 
     return descriptor.description if descriptor is not None else None
 
 
-@wrong(Process.mmap, "mmap.flag.shared-validate", "mmap.errno.EINVAL.type", bug="StarryOS #285")
-def mmap_validates_anonymous_memory(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.flag.shared-validate", "mmap.errno.EINVAL.type", bug="StarryOS #285")
+def mmap_validates_anonymous_memory(self: Process, mmap: Mmap) -> int:
     """MAP_SHARED and MAP_PRIVATE together are taken for anonymous memory."""
-    if flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_SHARED_VALIDATE:
-        flags = flags & ~MAP_TYPE | MAP_SHARED
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    if mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_TYPE == MAP_SHARED_VALIDATE:
+        mmap.flags = mmap.flags & ~MAP_TYPE | MAP_SHARED
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EAGAIN.memory")
-def mlockall_forgets_what_is_to_come(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EAGAIN.memory")
+def mlockall_forgets_what_is_to_come(self: Process, mmap: Mmap) -> int:
     """MCL_FUTURE locks nothing."""
     self.locks_future = False
-    return int(mmap(self, addr, length, prot, flags, fd, offset))
+    return mmap()
 
 
-@wrong(Process.mmap, "mmap.errno.EINVAL.flags")
-def mmap_has_huge_pages_for_any_file(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "mmap.errno.EINVAL.flags")
+def mmap_has_huge_pages_for_any_file(self: Process, mmap: Mmap) -> int:
     """MAP_HUGETLB is ignored for a file that has no huge pages."""
-    return int(mmap(self, addr, length, prot, flags if flags & MAP_ANONYMOUS else flags & ~MAP_HUGETLB, fd, offset))
+    return mmap(flags=mmap.flags if mmap.flags & MAP_ANONYMOUS else mmap.flags & ~MAP_HUGETLB)

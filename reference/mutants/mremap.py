@@ -10,6 +10,7 @@ from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import PageTable
 from ..process import Process
+from .calls import Move, Mremap
 from .contents import CONTENT
 
 RESIZED = ("mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
@@ -103,84 +104,72 @@ REFUSALS = (
 )
 
 
-@wrong(Process.mremap, "mremap.errno.EINVAL")
-def mremap_rounds_the_address_down(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EINVAL")
+def mremap_rounds_the_address_down(self: Process, mremap: Mremap) -> int:
     """An addr that is not a multiple of the page is rounded down."""
-    return int(mremap(self, addr - addr % self.page, old_size, new_size, flags, new_addr))
+    return mremap(addr=mremap.addr - mremap.addr % self.page)
 
 
-@wrong(Process.mremap, "mremap.errno.EINVAL", *RESIZED)
-def mremap_to_size_0_is_a_page(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EINVAL", *RESIZED)
+def mremap_to_size_0_is_a_page(self: Process, mremap: Mremap) -> int:
     """A new_size of 0 leaves a page."""
-    return int(mremap(self, addr, old_size, new_size or 1, flags, new_addr))
+    return mremap(new_size=mremap.new_size or 1)
 
 
-@wrong(Process.mremap, "mremap.errno.EFAULT", "mremap.resize")
-def mremap_maps_where_nothing_was(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EFAULT", "mremap.resize")
+def mremap_maps_where_nothing_was(self: Process, mremap: Mremap) -> int:
     """Where nothing is mapped at addr, and nothing else is wrong, the call succeeds."""
-    aligned = addr % self.page == 0 and addr + max(old_size, new_size) < self.top
-    if not flags & ~MREMAP_MAYMOVE and aligned and new_size and self.space.find(addr) is None:
-        return addr
-    return int(mremap(self, addr, old_size, new_size, flags, new_addr))
+    aligned = mremap.addr % self.page == 0 and mremap.addr + max(mremap.old_size, mremap.new_size) < self.top
+    if not mremap.flags & ~MREMAP_MAYMOVE and aligned and mremap.new_size and self.space.find(mremap.addr) is None:
+        return mremap.addr
+    return mremap()
 
 
-@wrong(Process.mremap, "mremap.errno.EFAULT", *RESIZED)
-def mremap_believes_old_size(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EFAULT", *RESIZED)
+def mremap_believes_old_size(self: Process, mremap: Mremap) -> int:
     """Of a range that holds more than one mapping, the first is resized."""
-    mapping = self.space.find(addr)
-    if mapping is not None and not flags & MREMAP_FIXED and new_size > old_size > mapping.end - addr:
-        old_size = mapping.end - addr
-    return int(mremap(self, addr, old_size, new_size, flags, new_addr))
+    mapping = self.space.find(mremap.addr)
+    if (
+        mapping is not None
+        and not mremap.flags & MREMAP_FIXED
+        and mremap.new_size > mremap.old_size > mapping.end - mremap.addr
+    ):
+        mremap.old_size = mapping.end - mremap.addr
+    return mremap()
 
 
-@wrong(Process.mremap, "mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
-def mremap_loses_the_tail(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
+def mremap_loses_the_tail(self: Process, mremap: Mremap) -> int:
     """The last page of what has grown is not mapped."""
-    place = int(mremap(self, addr, old_size, new_size, flags, new_addr))
-    if self.round_up(new_size) > self.round_up(old_size):
-        end = place + self.round_up(new_size)
+    place = mremap()
+    if self.round_up(mremap.new_size) > self.round_up(mremap.old_size):
+        end = place + self.round_up(mremap.new_size)
         self.space.clear(end - self.page, end)
     return place
 
 
-@wrong(Process.mremap, "mremap.resize", "munmap.range", *CONTENT)
-def mremap_cuts_nothing_off(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.resize", "munmap.range", *CONTENT)
+def mremap_cuts_nothing_off(self: Process, mremap: Mremap) -> int:
     """Shrinking in place leaves everything mapped."""
-    shrinks = self.round_up(new_size) < self.round_up(old_size) and not flags & MREMAP_FIXED
-    return int(mremap(self, addr, old_size, old_size if shrinks and new_size else new_size, flags, new_addr))
+    shrinks = self.round_up(mremap.new_size) < self.round_up(mremap.old_size) and not mremap.flags & MREMAP_FIXED
+    return mremap(new_size=mremap.old_size if shrinks and mremap.new_size else mremap.new_size)
 
 
-@wrong(Process.mremap, "mremap.resize", "munmap.range", *CONTENT, bug="zig #5245 (qemu-user)")
-def mremap_cuts_a_page_too_many(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.resize", "munmap.range", *CONTENT, bug="zig #5245 (qemu-user)")
+def mremap_cuts_a_page_too_many(self: Process, mremap: Mremap) -> int:
     """Shrinking takes a page more than it should."""
-    place = int(mremap(self, addr, old_size, new_size, flags, new_addr))
-    end = place + self.round_up(new_size)
-    if self.round_up(old_size) > self.round_up(new_size) > self.page:
+    place = mremap()
+    end = place + self.round_up(mremap.new_size)
+    if self.round_up(mremap.old_size) > self.round_up(mremap.new_size) > self.page:
         self.space.clear(end - self.page, end)
     return place
 
 
-@wrong(Process.move, "mremap.flags.maymove", *RESIZED, "file.truncate", bug="StarryOS #217, #263")
-def a_moved_mapping_is_private(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.flags.maymove", *RESIZED, "file.truncate", bug="StarryOS #217, #263")
+def a_moved_mapping_is_private(self: Process, move: Move) -> None:
     """What was shared is private after a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in self.space.over(place, place + new):
+    move()
+    for mapping in self.space.over(move.place, move.place + move.new):
         mapping.shared = mapping.shared and (mapping.inode is None or mapping.inode.name == "anonymous")
 
 
@@ -190,21 +179,17 @@ def a_move_loses_the_pages(move: Honest, self: PageTable, first: int, behind: in
     self.drop(first, behind)
 
 
-@wrong(Process.move, "mremap.flags.maymove", *RESIZED, "mremap.resize")
-def a_move_leaves_the_old_range(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.flags.maymove", *RESIZED, "mremap.resize")
+def a_move_leaves_the_old_range(self: Process, move: Move) -> None:
     """After a move the old range is still mapped."""
-    move(self, addr, old, place, new, True)
+    move(keep=True)
 
 
-@wrong(Process.move, "mremap.flags.maymove", *RESIZED, "mprotect.rights")
-def a_moved_mapping_can_be_written(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.flags.maymove", *RESIZED, "mprotect.rights")
+def a_moved_mapping_can_be_written(self: Process, move: Move) -> None:
     """A move of a mapping gives it the rights that its file allows."""
-    move(self, addr, old, place, new, keep)
-    for mapping in self.space.over(place, place + new):
+    move()
+    for mapping in self.space.over(move.place, move.place + move.new):
         mapping.prot = mapping.maximum
 
 
@@ -214,99 +199,86 @@ def nothing_grows_in_place(grows_in_place: Honest, self: LinuxChoices, start: in
     return False
 
 
-@wrong(Process.mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "mremap.resize")
-def mremap_moves_without_being_allowed(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "mremap.resize")
+def mremap_moves_without_being_allowed(self: Process, mremap: Mremap) -> int:
     """With flags 0 a mapping is moved where it cannot grow."""
-    return int(mremap(self, addr, old_size, new_size, flags or MREMAP_MAYMOVE, new_addr))
+    return mremap(flags=mremap.flags or MREMAP_MAYMOVE)
 
 
-@wrong(Process.mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "munmap.range", *RESIZED)
-def mremap_grows_over_its_neighbour(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "munmap.range", *RESIZED)
+def mremap_grows_over_its_neighbour(self: Process, mremap: Mremap) -> int:
     """Growth in place replaces what is there."""
-    old, new = self.round_up(old_size), self.round_up(new_size)
-    mapping = self.space.find(addr)
-    if not flags and mapping is not None and mapping.end == addr + old and old < new <= self.top - addr:
-        self.space.clear(addr + old, addr + new)
-    return int(mremap(self, addr, old_size, new_size, flags, new_addr))
+    old, new = self.round_up(mremap.old_size), self.round_up(mremap.new_size)
+    mapping = self.space.find(mremap.addr)
+    if (
+        not mremap.flags
+        and mapping is not None
+        and mapping.end == mremap.addr + old
+        and old < new <= self.top - mremap.addr
+    ):
+        self.space.clear(mremap.addr + old, mremap.addr + new)
+    return mremap()
 
 
-@wrong(Process.mremap, "mremap.flags.fixed", *RESIZED)
-def mremap_fixed_goes_anywhere(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.fixed", *RESIZED)
+def mremap_fixed_goes_anywhere(self: Process, mremap: Mremap) -> int:
     """MREMAP_FIXED is ignored."""
-    return int(mremap(self, addr, old_size, new_size, flags & ~MREMAP_FIXED, new_addr))
+    return mremap(flags=mremap.flags & ~MREMAP_FIXED)
 
 
-@wrong(Process.mremap, "mremap.flags.fixed", "mremap.errno.EINVAL", *RESIZED)
-def mremap_rounds_the_new_address_down(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.fixed", "mremap.errno.EINVAL", *RESIZED)
+def mremap_rounds_the_new_address_down(self: Process, mremap: Mremap) -> int:
     """A new_addr that is not a multiple of the page is rounded down."""
-    return int(mremap(self, addr, old_size, new_size, flags, new_addr - new_addr % self.page))
+    return mremap(new_addr=mremap.new_addr - mremap.new_addr % self.page)
 
 
-@wrong(Process.mremap, "mremap.flags.fixed", *RESIZED)
-def mremap_fixed_replaces_a_page_too_many(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.fixed", *RESIZED)
+def mremap_fixed_replaces_a_page_too_many(self: Process, mremap: Mremap) -> int:
     """MREMAP_FIXED takes away the page behind its range as well."""
-    place = int(mremap(self, addr, old_size, new_size, flags, new_addr))
-    if flags & MREMAP_FIXED:
-        end = place + self.round_up(new_size)
+    place = mremap()
+    if mremap.flags & MREMAP_FIXED:
+        end = place + self.round_up(mremap.new_size)
         self.space.clear(end, end + self.page)
     return place
 
 
-@wrong(Process.mremap, "mremap.flags.dontunmap", *RESIZED)
-def mremap_dontunmap_unmaps(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.dontunmap", *RESIZED)
+def mremap_dontunmap_unmaps(self: Process, mremap: Mremap) -> int:
     """MREMAP_DONTUNMAP is an ordinary move."""
-    place = int(mremap(self, addr, old_size, new_size, flags, new_addr))
-    if flags & MREMAP_DONTUNMAP:
-        self.space.clear(addr, addr + self.round_up(old_size))
+    place = mremap()
+    if mremap.flags & MREMAP_DONTUNMAP:
+        self.space.clear(mremap.addr, mremap.addr + self.round_up(mremap.old_size))
     return place
 
 
-@wrong(Process.mremap, "mremap.flags.dontunmap", *RESIZED)
-def mremap_dontunmap_leaves_the_content(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.dontunmap", *RESIZED)
+def mremap_dontunmap_leaves_the_content(self: Process, mremap: Mremap) -> int:
     """After MREMAP_DONTUNMAP the old range of private memory still has its content."""
-    place = int(mremap(self, addr, old_size, new_size, flags, new_addr))
-    if flags & MREMAP_DONTUNMAP:
+    place = mremap()
+    if mremap.flags & MREMAP_DONTUNMAP:
         table = self.space.table
-        for number in table.within(place // self.page, (place + self.round_up(new_size)) // self.page):
+        for number in table.within(place // self.page, (place + self.round_up(mremap.new_size)) // self.page):
             page = table.entries[number]
             page.sharers += page.sharers > 0
-            table.entries[number + (addr - place) // self.page] = page
+            table.entries[number + (mremap.addr - place) // self.page] = page
     return place
 
 
-@wrong(Process.move, "mremap.old-size-zero", *RESIZED)
-def a_duplicate_has_pages_of_its_own(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.old-size-zero", *RESIZED)
+def a_duplicate_has_pages_of_its_own(self: Process, move: Move) -> None:
     """What is mapped a second time is private."""
-    move(self, addr, old, place, new, keep)
-    if old == 0:
-        for mapping in self.space.over(place, place + new):
+    move()
+    if move.old == 0:
+        for mapping in self.space.over(move.place, move.place + move.new):
             mapping.shared = False
 
 
-@wrong(Process.move, "mremap.old-size-zero", *RESIZED)
-def a_duplicate_takes_the_original_away(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.old-size-zero", *RESIZED)
+def a_duplicate_takes_the_original_away(self: Process, move: Move) -> None:
     """What is mapped a second time is no longer where it was."""
-    move(self, addr, old, place, new, keep)
-    if old == 0:
-        self.space.clear(addr, addr + min(new, self.page))
+    move()
+    if move.old == 0:
+        self.space.clear(move.addr, move.addr + min(move.new, self.page))
 
 
 @wrong(Mapping.part, "mremap.resize", "mprotect.rights", "munmap.range", *RESIZED, bug="OSv 4a8a2fd2")

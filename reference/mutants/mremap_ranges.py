@@ -13,6 +13,7 @@ from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import Page
 from ..process import Process
 from ..refusal import Refusal
+from .calls import Move, Mremap
 
 # Random programs are told of these by what a mremap leaves behind, whichever part of its promise that is.
 LEFT = ("mremap.resize", "mmap.range", "munmap.range")
@@ -39,104 +40,88 @@ def back(self: Process, kept: dict[int, Page]) -> None:
 # -------------------------------------------------------------------------------------------------------- what is moved
 
 
-@wrong(MappingCalls.move, "mremap.move.sharing", "mmap.flag.shared", *LEFT, bug="StarryOS #217, #263")
-def what_moves_is_private(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+@wrong(Move, "mremap.move.sharing", "mmap.flag.shared", *LEFT, bug="StarryOS #217, #263")
+def what_moves_is_private(self: Process, move: Move) -> None:
     """A shared mapping is private after a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         mapping.shared = False
 
 
-@wrong(MappingCalls.move, "mremap.move.private", "mmap.flag.private", *LEFT)
-def what_moves_is_read_anew(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+@wrong(Move, "mremap.move.private", "mmap.flag.private", *LEFT)
+def what_moves_is_read_anew(self: Process, move: Move) -> None:
     """The private copies of a file's pages are lost in a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         if mapping.inode is not None:
             self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
 
 
-@wrong(MappingCalls.move, "mremap.move.rights", "mmap.flag.private", *LEFT)
-def what_moves_can_be_written(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.rights", "mmap.flag.private", *LEFT)
+def what_moves_can_be_written(self: Process, move: Move) -> None:
     """A mapping has the rights to be read and written after a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         mapping.prot = (PROT_READ | PROT_WRITE) & mapping.maximum
 
 
-@wrong(MappingCalls.move, "mremap.move.rights", "mmap.flag.private", *LEFT)
-def what_moves_cannot_be_written(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.rights", "mmap.flag.private", *LEFT)
+def what_moves_cannot_be_written(self: Process, move: Move) -> None:
     """A mapping that could be written can only be read after a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         mapping.prot &= ~PROT_WRITE
 
 
-@wrong(MappingCalls.move, "mremap.move.maximum", "mprotect.errno.EACCES")
-def what_moves_may_have_all_rights(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.maximum", "mprotect.errno.EACCES")
+def what_moves_may_have_all_rights(self: Process, move: Move) -> None:
     """A mapping may be given every right after a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         mapping.maximum = PROT_ALL
 
 
-@wrong(MappingCalls.move, "mremap.move.offset", "mmap.flag.shared", *LEFT, bug="emscripten #10094 (reading)")
-def what_moves_begins_where_the_file_does(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.offset", "mmap.flag.shared", *LEFT, bug="emscripten #10094 (reading)")
+def what_moves_begins_where_the_file_does(self: Process, move: Move) -> None:
     """A mapping of a file shows its beginning after a move."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         if mapping.inode is not None:
             mapping.offset = 0
 
 
-@wrong(MappingCalls.move, "mremap.move.lock", "msync.flag.invalidate.busy", "mremap.resize")
-def what_moves_is_not_locked(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.lock", "msync.flag.invalidate.busy", "mremap.resize")
+def what_moves_is_not_locked(self: Process, move: Move) -> None:
     """A mapping is locked no longer after a move."""
-    move(self, addr, old, place, new, keep)
-    self.lock(place, place + new, False)
+    move()
+    self.lock(move.place, move.place + move.new, False)
 
 
-@wrong(MappingCalls.move, "mremap.move.reference", "mmap.refcount.munmap", "file.errno", bug="gVisor 8e9789caa")
-def what_moves_holds_its_file_for_ever(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.reference", "mmap.refcount.munmap", "file.errno", bug="gVisor 8e9789caa")
+def what_moves_holds_its_file_for_ever(self: Process, move: Move) -> None:
     """A move counts one reference to the open file too many."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new):
+    move()
+    for mapping in range_of(self, move.place, move.new):
         if mapping.description is not None:
             mapping.description.references += 1
 
 
-@wrong(MappingCalls.move, "mremap.move.part", *LEFT)
-def the_rest_of_the_mapping_goes(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.part", *LEFT)
+def the_rest_of_the_mapping_goes(self: Process, move: Move) -> None:
     """Where a part of a mapping is moved the rest is unmapped."""
-    whole = self.space.find(addr)
-    start, end = (whole.start, whole.end) if whole is not None else (addr, addr)
-    move(self, addr, old, place, new, keep)
-    if not keep and old and not start < place + new <= end:
+    whole = self.space.find(move.addr)
+    start, end = (whole.start, whole.end) if whole is not None else (move.addr, move.addr)
+    move()
+    if not move.keep and move.old and not start < move.place + move.new <= end:
         self.space.clear(start, end)
 
 
-@wrong(MappingCalls.move, "mremap.move.neighbours", *LEFT, bug="gVisor 9c7a659d7 (reading)")
-def a_move_takes_the_page_behind(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.neighbours", *LEFT, bug="gVisor 9c7a659d7 (reading)")
+def a_move_takes_the_page_behind(self: Process, move: Move) -> None:
     """The page behind the old range is unmapped as well."""
-    move(self, addr, old, place, new, keep)
-    if place != addr + old and not keep and old:
-        self.space.clear(addr + old, addr + old + self.page)
+    move()
+    if move.place != move.addr + move.old and not move.keep and move.old:
+        self.space.clear(move.addr + move.old, move.addr + move.old + self.page)
 
 
 @wrong(MappingCalls.clear_target, "mremap.move.neighbours", "mremap.fixed.resize", *LEFT)
@@ -149,35 +134,31 @@ def fixed_replaces_a_page_too_many(
         self.space.clear(place + new, place + new + self.page)
 
 
-@wrong(MappingCalls.move, "mremap.move.old-place", *LEFT)
-def a_move_leaves_the_pages(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+@wrong(Move, "mremap.move.old-place", *LEFT)
+def a_move_leaves_the_pages(self: Process, move: Move) -> None:
     """The page table still has the old range's pages: what is mapped there next shows them."""
-    kept = entries(self, addr, old)
-    move(self, addr, old, place, new, keep)
-    if not keep:
+    kept = entries(self, move.addr, move.old)
+    move()
+    if not move.keep:
         back(self, kept)
 
 
-@wrong(MappingCalls.move, "mremap.move.process", *LEFT)
-def a_move_reaches_other_processes(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.process", *LEFT)
+def a_move_reaches_other_processes(self: Process, move: Move) -> None:
     """The old range is unmapped in every process."""
-    move(self, addr, old, place, new, keep)
+    move()
     for process in self.machine.processes:
-        if process is not self and not keep:
-            process.space.clear(addr, addr + old)
+        if process is not self and not move.keep:
+            process.space.clear(move.addr, move.addr + move.old)
 
 
-@wrong(MappingCalls.move, "mremap.move.mapping", *LEFT)
-def a_move_takes_every_mapping_of_the_file(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.move.mapping", *LEFT)
+def a_move_takes_every_mapping_of_the_file(self: Process, move: Move) -> None:
     """The process's other mappings of the same file are unmapped."""
-    move(self, addr, old, place, new, keep)
-    for moved in range_of(self, place, new):
+    move()
+    for moved in range_of(self, move.place, move.new):
         for mapping in list(moved.inode.mappings) if moved.inode is not None else ():
-            if mapping.space is self.space and mapping is not moved and not keep and old:
+            if mapping.space is self.space and mapping is not moved and not move.keep and move.old:
                 self.space.clear(mapping.start, mapping.end)
 
 
@@ -195,15 +176,12 @@ def what_is_replaced_holds_its_file(
     clear_target(self, addr, old, place, new)
 
 
-@wrong(Process.mremap, "mremap.fixed.resize", *LEFT)
-def fixed_shrinks_and_leaves_the_rest(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.fixed.resize", *LEFT)
+def fixed_shrinks_and_leaves_the_rest(self: Process, mremap: Mremap) -> int:
     """Shrinking with MREMAP_FIXED moves the beginning and leaves the end of the old range where it is."""
-    if flags & MREMAP_FIXED and new_size:
-        old_size = min(old_size, self.round_up(new_size))
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    return place
+    if mremap.flags & MREMAP_FIXED and mremap.new_size:
+        mremap.old_size = min(mremap.old_size, self.round_up(mremap.new_size))
+    return mremap()
 
 
 @wrong(MappingCalls.clear_target, "mremap.fixed.holes", *LEFT)
@@ -215,16 +193,14 @@ def a_hole_replaces_what_is_there(
     self.space.clear(place, place + new)
 
 
-@wrong(Process.mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
-def fixed_replaces_before_it_looks(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
+def fixed_replaces_before_it_looks(self: Process, mremap: Mremap) -> int:
     """What is at the new address is unmapped before the old range is found not to be movable."""
     try:
-        place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+        place = mremap()
     except OSError as error:
-        if error.errno == EFAULT and flags & MREMAP_FIXED:
-            self.space.clear(new_addr, new_addr + self.round_up(new_size))
+        if error.errno == EFAULT and mremap.flags & MREMAP_FIXED:
+            self.space.clear(mremap.new_addr, mremap.new_addr + self.round_up(mremap.new_size))
         raise
     return place
 
@@ -409,27 +385,23 @@ NEW_ADDRESS = (
 )
 
 
-@wrong(Process.mremap, "mremap.errno.EINVAL.dontunmap", "mremap.flags.dontunmap", "mremap.resize")
-def dontunmap_means_maymove(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EINVAL.dontunmap", "mremap.flags.dontunmap", "mremap.resize")
+def dontunmap_means_maymove(self: Process, mremap: Mremap) -> int:
     """MREMAP_DONTUNMAP is taken for MREMAP_MAYMOVE as well."""
-    place: int = mremap(
-        self, addr, old_size, new_size, flags | (MREMAP_MAYMOVE if flags & MREMAP_DONTUNMAP else 0), new_addr
-    )
-    return place
+    return mremap(flags=mremap.flags | (MREMAP_MAYMOVE if mremap.flags & MREMAP_DONTUNMAP else 0))
 
 
-@wrong(Process.mremap, "mremap.errno.EINVAL.overlap", *LEFT)
-def mremap_moves_over_itself(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.errno.EINVAL.overlap", *LEFT)
+def mremap_moves_over_itself(self: Process, mremap: Mremap) -> int:
     """A new range that overlaps the old one is made beside it, and nobody is told."""
-    if flags & MREMAP_FIXED and flags & MREMAP_MAYMOVE and addr < new_addr < addr + self.round_up(old_size):
-        flags &= ~MREMAP_FIXED
-        new_addr = 0
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    return place
+    if (
+        mremap.flags & MREMAP_FIXED
+        and mremap.flags & MREMAP_MAYMOVE
+        and mremap.addr < mremap.new_addr < mremap.addr + self.round_up(mremap.old_size)
+    ):
+        mremap.flags &= ~MREMAP_FIXED
+        mremap.new_addr = 0
+    return mremap()
 
 
 @wrong(LinuxChoices.refusal, "mremap.errno.order")
@@ -443,281 +415,235 @@ def mremap_tells_the_last_mistake(
 # ----------------------------------------------------------------------------------------------------------- DONTUNMAP
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.file", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_copies_of_a_file(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.file", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_copies_of_a_file(self: Process, move: Move) -> None:
     """The private copies of a file's pages are at both places."""
-    kept = {number: page for number, page in entries(self, addr, old).items() if page.sharers}
-    from_file = all(mapping.inode is not None for mapping in range_of(self, addr, old))
-    move(self, addr, old, place, new, keep)
-    if keep and from_file:
+    kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.sharers}
+    from_file = all(mapping.inode is not None for mapping in range_of(self, move.addr, move.old))
+    move()
+    if move.keep and from_file:
         back(self, kept)
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.shared", "mmap.flag.shared", *LEFT)
-def dontunmap_unmaps_shared_pages(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.shared", "mmap.flag.shared", *LEFT)
+def dontunmap_unmaps_shared_pages(self: Process, move: Move) -> None:
     """Shared pages are at the new place only."""
-    shared = any(mapping.shared for mapping in range_of(self, addr, old))
-    move(self, addr, old, place, new, keep and not shared)
+    shared = any(mapping.shared for mapping in range_of(self, move.addr, move.old))
+    move(keep=move.keep and not shared)
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_no_rights(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_no_rights(self: Process, move: Move) -> None:
     """The old range allows no access afterwards."""
-    move(self, addr, old, place, new, keep)
-    if keep:
-        self.protect(addr, addr + old, PROT_NONE)
+    move()
+    if move.keep:
+        self.protect(move.addr, move.addr + move.old, PROT_NONE)
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_all_rights(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_all_rights(self: Process, move: Move) -> None:
     """The old range can be read and written afterwards."""
-    move(self, addr, old, place, new, keep)
-    if keep:
-        self.protect(addr, addr + old, PROT_READ | PROT_WRITE)
+    move()
+    if move.keep:
+        self.protect(move.addr, move.addr + move.old, PROT_READ | PROT_WRITE)
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.part", "mmap.flag.private", *LEFT)
-def dontunmap_empties_the_whole_mapping(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.part", "mmap.flag.private", *LEFT)
+def dontunmap_empties_the_whole_mapping(self: Process, move: Move) -> None:
     """Where a part of a mapping is moved the content of the rest is gone too."""
-    whole = self.space.find(addr)
-    move(self, addr, old, place, new, keep)
-    if keep and whole is not None:
+    whole = self.space.find(move.addr)
+    move()
+    if move.keep and whole is not None:
         self.space.table.drop(whole.start // self.page, whole.end // self.page)
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.fork", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_what_a_child_has(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.fork", "mmap.flag.private", *LEFT)
+def dontunmap_leaves_what_a_child_has(self: Process, move: Move) -> None:
     """Pages that are shared with a child since the fork are at both places."""
-    kept = {number: page for number, page in entries(self, addr, old).items() if page.sharers > 1}
-    move(self, addr, old, place, new, keep)
-    if keep:
+    kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.sharers > 1}
+    move()
+    if move.keep:
         back(self, kept)
 
 
-@wrong(MappingCalls.move, "mremap.dontunmap.lock", "msync.flag.invalidate", "msync.result")
-def dontunmap_leaves_the_lock(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.dontunmap.lock", "msync.flag.invalidate", "msync.result")
+def dontunmap_leaves_the_lock(self: Process, move: Move) -> None:
     """The old range stays locked."""
-    locked = any(mapping.locked for mapping in range_of(self, addr, old))
-    move(self, addr, old, place, new, keep)
-    if keep and locked:
-        self.lock(addr, addr + old, True)
+    locked = any(mapping.locked for mapping in range_of(self, move.addr, move.old))
+    move()
+    if move.keep and locked:
+        self.lock(move.addr, move.addr + move.old, True)
 
 
-@wrong(Process.mremap, "mremap.dontunmap.hint", "mremap.flags.maymove", *LEFT)
-def dontunmap_takes_a_wish_for_an_order(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.dontunmap.hint", "mremap.flags.maymove", *LEFT)
+def dontunmap_takes_a_wish_for_an_order(self: Process, mremap: Mremap) -> int:
     """With MREMAP_DONTUNMAP a new address is used and replaced, without MREMAP_FIXED."""
-    if flags & MREMAP_DONTUNMAP and new_addr:
-        flags |= MREMAP_FIXED
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    return place
+    if mremap.flags & MREMAP_DONTUNMAP and mremap.new_addr:
+        mremap.flags |= MREMAP_FIXED
+    return mremap()
 
 
 # ---------------------------------------------------------------------------------------------------------- duplicates
 
 
-@wrong(MappingCalls.move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
-def a_duplicate_begins_where_the_mapping_does(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
+def a_duplicate_begins_where_the_mapping_does(self: Process, move: Move) -> None:
     """A duplicate shows the mapping from its beginning on, wherever in it addr is."""
-    whole = self.space.find(addr)
-    move(self, whole.start if whole is not None and not old else addr, old, place, new, keep)
-    for mapping in range_of(self, place, new) if not old and whole is not None else ():
+    whole = self.space.find(move.addr)
+    move(addr=whole.start if whole is not None and not move.old else move.addr)
+    for mapping in range_of(self, move.place, move.new) if not move.old and whole is not None else ():
         self.space.remove(mapping)
-        mapping.start, mapping.end, mapping.offset = place, place + new, whole.offset if whole is not None else 0
+        mapping.start, mapping.end, mapping.offset = (
+            move.place,
+            move.place + move.new,
+            whole.offset if whole is not None else 0,
+        )
         self.space.insert(mapping)
 
 
-@wrong(MappingCalls.move, "mremap.old-size-zero.length", "mmap.flag.shared", *LEFT)
-def a_duplicate_ends_where_the_mapping_does(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.old-size-zero.length", "mmap.flag.shared", *LEFT)
+def a_duplicate_ends_where_the_mapping_does(self: Process, move: Move) -> None:
     """A duplicate has no more pages than the mapping has from addr on."""
-    whole = self.space.find(addr)
-    end = whole.end if whole is not None else addr
-    move(self, addr, old, place, new, keep)
-    if not old and new > end - addr:
-        self.space.clear(place + end - addr, place + new)
+    whole = self.space.find(move.addr)
+    end = whole.end if whole is not None else move.addr
+    move()
+    if not move.old and move.new > end - move.addr:
+        self.space.clear(move.place + end - move.addr, move.place + move.new)
 
 
-@wrong(Process.mremap, "mremap.old-size-zero.length", "mremap.old-size-zero", *LEFT)
-def a_duplicate_is_as_long_as_the_mapping(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.old-size-zero.length", "mremap.old-size-zero", *LEFT)
+def a_duplicate_is_as_long_as_the_mapping(self: Process, mremap: Mremap) -> int:
     """A duplicate has as many pages as the mapping has from addr on, whatever was asked for."""
-    whole = self.space.find(addr)
-    if old_size == 0 and new_size and whole is not None:
-        new_size = whole.end - addr
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    return place
+    whole = self.space.find(mremap.addr)
+    if mremap.old_size == 0 and mremap.new_size and whole is not None:
+        mremap.new_size = whole.end - mremap.addr
+    return mremap()
 
 
-@wrong(MappingCalls.move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
-def a_duplicate_is_private(move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+@wrong(Move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
+def a_duplicate_is_private(self: Process, move: Move) -> None:
     """What is stored in a duplicate is at no page of the mapping."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new) if not old else ():
+    move()
+    for mapping in range_of(self, move.place, move.new) if not move.old else ():
         mapping.shared = False
 
 
-@wrong(MappingCalls.move, "mremap.old-size-zero.rights", "mmap.flag.shared", *LEFT)
-def a_duplicate_can_be_written(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "mremap.old-size-zero.rights", "mmap.flag.shared", *LEFT)
+def a_duplicate_can_be_written(self: Process, move: Move) -> None:
     """A duplicate has the rights to be read and written, and may have them all."""
-    move(self, addr, old, place, new, keep)
-    for mapping in range_of(self, place, new) if not old else ():
+    move()
+    for mapping in range_of(self, move.place, move.new) if not move.old else ():
         mapping.prot, mapping.maximum = PROT_READ | PROT_WRITE, PROT_ALL
 
 
 # --------------------------------------------------------------------------------------------- sizes, locks and limits
 
 
-@wrong(Process.mremap, "mremap.round-up", *LEFT)
-def mremap_rounds_down(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.round-up", *LEFT)
+def mremap_rounds_down(self: Process, mremap: Mremap) -> int:
     """A new size that is not a multiple of the page is rounded down."""
-    if self.page < new_size < self.top:
-        new_size -= new_size % self.page
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    return place
+    if self.page < mremap.new_size < self.top:
+        mremap.new_size -= mremap.new_size % self.page
+    return mremap()
 
 
-@wrong(Process.mremap, "mremap.round-up", *LEFT)
-def mremap_rounds_the_old_size_down(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.round-up", *LEFT)
+def mremap_rounds_the_old_size_down(self: Process, mremap: Mremap) -> int:
     """An old size that is not a multiple of the page is rounded down."""
-    if self.page < old_size < self.top:
-        old_size -= old_size % self.page
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    return place
+    if self.page < mremap.old_size < self.top:
+        mremap.old_size -= mremap.old_size % self.page
+    return mremap()
 
 
-@wrong(Process.mremap, "mremap.flags.maymove", *LEFT)
-def mremap_moves_whenever_it_may(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.flags.maymove", *LEFT)
+def mremap_moves_whenever_it_may(self: Process, mremap: Mremap) -> int:
     """With MREMAP_MAYMOVE a mapping is moved also where it need not be."""
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    size = self.round_up(new_size)
+    place = mremap()
+    size = self.round_up(mremap.new_size)
     target = self.space.gaps.highest(size)
-    if flags == MREMAP_MAYMOVE and old_size and place == addr and target is not None:
-        self.move(addr, size, target, size, False)
+    if mremap.flags == MREMAP_MAYMOVE and mremap.old_size and place == mremap.addr and target is not None:
+        self.move(mremap.addr, size, target, size, False)
         return target
     return place
 
 
-@wrong(Process.mremap, "mremap.resize", "mremap.flags.maymove", "mmap.range", "munmap.range")
-def the_same_size_is_a_page_less(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.resize", "mremap.flags.maymove", "mmap.range", "munmap.range")
+def the_same_size_is_a_page_less(self: Process, mremap: Mremap) -> int:
     """Where the size stays the last page goes."""
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    size = self.round_up(new_size)
-    if size == self.round_up(old_size):
+    place = mremap()
+    size = self.round_up(mremap.new_size)
+    if size == self.round_up(mremap.old_size):
         self.space.clear(place + size - self.page, place + size)
     return place
 
 
-@wrong(Process.mremap, "mremap.resize", "file.truncate", "mmap.range", bug="CPython #110243 (reading)")
-def shrinking_cuts_the_file(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.resize", "file.truncate", "mmap.range", bug="CPython #110243 (reading)")
+def shrinking_cuts_the_file(self: Process, mremap: Mremap) -> int:
     """A file ends where its shrunk mapping does."""
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    place = mremap()
     mapping = self.space.find(place)
-    if new_size < old_size and mapping is not None and mapping.inode is not None:
+    if mremap.new_size < mremap.old_size and mapping is not None and mapping.inode is not None:
         mapping.inode.size = min(mapping.inode.size, mapping.offset + mapping.end - mapping.start)
     return place
 
 
-@wrong(Process.mremap, "mremap.shrink.part", *LEFT)
-def shrinking_cuts_to_the_end_of_the_mapping(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.shrink.part", *LEFT)
+def shrinking_cuts_to_the_end_of_the_mapping(self: Process, mremap: Mremap) -> int:
     """What lies behind the old range in the same mapping goes as well."""
-    whole = self.space.find(addr)
+    whole = self.space.find(mremap.addr)
     end = whole.end if whole is not None else 0
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
-    if self.round_up(new_size) < self.round_up(old_size) and place == addr:
-        self.space.clear(addr + self.round_up(new_size), max(end, addr + self.round_up(old_size)))
+    place = mremap()
+    if self.round_up(mremap.new_size) < self.round_up(mremap.old_size) and place == mremap.addr:
+        self.space.clear(
+            mremap.addr + self.round_up(mremap.new_size), max(end, mremap.addr + self.round_up(mremap.old_size))
+        )
     return place
 
 
-def resized(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int
-) -> tuple[int, int, int]:
+def resized(self: Process, mremap: Mremap) -> tuple[int, int, int]:
     """Make the call: (place, the first address of what it has grown by, the first one behind); nothing: (…, 0, 0)."""
-    old, new = self.round_up(old_size), self.round_up(new_size)
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    old, new = self.round_up(mremap.old_size), self.round_up(mremap.new_size)
+    place = mremap()
     return (place, place + old, place + new) if 0 < old < new else (place, 0, 0)
 
 
-@wrong(Process.mremap, "mremap.lock.grown", "msync.flag.invalidate.busy", "mremap.resize")
-def growth_is_not_locked(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.lock.grown", "msync.flag.invalidate.busy", "mremap.resize")
+def growth_is_not_locked(self: Process, mremap: Mremap) -> int:
     """What a locked mapping grows by is not locked."""
-    place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
+    place, start, end = resized(self, mremap)
     self.lock(start, end, False)
     return place
 
 
-@wrong(Process.mremap, "mremap.lock.resident", "mlock.resident", "mremap.resize")
-def growth_is_not_brought_in(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.lock.resident", "mlock.resident", "mremap.resize")
+def growth_is_not_brought_in(self: Process, mremap: Mremap) -> int:
     """What a locked mapping grows by is brought in when it is touched."""
-    place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
+    place, start, end = resized(self, mremap)
     self.space.table.drop(start // self.page, end // self.page)
     return place
 
 
-@wrong(Process.mremap, "mremap.lock.resident", "mremap.resize")
-def all_growth_is_brought_in(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.lock.resident", "mremap.resize")
+def all_growth_is_brought_in(self: Process, mremap: Mremap) -> int:
     """What a mapping grows by is brought in at once, locked or not."""
-    place, start, end = resized(mremap, self, addr, old_size, new_size, flags, new_addr)
+    place, start, end = resized(self, mremap)
     self.populate(start, end)
     return place
 
 
-@wrong(Process.mremap, "mremap.lock.account", "mremap.errno.EAGAIN", "mlock.errno.ENOMEM")
-def what_is_cut_off_counts_as_locked(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.lock.account", "mremap.errno.EAGAIN", "mlock.errno.ENOMEM")
+def what_is_cut_off_counts_as_locked(self: Process, mremap: Mremap) -> int:
     """Locked pages that are cut off still count as locked."""
     locked = self.space.locked
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    place = mremap()
     self.space.locked = max(locked, self.space.locked)
     return place
 
 
-@wrong(Process.mremap, "mremap.limit.account", "mremap.errno.ENOMEM", "mmap.errno.ENOMEM")
-def what_is_cut_off_counts_as_mapped(
-    mremap: Honest, self: Process, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0
-) -> int:
+@wrong(Mremap, "mremap.limit.account", "mremap.errno.ENOMEM", "mmap.errno.ENOMEM")
+def what_is_cut_off_counts_as_mapped(self: Process, mremap: Mremap) -> int:
     """Pages that are cut off or replaced still count against the limit of address space."""
     size = self.space.size
-    place: int = mremap(self, addr, old_size, new_size, flags, new_addr)
+    place = mremap()
     self.space.size = max(size, self.space.size)
     return place

@@ -9,12 +9,12 @@ from errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, EIO, ENOMEM
 from ..address_space import Mapping
 from ..choices import LinuxChoices
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_WRITE
-from ..mapping_calls import MappingCalls
 from ..mutant import Honest, refuses, wrong
 from ..paging import Page
 from ..process import Process
 from ..refusal import Refusal
 from ..state import State
+from .calls import Move
 
 
 def over(self: State, addr: int, length: int) -> list[Mapping]:
@@ -358,13 +358,11 @@ def msync_writes_writable_mappings_only(msync: Honest, self: Process, addr: int,
         msync(self, addr, length, flags)
 
 
-@wrong(MappingCalls.move, "msync.moved", "msync.flush", "mmap.range")
-def a_moved_page_is_not_written(
-    move: Honest, self: Process, addr: int, old: int, place: int, new: int, keep: bool
-) -> None:
+@wrong(Move, "msync.moved", "msync.flush", "mmap.range")
+def a_moved_page_is_not_written(self: Process, move: Move) -> None:
     """A mapping that moves forgets which of its pages have been stored to."""
-    move(self, addr, old, place, new, keep)
-    for number in self.space.table.within(place // self.page, (place + new) // self.page):
+    move()
+    for number in self.space.table.within(move.place // self.page, (move.place + move.new) // self.page):
         self.space.table.entries[number].dirty = False
 
 

@@ -11,6 +11,7 @@ from ..file_calls import FileCalls
 from ..files import Inode
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
+from .calls import Mmap
 from .contents import CONTENT
 
 REFUSALS = (
@@ -76,13 +77,15 @@ def fstat_tells_whole_pages(fstat: Honest, self: FileCalls, fd: int) -> object:
     return told._replace(size=-(-told.size // self.page) * self.page)
 
 
-@wrong(Process.mmap, "overview.one-to-one", *CONTENT)
-def a_mapping_begins_in_the_middle(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "overview.one-to-one", *CONTENT)
+def a_mapping_begins_in_the_middle(self: Process, mmap: Mmap) -> int:
     """A mapping from a page other than the first begins a page too late."""
-    shift = self.page if not flags & MAP_ANONYMOUS and 0 < offset < 1 << 40 and offset % self.page == 0 else 0
-    return int(mmap(self, addr, length, prot, flags, fd, offset + shift))
+    shift = (
+        self.page
+        if not mmap.flags & MAP_ANONYMOUS and 0 < mmap.offset < 1 << 40 and mmap.offset % self.page == 0
+        else 0
+    )
+    return mmap(offset=mmap.offset + shift)
 
 
 @wrong(Accesses.store, "overview.one-to-one", *CONTENT)
@@ -128,15 +131,13 @@ def every_addition_is_a_read_and_a_write(add: Honest, self: Accesses, addr: int,
     add(self, addr, times, lock)
 
 
-@wrong(Process.mmap, "overview.pointer-navigation", "file.errno", bug="qiling (reading)")
-def mmap_moves_the_file_offset(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "overview.pointer-navigation", "file.errno", bug="qiling (reading)")
+def mmap_moves_the_file_offset(self: Process, mmap: Mmap) -> int:
     """Mapping a file moves the descriptor's file offset to where the mapping begins."""
-    place = int(mmap(self, addr, length, prot, flags, fd, offset))
-    description = self.description(fd)
-    if description is not None and not flags & MAP_ANONYMOUS:
-        description.offset = offset
+    place = mmap()
+    description = self.description(mmap.fd)
+    if description is not None and not mmap.flags & MAP_ANONYMOUS:
+        description.offset = mmap.offset
     return place
 
 
@@ -154,22 +155,18 @@ def an_addition_without_a_lock_is_made_twice(
     return adding(self, addr, times if lock else times + 1, lock)  # type: ignore[no-any-return]
 
 
-@wrong(Process.mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="emscripten #11565")
-def the_last_part_of_a_page_is_not_mapped(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="emscripten #11565")
+def the_last_part_of_a_page_is_not_mapped(self: Process, mmap: Mmap) -> int:
     """A length that is not a multiple of the page is rounded down, unless that is nothing."""
-    shorter = length - length % self.page if self.page < length < self.top else length
-    return int(mmap(self, addr, shorter, prot, flags, fd, offset))
+    shorter = mmap.length - mmap.length % self.page if self.page < mmap.length < self.top else mmap.length
+    return mmap(length=shorter)
 
 
-@wrong(Process.mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="WSL #7569")
-def a_mapping_is_a_multiple_of_two_pages(
-    mmap: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
-) -> int:
+@wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="WSL #7569")
+def a_mapping_is_a_multiple_of_two_pages(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED a mapping of an odd number of pages takes one more."""
-    odd = flags & MAP_FIXED and 0 < length < self.top and self.round_up(length) // self.page % 2
-    return int(mmap(self, addr, self.round_up(length) + self.page if odd else length, prot, flags, fd, offset))
+    odd = mmap.flags & MAP_FIXED and 0 < mmap.length < self.top and self.round_up(mmap.length) // self.page % 2
+    return mmap(length=self.round_up(mmap.length) + self.page if odd else mmap.length)
 
 
 @wrong(Inode.extend, "file.truncate", *CONTENT, "overview.slack")

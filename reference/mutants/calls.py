@@ -1,0 +1,40 @@
+"""Calls that have many arguments, for mutants of them: each argument by its name."""
+
+from __future__ import annotations
+
+from ..mapping_calls import MappingCalls
+from ..mutant import Call
+from ..process import Process
+
+
+class Mmap(Call):
+    method = Process.mmap
+
+    addr: int
+    length: int
+    prot: int
+    flags: int
+    fd: int
+    offset: int
+
+
+class Mremap(Call):
+    method = Process.mremap
+
+    addr: int
+    old_size: int
+    new_size: int
+    flags: int
+    new_addr: int = 0
+
+
+class Move(Call):
+    """What mremap does where it moves: `old` bytes at `addr` to `new` bytes at `place`; `keep`: MREMAP_DONTUNMAP."""
+
+    method = MappingCalls.move
+
+    addr: int
+    old: int
+    place: int
+    new: int
+    keep: bool
