@@ -2,7 +2,7 @@
 
     python benchmarks/source_mutation.py [--sample 200] [--seed 4] [--workers 2]
 
-Each mutant is judged by the deterministic cases at level linux, and if they pass by the reference's unit tests. There
+Each mutant is judged by the deterministic cases at level linux and by the reference's unit tests (judge.py). There
 are many thousands, so a sample is drawn: at random from the seed, at most one at each place in the source, none in an
 annotation, which nothing evaluates. Each worker has copies of package and tests, where cosmic-ray changes the source.
 What survives is printed as a difference; docs/source-mutation.md says what was thought of each that has survived.
@@ -13,12 +13,15 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -26,34 +29,16 @@ PROJECT = Path(__file__).resolve().parents[1]
 LEFT_OUT = {"__init__.py", "mutant.py", "picture.py"}
 """Of reference/: what makes mutants and what draws, beside what decides."""
 
-JUDGES = {
-    "cases": "--mmap-backend=reference --mmap-level=linux -m 'not mmap_random'",
-    "unit tests": "tests/test_reference_*.py",
-}
-MEMORY = 4 << 20
-"""KiB that a run may have: some mutants ask for more than there is."""
-
 CONFIGURATION = """
 [cosmic-ray]
 module-path = {modules}
 timeout = {timeout}
 excluded-modules = []
-test-command = "sh judge.sh"
+test-command = "{python} -P judge.py"
 
 [cosmic-ray.distributor]
 name = "local"
 """
-
-
-def script() -> str:
-    """The judges in their order; the first that fails says so, and so does the mutant's status."""
-    environment = (
-        f'export PYTHONPATH="$PWD/package${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONDONTWRITEBYTECODE=1\nulimit -v {MEMORY}\n'
-    )
-    run = f"'{sys.executable}' -P -m pytest -x -q --tb=line --assert=plain -p no:cacheprovider -p no:xdist"
-    return environment + "".join(
-        f"{run} {arguments} || {{ echo killed by {judge}; exit 1; }}\n" for judge, arguments in JUDGES.items()
-    )
 
 
 def unevaluated(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -105,9 +90,15 @@ def prepare(folder: Path, timeout: float) -> None:
         for path in sorted((package / "reference").glob("*.py"))
         if path.name not in LEFT_OUT
     ]
-    (folder / "judge.sh").write_text(script())
-    (folder / "mutation.toml").write_text(CONFIGURATION.format(modules=modules, timeout=timeout))
-    subprocess.run(["sh", "judge.sh"], cwd=folder, check=True, stdout=subprocess.DEVNULL)  # all is well without mutants
+    shutil.copytree(package / "reference", folder / "honest")
+    shutil.copy(Path(__file__).with_name("judge.py"), folder)
+    (folder / "mutation.toml").write_text(
+        CONFIGURATION.format(modules=modules, timeout=timeout, python=shlex.quote(sys.executable))
+    )
+    # By its hash, as a mutant may be as long as the honest source and be written in the same second.
+    compiling = ["-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "package", "tests"]
+    for arguments in (compiling, ["-P", "judge.py", "record"]):
+        subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
 
 
 def outcomes(session: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -126,8 +117,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many at a time (%(default)s)")
     parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for each mutant (%(default)s)")
     options = parser.parse_args()
-    if not shutil.which("cosmic-ray"):
-        sys.exit("cosmic-ray is not there: pip install cosmic-ray")
+    if not shutil.which("cosmic-ray") or not find_spec("coverage"):
+        sys.exit("cosmic-ray or coverage is not there: pip install cosmic-ray coverage")
 
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch, str(worker)) for worker in range(options.workers)]
@@ -140,19 +131,23 @@ def main() -> None:
             shutil.copytree(first, folder)
         for number, folder in enumerate(folders):
             keep(sqlite3.connect(folder / "session.sqlite"), sample[number :: options.workers])
+        began = time.monotonic()
         running = [
             subprocess.Popen(["cosmic-ray", "exec", "mutation.toml", "session.sqlite"], cwd=folder)
             for folder in folders
         ]
         if sum(run.wait() for run in running):
             sys.exit("cosmic-ray failed")
+        seconds = time.monotonic() - began
         results = [each for folder in folders for each in outcomes(sqlite3.connect(folder / "session.sqlite"))]
 
     for outcome, difference in results:
         if outcome in ("survived", "time"):
             print(f"\n{outcome}\n{difference}")
     counts = Counter(outcome for outcome, _ in results)
-    print(f"{len(results)} mutants: " + ", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
+    print(
+        f"{len(results)} mutants in {seconds:.0f} s: " + ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
+    )
 
 
 if __name__ == "__main__":
