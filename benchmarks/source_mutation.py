@@ -2,112 +2,241 @@
 
     python benchmarks/source_mutation.py [--sample 200] [--seed 4] [--workers 2]
 
-Each mutant is judged by the deterministic cases at level linux and by the reference's unit tests (judge.py). There
-are many thousands, so a sample is drawn: at random from the seed, at most one at each place in the source, none in an
-annotation, which nothing evaluates. Each worker has copies of package and tests, where cosmic-ray changes the source.
+cosmic-ray says what there is to be made wrong, and makes it so.  There are many thousands of mutants, so a sample is
+drawn: at random from the seed, at most one at each place in the source, none in an annotation, which nothing evaluates.
 What survives is printed as a difference; docs/source-mutation.md says what was thought of each that has survived.
+
+Each mutant is judged by the deterministic cases at level linux, on a machine without round numbers (odd_machine.py in
+tests/), by the reference's unit tests, and by the cases on the usual machine: by those of them that run what is changed,
+which is noted first, of the honest source.  A run is a fork of this process, which has imported whatever takes long but
+the reference; there the changed module is imported as it is changed, so that no file is touched.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
+import multiprocessing
 import os
-import shlex
-import shutil
-import sqlite3
-import subprocess
+import resource
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator
+from difflib import unified_diff
+from functools import partial
+from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from types import CodeType
+from typing import Any, NamedTuple
+
+import hypothesis  # noqa: F401 - pytest's plugin of it imports it at the end of each run
+import pytest
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+from coverage import Coverage
 
 PROJECT = Path(__file__).resolve().parents[1]
+REFERENCE = Path(
+    (find_spec("pytest_mmapconf.reference") or sys.exit("the project is not installed")).origin or ""
+).parent
 LEFT_OUT = {"__init__.py", "mutant.py", "picture.py"}
 """Of reference/: what makes mutants and what draws, beside what decides."""
 
-CONFIGURATION = """
-[cosmic-ray]
-module-path = {modules}
-timeout = {timeout}
-excluded-modules = []
-test-command = "{python} -P judge.py"
+CASES = ["--mmap-level=linux", "-m", "not mmap_random"]
+JUDGES = {
+    "cases": ["--mmap-backend=python:odd_machine:Odd", *CASES],
+    "unit tests": sorted(str(path) for path in PROJECT.glob("tests/test_reference_*.py")),
+    "cases, among round numbers": ["--mmap-backend=reference", *CASES],
+}
+OPTIONS = ["-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
+MEMORY = 4 << 30
+"""Bytes that a run may have: some mutants ask for more than there is."""
 
-[cosmic-ray.distributor]
-name = "local"
-"""
+ALL = "all tests"
+"""Stands for them in the notes of which tests run a line: it is run by an import, or for several tests at once."""
 
 
-def unevaluated(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+class Mutant(NamedTuple):
+    """One token made wrong."""
+
+    module: str
+    line: int
+    column: int
+    operator: str
+    occurrence: int
+
+    def source(self) -> str:
+        """The module as it is then."""
+        source: str = mutate_code((REFERENCE / self.module).read_text(), get_operator(self.operator)(), self.occurrence)
+        return source
+
+
+# ----------------------------------------------------------------------------------------------------------- the sample
+
+
+def mutants(module: str) -> Iterator[Mutant]:
+    """All of a module, but for annotations."""
+    skipped = list(unevaluated((REFERENCE / module).read_text()))
+    nodes = list(ast_nodes(get_ast_from_path(REFERENCE / module)))
+    for name in operator_names():
+        operator = get_operator(name)
+        if operator.arguments():
+            continue  # it would have to be told what is to be replaced
+        places = (start for node in nodes for start, _end in operator().mutation_positions(node))
+        for occurrence, place in enumerate(places):
+            if not any(start <= place < end for start, end in skipped):
+                yield Mutant(module, place[0], place[1], name, occurrence)
+
+
+def unevaluated(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """From where to where, in lines and columns, the annotations of a module reach."""
-    found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
+        found = None
         if isinstance(node, ast.arg | ast.AnnAssign):
-            found.append(node.annotation)
+            found = node.annotation
         elif isinstance(node, ast.FunctionDef):
-            found.append(node.returns)
-    return [((a.lineno, a.col_offset), (a.end_lineno or 0, a.end_col_offset or 0)) for a in found if a]
+            found = node.returns
+        if found:
+            yield (found.lineno, found.col_offset), (found.end_lineno or 0, found.end_col_offset or 0)
 
 
-def draw(session: sqlite3.Connection, size: int, seed: int) -> list[str]:
+def draw(size: int, seed: int) -> list[Mutant]:
     """The mutants of the sample, the same for the same source and version of cosmic-ray."""
-    rows = session.execute(
-        "SELECT module_path, start_pos_row, start_pos_col, operator_name, occurrence, operator_args, job_id "
-        "FROM mutation_specs"
-    ).fetchall()
-    rows.sort(key=lambda row: row[:-1])  # the job's id is another each time
-    skipped = {module: unevaluated(Path(module).read_text()) for module in {row[0] for row in rows}}
-    Random(seed).shuffle(rows)
-    places: dict[tuple[str, int, int], str] = {}
-    for module, line, column, *_, job in rows:
-        if not any(start <= (line, column) < end for start, end in skipped[module]):
-            places.setdefault((module, line, column), job)
-    print(f"{len(rows)} mutants at {len(places)} places outside of annotations")
+    modules = sorted(path.name for path in REFERENCE.glob("*.py") if path.name not in LEFT_OUT)
+    found = sorted(mutant for module in modules for mutant in mutants(module))
+    Random(seed).shuffle(found)
+    places: dict[tuple[str, int, int], Mutant] = {}
+    for mutant in found:
+        places.setdefault(mutant[:3], mutant)
+    print(f"{len(found)} mutants at {len(places)} places outside of annotations")
     return list(places.values())[:size]
 
 
-def keep(session: sqlite3.Connection, jobs: list[str]) -> None:
-    """Leave a session these of its mutants only."""
-    session.execute("CREATE TEMP TABLE kept (job_id)")
-    session.executemany("INSERT INTO kept VALUES (?)", [(job,) for job in jobs])
-    for table in ("mutation_specs", "work_items"):
-        session.execute(f"DELETE FROM {table} WHERE job_id NOT IN (SELECT job_id FROM kept)")
-    session.commit()
+# ---------------------------------------------------------------------------------------------------------------- a run
 
 
-def prepare(folder: Path, timeout: float) -> None:
-    """Copies of the package, as it is laid out when installed, and of the tests; and what cosmic-ray wants to know."""
-    package = folder / "package/pytest_mmapconf"
-    places = {"pytest_mmapconf": package, "conformance": package / "conformance", "reference": package / "reference"}
-    for room, place in (places | {"tests": folder / "tests"}).items():
-        shutil.copytree(PROJECT / room, place, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "pyproject.toml", folder)
-    modules = [
-        os.fspath(path.relative_to(folder))
-        for path in sorted((package / "reference").glob("*.py"))
-        if path.name not in LEFT_OUT
-    ]
-    shutil.copytree(package / "reference", folder / "honest")
-    shutil.copy(Path(__file__).with_name("judge.py"), folder)
-    (folder / "mutation.toml").write_text(
-        CONFIGURATION.format(modules=modules, timeout=timeout, python=shlex.quote(sys.executable))
-    )
-    # By its hash, as a mutant may be as long as the honest source and be written in the same second.
-    compiling = ["-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "package", "tests"]
-    for arguments in (compiling, ["-P", "judge.py", "record"]):
-        subprocess.run([sys.executable, *arguments], cwd=folder, check=True)
+def run(judge: str, plugin: object, prepare: Callable[[], object]) -> int:
+    """The exit status of a judge's run, below 0 if a signal has ended it."""
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(1, 2)
+        sys.dont_write_bytecode = True
+        prepare()
+        os._exit(pytest.main([*OPTIONS, *JUDGES[judge]], plugins=[plugin]))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def outcomes(session: sqlite3.Connection) -> list[tuple[str, str]]:
-    """What became of each mutant, and its difference."""
-    found = []
-    for state, output, difference in session.execute("SELECT test_outcome, output, diff FROM work_results"):
-        killer = output.rsplit("killed by ", 1)[1].splitlines()[0] if "killed by " in output else "nothing"
-        found.append(("time" if output == "timeout" else "survived" if "SURVIVED" in state else killer, difference))
+class Noting:
+    """Notes which tests run which lines."""
+
+    def __init__(self, into: Path) -> None:
+        self.into = into
+        self.coverage = Coverage(data_file=None, include=[f"{REFERENCE}/*.py"], config_file=False)
+        self.test = ALL
+
+    def start(self) -> None:
+        self.coverage.start()
+        self.coverage.switch_context(ALL)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.test = nodeid
+        self.coverage.switch_context(nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+        if fixturedef.scope != "function":
+            self.coverage.switch_context(ALL)
+        try:
+            return (yield)
+        finally:
+            self.coverage.switch_context(self.test)
+
+    def pytest_sessionfinish(self) -> None:
+        self.coverage.stop()
+        data = self.coverage.get_data()
+        found = {Path(module).name: data.contexts_by_lineno(module) for module in data.measured_files()}
+        self.into.write_text(json.dumps(found))
+
+
+class Choosing:
+    """Runs these tests only."""
+
+    def __init__(self, tests: Collection[str]) -> None:
+        self.tests = tests
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if ALL not in self.tests:
+            items[:] = [item for item in items if item.nodeid in self.tests]
+
+
+# -------------------------------------------------------------------------------------------------------------- judging
+
+Tests = dict[str, dict[str, dict[int, list[str]]]]
+"""By judge, module and line: the tests that run it."""
+
+
+def note() -> Tests:
+    """Which tests run which lines of the honest source."""
+    found: Tests = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for judge in JUDGES:
+            noting = Noting(Path(scratch, judge))
+            if run(judge, noting, noting.start):
+                sys.exit(f"the {judge} fail without any mutant")
+            noted = json.loads(noting.into.read_text())
+            found[judge] = {
+                module: {int(line): tests for line, tests in lines.items()} for module, lines in noted.items()
+            }
     return found
+
+
+def statement(source: str, line: int) -> set[int]:
+    """The lines of the statement that a line is of; of a compound one those before its body."""
+    found = {line}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            lines = range(node.lineno, body[0].lineno if body else (node.end_lineno or node.lineno) + 1)
+            found |= set(lines) if line in lines else set()
+    return found
+
+
+def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
+    """What becomes of a mutant: the judge that catches it, "time", or "survived"."""
+    source = mutant.source()
+    path = os.fspath(REFERENCE / mutant.module)
+    honest = SourceFileLoader.get_code
+
+    def get_code(loader: Any, name: str) -> CodeType | None:
+        return compile(source, path, "exec") if loader.path == path else honest(loader, name)
+
+    def prepare() -> None:
+        SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
+
+    lines = statement((REFERENCE / mutant.module).read_text(), mutant.line)
+    for judge, modules in tests.items():
+        reached = modules.get(mutant.module, {})
+        chosen = {test for line in lines for test in reached.get(line, ())}
+        if chosen and (status := run(judge, Choosing(chosen), prepare)):
+            return "time" if status == -signal.SIGXCPU else judge
+    return "survived"
+
+
+def difference(mutant: Mutant) -> str:
+    """What is wrong."""
+    honest = (REFERENCE / mutant.module).read_text().splitlines()
+    lines = unified_diff(honest, mutant.source().splitlines(), mutant.module, mutant.module, lineterm="")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -115,39 +244,24 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=200, metavar="N", help="how many mutants (%(default)s)")
     parser.add_argument("--seed", type=int, default=4, help="which ones (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many at a time (%(default)s)")
-    parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for each mutant (%(default)s)")
-    options = parser.parse_args()
-    if not shutil.which("cosmic-ray") or not find_spec("coverage"):
-        sys.exit("cosmic-ray or coverage is not there: pip install cosmic-ray coverage")
-
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = [Path(scratch, str(worker)) for worker in range(options.workers)]
-        first = folders[0]
-        prepare(first, options.timeout)
-        os.chdir(first)
-        subprocess.run(["cosmic-ray", "init", "mutation.toml", "session.sqlite"], check=True)
-        sample = draw(sqlite3.connect("session.sqlite"), options.sample, options.seed)
-        for folder in folders[1:]:
-            shutil.copytree(first, folder)
-        for number, folder in enumerate(folders):
-            keep(sqlite3.connect(folder / "session.sqlite"), sample[number :: options.workers])
-        began = time.monotonic()
-        running = [
-            subprocess.Popen(["cosmic-ray", "exec", "mutation.toml", "session.sqlite"], cwd=folder)
-            for folder in folders
-        ]
-        if sum(run.wait() for run in running):
-            sys.exit("cosmic-ray failed")
-        seconds = time.monotonic() - began
-        results = [each for folder in folders for each in outcomes(sqlite3.connect(folder / "session.sqlite"))]
-
-    for outcome, difference in results:
-        if outcome in ("survived", "time"):
-            print(f"\n{outcome}\n{difference}")
-    counts = Counter(outcome for outcome, _ in results)
-    print(
-        f"{len(results)} mutants in {seconds:.0f} s: " + ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
+    parser.add_argument(
+        "--timeout", type=int, default=15, metavar="SECONDS", help="of the processor, for each run (%(default)s)"
     )
+    options = parser.parse_args()
+
+    os.chdir(PROJECT)
+    sys.path.insert(0, "tests")
+    sample = draw(options.sample, options.seed)
+    judging = partial(outcome, tests=note(), timeout=options.timeout)
+    began = time.monotonic()
+    counts: Counter[str] = Counter()
+    with multiprocessing.get_context("fork").Pool(options.workers) as pool:
+        for mutant, result in zip(sample, pool.imap(judging, sample), strict=True):
+            counts[result] += 1
+            if result in ("survived", "time"):
+                print(f"\n{result}\n{difference(mutant)}", flush=True)
+    print(f"\n{len(sample)} mutants in {time.monotonic() - began:.0f} s: ", end="")
+    print(", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
 
 
 if __name__ == "__main__":
