@@ -7,9 +7,9 @@ drawn: at random from the seed, at most one at each place in the source, none in
 What survives is printed as a difference; docs/source-mutation.md says what was thought of each that has survived.
 
 Each mutant is judged by the deterministic cases at level linux, on a machine without round numbers (odd_machine.py in
-tests/), by the reference's unit tests, and by the cases on the usual machine: by those of them that run what is changed,
-which is noted first, of the honest source.  A run is a fork of this process, which has imported whatever takes long but
-the reference; there the changed module is imported as it is changed, so that no file is touched.
+tests/), by the unit tests of the reference, and by the cases on the usual machine: by those that run what is changed,
+which is noted first, of the honest source.  A run is a fork of this process, which has imported what takes long, but
+not the reference; there the changed module is imported as it is changed, so that no file is touched.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ LEFT_OUT = {"__init__.py", "mutant.py", "picture.py"}
 """Of reference/: what makes mutants and what draws, beside what decides."""
 
 CASES = ["--mmap-level=linux", "-m", "not mmap_random"]
+KERNEL = "this kernel beside it"
 JUDGES = {
     "cases": ["--mmap-backend=python:odd_machine:Odd", *CASES],
     "unit tests": sorted(str(path) for path in PROJECT.glob("tests/test_reference_*.py")),
     "cases, among round numbers": ["--mmap-backend=reference", *CASES],
+    KERNEL: ["--mmap-backend=native", "--mmap-lockstep", *CASES],
 }
 OPTIONS = ["-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
 MEMORY = 4 << 30
@@ -219,8 +221,9 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
         return compile(source, path, "exec") if loader.path == path else honest(loader, name)
 
     def prepare() -> None:
-        SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
+        if judge != KERNEL:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
 
     lines = statement((REFERENCE / mutant.module).read_text(), mutant.line)
@@ -247,11 +250,15 @@ def main() -> None:
     parser.add_argument(
         "--timeout", type=int, default=15, metavar="SECONDS", help="of the processor, for each run (%(default)s)"
     )
+    parser.add_argument("--again", type=Path, metavar="FILE", help="those only that this output shows to have survived")
     options = parser.parse_args()
 
     os.chdir(PROJECT)
     sys.path.insert(0, "tests")
     sample = draw(options.sample, options.seed)
+    if options.again:
+        shown = options.again.read_text()
+        sample = [mutant for mutant in sample if difference(mutant) in shown]
     judging = partial(outcome, tests=note(), timeout=options.timeout)
     began = time.monotonic()
     counts: Counter[str] = Counter()

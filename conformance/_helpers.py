@@ -18,6 +18,7 @@ from ..contract import (
     LOCK_EX,
     LOCK_NB,
     MAP_ANONYMOUS,
+    MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
     O_RDWR,
@@ -76,6 +77,29 @@ def free_range(process: Process, pages: int) -> int:
     addr = process.mmap(0, (pages + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.munmap(addr, (pages + 2) * page)
     return addr + page
+
+
+def end_of_user_space(process: Process, page: int) -> int:
+    """The first address above user space, by bisection: what MAP_FIXED_NOREPLACE may never have is above (ENOMEM)."""
+    low, high = 0, (1 << process.bits) // page  # pages: the end is above `low` and not above `high`
+    while high - low > 1:
+        middle = (low + high) // 2
+        addr = middle * page
+        try:
+            got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                high = middle
+            else:  # taken (EEXIST), or not for everyone (EPERM): user space all the same
+                low = middle
+        else:
+            process.munmap(got, page)
+            if got != addr:
+                raise Unsupported(
+                    "MAP_FIXED_NOREPLACE does not keep to its address, so the end of user space is not known"
+                )
+            low = middle
+    return high * page
 
 
 def reserve(process: Process, pages: int) -> int:

@@ -11,6 +11,7 @@ from ..contract import (
     MAP_DROPPABLE,
     MAP_EXECUTABLE,
     MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
     MAP_HUGETLB,
     MAP_LOCKED,
@@ -187,6 +188,23 @@ def test_populated_memory_is_there_at_once(process: Process, page: int, kind: in
     base = process.mmap(0, 4 * page, prot, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
 
     assert process.mincore(base, 4 * page) == [True] * 4
+
+
+@clause("mmap.flag.populate")
+@pytest.mark.parametrize(
+    "flag",
+    [
+        pytest.param(MAP_FIXED, id="fixed"),
+        pytest.param(MAP_FIXED_NOREPLACE, id="noreplace"),
+        pytest.param(MAP_NORESERVE, id="noreserve"),
+        pytest.param(MAP_STACK, id="stack"),
+    ],
+)
+def test_it_is_so_with_other_flags(process: Process, page: int, flag: int) -> None:
+    addr = free_range(process, 3)
+    base = process.mmap(addr, 3 * page, RW, ANONYMOUS | MAP_POPULATE | flag, -1, 0)
+
+    assert process.mincore(base, 3 * page) == [True] * 3
 
 
 @clause("mmap.flag.populate.copies")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-
 import pytest
 
 from ..contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
-    MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
-    PROT_NONE,
     PROT_READ,
     Process,
     System,
@@ -25,6 +21,7 @@ from ._helpers import (
     MakeFile,
     assert_inaccessible,
     assert_nothing_mapped,
+    end_of_user_space,
     numbered,
     reserve,
 )
@@ -318,29 +315,6 @@ def test_top_of_all_addresses(process: Process, page: int, pages: int) -> None:
     """The last page that an address can name is no user's: the range starts above, ends at or wraps past the top."""
     with fails("EINVAL"):
         process.munmap((1 << process.bits) - page, pages * page)
-
-
-def end_of_user_space(process: Process, page: int) -> int:
-    """The first address above user space, by bisection: what MAP_FIXED_NOREPLACE may never have is above (ENOMEM)."""
-    low, high = 0, (1 << process.bits) // page  # pages: the end is above `low` and not above `high`
-    while high - low > 1:
-        middle = (low + high) // 2
-        addr = middle * page
-        try:
-            got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
-        except OSError as error:
-            if error.errno == errno.ENOMEM:
-                high = middle
-            else:  # taken (EEXIST), or not for everyone (EPERM): user space all the same
-                low = middle
-        else:
-            process.munmap(got, page)
-            if got != addr:
-                raise Unsupported(
-                    "MAP_FIXED_NOREPLACE does not keep to its address, so the end of user space is not known"
-                )
-            low = middle
-    return high * page
 
 
 @clause("munmap.errno.EINVAL")

@@ -100,7 +100,7 @@ class FileCalls(State):
         if path.startswith("/dev/fd/"):
             descriptor = self.descriptors.get(int(path[8:])) if path[8:].isdecimal() else None
             inode = None if descriptor is None else descriptor.description.inode
-            return path[8:], self.machine.home.root, inode
+            return path, None, inode
         return self.machine.look_up(path)
 
     def refuse_descriptors(self, refuse: Refusals, count: int) -> None:

@@ -237,7 +237,7 @@ def named(file_system: FileSystem, name: str, kind: str, device: str = "") -> In
 
 def plain(name: str, memory: Memory) -> FileSystem:
     """An empty file system of 64 MiB."""
-    return FileSystem(name, memory, 61 << 20)
+    return FileSystem(name, memory, 64 << 20)
 
 
 def small(name: str, memory: Memory) -> FileSystem:

@@ -210,3 +210,21 @@ def test_what_was_stored_in_droppable_memory_may_be_zero(process: Process) -> No
     page = process.space.table.entries[base // PAGE]
     assert page.open == {1: b"x\0", 2: b"y\0"}
     assert process.load(base, 4) == b"\0xy\0"
+
+
+def test_how_much_a_stack_has_grown_hangs_on_no_address(process: Process) -> None:
+    """Also where it becomes many times as long."""
+    process.mmap(1 << 20, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_LOCKED, -1, 0)
+    process.store(1 << 17, b"x")
+    (mapping,) = process.space.mappings.values()
+    assert (mapping.start, mapping.end) == (1 << 17, (1 << 20) + 3 * PAGE)
+    assert process.space.size == process.space.locked == mapping.end - mapping.start
+
+
+@pytest.mark.parametrize("at", [1, 6, PAGE - 1])
+def test_code_runs_wherever_it_stands(process: Process, at: int) -> None:
+    base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
+    process.store(base + at, process.return_code())
+    process.execute(base + at)
+    with pytest.raises(Unresolved):
+        process.execute(base + at - 1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_LOCKED,
     MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -23,6 +24,7 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.words import faults
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
@@ -180,6 +182,26 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
     free = [(start, end) for start, end in process.space.gaps.starts.items()]
     ends = [0, *(edge for m in mappings for edge in (m.start, m.end)), process.top]
     assert free == [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]
+
+
+def test_behind_the_last_of_many_mappings(process: Process) -> None:
+    base = process.arena()[0]
+    for number in range(300):
+        process.mmap(base + 2 * number * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with faults("SIGSEGV", at=base + 600 * PAGE, code="SEGV_MAPERR"):
+        process.load(base + 600 * PAGE, 1)
+    assert process.space.growing(base + 600 * PAGE) is None
+
+
+def test_how_much_there_is_hangs_on_no_address(process: Process) -> None:
+    base = process.arena()[0]
+    for start, pages in ((1, 2), (7, 3), (15, 6)):
+        process.mmap(base + start * PAGE, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
+    space = process.space
+    assert (space.size, space.locked, space.data()) == (11 * PAGE, 11 * PAGE, 11 * PAGE)
+    assert space.mapped(base + 2 * PAGE, base + 16 * PAGE) == 5 * PAGE
+    process.munmap(base + 8 * PAGE, 9 * PAGE)
+    assert (space.size, space.locked, space.data()) == (7 * PAGE, 7 * PAGE, 7 * PAGE)
 
 
 def test_an_empty_range_is_over_no_mapping(process: Process) -> None:

@@ -73,6 +73,13 @@ def test_a_freed_page_is_open_until_it_is_stored_to(process: Process) -> None:
     assert 0 not in page.open  # the others may have become zero before
 
 
+def test_no_more_pages_are_freed_than_were_said(process: Process) -> None:
+    base = filled(process, 9)
+    process.madvise(base + 3 * PAGE, 2 * PAGE, MADV_FREE)
+    table = process.space.table.entries
+    assert [number for number in range(9) if table[base // PAGE + number].freed] == [3, 4]
+
+
 def test_a_hole_gives_room_back_and_leaves_private_copies(process: Process) -> None:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"abc" * PAGE, 0)

@@ -71,6 +71,34 @@ def test_a_crash_keeps_what_was_synced_and_either_content_of_the_rest(choices: L
     assert content[2 * PAGE : 2 * PAGE + 5] == (b"halfo" if survived else b"ooooo")
 
 
+@pytest.mark.parametrize("size", [100, PAGE, PAGE + 100])
+@pytest.mark.parametrize("survives", [True, False, None])
+def test_a_crash_leaves_nothing_behind_the_end_that_the_disk_knows(survives: bool | None, size: int) -> None:
+    """Of the page where that is, what lies before it may be new; growth that was not synced is lost."""
+
+    class Crashing(LinuxChoices):
+        def survives(self, name: str, block: int) -> bool | None:
+            return survives
+
+    machine = Machine(Parameters(), Crashing())
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"o" * size, 0)
+    process.fsync(fd)
+    process.pwrite(fd, b"n" * (3 * PAGE), 0)
+    machine.crash()
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR)
+    inode = process.descriptors[fd].description.inode
+    content = process.pread(fd, 4 * PAGE, 0)
+    assert content == (b"n" if survives else b"o") * size
+    undecided = {} if survives is not None else dict.fromkeys(range(size), b"on")
+    assert inode.open_bytes(0, 4 * PAGE) == undecided
+    process.ftruncate(fd, 2 * PAGE)
+    assert process.pread(fd, 2 * PAGE, size) == bytes(2 * PAGE - size)
+
+
 def test_a_crash_loses_names_and_growth_that_were_not_synced() -> None:
     machine = Machine(Parameters(), LinuxChoices())
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)

@@ -229,9 +229,11 @@ def test_open(process: Process) -> None:
     assert process.pread(process.open("d/inner", O_RDONLY), 9, 0) == b"abc"
 
 
-def test_too_many_descriptors() -> None:
-    process = ReferenceBackend(descriptors=4).boot().spawn()
-    fd = process.open("f", O_RDWR | O_CREAT)
+@pytest.mark.parametrize("limit", [4, 5])
+def test_too_many_descriptors(limit: int) -> None:
+    process = ReferenceBackend(descriptors=limit).boot().spawn()
+    for _ in range(limit - 3):
+        fd = process.open("f", O_RDWR | O_CREAT)
     with fails("EMFILE"):
         process.open("f", O_RDWR)
     with fails("EMFILE"):
@@ -456,5 +458,29 @@ def test_devices_and_unusual_files(process: Process) -> None:
 def test_a_descriptor_can_be_opened_by_its_path(process: Process) -> None:
     reader, _writer = process.pipe()
     assert process.fstat(process.open(f"/dev/fd/{reader}", O_RDONLY)).kind == "fifo"
-    with fails("ENOENT"):
-        process.open("/dev/fd/99", O_RDONLY)
+    for flags in (O_RDONLY, O_RDWR | O_CREAT):
+        with fails("ENOENT"):
+            process.open("/dev/fd/99", flags)
+
+
+def test_which_bytes_of_a_part_are_open(process: Process) -> None:
+    """They are counted from where the part begins; what is open before and behind it is not of it."""
+    inode = inode_of(process, make(process, b"a" * (3 * PAGE)))
+    for index in (0, 1, 2):
+        inode.cache.page(index).open = {5: b"x\0", PAGE - 1: b"y\0"}
+    assert inode.open_bytes(PAGE + 5, PAGE) == {0: b"x\0", PAGE - 6: b"y\0"}
+    assert inode.open_bytes(PAGE + 6, PAGE - 7) == {}
+    assert inode.open_bytes(PAGE + 6, PAGE) == {PAGE - 7: b"y\0", PAGE - 1: b"x\0"}
+
+
+@pytest.mark.parametrize("touched", [3, 40])
+def test_a_hole_in_the_middle_of_what_is_mapped(process: Process, touched: int) -> None:
+    """Whether more or fewer pages have been touched than are cut out."""
+    fd = make(process, b"a" * (40 * PAGE))
+    base = process.mmap(0, 30 * PAGE, RW, MAP_SHARED, fd, 7 * PAGE)
+    for number in range(min(touched, 30)):
+        process.load(base + number * PAGE, 1)
+    inode_of(process, fd).punch(9 * PAGE, 5 * PAGE, process.choices)
+    zero = [number for number in range(40) if process.pread(fd, 1, number * PAGE) == b"\0"]
+    assert zero == [9, 10, 11, 12, 13]
+    assert [number for number in range(30) if process.load(base + number * PAGE, 1) == b"\0"] == [2, 3, 4, 5, 6]

@@ -876,3 +876,33 @@ def test_droppable_memory_may_be_zero_and_nothing_else(seen: bytes, admitted: bo
 )
 def test_an_outcome_in_words(outcome: Outcome, text: str) -> None:
     assert str(outcome) == text
+
+
+def following(seen: Outcome, call: str = "call", level: str = "linux") -> Following:
+    choices = Following(level)
+    choices.tell(call, seen)
+    return choices
+
+
+def test_an_errno_is_known_by_its_letters() -> None:
+    refusal = Refusal(EINVAL, "a.clause", "a cause")
+    assert following(Failed("".join(("EIN", "VAL")))).refusal("call", [refusal]) is refusal
+
+
+def test_at_level_linux_how_much_was_moved_is_no_question() -> None:
+    for possible in (0, 4, 10):
+        assert following(Returned(possible)).moved(possible, 10) == possible
+
+
+def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
+    choices = following(Returned([True, False]))
+    assert [choices.is_resident(which, False) for which in range(4)] == [True, False, False, False]
+    assert [choices.is_resident(which, True) for which in range(4)] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("closes", "seen", "told"),
+    [(0, 0, 0), (0, 1, 9), (3, 0, 9), (3, 1, 1), (3, 2, 2), (3, 3, 3), (3, 4, 9)],
+)
+def test_as_many_closes_are_told_as_may_be(closes: int, seen: int, told: int) -> None:
+    assert following(Returned(seen)).noted(9, closes) == told

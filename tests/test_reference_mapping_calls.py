@@ -6,13 +6,18 @@ import pytest
 
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
     MAP_HUGETLB,
     MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_STACK,
+    MLOCK_ONFAULT,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -25,10 +30,12 @@ from pytest_mmapconf.contract import (
     PROT_READ,
     PROT_WRITE,
     Facility,
+    Resource,
     Unsupported,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.refusal import Refused
 from pytest_mmapconf.words import fails, faults
 
 PAGE = 4096
@@ -346,9 +353,97 @@ def test_a_copy_beside_memory_that_was_never_stored_to_loses_its_lock_with_it(
             process.msync(addr, PAGE, MS_INVALIDATE)
 
 
+@pytest.mark.parametrize("beside", [-1, 1], ids=["before", "behind"])
+@pytest.mark.parametrize("prot", [PROT_READ, RW], ids=["read", "write"])
+def test_so_does_what_was_stored_to_beside_the_copy_if_it_may_be_stored_to(
+    process: Process, prot: int, beside: int
+) -> None:
+    """As Linux 6.18 has it."""
+    base = process.arena()[0] + 8 * PAGE
+    target, third = base + beside * PAGE, base + 2 * beside * PAGE
+    for addr in (base, third):
+        process.mmap(addr, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(third, b"x")
+    for addr in (base, third):
+        process.mprotect(addr, PAGE, prot)
+        process.mlock2(addr, PAGE, MLOCK_ONFAULT)
+
+    process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED, target)
+
+    process.msync(base, PAGE, MS_INVALIDATE)
+    process.msync(target, PAGE, MS_INVALIDATE)
+    if prot == PROT_READ:
+        with fails("EBUSY"):
+            process.msync(third, PAGE, MS_INVALIDATE)
+    else:
+        process.msync(third, PAGE, MS_INVALIDATE)
+
+
 def test_a_refused_mprotect_leaves_one_mapping_one(process: Process) -> None:
     process.open("f", O_RDWR | O_CREAT)
     base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, process.open("f", O_RDONLY), 0)
     with fails("EACCES"):
         process.mprotect(base + PAGE, PAGE, RW)
     assert [mapping.joined for mapping in process.space.mappings.values()] == [False]
+
+
+def test_what_stays_of_a_mapping_has_been_stored_to_unless_all_of_it_was_moved(process: Process) -> None:
+    """Only what is moved as a whole is fresh at the place where MREMAP_DONTUNMAP leaves it."""
+    for first, count in ((0, 1), (1, 1), (2, 1), (0, 3)):
+        base = process.mmap(process.arena()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        process.store(base, b"x" * (3 * PAGE))
+        process.mremap(base + first * PAGE, count * PAGE, count * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+        stored = {mapping.stored for mapping in process.space.over(base, base + 3 * PAGE)}
+        assert stored == {count != 3}, (first, count)
+        process.munmap(base, 3 * PAGE)
+
+
+def test_the_last_page_of_user_space(process: Process) -> None:
+    """It is one like any other; a byte more is too much."""
+    last = process.top - PAGE
+    process.mmap(last, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+    process.store(last, b"x" * PAGE)
+    fd = process.open("f", O_RDWR | O_CREAT)
+    assert process.write_from(fd, last, PAGE, 0) == PAGE
+    assert process.read_into(fd, last, PAGE, 0) == PAGE
+    process.mlock(last, PAGE)
+    process.munlock(last, PAGE)
+    process.mprotect(last, PAGE, PROT_READ)
+    process.msync(last, PAGE, MS_SYNC)
+    assert process.mincore(last, PAGE) == [True]
+    assert process.load(last, PAGE) == b"x" * PAGE
+    for errno, call in (("EINVAL", process.munmap), ("ENOMEM", process.mincore)):
+        with fails(errno):
+            call(last, PAGE + 1)
+    process.munmap(last, PAGE)
+    base = process.mmap(process.arena()[0], 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with fails("EINVAL"):
+        process.mremap(base, 2 * PAGE, 2 * PAGE, MOVE, last)
+    assert process.mremap(base, PAGE, PAGE, MOVE, last) == last
+    with fails("ENOMEM"):
+        process.mremap(last, PAGE, 2 * PAGE, 0)
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3), (3, 5), (5, 6)])
+def test_growth_counts_for_the_limits_by_what_is_new(process: Process, old: int, new: int) -> None:
+    base = process.mmap(process.arena()[0], old * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
+    process.drop("CAP_IPC_LOCK")
+    for resource in (Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY):
+        process.limit(resource, (new - old) * PAGE)
+    for flags in (0, MREMAP_MAYMOVE):
+        with fails("EAGAIN"):
+            process.mremap(base, old * PAGE, (new + 1) * PAGE, flags)
+    process.limit(Resource.LOCKED_MEMORY, 64 * PAGE)
+    with fails("ENOMEM"):
+        process.mremap(base, old * PAGE, (new + 1) * PAGE, 0)
+    process.limit(Resource.LOCKED_MEMORY, (new - old) * PAGE)
+    assert process.mremap(base, old * PAGE, new * PAGE, 0) == base
+
+
+def test_droppable_memory_takes_other_flags(process: Process) -> None:
+    for flag in (MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_FIXED_NOREPLACE):
+        process.mmap(process.arena()[0] + flag, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
+    for flag in (MAP_LOCKED, MAP_HUGETLB, MAP_GROWSDOWN):
+        with pytest.raises(Refused) as refused:
+            process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
+        assert "mmap.errno.EINVAL.droppable" in refused.value.clauses

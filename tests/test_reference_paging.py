@@ -8,6 +8,7 @@ import pytest
 
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
+    MAP_FIXED,
     MAP_LOCKED,
     MAP_POPULATE,
     MAP_PRIVATE,
@@ -120,6 +121,17 @@ def test_evicting_spares_locked_pages_and_private_copies(process: Process) -> No
     before = faults(process)
     process.load(locked, 1)
     assert faults(process) == before, "a locked page keeps its entry as well"
+
+
+def test_evicting_takes_every_page(process: Process) -> None:
+    fd = make(process, b"a" * 5 * PAGE)
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    process.load(base, 5 * PAGE)
+    process.evict(fd)
+    assert process.mincore(base, 5 * PAGE) == [False] * 5
+    before = faults(process)
+    process.load(base, 5 * PAGE)
+    assert faults(process) == (before[0], before[1] + 5)
 
 
 def test_bytes_that_are_written_are_open_no_longer_and_those_around_them_are() -> None:

@@ -133,6 +133,26 @@ def test_mremap_elsewhere_that_may_not_move(process: Process, flag: int, clauses
     assert refused.value.clauses == clauses
 
 
+@pytest.mark.parametrize("of", ["memory", "a-file"])
+@pytest.mark.parametrize(
+    ("type_", "clause"), [(0, "mmap.errno.EINVAL.type"), (4, "mmap.errno.EINVAL.unknown-type")], ids=["none", "unknown"]
+)
+def test_which_clause_a_type_is_refused_by(process: Process, of: str, type_: int, clause: str) -> None:
+    fd = process.open("f", O_WRONLY | O_CREAT)
+    flags = type_ | (MAP_ANONYMOUS if of == "memory" else 0)
+    with pytest.raises(Refused) as refused:
+        process.mmap(0, PAGE, RW, flags, fd, 0)
+    assert refused.value.clauses == {clause}
+
+
+def test_of_a_growth_no_part_is_cut_off(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    with pytest.raises(Refused) as refused:
+        process.mremap(base, process.top - PAGE, process.top, MREMAP_MAYMOVE)
+    assert refused.value.clauses == {"mremap.errno.EFAULT", "mremap.errno.ENOMEM"}
+
+
 def test_munmap_and_msync(process: Process) -> None:
     with pytest.raises(Refused) as refused:
         process.munmap(1, 0)

@@ -156,6 +156,14 @@ def noreplace_ends_where_memory_ends(self: Process, mmap: Mmap) -> int:
     return mmap()
 
 
+@wrong(Mmap, "mmap.errno.ENOMEM.range")
+def fixed_ends_where_memory_ends(self: Process, mmap: Mmap) -> int:
+    """With MAP_FIXED a range that ends outside the address space is cut off there."""
+    if mmap.flags & MAP_FIXED and mmap.addr < self.top < mmap.addr + mmap.length:
+        mmap.length = self.top - mmap.addr
+    return mmap()
+
+
 @wrong(Mmap, "mmap.errno.EPERM.noreplace")
 def noreplace_at_0_is_no_address(self: Process, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE address 0 means any address."""

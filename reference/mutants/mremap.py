@@ -49,6 +49,7 @@ REFUSALS = (
         bug="gVisor 23438b363",
     ),
     other("mremap-says-EFAULT-where-it-cannot-grow", EFAULT, "mremap.errno.ENOMEM", cause="cannot grow where it is"),
+    other("mremap-says-EINVAL-where-no-gap-is-left", EINVAL, "mremap.errno.ENOMEM", cause="no gap", call="mremap"),
     never(
         "mremap-fixed-needs-no-maymove",
         "mremap.flags.fixed",
