@@ -137,8 +137,13 @@ class Watched(Backend):
     def note(self, mutants: Sequence[Mutant], honest: form.Honest, *arguments: Any, **keywords: Any) -> Any:
         """A method that some mutants replace."""
         for mutant in mutants:
-            if mutant.id not in self.differing and mutant.when(*arguments, **keywords):
-                self.differing.add(mutant.id)
+            if mutant.id not in self.differing:
+                try:
+                    differs = mutant.when(*arguments, **keywords)
+                except Exception:  # it breaks down, as it will when the mutant itself is run
+                    differs = True
+                if differs:
+                    self.differing.add(mutant.id)
         return honest(*arguments, **keywords)
 
     def refuse(self, honest: form.Honest, refusals: Refusals, *refusal: Any, **late: bool) -> None:

@@ -302,6 +302,7 @@ def test_which_mutants_would_have_differed_is_noted() -> None:
         never("that-refusal", "munmap.errno.EINVAL", cause="length is 0"),
         never("another-refusal", "munmap.errno.EINVAL", cause="not a multiple"),
         refuses("those", Model.munmap, EPERM, lambda self, addr, length: length == 0, "munmap.range", text="it is 0"),
+        refuses("down", Model.munmap, EPERM, lambda self, addr, length: 1 / length, "munmap.range", text="it divides"),
         refuses("others", Model.munmap, EPERM, lambda self, addr, length: length == 7, "munmap.range", text="it is 7"),
         wrong(Model.mlock, "mlock.success")(lambda *arguments: None),
     )
@@ -310,7 +311,7 @@ def test_which_mutants_would_have_differed_is_noted() -> None:
     with pytest.raises(OSError, match="length is 0"):
         watched.boot().spawn().munmap(0, 0)
 
-    assert watched.differing == {"is-right", "that-refusal", "those"}
+    assert watched.differing == {"is-right", "that-refusal", "those", "down"}
 
 
 def test_what_does_not_come_to_a_mutant_is_not_run_on_it() -> None:

@@ -78,7 +78,10 @@ FLAGS = (
         Process.mmap,
         ETXTBSY,
         lambda self, addr, length, prot, flags, fd, offset: (
-            flags & MAP_DENYWRITE and not flags & MAP_ANONYMOUS and self.descriptors[fd].description.writable
+            flags & MAP_DENYWRITE
+            and not flags & MAP_ANONYMOUS
+            and (found := self.description(fd)) is not None
+            and found.writable
         ),
         "mmap.flag.ignored",
         text="MAP_DENYWRITE, and the descriptor is open for writing",
