@@ -317,10 +317,11 @@ def test_which_mutants_would_have_differed_is_noted() -> None:
 def test_what_does_not_come_to_a_mutant_is_not_run_on_it() -> None:
     mutant = form.load()["munmap-takes-length-0"]
 
-    programs = matrix.drawn([mutant], 20)
+    programs = matrix.Series([mutant], 20)
     row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
     matrix.find(row, Search(mutant.boot(), "linux"), programs)
 
+    assert len(programs.drawn) == row.programs
     coming = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
     assert row.programs == coming[row.tried - 1]
     assert 0 < len(coming) < 20
