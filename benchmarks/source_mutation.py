@@ -50,12 +50,10 @@ LEFT_OUT = {"__init__.py", "mutant.py", "picture.py"}
 """Of reference/: what makes mutants and what draws, beside what decides."""
 
 CASES = ["--mmap-level=linux", "-m", "not mmap_random"]
-KERNEL = "this kernel beside it"
 JUDGES = {
     "cases": ["--mmap-backend=python:odd_machine:Odd", *CASES],
     "unit tests": sorted(str(path) for path in PROJECT.glob("tests/test_reference_*.py")),
     "cases, among round numbers": ["--mmap-backend=reference", *CASES],
-    KERNEL: ["--mmap-backend=native", "--mmap-lockstep", *CASES],
 }
 OPTIONS = ["-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
 MEMORY = 4 << 30
@@ -222,8 +220,7 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
 
     def prepare() -> None:
         SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
-        if judge != KERNEL:
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
 
     lines = statement((REFERENCE / mutant.module).read_text(), mutant.line)

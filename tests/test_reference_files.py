@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_mmapconf.contract import (
     LOCK_EX,
@@ -40,10 +42,11 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refused
-from pytest_mmapconf.words import fails
+from pytest_mmapconf.words import fails, faults
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
@@ -484,3 +487,83 @@ def test_a_hole_in_the_middle_of_what_is_mapped(process: Process, touched: int) 
     zero = [number for number in range(40) if process.pread(fd, 1, number * PAGE) == b"\0"]
     assert zero == [9, 10, 11, 12, 13]
     assert [number for number in range(30) if process.load(base + number * PAGE, 1) == b"\0"] == [2, 3, 4, 5, 6]
+
+
+SMALL = 16
+"""Bytes of a page, so that few bytes are many pages."""
+WINDOW = (3 * SMALL, 15 * SMALL)
+"""The part of the file that is mapped."""
+STEPS = ("write", "cut", "read", "punch", "store", "load", "read-into", "write-from", "sync", "evict")
+
+
+@settings(derandomize=True, deadline=None, database=None, max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(STEPS), st.integers(0, 17 * SMALL), st.integers(1, 5 * SMALL), st.integers(0, 200)),
+        min_size=4,
+        max_size=14,
+    )
+)
+def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, int]]) -> None:
+    """Whatever is done to it, by calls and in memory: beside it the same is done to an array of bytes."""
+    process = ReferenceBackend(page=SMALL).boot().spawn()
+    fd = process.open("f", O_RDWR | O_CREAT)
+    inode = inode_of(process, fd)
+    assert inode.file_system is not None
+    first, end = WINDOW
+    window = process.mmap(process.arena()[0] + 7 * SMALL, end - first, RW, MAP_SHARED | MAP_FIXED, fd, first) - first
+    buffer = process.mmap(process.arena()[0] + 39 * SMALL, 24 * SMALL, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    file, memory = bytearray(), bytearray(24 * SMALL)
+    room: set[int] = set()
+
+    def write(data: bytes, offset: int) -> None:
+        file.extend(bytes(max(offset - len(file), 0)))
+        file[offset : offset + len(data)] = data
+        room.update(range(offset // SMALL, (offset + len(data) - 1) // SMALL + 1))
+
+    for number, (step, at, length, other) in enumerate(steps):
+        data = bytes((7 * number + place) % 255 + 1 for place in range(length))
+        mapped = max(at, first), min(at + length, end, len(file))
+        if step == "write":
+            assert process.pwrite(fd, data, at) == length
+            write(data, at)
+        elif step == "cut":
+            process.ftruncate(fd, at)
+            file[at:] = bytes(max(at - len(file), 0))
+            room = {block for block in room if block * SMALL < at}
+        elif step == "read":
+            assert process.pread(fd, length, at) == file[at : at + length]
+        elif step == "punch":
+            start, count = at // SMALL % 12, length // SMALL + 1
+            count = min(count, 12 - start)
+            process.madvise(window + first + start * SMALL, count * SMALL, MADV_REMOVE)
+            place = first + start * SMALL
+            file[place : place + count * SMALL] = bytes(len(file[place : place + count * SMALL]))
+            room -= set(range(place // SMALL, place // SMALL + count))
+        elif step == "store" and mapped[0] < mapped[1]:
+            process.store(window + mapped[0], data[: mapped[1] - mapped[0]])
+            write(data[: mapped[1] - mapped[0]], mapped[0])
+        elif step == "load" and mapped[0] < mapped[1]:
+            assert process.load(window + mapped[0], mapped[1] - mapped[0]) == file[slice(*mapped)]
+        elif step == "read-into":
+            part = file[at : at + length]
+            assert process.read_into(fd, buffer + other, length, at) == len(part)
+            memory[other : other + len(part)] = part
+        elif step == "write-from":
+            assert process.write_from(fd, buffer + other, length, at) == length
+            write(memory[other : other + length], at)
+        elif step == "sync":
+            process.fsync(fd)
+        elif step == "evict":
+            process.evict(fd)
+
+        assert process.fstat(fd).size == len(file)
+        assert inode.file_system.disk.used == len(room) * SMALL
+    assert process.pread(fd, 1000, 0) == file
+    assert process.load(buffer, len(memory)) == memory
+    there = min(-(-len(file) // SMALL) * SMALL, end)
+    if there > first:
+        assert process.load(window + first, there - first) == file[first:there].ljust(there - first, b"\0")
+    for place in range(max(there, first), end, SMALL):
+        with faults("SIGBUS", at=window + place):
+            process.load(window + place, 1)
