@@ -6,6 +6,7 @@ import pytest
 
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
+    MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
     O_CREAT,
@@ -100,6 +101,31 @@ def test_bytes_copied_onto_one_another_are_not_guessed_at(process: Process) -> N
         with pytest.raises(Unresolved, match="onto one another"):
             move(fd, base + PAGE, 2, PAGE - 1)
         assert move(fd, base + PAGE, 2, PAGE - 2) == 2
+
+
+@pytest.mark.parametrize("at", [1, 3, 7])
+def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -> None:
+    """One is of the file itself, a window from its third page on; where that has a byte of both, nobody knows."""
+    fd = file(process, b"a" * (8 * PAGE))
+    base = process.arena()[0] + at * PAGE
+    process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 2 * PAGE, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 2 * PAGE)
+    for addr, length, offset, guess in (
+        (base, 2 * PAGE, 2 * PAGE, False),
+        (base + PAGE, PAGE + 5, 2 * PAGE + 4, True),
+        (base + PAGE, PAGE + 5, 2 * PAGE + 5, False),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE + 17, True),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE + 18, False),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE, False),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE + 1, True),
+        (base + 4 * PAGE, PAGE, 3 * PAGE, False),
+    ):
+        for move in (process.read_into, process.write_from):
+            if guess:
+                with pytest.raises(Unresolved, match="onto one another"):
+                    move(fd, addr, length, offset)
+            else:
+                assert move(fd, addr, length, offset) == length
 
 
 def test_what_is_open_stays_so_when_it_is_copied() -> None:

@@ -483,7 +483,10 @@ def test_a_hole_in_the_middle_of_what_is_mapped(process: Process, touched: int) 
     base = process.mmap(0, 30 * PAGE, RW, MAP_SHARED, fd, 7 * PAGE)
     for number in range(min(touched, 30)):
         process.load(base + number * PAGE, 1)
+    entries = process.space.table.entries
+    before = set(entries)
     inode_of(process, fd).punch(9 * PAGE, 5 * PAGE, process.choices)
+    assert before - set(entries) == before & set(range(base // PAGE + 2, base // PAGE + 7))
     zero = [number for number in range(40) if process.pread(fd, 1, number * PAGE) == b"\0"]
     assert zero == [9, 10, 11, 12, 13]
     assert [number for number in range(30) if process.load(base + number * PAGE, 1) == b"\0"] == [2, 3, 4, 5, 6]

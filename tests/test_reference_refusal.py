@@ -18,6 +18,7 @@ from pytest_mmapconf.contract import (
     MS_ASYNC,
     MS_SYNC,
     O_CREAT,
+    O_RDONLY,
     O_RDWR,
     O_WRONLY,
     PROT_EXEC,
@@ -143,6 +144,32 @@ def test_which_clause_a_type_is_refused_by(process: Process, of: str, type_: int
     with pytest.raises(Refused) as refused:
         process.mmap(0, PAGE, RW, flags, fd, 0)
     assert refused.value.clauses == {clause}
+
+
+@pytest.mark.parametrize(
+    ("layout", "allowed"),
+    [
+        ("ro", {"EACCES"}),
+        ("ro.", {"EACCES", "ENOMEM"}),
+        ("ro.o", {"EACCES", "ENOMEM"}),
+        ("r.o", {"ENOMEM", "EACCES"}),
+        ("rr.", {"ENOMEM"}),
+        ("orr", {"EACCES"}),
+    ],
+)
+def test_what_mprotect_may_say_of_a_range(process: Process, layout: str, allowed: set[str]) -> None:
+    """A page for each letter: memory, or of a file open for reading only, or nothing."""
+    process.open("f", O_RDWR | O_CREAT)
+    fd = process.open("f", O_RDONLY)
+    base = process.arena()[0] + 7 * PAGE
+    for number, letter in enumerate(layout):
+        if letter == "r":
+            process.mmap(base + number * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+        elif letter == "o":
+            process.mmap(base + number * PAGE, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    with pytest.raises(Refused) as refused:
+        process.mprotect(base, len(layout) * PAGE, RW)
+    assert refused.value.allowed == allowed
 
 
 def test_of_a_growth_no_part_is_cut_off(process: Process) -> None:
