@@ -64,6 +64,8 @@ def test_sealed_against_shrinking_no_mapped_page_can_go(process: Process, page: 
     assert process.load(base, 2 * page) == numbered(page, 2)
     process.ftruncate(fd, 3 * page)
     assert process.fstat(fd).size == 3 * page
+    assert process.pwrite(fd, b"x" * (page + 5), 3 * page - 2) == page + 5
+    assert process.fstat(fd).size == 4 * page + 3
 
 
 @clause("memfd.seal.grow")

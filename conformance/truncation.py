@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ..contract import MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_READ, Process, System
+from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_READ, Process, System
 from ..words import clause, faults
-from ._helpers import RW, MakeFile, NewPath, numbered
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, numbered, reserve
 
 TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
 
@@ -58,6 +58,23 @@ def test_shrinking_takes_whole_pages_away(process: Process, file: MakeFile, page
     for number in (1, 2):
         with faults("SIGBUS", at=base + number * page, code="BUS_ADRERR"):
             process.load(base + number * page, 1)
+
+
+@clause("file.truncate")
+@pytest.mark.parametrize("type", TYPES)
+def test_shrinking_leaves_the_memory_beside_alone(process: Process, file: MakeFile, page: int, type: int) -> None:
+    base = reserve(process, 5)
+    fd = file(numbered(page, 3))
+    process.mmap(base + page, 3 * page, PROT_READ, type | MAP_FIXED, fd, 0)
+    for beside in (base, base + 4 * page):
+        process.mmap(beside, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        process.store(beside, b"x" * page)
+    assert process.load(base + page, 3 * page) == numbered(page, 3)
+
+    process.ftruncate(fd, 1)
+
+    for beside in (base, base + 4 * page):
+        assert process.load(beside, page) == b"x" * page
 
 
 @clause("file.truncate")

@@ -187,6 +187,15 @@ def cut_off_pages_stay(cut: Honest, self: Inode, size: int) -> None:
     self.mappings = mappings
 
 
+@wrong(Inode.cut, "file.truncate")
+def a_cut_takes_what_is_mapped_behind(cut: Honest, self: Inode, size: int) -> None:
+    """What is mapped behind a file that is cut shorter loses a page as well."""
+    cut(self, size)
+    for mapping in self.mappings:
+        behind = mapping.end // mapping.space.page
+        mapping.space.table.drop(behind, behind + 1)
+
+
 @wrong(PageCache.clear_slack, "file.truncate", "overview.slack", *CONTENT)
 def a_truncated_page_is_not_zeroed(clear_slack: Honest, self: PageCache, size: int) -> None:
     """What is cut off of the file's last page stays there."""
