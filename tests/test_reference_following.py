@@ -41,6 +41,7 @@ from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
 from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.following import Failed, Faulted, Following, Outcome, Returned
 from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal
 
@@ -906,3 +907,115 @@ def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
 )
 def test_as_many_closes_are_told_as_may_be(closes: int, seen: int, told: int) -> None:
     assert following(Returned(seen)).noted(9, closes) == told
+
+
+NO_MEMORY = Failed("ENOMEM")
+
+
+@pytest.mark.parametrize(
+    ("what", "used", "seen_failing", "else_"),
+    [
+        ("bytes", (1000 - 64) * PAGE, False, False),
+        ("bytes", (1000 - 64) * PAGE + 1, True, False),
+        ("bytes", 1000 * PAGE, True, False),
+        ("bytes", (1000 + 64) * PAGE, True, False),
+        ("bytes", (1000 + 64) * PAGE + 1, True, True),
+        ("mappings", 1000 * PAGE - 62 * PAGE - PAGE // 2, False, False),
+        ("mappings", 1000 * PAGE - 62 * PAGE - PAGE // 2 + 1, True, False),
+        ("mappings", 1000 * PAGE, True, False),
+        ("mappings", 1000 * PAGE + 1, True, True),
+    ],
+)
+def test_how_near_a_limit_is_as_was_seen(what: str, used: int, seen_failing: bool, else_: bool) -> None:
+    assert following(NO_MEMORY).is_over(what, used, 1000 * PAGE) is seen_failing
+    assert following(Returned(0)).is_over(what, used, 1000 * PAGE) is else_
+    assert following(Failed("EAGAIN")).is_over(what, used, 1000 * PAGE) is else_
+
+
+@pytest.mark.parametrize(
+    ("length", "may_fail"), [(PAGE, False), ((1 << 28) - 1, False), (1 << 28, True), (1 << 40, True)]
+)
+def test_how_much_memory_there_must_be(length: int, may_fail: bool) -> None:
+    assert following(NO_MEMORY).has_memory(length) is not may_fail
+    assert following(Failed("EINVAL")).has_memory(length)
+
+
+TOP = (1 << 47) - PAGE
+
+
+@pytest.mark.parametrize(
+    ("seen", "below", "right"),
+    [
+        (0, 0, False),
+        (PAGE, 0, True),
+        (PAGE + 1, 0, False),
+        (TOP - 3 * PAGE, 0, True),
+        (TOP - 2 * PAGE, 0, False),
+        ((1 << 31) - 3 * PAGE, 1 << 31, True),
+        ((1 << 31) - 2 * PAGE, 1 << 31, False),
+        (17 * PAGE, 0, True),
+        (18 * PAGE, 0, False),
+        (20 * PAGE, 0, False),
+        (21 * PAGE, 0, True),
+    ],
+)
+def test_which_places_may_be_seen(seen: int, below: int, right: bool) -> None:
+    """Of three pages, where the twenty-first is taken."""
+    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space.insert(Mapping(space, 20 * PAGE, 21 * PAGE, RW, False))
+    choices = following(Returned(seen))
+    assert (choices.place(space, 3 * PAGE, 0, below) == seen) is right
+    assert (choices.misplaced is None) is right
+
+
+def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
+    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    for call, below, clauses in (
+        ("mmap", 0, ("mmap.addr.null", "mmap.addr.hint")),
+        ("mmap", 1 << 31, ("mmap.flag.32bit",)),
+        ("mremap", 0, ("mremap.flags.maymove",)),
+    ):
+        choices = following(Returned(1), call)
+        choices.place(space, PAGE, 0, below)
+        assert choices.misplaced is not None
+        assert choices.misplaced.clauses == clauses
+        choices.tell(call, Returned(None))
+        assert choices.misplaced is None
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "within"),
+    [
+        (7, 12, True),
+        (7, 8, True),
+        (6, 8, False),
+        (11, 12, True),
+        (11, 13, False),
+        (6, 13, False),
+    ],
+)
+def test_where_the_systems_own_memory_may_be(start: int, end: int, within: bool) -> None:
+    """Not in the arena, here from the eighth page to the twelfth."""
+    choices = following(Failed("EEXIST"))
+    choices.arena = lambda: (7 * PAGE, 5 * PAGE)
+    assert choices.has_foreign(start * PAGE, end * PAGE) is not within
+    assert choices.grows_in_place(start * PAGE, start * PAGE, end * PAGE) is within
+
+
+def test_which_bytes_are_settled_by_what_was_loaded() -> None:
+    """Those that were seen to have a value that they may have; what may have any stays open."""
+    page = Page(0, bytearray(b"abcdefgh"))
+    page.open = {2: b"cC", 3: b"dA", 4: b"e\0", 5: b"fC", 6: b"", 7: b"h\0"}
+    following(Returned(b"A4CD")).settle(page, 3, 7, 8, 0)
+    assert page.data == b"abcAeCDh"
+    assert page.open == {2: b"cC", 4: b"e\0", 6: b"", 7: b"h\0"}
+
+
+@pytest.mark.parametrize("done", [0, 5])
+def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
+    page = Page(0, bytearray(b"abcdefgh"))
+    page.open = {1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
+    choices = following(Returned(b"." * done + b"\0de\0Xh"))
+    choices.settle(page, 2, 8, 5, done)
+    assert page.data == b"abcde\0Xh"
+    assert page.open == {1: b"b\0", 6: b"gX"}
