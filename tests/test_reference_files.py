@@ -519,7 +519,7 @@ def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, i
     file, memory = bytearray(), bytearray(24 * SMALL)
     room: set[int] = set()
 
-    def write(data: bytes, offset: int) -> None:
+    def write(data: bytes | bytearray, offset: int) -> None:
         file.extend(bytes(max(offset - len(file), 0)))
         file[offset : offset + len(data)] = data
         room.update(range(offset // SMALL, (offset + len(data) - 1) // SMALL + 1))
