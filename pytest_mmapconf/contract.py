@@ -316,6 +316,10 @@ class Process:
         """Lock the pages of [addr, addr + length); with MLOCK_ONFAULT each only when it is first touched."""
         raise _missing("mlock2")
 
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        """Seal the mappings of [addr, addr + length): they stay as they are until the process ends, or execs."""
+        raise _missing("mseal")
+
     def mlockall(self, flags: int) -> None:
         """Lock what is mapped (MCL_CURRENT), or what will be (MCL_FUTURE); with MCL_ONFAULT when first touched."""
         raise _missing("mlockall")

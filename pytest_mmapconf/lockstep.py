@@ -113,6 +113,7 @@ PROMISES: Final = {
     "mlock": ("mlock.errno.ENOMEM",),
     "munlock": ("munlock.errno.ENOMEM",),
     "mlock2": ("mlock.errno.ENOMEM",),
+    "mseal": ("mseal.result",),
     "mlockall": ("mlock.errno.ENOMEM",),
     "madvise": ("madvise.length-zero",),
     "read_into": ("buffer.store",),
@@ -760,6 +761,9 @@ class LockstepProcess(Process):
 
     def mlock2(self, addr: int, length: int, flags: int) -> None:
         self.both("mlock2", lambda: self.subject.mlock2(addr, length, flags), addr, length, flags)
+
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        self.both("mseal", lambda: self.subject.mseal(addr, length, flags), addr, length, flags)
 
     def mlockall(self, flags: int) -> None:
         self.both("mlockall", lambda: self.subject.mlockall(flags), flags)

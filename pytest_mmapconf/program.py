@@ -210,6 +210,7 @@ scatter addr:address pages:count -> plain
 mlock addr:address length:amount -> nothing
 munlock addr:address length:amount -> nothing
 mlock2 addr:address length:amount flags:mlock -> nothing
+mseal addr:address length:amount flags:amount=0 -> nothing
 mlockall flags:mcl -> nothing
 munlockall -> nothing
 madvise addr:address length:amount advice:madv -> nothing

@@ -60,6 +60,7 @@ CALL: Final = {
     "mlock": "mlock({addr}, {length})",
     "munlock": "munlock({addr}, {length})",
     "mlock2": "mlock2({addr}, {length}, {flags})",
+    "mseal": "syscall(462 /* mseal */, {addr}, (size_t)({length}), (size_t){flags})",
     "mlockall": "mlockall({flags})",
     "munlockall": "munlockall()",
     "madvise": "madvise({addr}, {length}, {advice})",

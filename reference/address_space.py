@@ -48,6 +48,7 @@ class Mapping:
         "on_fault",
         "prot",
         "read_ahead",
+        "sealed",
         "shared",
         "space",
         "start",
@@ -97,6 +98,8 @@ class Mapping:
         """Whether its pages may become zero at any time."""
         self.read_ahead = MADV_NORMAL
         """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
+        self.sealed = False
+        """Whether it stays as it is to the process's end (mseal)."""
         self.changes = 0 if inode is None else inode.changes
         """How often the file had changed when it was mapped."""
         self.inherited = False
@@ -137,6 +140,7 @@ class Mapping:
         part.not_forked = self.not_forked
         part.wiped = self.wiped
         part.read_ahead = self.read_ahead
+        part.sealed = self.sealed
         part.changes = self.changes
         part.inherited = self.inherited
         part.joined = self.joined
@@ -163,6 +167,7 @@ class Mapping:
             and left.grows == self.grows
             and left.droppable == self.droppable
             and left.read_ahead == self.read_ahead
+            and left.sealed == self.sealed
         )
 
     @property
@@ -271,6 +276,10 @@ class AddressSpace:
         if below is None or below.grows or not below.prot:
             return above, None
         return above, addr - addr % self.page - below.end
+
+    def is_sealed(self, start: int, end: int) -> bool:
+        """Whether anything in [start, end) is sealed."""
+        return any(mapping.sealed for mapping in self.over(start, end))
 
     def splits(self, start: int, end: int) -> bool:
         """Whether taking [start, end) away leaves one mapping more than before."""

@@ -46,6 +46,8 @@ LETS_GO: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
 AT_FORK: Final = (MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK)
 KEPT: Final = (*READS, *AT_FORK)
 """What a mapping is remembered by: parts with different advice are mappings of their own."""
+DISCARDS: Final = (*LETS_GO, MADV_REMOVE, MADV_DONTFORK, MADV_WIPEONFORK)
+"""What takes the content of memory away, from this process or a child."""
 POPULATES: Final = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
 ADVICE: Final = frozenset((*HINTS, *LETS_GO, *AT_FORK, *POPULATES, MADV_REMOVE))
 """All that is known."""
@@ -99,6 +101,8 @@ class Advice(PageCalls):
 
     def refuse_advice(self, refuse: Refusals, mapping: Mapping, advice: int) -> None:
         """What madvise refuses because of a mapping."""
+        if mapping.sealed and mapping.inode is None and not mapping.prot & PROT_WRITE and advice in DISCARDS:
+            refuse(EPERM, "madvise.errno.EPERM", "the memory is sealed, and may not be stored to")
         if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE):
             refuse(EINVAL, "madvise.errno.EINVAL.locked", "the memory is locked")
         if advice == MADV_FREE and (mapping.inode is not None or mapping.shared):

@@ -114,6 +114,8 @@ class MappingCalls(PageCalls):
                 self.refuse_anonymous(refuse, flags)
             elif flags & MAP_TYPE == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL.type", "flags name neither SHARED nor PRIVATE")
+            if flags & MAP_FIXED and not flags & MAP_FIXED_NOREPLACE and space.is_sealed(addr, addr + size):
+                refuse(EPERM, "mmap.errno.EPERM.sealed", "something in the fixed range is sealed")
             if self.maps_too_much(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
             if is_data and self.has_too_much_data(size - replaced):
@@ -264,6 +266,8 @@ class MappingCalls(PageCalls):
                 refuse(EINVAL, "munmap.errno.EINVAL", "length is 0")
             if self.space.splits(addr, end) and self.too_many_mappings(1):
                 refuse(ENOMEM, "munmap.errno.ENOMEM", "splitting would make too many mappings")
+            if self.space.is_sealed(addr, end):
+                refuse(EPERM, "munmap.errno.EPERM", "something in the range is sealed")
 
         self.space.clear(addr, end)
 
@@ -295,11 +299,15 @@ class MappingCalls(PageCalls):
                 self.refuse_new_address(refuse, addr, old, new, flags, new_addr)
             if mapping is None:
                 refuse(EFAULT, "mremap.errno.EFAULT", "nothing is mapped at addr")
+            elif space.is_sealed(addr, addr + max(old, 1)):
+                refuse(EPERM, "mremap.errno.EPERM", "something in the old range is sealed")
             elif new > old or elsewhere:
                 self.refuse_resizing(refuse, mapping, addr, old, new, flags)
                 if flags & MREMAP_FIXED:
                     if old == 0 and new_addr <= addr < new_addr + new:
                         refuse(EFAULT, "mremap.errno.EFAULT", "the duplicate replaces what it is made from", late=True)
+                    if space.is_sealed(new_addr, new_addr + new):
+                        refuse(EPERM, "mremap.errno.EPERM", "something in the new range is sealed")
                     self.refuse_low(refuse, new_addr)
                 elif not stays:
                     if old == 0 and not flags & MREMAP_MAYMOVE:

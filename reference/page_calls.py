@@ -103,14 +103,17 @@ class PageCalls(State):
         # What lies before the first page that cannot have the rights has them all the same.
         hole = space.hole(addr, end)
         denied = next((m for m in space.over(addr, end) if prot & ~m.maximum), None)
+        sealed = next((m for m in space.over(addr, end) if m.sealed), None)
+        stops = {mapping.start for mapping in (denied, sealed) if mapping is not None}
         with self.errors("mprotect") as refuse:
-            if hole is not None and (denied is None or hole < denied.start):
-                refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
-            if denied is not None:
-                refuse(EACCES, "mprotect.errno.EACCES", "shared and writable, but fd was not open for writing")
-                if hole is not None and hole > denied.start:
+            for at in sorted(stops if hole is None else stops | {hole}):
+                if at == hole:
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
-            stop = min(end, end if hole is None else hole, end if denied is None else max(denied.start, addr))
+                if denied is not None and at == denied.start:
+                    refuse(EACCES, "mprotect.errno.EACCES", "shared and writable, but fd was not open for writing")
+                if sealed is not None and at == sealed.start:
+                    refuse(EPERM, "mprotect.errno.EPERM", "something in the range is sealed")
+            stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
             if stop == end or self.choices.does_part("mprotect"):
                 self.protect(addr, stop, prot)
 
@@ -124,6 +127,30 @@ class PageCalls(State):
             if gains_store and mapping.locked and not mapping.shared:
                 self.populate(mapping.start, mapping.end)
         self.space.join(start, end)
+
+    # ----------------------------------------------------------------------------------------------------------- mseal
+
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        if self.bits != 64:
+            raise Unsupported("mseal is for 64-bit systems")
+        space = self.space
+        addr &= self.mask
+        size = self.round_up(length)
+        end = addr + size
+
+        with self.errors("mseal") as refuse:
+            if flags:
+                refuse(EINVAL, "mseal.errno.EINVAL", "there are no flags")
+            if addr % self.page:
+                refuse(EINVAL, "mseal.errno.EINVAL", "addr is not a multiple of the page")
+            if end > self.mask or (length & self.mask and not size):
+                refuse(EINVAL, "mseal.errno.EINVAL", "the range wraps around")
+            if space.hole(addr, end) is not None:
+                refuse(ENOMEM, "mseal.errno.ENOMEM", "some of the range is not mapped")
+
+        for mapping in space.cut_out(addr, end):
+            mapping.sealed = True
+        space.join(addr, end)
 
     # ----------------------------------------------------------------------------------------------------------- mlock
 

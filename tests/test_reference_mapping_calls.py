@@ -447,3 +447,49 @@ def test_droppable_memory_takes_other_flags(process: Process) -> None:
         with pytest.raises(Refused) as refused:
             process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
         assert "mmap.errno.EINVAL.droppable" in refused.value.clauses
+
+
+# --------------------------------------------------------------------------------------------------------------- mseal
+
+
+def test_mprotect_changes_what_lies_before_sealed_memory(process: Process) -> None:
+    base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mseal(base + 2 * PAGE, PAGE)
+
+    with fails("EPERM"):
+        process.mprotect(base + PAGE, 3 * PAGE, PROT_READ)
+
+    rights = [process.space.mappings[at].prot for at in process.space.mappings]
+    assert rights == [RW, PROT_READ, RW, RW]
+
+
+@pytest.mark.parametrize(
+    ("hole", "sealed", "errors"), [(2, 1, {"EPERM", "ENOMEM"}), (1, 2, {"ENOMEM", "EPERM"}), (9, 1, {"EPERM"})]
+)
+def test_mprotect_stops_at_whichever_comes_first(process: Process, hole: int, sealed: int, errors: set[str]) -> None:
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mseal(base + sealed * PAGE, PAGE)
+    if hole < 3:
+        process.munmap(base + hole * PAGE, PAGE)
+
+    with pytest.raises(Refused) as refused:
+        process.mprotect(base, 3 * PAGE, PROT_READ)
+
+    assert {refusal.name for refusal in refused.value.refusals} == errors
+    assert refused.value.refusals[0].name == ("ENOMEM" if hole < sealed else "EPERM")
+
+
+def test_neighbours_of_which_one_is_sealed_are_no_one_mapping(process: Process) -> None:
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mseal(base + PAGE, PAGE)
+    assert len(process.space.mappings) == 3
+    process.mseal(base, 2 * PAGE)
+    assert len(process.space.mappings) == 2
+    process.mseal(base, 3 * PAGE)
+    assert len(process.space.mappings) == 1
+
+
+def test_mseal_is_for_64_bits() -> None:
+    process = ReferenceBackend(bits=32).boot().spawn()
+    with pytest.raises(Unsupported):
+        process.mseal(process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0), PAGE)

@@ -397,6 +397,9 @@ class AgentProcess(Process):
     def mlock2(self, addr: int, length: int, flags: int) -> None:
         self._call(f"mlock2 {addr:#x} {length:d} {flags:d}")
 
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        self._call(f"mseal {addr:#x} {length:d} {flags:d}")
+
     def mlockall(self, flags: int) -> None:
         self._call(f"mlockall {flags:d}")
 

@@ -620,6 +620,11 @@ static void do_munlock(struct argument *a)
     answer_result(munlock(pointer(a[0]), (size_t)a[1].n));
 }
 
+static void do_mseal(struct argument *a)
+{
+    answer_result(syscall(462 /* mseal, the same on all machines */, pointer(a[0]), (size_t)a[1].n, (size_t)a[2].n));
+}
+
 static void do_mlock2(struct argument *a)
 {
 #ifdef MLOCK_ONFAULT
@@ -1444,6 +1449,7 @@ static const struct verb {
     {"mlock", "aa", do_mlock},
     {"munlock", "aa", do_munlock},
     {"mlock2", "aan", do_mlock2},
+    {"mseal", "aan", do_mseal},
     {"mlockall", "n", do_mlockall},
     {"munlockall", "", do_munlockall},
     {"madvise", "aan", do_madvise},

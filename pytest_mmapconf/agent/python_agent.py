@@ -98,6 +98,7 @@ ptrace = function("ptrace", "llipp")
 prctl = function("prctl", "izzzzz")
 capget = function("capget", "ipp")
 capset = function("capset", "ipp")
+syscall = function("syscall", "llzzz")
 
 # ----------------------------------------------------------------------------------------------------- observing faults
 
@@ -286,6 +287,9 @@ class LinuxProcess(Process):
     def evict(self, fd: int) -> None:
         os.fsync(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        syscall(462, addr, length, flags)
 
     def backdate(self, fd: int) -> None:
         os.utime(fd, (LONG_PAST, LONG_PAST))

@@ -1,0 +1,151 @@
+"""What is wrong with mseal, and with calls on what it has sealed."""
+
+from __future__ import annotations
+
+from errno import EACCES, EINVAL, ENOMEM
+from typing import Any
+
+from ..address_space import AddressSpace, Mapping
+from ..advice import Advice
+from ..constants import PROT_READ, PROT_WRITE
+from ..mutant import Honest, never, other, refuses, wrong
+from ..page_calls import PageCalls
+from ..process import Process
+from ..refusal import Refusals
+
+SEALED = ("munmap.errno.EPERM", "mmap.errno.EPERM.sealed", "mremap.errno.EPERM")
+
+REFUSALS = (
+    never("mseal-takes-flags", "mseal.errno.EINVAL", cause="no flags"),
+    never("mseal-takes-an-unaligned-address", "mseal.errno.EINVAL", cause="not a multiple"),
+    never("mseal-takes-a-range-that-wraps", "mseal.errno.EINVAL", cause="wraps around"),
+    never("mseal-takes-a-hole", "mseal.errno.ENOMEM"),
+    other("mseal-of-a-hole-is-EINVAL", EINVAL, "mseal.errno.ENOMEM"),
+    never("sealed-memory-is-unmapped", "munmap.errno.EPERM", "mseal.result", "mseal.rounding", "mseal.fork"),
+    never("sealed-memory-is-replaced", "mmap.errno.EPERM.sealed"),
+    never("sealed-memory-is-moved", "mremap.errno.EPERM", cause="old range"),
+    never("sealed-memory-is-moved-onto", "mremap.errno.EPERM", cause="new range"),
+    never("sealed-memory-is-protected", "mprotect.errno.EPERM", "mseal.fork"),
+    other("mprotect-of-sealed-memory-is-EACCES", EACCES, "mprotect.errno.EPERM"),
+    never("sealed-memory-is-discarded", "madvise.errno.EPERM"),
+    refuses(
+        "mseal-refuses-length-0",
+        Process.mseal,
+        EINVAL,
+        lambda self, addr, length, flags=0: not length,
+        "mseal.length-zero",
+        text="length is 0",
+    ),
+    refuses(
+        "mseal-refuses-what-is-sealed",
+        Process.mseal,
+        EINVAL,
+        lambda self, addr, length, flags=0: self.space.is_sealed(addr, addr + length),
+        "mseal.result",
+        text="something in the range is sealed",
+    ),
+    refuses(
+        "sealed-memory-cannot-be-locked",
+        Process.mlock,
+        ENOMEM,
+        lambda self, addr, length: self.space.is_sealed(addr, addr + length),
+        "mseal.result",
+        text="something in the range is sealed",
+    ),
+)
+
+
+@wrong(Process.mseal, "mseal.rounding")
+def whole_mappings_are_sealed(mseal: Honest, self: Process, addr: int, length: int, flags: int = 0) -> None:
+    """So are the pages beside the range that are of one mapping with it."""
+    mappings = self.space.over(addr, addr + length)
+    mseal(self, addr, length, flags)
+    for mapping in mappings[:1]:
+        start, end = mapping.start, mapping.end
+        while (right := self.space.find(end)) is not None:
+            end = right.end
+        mseal(self, start, end - start, flags)
+
+
+@wrong(Process.mseal, "mseal.rounding")
+def the_last_part_of_a_page_is_not_sealed(mseal: Honest, self: Process, addr: int, length: int, flags: int = 0) -> None:
+    """The length is rounded down."""
+    mseal(self, addr, length - length % self.page if length < 1 << 32 else length, flags)
+
+
+@wrong(Process.mseal, "mseal.errno.ENOMEM")
+def a_range_with_a_hole_is_sealed_up_to_it(
+    mseal: Honest, self: Process, addr: int, length: int, flags: int = 0
+) -> None:
+    """The error comes when the pages before the hole have been sealed."""
+    hole = self.space.hole(addr, addr + self.round_up(length)) if length < 1 << 32 else None
+    if hole is not None and addr % self.page == 0 and not flags:
+        mseal(self, addr, hole - addr)
+    mseal(self, addr, length, flags)
+
+
+@wrong(AddressSpace.is_sealed, *SEALED)
+def only_the_first_mapping_is_looked_at(is_sealed: Honest, self: AddressSpace, start: int, end: int) -> bool:
+    """What is sealed behind it is not seen."""
+    found = self.over(start, end)
+    return bool(found) and found[0].sealed
+
+
+@wrong(Process.munmap, "munmap.errno.EPERM")
+def what_lies_before_sealed_memory_is_unmapped(munmap: Honest, self: Process, addr: int, length: int) -> None:
+    """munmap goes from mapping to mapping, and stops at the one that is sealed."""
+    end = addr + self.round_up(length)
+    sealed = next((m for m in self.space.over(addr, end) if m.sealed), None)
+    if sealed is not None and sealed.start > addr and addr % self.page == 0:
+        munmap(self, addr, sealed.start - addr)
+    munmap(self, addr, length)
+
+
+@wrong(PageCalls.mprotect, "mprotect.errno.EPERM")
+def the_same_rights_are_no_change(mprotect: Honest, self: PageCalls, addr: int, length: int, prot: int) -> None:
+    """mprotect of sealed memory succeeds where it would change nothing."""
+    if length and all(mapping.prot == prot for mapping in self.space.over(addr, addr + self.round_up(length))):
+        return
+    mprotect(self, addr, length, prot)
+
+
+@wrong(Advice.refuse_advice, "mseal.discard", bug="Linux, while it was made")
+def no_sealed_memory_is_discarded(
+    refuse_advice: Honest, self: Advice, refuse: Refusals, mapping: Mapping, advice: int
+) -> None:
+    """Whether it may be stored to or not."""
+    prot = mapping.prot
+    if mapping.sealed and mapping.inode is None:
+        mapping.prot &= ~PROT_WRITE
+    refuse_advice(self, refuse, mapping, advice)
+    mapping.prot = prot
+
+
+@wrong(Advice.advise, "mseal.discard")
+def sealed_shared_memory_is_discarded(
+    advise: Honest, self: Advice, refuse: Refusals, addr: int, end: int, advice: int
+) -> None:
+    """MADV_DONTNEED of a sealed mapping takes it away altogether."""
+    advise(self, refuse, addr, end, advice)
+    for mapping in self.space.over(addr, end):
+        if mapping.sealed and mapping.shared:
+            mapping.prot &= ~PROT_READ
+
+
+@wrong(AddressSpace.fork, "mseal.fork")
+def a_child_has_nothing_sealed(fork: Honest, self: AddressSpace, *arguments: Any) -> AddressSpace:
+    """The seals are the parent's alone."""
+    child: AddressSpace = fork(self, *arguments)
+    for mapping in child.mappings.values():
+        mapping.sealed = False
+    return child
+
+
+@wrong(Process.exec, "mseal.exec")
+def sealed_memory_outlives_exec(exec_: Honest, self: Process) -> None:
+    """What is sealed is still mapped in the new program."""
+    kept = [mapping for mapping in self.space.mappings.values() if mapping.sealed]
+    exec_(self)
+    for mapping in kept:
+        part = mapping.part(mapping.start, mapping.end, self.space)
+        self.space.insert(part)
