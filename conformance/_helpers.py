@@ -79,27 +79,32 @@ def free_range(process: Process, pages: int) -> int:
     return addr + page
 
 
-def end_of_user_space(process: Process, page: int) -> int:
-    """The first address above user space, by bisection: what MAP_FIXED_NOREPLACE may never have is above (ENOMEM)."""
+def end_of_user_space(backend: Backend, process: Process, page: int) -> int:
+    """The first address above user space: what the backend says, if that is so, else by bisection."""
     low, high = 0, (1 << process.bits) // page  # pages: the end is above `low` and not above `high`
+    told = int(backend.facts().details.get("end", "0")) // page
+    if 0 < told < high and is_in_user_space(process, (told - 1) * page) and not is_in_user_space(process, told * page):
+        return told * page
     while high - low > 1:
         middle = (low + high) // 2
-        addr = middle * page
-        try:
-            got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
-        except OSError as error:
-            if error.errno == errno.ENOMEM:
-                high = middle
-            else:  # taken (EEXIST), or not for everyone (EPERM): user space all the same
-                low = middle
-        else:
-            process.munmap(got, page)
-            if got != addr:
-                raise Unsupported(
-                    "MAP_FIXED_NOREPLACE does not keep to its address, so the end of user space is not known"
-                )
+        if is_in_user_space(process, middle * page):
             low = middle
+        else:
+            high = middle
     return high * page
+
+
+def is_in_user_space(process: Process, addr: int) -> bool:
+    """Whether the page at `addr` could be mapped, or is: what MAP_FIXED_NOREPLACE may never have is above (ENOMEM)."""
+    page = process.sysconf(SC_PAGESIZE)
+    try:
+        got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+    except OSError as error:
+        return error.errno != errno.ENOMEM  # it may be taken (EEXIST), or not for everyone (EPERM)
+    process.munmap(got, page)
+    if got != addr:
+        raise Unsupported("MAP_FIXED_NOREPLACE does not keep to its address, so the end of user space is not known")
+    return True
 
 
 def reserve(process: Process, pages: int) -> int:

@@ -21,6 +21,7 @@ from ..contract import (
     MREMAP_MAYMOVE,
     MS_SYNC,
     PROT_READ,
+    Backend,
     Process,
     Unsupported,
 )
@@ -112,13 +113,13 @@ BEYOND: Final = {
 """The same of a range that begins where user space ends."""
 
 
-def edge(process: Process, page: int) -> tuple[int, int]:
+def edge(backend: Backend, process: Process, page: int) -> tuple[int, int]:
     """The address of two pages, with nothing beside them, and the end of user space."""
     if process.bits != 64:
         raise Unsupported("where addresses have 32 bits, all of them may be mapped")
     base = process.mmap(free_range(process, 2), 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, numbered(page, 2))
-    return base, end_of_user_space(process, page)
+    return base, end_of_user_space(backend, process, page)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +130,10 @@ def edge(process: Process, page: int) -> tuple[int, int]:
         for length in lengths
     ],
 )
-def test_a_range_that_reaches_too_far(process: Process, page: int, call: str, length: str, errno: str) -> None:
-    base, end = edge(process, page)
+def test_a_range_that_reaches_too_far(
+    backend: Backend, process: Process, page: int, call: str, length: str, errno: str
+) -> None:
+    base, end = edge(backend, process, page)
 
     with fails(errno):
         CALLS[call](process, base, LENGTHS[length](base, end, 1 << process.bits, page))
@@ -143,24 +146,26 @@ def test_a_range_that_reaches_too_far(process: Process, page: int, call: str, le
     ("call", "errno"),
     [pytest.param(call, errno, id=call, marks=clause(told)) for call, (told, errno) in BEYOND.items()],
 )
-def test_the_first_page_beyond_user_space(process: Process, page: int, call: str, errno: str, length: str) -> None:
-    _base, end = edge(process, page)
+def test_the_first_page_beyond_user_space(
+    backend: Backend, process: Process, page: int, call: str, errno: str, length: str
+) -> None:
+    _base, end = edge(backend, process, page)
 
     with fails(errno):
         CALLS[call](process, end, 1 if length == "a-byte" else page)
 
 
 @clause("mincore.length-zero")
-def test_no_length_where_user_space_ends(process: Process, page: int) -> None:
+def test_no_length_where_user_space_ends(backend: Backend, process: Process, page: int) -> None:
     """No byte of the range is outside."""
-    _base, end = edge(process, page)
+    _base, end = edge(backend, process, page)
 
     assert process.mincore(end, 0) == []
 
 
 @clause("mincore.errno.ENOMEM.outside")
-def test_no_length_beyond_user_space(process: Process, page: int) -> None:
-    _base, end = edge(process, page)
+def test_no_length_beyond_user_space(backend: Backend, process: Process, page: int) -> None:
+    _base, end = edge(backend, process, page)
 
     with fails("ENOMEM"):
         process.mincore(end + page, 0)
@@ -168,8 +173,8 @@ def test_no_length_beyond_user_space(process: Process, page: int) -> None:
 
 @clause("mremap.errno.EINVAL.new-address")
 @pytest.mark.parametrize("where", ["over-the-end", "beyond", "far-beyond", "last-page"])
-def test_a_new_address_that_is_too_high(process: Process, page: int, where: str) -> None:
-    base, end = edge(process, page)
+def test_a_new_address_that_is_too_high(backend: Backend, process: Process, page: int, where: str) -> None:
+    base, end = edge(backend, process, page)
     span = 1 << process.bits
     to = {"over-the-end": end - page, "beyond": end, "far-beyond": span // 2, "last-page": span - page}[where]
 
@@ -180,8 +185,8 @@ def test_a_new_address_that_is_too_high(process: Process, page: int, where: str)
 
 
 @clause("mremap.errno.EINVAL")
-def test_a_new_size_of_nothing_at_a_new_address(process: Process, page: int) -> None:
-    base, _end = edge(process, page)
+def test_a_new_size_of_nothing_at_a_new_address(backend: Backend, process: Process, page: int) -> None:
+    base, _end = edge(backend, process, page)
 
     with fails("EINVAL"):
         process.mremap(base, page, 0, MREMAP_FIXED | MREMAP_MAYMOVE, base + 4 * page)

@@ -10,6 +10,7 @@ from ..contract import (
     MAP_PRIVATE,
     MAP_SHARED,
     PROT_READ,
+    Backend,
     Process,
     System,
     Unsupported,
@@ -318,8 +319,8 @@ def test_top_of_all_addresses(process: Process, page: int, pages: int) -> None:
 
 
 @clause("munmap.errno.EINVAL")
-def test_the_end_of_user_space(process: Process, page: int) -> None:
-    end = end_of_user_space(process, page)
+def test_the_end_of_user_space(backend: Backend, process: Process, page: int) -> None:
+    end = end_of_user_space(backend, process, page)
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 

@@ -103,7 +103,10 @@ def calls_of(case: Any) -> set[str]:
             found |= texts & set(CALLS)
         scope = function.__globals__
         ours = scope is case.__globals__ or str(scope.get("__package__")).startswith(str(__package__))
-        rest += [scope[name] for name in names if ours and callable(scope.get(name))]
+        values = [scope[name] for name in names if ours and name in scope]
+        rest += [value for value in values if callable(value)]
+        # Of a table of functions a parameter picks one; that it is not known which counts as needing them all.
+        rest += [one for value in values if isinstance(value, dict) for one in value.values() if callable(one)]
     return found
 
 

@@ -105,6 +105,9 @@ class Choices(Protocol):
     def shows_changes(self) -> bool:
         """Whether a private page that has not been copied yet shows how the file has changed since it was mapped."""
 
+    def limits_files(self) -> bool:
+        """Whether a file cannot be as large as an offset can say."""
+
     def has_room(self, free: int, length: int) -> bool:
         """Whether a disk with `free` bytes has room for `length` more."""
 
@@ -226,6 +229,10 @@ class LinuxChoices:
         return 0
 
     def shows_changes(self) -> bool:
+        return True
+
+    def limits_files(self) -> bool:
+        """As on ext4 (not on tmpfs)."""
         return True
 
     def has_room(self, free: int, length: int) -> bool:

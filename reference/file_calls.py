@@ -206,7 +206,7 @@ class FileCalls(State):
                 refuse(EINVAL, "file.errno", "fd is not a regular file open for writing")
             if inode.append_only:
                 refuse(EPERM, "file.errno", "the file can be appended to only")
-            if length > LARGEST - self.page:
+            if length > LARGEST - self.page and self.choices.limits_files():
                 refuse(EFBIG, "file.errno", "length is larger than any file")
             if (length < inode.size and seals & SEAL_SHRINK) or (length > inode.size and seals & SEAL_GROW):
                 refuse(EPERM, "file.errno", "the file's size is sealed")
@@ -285,7 +285,7 @@ class FileCalls(State):
             refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
         if not description.writable:
             refuse(EBADF, "file.errno", "fd is not open for writing")
-        if offset > LARGEST - self.page:
+        if offset > LARGEST - self.page and self.choices.limits_files():
             refuse(EFBIG, "file.errno", "offset is behind any file's end")
         if (inode.seals or 0) & seals:
             refuse(EPERM, "file.errno", "the file is sealed")

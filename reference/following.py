@@ -285,6 +285,10 @@ class Following(LinuxChoices):
     def copies_when_populated(self) -> bool:
         return self.level == "linux"
 
+    def limits_files(self) -> bool:
+        """As was seen."""
+        return isinstance(self.seen, Failed)
+
     def has_room(self, free: int, length: int) -> bool:
         """Unless the subject has none: its disks are not those of the reference."""
         return not (isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS") or not self.is_full()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from errno import EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENODEV, ENOMEM
+from errno import EACCES, EBADF, EEXIST, EFAULT, EFBIG, EINVAL, ENODEV, ENOMEM
 from typing import Any
 
 import pytest
@@ -44,6 +44,7 @@ from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal
+from pytest_mmapconf.words import fails
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
@@ -1019,3 +1020,23 @@ def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
     choices.settle(page, 2, 8, 5, done)
     assert page.data == b"abcde\0Xh"
     assert page.open == {1: b"b\0", 6: b"gX"}
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_file_may_be_as_large_as_an_offset_can_say(refuses: bool) -> None:
+    class Large(Process):
+        def ftruncate(self, fd: int, length: int) -> None:
+            if refuses:
+                raise OSError(EFBIG, "")
+            self.description(fd).inode.size = length  # type: ignore[union-attr]
+
+    process = judged(Large)
+    fd = file(process, b"abc")
+    process.system.audits = "none"
+
+    if refuses:
+        with fails("EFBIG"):
+            process.ftruncate(fd, 2**63 - PAGE)
+    else:
+        process.ftruncate(fd, 2**63 - PAGE)
+    assert process.fstat(fd).size == (3 if refuses else 2**63 - PAGE)

@@ -149,3 +149,12 @@ def sealed_memory_outlives_exec(exec_: Honest, self: Process) -> None:
     for mapping in kept:
         part = mapping.part(mapping.start, mapping.end, self.space)
         self.space.insert(part)
+
+
+@wrong(Process.execute, "mseal.result")
+def sealed_code_does_not_run(execute: Honest, self: Process, addr: int) -> None:
+    """Executing a sealed page is refused, as if it had not the right."""
+    mapping = self.space.find(addr)
+    if mapping is not None and mapping.sealed:
+        self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
+    execute(self, addr)
