@@ -299,8 +299,8 @@ class MappingCalls(PageCalls):
                 self.refuse_new_address(refuse, addr, old, new, flags, new_addr)
             if mapping is None:
                 refuse(EFAULT, "mremap.errno.EFAULT", "nothing is mapped at addr")
-            elif space.is_sealed(addr, addr + max(old, 1)):
-                refuse(EPERM, "mremap.errno.EPERM", "something in the old range is sealed")
+            elif mapping.sealed:
+                refuse(EPERM, "mremap.errno.EPERM", "the mapping is sealed")
             elif new > old or elsewhere:
                 self.refuse_resizing(refuse, mapping, addr, old, new, flags)
                 if flags & MREMAP_FIXED:
@@ -322,11 +322,15 @@ class MappingCalls(PageCalls):
                         refuse(ENOMEM, "mremap.errno.ENOMEM.count", "moving could make too many mappings")
             if mapping is not None and new < old and old > self.top - addr:
                 refuse(EINVAL, "mremap.errno.EINVAL", "the part to be cut off is outside the address space", late=True)
+            if new < old and space.is_sealed(addr + new, addr + old):
+                refuse(EPERM, "mremap.errno.EPERM", "something in the part to be cut off is sealed", late=True)
             if flags & MREMAP_FIXED and new_addr % self.page == 0 and new_addr + new <= self.top:
                 refuse.target = space, new_addr, new_addr + new
 
         assert mapping is not None
         assert place is not None
+        if not stays and space.is_sealed(addr, addr + old):
+            raise Unsupported("the reference does not know what becomes of several mappings that are moved, one sealed")
         if flags & MREMAP_FIXED:
             self.clear_target(addr, old, place, new)
         if new < old:
