@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4, help="which ones (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many at a time (%(default)s)")
     parser.add_argument(
-        "--timeout", type=int, default=15, metavar="SECONDS", help="of the processor, for each run (%(default)s)"
+        "--timeout", type=int, default=10, metavar="SECONDS", help="of the processor, for each run (%(default)s)"
     )
     parser.add_argument("--again", type=Path, metavar="FILE", help="those only that this output shows to have survived")
     options = parser.parse_args()

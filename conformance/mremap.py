@@ -92,6 +92,19 @@ def test_growth_keeps_content_and_adds_the_right_bytes(
 
 
 @clause("mremap.resize")
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (1, 4), (3, 4), (3, 5)])
+def test_growth_ends_where_the_new_size_does(process: Process, file: MakeFile, page: int, old: int, new: int) -> None:
+    base = room(process, page, old, 7 - old)
+    map_kind("anonymous-private", process, file, base, page, old, in_file=0)
+
+    assert process.mremap(base, old * page, new * page, 0) == base
+
+    assert process.load(base, new * page) == numbered(page, old).ljust(new * page, b"\0")
+    assert_nothing_mapped(process, base + new * page)
+    assert_inaccessible(process, base + 7 * page)
+
+
+@clause("mremap.resize")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_shrinking_cuts_the_end(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:

@@ -212,13 +212,15 @@ def test_what_was_stored_in_droppable_memory_may_be_zero(process: Process) -> No
     assert process.load(base, 4) == b"\0xy\0"
 
 
-def test_how_much_a_stack_has_grown_hangs_on_no_address(process: Process) -> None:
+@pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
+def test_how_much_a_stack_has_grown_hangs_on_no_address(process: Process, locked: int) -> None:
     """Also where it becomes many times as long."""
-    process.mmap(1 << 20, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_LOCKED, -1, 0)
+    process.mmap(1 << 20, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
     process.store(1 << 17, b"x")
     (mapping,) = process.space.mappings.values()
     assert (mapping.start, mapping.end) == (1 << 17, (1 << 20) + 3 * PAGE)
-    assert process.space.size == process.space.locked == mapping.end - mapping.start
+    assert process.space.size == mapping.end - mapping.start
+    assert process.space.locked == (process.space.size if locked else 0)
 
 
 @pytest.mark.parametrize("at", [1, 6, PAGE - 1])
@@ -228,3 +230,16 @@ def test_code_runs_wherever_it_stands(process: Process, at: int) -> None:
     process.execute(base + at)
     with pytest.raises(Unresolved):
         process.execute(base + at - 1)
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 6), (0, 7), (3, 3), (3, 4), (5, 5), (6, 1), (9, 9), (2, PAGE - 2)])
+def test_what_is_stored_behind_the_end_is_open(process: Process, start: int, length: int) -> None:
+    """The file has six bytes of its third page."""
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, 2 * PAGE + 6)
+    base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, PAGE)
+    process.store(base + PAGE + start, b"x" * length)
+    page = process.space.table.entries[base // PAGE + 1]
+    assert sorted(page.open or ()) == list(range(max(start, 6), start + length))
+    process.store(base + PAGE - 3, b"yyyzzz")
+    assert page.data[:6] == b"zzz" + (b"\0" * start + b"x" * length + bytes(6))[3:6]

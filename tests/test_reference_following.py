@@ -35,6 +35,7 @@ from pytest_mmapconf.contract import (
     Facility,
     Fault,
     Resource,
+    Unresolved,
 )
 from pytest_mmapconf.lockstep import Divergence, LockstepProcess, LockstepSystem
 from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
@@ -1040,3 +1041,33 @@ def test_a_file_may_be_as_large_as_an_offset_can_say(refuses: bool) -> None:
     else:
         process.ftruncate(fd, 2**63 - PAGE)
     assert process.fstat(fd).size == (3 if refuses else 2**63 - PAGE)
+
+
+@pytest.mark.parametrize("level", ["documented", "posix", "linux"])
+def test_what_is_open_below_level_linux(level: str) -> None:
+    choices = following(Returned(4), level=level)
+    is_linux = level == "linux"
+    assert choices.shows_changes() is choices.copies_when_populated() is is_linux
+    if is_linux:
+        assert choices.does_part("a call")
+        assert choices.moved(4, 10) == 4
+    else:
+        with pytest.raises(Unresolved, match="below level linux"):
+            choices.does_part("a call")
+        with pytest.raises(Unresolved, match="below level linux"):
+            choices.moved(4, 10)
+    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space.insert(Mapping(space, 20 * PAGE, 22 * PAGE, RW, False))
+    asked: list[int] = []
+
+    def is_mapped(addr: int) -> bool:
+        asked.append(addr)
+        return False
+
+    choices.is_mapped = is_mapped
+    for errno, may_be_cleared in ((EINVAL, False), (EBADF, False), (ENOMEM, not is_linux)):
+        asked.clear()
+        refusal = Refusal(errno, "a.clause", "a cause")
+        assert choices.cleared_when_refused(refusal, space, 19 * PAGE, 21 * PAGE) is may_be_cleared
+        assert asked == [20 * PAGE] * may_be_cleared
+    assert not choices.cleared_when_refused(Refusal(ENOMEM, "a.clause", "a cause"), space, 22 * PAGE, 30 * PAGE)

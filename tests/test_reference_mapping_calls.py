@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pytest_mmapconf.contract import (
+    MADV_DONTNEED,
+    MADV_POPULATE_WRITE,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -447,6 +451,105 @@ def test_droppable_memory_takes_other_flags(process: Process) -> None:
         with pytest.raises(Refused) as refused:
             process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
         assert "mmap.errno.EINVAL.droppable" in refused.value.clauses
+
+
+def window(process: Process, flags: int = MAP_SHARED) -> tuple[int, int]:
+    """Nine pages of a file of sixteen, mapped from the fourth on at an odd place; the descriptor."""
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"a" * (16 * PAGE), 0)
+    return process.mmap(process.arena()[0] + 7 * PAGE, 9 * PAGE, RW, flags | MAP_FIXED, fd, 3 * PAGE), fd
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 1), (2, 3), (5, 4), (8, 1), (3, 0)])
+def test_msync_carries_the_pages_of_its_range(process: Process, first: int, count: int) -> None:
+    base, fd = window(process)
+    cache = process.descriptors[fd].description.inode.cache
+    process.msync(base + first * PAGE, max(count * PAGE - 5, 0), MS_SYNC)
+    assert [index for index in range(16) if not cache.pages[index].dirty] == list(range(3 + first, 3 + first + count))
+    assert cache.record is not None
+    assert cache.record.size == ((3 + first + count) * PAGE if count else 0)  # what is behind is not there yet
+
+
+@pytest.mark.parametrize("size", [0, 3, 8, 13])
+def test_msync_of_a_file_that_ends_within_the_mapping(process: Process, size: int) -> None:
+    """The disk has as much of the file as there is."""
+    base, fd = window(process)
+    process.ftruncate(fd, size * PAGE + 100)
+    process.msync(base, 9 * PAGE, MS_SYNC)
+    record = process.descriptors[fd].description.inode.cache.record
+    assert record is not None
+    written = {block: len(content) for block, content in record.blocks.items() if content}
+    assert written == {index: min(PAGE, (size - index) * PAGE + 100) for index in range(3, min(size + 1, 12))}
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 9), (1, 3), (5, 4), (8, 1)])
+def test_mincore_looks_at_the_pages_of_its_range(process: Process, start: int, length: int) -> None:
+    base, fd = window(process)
+    process.evict(fd)
+    process.load(base + 2 * PAGE, 1)
+    process.pread(fd, 1, 9 * PAGE)
+    process.pread(fd, 1, 14 * PAGE)
+    expected = [number in (2, 6) for number in range(start, start + length)]
+    assert process.mincore(base + start * PAGE, length * PAGE - 1) == expected
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 9), (1, 3), (4, 5), (8, 1)])
+def test_locking_and_populating_touch_the_pages_of_their_range(process: Process, first: int, count: int) -> None:
+    for call in ("mlock", "madvise"):
+        base, _fd = window(process, MAP_PRIVATE)
+        if call == "mlock":
+            process.mlock(base + first * PAGE + 5, count * PAGE - 9)
+        else:
+            process.madvise(base + first * PAGE, count * PAGE, MADV_POPULATE_WRITE)
+        entries = process.space.table.entries
+        assert sorted(entries) == list(range(base // PAGE + first, base // PAGE + first + count))
+        process.munmap(base, 9 * PAGE)
+
+
+@pytest.mark.parametrize(("first", "count"), [(1, 3), (4, 5), (0, 2)])
+def test_pages_let_go_are_those_of_the_range(process: Process, first: int, count: int) -> None:
+    base, _fd = window(process, MAP_PRIVATE)
+    process.store(base, b"x" * (9 * PAGE))
+    process.madvise(base + first * PAGE, count * PAGE, MADV_DONTNEED)
+    shown = [process.load(base + number * PAGE, 1) for number in range(9)]
+    assert shown == [b"a" if first <= number < first + count else b"x" for number in range(9)]
+
+
+@pytest.mark.parametrize(("first", "count", "more"), [(0, 9, 4), (1, 3, 1), (4, 5, 2), (2, 5, 0), (3, 2, 0), (7, 2, 2)])
+def test_what_is_locked_already_needs_no_room(process: Process, first: int, count: int, more: int) -> None:
+    """Of nine pages the third to the seventh are locked."""
+    base, _fd = window(process)
+    process.mlock(base + 2 * PAGE, 5 * PAGE)
+    process.drop("CAP_IPC_LOCK")
+    if more:
+        process.limit(Resource.LOCKED_MEMORY, more * PAGE - 1)
+        with fails("ENOMEM"):
+            process.mlock(base + first * PAGE, count * PAGE)
+    process.limit(Resource.LOCKED_MEMORY, more * PAGE)
+    process.mlock(base + first * PAGE, count * PAGE)
+    assert process.space.locked == (5 + more) * PAGE
+
+
+@pytest.mark.parametrize("too_many", [False, True])
+@pytest.mark.parametrize(("call", "more"), [("move-to", 6), ("move", 4), ("split", 1), ("map", 0)])
+def test_how_many_more_mappings_a_call_may_need(call: str, more: int, too_many: bool) -> None:
+    process = ReferenceBackend(mappings=20).boot().spawn()
+    base = process.arena()[0]
+    process.mmap(base + 3 * PAGE, PAGE, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
+    for number in range(19 - more + too_many):
+        process.mmap(base + 10 * number * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert len(process.space.mappings) == 20 - more + too_many
+    calls: dict[str, Callable[[], object]] = {
+        "move-to": lambda: process.mremap(base, PAGE, PAGE, MOVE, base + 500 * PAGE),
+        "move": lambda: process.mremap(base, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE),
+        "split": lambda: process.munmap(base + PAGE, PAGE),
+        "map": lambda: process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0),
+    }
+    if too_many:
+        with fails("ENOMEM"):
+            calls[call]()
+    else:
+        calls[call]()
 
 
 # --------------------------------------------------------------------------------------------------------------- mseal

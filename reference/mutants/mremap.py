@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM
 
-from ..address_space import Mapping
+from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from ..mutant import Honest, never, other, refuses, wrong
@@ -198,6 +198,13 @@ def a_moved_mapping_can_be_written(self: Process, move: Move) -> None:
 def nothing_grows_in_place(grows_in_place: Honest, self: LinuxChoices, start: int, end: int, new_end: int) -> bool:
     """Growing is always a move."""
     return False
+
+
+@wrong(AddressSpace.grow, "mremap.resize", "mremap.flags.zero")
+def growth_takes_a_page_more(grow: Honest, self: AddressSpace, mapping: Mapping, length: int) -> None:
+    """What grows in place grows by a page more, where there is room."""
+    more = self.page if self.is_free(mapping.end, mapping.end + length + self.page) else 0
+    grow(self, mapping, length + more)
 
 
 @wrong(Mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "mremap.resize")
