@@ -15,6 +15,8 @@ from pytest_mmapconf.contract import (
     MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     MS_INVALIDATE,
     O_CREAT,
     O_RDWR,
@@ -150,7 +152,10 @@ def test_a_sparse_file_is_as_cheap_as_its_pages() -> None:
 
 Step = tuple[str, int, int, int]
 steps = st.tuples(
-    st.sampled_from(["map", "share", "unmap", "protect"]), st.integers(0, 15), st.integers(1, 5), st.integers(0, 3)
+    st.sampled_from(["map", "share", "unmap", "protect", "grow", "move"]),
+    st.integers(0, 15),
+    st.integers(1, 5),
+    st.integers(0, 3),
 )
 
 
@@ -170,6 +175,22 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
             process.munmap(start, length)
             for page in within:
                 pages.pop(page, None)
+        elif what in ("grow", "move"):
+            mapping = process.space.find(start)
+            if mapping is None:
+                continue
+            at, pages_behind = (mapping.start - base) // PAGE, (mapping.end - base) // PAGE
+            size = mapping.end - mapping.start
+            if what == "move":
+                to = base + (64 + first) * PAGE
+                if mapping.start < to + size and to < mapping.end:
+                    continue
+                process.mremap(mapping.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
+                moved = {64 + first + page - at: pages.pop(page) for page in range(at, pages_behind)}
+                pages.update(moved)
+            elif not any(page in pages for page in range(pages_behind, pages_behind + count)):
+                process.mremap(mapping.start, size, size + length, 0)
+                pages.update(dict.fromkeys(range(pages_behind, pages_behind + count), mapping.prot))
         elif all(page in pages for page in within):
             process.mprotect(start, length, prot)
             pages.update(dict.fromkeys(within, prot))
