@@ -178,6 +178,7 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if not session.testsfailed:
             self.items = session.items
+            session.config.option.no_summary = True  # of thousands of failures, which nobody would read
             try:
                 self.work(self)
             except BaseException as error:
