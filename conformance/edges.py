@@ -155,6 +155,22 @@ def test_the_first_page_beyond_user_space(
         CALLS[call](process, end, 1 if length == "a-byte" else page)
 
 
+@pytest.mark.parametrize("length", ["a-byte", "a-page"])
+@pytest.mark.parametrize(
+    ("call", "errno"),
+    [
+        pytest.param("msync", "EINVAL", id="msync", marks=clause("msync.errno.EINVAL")),
+        pytest.param("mprotect", "EINVAL", id="mprotect", marks=clause("mprotect.errno.EINVAL")),
+        pytest.param("mincore", "EINVAL", id="mincore", marks=clause("mincore.errno.EINVAL")),
+        pytest.param("mremap-from", "EINVAL", id="mremap-from", marks=clause("mremap.errno.EINVAL")),
+    ],
+)
+def test_the_largest_address(process: Process, page: int, call: str, errno: str, length: str) -> None:
+    """It is not taken for another one, such as 0."""
+    with fails(errno):
+        CALLS[call](process, (1 << process.bits) - 1, 1 if length == "a-byte" else page)
+
+
 @clause("mincore.length-zero")
 def test_no_length_where_user_space_ends(backend: Backend, process: Process, page: int) -> None:
     """No byte of the range is outside."""

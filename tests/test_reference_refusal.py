@@ -91,6 +91,8 @@ MMAP_ERRORS = [
     pytest.param((1, PAGE, RW, 0x31, -1, 0), "EINVAL", {"EINVAL"}, id="unaligned-fixed-address-is-not-low-for-root"),
     pytest.param((0, PAGE, RW, MAP_ANONYMOUS, -1, 0), "EINVAL", {"EINVAL"}, id="no-type"),
     pytest.param((2**47, PAGE, RW, 0x32, -1, 1), "EINVAL", {"EINVAL", "ENOMEM"}, id="offset-before-range"),
+    pytest.param((2**64 - PAGE, 1, RW, 0x32, -1, 0), "ENOMEM", {"ENOMEM"}, id="the-last-page"),
+    pytest.param((2**64 - 1, 1, RW, 0x32, -1, 0), "ENOMEM", {"ENOMEM", "EINVAL"}, id="the-last-address"),
 ]
 
 
