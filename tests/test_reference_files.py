@@ -570,3 +570,20 @@ def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, i
     for place in range(max(there, first), end, SMALL):
         with faults("SIGBUS", at=window + place):
             process.load(window + place, 1)
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 3), (5, 4), (PAGE - 2, 2), (PAGE - 2, 5), (7, 2 * PAGE)])
+def test_what_is_written_is_open_no_longer(process: Process, start: int, length: int) -> None:
+    """Nor is what the kernel stores; what lies before and behind it is open as it was."""
+    for call in ("write", "store"):
+        fd = make(process, b"a" * (4 * PAGE), path=call)
+        inode = inode_of(process, fd)
+        base = process.mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0)
+        for index in range(4):
+            inode.cache.page(index).open = dict.fromkeys(range(PAGE), b"")
+        if call == "write":
+            process.pwrite(fd, b"x" * length, PAGE + start)
+        else:
+            process.store(base + PAGE + start, b"x" * length)
+        written = set(range(PAGE + start, PAGE + start + length))
+        assert inode.open_bytes(0, 4 * PAGE).keys() == set(range(4 * PAGE)) - written

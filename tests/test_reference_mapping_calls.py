@@ -402,6 +402,15 @@ def test_what_stays_of_a_mapping_has_been_stored_to_unless_all_of_it_was_moved(p
         process.munmap(base, 3 * PAGE)
 
 
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (1, 1), (1, 2), (0, 3)])
+def test_what_a_move_leaves_is_one_with_its_neighbours_again(process: Process, first: int, count: int) -> None:
+    base = process.mmap(process.arena()[0] + 7 * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED
+    process.mremap(base + first * PAGE, count * PAGE, count * PAGE, flags, base + 20 * PAGE)
+    there = [(m.start - base) // PAGE for m in process.space.mappings.values()]
+    assert there == [0, 20]
+
+
 def test_the_last_page_of_user_space(process: Process) -> None:
     """It is one like any other; a byte more is too much."""
     last = process.top - PAGE

@@ -134,6 +134,17 @@ def test_evicting_takes_every_page(process: Process) -> None:
     assert faults(process) == (before[0], before[1] + 5)
 
 
+@pytest.mark.parametrize("locked", [0, 1, 2, 3, 4])
+def test_evicting_leaves_a_locked_page_among_others(process: Process, locked: int) -> None:
+    fd = make(process, b"a" * 5 * PAGE)
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    process.load(base, 5 * PAGE)
+    process.mlock(base + locked * PAGE, PAGE)
+    process.evict(fd)
+    assert list(process.space.table.entries) == [base // PAGE + locked]
+    assert process.mincore(base, 5 * PAGE) == [number == locked for number in range(5)]
+
+
 def test_bytes_that_are_written_are_open_no_longer_and_those_around_them_are() -> None:
     page = Memory(PAGE).fresh(b"abcd")
     page.opened(0, 4)
