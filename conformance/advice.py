@@ -27,6 +27,7 @@ from ..contract import (
     MADV_WILLNEED,
     MADV_WIPEONFORK,
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_PRIVATE,
     MAP_SHARED,
     O_RDONLY,
@@ -42,6 +43,7 @@ from ._helpers import (
     RW,
     MakeFile,
     NewPath,
+    append_only,
     assert_inaccessible,
     assert_nothing_mapped,
     both_types,
@@ -265,6 +267,17 @@ def test_a_hole_in_a_file(process: Process, page: int, file: MakeFile) -> None:
     assert letters(process, page, private, 4) == "Ax0D"
 
 
+@clause("madvise.errno.EPERM")
+def test_no_hole_in_what_can_be_appended_to_only(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(b"A" * page)
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+
+    with append_only(process, fd), fails("EPERM"):
+        process.madvise(base, page, MADV_REMOVE)
+
+    assert process.pread(fd, page, 0) == b"A" * page
+
+
 @clause("madvise.errno.EACCES")
 @pytest.mark.parametrize("how", ["private", "read-only"])
 def test_a_hole_where_one_may_not_store(
@@ -371,6 +384,17 @@ def test_only_private_memory_is_wiped(process: Process, page: int, file: MakeFil
         process.madvise(base, page, MADV_WIPEONFORK)
 
     assert letters(process.fork(), page, base, 1) == "A"
+
+
+@clause("madvise.errno.EINVAL.droppable")
+def test_droppable_memory_cannot_be_kept_for_a_child(process: Process, page: int) -> None:
+    base = process.mmap(0, page, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    process.store(base, b"A")
+
+    with fails("EINVAL"):
+        process.madvise(base, page, MADV_KEEPONFORK)
+
+    assert process.fork().load(base, 1) == b"\0"
 
 
 @clause("madvise.errno.EINVAL.free")

@@ -7,7 +7,8 @@ been right.  There are no rules here: the reference judges.
 
 What a call has done wrong may show much later, or never.  So after each call that changes something an *audit* looks:
 in one request the subject tells, for the pages in play and those beside them, whether each can be loaded and a digest
-of what stands there, and likewise of the open files, and the reference is asked the same.
+of what stands there, and likewise of the open files, and the reference is asked the same.  Once a program has to do
+with locked memory, each mapping is asked for its lock as well (MS_INVALIDATE, which changes nothing, is refused there).
 
 A pair of processes keeps the contract, so whatever is written against it runs in lockstep: cases, random programs, a
 user's own test.
@@ -31,8 +32,10 @@ from zlib import crc32
 from .contract import (
     MAP_FIXED,
     MAP_GROWSDOWN,
+    MAP_LOCKED,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
+    MS_INVALIDATE,
     Backend,
     Call,
     Counters,
@@ -131,7 +134,7 @@ SPREADS.update(("fork", "exec", "exit", "kill"))
 """The calls that can change what other processes see."""
 
 CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "mlock2", "munlock", "mlockall"}
-CHANGES.add("close")
+CHANGES.update(("munlockall", "close"))
 """The calls after which an audit looks."""
 
 ADDRESSED: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
@@ -271,6 +274,8 @@ class LockstepSystem(System):
         self.every = every
         self.changes = 0
         """How many calls have changed something."""
+        self.locks = False
+        """Whether a call has been about locked memory."""
         self.pairs: list[LockstepProcess] = []
         """The processes that live."""
         self._places: dict[str, str] = {}
@@ -327,6 +332,8 @@ class LockstepSystem(System):
         """Look at what a call has left behind."""
         if self.uncompared is not None or self.audits == "none" or call not in CHANGES:
             return
+        if "lock" in call or (call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_LOCKED):
+            self.locks = True
         self.changes += 1
         if self.changes % self.every:
             return
@@ -347,7 +354,7 @@ class LockstepSystem(System):
                 self.audits = "none"
 
     def look(self, pair: LockstepProcess, after: Step) -> None:
-        """Compare what stands in the pages in play and the open files of a pair."""
+        """Compare what stands in the pages in play and the open files of a pair, and what is locked."""
         page = pair.model.page
         pages = pair.in_play(after.call, after.arguments)
         files = pair.open_files() if self.audits == "all" else {}
@@ -379,6 +386,9 @@ class LockstepSystem(System):
             if word != f"{inode.size}:{crc32(content):08x}":
                 pair.again(after, "fstat", fd)
                 pair.again(after, "pread", fd, AUDITED_BYTES, 0)
+        if self.locks and self.audits == "all" and self.following.level == "linux":
+            for start in list(dict.fromkeys(mapping.start for mapping in pages.values() if mapping is not None)):
+                pair.again(after, "msync", start, page, MS_INVALIDATE)
 
     def digest(self, pair: LockstepProcess, addr: int, word: str) -> str:
         """What an audit must tell of a page of the reference, where the subject told `word`."""

@@ -155,12 +155,11 @@ class Search:
         divergence = self.glance(steps)
         if divergence is None:
             return None
-        played = self.closely(steps)
-        for _again in range(PATIENCE):
-            if isinstance(played, Found):
-                return played
-            played = self.closely(steps)
         divergence.add_note("seen once, and not again when the same program was repeated: the implementation varies")
+        for _ in range(PATIENCE):
+            played = self.closely(steps)
+            if isinstance(played, Found):
+                break
         return played if isinstance(played, Found) else Found(divergence, *played)
 
     def glance(self, steps: Sequence[bytes]) -> Divergence | None:
@@ -234,10 +233,11 @@ class Search:
         def differs(candidate: list[bytes]) -> bool:
             nonlocal attempts, best, found
             attempts += 1
+            began = time.monotonic()
             try:
                 other = self.closely(candidate) if attempts <= ATTEMPTS else None
             except Unresolved:  # what is shrunk must show the difference, not end the implementation
-                attempts += ATTEMPTS // PATIENCE
+                attempts += round(ATTEMPTS / PATIENCE * min(time.monotonic() - began, 1))  # it may have hung
                 other = None
             if not isinstance(other, Found):
                 return False

@@ -109,11 +109,15 @@ class Advice(PageCalls):
             refuse(EINVAL, "madvise.errno.EINVAL.free", "only private memory of no file can be freed")
         if advice == MADV_WIPEONFORK and (mapping.description is not None or mapping.shared):
             refuse(EINVAL, "madvise.errno.EINVAL.wipe", "only private memory of no file can be wiped")
+        if advice == MADV_KEEPONFORK and mapping.droppable:
+            refuse(EINVAL, "madvise.errno.EINVAL.droppable", "a child never has what is droppable")
         if advice == MADV_REMOVE:
             if mapping.description is None:
                 refuse(EINVAL, "madvise.errno.EINVAL.remove", "there is no file to make a hole in")
             elif not mapping.shared or not mapping.maximum & PROT_WRITE:
                 refuse(EACCES, "madvise.errno.EACCES", "the mapping may not store into the file")
+            elif mapping.inode is not None and mapping.inode.append_only:
+                refuse(EPERM, "madvise.errno.EPERM", "the file can be appended to only")
             elif mapping.inode is not None and (mapping.inode.seals or 0) & SEAL_FUTURE_WRITE:
                 refuse(EPERM, "memfd.seal.future-write", "the file is sealed against writing")
 

@@ -82,6 +82,9 @@ class Choices(Protocol):
     def may_execute(self, prot: int) -> bool:
         """Whether the hardware can execute from a page with these rights."""
 
+    def nameless_is_noexec(self) -> bool:
+        """Whether nothing may be executed of what a process begins with, and of what no file is behind."""
+
     def end_before_rights(self) -> bool:
         """Whether execution past the end of a file is SIGBUS, even where the right is missing as well."""
 
@@ -211,6 +214,10 @@ class LinuxChoices:
 
     def may_execute(self, prot: int) -> bool:
         return prot & PROT_EXEC != 0
+
+    def nameless_is_noexec(self) -> bool:
+        """As of a pipe."""
+        return True
 
     def end_before_rights(self) -> bool:
         return True

@@ -240,7 +240,8 @@ class FileCalls(State):
             self.refuse_reading(refuse, description, offset)
 
         if inode.device:
-            return self.choices.device_content(self.machine.read_device(self, inode.device, length, offset))
+            content = self.machine.read_device(self, inode.device, length, offset)
+            return content if inode.device in ("zero", "null") else self.choices.device_content(content)
         return inode.read(length, offset, self.choices)
 
     def refuse_reading(self, refuse: Refusals, description: Description, offset: int) -> None:
@@ -382,7 +383,7 @@ class FileCalls(State):
         description = self.described("set_append_only", fd)
 
         with self.errors("set_append_only") as refuse:
-            if "CAP_LINUX_IMMUTABLE" not in self.capabilities:
+            if on != description.inode.append_only and "CAP_LINUX_IMMUTABLE" not in self.capabilities:
                 refuse(EPERM, "file.errno", "the process may not change the attribute")
 
         description.inode.append_only = on

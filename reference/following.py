@@ -86,6 +86,31 @@ LARGE: Final = 1 << 28
 FUZZ_PAGES: Final = 64
 """Pages that the subject's own memory may come and go by, where a limit counts that too."""
 
+ORDER: Final = {"mremap": "mremap.errno.order", "msync": "msync.errno.order", "mprotect": "mprotect.errno.order"}
+"""By call, the clause of level linux that of several things that are the matter the first must be told."""
+
+ORDER_OF_MMAP: Final = {
+    "offset is not a multiple of the page": "mmap.order.offset",
+    "fd is not an open descriptor": "mmap.order.descriptor",
+    "fd is only a path": "mmap.order.descriptor",
+    "length is 0": "mmap.order.length",
+    "length is larger than the address space": "mmap.order.too-long",
+    "the fixed range is outside the address space": "mmap.order.address",
+    "the fixed address is not a multiple of the page": "mmap.order.address.unaligned",
+    "something is mapped in the fixed range": "mmap.order.address.taken",
+    "the process may lock no memory": "mmap.order.lock",
+    "offset + length is larger than any file": "mmap.order.overflow",
+    "flags have a bit that the system does not know": "mmap.order.flag",
+    "shared and writable, but fd is not open for writing": "mmap.order.mode",
+    "fd is not open for reading": "mmap.order.mode",
+    "executable, but nothing may be executed from the file system": "mmap.errno.EPERM.unmappable",
+    "the file cannot be mapped": "mmap.order.limit.kind",
+}
+"""The same for mmap, by what must be found first."""
+
+FOUND_EARLY: Final = "length is larger than the address space"
+"""What a C library may have found before the system is asked (musl does, after it has looked at the offset)."""
+
 
 class Following(LinuxChoices):
     """Does as the subject was seen to do, if it may.
@@ -126,15 +151,28 @@ class Following(LinuxChoices):
     # ---- errors
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
-        """The one that was seen, if it is one of those that apply."""
+        """The one that was seen, if it is one of those that apply, and at level linux the first of them."""
         seen = self.seen
+        clause = self.clause_of_order(call, refusals)
         if isinstance(seen, Failed):
             matching = [refusal for refusal in refusals if refusal.name == seen.errno]
-            if matching:
+            if matching and (clause is None or matching[0] is refusals[0]):
                 self.late = any(refusal.late for refusal in matching)
                 return matching[0]
+            if matching and clause is not None:
+                raise Impossible([refusals[0].name], [clause, refusals[0].clause])
         names = dict.fromkeys(refusal.name for refusal in refusals)
         raise Impossible(list(names), [refusal.clause for refusal in refusals])
+
+    def clause_of_order(self, call: str, refusals: Sequence[Refusal]) -> str | None:
+        """The clause by which the first of several refusals must be told; None where any may be."""
+        if self.level != "linux":
+            return None
+        if call != "mmap":
+            return ORDER.get(call)
+        clause = ORDER_OF_MMAP.get(refusals[0].cause)
+        early = self.seen == Failed("ENOMEM") and any(refusal.cause == FOUND_EARLY for refusal in refusals)
+        return None if early and clause != "mmap.order.offset" else clause
 
     def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
         """Linux leaves the range alone but for what it finds late; others only for EBADF and EINVAL."""
@@ -171,8 +209,13 @@ class Following(LinuxChoices):
     # ---- addresses
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
-        """Where it was seen, if that is free; a hint is a wish only."""
+        """Where it was seen, if that is free; a hint is a wish only.
+
+        What is very large finds no room where the subject's own memory is in its way.
+        """
         seen = self.seen
+        if seen == Failed("ENOMEM") and length > space.top // 8:
+            return None
         if not isinstance(seen, Returned) or not isinstance(seen.value, int):
             return super().place(space, length, hint, below)
         at = seen.value
@@ -247,6 +290,9 @@ class Following(LinuxChoices):
         if known is None:
             known = super().may_load(prot, addr) if access == "load" else super().may_execute(prot)
         return known
+
+    def nameless_is_noexec(self) -> bool:
+        return self.seen == Failed("EPERM")
 
     def end_before_rights(self) -> bool:
         return isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS"

@@ -109,7 +109,7 @@ class Machine(System):
         """Those that live."""
         self.numbers = 0
         """How many there have been."""
-        self.terminal = Description(self.file_table, Inode(None, "character", "terminal", "null"), O_RDWR)
+        self.terminal = Description(self.file_table, Inode(None, "character", "terminal", "terminal"), O_RDWR)
         """What descriptors 0, 1 and 2 of a new process are of."""
 
     # ------------------------------------------------------------------------------------------------------- processes

@@ -120,7 +120,7 @@ class MappingCalls(PageCalls):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the address-space limit is reached")
             if is_data and self.has_too_much_data(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM.data", "the limit of data is reached")
-            if not self.choices.has_memory(size):
+            if (zeros if shared else prot & PROT_WRITE) and not self.choices.has_memory(size):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the system has not so much memory to promise")
             if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
@@ -128,8 +128,8 @@ class MappingCalls(PageCalls):
         if flags & MAP_HUGETLB:
             raise Unsupported("the reference has no huge pages")
         assert place is not None
-        mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, locked=locks)
-        mapping.on_fault = locks and self.locks_on_fault
+        mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, locked=locks and not droppable)
+        mapping.on_fault = mapping.locked and self.locks_on_fault
         mapping.grows = flags & MAP_GROWSDOWN != 0
         mapping.droppable = mapping.wiped = droppable
         if not zeros:
@@ -222,7 +222,8 @@ class MappingCalls(PageCalls):
         else:
             if not description.readable:
                 refuse(EACCES, "mmap.errno.EACCES", "fd is not open for reading")
-            if inode.noexec and prot & PROT_EXEC:
+            is_nameless = inode.file_system is None and inode.kind in ("character", "other")
+            if prot & PROT_EXEC and (self.choices.nameless_is_noexec() if is_nameless else inode.noexec):
                 refuse(EPERM, "mmap.errno.EPERM", "executable, but nothing may be executed from the file system")
             if not inode.mappable:
                 is_late = inode.kind == "socket"  # its driver is asked, and says no

@@ -21,10 +21,21 @@ class AccessSteps(State):
 
     def store(self, actor: Actor, digits: Digits) -> None:
         addr, room = self.place(actor, digits, PROT_WRITE)
-        length = digits.of((1, 2, 8, 8, self.page))
+        length = digits.of((1, 2, 8, self.page, 2 * self.page))
         data = digits.of("xyz").encode() * length
+        if digits.once_in(6):  # what stands there already is a store like any other
+            data = self.content(actor, addr, length) or data
         if room:
             self.call(actor, "store", addr, data[:room])
+
+    def content(self, actor: Actor, addr: int, length: int) -> bytes:
+        """What stands at an address up to the end of the page, as far as that is known."""
+        number, start = divmod(addr, self.page)
+        mapping = actor.model.space.find(addr)
+        found = actor.model.space.table.entries.get(number)
+        if found is None and mapping is not None and mapping.inode is not None:
+            found = mapping.inode.cache.pages.get(mapping.index(number))
+        return b"" if found is None or found.open else bytes(found.data[start : start + length])
 
     def execute(self, actor: Actor, digits: Digits) -> None:
         """Run what is known to return; where something else stands, only what may not be executed."""

@@ -29,6 +29,8 @@ from ..contract import (
     SEEK_END,
     SEEK_SET,
 )
+from ..reference.address_space import Mapping as Area
+from ..reference.files import Inode
 from .digits import Digits
 from .state import LARGEST, Actor, State
 
@@ -88,7 +90,7 @@ class FileSteps(State):
         self.copy(actor, digits, "write_from", PROT_READ)
 
     def copy(self, actor: Actor, digits: Digits, call: str, right: int) -> None:
-        """A pread or pwrite with memory of the actor's own, which is not of the same file.
+        """A pread or pwrite with memory of the actor's own, which is not of the same pages.
 
         What is copied onto itself is open.  So is how long a file is after a write behind its end has failed: ext4 has
         filled it up to there.
@@ -101,8 +103,20 @@ class FileSteps(State):
             return
         inode = descriptor.description.inode
         length = min(length, room)
-        if all(mapping.inode is not inode for mapping in actor.model.space.over(addr, addr + length)):
-            self.call(actor, call, fd, addr, length, min(offset, inode.size))
+        offset = min(offset, inode.size)
+        if all(
+            self.is_apart(mapping, inode, addr, length, offset)
+            for mapping in actor.model.space.over(addr, addr + length)
+        ):
+            self.call(actor, call, fd, addr, length, offset)
+
+    def is_apart(self, mapping: Area, inode: Inode, addr: int, length: int, offset: int) -> bool:
+        """Whether what a mapping shows of a range has no page that a file has at `offset`, nor one behind its end."""
+        start = mapping.offset + max(addr, mapping.start) - mapping.start
+        end = mapping.offset + min(addr + length, mapping.end) - mapping.start
+        page = self.page
+        is_before = (end - 1) // page < offset // page or (offset + length - 1) // page < start // page
+        return mapping.inode is not inode or (is_before and max(end, offset + length) <= inode.size)
 
     def fsync(self, actor: Actor, digits: Digits) -> None:
         self.call(actor, "fsync", self.descriptor(actor, digits))
@@ -118,8 +132,8 @@ class FileSteps(State):
             self.call(actor, "seal", fd, digits.of(SEALS))
             return
         made = self.call(actor, "memfd")
-        if made is not None:
-            self.call(actor, "ftruncate", made, digits.of((self.page, 2 * self.page, 100)))
+        if made is not None and (size := digits.of((self.page, 2 * self.page, 100, 0))):
+            self.call(actor, "ftruncate", made, size)
 
     def flock(self, actor: Actor, digits: Digits) -> None:
         operation = digits.of((LOCK_EX, LOCK_SH, LOCK_UN))
@@ -148,6 +162,8 @@ class FileSteps(State):
         descriptor = actor.model.descriptors.get(fd)
         if descriptor is None or descriptor.description.inode.device in ("maps", "attribute"):
             return  # what these say to a write hangs on who wrote their driver
+        if descriptor.description.watch is not None:
+            return
         if kind == 0:
             path = digits.of(("none", "none/a", "a/none", ".", "a", ""))
             flags = digits.of((O_RDWR, O_RDONLY, O_RDONLY | O_DIRECTORY, O_RDWR | O_CREAT | O_EXCL))
@@ -168,6 +184,10 @@ class FileSteps(State):
         else:
             self.call(actor, "seal", fd, SEAL_GROW)
 
+    def append(self, actor: Actor, digits: Digits) -> None:
+        """Make a file one that can be appended to only, or no longer so."""
+        self.call(actor, "set_append_only", self.descriptor(actor, digits, True, True), digits.below(2) == 0)
+
     def lseek(self, actor: Actor, digits: Digits) -> None:
         fd = self.descriptor(actor, digits)
         self.call(actor, "lseek", fd, *digits.of(((0, SEEK_CUR), (self.page, SEEK_SET), (0, SEEK_END))))
@@ -176,4 +196,26 @@ class FileSteps(State):
         self.call(actor, "fstat", self.odd_file(actor, digits) if digits.once_in(3) else self.descriptor(actor, digits))
 
     def evict(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "evict", self.descriptor(actor, digits))
+        """Ask for a file's pages to leave memory, and see which do not."""
+        fd = self.descriptor(actor, digits)
+        descriptor = actor.model.descriptors.get(fd)
+        if self.call(actor, "evict", fd) is None or descriptor is None:
+            return
+        for mapping in [m for m in actor.model.space.mappings.values() if m.inode is descriptor.description.inode]:
+            addr, room = self.symbol(actor, mapping.start)
+            self.call(actor, "mincore", addr, min(room, mapping.end - mapping.start))
+
+    def let_go(self, actor: Actor, digits: Digits) -> None:
+        """Unmap all that there is of a file, close it, and ask whether anybody has it still."""
+        found = self.described(actor, False, False)
+        if not found:
+            return
+        inode = digits.of(found)[1].inode
+        for mapping in [m for m in actor.model.space.mappings.values() if m.inode is inode]:
+            addr, room = self.symbol(actor, mapping.start)
+            self.call(actor, "munmap", addr, min(room, mapping.end - mapping.start))
+        for fd, description in found:
+            if description.inode is inode:
+                self.call(actor, "close", fd)
+        for fd in [fd for fd, made in actor.model.descriptors.items() if made.description.watch is not None]:
+            self.call(actor, "closes", fd)

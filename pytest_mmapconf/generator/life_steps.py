@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..contract import (
     MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
     MAP_SHARED,
     MCL_CURRENT,
     MCL_FUTURE,
     MCL_ONFAULT,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     O_RDWR,
     PROT_READ,
     PROT_WRITE,
@@ -19,10 +21,8 @@ from ..contract import (
 )
 from ..reference.address_space import Mapping as Area
 from .digits import Digits
+from .mistakes import ROOM
 from .state import PROCESSES, Actor, State, model_of
-
-ROOM: Final = 5000
-"""Pages that a process with a limit may map more than it has: what its own memory does not matter to."""
 
 
 class LifeSteps(State):
@@ -53,15 +53,55 @@ class LifeSteps(State):
     # ---- rights and limits
 
     def drop(self, actor: Actor, digits: Digits) -> None:
-        capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN"))
+        capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
         if capability != "CAP_IPC_LOCK" or not actor.locks_all:  # the system counts its own memory as well
             self.call(actor, "drop", capability)
 
     def limit(self, actor: Actor, digits: Digits) -> None:
-        if digits.below(3) < 2:
+        kind = digits.below(8)
+        if kind < 5:
             self.limit_locks(actor, digits.below(4) * self.page)
+        elif kind == 5:  # which does not bind the privileged
+            if not actor.locks_all:
+                self.call(actor, "limit", Resource.LOCKED_MEMORY, 0)
         else:
             self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
+
+    def recount(self, actor: Actor, digits: Digits) -> None:
+        """Under a limit of what is locked now: lock something else after something has been let go."""
+        locked = [mapping for mapping in actor.model.space.mappings.values() if mapping.locked]
+        if not locked or actor.locks_all or actor.model.locks_future:
+            return
+        mapping = digits.of(locked)
+        way = digits.below(6)
+        addr, room = self.symbol(actor, mapping.start)
+        length = min(mapping.end - mapping.start, room)
+        again = digits.below(2)
+        self.limit_locks(actor, 0)
+        if way == 0:
+            self.call(actor, "munlock", addr, length)
+        elif way == 1:
+            self.call(actor, "munmap", addr, length)
+        elif way == 2:
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
+            self.call(actor, "mmap", addr, length, PROT_READ | PROT_WRITE, flags, -1, 0)
+        elif way == 3:
+            self.call(actor, "mremap", addr, length, self.page, 0, 0)
+        elif way == 4:
+            to = self.slot(actor, digits)
+            self.call(actor, "mremap", addr, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to)
+        else:
+            self.exec(actor, digits)
+            self.limit_locks(actor, 0) if again else self.call(actor, "drop", "CAP_IPC_LOCK")
+            addr, length = actor.regions[0][0] + self.unit, self.page
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
+            self.call(actor, "mmap", addr, length, PROT_READ | PROT_WRITE, flags, -1, 0)
+        if again:
+            other = self.mapping(actor, digits)
+            if other is not None:
+                addr, room = self.symbol(actor, other.start)
+                length = min(other.end - other.start, room)
+        self.call(actor, "mlock", addr, length)
 
     def mlockall(self, actor: Actor, digits: Digits) -> None:
         flags = digits.of(
@@ -73,6 +113,11 @@ class LifeSteps(State):
             else:
                 actor.locks_all = True
         self.call(actor, "mlockall", flags)
+        if digits.below(2):  # what is to come
+            got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if got is not None:
+                actor.regions.append((got, self.page))
+                self.call(actor, "mincore", got, self.page)
 
     def full_file_table(self, actor: Actor, digits: Digits) -> None:
         """Memory that needs an open file, while there can be no more of these."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..contract import (
@@ -21,18 +22,21 @@ from ..contract import (
     MADV_WIPEONFORK,
     MAP_32BIT,
     MAP_ANONYMOUS,
+    MAP_DENYWRITE,
+    MAP_DROPPABLE,
+    MAP_EXECUTABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
-    MAP_HUGETLB,
     MAP_LOCKED,
+    MAP_NONBLOCK,
     MAP_NORESERVE,
     MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
     MAP_STACK,
-    MAP_SYNC,
+    MAP_UNINITIALIZED,
     MLOCK_ONFAULT,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
@@ -40,20 +44,21 @@ from ..contract import (
     MS_ASYNC,
     MS_INVALIDATE,
     MS_SYNC,
-    O_RDONLY,
     O_RDWR,
-    O_WRONLY,
     PROT_EXEC,
+    PROT_GROWSDOWN,
+    PROT_GROWSUP,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
-    SEAL_WRITE,
     Facility,
+    Resource,
 )
 from ..reference.address_space import Mapping as Area
 from .digits import Digits
-from .state import LARGEST, Actor, State
+from .mistakes import LARGE, MMAP, MREMAP, ROOM, MmapCall, MremapCall
+from .state import LARGEST, SLOTS, Actor, State
 
 RW: Final = PROT_READ | PROT_WRITE
 RIGHTS: Final = (
@@ -64,39 +69,49 @@ RIGHTS: Final = (
     PROT_READ,
     PROT_WRITE,
     PROT_NONE,
+    PROT_NONE,
     RW | PROT_EXEC,
     PROT_READ | PROT_EXEC,
     PROT_EXEC,
 )
-EXTRAS: Final = (0,) * 12 + (MAP_LOCKED, MAP_POPULATE, MAP_NORESERVE, MAP_STACK)
+EXTRAS: Final = (
+    *(0,) * 15,
+    MAP_LOCKED,
+    MAP_LOCKED,
+    MAP_POPULATE,
+    MAP_POPULATE,
+    MAP_POPULATE | MAP_NONBLOCK,
+    MAP_NORESERVE,
+    MAP_STACK,
+    MAP_DENYWRITE,
+    MAP_EXECUTABLE,
+    MAP_UNINITIALIZED,
+)
 SYNCS: Final = (MS_ASYNC, MS_SYNC, 0, MS_ASYNC | MS_INVALIDATE, MS_INVALIDATE)
 
 ADVICE: Final = (
-    MADV_DONTNEED,
-    MADV_DONTNEED,
-    MADV_DONTNEED,
-    MADV_WIPEONFORK,
-    MADV_WIPEONFORK,
-    MADV_DONTFORK,
-    MADV_DONTFORK,
-    MADV_KEEPONFORK,
-    MADV_DOFORK,
-    MADV_REMOVE,
-    MADV_REMOVE,
-    MADV_FREE,
-    MADV_POPULATE_READ,
-    MADV_POPULATE_WRITE,
-    MADV_DONTNEED_LOCKED,
-    MADV_NORMAL,
-    MADV_RANDOM,
-    MADV_SEQUENTIAL,
-    MADV_WILLNEED,
+    *(MADV_DONTNEED,) * 3,
+    *(MADV_WIPEONFORK, MADV_DONTFORK, MADV_KEEPONFORK, MADV_DOFORK, MADV_REMOVE, MADV_DONTNEED_LOCKED) * 2,
+    *(MADV_FREE, MADV_POPULATE_READ, MADV_POPULATE_WRITE),
+    *(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED),
 )
-LARGE: Final = (16384, 3000)
-"""Pages of a mapping: so many that it is over any limit there is; so many that the second is."""
-
 FAR: Final = 1 << 32
 """Bytes: where 32 bits are too few."""
+
+FEW: Final = 1000
+"""Mappings that are soon made."""
+
+RESERVED: Final = 1 << 40
+"""Bytes of address space without memory."""
+
+
+FITTING: Final[Mapping[int, Callable[[Area], bool]]] = {
+    MADV_DOFORK: lambda mapping: mapping.not_forked,
+    MADV_KEEPONFORK: lambda mapping: mapping.wiped,
+    MADV_DONTNEED_LOCKED: lambda mapping: mapping.locked,
+    MADV_REMOVE: lambda mapping: mapping.shared,
+}
+"""By advice, which mappings show more often than others whether it is heeded; else those with pages of their own."""
 
 
 class MappingSteps(State):
@@ -120,10 +135,6 @@ class MappingSteps(State):
             return self.mmap_wrong(actor, digits, addr, length, prot, flags)
         if digits.once_in(6):
             return self.mmap_unusual(actor, digits, addr, length, prot, flags)
-        if actor.model.address_space_limit is not None and not digits.below(3):
-            # Two of the second size are over the limit of `limit`, whatever else there is.
-            flags = flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_LOCKED | MAP_POPULATE) | MAP_NORESERVE
-            return self.mapped(actor, 0, digits.of(LARGE) * page, PROT_NONE, flags | MAP_ANONYMOUS, -1, 0)
         if anonymous:
             self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
         else:
@@ -131,10 +142,89 @@ class MappingSteps(State):
             self.mapped(actor, addr, length, prot, flags, fd, offset)
         return None
 
+    def large(self, actor: Actor, digits: Digits) -> None:
+        """So much that two are over the limit, whatever else there is; perhaps in the place of another."""
+        if actor.model.address_space_limit is None:
+            self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
+        flags = digits.of((MAP_PRIVATE, MAP_SHARED)) | MAP_NORESERVE | MAP_ANONYMOUS
+        found = [mapping for mapping in actor.model.space.mappings.values() if self.is_large(mapping)]
+        if found and digits.below(2):
+            mapping = digits.of(found)
+            addr, room = self.symbol(actor, mapping.start)
+            self.mapped(actor, addr, min(room, mapping.end - mapping.start), PROT_NONE, flags | MAP_FIXED, -1, 0)
+        else:
+            self.mapped(actor, 0, digits.of((LARGE[1], LARGE[1], LARGE[0])) * self.page, PROT_NONE, flags, -1, 0)
+
+    def data(self, actor: Actor, digits: Digits) -> None:
+        """Two large mappings under a limit of data, which only what can be stored to counts towards."""
+        self.call(actor, "limit", Resource.DATA, ROOM * self.page)
+        size = LARGE[1] * self.page
+        kinds = (RW, MAP_PRIVATE), (PROT_READ, MAP_PRIVATE), (RW, MAP_SHARED)
+        drawn = [digits.of(kinds) for _ in range(2)]
+        flags = MAP_NORESERVE | MAP_ANONYMOUS
+        got = [self.call(actor, "mmap", 0, size, prot, type | flags, -1, 0) for prot, type in drawn]
+        for addr in got:
+            if addr is not None:
+                self.call(actor, "munmap", addr, size)
+        self.call(actor, "limit", Resource.DATA, RESERVED)  # no limit any more
+
+    def stack(self, actor: Actor, digits: Digits) -> None:
+        """Memory that grows downwards, with room below it or with little."""
+        if digits.once_in(6):
+            self.call(actor, "limit", Resource.STACK, (2 + digits.below(2)) * self.page)
+        base = actor.regions[0][0] + (2 + digits.below(SLOTS - 1)) * self.unit
+        prot = digits.of((RW, PROT_READ, PROT_READ))
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN
+        self.mapped(actor, base, self.page, prot, flags, -1, 0)
+
+    def below(self, actor: Actor, digits: Digits) -> None:
+        """Touch what is below such memory, or give it other rights."""
+        growing = [mapping for mapping in actor.model.space.mappings.values() if mapping.grows]
+        if not growing:
+            return self.stack(actor, digits)
+        mapping = digits.of(growing)
+        left = actor.model.space.find(mapping.start - 1)
+        is_known = not mapping.joined and not (left and left.grows)  # else the system may take it for several, or not
+        if is_known and digits.once_in(4):
+            addr, room = self.symbol(actor, mapping.end - self.page)
+            self.call(actor, "mprotect", addr, min(self.page, room), digits.of(RIGHTS) | PROT_GROWSDOWN)
+            return None
+        addr, room = self.symbol(actor, mapping.start - digits.of((1, self.page, self.page + 1, 2 * self.page)))
+        if room and digits.below(2):
+            self.call(actor, "store", addr, b"x")
+        elif room:
+            self.call(actor, "load", addr, 1)
+        return None
+
+    def many(self, actor: Actor, digits: Digits) -> None:
+        """Move something when there are as many mappings as there may be, where these are few."""
+        try:
+            limit = self.system.mapping_limit()
+        except NotImplementedError as error:
+            self.lacks["mapping_limit"] = str(error)
+            return
+        if limit > FEW:
+            return
+        addr, size = actor.regions[0][0] + self.unit, self.page
+        flags = MAP_PRIVATE | MAP_ANONYMOUS
+        self.call(actor, "mmap", addr, size, RW, flags | MAP_FIXED, -1, 0)
+        pages = 2 * limit
+        got = self.call(actor, "mmap", 0, pages * self.page, PROT_NONE, flags, -1, 0)
+        if got is not None:
+            self.call(actor, "scatter", got, pages)
+            self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0)
+            self.call(actor, "munmap", got, pages * self.page)
+
+    def is_large(self, mapping: Area) -> bool:
+        return mapping.end - mapping.start > LARGE[1] * self.page // 2
+
     def zeros(self, actor: Actor, digits: Digits) -> None:
-        """A mapping of the device of zeros."""
+        """A mapping of the device of zeros, or what it reads as."""
         page = self.page
         fd = self.odd_file(actor, digits, Facility.DEV_ZERO)
+        if digits.once_in(6):
+            self.call(actor, "pread", fd, 8, 0)
+            return
         flags = digits.of((MAP_PRIVATE, MAP_SHARED)) | digits.of((0, 0, MAP_FIXED))
         addr = self.slot(actor, digits) if flags & MAP_FIXED else 0
         self.mapped(actor, addr, self.length(digits), digits.of(RIGHTS), flags, fd, digits.of((0, 0, page, 1 << 40)))
@@ -144,11 +234,17 @@ class MappingSteps(State):
         page = self.page
         fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
         kinds = ("validate", "unknown flag", "unknown right", "hint", "hint", "anonymous", "anonymous", "zeros", "far")
-        kind = digits.of((*kinds, "empty", "descriptor 0", "low"))
+        kind = digits.of((*kinds, "empty", "descriptor 0", "low", "low", "droppable", "droppable", "reserved", "last"))
         offset = 0
         if kind == "anonymous":
             fd = digits.of((77, -5, *actor.model.descriptors))
             return self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, fd, digits.of((0, 0, page, 1 << 62)))
+        if kind == "droppable" and self.bits == 64:
+            flags = flags & ~(MAP_SHARED_VALIDATE | MAP_LOCKED) | MAP_DROPPABLE | MAP_ANONYMOUS
+            return self.mapped(actor, addr, length, prot, flags, -1, 0)
+        if kind == "reserved" and self.bits == 64:
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+            return self.mapped_and_gone(actor, RESERVED, PROT_NONE, flags, -1, digits)
         if kind == "zeros":
             fd = self.odd_file(actor, digits, Facility.DEV_ZERO)
         elif kind == "descriptor 0":
@@ -169,7 +265,11 @@ class MappingSteps(State):
             high = 1 << (self.bits - 1)
             addr, flags = digits.of((near, near, page, high, 2 * high - page)), flags & ~fixed
         elif kind == "low":
-            addr, flags = 0, flags & ~fixed | MAP_32BIT
+            flags |= MAP_32BIT
+            if digits.below(2):
+                addr, flags = 0, flags & ~fixed
+        elif kind == "last" and self.bits == 64:
+            return self.mapped_and_gone(actor, length, PROT_READ, MAP_SHARED, fd, digits)
         elif kind == "far" and self.bits == 64:
             self.call(actor, "ftruncate", fd, FAR + page)
             offset = FAR
@@ -180,9 +280,20 @@ class MappingSteps(State):
         return None
 
     def mapped(self, actor: Actor, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> None:
+        """Map something; what is to be brought in at once is asked after before anybody touches it."""
         got = self.call(actor, "mmap", addr, length, prot, flags, fd, offset)
         if got is not None:
             self.region(actor, got)
+            if flags & (MAP_LOCKED | MAP_POPULATE) or actor.model.locks_future:
+                self.call(actor, "mincore", got, min(length, self.symbol(actor, got)[1]))
+
+    def mapped_and_gone(self, actor: Actor, length: int, prot: int, flags: int, fd: int, digits: Digits) -> None:
+        """Map what is too large, or too far behind, for other calls, and unmap it at once."""
+        size = actor.model.round_up(length)
+        far = (1 << 63) - digits.of((1, 1, 2, 0)) * self.page - size
+        got = self.call(actor, "mmap", 0, length, prot, flags, fd, 0 if flags & MAP_ANONYMOUS else far)
+        if got is not None:
+            self.call(actor, "munmap", got, size)
 
     def region(self, actor: Actor, addr: int) -> None:
         """Something has been mapped there: it may be touched."""
@@ -191,105 +302,15 @@ class MappingSteps(State):
             actor.regions.append((addr, mapping.end - int(addr)))
 
     def mmap_wrong(self, actor: Actor, digits: Digits, addr: int, length: int, prot: int, flags: int) -> None:
-        page = self.page
-        fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
-        type_ = flags & MAP_SHARED_VALIDATE
-        wrong = self.new_first(
-            (
-                *(("mmap.errno.EACCES", "mode"),) * 7,
-                ("mmap.errno.EINVAL", "length"),
-                ("mmap.errno.EINVAL", "offset"),
-                ("mmap.errno.EINVAL", "address"),
-                ("mmap.errno.EBADF", "descriptor"),
-                ("mmap.errno.ENODEV", "file"),
-                ("mmap.errno.EBADF.path", "file"),
-                ("mmap.errno.EINVAL.type", "type"),
-                ("mmap.errno.ENOMEM", "huge"),
-                ("mmap.errno.ENOMEM", "outside"),
-                ("mmap.errno.EOVERFLOW", "overflow"),
-                ("mmap.errno.EOPNOTSUPP", "unknown"),
-                ("mmap.errno.EOPNOTSUPP.sync", "sync"),
-                ("mmap.errno.EEXIST", "taken"),
-                ("mmap.errno.EPERM.zero", "low"),
-                ("mmap.errno.EPERM", "noexec"),
-                ("mmap.errno.EPERM.seal", "seal"),
-                ("mmap.errno.EAGAIN.memory", "locked"),
-                ("mmap.errno.EPERM.locked", "no lock"),
-                ("mmap.errno.EINVAL.unknown-type", "other type"),
-                ("mmap.errno.EINVAL.type", "no type"),
-                ("mmap.flag.shared-validate", "validate"),
-                ("mmap.errno.EINVAL.flags", "grows"),
-                ("mmap.errno.EINVAL.flags", "huge pages"),
-                ("mmap.errno.EINVAL", "nothing"),
-            ),
-            digits,
-        )
-        fd = offset = 0
-        if wrong == "mode":
-            write = digits.below(2)
-            flags = flags & ~MAP_PRIVATE | MAP_SHARED if write else flags
-            prot |= PROT_WRITE if write else 0
-            unfit = [
-                number
-                for number, description in self.described(actor, False, False)
-                if not (description.writable if write else description.readable)
-            ]
-            mode = O_RDONLY if write else O_WRONLY
-            fd = digits.of(unfit) if unfit else self.opened(actor, digits.of("ab"), mode)
-        elif wrong == "file":
-            fd = self.odd_file(actor, digits)
-        elif wrong == "noexec":
-            fd, prot = self.odd_file(actor, digits, digits.of((None, Facility.PROC_FILE))), prot | PROT_EXEC
-        elif wrong == "seal":
-            fd = self.sealed(actor, digits, SEAL_WRITE)
-            flags, prot = flags & ~type_ | MAP_SHARED, prot | PROT_WRITE
-        elif wrong == "descriptor":
-            fd = digits.of((-1, 77, -1000))
-        else:
-            fd = self.descriptor(actor, digits, True, type_ != MAP_PRIVATE and bool(prot & PROT_WRITE))
-        if wrong == "length":
-            length = 0
-        elif wrong == "offset":
-            offset = digits.of((1, page - 1, page + 8, -1))
-        elif wrong == "address":
-            addr, flags = self.slot(actor, digits) + digits.of((1, page - 1)), flags & ~fixed | MAP_FIXED
-        elif wrong == "type":
-            flags &= ~type_
-        elif wrong == "other type":
-            flags = flags & ~type_ | digits.of((4, 7, 15))
-        elif wrong in ("no type", "validate"):
-            flags, fd = flags & ~type_ | MAP_ANONYMOUS | (MAP_SHARED_VALIDATE if wrong == "validate" else 0), -1
-        elif wrong == "grows" and digits.below(2):
-            flags, fd = flags & ~type_ | MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1
-        elif wrong == "grows":
-            flags |= MAP_GROWSDOWN
-        elif wrong == "huge pages":
-            flags |= MAP_HUGETLB
-        elif wrong == "nothing":
-            self.call(actor, "ftruncate", fd, 0)
-            length = 0
-        elif wrong == "huge":
-            length = (1 << self.bits) - digits.of((page, 1, 2 * page))
-        elif wrong == "outside":
-            addr, flags = digits.of(((1 << self.bits) - page, 1 << (self.bits - 1))), flags & ~fixed | MAP_FIXED
-        elif wrong == "overflow":
-            offset = digits.of(((1 << 63) - page, -page))
-        elif wrong in ("locked", "no lock"):
-            self.limit_locks(actor, 0 if wrong == "no lock" else page)
-            flags |= MAP_LOCKED
-            length += page
-        elif wrong == "low":
-            self.call(actor, "drop", "CAP_SYS_RAWIO")  # else page 0 would be there
-            addr, flags = 0, flags & ~fixed | MAP_FIXED
-        elif wrong == "unknown":
-            flags |= MAP_SHARED_VALIDATE | 1 << 27
-        elif wrong == "sync":
-            flags |= MAP_SHARED_VALIDATE | MAP_SYNC
-        elif wrong == "taken":
-            mapping = self.mapping(actor, digits)
-            addr = self.symbol(actor, mapping.start)[0] if mapping else self.slot(actor, digits)
-            flags = flags & ~MAP_FIXED | MAP_FIXED_NOREPLACE
-        self.mapped(actor, addr, length, prot, flags, fd, offset)
+        """A call with something the matter with it, now and then with two things."""
+        call = MmapCall(addr, length, prot, flags)
+        self.new_first(MMAP, digits)(self, actor, digits, call)
+        if digits.once_in(2):
+            digits.of(MMAP)[1](self, actor, digits, call)
+        if call.fd is None:
+            call.fd = self.descriptor(actor, digits, True, bool(call.flags & MAP_SHARED and call.prot & PROT_WRITE))
+        length = call.length & ((1 << self.bits) - 1)
+        self.mapped(actor, call.addr, length, call.prot, call.flags, call.fd, call.offset)
 
     def munmap(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
@@ -298,77 +319,71 @@ class MappingSteps(State):
         self.call(actor, "munmap", addr, length)
 
     def wrong_range(self, call: str, addr: int, length: int, digits: Digits) -> tuple[int, int]:
-        """A range with something the matter with it."""
-        page = self.page
-        wrong = digits.below(4)
-        if wrong == 0:  # mlock and munlock take the page that it is in, and must not reach the next
-            return addr + digits.of((1, page - 1)), 1 if "lock" in call else length
-        if wrong == 1 or call == "mprotect":  # whose huge ranges have effects before they fail
-            return addr, 0
-        if wrong == 2:
-            return addr, (1 << self.bits) - digits.of((page, 1))
-        return (1 << (self.bits - 1)) - page, length
+        """A range with something the matter with it, or two things."""
+        page, top = self.page, 1 << self.bits
+        for _ in range(2 if digits.once_in(3) else 1):
+            wrong = digits.below(4)
+            if wrong == 0:  # mlock and munlock take the page that it is in, and must not reach the next
+                addr, length = addr + digits.of((1, page - 1)), 1 if "lock" in call and length else length
+            elif wrong == 1:
+                length = 0
+            elif wrong == 2:  # mprotect's huge ranges have effects before they fail, but for those that wrap
+                length = top - (1 if call == "mprotect" else digits.of((page, 1)))
+            elif call != "mprotect":
+                addr = (1 << (self.bits - 1)) - page
+        return addr, length
 
     def mremap(self, actor: Actor, digits: Digits) -> None:
         page = self.page
         mapping = self.mapping(actor, digits)
         if mapping is None:
             return
-        shape = digits.below(6)
+        shape = digits.below(8)
         which = digits.below(12)
         new_size = (1 + digits.below(LARGEST)) * page - digits.of((0, 0, 0, 1))
-        how = digits.below(6)
+        how = digits.below(7)
         slot = self.slot(actor, digits)
         addr, old_size = mapping.start, mapping.end - mapping.start
+        at = addr + which % (old_size // page) * page
         if shape in (2, 3):
-            addr += which % (old_size // page) * page
-            old_size = mapping.end - addr if shape == 2 else page
+            addr, old_size = at, mapping.end - at
+            if shape == 3:
+                old_size = min(old_size, (1 + which % 2) * page)
+                new_size = digits.of((new_size, page))
         elif shape == 4 and mapping.shared:
-            old_size = 0
+            addr, old_size = at, 0
+        elif shape == 5:  # whatever is there: several mappings, with or without holes
+            addr, old_size = self.slot(actor, digits, True), (1 + which % LARGEST) * page
+            new_size = old_size if digits.below(4) else new_size
+            how = digits.of((how, 3))
+        elif shape == 6:
+            old_size -= digits.of((1, page - 1))
+        if self.is_large(mapping):
+            new_size = mapping.end - addr + digits.below(2) * page
         addr, room = self.symbol(actor, addr)
-        flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED)[
-            how % 5
-        ]
-        if how == 5 and (not mapping.locked or self.is_one(mapping)):
-            flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
-            new_size = old_size
-        new_addr = slot if flags & MREMAP_FIXED else 0
+        flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED)[how % 4]
+        new_addr = 0
+        if how >= 5 and (not mapping.locked or self.is_one(mapping)):
+            flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP | digits.of((0, 0, MREMAP_FIXED))
+            new_addr = slot * digits.below(2)  # a wish
+            new_size = old_size - digits.of((0, 0, 0, 1))
+        if flags & MREMAP_FIXED:
+            flags, new_addr = (flags, slot) if not self.is_large(mapping) else (flags & ~MREMAP_FIXED, 0)
+        call = MremapCall(mapping, addr, old_size, new_size, flags, new_addr, room, slot)
         if self.errs(digits, 5):
-            wrong = digits.below(13)
-            if wrong == 12 and mapping.locked:
-                self.limit_locks(actor, 0)
-                new_size += old_size
-            elif wrong == 0:
-                addr += 1
-            elif wrong == 1:
-                new_size = 0
-            elif wrong == 2:
-                flags |= 8
-            elif wrong == 3:
-                old_size += page
-            elif wrong == 4:
-                addr = slot
-            elif wrong == 5:
-                flags = MREMAP_FIXED
-            elif wrong == 6:
-                new_size = (1 << self.bits) - page
-            elif wrong == 7:
-                flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, slot + digits.of((1, page - 1))
-            elif wrong == 8:  # onto itself, and never onto what may lie behind
-                flags, new_addr, new_size = MREMAP_MAYMOVE | MREMAP_FIXED, addr, min(new_size, room)
-            elif wrong == 9:
-                flags, new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 1 << (self.bits - 1)
-            elif wrong == 10:
-                flags, new_size = MREMAP_MAYMOVE | MREMAP_DONTUNMAP, old_size + page
-            else:
-                flags = MREMAP_DONTUNMAP
-        if addr != slot:
-            old_size = min(old_size, room)
-        if flags & MREMAP_FIXED and self.is_of_several_zeros(actor, addr, old_size):
+            for _ in range(2 if digits.once_in(3) else 1):
+                digits.of(MREMAP)(self, actor, digits, call)
+        if call.old_size < actor.model.top:
+            call.old_size = min(call.old_size, self.symbol(actor, call.addr)[1])
+        if call.flags & MREMAP_FIXED and self.is_of_several_zeros(actor, call.addr, call.old_size):
             return
-        got = self.call(actor, "mremap", addr, old_size, new_size, flags, new_addr)
+        locked = mapping.locked
+        old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
+        got = self.call(actor, "mremap", call.addr, old_size, new_size, call.flags, call.new_addr)
         if got is not None:
             self.region(actor, got)
+            if locked:  # what it has grown by has been brought in
+                self.call(actor, "mincore", got, min(new_size, self.symbol(actor, got)[1]))
 
     def is_one(self, mapping: Area) -> bool:
         """Whether a mapping is surely one, and none with a copy: it loses its lock as a whole (MREMAP_DONTUNMAP)."""
@@ -389,7 +404,7 @@ class MappingSteps(State):
         page = self.page
         addr, length = self.range(actor, digits)
         flags = digits.of(SYNCS)
-        if self.errs(digits, 6):
+        for _ in range((2 if digits.once_in(3) else 1) if self.errs(digits, 6) else 0):
             wrong = digits.below(6)
             if wrong == 0:
                 addr += 1
@@ -403,20 +418,27 @@ class MappingSteps(State):
                 length = (1 << self.bits) - (1 if wrong == 3 else page)
         self.call(actor, "msync", addr, length, flags)
 
+    def waits_for_rights(self, mapping: Area) -> bool:
+        """Whether new rights show what could not be seen, or copy what is locked."""
+        return not mapping.prot or (mapping.locked and not mapping.shared and not mapping.prot & PROT_WRITE)
+
     def mprotect(self, actor: Actor, digits: Digits) -> None:
-        addr, length = self.range(actor, digits)
+        addr, length = self.range(actor, digits, self.waits_for_rights)
         prot = digits.of(RIGHTS)
         if self.errs(digits, 6):
             denying = [mapping for mapping in actor.model.space.mappings.values() if not mapping.maximum & PROT_WRITE]
-            wrong = digits.below(3)
-            if wrong == 0:
-                addr, length = self.wrong_range("mprotect", addr, length, digits)
-            elif wrong == 1 and denying:
+            wrong = digits.below(4)
+            if wrong < 2 and denying:
                 mapping = digits.of(denying)
-                addr, prot = self.symbol(actor, mapping.start)[0], prot | PROT_WRITE
-                length = min(length, self.symbol(actor, addr)[1])
-            else:
-                prot |= digits.of((0x10000000, 0x3000000, 8))
+                addr, room = self.symbol(actor, mapping.start)
+                prot, length = prot | PROT_WRITE, min(mapping.end - mapping.start + digits.below(3) * self.page, room)
+            elif wrong == 2:
+                grows = any(mapping.grows for mapping in actor.model.space.mappings.values())
+                prot |= digits.of((0x10000000, PROT_GROWSDOWN | PROT_GROWSUP, 8, 0 if grows else PROT_GROWSDOWN))
+            if wrong in (0, 3) and digits.below(3):
+                addr, length = self.wrong_range("mprotect", addr, length, digits)
+            if digits.once_in(4):
+                prot |= digits.of((0x10000000, 8))
         self.call(actor, "mprotect", addr, length, prot)
 
     def mlock(self, actor: Actor, digits: Digits) -> None:
@@ -441,9 +463,9 @@ class MappingSteps(State):
         self.call(actor, "munlockall")
 
     def madvise(self, actor: Actor, digits: Digits) -> None:
-        addr, length = self.range(actor, digits)
         advice = digits.of(ADVICE)
-        if self.errs(digits, 6):
+        addr, length = self.range(actor, digits, FITTING.get(advice, lambda mapping: mapping.stored))
+        for _ in range((2 if digits.once_in(3) else 1) if self.errs(digits, 6) else 0):
             wrong = digits.below(3)
             if wrong == 0:
                 addr += 1
@@ -451,7 +473,9 @@ class MappingSteps(State):
                 advice = 99
             else:
                 length = digits.of((0, (1 << self.bits) - self.page))
-        self.call(actor, "madvise", addr, length, advice)
+        done = self.call(actor, "madvise", addr, length, advice)
+        if advice == MADV_FREE and done and length:  # what is stored from now on stays
+            self.call(actor, "store", addr, b"kept")
 
     def mincore(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)

@@ -7,7 +7,7 @@ returned), and beyond a region's ends nothing is ever touched: the system's own 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -51,6 +51,9 @@ ODD_FACILITIES: Final = (
     Facility.SYS_FILE,
 )
 """Files of unusual kinds."""
+
+ODD: Final = ("pipe", "directory", "path", "file path", "socket", "write end", "watch", *ODD_FACILITIES)
+"""What a descriptor may be of that cannot be mapped, or not like a file."""
 
 STRIDE: Final = 7
 """How far it is from a mistake that was made already to the next: as many as there may be of a kind."""
@@ -174,10 +177,18 @@ class State:
                 mappings = seen or mappings
         return digits.of(mappings) if mappings else None
 
-    def range(self, actor: Actor, digits: Digits) -> tuple[int, int]:
-        """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the arena, holes and all."""
+    def range(
+        self, actor: Actor, digits: Digits, fits: Callable[[Area], bool] = lambda mapping: False
+    ) -> tuple[int, int]:
+        """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the arena, holes and all.
+
+        Of the mappings more often one that `fits`, if there is any.
+        """
         page = self.page
         mapping = self.mapping(actor, digits)
+        fitting = [mapping for mapping in actor.model.space.mappings.values() if fits(mapping)]
+        if fitting and digits.below(2):
+            mapping = digits.of(fitting)
         shape = digits.below(8)
         which = digits.below(12)
         if mapping is None or shape >= 6:
@@ -276,6 +287,16 @@ class State:
         self.call(actor, "seal", fd, seals)
         return int(fd)
 
+    def append_only(self, actor: Actor, digits: Digits) -> int:
+        """A descriptor of a file that can be appended to only, made so where there is none."""
+        files = self.described(actor, True, True)
+        found = [fd for fd, description in files if description.inode.append_only]
+        if found:
+            return digits.of(found)
+        fd = self.descriptor(actor, digits, True, True)
+        self.call(actor, "set_append_only", fd, True)
+        return fd
+
     def limit_locks(self, actor: Actor, room: int) -> None:
         """Let a process lock so many bytes more; nothing where the system's own memory is locked and counts."""
         if not actor.locks_all:
@@ -297,8 +318,7 @@ class State:
 
     def odd_file(self, actor: Actor, digits: Digits, facility: Facility | None = None) -> int:
         """A descriptor of something that cannot be mapped, or not like a file: of that facility, if one is named."""
-        kinds = ("pipe", "directory", "path", "file path", "socket", "write end", *ODD_FACILITIES)
-        kind = facility or digits.of(kinds)
+        kind = facility or digits.of(ODD)
         fd = actor.odd.get(kind)
         if fd is not None and fd in actor.model.descriptors:
             return fd
@@ -311,12 +331,17 @@ class State:
             fd = self.call(actor, "open", ".", O_PATH)
         elif kind == "file path":
             fd = self.opened(actor, "a", O_PATH)
+        elif kind == "watch":
+            self.opened(actor, "a", O_RDWR)
+            fd = self.call(actor, "watch", self.folder + "a")
         else:
             try:
                 path = self.system.facility(Facility(kind))
             except NotImplementedError:
                 return -1
-            mode = digits.of((O_RDWR, O_RDWR, O_RDONLY, O_WRONLY)) if kind == Facility.DEV_ZERO else O_RDONLY
+            mode = O_RDONLY
+            if kind in (Facility.DEV_ZERO, Facility.MANDATORY_LOCK):
+                mode = digits.of((O_RDWR, O_RDWR, O_RDONLY, O_WRONLY))
             fd = self.call(actor, "open", path, mode)
         if fd is None:
             return -1

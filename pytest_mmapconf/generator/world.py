@@ -55,31 +55,51 @@ def theme(steps: str, mistakes: int = 1, place: Facility | None = None) -> Theme
 STEPS: Final = theme(EVERYTHING).steps
 
 THEMES: Final = (
-    *(theme(EVERYTHING),) * 12,
+    *(theme(EVERYTHING),) * 13,
     theme(EVERYTHING, mistakes=4),
-    theme("mmap*4 mremap*4 munmap*2 store*3 load*2 fork mprotect mlock madvise ftruncate msync", mistakes=4),
+    *(theme("mmap*4 mremap*4 munmap*2 store*3 load*2 fork mprotect mlock madvise ftruncate msync", mistakes=4),) * 2,
+    *(theme("mmap*8 memfd open dup mremap munmap", mistakes=5),) * 2,
     theme("mmap*4 mremap*6 munmap*2 store*4 load*2 fork*2 mprotect*2 mlock*2 mincore open close madvise"),
-    theme("open*3 mmap*4 mprotect*6 fork mremap*2 munmap store load", mistakes=4),
+    *(theme("open*3 mmap*4 mprotect*6 fork mremap*3 munmap store*2 load append", mistakes=4),) * 2,
     theme("memfd*6 mmap*5 mprotect*3 ftruncate*3 store*2 pwrite*2 munmap fork madvise*2 mremap"),
     theme("zeros*5 store*4 load*3 fork*2 munmap*2 mremap mprotect madvise"),
-    theme("odd_call*8 open*3 close memfd mmap exec*2 dup fork"),
-    theme("mlock*4 munlock*2 mlockall*2 munlockall mlock2*2 mmap*4 fork exec limit mincore*2 pwrite store", mistakes=2),
+    theme("odd_call*8 open*3 close memfd mmap exec*2 dup fork append*2 drop ftruncate unlink read_into write_from"),
+    *(
+        theme(
+            "mlock*4 munlock*3 mlockall*2 munlockall*2 mlock2*2 mmap*4 fork*2 exec limit mincore*2 pwrite*2 store"
+            " mremap*2 msync*2 mprotect*2 madvise evict munmap recount*2",
+            mistakes=2,
+        ),
+    )
+    * 2,
     theme("mmap*3 mprotect*6 store*3 load*3 execute*3 fork exit memfd*2 open*2 munmap mremap msync elsewhere"),
-    theme("mmap*3 mlock*3 munlock mlock2 mlockall munlockall limit*3 munmap*3 mremap*3 mprotect fork store mincore*2"),
-    theme("mmap*3 limit*2 munmap*2 mremap*3 drop mprotect fork full_file_table"),
-    *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together"),) * 4,
-    theme("mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap mmap memfd"),
-    theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
-    theme("mmap*3 madvise*8 store*4 load*3 fork*2 mlock munlock mincore*2 memfd pread", mistakes=2),
-    theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore elsewhere*2", mistakes=3),
     theme(
-        "mmap*4 store*5 msync*4 munmap mremap mprotect pwrite fsync open fork exit close mlock crash*2",
-        place=Facility.CRASHING_FILE_SYSTEM,
+        "mmap*4 mlock*3 munlock mlock2 mlockall*2 munlockall limit*3 munmap*2 mremap*4 mprotect fork store mincore*2"
+        " recount*4"
     ),
+    theme("large*5 data*3 many mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
+    theme("stack*2 below*6 mmap load store mprotect munmap fork"),
+    *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together"),) * 5,
+    theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
+    theme(
+        "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd let_go*2"
+    ),
+    theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
+    theme("mmap*3 madvise*8 store*4 load*3 fork*3 mlock munlock mincore*2 memfd pread", mistakes=2),
+    theme("mmap*3 madvise*6 store*6 fork*4 exit*3 mlock"),
+    theme("mmap*4 mincore*8 store*4 load madvise munmap mremap mlock mprotect"),
+    theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore elsewhere*2", mistakes=3),
+    *(
+        theme(
+            "mmap*4 store*6 msync*5 munmap mremap mprotect pwrite fsync open fork*2 exit close mlock crash*2",
+            place=Facility.CRASHING_FILE_SYSTEM,
+        ),
+    )
+    * 2,
 )
 """What programs are about, each as often as it is drawn.  The first is the simplest."""
 
-COSTLY: Final = 8
+COSTLY: Final = 2
 """One program in so many of a theme whose place costs much to make is really of it."""
 
 PARTIAL: Final = ("mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")

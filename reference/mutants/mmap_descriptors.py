@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EBADF, EINVAL
+from errno import EACCES, EBADF, EINVAL, ENODEV
 
 from ..constants import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, O_RDWR, PROT_ALL, PROT_READ, PROT_WRITE
-from ..files import Description, Descriptor, Inode
+from ..files import Description, Descriptor
 from ..kernel import Machine
 from ..mapping_calls import MappingCalls
 from ..mutant import OWN, Honest, Mutant, never, refuses, wrong
@@ -15,14 +15,22 @@ from .calls import Mmap
 
 
 def maps(id: str, clause: str, *kinds: str, bug: str = OWN) -> Mutant:
-    """A mutant that maps files of kinds, or with devices, that cannot be mapped."""
+    """A mutant that maps files of kinds, or with devices, that cannot be mapped: zeros are found there."""
 
-    def mappable(honest: Honest, self: Inode) -> bool:
-        return bool(honest(self)) or self.kind in kinds or self.device in kinds
+    def mmap(honest: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        try:
+            place: int = honest(self, addr, length, prot, flags, fd, offset)
+        except OSError as error:
+            description = self.description(fd)
+            if error.errno != ENODEV or description is None or flags & MAP_ANONYMOUS:
+                raise
+            if description.inode.kind not in kinds and description.inode.device not in kinds:
+                raise
+            place = honest(self, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
+        return place
 
     text = f"it can be mapped: {', '.join(kinds)}"
-    method = Inode.mappable.fget  # type: ignore[attr-defined]
-    return Mutant(id, (clause, "mmap.errno.ENODEV"), bug, text, method, mappable)
+    return Mutant(id, (clause, "mmap.errno.ENODEV"), bug, text, Process.mmap, mmap)
 
 
 def is_zeros(self: Process, flags: int, fd: int) -> bool:

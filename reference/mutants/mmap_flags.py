@@ -125,6 +125,14 @@ FLAGS = (
         text="MAP_NORESERVE of memory that may be written",
     ),
     refuses(
+        "reservations-take-memory",
+        Process.mmap,
+        ENOMEM,
+        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and 1 << 36 <= length < self.top // 2,
+        "mmap.prot.none.reservation",
+        text="memory is promised for all that is mapped, whatever its rights, and there is not so much",
+    ),
+    refuses(
         "mmap-finds-32-bit-addresses-too-large",
         Process.mmap,
         EACCES,
@@ -186,12 +194,6 @@ def shared_memory_is_all_the_same(self: Process, mmap: Mmap) -> int:
 def is_shared_memory(mapping: Mapping) -> bool:
     """Whether it is shared and of no file."""
     return mapping.inode is not None and mapping.inode.name == "anonymous"
-
-
-@wrong(LinuxChoices.has_memory, "mmap.prot.none.reservation")
-def reservations_take_memory(has_memory: Honest, self: LinuxChoices, length: int) -> bool:
-    """Memory is promised for all that is mapped, whatever its rights."""
-    return length < 1 << 36
 
 
 @wrong(LinuxChoices.copies_when_populated, "mmap.flag.populate.copies", "mlock.private.copies")
