@@ -7,8 +7,9 @@ been right.  There are no rules here: the reference judges.
 
 What a call has done wrong may show much later, or never.  So after each call that changes something an *audit* looks:
 in one request the subject tells, for the pages in play and those beside them, whether each can be loaded and a digest
-of what stands there, and likewise of the open files, and the reference is asked the same.  Once a program has to do
-with locked memory, each mapping is asked for its lock as well (MS_INVALIDATE, which changes nothing, is refused there).
+of what stands there, and likewise of the open files, and the reference is asked the same.  What may not be stored to
+is tried.  Once a program has to do with locked memory each mapping is asked for its lock as well (MS_INVALIDATE, which
+changes nothing, is refused there).
 
 A pair of processes keeps the contract, so whatever is written against it runs in lockstep: cases, random programs, a
 user's own test.
@@ -25,7 +26,7 @@ import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, Literal, NamedTuple, NoReturn, TypeVar
 from zlib import crc32
 
@@ -51,7 +52,7 @@ from .contract import (
     errno_name,
 )
 from .reference.address_space import Mapping as Area
-from .reference.constants import PROT_READ
+from .reference.constants import PROT_READ, PROT_WRITE
 from .reference.files import Inode
 from .reference.following import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
 from .reference.kernel import CAPABILITIES, PATHS, Machine, Parameters
@@ -354,7 +355,7 @@ class LockstepSystem(System):
                 self.audits = "none"
 
     def look(self, pair: LockstepProcess, after: Step) -> None:
-        """Compare what stands in the pages in play and the open files of a pair, and what is locked."""
+        """Compare what stands in the pages in play and the open files of a pair, rights and locks."""
         page = pair.model.page
         pages = pair.in_play(after.call, after.arguments)
         files = pair.open_files() if self.audits == "all" else {}
@@ -386,9 +387,19 @@ class LockstepSystem(System):
             if word != f"{inode.size}:{crc32(content):08x}":
                 pair.again(after, "fstat", fd)
                 pair.again(after, "pread", fd, AUDITED_BYTES, 0)
-        if self.locks and self.audits == "all" and self.following.level == "linux":
-            for start in list(dict.fromkeys(mapping.start for mapping in pages.values() if mapping is not None)):
-                pair.again(after, "msync", start, page, MS_INVALIDATE)
+        if self.audits == "all":
+            self.look_at_rights(pair, after, [mapping for mapping in pages.values() if mapping is not None])
+
+    def look_at_rights(self, pair: LockstepProcess, after: Step, mappings: Iterable[Area]) -> None:
+        """Compare which mappings may be stored to, and once locks have been drawn which are locked."""
+        last_access, compared = pair.model.last_access, self.compared
+        for mapping in dict.fromkeys(mappings):
+            if not mapping.prot & PROT_WRITE:
+                with suppress(Fault):
+                    pair.again(after, "store", mapping.start, b"x")
+            if self.locks and self.following.level == "linux":
+                pair.again(after, "msync", mapping.start, pair.model.page, MS_INVALIDATE)
+        pair.model.last_access, self.compared = last_access, compared
 
     def digest(self, pair: LockstepProcess, addr: int, word: str) -> str:
         """What an audit must tell of a page of the reference, where the subject told `word`."""

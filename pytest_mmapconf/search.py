@@ -27,7 +27,7 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 
 from .contract import Backend, Unresolved
-from .generator import STEP, World
+from .generator import STEP, World, at_home
 from .lockstep import Divergence, LockstepSystem, parameters
 from .program import Outcome, Program, names_in
 from .recorder import RecordedSystem
@@ -244,6 +244,8 @@ class Search:
             best, found = candidate, other
             return True
 
+        if at_home(best[0]) != best[0]:
+            differs([at_home(best[0]), *best[1:]])
         before: list[bytes] = []
         while best != before:
             before = best

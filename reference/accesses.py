@@ -150,7 +150,7 @@ class Accesses(State):
         if (
             start < self.machine.parameters.lowest
             or (left is not None and not self.choices.grows_down(left // self.page))
-            or mapping.end - start > self.stack_limit
+            or (mapping.end - start > self.stack_limit and not (mapping.joined and self.choices.grows_down(1)))
             or self.maps_too_much(more)
             or (mapping.locked and self.locks_too_much(more))
         ):

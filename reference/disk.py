@@ -39,7 +39,7 @@ class Disk:
 class Record:
     """What a disk keeps of one file."""
 
-    __slots__ = ("blocks", "disk", "named", "page", "shortened", "size")
+    __slots__ = ("blocks", "disk", "named", "page", "shortened", "size", "undecided")
 
     def __init__(self, disk: Disk, page: int) -> None:
         self.disk = disk
@@ -50,6 +50,15 @@ class Record:
         self.named = False
         self.shortened = False
         """Whether it has been cut since it was last synced: the disk may or may not know yet."""
+        self.undecided: set[int] = set()
+        """Blocks of which nobody knew after the last crash what they hold: what is read of them says it."""
+
+    def decide(self, block: int, content: bytes | bytearray) -> None:
+        """A page that is as it was read, or is about to be changed, has told what an undecided block holds."""
+        if block in self.undecided:
+            self.undecided.remove(block)
+            if block in self.blocks:
+                self.blocks[block] = bytes(content)
 
     def reserve(self, block: int, choices: Choices) -> bool:
         """Take room for a block; False when the disk is full."""

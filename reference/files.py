@@ -69,6 +69,7 @@ def restore(directory: Inode, choices: Choices) -> None:
         undecided = {}
         for index, cached in inode.cache.pages.items():
             room = record.size - index * page
+            record.decide(index, cached.data[: max(room, 0)])
             if cached.dirty and room > 0:
                 survives = choices.survives(name, index)
                 if survives:
@@ -79,6 +80,7 @@ def restore(directory: Inode, choices: Choices) -> None:
         found.cache.record = record
         found.size = record.size
         found.links = 1
+        record.undecided = set(undecided)
         for index, new in undecided.items():
             found.cache.page(index).either(new)
         directory.entries[name] = found

@@ -108,8 +108,11 @@ ORDER_OF_MMAP: Final = {
 }
 """The same for mmap, by what must be found first."""
 
-FOUND_EARLY: Final = "length is larger than the address space"
-"""What a C library may have found before the system is asked (musl does, after it has looked at the offset)."""
+FOUND_EARLY: Final = {
+    "length is larger than the address space": "ENOMEM",
+    "the file system has no MAP_SYNC": "EOPNOTSUPP",
+}
+"""With its errno, what may be found before: by a C library (musl's looks at the offset first), or by a file system."""
 
 
 class Following(LinuxChoices):
@@ -171,7 +174,7 @@ class Following(LinuxChoices):
         if call != "mmap":
             return ORDER.get(call)
         clause = ORDER_OF_MMAP.get(refusals[0].cause)
-        early = self.seen == Failed("ENOMEM") and any(refusal.cause == FOUND_EARLY for refusal in refusals)
+        early = any(self.seen == Failed(FOUND_EARLY.get(refusal.cause, "")) for refusal in refusals)
         return None if early and clause != "mmap.order.offset" else clause
 
     def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:

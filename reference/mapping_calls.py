@@ -122,6 +122,10 @@ class MappingCalls(PageCalls):
                 refuse(ENOMEM, "mmap.errno.ENOMEM.data", "the limit of data is reached")
             if (zeros if shared else prot & PROT_WRITE) and not self.choices.has_memory(size):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "the system has not so much memory to promise")
+            if description is not None and description.inode.kind == "socket":  # its driver is asked, and says no
+                refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped", late=True)
+            elif description is not None and description.inode.mapping_error:
+                refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
             if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
 
@@ -225,17 +229,14 @@ class MappingCalls(PageCalls):
             is_nameless = inode.file_system is None and inode.kind in ("character", "other")
             if prot & PROT_EXEC and (self.choices.nameless_is_noexec() if is_nameless else inode.noexec):
                 refuse(EPERM, "mmap.errno.EPERM", "executable, but nothing may be executed from the file system")
-            if not inode.mappable:
-                is_late = inode.kind == "socket"  # its driver is asked, and says no
-                refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped", late=is_late)
+            if not inode.mappable and inode.kind != "socket":
+                refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped")
             if flags & MAP_GROWSDOWN:
                 refuse(EINVAL, "mmap.errno.EINVAL.flags", "a file cannot grow downwards")
             if shared and prot & PROT_WRITE and (inode.seals or 0) & (SEAL_WRITE | SEAL_FUTURE_WRITE):
                 refuse(EPERM, "mmap.errno.EPERM.seal", "shared and writable, but the file is sealed against writing")
             if flags & MAP_SYNC and type_ != MAP_SHARED_VALIDATE and inode.file_system and self.choices.refuses_sync():
                 refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP.sync", "the file system has no MAP_SYNC", late=True)
-            if inode.mapping_error:
-                refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
 
     def most_rights(self, description: Description, shared: bool) -> int:
         """The rights that a mapping of a file may ever have: what mprotect may give it."""

@@ -147,8 +147,10 @@ class PageCache:
 
     def dirty(self, index: int, page: Page, choices: Choices) -> bool:
         """The page is about to be changed; False when the disk has no room for it."""
-        if self.record is not None and not self.record.reserve(index, choices):
-            return False
+        if self.record is not None:
+            if not self.record.reserve(index, choices):
+                return False
+            self.record.decide(index, page.data)
         page.dirty = True
         return True
 

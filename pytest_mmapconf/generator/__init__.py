@@ -16,6 +16,6 @@ returned), and beyond a region's ends nothing is ever touched: the system's own 
 """
 
 from .digits import STEP, Digits
-from .world import COSTLY, RARE, SELDOM, STEPS, THEMES, World
+from .world import COSTLY, RARE, SELDOM, STEPS, THEMES, World, at_home
 
-__all__ = ["COSTLY", "RARE", "SELDOM", "STEP", "STEPS", "THEMES", "Digits", "World"]
+__all__ = ["COSTLY", "RARE", "SELDOM", "STEP", "STEPS", "THEMES", "Digits", "World", "at_home"]

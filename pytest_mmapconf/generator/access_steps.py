@@ -21,7 +21,7 @@ class AccessSteps(State):
 
     def store(self, actor: Actor, digits: Digits) -> None:
         addr, room = self.place(actor, digits, PROT_WRITE)
-        length = digits.of((1, 2, 8, self.page, 2 * self.page))
+        length = digits.of((1, 2, 8, self.page, 4 * self.page))
         data = digits.of("xyz").encode() * length
         if digits.once_in(6):  # what stands there already is a store like any other
             data = self.content(actor, addr, length) or data

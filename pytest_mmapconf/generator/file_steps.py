@@ -9,6 +9,10 @@ from ..contract import (
     LOCK_NB,
     LOCK_SH,
     LOCK_UN,
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     O_APPEND,
     O_CLOEXEC,
     O_CREAT,
@@ -34,7 +38,7 @@ from ..reference.files import Inode
 from .digits import Digits
 from .state import LARGEST, Actor, State
 
-MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_WRONLY)
+MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_RDONLY, O_WRONLY)
 
 SEALS: Final = (SEAL_WRITE, SEAL_GROW, SEAL_SHRINK, SEAL_FUTURE_WRITE, SEAL_SEAL, SEAL_WRITE | SEAL_SHRINK, SEAL_SEAL)
 
@@ -180,13 +184,18 @@ class FileSteps(State):
         elif kind == 9:
             self.call(actor, "fsync", fd)
         elif kind == 10:
-            self.call(actor, "flock", self.descriptor(actor, digits), 16 | LOCK_NB)
+            fd = self.descriptor(actor, digits)
+            if fd >= 0:  # else which of two mistakes is found first hangs on the version
+                self.call(actor, "flock", fd, 16 | LOCK_NB)
         else:
             self.call(actor, "seal", fd, SEAL_GROW)
 
     def append(self, actor: Actor, digits: Digits) -> None:
         """Make a file one that can be appended to only, or no longer so."""
-        self.call(actor, "set_append_only", self.descriptor(actor, digits, True, True), digits.below(2) == 0)
+        if digits.below(2):
+            self.append_only(actor, digits)
+        else:
+            self.call(actor, "set_append_only", self.descriptor(actor, digits, True, True), False)
 
     def lseek(self, actor: Actor, digits: Digits) -> None:
         fd = self.descriptor(actor, digits)
@@ -211,9 +220,15 @@ class FileSteps(State):
         if not found:
             return
         inode = digits.of(found)[1].inode
+        replaces = digits.once_in(3)
         for mapping in [m for m in actor.model.space.mappings.values() if m.inode is inode]:
             addr, room = self.symbol(actor, mapping.start)
-            self.call(actor, "munmap", addr, min(room, mapping.end - mapping.start))
+            size = min(room, mapping.end - mapping.start)
+            other = replaces and self.call(actor, "mmap", 0, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if other:
+                self.call(actor, "mremap", other, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, addr)
+            else:
+                self.call(actor, "munmap", addr, size)
         for fd, description in found:
             if description.inode is inode:
                 self.call(actor, "close", fd)

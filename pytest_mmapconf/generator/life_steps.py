@@ -12,6 +12,7 @@ from ..contract import (
     MCL_ONFAULT,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
+    MS_SYNC,
     O_RDWR,
     PROT_READ,
     PROT_WRITE,
@@ -38,7 +39,7 @@ class LifeSteps(State):
             if digits.once_in(3):
                 self.call(actor, "kill")
             else:
-                self.call(actor, "exit", digits.below(4))
+                self.call(actor, "exit", digits.of((0, 1, 200, 259)))
 
     def exec(self, actor: Actor, digits: Digits) -> None:
         self.call(actor, "exec")
@@ -75,38 +76,35 @@ class LifeSteps(State):
         mapping = digits.of(locked)
         way = digits.below(6)
         addr, room = self.symbol(actor, mapping.start)
-        length = min(mapping.end - mapping.start, room)
-        again = digits.below(2)
+        size = freed = min(mapping.end - mapping.start, room)
         self.limit_locks(actor, 0)
         if way == 0:
-            self.call(actor, "munlock", addr, length)
+            self.call(actor, "munlock", addr, size)
         elif way == 1:
-            self.call(actor, "munmap", addr, length)
+            self.call(actor, "munmap", addr, size)
         elif way == 2:
             flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
-            self.call(actor, "mmap", addr, length, PROT_READ | PROT_WRITE, flags, -1, 0)
+            self.call(actor, "mmap", addr, size, PROT_READ | PROT_WRITE, flags, -1, 0)
         elif way == 3:
-            self.call(actor, "mremap", addr, length, self.page, 0, 0)
+            self.call(actor, "mremap", addr, size, self.page, 0, 0)
+            freed = size - self.page
         elif way == 4:
             to = self.slot(actor, digits)
-            self.call(actor, "mremap", addr, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to)
+            self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
         else:
             self.exec(actor, digits)
-            self.limit_locks(actor, 0) if again else self.call(actor, "drop", "CAP_IPC_LOCK")
-            addr, length = actor.regions[0][0] + self.unit, self.page
-            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
-            self.call(actor, "mmap", addr, length, PROT_READ | PROT_WRITE, flags, -1, 0)
-        if again:
-            other = self.mapping(actor, digits)
-            if other is not None:
-                addr, room = self.symbol(actor, other.start)
-                length = min(other.end - other.start, room)
-        self.call(actor, "mlock", addr, length)
+            self.call(actor, "drop", "CAP_IPC_LOCK")
+        got = self.call(actor, "mmap", 0, freed or size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if got is not None:
+            actor.regions.append((got, freed or size))
+            self.call(actor, "mlock", got, freed or size)
 
     def mlockall(self, actor: Actor, digits: Digits) -> None:
         flags = digits.of(
             (MCL_FUTURE, MCL_CURRENT, MCL_CURRENT | MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT, MCL_ONFAULT, 0, 8)
         )
+        if actor.model.locks_future and digits.below(2):
+            flags = MCL_CURRENT
         if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
             if "CAP_IPC_LOCK" not in actor.model.capabilities:
                 flags = MCL_FUTURE
@@ -117,7 +115,8 @@ class LifeSteps(State):
             got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             if got is not None:
                 actor.regions.append((got, self.page))
-                self.call(actor, "mincore", got, self.page)
+                if digits.below(2):
+                    self.call(actor, "mincore", got, self.page)
 
     def full_file_table(self, actor: Actor, digits: Digits) -> None:
         """Memory that needs an open file, while there can be no more of these."""
@@ -138,7 +137,12 @@ class LifeSteps(State):
         """Two processes add to a word that they share, under a lock."""
         others = [other for other in self.actors if other is not actor]
         mapping = self.mapping(actor, digits, PROT_WRITE)
-        if not others or mapping is None or not mapping.shared or not mapping.prot & PROT_READ:
+        if mapping is None or not mapping.shared or not mapping.prot & PROT_READ or not mapping.prot & PROT_WRITE:
+            return
+        if not others:  # who is alone needs no lock
+            if self.is_unlocked(mapping):
+                addr, _room = self.symbol(actor, mapping.start)
+                self.call(actor, "add", addr + 4, 3)
             return
         other = digits.of(others)
         theirs = other.model.space.find(mapping.start)
@@ -171,11 +175,27 @@ class LifeSteps(State):
         """The power goes, where there is a file system that is made for it, and everything begins anew."""
         if self.files_in != Facility.CRASHING_FILE_SYSTEM or self.machine.has_unsynced_names():
             return  # nothing is promised of what the disk knows by name only, so nothing could be compared
+        self.store_and_sync(actor, digits)
         self.system.crash()
         self.actors = [self.actor(self.system.spawn())]
         for name in "ab":
             if self.is_there(name):
                 self.look_at(self.actors[0], name)
+
+    def store_and_sync(self, actor: Actor, digits: Digits) -> None:
+        """Store in a page that is shared, and ask for it to be on the disk, with more or less of what is around it."""
+        shared = [m for m in actor.model.space.mappings.values() if m.shared and m.prot & PROT_WRITE and m.inode]
+        if not shared:
+            return
+        mapping = digits.of(shared)
+        at = mapping.start + digits.below(4) * self.page % (mapping.end - mapping.start)
+        start, end = digits.of(
+            ((at, at), (mapping.start, at), (mapping.start, mapping.end), (at, mapping.end + self.page))
+        )
+        addr, room = self.symbol(actor, at)
+        self.call(actor, "store", addr, digits.of((b"one", b"two")))
+        addr, room = self.symbol(actor, start)
+        self.call(actor, "msync", addr, min(max(end - start, self.page), room), MS_SYNC)
 
     def look_at(self, actor: Actor, name: str) -> None:
         """What a file holds."""

@@ -28,6 +28,7 @@ from ..contract import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_GROWSDOWN,
+    MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NONBLOCK,
     MAP_NORESERVE,
@@ -87,16 +88,27 @@ EXTRAS: Final = (
     MAP_EXECUTABLE,
     MAP_UNINITIALIZED,
 )
-SYNCS: Final = (MS_ASYNC, MS_SYNC, 0, MS_ASYNC | MS_INVALIDATE, MS_INVALIDATE)
+SYNCS: Final = (MS_ASYNC, MS_SYNC, MS_SYNC, MS_SYNC | MS_INVALIDATE, 0, MS_ASYNC | MS_INVALIDATE, MS_INVALIDATE)
 
 ADVICE: Final = (
-    *(MADV_DONTNEED,) * 3,
+    *(MADV_DONTNEED,) * 5,
     *(MADV_WIPEONFORK, MADV_DONTFORK, MADV_KEEPONFORK, MADV_DOFORK, MADV_REMOVE, MADV_DONTNEED_LOCKED) * 2,
-    *(MADV_FREE, MADV_POPULATE_READ, MADV_POPULATE_WRITE),
+    *(MADV_FREE, MADV_FREE, MADV_POPULATE_READ, MADV_POPULATE_WRITE),
     *(MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED),
 )
+INHERITED: Final = (
+    (MADV_WIPEONFORK, 0),
+    (MADV_DONTFORK, 0),
+    (MADV_WIPEONFORK, MADV_KEEPONFORK),
+    (MADV_DONTFORK, MADV_DOFORK),
+)
+"""What is said of what a child is to have, and perhaps taken back."""
+
 FAR: Final = 1 << 32
 """Bytes: where 32 bits are too few."""
+
+HUGE_12: Final = 12 << 26
+"""The flags for huge pages of 4 KiB, which there are none of."""
 
 FEW: Final = 1000
 """Mappings that are soon made."""
@@ -109,7 +121,7 @@ FITTING: Final[Mapping[int, Callable[[Area], bool]]] = {
     MADV_DOFORK: lambda mapping: mapping.not_forked,
     MADV_KEEPONFORK: lambda mapping: mapping.wiped,
     MADV_DONTNEED_LOCKED: lambda mapping: mapping.locked,
-    MADV_REMOVE: lambda mapping: mapping.shared,
+    MADV_REMOVE: lambda mapping: mapping.shared and mapping.maximum & PROT_WRITE != 0,
 }
 """By advice, which mappings show more often than others whether it is heeded; else those with pages of their own."""
 
@@ -135,16 +147,18 @@ class MappingSteps(State):
             return self.mmap_wrong(actor, digits, addr, length, prot, flags)
         if digits.once_in(6):
             return self.mmap_unusual(actor, digits, addr, length, prot, flags)
-        if anonymous:
-            self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
-        else:
-            fd = self.descriptor(actor, digits, True, bool(shared and prot & PROT_WRITE))
-            self.mapped(actor, addr, length, prot, flags, fd, offset)
+        fd = -1 if anonymous else self.descriptor(actor, digits, True, bool(shared and prot & PROT_WRITE))
+        flags |= MAP_ANONYMOUS if anonymous else 0
+        got = self.mapped(actor, addr, length, prot, flags, fd, 0 if anonymous else offset)
+        comes = flags & (MAP_LOCKED | MAP_POPULATE) or actor.model.locks_future
+        if got is not None and comes and digits.below(2):  # whether it has been brought in, before anybody touches it
+            self.call(actor, "mincore", got, min(length, self.symbol(actor, got)[1]))
         return None
 
     def large(self, actor: Actor, digits: Digits) -> None:
         """So much that two are over the limit, whatever else there is; perhaps in the place of another."""
-        if actor.model.address_space_limit is None:
+        limit = actor.model.address_space_limit
+        if limit is None or limit > actor.model.space.size + 2 * ROOM * self.page:
             self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
         flags = digits.of((MAP_PRIVATE, MAP_SHARED)) | MAP_NORESERVE | MAP_ANONYMOUS
         found = [mapping for mapping in actor.model.space.mappings.values() if self.is_large(mapping)]
@@ -157,6 +171,7 @@ class MappingSteps(State):
 
     def data(self, actor: Actor, digits: Digits) -> None:
         """Two large mappings under a limit of data, which only what can be stored to counts towards."""
+        self.call(actor, "limit", Resource.ADDRESS_SPACE, RESERVED)  # any more
         self.call(actor, "limit", Resource.DATA, ROOM * self.page)
         size = LARGE[1] * self.page
         kinds = (RW, MAP_PRIVATE), (PROT_READ, MAP_PRIVATE), (RW, MAP_SHARED)
@@ -176,6 +191,9 @@ class MappingSteps(State):
         prot = digits.of((RW, PROT_READ, PROT_READ))
         flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN
         self.mapped(actor, base, self.page, prot, flags, -1, 0)
+        if digits.once_in(3):  # which grows until there is no room
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
+            self.mapped(actor, base - 2 * self.unit, self.page, RW, flags, -1, 0)
 
     def below(self, actor: Actor, digits: Digits) -> None:
         """Touch what is below such memory, or give it other rights."""
@@ -184,8 +202,9 @@ class MappingSteps(State):
             return self.stack(actor, digits)
         mapping = digits.of(growing)
         left = actor.model.space.find(mapping.start - 1)
-        is_known = not mapping.joined and not (left and left.grows)  # else the system may take it for several, or not
-        if is_known and digits.once_in(4):
+        if mapping.joined or (left and left.grows):  # which the system may take for several, or not
+            return None
+        if digits.once_in(4):
             addr, room = self.symbol(actor, mapping.end - self.page)
             self.call(actor, "mprotect", addr, min(self.page, room), digits.of(RIGHTS) | PROT_GROWSDOWN)
             return None
@@ -197,7 +216,7 @@ class MappingSteps(State):
         return None
 
     def many(self, actor: Actor, digits: Digits) -> None:
-        """Move something when there are as many mappings as there may be, where these are few."""
+        """Map, unmap or move something when there are as many mappings as there may be, where these are few."""
         try:
             limit = self.system.mapping_limit()
         except NotImplementedError as error:
@@ -205,14 +224,20 @@ class MappingSteps(State):
             return
         if limit > FEW:
             return
-        addr, size = actor.regions[0][0] + self.unit, self.page
+        addr, size = actor.regions[0][0] + self.unit, 3 * self.page
         flags = MAP_PRIVATE | MAP_ANONYMOUS
         self.call(actor, "mmap", addr, size, RW, flags | MAP_FIXED, -1, 0)
         pages = 2 * limit
         got = self.call(actor, "mmap", 0, pages * self.page, PROT_NONE, flags, -1, 0)
         if got is not None:
             self.call(actor, "scatter", got, pages)
-            self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0)
+            wanted = digits.below(3)
+            if wanted == 0:
+                self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0)
+            elif wanted == 1:
+                self.call(actor, "munmap", addr + self.unit, self.page)
+            else:
+                self.call(actor, "mmap", addr + 4 * self.unit, self.page, PROT_READ, flags | MAP_FIXED, -1, 0)
             self.call(actor, "munmap", got, pages * self.page)
 
     def is_large(self, mapping: Area) -> bool:
@@ -222,7 +247,7 @@ class MappingSteps(State):
         """A mapping of the device of zeros, or what it reads as."""
         page = self.page
         fd = self.odd_file(actor, digits, Facility.DEV_ZERO)
-        if digits.once_in(6):
+        if digits.once_in(3):
             self.call(actor, "pread", fd, 8, 0)
             return
         flags = digits.of((MAP_PRIVATE, MAP_SHARED)) | digits.of((0, 0, MAP_FIXED))
@@ -238,10 +263,12 @@ class MappingSteps(State):
         offset = 0
         if kind == "anonymous":
             fd = digits.of((77, -5, *actor.model.descriptors))
-            return self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, fd, digits.of((0, 0, page, 1 << 62)))
+            self.mapped(actor, addr, length, prot, flags | MAP_ANONYMOUS, fd, digits.of((0, 0, page, 1 << 62)))
+            return None
         if kind == "droppable" and self.bits == 64:
             flags = flags & ~(MAP_SHARED_VALIDATE | MAP_LOCKED) | MAP_DROPPABLE | MAP_ANONYMOUS
-            return self.mapped(actor, addr, length, prot, flags, -1, 0)
+            self.mapped(actor, addr, length, prot, flags, -1, 0)
+            return None
         if kind == "reserved" and self.bits == 64:
             flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
             return self.mapped_and_gone(actor, RESERVED, PROT_NONE, flags, -1, digits)
@@ -279,13 +306,12 @@ class MappingSteps(State):
         self.mapped(actor, addr, length, prot, flags, fd, offset)
         return None
 
-    def mapped(self, actor: Actor, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> None:
-        """Map something; what is to be brought in at once is asked after before anybody touches it."""
-        got = self.call(actor, "mmap", addr, length, prot, flags, fd, offset)
+    def mapped(self, actor: Actor, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int | None:
+        """Map something that may be touched from now on; where."""
+        got: int | None = self.call(actor, "mmap", addr, length, prot, flags, fd, offset)
         if got is not None:
             self.region(actor, got)
-            if flags & (MAP_LOCKED | MAP_POPULATE) or actor.model.locks_future:
-                self.call(actor, "mincore", got, min(length, self.symbol(actor, got)[1]))
+        return got
 
     def mapped_and_gone(self, actor: Actor, length: int, prot: int, flags: int, fd: int, digits: Digits) -> None:
         """Map what is too large, or too far behind, for other calls, and unmap it at once."""
@@ -310,6 +336,8 @@ class MappingSteps(State):
         if call.fd is None:
             call.fd = self.descriptor(actor, digits, True, bool(call.flags & MAP_SHARED and call.prot & PROT_WRITE))
         length = call.length & ((1 << self.bits) - 1)
+        if call.flags & MAP_HUGETLB and call.flags & MAP_ANONYMOUS:  # whose order is their file system's
+            call = MmapCall(0, length, call.prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | HUGE_12, -1)
         self.mapped(actor, call.addr, length, call.prot, call.flags, call.fd, call.offset)
 
     def munmap(self, actor: Actor, digits: Digits) -> None:
@@ -324,18 +352,23 @@ class MappingSteps(State):
         for _ in range(2 if digits.once_in(3) else 1):
             wrong = digits.below(4)
             if wrong == 0:  # mlock and munlock take the page that it is in, and must not reach the next
-                addr, length = addr + digits.of((1, page - 1)), 1 if "lock" in call and length else length
+                addr = addr - addr % page + digits.of((1, page - 1))
+                length = 1 if "lock" in call and length else length
             elif wrong == 1:
                 length = 0
-            elif wrong == 2:  # mprotect's huge ranges have effects before they fail, but for those that wrap
-                length = top - (1 if call == "mprotect" else digits.of((page, 1)))
-            elif call != "mprotect":
+            elif wrong == 2:
+                length = top - digits.of((page, 1))
+            elif call != "mprotect":  # which has effects before it fails
                 addr = (1 << (self.bits - 1)) - page
         return addr, length
 
+    def has_much_to_lose(self, mapping: Area) -> bool:
+        """Whether much has to be kept when it is moved: its own pages, a lock, which rights it may not have."""
+        return mapping.stored or mapping.locked or not mapping.maximum & PROT_WRITE or self.is_large(mapping)
+
     def mremap(self, actor: Actor, digits: Digits) -> None:
         page = self.page
-        mapping = self.mapping(actor, digits)
+        mapping = self.fitting(actor, digits, self.has_much_to_lose)
         if mapping is None:
             return
         shape = digits.below(8)
@@ -353,13 +386,13 @@ class MappingSteps(State):
         elif shape == 4 and mapping.shared:
             addr, old_size = at, 0
         elif shape == 5:  # whatever is there: several mappings, with or without holes
-            addr, old_size = self.slot(actor, digits, True), (1 + which % LARGEST) * page
+            addr, old_size = self.slot(actor, digits, True), (2 + which % 2) * page
             new_size = old_size if digits.below(4) else new_size
             how = digits.of((how, 3))
         elif shape == 6:
             old_size -= digits.of((1, page - 1))
         if self.is_large(mapping):
-            new_size = mapping.end - addr + digits.below(2) * page
+            new_size = digits.of((mapping.end - addr, mapping.end - addr + page, page))
         addr, room = self.symbol(actor, addr)
         flags = (MREMAP_MAYMOVE, MREMAP_MAYMOVE, 0, MREMAP_MAYMOVE | MREMAP_FIXED)[how % 4]
         new_addr = 0
@@ -373,7 +406,7 @@ class MappingSteps(State):
         if self.errs(digits, 5):
             for _ in range(2 if digits.once_in(3) else 1):
                 digits.of(MREMAP)(self, actor, digits, call)
-        if call.old_size < actor.model.top:
+        if call.old_size < actor.model.top or call.flags & MREMAP_FIXED:  # which would replace it before it is found
             call.old_size = min(call.old_size, self.symbol(actor, call.addr)[1])
         if call.flags & MREMAP_FIXED and self.is_of_several_zeros(actor, call.addr, call.old_size):
             return
@@ -382,7 +415,7 @@ class MappingSteps(State):
         got = self.call(actor, "mremap", call.addr, old_size, new_size, call.flags, call.new_addr)
         if got is not None:
             self.region(actor, got)
-            if locked:  # what it has grown by has been brought in
+            if locked and digits.below(2):  # what it has grown by has been brought in
                 self.call(actor, "mincore", got, min(new_size, self.symbol(actor, got)[1]))
 
     def is_one(self, mapping: Area) -> bool:
@@ -402,7 +435,7 @@ class MappingSteps(State):
 
     def msync(self, actor: Actor, digits: Digits) -> None:
         page = self.page
-        addr, length = self.range(actor, digits)
+        addr, length = self.range(actor, digits, lambda mapping: mapping.shared and mapping.inode is not None)
         flags = digits.of(SYNCS)
         for _ in range((2 if digits.once_in(3) else 1) if self.errs(digits, 6) else 0):
             wrong = digits.below(6)
@@ -419,8 +452,8 @@ class MappingSteps(State):
         self.call(actor, "msync", addr, length, flags)
 
     def waits_for_rights(self, mapping: Area) -> bool:
-        """Whether new rights show what could not be seen, or copy what is locked."""
-        return not mapping.prot or (mapping.locked and not mapping.shared and not mapping.prot & PROT_WRITE)
+        """Whether new rights show what could not be seen, or copy what is locked, or may lose what it holds."""
+        return not mapping.prot or mapping.stored or (mapping.locked and not mapping.shared)
 
     def mprotect(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits, self.waits_for_rights)
@@ -431,7 +464,10 @@ class MappingSteps(State):
             if wrong < 2 and denying:
                 mapping = digits.of(denying)
                 addr, room = self.symbol(actor, mapping.start)
-                prot, length = prot | PROT_WRITE, min(mapping.end - mapping.start + digits.below(3) * self.page, room)
+                prot, length = (
+                    prot | PROT_WRITE,
+                    min(mapping.end - mapping.start + digits.of((0, 1, 1, 2)) * self.page, room),
+                )
             elif wrong == 2:
                 grows = any(mapping.grows for mapping in actor.model.space.mappings.values())
                 prot |= digits.of((0x10000000, PROT_GROWSDOWN | PROT_GROWSUP, 8, 0 if grows else PROT_GROWSDOWN))
@@ -463,7 +499,17 @@ class MappingSteps(State):
         self.call(actor, "munlockall")
 
     def madvise(self, actor: Actor, digits: Digits) -> None:
-        advice = digits.of(ADVICE)
+        self.advise(actor, digits, digits.of(ADVICE))
+
+    def inherit(self, actor: Actor, digits: Digits) -> None:
+        """Say what a child is to have."""
+        first, second = digits.of(INHERITED)
+        addr, length = self.advise(actor, digits, first)
+        if second:
+            self.call(actor, "madvise", addr, length, second)
+
+    def advise(self, actor: Actor, digits: Digits, advice: int) -> tuple[int, int]:
+        """Say something of a range; which it was."""
         addr, length = self.range(actor, digits, FITTING.get(advice, lambda mapping: mapping.stored))
         for _ in range((2 if digits.once_in(3) else 1) if self.errs(digits, 6) else 0):
             wrong = digits.below(3)
@@ -476,6 +522,7 @@ class MappingSteps(State):
         done = self.call(actor, "madvise", addr, length, advice)
         if advice == MADV_FREE and done and length:  # what is stored from now on stays
             self.call(actor, "store", addr, b"kept")
+        return addr, length
 
     def mincore(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)

@@ -164,8 +164,8 @@ def no_descriptor(state: State, actor: Actor, digits: Digits, call: MmapCall) ->
 
 
 def odd_file(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
-    """Of a file that cannot be mapped, or not like others."""
-    call.fd = state.odd_file(actor, digits)
+    """Of what cannot be mapped."""
+    call.fd = state.odd_file(actor, digits, digits.of(state.unmappable))
 
 
 def noexec(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
@@ -259,7 +259,7 @@ MMAP: Final[Sequence[tuple[str, MmapMistake]]] = (
     ("mmap.errno.EINVAL.type", no_type),
     ("mmap.errno.ENOMEM", huge),
     ("mmap.errno.ENOMEM", outside),
-    ("mmap.errno.ENOMEM", over_the_limit),
+    *((("mmap.errno.ENOMEM", over_the_limit),) * 2),
     ("mmap.errno.EOVERFLOW", overflow),
     ("mmap.errno.EOPNOTSUPP", unknown_flag),
     ("mmap.errno.EOPNOTSUPP.sync", synchronous),
@@ -362,6 +362,12 @@ def to_outside(state: State, actor: Actor, digits: Digits, call: MremapCall) -> 
     call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 1 << (state.bits - 1)
 
 
+def to_address_0(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+    """In a process that may not; what is to be cut off would be gone before that is found."""
+    state.call(actor, "drop", "CAP_SYS_RAWIO")
+    call.flags, call.new_addr, call.new_size = MREMAP_MAYMOVE | MREMAP_FIXED, 0, call.old_size
+
+
 def kept_and_resized(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
     call.flags, call.new_size = MREMAP_MAYMOVE | MREMAP_DONTUNMAP, call.old_size + state.page
 
@@ -384,6 +390,7 @@ MREMAP: Final[Sequence[MremapMistake]] = (
     to_an_odd_address,
     onto_itself,
     to_outside,
+    to_address_0,
     kept_and_resized,
     dontunmap_alone,
     locks_more,

@@ -52,7 +52,10 @@ ODD_FACILITIES: Final = (
 )
 """Files of unusual kinds."""
 
-ODD: Final = ("pipe", "directory", "path", "file path", "socket", "write end", "watch", *ODD_FACILITIES)
+UNMAPPABLE: Final = ("pipe", "directory", "path", "file path", "socket", "write end", "watch", *ODD_FACILITIES[1:])
+"""What a descriptor may be of that cannot be mapped."""
+
+ODD: Final = (*UNMAPPABLE, Facility.DEV_ZERO)
 """What a descriptor may be of that cannot be mapped, or not like a file."""
 
 STRIDE: Final = 7
@@ -91,6 +94,7 @@ def model_of(process: Any) -> Model:
 class State:
     """A system, and the state of it as far as drawing needs to know."""
 
+    unmappable = UNMAPPABLE
     mistakes = 1
     """How many times as often as usual something is wrong on purpose."""
 
@@ -177,6 +181,12 @@ class State:
                 mappings = seen or mappings
         return digits.of(mappings) if mappings else None
 
+    def fitting(self, actor: Actor, digits: Digits, fits: Callable[[Area], bool]) -> Area | None:
+        """One of the actor's mappings, half the time one that `fits` if there is any."""
+        mappings = actor.model.space.mappings.values()
+        fitting = [mapping for mapping in mappings if fits(mapping)] if digits.below(2) else []
+        return digits.of(fitting or mappings) if mappings else None
+
     def range(
         self, actor: Actor, digits: Digits, fits: Callable[[Area], bool] = lambda mapping: False
     ) -> tuple[int, int]:
@@ -185,10 +195,7 @@ class State:
         Of the mappings more often one that `fits`, if there is any.
         """
         page = self.page
-        mapping = self.mapping(actor, digits)
-        fitting = [mapping for mapping in actor.model.space.mappings.values() if fits(mapping)]
-        if fitting and digits.below(2):
-            mapping = digits.of(fitting)
+        mapping = self.fitting(actor, digits, fits)
         shape = digits.below(8)
         which = digits.below(12)
         if mapping is None or shape >= 6:
@@ -294,7 +301,8 @@ class State:
         if found:
             return digits.of(found)
         fd = self.descriptor(actor, digits, True, True)
-        self.call(actor, "set_append_only", fd, True)
+        if self.files_in != Facility.CRASHING_FILE_SYSTEM:  # nobody knows whether it is still so after a crash
+            self.call(actor, "set_append_only", fd, True)
         return fd
 
     def limit_locks(self, actor: Actor, room: int) -> None:
@@ -316,9 +324,9 @@ class State:
         else:
             self.files_in = facility
 
-    def odd_file(self, actor: Actor, digits: Digits, facility: Facility | None = None) -> int:
-        """A descriptor of something that cannot be mapped, or not like a file: of that facility, if one is named."""
-        kind = facility or digits.of(ODD)
+    def odd_file(self, actor: Actor, digits: Digits, wanted: str | None = None) -> int:
+        """A descriptor of something that cannot be mapped, or not like a file; of what is wanted, if that is named."""
+        kind = wanted or digits.of(ODD)
         fd = actor.odd.get(kind)
         if fd is not None and fd in actor.model.descriptors:
             return fd

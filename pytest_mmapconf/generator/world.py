@@ -18,7 +18,7 @@ from .mapping_steps import MappingSteps
 from .state import Actor
 
 EVERYTHING: Final = """
-mmap*7 store*5 load*4 munmap*3 mremap*3 pwrite*2 pread*2 msync*2 mprotect*2 ftruncate*2 fork*3 open*2 madvise*2
+mmap*7 store*7 load*3 munmap*3 mremap*3 pwrite*2 pread*2 msync*2 mprotect*2 ftruncate*2 fork*3 open*2 madvise*2
 close dup unlink exit mlock munlock execute sysconf fsync read_into write_from seldom*4
 """
 """The steps, each as often as it is drawn."""
@@ -54,8 +54,12 @@ def theme(steps: str, mistakes: int = 1, place: Facility | None = None) -> Theme
 
 STEPS: Final = theme(EVERYTHING).steps
 
+STORAGE: Final = """
+mmap*4 store*6 msync*5 munmap mremap mprotect pwrite fsync open fork*2 exit close mlock crash*2
+"""
+
 THEMES: Final = (
-    *(theme(EVERYTHING),) * 13,
+    *(theme(EVERYTHING),) * 12,
     theme(EVERYTHING, mistakes=4),
     *(theme("mmap*4 mremap*4 munmap*2 store*3 load*2 fork mprotect mlock madvise ftruncate msync", mistakes=4),) * 2,
     *(theme("mmap*8 memfd open dup mremap munmap", mistakes=5),) * 2,
@@ -66,8 +70,8 @@ THEMES: Final = (
     theme("odd_call*8 open*3 close memfd mmap exec*2 dup fork append*2 drop ftruncate unlink read_into write_from"),
     *(
         theme(
-            "mlock*4 munlock*3 mlockall*2 munlockall*2 mlock2*2 mmap*4 fork*2 exec limit mincore*2 pwrite*2 store"
-            " mremap*2 msync*2 mprotect*2 madvise evict munmap recount*2",
+            "mlock*4 munlock*3 mlockall*2 munlockall*2 mlock2*2 mmap*4 fork*2 exec limit mincore*2 pwrite*3 store"
+            " mremap*2 msync*2 mprotect*3 madvise*2 evict munmap recount*2",
             mistakes=2,
         ),
     )
@@ -77,30 +81,32 @@ THEMES: Final = (
         "mmap*4 mlock*3 munlock mlock2 mlockall*2 munlockall limit*3 munmap*2 mremap*4 mprotect fork store mincore*2"
         " recount*4"
     ),
-    theme("large*5 data*3 many mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
+    theme("large*5 data*3 many*2 mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
     theme("stack*2 below*6 mmap load store mprotect munmap fork"),
     *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together"),) * 5,
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
     theme(
-        "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd let_go*2"
+        "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd let_go*3"
     ),
     theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
-    theme("mmap*3 madvise*8 store*4 load*3 fork*3 mlock munlock mincore*2 memfd pread", mistakes=2),
-    theme("mmap*3 madvise*6 store*6 fork*4 exit*3 mlock"),
+    theme("mmap*3 madvise*8 store*4 load*3 fork*3 mlock*2 mincore*2 memfd pread", mistakes=2),
+    *(theme("mmap*3 inherit*6 store*6 fork*4 exit*3 mlock"),) * 2,
     theme("mmap*4 mincore*8 store*4 load madvise munmap mremap mlock mprotect"),
     theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore elsewhere*2", mistakes=3),
-    *(
-        theme(
-            "mmap*4 store*6 msync*5 munmap mremap mprotect pwrite fsync open fork*2 exit close mlock crash*2",
-            place=Facility.CRASHING_FILE_SYSTEM,
-        ),
-    )
-    * 2,
+    theme(STORAGE),
+    *(theme(STORAGE, place=Facility.CRASHING_FILE_SYSTEM),) * 3,
 )
 """What programs are about, each as often as it is drawn.  The first is the simplest."""
 
 COSTLY: Final = 2
-"""One program in so many of a theme whose place costs much to make is really of it."""
+"""One program in so many of a theme whose place costs much to make is really there."""
+
+
+def at_home(begin: bytes) -> bytes:
+    """What a program begins with whose files are in the system's own folder, and whose steps are the same."""
+    theme = THEMES[begin[0] % len(THEMES)]
+    return bytes((THEMES.index(theme._replace(place=None)),)) + begin[1:] if theme.place else begin
+
 
 PARTIAL: Final = ("mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
 """The steps that can fail half-way, what is done then being known for Linux only."""
@@ -121,7 +127,7 @@ class World(MappingSteps, AccessSteps, FileSteps, LifeSteps):
         digits = Digits(data)
         theme = digits.of(THEMES)
         if theme.place is not None and not digits.once_in(COSTLY):
-            theme = THEMES[0]
+            theme = theme._replace(place=None)
         self.steps, self.mistakes = theme.steps, theme.mistakes
         if theme.place is not None:
             self.move_to(theme.place)
