@@ -267,7 +267,7 @@ def test_a_hole_in_a_file(process: Process, page: int, file: MakeFile) -> None:
     assert letters(process, page, private, 4) == "Ax0D"
 
 
-@clause("madvise.errno.EPERM")
+@clause("madvise.remove.append-only")
 def test_no_hole_in_what_can_be_appended_to_only(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"A" * page)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)

@@ -338,6 +338,7 @@ class MappingSteps(State):
         length = call.length & ((1 << self.bits) - 1)
         if call.flags & MAP_HUGETLB and call.flags & MAP_ANONYMOUS:  # whose order is their file system's
             call = MmapCall(0, length, call.prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | HUGE_12, -1)
+        assert call.fd is not None
         self.mapped(actor, call.addr, length, call.prot, call.flags, call.fd, call.offset)
 
     def munmap(self, actor: Actor, digits: Digits) -> None:

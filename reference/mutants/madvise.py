@@ -34,7 +34,7 @@ REFUSALS = (
     never("madvise-lets-locked-memory-go", "madvise.errno.EINVAL.locked"),
     never("madvise-frees-shared-memory", "madvise.errno.EINVAL.free"),
     never("madvise-wipes-shared-memory", "madvise.errno.EINVAL.wipe"),
-    never("madvise-makes-holes-in-what-only-grows", "madvise.errno.EPERM"),
+    never("madvise-makes-holes-in-what-only-grows", "madvise.remove.append-only"),
     never("madvise-keeps-droppable-memory", "madvise.errno.EINVAL.droppable"),
     other("madvise-hole-in-no-file-is-EACCES", EACCES, "madvise.errno.EINVAL.remove"),
     never("madvise-populates-without-the-right", "madvise.errno.EINVAL.populate"),
