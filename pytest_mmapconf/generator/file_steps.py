@@ -69,7 +69,7 @@ class FileSteps(State):
     def ftruncate(self, actor: Actor, digits: Digits) -> None:
         length = digits.below(LARGEST + 1) * self.page + digits.of((0, 0, 1, 100))
         fd = self.descriptor(actor, digits, False, not digits.once_in(16))
-        self.call(actor, "ftruncate", fd, -1 if digits.once_in(32) else length)
+        self.call(actor, "ftruncate", fd, -1 if fd >= 0 and digits.once_in(32) else length)
 
     def pread(self, actor: Actor, digits: Digits) -> None:
         offset, length = self.extent(digits)

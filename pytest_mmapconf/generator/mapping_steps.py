@@ -412,6 +412,8 @@ class MappingSteps(State):
         if call.flags & MREMAP_FIXED and self.is_of_several_zeros(actor, call.addr, call.old_size):
             return
         locked = mapping.locked
+        if call.flags & MREMAP_FIXED and not call.new_addr:  # what is to be cut off would be gone before that is found
+            call.new_size = max(call.new_size, call.old_size)
         old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
         got = self.call(actor, "mremap", call.addr, old_size, new_size, call.flags, call.new_addr)
         if got is not None:
@@ -426,13 +428,14 @@ class MappingSteps(State):
         return alone and not mapping.joined and not mapping.is_fresh
 
     def is_of_several_zeros(self, actor: Actor, addr: int, length: int) -> bool:
-        """Whether a range holds mappings of the device of zeros, and more than one mapping.
+        """Whether a range holds mappings of the device of zeros, and is not all one mapping.
 
         Linux moves several at once unless one has a driver that places mappings itself; what went before has moved.
         """
-        sources = actor.model.space.over(int(addr), int(addr) + length)
+        space, start, end = actor.model.space, int(addr), int(addr) + length
+        sources = space.over(start, end)
         zeros = any(source.description and source.description.inode.device for source in sources)
-        return zeros and (len(sources) > 1 or sources[0].joined)
+        return zeros and (len(sources) > 1 or sources[0].joined or space.hole(start, end) is not None)
 
     def msync(self, actor: Actor, digits: Digits) -> None:
         page = self.page

@@ -363,9 +363,9 @@ def to_outside(state: State, actor: Actor, digits: Digits, call: MremapCall) -> 
 
 
 def to_address_0(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
-    """In a process that may not; what is to be cut off would be gone before that is found."""
+    """In a process that may not."""
     state.call(actor, "drop", "CAP_SYS_RAWIO")
-    call.flags, call.new_addr, call.new_size = MREMAP_MAYMOVE | MREMAP_FIXED, 0, call.old_size
+    call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 0
 
 
 def kept_and_resized(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
