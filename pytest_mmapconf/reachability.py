@@ -236,8 +236,8 @@ def shortest(backend: Backend, program: Program, pair: Pair) -> Program:
     while place >= 0:
         without = program[:place] + program[place + 1 :]
         if reaches(backend, without, pair):
-            program = without
-        place = min(place, len(program) - 1) - 1
+            program, place = without, len(without) - 1  # what was needed for it may be so no more
+        place -= 1
     return program
 
 
