@@ -1090,3 +1090,29 @@ def test_what_is_open_below_level_linux(level: str) -> None:
         assert choices.cleared_when_refused(refusal, space, 19 * PAGE, 21 * PAGE) is may_be_cleared
         assert asked == [20 * PAGE] * may_be_cleared
     assert not choices.cleared_when_refused(Refusal(ENOMEM, "a.clause", "a cause"), space, 22 * PAGE, 30 * PAGE)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Failed("EINVAL"),
+        Faulted("SIGSEGV", "SEGV_MAPERR", 0),
+        Returned(None),
+        Returned(2),
+        Returned(b"seen"),
+        Returned([False]),
+        Returned(("directory", 7)),
+    ],
+    ids=str,
+)
+def test_what_was_seen_says_nothing_of_another_thing(seen: Outcome) -> None:
+    choices = following(seen)
+    value = seen.value if isinstance(seen, Returned) else None
+    assert choices.device_content(b"said") == (value if isinstance(value, bytes) else b"said")
+    assert choices.special_size() == (7 if isinstance(value, tuple) else 0)
+    assert choices.noted(9, 3) == (2 if value == 2 else 9)
+    assert choices.is_resident(0, True) is not isinstance(value, list)
+    page = Page(0, bytearray(b"open"))
+    page.open = dict.fromkeys(range(4), b"")
+    choices.settle(page, 0, 4, 4, 0)
+    assert page.data == (value if isinstance(value, bytes) else b"open")
