@@ -1116,3 +1116,14 @@ def test_what_was_seen_says_nothing_of_another_thing(seen: Outcome) -> None:
     page.open = dict.fromkeys(range(4), b"")
     choices.settle(page, 0, 4, 4, 0)
     assert page.data == (value if isinstance(value, bytes) else b"open")
+
+
+@pytest.mark.parametrize("prot", range(8))
+@pytest.mark.parametrize("allowed", [True, False])
+def test_which_accesses_are_the_hardwares_choice(prot: int, allowed: bool) -> None:
+    """Loading where there is a right but not this one, and executing likewise; where there is none nothing is."""
+    seen = Returned(b"") if allowed else Faulted("SIGSEGV", "SEGV_ACCERR", PAGE)
+    loads = following(seen, "load").may_load(prot, PAGE)
+    executes = following(seen, "execute").may_execute(prot)
+    assert loads is (prot != 0 and (prot & PROT_READ != 0 or allowed))
+    assert executes is (prot != 0 and (prot & PROT_EXEC != 0 or allowed))

@@ -174,5 +174,6 @@ def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
     process = ReferenceBackend(page=page, user_bits=user_bits).boot().spawn()
     base, length = process.arena()
     assert base % page == length % page == 0
-    assert length >= 1 << 20
+    assert 1 << 20 <= length <= 1 << 36
+    assert process.machine.parameters.lowest <= base <= base + length <= process.top // 2
     assert process.mmap(base + length - page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0) == base + length - page
