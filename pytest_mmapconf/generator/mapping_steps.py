@@ -528,6 +528,16 @@ class MappingSteps(State):
             self.call(actor, "store", addr, b"kept")
         return addr, length
 
+    def mseal(self, actor: Actor, digits: Digits) -> None:
+        """Seal what is mapped in a range."""
+        addr, length = self.range(actor, digits)
+        flags = 0
+        if self.errs(digits, 6):
+            flags = digits.below(2)
+            addr, length = self.wrong_range("mseal", addr, length, digits)
+        if self.bits == 64:
+            self.call(actor, "mseal", addr, length, flags)
+
     def mincore(self, actor: Actor, digits: Digits) -> None:
         addr, length = self.range(actor, digits)
         if self.errs(digits, 4):

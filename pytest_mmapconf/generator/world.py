@@ -82,6 +82,7 @@ THEMES: Final = (
         " recount*4"
     ),
     theme("large*5 data*3 many*2 mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
+    theme("mseal*2 mmap*6 munmap*3 mprotect*3 mremap*3 madvise*3 store*4 fork*2 mlock exec execute*2", mistakes=2),
     theme("stack*2 below*6 mmap load store mprotect munmap fork"),
     *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together"),) * 5,
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
@@ -108,7 +109,7 @@ def at_home(begin: bytes) -> bytes:
     return bytes((THEMES.index(theme._replace(place=None)),)) + begin[1:] if theme.place else begin
 
 
-PARTIAL: Final = ("mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
+PARTIAL: Final = ("mseal", "mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
 """The steps that can fail half-way, what is done then being known for Linux only."""
 
 
