@@ -283,8 +283,8 @@ class PageCalls(State):
             shift = (mapping.offset - mapping.start) // page
             for number in range(max(addr, mapping.start) // page, min(end, mapping.end) // page):
                 touched = number in space.table.entries
-                # What was touched stays if it is locked; what was not is not there, but of files nothing is promised.
-                sure = mapping.locked if touched else cached is None and not mapping.inherited
+                # Of files nothing is promised; private memory is there when it has been touched, and stays if locked.
+                sure = cached is None and (mapping.locked if touched else not mapping.inherited)
                 there = touched or (cached is not None and number + shift in cached)
                 resident.append(there if sure else self.choices.is_resident(len(resident), there))
         return resident
