@@ -55,7 +55,7 @@ from .report.marking import ATTRIBUTE
 from .search import LENGTH, Search, split
 from .verdicts import FAIL
 
-PROGRAMS: Final = 2000
+PROGRAMS: Final = 4000
 """How many random programs look for a mutant; nearly all mutants are found by the first four hundred."""
 
 SEED: Final = "mutants"

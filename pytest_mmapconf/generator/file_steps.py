@@ -204,6 +204,12 @@ class FileSteps(State):
     def fstat(self, actor: Actor, digits: Digits) -> None:
         self.call(actor, "fstat", self.odd_file(actor, digits) if digits.once_in(3) else self.descriptor(actor, digits))
 
+    def backdate(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "backdate", self.descriptor(actor, digits))
+
+    def is_backdated(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "is_backdated", self.descriptor(actor, digits))
+
     def evict(self, actor: Actor, digits: Digits) -> None:
         """Ask for a file's pages to leave memory, and see which do not."""
         fd = self.descriptor(actor, digits)

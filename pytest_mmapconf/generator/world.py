@@ -82,7 +82,9 @@ THEMES: Final = (
         " recount*4"
     ),
     theme("large*5 data*3 many*2 mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
-    theme("mseal*2 mmap*6 munmap*3 mprotect*3 mremap*3 madvise*3 store*4 fork*2 mlock exec execute*2", mistakes=2),
+    *(theme("mseal*3 mmap*5 munmap*3 mprotect*3 mremap*4 madvise*3 store*3 fork*2 mlock exec execute*2", mistakes=2),)
+    * 3,
+    theme("backdate*6 is_backdated*8 mmap*4 store*6 load*3 fsync msync*2 pwrite ftruncate read_into open fork munmap"),
     theme("stack*2 below*6 mmap load store mprotect munmap fork"),
     *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together"),) * 5,
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
