@@ -33,6 +33,7 @@ from .program import Outcome, Program, names_in
 from .recorder import RecordedSystem
 from .reference.following import Following
 from .reference.kernel import Machine
+from .replay import Player
 
 LENGTH: Final = 41
 """Strings of bytes of a program: one that it begins with, and the steps."""
@@ -268,7 +269,34 @@ class Search:
             with suppress(Unresolved):
                 shown = self.closely(best, found.look)
                 found = shown if isinstance(shown, Found) else found
+        return self.without_idle_calls(found) if found.look is None else found
+
+    def without_idle_calls(self, found: Found) -> Found:
+        """What shows the difference too, without calls that a step has made beside those that matter."""
+        for at in reversed(range(len(found.program) - 1)):
+            if at >= len(found.program) - 1:  # a difference has shown before
+                continue
+            step, rest = found.program[at], (*found.program[:at], *found.program[at + 1 :])
+            used = {name for other in rest for name in (other.process, *names_in(other))}
+            if used.isdisjoint(step.results):
+                with suppress(Unresolved):
+                    found = self.played(rest) or found
         return found
+
+    def played(self, program: Program) -> Found | None:
+        """The difference that the calls of a program show."""
+        system = self.boot("none", 1)
+        recorded = RecordedSystem(system)
+        player = Player(recorded)
+        try:
+            with player.full:
+                for step in program:
+                    player.play(step)
+        except Divergence as divergence:
+            return Found(divergence, *needed(*recorded.program()))
+        finally:
+            system.close()
+        return None
 
     # ---- a quick search
 

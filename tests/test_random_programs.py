@@ -17,7 +17,17 @@ from defects import DEFECTS, DefectiveBackend
 from pytest_mmapconf.agent.backend import CommandBackend, NativeBackend
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.conformance.random_programs import quick
-from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Process, System, Unresolved
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    PROT_READ,
+    SC_PAGESIZE,
+    Backend,
+    Process,
+    Resource,
+    System,
+    Unresolved,
+)
 from pytest_mmapconf.evidence import Judge, write
 from pytest_mmapconf.generator import COSTLY, RARE, SELDOM, STEP, STEPS, THEMES, Digits, World
 from pytest_mmapconf.recorder import RecordedSystem
@@ -125,6 +135,25 @@ def test_a_defect_planted_in_the_reference_is_found_and_shrunk(defect: str) -> N
 
         assert found is not None, f"seed {number}"
         assert len(found.program) <= MOST_STEPS, found.story()
+
+
+def test_calls_that_a_step_makes_beside_the_one_that_matters_are_left_out() -> None:
+    search = Search(DefectiveBackend("munmap frees one page too many"), "linux")
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+    page = process.sysconf(SC_PAGESIZE)
+    process.limit(Resource.ADDRESS_SPACE, 1 << 40)
+    first = process.mmap(0, 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.mmap(0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.munmap(first, page)
+    process.load(first + page, 1)
+    found = search.played(system.program()[0])
+
+    assert found is not None
+    shorter = search.without_idle_calls(found)
+
+    assert [step.call for step in shorter.program] == ["mmap", "munmap", "load"]
+    assert str(shorter.divergence) == str(found.divergence)
 
 
 def test_the_same_seed_finds_the_same() -> None:
