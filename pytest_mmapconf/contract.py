@@ -448,7 +448,7 @@ class Process:
         raise _missing("evict")
 
     def backdate(self, fd: int) -> None:
-        """Set the time of the file's last modification back to a moment long past (futimens)."""
+        """Set the times of the file's last access and modification back to a moment long past (futimens)."""
         raise _missing("backdate")
 
     def is_backdated(self, fd: int) -> bool:

@@ -922,7 +922,7 @@ static void do_fstat(struct argument *a)
 
 static void do_backdate(struct argument *a)
 {
-    const struct timespec times[] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = LONG_PAST}};
+    const struct timespec times[] = {{.tv_sec = LONG_PAST}, {.tv_sec = LONG_PAST}};
 
     answer_result(futimens(descriptor(a[0]), times));
 }
@@ -1906,10 +1906,12 @@ static int empty_folder(const char *path)
     return emptied;
 }
 
-/* What names a process for good: the start of its machine, where its number is valid, the number, when it started. */
+#define OWNER "agent" /* a link in an agent's folder: not to a file, but what names the agent's process */
+
+/* What names a process: the start of its machine, where its number is valid, and the number. */
 static int name_process(long pid, char *name, size_t size)
 {
-    char boot[64] = "", numbers[64] = "", path[64], status[1024], *field;
+    char boot[64] = "", numbers[64] = "";
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     ssize_t n;
 
@@ -1920,31 +1922,37 @@ static int name_process(long pid, char *name, size_t size)
     if (n <= 0 || readlink("/proc/self/ns/pid", numbers, sizeof numbers - 1) <= 0)
         return -1;
     boot[strcspn(boot, "\n")] = 0;
+    snprintf(name, size, "%s %s %ld", boot, numbers, pid);
+    return 0;
+}
+
+/* Whether there is no such process, or one that is dead and has not been waited for. */
+static int is_dead(long pid)
+{
+    char path[64], status[1024], *end;
+    ssize_t n;
+    int fd;
+
+    if (kill((pid_t)pid, 0) == -1 && errno == ESRCH)
+        return 1;
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     n = fd == -1 ? 0 : read(fd, status, sizeof status - 1);
     close(fd);
     status[n > 0 ? n : 0] = 0;
-    field = strrchr(status, ')'); /* the second of the fields; the third says whether it is dead, the 22nd is the time */
-    if (field && strchr("ZX", field[2]))
-        field = 0;
-    for (int i = 2; field && i < 22; i++)
-        field = strchr(field + 1, ' ');
-    snprintf(name, size, "%s %s %ld %.*s", boot, numbers, pid, field ? (int)strcspn(field + 1, " ") : 0,
-             field ? field + 1 : "");
-    return 0;
+    end = strrchr(status, ')'); /* of the program's name; its state is the next word */
+    return end && (!strncmp(end, ") Z", 3) || !strncmp(end, ") X", 3));
 }
 
-#define OWNER "agent" /* a link in an agent's folder: not to a file, but what names the agent's process */
-
-/* Remove the folders of agents that were killed together with their clients, so that nobody was left to do it. */
+/* Remove the folders of agents that were killed together with their clients, so that nobody was left to do it.  What
+ * belongs to another machine or container, or has no link, is left alone. */
 static void remove_orphans(void)
 {
     DIR *entries = opendir(directory);
     struct dirent *entry;
 
     while (entries && (entry = readdir(entries))) {
-        char path[sizeof root + 256], owner[sizeof root + 264], told[256] = "", now[256] = "", *place;
+        char path[sizeof root + 256], owner[sizeof root + 264], told[256] = "", named[256] = "", *number;
         struct stat status;
         long pid;
 
@@ -1953,11 +1961,10 @@ static void remove_orphans(void)
         snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
         snprintf(owner, sizeof owner, "%s/" OWNER, path);
         if (lstat(path, &status) == -1 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-            readlink(owner, told, sizeof told - 1) <= 0 || !(place = strchr(told, ']')))
+            readlink(owner, told, sizeof told - 1) <= 0 || !(number = strrchr(told, ' ')))
             continue;
-        pid = strtol(place + 1, 0, 10);
-        /* another machine's, or another container's, is left alone: only what stands behind the number may differ */
-        if (name_process(pid, now, sizeof now) == 0 && !strncmp(told, now, (size_t)(place - told)) && strcmp(told, now))
+        pid = strtol(number, 0, 10);
+        if (pid > 0 && name_process(pid, named, sizeof named) == 0 && !strcmp(told, named) && is_dead(pid))
             remove_folder(path);
     }
     if (entries)

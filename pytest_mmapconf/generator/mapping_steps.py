@@ -415,6 +415,9 @@ class MappingSteps(State):
         if call.flags & MREMAP_FIXED and not call.new_addr:  # what is to be cut off would be gone before that is found
             call.new_size = max(call.new_size, call.old_size)
         old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
+        overlaps = call.new_addr < call.addr + old_size and call.addr < call.new_addr + new_size
+        if overlaps and not call.flags & MREMAP_FIXED:
+            call.new_addr = 0  # a libc need not pass a wish on (musl does not), and then nothing is the matter
         got = self.call(actor, "mremap", call.addr, old_size, new_size, call.flags, call.new_addr)
         if got is not None:
             self.region(actor, got)
