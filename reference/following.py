@@ -110,6 +110,8 @@ ORDER_OF_MMAP: Final = {
 
 FOUND_EARLY: Final = {
     "length is larger than the address space": "ENOMEM",
+    "new_size is larger than a C library takes any object to be": "ENOMEM",
+    "a C library takes what may not be had at 0 for memory that is not there": "ENOMEM",
     "the file system has no MAP_SYNC": "EOPNOTSUPP",
 }
 """With its errno, what may be found before: by a C library (musl's looks at the offset first), or by a file system."""
@@ -171,9 +173,7 @@ class Following(LinuxChoices):
         """The clause by which the first of several refusals must be told; None where any may be."""
         if self.level != "linux":
             return None
-        if call != "mmap":
-            return ORDER.get(call)
-        clause = ORDER_OF_MMAP.get(refusals[0].cause)
+        clause = ORDER_OF_MMAP.get(refusals[0].cause) if call == "mmap" else ORDER.get(call)
         early = any(self.seen == Failed(FOUND_EARLY.get(refusal.cause, "")) for refusal in refusals)
         return None if early and clause != "mmap.order.offset" else clause
 

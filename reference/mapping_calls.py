@@ -128,6 +128,12 @@ class MappingCalls(PageCalls):
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
             if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
+            if anonymous and not addr and any(found.errno == EPERM for found in refuse.gathered or ()):
+                refuse(
+                    ENOMEM,
+                    "mmap.errno.ENOMEM",
+                    "a C library takes what may not be had at 0 for memory that is not there",
+                )
 
         if flags & MAP_HUGETLB:
             raise Unsupported("the reference has no huge pages")
@@ -297,6 +303,8 @@ class MappingCalls(PageCalls):
                 refuse(EINVAL, "mremap.errno.EINVAL", "new_size is 0")
             if new > self.top:
                 refuse(EINVAL, "mremap.errno.EINVAL", "new_size is larger than the address space")
+            if new_size & self.mask > self.mask // 2:
+                refuse(ENOMEM, "mremap.errno.ENOMEM", "new_size is larger than a C library takes any object to be")
             if elsewhere:
                 self.refuse_new_address(refuse, addr, old, new, flags, new_addr)
             if mapping is None:

@@ -58,7 +58,7 @@ from ..contract import (
 )
 from ..reference.address_space import Mapping as Area
 from .digits import Digits
-from .mistakes import LARGE, MMAP, MREMAP, ROOM, MmapCall, MremapCall
+from .mistakes import LARGE, LOW, MMAP, MREMAP, ROOM, MmapCall, MremapCall
 from .state import LARGEST, SLOTS, Actor, State
 
 RW: Final = PROT_READ | PROT_WRITE
@@ -414,6 +414,8 @@ class MappingSteps(State):
         locked = mapping.locked
         if call.flags & MREMAP_FIXED and not call.new_addr:  # what is to be cut off would be gone before that is found
             call.new_size = max(call.new_size, call.old_size)
+            if LOW * page < call.new_size <= actor.model.top:  # the subject's own program may be there, and be gone
+                return
         old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
         overlaps = call.new_addr < call.addr + old_size and call.addr < call.new_addr + new_size
         if overlaps and not call.flags & MREMAP_FIXED:

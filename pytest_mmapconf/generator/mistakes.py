@@ -47,6 +47,9 @@ TYPE: Final = 0xF
 ROOM: Final = 5000
 """Pages that a process with a limit may map more than it has: what its own memory does not matter to."""
 
+LOW: Final = 8
+"""Pages from address 0 on that no system puts anything in."""
+
 LARGE: Final = (16384, 3000)
 """Pages of a mapping: so many that it is over any limit there is; so many that the second is."""
 
