@@ -128,7 +128,8 @@ class MappingCalls(PageCalls):
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file turns out not to be mappable", late=True)
             if zeros and shared and self.file_table_full():
                 refuse(ENFILE, "mmap.errno.ENFILE", "the mapping needs an open file, and the table is full", late=True)
-            if anonymous and not addr and any(found.errno == EPERM for found in refuse.gathered or ()):
+            at_0 = anonymous and not addr and not flags & MAP_FIXED
+            if at_0 and any(found.errno == EPERM for found in refuse.gathered or ()):
                 refuse(
                     ENOMEM,
                     "mmap.errno.ENOMEM",
