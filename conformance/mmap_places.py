@@ -183,6 +183,16 @@ def test_noreplace_at_address_zero(process: Process, page: int, file: MakeFile) 
     assert_nothing_mapped(process, 0)
 
 
+@clause("mmap.errno.EPERM.noreplace")
+def test_noreplace_of_memory_at_address_zero(process: Process, page: int) -> None:
+    """A C library may take it for memory that is not there (musl does)."""
+    process.drop("CAP_SYS_RAWIO")
+    with fails("EPERM", "ENOMEM"):
+        process.mmap(0, page, PROT_READ, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+
+    assert_nothing_mapped(process, 0)
+
+
 # ---------------------------------------------------------------------------------------------------- too much of it
 
 
