@@ -4,7 +4,8 @@
 
 cosmic-ray says what there is to be made wrong, and makes it so.  There are many thousands of mutants, so a sample is
 drawn: at random from the seed, at most one at each place in the source, none in an annotation, which nothing evaluates.
-What survives is printed as a difference; docs/source-mutation.md says what was thought of each that has survived.
+What survives is printed as a difference, unless it is listed in equivalent/, with the reason why nobody can tell it
+from the reference.  One that is listed and caught all the same is printed too: the reason is wrong.
 
 Each mutant is judged by the deterministic cases at level linux, on a machine without round numbers (odd_machine.py in
 tests/), and if they pass by the unit tests of the reference: by those that run what is changed, which is noted first,
@@ -24,10 +25,11 @@ import signal
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from difflib import unified_diff
-from functools import partial
+from functools import cache, partial
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +48,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 REFERENCE = Path(
     (find_spec("pytest_mmapconf.reference") or sys.exit("the project is not installed")).origin or ""
 ).parent
+EQUIVALENT = Path(__file__).parent / "equivalent"
 LEFT_OUT = {"__init__.py", "mutant.py", "picture.py"}
 """Of reference/: what makes mutants and what draws, beside what decides."""
 
@@ -75,6 +78,36 @@ class Mutant(NamedTuple):
         """The module as it is then."""
         source: str = mutate_code((REFERENCE / self.module).read_text(), get_operator(self.operator)(), self.occurrence)
         return source
+
+    def name(self) -> str:
+        """The innermost function or class that it is in, empty for none."""
+        found = ""
+        for node in ast.walk(parsed(self.module)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.lineno <= self.line <= (node.end_lineno or 0):
+                found = node.name  # what is further in comes later
+        return found
+
+    def difference(self) -> list[str]:
+        """What is wrong, as lines of a unified difference."""
+        honest = (REFERENCE / self.module).read_text().splitlines()
+        return list(unified_diff(honest, self.source().splitlines(), self.module, self.module, lineterm=""))
+
+    def change(self) -> tuple[str, str, str]:
+        """The module, the lines that are changed, and what they become."""
+        return (self.module, *changed(self.difference()[2:]))
+
+
+def changed(difference: Iterable[str]) -> tuple[str, str]:
+    """The lines that a difference takes away, and those that it adds, without their indentation."""
+    lines = [(line[:1], line[1:].strip()) for line in difference]
+    before, after = ("\n".join(line for sign, line in lines if sign == wanted) for wanted in "-+")
+    return before, after
+
+
+@cache
+def parsed(module: str) -> ast.Module:
+    """The source of a module of the reference."""
+    return ast.parse((REFERENCE / module).read_text())
 
 
 # ----------------------------------------------------------------------------------------------------------- the sample
@@ -106,16 +139,38 @@ def unevaluated(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]
             yield (found.lineno, found.col_offset), (found.end_lineno or 0, found.end_col_offset or 0)
 
 
+def everything() -> list[Mutant]:
+    """All there are."""
+    modules = sorted(path.name for path in REFERENCE.glob("*.py") if path.name not in LEFT_OUT)
+    return sorted(mutant for module in modules for mutant in mutants(module))
+
+
 def draw(size: int, seed: int) -> list[Mutant]:
     """The mutants of the sample, the same for the same source and version of cosmic-ray."""
-    modules = sorted(path.name for path in REFERENCE.glob("*.py") if path.name not in LEFT_OUT)
-    found = sorted(mutant for module in modules for mutant in mutants(module))
+    found = everything()
     Random(seed).shuffle(found)
     places: dict[tuple[str, int, int], Mutant] = {}
     for mutant in found:
         places.setdefault(mutant[:3], mutant)
     print(f"{len(found)} mutants at {len(places)} places outside of annotations")
     return list(places.values())[:size]
+
+
+def shown(output: str) -> list[Mutant]:
+    """The mutants whose differences stand in an output of this program, wherever their lines are now."""
+    changes = set()
+    for told in output.split("\n--- ")[1:]:
+        module, *lines = told.partition("\n\n")[0].splitlines()
+        changes.add((module, *changed(lines[1:])))
+    honest = {module: (REFERENCE / module).read_text().splitlines() for module, _before, _after in changes}
+    touched = {(module, line) for module, before, _after in changes for line in before.splitlines()}
+    return [
+        mutant
+        for mutant in everything()
+        if mutant.module in honest
+        and (mutant.module, honest[mutant.module][mutant.line - 1].strip()) in touched
+        and mutant.change() in changes
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------- a run
@@ -231,11 +286,22 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
     return "survived"
 
 
-def difference(mutant: Mutant) -> str:
-    """What is wrong."""
-    honest = (REFERENCE / mutant.module).read_text().splitlines()
-    lines = unified_diff(honest, mutant.source().splitlines(), mutant.module, mutant.module, lineterm="")
-    return "\n".join(lines)
+Change = tuple[str, str, str, str]
+"""Function or class, module, the line that is changed, what it becomes."""
+
+
+def listed() -> dict[Change, str]:
+    """What is said to be equivalent, and why nobody can tell."""
+    found: dict[Change, str] = {}
+    for path in sorted(EQUIVALENT.glob("*.toml")):
+        source = (REFERENCE / f"{path.stem}.py").read_text()
+        lines = {line.strip() for line in source.splitlines()}
+        for entry in tomllib.loads(path.read_text())["equivalent"]:
+            if missing := set(entry["line"].splitlines()) - lines:
+                sys.exit(f"{path.name}: {path.stem}.py has no line {missing.pop()!r} any more")
+            becomes = entry["becomes"] if isinstance(entry["becomes"], list) else [entry["becomes"]]
+            found |= {(entry["in"], f"{path.stem}.py", entry["line"], line): entry["why"] for line in becomes}
+    return found
 
 
 def main() -> None:
@@ -251,20 +317,25 @@ def main() -> None:
 
     os.chdir(PROJECT)
     sys.path.insert(0, "tests")
-    sample = draw(options.sample, options.seed)
-    if options.again:
-        shown = options.again.read_text()
-        sample = [mutant for mutant in sample if difference(mutant) in shown]
+    sample = shown(options.again.read_text()) if options.again else draw(options.sample, options.seed)
+    equivalent = listed()
     judging = partial(outcome, tests=note(), timeout=options.timeout)
     began = time.monotonic()
     counts: Counter[str] = Counter()
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
         for mutant, result in zip(sample, pool.imap(judging, sample), strict=True):
-            counts[result] += 1
-            if result in ("survived", "time"):
-                print(f"\n{result}\n{difference(mutant)}", flush=True)
+            why = equivalent.get((mutant.name(), *mutant.change()))
+            if why and result == "survived":
+                result = "equivalent"
+            elif why:
+                result = f"caught by {result}, though listed as equivalent: {why}"
+            if result not in (*JUDGES, "equivalent"):
+                print(f"\n{result}: in {mutant.name()}", *mutant.difference(), sep="\n", flush=True)
+            counts[result.partition(":")[0]] += 1
     print(f"\n{len(sample)} mutants in {time.monotonic() - began:.0f} s: ", end="")
     print(", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
+    told = len(sample) - counts["equivalent"]
+    print(f"caught: {(told - counts['survived']) / (told or 1):.1%} of the {told} that are not equivalent")
 
 
 if __name__ == "__main__":
