@@ -190,7 +190,7 @@ class Runner:
             self.crash = f"{item.stash[CASE].id}: {type(call.excinfo.value).__name__}: {call.excinfo.value}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        verdict: str = getattr(report, ATTRIBUTE)["verdict"]
+        verdict: str = getattr(report, ATTRIBUTE, {}).get("verdict", "")
         if report.when == "call" or verdict == "unresolved":
             self.verdict = verdict
 

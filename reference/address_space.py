@@ -394,6 +394,7 @@ class AddressSpace:
         return child
 
     def end(self) -> None:
-        """Take everything away."""
-        for mapping in list(self.mappings.values()):
-            self.remove(mapping)
+        """Let go of files and pages; it is used no longer, so what is free in it does not matter."""
+        self.table.drop(0, self.top // self.page)
+        for mapping in self.mappings.values():
+            mapping.release()

@@ -23,10 +23,11 @@ from ..contract import (
 from ..reference.address_space import Mapping as Area
 from .digits import Digits
 from .mistakes import ROOM
-from .state import PROCESSES, Actor, State, model_of
+from .sequences import Sequences
+from .state import PROCESSES, Actor, model_of
 
 
-class LifeSteps(State):
+class LifeSteps(Sequences):
     def fork(self, actor: Actor, digits: Digits) -> None:
         if len(self.actors) < PROCESSES:
             child = self.call(actor, "fork")
@@ -107,7 +108,10 @@ class LifeSteps(State):
             flags = MCL_CURRENT
         if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
             if "CAP_IPC_LOCK" not in actor.model.capabilities:
-                flags = MCL_FUTURE
+                if actor.model.space.size > self.page:  # too much, whatever else there is
+                    self.limit_locks(actor, self.page)
+                else:
+                    flags = MCL_FUTURE
             else:
                 actor.locks_all = True
         self.call(actor, "mlockall", flags)
@@ -175,7 +179,10 @@ class LifeSteps(State):
         """The power goes, where there is a file system that is made for it, and everything begins anew."""
         if self.files_in != Facility.CRASHING_FILE_SYSTEM or self.machine.has_unsynced_names():
             return  # nothing is promised of what the disk knows by name only, so nothing could be compared
-        self.store_and_sync(actor, digits)
+        if digits.below(2):
+            self.sync_some(actor, digits)
+        else:
+            self.store_and_sync(actor, digits)
         self.system.crash()
         self.actors = [self.actor(self.system.spawn())]
         for name in "ab":

@@ -348,7 +348,7 @@ def cut_off_outside(state: State, actor: Actor, digits: Digits, call: MremapCall
 
 
 def to_a_huge_size(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
-    call.new_size = (1 << state.bits) - state.page
+    call.new_size = digits.of(((1 << state.bits) - state.page, call.mapping.space.top - state.page))
 
 
 def to_an_odd_address(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:

@@ -71,7 +71,7 @@ THEMES: Final = (
     *(
         theme(
             "mlock*4 munlock*3 mlockall*2 munlockall*2 mlock2*2 mmap*4 fork*2 exec limit mincore*2 pwrite*3 store"
-            " mremap*2 msync*2 mprotect*3 madvise*2 evict munmap recount*2",
+            " mremap*2 msync*2 mprotect*3 madvise*2 evict munmap recount*2 gain_locked",
             mistakes=2,
         ),
     )
@@ -82,17 +82,24 @@ THEMES: Final = (
         " recount*4"
     ),
     theme("large*5 data*3 many*2 mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
-    *(theme("mseal*3 mmap*5 munmap*3 mprotect*3 mremap*4 madvise*3 store*3 fork*2 mlock exec execute*2", mistakes=2),)
+    *(
+        theme(
+            "mseal*3 mmap*5 munmap*3 mprotect*3 mremap*4 madvise*3 store*3 fork*2 mlock exec execute*2 seal_and_cut",
+            mistakes=2,
+        ),
+    )
     * 3,
     theme("backdate*6 is_backdated*8 mmap*4 store*6 load*3 fsync msync*2 pwrite ftruncate read_into open fork munmap"),
     theme("stack*2 below*6 mmap load store mprotect munmap fork"),
-    *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together"),) * 5,
+    *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together add_alone"),)
+    * 5,
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
     theme(
         "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd let_go*3"
+        " leave*2"
     ),
     theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
-    theme("mmap*3 madvise*8 store*4 load*3 fork*3 mlock*2 mincore*2 memfd pread", mistakes=2),
+    theme("mmap*3 madvise*8 free_some store*4 load*3 fork*3 mlock*2 mincore*2 memfd pread", mistakes=2),
     *(theme("mmap*3 inherit*6 store*6 fork*4 exit*3 mlock"),) * 2,
     theme("mmap*4 mincore*8 store*4 load madvise munmap mremap mlock mprotect"),
     theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore elsewhere*2", mistakes=3),
