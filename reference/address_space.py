@@ -398,3 +398,4 @@ class AddressSpace:
         self.table.drop(0, self.top // self.page)
         for mapping in self.mappings.values():
             mapping.release()
+        self.mappings.clear()

@@ -108,7 +108,7 @@ class LifeSteps(Sequences):
             flags = MCL_CURRENT
         if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
             if "CAP_IPC_LOCK" not in actor.model.capabilities:
-                if actor.model.space.size > self.page:  # too much, whatever else there is
+                if actor.model.space.size - actor.model.space.locked > self.page:  # too much, whatever else there is
                     self.limit_locks(actor, self.page)
                 else:
                     flags = MCL_FUTURE
