@@ -141,7 +141,7 @@ class Accesses(State):
 
     def grown(self, addr: int) -> Mapping | None:
         """A mapping that has grown downwards to hold an address."""
-        found = self.space.growing(addr) if addr < self.top else None
+        found = self.space.growing(addr)
         if found is None:
             return None
         mapping, left = found

@@ -100,7 +100,7 @@ class Mapping:
         """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
         self.sealed = False
         """Whether it stays as it is to the process's end (mseal)."""
-        self.changes = 0 if inode is None else inode.changes
+        self.changes = 0
         """How often the file had changed when it was mapped."""
         self.inherited = False
         """Whether a fork has made it: pages that the parent has only loaded from may be there at once, or not."""
@@ -294,7 +294,8 @@ class AddressSpace:
         self.mappings[mapping.start] = mapping
         length = mapping.end - mapping.start
         self.size += length
-        self.locked += length if mapping.locked else 0
+        if mapping.locked:
+            self.locked += length
         mapping.hold()
 
     def split(self, addr: int) -> None:
@@ -308,7 +309,7 @@ class AddressSpace:
 
     def cut_out(self, start: int, end: int) -> list[Mapping]:
         """The mappings of [start, end), after splitting those that reach over its ends."""
-        if not self.mappings:
+        if start >= end:
             return []
         self.split(start)
         self.split(end)
@@ -318,7 +319,7 @@ class AddressSpace:
         """Join neighbours that are alike, from those that meet at `start` to those that meet at `end`."""
         for at in list(self.mappings.irange(start, end)):
             mapping = self.mappings[at]
-            left = self.find(at - 1) if at else None
+            left = self.find(at - 1)
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
                 self.append(left, mapping)
 
@@ -350,7 +351,8 @@ class AddressSpace:
         del self.mappings[start]
         self.gaps.give(start, end)
         self.size -= end - start
-        self.locked -= end - start if mapping.locked else 0
+        if mapping.locked:
+            self.locked -= end - start
         self.table.drop(start // self.page, end // self.page)
         mapping.release()
 
@@ -359,7 +361,8 @@ class AddressSpace:
         self.gaps.take(mapping.end, mapping.end + length)
         mapping.end += length
         self.size += length
-        self.locked += length if mapping.locked else 0
+        if mapping.locked:
+            self.locked += length
 
     def grow_down(self, mapping: Mapping, start: int) -> None:
         """Make a mapping begin at `start`, in the gap below it."""
@@ -370,7 +373,8 @@ class AddressSpace:
         mapping.offset -= more
         self.mappings[start] = mapping
         self.size += more
-        self.locked += more if mapping.locked else 0
+        if mapping.locked:
+            self.locked += more
 
     def data(self) -> int:
         """Bytes of private memory that may be written (but what grows downwards is a stack)."""

@@ -21,6 +21,7 @@ class Buffers(Accesses, FileCalls):
 
     def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
         self.reads += 1
+        addr &= self.mask
         description = self.described("pread", fd)
         inode = description.inode
 
@@ -44,6 +45,7 @@ class Buffers(Accesses, FileCalls):
 
     def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
         self.writes += 1
+        addr &= self.mask
         description = self.described("pwrite", fd)
         inode = description.inode
 
@@ -58,27 +60,29 @@ class Buffers(Accesses, FileCalls):
         data, unsure = self.load_up_to_a_fault(addr, length)
         available = self.choices.moved(len(data), length)
         start = inode.size if description.append else offset
-        written = inode.write(data[:available], start, self.choices) if available else 0
+        with self.errors("pwrite") as refuse:
+            if not available:
+                refuse(EFAULT, "buffer.load", "the buffer cannot be loaded from")
+
+        written = inode.write(data[:available], start, self.choices)
         for at, values in unsure.items():
             if at < written:
                 page = inode.cache.page((start + at) // self.page)
                 page.open = (page.open or {}) | {(start + at) % self.page: values}
         with self.errors("pwrite") as refuse:
-            if not available:
-                refuse(EFAULT, "buffer.load", "the buffer cannot be loaded from")
-            elif not written:
+            if not written:
                 refuse(ENOSPC, "file.errno", "the disk is full")
 
         return written
 
     def refuse_outside(self, refuse: Refusals, addr: int, length: int, clause: str) -> None:
         """A buffer outside user space is refused before anything is looked at, also where nothing is to be copied."""
-        if (addr & self.mask) + length > self.top:
+        if addr + length > self.top:
             refuse(EFAULT, clause, "the buffer is outside user space")
 
     def refuse_to_guess(self, inode: Inode, addr: int, length: int, offset: int) -> None:
         """Bytes that are copied onto one another hang on the order in which that is done."""
-        for mapping in self.space.over(addr & self.mask, (addr & self.mask) + length):
+        for mapping in self.space.over(addr, addr + length):
             start = mapping.offset + max(addr - mapping.start, 0)
             end = mapping.offset + min(addr + length, mapping.end) - mapping.start
             if mapping.inode is inode and start < offset + length and offset < end:
@@ -86,7 +90,7 @@ class Buffers(Accesses, FileCalls):
 
     def store_up_to_a_fault(self, addr: int, data: bytes, unsure: dict[int, bytes]) -> int:
         """Store what can be stored before the first fault; how much.  `unsure`: the bytes that may be others."""
-        last_access, addr = self.last_access, addr & self.mask
+        last_access = self.last_access
         moved = 0
         try:
             while moved < len(data):
@@ -106,7 +110,7 @@ class Buffers(Accesses, FileCalls):
 
     def load_up_to_a_fault(self, addr: int, length: int) -> tuple[bytes, dict[int, bytes]]:
         """Load what can be loaded before the first fault; which of it may be others, and what."""
-        last_access, addr = self.last_access, addr & self.mask
+        last_access = self.last_access
         parts = []
         moved = 0
         unsure = {}

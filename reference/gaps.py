@@ -41,9 +41,9 @@ class Gaps:
         self.classes[size].remove(start)
 
     def before(self, addr: int) -> tuple[int, int]:
-        """The last gap that begins at or before `addr`: (start, end); (0, 0) when there is none."""
+        """The last gap that begins at or before `addr`: (start, end); (-1, -1) when there is none."""
         at = self.starts.bisect_right(addr) - 1
-        return self.starts.peekitem(at) if at >= 0 else (0, 0)
+        return self.starts.peekitem(at) if at >= 0 else (-1, -1)
 
     def take(self, start: int, end: int) -> None:
         """[start, end), which lies in one gap, is free no longer."""
@@ -57,7 +57,7 @@ class Gaps:
     def give(self, start: int, end: int) -> None:
         """[start, end) is free again; it joins the gaps that it touches."""
         low, high = self.before(start)
-        if high == start and high:
+        if high == start:
             self.remove(low)
             start = low
         if end in self.starts:
@@ -78,7 +78,7 @@ class Gaps:
 
     def lowest(self, length: int, low: int, high: int) -> int | None:
         """Where `length` bytes begin in [low, high), as low as can be; for a range that is not looked at often."""
-        for start in self.starts.irange(max(self.before(low)[0], 0), high):
+        for start in self.starts.irange(self.before(low)[0], high):
             at = max(start, low)
             if at + length <= min(self.starts[start], high):
                 return at

@@ -14,8 +14,8 @@ from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, P
 from .refusal import Refusals
 from .state import State
 
-SYSCONF_NAMES = range(249)
-"""The names that sysconf knows."""
+SYSCONF_NAMES = range(251)
+"""The names that any sysconf knows: those of glibc 2.36, of which others know fewer."""
 
 
 class PageCalls(State):
@@ -119,8 +119,6 @@ class PageCalls(State):
 
     def protect(self, start: int, end: int, prot: int) -> None:
         """Give the mapped pages of [start, end) the rights `prot`."""
-        if end <= start:
-            return
         for mapping in self.space.cut_out(start, end):
             gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
             mapping.prot = prot
@@ -237,8 +235,6 @@ class PageCalls(State):
 
     def lock(self, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
         """Make the mappings of [start, end) locked, or not; `on_fault`: each page when it is first touched."""
-        if end <= start:
-            return
         for mapping in self.space.cut_out(start, end):
             if mapping.droppable and locked:  # it stays droppable, and the call succeeds
                 continue
@@ -251,7 +247,7 @@ class PageCalls(State):
     def populate(self, start: int, end: int) -> bool:
         """Bring in the pages of [start, end), unless they wait to be touched; False when one of them cannot be had."""
         page = self.page
-        for mapping in self.space.over(start, end) if start < end else ():
+        for mapping in self.space.over(start, end):
             if mapping.on_fault:
                 continue
             if not mapping.prot:  # any right will do

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FRAMES: Final = 1 << 24
 """Frames that memory has; they are handed out in an order that scatters them."""
-SCATTER: Final = 0x9E3779B1 % FRAMES | 1
+SCATTER: Final = 0x9E3779B1
 """Any odd number visits every frame once."""
 
 

@@ -9,21 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mmapconf.contract import (
+    MADV_DONTFORK,
+    MADV_WIPEONFORK,
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_GROWSDOWN,
     MAP_LOCKED,
     MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MLOCK_ONFAULT,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     MS_INVALIDATE,
     O_CREAT,
     O_RDWR,
+    PROT_EXEC,
+    PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     Fault,
 )
+from pytest_mmapconf.reference.address_space import Mapping
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.words import faults
@@ -231,3 +238,221 @@ def test_an_empty_range_is_over_no_mapping(process: Process) -> None:
 
     assert process.space.over(base + PAGE, base + PAGE) == []
     process.msync(base + PAGE, (1 << 64) - 1, MS_INVALIDATE)  # a length that wraps around to 0; no page is locked there
+
+
+# ------------------------------------------------------------------------------------------------------ ranges of pages
+
+
+def test_every_range_of_a_few_mappings(process: Process) -> None:
+    """Mappings of the second page, of three that follow, and of two further on, each of a kind of its own."""
+    base = process.arena()[0] + 5 * PAGE
+    owner = {1: 0, 2: 1, 3: 1, 4: 1, 7: 2, 8: 2}
+    for start, pages, prot in ((1, 1, PROT_READ), (2, 3, RW), (7, 2, PROT_READ)):
+        process.mmap(base + start * PAGE, pages * PAGE, prot, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mseal(base + 8 * PAGE, PAGE)  # so that the last are two
+    owner[8] = 3
+    space = process.space
+    mappings = list(space.mappings.values())
+    for first, behind in itertools.product(range(11), repeat=2):
+        start, end = base + first * PAGE, base + behind * PAGE
+        within = [page for page in range(first, behind) if page in owner]
+        assert space.over(start, end) == [mappings[at] for at in sorted({owner[page] for page in within})]
+        assert space.mapped(start, end) == len(within) * PAGE
+        free = [page for page in range(first, behind) if page not in owner]
+        assert space.hole(start, end) == (base + free[0] * PAGE if free else None)
+        assert space.is_sealed(start, end) == (8 in within)
+        if first < behind:
+            assert space.is_free(start, end) == (not within)
+            assert space.splits(start, end) == (first == 3 == behind - 1)
+    for page in range(11):
+        for byte in (0, 1, PAGE - 1):
+            found = space.find(base + page * PAGE + byte)
+            assert found is (mappings[owner[page]] if page in owner else None)
+            assert space.over(base + page * PAGE + byte, base + page * PAGE + byte + 1) == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("addr", "above", "left"),
+    [(2, 7, None), (6, 7, None), (10, None, None), (19, 20, 7), (13, 20, 1), (12, 20, 0), (24, 27, None), (40, 41, 9)],
+)
+def test_what_grows_has_this_much_left(process: Process, addr: int, above: int | None, left: int | None) -> None:
+    """What may be accessed below counts only; what cannot, or grows itself, is in nobody's way."""
+    base = process.arena()[0] + PAGE
+    for start, pages, prot, flags in (
+        (7, 2, RW, MAP_GROWSDOWN),
+        (11, 1, PROT_READ, 0),
+        (20, 1, RW, MAP_GROWSDOWN),
+        (22, 2, PROT_NONE, 0),
+        (27, 1, RW, MAP_GROWSDOWN),
+        (30, 1, PROT_EXEC, 0),
+        (41, 1, RW, MAP_GROWSDOWN),
+    ):
+        process.mmap(base + start * PAGE, pages * PAGE, prot, ANONYMOUS | MAP_FIXED | flags, -1, 0)
+    for byte in (0, 1, PAGE - 1):
+        found = process.space.growing(base + addr * PAGE + byte)
+        if above is None:
+            assert found is None
+        else:
+            expected = process.space.mappings[base + above * PAGE], None if left is None else left * PAGE
+            assert found == expected
+
+
+def two(process: Process) -> tuple[Mapping, Mapping]:
+    """Neighbours that are alike: three pages of a file from its third page on, and two from where those end."""
+    fd = process.open("f", O_RDWR | O_CREAT)
+    description = process.descriptors[fd].description
+    base = process.arena()[0] + 7 * PAGE
+    left, right = (
+        Mapping(process.space, base + at * PAGE, base + end * PAGE, RW, True, description.inode, description, offset)
+        for at, end, offset in ((0, 3, 3 * PAGE), (3, 5, 6 * PAGE))
+    )
+    return left, right
+
+
+@pytest.mark.parametrize(
+    ("attribute", "low", "high"),
+    [
+        ("prot", PROT_READ, RW),
+        ("maximum", RW, RW | PROT_EXEC),
+        ("read_ahead", 0, 2),
+        *(
+            (name, False, True)
+            for name in (
+                "shared",
+                "locked",
+                "on_fault",
+                "not_forked",
+                "wiped",
+                "grows",
+                "droppable",
+                "sealed",
+            )
+        ),
+        ("inode", None, "another"),
+        ("description", None, "another"),
+    ],
+)
+def test_neighbours_that_differ_in_anything_are_not_alike(
+    process: Process, attribute: str, low: object, high: object
+) -> None:
+    left, right = two(process)
+    assert right.is_like(left)
+    assert right.continues(left)
+    for one, other in ((low, high), (high, low)):
+        setattr(left, attribute, one)
+        setattr(right, attribute, other)
+        assert not right.is_like(left)
+        assert not right.continues(left)
+
+
+@pytest.mark.parametrize("pages", [-4, -3, -1, 1, 2, 7])
+def test_windows_that_do_not_continue_each_other_are_none(process: Process, pages: int) -> None:
+    left, right = two(process)
+    right.offset += pages * PAGE
+    assert right.is_like(left)
+    assert not right.continues(left)
+
+
+@pytest.mark.parametrize("pages", [-1, 1])
+def test_nor_are_mappings_that_do_not_meet(process: Process, pages: int) -> None:
+    left, right = two(process)
+    left.start += pages * PAGE
+    left.end += pages * PAGE
+    assert not right.is_like(left)
+
+
+def test_a_part_is_as_the_whole(process: Process) -> None:
+    """But for where it begins and ends, there and in the file."""
+    left, _right = two(process)
+    for name in ("on_fault", "not_forked", "wiped", "sealed", "inherited", "joined", "stored", "locked"):
+        for value in (True, False):
+            setattr(left, name, value)
+            part = left.part(left.start + PAGE, left.end, process.space)
+            assert {at for at in Mapping.__slots__ if getattr(part, at) != getattr(left, at)} == {"start", "offset"}
+            assert part.offset == 4 * PAGE
+    assert [part.index(part.start // PAGE + at) for at in (0, 1)] == [4, 5]
+    left.inode = process.descriptors[process.open("g", O_RDWR | O_CREAT)].description.inode
+    left.inode.size = 5 * PAGE + 6
+    rooms = [left.room(left.start + at * PAGE + 9) for at in range(3)]
+    assert rooms == [2 * PAGE + 6, PAGE + 6, 6]
+
+
+@pytest.mark.parametrize("prot", range(8))
+def test_what_counts_as_data(process: Process, prot: int) -> None:
+    for shared, grows in itertools.product((False, True), repeat=2):
+        mapping = Mapping(process.space, 0, PAGE, prot, shared, grows=grows)
+        assert mapping.is_data == (bool(prot & PROT_WRITE) and not shared and not grows)
+        assert mapping.is_fresh == (not shared)
+        assert mapping.is_one_with_fresh == (not shared or bool(prot & PROT_WRITE))
+        mapping.stored = True
+        assert not mapping.is_fresh
+        assert mapping.is_one_with_fresh == bool(prot & PROT_WRITE)
+
+
+@pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
+def test_what_is_locked_is_counted_whatever_is_done(process: Process, locked: int) -> None:
+    base = process.arena()[0] + 9 * PAGE
+    process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | locked, -1, 0)
+    process.mmap(base + 400 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
+    for done, pages in (
+        (lambda: process.mremap(base, 3 * PAGE, 8 * PAGE, 0), 9),
+        (lambda: process.store(base + 397 * PAGE, b"x"), 12),
+        (lambda: process.munmap(base + PAGE, 2 * PAGE), 10),
+        (lambda: process.mremap(base + 3 * PAGE, 5 * PAGE, 3 * PAGE, 0), 8),
+    ):
+        done()
+        assert process.space.size == pages * PAGE
+        assert process.space.locked == (pages * PAGE if locked else 0)
+
+
+def test_a_child_has_other_mappings_of_the_same(process: Process) -> None:
+    """None is locked; of what it is not to have it has nothing, of what it is not to see no page."""
+    base = process.arena()[0] + 3 * PAGE
+    process.mmap(base, 9 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * 9 * PAGE)
+    process.madvise(base + PAGE, 3 * PAGE, MADV_DONTFORK)
+    process.madvise(base + 5 * PAGE, 2 * PAGE, MADV_WIPEONFORK)
+    process.mlock2(base, 9 * PAGE, MLOCK_ONFAULT)
+    child = process.fork()
+    assert [(m.start - base, m.end - base) for m in child.space.mappings.values()] == [
+        (0, PAGE),
+        (4 * PAGE, 5 * PAGE),
+        (5 * PAGE, 7 * PAGE),
+        (7 * PAGE, 9 * PAGE),
+    ]
+    assert sorted(number - base // PAGE for number in child.space.table.entries) == [0, 4, 7, 8]
+    assert (child.space.size, child.space.locked) == (6 * PAGE, 0)
+    assert all(m.inherited and not m.locked and not m.on_fault for m in child.space.mappings.values())
+    assert not any(m.inherited for m in process.space.mappings.values())
+    assert len(process.space.table.entries) == 9
+
+
+def test_an_empty_range_leaves_one_mapping_one(process: Process) -> None:
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mlock(base + PAGE, 0)
+    process.mprotect(base + PAGE, 0, PROT_READ)
+    process.mseal(base + PAGE, 0)
+    assert process.space.cut_out(base + PAGE, base + PAGE) == []
+    (mapping,) = process.space.mappings.values()
+    assert not mapping.joined
+    process.mlock(base + PAGE, PAGE)
+    process.munlock(base + PAGE, PAGE)
+    (mapping,) = process.space.mappings.values()
+    assert mapping.joined
+
+
+def test_of_what_is_joined_the_older_counts(process: Process) -> None:
+    """A private page that was stored to makes the whole mapping such; what is mapped of a file is as old as can be."""
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, 8 * PAGE)
+    for first in (0, 1):
+        base = process.arena()[0] + (20 * first + 1) * PAGE
+        for at in (first, 1 - first):
+            process.mmap(base + at * PAGE, PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, at * PAGE)
+            if at == first:
+                before = process.descriptors[fd].description.inode.changes
+                process.pwrite(fd, b"x", 0)
+                process.store(base + at * PAGE, b"x")
+        mapping = process.space.mappings[base]
+        assert mapping.end == base + 2 * PAGE
+        assert (mapping.changes, mapping.joined, mapping.stored) == (before, True, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,3 +87,50 @@ def test_lowest_is_the_lowest_place_within_bounds(ranges: list[tuple[int, int]],
     found = gaps.lowest(wanted * PAGE, low * PAGE, high * PAGE)
 
     assert found == (fitting[0] * PAGE if fitting else None)
+
+
+def test_the_first_address_is_free_again() -> None:
+    gaps = Gaps(0, 8 * PAGE, PAGE)
+    gaps.take(0, 8 * PAGE)
+    assert gaps.lowest(PAGE, 0, 8 * PAGE) is None
+    gaps.give(0, 3 * PAGE)
+    assert dict(gaps.starts) == {0: 3 * PAGE}
+    assert gaps.lowest(3 * PAGE, 0, 8 * PAGE) == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "low", "high", "place"),
+    [
+        (1, 0, 64, 3),
+        (2, 0, 64, 3),
+        (3, 0, 64, 13),
+        (1, 4, 64, 4),
+        (2, 4, 64, 13),
+        (1, 5, 64, 13),
+        (7, 13, 20, 13),
+        (7, 13, 19, None),
+        (7, 14, 64, 41),
+        (4, 14, 18, 14),
+        (4, 14, 17, None),
+        (23, 41, 64, 41),
+        (24, 0, 64, None),
+        (1, 20, 41, None),
+        (1, 20, 42, 41),
+    ],
+)
+def test_the_lowest_place_in_any_bounds(length: int, low: int, high: int, place: int | None) -> None:
+    """Two pages are free from the third on, seven from the thirteenth on, and all from the 41st on."""
+    gaps = Gaps(0, TOP * PAGE, PAGE)
+    for start, end in ((0, 3), (5, 13), (20, 41)):
+        gaps.take(start * PAGE, end * PAGE)
+    found = gaps.lowest(length * PAGE, low * PAGE, high * PAGE)
+    assert found == (None if place is None else place * PAGE)
+
+
+def test_a_higher_gap_that_is_sure_to_fit_is_taken_before_one_that_may() -> None:
+    gaps = Gaps(0, TOP * PAGE, PAGE)
+    for start, end in ((3, 9), (17, 20), (27, 33), (40, 57)):
+        gaps.take(start * PAGE, end * PAGE)
+    places = {length: gaps.highest(length * PAGE) for length in range(1, 10)}
+    free = {1: 63, 2: 62, 3: 61, 4: 60, 5: 12, 6: 11, 7: 10, 8: 9, 9: None}
+    assert places == {length: None if at is None else at * PAGE for length, at in free.items()}
