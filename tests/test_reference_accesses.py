@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from pytest_mmapconf.contract import (
+    MADV_FREE,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -25,6 +26,8 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.following import Faulted, Following, Outcome, Returned
+from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.words import faults
 
@@ -243,3 +246,245 @@ def test_what_is_stored_behind_the_end_is_open(process: Process, start: int, len
     assert sorted(page.open or ()) == list(range(max(start, 6), start + length))
     process.store(base + PAGE - 3, b"yyyzzz")
     assert page.data[:6] == b"zzz" + (b"\0" * start + b"x" * length + bytes(6))[3:6]
+
+
+# ------------------------------------------------------------------------------------------------------- what is loaded
+
+
+def test_nothing_is_loaded_from_nowhere(process: Process) -> None:
+    assert process.load(process.arena()[0], 0) == b""
+
+
+@pytest.mark.parametrize("base", [0, 3 * PAGE, 1 << 20])
+def test_accesses_near_the_bottom(process: Process, base: int) -> None:
+    """Where an address is less than much."""
+    content = bytes(range(1, 252)) * (3 * PAGE // 251 + 1)
+    process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    for at in (0, 1, 5):
+        process.store(base + at, content[at : 3 * PAGE - 3])
+    assert process.load(base, 3 * PAGE) == content[: 3 * PAGE - 3] + bytes(3)
+    for start, length in ((0, 1), (0, PAGE), (0, PAGE + 1), (7, PAGE - 7), (7, PAGE), (PAGE - 1, 2), (PAGE + 3, 5)):
+        assert process.load(base + start, length) == content[start : start + length]
+    assert process.load(base + 2 * PAGE - 9, PAGE) == content[2 * PAGE - 9 : 3 * PAGE - 9]
+    for start, length in ((PAGE - 5, 10), (7, 2 * PAGE + 6), (3, 3), (5, PAGE - 5)):
+        process.store(base + start, b"-" * length)
+        content = content[:start] + b"-" * length + content[start + length :]
+        assert process.load(base, 3 * PAGE - 3) == content[: 3 * PAGE - 3]
+
+
+def test_addresses_wrap(process: Process) -> None:
+    """They have 64 bits, whatever is passed."""
+    base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
+    process.store(base + (1 << 64), process.return_code())
+    process.execute(base - (1 << 64))
+    assert process.load(base + (1 << 65), 1) == process.load(base, 1) == process.return_code()
+
+
+def test_the_last_access_is_told_with_its_fault(process: Process) -> None:
+    base = process.mmap(0, PAGE, PROT_READ, ANONYMOUS, -1, 0)
+    process.load(base + 1, 1)
+    assert process.last_access == ("load", base + 1, "")
+    for access, call in (
+        ("store", lambda at: process.store(at, b"x")),
+        ("execute", process.execute),
+        ("load", lambda at: process.load(at, 1)),
+    ):
+        for at, signal in ((base, "SIGSEGV"), (process.arena()[0], "SIGSEGV"), (1 << 63, "SIGSEGV")):
+            if access != "load" or at != base:
+                with suppress(Fault):
+                    call(at)
+                assert process.last_access == (access, at, signal)
+
+
+@pytest.mark.parametrize("code", [b"\xc2", b"\xc4", b"\0", b"\xff"])
+def test_other_code_is_not_run(process: Process, code: bytes) -> None:
+    base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
+    process.store(base + 5, code)
+    with pytest.raises(Unresolved):
+        process.execute(base + 5)
+
+
+# ----------------------------------------------------------------------------------------------------- how far it grows
+
+
+def stack(process: Process, pages: int, locked: int = 0) -> int:
+    """Pages that grow down, the first of them at an odd place some way up."""
+    base = (1 << 20) + 5 * PAGE
+    return process.mmap(base, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
+
+
+@pytest.mark.parametrize("more", [1, 3, 100, 137, 200, 240])
+@pytest.mark.parametrize("resource", [Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY])
+def test_growth_counts_by_what_is_new(process: Process, resource: Resource, more: int) -> None:
+    """Also where it is most of the way down to 0; there is room for as much and no more."""
+    base = stack(process, 3, MAP_LOCKED)
+    process.drop("CAP_IPC_LOCK")
+    process.limit(resource, more * PAGE - 1)
+    assert not grows(process, base - more * PAGE)
+    process.limit(resource, more * PAGE)
+    assert not grows(process, base - more * PAGE - 1)
+    assert grows(process, base - more * PAGE + 7)
+    assert process.space.size == process.space.locked == (3 + more) * PAGE
+
+
+@pytest.mark.parametrize(("pages", "most"), [(1, 2), (2, 5), (3, 8), (3, 131), (7, 240)])
+def test_a_stack_grows_to_its_limit(process: Process, pages: int, most: int) -> None:
+    base = stack(process, pages)
+    end = base + pages * PAGE
+    process.limit(Resource.STACK, most * PAGE)
+    assert not grows(process, end - most * PAGE - 1)
+    process.limit(Resource.STACK, most * PAGE - 1)
+    assert not grows(process, end - most * PAGE)
+    process.limit(Resource.STACK, most * PAGE)
+    assert grows(process, end - most * PAGE)
+
+
+def test_the_usual_limit_of_a_stack_is_8_mib(process: Process) -> None:
+    base = process.arena()[0] + (16 << 20)
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    assert not grows(process, base + PAGE - (8 << 20) - 1)
+    assert grows(process, base + PAGE - (8 << 20))
+
+
+def test_a_stack_grows_to_the_lowest_address(process: Process) -> None:
+    process.mmap(65536 + 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    assert not grows(process, 65535)
+    assert grows(process, 65536)
+
+
+@pytest.mark.parametrize(
+    ("seen", "admitted"), [(Returned(b"\0"), True), (Faulted("SIGSEGV", "SEGV_MAPERR", None), False)]
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joined: bool) -> None:
+    """For the limit of a stack, to a system that has not joined them."""
+    following = Following()
+    process = Machine(Parameters(), following).spawn()
+    base = stack(process, 3)
+    process.space.mappings[base].joined = joined
+    process.limit(Resource.STACK, 3 * PAGE)
+    following.tell("load", seen)
+    assert (process.grown(base - 1) is not None) == (admitted and joined)
+
+
+# --------------------------------------------------------------------------------------------- what is open when loaded
+
+
+def judged() -> tuple[Following, Process]:
+    following = Following()
+    return following, Machine(Parameters(), following).spawn()
+
+
+def opened(process: Process, addr: int) -> list[int]:
+    """Which bytes of the page of an address are open."""
+    return sorted(process.space.table.entries[addr // PAGE].open or ())
+
+
+def test_what_was_freed_stays_open_until_it_is_stored_to() -> None:
+    following, process = judged()
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"abcdef")
+    process.madvise(base, PAGE, MADV_FREE)
+    following.tell("load", Returned(b"abcdef"))
+    assert process.load(base, 6) == b"abcdef"
+    assert opened(process, base) == [0, 1, 2, 3, 4, 5]
+    process.store(base + 3, b"xy")
+    assert opened(process, base) == [0, 1, 2, 5]
+    following.tell("load", Returned(b"a\0"))
+    assert process.load(base, 2) == b"a\0"
+    assert opened(process, base) == [2, 5], "it is not freed any more: what was seen stays"
+
+
+def test_what_was_loaded_of_a_private_page_is_settled() -> None:
+    following, process = judged()
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, PAGE + 2)
+    shared = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
+    private = process.mmap(0, 2 * PAGE, RW, MAP_PRIVATE, fd, 0)
+    process.store(shared + PAGE, b"abcdef")
+    process.store(private + PAGE + 100, b"x")
+    following.tell("load", Returned(b"cdef"))
+    for base, left in ((shared, [2, 3, 4, 5]), (private, [])):
+        assert process.load(base + PAGE + 2, 4) == b"cdef"
+        assert opened(process, base + PAGE) == left
+
+
+@pytest.mark.parametrize(
+    ("start", "length"), [(0, 3), (9, 1), (PAGE - 3, 3), (PAGE - 3, 4), (PAGE - 3, 8), (PAGE - 3, PAGE + 5)]
+)
+def test_what_was_loaded_is_settled_byte_by_byte(start: int, length: int) -> None:
+    """Over the ends of pages too.  Each byte of the file is that of `content`, or zero."""
+    following, process = judged()
+    content = (bytes(range(1, 252)) * (PAGE // 251 + 1))[:PAGE]
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, 3 * PAGE)
+    base = process.mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0)
+    for index in range(3):
+        process.descriptors[fd].description.inode.cache.page(index).either(content)
+    seen = (content * 3)[start : start + length]
+    following.tell("load", Returned(seen))
+    assert process.load(base + start, length) == seen
+    following.tell("load", Returned(None))
+    process.load(base, 3 * PAGE)
+    left = [index * PAGE + byte for index in range(3) for byte in opened(process, base + index * PAGE)]
+    assert left == [at for at in range(3 * PAGE) if not start <= at < start + length]
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 6), (3, 3), (3, 4), (5, 5), (6, 1), (9, 9), (2, PAGE - 2)])
+def test_all_that_is_stored_to_droppable_memory_is_open(process: Process, start: int, length: int) -> None:
+    base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    process.store(base + start, b"x" * length)
+    assert opened(process, base) == list(range(start, start + length))
+
+
+@pytest.mark.parametrize(
+    ("touched", "noticed"), [([], True), ([-1, 3], True), ([0], False), ([2], False), ([0, 1, 2], False)]
+)
+@pytest.mark.parametrize("elsewhere", [0, 9])
+def test_the_first_store_through_a_mapping_is_noticed(
+    process: Process, touched: list[int], noticed: bool, elsewhere: int
+) -> None:
+    """Of three pages, at an odd place among others, of which as many are in use."""
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, 3 * PAGE)
+    base = process.mmap(process.arena()[0] + 7 * PAGE, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) + PAGE
+    process.mmap(base, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    for at in [*touched, *range(5, 5 + elsewhere)]:
+        process.load(base + at * PAGE, 1)
+    inode = process.descriptors[fd].description.inode
+    inode.backdated = True
+    process.store(base + PAGE, b"x")
+    assert inode.backdated == (not noticed)
+
+
+# --------------------------------------------------------------------------------------------------------------- adding
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3, 4, 5, 7, 1000])
+@pytest.mark.parametrize("value", [0, 255, (1 << 32) - 1, (1 << 32) - 3])
+@pytest.mark.parametrize("locks", [True, False])
+def test_adding_changes_one_word(process: Process, times: int, value: int, locks: bool) -> None:
+    """It has 32 bits; the lock is another word, and free again."""
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"\xff" * 64)
+    process.store(base + 8, value.to_bytes(4, "little"))
+    process.store(base + 24, bytes(4))
+    process.add(base + 8, times, base + 24 if locks else 0)
+    word = ((value + times) % (1 << 32)).to_bytes(4, "little")
+    assert process.load(base, 64) == b"\xff" * 8 + word + b"\xff" * 12 + bytes(4) + b"\xff" * 36
+
+
+def test_a_lock_is_waited_for(process: Process) -> None:
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base + 4, b"\0\0\0\1")
+    adding = process.adding(base, 4, base + 4)
+    for _ in range(9):
+        next(adding)
+    assert process.load(base, 8) == bytes(7) + b"\1"
+    process.store(base + 4, bytes(4))
+    next(adding)
+    assert process.word(base + 4) != 0
+    assert process.word(base) == 0
+    for _ in adding:
+        pass
+    assert (process.word(base), process.word(base + 4)) == (4, 0)

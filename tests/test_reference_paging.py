@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
+from math import gcd
 
 import pytest
 
@@ -22,7 +24,9 @@ from pytest_mmapconf.contract import (
     Fault,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.paging import Memory
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.paging import FRAMES, SCATTER, Memory, Page, between
 from pytest_mmapconf.reference.process import Process
 
 PAGE = 4096
@@ -256,3 +260,232 @@ def test_an_access_of_many_bytes_has_done_what_comes_before_its_fault(process: P
         process.store(base + PAGE - 2, b"abcd")
     assert fault.value.address == base + PAGE
     assert process.load(base + PAGE - 2, 2) == b"ab"
+
+
+# --------------------------------------------------------------------------------------------------------------- frames
+
+
+def test_every_frame_is_handed_out_once() -> None:
+    assert gcd(SCATTER, FRAMES) == 1
+    memory = Memory(PAGE)
+    frames = [memory.fresh().frame for _ in range(100)]
+    assert len(set(frames)) == 100
+    assert all(0 <= frame < FRAMES for frame in frames)
+    assert max(frames) > FRAMES // 2
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, PAGE - 1, PAGE])
+def test_a_fresh_frame_holds_zeros_behind_its_content(length: int) -> None:
+    page = Memory(PAGE).fresh(b"x" * length)
+    assert page.data == b"x" * length + bytes(PAGE - length)
+    assert (page.dirty, page.sharers, page.freed, page.open) == (False, 0, False, None)
+
+
+class Counted(dict[int, Page]):
+    """Pages, with a note of what was looked at."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        super().__init__({number: Memory(PAGE).fresh() for number in numbers})
+        self.looked_at: list[int] = []
+
+    def __iter__(self) -> Iterator[int]:
+        for number in super().__iter__():
+            self.looked_at.append(number)
+            yield number
+
+    def __contains__(self, number: object) -> bool:
+        assert isinstance(number, int)
+        self.looked_at.append(number)
+        return super().__contains__(number)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "first", "behind", "looks"),
+    [
+        (range(100, 0, -1), 3, 9, 6),
+        (range(100, 0, -1), 97, 200, 100),
+        (range(100, 0, -1), 90, 189, 99),
+        ((9, 3, 1 << 40, 5), 4, 1 << 50, 4),
+        ((9, 3, 1 << 40, 5), 4, 6, 2),
+        ((9, 3, 1 << 40, 5), 4, 7, 3),
+        ((9, 3, 1 << 40, 5), 3, 9, 4),
+        ((1 << 40, (1 << 40) + 1, (1 << 40) + 2), 1 << 40, (1 << 40) + 2, 2),
+        ((9, 3), 5, 5, 0),
+    ],
+)
+def test_whichever_are_fewer_are_looked_at(numbers: Iterable[int], first: int, behind: int, looks: int) -> None:
+    pages = Counted(numbers)
+    assert between(pages, first, behind) == sorted(number for number in numbers if first <= number < behind)
+    assert len(pages.looked_at) == looks
+
+
+# --------------------------------------------------------------------------------------------------------- what is open
+
+
+def test_bytes_behind_the_end_are_open_with_zero() -> None:
+    page = Memory(PAGE).fresh(b"ab\0cdefg")
+    page.opened(1, 5)
+    assert page.open == {1: b"b\0", 3: b"c\0", 4: b"d\0"}
+    page.opened(6, 7)
+    assert page.open == {1: b"b\0", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
+    page.either(b"aB\0c")
+    assert page.open == {1: b"bB", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
+    page.wipe(4)
+    assert page.open == {1: b"bB", 3: b"c\0"}
+    assert page.data == b"ab\0c" + bytes(PAGE - 4)
+    page.free()
+    assert page.freed
+    assert page.open == {0: b"a\0", 1: b"b\0", 3: b"c\0"}
+
+
+def test_what_may_be_another_is_open_where_it_differs() -> None:
+    page = Memory(PAGE).fresh(b"abcd")
+    page.either(b"aXcY")
+    assert page.open == {1: b"bX", 3: b"dY"}
+
+
+def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: Process) -> None:
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * 3 * PAGE)
+    process.load(base + 3 * PAGE, 1)
+    entries = process.space.table.entries
+    first, own, shared, zeros = entries.values()
+    process.munmap(base + 4 * PAGE, PAGE)
+    child = process.fork()
+    child.store(base + PAGE, b"y")
+    process.space.table.free(base // PAGE + 1, base // PAGE + 4)
+    assert [page.freed for page in entries.values()] == [False, True, True, False]
+    assert entries[base // PAGE + 1] is own
+    assert entries[base // PAGE + 2] is not shared
+    assert entries[base // PAGE + 3] is zeros
+    assert (first.sharers, own.sharers, shared.sharers, zeros.sharers) == (2, 1, 1, 0)
+    assert child.space.table.entries[base // PAGE + 2] is shared
+    assert not shared.freed
+    assert shared.open is None
+
+
+class Hides(LinuxChoices):
+    """Whose private pages may be as they were when they were mapped."""
+
+    def shows_changes(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("changes", [0, 1, 2])
+@pytest.mark.parametrize("flags", [MAP_PRIVATE, MAP_SHARED])
+@pytest.mark.parametrize("choices", [LinuxChoices(), Hides()])
+def test_a_private_page_of_a_file_that_has_changed_may_be_anything(
+    choices: LinuxChoices, flags: int, changes: int
+) -> None:
+    process = Machine(Parameters(), choices).spawn()
+    fd = make(process, b"a" * 3 * PAGE)
+    base = process.mmap(0, 3 * PAGE, RW, flags, fd, 0)
+    if flags == MAP_PRIVATE:
+        process.store(base + 2 * PAGE, b"x")
+    for _ in range(changes):
+        process.pwrite(fd, b"b", 0)
+    process.load(base, 3 * PAGE)
+    is_open = changes > 0 and flags == MAP_PRIVATE and isinstance(choices, Hides)
+    pages = process.space.table.entries
+    for at in range(2):
+        page = pages[base // PAGE + at]
+        assert page.open == (dict.fromkeys(range(PAGE), b"") if is_open else None)
+        assert page.sharers == is_open
+    assert pages[base // PAGE + 2].open is None
+    mapping = process.space.mappings[base]
+    assert mapping.stored == (flags == MAP_PRIVATE)
+
+
+# ------------------------------------------------------------------------------------------------- write-back and holes
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_what_is_clean_makes_no_file_longer(process: Process, first: int) -> None:
+    """On the disk: as long as what was written last asks for, while other pages still wait."""
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.ftruncate(fd, 5 * PAGE + 9)
+    base = process.mmap(process.arena()[0] + PAGE, 6 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    process.load(base, 6 * PAGE)
+    process.store(base + 5 * PAGE, b"x")
+    record = process.descriptors[fd].description.inode.cache.record
+    assert record is not None
+    process.msync(base + first * PAGE, PAGE, MS_SYNC)
+    assert record.size == 0
+    process.store(base + first * PAGE, b"x")
+    process.msync(base + first * PAGE, PAGE, MS_SYNC)
+    assert record.size == (first + 1) * PAGE
+    assert [block for block, content in record.blocks.items() if content] == [first]
+    process.msync(base, PAGE, MS_SYNC)
+    assert record.size == (first + 1) * PAGE
+    process.msync(base + 5 * PAGE, PAGE, MS_SYNC)
+    assert (record.size, record.blocks[5]) == (5 * PAGE + 9, b"x" + bytes(8))
+
+
+@pytest.mark.parametrize("size", [0, 1, PAGE, PAGE + 7, 2 * PAGE, 3 * PAGE - 1, 3 * PAGE])
+def test_cutting_leaves_the_pages_that_have_a_byte(process: Process, size: int) -> None:
+    fd = make(process, b"a" * 3 * PAGE)
+    cache = process.descriptors[fd].description.inode.cache
+    process.ftruncate(fd, size)
+    assert sorted(cache.pages) == [index for index in range(3) if index * PAGE < size]
+    assert b"".join(bytes(cache.pages[index].data) for index in sorted(cache.pages)) == b"a" * size + bytes(
+        -size % PAGE
+    )
+
+
+def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: Process) -> None:
+    fd = make(process, b"a" * PAGE)
+    process.ftruncate(fd, 3 * PAGE)
+    process.evict(fd)
+    cache = process.descriptors[fd].description.inode.cache
+    assert [cache.stored(index) for index in range(4)] == [True, False, False, False]
+    base = process.mmap(0, 3 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    process.load(base, 3 * PAGE)
+    assert faults(process) == (2, 1)
+    assert not cache.stored(0)
+    anonymous = process.mmap(0, 3 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    process.store(anonymous, b"x" * 3 * PAGE)
+    assert faults(process) == (5, 1)
+    assert [process.space.table.entries[anonymous // PAGE + at].dirty for at in range(3)] == [True] * 3
+
+
+@pytest.mark.parametrize(("first", "behind"), [(0, 5), (1, 3), (2, 2), (3, 9)])
+def test_entries_are_dropped_moved_and_found_by_their_numbers(process: Process, first: int, behind: int) -> None:
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * 5 * PAGE)
+    table, number = process.space.table, base // PAGE
+    pages = list(table.entries.values())
+    within = [at for at in range(5) if first <= at < behind]
+    assert table.within(number + first, number + behind) == [number + at for at in within]
+    table.move(number + first, number + behind, number + 50)
+    assert {at - number: pages.index(page) for at, page in table.entries.items()} == {
+        (at - first + 50 if at in within else at): at for at in range(5)
+    }
+    table.drop(number + 50, number + 50 + behind - first, private=False)
+    assert len(table.entries) == 5
+    table.drop(number + 50, number + 50 + behind - first)
+    assert sorted(at - number for at in table.entries) == [at for at in range(5) if at not in within]
+    assert [page.sharers for page in pages] == [0 if at in within else 1 for at in range(5)]
+
+
+def test_a_copy_has_one_holder_and_is_a_fault(process: Process) -> None:
+    """Two faults, if it was loaded from before."""
+    fd = make(process, b"a" * 3 * PAGE)
+    base = process.mmap(0, 3 * PAGE, RW, MAP_PRIVATE, fd, 0)
+    for at, count in ((0, 1), (1, 2)):
+        before = sum(faults(process))
+        if at:
+            process.load(base + at * PAGE, 1)
+        process.store(base + at * PAGE, b"x")
+        process.store(base + at * PAGE, b"y")
+        assert sum(faults(process)) - before == count
+        assert process.space.table.entries[base // PAGE + at].sharers == 1
+    children = [process.fork() for _ in range(3)]
+    page = process.space.table.entries[base // PAGE]
+    assert page.sharers == 4
+    page.open = {7: b"ab"}
+    children[1].store(base, b"z")
+    assert page.sharers == 3
+    copy = children[1].space.table.entries[base // PAGE]
+    assert (copy.sharers, copy.open, bytes(copy.data[:1])) == (1, {7: b"ab"}, b"z")
+    assert copy.open is not page.open
+    assert sorted(children[0].space.table.entries) == [base // PAGE, base // PAGE + 1]

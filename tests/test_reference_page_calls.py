@@ -1,0 +1,544 @@
+"""msync, mprotect, mlock, mincore and sysconf: which flags they take, which pages they work on, where they stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_DROPPABLE,
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MCL_CURRENT,
+    MCL_FUTURE,
+    MCL_ONFAULT,
+    MLOCK_ONFAULT,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    MS_SYNC,
+    O_CREAT,
+    O_RDWR,
+    PROT_EXEC,
+    PROT_GROWSDOWN,
+    PROT_GROWSUP,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Resource,
+    Unsupported,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.paging import PageCache
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.refusal import Refused
+from pytest_mmapconf.words import fails
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+ALL = (1 << 64) - 1
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def window(process: Process, pages: int, prot: int = RW, flags: int = MAP_SHARED) -> tuple[int, PageCache]:
+    """Mapped at an odd place: pages of a file from its third on, all of which are dirty; and the file's cache."""
+    fd = process.open("file", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"a" * ((3 + pages) * PAGE), 0)
+    base = process.mmap(process.arena()[0] + 7 * PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd, 3 * PAGE)
+    return base, process.descriptors[fd].description.inode.cache
+
+
+def clean(cache: PageCache) -> list[int]:
+    return [index for index, page in sorted(cache.pages.items()) if not page.dirty]
+
+
+def layout(process: Process, base: int) -> list[tuple[int, int, int]]:
+    """(first page, page behind, rights) of each mapping."""
+    return [((m.start - base) // PAGE, (m.end - base) // PAGE, m.prot) for m in process.space.mappings.values()]
+
+
+# ---------------------------------------------------------------------------------------------------------------- msync
+
+
+class WritesAtOnce(LinuxChoices):
+    """A system whose MS_ASYNC does not wait."""
+
+    def writes_when_asynchronous(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("choices", [LinuxChoices(), WritesAtOnce()])
+@pytest.mark.parametrize("flags", range(9))
+def test_which_flags_of_msync_write(choices: LinuxChoices, flags: int) -> None:
+    process = Machine(Parameters(), choices).spawn()
+    base, cache = window(process, 2)
+    if flags in (MS_ASYNC | MS_SYNC, MS_ASYNC | MS_SYNC | MS_INVALIDATE, 8):
+        with fails("EINVAL"):
+            process.msync(base, 2 * PAGE, flags)
+    else:
+        process.msync(base, 2 * PAGE, flags)
+    at_once = isinstance(choices, WritesAtOnce) and flags in (MS_ASYNC, MS_ASYNC | MS_INVALIDATE)
+    assert clean(cache) == ([3, 4] if at_once or flags in (MS_SYNC, MS_SYNC | MS_INVALIDATE) else [])
+
+
+@pytest.mark.parametrize("flags", [1 << bit for bit in range(3, 31)])
+def test_msync_knows_no_other_flag(process: Process, flags: int) -> None:
+    base, _cache = window(process, 1)
+    for more in (0, MS_SYNC, MS_ASYNC | MS_INVALIDATE):
+        with fails("EINVAL"):
+            process.msync(base, PAGE, flags | more)
+
+
+@pytest.mark.parametrize("flags", range(5))
+def test_only_invalidating_minds_a_lock(process: Process, flags: int) -> None:
+    base, cache = window(process, 5)
+    process.mlock(base + 2 * PAGE, PAGE)
+    if flags & MS_INVALIDATE:
+        with fails("EBUSY"):
+            process.msync(base, 5 * PAGE, flags)
+    else:
+        process.msync(base, 5 * PAGE, flags)
+    assert clean(cache) == ([3, 4, 5, 6, 7] if flags == MS_SYNC else [])
+
+
+def test_msync_writes_nothing_from_a_locked_page_on(process: Process) -> None:
+    base, cache = window(process, 7)
+    process.mlock(base + 2 * PAGE, PAGE)
+    process.mlock(base + 5 * PAGE, PAGE)
+    process.munmap(base + 6 * PAGE, PAGE)
+    with pytest.raises(Refused) as refused:
+        process.msync(base + PAGE, 6 * PAGE, MS_SYNC | MS_INVALIDATE)
+    assert [refusal.name for refusal in refused.value.refusals] == ["EBUSY", "ENOMEM"]
+    assert clean(cache) == [4]
+
+
+def test_msync_writes_shared_pages_of_a_file_only(process: Process) -> None:
+    base, cache = window(process, 3, RW, MAP_PRIVATE)
+    process.store(base, b"x")
+    process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 4 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.msync(base, 5 * PAGE, MS_SYNC)
+    assert clean(cache) == []
+
+
+@pytest.mark.parametrize("addr", [1, PAGE - 1, PAGE + 8])
+def test_addresses_that_are_no_multiple_of_the_page(process: Process, addr: int) -> None:
+    base, _cache = window(process, 3)
+    for call in (
+        lambda: process.msync(base + addr, PAGE, MS_SYNC),
+        lambda: process.mprotect(base + addr, PAGE, PROT_READ),
+        lambda: process.mseal(base + addr, PAGE),
+        lambda: process.mincore(base + addr, PAGE),
+    ):
+        with fails("EINVAL"):
+            call()
+    assert layout(process, base) == [(0, 3, RW)]
+
+
+def test_addresses_wrap(process: Process) -> None:
+    """They have 64 bits, whatever is passed."""
+    base, cache = window(process, 3)
+    far = base + (1 << 64)
+    process.msync(far + PAGE, PAGE, MS_SYNC)
+    assert clean(cache) == [4]
+    process.mlock(far + PAGE, PAGE)
+    assert process.space.locked == PAGE
+    process.munlock(far + PAGE, PAGE)
+    assert process.space.locked == 0
+    process.load(base + PAGE, 1)
+    process.evict(3)
+    process.load(base + PAGE, 1)
+    assert process.mincore(far, 3 * PAGE) == [False, True, False]
+    process.mprotect(far + PAGE, PAGE, PROT_READ)
+    process.mseal(far + 2 * PAGE, PAGE)
+    assert layout(process, base) == [(0, 1, RW), (1, 2, PROT_READ), (2, 3, RW)]
+    assert [m.sealed for m in process.space.mappings.values()] == [False, False, True]
+
+
+# -------------------------------------------------------------------------------------------------------------- sysconf
+
+
+@pytest.mark.parametrize("page", [4096, 16384])
+def test_sysconf_knows_the_page_size(page: int) -> None:
+    assert ReferenceBackend(page=page).boot().spawn().sysconf(30) == page
+
+
+@pytest.mark.parametrize(("name", "known"), [(-1, False), (0, True), (29, True), (31, True), (250, True), (251, False)])
+def test_sysconf_knows_other_names(process: Process, name: int, known: bool) -> None:
+    if known:
+        with pytest.raises(Unsupported):
+            process.sysconf(name)
+    else:
+        with fails("EINVAL"):
+            process.sysconf(name)
+
+
+# ------------------------------------------------------------------------------------------------------------- mprotect
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_which_bits_mprotect_knows(process: Process, bit: int) -> None:
+    """Rights, and memory for atomic operations (8); nothing here grows downwards (1 << 24), or upwards."""
+    base = process.mmap(process.arena()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    for more in (PROT_NONE, PROT_READ):
+        if bit in range(4):
+            process.mprotect(base + PAGE, PAGE, 1 << bit | more)
+            assert [m.prot for m in process.space.over(base + PAGE, base + 2 * PAGE)] == [(1 << bit | more) & 7]
+        else:
+            with fails("EINVAL"):
+                process.mprotect(base, 3 * PAGE, 1 << bit | more)
+
+
+def test_a_bit_that_mprotect_does_not_know_is_nothing_to_a_length_of_0(process: Process) -> None:
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    process.mprotect(base, 0, 1 << 20)
+    process.mprotect(process.top, 0, PROT_READ)
+    assert layout(process, base) == [(0, 1, RW)]
+
+
+def test_mprotect_from_where_a_mapping_begins_that_grows_down(process: Process) -> None:
+    base = process.mmap(process.arena()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    for both in (PROT_GROWSDOWN | PROT_GROWSUP, PROT_GROWSDOWN | PROT_GROWSUP | PROT_READ):
+        with fails("EINVAL"):
+            process.mprotect(base, PAGE, both)
+    for at in (0, 3):
+        with fails("EINVAL"):
+            process.mprotect(base + at * PAGE, PAGE, PROT_READ | PROT_GROWSUP)
+    process.mprotect(base + 2 * PAGE, PAGE, PROT_READ | PROT_GROWSDOWN)
+    assert layout(process, base) == [(0, 3, PROT_READ), (3, 5, RW)]
+    process.mprotect(base + PAGE, PAGE, RW)
+    assert layout(process, base) == [(0, 1, PROT_READ), (1, 2, RW), (2, 3, PROT_READ), (3, 5, RW)]
+    process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    with fails("EINVAL"):
+        process.mprotect(base, PAGE, PROT_READ | PROT_GROWSDOWN)
+
+
+@pytest.mark.parametrize("flag", [PROT_GROWSDOWN, PROT_GROWSUP])
+def test_mprotect_of_nothing_that_grows(process: Process, flag: int) -> None:
+    base = process.arena()[0]
+    with fails("ENOMEM"):
+        process.mprotect(base, PAGE, PROT_READ | flag)
+
+
+@pytest.mark.parametrize("hole", range(1, 6))
+def test_mprotect_has_changed_what_lies_before_a_hole(process: Process, hole: int) -> None:
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.munmap(base + hole * PAGE, PAGE)
+    with fails("ENOMEM"):
+        process.mprotect(base, 7 * PAGE, PROT_READ)
+    assert layout(process, base) == [(0, hole, PROT_READ), (hole + 1, 7, RW)]
+
+
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("what", ["denied", "sealed"])
+def test_mprotect_has_changed_what_lies_before_memory_that_refuses(process: Process, what: str, first: int) -> None:
+    """Which is the fourth and fifth of seven pages; a range that begins within it changes nothing."""
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+    if what == "denied":
+        fd = process.open("file", O_RDWR | O_CREAT)
+        process.close(fd)
+        fd = process.open("file", 0)
+        process.mmap(base + 3 * PAGE, 2 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    else:
+        process.mseal(base + 3 * PAGE, 2 * PAGE)
+    start = first + 1
+    with fails("EACCES" if what == "denied" else "EPERM"):
+        process.mprotect(base + start * PAGE, (7 - start) * PAGE, RW)
+    rights = [process.space.find(base + at * PAGE) for at in range(7)]
+    assert [m.prot for m in rights if m] == [RW if start <= at < 3 else PROT_READ for at in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "flags", "brought_in"),
+    [
+        (PROT_NONE, RW, MAP_PRIVATE, True),
+        (PROT_READ, RW, MAP_PRIVATE, True),
+        (PROT_EXEC, RW, MAP_PRIVATE, True),
+        (PROT_READ | PROT_EXEC, PROT_WRITE, MAP_PRIVATE, True),
+        (PROT_NONE, PROT_READ, MAP_PRIVATE, False),
+        (PROT_NONE, PROT_READ | PROT_EXEC, MAP_PRIVATE, False),
+        (PROT_WRITE, RW, MAP_PRIVATE, False),
+        (RW | PROT_EXEC, RW, MAP_PRIVATE, False),
+        (PROT_NONE, RW, MAP_SHARED, False),
+        (PROT_READ, RW, MAP_SHARED, False),
+    ],
+)
+@pytest.mark.parametrize("locked", [True, False])
+def test_locked_private_memory_that_may_be_stored_to_is_brought_in(
+    process: Process, before: int, after: int, flags: int, brought_in: bool, locked: bool
+) -> None:
+    base, _cache = window(process, 5, before, flags)
+    if locked:
+        process.lock(base + PAGE, base + 4 * PAGE, True)  # without bringing in what may be touched already
+    process.mprotect(base, 3 * PAGE, after)
+    entries = [number - base // PAGE for number in process.space.table.entries]
+    assert entries == ([1, 2] if brought_in and locked else [])
+    assert all(process.space.table.entries[base // PAGE + at].sharers for at in entries)
+
+
+# ---------------------------------------------------------------------------------------------------------------- mseal
+
+
+@pytest.mark.parametrize("flags", [1, 2, 1 << 31])
+def test_mseal_has_no_flags(process: Process, flags: int) -> None:
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    with fails("EINVAL"):
+        process.mseal(base, PAGE, flags)
+    process.mseal(base, PAGE)
+
+
+@pytest.mark.parametrize(
+    ("length", "errno"),
+    [(ALL, "EINVAL"), (ALL - PAGE + 2, "EINVAL"), (ALL - PAGE + 1, "EINVAL"), (5 * PAGE, "ENOMEM"), (1 << 64, None)],
+)
+def test_how_much_can_be_sealed(process: Process, length: int, errno: str | None) -> None:
+    """Of four pages; a length that wraps to 0 is none."""
+    base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
+    if errno is None:
+        process.mseal(base, length)
+    else:
+        with fails(errno):
+            process.mseal(base, length)
+    assert not process.space.is_sealed(base, base + 4 * PAGE)
+
+
+def test_whole_pages_are_sealed(process: Process) -> None:
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mseal(base + 2 * PAGE, 2 * PAGE + 1)
+    assert [process.space.is_sealed(base + at * PAGE, base + at * PAGE + 1) for at in range(7)] == [
+        at in (2, 3, 4) for at in range(7)
+    ]
+    assert len(process.space.mappings) == 3
+    process.mseal(base, 5 * PAGE)
+    assert layout(process, base) == [(0, 5, RW), (5, 7, RW)]
+
+
+# ------------------------------------------------------------------------------------------------------- mlock, munlock
+
+
+@pytest.mark.parametrize(
+    ("addr", "length", "first", "behind"),
+    [
+        (0, PAGE, 0, 1),
+        (5, 1, 0, 1),
+        (5, PAGE - 5, 0, 1),
+        (5, PAGE - 4, 0, 2),
+        (3 * PAGE - 1, 1, 2, 3),
+        (3 * PAGE - 1, 2, 2, 4),
+        (PAGE + 1, 2 * PAGE, 1, 4),
+        (2 * PAGE, 0, 2, 2),
+        (2 * PAGE + 1, 0, 2, 3),
+    ],
+)
+def test_each_page_that_a_range_has_a_byte_of_is_locked(
+    process: Process, addr: int, length: int, first: int, behind: int
+) -> None:
+    base, _cache = window(process, 5)
+    expected = [first <= at < behind for at in range(5)]
+
+    def locked() -> list[bool]:
+        found = [process.space.find(base + at * PAGE) for at in range(5)]
+        return [mapping is not None and mapping.locked for mapping in found]
+
+    for call in (process.mlock, lambda at, size: process.mlock2(at, size, 0)):
+        call(base + addr, length)
+        assert locked() == expected
+        process.munlock(base, 5 * PAGE)
+    process.mlock(base, 5 * PAGE)
+    process.munlock(base + addr, length)
+    assert locked() == [not at for at in expected]
+    assert process.space.locked == locked().count(True) * PAGE
+
+
+@pytest.mark.parametrize("flags", [1 << bit for bit in range(1, 31)])
+def test_mlock2_knows_one_flag(process: Process, flags: int) -> None:
+    base, _cache = window(process, 5)
+    for more in (0, MLOCK_ONFAULT):
+        with fails("EINVAL"):
+            process.mlock2(base, PAGE, flags | more)
+    process.mlock2(base + PAGE, 2 * PAGE, MLOCK_ONFAULT)
+    assert process.space.locked == 2 * PAGE
+    assert process.space.table.entries == {}
+    process.mlock2(base + 2 * PAGE, 2 * PAGE, 0)
+    assert [number - base // PAGE for number in process.space.table.entries] == [2, 3]
+    assert [m.on_fault for m in process.space.mappings.values()] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("room", [0, 1, PAGE - 1, PAGE, 3 * PAGE - 1, 3 * PAGE])
+@pytest.mark.parametrize("call", ["mlock", "mlockall"])
+def test_how_much_more_may_be_locked(process: Process, call: str, room: int) -> None:
+    """Of seven pages four are locked already."""
+    base, _cache = window(process, 7)
+    process.mlock(base + PAGE, 4 * PAGE)
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, room)
+    if room >= 3 * PAGE:
+        (lambda: process.mlock(base, 7 * PAGE) if call == "mlock" else process.mlockall(MCL_CURRENT))()
+        assert process.space.locked == 7 * PAGE
+    else:
+        with fails("ENOMEM"):
+            (lambda: process.mlock(base, 7 * PAGE) if call == "mlock" else process.mlockall(MCL_CURRENT))()
+        assert process.space.locked == 4 * PAGE
+        process.mlockall(MCL_FUTURE)
+
+
+@pytest.mark.parametrize("hole", range(6))
+def test_what_lies_before_a_hole_is_locked_or_not(process: Process, hole: int) -> None:
+    base, _cache = window(process, 7)
+    process.munmap(base + hole * PAGE, PAGE)
+    with fails("ENOMEM"):
+        process.mlock(base, 7 * PAGE)
+    assert process.space.locked == hole * PAGE
+    assert process.space.table.entries == {}, "nothing is brought in"
+    process.mlock(base + (hole + 1) * PAGE, (6 - hole) * PAGE)
+    with fails("ENOMEM"):
+        process.munlock(base, 7 * PAGE)
+    assert process.space.locked == (6 - hole) * PAGE
+
+
+def test_a_page_that_cannot_be_brought_in_keeps_those_behind_it_out(process: Process) -> None:
+    """Which are locked all the same."""
+    base, cache = window(process, 7)
+    process.mprotect(base + 3 * PAGE, 2 * PAGE, PROT_NONE)
+    with fails("ENOMEM"):
+        process.mlock(base + PAGE, 6 * PAGE)
+    assert process.space.locked == 6 * PAGE
+    assert [number - base // PAGE for number in process.space.table.entries] == [1, 2]
+    process.munmap(base, 7 * PAGE)
+    base = process.mmap(base, 7 * PAGE, RW, MAP_PRIVATE | MAP_FIXED, 3, 7 * PAGE)
+    with fails("ENOMEM"):
+        process.mlock(base, 7 * PAGE)
+    assert process.space.locked == 7 * PAGE
+    assert [number - base // PAGE for number in process.space.table.entries] == [0, 1, 2]
+    assert len(cache.pages) == 10
+
+
+@pytest.mark.parametrize("prot", range(8))
+def test_populating_copies_what_may_be_stored_to(process: Process, prot: int) -> None:
+    for flags in (MAP_PRIVATE, MAP_SHARED):
+        base, _cache = window(process, 3, prot, flags)
+        assert process.populate(base + PAGE, base + 3 * PAGE) == (prot != PROT_NONE)
+        copies = flags == MAP_PRIVATE and bool(prot & PROT_WRITE)
+        assert [page.sharers for page in process.space.table.entries.values()] == ([copies] * 2 if prot else [])
+        process.munmap(base, 3 * PAGE)
+
+
+# ------------------------------------------------------------------------------------------------------------- mlockall
+
+
+@pytest.mark.parametrize("flags", range(17))
+def test_mlockall(process: Process, flags: int) -> None:
+    base, _cache = window(process, 3)
+    if flags in (1, 2, 3, 5, 6, 7):
+        process.mlockall(flags)
+    else:
+        with fails("EINVAL"):
+            process.mlockall(flags)
+    known = flags if flags in (1, 2, 3, 5, 6, 7) else 0
+    current, future, on_fault = bool(known & MCL_CURRENT), bool(known & MCL_FUTURE), bool(known & MCL_ONFAULT)
+    (mapping,) = process.space.mappings.values()
+    assert (mapping.locked, mapping.on_fault) == (current, current and on_fault)
+    assert process.space.locked == (3 * PAGE if current else 0)
+    assert len(process.space.table.entries) == (3 if current and not on_fault else 0)
+    assert (process.locks_future, process.locks_on_fault) == (future, future and on_fault)
+    later = process.space.mappings[process.mmap(base + 5 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)]
+    assert (later.locked, later.on_fault) == (future, future and on_fault)
+    process.munlockall()
+    assert (process.locks_future, process.locks_on_fault, process.space.locked) == (False, False, 0)
+    assert not any(m.locked or m.on_fault for m in process.space.mappings.values())
+
+
+def test_mlockall_without_the_right(process: Process) -> None:
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 0)
+    for flags in (MCL_CURRENT, MCL_FUTURE):
+        with fails("EPERM"):
+            process.mlockall(flags)
+    with fails("EPERM"):
+        process.mlock2(process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0), PAGE, 0)
+
+
+def test_droppable_memory_is_never_locked(process: Process) -> None:
+    base = process.mmap(0, 3 * PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    process.mlock(base + PAGE, PAGE)
+    process.mlockall(MCL_CURRENT)
+    assert process.space.locked == 0
+    assert [(m.locked, m.on_fault) for m in process.space.mappings.values()] == [(False, False)]
+
+
+def test_locking_twice_counts_once(process: Process) -> None:
+    base = process.mmap(0, 5 * PAGE, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
+    process.mlock(base + PAGE, 2 * PAGE)
+    assert process.space.locked == 5 * PAGE
+    process.munlock(base + 3 * PAGE, PAGE)
+    process.munlock(base + 2 * PAGE, 2 * PAGE)
+    assert process.space.locked == 3 * PAGE
+
+
+@pytest.mark.parametrize("call", ["mlock", "munlock", "mlock2"])
+def test_a_range_that_wraps_cannot_be_locked(process: Process, call: str) -> None:
+    calls: dict[str, Callable[[int, int], None]] = {
+        "mlock": process.mlock,
+        "munlock": process.munlock,
+        "mlock2": lambda at, size: process.mlock2(at, size, 0),
+    }
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    for length, errno in ((ALL - base - PAGE, "ENOMEM"), (ALL - base - PAGE + 1, "ENOMEM"), (ALL - base - 1, "EINVAL")):
+        with fails(errno):
+            calls[call](base, length)
+
+
+# -------------------------------------------------------------------------------------------------------------- mincore
+
+
+@pytest.mark.parametrize("length", [0, 1, PAGE, PAGE + 1, 3 * PAGE])
+def test_mincore_tells_of_whole_pages(process: Process, length: int) -> None:
+    base = process.mmap(process.arena()[0] + PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base + PAGE, b"x")
+    assert process.mincore(base, length) == [False, True, False][: -(-length // PAGE)]
+
+
+def test_mincore_ends_with_user_space(process: Process) -> None:
+    last = process.mmap(process.top - 2 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert process.mincore(last, 2 * PAGE) == [False, False]
+    for addr, length in ((last, 2 * PAGE + 1), (last + PAGE, PAGE + 1), (last, ALL), (process.top + PAGE, 0)):
+        with fails("ENOMEM"):
+            process.mincore(addr, length)
+    assert process.mincore(process.top, 0) == []
+
+
+class Asked(LinuxChoices):
+    """Notes which pages it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+
+    def is_resident(self, which: int, there: bool) -> bool:
+        self.asked.append((which, there))
+        return there
+
+
+def test_of_which_pages_mincore_promises_nothing() -> None:
+    """Those of files, and private ones that were touched but not locked, or that a fork may have brought in."""
+    choices = Asked()
+    process = Machine(Parameters(), choices).spawn()
+    base, _cache = window(process, 3)
+    process.mmap(base + 3 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base + 4 * PAGE, b"x" * 2 * PAGE)
+    process.lock(base + 5 * PAGE, base + 7 * PAGE, True)
+    assert process.mincore(base + PAGE, 6 * PAGE) == [True, True, False, True, True, False]
+    assert choices.asked == [(0, True), (1, True), (3, True)]
+    choices.asked.clear()
+    assert process.fork().mincore(base + 3 * PAGE, 4 * PAGE) == [False, True, True, False]
+    assert choices.asked == [(0, False), (1, True), (2, True), (3, False)]
