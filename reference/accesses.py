@@ -29,19 +29,19 @@ class Accesses(State):
         page = self.page
         start = addr % page
         if 0 < length <= page - start:
-            return bytes(self.loaded(addr, length, 0)[start : start + length])
+            return bytes(self.loaded(addr, 0)[start : start + length])
         parts = []
         done = 0
         while done < length:
             start = addr % page
-            part = self.loaded(addr, length - done, done)[start : start + length - done]
+            part = self.loaded(addr, done)[start : start + length - done]
             parts.append(part)
             addr += len(part)
             done += len(part)
         return b"".join(parts)
 
-    def loaded(self, addr: int, length: int, done: int) -> bytearray:
-        """The page at an address, to be loaded from, up to `length` bytes; `done` have been loaded before."""
+    def loaded(self, addr: int, done: int) -> bytearray:
+        """The page at an address, to be loaded from there on; `done` bytes have been loaded before."""
         mapping = self.at("load", addr)
         if not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", "SEGV_ACCERR", addr)
@@ -51,7 +51,7 @@ class Accesses(State):
         if found.open:
             start = addr % self.page
             firm = 0 if found.freed or mapping.droppable else self.page if found.sharers else mapping.room(addr)
-            self.choices.settle(found, start, min(start + length, self.page), firm, done)
+            self.choices.settle(found, start, firm, done)
         return found.data
 
     def store(self, addr: int, data: bytes) -> None:

@@ -118,7 +118,7 @@ class Advice(PageCalls):
                 refuse(EACCES, "madvise.errno.EACCES", "the mapping may not store into the file")
             elif mapping.inode is not None and mapping.inode.append_only:
                 refuse(EPERM, "madvise.remove.append-only", "the file can be appended to only")
-            elif mapping.inode is not None and (mapping.inode.seals or 0) & SEAL_FUTURE_WRITE:
+            elif mapping.inode is not None and mapping.inode.seals & SEAL_FUTURE_WRITE:
                 refuse(EPERM, "memfd.seal.future-write", "the file is sealed against writing")
 
     def say(self, mapping: Mapping, advice: int) -> None:

@@ -117,7 +117,7 @@ class Buffers(Accesses, FileCalls):
         try:
             while moved < length:
                 start = (addr + moved) % self.page
-                part = self.loaded(addr + moved, length - moved, moved)[start : start + length - moved]
+                part = self.loaded(addr + moved, moved)[start : start + length - moved]
                 found = self.space.table.entries[(addr + moved) // self.page]
                 for at, values in (found.open or {}).items():
                     if start <= at < start + len(part):

@@ -93,8 +93,8 @@ class Choices(Protocol):
 
     # ---- contents
 
-    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
-        """Say what the bytes [start, stop) of a page hold where that is open (`Page.open`), as they are loaded.
+    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
+        """Say what the bytes of a page hold where that is open (`Page.open`), as it is loaded from `start` on.
 
         From `firm` on they are behind the end of the file and stay open; `done` bytes have been loaded before them.
         """
@@ -226,7 +226,7 @@ class LinuxChoices:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < canonical
 
-    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
         """As the page has it: what was stored behind the end of the file stays until write-back or growth."""
 
     def device_content(self, content: bytes) -> bytes:

@@ -69,28 +69,25 @@ class FileCalls(State):
             if inode is None:
                 if directory is None:
                     refuse(ENOENT, "file.errno", "a directory of the path does not exist")
-                elif directory.kind != "directory":
+                elif not directory.is_directory:
                     refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
                 elif not flags & O_CREAT or not path:
                     refuse(ENOENT, "file.errno", "the file does not exist")
             else:
                 if flags & O_CREAT and flags & O_EXCL:
                     refuse(EEXIST, "file.errno", "the file exists")
-                if inode.kind == "directory" and (writes or flags & O_CREAT):
+                if inode.is_directory and (writes or flags & O_CREAT):
                     refuse(EISDIR, "file.errno", "the file is a directory")
-                if inode.kind != "directory" and flags & O_DIRECTORY:
+                if not inode.is_directory and flags & O_DIRECTORY:
                     refuse(ENOTDIR, "file.errno", "the file is not a directory")
                 if inode.append_only and ((writes and not flags & O_APPEND) or flags & O_TRUNC):
                     refuse(EPERM, "file.errno", "the file can be appended to only")
 
         if inode is None:
             assert directory is not None
-            assert directory.file_system is not None
-            inode = directory.file_system.inode("regular", name)
-            inode.links = 1
-            directory.entries[name] = inode
+            inode = directory.add("regular", name)
         description = Description(self.machine.file_table, inode, flags)
-        if flags & O_TRUNC and writes and inode.kind == "regular" and inode.size:
+        if flags & O_TRUNC and writes and inode.is_regular and inode.size:
             inode.cut(0)
 
         return self.install(description, flags & O_CLOEXEC != 0)
@@ -116,7 +113,7 @@ class FileCalls(State):
         with self.errors("unlink") as refuse:
             if inode is None:
                 refuse(ENOENT, "file.errno", "the file does not exist")
-            elif inode.kind == "directory":
+            elif inode.is_directory:
                 refuse(EISDIR, "file.errno", "the file is a directory")
             elif inode.append_only:
                 refuse(EPERM, "file.errno", "the file can be appended to only")
@@ -135,14 +132,11 @@ class FileCalls(State):
                 refuse(EEXIST, "file.errno", "the file exists")
             elif directory is None:
                 refuse(ENOENT, "file.errno", "a directory of the path does not exist")
-            elif directory.kind != "directory":
+            elif not directory.is_directory:
                 refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
 
         assert directory is not None
-        assert directory.file_system is not None
-        inode = directory.file_system.inode("directory", name)
-        inode.links = 1
-        directory.entries[name] = inode
+        directory.add("directory", name)
 
     def free_space(self, path: str) -> int:
         _name, _directory, inode = self.machine.look_up(path)
@@ -152,7 +146,8 @@ class FileCalls(State):
                 refuse(ENOENT, "file.errno", "the file does not exist")
 
         assert inode is not None
-        return 0 if inode.file_system is None else inode.file_system.disk.free
+        assert inode.file_system is not None
+        return inode.file_system.disk.free
 
     # ----------------------------------------------------------------------------------------------------- descriptors
 
@@ -190,25 +185,24 @@ class FileCalls(State):
                 refuse(EBADF, "file.errno", "fd is not an open descriptor")
 
         inode = self.descriptors[fd].description.inode
-        return Stat(inode.kind, inode.size if inode.kind == "regular" else self.choices.special_size())
+        return Stat(inode.kind, inode.size if inode.is_regular else self.choices.special_size())
 
     # --------------------------------------------------------------------------------------------------------- content
 
     def ftruncate(self, fd: int, length: int) -> None:
         description = self.described("ftruncate", fd)
         inode = description.inode
-        seals = inode.seals or 0
 
         with self.errors("ftruncate") as refuse:
             if length < 0:
                 refuse(EINVAL, "file.errno", "length is negative")
-            if inode.kind != "regular" or not description.writable:
+            if not inode.is_regular or not description.writable:
                 refuse(EINVAL, "file.errno", "fd is not a regular file open for writing")
             if inode.append_only:
                 refuse(EPERM, "file.errno", "the file can be appended to only")
             if length > LARGEST - self.page and self.choices.limits_files():
                 refuse(EFBIG, "file.errno", "length is larger than any file")
-            if (length < inode.size and seals & SEAL_SHRINK) or (length > inode.size and seals & SEAL_GROW):
+            if (length < inode.size and inode.seals & SEAL_SHRINK) or (length > inode.size and inode.seals & SEAL_GROW):
                 refuse(EPERM, "file.errno", "the file's size is sealed")
 
         if length < inode.size:
@@ -253,7 +247,7 @@ class FileCalls(State):
             refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
         if not description.readable:
             refuse(EBADF, "file.errno", "fd is not open for reading")
-        if kind == "directory":
+        if description.inode.is_directory:
             refuse(EISDIR, "file.errno", "the file is a directory")
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
@@ -288,12 +282,12 @@ class FileCalls(State):
             refuse(EBADF, "file.errno", "fd is not open for writing")
         if offset > LARGEST - self.page and self.choices.limits_files():
             refuse(EFBIG, "file.errno", "offset is behind any file's end")
-        if (inode.seals or 0) & seals:
+        if inode.seals & seals:
             refuse(EPERM, "file.errno", "the file is sealed")
 
     def may_grow(self, inode: Inode, length: int, offset: int) -> int:
         """How many bytes of a write are made: sealed against growth, those of the pages that are all in the file."""
-        if not (inode.seals or 0) & SEAL_GROW or offset + length <= inode.size:
+        if not inode.seals & SEAL_GROW or offset + length <= inode.size:
             return length
         return max(inode.size // self.page * self.page - offset, 0)
 
@@ -333,7 +327,7 @@ class FileCalls(State):
             if description.inode.kind in ("fifo", "socket"):
                 refuse(ESPIPE, "file.errno", "a pipe or socket has no pages")
 
-        if description.inode.kind == "regular":
+        if description.inode.is_regular:
             description.inode.evict(self.choices)
 
     # ----------------------------------------------------------------------------------------------------- other files
@@ -359,7 +353,7 @@ class FileCalls(State):
             self.refuse_descriptors(refuse, 1)
 
         inode = self.machine.memory_files.inode("regular", "memfd")
-        inode.seals = 0
+        inode.sealable = True
         return self.install(Description(self.machine.file_table, inode, O_RDWR))
 
     def seal(self, fd: int, seals: int) -> None:
@@ -367,17 +361,17 @@ class FileCalls(State):
         inode = description.inode
 
         with self.errors("seal") as refuse:
-            if inode.seals is None:
+            if not inode.sealable:
                 refuse(EINVAL, "file.errno", "the file cannot be sealed")
                 refuse(EPERM, "file.errno", "the file is sealed against being sealed (as Linux's tmpfs has it)")
             if not description.writable:
                 refuse(EPERM, "file.errno", "fd is not open for writing")
             if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):
                 refuse(EBUSY, "memfd.seal.write.busy", "the file is mapped shared and writable")
-            if (inode.seals or 0) & SEAL_SEAL:
+            if inode.seals & SEAL_SEAL:
                 refuse(EPERM, "memfd.seal.seal", "the file is sealed against being sealed")
 
-        inode.seals = (inode.seals or 0) | seals
+        inode.seals |= seals
 
     def set_append_only(self, fd: int, on: bool) -> None:
         description = self.described("set_append_only", fd)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 LARGEST: Final = 2**63 - 1
 """Bytes of the largest file."""
 
+MAPPABLE: Final = {("regular", ""), ("regular", "attribute"), ("character", "zero")}
+"""What can be mapped, as far as its kind and device tell."""
+
 
 class FileSystem:
     """A mounted file system."""
@@ -55,12 +58,11 @@ class FileSystem:
 def restore(directory: Inode, choices: Choices) -> None:
     """Replace each file in a directory by what the disk knows of it."""
     for name, inode in list(directory.entries.items()):
-        if inode.kind == "directory":
+        if inode.is_directory:
             restore(inode, choices)
             continue
         record = inode.cache.record
         assert record is not None
-        assert directory.file_system is not None
         if not record.named:
             del directory.entries[name]
             inode.cut(0)
@@ -76,14 +78,12 @@ def restore(directory: Inode, choices: Choices) -> None:
                     record.blocks[index] = bytes(cached.data[:room])
                 elif survives is None:
                     undecided[index] = bytes(cached.data[:room])
-        found = directory.file_system.inode(inode.kind, name)
+        found = directory.add(inode.kind, name)
         found.cache.record = record
         found.size = record.size
-        found.links = 1
         record.undecided = set(undecided)
         for index, new in undecided.items():
             found.cache.page(index).either(new)
-        directory.entries[name] = found
 
 
 class Inode:
@@ -91,8 +91,8 @@ class Inode:
 
     # What few files have is here once for all that do not have it.
     entries: dict[str, Inode] = {}  # noqa: RUF012 - replaced, never changed, where a file is a directory
-    seals: int | None = None
-    """Seals of a file that can be sealed; None for all others."""
+    sealable = False
+    seals = 0
     append_only = False
     mandatory_lock = False
     """Whether somebody else holds a mandatory lock on it."""
@@ -105,13 +105,15 @@ class Inode:
     watches: list[Watch] | None = None
     backdated = False
     """Whether the time of its last modification has been set back, and nothing is known to have changed it since."""
-    perhaps_modified = False
-    """Whether that time may have changed all the same."""
+    perhaps_modified: bool
+    """Whether that time may have changed all the same, since it was set back."""
 
     def __init__(self, file_system: FileSystem | None, kind: str, name: str, device: str = "") -> None:
         self.file_system = file_system
         self.kind = kind
         """As fstat tells it."""
+        self.is_regular = kind == "regular"
+        self.is_directory = kind == "directory"
         self.name = name
         """The name it was made by."""
         self.device = device
@@ -125,11 +127,18 @@ class Inode:
         """How many open file descriptions it has."""
         self.mappings: dict[Mapping, None] = {}
         """The mappings of it, in the order in which they were made."""
-        if kind == "regular" and file_system is not None:
+        if self.is_regular and file_system is not None:
             memory = file_system.memory
             self.cache = PageCache(memory, Record(file_system.disk, memory.page))
-        elif kind == "directory":
+        elif self.is_directory:
             self.entries = {}
+
+    def add(self, kind: str, name: str, device: str = "") -> Inode:
+        """A new file in it, a directory."""
+        assert self.file_system is not None
+        inode = self.entries[name] = self.file_system.inode(kind, name, device)
+        inode.links = 1
+        return inode
 
     @property
     def references(self) -> int:
@@ -144,12 +153,12 @@ class Inode:
     @property
     def mappable(self) -> bool:
         """Whether it can be mapped at all, as far as its kind tells."""
-        return (self.kind == "regular" and self.device != "maps") or self.device == "zero"
+        return (self.kind, self.device) in MAPPABLE
 
     @property
     def is_recorded(self) -> bool:
         """Whether the disk knows its name and its size."""
-        if self.kind != "regular":
+        if not self.is_regular:
             return False
         record = self.cache.record
         return record is not None and record.named and not record.shortened and record.size == self.size
@@ -199,7 +208,7 @@ class Inode:
             index, start = divmod(offset + done, page)
             cached = self.cache.page(index)
             if cached.open:
-                choices.settle(cached, start, min(start + length - done, page), page, done)
+                choices.settle(cached, start, page, done)
             part = cached.data[start : start + length - done]
             parts.append(part)
             done += len(part)
@@ -218,7 +227,7 @@ class Inode:
             index, start = divmod(offset + done, page)
             cached = self.cache.page(index)
             if not self.cache.dirty(index, cached, choices):
-                self.size = max(before, offset + done if done else 0)
+                self.size = max(before, offset + done) if done else before
                 break
             part = data[done : done + page - start]
             cached.data[start : start + len(part)] = part
@@ -250,7 +259,7 @@ class Inode:
 
     def sync(self, choices: Choices) -> None:
         """Carry everything to the disk."""
-        if self.kind == "regular":
+        if self.is_regular:
             self.cache.write_back(0, LARGEST, self.size, choices)
 
     def evict(self, choices: Choices) -> None:
@@ -276,7 +285,7 @@ class Inode:
 
     def let_go(self) -> None:
         """Give its storage back if nobody refers to it any more."""
-        if self.kind == "regular" and not self.references:
+        if self.is_regular and not self.references:
             self.cut(0)
 
     def busy(self, owner: object) -> bool:

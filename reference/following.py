@@ -13,6 +13,7 @@ its range, and bytes that nobody promises anything of are settled when they are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..contract import Unresolved
@@ -65,10 +66,6 @@ Outcome = Returned | Failed | Faulted
 def brief(data: bytes) -> str:
     """Bytes for people: the first few, and how many there are."""
     return f"{data[:32]!r}" + (f"… ({len(data)} bytes)" if len(data) > 32 else "")
-
-
-HIGHEST: Final = (1 << 64) - 1
-"""No address is higher."""
 
 
 class Impossible(Exception):
@@ -219,11 +216,11 @@ class Following(LinuxChoices):
         seen = self.seen
         if seen == Failed("ENOMEM") and length > space.top // 8:
             return None
-        if not isinstance(seen, Returned) or not isinstance(seen.value, int):
-            return super().place(space, length, hint, below)
-        at = seen.value
-        top = below or space.top
-        if at <= 0 or at % space.page or at > top - length or not space.is_free(at, at + length):
+        if isinstance(seen, Returned) and isinstance(seen.value, int):
+            at = seen.value
+            top = below or space.top
+            if at >= space.page and at % space.page == 0 and at <= top - length and space.is_free(at, at + length):
+                return at
             # Not raised at once: the call may have had to be refused, which says more.
             self.misplaced = Impossible(
                 [f"an address that is page aligned, not NULL, {'below 2 GiB' if below else 'in user space'} and free"],
@@ -233,8 +230,7 @@ class Following(LinuxChoices):
                 if below
                 else ["mmap.addr.null", "mmap.addr.hint"],
             )
-            return super().place(space, length, 0, below)
-        return at
+        return super().place(space, length, hint, below)
 
     def are_one(self, left: Mapping, right: Mapping) -> bool:
         return isinstance(self.seen, Returned)
@@ -273,14 +269,15 @@ class Following(LinuxChoices):
         prot &= PROT_ALL
         if prot & PROT_READ or not prot:
             return prot != 0
-        return self._as_seen("load", prot, addr)
+        known = self._as_seen("load", prot, addr)
+        return super().may_load(prot, addr) if known is None else known
 
     def may_execute(self, prot: int) -> bool:
         prot &= PROT_ALL
-        return prot & PROT_EXEC != 0 or (prot != 0 and self._as_seen("execute", prot))
+        return prot & PROT_EXEC != 0 or (prot != 0 and bool(self._as_seen("execute", prot)))
 
-    def _as_seen(self, access: str, prot: int, addr: int = HIGHEST) -> bool:
-        """Whether an access was seen to be allowed by the processor, now or before.
+    def _as_seen(self, access: str, prot: int, addr: float = inf) -> bool | None:
+        """Whether an access was seen to be allowed by the processor, now or before; None: nobody has seen it.
 
         A fault at a higher address than `addr`, to which the access has come, is another page's.
         """
@@ -290,8 +287,6 @@ class Following(LinuxChoices):
             known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV" and (seen.address or 0) <= addr)
             if access == "load" or not isinstance(seen, Faulted):
                 self._hardware[access, prot] = known
-        if known is None:
-            known = super().may_load(prot, addr) if access == "load" else super().may_execute(prot)
         return known
 
     def nameless_is_noexec(self) -> bool:
@@ -305,19 +300,20 @@ class Following(LinuxChoices):
 
     # ---- contents
 
-    def settle(self, page: Page, start: int, stop: int, firm: int, done: int) -> None:
+    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
         """As seen, if it is one of the values that the byte may have; in the file, or zero, it stays so."""
         seen = self.seen
         if page.open is None or not isinstance(seen, Returned) or not isinstance(seen.value, bytes):
             return
-        for at in [at for at in page.open if start <= at < stop]:
-            byte = seen.value[done + at - start : done + at - start + 1]
-            if byte and byte in page.open[at]:
-                page.data[at] = byte[0]
-                if at < firm or byte == b"\0":
+        loaded = seen.value[done:]
+        for at in [at for at in page.open if start <= at < start + len(loaded)]:
+            byte = loaded[at - start]
+            if byte in page.open[at]:
+                page.data[at] = byte
+                if at < firm or not byte:
                     del page.open[at]
-            elif byte and not page.open[at]:
-                page.data[at] = byte[0]
+            elif not page.open[at]:
+                page.data[at] = byte
 
     def device_content(self, content: bytes) -> bytes:
         """A device's bytes are its own business."""

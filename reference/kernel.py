@@ -227,14 +227,6 @@ class Machine(System):
 # ------------------------------------------------------------------------------------------------ special file systems
 
 
-def named(file_system: FileSystem, name: str, kind: str, device: str = "") -> Inode:
-    """A new file in the root directory."""
-    inode = file_system.inode(kind, name, device)
-    inode.links = 1
-    file_system.root.entries[name] = inode
-    return inode
-
-
 def plain(name: str, memory: Memory) -> FileSystem:
     """An empty file system of 64 MiB."""
     return FileSystem(name, memory, 64 << 20)
@@ -254,21 +246,21 @@ def devices(name: str, memory: Memory) -> FileSystem:
     """/dev."""
     file_system = FileSystem(name, memory)
     for device in ("zero", "null", "random"):
-        named(file_system, device, "character", device)
+        file_system.root.add("character", device, device)
     return file_system
 
 
 def processes(name: str, memory: Memory) -> FileSystem:
     """/proc, with a file that cannot be mapped."""
     file_system = FileSystem(name, memory, noexec=True)
-    named(file_system, "maps", "regular", "maps")
+    file_system.root.add("regular", "maps", "maps")
     return file_system
 
 
 def attributes(name: str, memory: Memory) -> FileSystem:
     """/sys, with a file that is found out late not to be mappable."""
     file_system = FileSystem(name, memory, noexec=True)
-    attribute = named(file_system, "attribute", "regular", "attribute")
+    attribute = file_system.root.add("regular", "attribute", "attribute")
     attribute.size = memory.page
     attribute.mapping_error = True
     return file_system
@@ -277,7 +269,7 @@ def attributes(name: str, memory: Memory) -> FileSystem:
 def locked(name: str, memory: Memory) -> FileSystem:
     """A file system with mandatory locks, and a file that somebody holds one on."""
     file_system = FileSystem(name, memory)
-    inode = named(file_system, "locked", "regular")
+    inode = file_system.root.add("regular", "locked")
     inode.size = memory.page
     inode.mandatory_lock = True
     return file_system

@@ -240,7 +240,7 @@ class MappingCalls(PageCalls):
                 refuse(ENODEV, "mmap.errno.ENODEV", "the file cannot be mapped")
             if flags & MAP_GROWSDOWN:
                 refuse(EINVAL, "mmap.errno.EINVAL.flags", "a file cannot grow downwards")
-            if shared and prot & PROT_WRITE and (inode.seals or 0) & (SEAL_WRITE | SEAL_FUTURE_WRITE):
+            if shared and prot & PROT_WRITE and inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE):
                 refuse(EPERM, "mmap.errno.EPERM.seal", "shared and writable, but the file is sealed against writing")
             if flags & MAP_SYNC and type_ != MAP_SHARED_VALIDATE and inode.file_system and self.choices.refuses_sync():
                 refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP.sync", "the file system has no MAP_SYNC", late=True)
@@ -248,7 +248,7 @@ class MappingCalls(PageCalls):
     def most_rights(self, description: Description, shared: bool) -> int:
         """The rights that a mapping of a file may ever have: what mprotect may give it."""
         most = PROT_ALL
-        sealed = (description.inode.seals or 0) & (SEAL_WRITE | SEAL_FUTURE_WRITE)
+        sealed = description.inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)
         if shared and (not description.writable or sealed):
             most -= PROT_WRITE
         if description.inode.noexec:

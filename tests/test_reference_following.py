@@ -1027,7 +1027,7 @@ def test_which_bytes_are_settled_by_what_was_loaded() -> None:
     """Those that were seen to have a value that they may have; what may have any stays open."""
     page = Page(0, bytearray(b"abcdefgh"))
     page.open = {2: b"cC", 3: b"dA", 4: b"e\0", 5: b"fC", 6: b"", 7: b"h\0"}
-    following(Returned(b"A4CD")).settle(page, 3, 7, 8, 0)
+    following(Returned(b"A4CD")).settle(page, 3, 8, 0)
     assert page.data == b"abcAeCDh"
     assert page.open == {2: b"cC", 4: b"e\0", 6: b"", 7: b"h\0"}
 
@@ -1037,7 +1037,7 @@ def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
     page = Page(0, bytearray(b"abcdefgh"))
     page.open = {1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
     choices = following(Returned(b"." * done + b"\0de\0Xh"))
-    choices.settle(page, 2, 8, 5, done)
+    choices.settle(page, 2, 5, done)
     assert page.data == b"abcde\0Xh"
     assert page.open == {1: b"b\0", 6: b"gX"}
 
@@ -1114,7 +1114,7 @@ def test_what_was_seen_says_nothing_of_another_thing(seen: Outcome) -> None:
     assert choices.is_resident(0, True) is not isinstance(value, list)
     page = Page(0, bytearray(b"open"))
     page.open = dict.fromkeys(range(4), b"")
-    choices.settle(page, 0, 4, 4, 0)
+    choices.settle(page, 0, 4, 0)
     assert page.data == (value if isinstance(value, bytes) else b"open")
 
 

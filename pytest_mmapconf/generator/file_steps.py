@@ -130,7 +130,7 @@ class FileSteps(State):
     def memfd(self, actor: Actor, digits: Digits) -> None:
         """Make a file that can be sealed, of a page or two; where there is one, seal it."""
         found = self.described(actor, False, False)
-        sealable = [fd for fd, description in found if description.inode.seals is not None]
+        sealable = [fd for fd, description in found if description.inode.sealable]
         if sealable or digits.once_in(16):
             fd = digits.of(sealable) if sealable else self.descriptor(actor, digits)
             self.call(actor, "seal", fd, digits.of(SEALS))

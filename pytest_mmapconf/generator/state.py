@@ -282,9 +282,7 @@ class State:
 
     def sealed(self, actor: Actor, digits: Digits, seals: int) -> int:
         """A descriptor of a file with these seals, made where there is none; -1 where that is refused."""
-        found = [
-            fd for fd, description in self.described(actor, False, False) if (description.inode.seals or 0) & seals
-        ]
+        found = [fd for fd, description in self.described(actor, False, False) if description.inode.seals & seals]
         if found:
             return digits.of(found)
         fd = self.call(actor, "memfd")

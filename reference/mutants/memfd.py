@@ -15,7 +15,7 @@ from .calls import Mmap
 def is_sealed(self: Process, fd: int) -> bool:
     """Whether the file is sealed against writing."""
     description = self.description(fd)
-    return description is not None and bool((description.inode.seals or 0) & SEAL_WRITE)
+    return description is not None and bool(description.inode.seals & SEAL_WRITE)
 
 
 REFUSALS = (
@@ -92,6 +92,6 @@ def a_seal_against_seals_is_against_everything(seal: Honest, self: Process, fd: 
 def memfds_are_mapped_private(self: Process, mmap: Mmap) -> int:
     """A shared mapping of a file in memory is a private one."""
     description = self.description(mmap.fd)
-    if description is not None and description.inode.seals is not None and mmap.flags & MAP_TYPE == MAP_SHARED:
+    if description is not None and description.inode.sealable and mmap.flags & MAP_TYPE == MAP_SHARED:
         mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
     return mmap()
