@@ -36,7 +36,7 @@ VERDICTS: Final = (FAIL, UNRESOLVED, FLAKY, UNSUPPORTED, EXPECTED, PASS)
 CLAUSE_ORDER: Final = (FAIL, UNRESOLVED, EXPECTED, FLAKY, PASS, UNSUPPORTED)
 """A clause has the first of these that one of its cases has."""
 
-CASE_ORDER: Final = (FAIL, UNRESOLVED, UNSUPPORTED, EXPECTED, FLAKY, PASS)
+RANK: Final = {name: rank for rank, name in enumerate((FAIL, UNRESOLVED, UNSUPPORTED, EXPECTED, FLAKY, PASS))}
 """A case has the first of these that one of its phases (set-up, call, teardown) has."""
 
 
@@ -62,12 +62,12 @@ class Case:
 
     def add(self, verdict: str, reason: str) -> None:
         """What another phase of it came to."""
-        if CASE_ORDER.index(verdict) < CASE_ORDER.index(self.verdict):
+        if RANK[verdict] < RANK[self.verdict]:
             self.verdict, self.reason = verdict, reason
 
     def saw(self, verdict: str, reason: str) -> None:
         """What another phase of it came to, whatever is on record."""
-        if CASE_ORDER.index(verdict) < CASE_ORDER.index(self.seen[0]):
+        if RANK[verdict] < RANK[self.seen[0]]:
             self.seen = verdict, reason
 
 

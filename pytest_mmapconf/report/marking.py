@@ -112,8 +112,10 @@ class Marking:
 
     def keep_properties(self, item: pytest.Item, report: pytest.TestReport, data: dict[str, Any]) -> None:
         """Once the case is over, what pytest's own reports (--junitxml) are to tell of it."""
-        worst = item.stash.setdefault(WORST, Case(data["case"], ()))
-        worst.clauses = tuple(data.get("broken", worst.clauses or data["clauses"]))
+        worst = item.stash.get(WORST, None)
+        if worst is None:
+            worst = item.stash[WORST] = Case(data["case"], data["clauses"])
+        worst.clauses = tuple(data.get("broken", worst.clauses))
         worst.add(data["verdict"], data["reason"])
         if report.when == "teardown":
             report.user_properties.extend(properties(worst))
