@@ -83,20 +83,20 @@ def end_of_user_space(backend: Backend, process: Process, page: int) -> int:
     """The first address above user space: what the backend says, if that is so, else by bisection."""
     low, high = 0, (1 << process.bits) // page  # pages: the end is above `low` and not above `high`
     told = int(backend.facts().details.get("end", "0")) // page
-    if 0 < told < high and is_in_user_space(process, (told - 1) * page) and not is_in_user_space(process, told * page):
+    if 0 < told < high and is_in_user_space(process, told - 1, page) and not is_in_user_space(process, told, page):
         return told * page
     while high - low > 1:
         middle = (low + high) // 2
-        if is_in_user_space(process, middle * page):
+        if is_in_user_space(process, middle, page):
             low = middle
         else:
             high = middle
     return high * page
 
 
-def is_in_user_space(process: Process, addr: int) -> bool:
-    """Whether the page at `addr` could be mapped, or is: what MAP_FIXED_NOREPLACE may never have is above (ENOMEM)."""
-    page = process.sysconf(SC_PAGESIZE)
+def is_in_user_space(process: Process, number: int, page: int) -> bool:
+    """Whether a page, by its number, could be mapped, or is: what no MAP_FIXED_NOREPLACE may have is above (ENOMEM)."""
+    addr = number * page
     try:
         got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
     except OSError as error:

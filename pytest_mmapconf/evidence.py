@@ -19,7 +19,7 @@ from zlib import crc32
 from .as_pytest import pytest_source
 from .contract import Backend
 from .lockstep import CHANGES, Divergence, LockstepProcess, LockstepSystem, parameters
-from .program import CALLS, Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, to_json
+from .program import CALLS, Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, needed, to_json
 from .recorder import RecordedProcess, RecordedSystem
 from .reference.choices import LinuxChoices
 from .reference.following import Following
@@ -27,7 +27,6 @@ from .reference.kernel import Machine, Parameters
 from .replay import Player, allowed, is_told_where, replay
 from .report.seen import of_difference
 from .reproducer import NotPrintable, c_source
-from .search import needed
 
 HARMLESS: Final = ("load", "execute", "mincore", "sysconf", "counters", "free_space", "mapping_limit")
 """Calls after which all goes on in the same way, whether they have succeeded or not."""

@@ -514,6 +514,20 @@ def names_in(step: Step) -> Iterator[str]:
                     yield from names_in(part)
 
 
+def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list[Outcome]]:
+    """A program, and what its steps came to, without the calls that only tell what any player of it finds out."""
+    used = {name for step in program for name in names_in(step)}
+    unneeded = {
+        number
+        for number, step in enumerate(program[:-1])
+        if step.call in ("sysconf", "return_code") or (step.call == "arena" and not used.intersection(step.results))
+    }
+    return (
+        tuple(step for number, step in enumerate(program) if number not in unneeded),
+        [outcome for number, outcome in enumerate(outcomes) if number not in unneeded],
+    )
+
+
 def _check(step: Step, known: set[str]) -> None:
     """Every name is given once, before it is used."""
     for name in names_in(step):

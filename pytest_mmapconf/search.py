@@ -29,11 +29,10 @@ from typing import Final, Literal, NamedTuple
 from .contract import Backend, Unresolved
 from .generator import STEP, World, at_home
 from .lockstep import Divergence, LockstepSystem, parameters
-from .program import Outcome, Program, names_in
+from .program import Outcome, Program, names_in, needed
 from .recorder import RecordedSystem
 from .reference.following import Following
 from .reference.kernel import Machine
-from .replay import Player
 
 LENGTH: Final = 41
 """Strings of bytes of a program: one that it begins with, and the steps."""
@@ -95,20 +94,6 @@ class Found:
         """The program, a line for each step."""
         lines = [f"    {number:2}  {step}" for number, step in enumerate(self.program, 1)]
         return "\n".join(["the program:", *lines])
-
-
-def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list[Outcome]]:
-    """A program, and what its steps came to, without the calls that only tell what any player of it finds out."""
-    used = {name for step in program for name in names_in(step)}
-    unneeded = {
-        number
-        for number, step in enumerate(program[:-1])
-        if step.call in ("sysconf", "return_code") or (step.call == "arena" and not used.intersection(step.results))
-    }
-    return (
-        tuple(step for number, step in enumerate(program) if number not in unneeded),
-        [outcome for number, outcome in enumerate(outcomes) if number not in unneeded],
-    )
 
 
 def split(data: bytes) -> list[bytes]:
@@ -285,18 +270,12 @@ class Search:
 
     def played(self, program: Program) -> Found | None:
         """The difference that the calls of a program show."""
-        system = self.boot("none", 1)
-        recorded = RecordedSystem(system)
-        player = Player(recorded)
-        try:
-            with player.full:
-                for step in program:
-                    player.play(step)
-        except Divergence as divergence:
-            return Found(divergence, *needed(*recorded.program()))
-        finally:
-            system.close()
-        return None
+        from .evidence import Judge  # which takes long to import, and is needed where something is found only
+
+        judged = Judge(self.subject, self.level).run(program, "none")
+        if judged.divergence is None:
+            return None
+        return Found(judged.divergence, judged.program, judged.outcomes)
 
     # ---- a quick search
 

@@ -26,11 +26,10 @@ from pytest_mmapconf.contract import (
     System,
 )
 from pytest_mmapconf.evidence import Judge, file_name, write
-from pytest_mmapconf.program import Program, from_json
+from pytest_mmapconf.program import Program, from_json, needed
 from pytest_mmapconf.recorder import RecordedSystem
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.process import Process as Model
-from pytest_mmapconf.search import needed
 
 RW = PROT_READ | PROT_WRITE
 
