@@ -763,7 +763,14 @@ def test_noreplace_over_a_mapping(process: Process, page: int, file: MakeFile, f
 
 
 @clause("mmap.errno.EOPNOTSUPP")
-@pytest.mark.parametrize("flag", [pytest.param(0x800000, id="unknown"), pytest.param(MAP_SYNC, id="sync")])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        pytest.param(0x800000, id="unknown"),
+        pytest.param(0x80000000, id="the-last-bit"),
+        pytest.param(MAP_SYNC, id="sync"),
+    ],
+)
 def test_flag_that_is_not_supported(process: Process, page: int, file: MakeFile, flag: int) -> None:
     fd = file(b"abc")
     with refused(process, file, page, "EOPNOTSUPP") as addr:

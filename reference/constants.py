@@ -35,8 +35,8 @@ MAP_NONBLOCK: Final = int(contract.MAP_NONBLOCK)
 MAP_HUGETLB: Final = int(contract.MAP_HUGETLB)
 MAP_SYNC: Final = int(contract.MAP_SYNC)
 MAP_FIXED_NOREPLACE: Final = int(contract.MAP_FIXED_NOREPLACE)
-MAP_VALIDATED: Final = 0xFC0FF9FF & ~MAP_FIXED_NOREPLACE
-"""The flags that MAP_SHARED_VALIDATE knows on Linux: those older than itself (LEGACY_MAP_MASK)."""
+MAP_VALIDATED: Final = 0x7C0FF9FF
+"""The flags that MAP_SHARED_VALIDATE knows on Linux: MAP_SYNC, and those older than itself (LEGACY_MAP_MASK)."""
 
 HUGE_SHIFT: Final = 26
 """The flags from this bit on name the size of huge pages, as a power of two; 0 for the usual one."""

@@ -61,8 +61,10 @@ class FileCalls(State):
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         flags = int(flags)
+        if flags & O_PATH:
+            flags &= O_PATH | O_DIRECTORY | O_CLOEXEC  # the others are ignored (open(2))
         name, directory, inode = self.look_up(path)
-        writes = flags & O_ACCESS != O_RDONLY and not flags & O_PATH
+        writes = flags & O_ACCESS != O_RDONLY
 
         with self.errors("open") as refuse:
             self.refuse_descriptors(refuse, 1)
@@ -392,8 +394,8 @@ class FileCalls(State):
         wanted = operation & ~LOCK_NB
         others = [held for holder, held in holders.items() if holder is not description]
         held = LOCK_EX in others if wanted == LOCK_SH else wanted == LOCK_EX and bool(others)
-        if held and holders.get(description) not in (None, wanted):
-            del holders[description]  # what is to become another lock is given up first (flock(2))
+        if held:
+            holders.pop(description, None)  # what is to become another lock is given up first (flock(2))
 
         with self.errors("flock") as refuse:
             if wanted not in (LOCK_SH, LOCK_EX, LOCK_UN):

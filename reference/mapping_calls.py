@@ -216,7 +216,7 @@ class MappingCalls(PageCalls):
         if offset // self.page > (largest - size) // self.page:
             refuse(EOVERFLOW, "mmap.errno.EOVERFLOW", "offset + length is larger than any file")
         if type_ == MAP_SHARED_VALIDATE:
-            if flags & ~(MAP_VALIDATED | MAP_SYNC):
+            if flags & ~MAP_VALIDATED:
                 refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP", "flags have a bit that the system does not know")
             elif flags & MAP_SYNC:
                 refuse(EOPNOTSUPP, "mmap.errno.EOPNOTSUPP.sync", "the file system has no MAP_SYNC", late=True)

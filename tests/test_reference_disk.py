@@ -71,7 +71,7 @@ def test_a_crash_keeps_what_was_synced_and_either_content_of_the_rest(choices: L
     assert content[2 * PAGE : 2 * PAGE + 5] == (b"halfo" if survived else b"ooooo")
 
 
-@pytest.mark.parametrize("size", [100, PAGE, PAGE + 100])
+@pytest.mark.parametrize("size", [100, PAGE, PAGE + 1, 2 * PAGE - 1])
 @pytest.mark.parametrize("survives", [True, False, None])
 def test_a_crash_leaves_nothing_behind_the_end_that_the_disk_knows(survives: bool | None, size: int) -> None:
     """Of the page where that is, what lies before it may be new; growth that was not synced is lost."""
@@ -148,3 +148,89 @@ def test_how_long_a_file_is_on_the_disk_is_open_while_some_of_its_growth_is_not_
     assert machine.has_unsynced_names()
     process.fsync(fd)
     assert not machine.has_unsynced_names()
+
+
+@pytest.mark.parametrize("size", range(6 * 16 + 1))
+def test_what_a_record_keeps_when_it_is_cut(size: int) -> None:
+    """Of six blocks of sixteen bytes, of which the fourth was never written and the last is not full."""
+    disk = Disk(10 * 16)
+    record = Record(disk, 16)
+    content = bytes(range(1, 6 * 16 - 4))
+    record.size = len(content)
+    for block in (0, 1, 2, 3, 4, 5):
+        record.reserve(block, LinuxChoices())
+        record.blocks[block] = b"" if block == 3 else content[block * 16 : block * 16 + 16]
+    record.cut(size)
+    left = content[:size]
+    kept = range(-(-size // 16))
+    assert record.blocks == {block: b"" if block == 3 else left[block * 16 : block * 16 + 16] for block in kept}
+    assert record.size == len(left)
+    assert record.shortened is (size < len(content))
+    assert disk.used == 16 * len(kept)
+    record.cut(len(left))
+    assert record.shortened is (size < len(content)), "until it is synced"
+
+
+@pytest.mark.parametrize("first", range(7))
+@pytest.mark.parametrize("behind", range(7))
+def test_what_a_hole_gives_back(first: int, behind: int) -> None:
+    disk = Disk(10 * PAGE)
+    record = Record(disk, PAGE)
+    blocks = {0, 1, 3, 4, 5}
+    for block in blocks:
+        record.reserve(block, LinuxChoices())
+    record.punch(first, behind)
+    assert record.blocks.keys() == blocks - set(range(first, behind))
+    assert disk.free == (10 - len(record.blocks)) * PAGE
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_an_undecided_block_is_what_was_read_of_it(has_room: bool) -> None:
+    record = Record(Disk(PAGE), PAGE)
+    record.undecided = {3, 4}
+    if has_room:
+        record.blocks[3] = b"old"
+    record.decide(3, bytearray(b"new"))
+    assert record.blocks == ({3: b"new"} if has_room else {})
+    assert record.undecided == {4}
+    record.decide(3, b"later")
+    assert record.blocks == ({3: b"new"} if has_room else {})
+
+
+def test_a_file_that_is_left_after_a_crash_gives_its_room_back_when_it_goes() -> None:
+    machine = Machine(Parameters(), LinuxChoices())
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    process = machine.spawn()
+    room = process.free_space(folder)
+    fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"abc", 0)
+    process.fsync(fd)
+    machine.crash()
+    process = machine.spawn()
+    fd = process.open(f"{folder}/f", O_RDWR)
+    process.close(fd)
+    assert process.free_space(folder) == room - PAGE
+    process.unlink(f"{folder}/f")
+    assert process.free_space(folder) == room
+
+
+def test_where_nothing_is_missing_its_last_page_tells_how_long_a_file_is() -> None:
+    """The size is on the disk as soon as the last page is; of a file that was cut, only after fsync."""
+    machine = Machine(Parameters(), LinuxChoices())
+    process = machine.spawn()
+    folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
+    fd = process.open(f"{folder}/file", O_CREAT | O_RDWR)
+    assert machine.has_unsynced_names()
+    process.pwrite(fd, b"a" * 2 * PAGE, 0)
+    base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
+    assert machine.has_unsynced_names()
+    process.msync(base + PAGE, PAGE, MS_SYNC)
+    assert not machine.has_unsynced_names()
+    process.ftruncate(fd, PAGE + 5)
+    assert machine.has_unsynced_names()
+    process.ftruncate(fd, 2 * PAGE)
+    assert machine.has_unsynced_names()
+    process.fsync(fd)
+    assert not machine.has_unsynced_names()
+    process.mkdir(f"{folder}/directory")
+    assert machine.has_unsynced_names(), "that of a directory, which nothing here can sync"

@@ -39,7 +39,7 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.files import Inode
+from pytest_mmapconf.reference.files import Inode, Watch
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refused
 from pytest_mmapconf.words import fails, faults
@@ -587,3 +587,94 @@ def test_what_is_written_is_open_no_longer(process: Process, start: int, length:
             process.store(base + PAGE + start, b"x" * length)
         written = set(range(PAGE + start, PAGE + start + length))
         assert inode.open_bytes(0, 4 * PAGE).keys() == set(range(4 * PAGE)) - written
+
+
+def test_a_new_file_has_no_date_to_be_changed(process: Process) -> None:
+    fd = process.open("new", O_RDWR | O_CREAT)
+    assert not process.is_backdated(fd)
+    process.backdate(fd)
+    assert process.is_backdated(fd)
+
+
+def test_a_watch_tells_what_came_since_it_was_last_asked() -> None:
+    """How many are told, of those alike in a row one, and how many there were."""
+    watch = Watch()
+    assert watch.take() == (0, 0)
+    for writable in (True, True, False, True):
+        watch.note(writable)
+    assert watch.take() == (3, 4)
+    assert watch.take() == (0, 0)
+    watch.note(True)
+    assert watch.take() == (1, 1), "one that has been told is no longer the last"
+
+
+FILE = 12
+"""Pages of the file below."""
+WINDOW_AT = 4
+"""Its first page that is mapped."""
+WINDOW_PAGES = 5
+
+
+def mapped_between_others(process: Process) -> tuple[int, int]:
+    """(a descriptor, a page number): of a file that is mapped in part, right between two mappings of another one.
+
+    All pages have been touched.  The page number is what the file's first page would have.
+    """
+    fd, other = make(process, b"a" * (FILE * PAGE)), make(process, b"b" * (2 * FILE * PAGE), path="other")
+    base = process.arena()[0] + 37 * PAGE
+    end = base + WINDOW_PAGES * PAGE
+    for start, pages, which, offset in (
+        (base, WINDOW_PAGES, fd, WINDOW_AT),
+        (base - FILE * PAGE, FILE, other, 0),
+        (end, FILE, other, FILE),
+    ):
+        process.mmap(start, pages * PAGE, RW, MAP_SHARED | MAP_FIXED, which, offset * PAGE)
+        for number in range(pages):
+            process.load(start + number * PAGE, 1)
+    return fd, base // PAGE - WINDOW_AT
+
+
+@pytest.mark.parametrize("first", range(FILE))
+@pytest.mark.parametrize("count", [1, 2, 5, 7, FILE])
+def test_a_hole_takes_the_files_own_pages_only(process: Process, first: int, count: int) -> None:
+    fd, zero = mapped_between_others(process)
+    before = set(process.space.table.entries)
+    inode = inode_of(process, fd)
+    changes = inode.changes
+    inode.punch(first * PAGE, count * PAGE, process.choices)
+    hole = set(range(first, first + count))
+    window = set(range(WINDOW_AT, WINDOW_AT + WINDOW_PAGES))
+    assert before - set(process.space.table.entries) == {zero + number for number in hole & window}
+    assert set(inode.cache.pages) == set(range(FILE)) - hole
+    assert inode.changes != changes
+
+
+@pytest.mark.parametrize("locked", [None, (0, 1), (1, 1), (3, 2), (0, WINDOW_PAGES)])
+def test_eviction_takes_the_files_own_pages_that_are_not_locked(
+    process: Process, locked: tuple[int, int] | None
+) -> None:
+    fd, zero = mapped_between_others(process)
+    kept: set[int] = set()
+    if locked:
+        first, count = WINDOW_AT + locked[0], locked[1]
+        process.mlock((zero + first) * PAGE, count * PAGE)
+        kept = set(range(first, first + count))
+    before = set(process.space.table.entries)
+    process.evict(fd)
+    gone = set(range(WINDOW_AT, WINDOW_AT + WINDOW_PAGES)) - kept
+    assert before - set(process.space.table.entries) == {zero + number for number in gone}
+    assert set(inode_of(process, fd).cache.pages) == kept
+    assert process.pread(fd, FILE * PAGE, 0) == b"a" * (FILE * PAGE)
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, 3 * PAGE, 4 * PAGE, 4 * PAGE + 1, 6 * PAGE, 6 * PAGE + 7, 9 * PAGE, FILE * PAGE]
+)
+def test_a_cut_takes_the_files_own_pages_behind_its_end(process: Process, size: int) -> None:
+    fd, zero = mapped_between_others(process)
+    before = set(process.space.table.entries)
+    process.ftruncate(fd, size)
+    end = -(-size // PAGE)
+    gone = [number for number in range(WINDOW_AT, WINDOW_AT + WINDOW_PAGES) if number >= end]
+    assert before - set(process.space.table.entries) == {zero + number for number in gone}
+    assert set(inode_of(process, fd).cache.pages) == set(range(end))
