@@ -21,7 +21,7 @@ from pytest_mmapconf.contract import (
     Options,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.kernel import Machine
+from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.words import fails
 
 PAGE = 4096
@@ -41,6 +41,47 @@ def test_the_backend_says_what_it_is() -> None:
     assert backend.facts().details["page"] == "16384"
     assert backend.boot().spawn().sysconf(SC_PAGESIZE) == 16384
     backend.close()
+
+
+def test_a_machine_is_as_usual_unless_it_says_otherwise() -> None:
+    """The sizes and limits of x86-64, those of Linux, and of the machines here what few programs ever reach."""
+    backend = ReferenceBackend()
+    assert backend.facts().details == {
+        "kernel": "Linux 6.18",
+        "machine": "x86_64",
+        "file system": "as ext4",
+        "user": "root",
+        "page": "4096",
+        "bits": "64",
+        "end": str(0x7FFFFFFFF000),
+        "lowest": "65536",
+        "mappings": "65530",
+        "locked": "8388608",
+        "descriptors": "1024",
+        "capabilities": "CAP_IPC_LOCK,CAP_LINUX_IMMUTABLE,CAP_SYS_ADMIN,CAP_SYS_RAWIO",
+    }
+    for bits in (32, 63, 65):
+        assert ReferenceBackend(bits=bits).facts().details["machine"] == "i686"
+    machine = backend.boot()
+    assert machine.file_table.limit == 1048576
+    process = machine.spawn()
+    assert process.address_space_limit is process.data_limit is None
+    assert process.stack_limit == process.locked_limit == 8388608
+    rooms = {path: process.free_space(path) for path in (".", "/own", "/crashing", "/noexec")}
+    assert rooms == {".": 1099511627776, "/own": 1048576, "/crashing": 67108864, "/noexec": 1099511627776}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "top", "canonical"),
+    [
+        (Parameters(), 0x7FFFFFFFF000, 1 << 47),
+        (Parameters(page=16384, user_bits=39), 0x7FFFFFC000, 1 << 39),
+        (Parameters(bits=32, user_bits=31), 0x7FFFF000, 1 << 32),
+        (Parameters(end=0x12345000), 0x12345000, 1 << 47),
+    ],
+)
+def test_where_user_space_ends(parameters: Parameters, top: int, canonical: int) -> None:
+    assert (parameters.top, parameters.canonical) == (top, canonical)
 
 
 def test_machines_share_nothing() -> None:
@@ -66,6 +107,46 @@ def test_every_facility_leads_somewhere(machine: Machine) -> None:
     }
     with fails("ENOENT"):
         process.open("/nowhere/file", O_RDWR | O_CREAT)
+
+
+def test_what_special_files_read_as(machine: Machine) -> None:
+    process = machine.spawn()
+    for path, size in ((Facility.SYS_FILE, PAGE), (Facility.MANDATORY_LOCK, PAGE), (Facility.PROC_FILE, 0)):
+        assert process.fstat(process.open(machine.facility(path), O_RDONLY)).size == size
+    attribute, null, zero = (
+        process.open(machine.facility(facility), O_RDONLY)
+        for facility in (Facility.SYS_FILE, Facility.DEV_NULL, Facility.DEV_ZERO)
+    )
+    assert [process.pread(attribute, 1, offset) for offset in range(3)] == [b"1", b"\n", b""]
+    assert process.pread(null, 300, 7) == b""
+    assert process.pread(zero, 300, 7) == bytes(300)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        (".", "directory"),
+        ("/dev", "directory"),
+        ("//dev/.//zero", "character"),
+        ("./d/./inner/f", "regular"),
+        ("d//inner", "directory"),
+        ("/own/d/f", "regular"),
+    ],
+)
+def test_where_a_path_leads(machine: Machine, path: str, kind: str) -> None:
+    process = machine.spawn()
+    for directory in ("d", "d/inner", "/own/d"):
+        process.mkdir(directory)
+    for file in ("d/inner/f", "/own/d/f"):
+        process.open(file, O_RDWR | O_CREAT)
+    assert process.fstat(process.open(path, O_RDONLY)).kind == kind
+
+
+def test_processes_are_numbered(machine: Machine) -> None:
+    first = machine.spawn()
+    child = first.fork()
+    child.kill()
+    assert [process.number for process in (first, child, machine.spawn())] == [1, 2, 3]
 
 
 def test_a_random_device_reads_the_same_at_the_same_offset(machine: Machine) -> None:
@@ -114,6 +195,7 @@ def test_a_full_file_table(machine: Machine) -> None:
     zero = process.open("/dev/zero", O_RDWR)
     with machine.full_file_table():
         process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+        process.open("f", O_RDWR)
         process.drop("CAP_SYS_ADMIN")
         with fails("ENFILE"):
             process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -148,6 +230,11 @@ def test_the_mapping_limit_is_met_by_mmap_one_later_than_by_splitting(machine: M
     with fails("ENOMEM"):
         process.mmap(free + 6 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(free, PAGE)
+
+
+def test_a_lower_limit_of_mappings_stays() -> None:
+    machine = ReferenceBackend(mappings=100).boot()
+    assert machine.most_mappings == machine.mapping_limit() == machine.most_mappings == 100
 
 
 def test_one_mapping_below_the_limit_a_fixed_mapping_may_split(machine: Machine) -> None:

@@ -11,6 +11,7 @@ from pytest_mmapconf.contract import (
     MAP_SHARED,
     MCL_CURRENT,
     MCL_FUTURE,
+    MCL_ONFAULT,
     O_CLOEXEC,
     O_CREAT,
     O_RDWR,
@@ -56,6 +57,8 @@ def test_locks_are_not_inherited(process: Process) -> None:
 def test_exit_tells_the_low_byte_of_the_status(process: Process) -> None:
     child = process.fork()
     assert child.exit(-1) == 255
+    for status in (0, 1, 7, 255, 256, 263):
+        assert process.fork().exit(status) == status % 256
     assert process.exit() == 0
     assert process.machine.processes == []
 
@@ -82,6 +85,116 @@ def test_exec_keeps_descriptors_that_are_not_closed_on_exec(process: Process) ->
     with faults("SIGSEGV", at=base, code="SEGV_MAPERR"):
         process.load(base, 1)
     assert process.counters().faults == before
+
+
+def test_exec_counts_all_faults_on(process: Process) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"x" * 5 * PAGE, 0)
+    faults = 0
+    for _ in range(3):
+        base = process.mmap(0, 5 * PAGE, RW, MAP_SHARED, fd, 0)
+        process.evict(fd)
+        process.load(base, 3 * PAGE)
+        memory = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+        process.store(memory, bytes(3 * PAGE))
+        assert (process.space.table.major, process.space.table.minor) == (3, 3), "read from the disk, or fresh"
+        faults += 6
+        assert process.counters().faults == faults
+        process.exec()
+        assert process.counters().faults == faults
+
+
+@pytest.mark.parametrize("flags", [MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT])
+def test_exec_locks_nothing_more(process: Process, flags: int) -> None:
+    process.mlockall(flags)
+    process.exec()
+    process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    assert process.space.locked == 0
+    process.mlockall(MCL_FUTURE)
+    assert process.mincore(process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0), PAGE) == [True]
+
+
+def test_exec_has_the_same_user_space() -> None:
+    process = ReferenceBackend(user_bits=40, lowest=7 * PAGE).boot().spawn()
+    low, top = process.space.lowest, process.space.top
+    process.exec()
+    assert (process.space.lowest, process.space.top) == (low, top) == (7 * PAGE, (1 << 40) - PAGE)
+
+
+def test_a_child_has_its_parents_limits_and_rights(process: Process) -> None:
+    for room, resource in enumerate(Resource, 7 * PAGE):
+        process.limit(resource, room)
+    process.drop("CAP_SYS_RAWIO")
+    process.mlockall(MCL_FUTURE)
+    process.drop("CAP_IPC_LOCK")
+    child = process.fork()
+    for name in ("address_space_limit", "data_limit", "stack_limit", "locked_limit", "capabilities"):
+        assert getattr(child, name) == getattr(process, name)
+    child.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    assert child.space.locked == 0, "what it locks is its own affair"
+
+
+def test_a_limit_is_told_as_the_room_that_is_left(process: Process) -> None:
+    """Of a stack it is told whole."""
+    process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mlock(process.mmap(0, 4 * PAGE, PROT_READ, ANONYMOUS, -1, 0), 4 * PAGE)
+    for resource in Resource:
+        process.limit(resource, 5 * PAGE)
+    assert process.address_space_limit == (3 + 4 + 5) * PAGE
+    assert process.data_limit == (3 + 5) * PAGE
+    assert process.stack_limit == 5 * PAGE
+    assert process.locked_limit == (4 + 5) * PAGE
+
+
+@pytest.mark.parametrize("there", [0, 3])
+@pytest.mark.parametrize("room", [0, 1, 2])
+@pytest.mark.parametrize("more", [1, 2, 3])
+def test_how_much_fits_into_the_room_that_is_left(process: Process, there: int, room: int, more: int) -> None:
+    process.drop("CAP_IPC_LOCK")
+    if there:
+        process.mlock(process.mmap(0, there * PAGE, RW, ANONYMOUS, -1, 0), there * PAGE)
+    for resource in Resource:
+        process.limit(resource, room * PAGE)
+    process.machine.most_mappings = len(process.space.mappings) + room
+    asked = (process.maps_too_much, process.has_too_much_data, process.locks_too_much)
+    assert [is_over(more * PAGE) for is_over in asked] == [more > room] * 3
+    assert process.too_many_mappings(more) is (more > room)
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+@pytest.mark.parametrize("limit", [0, 1, PAGE])
+def test_who_may_lock_nothing(process: Process, privileged: bool, limit: int) -> None:
+    process.locked_limit = limit
+    if not privileged:
+        process.drop("CAP_IPC_LOCK")
+    assert process.may_not_lock() is (limit == 0 and not privileged)
+    assert process.locks_too_much(2 * PAGE) is not privileged
+
+
+def test_without_limits_there_is_none(process: Process) -> None:
+    assert not process.maps_too_much(1 << 46)
+    assert not process.has_too_much_data(1 << 46)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "fits"),
+    [
+        (2**64 - PAGE, PAGE, False),
+        (2**64 - 2 * PAGE, PAGE, True),
+        (2**64 - 2 * PAGE, PAGE + 1, False),
+        (2**63 - PAGE, PAGE, True),
+        (2**63, 3 * PAGE, True),
+    ],
+)
+def test_the_offsets_of_a_device_have_64_bits_without_a_sign(
+    process: Process, offset: int, length: int, fits: bool
+) -> None:
+    fd = process.open("/dev/zero", O_RDWR)
+    if fits:
+        process.mmap(0, length, RW, MAP_PRIVATE, fd, offset)
+    else:
+        with fails("EOVERFLOW"):
+            process.mmap(0, length, RW, MAP_PRIVATE, fd, offset)
 
 
 def test_the_address_space_limit_counts_mappings_and_growth(process: Process) -> None:
@@ -177,3 +290,17 @@ def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
     assert 1 << 20 <= length <= 1 << 36
     assert process.machine.parameters.lowest <= base <= base + length <= process.top // 2
     assert process.mmap(base + length - page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0) == base + length - page
+
+
+@pytest.mark.parametrize(
+    ("parameters", "start", "length"),
+    [
+        ({}, (1 << 45) - (1 << 36), 1 << 36),
+        ({"user_bits": 48}, (1 << 46) - (1 << 36), 1 << 36),
+        ({"user_bits": 32}, (1 << 30) - 2 * PAGE, (1 << 29) - PAGE),
+        ({"user_bits": 31, "page": 65536}, (1 << 29) - 2 * 65536, (1 << 28) - 65536),
+    ],
+)
+def test_where_the_arena_is(parameters: dict[str, int], start: int, length: int) -> None:
+    """An eighth of user space, but not more than 64 GiB, below its first quarter's end, at a multiple of its length."""
+    assert ReferenceBackend(**parameters).boot().spawn().arena() == (start, length)

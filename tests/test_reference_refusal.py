@@ -10,8 +10,10 @@ import pytest
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_SHARED_VALIDATE,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -244,3 +246,53 @@ def test_what_a_run_has_reached_is_known(process: Process) -> None:
     with pytest.raises(Refused):
         process.mmap(0, PAGE, RW, MAP_SHARED, fd, 5)
     assert process.machine.reached == {"munmap.errno.EINVAL", "mmap.errno.EINVAL"}
+
+
+@pytest.mark.parametrize("power", range(64))
+def test_which_sizes_of_huge_pages_there_are(process: Process, power: int) -> None:
+    """2 MiB and 1 GiB on x86-64; 0 stands for the usual size.  There are none to be had."""
+    with pytest.raises(Refused) as refused:
+        process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | power << 26, -1, 0)
+    assert refused.value.allowed == {"ENOMEM" if power in (0, 21, 30) else "EINVAL"}
+
+
+@pytest.mark.parametrize("bit", range(4, 40))
+def test_which_flags_can_be_validated(process: Process, bit: int) -> None:
+    """As Linux 6.18 was seen to do: of a file on ext4, which has no MAP_SYNC, nor huge pages."""
+    refused = {18: "EINVAL", 19: "EOPNOTSUPP", 8: "EINVAL"}
+    known = {4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, *range(26, 31)}
+    errno = refused.get(bit) if bit in known else "EOPNOTSUPP"
+    fd = process.open("f", O_RDWR | O_CREAT)
+    addr = process.arena()[0] if bit == 4 else 0
+    arguments = (addr, PAGE, PROT_READ, MAP_SHARED_VALIDATE | 1 << bit, fd, 0)
+    if bit == 5:
+        errno = "EINVAL"  # memory without a file has nothing to validate
+    if errno is None:
+        process.mmap(*arguments)
+    else:
+        with pytest.raises(Refused) as seen:
+            process.mmap(*arguments)
+        assert seen.value.allowed == {errno}
+
+
+@pytest.mark.parametrize("prot", range(32))
+def test_which_rights_mprotect_knows(process: Process, prot: int) -> None:
+    """Those three, and PROT_SEM, which on Linux says nothing."""
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    if prot < 16:
+        process.mprotect(base, PAGE, prot)
+        found = process.space.find(base)
+        assert found is not None
+        assert found.prot & 7 == prot & 7
+    else:
+        with pytest.raises(Refused) as refused:
+            process.mprotect(base, PAGE, prot)
+        assert refused.value.allowed == {"EINVAL"}
+
+
+def test_nothing_may_be_executed_of_a_pipe_or_a_terminal(process: Process) -> None:
+    """Which is found before that they cannot be mapped (Linux)."""
+    for fd in (0, process.pipe()[0], process.watch(".")):
+        with pytest.raises(Refused) as refused:
+            process.mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0)
+        assert [refusal.name for refusal in refused.value.refusals] == ["EPERM", "ENODEV"]
