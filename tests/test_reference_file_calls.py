@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pytest_mmapconf.contract import (
@@ -346,7 +348,7 @@ def test_how_far_a_write_comes_when_the_disk_is_full(
     ],
 )
 def test_what_a_seal_is_against(process: Process, seals: int, refused: set[str]) -> None:
-    calls = {
+    calls: dict[str, Callable[[int], object]] = {
         "shorter": lambda fd: process.ftruncate(fd, 299),
         "as-long": lambda fd: process.ftruncate(fd, 300),
         "longer": lambda fd: process.ftruncate(fd, 301),

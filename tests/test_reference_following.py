@@ -40,7 +40,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.lockstep import Divergence, LockstepProcess, LockstepSystem
 from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.following import Failed, Faulted, Following, Outcome, Returned
+from pytest_mmapconf.reference.following import Failed, Faulted, Following, Impossible, Outcome, Returned
 from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
@@ -1035,11 +1035,276 @@ def test_which_bytes_are_settled_by_what_was_loaded() -> None:
 @pytest.mark.parametrize("done", [0, 5])
 def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
     page = Page(0, bytearray(b"abcdefgh"))
-    page.open = {1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
-    choices = following(Returned(b"." * done + b"\0de\0Xh"))
+    page.open = {0: b"a\0", 1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
+    choices = following(Returned(b"\0" * done + b"\0de\0Xh"))
     choices.settle(page, 2, 5, done)
     assert page.data == b"abcde\0Xh"
-    assert page.open == {1: b"b\0", 6: b"gX"}
+    assert page.open == {0: b"a\0", 1: b"b\0", 6: b"gX"}
+
+
+@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("done", [0, 1, 4])
+def test_a_load_settles_what_it_has_come_to(at: int, done: int) -> None:
+    """Here of a page's bytes 2 and 3, `done` bytes after it began; the others may be as they were seen elsewhere."""
+    for values, value in ((b"oZ", ord("Z")), (b"", ord("Z")), (b"ox", ord("o"))):
+        page = Page(0, bytearray(b"oooooo"))
+        page.open = {at: values}
+        following(Returned(b"Z" * done + b"ZZ")).settle(page, 2, 6, done)
+        is_loaded = at in (2, 3)
+        assert page.data[at] == (value if is_loaded else ord("o"))
+        assert page.open == ({} if is_loaded and values == b"oZ" else {at: values})
+
+
+@pytest.mark.parametrize("seen", [Failed("EINVAL"), Faulted("SIGBUS", "BUS_ADRERR", 0), Returned(5), Returned(None)])
+def test_what_is_no_load_settles_nothing(seen: Outcome) -> None:
+    page = Page(0, bytearray(b"abc"))
+    following(seen).settle(page, 0, 3, 0)
+    page.open = {0: b"a\0"}
+    following(seen).settle(page, 0, 3, 0)
+    assert page.data == b"abc"
+    assert page.open == {0: b"a\0"}
+
+
+@pytest.mark.parametrize(
+    "errno", ["EACCES", "EAGAIN", "EEXIST", "EFAULT", "EINVAL", "ENOMEM", "EOPNOTSUPP", "EPERM", "EXDEV"]
+)
+def test_which_errno_says_what(errno: str) -> None:
+    choices = following(Failed("".join(letter for letter in errno)))
+    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
+    said = {
+        "EEXIST": choices.has_foreign(PAGE, 2 * PAGE),
+        "EFAULT": not choices.is_one(mapping),
+        "EOPNOTSUPP": choices.refuses_sync(),
+        "EPERM": choices.nameless_is_noexec(),
+    }
+    assert [name for name, value in said.items() if value] == ([errno] if errno in said else [])
+    is_poor = errno == "ENOMEM"
+    assert choices.has_huge_pages() is not is_poor
+    assert choices.has_memory(1 << 60) is not is_poor
+    assert (choices.place(space, space.top // 2, 0) is None) is is_poor
+    assert choices.limits_files()
+    assert not choices.are_one(mapping, mapping)
+    assert not choices.grows_in_place(PAGE, 2 * PAGE, 3 * PAGE)
+    assert not choices.notices()
+    assert not choices.end_before_rights()
+    assert choices.tells_address(0, 0)
+    assert choices.grows_down(1)
+
+
+@pytest.mark.parametrize("seen", [Returned(None), Returned(True), Returned(5), Faulted("SIGSEGV", "SEGV_ACCERR", 5)])
+def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
+    choices = following(seen)
+    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
+    assert choices.is_one(mapping)
+    assert choices.has_huge_pages()
+    assert choices.has_memory(1 << 60)
+    assert choices.place(space, space.top // 2, 0) is not None
+    for said in (
+        choices.has_foreign(PAGE, 2 * PAGE),
+        choices.refuses_sync(),
+        choices.nameless_is_noexec(),
+        choices.limits_files(),
+        choices.notices(),
+    ):
+        assert not said
+    assert following(Returned(False)).notices()
+    assert choices.are_one(mapping, mapping) is isinstance(seen, Returned)
+
+
+@pytest.mark.parametrize(("more", "may_fail"), [(-1, False), (0, False), (1, True), (PAGE, True)])
+def test_from_which_length_on_there_may_be_no_gap(more: int, may_fail: bool) -> None:
+    """More than an eighth of user space."""
+    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    assert (following(NO_MEMORY).place(space, space.top // 8 + more, 0) is None) is may_fail
+    assert following(Failed("EINVAL")).place(space, space.top // 8 + more, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("seen", "in_place"),
+    [
+        (Returned(7 * PAGE), True),
+        (Returned(8 * PAGE), False),
+        (Returned(None), False),
+        (Failed("ENOMEM"), False),
+        (Faulted("SIGSEGV", "SEGV_MAPERR", 7 * PAGE), True),
+    ],
+)
+def test_growth_outside_of_the_arena_is_where_it_was_seen(seen: Outcome, in_place: bool) -> None:
+    """A fault says nothing of it."""
+    choices = following(seen)
+    choices.arena = lambda: (7 * PAGE, 2 * PAGE)
+    assert choices.grows_in_place(7 * PAGE, 8 * PAGE, 10 * PAGE) is in_place
+    assert choices.grows_in_place(7 * PAGE, 8 * PAGE, 9 * PAGE)
+
+
+@pytest.mark.parametrize(("left", "may"), [(-1, False), (0, False), (1, True), (256, True)])
+def test_a_stack_has_grown_unless_nothing_is_there(left: int, may: bool) -> None:
+    for seen in (
+        Returned(b"a"),
+        Failed("EFAULT"),
+        Faulted("SIGSEGV", "SEGV_ACCERR", 5),
+        Faulted("SIGSEGV", "SI_KERNEL", None),
+        Faulted("SIGBUS", "BUS_ADRERR", 5),
+    ):
+        assert following(seen).grows_down(left) is may
+    assert not following(Faulted("SIGSEGV", "".join(("SEGV_", "MAPERR")), 5)).grows_down(left)
+
+
+@pytest.mark.parametrize(
+    ("seen", "allowed", "remembered"),
+    [
+        (Returned(b"a"), True, True),
+        (Failed("EFAULT"), True, True),
+        (Faulted("".join(("SIG", "SEGV")), "SEGV_ACCERR", 7 * PAGE + 5), False, True),
+        (Faulted("SIGSEGV", "SEGV_ACCERR", 7 * PAGE + 4), False, True),
+        (Faulted("SIGSEGV", "SEGV_ACCERR", None), False, True),
+        (Faulted("SIGSEGV", "SEGV_ACCERR", 7 * PAGE + 6), True, True),
+        (Faulted("SIGBUS", "BUS_ADRERR", 7 * PAGE + 5), True, True),
+    ],
+)
+def test_what_the_processor_does_is_seen_and_stays_so(seen: Outcome, allowed: bool, remembered: bool) -> None:
+    """A fault is this page's if it is no higher than where the access has come to; SIGBUS is of the file."""
+    choices = following(seen, "load")
+    assert choices.may_load(PROT_WRITE, 7 * PAGE + 5) is allowed
+    choices.tell("load", Faulted("SIGSEGV", "SEGV_ACCERR", 0) if allowed else Returned(b""))
+    assert choices.may_load(PROT_WRITE, 0) is allowed
+    choices.tell("pread", Returned(b""))
+    assert choices.may_load(PROT_WRITE, 0) is allowed
+    assert choices.may_load(PROT_EXEC, 0), "as on x86, as long as nobody has seen it"
+    assert not choices.may_execute(PROT_WRITE)
+
+
+def test_of_execution_only_success_stays_so() -> None:
+    """Which fault comes first is open where several are the matter, so one says nothing of the next."""
+    choices = following(Faulted("SIGSEGV", "SEGV_ACCERR", 1 << 46), "execute")
+    assert not choices.may_execute(PROT_READ)
+    choices.tell("execute", Faulted("SIGBUS", "BUS_ADRERR", 0))
+    assert choices.may_execute(PROT_READ)
+    choices.tell("load", Returned(b""))
+    assert not choices.may_execute(PROT_READ), "as on x86"
+    choices.tell("execute", Returned(None))
+    assert choices.may_execute(PROT_READ)
+    choices.tell("execute", Faulted("SIGSEGV", "SEGV_ACCERR", 0))
+    assert choices.may_execute(PROT_READ)
+    assert not choices.may_execute(PROT_WRITE)
+
+
+@pytest.mark.parametrize(
+    ("seen", "first", "tells", "room_asked"),
+    [
+        (Returned(b""), False, True, False),
+        (Failed("ENOMEM"), False, True, False),
+        (Faulted("".join(("SIG", "BUS")), "BUS_ADRERR", 5), True, True, True),
+        (Faulted("SIGSEGV", "SEGV_ACCERR", 0), False, True, False),
+        (Faulted("SIGSEGV", "SI_KERNEL", None), False, False, False),
+        (Faulted("SIGABRT", "SI_USER", 5), False, True, False),
+        (Faulted("SIGTRAP", "SI_USER", 5), False, True, False),
+    ],
+)
+def test_what_a_fault_says(seen: Outcome, first: bool, tells: bool, room_asked: bool) -> None:
+    choices = following(seen)
+    assert choices.end_before_rights() is first
+    assert choices.tells_address(5, 9) is tells
+    assert choices.has_room(0, PAGE), "the subject's disk is not full"
+    choices.is_full = lambda: True
+    assert choices.has_room(PAGE, PAGE) is not room_asked
+
+
+@pytest.mark.parametrize(("possible", "is_open"), [(0, False), (1, True), (9, True), (10, False)])
+def test_below_level_linux_a_part_that_was_moved_is_open(possible: int, is_open: bool) -> None:
+    choices = following(Returned(possible), level="posix")
+    if is_open:
+        with pytest.raises(Unresolved, match="how much is moved"):
+            choices.moved(possible, 10)
+    else:
+        assert choices.moved(possible, 10) == possible
+
+
+def refusals(*causes: tuple[int, str]) -> list[Refusal]:
+    return [Refusal(errno, f"clause.{number}", cause) for number, (errno, cause) in enumerate(causes)]
+
+
+UNALIGNED = (EINVAL, "offset is not a multiple of the page")
+NO_DESCRIPTOR = (EBADF, "fd is not an open descriptor")
+TOO_LONG = (ENOMEM, "length is larger than the address space")
+NO_LENGTH = (EINVAL, "length is 0")
+
+
+@pytest.mark.parametrize(
+    ("call", "causes", "seen", "clause"),
+    [
+        ("mmap", (UNALIGNED, NO_DESCRIPTOR), "EBADF", "mmap.order.offset"),
+        ("mmap", (UNALIGNED, TOO_LONG), "ENOMEM", "mmap.order.offset"),
+        ("mmap", (NO_DESCRIPTOR, NO_LENGTH), "EINVAL", "mmap.order.descriptor"),
+        ("mmap", (NO_DESCRIPTOR, TOO_LONG), "ENOMEM", None),
+        ("mmap", (NO_DESCRIPTOR, TOO_LONG), "EBADF", "mmap.order.descriptor"),
+        ("mmap", ((EINVAL, "another cause"), NO_DESCRIPTOR), "EBADF", None),
+        ("mremap", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", "mremap.errno.order"),
+        ("mremap", (NO_LENGTH, (ENOMEM, "new_size is larger than a C library takes any object to be")), "ENOMEM", None),
+        ("msync", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", "msync.errno.order"),
+        ("mprotect", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", "mprotect.errno.order"),
+        ("munmap", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", None),
+    ],
+)
+def test_which_of_several_must_be_told_first(
+    call: str, causes: tuple[tuple[int, str], ...], seen: str, clause: str | None
+) -> None:
+    """Here the last is seen: it is right where nothing says which is first, and at lower levels."""
+    first, last = found = refusals(*causes)
+    choices = following(Failed(seen))
+    assert choices.clause_of_order(call, found) == clause
+    if clause is None or seen == first.name:
+        assert choices.refusal(call, found).name == seen
+    else:
+        with pytest.raises(Impossible) as wrong:
+            choices.refusal(call, found)
+        assert wrong.value.allowed == (first.name,)
+        assert wrong.value.clauses == (clause, first.clause)
+    assert following(Failed(seen), level="posix").refusal(call, found).name == seen
+    assert following(Failed(seen), level="posix").clause_of_order(call, found) is None
+    for other in (Failed("ENOSYS"), Returned(0)):
+        with pytest.raises(Impossible) as wrong:
+            following(other).refusal(call, found)
+        assert wrong.value.allowed == (first.name, last.name)
+        assert wrong.value.clauses == (first.clause, last.clause)
+
+
+def test_of_several_with_the_errno_that_was_seen_it_is_the_first_and_one_that_is_late_may_be_meant() -> None:
+    for late in (None, 0, 1, 2):
+        found = [Refusal(EINVAL if n else EBADF, f"clause.{n}", "a cause", late=n == late) for n in range(3)]
+        choices = following(Failed("EINVAL"))
+        assert choices.refusal("munmap", found) is found[1]
+        assert choices.late is (late in (1, 2))
+
+
+class Stays(LinuxChoices):
+    """Keeps pages in memory, and what is in them behind the end of a file: as tmpfs does."""
+
+    def evicts(self) -> bool:
+        return False
+
+    def slack_survives_write_back(self) -> bool:
+        return True
+
+
+def test_what_is_behind_the_end_of_a_file_may_outlive_eviction() -> None:
+    process = judged(choices=Stays())
+    fd, base = stored_behind_the_end(process)
+    process.evict(fd)
+    assert process.load(base, 6) == b"abCxyz"
+
+
+def test_a_device_of_zeros_has_no_others() -> None:
+    class Wrong(Process):
+        def pread(self, fd: int, length: int, offset: int) -> bytes:
+            return b"x" * length
+
+    process = judged(Wrong)
+    fd = process.open(process.system.facility(Facility.DEV_ZERO), O_RDONLY)
+    with pytest.raises(Divergence, match="pread"):
+        process.pread(fd, 5, 0)
 
 
 @pytest.mark.parametrize("refuses", [True, False])
