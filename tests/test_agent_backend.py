@@ -904,6 +904,7 @@ def test_an_ordinary_user() -> None:
         system = backend.boot()
         process = system.spawn()
         assert backend.facts().details["user"] == "uid 65534"
+        assert backend.facts().details["capabilities"] == "none"
         with pytest.raises(Unsupported, match="need root"):
             system.facility(Facility.CRASHING_FILE_SYSTEM)
         with contextlib.suppress(Unsupported):  # not every system lets its users have namespaces

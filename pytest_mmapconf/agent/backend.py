@@ -47,7 +47,7 @@ class CommandBackend(Backend):
             "user": "root" if said.get("uid") == "0" else f"uid {said.get('uid', '?')}",
         }
         limits = "end", "lowest", "mappings", "locked", "descriptors", "capabilities"
-        details |= {name: said[name].strip(",") for name in limits if name in said}
+        details |= {name: said[name].strip(",") or "none" for name in limits if name in said}
         return Facts(self.name, f"{details['kernel']}, {details['libc']}", details)
 
     def agent(self) -> Agent:
