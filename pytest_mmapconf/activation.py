@@ -31,7 +31,7 @@ def activate(config: pytest.Config) -> None:
     options = settings.options(config)
     reports = tuple(Path(config.invocation_params.dir, path) for path in settings.value(config, "mmap_report"))
     worker = hasattr(config, "workerinput")
-    if not worker and not config.option.collectonly:
+    if not worker and not settings.asks_nothing(config):
         outputs.prepare(reports)
 
     name = settings.value(config, "mmap_backend")

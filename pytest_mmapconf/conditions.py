@@ -36,7 +36,7 @@ FACTS: Final = {
     "byte_order": '"little" or "big"',
     "file_system": 'where the files of cases lie: "ext4", "tmpfs" …',
     "user": '"root" or "uid 1000"',
-    "capabilities": "Linux's names, parted by commas; \"none\"",
+    "capabilities": 'Linux\'s names, parted by commas; "none"',
 }
 """What can be asked about; a blank in the backend's own name for it is an underscore here."""
 

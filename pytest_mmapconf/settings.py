@@ -156,10 +156,16 @@ def directory(config: pytest.Config) -> str | None:
     return str(path)
 
 
+def asks_nothing(config: pytest.Config) -> bool:
+    """Whether no case is going to be run (--collect-only, --setup-only, --setup-plan): there is nothing to tell."""
+    option = config.option
+    return bool(option.collectonly or option.setuponly or option.setupplan)
+
+
 def reproducers(config: pytest.Config) -> str:
     """The folder of --mmap-reproducers, made and known to be writable; empty for none.  Raises UsageError."""
     given: str = value(config, "mmap_reproducers")
-    if given and not config.option.collectonly:
+    if given and not asks_nothing(config):
         folder = Path(config.invocation_params.dir, given)
         try:
             folder.mkdir(parents=True, exist_ok=True)

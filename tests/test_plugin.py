@@ -432,6 +432,15 @@ def test_collect_only_starts_nothing(judge: Judge, pytester: pytest.Pytester) ->
     assert not (pytester.path / "v.json").exists()
 
 
+@pytest.mark.parametrize("mode", [["--setup-only"], ["--setup-plan"], ["--setup-only", "-n", "2"]], ids="-".join)
+def test_what_is_only_set_up_is_not_judged(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    result = judge("Bad", "--mmap-report=v.json", *mode)
+
+    assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert not [line for line in result.outlines if "pass" in line]
+    assert not (pytester.path / "v.json").exists()
+
+
 def test_junit(judge: Judge, pytester: pytest.Pytester) -> None:
     judge("Bad", "--junitxml=j.xml", "-n", "2")
 

@@ -50,8 +50,8 @@ class Marking:
             call.excinfo = _skipped(error)
         report = yield
         simply_passed = report.passed and not hasattr(report, "wasxfail")
-        if simply_passed and call.when == "setup":
-            return report  # nothing has been asked yet
+        if simply_passed and call.when != "call" and WORST not in item.stash:
+            return report  # nothing has been asked, or not yet
         verdict, reason = (PASS, "") if simply_passed else _verdict(report, error)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         if error is None and verdict == FAIL:  # it passed, although it has an xfail mark

@@ -109,7 +109,7 @@ class Reporting:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         stopped = bool(session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED)
         self.partial = self.partial or stopped
-        if self.config.option.collectonly:
+        if settings.asks_nothing(self.config):
             return
         for system in self.gathered.values():
             if not stopped:
