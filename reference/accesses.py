@@ -33,11 +33,11 @@ class Accesses(State):
         parts = []
         done = 0
         while done < length:
-            start = addr % page
             part = self.loaded(addr, done)[start : start + length - done]
             parts.append(part)
             addr += len(part)
             done += len(part)
+            start = 0
         return b"".join(parts)
 
     def loaded(self, addr: int, done: int) -> bytearray:

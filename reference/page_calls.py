@@ -168,7 +168,7 @@ class PageCalls(State):
                 refuse(EINVAL, "mlock2.errno.EINVAL", "flags have a bit that the system does not know")
             self.refuse_locking(refuse, start, end)
         with self.errors("mlock2") as refuse:
-            self.lock_what_is_mapped(refuse, "mlock2", start, end, on_fault=flags & MLOCK_ONFAULT != 0)
+            self.lock_what_is_mapped(refuse, "mlock2", start, end, on_fault=bool(flags))
 
     def pages_of(self, addr: int, length: int) -> tuple[int, int]:
         """The whole pages that a range has a byte of: from where to where."""

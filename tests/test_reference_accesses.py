@@ -304,6 +304,19 @@ def test_other_code_is_not_run(process: Process, code: bytes) -> None:
         process.execute(base + 5)
 
 
+@pytest.mark.parametrize("flags", [MAP_SHARED, MAP_PRIVATE])
+def test_what_is_only_looked_at_is_neither_copied_nor_dirty(process: Process, flags: int) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.pwrite(fd, process.return_code() * 2 * PAGE, 0)
+    process.fsync(fd)
+    base = process.mmap(0, 2 * PAGE, RW | PROT_EXEC, flags, fd, 0)
+    process.execute(base)
+    process.load(base + PAGE, 1)
+    cache = process.descriptors[fd].description.inode.cache
+    assert list(process.space.table.entries.values()) == list(cache.pages.values())
+    assert not any(page.dirty or page.sharers for page in cache.pages.values())
+
+
 # ----------------------------------------------------------------------------------------------------- how far it grows
 
 

@@ -30,10 +30,12 @@ from pytest_mmapconf.contract import (
     PROT_READ,
     PROT_WRITE,
     Resource,
+    Unresolved,
     Unsupported,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.following import Following
 from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.paging import PageCache
 from pytest_mmapconf.reference.process import Process
@@ -542,3 +544,25 @@ def test_of_which_pages_mincore_promises_nothing() -> None:
     choices.asked.clear()
     assert process.fork().mincore(base + 3 * PAGE, 4 * PAGE) == [False, True, True, False]
     assert choices.asked == [(0, False), (1, True), (2, True), (3, False)]
+
+
+# ------------------------------------------------------------------------------------------------- what is done in part
+
+
+def test_below_level_linux_a_call_that_can_be_done_is_done_as_a_whole() -> None:
+    """It is open how much only where a part of the range cannot be."""
+    process = Machine(Parameters(), Following("posix")).spawn()
+    base, _cache = window(process, 7)
+    process.munmap(base + 4 * PAGE, PAGE)
+    calls: list[Callable[[int, int], None]] = [
+        process.mlock,
+        lambda at, size: process.mlock2(at, size, 0),
+        process.munlock,
+        lambda at, size: process.mprotect(at, size, PROT_READ),
+    ]
+    for call, locked, prot in zip(calls, (4, 4, 0, 0), (RW, RW, RW, PROT_READ), strict=True):
+        call(base, 4 * PAGE)
+        mapping = process.space.mappings[base]
+        assert (mapping.end, mapping.prot, process.space.locked) == (base + 4 * PAGE, prot, locked * PAGE)
+        with pytest.raises(Unresolved, match="below level linux"):
+            call(base, 7 * PAGE)

@@ -489,3 +489,24 @@ def test_a_copy_has_one_holder_and_is_a_fault(process: Process) -> None:
     assert (copy.sharers, copy.open, bytes(copy.data[:1])) == (1, {7: b"ab"}, b"z")
     assert copy.open is not page.open
     assert sorted(children[0].space.table.entries) == [base // PAGE, base // PAGE + 1]
+
+
+@pytest.mark.parametrize("dirty", [None, *range(8)])
+@pytest.mark.parametrize(("grown", "synced"), [(8, 0), (8, 3), (8, 6), (5, 1)])
+def test_how_long_a_grown_file_is_on_the_disk(process: Process, dirty: int | None, grown: int, synced: int) -> None:
+    """Five pages are there; it is as long as it is known to be, unless a page waits that is behind these."""
+    fd = make(process, b"a" * 5 * PAGE)
+    process.fsync(fd)
+    process.ftruncate(fd, grown * PAGE)
+    base = process.mmap(process.arena()[0] + 7 * PAGE, grown * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    for at in range(grown):
+        if at in (dirty, synced):
+            process.store(base + at * PAGE, b"x")
+    record = process.descriptors[fd].description.inode.cache.record
+    assert record is not None
+    assert record.size == 5 * PAGE
+    process.msync(base + synced * PAGE, PAGE, MS_SYNC)
+    waits = dirty is not None and 5 <= dirty < grown and dirty != synced
+    assert record.size == (max(5, synced + 1) if waits else grown) * PAGE
+    assert record.named
+    assert not record.shortened
