@@ -92,7 +92,7 @@ class FileCalls(State):
         if flags & O_TRUNC and writes and inode.is_regular and inode.size:
             inode.cut(0)
 
-        return self.install(description, flags & O_CLOEXEC != 0)
+        return self.install(description, bool(flags & O_CLOEXEC))
 
     def look_up(self, path: str) -> tuple[str, Inode | None, Inode | None]:
         """(last part of the path, the directory that it is looked for in, the file): None where there is none."""

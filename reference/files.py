@@ -161,7 +161,8 @@ class Inode:
         if not self.is_regular:
             return False
         record = self.cache.record
-        return record is not None and record.named and not record.shortened and record.size == self.size
+        assert record is not None
+        return record.named and not record.shortened and record.size == self.size
 
     # ---- size and content
 
@@ -265,7 +266,7 @@ class Inode:
     def evict(self, choices: Choices) -> None:
         """Take its pages out of memory, but for locked ones.  Private copies are not its own."""
         self.sync(choices)
-        if self.cache.record is None or not choices.evicts():
+        if not choices.evicts():
             return
         page = self.cache.memory.page
         kept = set()
@@ -349,10 +350,10 @@ class Description:
         self.table = table
         self.inode = inode
         mode = flags & O_ACCESS
-        self.path_only = flags & O_PATH != 0
+        self.path_only = bool(flags & O_PATH)
         self.readable = mode in (O_RDONLY, O_RDWR) and not self.path_only
         self.writable = mode in (O_WRONLY, O_RDWR) and not self.path_only
-        self.append = flags & O_APPEND != 0
+        self.append = bool(flags & O_APPEND)
         self.offset = 0
         """The file offset, which only calls without an offset of their own use."""
         self.watch: Watch | None = None

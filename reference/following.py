@@ -268,13 +268,15 @@ class Following(LinuxChoices):
         """The hardware's choice where there is a right, but not this one."""
         prot &= PROT_ALL
         if prot & PROT_READ or not prot:
-            return prot != 0
+            return bool(prot)
         known = self._as_seen("load", prot, addr)
         return super().may_load(prot, addr) if known is None else known
 
     def may_execute(self, prot: int) -> bool:
         prot &= PROT_ALL
-        return prot & PROT_EXEC != 0 or (prot != 0 and bool(self._as_seen("execute", prot)))
+        if prot & PROT_EXEC or not prot:
+            return bool(prot)
+        return bool(self._as_seen("execute", prot))
 
     def _as_seen(self, access: str, prot: int, addr: float = inf) -> bool | None:
         """Whether an access was seen to be allowed by the processor, now or before; None: nobody has seen it.
