@@ -32,6 +32,8 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.address_space import Mapping
 from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.words import faults
 
@@ -456,3 +458,37 @@ def test_of_what_is_joined_the_older_counts(process: Process) -> None:
         mapping = process.space.mappings[base]
         assert mapping.end == base + 2 * PAGE
         assert (mapping.changes, mapping.joined, mapping.stored) == (before, True, True)
+
+
+class Several(LinuxChoices):
+    """Takes neighbours that are alike for several mappings, but may find that they are one."""
+
+    def joins(self, left: Mapping, right: Mapping) -> bool:
+        return False
+
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("end", "pages"), [(1, [2, 3, 1, 1]), (2, [2, 3, 1, 1]), (3, [5, 1, 1]), (5, [5, 1, 1]), (6, [6, 1]), (9, [6, 1])]
+)
+@pytest.mark.parametrize("flags", [ANONYMOUS, MAP_PRIVATE])
+def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: int) -> None:
+    """Of four mappings the last is not like the others; those of a file are known by where they are in it."""
+    process = Machine(Parameters(), Several()).spawn()
+    fd = process.open("f", O_RDWR | O_CREAT)
+    base = process.arena()[0] + 5 * PAGE
+    for first, count, prot in ((5, 1, RW), (2, 3, RW), (0, 2, RW), (6, 1, PROT_READ)):
+        process.mmap(base + first * PAGE, count * PAGE, prot, flags | MAP_FIXED, fd, first * PAGE)
+    process.space.fuse(process.space.mappings[base], base + end * PAGE)
+    sizes = [(m.end - m.start) // PAGE for m in process.space.mappings.values()]
+    assert sizes == (pages if flags == ANONYMOUS else [2, 3, 1, 1])
+
+
+def test_what_is_behind_a_hole_is_another(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.munmap(base + 2 * PAGE, PAGE)
+    process.space.fuse(process.space.mappings[base], base + 5 * PAGE)
+    assert layout(process) == [(0, 2, RW), (3, 5, RW)]

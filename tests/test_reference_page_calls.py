@@ -134,6 +134,18 @@ def test_msync_writes_shared_pages_of_a_file_only(process: Process) -> None:
     assert clean(cache) == []
 
 
+@pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 5), (1, 6), (2, 3), (6, 2), (6, 3), (8, 1)])
+def test_msync_over_several_mappings(process: Process, first: int, count: int) -> None:
+    """Memory, three pages of a file from its third on, memory, and two from its ninth on."""
+    base, cache = window(process, 13)
+    process.mmap(base, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    for at, pages, index in ((2, 3, 3), (7, 2, 9)):
+        process.mmap(base + at * PAGE, pages * PAGE, RW, MAP_SHARED | MAP_FIXED, 3, index * PAGE)
+    process.msync(base + first * PAGE, count * PAGE, MS_SYNC)
+    shown = {2: 3, 3: 4, 4: 5, 7: 9, 8: 10}
+    assert clean(cache) == [shown[at] for at in range(first, first + count) if at in shown]
+
+
 @pytest.mark.parametrize("addr", [1, PAGE - 1, PAGE + 8])
 def test_addresses_that_are_no_multiple_of_the_page(process: Process, addr: int) -> None:
     base, _cache = window(process, 3)
@@ -231,6 +243,17 @@ def test_mprotect_of_nothing_that_grows(process: Process, flag: int) -> None:
     base = process.arena()[0]
     with fails("ENOMEM"):
         process.mprotect(base, PAGE, PROT_READ | flag)
+
+
+def test_where_a_range_that_begins_in_a_hole_is_to_grow(process: Process) -> None:
+    base = process.arena()[0] + 7 * PAGE
+    process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 8 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    for flag, errno in ((PROT_GROWSDOWN, "EINVAL"), (PROT_GROWSUP, "ENOMEM"), (0, "ENOMEM")):
+        with fails(errno):
+            process.mprotect(base - PAGE, 2 * PAGE, PROT_READ | flag)
+    process.mprotect(base + 6 * PAGE, 3 * PAGE, PROT_READ | PROT_GROWSDOWN)
+    assert layout(process, base) == [(0, 2, RW), (8, 9, PROT_READ), (9, 10, RW)]
 
 
 @pytest.mark.parametrize("hole", range(1, 6))

@@ -510,3 +510,29 @@ def test_how_long_a_grown_file_is_on_the_disk(process: Process, dirty: int | Non
     assert record.size == (max(5, synced + 1) if waits else grown) * PAGE
     assert record.named
     assert not record.shortened
+
+
+class CopiesWhenLoaded(LinuxChoices):
+    def copies_when_loaded(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("flags", [MAP_PRIVATE, ANONYMOUS, MAP_SHARED])
+def test_a_system_may_copy_a_private_page_when_it_is_first_loaded(flags: int) -> None:
+    """By one fault; what a child has from its parent is nothing new to it."""
+    process = Machine(Parameters(), CopiesWhenLoaded()).spawn()
+    fd = make(process, b"a" * 2 * PAGE)
+    base = process.mmap(0, 2 * PAGE, RW, flags, fd, 0)
+    number = base // PAGE
+    for _ in range(2):
+        process.load(base, 1)
+        page = process.space.table.entries[number]
+        assert page.sharers == (0 if flags == MAP_SHARED else 1)
+        assert faults(process) == (1, 0)
+    assert process.space.mappings[base].stored == (flags != MAP_SHARED)
+    child = process.fork()
+    child.load(base, 1)
+    assert child.space.table.entries[number] is page
+    child.store(base, b"x")
+    assert (child.space.table.entries[number] is page) == (flags == MAP_SHARED)
+    assert faults(child) == (1, 0)
