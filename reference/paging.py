@@ -104,8 +104,7 @@ class Memory:
         """A frame that holds `content`, and zeros behind it."""
         self.handed_out += 1
         data = bytearray(content)
-        if len(data) < self.page:
-            data.extend(bytes(self.page - len(data)))
+        data.extend(bytes(self.page - len(data)))
         return Page(self.handed_out * SCATTER % FRAMES, data)
 
     def zeros(self) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 
 import pytest
 
@@ -282,6 +283,26 @@ def test_mprotect_has_changed_what_lies_before_memory_that_refuses(process: Proc
         process.mprotect(base + start * PAGE, (7 - start) * PAGE, RW)
     rights = [process.space.find(base + at * PAGE) for at in range(7)]
     assert [m.prot for m in rights if m] == [RW if start <= at < 3 else PROT_READ for at in range(7)]
+
+
+@pytest.mark.parametrize("order", [*permutations(("hole", "denied", "sealed")), ("both", "hole"), ("hole", "both")])
+def test_what_mprotect_meets_first_is_told_first(process: Process, order: tuple[str, ...]) -> None:
+    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.close(process.open("file", O_RDWR | O_CREAT))
+    fd = process.open("file", 0)
+    names = {"hole": ["ENOMEM"], "denied": ["EACCES"], "sealed": ["EPERM"], "both": ["EACCES", "EPERM"]}
+    for number, what in enumerate(order):
+        at = base + (2 * number + 1) * PAGE
+        if what == "hole":
+            process.munmap(at, PAGE)
+        if what in ("denied", "both"):
+            process.mmap(at, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+        if what in ("sealed", "both"):
+            process.mseal(at, PAGE)
+    with pytest.raises(Refused) as refused:
+        process.mprotect(base, 7 * PAGE, RW)
+    assert [refusal.name for refusal in refused.value.refusals] == [name for what in order for name in names[what]]
+    assert layout(process, base)[0] == (0, 1, RW)
 
 
 @pytest.mark.parametrize(
