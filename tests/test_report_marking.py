@@ -55,6 +55,25 @@ def test_the_gravest_of_a_cases_phases_counts(judge: Judge, pytester: pytest.Pyt
     }
 
 
+def test_a_case_that_ran_out_of_time(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        slow="""
+        import pytest, signal, time
+        from subjects import *
+        PLUGIN = {"__name__": "pytest_timeout", "pytest": pytest}
+        exec("def timeout_sigalrm(*_): pytest.fail('Timeout (>1.0s) from pytest-timeout.')", PLUGIN)
+        class Slow(Good):
+            def mmap(self, *arguments):
+                signal.signal(signal.SIGALRM, PLUGIN["timeout_sigalrm"])
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
+                time.sleep(60)
+        """
+    )
+    judge("", "--mmap-backend=python:slow:Slow", "--junitxml=junit.xml", "-k", "aligned")
+
+    assert properties(pytester.path / "junit.xml") == {"mapping.aligned": ("unresolved", ["map.address"])}
+
+
 def test_a_case_whose_worker_died(judge: Judge, pytester: pytest.Pytester) -> None:
     result = judge("Crashes", "-n", "1", "--junitxml=junit.xml")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -151,7 +152,11 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         report.outcome = "failed"
         return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
     imperative = isinstance(error, pytest.xfail.Exception)
-    if isinstance(error, Unresolved) or (report.when != "call" and not imperative and difference(error) is None):
+    if (
+        isinstance(error, Unresolved)
+        or _timed_out(error)
+        or (report.when != "call" and not imperative and difference(error) is None)
+    ):
         if on_record is not None:  # a deviation on record says nothing of this
             del report.wasxfail
         report.outcome = "failed"
@@ -159,6 +164,12 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
     if on_record is not None:
         return EXPECTED, on_record.removeprefix("reason: ")
     return FAIL, _say(error)
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether pytest-timeout has ended the case, which says of no clause that it is broken."""
+    frames = walk_tb(error.__traceback__) if isinstance(error, pytest.fail.Exception) else ()
+    return any(frame.f_globals.get("__name__") == "pytest_timeout" for frame, _line in frames)
 
 
 def _not_compared(backend: Backend) -> str | None:
