@@ -331,6 +331,58 @@ def test_how_far_a_write_comes_when_the_disk_is_full(
     assert process.pread(fd, length, offset)[:written] == b"x" * written
 
 
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/maps"])
+def test_a_device_takes_all_and_keeps_nothing(process: Process, path: str) -> None:
+    fd = process.open(path, O_RDWR)
+    before = process.fstat(fd).size
+    assert process.pwrite(fd, b"x" * 300, 5) == 300
+    assert process.fstat(fd).size == before
+    assert b"xx" not in process.pread(fd, 300, 0)
+
+
+def test_nothing_written_changes_nothing(process: Process) -> None:
+    fd = make(process)
+    assert process.pwrite(fd, b"", 300) == 0
+    assert process.fstat(fd).size == 3
+
+
+def test_what_a_directory_can_do(process: Process) -> None:
+    fd = process.open(".", O_RDONLY)
+    process.fsync(fd)
+    process.evict(fd)
+    with fails("EINVAL"):
+        process.ftruncate(fd, 0)
+    with fails("EISDIR"):
+        process.pread(fd, 1, 0)
+
+
+@pytest.mark.parametrize("now", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("privileged", [True, False])
+def test_who_may_say_that_a_file_can_only_be_appended_to(
+    process: Process, now: bool, wanted: bool, privileged: bool
+) -> None:
+    fd = make(process)
+    process.set_append_only(fd, now)
+    if not privileged:
+        process.drop("CAP_LINUX_IMMUTABLE")
+    if privileged or now is wanted:
+        process.set_append_only(fd, wanted)
+        now = wanted
+    else:
+        with fails("EPERM"):
+            process.set_append_only(fd, wanted)
+    assert process.descriptors[fd].description.inode.append_only is now
+
+
+def test_every_watch_is_told(process: Process) -> None:
+    fds = [make(process), make(process)]
+    watches = [process.watch("f") for _ in range(3)]
+    for fd in fds:
+        process.close(fd)
+    assert [process.closes(watch) for watch in watches] == [1, 1, 1]
+
+
 # ---------------------------------------------------------------------------------------------------------------- seals
 
 
