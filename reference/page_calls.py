@@ -84,7 +84,7 @@ class PageCalls(State):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
                 if prot & ~(PROT_ALL | PROT_SEM):
                     refuse(EINVAL, "mprotect.errno.EINVAL.prot", "prot has a bit that the system does not know")
-                if space.splits(addr, end) and self.too_many_mappings(1):
+                if space.splits(addr, end) and self.too_many_mappings(2):
                     refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
         if not length:
             return

@@ -239,6 +239,23 @@ def test_mprotect_from_where_a_mapping_begins_that_grows_down(process: Process) 
         process.mprotect(base, PAGE, PROT_READ | PROT_GROWSDOWN)
 
 
+@pytest.mark.parametrize(("first", "count", "room"), [(1, 1, 2), (2, 2, 2), (0, 2, 1), (3, 2, 1), (0, 5, 0)])
+def test_rights_of_its_own_make_a_part_a_mapping_of_its_own(first: int, count: int, room: int) -> None:
+    """In the middle that needs two mappings more (Linux 6.18)."""
+    process = ReferenceBackend(mappings=20).boot().spawn()
+    base = process.arena()[0]
+    process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    for number in range(19 - room):
+        process.mmap(base + (10 + 2 * number) * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    if room == 2:
+        process.mmap(base + 7 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        with fails("ENOMEM"):
+            process.mprotect(base + first * PAGE, count * PAGE, PROT_READ)
+        process.munmap(base + 7 * PAGE, PAGE)
+    process.mprotect(base + first * PAGE, count * PAGE, PROT_READ)
+    assert len(process.space.mappings) == 20
+
+
 @pytest.mark.parametrize("flag", [PROT_GROWSDOWN, PROT_GROWSUP])
 def test_mprotect_of_nothing_that_grows(process: Process, flag: int) -> None:
     base = process.arena()[0]
