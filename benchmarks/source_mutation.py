@@ -183,8 +183,12 @@ def run(judge: str, plugin: object, prepare: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(1, 2)
         sys.dont_write_bytecode = True
-        prepare()
-        os._exit(pytest.main([*OPTIONS, *JUDGES[judge]], plugins=[plugin]))
+        status = int(pytest.ExitCode.INTERNAL_ERROR)  # out of memory, say: nothing of it may come back to the parent
+        try:
+            prepare()
+            status = pytest.main([*OPTIONS, *JUDGES[judge]], plugins=[plugin])
+        finally:
+            os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
