@@ -1199,6 +1199,11 @@ def test_what_the_processor_does_is_seen_and_stays_so(seen: Outcome, allowed: bo
     assert not choices.may_execute(PROT_WRITE)
 
 
+@pytest.mark.parametrize("address", [None, 0])
+def test_a_fault_without_an_address_is_any_page_s(address: int | None) -> None:
+    assert not following(Faulted("SIGSEGV", "SEGV_ACCERR", address), "load").may_load(PROT_WRITE, 0)
+
+
 def test_of_execution_only_success_stays_so() -> None:
     """Which fault comes first is open where several are the matter, so one says nothing of the next."""
     choices = following(Faulted("SIGSEGV", "SEGV_ACCERR", 1 << 46), "execute")
