@@ -181,8 +181,7 @@ class PageCache:
     def cut(self, size: int) -> None:
         """The file is `size` bytes long: pages behind it go, and the rest of its last page is zero."""
         length = self.memory.page
-        end = -(-size // length)
-        for index in [index for index in self.pages if index >= end]:
+        for index in [index for index in self.pages if index * length >= size]:
             del self.pages[index]
         self.clear_slack(size)
         if self.record is not None:

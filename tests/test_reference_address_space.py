@@ -492,3 +492,23 @@ def test_what_is_behind_a_hole_is_another(process: Process) -> None:
     process.munmap(base + 2 * PAGE, PAGE)
     process.space.fuse(process.space.mappings[base], base + 5 * PAGE)
     assert layout(process) == [(0, 2, RW), (3, 5, RW)]
+
+
+@pytest.mark.parametrize(("first", "pages"), [(0, 5), (1, 5), (2, 5), (3, 1), (1, 1)])
+def test_what_lies_below_its_own_size_is_counted_like_any_other(process: Process, first: int, pages: int) -> None:
+    """Memory at the bottom of the address space."""
+    space, base, size = process.space, first * PAGE, pages * PAGE
+    for lock_later in (True, False):
+        process.mmap(base, size, RW, ANONYMOUS | MAP_FIXED | (0 if lock_later else MAP_LOCKED), -1, 0)
+        if lock_later:
+            assert space.locked == 0
+            process.mlock(base, size)
+        assert (space.size, space.locked, space.data()) == (size, size, size)
+        assert space.mapped(base, base + size) == size
+        process.mremap(base, size, size + 2 * PAGE, 0)
+        assert (space.size, space.locked) == (size + 2 * PAGE, size + 2 * PAGE)
+        process.munlock(base + PAGE, PAGE)
+        assert space.locked == size + PAGE
+        process.munmap(base, size + 2 * PAGE)
+        assert (space.size, space.locked, space.data()) == (0, 0, 0)
+        assert list(space.gaps.starts.items()) == [(0, process.top)]
