@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from difflib import unified_diff
@@ -60,6 +61,8 @@ JUDGES = {
 OPTIONS = ["-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
 MEMORY = 4 << 30
 """Bytes that a run may have: some mutants ask for more than there is."""
+
+WARNED = "warned of by Python"
 
 ALL = "all tests"
 """Stands for them in the notes of which tests run a line: it is run by an import, or for several tests at once."""
@@ -268,13 +271,18 @@ def statement(source: str, line: int) -> set[int]:
 
 
 def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
-    """What becomes of a mutant: the judge that catches it, "time", or "survived"."""
-    source = mutant.source()
+    """What becomes of a mutant: the judge that catches it, "time", "survived", or that Python itself warns of it."""
     path = os.fspath(REFERENCE / mutant.module)
     honest = SourceFileLoader.get_code
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SyntaxWarning)
+        try:
+            code = compile(mutant.source(), path, "exec")
+        except SyntaxWarning:  # `is` and a number, say: it is no test that notices
+            return WARNED
 
     def get_code(loader: Any, name: str) -> CodeType | None:
-        return compile(source, path, "exec") if loader.path == path else honest(loader, name)
+        return code if loader.path == path else honest(loader, name)
 
     def prepare() -> None:
         SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
@@ -331,14 +339,14 @@ def main() -> None:
             why = equivalent.get((mutant.name(), *mutant.change()))
             if why and result == "survived":
                 result = "equivalent"
-            elif why:
+            elif why and result != WARNED:
                 result = f"caught by {result}, though listed as equivalent: {why}"
-            if result not in (*JUDGES, "equivalent"):
+            if result not in (*JUDGES, "equivalent", WARNED):
                 print(f"\n{result}: in {mutant.name()}", *mutant.difference(), sep="\n", flush=True)
             counts[result.partition(":")[0]] += 1
     print(f"\n{len(sample)} mutants in {time.monotonic() - began:.0f} s: ", end="")
     print(", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
-    told = len(sample) - counts["equivalent"]
+    told = len(sample) - counts["equivalent"] - counts[WARNED]
     print(f"caught: {(told - counts['survived']) / (told or 1):.1%} of the {told} that are not equivalent")
 
 
