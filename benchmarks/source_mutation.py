@@ -278,7 +278,7 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
         warnings.simplefilter("error", SyntaxWarning)
         try:
             code = compile(mutant.source(), path, "exec")
-        except SyntaxWarning:  # `is` and a number, say: it is no test that notices
+        except SyntaxError:  # as which the warning comes, of `is` and a number, say: it is no test that notices
             return WARNED
 
     def get_code(loader: Any, name: str) -> CodeType | None:
