@@ -62,8 +62,8 @@ class Choices(Protocol):
     def has_foreign(self, start: int, end: int) -> bool:
         """Whether there is memory of the system's own in [start, end), which nobody mapped."""
 
-    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
-        """Whether [start, end) becomes [start, new_end) where that is free (the system's own memory may be there)."""
+    def grows_in_place(self, start: int, end: int) -> bool:
+        """Whether what begins at `start` grows to `end` where that is free (the system's own memory may be there)."""
 
     def grows_down(self, left: int) -> bool:
         """Whether a mapping grows downwards until only `left` pages are between it and the one below."""
@@ -194,7 +194,7 @@ class LinuxChoices:
     def has_foreign(self, start: int, end: int) -> bool:
         return False
 
-    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+    def grows_in_place(self, start: int, end: int) -> bool:
         return True
 
     def grows_down(self, left: int) -> bool:

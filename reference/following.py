@@ -245,11 +245,11 @@ class Following(LinuxChoices):
         low, length = self.arena()
         return low <= start and end <= low + length
 
-    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+    def grows_in_place(self, start: int, end: int) -> bool:
         """Beyond the arena something of the system's own may be in the way."""
         if self.seen == Returned(start) or isinstance(self.seen, Faulted):
             return True
-        return self._in_arena(start, new_end)
+        return self._in_arena(start, end)
 
     def grows_down(self, left: int) -> bool:
         """Something is left, but how much is a setting of the system."""

@@ -363,7 +363,7 @@ class MappingCalls(PageCalls):
             mapping is not None
             and old == mapping.end - addr
             and self.space.is_free(addr + old, addr + new)
-            and self.choices.grows_in_place(addr, addr + old, addr + new)
+            and self.choices.grows_in_place(addr, addr + new)
         )
 
     def refuse_new_address(self, refuse: Refusals, addr: int, old: int, new: int, flags: int, new_addr: int) -> None:

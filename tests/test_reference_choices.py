@@ -113,7 +113,7 @@ def test_what_else_linux_does() -> None:
         LINUX.does_part("mprotect"),
         LINUX.joins(mapping, mapping),
         LINUX.is_one(mapping),
-        LINUX.grows_in_place(PAGE, 2 * PAGE, 3 * PAGE),
+        LINUX.grows_in_place(PAGE, 3 * PAGE),
         LINUX.refuses_sync(),
         LINUX.nameless_is_noexec(),
         LINUX.end_before_rights(),

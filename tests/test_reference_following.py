@@ -306,7 +306,7 @@ def test_the_systems_own_memory_may_be_in_the_way_outside_the_arena_only() -> No
 
 
 class InTheWay(LinuxChoices):
-    def grows_in_place(self, start: int, end: int, new_end: int) -> bool:
+    def grows_in_place(self, start: int, end: int) -> bool:
         return False
 
 
@@ -1029,7 +1029,7 @@ def test_where_the_systems_own_memory_may_be(start: int, end: int, within: bool)
     choices = following(Failed("EEXIST"))
     choices.arena = lambda: (7 * PAGE, 5 * PAGE)
     assert choices.has_foreign(start * PAGE, end * PAGE) is not within
-    assert choices.grows_in_place(start * PAGE, start * PAGE, end * PAGE) is within
+    assert choices.grows_in_place(start * PAGE, end * PAGE) is within
 
 
 def test_which_bytes_are_settled_by_what_was_loaded() -> None:
@@ -1108,7 +1108,7 @@ def test_which_errno_says_what(errno: str) -> None:
     assert (choices.place(space, space.top // 2, 0) is None) is is_poor
     assert choices.limits_files()
     assert not choices.are_one(mapping, mapping)
-    assert not choices.grows_in_place(PAGE, 2 * PAGE, 3 * PAGE)
+    assert not choices.grows_in_place(PAGE, 3 * PAGE)
     assert not choices.notices()
     assert not choices.end_before_rights()
     assert choices.tells_address(0, 0)
@@ -1158,8 +1158,8 @@ def test_growth_outside_of_the_arena_is_where_it_was_seen(seen: Outcome, in_plac
     """A fault says nothing of it."""
     choices = following(seen)
     choices.arena = lambda: (7 * PAGE, 2 * PAGE)
-    assert choices.grows_in_place(7 * PAGE, 8 * PAGE, 10 * PAGE) is in_place
-    assert choices.grows_in_place(7 * PAGE, 8 * PAGE, 9 * PAGE)
+    assert choices.grows_in_place(7 * PAGE, 10 * PAGE) is in_place
+    assert choices.grows_in_place(7 * PAGE, 9 * PAGE)
 
 
 @pytest.mark.parametrize(("left", "may"), [(-1, False), (0, False), (1, True), (256, True)])

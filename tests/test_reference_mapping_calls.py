@@ -8,6 +8,7 @@ import pytest
 
 from pytest_mmapconf.contract import (
     MADV_DONTNEED,
+    MADV_FREE,
     MADV_POPULATE_WRITE,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
@@ -20,7 +21,10 @@ from pytest_mmapconf.contract import (
     MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_SHARED_VALIDATE,
     MAP_STACK,
+    MAP_SYNC,
+    MAP_UNINITIALIZED,
     MLOCK_ONFAULT,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
@@ -30,9 +34,14 @@ from pytest_mmapconf.contract import (
     O_CREAT,
     O_RDONLY,
     O_RDWR,
+    PROT_EXEC,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    SEAL_FUTURE_WRITE,
+    SEAL_GROW,
+    SEAL_SHRINK,
+    SEAL_WRITE,
     Facility,
     Resource,
     Unsupported,
@@ -605,3 +614,229 @@ def test_mseal_is_for_64_bits() -> None:
     process = ReferenceBackend(bits=32).boot().spawn()
     with pytest.raises(Unsupported):
         process.mseal(process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0), PAGE)
+
+
+# ----------------------------------------------------------------------------------------- all that refuses, only that
+
+
+def causes(call: Callable[..., object], *arguments: object) -> list[str]:
+    """Why a call is refused: each cause up to its first comma, with a "late:" before what Linux finds late."""
+    try:
+        call(*arguments)
+    except Refused as refused:
+        return [f"{'late: ' * refusal.late}{refusal.cause.partition(',')[0]}" for refusal in refused.refusals]
+    return []
+
+
+OUTSIDE = "the fixed range is outside the address space"
+NO_LOCKS = ["the process may lock no memory", "too much memory would be locked"]
+TOO_LARGE = "length is larger than the address space"
+NO_SYNC = "late: the file system has no MAP_SYNC"
+
+
+@pytest.mark.parametrize(
+    ("at", "length", "flags", "found"),
+    [
+        pytest.param(0, 0, ANONYMOUS | MAP_FIXED, ["length is 0"], id="nothing"),
+        pytest.param(0, 0, ANONYMOUS | MAP_FIXED_NOREPLACE, ["length is 0"], id="nothing-in-a-taken-place"),
+        pytest.param(0, 1 << 47, ANONYMOUS | MAP_FIXED, [TOO_LARGE], id="more-than-there-is"),
+        pytest.param(0, 1 << 46, ANONYMOUS | MAP_FIXED, [], id="as-much-as-is-behind"),
+        pytest.param(1 << 46, 1 << 46, ANONYMOUS | MAP_FIXED, [OUTSIDE], id="end"),
+        pytest.param(0, PAGE, ANONYMOUS | MAP_POPULATE | MAP_NORESERVE, [], id="flags-beside-MAP_LOCKED"),
+        pytest.param(
+            0,
+            PAGE,
+            ANONYMOUS | MAP_LOCKED | MAP_STACK,
+            NO_LOCKS,
+            id="locked",
+        ),
+    ],
+)
+def test_what_mmap_refuses(process: Process, at: int, length: int, flags: int, found: list[str]) -> None:
+    base = lay(process, "abc")
+    process.drop("CAP_IPC_LOCK")
+    process.limit(Resource.LOCKED_MEMORY, 0)
+
+    assert causes(process.mmap, base + at + PAGE, length, RW, flags, -1, 0) == found
+
+
+def test_all_of_user_space_can_be_had(process: Process) -> None:
+    flags = ANONYMOUS | MAP_FIXED | MAP_NORESERVE
+
+    assert causes(process.mmap, 0, process.top + PAGE, PROT_NONE, flags, -1, 0) == [TOO_LARGE]
+    assert process.mmap(0, process.top, PROT_NONE, flags, -1, 0) == 0
+
+
+@pytest.mark.parametrize("flag", [0, MAP_UNINITIALIZED, MAP_NORESERVE | MAP_STACK])
+def test_sealed_memory_is_not_replaced_whatever_flags_there_are(process: Process, flag: int) -> None:
+    base = lay(process, "abc")
+    process.mseal(base + PAGE, PAGE)
+
+    assert causes(process.mmap, base, PAGE, RW, ANONYMOUS | MAP_FIXED | flag, -1, 0) == []
+    assert causes(process.mmap, base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED | flag, -1, 0) == [
+        "something in the fixed range is sealed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "how_many"), [(MAP_FIXED, 1), (MAP_FIXED_NOREPLACE, 2), (MAP_FIXED_NOREPLACE | MAP_STACK, 2)]
+)
+def test_a_library_may_say_otherwise_at_0_unless_that_is_fixed(process: Process, flags: int, how_many: int) -> None:
+    process.drop("CAP_SYS_RAWIO")
+
+    found = causes(process.mmap, 0, PAGE, RW, ANONYMOUS | flags, -1, 0)
+    assert found[0] == "the fixed address is below the lowest allowed one"
+    assert len(found) == how_many
+
+
+@pytest.mark.parametrize(
+    ("flags", "counts"),
+    [(0, True), (MAP_NORESERVE, True), (MAP_GROWSDOWN, False), (MAP_GROWSDOWN | MAP_NORESERVE, False)],
+)
+def test_what_counts_as_data(process: Process, flags: int, counts: bool) -> None:
+    process.limit(Resource.DATA, PAGE)
+
+    assert bool(causes(process.mmap, 0, 2 * PAGE, RW, ANONYMOUS | flags, -1, 0)) is counts
+    assert causes(process.mmap, 0, PAGE, RW, ANONYMOUS | flags, -1, 0) == []
+
+
+@pytest.mark.parametrize(("room", "fits"), [(2, True), (1, False)])
+def test_replacing_counts_as_data_only_by_what_is_new(process: Process, room: int, fits: bool) -> None:
+    base = process.arena()[0]
+    process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.limit(Resource.DATA, room * PAGE)
+
+    assert (causes(process.mmap, base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) == []) is fits
+
+
+def test_who_cannot_store_to_the_device_of_zeros_can_to_a_private_mapping() -> None:
+    system = ReferenceBackend().boot()
+    process = system.spawn()
+    fd = process.open(system.facility(Facility.DEV_ZERO), O_RDONLY)
+    private = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0)
+    shared = process.mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0)
+
+    process.mprotect(private, PAGE, RW)
+    with fails("EACCES"):
+        process.mprotect(shared, PAGE, RW)
+
+
+@pytest.mark.parametrize("type_", [MAP_SHARED_VALIDATE, MAP_SHARED, MAP_PRIVATE])
+def test_a_file_system_without_MAP_SYNC_says_so_late(process: Process, type_: int) -> None:
+    fd = process.open("f", O_RDWR | O_CREAT)
+
+    assert causes(process.mmap, 0, PAGE, RW, type_ | MAP_SYNC, fd, 0) == [NO_SYNC]
+
+
+@pytest.mark.parametrize(
+    "seals", [SEAL_WRITE, SEAL_FUTURE_WRITE, SEAL_WRITE | SEAL_FUTURE_WRITE, SEAL_GROW | SEAL_SHRINK]
+)
+@pytest.mark.parametrize("prot", [PROT_READ, PROT_EXEC, PROT_READ | PROT_EXEC, PROT_WRITE, RW | PROT_EXEC])
+def test_a_sealed_file_is_not_mapped_to_be_stored_to(process: Process, seals: int, prot: int) -> None:
+    fd = process.memfd()
+    process.seal(fd, seals)
+    refused = prot & PROT_WRITE and seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)
+
+    assert bool(causes(process.mmap, 0, PAGE, prot, MAP_SHARED, fd, 0)) is bool(refused)
+    assert causes(process.mmap, 0, PAGE, prot, MAP_PRIVATE, fd, 0) == []
+
+
+ODD = "new_size is larger than a C library takes any object to be"
+HUGE = "new_size is larger than the address space"
+UNKNOWN = "flags have a bit that the system does not know"
+NO_DUPLICATE = "a duplicate cannot be where the mapping is"
+NO_ROOM = "the mapping cannot grow where it is"
+CUT_OUTSIDE = "late: the part to be cut off is outside the address space"
+CUT_SEALED = "late: something in the part to be cut off is sealed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "flags", "found"),
+    [
+        pytest.param(1, (1 << 63) - PAGE, MREMAP_MAYMOVE, [HUGE], id="as-large-as-an-object"),
+        pytest.param(1, 1 << 63, MREMAP_MAYMOVE, [HUGE, ODD], id="larger-than-any-object"),
+        pytest.param(0, PAGE, 0, [NO_DUPLICATE], id="a-duplicate-in-its-place"),
+        pytest.param(
+            0,
+            PAGE,
+            8,
+            [UNKNOWN, NO_DUPLICATE],
+            id="with-an-unknown-bit",
+        ),
+        pytest.param(1, 2 * PAGE, 0, [NO_ROOM], id="no-room"),
+        pytest.param(
+            1,
+            2 * PAGE,
+            8,
+            [UNKNOWN, NO_ROOM],
+            id="no-room-and-a-bit",
+        ),
+        pytest.param(1 << 47, PAGE, 0, [CUT_OUTSIDE, CUT_SEALED], id="cut-off-outside"),
+        pytest.param(3 * PAGE, 2 * PAGE, 0, [CUT_SEALED], id="cut-off-sealed"),
+        pytest.param(3 * PAGE, PAGE, 0, [CUT_SEALED], id="more-of-it"),
+    ],
+)
+def test_what_mremap_refuses(process: Process, old: int, new: int, flags: int, found: list[str]) -> None:
+    base = lay(process, "abcd")
+    process.mseal(base + 2 * PAGE, PAGE)
+
+    assert causes(process.mremap, base, old, new, flags) == found
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_what_is_kept_of_a_range_may_be_sealed(process: Process, first: int) -> None:
+    base = lay(process, "......"[:first] + "abc")
+    addr = base + first * PAGE
+    process.mseal(addr + PAGE, PAGE)
+
+    assert process.mremap(addr, 3 * PAGE, 2 * PAGE, 0) == addr
+    assert shown(process) == "."[:1] * first + "ab"
+    with pytest.raises(Unsupported):  # nobody has seen what becomes of it
+        process.mremap(addr, 2 * PAGE, 2 * PAGE, MOVE, base + 9 * PAGE)
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_what_is_refused_late_has_cleared_the_new_range(process: Process, pages: int) -> None:
+    base = lay(process, "abcd")
+    process.mmap(base + 5 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+
+    with fails("EINVAL"):
+        process.mremap(base + 5 * PAGE, 1 << 47, pages * PAGE, MOVE, base + PAGE)
+    assert shown(process) == "a" + pages * "." + "bcd"[pages:] + ".--"
+
+
+def test_the_same_size_takes_nothing_of_what_is_around(process: Process) -> None:
+    base = lay(process, ".abc")
+
+    process.mremap(base + 2 * PAGE, PAGE, PAGE, 0)
+    assert not any(process.space.is_free(base + at * PAGE, base + (at + 1) * PAGE) for at in (1, 2, 3))
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+    assert shown(process) == "-abc"
+
+
+def test_growth_brings_in_nothing_of_what_lies_behind(process: Process) -> None:
+    base = process.arena()[0]
+    process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
+    behind = process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+
+    process.mremap(base, PAGE, 2 * PAGE, 0)
+    assert process.mincore(base, 2 * PAGE) == [True, True]
+    assert process.mincore(behind, PAGE) == [False]
+
+
+def test_what_is_moved_becomes_one_with_what_it_fits_between(process: Process) -> None:
+    base = process.arena()[0]
+    fd = process.open("f", O_RDWR | O_CREAT)
+    for place, index in ((1, 0), (7, 1), (3, 2)):
+        process.mmap(base + place * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, index * PAGE)
+
+    process.mremap(base + 7 * PAGE, PAGE, PAGE, MOVE, base + 2 * PAGE)
+    assert [(m.start - base, m.end - base) for m in process.space.mappings.values()] == [(PAGE, 4 * PAGE)]
+
+
+def test_advice_stops_at_the_first_mapping_that_it_is_wrong_for(process: Process) -> None:
+    base = lay(process, "abc")
+
+    assert causes(process.madvise, base, 3 * PAGE, MADV_FREE) == ["only private memory of no file can be freed"]
+    process.mlock(base, 3 * PAGE)
+    assert causes(process.madvise, base + PAGE, 2 * PAGE, MADV_DONTNEED) == ["the memory is locked"]

@@ -195,7 +195,7 @@ def a_moved_mapping_can_be_written(self: Process, move: Move) -> None:
 
 
 @wrong(LinuxChoices.grows_in_place, "mremap.flags.zero", "mremap.resize")
-def nothing_grows_in_place(grows_in_place: Honest, self: LinuxChoices, start: int, end: int, new_end: int) -> bool:
+def nothing_grows_in_place(grows_in_place: Honest, self: LinuxChoices, start: int, end: int) -> bool:
     """Growing is always a move."""
     return False
 
