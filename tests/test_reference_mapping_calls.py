@@ -840,3 +840,14 @@ def test_advice_stops_at_the_first_mapping_that_it_is_wrong_for(process: Process
     assert causes(process.madvise, base, 3 * PAGE, MADV_FREE) == ["only private memory of no file can be freed"]
     process.mlock(base, 3 * PAGE)
     assert causes(process.madvise, base + PAGE, 2 * PAGE, MADV_DONTNEED) == ["the memory is locked"]
+
+
+@pytest.mark.parametrize(("pages", "low"), [(-1, True), (0, False), (1, False), (7, False)])
+def test_only_what_is_below_the_lowest_address_needs_a_right(process: Process, pages: int, low: bool) -> None:
+    addr = process.space.lowest + pages * PAGE
+    process.drop("CAP_SYS_RAWIO")
+
+    found = ["the fixed address is below the lowest allowed one"] if low else []
+    assert causes(process.mmap, addr, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) == found
+    source = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    assert causes(process.mremap, source, PAGE, PAGE, MOVE, addr) == found
