@@ -183,6 +183,12 @@ class Mapping:
         return self.is_fresh or self.prot & PROT_WRITE != 0
 
     @property
+    def is_meant_to_be_shared(self) -> bool:
+        """Whether it was asked for as shared: also of zeros that nobody can store to, which Linux makes private."""
+        zeros = self.inode is None and self.description is not None
+        return self.shared or (zeros and not self.maximum & PROT_WRITE)
+
+    @property
     def is_data(self) -> bool:
         """Whether it counts as data of the process."""
         return not self.shared and not self.grows and self.prot & PROT_WRITE != 0

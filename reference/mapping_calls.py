@@ -385,7 +385,7 @@ class MappingCalls(PageCalls):
 
     def refuse_resizing(self, refuse: Refusals, mapping: Mapping, addr: int, old: int, new: int, flags: int) -> None:
         """What mremap refuses because of the mapping that is to grow or to move."""
-        if old == 0 and not mapping.shared:
+        if old == 0 and not mapping.is_meant_to_be_shared:
             refuse(EINVAL, "mremap.errno.EINVAL.old-size-zero", "a private mapping cannot be duplicated")
         several = flags & MREMAP_FIXED and old == new
         if not several and (

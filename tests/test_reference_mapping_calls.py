@@ -721,6 +721,27 @@ def test_who_cannot_store_to_the_device_of_zeros_can_to_a_private_mapping() -> N
         process.mprotect(shared, PAGE, RW)
 
 
+@pytest.mark.parametrize(
+    ("mode", "type_", "can"),
+    [
+        (O_RDONLY, MAP_SHARED, True),
+        (O_RDONLY, MAP_PRIVATE, False),
+        (O_RDWR, MAP_SHARED, True),
+        (O_RDWR, MAP_PRIVATE, False),
+    ],
+)
+def test_zeros_can_be_duplicated_if_they_were_to_be_shared(mode: int, type_: int, can: bool) -> None:
+    """As on Linux 6.18, where those that nobody can store to are private, but count as shared here."""
+    system = ReferenceBackend().boot()
+    process = system.spawn()
+    fd = process.open(system.facility(Facility.DEV_ZERO), mode)
+    addr = process.mmap(0, PAGE, PROT_READ, type_, fd, 0)
+
+    found = causes(process.mremap, addr, 0, PAGE, MREMAP_MAYMOVE)
+    assert found == ([] if can else ["a private mapping cannot be duplicated"])
+    assert process.space.size == (1 + can) * PAGE
+
+
 @pytest.mark.parametrize("type_", [MAP_SHARED_VALIDATE, MAP_SHARED, MAP_PRIVATE])
 def test_a_file_system_without_MAP_SYNC_says_so_late(process: Process, type_: int) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)

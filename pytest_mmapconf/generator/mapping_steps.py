@@ -384,7 +384,7 @@ class MappingSteps(State):
             if shape == 3:
                 old_size = min(old_size, (1 + which % 2) * page)
                 new_size = digits.of((new_size, page))
-        elif shape == 4 and mapping.shared:
+        elif shape == 4 and mapping.is_meant_to_be_shared:
             addr, old_size = at, 0
         elif shape == 5:  # whatever is there: several mappings, with or without holes
             addr, old_size = self.slot(actor, digits, True), (2 + which % 2) * page

@@ -338,7 +338,7 @@ def dontunmap_alone(state: State, actor: Actor, digits: Digits, call: MremapCall
 
 
 def a_copy_of_private_memory(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
-    if not call.mapping.shared:
+    if not call.mapping.is_meant_to_be_shared:
         call.old_size = 0
 
 
