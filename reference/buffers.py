@@ -70,7 +70,7 @@ class Buffers(Accesses, FileCalls):
                 page = inode.cache.page((start + at) // self.page)
                 page.open = (page.open or {}) | {(start + at) % self.page: values}
         with self.errors("pwrite") as refuse:
-            if not written:
+            if available and not written:
                 refuse(ENOSPC, "file.errno", "the disk is full")
 
         return written

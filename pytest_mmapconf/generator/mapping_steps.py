@@ -237,7 +237,12 @@ class MappingSteps(State):
             elif wanted == 1:
                 self.call(actor, "munmap", addr + self.unit, self.page)
             else:
-                self.call(actor, "mmap", addr + 4 * self.unit, self.page, PROT_READ, flags | MAP_FIXED, -1, 0)
+                for number, prot in (
+                    (3, PROT_READ),
+                    (4, PROT_NONE),
+                    (5, PROT_READ),
+                ):  # the last of them may be one too many
+                    self.call(actor, "mmap", addr + number * self.unit, self.page, prot, flags | MAP_FIXED, -1, 0)
             self.call(actor, "munmap", got, pages * self.page)
 
     def is_large(self, mapping: Area) -> bool:

@@ -11,6 +11,7 @@ from ..contract import (
     MAP_SHARED,
     MS_INVALIDATE,
     MS_SYNC,
+    O_RDONLY,
     O_RDWR,
     PROT_READ,
     PROT_WRITE,
@@ -52,6 +53,30 @@ class Sequences(State):
         self.call(actor, "mprotect", addr, self.page, digits.of((RW, PROT_WRITE)))
         self.call(actor, "pwrite", fd, b"changed", 0)
 
+    def protect_three(self, actor: Actor, digits: Digits) -> None:
+        """Give the right to store to three mappings, of which the middle one may not have it."""
+        base = actor.regions[0][0] + self.unit
+        fd = self.opened(actor, "a", O_RDONLY)
+        for number in (0, 2):
+            self.call(actor, "mmap", base + number * self.unit, self.page, PROT_READ, MAP_SHARED | ANONYMOUS, -1, 0)
+        self.call(actor, "mmap", base + self.unit, self.page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+        self.call(actor, "mprotect", base, 3 * self.page, RW)
+
+    def lock_and_close(self, actor: Actor, digits: Digits) -> None:
+        """Lock a file, map it, and close it, which gives the lock up; another process asks for it."""
+        if len(self.actors) == PROCESSES:
+            return
+        fd = self.opened(actor, "a", O_RDWR)
+        self.call(actor, "record_lock", fd, ofd=digits.once_in(2))
+        addr = self.slot(actor, digits)
+        self.call(actor, "mmap", addr, self.page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+        self.call(actor, "close", fd)
+        child = self.call(actor, "fork")
+        if child is not None:
+            other = Actor(child, model_of(child), list(actor.regions))
+            self.call(other, "record_lock", self.opened(other, "a", O_RDWR), ofd=False)
+            self.call(other, "exit")
+
     def leave(self, actor: Actor, digits: Digits) -> None:
         """A process that has a file for its mapping only comes to its end, and is asked of the file."""
         if len(self.actors) == PROCESSES:
@@ -74,12 +99,16 @@ class Sequences(State):
         base = actor.regions[0][0] + self.unit
         for number, name in enumerate("ab"):
             fd = self.opened(actor, name, O_RDWR)
+            self.call(actor, "fsync", fd)  # of which the name and the size are known to the disk
             addr = base + 2 * number * self.unit
             if self.call(actor, "mmap", addr, 2 * self.page, RW, MAP_SHARED | MAP_FIXED, fd, 0) is None:
                 return
+            if digits.below(2):  # what the process never touches at these addresses
+                self.call(actor, "pwrite", fd, b"written", digits.below(2) * self.page)
             self.call(actor, "close", fd)
         for number in range(4):
-            self.call(actor, "store", base + number * self.unit, digits.of((b"one", b"two")))
+            if digits.below(3):
+                self.call(actor, "store", base + number * self.unit, b"stored")
         first, pages = digits.of(((0, 4), (0, 4), (1, 1), (3, 1), (1, 2), (0, 1)))
         flags = digits.of((MS_SYNC, MS_SYNC, MS_SYNC | MS_INVALIDATE))
         if digits.once_in(2):

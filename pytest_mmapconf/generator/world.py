@@ -55,7 +55,7 @@ def theme(steps: str, mistakes: int = 1, place: Facility | None = None) -> Theme
 STEPS: Final = theme(EVERYTHING).steps
 
 STORAGE: Final = """
-mmap*4 store*6 msync*5 munmap mremap mprotect pwrite fsync open fork*2 exit close mlock crash*2
+mmap*4 store*6 msync*5 munmap mremap mprotect pwrite fsync open fork*2 exit close mlock crash*3
 """
 
 THEMES: Final = (
@@ -64,7 +64,7 @@ THEMES: Final = (
     *(theme("mmap*4 mremap*4 munmap*2 store*3 load*2 fork mprotect mlock madvise ftruncate msync", mistakes=4),) * 2,
     *(theme("mmap*8 memfd open dup mremap munmap", mistakes=5),) * 2,
     theme("mmap*4 mremap*6 munmap*2 store*4 load*2 fork*2 mprotect*2 mlock*2 mincore open close madvise"),
-    *(theme("open*3 mmap*4 mprotect*6 fork mremap*3 munmap store*2 load append", mistakes=4),) * 2,
+    *(theme("open*3 mmap*4 mprotect*6 protect_three fork mremap*3 munmap store*2 load append", mistakes=4),) * 2,
     theme("memfd*6 mmap*5 mprotect*3 ftruncate*3 store*2 pwrite*2 munmap fork madvise*2 mremap"),
     theme("zeros*5 store*4 load*3 fork*2 munmap*2 mremap mprotect madvise"),
     theme("odd_call*8 open*3 close memfd mmap exec*2 dup fork append*2 drop ftruncate unlink read_into write_from"),
@@ -96,7 +96,7 @@ THEMES: Final = (
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
     theme(
         "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd let_go*3"
-        " leave*2"
+        " leave*2 lock_and_close*2"
     ),
     theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
     theme("mmap*3 madvise*8 free_some store*4 load*3 fork*3 mlock*2 mincore*2 memfd pread", mistakes=2),
@@ -118,7 +118,17 @@ def at_home(begin: bytes) -> bytes:
     return bytes((THEMES.index(theme._replace(place=None)),)) + begin[1:] if theme.place else begin
 
 
-PARTIAL: Final = ("mseal", "mprotect", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "madvise")
+PARTIAL: Final = (
+    "mseal",
+    "mprotect",
+    "protect_three",
+    "mlock",
+    "mlock2",
+    "munlock",
+    "mlockall",
+    "munlockall",
+    "madvise",
+)
 """The steps that can fail half-way, what is done then being known for Linux only."""
 
 
