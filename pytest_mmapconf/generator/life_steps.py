@@ -177,13 +177,11 @@ class LifeSteps(Sequences):
 
     def crash(self, actor: Actor, digits: Digits) -> None:
         """The power goes, where there is a file system that is made for it, and everything begins anew."""
-        if self.files_in != Facility.CRASHING_FILE_SYSTEM:
-            return
         if digits.below(3):
             self.sync_some(actor, digits)
         else:
             self.store_and_sync(actor, digits)
-        if self.machine.has_unsynced_names():
+        if self.files_in != Facility.CRASHING_FILE_SYSTEM or self.machine.has_unsynced_names():
             return  # nothing is promised of what the disk knows by name only, so nothing could be compared
         self.system.crash()
         self.actors = [self.actor(self.system.spawn())]
