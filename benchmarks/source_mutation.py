@@ -63,6 +63,7 @@ MEMORY = 4 << 30
 """Bytes that a run may have: some mutants ask for more than there is."""
 
 WARNED = "warned of by Python"
+"""What becomes of a mutant that is none to count."""
 
 ALL = "all tests"
 """Stands for them in the notes of which tests run a line: it is run by an import, or for several tests at once."""
@@ -118,7 +119,7 @@ def parsed(module: str) -> ast.Module:
 
 def mutants(module: str) -> Iterator[Mutant]:
     """All of a module, but for annotations."""
-    skipped = list(unevaluated((REFERENCE / module).read_text()))
+    skipped = list(unevaluated(module))
     nodes = list(ast_nodes(get_ast_from_path(REFERENCE / module)))
     for name in operator_names():
         operator = get_operator(name)
@@ -130,9 +131,9 @@ def mutants(module: str) -> Iterator[Mutant]:
                 yield Mutant(module, place[0], place[1], name, occurrence)
 
 
-def unevaluated(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def unevaluated(module: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """From where to where, in lines and columns, the annotations of a module reach."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(module)):
         found = None
         if isinstance(node, ast.arg | ast.AnnAssign):
             found = node.annotation
@@ -259,10 +260,10 @@ def note() -> Tests:
     return found
 
 
-def statement(source: str, line: int) -> set[int]:
+def statement(module: str, line: int) -> set[int]:
     """The lines of the statement that a line is of; of a compound one those before its body."""
     found = {line}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.stmt):
             body = getattr(node, "body", None)
             lines = range(node.lineno, body[0].lineno if body else (node.end_lineno or node.lineno) + 1)
@@ -289,7 +290,7 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
 
-    lines = statement((REFERENCE / mutant.module).read_text(), mutant.line)
+    lines = statement(mutant.module, mutant.line)
     for judge, modules in tests.items():
         reached = modules.get(mutant.module, {})
         chosen = {test for line in lines for test in reached.get(line, ())}

@@ -60,17 +60,15 @@ class Buffers(Accesses, FileCalls):
         data, unsure = self.load_up_to_a_fault(addr, length)
         available = self.choices.moved(len(data), length)
         start = inode.size if description.append else offset
-        with self.errors("pwrite") as refuse:
-            if not available:
-                refuse(EFAULT, "buffer.load", "the buffer cannot be loaded from")
-
-        written = inode.write(data[:available], start, self.choices)
+        written = inode.write(data[:available], start, self.choices) if available else 0
         for at, values in unsure.items():
             if at < written:
                 page = inode.cache.page((start + at) // self.page)
                 page.open = (page.open or {}) | {(start + at) % self.page: values}
         with self.errors("pwrite") as refuse:
-            if available and not written:
+            if not available:
+                refuse(EFAULT, "buffer.load", "the buffer cannot be loaded from")
+            elif not written:
                 refuse(ENOSPC, "file.errno", "the disk is full")
 
         return written

@@ -24,15 +24,15 @@ from ..reference.address_space import Mapping as Area
 from .digits import Digits
 from .mistakes import ROOM
 from .sequences import Sequences
-from .state import PROCESSES, Actor, model_of
+from .state import PROCESSES, Actor
 
 
 class LifeSteps(Sequences):
     def fork(self, actor: Actor, digits: Digits) -> None:
         if len(self.actors) < PROCESSES:
-            child = self.call(actor, "fork")
+            child = self.forked(actor)
             if child is not None:
-                self.actors.append(Actor(child, model_of(child), list(actor.regions), dict(actor.odd)))
+                self.actors.append(child)
 
     def exit(self, actor: Actor, digits: Digits) -> None:
         if len(self.actors) > 1:

@@ -17,7 +17,7 @@ from ..contract import (
     PROT_WRITE,
 )
 from .digits import Digits
-from .state import PROCESSES, Actor, State, model_of
+from .state import PROCESSES, Actor, State
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_ANONYMOUS | MAP_FIXED
@@ -31,7 +31,7 @@ class Sequences(State):
         self.call(actor, "add", addr + 4, 3)
 
     def seal_and_cut(self, actor: Actor, digits: Digits) -> None:
-        """Make a range shorter whose end is sealed, the whole of it, or nothing."""
+        """Make a range shorter whose end is sealed."""
         addr = self.slot(actor, digits)
         self.call(actor, "mmap", addr, 2 * self.page, RW, MAP_PRIVATE | ANONYMOUS, -1, 0)
         self.call(actor, "mseal", addr + self.unit, self.page, 0)
@@ -71,9 +71,8 @@ class Sequences(State):
         addr = self.slot(actor, digits)
         self.call(actor, "mmap", addr, self.page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
         self.call(actor, "close", fd)
-        child = self.call(actor, "fork")
-        if child is not None:
-            other = Actor(child, model_of(child), list(actor.regions))
+        other = self.forked(actor)
+        if other is not None:
             self.call(other, "record_lock", self.opened(other, "a", O_RDWR), ofd=False)
             self.call(other, "exit")
 
@@ -83,10 +82,9 @@ class Sequences(State):
             return
         self.opened(actor, "a", O_RDWR)
         watch = self.call(actor, "watch", self.folder + "a")
-        child = self.call(actor, "fork")
-        if watch is None or child is None:
+        other = self.forked(actor)
+        if watch is None or other is None:
             return
-        other = Actor(child, model_of(child), list(actor.regions))
         fd = self.opened(other, "a", O_RDWR)
         addr = self.slot(other, digits)
         self.call(other, "mmap", addr, self.page, PROT_READ, digits.of((MAP_SHARED, MAP_PRIVATE)) | MAP_FIXED, fd, 0)

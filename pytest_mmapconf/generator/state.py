@@ -128,6 +128,11 @@ class State:
             arena = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         return Actor(process, model_of(process), [(arena, size)])
 
+    def forked(self, actor: Actor) -> Actor | None:
+        """A child of a process; None where that is refused."""
+        child = self.call(actor, "fork")
+        return None if child is None else Actor(child, model_of(child), list(actor.regions), dict(actor.odd))
+
     def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
         """Make a call; what it returned, or None where it was refused, faulted or cannot be asked."""
         try:
