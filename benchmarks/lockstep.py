@@ -25,11 +25,11 @@ from typing import Any, cast
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pytest_mmapconf import backends
 from pytest_mmapconf.contract import SC_PAGESIZE, Options, Process, System
-from pytest_mmapconf.generator import STEP, World
+from pytest_mmapconf.fuzzing import STEP, World
+from pytest_mmapconf.fuzzing.search import LENGTH, Search, split
+from pytest_mmapconf.plugin import backends
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.search import LENGTH, Search, split
 
 
 class Nothing(Process):

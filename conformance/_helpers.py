@@ -34,8 +34,8 @@ from ..contract import (
     Unsupported,
     errno_name,
 )
-from ..fixtures import File, NewPath, Record, WriteFile
-from ..words import faults
+from ..plugin.fixtures import File, NewPath, Record, WriteFile
+from ..testing import faults
 
 # Cases name the types of their fixtures from here.
 __all__ = ["MakeFile", "NewPath", "Record", "WriteFile"]

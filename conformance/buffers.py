@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_NONE, PROT_READ, Facility, Process, System
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, numbered, reserve
 
 # ------------------------------------------------------------------------------------------- memory that will not do

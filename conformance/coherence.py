@@ -22,7 +22,7 @@ from ..contract import (
     Process,
     System,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import RW, MakeFile, NewPath, both_types, given, numbered
 
 # ------------------------------------------------------------------------------------------- mappings, read and write

@@ -41,7 +41,7 @@ from ..contract import (
     Unresolved,
     Unsupported,
 )
-from ..words import clause
+from ..testing import clause
 from ._helpers import RW, Record, reserve
 
 pytestmark = pytest.mark.mmap_crash

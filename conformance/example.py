@@ -1,6 +1,6 @@
 """The worked example as a scenario: the program that prints a file through a mapping, on any implementation.
 
-The program is in pytest_mmapconf/example.py.  Its calls are watched, and those that no file makes fail are made to.
+The program is in pytest_mmapconf/worked_example.py.  Its calls are recorded; errors that no file causes are injected.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from ..contract import Facility, Process, Stat, System
-from ..example import print_file
-from ..words import clause
+from ..testing import clause
+from ..worked_example import print_file
 from ._helpers import NewPath, WriteFile, numbered
 
 

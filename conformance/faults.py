@@ -15,7 +15,7 @@ from ..contract import (
     Backend,
     Process,
 )
-from ..words import clause, faults
+from ..testing import clause, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, Record, assert_not_executable, both_types, free_range
 
 ACCESSES = ("load", "store", "execute")

@@ -25,7 +25,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import RW, MakeFile, NewPath, append_only, given, lock_by_another, take_lock
 
 CLOSED = 50

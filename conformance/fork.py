@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ..contract import (
-    MAP_ANONYMOUS,
-    MAP_PRIVATE,
-    MAP_SHARED,
-    PROT_NONE,
-    PROT_READ,
-    Process,
-)
-from ..words import clause, faults
+from ..contract import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, Process
+from ..testing import clause, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
 
 SHARED = MAP_SHARED | MAP_ANONYMOUS

@@ -27,7 +27,7 @@ from ..contract import (
     Resource,
     Unsupported,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, both_types, given, numbered, out_of_memory
 
 

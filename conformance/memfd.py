@@ -19,7 +19,7 @@ from ..contract import (
     SEAL_WRITE,
     Process,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import RW, given, numbered
 
 

@@ -22,7 +22,7 @@ from ..contract import (
     System,
     Unresolved,
 )
-from ..words import clause, faults
+from ..testing import clause, faults
 from ._helpers import (
     RW,
     MakeFile,

@@ -17,7 +17,7 @@ from ..contract import (
     PROT_WRITE,
     Process,
 )
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import RW, MakeFile, NewPath, assert_nothing_mapped, both_types, free_range, given
 
 

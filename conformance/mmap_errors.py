@@ -37,7 +37,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import (
     ANONYMOUS,
     RW,

@@ -33,18 +33,8 @@ from ..contract import (
     Resource,
     errno_name,
 )
-from ..words import clause, fails, faults
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    NewPath,
-    Record,
-    assert_nothing_mapped,
-    both_types,
-    free_range,
-    given,
-)
+from ..testing import clause, fails, faults
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, Record, assert_nothing_mapped, both_types, free_range, given
 
 # ---------------------------------------------------------------------------------------------------------- anonymous
 

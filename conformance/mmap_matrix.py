@@ -31,7 +31,7 @@ from ..contract import (
     Backend,
     Process,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import (
     RW,
     MakeFile,

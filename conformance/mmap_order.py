@@ -25,7 +25,7 @@ from ..contract import (
     Process,
     Resource,
 )
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import RW, MakeFile, assert_nothing_mapped, free_range
 
 UNKNOWN: Final = 0x800000

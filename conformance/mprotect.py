@@ -26,7 +26,7 @@ from ..contract import (
     Process,
     System,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import (
     ANONYMOUS,
     RW,

@@ -25,16 +25,8 @@ from ..contract import (
     Resource,
     Unsupported,
 )
-from ..words import clause, fails, faults
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    assert_inaccessible,
-    assert_nothing_mapped,
-    numbered,
-    reserve,
-)
+from ..testing import clause, fails, faults
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
 
 KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
 FLAGS = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]

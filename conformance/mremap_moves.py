@@ -28,7 +28,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import (
     ANONYMOUS,
     RW,

@@ -19,16 +19,8 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..words import clause, fails
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    assert_inaccessible,
-    assert_nothing_mapped,
-    numbered,
-    reserve,
-)
+from ..testing import clause, fails
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
 
 TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 FLAGS: Final = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]

@@ -20,16 +20,8 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..words import clause, fails, faults
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    NewPath,
-    WriteFile,
-    numbered,
-    reserve,
-)
+from ..testing import clause, fails, faults
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, WriteFile, numbered, reserve
 
 FLAGS = [
     pytest.param(MS_SYNC, id="sync"),

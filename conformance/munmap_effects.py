@@ -22,17 +22,8 @@ from ..contract import (
     Process,
     Resource,
 )
-from ..words import clause, fails
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    NewPath,
-    assert_nothing_mapped,
-    both_types,
-    numbered,
-    reserve,
-)
+from ..testing import clause, fails
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, both_types, numbered, reserve
 
 parts = pytest.mark.parametrize(
     ("first", "count"), [(0, 3), (0, 1), (1, 1), (2, 1)], ids=["whole", "head", "middle", "tail"]

@@ -20,16 +20,8 @@ from ..contract import (
     Process,
     System,
 )
-from ..words import clause
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    NewPath,
-    Record,
-    assert_inaccessible,
-    reserve,
-)
+from ..testing import clause
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, Record, assert_inaccessible, reserve
 
 TIMES = 5000
 """Additions that each process makes: enough for some of them to meet."""

@@ -16,16 +16,8 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..words import clause, fails, faults
-from ._helpers import (
-    ANONYMOUS,
-    RW,
-    MakeFile,
-    assert_inaccessible,
-    assert_nothing_mapped,
-    numbered,
-    reserve,
-)
+from ..testing import clause, fails, faults
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
 
 # -------------------------------------------------------------------------------------------------------------- pages
 

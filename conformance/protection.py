@@ -18,7 +18,7 @@ from ..contract import (
     Resource,
     Unsupported,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, reserve
 
 # ------------------------------------------------------------------------------------------------------------- rights

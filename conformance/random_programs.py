@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from ..contract import Unsupported
-from ..generator import STEP
-from ..lockstep import Divergence
-from ..search import LENGTH, Search
-from ..settings import PROGRAM, SETTINGS
-from ..words import clause
+from ..differential.lockstep import Divergence
+from ..fuzzing import STEP
+from ..fuzzing.search import LENGTH, Search
+from ..plugin.options import PROGRAM, SETTINGS
+from ..testing import clause
 from ._helpers import Record
 
 drawn = settings(

@@ -36,7 +36,7 @@ from ..contract import (
     System,
     Unresolved,
 )
-from ..words import clause
+from ..testing import clause
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, both_types, given, pages_of
 
 PAGES: Final = 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ..contract import MADV_DONTNEED, MAP_FIXED, PROT_NONE, PROT_READ, Process, Unsupported
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import ANONYMOUS, RW
 
 

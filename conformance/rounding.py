@@ -15,16 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ..contract import (
-    MAP_FIXED,
-    MAP_PRIVATE,
-    MAP_SHARED,
-    MREMAP_MAYMOVE,
-    MS_ASYNC,
-    PROT_READ,
-    Process,
-)
-from ..words import clause, fails, faults
+from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, MS_ASYNC, PROT_READ, Process
+from ..testing import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
 
 drawn = settings(

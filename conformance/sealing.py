@@ -28,7 +28,7 @@ from ..contract import (
     PROT_WRITE,
     Process,
 )
-from ..words import clause, fails, faults
+from ..testing import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, free_range, numbered
 
 PAGES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_READ, Process, System
-from ..words import clause, faults
+from ..testing import clause, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, numbered, reserve
 
 TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]

@@ -17,7 +17,7 @@ from ..contract import (
     Process,
     System,
 )
-from ..words import clause, fails
+from ..testing import clause, fails
 from ._helpers import RW, Record, both_types, can_load, given
 
 

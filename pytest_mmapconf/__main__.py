@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .catalogue import LEVELS
+from .catalogue.clauses import LEVELS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["print"]:  # all that follows is the example's own, also what looks like an option
-        from .example import main as example
+        from .worked_example import main as example
 
         return example(arguments[1:])
     asked = parser().parse_args(arguments)
@@ -67,26 +67,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(SOURCE if asked.source else build_agent())
         return 0
     if asked.command == "vendor":
-        from . import vendor
+        from .vendoring import vendor
 
         return vendor.main(asked.dest, asked.name, check_only=asked.check, force=asked.force)
     import pytest
 
-    from . import backends, listing, settings
+    from .plugin import backends, listing
+    from .plugin import options as settings
 
     try:
         if asked.command == "reach":
-            from . import reachability
             from .contract import Options
+            from .gates import reachability
 
             options = Options(asked.dir, disruptive=asked.disruptive)
             return reachability.main(asked.backend, options, asked.output, asked.check)
         if asked.command == "report":
-            from .report import merging
+            from .report import merge as merging
 
             return merging.main(asked.files, asked.outputs)
         if asked.command == "mutants":
-            from . import matrix
+            from .gates import mutation_matrix as matrix
 
             if not asked.list:
                 workers = asked.workers or matrix.default_workers()

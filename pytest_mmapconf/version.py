@@ -15,6 +15,9 @@ from typing import Final
 MANIFEST: Final = "vendored.json"
 """What the manifest of a copy is called."""
 
+PACKAGE: Final = __package__ or ""
+"""The name that the suite is imported by: its own, or that of a copy in another project."""
+
 HERE: Final = Path(__file__).parent
 
 

@@ -1,8 +1,8 @@
 """A mutant: the reference with one thing wrong, as some real system had it wrong.
 
 A suite is as good as what it catches.  So beside the reference stand many that are known to be bad, each breaking one
-clause, and the suite must find every one of them (`pytest_mmapconf.matrix`).  They are listed in `mutants`, a module
-for each call, and each is a backend like any other: ``--mmap-backend=mutant:ID``.
+clause, and the suite must find every one of them (`pytest_mmapconf.gates.mutation_matrix`).  They are listed in
+`mutants`, a module for each call, and each is a backend like any other: ``--mmap-backend=mutant:ID``.
 
 A mutant is the reference's own modules, imported once more under another name, with one method of one class replaced.
 What is changed there is changed for nobody else: the reference that judges it, in the same Python, stays as it is.

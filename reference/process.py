@@ -9,12 +9,12 @@ what the process was the last to refer to is let go.
 from __future__ import annotations
 
 from ..contract import Counters, Resource
-from . import picture
+from . import maps as picture
 from .address_space import AddressSpace
-from .advice import Advice
-from .buffers import Buffers
 from .files import Descriptor
+from .madvise import Advice
 from .mapping_calls import MappingCalls
+from .user_buffers import Buffers
 
 
 class Process(MappingCalls, Advice, Buffers):

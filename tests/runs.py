@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_mmapconf.catalogue import load
+from pytest_mmapconf.catalogue.clauses import load
+from pytest_mmapconf.catalogue.verdicts import Case, judge_all
 from pytest_mmapconf.contract import Facts
-from pytest_mmapconf.report.run import Run
-from pytest_mmapconf.verdicts import Case, judge_all
+from pytest_mmapconf.report.result import Run
 
 RANGE = "munmap.range"
 EINVAL = "munmap.errno.EINVAL"

@@ -58,7 +58,7 @@ from pytest_mmapconf.contract import (
     Unresolved,
     Unsupported,
 )
-from pytest_mmapconf.words import fails
+from pytest_mmapconf.testing import fails
 
 RW = PROT_READ | PROT_WRITE
 MEMORY = MAP_PRIVATE | MAP_ANONYMOUS

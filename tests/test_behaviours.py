@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pytest_mmapconf import catalogue
+from pytest_mmapconf.catalogue import clauses as catalogue
 
 PAGE = Path(__file__).parents[1] / "docs/behaviours.md"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf import catalogue, conditions
-from pytest_mmapconf.catalogue import CatalogueError, Clause, included, parse
+from pytest_mmapconf.catalogue import clauses as catalogue
+from pytest_mmapconf.catalogue import conditions
+from pytest_mmapconf.catalogue.clauses import CatalogueError, Clause, included, parse
 
 GOOD = """
 [[clause]]

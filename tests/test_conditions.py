@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from vendored import CASES, CLAUSES, NAME, build
 
-from pytest_mmapconf.conditions import FACTS, ConditionError, parse
+from pytest_mmapconf.catalogue.conditions import FACTS, ConditionError, parse
 from pytest_mmapconf.contract import Facts
 from pytest_mmapconf.reference.backend import ReferenceBackend
 
@@ -150,7 +150,7 @@ def library(tmp_path: Path) -> Path:
     """A copy in which two clauses are not for everybody, and a case judges both one of them and one that is."""
     library = build(
         tmp_path / "the library",
-        {**CASES, "both.py": "from ..words import clause\n@clause('map.size', 'map.address')\ndef test_both(): pass"},
+        {**CASES, "both.py": "from ..testing import clause\n@clause('map.size', 'map.address')\ndef test_both(): pass"},
     )
     catalogue = library.joinpath(*NAME.split("."), "conformance", "clauses.toml")
     catalogue.write_text(

@@ -11,7 +11,7 @@ import pytest
 from vendored import NAME
 
 from pytest_mmapconf.contract import Facts
-from pytest_mmapconf.expectations import Entry, ExpectationError, choose, holding, parse, read
+from pytest_mmapconf.expectations.file import Entry, ExpectationError, choose, holding, parse, read
 
 Judge = Callable[..., pytest.RunResult]
 
@@ -546,7 +546,7 @@ def test_xfail_marks_are_nothing_to_write(judge: Judge, pytester: pytest.Pyteste
     pytester.makepyfile(
         test_mine=f"""
         import pytest
-        from {NAME}.words import clause
+        from {NAME}.testing import clause
         @pytest.mark.xfail(reason="by the mark")
         @clause("map.size")
         def test_passes(process): pass

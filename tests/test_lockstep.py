@@ -9,9 +9,8 @@ from errno import EMFILE, ENFILE, ENOSPC
 
 import pytest
 
-from pytest_mmapconf import lockstep as module
 from pytest_mmapconf.agent.backend import NativeBackend
-from pytest_mmapconf.catalogue import load
+from pytest_mmapconf.catalogue.clauses import load
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -30,11 +29,18 @@ from pytest_mmapconf.contract import (
     Unsupported,
 )
 from pytest_mmapconf.contract import Process as Contract
-from pytest_mmapconf.lockstep import Divergence, LockstepBackend, LockstepProcess, LockstepSystem, parameters
+from pytest_mmapconf.differential import lockstep as module
+from pytest_mmapconf.differential.lockstep import (
+    Divergence,
+    LockstepBackend,
+    LockstepProcess,
+    LockstepSystem,
+    parameters,
+)
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.following import Following
 from pytest_mmapconf.reference.kernel import CAPABILITIES, Machine, Parameters
+from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.process import Process
 
 RW = PROT_READ | PROT_WRITE
@@ -611,7 +617,7 @@ def test_the_native_system_in_lockstep() -> None:
 
 CASE = """
 from pytest_mmapconf.contract import *
-from pytest_mmapconf.words import clause
+from pytest_mmapconf.testing import clause
 
 @clause("munmap.range")
 def test_nothing_is_looked_at(process, page):

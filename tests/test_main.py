@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf import __main__, catalogue
+from pytest_mmapconf import __main__
+from pytest_mmapconf.catalogue import clauses as catalogue
 
 
 def test_clauses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_agent_prints_where_it_was_built(capsys: pytest.CaptureFixture[str], mon
 
 
 def test_print_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_mmapconf.example.main", lambda argv: 40 + len(argv))
+    monkeypatch.setattr("pytest_mmapconf.worked_example.main", lambda argv: 40 + len(argv))
 
     assert __main__.main(["print", "file", "--backend", "reference"]) == 43
 

@@ -7,17 +7,18 @@ from types import ModuleType
 
 import pytest
 
-from pytest_mmapconf import __main__, matrix
-from pytest_mmapconf.catalogue import load
+from pytest_mmapconf import __main__
+from pytest_mmapconf.catalogue.clauses import load
 from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, Backend, Process
-from pytest_mmapconf.matrix import Matrix, Reasons, Row
+from pytest_mmapconf.fuzzing.search import Search
+from pytest_mmapconf.gates import mutation_matrix as matrix
+from pytest_mmapconf.gates.mutation_matrix import Matrix, Reasons, Row
 from pytest_mmapconf.reference import mutant as form
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
 from pytest_mmapconf.reference.mutant import Honest, never, other, refuses, wrong
 from pytest_mmapconf.reference.mutants.calls import Mmap, Mremap
 from pytest_mmapconf.reference.process import Process as Model
-from pytest_mmapconf.search import Search
 
 PAGE = 4096
 

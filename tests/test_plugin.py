@@ -223,7 +223,7 @@ def test_deviations_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
         test_mine="""
         import pytest
         from third_party.mm.contract import Unresolved
-        from third_party.mm.words import clause
+        from third_party.mm.testing import clause
 
         @clause("map.size")
         @pytest.mark.xfail(reason="known")
@@ -281,7 +281,7 @@ def test_not_implemented_in_an_ordinary_test_is_its_own_affair(judge: Judge, pyt
 
 MINE = """
 import pytest
-from third_party.mm.words import clause
+from third_party.mm.testing import clause
 
 @clause("map.address")
 @pytest.mark.parametrize("pages", [1, 2])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf.as_pytest import pytest_source
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -27,7 +26,8 @@ from pytest_mmapconf.contract import (
     Process,
     System,
 )
-from pytest_mmapconf.program import (
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.trace.program import (
     CALLS,
     CODE,
     SYSTEM_CALLS,
@@ -46,8 +46,8 @@ from pytest_mmapconf.program import (
     length,
     to_json,
 )
-from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.replay import Player, allowed, amount, replay, runs
+from pytest_mmapconf.trace.pytest_source import pytest_source
+from pytest_mmapconf.trace.replay import Player, allowed, amount, replay, runs
 
 RW = int(PROT_READ | PROT_WRITE)
 PAGE = Sum(pages=1)

@@ -28,11 +28,11 @@ from pytest_mmapconf.contract import (
     System,
     Unresolved,
 )
-from pytest_mmapconf.evidence import Judge, write
-from pytest_mmapconf.generator import COSTLY, RARE, SELDOM, STEP, STEPS, THEMES, Digits, World
-from pytest_mmapconf.recorder import RecordedSystem
+from pytest_mmapconf.differential.reproducers import Judge, write
+from pytest_mmapconf.fuzzing import COSTLY, RARE, SELDOM, STEP, STEPS, THEMES, Digits, World
+from pytest_mmapconf.fuzzing.search import LENGTH, PATIENCE, Search, split
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.search import LENGTH, PATIENCE, Search, split
+from pytest_mmapconf.trace.recorder import RecordedSystem
 
 HERE = Path(__file__).parent
 SEEDS = range(5)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf import __main__, reachability
+from pytest_mmapconf import __main__
 from pytest_mmapconf.contract import Facts, Options
-from pytest_mmapconf.reachability import Pair, Reason, Run
+from pytest_mmapconf.gates import reachability
+from pytest_mmapconf.gates.reachability import Pair, Reason, Run
 
 PAIRS = reachability.pairs()
 REASONS = reachability.reasons()

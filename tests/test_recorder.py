@@ -30,10 +30,10 @@ from pytest_mmapconf.contract import (
     Unresolved,
     Unsupported,
 )
-from pytest_mmapconf.program import Failed, Faulted, Returned, Run, Special, Step, Sum, Unasked
-from pytest_mmapconf.recorder import RecordedSystem, Symbol, symbol
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.replay import replay
+from pytest_mmapconf.trace.program import Failed, Faulted, Returned, Run, Special, Step, Sum, Unasked
+from pytest_mmapconf.trace.recorder import RecordedSystem, Symbol, symbol
+from pytest_mmapconf.trace.replay import replay
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
@@ -287,10 +287,10 @@ def test_every_case_runs_through_a_recorder(tmp_path: Path) -> None:
     (tmp_path / "recording.py").write_text(
         textwrap.dedent(
             """
-            from pytest_mmapconf.program import from_json, to_json
-            from pytest_mmapconf.recorder import RecordedSystem
+            from pytest_mmapconf.trace.program import from_json, to_json
+            from pytest_mmapconf.trace.recorder import RecordedSystem
             from pytest_mmapconf.reference.backend import ReferenceBackend
-            from pytest_mmapconf.replay import replay
+            from pytest_mmapconf.trace.replay import replay
 
             BY_CHANCE = ("counters", "free_space")
 

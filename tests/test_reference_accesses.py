@@ -26,10 +26,10 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.following import Faulted, Following, Outcome, Returned
 from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.observed_choices import Faulted, Following, Outcome, Returned
 from pytest_mmapconf.reference.process import Process
-from pytest_mmapconf.words import faults
+from pytest_mmapconf.testing import faults
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE

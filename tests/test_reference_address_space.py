@@ -35,7 +35,7 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.process import Process
-from pytest_mmapconf.words import faults
+from pytest_mmapconf.testing import faults
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE

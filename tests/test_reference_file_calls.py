@@ -38,7 +38,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import LARGEST
 from pytest_mmapconf.reference.process import Process
-from pytest_mmapconf.words import fails
+from pytest_mmapconf.testing import fails
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE

@@ -22,7 +22,7 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.kernel import Machine, Parameters
-from pytest_mmapconf.words import fails
+from pytest_mmapconf.testing import fails
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE

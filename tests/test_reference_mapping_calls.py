@@ -49,7 +49,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refused
-from pytest_mmapconf.words import fails, faults
+from pytest_mmapconf.testing import fails, faults
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE

@@ -36,12 +36,12 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.following import Following
 from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.paging import PageCache
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refused
-from pytest_mmapconf.words import fails
+from pytest_mmapconf.testing import fails
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE

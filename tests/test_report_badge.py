@@ -8,7 +8,7 @@ import pytest
 from runs import EINVAL, MARKUP, case, run
 
 from pytest_mmapconf.report.badge import badge
-from pytest_mmapconf.report.run import Run
+from pytest_mmapconf.report.result import Run
 
 
 @pytest.mark.parametrize(

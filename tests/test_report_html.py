@@ -13,9 +13,9 @@ from importlib.resources import files
 import pytest
 from runs import EINVAL, EVIDENCE, FLUSH, MARKUP, RANGE, case, run
 
-from pytest_mmapconf.catalogue import load
+from pytest_mmapconf.catalogue.clauses import load
+from pytest_mmapconf.catalogue.verdicts import VERDICTS
 from pytest_mmapconf.report.html import page
-from pytest_mmapconf.verdicts import VERDICTS
 
 Judge = Callable[..., pytest.RunResult]
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_mmapconf import catalogue
+from pytest_mmapconf.catalogue import clauses as catalogue
+from pytest_mmapconf.catalogue.verdicts import Case, Judged, judge
 from pytest_mmapconf.contract import Facts
-from pytest_mmapconf.report import marking, seen, terminal
-from pytest_mmapconf.verdicts import Case, Judged, judge
+from pytest_mmapconf.plugin import failure_evidence as seen
+from pytest_mmapconf.plugin import item_hooks as marking
+from pytest_mmapconf.report import terminal
 from pytest_mmapconf.version import suite_version
 
 Judge = Callable[..., pytest.RunResult]

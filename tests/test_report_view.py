@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from runs import EINVAL, EVIDENCE, FLUSH, RANGE, case, run
 
+from pytest_mmapconf.catalogue.verdicts import VERDICTS, Case
 from pytest_mmapconf.report import view
-from pytest_mmapconf.verdicts import VERDICTS, Case
 
 
 def failing(number: int, *clauses: str, reason: str = "why", letters: int = 10) -> Case:

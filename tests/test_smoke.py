@@ -17,11 +17,11 @@ import pytest
 from pytest_mmapconf.agent.backend import CommandBackend
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.contract import Backend, Facts, Fault, Options, Process, System, Unsupported
-from pytest_mmapconf.needs import CALLS
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.smoke import telling
+from pytest_mmapconf.smoke import terminal as telling
 from pytest_mmapconf.smoke.checks import CHECKS
 from pytest_mmapconf.smoke.outcomes import LACKS, LEFT_OUT, OK, WRONG, Outcome
+from pytest_mmapconf.smoke.required_calls import CALLS
 from pytest_mmapconf.smoke.run import PROBED, run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

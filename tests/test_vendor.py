@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf import __main__, changes, vendor, version
+from pytest_mmapconf import __main__, version
+from pytest_mmapconf.vendoring import vendor
+from pytest_mmapconf.vendoring import verdict_changes as changes
 
 PROJECT = Path(__file__).parents[1]
 

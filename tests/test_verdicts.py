@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_mmapconf.catalogue import Clause
-from pytest_mmapconf.verdicts import VERDICTS, Case, judge, judge_all, reasons, totals
+from pytest_mmapconf.catalogue.clauses import Clause
+from pytest_mmapconf.catalogue.verdicts import VERDICTS, Case, judge, judge_all, reasons, totals
 
 
 def clause(id: str = "map.size") -> Clause:

@@ -54,7 +54,7 @@ CASES = {
     "mapping.py": """
 import pytest
 from ..contract import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
-from ..words import clause, fails
+from ..testing import clause, fails
 
 @clause("map.size")
 @pytest.mark.parametrize("prot", [pytest.param(0, id="none"), pytest.param(PROT_READ, id="read")])
@@ -69,7 +69,7 @@ def test_aligned(process, page, record):
     assert address % page == 0
 """,
     "files.py": """
-from ..words import clause
+from ..testing import clause
 
 def helper():
     raise AssertionError("this is no case")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from ..verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, totals
-from .run import Run
+from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, totals
+from .result import Run
 
 LABEL: Final = "mmap"
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from ..verdicts import VERDICTS, Case
-from .run import Run
+from ..catalogue.verdicts import VERDICTS, Case
+from .result import Run
 
 CASE: Final = re.compile(r"mmap_matrix\.\w+\[([r-][w-][x-])-([a-z]+)-([a-z]+)(-fixed)?\]")
 """Rights, type, object, and whether with MAP_FIXED."""

@@ -18,11 +18,11 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ..verdicts import FAIL, PASS, UNRESOLVED, VERDICTS
+from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, VERDICTS
 from ..version import suite_version
 from . import view
 from .grid import RIGHTS, grid
-from .run import Run
+from .result import Run
 
 ROOM: Final = files(__package__)
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ..verdicts import FAIL, PASS, UNRESOLVED, Judged, totals
+from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, Judged, totals
 from . import view
-from .run import Run
+from .result import Run
 
 MOST: Final = 50
 """Lines of a list."""

@@ -14,9 +14,9 @@ from typing import Final
 import pytest
 
 from .badge import badge
-from .document import side_by_side
+from .json_report import side_by_side
 from .markdown import markdown
-from .run import Run
+from .result import Run
 
 
 def as_json(runs: Sequence[Run]) -> str:

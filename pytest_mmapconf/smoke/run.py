@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Final
 import pytest
 
 from ..contract import Backend
-from ..needs import CALLS, MADE_OF_OTHERS
 from .checks import CHECKS
 from .outcomes import LEFT_OUT, OK, WRONG, Outcome, outcome_of, probe
+from .required_calls import CALLS, MADE_OF_OTHERS
 from .subject import Subject, Tell
 
 MAKING: Final = "making the backend"

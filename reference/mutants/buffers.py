@@ -5,10 +5,10 @@ from __future__ import annotations
 from errno import EDEADLK, EFAULT
 from typing import Any
 
-from ..buffers import Buffers
 from ..constants import PROT_WRITE
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
+from ..user_buffers import Buffers
 
 
 def unmapped(self: Process, fd: int, addr: int, length: int, offset: int) -> bool:

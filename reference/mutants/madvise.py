@@ -19,9 +19,9 @@ from ...contract import (
     MADV_WIPEONFORK,
 )
 from ..address_space import AddressSpace, Mapping
-from ..advice import HINTS, Advice
 from ..constants import PROT_READ, PROT_WRITE
 from ..files import Inode
+from ..madvise import HINTS, Advice
 from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import PageTable
 from ..process import Process

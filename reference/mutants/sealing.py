@@ -6,8 +6,8 @@ from errno import EACCES, EINVAL, ENOMEM
 from typing import Any
 
 from ..address_space import AddressSpace, Mapping
-from ..advice import Advice
 from ..constants import PROT_READ, PROT_WRITE
+from ..madvise import Advice
 from ..mutant import Honest, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process

@@ -1,0 +1,963 @@
+"""Lockstep: a system and the reference side by side, up to the first difference.
+
+The subject makes each call first.  Then the reference makes the same call, told what came of it: wherever the
+specification leaves something open it does as the subject did, if that is one of the right answers (`Following`).  What
+it does in the end is compared with what was seen, and a difference raises `Divergence`, with everything that would have
+been right.  There are no rules here: the reference judges.
+
+What a call has done wrong may show much later, or never.  So after each call that changes something an *audit* looks:
+in one request the subject tells, for the pages in play and those beside them, whether each can be loaded and a digest
+of what stands there, and likewise of the open files, and the reference is asked the same.  What may not be stored to
+is tried.  Once a program has to do with locked memory each mapping is asked for its lock as well (MS_INVALIDATE, which
+changes nothing, is refused there).
+
+A pair of processes keeps the contract, so whatever is written against it runs in lockstep: cases, random programs, a
+user's own test.
+
+Where the two can no longer be compared (the reference knows nothing of what was asked, or the specification leaves open
+what has happened) the subject goes on alone, and `LockstepSystem.uncompared` says why.  A call that has failed for a
+reason of the subject's own (its disk is full, say) has done nothing: the reference leaves it out, and
+`LockstepSystem.left_out` counts it.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Final, Literal, NamedTuple, NoReturn, TypeVar
+from zlib import crc32
+
+from ..contract import (
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MS_INVALIDATE,
+    Backend,
+    Call,
+    Counters,
+    Facility,
+    Facts,
+    Fault,
+    Options,
+    Process,
+    Resource,
+    Stat,
+    System,
+    Unresolved,
+    errno_name,
+)
+from ..reference.address_space import Mapping as Area
+from ..reference.constants import PROT_READ, PROT_WRITE
+from ..reference.files import Inode
+from ..reference.kernel import CAPABILITIES, PATHS, Machine, Parameters
+from ..reference.observed_choices import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
+from ..reference.process import Process as Model
+from ..reference.refusal import Refused
+
+T = TypeVar("T")
+
+NO_KEYWORDS: Final[Mapping[str, object]] = {}
+
+OWN_TROUBLE: Final = {
+    "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "pwrite": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "fsync": {"ENOSPC", "EDQUOT", "EIO"},
+    "open": {"ENOSPC", "EDQUOT", "EIO", "ENFILE", "EMFILE", "EACCES", "EROFS"},
+    "mkdir": {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
+    "unlink": {"EIO", "EACCES", "EROFS"},
+    "dup": {"EMFILE"},
+    "pipe": {"ENFILE", "EMFILE"},
+    "socketpair": {"ENFILE", "EMFILE"},
+    "memfd": {"ENFILE", "EMFILE", "ENOSYS"},
+    "watch": {"ENFILE", "EMFILE", "ENOSPC", "ENOSYS"},
+    "fork": {"EAGAIN", "ENOMEM"},
+    "set_append_only": {"EOPNOTSUPP", "ENOTTY", "ENOSYS", "EPERM"},
+    "limit": {"EPERM"},
+    "madvise": {"EOPNOTSUPP", "ENOSYS", "EIO"},
+    "read_into": {"EIO"},
+    "write_from": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+}
+"""By call, the errnos that have reasons which the reference cannot know."""
+
+LEAVES: Final = {
+    "mmap": ("mmap.range",),
+    "munmap": ("munmap.range",),
+    "mremap": ("mremap.resize",),
+    "mprotect": ("mprotect.rights",),
+    "msync": ("msync.flush",),
+    "close": ("mmap.refcount.close",),
+    "ftruncate": ("file.truncate",),
+}
+"""By call, the clauses that say what it leaves behind: broken when an audit finds something else."""
+
+LEAVES_REFUSED: Final = {"mmap": ("mmap.result.failure", "mmap.result.failure.fixed")}
+"""The same for a call that was refused."""
+
+DIRECTORIES: Final = {PATHS[Facility.OWN_FILE_SYSTEM], PATHS[Facility.CRASHING_FILE_SYSTEM]}
+"""Facilities with a disk of their own."""
+
+NUMBERS: Final = ("page", "bits", "end", "lowest", "mappings", "locked", "descriptors")
+"""The parameters of a machine that a backend's facts may tell, by these names."""
+
+PROMISES: Final = {
+    "mmap": ("mmap.result.success",),
+    "munmap": ("munmap.result",),
+    "mremap": ("mremap.resize",),
+    "msync": ("msync.result",),
+    "sysconf": ("paging.sysconf",),
+    "mprotect": ("mprotect.rights",),
+    "ftruncate": ("file.truncate",),
+    "pread": ("overview.one-to-one",),
+    "mincore": ("paging.fault-loads",),
+    "mlock": ("mlock.errno.ENOMEM",),
+    "munlock": ("munlock.errno.ENOMEM",),
+    "mlock2": ("mlock.errno.ENOMEM",),
+    "mseal": ("mseal.result",),
+    "mlockall": ("mlock.errno.ENOMEM",),
+    "madvise": ("madvise.length-zero",),
+    "read_into": ("buffer.store",),
+    "write_from": ("buffer.load",),
+    "seal": ("memfd.seal.write.busy",),
+    "exit": ("mmap.refcount.exit",),
+    "kill": ("mmap.refcount.exit",),
+    "exec": ("mmap.refcount.exec",),
+}
+"""By call, the clauses that are broken when it does not do what it should, although it is not refused."""
+
+
+SPREADS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
+SPREADS.update(("fork", "exec", "exit", "kill"))
+"""The calls that can change what other processes see."""
+
+CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "mlock2", "munlock", "mlockall"}
+CHANGES.update(("munlockall", "close"))
+"""The calls after which an audit looks."""
+
+ADDRESSED: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
+"""By call, which arguments are an address and the length from there."""
+
+AUDITED_BYTES: Final = 65536
+"""How much of a file an audit looks at (`Process.audit`)."""
+
+AUDITED: Final = 16
+"""How many pages of a long mapping are audited: so many at its beginning and at its end."""
+
+ROOM: Final = 1 << 16
+"""Bytes free of a disk below which a call may say that there is no room."""
+
+PATIENCE: Final = 5
+"""How often a call is made again, a hundredth of a second later, that another's full table of files has refused."""
+
+MANY: Final = 64
+"""With more mappings than these, only those around what a call was about are audited."""
+
+
+class Divergence(AssertionError):
+    """The subject did what it may not do.
+
+    `step` is the call, as text; `seen` what came of it; `allowed` what might have; `clauses` who says so, and so is
+    broken; `pictures` the address spaces afterwards, of the subject and of the reference.
+    """
+
+    def __init__(
+        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
+    ) -> None:
+        super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
+        self.step = step
+        self.seen = seen
+        self.allowed = tuple(allowed)
+        self.clauses = tuple(clauses)
+        self.pictures = pictures
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
+
+
+class Step(NamedTuple):
+    """A call after which an audit looks."""
+
+    call: str
+    arguments: Sequence[object]
+    leaves: Sequence[str]
+    """The clauses that say what it has left behind."""
+
+
+def text(call: str, arguments: Sequence[object]) -> str:
+    """A call as text: "munmap(0x7f0000000000, 4096)"."""
+    return f"{call}({', '.join(map(_argument, arguments))})"
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, bytes):
+        return brief(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(int(value)) if abs(value) < 1 << 16 else f"{int(value):#x}"
+    return repr(value)
+
+
+def parameters(facts: Facts) -> Parameters:
+    """The parameters of a machine like the one that a backend tells of; what it does not tell is as usual."""
+    told = facts.details
+    numbers = {name: int(told[name]) for name in NUMBERS if told.get(name, "").isdecimal()}
+    if "capabilities" in told:
+        capabilities = CAPABILITIES & frozenset(told["capabilities"].split(","))
+    else:
+        capabilities = CAPABILITIES if told.get("user", "root") == "root" else frozenset()
+    return Parameters(**numbers, capabilities=capabilities)
+
+
+class LockstepBackend(Backend):
+    """A backend whose systems are run in lockstep with the reference, judged at `level`."""
+
+    def __init__(self, subject: Backend, level: str) -> None:
+        self.subject = subject
+        self.name = subject.name
+        self.level = level
+        self.last: LockstepSystem | None = None
+        """The system that was booted last."""
+        self._parameters: Parameters | None = None
+
+    def configure(self, options: Options) -> None:
+        super().configure(options)
+        self.subject.configure(options)
+
+    def facts(self) -> Facts:
+        return self.subject.facts()
+
+    def boot(self) -> LockstepSystem:
+        if self._parameters is None:
+            self._parameters = parameters(self.facts())
+        self.last = LockstepSystem(self.subject.boot(), Machine(self._parameters, Following(self.level)), "touched")
+        return self.last
+
+    def close(self) -> None:
+        self.subject.close()
+
+
+def _picture(process: Process) -> str:
+    try:
+        return process.picture()
+    except (NotImplementedError, OSError, Unresolved) as reason:
+        return f"(no picture: {reason})"
+
+
+class LockstepSystem(System):
+    """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`.
+
+    `audits`: "all" pages in play, and files; "touched", only pages that the processes have touched, and no files, so
+    that neither page tables nor what is in memory change by being looked at; or "none".  `every`: after so many calls
+    that change something an audit looks; with more than 1, at all processes, and `look_around` is for the end.
+    """
+
+    def __init__(
+        self, subject: System, machine: Machine, audits: Literal["all", "touched", "none"] = "all", every: int = 1
+    ) -> None:
+        if not isinstance(machine.choices, Following):
+            raise TypeError("the machine must be one that follows: Machine(parameters, Following())")
+        self.subject = subject
+        self.machine = machine
+        self.following = machine.choices
+        self.following.page = machine.memory.page
+        self.uncompared: str | None = None
+        """Why nothing is compared any more; None while it is."""
+        self.left_out: Counter[tuple[str, str]] = Counter()
+        """Calls that failed for reasons of the subject's own: (call, errno)."""
+        self.looked: tuple[LockstepProcess, str, tuple[object, ...]] | None = None
+        """The call by which an audit has shown a difference; nobody but the audit has made it."""
+        self.compared = 0
+        """How many calls have been compared."""
+        self.audits = audits
+        self.every = every
+        self.changes = 0
+        """How many calls have changed something."""
+        self.locks = False
+        """Whether a call has been about locked memory."""
+        self.pairs: list[LockstepProcess] = []
+        """The processes that live."""
+        self._places: dict[str, str] = {}
+        """Where a facility is in the subject -> where it is in the machine."""
+
+    # ---- judging
+
+    def give_up(self, reason: str) -> None:
+        """From here on the two cannot be compared."""
+        if self.uncompared is None:
+            self.uncompared = reason
+
+    def judge(
+        self,
+        pair: LockstepProcess,
+        call: str,
+        arguments: Sequence[object],
+        seen: Outcome,
+        keywords: Mapping[str, object] = NO_KEYWORDS,
+        after: Step | None = None,
+    ) -> None:
+        """Let the reference make a call that the subject has made, and compare.
+
+        `after`: the call after which an audit had to look by this one.
+        """
+        following = self.following
+        following.tell(call, seen)
+        following.is_mapped = pair.is_mapped
+        following.arena = pair.subject_arena
+        following.is_full = pair.is_full
+        try:
+            expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
+        except Impossible as impossible:
+            allowed, clauses = impossible.allowed, impossible.clauses
+            self.diverge(pair, call, arguments, after, seen, allowed, clauses)
+        except Refused as refused:
+            expected = Failed(refused.chosen.name)
+        except Fault as fault:
+            expected = Faulted(fault.signal, fault.code, fault.address)
+        except (NotImplementedError, Unresolved) as reason:
+            if call == "sysconf":  # which changes nothing
+                self.left_out[call, "unknown name"] += 1
+            else:
+                self.give_up(f"{text(call, arguments)}: {reason}")
+            return
+        self.compared += 1
+        if expected != seen and not self.agree(expected, seen):
+            allowed, clauses = (str(expected),), self.promises(pair, call, arguments)
+            if following.misplaced is not None:
+                allowed, clauses = following.misplaced.allowed, following.misplaced.clauses
+            self.diverge(pair, call, arguments, after, seen, allowed, clauses)
+
+    def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object], refused: bool = False) -> None:
+        """Look at what a call has left behind."""
+        if self.uncompared is not None or self.audits == "none" or call not in CHANGES:
+            return
+        if "lock" in call or (call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_LOCKED):
+            self.locks = True
+        self.changes += 1
+        if self.changes % self.every:
+            return
+        after = Step(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
+        self.look_at(self.pairs if self.every > 1 or call in SPREADS else (pair,), after)
+
+    def look_around(self) -> None:
+        """Look at what all the calls so far have left behind."""
+        if self.uncompared is None and self.audits != "none":
+            self.look_at(self.pairs, Step("all of these", (), ()))
+
+    def look_at(self, pairs: Iterable[LockstepProcess], after: Step) -> None:
+        """Audit some processes, if the subject can be audited."""
+        for pair in pairs:
+            try:
+                self.look(pair, after)
+            except NotImplementedError:
+                self.audits = "none"
+
+    def look(self, pair: LockstepProcess, after: Step) -> None:
+        """Compare what stands in the pages in play and the open files of a pair, rights and locks."""
+        page = pair.model.page
+        pages = pair.in_play(after.call, after.arguments)
+        files = pair.open_files() if self.audits == "all" else {}
+        if not pages and not files:
+            return
+        numbers = sorted(pages)
+        runs: list[tuple[int, int]] = []
+        for number in numbers:
+            if runs and runs[-1][0] + runs[-1][1] * page == number * page:
+                runs[-1] = runs[-1][0], runs[-1][1] + 1
+            else:
+                runs.append((number * page, 1))
+        told = pair.subject.audit(runs, list(files))
+        entries = pair.model.space.table.entries
+        for number, word in zip(numbers, told, strict=False):
+            mapping = pages[number]
+            # Most need no load: nothing is there, or no right is, or the process has had the page before and may read.
+            if mapping is None or not mapping.prot:
+                expected = "SEGV_MAPERR" if mapping is None else "SEGV_ACCERR"
+            elif mapping.prot & PROT_READ and (frame := entries.get(number)) is not None:
+                expected = f"{crc32(frame.data):08x}"
+            else:
+                expected = self.digest(pair, number * page, word)
+            if word != expected:
+                pair.again(after, "load", number * page, page)
+        for (fd, inode), word in zip(files.items(), told[len(numbers) :], strict=True):
+            self.following.tell("pread", Returned(None))
+            content = inode.read(AUDITED_BYTES, 0, self.following)
+            if word != f"{inode.size}:{crc32(content):08x}":
+                pair.again(after, "fstat", fd)
+                pair.again(after, "pread", fd, AUDITED_BYTES, 0)
+        if self.audits == "all":
+            self.look_at_rights(pair, after, [mapping for mapping in pages.values() if mapping is not None])
+
+    def look_at_rights(self, pair: LockstepProcess, after: Step, mappings: Iterable[Area]) -> None:
+        """Compare which mappings may be stored to, and once locks have been drawn which are locked."""
+        last_access, compared = pair.model.last_access, self.compared
+        for mapping in dict.fromkeys(mappings):
+            if not mapping.prot & PROT_WRITE:
+                with suppress(Fault):
+                    pair.again(after, "store", mapping.start, b"x")
+            if self.locks and self.following.level == "linux":
+                pair.again(after, "msync", mapping.start, pair.model.page, MS_INVALIDATE)
+        pair.model.last_access, self.compared = last_access, compared
+
+    def digest(self, pair: LockstepProcess, addr: int, word: str) -> str:
+        """What an audit must tell of a page of the reference, where the subject told `word`."""
+        if len(word) == 8:
+            self.following.tell("load", Returned(None))
+        else:
+            self.following.tell("load", Faulted("SIGBUS" if word.startswith("BUS") else "SIGSEGV", word, addr))
+        last_access = pair.model.last_access
+        try:
+            return f"{crc32(pair.model.load(addr, pair.model.page)):08x}"
+        except Fault as fault:
+            return fault.code
+        finally:
+            pair.model.last_access = last_access
+
+    def agree(self, expected: Outcome, seen: Outcome) -> bool:
+        """Whether two outcomes that are not equal mean the same."""
+        if isinstance(expected, Returned) and isinstance(seen, Returned):
+            return isinstance(expected.value, Model)
+        if not isinstance(expected, Faulted) or not isinstance(seen, Faulted):
+            return False
+        if expected.signal != seen.signal:
+            return False
+        if self.following.level != "linux":
+            page = self.machine.memory.page
+            told = expected.address is not None and seen.address is not None
+            return not told or (expected.address or 0) // page == (seen.address or 0) // page
+        return expected.address == seen.address and (expected.code == seen.code or seen.code == "SEGV_PKUERR")
+
+    def promises(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
+        """The clauses that say what a call that is not refused does."""
+        if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
+            mapping = pair.model.space.find(arguments[0])
+            if mapping is None:
+                return ("munmap.range",)
+            return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
+        if call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_FIXED:
+            return ("mmap.flag.fixed",)
+        return PROMISES.get(call, ("file.errno",))
+
+    def diverge(
+        self,
+        pair: LockstepProcess,
+        call: str,
+        arguments: Sequence[object],
+        after: Step | None,
+        seen: Outcome,
+        allowed: Sequence[str],
+        clauses: Sequence[str],
+    ) -> NoReturn:
+        """Raise Divergence; nothing is compared afterwards."""
+        step = text(call, arguments)
+        if after is not None:
+            step = f"{text(after.call, after.arguments)}, then {step}"
+            clauses = tuple(dict.fromkeys((*after.leaves, *clauses)))
+        step = f"process {pair.model.number}: {step}"
+        pictures = pair.pictures()
+        self.give_up(f"it has diverged at {step}")
+        raise Divergence(step, str(seen), allowed, clauses, pictures)
+
+    # ---- the contract
+
+    def spawn(self) -> LockstepProcess:
+        subject, model = self.subject.spawn(), self.machine.spawn()
+        try:
+            subject.fstat(0)
+        except OSError:  # it begins without descriptors
+            for fd in list(model.descriptors):
+                model.close(fd)
+        except NotImplementedError:
+            pass
+        return LockstepProcess(self, subject, model, set())
+
+    def together(self, calls: Sequence[Call]) -> list[object]:
+        pairs = [call.process for call in calls if isinstance(call.process, LockstepProcess)]
+        if len(pairs) < len(calls):
+            raise TypeError("calls made together are each of another process of this system")
+        results = self.subject.together(
+            [Call(pair.subject, call.name, call.arguments) for pair, call in zip(pairs, calls, strict=True)]
+        )
+        if any(call.name != "add" for call in calls):
+            self.give_up("calls other than add were made together, in an order that is not told")
+        for pair, call in zip(pairs, calls, strict=True):
+            if self.uncompared is None:
+                self.judge(pair, call.name, call.arguments, Returned(None))
+        for pair, call in zip(pairs, calls, strict=True):
+            unlocked = call.name == "add" and not call.arguments[2:3]
+            if self.uncompared is None and (unlocked or not call.arguments[2]):
+                self.lost(pair, call)
+        for pair in pairs[:1]:
+            self.audit(pair, "add", ())
+        return results
+
+    def lost(self, pair: LockstepProcess, call: Call) -> None:
+        """Additions without a lock may have been lost: any sum may stand there."""
+        addr = call.arguments[0]
+        assert isinstance(addr, int)
+        page, start = pair.model.page, addr % pair.model.page
+        frame = pair.model.space.table.entries.get(addr // page)
+        if frame is None or start + 4 > page:
+            self.give_up("additions without a lock: what they have come to is open")
+        else:
+            frame.open = (frame.open or {}) | {at: bytes(range(256)) for at in range(start, start + 4)}
+
+    def facility(self, facility: Facility) -> str:
+        path = self.subject.facility(facility)
+        self._places[path] = PATHS[facility]
+        return path
+
+    def translate(self, path: str) -> str | None:
+        """Where the machine has what the subject has at `path`; None when that is not known."""
+        for place, own in self._places.items():
+            if path == place or path.startswith(place.rstrip("/") + "/"):
+                return own + path[len(place.rstrip("/")) :]
+        return path if not path.startswith("/") or path.startswith("/dev/fd/") else None
+
+    def directories(self) -> list[str]:
+        """The folders among the facilities that were asked for."""
+        return [place for place, own in self._places.items() if own in DIRECTORIES]
+
+    def crash(self) -> None:
+        self.subject.crash()
+        self.pairs.clear()
+        if self.uncompared is None and self.machine.has_unsynced_names():
+            self.give_up("a crash: files whose names or sizes were not synced may be as they were before or after")
+        if self.uncompared is None:
+            self.machine.crash()
+
+    def full_file_table(self) -> AbstractContextManager[None]:
+        return self._full_file_table()
+
+    @contextmanager
+    def _full_file_table(self) -> Iterator[None]:
+        with self.subject.full_file_table(), self.machine.full_file_table():
+            yield
+
+    def mapping_limit(self) -> int:
+        limit = self.machine.most_mappings = self.subject.mapping_limit()
+        return limit
+
+    def close(self) -> None:
+        self.subject.close()
+        self.machine.close()
+
+
+class LockstepProcess(Process):
+    """A pair of processes that make the same calls."""
+
+    def __init__(self, system: LockstepSystem, subject: Process, model: Model, own: set[int]) -> None:
+        self.system = system
+        system.pairs.append(self)
+        self.subject = subject
+        self.model = model
+        self.bits = subject.bits
+        self.own = own
+        """Numbers of pages that have been mapped here: where nothing is now, the subject has nothing of its own."""
+        self._arena: tuple[int, int] | None = None
+
+    # ---- what the judge asks beside the calls
+
+    def is_mapped(self, addr: int) -> bool:
+        """Whether something is mapped at an address of the subject."""
+        try:
+            self.subject.mincore(addr, self.model.page)
+        except OSError as error:
+            return error.errno != errno.ENOMEM
+        except NotImplementedError:
+            try:
+                self.subject.load(addr, 1)
+            except Fault as fault:
+                return fault.code != "SEGV_MAPERR"
+        return True
+
+    def is_full(self) -> bool:
+        """Whether one of the subject's file systems has hardly any room."""
+        try:
+            return any(self.subject.free_space(place) < ROOM for place in (".", *self.system.directories()))
+        except (NotImplementedError, OSError):
+            return True
+
+    def subject_arena(self) -> tuple[int, int]:
+        """The subject's arena; (0, 0) when it has none."""
+        if self._arena is None:
+            try:
+                self._arena = self.subject.arena()
+            except NotImplementedError:
+                self._arena = 0, 0
+        return self._arena
+
+    def pictures(self) -> tuple[str, str]:
+        """Both address spaces as text."""
+        return _picture(self.subject), _picture(self.model)
+
+    # ---- making a call twice
+
+    def both(self, call: str, make: Callable[[], T], *arguments: object, **keywords: bool) -> T:
+        """Make a call of the subject, and then, with the outcome, of the reference."""
+        system = self.system
+        if system.uncompared is not None:
+            return make()
+        try:
+            value = make()
+        except OSError as error:
+            name = errno_name(error)
+            if name in OWN_TROUBLE.get(call, ()):
+                system.left_out[call, name] += 1
+            else:
+                system.judge(self, call, arguments, Failed(name), keywords)
+                system.audit(self, call, arguments, refused=True)
+            raise
+        except Fault as fault:
+            system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), keywords)
+            system.audit(self, call, arguments)
+            raise
+        if system.uncompared is None:
+            system.judge(self, call, arguments, Returned(value), keywords)
+        system.audit(self, call, arguments)
+        return value
+
+    def again(self, after: Step, call: str, *arguments: object) -> None:
+        """Look at the subject once more, at what an audit has found different after another call."""
+        self.system.looked = self, call, arguments
+        try:
+            seen: Outcome = Returned(getattr(self.subject, call)(*arguments))
+        except OSError as error:
+            seen = Failed(errno_name(error))
+        except Fault as fault:
+            seen = Faulted(fault.signal, fault.code, fault.address)
+        self.system.judge(self, call, arguments, seen, after=after)
+
+    # ---- what an audit looks at
+
+    def in_play(self, call: str, arguments: Sequence[object]) -> dict[int, Area | None]:
+        """The numbers of the pages that an audit after a call looks at, each with what is mapped there."""
+        space, page = self.model.space, self.model.page
+        pages: dict[int, Area | None] = {}
+        around = [self._range(arguments[at], arguments[length]) for at, length in ADDRESSED.get(call, ())]
+        mappings: Iterable[Area] = space.mappings.values()
+        if len(space.mappings) > MANY:
+            mappings = [m for start, end in around for m in space.over(max(start - page, 0), end + page)][:MANY]
+        beside = {number for start, end in around for number in self._ends(start // page, end // page)}
+        for mapping in mappings:
+            first, behind = mapping.start // page, mapping.end // page
+            if self.system.audits == "touched":
+                pages.update(dict.fromkeys(self._few(space.table.within(first, behind)), mapping))
+            else:
+                pages.update(dict.fromkeys(self._ends(first, behind), mapping))
+            beside.add(first - 1)
+            beside.add(behind)
+        low, length = self.subject_arena()
+        low, high = low // page, (low + length) // page
+        for number in beside:
+            is_own = low <= number < high or number in self.own
+            if is_own and number not in pages and space.is_free(number * page, number * page + page):
+                pages[number] = None
+        return pages
+
+    def _range(self, addr: object, length: object) -> tuple[int, int]:
+        """An address and a length among a call's arguments, as a range within user space."""
+        assert isinstance(addr, int)
+        assert isinstance(length, int)
+        top, page = self.model.top, self.model.page
+        if not 0 <= addr < top or addr % page:
+            return 0, 0
+        return addr, min(addr + self.model.round_up(length), top)
+
+    def _ends(self, first: int, behind: int) -> Iterable[int]:
+        """The page numbers from `first` to before `behind`; of many the first and the last few."""
+        if behind - first <= 2 * AUDITED:
+            return range(first, behind)
+        return (*range(first, first + AUDITED), *range(behind - AUDITED, behind))
+
+    def _few(self, numbers: list[int]) -> list[int]:
+        return numbers if len(numbers) <= 2 * AUDITED else numbers[:AUDITED] + numbers[-AUDITED:]
+
+    def open_files(self) -> dict[int, Inode]:
+        """A descriptor that can be read from for each regular file that is open."""
+        files: dict[Inode, int] = {}
+        for fd, descriptor in self.model.descriptors.items():
+            description = descriptor.description
+            inode = description.inode
+            if description.readable and inode.kind == "regular" and not inode.device:
+                files.setdefault(inode, fd)
+        return {fd: inode for inode, fd in files.items()}
+
+    def now_owns(self, start: int, length: int) -> None:
+        """The system has placed `length` bytes here (at an address that was asked for, its stack may be beside)."""
+        page = self.model.page
+        self.own.update(self._ends(start // page, (start + self.model.round_up(length)) // page))
+
+    def by_path(self, call: str, make: Callable[[], T], path: str, *arguments: object) -> T:
+        """`both` for a call whose first argument is a path."""
+        own = self.system.translate(path)
+        if own is not None:
+            return self.both(call, make, own, *arguments)
+        value = make()
+        self.system.give_up(f"{call}({path!r}): a path that the reference does not have")
+        return value
+
+    # ---- the documented API
+
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        arguments = addr, length, prot, flags, fd, offset
+        audits = self.system.audits
+        if flags & MAP_GROWSDOWN:
+            self.system.audits = "none"  # looking below it would make it grow
+        try:
+            start = self.both("mmap", lambda: self.patiently(lambda: self.subject.mmap(*arguments)), *arguments)
+        except OSError:
+            self.system.audits = audits
+            raise
+        if not addr:
+            self.now_owns(start, length)
+        return start
+
+    def patiently(self, make: Callable[[], int]) -> int:
+        """Make a call again where the whole system's table of files is full, which somebody else has done."""
+        for _ in range(PATIENCE):
+            try:
+                return make()
+            except OSError as error:
+                if error.errno != errno.ENFILE or self.model.machine.file_table.full:
+                    raise
+            time.sleep(0.01)
+        return make()
+
+    def munmap(self, addr: int, length: int) -> None:
+        self.both("munmap", lambda: self.subject.munmap(addr, length), addr, length)
+
+    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+        arguments = addr, old_size, new_size, flags, new_addr
+        start = self.both("mremap", lambda: self.subject.mremap(*arguments), *arguments)
+        if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) and (start != addr or new_size > old_size):
+            self.now_owns(start, new_size)
+        return start
+
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        self.both("msync", lambda: self.subject.msync(addr, length, flags), addr, length, flags)
+
+    def sysconf(self, name: int) -> int:
+        return self.both("sysconf", lambda: self.subject.sysconf(name), name)
+
+    # ---- neighbours of the documented API
+
+    def mprotect(self, addr: int, length: int, prot: int) -> None:
+        self.both("mprotect", lambda: self.subject.mprotect(addr, length, prot), addr, length, prot)
+
+    def scatter(self, addr: int, pages: int) -> str | None:
+        failed = self.subject.scatter(addr, pages)
+        if self.system.uncompared is not None:
+            return failed
+        done = pages // 2 if failed is None else self.scattered(addr, pages)
+        page = self.model.page
+        for at in range(addr + page, addr + page + 2 * page * done, 2 * page):
+            self.system.judge(self, "mprotect", (at, page, PROT_READ), Returned(None))
+        if failed is not None:
+            self.system.judge(self, "mprotect", (addr + page + 2 * page * done, page, PROT_READ), Failed(failed))
+        self.system.audit(self, "mprotect", (addr, page))
+        return failed
+
+    def scattered(self, addr: int, pages: int) -> int:
+        """How many pages a scatter that failed has given the right to be loaded."""
+        page = self.model.page
+        done, failed = 0, pages // 2
+        while done < failed:
+            at = (done + failed) // 2
+            try:
+                self.subject.load(addr + page + 2 * page * at, 1)
+                changed = True
+            except Fault as fault:
+                changed = fault.signal == "SIGBUS"  # it may be past the end of its file
+            done, failed = (at + 1, failed) if changed else (done, at)
+        return done
+
+    def mlock(self, addr: int, length: int) -> None:
+        self.both("mlock", lambda: self.subject.mlock(addr, length), addr, length)
+
+    def munlock(self, addr: int, length: int) -> None:
+        self.both("munlock", lambda: self.subject.munlock(addr, length), addr, length)
+
+    def mlock2(self, addr: int, length: int, flags: int) -> None:
+        self.both("mlock2", lambda: self.subject.mlock2(addr, length, flags), addr, length, flags)
+
+    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+        self.both("mseal", lambda: self.subject.mseal(addr, length, flags), addr, length, flags)
+
+    def mlockall(self, flags: int) -> None:
+        self.both("mlockall", lambda: self.subject.mlockall(flags), flags)
+
+    def munlockall(self) -> None:
+        self.both("munlockall", self.subject.munlockall)
+
+    def madvise(self, addr: int, length: int, advice: int) -> None:
+        self.both("madvise", lambda: self.subject.madvise(addr, length, advice), addr, length, advice)
+
+    def mincore(self, addr: int, length: int) -> list[bool]:
+        return self.both("mincore", lambda: self.subject.mincore(addr, length), addr, length)
+
+    # ---- memory accesses
+
+    def load(self, addr: int, length: int) -> bytes:
+        return self.both("load", lambda: self.subject.load(addr, length), addr, length)
+
+    def store(self, addr: int, data: bytes) -> None:
+        self.both("store", lambda: self.subject.store(addr, data), addr, data)
+
+    def return_code(self) -> bytes:
+        code = self.system.machine.return_code = self.subject.return_code()
+        return code
+
+    def execute(self, addr: int) -> None:
+        self.both("execute", lambda: self.subject.execute(addr), addr)
+
+    def add(self, addr: int, times: int, lock: int = 0) -> None:
+        self.both("add", lambda: self.subject.add(addr, times, lock), addr, times, lock)
+
+    # ---- files
+
+    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+        return self.by_path("open", lambda: self.subject.open(path, flags, mode), path, flags, mode)
+
+    def close(self, fd: int) -> None:
+        self.both("close", lambda: self.subject.close(fd), fd)
+
+    def dup(self, fd: int) -> int:
+        return self.both("dup", lambda: self.subject.dup(fd), fd)
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        self.both("ftruncate", lambda: self.subject.ftruncate(fd, length), fd, length)
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        return self.both("lseek", lambda: self.subject.lseek(fd, offset, whence), fd, offset, whence)
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        return self.both("pread", lambda: self.subject.pread(fd, length, offset), fd, length, offset)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        return self.both(
+            "pwrite",
+            lambda: self.perhaps_cut_short(self.subject.pwrite(fd, data, offset), len(data)),
+            *(fd, data, offset),
+        )
+
+    def perhaps_cut_short(self, written: int, length: int) -> int:
+        """How much of a write was made; a full disk may have cut it short, which the reference cannot know."""
+        if written < length and self.is_full():
+            self.system.give_up("a write was cut short: the disk is full")
+        return written
+
+    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+        arguments = fd, addr, length, offset
+        return self.both("read_into", lambda: self.subject.read_into(*arguments), *arguments)
+
+    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+        arguments = fd, addr, length, offset
+        return self.both(
+            "write_from", lambda: self.perhaps_cut_short(self.subject.write_from(*arguments), length), *arguments
+        )
+
+    def fstat(self, fd: int) -> Stat:
+        return self.both("fstat", lambda: self.subject.fstat(fd), fd)
+
+    def fsync(self, fd: int) -> None:
+        self.both("fsync", lambda: self.subject.fsync(fd), fd)
+
+    def evict(self, fd: int) -> None:
+        self.both("evict", lambda: self.subject.evict(fd), fd)
+
+    def backdate(self, fd: int) -> None:
+        self.both("backdate", lambda: self.subject.backdate(fd), fd)
+
+    def is_backdated(self, fd: int) -> bool:
+        return self.both("is_backdated", lambda: self.subject.is_backdated(fd), fd)
+
+    def unlink(self, path: str) -> None:
+        self.by_path("unlink", lambda: self.subject.unlink(path), path)
+
+    def mkdir(self, path: str) -> None:
+        self.by_path("mkdir", lambda: self.subject.mkdir(path), path)
+
+    def pipe(self) -> tuple[int, int]:
+        return self.both("pipe", self.subject.pipe)
+
+    def socketpair(self) -> tuple[int, int]:
+        return self.both("socketpair", self.subject.socketpair)
+
+    def memfd(self) -> int:
+        return self.both("memfd", self.subject.memfd)
+
+    def seal(self, fd: int, seals: int) -> None:
+        self.both("seal", lambda: self.subject.seal(fd, seals), fd, seals)
+
+    def set_append_only(self, fd: int, on: bool) -> None:
+        self.both("set_append_only", lambda: self.subject.set_append_only(fd, on), fd, on)
+
+    def flock(self, fd: int, operation: int) -> None:
+        self.both("flock", lambda: self.subject.flock(fd, operation), fd, operation)
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        self.both("record_lock", lambda: self.subject.record_lock(fd, ofd=ofd), fd, ofd=ofd)
+
+    def watch(self, path: str) -> int:
+        return self.by_path("watch", lambda: self.subject.watch(path), path)
+
+    def closes(self, watch: int) -> int:
+        return self.both("closes", lambda: self.subject.closes(watch), watch)
+
+    def free_space(self, path: str) -> int:
+        return self.subject.free_space(path)
+
+    # ---- life
+
+    def fork(self) -> LockstepProcess:
+        system = self.system
+        try:
+            child = self.subject.fork()
+        except OSError as error:
+            system.left_out["fork", errno_name(error)] += 1
+            raise
+        if system.uncompared is not None:
+            return LockstepProcess(system, child, self.model, self.own)
+        pair = LockstepProcess(system, child, self.model.fork(), set(self.own))
+        system.audit(pair, "fork", ())
+        return pair
+
+    def exit(self, status: int = 0) -> int:
+        self.ended()
+        return self.both("exit", lambda: self.subject.exit(status), status)
+
+    def kill(self) -> None:
+        self.ended()
+        self.both("kill", self.subject.kill)
+
+    def ended(self) -> None:
+        """No audit looks at it any more."""
+        if self in self.system.pairs:
+            self.system.pairs.remove(self)
+
+    def exec(self) -> None:
+        self.own.clear()
+        self.both("exec", self.subject.exec)
+
+    # ---- rights and limits
+
+    def limit(self, resource: Resource, room: int) -> None:
+        self.both("limit", lambda: self.subject.limit(resource, room), resource, room)
+
+    def drop(self, capability: str) -> None:
+        self.both("drop", lambda: self.subject.drop(capability), capability)
+
+    # ---- telling
+
+    def arena(self) -> tuple[int, int]:
+        return self.subject.arena()
+
+    def counters(self) -> Counters:
+        self.system.audits = "none"  # they would count
+        return self.subject.counters()
+
+    def picture(self) -> str:
+        return self.subject.picture()

@@ -1,0 +1,210 @@
+"""The steps by which processes begin, end, become others, and lose rights; and those that all of them feel."""
+
+from __future__ import annotations
+
+from ..contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MCL_CURRENT,
+    MCL_FUTURE,
+    MCL_ONFAULT,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
+    MS_SYNC,
+    O_RDWR,
+    PROT_READ,
+    PROT_WRITE,
+    Call,
+    Facility,
+    Resource,
+)
+from ..reference.address_space import Mapping as Area
+from .draws import Digits
+from .invalid_calls import ROOM
+from .model_view import PROCESSES, Actor
+from .sequences import Sequences
+
+
+class LifeSteps(Sequences):
+    def fork(self, actor: Actor, digits: Digits) -> None:
+        if len(self.actors) < PROCESSES:
+            child = self.forked(actor)
+            if child is not None:
+                self.actors.append(child)
+
+    def exit(self, actor: Actor, digits: Digits) -> None:
+        if len(self.actors) > 1:
+            actor = self.actors.pop(1 + digits.below(len(self.actors) - 1))
+            if digits.once_in(3):
+                self.call(actor, "kill")
+            else:
+                self.call(actor, "exit", digits.of((0, 1, 200, 259)))
+
+    def exec(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "exec")
+        actor.regions = self.actor(actor.process).regions
+        actor.locks_all = False
+
+    def spawn(self, actor: Actor, digits: Digits) -> None:
+        """A process that is related to no other."""
+        if len(self.actors) < PROCESSES:
+            self.actors.append(self.actor(self.system.spawn()))
+
+    # ---- rights and limits
+
+    def drop(self, actor: Actor, digits: Digits) -> None:
+        capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
+        if capability != "CAP_IPC_LOCK" or not actor.locks_all:  # the system counts its own memory as well
+            self.call(actor, "drop", capability)
+
+    def limit(self, actor: Actor, digits: Digits) -> None:
+        kind = digits.below(8)
+        if kind < 5:
+            self.limit_locks(actor, digits.below(4) * self.page)
+        elif kind == 5:  # which does not bind the privileged
+            if not actor.locks_all:
+                self.call(actor, "limit", Resource.LOCKED_MEMORY, 0)
+        else:
+            self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
+
+    def recount(self, actor: Actor, digits: Digits) -> None:
+        """Under a limit of what is locked now: lock something else after something has been let go."""
+        locked = [mapping for mapping in actor.model.space.mappings.values() if mapping.locked]
+        if not locked or actor.locks_all or actor.model.locks_future:
+            return
+        mapping = digits.of(locked)
+        way = digits.below(6)
+        addr, room = self.symbol(actor, mapping.start)
+        size = freed = min(mapping.end - mapping.start, room)
+        self.limit_locks(actor, 0)
+        if way == 0:
+            self.call(actor, "munlock", addr, size)
+        elif way == 1:
+            self.call(actor, "munmap", addr, size)
+        elif way == 2:
+            flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
+            self.call(actor, "mmap", addr, size, PROT_READ | PROT_WRITE, flags, -1, 0)
+        elif way == 3:
+            self.call(actor, "mremap", addr, size, self.page, 0, 0)
+            freed = size - self.page
+        elif way == 4:
+            to = self.slot(actor, digits)
+            self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
+        else:
+            self.exec(actor, digits)
+            self.call(actor, "drop", "CAP_IPC_LOCK")
+        got = self.call(actor, "mmap", 0, freed or size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if got is not None:
+            actor.regions.append((got, freed or size))
+            self.call(actor, "mlock", got, freed or size)
+
+    def mlockall(self, actor: Actor, digits: Digits) -> None:
+        flags = digits.of(
+            (MCL_FUTURE, MCL_CURRENT, MCL_CURRENT | MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT, MCL_ONFAULT, 0, 8)
+        )
+        if actor.model.locks_future and digits.below(2):
+            flags = MCL_CURRENT
+        if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
+            if "CAP_IPC_LOCK" not in actor.model.capabilities:
+                if actor.model.space.size - actor.model.space.locked > self.page:  # too much, whatever else there is
+                    self.limit_locks(actor, self.page)
+                else:
+                    flags = MCL_FUTURE
+            else:
+                actor.locks_all = True
+        self.call(actor, "mlockall", flags)
+        if digits.below(2):  # what is to come
+            got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if got is not None:
+                actor.regions.append((got, self.page))
+                if digits.below(2):
+                    self.call(actor, "mincore", got, self.page)
+
+    def full_file_table(self, actor: Actor, digits: Digits) -> None:
+        """Memory that needs an open file, while there can be no more of these."""
+        if digits.below(4):
+            self.call(actor, "drop", "CAP_SYS_ADMIN")
+        try:
+            with self.system.full_file_table():
+                got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+        except NotImplementedError as error:
+            self.lacks["full_file_table"] = str(error)
+            return
+        if got is not None:
+            actor.regions.append((got, self.page))
+
+    # ---- several processes at the same time
+
+    def together(self, actor: Actor, digits: Digits) -> None:
+        """Two processes add to a word that they share, under a lock."""
+        others = [other for other in self.actors if other is not actor]
+        mapping = self.mapping(actor, digits, PROT_WRITE)
+        if mapping is None or not mapping.shared or not mapping.prot & PROT_READ or not mapping.prot & PROT_WRITE:
+            return
+        if not others:  # who is alone needs no lock
+            if self.is_unlocked(mapping):
+                addr, _room = self.symbol(actor, mapping.start)
+                self.call(actor, "add", addr + 4, 3)
+            return
+        other = digits.of(others)
+        theirs = other.model.space.find(mapping.start)
+        if theirs is None or theirs.inode is not mapping.inode or theirs.index(0) != mapping.index(0):
+            return
+        if theirs.prot & mapping.prot & (PROT_READ | PROT_WRITE) != PROT_READ | PROT_WRITE:
+            return
+        if self.is_unlocked(mapping):
+            addr, _room = self.symbol(actor, mapping.start)
+            calls = [Call(who.process, "add", (addr + 4, 3, addr)) for who in (actor, other)]
+            try:
+                self.system.together(calls)
+            except NotImplementedError as error:
+                self.lacks["add"] = str(error)
+
+    def is_unlocked(self, mapping: Area) -> bool:
+        """Whether the first word of a shared mapping's first page is known to be 0: a lock that nobody holds."""
+        assert mapping.inode is not None
+        page = mapping.inode.cache.page(mapping.index(mapping.start // self.page))
+        return mapping.room(mapping.start) >= 8 and not page.open and not any(page.data[:4])
+
+    # ---- where files are
+
+    def elsewhere(self, actor: Actor, digits: Digits) -> None:
+        """From here on files are opened in another place."""
+        if self.files_in is None and digits.below(2):
+            self.move_to(Facility.NOEXEC_DIRECTORY)
+
+    def crash(self, actor: Actor, digits: Digits) -> None:
+        """The power goes, where there is a file system that is made for it, and everything begins anew."""
+        if digits.below(3):
+            self.sync_some(actor, digits)
+        else:
+            self.store_and_sync(actor, digits)
+        if self.files_in != Facility.CRASHING_FILE_SYSTEM or self.machine.has_unsynced_names():
+            return  # nothing is promised of what the disk knows by name only, so nothing could be compared
+        self.system.crash()
+        self.actors = [self.actor(self.system.spawn())]
+        for name in "ab":
+            if self.is_there(name):
+                self.look_at(self.actors[0], name)
+
+    def store_and_sync(self, actor: Actor, digits: Digits) -> None:
+        """Store in a page that is shared, and ask for it to be on the disk, with more or less of what is around it."""
+        shared = [m for m in actor.model.space.mappings.values() if m.shared and m.prot & PROT_WRITE and m.inode]
+        if not shared:
+            return
+        mapping = digits.of(shared)
+        at = mapping.start + digits.below(4) * self.page % (mapping.end - mapping.start)
+        start, end = digits.of(
+            ((at, at), (mapping.start, at), (mapping.start, mapping.end), (at, mapping.end + self.page))
+        )
+        addr, room = self.symbol(actor, at)
+        self.call(actor, "store", addr, digits.of((b"one", b"two")))
+        addr, room = self.symbol(actor, start)
+        self.call(actor, "msync", addr, min(max(end - start, self.page), room), MS_SYNC)
+
+    def look_at(self, actor: Actor, name: str) -> None:
+        """What a file holds."""
+        fd = self.opened(actor, name, O_RDWR)
+        self.call(actor, "pread", fd, 4 * self.page, 0)

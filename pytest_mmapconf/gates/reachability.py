@@ -1,0 +1,407 @@
+"""The reachability map: for every errno of every call and every fault, whether it is ever seen, and by which program.
+
+A suite that never provokes an error says nothing about it, whatever its verdicts.  The map is drawn from three sides:
+
+* What there is to be reached is read off, not typed: the catalogue's clauses CALL.errno.ERRNO, the refusals and faults
+  in the reference's source, and the names of si_code that an agent can tell.
+* What is reached is watched: the installed cases are run, each of their systems in a recorder, and for each pair the
+  shortest beginning of a program that comes to it is kept.  Programs drawn at random are left out, so that the same
+  run gives the same page.
+* What is not reached needs a reason, in `conformance/unreachable.toml`.  A pair with neither is a hole; a reason for
+  what was reached all the same is wrong.  Either makes the command fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+from ..catalogue.clauses import LEVELS, load
+from ..contract import Backend, Facts, Options, System, Unresolved
+from ..plugin import backends
+from ..plugin import isolated_run as alone
+from ..trace.program import Failed, Faulted, Outcome, Program, Step
+from ..trace.recorder import RecordedSystem
+from ..trace.replay import replay
+from ..version import PACKAGE
+
+Pair: TypeAlias = tuple[str, str]
+"""A call and its errno, or a signal and its si_code."""
+
+CALLS_FROM: Final = ("mapping_calls", "page_calls", "madvise")
+"""The modules of the reference with the calls that the map is about; files have no clauses by errno."""
+
+REFERENCE: Final = "reference"
+
+
+# ------------------------------------------------------------------------------------------------- what there is at all
+
+
+def pairs() -> dict[Pair, list[str]]:
+    """Every pair, with the clauses that name it: the calls and errnos first, then the signals."""
+    found: dict[Pair, set[str]] = {}
+    for pair, clause in (*_of_catalogue(), *_of_refusals()):
+        found.setdefault(pair, set()).add(clause)
+    for pair in (*_of_faults(), *_of_agent()):
+        found.setdefault(pair, set())
+    ordered = sorted(found, key=lambda pair: (pair[0].startswith("SIG"), pair))
+    return {pair: sorted(found[pair]) for pair in ordered}
+
+
+def _of_catalogue() -> Iterator[tuple[Pair, str]]:
+    for id in load():
+        if match := re.match(r"(\w+)\.errno\.(E[A-Z]+)", id):
+            yield (match[1], match[2]), id
+
+
+def _of_refusals() -> Iterator[tuple[Pair, str]]:
+    """From the blocks `with self.errors(CALL) as refuse:` and the methods to which these hand `refuse`."""
+    nodes = [node for module in CALLS_FROM for node in ast.walk(_source(module))]
+    methods = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+
+    def refusals(node: ast.AST) -> Iterator[tuple[str, str]]:
+        for call in ast.walk(node):
+            match call:
+                case ast.Call(ast.Name("refuse"), [ast.Name(errno), ast.Constant(str(clause)), *_]):
+                    yield errno, clause
+                case ast.Call(ast.Attribute(attr=name), [ast.Name("refuse"), *_]):
+                    yield from refusals(methods[name])
+
+    for node in nodes:
+        match node:
+            case ast.With([ast.withitem(ast.Call(ast.Attribute(attr="errors"), [ast.Constant(str(call))]))]):
+                for errno, clause in refusals(node):
+                    yield (call, errno), clause
+
+
+def _of_faults() -> Iterator[Pair]:
+    """From the calls of `fault`, and from what raises a Fault itself."""
+    for node in ast.walk(_source("accesses")):
+        match node:
+            case ast.Call(ast.Attribute(attr="fault"), [_, ast.Constant(str(signal)), ast.Constant(str(code)), *_]):
+                yield signal, code
+            case ast.Call(ast.Name("Fault"), [ast.Constant(str(signal)), ast.Constant(str(code)), *_]):
+                yield signal, code
+
+
+def _of_agent() -> Iterator[Pair]:
+    """The codes of SIGSEGV and SIGBUS that the agent knows by name."""
+    text = (files(f"{PACKAGE}.agent") / "mmap_agent.c").read_text(encoding="utf-8")
+    for code in re.findall(r'\{\d+, "((?:SEGV|BUS)_\w+)"\}', text):
+        yield "SIG" + code.partition("_")[0], code
+
+
+def _source(module: str) -> ast.Module:
+    return ast.parse((files(f"{PACKAGE}.reference") / f"{module}.py").read_text(encoding="utf-8"))
+
+
+# ----------------------------------------------------------------------------------------------------- what was reached
+
+
+@dataclass
+class Run:
+    """What the cases have reached on one backend."""
+
+    name: str
+    facts: Facts
+    options: Options
+    reached: dict[Pair, Program]
+    """By pair, the shortest program seen whose last step comes to it."""
+
+    @property
+    def system(self) -> str:
+        """What reasons call it: "reference", "Linux", or the backend's name."""
+        return self.name if self.name == REFERENCE else self.facts.details.get("kernel", self.name).partition(" ")[0]
+
+    def has(self, condition: str) -> bool | None:
+        """Whether it has what a reason says is lacking; None where nobody can tell."""
+        details = self.facts.details
+        known = {
+            "disruptive": self.options.disruptive,
+            "root": details.get("user") == "root",
+            "x86-64": details.get("machine") == "x86_64",
+        }
+        return known.get(condition)
+
+
+class _Watching(Backend):
+    """A backend whose systems are recorded."""
+
+    def __init__(self, inside: Backend) -> None:
+        self.inside = inside
+        self.name = inside.name
+        self.reached: dict[Pair, Program] = {}
+
+    def configure(self, options: Options) -> None:
+        self.inside.configure(options)
+
+    def facts(self) -> Facts:
+        return self.inside.facts()
+
+    def boot(self) -> System:
+        return _Watched(self.inside.boot(), self.reached)
+
+    def close(self) -> None:
+        self.inside.close()
+
+
+class _Watched(RecordedSystem):
+    """A system whose program is looked through when it is thrown away."""
+
+    def __init__(self, inside: System, reached: dict[Pair, Program]) -> None:
+        super().__init__(inside)
+        self.reached = reached
+
+    def close(self) -> None:
+        try:
+            program, outcomes = self.program()
+            for number, (step, outcome) in enumerate(zip(program, outcomes, strict=False), start=1):
+                pair = pair_of(step, outcome)
+                if pair and (pair not in self.reached or number < len(self.reached[pair])):
+                    self.reached[pair] = program[:number]
+        finally:
+            super().close()
+
+
+def pair_of(step: Step, outcome: Outcome) -> Pair | None:
+    """What a step has reached by failing."""
+    if isinstance(outcome, Failed):
+        return step.call, outcome.errno
+    if isinstance(outcome, Faulted):
+        return outcome.signal, outcome.code or "?"
+    return None
+
+
+class _Naming:
+    """Gives the watched backend a name that pytest can be told."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def pytest_mmapconf_backends(self) -> Mapping[str, Callable[[], Backend]]:
+        return {"watched": lambda: self.backend}
+
+
+def run(name: str, options: Options) -> Run:
+    """Run the installed cases on a backend, in a pytest of their own.  Raises UsageError where it cannot run them."""
+    backend = _Watching(backends.make(name, folders=[os.getcwd()]))
+    asked = ["-m", "not mmap_random", "--mmap-backend=watched", f"--mmap-level={LEVELS[-1]}"]
+    asked += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
+    asked += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
+    status, output = alone.run(asked, [_Naming(backend)])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise pytest.UsageError(f"the cases could not be run on {name}:\n{output}")
+    with started(name, options) as again:
+        return Run(name, again.facts(), options, backend.reached)
+
+
+@contextmanager
+def started(name: str, options: Options) -> Iterator[Backend]:
+    """A backend of its own, closed afterwards."""
+    backend = backends.make(name, folders=[os.getcwd()])
+    backend.configure(options)
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+# -------------------------------------------------------------------------------------------------- smallest programs
+
+
+def reaches(backend: Backend, program: Program, pair: Pair) -> bool:
+    """Whether a program's last step comes to `pair` there."""
+    system = backend.boot()
+    try:
+        return pair_of(program[-1], replay(program, system)[-1]) == pair
+    except Unresolved:
+        return False
+    finally:
+        system.close()
+
+
+def shortest(backend: Backend, program: Program, pair: Pair) -> Program:
+    """A program that comes to `pair`, without the steps that are not needed for it."""
+    place = len(program) - 2
+    while place >= 0:
+        without = program[:place] + program[place + 1 :]
+        if reaches(backend, without, pair):
+            program, place = without, len(without) - 1  # what was needed for it may be so no more
+        place -= 1
+    return program
+
+
+def smallest(runs: Sequence[Run]) -> dict[Pair, list[tuple[Program, list[str]]]]:
+    """For each pair that was reached, its programs, each with the names of the runs in which it comes to it.
+
+    That is one program, where what is short on the first backend comes to the same on the others.
+    """
+    found: dict[Pair, list[tuple[Program, list[str]]]] = {}
+    for run in runs:
+        with started(run.name, run.options) as backend:
+            for pair, program in run.reached.items():
+                known = found.setdefault(pair, [])
+                for shown, names in known:
+                    if reaches(backend, shown, pair):
+                        names.append(run.name)
+                        break
+                else:
+                    known.append((shortest(backend, program, pair), [run.name]))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- reasons
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a pair is not reached."""
+
+    pair: Pair
+    text: str
+    system: str = ""
+    """Where it holds: "reference", "Linux"; "" for everywhere."""
+    without: str = ""
+    """What a run must lack for it: "root", "disruptive", "x86-64".  Of anything else nobody knows whether a run has it,
+    so the pair may be reached or not."""
+
+    def holds(self, run: Run) -> bool:
+        """Whether it is a reason in a run."""
+        return self.system in ("", run.system) and not (self.without and run.has(self.without))
+
+
+def reasons(text: str | None = None) -> list[Reason]:
+    """The reasons of a file's text; of the suite's own without one."""
+    if text is None:
+        text = (files(f"{PACKAGE}.conformance") / "unreachable.toml").read_text(encoding="utf-8")
+    return [
+        Reason((entry.pop("call", "") or entry.pop("signal"), entry.pop("errno", "") or entry.pop("code")), **entry)
+        for entry in tomllib.loads(text)["unreachable"]
+    ]
+
+
+def wrong(runs: Sequence[Run], pairs: Collection[Pair], reasons: Sequence[Reason]) -> list[str]:
+    """What is the matter with the map: holes, reasons for what was reached, and pairs that nobody knows of."""
+    found = [f"{' '.join(r.pair)}: there is a reason, but no such pair" for r in reasons if r.pair not in pairs]
+    calls = {call for call, _errno in pairs}
+    for run in runs:
+        for pair in pairs:
+            why = [reason for reason in reasons if reason.pair == pair and reason.holds(run)]
+            if pair not in run.reached and not why:
+                found.append(f"{' '.join(pair)}: neither reached on {run.name} nor is there a reason")
+            for reason in why:
+                if pair in run.reached and (not reason.without or run.has(reason.without) is False):
+                    found.append(f"{' '.join(pair)}: reached on {run.name}, in spite of the reason: {reason.text}")
+        for pair in run.reached:
+            if pair not in pairs and (pair[0] in calls or pair[0].startswith("SIG")):
+                found.append(f"{' '.join(pair)}: reached on {run.name}, unknown to the catalogue and the reference")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------- page
+
+
+def page(runs: Sequence[Run], pairs: Mapping[Pair, Sequence[str]], reasons: Sequence[Reason]) -> str:
+    """The map as a page of Markdown."""
+    programs = smallest(runs)
+    lines = [
+        "# What is reached",
+        "",
+        "Every errno that the catalogue or the reference names for a call, every si_code that an agent can tell of a",
+        "fault: is it seen when the installed cases are run, and which is the smallest program that shows it? Names",
+        "are those of [a recorded program](../pytest_mmapconf/trace/program.py): `r1` an address, `fd1` a descriptor,",
+        f"`p1` a process. Generated by `python -m {PACKAGE} reach`, which fails where there is neither a program nor a",
+        "reason ([unreachable.toml](../conformance/unreachable.toml)).",
+        "",
+        *(f"- {run.name}: {_who(run)}" for run in runs),
+    ]
+    columns = [run.name for run in runs]
+    for heading, first, signals in (("Calls", "call | errno | clauses", False), ("Faults", "signal | si_code", True)):
+        titles = [first, *columns, "smallest program"]
+        title = f"| {' | '.join(titles)} |"
+        lines += ["", f"## {heading}", "", title, "|---" * (title.count("|") - 1) + "|"]
+        for pair, clauses in pairs.items():
+            if pair[0].startswith("SIG") is signals:
+                cells = [*pair] if signals else [*pair, "<br>".join(clauses)]
+                cells += [_cell(run, pair, reasons) for run in runs]
+                lines.append(f"| {' | '.join([*cells, _programs(programs.get(pair, []), columns)])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _who(run: Run) -> str:
+    details = run.facts.details
+    if run.name == REFERENCE:
+        return "the model, answering as Linux does"
+    kernel = re.sub(r"(\d+(\.\d+)+)\S*", r"\1", details.get("kernel", ""))  # without a builder's suffix
+    told = [kernel, *(details.get(name, "") for name in ("machine", "libc", "file system", "user"))]
+    told += ["--disruptive"] * run.options.disruptive
+    return ", ".join(filter(None, told)) or run.facts.version
+
+
+def _cell(run: Run, pair: Pair, reasons: Sequence[Reason]) -> str:
+    if pair in run.reached:
+        return "yes"
+    why = [reason.text for reason in reasons if reason.pair == pair and reason.holds(run)]
+    return f"no: {'; '.join(why)}" if why else "**no**"
+
+
+def _programs(programs: Sequence[tuple[Program, Sequence[str]]], columns: Sequence[str]) -> str:
+    parts = []
+    for program, names in programs:
+        only = f"on {', '.join(names)}:<br>" if len(programs) > 1 else ""
+        parts.append(only + "<br>".join(f"`{line}`" for line in _lines(program)))
+    return "<br>".join(parts)
+
+
+def _lines(program: Program) -> list[str]:
+    """A program's steps, with its names counted anew, as cells of a table can hold them."""
+    text = "\n".join(map(str, program))
+    counts: Counter[str] = Counter()
+    names = {"p1": "p1"}
+    counts["p"] = 1
+    for step in program:
+        for name in step.results:
+            letters = name.rstrip("0123456789")
+            counts[letters] += 1
+            names[name] = f"{letters}{counts[letters]}"
+    text = re.sub(r"\b(?:r|fd|p)\d+\b", lambda match: names.get(match[0], match[0]), text)
+    return text.replace("|", "\\|").split("\n")
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+
+
+def main(names: Sequence[str], options: Options, output: str | None, check: bool) -> int:
+    """`python -m pytest_mmapconf reach`; the exit status."""
+    names = list(dict.fromkeys([REFERENCE, *names]))
+    for name in names:  # what cannot be is said before anything is run
+        backends.make(name, folders=[os.getcwd()])
+    runs = [run(name, options) for name in names]
+    all_pairs, why = pairs(), reasons()
+    faults = wrong(runs, all_pairs, why)
+    if not check:
+        text = page(runs, all_pairs, why)
+        if output:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            Path(output).write_text(text, encoding="utf-8")
+        else:
+            print(text, end="")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults and (check or output):
+        print(
+            ", ".join(f"{run.name}: {len(all_pairs.keys() & run.reached)} of {len(all_pairs)} reached" for run in runs)
+        )
+    return 1 if faults else 0

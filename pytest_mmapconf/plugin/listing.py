@@ -1,0 +1,42 @@
+"""What can be asked for: the clauses, the backends."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable
+
+import pytest
+
+from ..catalogue.clauses import LEVELS, Clause
+from . import backends
+from . import options as settings
+
+
+def show(config: pytest.Config) -> int:
+    """What --mmap-list-clauses and --mmap-list-backends print; the exit status."""
+    if config.option.mmap_list_clauses:
+        level = settings.level(config) if config.option.mmap_level else LEVELS[-1]
+        print("\n".join(clauses(settings.selected(level, settings.value(config, "mmap_clause")).values())))
+    if config.option.mmap_list_backends:
+        print("\n".join(backend_lines(backends.known(config.hook.pytest_mmapconf_backends()))))
+    return 0
+
+
+def clauses(wanted: Iterable[Clause]) -> list[str]:
+    """A paragraph for each clause: its id, its level, what it says."""
+    wanted = list(wanted)
+    width = max(shutil.get_terminal_size().columns, 60)
+    column = max(len(clause.id) for clause in wanted) + 2
+    lines = []
+    for clause in wanted:
+        first = f"{clause.id:{column}}{clause.level:12}"
+        text = f"{clause.text} Only for {clause.when}." if clause.when else clause.text
+        lines.append(textwrap.fill(first + text, width, subsequent_indent=" " * min(len(first), width // 2)))
+    return lines
+
+
+def backend_lines(names: Iterable[str]) -> list[str]:
+    """A line for each name, then for each form."""
+    width = max(len(form) for form in backends.FORMS) + 2
+    return [*names, *(f"{form:{width}}{text}" for form, text in backends.FORMS.items())]

@@ -1,0 +1,240 @@
+"""What the user asked for, once it is known to make sense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cached_property
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import pytest
+
+from ..catalogue.clauses import LEVELS, Clause, included, load
+from ..contract import Backend, Facts, Options
+from ..version import PACKAGE
+
+if TYPE_CHECKING:
+    from ..differential.reproducers import Judge
+    from ..expectations.file import Entry
+    from ..trace.program import Program
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every option, checked."""
+
+    backend_name: str
+    """What the user wrote."""
+    backend: Backend
+    level: str
+    clauses: dict[str, Clause]
+    """The clauses that are judged: of the level, and of --mmap-clause."""
+    narrowed: bool
+    """Whether --mmap-clause was given."""
+    reports: tuple[Path, ...]
+    steps: int = 0
+    """--mmap-steps: how many steps random programs make in all; 0 for a quick look."""
+    subject: Backend | None = None
+    """The backend by itself, where `backend` is one around it, which compares or records; else None."""
+    reproducers: str = ""
+    """--mmap-reproducers: the folder, as the user calls it; empty for none."""
+    program: tuple[str, Program] | None = None
+    """--mmap-replay: the file, as the user calls it, and what it holds."""
+    judge: Judge | None = None
+    """Judges programs on the backend; there with --mmap-replay and --mmap-reproducers."""
+    shard: Shard | None = None
+    """--mmap-shard."""
+    expectations: tuple[Entry, ...] = ()
+    """What --mmap-expectations has on record."""
+    update: bool = False
+    """--mmap-update-expectations."""
+
+    @property
+    def bare(self) -> Backend:
+        """The backend by itself."""
+        return self.subject or self.backend
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Who is judged.  Starts the implementation; raises what that raises."""
+        return self.backend.facts()
+
+    def asks_for(self, ids: Iterable[str]) -> bool:
+        """Whether a case of these clauses is run: each is of the level, and one of them is judged."""
+        levels = included(self.level)
+        catalogue = load()
+        ids = list(ids)
+        return all(catalogue[id].level in levels for id in ids) and any(id in self.clauses for id in ids)
+
+
+class Shard(NamedTuple):
+    """A part of the cases: each is in one of `of` parts by its name, whatever others there are."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    def has(self, name: str) -> bool:
+        """Whether what has this name is in this part."""
+        return int.from_bytes(sha256(name.encode()).digest()) % self.of == self.number - 1
+
+
+SETTINGS = pytest.StashKey[Settings]()
+"""Of the config."""
+SHORT = pytest.StashKey[dict[str, object]]()
+"""Of an item whose fixtures are made the short way: its parameters."""
+PROGRAM = pytest.StashKey["Program"]()
+"""Of an item that has run many programs: the one that it failed by."""
+RECORDED = pytest.StashKey[dict[str, Any]]()
+"""Of an item: what the fixture `record` noted."""
+
+
+def value(config: pytest.Config, name: str) -> Any:
+    """What the command line says, else the ini file."""
+    given = getattr(config.option, name)
+    return config.getini(name) if given is None else given
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str:
+    """ "did you mean …" for a wrong name, or what there is."""
+    right = list(right)
+    close = get_close_matches(wrong, right, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(right)}"
+
+
+def level(config: pytest.Config) -> str:
+    """The level, checked."""
+    level: str = value(config, "mmap_level")
+    if level not in LEVELS:
+        raise pytest.UsageError(f"--mmap-level={level}: no such level; choose from {', '.join(LEVELS)}")
+    return level
+
+
+def selected(level: str, globs: Iterable[str]) -> dict[str, Clause]:
+    """The clauses of a level that match one of the globs, or all of the level where there is none."""
+    catalogue = load()
+    levels = included(level)
+    clauses = {id: clause for id, clause in catalogue.items() if clause.level in levels}
+    chosen: set[str] = set()
+    for glob in globs:
+        matching = {id for id in clauses if fnmatchcase(id, glob)}
+        if not matching:
+            wider = [clause for id, clause in catalogue.items() if fnmatchcase(id, glob)]
+            if wider:
+                raise pytest.UsageError(f"--mmap-clause={glob}: {wider[0].id} needs --mmap-level={wider[0].level}")
+            raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {nearest(glob, clauses)}")
+        chosen |= matching
+    return {id: clause for id, clause in clauses.items() if id in chosen} if chosen else clauses
+
+
+def options(config: pytest.Config) -> Options:
+    """What every backend is told, checked."""
+    given = value(config, "mmap_timeout")
+    try:
+        timeout = float(given)
+    except ValueError:
+        timeout = 0.0
+    if not 0 < timeout < float("inf"):
+        raise pytest.UsageError(f"--mmap-timeout={given}: must be a number of seconds above 0, such as 30 or 0.5")
+    return Options(directory(config), timeout, bool(value(config, "mmap_disruptive")))
+
+
+def directory(config: pytest.Config) -> str | None:
+    """The folder of --mmap-dir, checked; an agent's command may run it elsewhere, so its folder is left as it is."""
+    given: str = value(config, "mmap_dir")
+    if not given or value(config, "mmap_backend").startswith("agent:"):
+        return given or None
+    path = Path(config.invocation_params.dir, given)
+    if not path.is_dir():
+        raise pytest.UsageError(f"--mmap-dir={given}: is not a folder")
+    return str(path)
+
+
+def asks_nothing(config: pytest.Config) -> bool:
+    """Whether no case is going to be run (--collect-only, --setup-only, --setup-plan): there is nothing to tell."""
+    option = config.option
+    return bool(option.collectonly or option.setuponly or option.setupplan)
+
+
+def reproducers(config: pytest.Config) -> str:
+    """The folder of --mmap-reproducers, made and known to be writable; empty for none.  Raises UsageError."""
+    given: str = value(config, "mmap_reproducers")
+    if given and not asks_nothing(config):
+        folder = Path(config.invocation_params.dir, given)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise pytest.UsageError(f"--mmap-reproducers={given}: cannot be written to: {error.strerror}") from error
+    return given
+
+
+def shard(config: pytest.Config) -> Shard | None:
+    """The part of --mmap-shard, checked."""
+    given: str = value(config, "mmap_shard")
+    if not given:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given)
+    shard = Shard(int(match[1]), int(match[2])) if match else Shard(0, 0)
+    if not 1 <= shard.number <= shard.of:
+        raise pytest.UsageError(f"--mmap-shard={given}: must be I/N, the I-th of N parts, such as 1/4")
+    return shard
+
+
+EXPECTATIONS: Final = f"{PACKAGE}.expectations"
+"""Under this name a worker is given the tables of expectations: its machine need not have the files."""
+
+
+def expectations(config: pytest.Config) -> tuple[list[dict[str, Any]], tuple[Entry, ...]]:
+    """What --mmap-expectations has on record: as plain data, and checked.  Raises UsageError."""
+    from ..expectations.file import ExpectationError, parse, read
+
+    folder = config.invocation_params.dir
+    tables: list[dict[str, Any]] = []
+    try:
+        if hasattr(config, "workerinput"):
+            tables = config.workerinput.get(EXPECTATIONS, [])
+        else:
+            update = config.option.mmap_update_expectations
+            for file in value(config, "mmap_expectations"):
+                if not update or (folder / file).exists():
+                    tables += read(file, folder)
+        return tables, parse(tables)
+    except ExpectationError as error:
+        raise pytest.UsageError(f"--mmap-expectations={error}") from error
+
+
+def update(config: pytest.Config) -> bool:
+    """Whether expectations are written from this run; known to be possible.  Raises UsageError."""
+    if not config.option.mmap_update_expectations:
+        return False
+    if not value(config, "mmap_expectations"):
+        raise pytest.UsageError("--mmap-update-expectations: name the file, with --mmap-expectations=FILE")
+    if config.getoption("dist", "no") == "each":
+        raise pytest.UsageError("--mmap-update-expectations: not with --dist=each; judge one system at a time")
+    if not hasattr(config, "workerinput") and find_spec("tomlkit") is None:
+        raise pytest.UsageError("--mmap-update-expectations needs tomlkit, which keeps comments: pip install tomlkit")
+    return True
+
+
+def program(config: pytest.Config) -> tuple[str, Program] | None:
+    """What --mmap-replay is about, checked.  Raises UsageError."""
+    given: str = value(config, "mmap_replay")
+    if not given:
+        return None
+    from ..trace.program import ProgramError, from_json
+
+    try:
+        return given, from_json(Path(config.invocation_params.dir, given).read_text("utf-8"))
+    except (ProgramError, UnicodeDecodeError) as error:
+        raise pytest.UsageError(f"--mmap-replay={given}: {error}") from error
+    except OSError as error:
+        raise pytest.UsageError(f"--mmap-replay={given}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,539 @@
+"""A program: calls on an implementation as plain data, by symbol, to be kept, replayed, shrunk and printed.
+
+A program is a tuple of `Step`s.  Nothing in it is an address or a number that a system chose.  What a call returns gets
+a name (regions r1, r2 …, descriptors fd1 …, processes p2 …), and a later step that uses it says so: an address is
+``r1 + pages(2) - 1``, a length ``pages(2) + 1``.  So the same program runs on another system, which places everything
+elsewhere, and on one with pages of another size.  The first process, p1, is there from the start.
+
+As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a step is::
+
+    {"process": "p1", "call": "mmap", "arguments": {"addr": 0, "length": "pages(2) + 1", "prot": "PROT_READ",
+     "flags": "MAP_SHARED", "fd": "fd1", "offset": 0}, "results": ["r1"]}
+
+* process: who makes the call; "" for the calls of the system as a whole (spawn, facility, together …).
+* arguments: by the contract's names; those that have a default there may be left out.
+* results: the names that the results get; may be left out.
+* A number is an integer or a sum as text: of at most one name, at most one name taken away, pages, and bytes.
+* Flags are their names joined by "|", with unknown bits in hexadecimal; or an integer.
+* Bytes are a list of runs: a text (one character a byte), ``{"bytes": TEXT, "times": NUMBER}``, ``{"return_code": 1}``
+  for the machine's code of a function that returns, whose length a NUMBER here calls ``code``, or, among expectations,
+  ``{"any": NUMBER}`` for as many bytes that nobody promises.
+* A path is a text in which ``<dev-zero>`` stands for what the facility of that name gave.
+
+What a step came to is an `Outcome`: `Returned`, `Failed`, `Faulted` or `Unasked`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from .. import contract
+
+# ------------------------------------------------------------------------------------------------------- plain data
+
+
+class ProgramError(ValueError):
+    """What is wrong with a program, and in which step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A number as it was meant: the value of `name`, less that of `minus`, and `pages` pages and `bytes` bytes."""
+
+    name: str = ""
+    pages: int = 0
+    bytes: int = 0
+    minus: str = ""
+
+    def __str__(self) -> str:
+        return self.text("pages({})")
+
+    def text(self, pages: str = "{} * page", names: Mapping[str, str] | None = None) -> str:
+        """The sum with its pages written like `pages`, and names replaced."""
+        names = names or {}
+        parts = [("+", names.get(self.name, self.name))] if self.name else []
+        if self.bytes.bit_length() > 31:  # 2 ** 64 - pages(1) rather than the other way round
+            parts += _signed(self.bytes, _power)
+        if self.pages:
+            parts += _signed(self.pages, lambda count: "page" if count == 1 and "*" in pages else pages.format(count))
+        if self.bytes.bit_length() <= 31 and (self.bytes or not parts):
+            parts += _signed(self.bytes, str)
+        if self.minus:
+            parts.append(("-", names.get(self.minus, self.minus)))
+        first, *rest = parts
+        return (first[1] if first[0] == "+" else "-" + first[1]) + "".join(f" {sign} {part}" for sign, part in rest)
+
+
+def _signed(number: int, write: Callable[[int], str]) -> list[tuple[str, str]]:
+    return [("-" if number < 0 else "+", write(abs(number)))]
+
+
+def _power(number: int) -> str:
+    """Large numbers are easier to read as powers of two."""
+    return f"2**{number.bit_length() - 1}" if number & (number - 1) == 0 else hex(number)
+
+
+class Special(StrEnum):
+    """Bytes that a program cannot spell out."""
+
+    ANY = "any"
+    """In an expectation: a byte that nobody promises."""
+    RETURN_CODE = "return_code"
+    """What `Process.return_code` gives on the machine."""
+
+
+CODE: Final = "code"
+"""The name of the return code's length in bytes, in how often a run is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Bytes that are repeated."""
+
+    content: bytes | Special
+    times: Sum = Sum(bytes=1)
+    """May have CODE taken away: what fills a page behind the return code, however long that is."""
+
+
+def length(data: Sequence[Run]) -> Sum:
+    """How many bytes these are."""
+    codes = pages = count = 0
+    for run in data:
+        width = len(run.content) if isinstance(run.content, bytes) else 1
+        if run.content is Special.RETURN_CODE:
+            codes += 1
+            continue
+        codes -= run.times.minus == CODE
+        pages += run.times.pages * width
+        count += run.times.bytes * width
+    if codes not in (0, 1):
+        raise ProgramError("no sum tells the length of data with the return code in it more than once")
+    return Sum(CODE if codes else "", pages, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a program."""
+
+    process: str
+    """The name of the process that makes it; "" for a call of the system."""
+    call: str
+    arguments: tuple[Argument, ...]
+    """As many as the call has, each of the type that belongs to its kind in CALLS."""
+    results: tuple[str, ...] = ()
+    """The names that its results get: none, one, or two for a call that makes two descriptors."""
+
+    def __str__(self) -> str:
+        signature = CALLS[self.call]
+        given = zip(signature.arguments.items(), self.arguments, strict=True)
+        texts = [_write_text(kind, value) for (_name, kind), value in given]
+        for name, value in zip(reversed(list(signature.defaults)), reversed(self.arguments), strict=False):
+            if value != Sum(bytes=signature.defaults[name]):
+                break
+            texts.pop()  # what can be left out
+        arguments = ", ".join(texts)
+        results = " = ".join([", ".join(self.results), ""]) if self.results else ""
+        return f"{results}{self.process}{'.' if self.process else ''}{self.call}({arguments})"
+
+
+Argument: TypeAlias = "int | str | Sum | tuple[Run, ...] | tuple[Step, ...]"
+Program: TypeAlias = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The call succeeded.
+
+    An address that the step was told to use, by an argument, is that argument; one that the system chose is the name
+    that the step gives it.  Among what is allowed, that name therefore means: any address.
+    """
+
+    value: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call was refused with an errno."""
+
+    errno: str
+    allowed: frozenset[str] = field(default=frozenset(), compare=False)
+    """What else it might have been: told by the reference, which knows every refusal that applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """The access was refused.  Among what is allowed, None for the code or the address means that it is not judged."""
+
+    signal: str
+    code: str | None
+    address: Sum | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """The implementation cannot be asked this, and why."""
+
+    why: str
+
+
+Value: TypeAlias = "bool | str | Sum | Run | tuple[Value, ...] | None"
+Outcome: TypeAlias = Returned | Failed | Faulted | Unasked
+Allowed: TypeAlias = Collection[Outcome]
+"""The outcomes that a step may have; empty where it is not judged."""
+
+
+# ----------------------------------------------------------------------------------------------------- all the calls
+
+
+class Signature(NamedTuple):
+    """What a call is given and what it gives, by kind."""
+
+    arguments: Mapping[str, str]
+    """The kind of each argument."""
+    result: str
+    defaults: Mapping[str, int]
+
+
+_TABLE: Final = """
+mmap addr:address length:amount prot:prot flags:map fd:fd offset:amount -> address
+munmap addr:address length:amount -> nothing
+mremap addr:address old_size:amount new_size:amount flags:mremap new_addr:address=0 -> address
+msync addr:address length:amount flags:ms -> nothing
+sysconf name:sysconf -> amount
+mprotect addr:address length:amount prot:prot -> nothing
+scatter addr:address pages:count -> plain
+mlock addr:address length:amount -> nothing
+munlock addr:address length:amount -> nothing
+mlock2 addr:address length:amount flags:mlock -> nothing
+mseal addr:address length:amount flags:amount=0 -> nothing
+mlockall flags:mcl -> nothing
+munlockall -> nothing
+madvise addr:address length:amount advice:madv -> nothing
+mincore addr:address length:amount -> plain
+load addr:address length:amount -> data
+store addr:address data:data -> nothing
+return_code -> data
+execute addr:address -> nothing
+add addr:address times:count lock:address=0 -> nothing
+open path:path flags:open mode:mode=0o600 -> fd
+close fd:fd -> nothing
+dup fd:fd -> fd
+ftruncate fd:fd length:amount -> nothing
+lseek fd:fd offset:amount whence:seek -> amount
+pread fd:fd length:amount offset:amount -> data
+pwrite fd:fd data:data offset:amount -> amount
+read_into fd:fd addr:address length:amount offset:amount -> amount
+write_from fd:fd addr:address length:amount offset:amount -> amount
+fstat fd:fd -> plain
+fsync fd:fd -> nothing
+evict fd:fd -> nothing
+backdate fd:fd -> nothing
+is_backdated fd:fd -> plain
+unlink path:path -> nothing
+mkdir path:path -> nothing
+pipe -> fds
+socketpair -> fds
+memfd -> fd
+seal fd:fd seals:seal -> nothing
+set_append_only fd:fd on:count -> nothing
+flock fd:fd operation:lock -> nothing
+record_lock fd:fd ofd:count -> nothing
+watch path:path -> fd
+closes watch:fd -> plain
+free_space path:path -> plain
+fork -> process
+exit status:count=0 -> amount
+kill -> nothing
+exec -> nothing
+limit resource:text room:amount -> nothing
+drop capability:text -> nothing
+arena -> arena
+counters -> plain
+spawn -> process
+together calls:calls -> together
+facility facility:text -> nothing
+crash -> nothing
+full_file_table -> nothing
+end_full_file_table -> nothing
+mapping_limit -> plain
+"""
+
+
+def _signature(row: str) -> tuple[str, Signature]:
+    given, result = row.split(" -> ")
+    name, *arguments = given.split()
+    kinds, defaults = {}, {}
+    for argument in arguments:
+        word, _, default = argument.partition("=")
+        key, kinds[key] = word.split(":")
+        if default:
+            defaults[key] = int(default, 0)
+    return name, Signature(kinds, result, defaults)
+
+
+CALLS: Final = dict(_signature(row) for row in _TABLE.strip().splitlines())
+"""Every call by name.  Those after `counters` are calls of the system."""
+
+SYSTEM_CALLS: Final = tuple(CALLS)[tuple(CALLS).index("spawn") :]
+
+PREFIXES: Final = {
+    "prot": "PROT_",
+    "map": "MAP_",
+    "mremap": "MREMAP_",
+    "ms": "MS_",
+    "open": "O_",
+    "seek": "SEEK_",
+    "lock": "LOCK_",
+    "mcl": "MCL_",
+    "mlock": "MLOCK_",
+    "madv": "MADV_",
+    "seal": "SEAL_",
+    "sysconf": "SC_",
+}
+"""How the names of each kind of constants begin."""
+
+NAMES: Final = {
+    kind: {name: int(value) for name, value in vars(contract).items() if name.startswith(prefix)}
+    for kind, prefix in PREFIXES.items()
+}
+"""The constants of each kind."""
+
+NUMBERS: Final = ("address", "amount", "fd", "count", "mode")
+"""The kinds of arguments that are sums."""
+
+
+def flag_names(kind: str, value: int) -> list[str]:
+    """The constants that make up a value, the type or access mode first, unknown bits last."""
+    names = NAMES[kind]
+    if kind in ("seek", "sysconf", "madv") or not 0 < value < 1 << 64:
+        return [next((name for name, number in names.items() if number == value), str(value))]
+    found = []
+    if kind == "open" and not value & 3:
+        found.append("O_RDONLY")
+    for name, number in sorted(names.items(), key=lambda item: (-item[1].bit_count(), item[1])):
+        if number and value & number == number:
+            found.append(name)
+            value &= ~number
+    return [*found, hex(value)] if value else found
+
+
+# --------------------------------------------------------------------------------------------------------------- JSON
+
+
+def to_json(program: Program) -> str:
+    """A program as JSON, one step a line."""
+    steps = ",\n  ".join(json.dumps(_step_to_json(step)) for step in program)
+    return f'{{"version": 1, "steps": [\n  {steps}\n]}}\n'
+
+
+def from_json(text: str) -> Program:
+    """A program from its JSON; what is wrong with it raises ProgramError."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ProgramError(f"not JSON: {error}") from error
+    if not isinstance(found, dict) or found.get("version") != 1 or not isinstance(found.get("steps"), list):
+        raise ProgramError('not a program of version 1: {"version": 1, "steps": […]}')
+    program: list[Step] = []
+    known = {"p1"}
+    for number, step in enumerate(found["steps"], 1):
+        try:
+            program.append(_step_from_json(step))
+            _check(program[-1], known)
+        except ProgramError as error:
+            raise ProgramError(f"step {number}: {error}") from error
+    return tuple(program)
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    signature = CALLS[step.call]
+    arguments = {
+        name: _write(kind, value)
+        for (name, kind), value in zip(signature.arguments.items(), step.arguments, strict=True)
+        if name not in signature.defaults or value != Sum(bytes=signature.defaults[name])
+    }
+    return {
+        "process": step.process,
+        "call": step.call,
+        "arguments": arguments,
+        **({"results": list(step.results)} if step.results else {}),
+    }
+
+
+def _step_from_json(found: object) -> Step:
+    if not isinstance(found, dict):
+        raise ProgramError(f"a step is an object, not {found!r}")
+    if unknown := set(found) - {"process", "call", "arguments", "results"}:
+        raise ProgramError(f"unknown: {', '.join(sorted(unknown))}")
+    call, given, results = found.get("call"), found.get("arguments", {}), found.get("results", [])
+    if call not in CALLS:
+        raise ProgramError(f"no call is named {call!r}")
+    process = found.get("process", "")
+    if not isinstance(process, str) or (process == "") != (call in SYSTEM_CALLS):
+        raise ProgramError(f"{call} is a call of {'the system' if call in SYSTEM_CALLS else 'a process'}")
+    if not isinstance(results, list) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in results):
+        raise ProgramError(f"results are names, not {results!r}")
+    signature = CALLS[call]
+    if not isinstance(given, dict) or set(given) - set(signature.arguments):
+        raise ProgramError(f"{call} has the arguments {', '.join(signature.arguments)}, not {given!r}")
+    arguments = []
+    for name, kind in signature.arguments.items():
+        if name not in given and name not in signature.defaults:
+            raise ProgramError(f"{call} lacks {name}")
+        try:
+            arguments.append(_read(kind, given.get(name, signature.defaults.get(name))))
+        except ProgramError as error:
+            raise ProgramError(f"{name} of {call}: {error}") from error
+    return Step(process, call, tuple(arguments), tuple(results))
+
+
+def _write(kind: str, value: Argument) -> Any:
+    if kind in PREFIXES:
+        assert isinstance(value, int)
+        names = flag_names(kind, value)
+        return value if names == [str(value)] else "|".join(names)
+    if kind == "data":
+        return [_write_run(run) for run in value if isinstance(run, Run)]  # type: ignore[union-attr]
+    if kind == "calls":
+        return [_step_to_json(step) for step in value if isinstance(step, Step)]  # type: ignore[union-attr]
+    if isinstance(value, Sum):
+        return str(value) if value.name or value.pages or value.minus else value.bytes
+    return value
+
+
+def _write_run(run: Run) -> Any:
+    times = _write("amount", run.times)
+    if isinstance(run.content, Special):
+        return {run.content.value: times}
+    text = run.content.decode("latin-1")
+    return text if times == 1 else {"bytes": text, "times": times}
+
+
+def _write_text(kind: str, value: Argument) -> str:
+    if kind == "calls":
+        return ", ".join(str(step) for step in value)  # type: ignore[union-attr]
+    written = _write(kind, value)
+    return json.dumps(written) if kind in ("path", "data", "text") else str(written)
+
+
+def _read(kind: str, found: Any) -> Argument:
+    if kind in PREFIXES:
+        return _read_flags(kind, found)
+    if kind in NUMBERS:
+        return _read_sum(found)
+    if kind in ("path", "text"):
+        if not isinstance(found, str):
+            raise ProgramError(f"a text is expected, not {found!r}")
+        return found
+    if not isinstance(found, list):
+        raise ProgramError(f"a list is expected, not {found!r}")
+    if kind == "calls":
+        return tuple(_step_from_json(step) for step in found)
+    return tuple(_read_run(run) for run in found)
+
+
+def _read_flags(kind: str, found: Any) -> int:
+    if isinstance(found, int):
+        return int(found)
+    value = 0
+    for name in str(found).split("|"):
+        if name in NAMES[kind]:
+            value |= NAMES[kind][name]
+        elif re.fullmatch(r"-?(0x[0-9a-f]+|\d+)", name):
+            value |= int(name, 0)
+        else:
+            raise ProgramError(f"{name!r} is no {PREFIXES[kind]}…")
+    return value
+
+
+def _read_run(found: Any) -> Run:
+    if isinstance(found, str):
+        found = {"bytes": found}
+    if not isinstance(found, dict) or len(set(found) & {"bytes", *Special}) != 1:
+        raise ProgramError(f"a run of bytes is expected, not {found!r}")
+    if "bytes" in found:
+        try:
+            return Run(str(found["bytes"]).encode("latin-1"), _read_sum(found.get("times", 1)))
+        except UnicodeEncodeError as error:
+            raise ProgramError(f"{found['bytes']!r} has characters that are no bytes") from error
+    ((special, times),) = found.items()
+    return Run(Special(special), _read_sum(times))
+
+
+_NAME = re.compile(r"[a-z]+\d+")
+_PART = re.compile(
+    r"\s*(?P<sign>[+-]?)\s*(?:pages\((?P<pages>-?\d+)\)|2\*\*(?P<power>\d{1,3})|(?P<bytes>0x[0-9a-f]+|\d+)|(?P<name>[a-z]+\d+|code))"
+)
+
+
+def _read_sum(found: Any) -> Sum:
+    if isinstance(found, int):
+        return Sum(bytes=int(found))
+    if not isinstance(found, str):
+        raise ProgramError(f"a number is expected, not {found!r}")
+    name = minus = ""
+    pages = count = end = 0
+    for match in _PART.finditer(found):
+        if match.start() != end or (end and not match["sign"]):
+            break
+        end = match.end()
+        sign = -1 if match["sign"] == "-" else 1
+        if match["pages"]:
+            pages += sign * int(match["pages"])
+        elif match["power"]:
+            count += sign << int(match["power"])
+        elif match["bytes"]:
+            count += sign * int(match["bytes"], 0)
+        elif sign > 0 and not name:
+            name = match["name"]
+        elif sign < 0 and not minus:
+            minus = match["name"]
+        else:
+            break
+    else:
+        if found and end == len(found):
+            return Sum(name, pages, count, minus)
+    raise ProgramError(f'{found!r} is no number like 5, "pages(2) + 1" or "r1 + pages(1) - 1"')
+
+
+def names_in(step: Step) -> Iterator[str]:
+    """The names that a step uses: of processes, regions and descriptors."""
+    if step.process:
+        yield step.process
+    for argument in step.arguments:
+        if isinstance(argument, Sum):
+            yield from filter(None, (argument.name, argument.minus))
+        elif isinstance(argument, tuple):
+            for part in argument:
+                if isinstance(part, Step):
+                    yield from names_in(part)
+
+
+def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list[Outcome]]:
+    """A program, and what its steps came to, without the calls that only tell what any player of it finds out."""
+    used = {name for step in program for name in names_in(step)}
+    unneeded = {
+        number
+        for number, step in enumerate(program[:-1])
+        if step.call in ("sysconf", "return_code") or (step.call == "arena" and not used.intersection(step.results))
+    }
+    return (
+        tuple(step for number, step in enumerate(program) if number not in unneeded),
+        [outcome for number, outcome in enumerate(outcomes) if number not in unneeded],
+    )
+
+
+def _check(step: Step, known: set[str]) -> None:
+    """Every name is given once, before it is used."""
+    for name in names_in(step):
+        if name not in known:
+            raise ProgramError(f"{name} is not the result of an earlier step")
+    for name in step.results:
+        if name in known:
+            raise ProgramError(f"there is a {name} already")
+        known.add(name)

@@ -1,0 +1,368 @@
+"""A recorder: a system around a system, which notes each call that is made as a step of a program.
+
+It keeps the contract, so that a case, a random program or a user's test runs through it and notices nothing.  What has
+happened is written down as it was; only when the program is asked for is it put into symbols, since most runs are never
+looked at again.
+
+The calls come with numbers, the program is to have names.  A number that a call has returned is therefore handed out as
+a `Symbol`: an int that remembers what it was called, also after pages and bytes have been added.  So ``base + page``
+is ``r1 + pages(1)`` although another region may begin at just that address.  A number that has lost its name (by a
+division, say) is looked for among the regions that there are, the latest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+
+from ..contract import SC_PAGESIZE, Backend, Call, Facility, Facts, Fault, Options, Process, System, errno_name
+from .program import CALLS, SYSTEM_CALLS, Argument, Failed, Faulted, Outcome, Program, Returned, Step, Sum, Unasked
+from .replay import amount, fault_address, runs, symbolic
+
+
+class Symbol(int):
+    """A number that remembers how it came to be."""
+
+    sum: Sum
+
+    def __add__(self, other: int) -> int:
+        return _added(int.__add__(self, other), self.sum, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: int) -> int:
+        return _added(int.__sub__(self, other), self.sum, other, -1)
+
+    def __rsub__(self, other: int) -> int:
+        return _added(int.__rsub__(self, other), Sum(bytes=other), self, -1)
+
+    def __mul__(self, other: int) -> int:
+        value = int.__mul__(self, other)
+        if type(other) is not int or self.sum.name or self.sum.minus:
+            return value
+        return symbol(value, Sum(pages=self.sum.pages * other, bytes=self.sum.bytes * other))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> int:
+        return 0 - self
+
+
+def symbol(value: int, sum: Sum) -> Symbol:
+    """`value`, remembered as `sum`."""
+    made = Symbol(value)
+    made.sum = sum
+    return made
+
+
+def _added(value: int, one: Sum, other: int, sign: int) -> int:
+    """`value`, which is `one` and, or less, `other`; a plain number where two regions would have to be named."""
+    if value is NotImplemented:  # `other` is no integer
+        return value  # type: ignore[no-any-return]
+    if not isinstance(other, Symbol):
+        return symbol(value, Sum(one.name, one.pages, one.bytes + sign * other, one.minus))
+    its = other.sum
+    plus = [name for name in (one.name, its.name if sign > 0 else its.minus) if name]
+    minus = [name for name in (one.minus, its.minus if sign > 0 else its.name) if name]
+    for name in [name for name in plus if name in minus]:
+        plus.remove(name)
+        minus.remove(name)
+    if len(plus) > 1 or len(minus) > 1:
+        return value
+    return symbol(
+        value,
+        Sum("".join(plus), one.pages + sign * its.pages, one.bytes + sign * its.bytes, "".join(minus)),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """An argument as the system inside is given it."""
+    if type(value) is Symbol:
+        return int(value)
+    if type(value) is Call:
+        return Call(_inside(value.process), value.name, tuple(_plain(argument) for argument in value.arguments))
+    return value
+
+
+# ------------------------------------------------------------------------------------------------------------ a process
+
+
+class RecordedProcess(Process):
+    """A process whose calls are noted.  All the calls but those below are made from the table, at the end."""
+
+    def __init__(self, system: RecordedSystem, inside: Process, name: str) -> None:
+        self.system = system
+        self.inside = inside
+        self.name = name
+        self.bits = inside.bits
+
+    def picture(self) -> str:
+        return self.inside.picture()
+
+    def record_lock(self, fd: int, *, ofd: bool) -> None:
+        def lock(fd: int, ofd: bool) -> None:
+            self.inside.record_lock(fd, ofd=ofd)
+
+        self.system.make(self.name, "record_lock", lock, (fd, ofd))
+
+
+def _inside(process: Process) -> Process:
+    return process.inside if isinstance(process, RecordedProcess) else process
+
+
+def _recorded(call: str) -> Callable[..., Any]:
+    """The method that makes and notes a call."""
+    names = tuple(CALLS[call].arguments)
+    defaults = CALLS[call].defaults
+
+    def method(self: RecordedProcess, *arguments: Any, **by_name: Any) -> Any:
+        if len(arguments) < len(names):
+            try:
+                arguments += tuple(
+                    by_name[name] if name in by_name else defaults[name] for name in names[len(arguments) :]
+                )
+            except KeyError as error:
+                raise TypeError(f"{call}() lacks {error.args[0]}") from None
+        return self.system.make(self.name, call, getattr(self.inside, call), arguments)
+
+    method.__name__ = call
+    method.__doc__ = getattr(Process, call).__doc__
+    return method
+
+
+for _call in CALLS:
+    if _call not in SYSTEM_CALLS and _call != "record_lock":
+        setattr(RecordedProcess, _call, _recorded(_call))
+
+
+# ------------------------------------------------------------------------------------------------------------ a system
+
+
+class RecordedSystem(System):
+    """A system whose calls, and those of its processes, are noted."""
+
+    def __init__(self, inside: System) -> None:
+        self.inside = inside
+        self.counts = {"r": 0, "fd": 0, "p": 0}
+        self.noted: list[tuple[str, str, tuple[Any, ...], tuple[str, ...], Any, Exception | None]] = []
+        """process, call, arguments, names of the results, result, error"""
+        self.page = 0
+
+    # ---- the contract
+
+    def spawn(self) -> Process:
+        if not self.counts["p"]:  # the first is there from the start of a program
+            self.counts["p"] = 1
+            return RecordedProcess(self, self.inside.spawn(), "p1")
+        return self.make("", "spawn", self.inside.spawn, ())  # type: ignore[no-any-return]
+
+    def together(self, calls: Sequence[Call]) -> list[object]:
+        return self.make("", "together", lambda *inner: self.inside.together(list(inner)), tuple(calls))  # type: ignore[no-any-return]
+
+    def facility(self, facility: Facility) -> str:
+        return self.make("", "facility", self.inside.facility, (facility,))  # type: ignore[no-any-return]
+
+    def crash(self) -> None:
+        self.make("", "crash", self.inside.crash, ())
+
+    def full_file_table(self) -> AbstractContextManager[None]:
+        return self._full_file_table()
+
+    @contextmanager
+    def _full_file_table(self) -> Iterator[None]:
+        context = self.inside.full_file_table()
+        self.make("", "full_file_table", context.__enter__, ())
+        try:
+            yield
+        finally:
+            self.make("", "end_full_file_table", lambda: context.__exit__(None, None, None), ())
+
+    def mapping_limit(self) -> int:
+        return self.make("", "mapping_limit", self.inside.mapping_limit, ())  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self.inside.close()
+
+    # ---- noting
+
+    def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Make a call, note it with what came of it, and hand its result out by symbol."""
+        try:
+            result = inner(*[_plain(argument) for argument in arguments])
+        except Exception as error:
+            self.noted.append((process, call, arguments, (), None, error))
+            raise
+        kind = CALLS[call].result
+        results: tuple[str, ...] = ()
+        told = result
+        if kind in _NAMED:
+            letter = _NAMED[kind]
+            if kind == "fds":
+                results = (self._name(letter), self._name(letter))
+                told = tuple(symbol(value, Sum(name)) for value, name in zip(result, results, strict=True))
+            else:
+                name = self._name(letter)
+                results = (name,)
+                if kind == "process":
+                    told = RecordedProcess(self, result, name)
+                elif kind == "arena":
+                    told = symbol(result[0], Sum(name)), result[1]
+                else:
+                    told = symbol(result, Sum(name))
+        elif call == "sysconf" and arguments[0] == SC_PAGESIZE:
+            self.page = self.page or result
+            told = symbol(result, Sum(pages=1) if result == self.page else Sum(bytes=result))
+        self.noted.append((process, call, arguments, results, result, None))
+        return told
+
+    def _name(self, letter: str) -> str:
+        self.counts[letter] += 1
+        return f"{letter}{self.counts[letter]}"
+
+    # ---- telling
+
+    def program(self) -> tuple[Program, list[Outcome]]:
+        """The program that was run, and what each step came to.  A step in which the run ended has no outcome."""
+        return _Symbols(self.page or _UNKNOWN).program(self.noted)
+
+
+class RecordedBackend(Backend):
+    """A backend whose systems are recorded."""
+
+    def __init__(self, subject: Backend) -> None:
+        self.subject = subject
+        self.name = subject.name
+        self.last: RecordedSystem | None = None
+        """The system that was booted last."""
+
+    def configure(self, options: Options) -> None:
+        super().configure(options)
+        self.subject.configure(options)
+
+    def facts(self) -> Facts:
+        return self.subject.facts()
+
+    def boot(self) -> RecordedSystem:
+        self.last = RecordedSystem(self.subject.boot())
+        return self.last
+
+    def close(self) -> None:
+        self.subject.close()
+
+
+_UNKNOWN: Final = 1 << 80
+"""Stands for the page's size where nobody has asked for it: no number is told in pages then."""
+
+_MANY: Final = 1 << 20
+"""So many pages were not counted: they are a certain address, on pages of whatever size."""
+
+_NAMED: Final = {"address": "r", "arena": "r", "fd": "fd", "fds": "fd", "process": "p"}
+"""The kinds of results that get names, and the letters that these begin with."""
+
+
+# --------------------------------------------------------------------------------------------------- putting in names
+
+
+class _Symbols:
+    """What the numbers of a run stand for, while it is gone through from the start."""
+
+    def __init__(self, page: int) -> None:
+        self.page = page
+        self.regions: list[tuple[int, int, str]] = []
+        """(start, end, name)"""
+        self.descriptors: dict[int, str] = {}
+        """The name that a number had last."""
+        self.facilities: dict[str, str] = {}
+        """By path."""
+        self.code: bytes | None = None
+
+    def program(self, noted: Sequence[tuple[Any, ...]]) -> tuple[Program, list[Outcome]]:
+        steps: list[Step] = []
+        outcomes: list[Outcome] = []
+        for process, call, arguments, results, result, error in noted:
+            step = Step(process, call, self.arguments(call, arguments), results)
+            steps.append(step)
+            if not (error is None or isinstance(error, (OSError, Fault, NotImplementedError))):
+                continue
+            outcomes.append(self.outcome(step, arguments, result, error))
+            if error is None:
+                self.learn(call, arguments, results, result)
+        return tuple(steps), outcomes
+
+    def outcome(self, step: Step, arguments: Sequence[Any], result: Any, error: Exception | None) -> Outcome:
+        if isinstance(error, OSError):
+            return Failed(errno_name(error), getattr(error, "allowed", frozenset()))
+        if isinstance(error, Fault):
+            return Faulted(error.signal, error.code, fault_address(step, arguments, error.address, self.page))
+        if error is not None:
+            return Unasked(str(error))
+        if step.call == "together":
+            arguments = (arguments,)
+        return Returned(symbolic(step, arguments, result, self.page, self.code))
+
+    def learn(self, call: str, arguments: Sequence[Any], results: Sequence[str], result: Any) -> None:
+        if call in ("mmap", "mremap"):
+            length = arguments[1] if call == "mmap" else arguments[2]
+            self.regions.append((result, result + length, results[0]))
+        elif call == "arena":
+            self.regions.append((result[0], sum(result), results[0]))
+        elif CALLS[call].result == "fd":
+            self.descriptors[result] = results[0]
+        elif CALLS[call].result == "fds":
+            self.descriptors.update(zip(result, results, strict=True))
+        elif call == "facility":
+            self.facilities[result] = str(arguments[0])
+        elif call == "return_code":
+            self.code = result
+
+    def arguments(self, call: str, arguments: Sequence[Any]) -> tuple[Argument, ...]:
+        if call == "together":
+            return (
+                tuple(
+                    Step(each.process.name, each.name, self.arguments(each.name, each.arguments)) for each in arguments
+                ),
+            )
+        kinds = CALLS[call].arguments
+        given = [*arguments, *(CALLS[call].defaults[name] for name in list(kinds)[len(arguments) :])]
+        return tuple(self.argument(kind, value) for kind, value in zip(kinds.values(), given, strict=True))
+
+    def argument(self, kind: str, value: Any) -> Argument:
+        if kind == "data":
+            return runs(bytes(value), self.page, self.code)
+        if kind == "path":
+            return self.path(value)
+        if kind == "text":
+            return str(value)
+        if kind in ("address", "amount", "fd", "count", "mode"):
+            return self.number(kind, value)
+        return int(value)
+
+    def number(self, kind: str, value: int) -> Sum:
+        """What a number was meant as; one that has lost its name is looked up."""
+        if isinstance(value, Symbol):
+            meant = value.sum
+            if abs(meant.pages) >= _MANY:
+                return Sum(meant.name, 0, meant.bytes + meant.pages * self.page, meant.minus)
+        else:
+            meant = amount(value, self.page) if kind == "amount" else Sum(bytes=int(value))
+        if kind == "address" and not meant.name:
+            return self.region(int(value)) or meant
+        if kind == "fd" and not meant.name and value in self.descriptors:
+            return Sum(self.descriptors[value])
+        return meant
+
+    def region(self, address: int) -> Sum | None:
+        """An address by the latest region that holds it, else by the latest that is near."""
+        for reach in (0, 16 * min(self.page, 1 << 16)):
+            for start, end, name in reversed(self.regions):
+                if start - reach <= address < end + reach:
+                    distance = amount(address - start, self.page)
+                    return Sum(name, distance.pages, distance.bytes)
+        return None
+
+    def path(self, path: str) -> str:
+        for given, name in self.facilities.items():
+            if path == given or path.startswith(given + "/"):
+                return f"<{name}>{path[len(given) :]}"
+        return path

@@ -1,0 +1,131 @@
+"""What another version of the suite may change in verdicts: clauses and cases that are new, gone, or not as they were.
+
+A clause is compared word by word.  A case is new or gone by its id; it has changed where its code has, and may have
+where what its module's cases share has.  Code is compared by its syntax tree, so comments, documentation strings and
+layout count for nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ..catalogue.clauses import LEVELS
+from ..plugin import isolated_run as alone
+
+CLAUSES: Final = "conformance/clauses.toml"
+
+Clauses = Mapping[str, Mapping[str, Any]]
+"""The entries of a catalogue, as another version may have written them, by id."""
+
+
+def cases_now() -> list[str]:
+    """The ids of this suite's cases, of every level."""
+    from ..plugin.collection import CASE
+
+    class Noting:
+        def __init__(self) -> None:
+            self.ids: list[str] = []
+
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            self.ids = sorted(item.stash[CASE].id for item in session.items)
+
+    noting = Noting()
+    status, output = alone.run(["--collect-only", "--mmap-backend=reference", f"--mmap-level={LEVELS[-1]}"], [noting])
+    if status != pytest.ExitCode.OK:
+        raise RuntimeError(f"the cases could not be collected:\n{output}")
+    return noting.ids
+
+
+def told(
+    folder: Path, sources: Mapping[str, Path], old_cases: Collection[str], new_cases: Collection[str]
+) -> list[str]:
+    """What changes in verdicts between the copy in `folder` and the suite that `sources` are, in lines."""
+    old_clauses, new_clauses = clauses(folder / CLAUSES), clauses(sources[CLAUSES])
+    old_code = {path.stem: code(path) for path in (folder / "conformance").glob("*.py")}
+    new_code = {path.stem: code(path) for name, path in sources.items() if _is_module_of_cases(name)}
+    lines = [
+        *_section("clauses, new", [id for id in new_clauses if id not in old_clauses], _clause(new_clauses)),
+        *_section("clauses, gone", [id for id in old_clauses if id not in new_clauses], _clause(old_clauses)),
+        *_section(
+            "clauses, changed",
+            [id for id, entry in new_clauses.items() if old_clauses.get(id, entry) != entry],
+            lambda id: _changed_clause(id, old_clauses[id], new_clauses[id]),
+        ),
+        *_section("cases, new", sorted(set(new_cases) - set(old_cases))),
+        *_section("cases, gone", sorted(set(old_cases) - set(new_cases))),
+        *_section("cases, changed in their code", sorted(_changed_cases(old_code, new_code))),
+        *_section("what cases share, changed", sorted(_changed_shares(old_code, new_code))),
+    ]
+    return ["", "What changes in verdicts:", *(lines or ["  nothing"])]
+
+
+def _is_module_of_cases(name: str) -> bool:
+    return name.startswith("conformance/") and name.endswith(".py")
+
+
+def clauses(path: Path) -> Clauses:
+    """The clauses of a catalogue's file; none where it cannot be read."""
+    try:
+        entries = tomllib.loads(path.read_text("utf-8")).get("clause", [])
+    except (OSError, ValueError):
+        return {}
+    return {str(entry.get("id")): entry for entry in entries}
+
+
+def code(path: Path) -> dict[str, str]:
+    """The code of a module's cases by function, and under "" that of all the rest; nothing where it is not Python."""
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    functions = {
+        node.name: ast.dump(node)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+    tree.body = [node for node in tree.body if getattr(node, "name", None) not in functions]
+    return {**functions, "": ast.dump(tree)}
+
+
+Code = Mapping[str, Mapping[str, str]]
+
+
+def _changed_cases(old: Code, new: Code) -> Iterable[str]:
+    for module, functions in new.items():
+        for name, text in functions.items():
+            if name and old.get(module, {}).get(name, text) != text:
+                yield f"{module}.{name.removeprefix('test_')}"
+
+
+def _changed_shares(old: Code, new: Code) -> Iterable[str]:
+    for module, functions in new.items():
+        if old.get(module, {}).get("", functions[""]) != functions[""]:
+            yield module
+
+
+def _section(title: str, ids: Collection[str], tell: Callable[[str], list[str]] = lambda id: [id]) -> list[str]:
+    if not ids:
+        return []
+    return [f"{title}: {len(ids)}", *(f"  {line}" for id in ids for line in tell(id))]
+
+
+def _clause(entries: Clauses) -> Callable[[str], list[str]]:
+    return lambda id: [f"{id} ({entries[id].get('level')})", f"    {entries[id].get('text')}"]
+
+
+def _changed_clause(id: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    lines = [id]
+    for name in dict.fromkeys([*old, *new]):
+        was, now = old.get(name, "-"), new.get(name, "-")
+        if was != now:
+            lines += [f"    {name}: {now}", f"    {'was':>{len(name)}}: {was}"]
+    return lines

@@ -1,0 +1,323 @@
+"""Calls that are handed memory: how far they come, what they copy, and what of it is open."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_APPEND,
+    O_CREAT,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Facility,
+    Unresolved,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.observed_choices import Failed, Following, Returned
+from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.testing import fails
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
+
+
+@pytest.fixture
+def process() -> Process:
+    return ReferenceBackend().boot().spawn()
+
+
+def file(process: Process, content: bytes = b"") -> int:
+    fd = process.open("file", O_CREAT | O_RDWR)
+    process.pwrite(fd, content, 0)
+    return fd
+
+
+def before_a_hole(process: Process) -> int:
+    """The address of five bytes before memory that is not mapped."""
+    base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.munmap(base + PAGE, PAGE)
+    process.store(base + PAGE - 5, b"abcde")
+    return base + PAGE - 5
+
+
+def test_outside_user_space_is_refused_before_anything_is_looked_at(process: Process) -> None:
+    fd = file(process, b"abc")
+    for addr, length in ((process.top, 1), (process.top - 1, 2), (1 << 63, 1)):
+        with fails("EFAULT"):
+            process.read_into(fd, addr, length, 3)
+        with fails("EFAULT"):
+            process.write_from(process.open("/dev/null", O_RDWR), addr, length, 0)
+    assert process.read_into(fd, process.top - 1, 1, 3) == 0, "nothing to move"
+
+
+def test_up_to_where_memory_ends(process: Process) -> None:
+    fd, at = file(process, b"0123456789"), before_a_hole(process)
+    assert process.write_from(fd, at, 10, 2) == 5
+    assert process.pread(fd, 20, 0) == b"01abcde789"
+    assert process.read_into(fd, at, 10, 5) == 5
+    assert process.load(at, 5) == b"de789"
+    assert process.last_access == ("load", at, "")
+    for move in (process.read_into, process.write_from):
+        with fails("EFAULT"):
+            move(fd, at + 5, 1, 0)
+        assert move(fd, at + 5, 0, 0) == 0
+    assert process.read_into(fd, at + 5, 1, 10) == 0
+
+
+def test_a_buffer_goes_on_in_the_next_page(process: Process) -> None:
+    fd = file(process, b"0123456789")
+    base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
+    assert process.read_into(fd, base + PAGE - 3, 10, 0) == 10
+    assert process.load(base + PAGE - 4, 12) == b"\x000123456789\0"
+    assert process.write_from(fd, base + PAGE - 3, 10, 5) == 10
+    assert process.pread(fd, 20, 0) == b"012340123456789"
+
+
+def test_a_kernels_store_copies_a_private_page(process: Process) -> None:
+    fd = file(process, b"old")
+    base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
+    assert process.read_into(fd, base + 8, 3, 0) == 3
+    assert (process.load(base, 11), process.pread(fd, 20, 0)) == (b"old" + bytes(5) + b"old", b"old")
+
+
+def test_devices_look_at_no_buffer_that_they_write_nothing_of(process: Process) -> None:
+    zero = process.open(process.machine.facility(Facility.DEV_ZERO), O_RDWR)
+    at = before_a_hole(process)
+    assert process.write_from(zero, at + 5, 10, 0) == 10
+    assert process.read_into(zero, at, 10, 0) == 5
+    assert process.load(at, 5) == bytes(5)
+
+
+def test_bytes_copied_onto_one_another_are_not_guessed_at(process: Process) -> None:
+    fd = file(process, b"a" * 2 * PAGE)
+    base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
+    for move in (process.read_into, process.write_from):
+        with pytest.raises(Unresolved, match="onto one another"):
+            move(fd, base + PAGE, 2, PAGE - 1)
+        assert move(fd, base + PAGE, 2, PAGE - 2) == 2
+
+
+@pytest.mark.parametrize("at", [1, 3, 7])
+def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -> None:
+    """One is of the file itself, a window from its third page on; where that has a byte of both, nobody knows."""
+    fd = file(process, b"a" * (8 * PAGE))
+    base = process.arena()[0] + at * PAGE
+    process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.mmap(base + 2 * PAGE, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 2 * PAGE)
+    for addr, length, offset, guess in (
+        (base, 2 * PAGE, 2 * PAGE, False),
+        (base + PAGE, PAGE + 5, 2 * PAGE + 4, True),
+        (base + PAGE, PAGE + 5, 2 * PAGE + 5, False),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE + 17, True),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE + 18, False),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE, False),
+        (base + 2 * PAGE + 9, 9, 2 * PAGE + 1, True),
+        (base + 4 * PAGE, PAGE, 3 * PAGE, False),
+    ):
+        for move in (process.read_into, process.write_from):
+            if guess:
+                with pytest.raises(Unresolved, match="onto one another"):
+                    move(fd, addr, length, offset)
+            else:
+                assert move(fd, addr, length, offset) == length
+
+
+def test_what_is_open_stays_so_when_it_is_copied() -> None:
+    """A byte stored behind the end of a file that has then grown is that byte or zero; so is its copy."""
+    following = Following()
+    process = Machine(Parameters(), following).spawn()
+    fd = process.open("file", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"a", 0)
+    shared = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    process.store(shared + 1, b"st")
+    process.ftruncate(fd, 3)
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+    assert process.read_into(fd, base + 4, 3, 0) == 3
+    assert process.write_from(fd, base + 4, 3, 10) == 3
+    for at, content in ((base + 4, b"a\0\0"), (shared + 10, b"as\0")):
+        following.tell("load", Returned(content))
+        assert process.load(at, 3) == content
+
+
+def test_below_level_linux_a_part_is_open() -> None:
+    following = Following("posix")
+    process = Machine(Parameters(), following).spawn()
+    fd = process.open("file", O_CREAT | O_RDWR)
+    following.tell("write_from", Failed("EFAULT"))
+    with pytest.raises(Unresolved, match="below level linux"):
+        process.write_from(fd, before_a_hole(process), 10, 0)
+
+
+def test_reading_and_writing_are_counted(process: Process) -> None:
+    fd, at = file(process, b"abc"), before_a_hole(process)
+    before = process.counters()
+    for times in (1, 2, 3):
+        process.read_into(fd, at, 1, 0)
+        assert process.counters()[:2] == (before.reads + times, before.writes)
+    for times in (1, 2, 3):
+        process.write_from(fd, at, 1, 0)
+        assert process.counters()[:2] == (before.reads + 3, before.writes + times)
+
+
+def test_addresses_wrap(process: Process) -> None:
+    fd, at = file(process, b"0123456789"), before_a_hole(process)
+    far = at + (1 << 64)
+    assert process.read_into(fd, far, 9, 4) == 5
+    assert process.write_from(fd, far, 9, 0) == 5
+    assert process.pread(fd, 20, 0) == b"4567856789"
+    shared = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0) + (1 << 64)
+    for move in (process.read_into, process.write_from):
+        with pytest.raises(Unresolved, match="onto one another"):
+            move(fd, shared, 5, 4)
+        assert move(fd, shared, 5, 5) == 5
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 1), (PAGE - 3, 3), (PAGE - 3, 10), (5, 2 * PAGE), (7, 3 * PAGE - 7)])
+@pytest.mark.parametrize("offset", [0, 5, PAGE + 3])
+def test_what_is_moved_is_what_was_asked_for(process: Process, start: int, length: int, offset: int) -> None:
+    content = bytes(range(1, 252)) * (5 * PAGE // 251 + 1)
+    fd = file(process, content)
+    base = process.mmap(process.arena()[0] + 7 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert process.read_into(fd, base + start, length, offset) == length
+    memory = bytes(start) + content[offset : offset + length] + bytes(4 * PAGE - start - length)
+    assert process.load(base, 4 * PAGE) == memory
+    process.ftruncate(fd, 0)
+    assert process.write_from(fd, base + start, length, offset) == length
+    assert process.pread(fd, 6 * PAGE, 0) == bytes(offset) + content[offset : offset + length]
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_page_that_lacks_the_right_ends_the_buffer(process: Process, pages: int) -> None:
+    fd = file(process, b"a" * 4 * PAGE)
+    base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.mprotect(base + pages * PAGE, PAGE, PROT_READ)
+    assert process.read_into(fd, base + 9, 4 * PAGE - 9, 0) == pages * PAGE - 9
+    process.mprotect(base + pages * PAGE, PAGE, PROT_NONE)
+    assert process.write_from(fd, base + 9, 4 * PAGE - 9, 0) == pages * PAGE - 9
+    for move in (process.read_into, process.write_from):
+        with fails("EFAULT"):
+            move(fd, base + pages * PAGE, PAGE, 0)
+
+
+def test_a_full_disk_takes_what_it_has_room_for(process: Process) -> None:
+    fd = process.open("/own/file", O_CREAT | O_RDWR)
+    disk = process.machine.mounts["own"].disk
+    base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"x" * 3 * PAGE)
+    disk.capacity = disk.used + 2 * PAGE
+    assert process.write_from(fd, base, 3 * PAGE, 0) == 2 * PAGE
+    with fails("ENOSPC"):
+        process.write_from(fd, base, PAGE, 2 * PAGE)
+    process.munmap(base, PAGE)
+    with fails("EFAULT"):
+        process.write_from(fd, base, PAGE, 2 * PAGE)
+
+
+def test_appending_from_memory(process: Process) -> None:
+    fd = file(process, b"abc")
+    appending = process.open("file", O_RDWR | O_APPEND)
+    assert process.write_from(appending, before_a_hole(process), 5, 1) == 5
+    assert process.pread(fd, 20, 0) == b"abcabcde"
+
+
+@pytest.mark.parametrize(("at", "length", "offset"), [(0, 4, 0), (8, 4, 0), (0, 4, 6), (8, 4, 6), (2, 5, 3)])
+def test_memory_beside_a_buffer_is_nothing_to_it(process: Process, at: int, length: int, offset: int) -> None:
+    """The file's pages from the third to the fifth are mapped five pages behind the beginning of the range."""
+    fd = file(process, b"a" * (16 * PAGE))
+    base = process.arena()[0] + 7 * PAGE
+    process.mmap(base, 13 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.munmap(base + 4 * PAGE, PAGE)
+    process.mmap(base + 5 * PAGE, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 3 * PAGE)
+    for move in (process.read_into, process.write_from):
+        if at == 2:  # two pages, a hole
+            assert move(fd, base + at * PAGE, 2 * PAGE, offset * PAGE) == 2 * PAGE
+        else:
+            assert move(fd, base + at * PAGE, length * PAGE, offset * PAGE) == length * PAGE
+
+
+# --------------------------------------------------------------------------------------------------------- what is open
+
+
+def open_file(process: Process, choices: dict[int, bytes]) -> int:
+    """A file of six pages of which some bytes may be others."""
+    fd = file(process, bytes(6 * PAGE))
+    cache = process.descriptors[fd].description.inode.cache
+    for at, values in choices.items():
+        page = cache.page(at // PAGE)
+        page.open = (page.open or {}) | {at % PAGE: values}
+    return fd
+
+
+def found_open(process: Process, base: int) -> dict[int, bytes]:
+    """Which bytes are open of the pages in memory from `base` on."""
+    return {
+        (number * PAGE - base) + at: values
+        for number, page in process.space.table.entries.items()
+        for at, values in (page.open or {}).items()
+        if number * PAGE >= base
+    }
+
+
+PLACES = (PAGE - 5, PAGE - 1, PAGE, PAGE + 3, 2 * PAGE - 1, 2 * PAGE, 3 * PAGE + 7)
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 7, PAGE - 5, PAGE - 1, PAGE + 12])
+@pytest.mark.parametrize(("offset", "length"), [(0, 4 * PAGE), (PAGE - 5, 5), (PAGE - 4, 4), (PAGE - 1, PAGE + 2)])
+def test_each_open_byte_that_is_read_is_open_where_it_goes(
+    process: Process, start: int, offset: int, length: int
+) -> None:
+    choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
+    fd = open_file(process, choices)
+    base = process.mmap(process.arena()[0] + 7 * PAGE, 6 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * 6 * PAGE)
+    for at in (0, start, 6 * PAGE - 1):
+        page = process.space.table.entries[(base + at) // PAGE]
+        page.open = (page.open or {}) | {at % PAGE: b"before"}
+    expected = {at: b"before" for at in (0, 6 * PAGE - 1) if not start <= at < start + length}
+    expected |= {start + at - offset: values for at, values in choices.items() if offset <= at < offset + length}
+    assert process.read_into(fd, base + start, length, offset) == length
+    assert found_open(process, base) == expected
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 7, PAGE - 5, PAGE - 1, PAGE + 12])
+@pytest.mark.parametrize(("offset", "length"), [(0, 4 * PAGE), (PAGE - 5, 5), (PAGE - 4, 4), (PAGE - 1, PAGE + 2)])
+def test_each_open_byte_that_is_written_is_open_in_the_file(
+    process: Process, start: int, offset: int, length: int
+) -> None:
+    base = process.mmap(process.arena()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"x" * 5 * PAGE)
+    choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
+    for at, values in choices.items():
+        page = process.space.table.entries[(base + at) // PAGE]
+        page.open = (page.open or {}) | {at % PAGE: values}
+    fd = open_file(process, {start + 2: b"gone", 6 * PAGE - 1: b"stays", start + length + 1: b"stays"})
+    expected = {start + at - offset: values for at, values in choices.items() if offset <= at < offset + length}
+    assert process.write_from(fd, base + offset, length, start) == length
+    expected |= {6 * PAGE - 1: b"stays", start + length + 1: b"stays"}
+    inode = process.descriptors[fd].description.inode
+    assert inode.open_bytes(0, 6 * PAGE) == expected
+
+
+def test_an_open_byte_that_did_not_come_so_far_is_open_nowhere(process: Process) -> None:
+    fd = open_file(process, {2: b"ab", 5: b"cd", 6: b"ef"})
+    at = before_a_hole(process)
+    assert process.read_into(fd, at, 10, 1) == 5
+    assert found_open(process, at - at % PAGE) == {at % PAGE + 1: b"ab", at % PAGE + 4: b"cd"}
+    own = process.open("/own/file", O_CREAT | O_RDWR)
+    disk = process.machine.mounts["own"].disk
+    disk.capacity = disk.used + PAGE
+    base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"x" * 2 * PAGE)
+    for page in range(2):
+        process.space.table.entries[base // PAGE + page].open = {0: b"ab", 9: b"cd", PAGE - 1: b"ef"}
+    assert process.write_from(own, base + 1, 2 * PAGE - 1, 0) == PAGE
+    inode = process.descriptors[own].description.inode
+    assert inode.open_bytes(0, 3 * PAGE) == {8: b"cd", PAGE - 2: b"ef", PAGE - 1: b"ab"}

@@ -1,0 +1,158 @@
+"""A run as JSON, and the schema that documents it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from pytest_mmapconf.catalogue.clauses import LEVELS
+from pytest_mmapconf.catalogue.verdicts import VERDICTS
+
+Judge = Callable[..., pytest.RunResult]
+
+SCHEMA: dict[str, Any] = json.loads((files("pytest_mmapconf.report") / "schema.json").read_text("utf-8"))
+
+
+def valid(path: Path) -> dict[str, Any]:
+    """A JSON report, which is as the schema has it."""
+    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    jsonschema.validate(told, SCHEMA, format_checker=jsonschema.FormatChecker())
+    return told
+
+
+def counts(**of: int) -> dict[str, int]:
+    return {**dict.fromkeys(VERDICTS, 0), **{name.removesuffix("_"): number for name, number in of.items()}}
+
+
+def test_the_schema_is_one_and_knows_every_word() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert sorted(SCHEMA["$defs"]["verdict"]["enum"]) == sorted(VERDICTS)
+    assert SCHEMA["$defs"]["level"]["enum"] == list(LEVELS)
+    assert sorted(SCHEMA["$defs"]["counts"]["required"]) == sorted(VERDICTS)
+
+
+def test_a_good_run_alone_and_by_workers(judge: Judge, pytester: pytest.Pytester) -> None:
+    judge("Known", "--mmap-report=one.json")
+    judge("Known", "--mmap-report=two.json", "-n", "2")
+    one, two = valid(pytester.path / "one.json"), valid(pytester.path / "two.json")
+
+    assert set(one.pop("date")) <= set("0123456789-:T+")
+    two.pop("date")
+    assert one == two
+    assert one["suite"] == {"name": "pytest-mmapconf", "version": "(unknown)"}
+    assert one["backend"] == {
+        "name": "known",
+        "version": "7.1",
+        "kernel": "Toy 3",
+        "page": "4096",
+        "machine": "paper",
+    }
+    assert one["level"] == "documented"
+    assert one["statement"] == {"good": True, "text": "conforms to level documented: 3 pass"}
+    assert one["narrowed"] is False
+    assert one["totals"] == {"clauses": counts(pass_=3), "cases": counts(pass_=5), "level": 3}
+    assert one["clauses"][0] == {
+        "id": "map.size",
+        "level": "documented",
+        "group": "map",
+        "text": "A length of zero is refused.",
+        "observed": "EINVAL",
+        "source": "the chapter",
+        "verdict": "pass",
+        "reason": "",
+        "cases": ["mapping.no_length[none]", "mapping.no_length[read]"],
+    }
+    assert [(clause["id"], clause["cases"]) for clause in one["clauses"][1:]] == [
+        ("map.address", ["mapping.aligned"]),
+        ("file.content", ["files.content", "files.content_written"]),
+    ]
+    kept = {"verdict": "pass", "reason": ""}
+    assert one["cases"] == [
+        {"id": "files.content", "clauses": ["file.content"], **kept},
+        {"id": "files.content_written", "clauses": ["file.content"], **kept},
+        {"id": "mapping.aligned", "clauses": ["map.address"], **kept, "recorded": {"address": "0x11000"}},
+        {"id": "mapping.no_length[none]", "clauses": ["map.size"], **kept},
+        {"id": "mapping.no_length[read]", "clauses": ["map.size"], **kept},
+    ]
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_what_a_failing_case_has_seen(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+    judge("Bad", "--mmap-report=v.json", *mode)
+    report = valid(pytester.path / "v.json")
+
+    cases = {case["id"]: case for case in report["cases"]}
+    assert cases["mapping.no_length[none]"] == {
+        "id": "mapping.no_length[none]",
+        "clauses": ["map.size"],
+        "verdict": "fail",
+        "reason": "expected EINVAL, but the call succeeded",
+        "evidence": {
+            "expected": "EINVAL",
+            "seen": "the call succeeded",
+            "pictures": [{"of": "process", "text": "mapped up to 0x10000"}],
+        },
+    }
+    assert cases["mapping.aligned"]["reason"] == "assert (65537 % 4096) == 0"
+    assert cases["mapping.aligned"]["evidence"] == {"pictures": [{"of": "process", "text": "mapped up to 0x10001"}]}
+    assert "evidence" not in cases["files.content"]
+
+
+def test_a_run_of_nothing_but_a_part(judge: Judge, pytester: pytest.Pytester) -> None:
+    judge("Good", "--mmap-report=v.json", "-k", "aligned")
+
+    report = valid(pytester.path / "v.json")
+    assert report["narrowed"] is True
+    assert report["statement"]["text"] == "partial run: 1 of 3 clauses of level documented asked: 1 pass"
+
+
+@pytest.mark.parametrize("arguments", [["--mmap-clause=map.size"], ["test_mine.py"], ["-x"]])
+def test_what_narrows_a_run(judge: Judge, pytester: pytest.Pytester, arguments: list[str]) -> None:
+    pytester.makepyfile(test_mine="def test_mine(process): pass")
+
+    judge("Bad", "--mmap-report=v.json", *arguments)
+
+    assert valid(pytester.path / "v.json")["narrowed"] is True
+
+
+def test_a_broken_harness_is_told_from_a_broken_implementation(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        gone="""
+        from subjects import *
+        class Gone(Backend):
+            def boot(self): raise Unresolved("ssh: no route to host")
+        """
+    )
+
+    result = judge("", "--mmap-backend=python:gone:Gone", "--mmap-report=v.json")
+
+    assert result.ret == 1
+    text = "the harness is broken: nothing is known of the implementation, no case came to an end: 3 unresolved"
+    assert valid(pytester.path / "v.json")["statement"] == {"good": False, "text": text}
+    result.stdout.fnmatch_lines([text])
+    judge("Dies", "--mmap-report=v.json")
+    assert "harness" not in valid(pytester.path / "v.json")["statement"]["text"]
+
+
+def test_names_that_no_encoding_has(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        odd="""
+        from subjects import *
+        class Odd(Known):
+            def facts(self): return Facts("half \\udc80 <script>", "\\0\\x1b[31m", {"page": '"'})
+        """
+    )
+
+    judge("", "--mmap-backend=python:odd:Odd", "--mmap-report=v.json")
+
+    assert valid(pytester.path / "v.json")["backend"] == {
+        "name": "half \udc80 <script>",
+        "version": "\0\x1b[31m",
+        "page": '"',
+    }

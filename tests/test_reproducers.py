@@ -1,0 +1,302 @@
+"""What --mmap-reproducers hands over of a failure, and --mmap-replay of what was handed over."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+from defects import DefectiveBackend, DefectiveMachine
+
+from pytest_mmapconf.agent.build import build_agent
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_CREAT,
+    O_RDWR,
+    PROT_READ,
+    PROT_WRITE,
+    SC_PAGESIZE,
+    Backend,
+    System,
+)
+from pytest_mmapconf.differential.reproducers import Judge, file_name, write
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import Process as Model
+from pytest_mmapconf.trace.program import Program, from_json, needed
+from pytest_mmapconf.trace.recorder import RecordedSystem
+
+RW = PROT_READ | PROT_WRITE
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "write-a-backend.md"
+BROKEN_LIBC = Path(__file__).with_name("broken_libc.c")
+
+
+def built(source: Path) -> Path:
+    """The program of a C file, which is in order."""
+    binary = source.with_suffix("")
+    done = subprocess.run(
+        ["cc", "-Wall", "-Wextra", "-Werror", "-o", binary, source], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return binary
+
+
+def status(binary: Path, **environment: str) -> int:
+    """With what it exits."""
+    return subprocess.run([binary], env={**os.environ, **environment}, capture_output=True, check=False).returncode
+
+
+def listed(run: pytest.RunResult) -> list[str]:
+    """The lines about reproducers at the end of a run."""
+    lines = run.outlines
+    start = lines.index("reproducers") + 1
+    return [line.strip() for line in takewhile(lambda line: line.startswith("  "), lines[start:])]
+
+
+# ----------------------------------------------------------------------------------------------- a backend in Python
+
+
+@pytest.fixture
+def broken(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A folder with the page's backend, which does not see that an address is unaligned."""
+    found = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    source = found[1]
+    assert "if addr % 4096 or not" in source
+    (pytester.path / "mine.py").write_text(source.replace("if addr % 4096 or not", "if not"))
+    return pytester
+
+
+MINE = "--mmap-backend=python:mine:Mine"
+ONE = "conformance/munmap.py::test_unaligned_address[1-page]"
+SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.errno.EINVAL)"
+
+
+@pytest.mark.parametrize(
+    "mode", [["-n", "2"], ["--mmap-lockstep"], ["--setup-show"]], ids=["workers", "lockstep", "setup-show"]
+)
+def test_every_failure_is_handed_over(broken: pytest.Pytester, mode: list[str]) -> None:
+    run = broken.runpytest_subprocess(
+        MINE, "--mmap-clause=munmap.errno.EINVAL", "--mmap-reproducers=out/files", "--mmap-report=report.json", *mode
+    )
+
+    report = json.loads((broken.path / "report.json").read_text())
+    cases = {case["id"]: case for case in report["cases"]}
+    failed = {id for id, case in cases.items() if case["verdict"] == "fail"}
+    assert "munmap.unaligned_address[1-page]" in failed
+    told = [line for case in cases.values() for line in case.get("reproducer", ())]
+    assert {id for id, case in cases.items() if "reproducer" in case} == failed
+    assert sorted(told) == sorted(listed(run))
+    expected = {f"out/files/{file_name(id)}{ending}" for id in failed for ending in (".c", ".json")}
+    expected |= {f"out/files/{re.sub(r'[-.]', '_', file_name(id))}.py" for id in failed}
+    assert set(told) == expected
+    assert {f"out/files/{path.name}" for path in (broken.path / "out/files").iterdir()} == expected
+    for id in sorted(failed)[:3]:
+        source = broken.path / f"out/files/{file_name(id)}.c"
+        assert "munmap.errno.EINVAL" in source.read_text().partition("*/")[0]
+        assert status(built(source)) == 0
+
+
+def test_what_was_handed_over_shows_the_same(broken: pytest.Pytester) -> None:
+    """The JSON in a replay, with the same files again; the test lines as a case; on a right system both pass."""
+    broken.runpytest_subprocess(MINE, ONE, "--mmap-reproducers=one").assert_outcomes(failed=1)
+    stem = "munmap.unaligned_address-1-page"
+    kept = broken.path / f"one/{stem}.json"
+
+    run = broken.runpytest_subprocess(
+        MINE, f"--mmap-replay=one/{stem}.json", "--mmap-reproducers=two", "--mmap-report=report.json"
+    )
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(
+        [SHOWN.replace("[", "[[]"), "the program, as far as it was made:", "     1  r1 = p1.mmap(*"]
+    )
+    (clause,) = json.loads((broken.path / "report.json").read_text())["clauses"]
+    assert (clause["id"], clause["verdict"]) == ("munmap.errno.EINVAL", "fail")
+    assert clause["cases"] == [f"replay.{stem}"]
+    assert (broken.path / f"two/replay.{stem}.json").read_text() == kept.read_text()
+
+    lines = broken.runpytest_subprocess(MINE, "one/munmap_unaligned_address_1_page.py")
+    lines.assert_outcomes(failed=1)
+    lines.stdout.fnmatch_lines(["*expected EINVAL, but the call succeeded*"])
+
+    right = "--mmap-backend=reference"
+    broken.runpytest_subprocess(right, f"--mmap-replay=one/{stem}.json", "-n", "2").assert_outcomes(passed=1)
+    broken.runpytest_subprocess(right, "one/munmap_unaligned_address_1_page.py").assert_outcomes(passed=1)
+
+
+def test_a_replay_that_cannot_be_asked(broken: pytest.Pytester) -> None:
+    opens = {"process": "p1", "call": "open", "arguments": {"path": "a", "flags": "O_RDWR"}}
+    (broken.path / "it.json").write_text(json.dumps({"version": 1, "steps": [opens]}))
+    broken.makeini("[pytest]\nmmap_replay = it.json")
+
+    run = broken.runpytest_subprocess(MINE, "-rs")
+
+    run.assert_outcomes(skipped=1)
+    run.stdout.fnmatch_lines(['*unsupported: step 1, p1.open("a", O_RDWR*): the backend has no open'])
+
+
+def test_an_ini_file_can_ask_for_it(broken: pytest.Pytester) -> None:
+    broken.makeini("[pytest]\nmmap_reproducers = kept")
+
+    broken.runpytest_subprocess(MINE, ONE).assert_outcomes(failed=1)
+
+    assert len(list((broken.path / "kept").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--mmap-reproducers=mine.py", "--mmap-reproducers=mine.py: cannot be written to: File exists"),
+        ("--mmap-replay=none.json", "--mmap-replay=none.json: cannot be read: No such file or directory"),
+        ("--mmap-replay=mine.py", "--mmap-replay=mine.py: not JSON: *"),
+        ("--mmap-replay=bad.json", "--mmap-replay=bad.json: step 1: no call is named 'unmap'"),
+    ],
+)
+def test_what_cannot_be_used(broken: pytest.Pytester, option: str, told: str) -> None:
+    (broken.path / "bad.json").write_text('{"version": 1, "steps": [{"process": "p1", "call": "unmap"}]}')
+
+    run = broken.runpytest_subprocess(MINE, option)
+
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines([f"ERROR: {told}"])
+
+
+CASES = """
+from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_PRIVATE
+from pytest_mmapconf.testing import clause
+
+@clause("munmap.range")
+def test_no_step_shows_it(process, page):
+    process.mmap(0, page, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    assert False, "this judges the weather"
+
+@clause("munmap.range")
+def test_no_calls(system):
+    assert False
+
+@clause("munmap.range")
+def test_passes(process, page):
+    process.mmap(0, page, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+"""
+
+
+def test_where_a_c_file_would_prove_nothing_there_is_none(broken: pytest.Pytester) -> None:
+    broken.makepyfile(test_mine=CASES)
+
+    run = broken.runpytest_subprocess("--mmap-backend=reference", "test_mine.py", "--mmap-reproducers=out")
+
+    run.assert_outcomes(failed=2, passed=1)
+    assert listed(run) == [
+        "out/test_mine.no_step_shows_it.json",
+        "out/test_mine.no_step_shows_it.c is not written: its calls come to what they may; "
+        "it judges something that no single one shows",
+        "out/test_mine.no_calls.c is not written: no calls of this case's own are on record",
+    ]
+    assert [path.name for path in (broken.path / "out").iterdir()] == ["test_mine.no_step_shows_it.json"]
+
+
+# -------------------------------------------------------------------------------------------------- a broken C library
+
+CASES_OF = {
+    "private writes go through": "mmap_arguments.py",
+    "mremap loses the tail": "mremap.py",
+    "munmap frees one page too many": "munmap.py",
+    "msync says 0 for a hole": "msync.py",
+    "a MAP_FIXED that fails with EACCES unmaps first": "mmap_errors.py",
+    "close drops the mapping": "reference_counts.py",
+    "shared anonymous memory is copied at fork": "mmap_arguments.py",
+    "a truncated page is not zeroed": "truncation.py",
+}
+"""By what is wrong, a module with cases that see it."""
+
+
+@pytest.mark.parametrize("defect", CASES_OF)
+def test_c_files_tell_a_broken_system_from_a_right_one(
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, defect: str
+) -> None:
+    library = tmp_path_factory.getbasetemp() / "broken_libc.so"
+    if not library.exists():
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, BROKEN_LIBC], check=True)
+    environment = {"LD_PRELOAD": os.fspath(library), "BROKEN": defect}
+    command = " ".join(f"'{name}={value}'" for name, value in environment.items())
+
+    run = pytester.runpytest_subprocess(
+        f"--mmap-backend=agent:env {command} '{build_agent()}'",
+        *("--mmap-level=linux", "--mmap-reproducers=out", f"conformance/{CASES_OF[defect]}"),
+    )
+
+    lines = listed(run)
+    sources = sorted((pytester.path / "out").glob("*.c"))
+    assert sources
+    assert {line for line in lines if line.endswith(".c")} == {f"out/{source.name}" for source in sources}
+    for line in lines:
+        assert " " not in line or "own-file-system>/file-1 has to be provided for" in line
+    for source in sources[:2]:
+        binary = built(source)
+        assert (status(binary), status(binary, **environment)) == (0, 1), source.read_text()
+
+
+# --------------------------------------------------------------------------------------------------- the parts of it
+
+
+def program() -> Program:
+    """A file is mapped and closed, and something else is mapped."""
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+    page = process.sysconf(SC_PAGESIZE)
+    fd = process.open("file-1", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"1" * page, 0)
+    process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    process.close(fd)
+    process.mmap(0, page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    return needed(*system.program())[0]
+
+
+def test_what_was_left_behind_is_looked_at_by_a_step() -> None:
+    """The calls come to what they may, but the mapping has gone: a step is added that looks there."""
+    backend = DefectiveBackend("close drops the mapping")
+
+    judged = Judge(backend, "linux").judge(program())
+
+    assert judged.divergence is not None
+    assert [str(step) for step in judged.program[2:]] == [
+        "r1 = p1.mmap(0, pages(1), PROT_READ|PROT_WRITE, MAP_SHARED, fd1, 0)",
+        "p1.close(fd1)",
+        "p1.load(r1, pages(1))",
+    ]
+    assert "mmap.refcount.close" in judged.divergence.clauses
+
+
+def test_a_name_for_a_file() -> None:
+    assert file_name("munmap.range[whole-/dev/zero]") == "munmap.range-whole-dev-zero"
+    long, longer = file_name("a" * 300), file_name("a" * 301)
+    assert len(long) < 200
+    assert long != longer
+
+
+class Mad(Model):
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        raise KeyError(f"where was {fd}?")
+
+
+class MadBackend(Backend):
+    def boot(self) -> System:
+        return DefectiveMachine(Mad)
+
+
+def test_an_implementation_that_goes_mad(tmp_path: Path) -> None:
+    """Whatever it does, there is a line that says so."""
+    lines, _ = write(Judge(MadBackend(), "linux"), program(), "mad", (), tmp_path, "out")
+
+    assert lines == [
+        "out/mad.json",
+        "out/mad.c is not written: KeyError when its calls were made again: 'where was 3?'",
+    ]
+    assert from_json((tmp_path / "mad.json").read_text()) == program()

@@ -1,0 +1,92 @@
+"""The words that cases are written with: success must fail them too."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from pytest_mmapconf.contract import Fault, Unresolved, Unsupported
+from pytest_mmapconf.testing import clause, fails, faults
+
+
+def test_fails_takes_its_errno_and_remembers_it() -> None:
+    with fails("EACCES", "EINVAL") as expected:
+        raise OSError(errno.EINVAL, "no")
+
+    assert expected.seen == "EINVAL"
+
+
+def test_fails_wants_a_failure() -> None:
+    with (
+        pytest.raises(AssertionError, match=r"^expected EINVAL or EBADF, but the call succeeded$"),
+        fails("EINVAL", "EBADF"),
+    ):
+        pass
+
+
+def test_fails_takes_no_other_errno() -> None:
+    with pytest.raises(AssertionError, match=r"^expected EINVAL, but the call failed with ENOMEM$"), fails("EINVAL"):
+        raise OSError(errno.ENOMEM, "no")
+
+
+def test_fails_takes_no_error_without_a_known_number() -> None:
+    with pytest.raises(AssertionError, match=r"^expected EINVAL, but the call failed with None$"), fails("EINVAL"):
+        raise OSError("no number")
+
+
+@pytest.mark.parametrize(
+    "error", [Unsupported("no"), Unresolved("died"), Fault("SIGSEGV", "SEGV_MAPERR", 1), KeyError()]
+)
+def test_fails_lets_everything_else_through(error: Exception) -> None:
+    with pytest.raises(type(error)), fails("EINVAL"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        faults("SIGBUS"),
+        faults("SIGBUS", at=4096),
+        faults("SIGBUS", code="BUS_ADRERR"),
+        faults("SIGBUS", at=4096, code="BUS_ADRERR"),
+    ],
+    ids=str,
+)
+def test_faults_takes_its_fault(expected: faults) -> None:
+    with expected:
+        raise Fault("SIGBUS", "BUS_ADRERR", 4096)
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (faults("SIGSEGV"), "expected SIGSEGV, but the access got SIGBUS (BUS_ADRERR) at 0x1000"),
+        (faults("SIGBUS", at=0), "expected SIGBUS at 0x0, but the access got SIGBUS (BUS_ADRERR) at 0x1000"),
+        (faults("SIGBUS", code="X"), "expected SIGBUS (X), but the access got SIGBUS (BUS_ADRERR) at 0x1000"),
+    ],
+    ids=["signal", "address", "code"],
+)
+def test_faults_takes_no_other(expected: faults, text: str) -> None:
+    with pytest.raises(AssertionError) as caught, expected:
+        raise Fault("SIGBUS", "BUS_ADRERR", 4096)
+
+    assert str(caught.value) == text
+
+
+def test_faults_wants_a_fault() -> None:
+    with (
+        pytest.raises(AssertionError, match=r"^expected SIGBUS at 0x10, but the access succeeded$"),
+        faults("SIGBUS", at=16),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [Unsupported("no"), Unresolved("died"), OSError(errno.EFAULT, "no")])
+def test_faults_lets_everything_else_through(error: Exception) -> None:
+    with pytest.raises(type(error)), faults("SIGSEGV"):
+        raise error
+
+
+def test_clause_is_pytests_marker() -> None:
+    assert clause("munmap.range", "munmap.result").mark == pytest.mark.clause("munmap.range", "munmap.result").mark

@@ -1,0 +1,163 @@
+"""What another version changes in verdicts."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pytest_mmapconf.plugin import isolated_run as alone
+from pytest_mmapconf.vendoring import verdict_changes as changes
+
+CLAUSES = """
+[[clause]]
+id = "map.size"
+level = "documented"
+text = "A length of zero is refused."
+
+[[clause]]
+id = "map.gone"
+level = "linux"
+text = "Nobody needs this."
+"""
+
+CASES = '''
+"""Cases."""
+from ._helpers import length
+
+LENGTHS = 1, 2
+
+def test_size(process):
+    """It is refused."""
+    assert length(process) == 0
+
+def test_other():
+    pass
+'''
+
+
+def written(folder: Path, clauses: str = CLAUSES, cases: str = CASES, helpers: str = "length = len") -> dict[str, Path]:
+    """A suite's conformance folder; returns its files as `vendor.package_files` does."""
+    texts = {"clauses.toml": clauses, "mapping.py": cases, "_helpers.py": helpers}
+    (folder / "conformance").mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / "conformance" / name).write_text(text)
+    return {f"conformance/{name}": folder / "conformance" / name for name in texts}
+
+
+def told(tmp_path: Path, *, old_cases: tuple[str, ...] = (), new_cases: tuple[str, ...] = (), **new: str) -> str:
+    """What is said of a suite with these files, beside one with those above."""
+    written(tmp_path / "old")
+    return "\n".join(changes.told(tmp_path / "old", written(tmp_path / "new", **new), old_cases, new_cases))
+
+
+def expected(text: str) -> str:
+    return "\nWhat changes in verdicts:\n" + textwrap.dedent(text).strip()
+
+
+NOTHING = "\nWhat changes in verdicts:\n  nothing"
+
+
+def test_nothing(tmp_path: Path) -> None:
+    assert told(tmp_path) == NOTHING
+
+
+def test_clauses(tmp_path: Path) -> None:
+    new = """
+[[clause]]
+id = "map.size"
+level = "posix"
+text = "A length of zero is refused with EINVAL."
+linux = "It is so since 2.6.12."
+
+[[clause]]
+id = "map.new"
+level = "documented"
+text = "An address is a multiple of the page."
+"""
+
+    assert told(tmp_path, clauses=new) == expected(
+        """
+        clauses, new: 1
+          map.new (documented)
+              An address is a multiple of the page.
+        clauses, gone: 1
+          map.gone (linux)
+              Nobody needs this.
+        clauses, changed: 1
+          map.size
+              level: posix
+                was: documented
+              text: A length of zero is refused with EINVAL.
+               was: A length of zero is refused.
+              linux: It is so since 2.6.12.
+                was: -
+        """
+    )
+
+
+def test_cases(tmp_path: Path) -> None:
+    seen = told(tmp_path, old_cases=("a.one", "a.two[x]"), new_cases=("a.one", "a.two[y]", "a.three"))
+
+    assert seen == expected(
+        """
+        cases, new: 2
+          a.three
+          a.two[y]
+        cases, gone: 1
+          a.two[x]
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('"""It is refused."""', '"""It is not."""'),
+        ("def test_other", "# a remark\n\ndef test_other"),
+        ("1, 2", "(1, 2)"),
+    ],
+    ids=["documentation", "remark", "layout"],
+)
+def test_what_is_no_code_counts_for_nothing(tmp_path: Path, right: str, wrong: str) -> None:
+    assert right in CASES
+    assert told(tmp_path, cases=CASES.replace(right, wrong)) == expected("  nothing").replace(
+        "\nnothing", "\n  nothing"
+    )
+
+
+def test_code_of_a_case(tmp_path: Path) -> None:
+    assert told(tmp_path, cases=CASES.replace("== 0", "== 1")) == expected(
+        "cases, changed in their code: 1\n  mapping.size"
+    )
+
+
+def test_code_that_cases_share(tmp_path: Path) -> None:
+    seen = told(tmp_path, cases=CASES.replace("1, 2", "1, 3"), helpers="length = sum")
+
+    assert seen == expected("what cases share, changed: 2\n  _helpers\n  mapping")
+
+
+def test_a_copy_that_cannot_be_read_is_compared_as_far_as_it_can(tmp_path: Path) -> None:
+    sources = written(tmp_path / "new")
+    written(tmp_path / "old", clauses="[[", cases="def", helpers="\0")
+
+    lines = changes.told(tmp_path / "old", sources, (), ())
+
+    assert lines[2] == "clauses, new: 2"
+    assert "cases, changed in their code: 2" not in lines
+
+
+def test_the_cases_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(arguments: list[str], plugins: list[object]) -> tuple[int, str]:
+        ran.append(arguments)
+        return 4, "cannot be"
+
+    monkeypatch.setattr(alone, "run", run)
+
+    with pytest.raises(RuntimeError, match="the cases could not be collected:\ncannot be"):
+        changes.cases_now()
+    assert "--mmap-level=linux" in ran[0]
