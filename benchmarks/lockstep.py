@@ -41,13 +41,13 @@ class Nothing(Process):
     def sysconf(self, name: int) -> int:
         return self.model.sysconf(SC_PAGESIZE)
 
-    def arena(self) -> tuple[int, int]:
-        return self.model.arena()
+    def scratch_range(self) -> tuple[int, int]:
+        return self.model.scratch_range()
 
     def fork(self) -> Process:
         return self
 
-    def return_code(self) -> bytes:
+    def return_instruction(self) -> bytes:
         return b"\xc3"
 
 

@@ -65,11 +65,11 @@ def numbered(page: int, pages: int) -> bytes:
 def free_range(process: Process, pages: int) -> int:
     """The address of `pages` pages in which nothing is mapped, with a page or more free on each side.
 
-    In the arena if the implementation has one; else where a mapping that large has just been.
+    In the scratch_range if the implementation has one; else where a mapping that large has just been.
     """
     page = process.sysconf(SC_PAGESIZE)
     try:
-        addr, length = process.arena()
+        addr, length = process.scratch_range()
     except NotImplementedError:
         length = 0
     if length >= (pages + 2) * page:
@@ -137,7 +137,7 @@ def given() -> Iterator[None]:
 def out_of_memory(process: Process, fd: int) -> None:
     """Have a file's pages leave memory, where that can be asked: what is there later has been brought in."""
     with suppress(Unsupported):
-        process.evict(fd)
+        process.drop_cache(fd)
 
 
 def take_lock(process: Process, fd: int, lock: str) -> None:

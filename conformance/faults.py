@@ -51,7 +51,7 @@ def test_where_nothing_is_mapped(process: Process, page: int, how: str, access: 
     addr = free_range(process, 1)
     if how == "unmapped":
         addr = process.mmap(0, page, RW | PROT_EXEC, ANONYMOUS, -1, 0)
-        process.store(addr, process.return_code())
+        process.store(addr, process.return_instruction())
         process.munmap(addr, page)
 
     with faults("SIGSEGV", code="SEGV_MAPERR"):
@@ -94,7 +94,7 @@ def test_a_store_where_only_loads_are_allowed(process: Process, page: int, file:
 @clause("fault.not-executable")
 def test_an_execution_where_it_is_not_allowed(backend: Backend, process: Process, page: int, record: Record) -> None:
     addr = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
-    process.store(addr, process.return_code())
+    process.store(addr, process.return_instruction())
 
     assert_not_executable(backend, process, addr, record)
 

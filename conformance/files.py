@@ -40,8 +40,8 @@ WITHOUT_DESCRIPTOR: dict[str, Callable[[Process], object]] = {
     "pread": lambda process: process.pread(CLOSED, 1, 0),
     "pwrite": lambda process: process.pwrite(CLOSED, b"x", 0),
     "fsync": lambda process: process.fsync(CLOSED),
-    "backdate": lambda process: process.backdate(CLOSED),
-    "is-backdated": lambda process: process.is_backdated(CLOSED),
+    "set_old_mtime": lambda process: process.set_old_mtime(CLOSED),
+    "is-backdated": lambda process: process.has_old_mtime(CLOSED),
     "flock": lambda process: process.flock(CLOSED, LOCK_SH | LOCK_NB),
     "record-lock": lambda process: process.record_lock(CLOSED, ofd=True),
 }
@@ -55,7 +55,7 @@ def test_descriptor_that_is_not_open(process: Process, call: str) -> None:
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["pread", "pwrite", "ftruncate", "fsync", "backdate", "flock"])
+@pytest.mark.parametrize("call", ["pread", "pwrite", "ftruncate", "fsync", "set_old_mtime", "flock"])
 def test_descriptor_that_only_names_a_file(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
     path = new_path()
     file(b"abc", O_RDWR, path)
@@ -66,7 +66,7 @@ def test_descriptor_that_only_names_a_file(process: Process, file: MakeFile, new
         "pwrite": lambda: process.pwrite(fd, b"x", 0),
         "ftruncate": lambda: process.ftruncate(fd, 0),
         "fsync": lambda: process.fsync(fd),
-        "backdate": lambda: process.backdate(fd),
+        "set_old_mtime": lambda: process.set_old_mtime(fd),
         "flock": lambda: process.flock(fd, LOCK_SH | LOCK_NB),
     }
     with fails("EBADF"):
@@ -166,7 +166,7 @@ def test_larger_than_any_file(process: Process, page: int, file: MakeFile, call:
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["open", "unlink", "ftruncate", "backdate"])
+@pytest.mark.parametrize("call", ["open", "unlink", "ftruncate", "set_old_mtime"])
 def test_file_that_can_only_be_appended_to(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
@@ -174,7 +174,7 @@ def test_file_that_can_only_be_appended_to(process: Process, file: MakeFile, new
         "open": lambda: process.open(path, O_RDWR),
         "unlink": lambda: process.unlink(path),
         "ftruncate": lambda: process.ftruncate(fd, 1),
-        "backdate": lambda: process.backdate(fd),
+        "set_old_mtime": lambda: process.set_old_mtime(fd),
     }
     with append_only(process, fd), fails("EPERM"):
         calls[call]()
@@ -187,7 +187,7 @@ def test_attribute_that_only_the_privileged_may_set(process: Process, file: Make
     fd = file(b"abc")
     with append_only(process, fd):
         pass
-    process.drop("CAP_LINUX_IMMUTABLE")
+    process.drop_capability("CAP_LINUX_IMMUTABLE")
 
     with fails("EPERM"):
         process.set_append_only(fd, True)

@@ -55,8 +55,8 @@ def memory(process: Process, page: int, pages: int) -> int:
 def with_room_for(process: Process, page: int, pages: int) -> None:
     """Give up the privilege to lock any amount."""
     with given():
-        process.drop("CAP_IPC_LOCK")
-        process.limit(Resource.LOCKED_MEMORY, pages * page)
+        process.drop_capability("CAP_IPC_LOCK")
+        process.set_limit_headroom(Resource.LOCKED_MEMORY, pages * page)
 
 
 @contextmanager
@@ -210,7 +210,7 @@ def test_locked_pages_stay_in_memory(process: Process, page: int, file: MakeFile
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     process.mlock(base, 2 * page)
 
-    process.evict(fd)
+    process.drop_cache(fd)
 
     assert process.mincore(base, 2 * page) == [True, True]
 

@@ -203,7 +203,7 @@ def test_hint_where_nothing_can_be(process: Process, page: int, file: MakeFile, 
 @clause("mmap.prot.none")
 @both_types
 def test_none_allows_nothing(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    base = process.mmap(0, page, PROT_NONE, kind, file(process.return_code()), 0)
+    base = process.mmap(0, page, PROT_NONE, kind, file(process.return_instruction()), 0)
 
     with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
         process.load(base, 1)
@@ -255,7 +255,7 @@ def test_exec_allows_execution(
     process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
 ) -> None:
     with executable_files():
-        base = process.mmap(0, page, prot, kind, file(process.return_code()), 0)
+        base = process.mmap(0, page, prot, kind, file(process.return_instruction()), 0)
 
     process.execute(base)
     if prot == PROT_EXEC:
@@ -268,7 +268,7 @@ def test_exec_allows_execution(
 def test_without_exec_execution_faults(
     backend: Backend, process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
 ) -> None:
-    base = process.mmap(0, page, prot, kind, file(process.return_code()), 0)
+    base = process.mmap(0, page, prot, kind, file(process.return_instruction()), 0)
 
     assert_not_executable(backend, process, base, record)
 

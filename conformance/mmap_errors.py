@@ -176,8 +176,8 @@ def test_advisory_lock_of_another(
 @clause("mmap.errno.EAGAIN.memory", "mmap.result.failure")
 def test_locked_mapping_past_the_limit(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     with refused(process, file, page, "EAGAIN") as addr:
         process.mmap(addr, 3 * page, PROT_READ, MAP_PRIVATE | MAP_LOCKED, fd, 0)
 
@@ -188,8 +188,8 @@ def test_locked_mapping_past_the_limit(process: Process, page: int, file: MakeFi
 @clause("mmap.errno.EAGAIN.memory", "mmap.result.failure")
 def test_mapping_past_the_limit_after_mlockall(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     process.mlockall(MCL_FUTURE)
     with refused(process, file, page, "EAGAIN") as addr:
         process.mmap(addr, 3 * page, PROT_READ, MAP_PRIVATE, fd, 0)
@@ -381,7 +381,7 @@ def test_shared_validate_of_anonymous_memory(process: Process, page: int, file: 
 @clause("mmap.errno.ENFILE", "mmap.result.failure")
 def test_full_file_table_for_shared_anonymous_memory(system: System, process: Process, page: int) -> None:
     addr = free_range(process, 1)
-    process.drop("CAP_SYS_ADMIN")
+    process.drop_capability("CAP_SYS_ADMIN")
     with system.full_file_table(), fails("ENFILE"):
         process.mmap(addr, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
 
@@ -395,7 +395,7 @@ def test_full_file_table_for_the_zero_device_shared(system: System, process: Pro
     with given():
         fd = process.open(path, O_RDWR)
     addr = free_range(process, 1)
-    process.drop("CAP_SYS_ADMIN")
+    process.drop_capability("CAP_SYS_ADMIN")
     with system.full_file_table(), fails("ENFILE"):
         process.mmap(addr, page, PROT_READ, MAP_SHARED, fd, 0)
 
@@ -409,7 +409,7 @@ def test_full_file_table_for_a_file_that_is_open(
 ) -> None:
     """No further file is needed, so it is mapped."""
     fd = file(b"abc")
-    process.drop("CAP_SYS_ADMIN")
+    process.drop_capability("CAP_SYS_ADMIN")
     with system.full_file_table():
         base = process.mmap(0, page, PROT_READ, kind, fd, 0)
 
@@ -549,7 +549,7 @@ def test_past_the_limit_of_address_space(process: Process, page: int, file: Make
     """The process's own memory counts, and changes: so the room is large and what is asked for larger still."""
     fd = file(b"abc")
     addr = free_range(process, 1)
-    process.limit(Resource.ADDRESS_SPACE, 64 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 64 * page)
     with fails("ENOMEM"):
         process.mmap(addr, 256 * page, PROT_READ, kind, fd, 0)
 
@@ -567,7 +567,7 @@ def test_past_the_limit_of_mappings(system: System, process: Process, page: int,
     fd = file(b"abc")
     pages = limit + 4
     base = process.mmap(0, pages * page, PROT_NONE, MAP_SHARED, fd, 0)
-    assert process.scatter(base, pages) in (None, "ENOMEM")
+    assert process.fragment(base, pages) in (None, "ENOMEM")
     with fails("ENOMEM"):
         for _ in range(8):
             process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
@@ -588,7 +588,7 @@ def test_fixed_in_the_middle_would_make_one_mapping_too_many(
     fd = file(pages_of(page, "a", "b", "c"))
     hit = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
     base = process.mmap(0, (limit + 4) * page, PROT_NONE, MAP_SHARED, fd, 0)
-    assert process.scatter(base, limit + 4) == "ENOMEM"
+    assert process.fragment(base, limit + 4) == "ENOMEM"
     with fails("ENOMEM"):
         process.mmap(hit + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
 
@@ -718,7 +718,7 @@ def test_sealed_against_writing(process: Process, page: int, file: MakeFile) -> 
 
 @clause("mmap.errno.EPERM.zero")
 def test_fixed_at_address_zero(process: Process, page: int) -> None:
-    process.drop("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_SYS_RAWIO")
     with fails("EPERM"):
         process.mmap(0, page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -728,8 +728,8 @@ def test_fixed_at_address_zero(process: Process, page: int) -> None:
 @clause("mmap.errno.EPERM.locked")
 def test_locked_where_nothing_may_be(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     with refused(process, file, page, "EPERM") as addr:
         process.mmap(addr, page, PROT_READ, MAP_PRIVATE | MAP_LOCKED, fd, 0)
 
@@ -821,7 +821,7 @@ def test_fixed_range_is_kept_after_eperm(system: System, process: Process, page:
 @clause("mmap.result.failure.fixed")
 def test_fixed_range_is_kept_after_eagain(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, page)
     with refused_in_place(process, file, page, "EAGAIN") as base:
         process.mmap(base, 2 * page, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_LOCKED, fd, 0)

@@ -241,7 +241,7 @@ def test_populating_without_waiting_does_nothing(process: Process, page: int) ->
 
 def may_lock(process: Process, page: int) -> None:
     """The limit of locked memory is no hindrance, if it can be raised so far."""
-    process.limit(Resource.LOCKED_MEMORY, 8 * page)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 8 * page)
 
 
 @clause("mmap.flag.locked")
@@ -280,7 +280,7 @@ def test_locking_past_the_end_of_a_file(process: Process, page: int, file: MakeF
 
 @clause("mmap.flag.locked.privileged")
 def test_a_privileged_process_locks_what_it_likes(process: Process, page: int) -> None:
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     base = process.mmap(0, 2 * page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
 
     assert process.mincore(base, 2 * page) == [True, True]
@@ -289,8 +289,8 @@ def test_a_privileged_process_locks_what_it_likes(process: Process, page: int) -
 @clause("mmap.flag.fixed-replaces.lock")
 def test_what_is_replaced_is_locked_no_more(process: Process, page: int) -> None:
     """Its pages do not count against the limit any more."""
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     base = process.mmap(0, 2 * page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
     with fails("EAGAIN"):
         process.mmap(0, page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
@@ -482,7 +482,7 @@ def test_a_gap_is_kept_to_the_mapping_below(process: Process, page: int, access:
 def test_memory_below_ends_at_the_limit_of_the_stack(process: Process, page: int, access: str) -> None:
     """The limit counts the whole mapping, also what was there from the start."""
     base = growing(process, page, 16)
-    process.limit(Resource.STACK, 8 * page)
+    process.set_limit_headroom(Resource.STACK, 8 * page)
     touch(process, base - 7 * page, access)
     with faults("SIGSEGV", at=base - 8 * page, code="SEGV_MAPERR"):
         touch(process, base - 8 * page, access)

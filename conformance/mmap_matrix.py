@@ -142,7 +142,7 @@ def clauses_of_refusal_over_a_mapping(call: Call, row: Row) -> tuple[str, ...]:
 @pytest.mark.parametrize("call", matrix(lambda call: not call.errors, clauses_of_success))
 def test_granted(backend: Backend, process: Process, page: int, file: MakeFile, record: Record, call: Call) -> None:
     prot, flags, mode, _ = call
-    code = process.return_code()
+    code = process.return_instruction()
     content = bytes(page) if mode is None else code.ljust(page, b".")
     fd = -1 if mode is None else file(content, mode)
     addr = free_range(process, 1) if flags & MAP_FIXED else 0

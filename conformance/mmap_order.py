@@ -94,8 +94,8 @@ def taken(call: Call) -> None:
 
 def not_to_be_locked(call: Call) -> None:
     """Locked, by a process that may lock nothing."""
-    call.process.drop("CAP_IPC_LOCK")
-    call.process.limit(Resource.LOCKED_MEMORY, 0)
+    call.process.drop_capability("CAP_IPC_LOCK")
+    call.process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     call.flags |= MAP_LOCKED
 
 
@@ -130,7 +130,7 @@ def pipe_to_write(call: Call) -> None:
 
 def past_the_limit(call: Call) -> None:
     """More than the process may map."""
-    call.process.limit(Resource.ADDRESS_SPACE, 64 * call.page)
+    call.process.set_limit_headroom(Resource.ADDRESS_SPACE, 64 * call.page)
     call.length = 256 * call.page
 
 

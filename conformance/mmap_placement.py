@@ -176,7 +176,7 @@ def test_noreplace_outside_the_address_space(process: Process, page: int, place:
 def test_noreplace_at_address_zero(process: Process, page: int, file: MakeFile) -> None:
     """Of a file: for anonymous memory a C library may say ENOMEM instead (musl does)."""
     fd = file(b"abc")
-    process.drop("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_SYS_RAWIO")
     with fails("EPERM"):
         process.mmap(0, page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)
 
@@ -186,7 +186,7 @@ def test_noreplace_at_address_zero(process: Process, page: int, file: MakeFile) 
 @clause("mmap.errno.EPERM.noreplace")
 def test_noreplace_of_memory_at_address_zero(process: Process, page: int) -> None:
     """A C library may take it for memory that is not there (musl does)."""
-    process.drop("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_SYS_RAWIO")
     with fails("EPERM", "ENOMEM"):
         process.mmap(0, page, PROT_READ, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
 
@@ -245,7 +245,7 @@ ROOM = 64
 )
 def test_memory_of_every_kind_counts(process: Process, page: int, prot: int, kind: int, placed: bool) -> None:
     addr = free_range(process, 4 * ROOM)
-    process.limit(Resource.ADDRESS_SPACE, ROOM * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, ROOM * page)
     flags = kind | MAP_ANONYMOUS | (MAP_FIXED if placed else 0)
     with fails("ENOMEM"):
         process.mmap(addr, 4 * ROOM * page, prot, flags, -1, 0)
@@ -258,7 +258,7 @@ def test_memory_of_every_kind_counts(process: Process, page: int, prot: int, kin
 def test_what_is_replaced_does_not_count(process: Process, page: int) -> None:
     """More is replaced than there is room for; a page more than that and the room is not to be had."""
     base = process.mmap(0, 4 * ROOM * page, PROT_NONE, ANONYMOUS, -1, 0)
-    process.limit(Resource.ADDRESS_SPACE, ROOM * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, ROOM * page)
     process.mmap(base, 4 * ROOM * page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
 
     assert process.load(base, 1) == b"\0"
@@ -272,7 +272,7 @@ def test_private_memory_past_the_limit_of_data(process: Process, page: int, file
     fd, anonymous = (file(b"abc"), 0) if of == "a-file" else (-1, MAP_ANONYMOUS)
     prot = PROT_WRITE if of == "write-alone" else RW
     addr = free_range(process, 4 * ROOM)
-    process.limit(Resource.DATA, ROOM * page)
+    process.set_limit_headroom(Resource.DATA, ROOM * page)
     with fails("ENOMEM"):
         process.mmap(addr, 4 * ROOM * page, prot, MAP_PRIVATE | anonymous, fd, 0)
 
@@ -292,7 +292,7 @@ def test_private_memory_past_the_limit_of_data(process: Process, page: int, file
 )
 def test_memory_that_is_no_data(process: Process, page: int, prot: int, flags: int) -> None:
     """It is mapped whatever the limit of data."""
-    process.limit(Resource.DATA, ROOM * page)
+    process.set_limit_headroom(Resource.DATA, ROOM * page)
     base = process.mmap(0, 4 * ROOM * page, prot, flags | MAP_ANONYMOUS, -1, 0)
 
     if prot:

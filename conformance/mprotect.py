@@ -121,7 +121,7 @@ def test_write_allows_stores(process: Process, file: MakeFile, page: int, before
 @pytest.mark.parametrize("before", [RW, PROT_NONE], ids=["read-write", "none"])
 def test_code_runs_with_the_right_to_execute(process: Process, page: int, before: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
     process.mprotect(base, page, before)
 
     process.mprotect(base, page, RX)
@@ -133,7 +133,7 @@ def test_code_runs_with_the_right_to_execute(process: Process, page: int, before
 def test_code_no_longer_runs_without_it(backend: Backend, process: Process, page: int, record: Record) -> None:
     """Also where it has just run."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
     process.mprotect(base, page, RX)
     process.execute(base)
 

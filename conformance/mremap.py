@@ -367,8 +367,8 @@ def test_a_moved_mapping_keeps_its_rights(process: Process, file: MakeFile, page
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("how", ["mlock", "map-locked"])
 def test_growth_past_the_locked_memory_limit(process: Process, page: int, how: str, flags: int) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     base = room(process, page, 1, 2)
     process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED | (MAP_LOCKED if how == "map-locked" else 0), -1, 0)
     if how == "mlock":
@@ -591,7 +591,7 @@ def test_growth_past_the_address_space_limit(process: Process, page: int, flags:
     base = room(process, page, 1, 1024)
     process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"kept")
-    process.limit(Resource.ADDRESS_SPACE, 128 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
 
     with fails("ENOMEM"):
         process.mremap(base, page, 1024 * page, flags)
@@ -684,7 +684,7 @@ def test_a_duplicate_over_what_it_is_made_from(process: Process, page: int, file
 def test_fixed_at_address_zero(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
-    process.drop("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_SYS_RAWIO")
 
     with fails("EPERM"):
         process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, 0)

@@ -176,7 +176,7 @@ def test_the_new_address_is_a_wish_without_fixed(process: Process, page: int, ta
 def test_the_whole_copy_counts_against_the_address_space_limit(process: Process, page: int) -> None:
     base = process.mmap(0, 1024 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
-    process.limit(Resource.ADDRESS_SPACE, 512 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 512 * page)
 
     with fails("ENOMEM"):
         process.mremap(base, 1024 * page, 1024 * page, KEEP)

@@ -124,7 +124,7 @@ def test_private_copies_move_along(process: Process, file: MakeFile, page: int, 
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RW, RX], ids=["none", "read", "read-write", "read-exec"])
 def test_rights_move_along(process: Process, page: int, prot: int, way: str) -> None:
     base = placed(process, page, 2, RW, ANONYMOUS)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
     process.mprotect(base, 2 * page, prot)
 
     moved = move(way, process, page, base, 2)
@@ -247,7 +247,7 @@ def test_what_lies_beside_both_places_stays(process: Process, file: MakeFile, pa
 def test_pages_on_both_sides_of_a_boundary_move(process: Process, page: int, distance: int, inside: int) -> None:
     """Page tables have boundaries of their own, far apart: a move from one to another is as any other."""
     try:
-        start, length = process.arena()
+        start, length = process.scratch_range()
     except NotImplementedError:
         start, length = free_range(process, 1024), 1024 * page
     boundary = max(1 << distance, 16 * page)

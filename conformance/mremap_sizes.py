@@ -179,8 +179,8 @@ def test_the_new_part_of_a_locked_mapping_is_in_memory(process: Process, page: i
 @clause("mremap.lock.account")
 @pytest.mark.parametrize("how", ["shrink", "shrink-fixed"])
 def test_what_is_cut_off_no_longer_counts_as_locked(process: Process, page: int, how: str) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 4 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 4 * page)
     base = between(process, page, 3, 0)
     process.mlock(base, 3 * page)
     other = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
@@ -200,8 +200,8 @@ def test_what_is_cut_off_no_longer_counts_as_locked(process: Process, page: int,
 @clause("mremap.lock.account-moved")
 def test_a_move_locks_no_more_than_before(process: Process, page: int) -> None:
     """With exactly as much locked as may be, a locked mapping can still move."""
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     base = between(process, page, 2, 0)
     process.mlock(base, 2 * page)
 
@@ -220,7 +220,7 @@ def test_what_is_given_back_can_be_mapped_again(process: Process, page: int, how
     """Under the limit of address space: what is cut off, or replaced, counts no longer."""
     base = between(process, page, 2048, 0)
     target = process.mmap(0, 2048 * page, RW, ANONYMOUS, -1, 0)
-    process.limit(Resource.ADDRESS_SPACE, 128 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
     with fails("ENOMEM"):
         process.mmap(0, 1024 * page, RW, ANONYMOUS, -1, 0)
 
@@ -238,7 +238,7 @@ def test_a_move_counts_what_it_grows_by_only(process: Process, page: int, way: s
     """Not both places: the old one is given back."""
     base = between(process, page, 2048, 0)
     target = reserve(process, 2048)
-    process.limit(Resource.ADDRESS_SPACE, 256 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 256 * page)
 
     if way == "same":
         moved = process.mremap(base, 2048 * page, 2048 * page, TO, target)
@@ -257,7 +257,7 @@ def test_a_move_may_make_too_many_mappings(process: Process, system: System, pag
     base = between(process, page, 3, 0)
     target = reserve(process, 3)
     many = reserve(process, limit + 4)
-    assert process.scatter(many, limit + 4) == "ENOMEM"
+    assert process.fragment(many, limit + 4) == "ENOMEM"
 
     with fails("ENOMEM"):
         process.mremap(base, 3 * page, 4 * page, MREMAP_MAYMOVE)
@@ -314,11 +314,11 @@ def test_which_of_two_mistakes_is_told(
             case "unlike":
                 process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"B" * page), 0)
             case "locked":
-                process.drop("CAP_IPC_LOCK")
-                process.limit(Resource.LOCKED_MEMORY, 2 * page)
+                process.drop_capability("CAP_IPC_LOCK")
+                process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
                 process.mlock(base, 2 * page)
             case "limit":
-                process.limit(Resource.ADDRESS_SPACE, 128 * page)
+                process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
                 new = 4096
 
     with fails(errno):

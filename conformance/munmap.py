@@ -341,7 +341,7 @@ def test_a_hole_would_make_one_mapping_too_many(process: Process, system: System
     base = process.mmap(0, 3 * page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     process.store(base, numbered(page, 3))
     many = reserve(process, limit + 4)
-    assert process.scatter(many, limit + 4) == "ENOMEM"
+    assert process.fragment(many, limit + 4) == "ENOMEM"
 
     with fails("ENOMEM"):
         process.munmap(base + page, page)

@@ -253,8 +253,8 @@ def test_a_lock_goes_with_the_pages(process: Process, file: MakeFile, page: int)
 @clause("munmap.lock.account")
 @parts
 def test_what_was_locked_no_longer_counts(process: Process, page: int, first: int, count: int) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 3 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 3 * page)
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     other = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
     process.mlock(base, 3 * page)
@@ -272,7 +272,7 @@ def test_what_was_locked_no_longer_counts(process: Process, page: int, first: in
 def test_what_was_unmapped_no_longer_counts(process: Process, page: int) -> None:
     """Under the limit of address space as much can be mapped again."""
     base = process.mmap(0, 2048 * page, RW, ANONYMOUS, -1, 0)
-    process.limit(Resource.ADDRESS_SPACE, 128 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
     with fails("ENOMEM"):
         process.mmap(0, 1024 * page, RW, ANONYMOUS, -1, 0)
 

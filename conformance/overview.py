@@ -188,7 +188,7 @@ def add_at_once(system: System, sharers: Sharers, *, locked: bool) -> int:
 
     Its byte order is the machine's, which another word shows that 1 has been added to.
     """
-    system.together([Call(one, "add", (base, TIMES, base + 4 if locked else 0)) for one, base in sharers])
+    system.run_concurrently([Call(one, "add", (base, TIMES, base + 4 if locked else 0)) for one, base in sharers])
     process, base = sharers[0]
     process.add(base + 8, 1)
     order: Literal["little", "big"] = "little" if process.load(base + 8, 4) == b"\1\0\0\0" else "big"

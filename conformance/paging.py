@@ -167,7 +167,7 @@ def test_the_first_access_to_a_page_is_a_fault(process: Process, page: int, acce
 def evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
     """A mapping of a file, A, B …, that was written to its disk and taken out of memory; else: Unsupported."""
     fd = file(numbered(page, pages))
-    process.evict(fd)
+    process.drop_cache(fd)
     base = process.mmap(0, pages * page, PROT_READ, MAP_SHARED, fd, 0)
     if any(process.mincore(base, pages * page)):
         raise Unsupported("the file's pages stay in memory (a file system without a disk, or one that keeps them)")

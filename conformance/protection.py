@@ -88,7 +88,7 @@ def test_only_this_process(process: Process, page: int) -> None:
 @clause("mprotect.rights")
 def test_code_in_memory_can_be_made_executable(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
 
     process.mprotect(base, page, PROT_READ | PROT_EXEC)
 
@@ -191,8 +191,8 @@ def test_mlock_over_a_hole(process: Process, page: int, hole: int) -> None:
 
 @clause("mlock.errno.ENOMEM")
 def test_mlock_past_the_limit(process: Process, page: int) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
 
     with fails("ENOMEM"):
@@ -203,8 +203,8 @@ def test_mlock_past_the_limit(process: Process, page: int) -> None:
 
 @clause("mlock.errno.EPERM")
 def test_mlock_with_a_limit_of_nothing(process: Process, page: int) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
 
     with fails("EPERM"):
@@ -247,8 +247,8 @@ def test_mlockall_with_wrong_flags(process: Process, flags: int) -> None:
 
 @clause("mlock.errno.ENOMEM")
 def test_mlockall_past_the_limit(process: Process, page: int) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, page)
     process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
 
     with fails("ENOMEM"):
@@ -257,8 +257,8 @@ def test_mlockall_past_the_limit(process: Process, page: int) -> None:
 
 @clause("mlock.errno.EPERM")
 def test_mlockall_with_a_limit_of_nothing(process: Process) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
 
     with fails("EPERM"):
         process.mlockall(MCL_CURRENT)

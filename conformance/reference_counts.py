@@ -93,7 +93,7 @@ class ByCloseEvent(Held):
         self.events = self.observer.watch(self.path)
 
     def let_go(self) -> bool:
-        return self.observer.closes(self.events) == 1
+        return self.observer.close_events(self.events) == 1
 
 
 class ByStorage(Held):

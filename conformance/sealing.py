@@ -94,7 +94,7 @@ def test_what_is_sealed_may_be_sealed_again(process: Process, page: int) -> None
 @clause("mseal.result")
 def test_code_that_is_sealed_runs_and_nothing_is_stored_to_it(process: Process, page: int) -> None:
     base = pages(process, page)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
     process.mprotect(base, page, PROT_READ | PROT_EXEC)
     process.mseal(base, page)
 

@@ -16,8 +16,8 @@ def backdated(process: Process, file: MakeFile, page: int, kind: int) -> tuple[i
     """A file of two pages, long since modified, and a mapping of it that nobody has used."""
     fd = file(numbered(page, 2))
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
-    process.backdate(fd)
-    assert process.is_backdated(fd)
+    process.set_old_mtime(fd)
+    assert process.has_old_mtime(fd)
     return fd, base
 
 
@@ -28,7 +28,7 @@ def test_a_store_that_is_synced(process: Process, file: MakeFile, page: int, fla
     process.store(base + page + 1, b"x")
     process.msync(base, 2 * page, flag)
 
-    assert not process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
 
 
 @clause("times.store")
@@ -39,7 +39,7 @@ def test_a_store_of_a_child(process: Process, file: MakeFile, page: int) -> None
     child.store(base, b"x")
     process.msync(base, 2 * page, MS_SYNC)
 
-    assert not process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
 
 
 @clause("times.store")
@@ -50,7 +50,7 @@ def test_a_store_of_a_call(process: Process, file: MakeFile, page: int) -> None:
     assert process.read_into(other, base, 3, 0) == 3
     process.msync(base, 2 * page, MS_SYNC)
 
-    assert not process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
 
 
 @clause("times.again")
@@ -61,7 +61,7 @@ def test_a_page_that_was_loaded(process: Process, file: MakeFile, page: int) -> 
     process.store(base, b"x")
     process.msync(base, 2 * page, MS_SYNC)
 
-    assert not process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
 
 
 @clause("times.again")
@@ -69,11 +69,11 @@ def test_a_page_that_was_written_back(process: Process, file: MakeFile, page: in
     fd, base = backdated(process, file, page, MAP_SHARED)
     process.store(base, b"x")
     process.msync(base, 2 * page, MS_SYNC)
-    process.backdate(fd)
+    process.set_old_mtime(fd)
     process.store(base, b"y")
     process.msync(base, 2 * page, MS_SYNC)
 
-    assert not process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
 
 
 @clause("times.at-once")
@@ -81,7 +81,7 @@ def test_a_store_that_is_not_synced(process: Process, file: MakeFile, page: int)
     fd, base = backdated(process, file, page, MAP_SHARED)
     process.store(base + page - 1, b"xx")
 
-    assert not process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
 
 
 @clause("times.private")
@@ -91,7 +91,7 @@ def test_a_private_store(process: Process, file: MakeFile, page: int) -> None:
     process.msync(base, 2 * page, MS_SYNC)
     process.munmap(base, 2 * page)
 
-    assert process.is_backdated(fd)
+    assert process.has_old_mtime(fd)
 
 
 @clause("times.load")
@@ -102,4 +102,4 @@ def test_loads(process: Process, file: MakeFile, page: int) -> None:
     process.munmap(base, 2 * page)
     process.munmap(process.mmap(0, page, RW, MAP_SHARED, fd, page), page)
 
-    assert process.is_backdated(fd)
+    assert process.has_old_mtime(fd)

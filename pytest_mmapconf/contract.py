@@ -290,7 +290,7 @@ class Process:
         """Set the rights of the pages in [addr, addr + length)."""
         raise _missing("mprotect")
 
-    def scatter(self, addr: int, pages: int) -> str | None:
+    def fragment(self, addr: int, pages: int) -> str | None:
         """Split a mapping with rights PROT_NONE: mprotect to PROT_READ page 1, 3, 5 … of `pages` pages from `addr` on.
 
         Stops at the first mprotect that fails and returns its errno's name; None when all have succeeded.  This
@@ -375,19 +375,19 @@ class Process:
                 told.append(f"{size}:-")
         return told
 
-    def return_code(self) -> bytes:
+    def return_instruction(self) -> bytes:
         """Machine code of a function that does nothing but return; what `execute` may be pointed at."""
-        raise _missing("return_code")
+        raise _missing("return_instruction")
 
     def execute(self, addr: int) -> None:
-        """Call the function at `addr`, where `return_code` stands.  Refused execution raises Fault."""
+        """Call the function at `addr`, where `return_instruction` stands.  Refused execution raises Fault."""
         raise _missing("execute")
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:
         """Add 1 to the 4-byte word at `addr`, `times` times, each by a load, an addition and a store.
 
         Where `lock` is not 0 it is the address of another 4-byte word, 0 at first, that is taken (atomically) before
-        and given back after each addition.  Meant to be run in several processes by `System.together`.
+        and given back after each addition.  Meant to be run in several processes by `System.run_concurrently`.
         """
         raise _missing("add")
 
@@ -443,17 +443,17 @@ class Process:
         """Write the file's data to its storage."""
         raise _missing("fsync")
 
-    def evict(self, fd: int) -> None:
+    def drop_cache(self, fd: int) -> None:
         """fsync, then ask that the file's pages leave memory (POSIX_FADV_DONTNEED).  They may stay all the same."""
-        raise _missing("evict")
+        raise _missing("drop_cache")
 
-    def backdate(self, fd: int) -> None:
+    def set_old_mtime(self, fd: int) -> None:
         """Set the times of the file's last access and modification back to a moment long past (futimens)."""
-        raise _missing("backdate")
+        raise _missing("set_old_mtime")
 
-    def is_backdated(self, fd: int) -> bool:
+    def has_old_mtime(self, fd: int) -> bool:
         """Whether that moment is still the time of its last modification (fstat, st_mtim)."""
-        raise _missing("is_backdated")
+        raise _missing("has_old_mtime")
 
     def unlink(self, path: str) -> None:
         """Remove a name of a file."""
@@ -498,12 +498,12 @@ class Process:
         """A descriptor that notes each time an open file description of `path` is let go (inotify, IN_CLOSE)."""
         raise _missing("watch")
 
-    def closes(self, watch: int) -> int:
+    def close_events(self, watch: int) -> int:
         """How many closes the descriptor from `watch` has noted since it was last asked.
 
         Closes in a row that are alike (of files open for writing, or of others) are noted as one.
         """
-        raise _missing("closes")
+        raise _missing("close_events")
 
     def free_space(self, path: str) -> int:
         """Bytes free in the file system that holds `path`."""
@@ -529,37 +529,37 @@ class Process:
 
     # ---- rights and limits
 
-    def limit(self, resource: Resource, room: int) -> None:
+    def set_limit_headroom(self, resource: Resource, room: int) -> None:
         """Let this process have `room` more bytes of the resource than it uses now, and no more.
 
         Of STACK nothing counts as used: a mapping that grows downwards may become `room` bytes long.
         """
-        raise _missing("limit")
+        raise _missing("set_limit_headroom")
 
-    def drop(self, capability: str) -> None:
+    def drop_capability(self, capability: str) -> None:
         """Give up a privilege by its Linux name ("CAP_IPC_LOCK").  One that the process does not have is no error."""
-        raise _missing("drop")
+        raise _missing("drop_capability")
 
     # ---- telling
 
-    def arena(self) -> tuple[int, int]:
+    def scratch_range(self) -> tuple[int, int]:
         """(address, length) of a range that the implementation keeps free of its own, for MAP_FIXED and hints.
 
         Page aligned, empty at the start of each process, at least 1 MiB.
         """
-        raise _missing("arena")
+        raise _missing("scratch_range")
 
     def counters(self) -> Counters:
         """How much the process has done so far."""
         raise _missing("counters")
 
-    def picture(self) -> str:
+    def maps(self) -> str:
         """The address space as text, to be shown with a failing case."""
-        raise _missing("picture")
+        raise _missing("maps")
 
 
 class Resource(StrEnum):
-    """What `Process.limit` limits."""
+    """What `Process.set_limit_headroom` limits."""
 
     ADDRESS_SPACE = "address-space"
     LOCKED_MEMORY = "locked-memory"
@@ -599,7 +599,7 @@ class Facility(StrEnum):
 
 
 class Call(NamedTuple):
-    """A call that is yet to be made, for `System.together`."""
+    """A call that is yet to be made, for `System.run_concurrently`."""
 
     process: Process
     name: str
@@ -616,7 +616,7 @@ class System:
         """A new process, related to no other."""
         raise _missing("spawn")
 
-    def together(self, calls: Sequence[Call]) -> list[object]:
+    def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
         """Make several calls, each of another process, at the same time; return their results in order.
 
         The default makes one after the other, which is one of the orders that "at the same time" allows.

@@ -87,8 +87,8 @@ class Accesses(State):
         """Whether no page of a mapping has been brought in."""
         return not self.space.table.within(mapping.start // self.page, mapping.end // self.page)
 
-    def return_code(self) -> bytes:
-        return self.machine.return_code
+    def return_instruction(self) -> bytes:
+        return self.machine.return_instruction
 
     def execute(self, addr: int) -> None:
         self.last_access = ("execute", addr, "")
@@ -103,7 +103,7 @@ class Accesses(State):
         if not allowed:
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         start = addr % self.page
-        code = self.machine.return_code
+        code = self.machine.return_instruction
         if bytes(found.data[start : start + len(code)]) != code:
             raise Unresolved(f"what stands at {addr:#x} is not the code that returns; nothing is known of running it")
 

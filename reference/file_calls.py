@@ -293,9 +293,9 @@ class FileCalls(State):
             return length
         return max(inode.size // self.page * self.page - offset, 0)
 
-    def backdate(self, fd: int) -> None:
+    def set_old_mtime(self, fd: int) -> None:
         description = self.description(fd)
-        with self.errors("backdate") as refuse:
+        with self.errors("set_old_mtime") as refuse:
             if description is None:
                 refuse(EBADF, "file.errno", "fd is not an open descriptor")
             elif description.inode.append_only:
@@ -305,7 +305,7 @@ class FileCalls(State):
         description.inode.backdated = True
         description.inode.perhaps_modified = False
 
-    def is_backdated(self, fd: int) -> bool:
+    def has_old_mtime(self, fd: int) -> bool:
         with self.errors("fstat") as refuse:
             if fd not in self.descriptors:
                 refuse(EBADF, "file.errno", "fd is not an open descriptor")
@@ -322,15 +322,15 @@ class FileCalls(State):
 
         description.inode.sync(self.choices)
 
-    def evict(self, fd: int) -> None:
-        description = self.described("evict", fd)
+    def drop_cache(self, fd: int) -> None:
+        description = self.described("drop_cache", fd)
 
-        with self.errors("evict") as refuse:
+        with self.errors("drop_cache") as refuse:
             if description.inode.kind in ("fifo", "socket"):
                 refuse(ESPIPE, "file.errno", "a pipe or socket has no pages")
 
         if description.inode.is_regular:
-            description.inode.evict(self.choices)
+            description.inode.drop_cache(self.choices)
 
     # ----------------------------------------------------------------------------------------------------- other files
 
@@ -436,10 +436,10 @@ class FileCalls(State):
         inode.watches = [*(inode.watches or ()), description.watch]
         return self.install(description)
 
-    def closes(self, watch: int) -> int:
-        noted = self.described("closes", watch).watch
+    def close_events(self, watch: int) -> int:
+        noted = self.described("close_events", watch).watch
 
-        with self.errors("closes") as refuse:
+        with self.errors("close_events") as refuse:
             if noted is None:
                 refuse(EINVAL, "file.errno", "the descriptor is not from watch")
 

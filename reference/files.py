@@ -263,7 +263,7 @@ class Inode:
         if self.is_regular:
             self.cache.write_back(0, LARGEST, self.size, choices)
 
-    def evict(self, choices: Choices) -> None:
+    def drop_cache(self, choices: Choices) -> None:
         """Take its pages out of memory, but for locked ones.  Private copies are not its own."""
         self.sync(choices)
         if not choices.evicts():

@@ -100,7 +100,7 @@ class Machine(System):
         self.most_mappings = parameters.mappings
         self.reached: set[str] = set()
         """The clauses that a call was refused by."""
-        self.return_code = RETURN
+        self.return_instruction = RETURN
         """Machine code that returns."""
         self.home = FileSystem("home", self.memory)
         self.mounts: dict[str, FileSystem] = {}
@@ -130,7 +130,7 @@ class Machine(System):
         self.numbers += 1
         return self.numbers
 
-    def together(self, calls: Sequence[Call]) -> list[object]:
+    def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
         """Additions take turns, the others are made one after the other."""
         running = {}
         results: list[object] = []
@@ -188,7 +188,7 @@ class Machine(System):
         if device == "random":
             blocks = range(offset // 32, (offset + length) // 32 + 1)
             return b"".join(sha256(b"%d" % block).digest() for block in blocks)[offset % 32 :][:length]
-        content = {"attribute": ATTRIBUTE, "maps": process.picture().encode()}.get(device, b"")
+        content = {"attribute": ATTRIBUTE, "maps": process.maps().encode()}.get(device, b"")
         return content[offset : offset + length]
 
     # ------------------------------------------------------------------------------------------------------ facilities

@@ -121,7 +121,18 @@ class Following(LinuxChoices):
     open is open.
     """
 
-    __slots__ = ("_hardware", "arena", "call", "is_full", "is_mapped", "late", "level", "misplaced", "page", "seen")
+    __slots__ = (
+        "_hardware",
+        "call",
+        "is_full",
+        "is_mapped",
+        "late",
+        "level",
+        "misplaced",
+        "page",
+        "scratch_range",
+        "seen",
+    )
 
     def __init__(self, level: str = "linux") -> None:
         self.level = level
@@ -139,7 +150,7 @@ class Following(LinuxChoices):
         """Asks the subject whether a disk of it is full."""
         self.is_mapped: Callable[[int], bool] = lambda addr: True
         """Asks the subject whether something is mapped at an address."""
-        self.arena: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.scratch_range: Callable[[], tuple[int, int]] = lambda: (0, 0)
         """Asks the subject for the range in which it has nothing of its own: (address, length)."""
         self._hardware: dict[tuple[str, int], bool] = {}
         """What the subject's processor was seen to allow, by access and rights."""
@@ -242,11 +253,11 @@ class Following(LinuxChoices):
         return self.seen == Failed("EEXIST") and not self._in_arena(start, end)
 
     def _in_arena(self, start: int, end: int) -> bool:
-        low, length = self.arena()
+        low, length = self.scratch_range()
         return low <= start and end <= low + length
 
     def grows_in_place(self, start: int, end: int) -> bool:
-        """Beyond the arena something of the system's own may be in the way."""
+        """Beyond the scratch_range something of the system's own may be in the way."""
         if self.seen == Returned(start) or isinstance(self.seen, Faulted):
             return True
         return self._in_arena(start, end)

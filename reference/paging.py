@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FRAMES: Final = 1 << 24
 """Frames that memory has; they are handed out in an order that scatters them."""
-SCATTER: Final = 0x9E3779B1
+FRAGMENT: Final = 0x9E3779B1
 """Any odd number visits every frame once."""
 
 
@@ -105,7 +105,7 @@ class Memory:
         self.handed_out += 1
         data = bytearray(content)
         data.extend(bytes(self.page - len(data)))
-        return Page(self.handed_out * SCATTER % FRAMES, data)
+        return Page(self.handed_out * FRAGMENT % FRAMES, data)
 
     def zeros(self) -> Page:
         """The one page of zeros that stands for private memory which has been loaded from, but never stored to."""

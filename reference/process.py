@@ -63,7 +63,7 @@ class Process(MappingCalls, Advice, Buffers):
 
     # ----------------------------------------------------------------------------------------------- rights and limits
 
-    def limit(self, resource: Resource, room: int) -> None:
+    def set_limit_headroom(self, resource: Resource, room: int) -> None:
         if resource == Resource.ADDRESS_SPACE:
             self.address_space_limit = self.space.size + room
         elif resource == Resource.DATA:
@@ -73,12 +73,12 @@ class Process(MappingCalls, Advice, Buffers):
         else:
             self.locked_limit = self.space.locked + room
 
-    def drop(self, capability: str) -> None:
+    def drop_capability(self, capability: str) -> None:
         self.capabilities = self.capabilities - {capability}
 
     # --------------------------------------------------------------------------------------------------------- telling
 
-    def arena(self) -> tuple[int, int]:
+    def scratch_range(self) -> tuple[int, int]:
         """A quarter of the way up; what is placed without a wish begins at the top."""
         size = min(self.top // 8, 1 << 36) // self.page * self.page
         return self.top // 4 // size * size, size
@@ -87,7 +87,7 @@ class Process(MappingCalls, Advice, Buffers):
         table = self.space.table
         return Counters(self.reads, self.writes, self.faults_before + table.minor + table.major)
 
-    def picture(self, frames: bool = False) -> str:
+    def maps(self, frames: bool = False) -> str:
         """The address space as text; `frames`: with the page frame of each resident page."""
         table = self.space.table
         head = f"process {self.number}, pages of {self.page} bytes, {table.minor} minor and {table.major} major faults"

@@ -32,10 +32,10 @@ class OddChoices(LinuxChoices):
 
 
 class OddProcess(Process):
-    """Whose arena begins so that a page behind its start is at such a number, too."""
+    """Whose scratch_range begins so that a page behind its start is at such a number, too."""
 
-    def arena(self) -> tuple[int, int]:
-        start, length = super().arena()
+    def scratch_range(self) -> tuple[int, int]:
+        start, length = super().scratch_range()
         return start + (ONES - 1) * self.page, length - ONES * self.page
 
 

@@ -163,7 +163,7 @@ def test_faults_are_told_and_life_goes_on(process: AgentProcess, page: int) -> N
     fd = a_file(process, b"abc")
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     none = process.mmap(0, page, PROT_NONE, MEMORY, -1, 0)
-    arena = process.arena()[0]
+    scratch_range = process.scratch_range()[0]
 
     seen = []
     for access in (
@@ -171,8 +171,8 @@ def test_faults_are_told_and_life_goes_on(process: AgentProcess, page: int) -> N
         lambda: process.load(base + page + 3, 1),
         lambda: process.load(none + 7, 1),
         lambda: process.execute(none),
-        lambda: process.load(arena + 5, 1),
-        lambda: process.add(arena, 3),
+        lambda: process.load(scratch_range + 5, 1),
+        lambda: process.add(scratch_range, 3),
     ):
         with pytest.raises(Fault) as fault:
             access()
@@ -183,14 +183,14 @@ def test_faults_are_told_and_life_goes_on(process: AgentProcess, page: int) -> N
         ("SIGBUS", "BUS_ADRERR", base + page + 3),
         ("SIGSEGV", "SEGV_ACCERR", none + 7),
         ("SIGSEGV", "SEGV_ACCERR", none),
-        ("SIGSEGV", "SEGV_MAPERR", arena + 5),
-        ("SIGSEGV", "SEGV_MAPERR", arena),
+        ("SIGSEGV", "SEGV_MAPERR", scratch_range + 5),
+        ("SIGSEGV", "SEGV_MAPERR", scratch_range),
     ]
     assert process.load(base, 3) == b"abc"
 
 
 def test_a_load_faults_at_the_first_byte_that_cannot_be_loaded(process: AgentProcess, page: int) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 8 * page, RW, MEMORY | MAP_FIXED, -1, 0)
 
     with pytest.raises(Fault) as fault:
@@ -199,7 +199,7 @@ def test_a_load_faults_at_the_first_byte_that_cannot_be_loaded(process: AgentPro
 
 
 def test_a_store_has_stored_what_lies_before_the_fault(process: AgentProcess, page: int) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, page, RW, MEMORY | MAP_FIXED, -1, 0)
 
     with pytest.raises(Fault):
@@ -209,7 +209,7 @@ def test_a_store_has_stored_what_lies_before_the_fault(process: AgentProcess, pa
 
 def test_code_is_really_executed(process: AgentProcess, page: int) -> None:
     base = process.mmap(0, page, RW | PROT_EXEC, MEMORY, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
 
     process.execute(base)
 
@@ -220,7 +220,7 @@ def test_an_audit_tells_what_loads_and_reads_tell(process: AgentProcess, page: i
     base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
     none = process.mmap(0, page, PROT_NONE, MEMORY, -1, 0)
     odd = process.mmap(0, page, PROT_READ, MEMORY, -1, 0)
-    start, _length = process.arena()
+    start, _length = process.scratch_range()
     ranges = [(base, 3), (none, 1), (start, 2), (odd, 1), (1 << process.bits - 2, 1)]
 
     told = process.audit(ranges, [fd, written, 99])
@@ -362,24 +362,24 @@ def test_the_end_of_a_process_is_complete_when_it_is_told(system: AgentSystem, p
             other.flock(other.open("file", O_RDWR), LOCK_EX)
             with pytest.raises(OSError, match="Resource temporarily unavailable"):
                 process.flock(fd, LOCK_EX | LOCK_NB)
-            assert process.closes(watch) == 0
+            assert process.close_events(watch) == 0
 
             getattr(other, end)()
 
             process.flock(fd, LOCK_EX | LOCK_NB)
             process.flock(fd, LOCK_UN)
-            assert process.closes(watch) == 1
+            assert process.close_events(watch) == 1
 
 
 def test_exec_keeps_descriptors_and_drops_mappings(process: AgentProcess, page: int) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     fd = a_file(process, b"abc")
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     hidden = process.open("file", O_RDONLY | O_CLOEXEC)
 
     process.exec()
 
-    assert process.arena()[0] == base
+    assert process.scratch_range()[0] == base
     with pytest.raises(Fault):
         process.load(base, 1)
     assert process.pread(fd, 3, 0) == b"abc"
@@ -395,14 +395,17 @@ def test_processes_work_at_the_same_time(system: AgentSystem, process: AgentProc
     process.flock(fd, LOCK_EX)
 
     # The first of them can only end after the second has begun.
-    assert system.together([Call(other, "flock", (its, LOCK_EX)), Call(process, "flock", (fd, LOCK_UN))]) == [None] * 2
+    assert (
+        system.run_concurrently([Call(other, "flock", (its, LOCK_EX)), Call(process, "flock", (fd, LOCK_UN))])
+        == [None] * 2
+    )
 
 
 def test_additions_under_a_lock_lose_nothing(process: AgentProcess, system: AgentSystem, page: int) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     workers = [process, *(process.fork() for _ in range(3))]
 
-    system.together([Call(worker, "add", (base, 10_000, base + 64)) for worker in workers])
+    system.run_concurrently([Call(worker, "add", (base, 10_000, base + 64)) for worker in workers])
 
     assert int.from_bytes(process.load(base, 4), sys.byteorder) == 40_000
 
@@ -425,7 +428,7 @@ def test_a_process_that_dies_is_told_and_the_others_live(
 
 def test_a_process_that_unmaps_its_own_program_dies_alone(system: AgentSystem, process: AgentProcess) -> None:
     victim = system.spawn()
-    program = next(line for line in victim.picture().splitlines() if " r-xp " in line)
+    program = next(line for line in victim.maps().splitlines() if " r-xp " in line)
     start, end = (int(part, 16) for part in program.split()[0].split("-"))
 
     with pytest.raises(Unresolved, match=r"ended by itself \(SIGSEGV\), seen at munmap"):
@@ -641,22 +644,22 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_own_house(process: AgentProcess, page: int) -> None:
-    start, length = process.arena()
+    start, length = process.scratch_range()
     assert start % page == 0
     assert length >= 2**20
     process.mmap(start, length, PROT_NONE, MEMORY | MAP_FIXED, -1, 0)
     process.munmap(start, length)
 
-    heap_before = [line for line in process.picture().splitlines() if "[heap]" in line]
+    heap_before = [line for line in process.maps().splitlines() if "[heap]" in line]
     for _ in range(20):
         a_file(process, os.urandom(5000))
         process.counters()
-    assert [line for line in process.picture().splitlines() if "[heap]" in line] == heap_before
-    assert " rwxp " not in process.picture()
+    assert [line for line in process.maps().splitlines() if "[heap]" in line] == heap_before
+    assert " rwxp " not in process.maps()
 
 
 def test_the_stack_has_been_used_a_mebibyte_deep(process: AgentProcess) -> None:
-    stack = next(line for line in process.picture().splitlines() if "[stack]" in line)
+    stack = next(line for line in process.maps().splitlines() if "[stack]" in line)
     start, end = (int(part, 16) for part in stack.split()[0].split("-"))
 
     assert end - start >= 2**20
@@ -692,7 +695,7 @@ def test_a_directory_on_a_noexec_file_system(system: AgentSystem, process: Agent
         with pytest.raises(OSError, match="Operation not permitted"):
             other.mmap(0, page, PROT_EXEC, MAP_SHARED, fd, 0)
         other.exec()
-        other.drop("CAP_DAC_OVERRIDE")
+        other.drop_capability("CAP_DAC_OVERRIDE")
         other.open(f"{path}/file", O_RDWR)
     assert system.facility(Facility.NOEXEC_DIRECTORY) == path
 
@@ -783,7 +786,7 @@ def test_the_file_table_is_full_and_then_is_not(directory: Path, page: int, pyte
     backend.configure(Options(directory=str(directory), disruptive=True))
     system = backend.boot()
     process = system.spawn()
-    process.drop("CAP_SYS_ADMIN")
+    process.drop_capability("CAP_SYS_ADMIN")
 
     with system.full_file_table():
         with pytest.raises(OSError, match="Too many open files in system"):
@@ -802,20 +805,20 @@ def test_the_file_table_is_full_and_then_is_not(directory: Path, page: int, pyte
 
 
 def test_limits(process: AgentProcess, page: int) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 2 * page)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     process.mmap(0, 2 * page, RW, MEMORY | MAP_LOCKED, -1, 0)
     with pytest.raises(OSError, match="Resource temporarily unavailable"):
         process.mmap(0, page, RW, MEMORY | MAP_LOCKED, -1, 0)
 
-    process.limit(Resource.ADDRESS_SPACE, 16 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 16 * page)
     process.mmap(0, 16 * page, RW, MEMORY, -1, 0)
     with pytest.raises(OSError, match="Cannot allocate memory"):
         process.mmap(0, page, RW, MEMORY, -1, 0)
 
 
 def test_limit_of_data(process: AgentProcess, page: int) -> None:
-    process.limit(Resource.DATA, 16 * page)
+    process.set_limit_headroom(Resource.DATA, 16 * page)
     process.mmap(0, 16 * page, RW, MEMORY, -1, 0)
     with pytest.raises(OSError, match="Cannot allocate memory"):
         process.mmap(0, page, RW, MEMORY, -1, 0)
@@ -823,8 +826,8 @@ def test_limit_of_data(process: AgentProcess, page: int) -> None:
 
 
 def test_limit_of_a_stack(process: AgentProcess, page: int) -> None:
-    process.limit(Resource.STACK, 4 * page)
-    base = process.arena()[0] + 8 * page
+    process.set_limit_headroom(Resource.STACK, 4 * page)
+    base = process.scratch_range()[0] + 8 * page
     process.mmap(base, page, RW, MEMORY | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
 
     assert process.load(base - 3 * page, 1) == b"\0"
@@ -858,7 +861,7 @@ def try_out(backend: Backend) -> None:
     assert child.pread(fd, 3, 0) == b"abc"
     assert child.exit(5) == 5
     code = process.mmap(0, page, RW | PROT_EXEC, MEMORY, -1, 0)
-    process.store(code, process.return_code())
+    process.store(code, process.return_instruction())
     process.execute(code)
     assert backend.facts().details["page"] == str(page)
     system.close()

@@ -213,7 +213,7 @@ def test_calls_made_together_are_all_under_way_before_one_is_answered(start: Sta
 
     for values in ([1, 2, 3], [6, 5, 4]):
         calls = [Call(process, "sysconf", (value,)) for process, value in zip(processes, values, strict=True)]
-        assert system.together(calls) == values
+        assert system.run_concurrently(calls) == values
 
 
 def test_a_failure_among_calls_made_together_leaves_no_answer_behind(start: StartAgent) -> None:
@@ -222,7 +222,7 @@ def test_a_failure_among_calls_made_together_leaves_no_answer_behind(start: Star
 
     for _ in range(2):
         with pytest.raises(OSError, match="Invalid argument"):
-            system.together([Call(process, "sysconf", (13 + i,)) for i, process in enumerate(processes)])
+            system.run_concurrently([Call(process, "sysconf", (13 + i,)) for i, process in enumerate(processes)])
 
 
 def test_calls_made_together_are_of_different_processes(start: StartAgent) -> None:
@@ -230,7 +230,7 @@ def test_calls_made_together_are_of_different_processes(start: StartAgent) -> No
     process = system.spawn()
 
     with pytest.raises(TypeError, match="each of another process"):
-        system.together([Call(process, "sysconf", (1,)), Call(process, "sysconf", (2,))])
+        system.run_concurrently([Call(process, "sysconf", (1,)), Call(process, "sysconf", (2,))])
 
 
 def test_chatter_before_the_greeting_is_skipped(start: StartAgent) -> None:

@@ -126,7 +126,7 @@ def a_hole(system: System, process: Process, page: int) -> None:
 
 
 def placed(system: System, process: Process, page: int) -> None:
-    base, _length = process.arena()
+    base, _length = process.scratch_range()
     process.mmap(base, 3 * page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     with refused:
@@ -141,7 +141,7 @@ def placed(system: System, process: Process, page: int) -> None:
 
 
 def resized(system: System, process: Process, page: int) -> None:
-    base, _length = process.arena()
+    base, _length = process.scratch_range()
     process.mmap(base, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"a" * page + b"b" * page)
     base = process.mremap(base, 2 * page, 3 * page, 0)
@@ -152,7 +152,7 @@ def resized(system: System, process: Process, page: int) -> None:
 
 def executed(system: System, process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
     with refused:
         process.execute(base)
     process.mprotect(base, page, PROT_READ | PROT_EXEC)
@@ -176,7 +176,7 @@ def forked(system: System, process: Process, page: int) -> None:
 def started_again(system: System, process: Process, page: int) -> None:
     """A process and its child become other programs: what was mapped is gone, what was open is there."""
     fd = letters(process, page)
-    start, _length = process.arena()
+    start, _length = process.scratch_range()
     process.mmap(start, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.store(start, b"stored")
     child = process.fork()
@@ -219,14 +219,14 @@ def calls_on_files(system: System, process: Process, page: int) -> None:
     events = process.watch("folder/file")
     reader = process.open("folder/file", O_RDONLY)
     process.close(reader)
-    process.closes(events)
+    process.close_events(events)
     process.fstat(fd)
     process.fsync(fd)
-    process.evict(fd)
-    process.backdate(fd)
-    process.is_backdated(fd)
+    process.drop_cache(fd)
+    process.set_old_mtime(fd)
+    process.has_old_mtime(fd)
     process.pwrite(fd, b"x", 0)
-    process.is_backdated(fd)
+    process.has_old_mtime(fd)
     with refused:
         process.open("missing", O_RDONLY)
     one, two = process.pipe()
@@ -243,7 +243,7 @@ def calls_on_files(system: System, process: Process, page: int) -> None:
 
 def the_rest(system: System, process: Process, page: int) -> None:
     base = process.mmap(0, 4 * page, PROT_NONE, ANONYMOUS, -1, 0)
-    process.scatter(base, 4)
+    process.fragment(base, 4)
     process.load(base + 3 * page, page)
     process.mlock(base + page, page)
     process.munlock(base + page, page)

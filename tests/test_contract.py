@@ -40,7 +40,7 @@ def test_together_makes_each_call_and_keeps_the_order() -> None:
 
     calls = [Call(Counting(value), "sysconf", (1,)) for value in (10, 20)]
 
-    assert System().together(calls) == [11, 21]
+    assert System().run_concurrently(calls) == [11, 21]
 
 
 def test_a_fault_tells_what_a_signal_handler_would_be_told() -> None:

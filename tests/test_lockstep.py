@@ -72,9 +72,9 @@ def file(process: LockstepProcess, content: bytes = b"abc", path: str = "file") 
 
 
 def fixed(process: LockstepProcess, pages: int = 1, fd: int = -1, shared: bool = False, at: int = 0) -> int:
-    """Pages in the arena, from its page `at` on."""
+    """Pages in the scratch_range, from its page `at` on."""
     flags = (MAP_SHARED if shared else MAP_PRIVATE) | (MAP_ANONYMOUS if fd < 0 else 0) | MAP_FIXED
-    return process.mmap(process.arena()[0] + at * PAGE, pages * PAGE, RW, flags, fd, 0)
+    return process.mmap(process.scratch_range()[0] + at * PAGE, pages * PAGE, RW, flags, fd, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs
@@ -231,7 +231,7 @@ def test_record_locks_and_watches() -> None:
     watch = process.watch("file")
     process.close(process.open("file", O_RDONLY))
 
-    assert process.closes(watch) == 1
+    assert process.close_events(watch) == 1
     with pytest.raises(OSError, match="another"):
         process.record_lock(process.open("file", O_RDWR), ofd=True)
     assert process.system.uncompared is None
@@ -241,8 +241,8 @@ def adding(times: int, lost: int, locked: bool) -> bytes:
     """Two processes add to the same word at the same time, and the subject loses some."""
 
     class Loses(Subject):
-        def together(self, calls: Sequence[Call]) -> list[object]:
-            results = super().together(calls)
+        def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
+            results = super().run_concurrently(calls)
             process, (addr, *_) = calls[0].process, calls[0].arguments
             assert isinstance(addr, int)
             value = int.from_bytes(process.load(addr, 4), "little") - lost
@@ -255,7 +255,7 @@ def adding(times: int, lost: int, locked: bool) -> bytes:
     other = one.fork()
     one.store(base, bytes(8))
     lock = base + 4 if locked else 0
-    system.together([Call(process, "add", (base, times, lock)) for process in (one, other)])
+    system.run_concurrently([Call(process, "add", (base, times, lock)) for process in (one, other)])
     word = one.load(base, 4)
     assert other.load(base, 4) == word
     assert system.uncompared is None
@@ -274,17 +274,17 @@ def test_scatter_is_followed_to_where_it_failed() -> None:
     limit = process.system.mapping_limit()
     base = process.mmap(0, (limit + 4) * PAGE, 0, ANONYMOUS, -1, 0)
 
-    assert process.scatter(base, limit + 4) == "ENOMEM"
+    assert process.fragment(base, limit + 4) == "ENOMEM"
     assert process.system.uncompared is None
 
     class Forgets(Process):
-        def scatter(self, addr: int, pages: int) -> str | None:
-            return super().scatter(addr, pages - 4)
+        def fragment(self, addr: int, pages: int) -> str | None:
+            return super().fragment(addr, pages - 4)
 
     process = lockstep(Forgets)
-    base = process.mmap(process.arena()[0], 20 * PAGE, 0, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0], 20 * PAGE, 0, ANONYMOUS | MAP_FIXED, -1, 0)
     with pytest.raises(Divergence, match="mprotect"):
-        process.scatter(base, 20)
+        process.fragment(base, 20)
 
 
 # --------------------------------------------------------------------------------------------------------------- audits
@@ -463,7 +463,9 @@ def test_while_calls_are_counted_nothing_is_audited() -> None:
 def test_long_and_many_mappings_are_audited_in_part() -> None:
     process = lockstep()
     fixed(process, 1 << 14)
-    assert len(process.in_play("store", ())) == 32 + 1, "and the page behind; the one before is outside the arena"
+    assert len(process.in_play("store", ())) == 32 + 1, (
+        "and the page behind; the one before is outside the scratch_range"
+    )
 
     process = lockstep()
     base = fixed(process, 400)
@@ -503,7 +505,7 @@ def test_what_the_subject_does_not_have_is_nobodys_call() -> None:
 
     process = lockstep(Without)
     with pytest.raises(Unsupported):
-        process.mlock(process.arena()[0], PAGE)
+        process.mlock(process.scratch_range()[0], PAGE)
     fixed(process)
 
     assert process.system.uncompared is None

@@ -92,18 +92,18 @@ OUTCOMES: list[Outcome] = [
 UNUSUAL: Program = (
     Step("", "facility", ("dev-zero",)),
     Step("p1", "open", ("<dev-zero>", int(O_RDONLY), Sum(bytes=0o600)), ("fd1",)),
-    Step("p1", "return_code", ()),
-    Step("p1", "arena", (), ("r1",)),
+    Step("p1", "return_instruction", ()),
+    Step("p1", "scratch_range", (), ("r1",)),
     mmap("r2", Sum("r1"), PAGE, RW | 0x40, MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, Sum("fd1", bytes=1000)),
-    Step("p1", "store", (Sum("r1"), (Run(Special.RETURN_CODE), Run(b'\x00\xff"\\'), Run(b"", Sum())))),
+    Step("p1", "store", (Sum("r1"), (Run(Special.RETURN_INSTRUCTION), Run(b'\x00\xff"\\'), Run(b"", Sum())))),
     Step("p1", "mmap", (Sum(bytes=(1 << 64) - 5), Sum(bytes=1 << 63, pages=-1), -1, 0, Sum(bytes=-1), Sum(pages=-1))),
     Step("", "spawn", (), ("p2",)),
     Step("p1", "pipe", (), ("fd2", "fd3")),
-    Step("p1", "limit", ("locked-memory", Sum(pages=2))),
+    Step("p1", "set_limit_headroom", ("locked-memory", Sum(pages=2))),
     Step("p1", "record_lock", (Sum("fd1"), Sum(bytes=1))),
     Step("p1", "sysconf", (SC_PAGESIZE,)),
     Step("p1", "sysconf", (12345,)),
-    Step("", "together", ((Step("p1", "add", (Sum("r1"), Sum(bytes=5), Sum())),),)),
+    Step("", "run_concurrently", ((Step("p1", "add", (Sum("r1"), Sum(bytes=5), Sum())),),)),
     Step("p1", "mlockall", (3,)),
     Step("p1", "mremap", (Sum("r1"), PAGE, Sum(pages=2), int(MREMAP_MAYMOVE), Sum()), ("r3",)),
     Step("", "full_file_table", ()),
@@ -127,7 +127,7 @@ def test_json_is_read_as_it_is_meant() -> None:
       {"process": "p1", "call": "mmap", "arguments": {"addr": "0", "length": "2**64 - pages(1) + 1", "prot":
         "PROT_READ|0x40", "flags": 2, "fd": "fd1", "offset": "-pages(2)"}, "results": ["r1"]},
       {"process": "p1", "call": "store", "arguments": {"addr": "r1 + pages(1)-1", "data": ["\\u00ff", {"bytes": "ab",
-        "times": "pages(1)"}, {"return_code": 1}]}},
+        "times": "pages(1)"}, {"return_instruction": 1}]}},
       {"process": "p1", "call": "munmap", "arguments": {"addr": "r1", "length": "0x1000 - r1"}}
     ]}"""
 
@@ -139,13 +139,13 @@ def test_json_is_read_as_it_is_meant() -> None:
             (Sum(), Sum(bytes=(1 << 64) + 1, pages=-1), 1 | 0x40, 2, Sum("fd1"), Sum(pages=-2)),
             ("r1",),
         ),
-        Step("p1", "store", (Sum("r1", 1, -1), (Run(b"\xff"), Run(b"ab", PAGE), Run(Special.RETURN_CODE)))),
+        Step("p1", "store", (Sum("r1", 1, -1), (Run(b"\xff"), Run(b"ab", PAGE), Run(Special.RETURN_INSTRUCTION)))),
         Step("p1", "munmap", (Sum("r1"), Sum(bytes=0x1000, minus="r1"))),
     )
 
 
 def steps(second: str) -> str:
-    first = '{"process": "p1", "call": "arena", "results": ["r1"]}'
+    first = '{"process": "p1", "call": "scratch_range", "results": ["r1"]}'
     return f'{{"version": 1, "steps": [{first}, {second}]}}'
 
 
@@ -211,7 +211,7 @@ def test_a_step_as_text() -> None:
 
 def test_the_table_has_every_call_of_the_contract() -> None:
     """With the names of its arguments in their order, and their defaults."""
-    told = ["picture", "audit", "close"]  # for people; for the judge of lockstep; a system's close ends everything
+    told = ["maps", "audit", "close"]  # for people; for the judge of lockstep; a system's close ends everything
     for owner, calls in ((Process, [c for c in CALLS if c not in SYSTEM_CALLS]), (System, SYSTEM_CALLS)):
         public = [name for name, value in vars(owner).items() if inspect.isfunction(value) and name[0] != "_"]
         assert set(public) - set(told) == set(calls) - set(told) - {"end_full_file_table"}
@@ -250,7 +250,7 @@ def test_repeated_bytes_are_told_once() -> None:
     assert runs(b"ab" + b"c" * 4096 + b"\xc3" + b"d" * 15, 4096, b"\xc3") == (
         Run(b"ab"),
         Run(b"c", PAGE),
-        Run(Special.RETURN_CODE),
+        Run(Special.RETURN_INSTRUCTION),
         Run(b"d" * 15),
     )
     assert runs(b"", 4096, None) == ()
@@ -258,7 +258,7 @@ def test_repeated_bytes_are_told_once() -> None:
 
 def test_what_fills_a_page_behind_code() -> None:
     """As many bytes as the code of another machine leaves."""
-    data = (Run(Special.RETURN_CODE), Run(b"x", Sum(pages=1, minus=CODE)))
+    data = (Run(Special.RETURN_INSTRUCTION), Run(b"x", Sum(pages=1, minus=CODE)))
     step = Step("p1", "store", (Sum("r1"), data))
 
     assert runs(b"1234" + b"x" * 4092, 4096, b"1234") == data
@@ -291,13 +291,13 @@ def test_what_cannot_be_asked() -> None:
             return Small()
 
     program = (
-        Step("p1", "arena", (), ("r1",)),
+        Step("p1", "scratch_range", (), ("r1",)),
         Step("p1", "load", (Sum("r1"), Sum(bytes=1))),
         Step("p1", "munmap", (Sum(), Sum())),
     )
 
     assert replay(program, One()) == [
-        Unasked("the backend has no arena"),
+        Unasked("the backend has no scratch_range"),
         Unasked("r1 has no value"),
         Failed("EINVAL"),
     ]
@@ -394,7 +394,7 @@ def test_the_lines_run(tmp_path: Path) -> None:
 
 
 def test_bytes_that_nobody_promises_are_left_out() -> None:
-    program = (Step("p1", "arena", (), ("r1",)), Step("p1", "load", (Sum("r1"), PAGE)))
+    program = (Step("p1", "scratch_range", (), ("r1",)), Step("p1", "load", (Sum("r1"), PAGE)))
     masked = Returned((Run(b"ab"), Run(Special.ANY, Sum(pages=1, bytes=-3)), Run(b"c")))
 
     source = pytest_source(program, [{Returned(Sum("r1"))}, {masked}], "masked")
@@ -411,4 +411,4 @@ def test_facilities_and_resources_by_name() -> None:
 
     assert "dev_zero = system.facility(Facility.DEV_ZERO)" in source
     assert "process.open(dev_zero, O_RDONLY)" in source
-    assert "process.limit(Resource.LOCKED_MEMORY, 2 * page)" in source
+    assert "process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)" in source

@@ -91,7 +91,7 @@ def test_what_lies_before_a_fault_is_stored(process: AgentProcess) -> None:
 def test_execution(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     base = process.mmap(0, page, RW, MEMORY, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
 
     assert fault_of(process, "execute", base) == ("SIGSEGV", "SEGV_ACCERR", base)
     process.mprotect(base, page, PROT_READ | PROT_EXEC)
@@ -136,16 +136,16 @@ def test_processes_share_what_they_should_and_end(system: AgentSystem, process: 
 def test_a_new_program_has_the_descriptors_and_not_the_mappings(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     stays, goes = process.open("a", O_RDWR | O_CREAT), process.open("a", O_RDWR | O_CLOEXEC)
-    arena, length = process.arena()
-    process.mmap(arena, page, RW, MEMORY | MAP_FIXED, -1, 0)
+    scratch_range, length = process.scratch_range()
+    process.mmap(scratch_range, page, RW, MEMORY | MAP_FIXED, -1, 0)
 
     process.exec()
 
     assert process.pwrite(stays, b"x", 0) == 1
     with fails("EBADF"):
         process.fstat(goes)
-    assert fault_of(process, "load", arena, 1)[1] == "SEGV_MAPERR"
-    assert process.arena() == (arena, length)
+    assert fault_of(process, "load", scratch_range, 1)[1] == "SEGV_MAPERR"
+    assert process.scratch_range() == (scratch_range, length)
 
 
 def test_the_interpreter_makes_no_mappings_of_its_own(process: AgentProcess) -> None:
@@ -154,7 +154,7 @@ def test_the_interpreter_makes_no_mappings_of_its_own(process: AgentProcess) -> 
     base = process.mmap(0, 64 * page, RW, MEMORY, -1, 0)
 
     def places() -> list[str]:
-        lines = process.picture().splitlines()
+        lines = process.maps().splitlines()
         return [line.split()[0] for line in lines if "[heap]" not in line and "[stack]" not in line]
 
     before = places()
@@ -168,7 +168,7 @@ def test_the_interpreter_makes_no_mappings_of_its_own(process: AgentProcess) -> 
 
 def test_limits_bind(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
-    process.limit(Resource.ADDRESS_SPACE, 16 * page)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 16 * page)
 
     with fails("ENOMEM"):
         process.mmap(0, 17 * page, RW, MEMORY, -1, 0)

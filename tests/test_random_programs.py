@@ -59,7 +59,7 @@ def test_zeros_are_no_step() -> None:
     assert split(bytes(3 * STEP) + step("mmap") + bytes(STEP)) == [bytes(STEP), step("mmap")]
 
 
-NEED_MORE = ("exit", "execute", "dup", "together", "elsewhere", "read_into", "write_from")
+NEED_MORE = ("exit", "execute", "dup", "run_concurrently", "elsewhere", "read_into", "write_from")
 """The steps that do nothing at first: there is one process, nothing returns there, nothing is elsewhere."""
 
 
@@ -92,10 +92,10 @@ def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_choos
 def test_processes_add_only_where_a_lock_is_free(kind: int, lock: bool) -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     world = World(system)
-    for made in (step("mmap", 0, 1, kind), step("fork"), step("together")):
+    for made in (step("mmap", 0, 1, kind), step("fork"), step("run_concurrently")):
         world.step(made)
 
-    assert ([call for _process, call, *_rest in system.noted][-1] == "together") == lock
+    assert ([call for _process, call, *_rest in system.noted][-1] == "run_concurrently") == lock
 
 
 def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
@@ -106,7 +106,7 @@ def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
         world.step(bytes((1 + world.steps.index(name),)))
 
     told = [call for _process, call, *_rest in system.noted]
-    assert told[told.index("crash") + 1 :] == ["spawn", "arena", "open", "pread", "store"]
+    assert told[told.index("crash") + 1 :] == ["spawn", "scratch_range", "open", "pread", "store"]
 
 
 def test_every_step_of_every_theme_is_there() -> None:
@@ -142,7 +142,7 @@ def test_calls_that_a_step_makes_beside_the_one_that_matters_are_left_out() -> N
     system = RecordedSystem(ReferenceBackend().boot())
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
-    process.limit(Resource.ADDRESS_SPACE, 1 << 40)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 1 << 40)
     first = process.mmap(0, 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.mmap(0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.munmap(first, page)
@@ -342,7 +342,7 @@ class Poor(Process):
             raise OSError(EINVAL, "no such name")
         return 4096
 
-    def arena(self) -> tuple[int, int]:
+    def scratch_range(self) -> tuple[int, int]:
         return 1 << 36, 1 << 20
 
 

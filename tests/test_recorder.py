@@ -209,8 +209,8 @@ def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
     zero = process.open(path=system.facility(Facility.DEV_ZERO), flags=O_RDWR)
-    code = process.return_code()
-    addr, length = process.arena()
+    code = process.return_instruction()
+    addr, length = process.scratch_range()
     process.mmap(addr, page, RW, MAP_PRIVATE | MAP_FIXED, zero, 0)
     process.store(addr, b"." + code)
     process.mlockall(MCL_CURRENT)
@@ -220,9 +220,9 @@ def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
     other = system.spawn()
     with system.full_file_table():
         pass
-    system.together([Call(other, "sysconf", (SC_PAGESIZE,)), Call(process, "load", (addr, 1))])
+    system.run_concurrently([Call(other, "sysconf", (SC_PAGESIZE,)), Call(process, "load", (addr, 1))])
     assert system.mapping_limit() > 0
-    assert isinstance(process.picture(), str)
+    assert isinstance(process.maps(), str)
     assert length > page
 
     program, outcomes = system.program()
@@ -230,10 +230,10 @@ def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
     assert program[1:] == (
         Step("", "facility", ("dev-zero",)),
         Step("p1", "open", ("<dev-zero>", int(O_RDWR), Sum(bytes=0o600)), ("fd1",)),
-        Step("p1", "return_code", ()),
-        Step("p1", "arena", (), ("r1",)),
+        Step("p1", "return_instruction", ()),
+        Step("p1", "scratch_range", (), ("r1",)),
         Step("p1", "mmap", (Sum("r1"), PAGE, int(RW), int(MAP_PRIVATE | MAP_FIXED), Sum("fd1"), Sum()), ("r2",)),
-        Step("p1", "store", (Sum("r1"), (Run(b"."), Run(Special.RETURN_CODE)))),
+        Step("p1", "store", (Sum("r1"), (Run(b"."), Run(Special.RETURN_INSTRUCTION)))),
         Step("p1", "mlockall", (int(MCL_CURRENT),)),
         Step("p1", "memfd", (), ("fd2",)),
         Step("p1", "record_lock", (Sum("fd2"), Sum(bytes=1))),
@@ -244,7 +244,7 @@ def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
         Step("", "end_full_file_table", ()),
         Step(
             "",
-            "together",
+            "run_concurrently",
             ((Step("p2", "sysconf", (SC_PAGESIZE,)), Step("p1", "load", (Sum("r1"), Sum(bytes=1)))),),
         ),
         Step("", "mapping_limit", ()),
@@ -267,7 +267,7 @@ def test_what_a_system_lacks_and_how_it_dies() -> None:
     system = RecordedSystem(One())
     process = system.spawn()
     with pytest.raises(Unsupported):
-        process.arena()
+        process.scratch_range()
     with pytest.raises(Unresolved):
         process.munmap(4096, 8192)
     with pytest.raises(TypeError, match="munmap"):
@@ -275,8 +275,8 @@ def test_what_a_system_lacks_and_how_it_dies() -> None:
 
     program, outcomes = system.program()
 
-    assert program == (Step("p1", "arena", ()), Step("p1", "munmap", (Sum(bytes=4096), Sum(bytes=8192))))
-    assert outcomes == [Unasked("the backend has no arena")]
+    assert program == (Step("p1", "scratch_range", ()), Step("p1", "munmap", (Sum(bytes=4096), Sum(bytes=8192))))
+    assert outcomes == [Unasked("the backend has no scratch_range")]
 
 
 # ---------------------------------------------------------------------------------------------------------- the suite

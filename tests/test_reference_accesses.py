@@ -42,7 +42,7 @@ def process() -> Process:
 
 
 def test_an_access_may_cross_pages_and_mappings(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + PAGE - 3, b"abcdef")
@@ -53,7 +53,7 @@ def test_an_access_may_cross_pages_and_mappings(process: Process) -> None:
 @pytest.mark.parametrize("prot", range(8))
 def test_rights(process: Process, prot: int) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
-    process.store(base, process.return_code())
+    process.store(base, process.return_instruction())
     process.mprotect(base, PAGE, prot)
     if prot == PROT_NONE:
         with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
@@ -135,7 +135,7 @@ def test_sizes_have_the_width_of_addresses() -> None:
 @pytest.fixture
 def growing(process: Process) -> int:
     """A page that grows down, with 512 free pages below it."""
-    return process.mmap(process.arena()[0] + 512 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    return process.mmap(process.scratch_range()[0] + 512 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
 
 
 def grows(process: Process, addr: int) -> bool:
@@ -170,16 +170,16 @@ def test_growth_goes_up_to_what_needs_no_gap(process: Process, growing: int, pro
 
 
 def test_growth_keeps_to_the_limits(process: Process, growing: int) -> None:
-    process.limit(Resource.ADDRESS_SPACE, PAGE)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, PAGE)
     assert not grows(process, growing - 2 * PAGE)
     assert grows(process, growing - PAGE)
     assert process.space.size == 2 * PAGE
 
 
 def test_a_locked_stack_keeps_to_the_limit_of_locked_memory(process: Process) -> None:
-    process.drop("CAP_IPC_LOCK")
-    base = process.arena()[0] + 8 * PAGE
-    process.limit(Resource.LOCKED_MEMORY, 2 * PAGE)
+    process.drop_capability("CAP_IPC_LOCK")
+    base = process.scratch_range()[0] + 8 * PAGE
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * PAGE)
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_LOCKED, -1, 0)
 
     assert not grows(process, base - 2 * PAGE)
@@ -229,7 +229,7 @@ def test_how_much_a_stack_has_grown_hangs_on_no_address(process: Process, locked
 @pytest.mark.parametrize("at", [1, 6, PAGE - 1])
 def test_code_runs_wherever_it_stands(process: Process, at: int) -> None:
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
-    process.store(base + at, process.return_code())
+    process.store(base + at, process.return_instruction())
     process.execute(base + at)
     with pytest.raises(Unresolved):
         process.execute(base + at - 1)
@@ -252,7 +252,7 @@ def test_what_is_stored_behind_the_end_is_open(process: Process, start: int, len
 
 
 def test_nothing_is_loaded_from_nowhere(process: Process) -> None:
-    assert process.load(process.arena()[0], 0) == b""
+    assert process.load(process.scratch_range()[0], 0) == b""
 
 
 @pytest.mark.parametrize("base", [0, 3 * PAGE, 1 << 20])
@@ -275,9 +275,9 @@ def test_accesses_near_the_bottom(process: Process, base: int) -> None:
 def test_addresses_wrap(process: Process) -> None:
     """They have 64 bits, whatever is passed."""
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
-    process.store(base + (1 << 64), process.return_code())
+    process.store(base + (1 << 64), process.return_instruction())
     process.execute(base - (1 << 64))
-    assert process.load(base + (1 << 65), 1) == process.load(base, 1) == process.return_code()
+    assert process.load(base + (1 << 65), 1) == process.load(base, 1) == process.return_instruction()
 
 
 def test_the_last_access_is_told_with_its_fault(process: Process) -> None:
@@ -289,7 +289,7 @@ def test_the_last_access_is_told_with_its_fault(process: Process) -> None:
         ("execute", process.execute),
         ("load", lambda at: process.load(at, 1)),
     ):
-        for at, signal in ((base, "SIGSEGV"), (process.arena()[0], "SIGSEGV"), (1 << 63, "SIGSEGV")):
+        for at, signal in ((base, "SIGSEGV"), (process.scratch_range()[0], "SIGSEGV"), (1 << 63, "SIGSEGV")):
             if access != "load" or at != base:
                 with suppress(Fault):
                     call(at)
@@ -307,7 +307,7 @@ def test_other_code_is_not_run(process: Process, code: bytes) -> None:
 @pytest.mark.parametrize("flags", [MAP_SHARED, MAP_PRIVATE])
 def test_what_is_only_looked_at_is_neither_copied_nor_dirty(process: Process, flags: int) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
-    process.pwrite(fd, process.return_code() * 2 * PAGE, 0)
+    process.pwrite(fd, process.return_instruction() * 2 * PAGE, 0)
     process.fsync(fd)
     base = process.mmap(0, 2 * PAGE, RW | PROT_EXEC, flags, fd, 0)
     process.execute(base)
@@ -331,10 +331,10 @@ def stack(process: Process, pages: int, locked: int = 0) -> int:
 def test_growth_counts_by_what_is_new(process: Process, resource: Resource, more: int) -> None:
     """Also where it is most of the way down to 0; there is room for as much and no more."""
     base = stack(process, 3, MAP_LOCKED)
-    process.drop("CAP_IPC_LOCK")
-    process.limit(resource, more * PAGE - 1)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(resource, more * PAGE - 1)
     assert not grows(process, base - more * PAGE)
-    process.limit(resource, more * PAGE)
+    process.set_limit_headroom(resource, more * PAGE)
     assert not grows(process, base - more * PAGE - 1)
     assert grows(process, base - more * PAGE + 7)
     assert process.space.size == process.space.locked == (3 + more) * PAGE
@@ -344,16 +344,16 @@ def test_growth_counts_by_what_is_new(process: Process, resource: Resource, more
 def test_a_stack_grows_to_its_limit(process: Process, pages: int, most: int) -> None:
     base = stack(process, pages)
     end = base + pages * PAGE
-    process.limit(Resource.STACK, most * PAGE)
+    process.set_limit_headroom(Resource.STACK, most * PAGE)
     assert not grows(process, end - most * PAGE - 1)
-    process.limit(Resource.STACK, most * PAGE - 1)
+    process.set_limit_headroom(Resource.STACK, most * PAGE - 1)
     assert not grows(process, end - most * PAGE)
-    process.limit(Resource.STACK, most * PAGE)
+    process.set_limit_headroom(Resource.STACK, most * PAGE)
     assert grows(process, end - most * PAGE)
 
 
 def test_the_usual_limit_of_a_stack_is_8_mib(process: Process) -> None:
-    base = process.arena()[0] + (16 << 20)
+    base = process.scratch_range()[0] + (16 << 20)
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     assert not grows(process, base + PAGE - (8 << 20) - 1)
     assert grows(process, base + PAGE - (8 << 20))
@@ -375,7 +375,7 @@ def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joi
     process = Machine(Parameters(), following).spawn()
     base = stack(process, 3)
     process.space.mappings[base].joined = joined
-    process.limit(Resource.STACK, 3 * PAGE)
+    process.set_limit_headroom(Resource.STACK, 3 * PAGE)
     following.tell("load", seen)
     assert (process.grown(base - 1) is not None) == (admitted and joined)
 
@@ -460,7 +460,7 @@ def test_the_first_store_through_a_mapping_is_noticed(
     """Of three pages, at an odd place among others, of which as many are in use."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 3 * PAGE)
-    base = process.mmap(process.arena()[0] + 7 * PAGE, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) + PAGE
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) + PAGE
     process.mmap(base, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     for at in [*touched, *range(5, 5 + elsewhere)]:
         process.load(base + at * PAGE, 1)

@@ -48,13 +48,13 @@ def process() -> Process:
 
 
 def layout(process: Process) -> list[tuple[int, int, int]]:
-    """(first page, page behind, rights) of each mapping, in pages from the arena on."""
-    base = process.arena()[0]
+    """(first page, page behind, rights) of each mapping, in pages from the scratch_range on."""
+    base = process.scratch_range()[0]
     return [((m.start - base) // PAGE, (m.end - base) // PAGE, m.prot) for m in process.space.mappings.values()]
 
 
 def test_unmapping_the_middle_splits(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + PAGE, 1)
     assert layout(process) == [(0, 1, 3), (2, 3, 3)]
@@ -70,7 +70,7 @@ def test_a_split_file_mapping_keeps_its_offsets(process: Process) -> None:
 
 
 def test_protecting_and_back_splits_and_joins(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mprotect(base + PAGE, 2 * PAGE, PROT_READ)
     assert layout(process) == [(0, 1, 3), (1, 3, 1), (3, 4, 3)]
@@ -79,7 +79,7 @@ def test_protecting_and_back_splits_and_joins(process: Process) -> None:
 
 
 def test_like_neighbours_join_and_unlike_do_not(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -92,7 +92,7 @@ def test_like_neighbours_join_and_unlike_do_not(process: Process) -> None:
 def test_windows_of_one_file_join_when_they_continue_each_other(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 4 * PAGE)
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.mmap(base + PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, PAGE)
     process.mmap(base + 2 * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -116,7 +116,7 @@ def test_joining_and_splitting_keep_the_count_of_references(process: Process) ->
 @pytest.mark.parametrize("page", [16384, 65536])
 def test_other_page_sizes(page: int) -> None:
     process = ReferenceBackend(page=page).boot().spawn()
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, page + 1, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + 2 * page - 1, b"x")
     with pytest.raises(Fault) as fault:
@@ -171,7 +171,7 @@ steps = st.tuples(
 @given(st.lists(steps, max_size=30))
 def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]) -> None:
     process = ReferenceBackend().boot().spawn()
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     pages: dict[int, int] = {}
     for what, first, count, prot in done:
         start, length = base + first * PAGE, count * PAGE
@@ -215,7 +215,7 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
 
 
 def test_behind_the_last_of_many_mappings(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     for number in range(300):
         process.mmap(base + 2 * number * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     with faults("SIGSEGV", at=base + 600 * PAGE, code="SEGV_MAPERR"):
@@ -224,7 +224,7 @@ def test_behind_the_last_of_many_mappings(process: Process) -> None:
 
 
 def test_how_much_there_is_hangs_on_no_address(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     for start, pages in ((1, 2), (7, 3), (15, 6)):
         process.mmap(base + start * PAGE, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     space = process.space
@@ -247,7 +247,7 @@ def test_an_empty_range_is_over_no_mapping(process: Process) -> None:
 
 def test_every_range_of_a_few_mappings(process: Process) -> None:
     """Mappings of the second page, of three that follow, and of two further on, each of a kind of its own."""
-    base = process.arena()[0] + 5 * PAGE
+    base = process.scratch_range()[0] + 5 * PAGE
     owner = {1: 0, 2: 1, 3: 1, 4: 1, 7: 2, 8: 2}
     for start, pages, prot in ((1, 1, PROT_READ), (2, 3, RW), (7, 2, PROT_READ)):
         process.mmap(base + start * PAGE, pages * PAGE, prot, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -279,7 +279,7 @@ def test_every_range_of_a_few_mappings(process: Process) -> None:
 )
 def test_what_grows_has_this_much_left(process: Process, addr: int, above: int | None, left: int | None) -> None:
     """What may be accessed below counts only; what cannot, or grows itself, is in nobody's way."""
-    base = process.arena()[0] + PAGE
+    base = process.scratch_range()[0] + PAGE
     for start, pages, prot, flags in (
         (7, 2, RW, MAP_GROWSDOWN),
         (11, 1, PROT_READ, 0),
@@ -303,7 +303,7 @@ def two(process: Process) -> tuple[Mapping, Mapping]:
     """Neighbours that are alike: three pages of a file from its third page on, and two from where those end."""
     fd = process.open("f", O_RDWR | O_CREAT)
     description = process.descriptors[fd].description
-    base = process.arena()[0] + 7 * PAGE
+    base = process.scratch_range()[0] + 7 * PAGE
     left, right = (
         Mapping(process.space, base + at * PAGE, base + end * PAGE, RW, True, description.inode, description, offset)
         for at, end, offset in ((0, 3, 3 * PAGE), (3, 5, 6 * PAGE))
@@ -393,7 +393,7 @@ def test_what_counts_as_data(process: Process, prot: int) -> None:
 
 @pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
 def test_what_is_locked_is_counted_whatever_is_done(process: Process, locked: int) -> None:
-    base = process.arena()[0] + 9 * PAGE
+    base = process.scratch_range()[0] + 9 * PAGE
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | locked, -1, 0)
     process.mmap(base + 400 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
     for done, pages in (
@@ -409,7 +409,7 @@ def test_what_is_locked_is_counted_whatever_is_done(process: Process, locked: in
 
 def test_a_child_has_other_mappings_of_the_same(process: Process) -> None:
     """None is locked; of what it is not to have it has nothing, of what it is not to see no page."""
-    base = process.arena()[0] + 3 * PAGE
+    base = process.scratch_range()[0] + 3 * PAGE
     process.mmap(base, 9 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 9 * PAGE)
     process.madvise(base + PAGE, 3 * PAGE, MADV_DONTFORK)
@@ -448,7 +448,7 @@ def test_of_what_is_joined_the_older_counts(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 8 * PAGE)
     for first in (0, 1):
-        base = process.arena()[0] + (20 * first + 1) * PAGE
+        base = process.scratch_range()[0] + (20 * first + 1) * PAGE
         for at in (first, 1 - first):
             process.mmap(base + at * PAGE, PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, at * PAGE)
             if at == first:
@@ -478,7 +478,7 @@ def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: in
     """Of four mappings the last is not like the others; those of a file are known by where they are in it."""
     process = Machine(Parameters(), Several()).spawn()
     fd = process.open("f", O_RDWR | O_CREAT)
-    base = process.arena()[0] + 5 * PAGE
+    base = process.scratch_range()[0] + 5 * PAGE
     for first, count, prot in ((5, 1, RW), (2, 3, RW), (0, 2, RW), (6, 1, PROT_READ)):
         process.mmap(base + first * PAGE, count * PAGE, prot, flags | MAP_FIXED, fd, first * PAGE)
     process.space.fuse(process.space.mappings[base], base + end * PAGE)
@@ -487,7 +487,7 @@ def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: in
 
 
 def test_what_is_behind_a_hole_is_another(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + 2 * PAGE, PAGE)
     process.space.fuse(process.space.mappings[base], base + 5 * PAGE)

@@ -212,7 +212,7 @@ def test_how_many_files_may_be_open(privileged: bool) -> None:
     """One more than the table has needs the privilege; the terminal takes one."""
     process = ReferenceBackend(open_files=300).boot().spawn()
     if not privileged:
-        process.drop("CAP_SYS_ADMIN")
+        process.drop_capability("CAP_SYS_ADMIN")
     fds = [make(process, b"") for _ in range(299)]
     if not privileged:
         with fails("ENFILE"):
@@ -287,7 +287,7 @@ def test_what_has_no_content_at_an_offset(process: Process, kind: str) -> None:
         lambda: process.pread(reader, 1, 0),
         lambda: process.pwrite(writer, b"x", 0),
         lambda: process.lseek(reader, 0, SEEK_SET),
-        lambda: process.evict(reader),
+        lambda: process.drop_cache(reader),
     ):
         with fails("ESPIPE"):
             call()
@@ -349,7 +349,7 @@ def test_nothing_written_changes_nothing(process: Process) -> None:
 def test_what_a_directory_can_do(process: Process) -> None:
     fd = process.open(".", O_RDONLY)
     process.fsync(fd)
-    process.evict(fd)
+    process.drop_cache(fd)
     with fails("EINVAL"):
         process.ftruncate(fd, 0)
     with fails("EISDIR"):
@@ -365,7 +365,7 @@ def test_who_may_say_that_a_file_can_only_be_appended_to(
     fd = make(process)
     process.set_append_only(fd, now)
     if not privileged:
-        process.drop("CAP_LINUX_IMMUTABLE")
+        process.drop_capability("CAP_LINUX_IMMUTABLE")
     if privileged or now is wanted:
         process.set_append_only(fd, wanted)
         now = wanted
@@ -380,7 +380,7 @@ def test_every_watch_is_told(process: Process) -> None:
     watches = [process.watch("f") for _ in range(3)]
     for fd in fds:
         process.close(fd)
-    assert [process.closes(watch) for watch in watches] == [1, 1, 1]
+    assert [process.close_events(watch) for watch in watches] == [1, 1, 1]
 
 
 # ---------------------------------------------------------------------------------------------------------------- seals

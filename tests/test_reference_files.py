@@ -121,10 +121,10 @@ def test_the_end_of_a_process_lets_its_files_go(process: Process, end: str) -> N
     fd = child.open("f", O_RDONLY | O_CLOEXEC)
     child.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
     child.close(fd)
-    assert process.closes(watch) == 0
+    assert process.close_events(watch) == 0
     getattr(child, end)()
-    assert process.closes(watch) == 1
-    assert process.closes(watch) == 0, "noted once"
+    assert process.close_events(watch) == 1
+    assert process.close_events(watch) == 0, "noted once"
 
 
 def test_closes_of_one_kind_in_a_row_are_noted_as_one(process: Process) -> None:
@@ -134,18 +134,18 @@ def test_closes_of_one_kind_in_a_row_are_noted_as_one(process: Process) -> None:
     for fd in fds:
         process.close(fd)
 
-    assert process.closes(watch) == 3
+    assert process.close_events(watch) == 3
 
 
 def test_a_path_only_descriptor_is_no_close_to_a_watch(process: Process) -> None:
     make(process)
     watch = process.watch("f")
     process.close(process.open("f", O_PATH))
-    assert process.closes(watch) == 0
+    assert process.close_events(watch) == 0
     process.close(process.open("f", O_RDONLY))
-    assert process.closes(watch) == 1
+    assert process.close_events(watch) == 1
     with fails("EINVAL"):
-        process.closes(0)
+        process.close_events(0)
 
 
 def test_open_files_are_counted(process: Process) -> None:
@@ -397,17 +397,17 @@ def test_seals(process: Process) -> None:
 def test_a_change_ends_what_backdate_did(process: Process, change: Callable[[Process, int, int], object]) -> None:
     fd = make(process)
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
-    assert not process.is_backdated(fd)
-    process.backdate(fd)
-    assert process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
+    process.set_old_mtime(fd)
+    assert process.has_old_mtime(fd)
     process.pwrite(fd, b"", 0)
-    assert process.is_backdated(fd)
+    assert process.has_old_mtime(fd)
 
     change(process, fd, base)
 
-    assert not process.is_backdated(fd)
-    process.backdate(fd)
-    assert process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
+    process.set_old_mtime(fd)
+    assert process.has_old_mtime(fd)
 
 
 def test_who_may_not_backdate(process: Process) -> None:
@@ -415,11 +415,11 @@ def test_who_may_not_backdate(process: Process) -> None:
     path = process.open("f", O_PATH)
     process.set_append_only(fd, True)
     with fails("EPERM"):
-        process.backdate(fd)
+        process.set_old_mtime(fd)
     with fails("EBADF"):
-        process.backdate(path)
-    assert not process.is_backdated(path)
-    for call in (process.backdate, process.is_backdated):
+        process.set_old_mtime(path)
+    assert not process.has_old_mtime(path)
+    for call in (process.set_old_mtime, process.has_old_mtime):
         with fails("EBADF"):
             call(99)
 
@@ -435,7 +435,7 @@ def test_append_only(process: Process) -> None:
         process.ftruncate(fd, 0)
     with fails("EPERM"):
         process.unlink("f")
-    process.drop("CAP_LINUX_IMMUTABLE")
+    process.drop_capability("CAP_LINUX_IMMUTABLE")
     with fails("EPERM"):
         process.set_append_only(fd, False)
 
@@ -514,8 +514,10 @@ def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, i
     inode = inode_of(process, fd)
     assert inode.file_system is not None
     first, end = WINDOW
-    window = process.mmap(process.arena()[0] + 7 * SMALL, end - first, RW, MAP_SHARED | MAP_FIXED, fd, first) - first
-    buffer = process.mmap(process.arena()[0] + 39 * SMALL, 24 * SMALL, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    window = (
+        process.mmap(process.scratch_range()[0] + 7 * SMALL, end - first, RW, MAP_SHARED | MAP_FIXED, fd, first) - first
+    )
+    buffer = process.mmap(process.scratch_range()[0] + 39 * SMALL, 24 * SMALL, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     file, memory = bytearray(), bytearray(24 * SMALL)
     room: set[int] = set()
 
@@ -558,7 +560,7 @@ def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, i
         elif step == "sync":
             process.fsync(fd)
         elif step == "evict":
-            process.evict(fd)
+            process.drop_cache(fd)
 
         assert process.fstat(fd).size == len(file)
         assert inode.file_system.disk.used == len(room) * SMALL
@@ -591,9 +593,9 @@ def test_what_is_written_is_open_no_longer(process: Process, start: int, length:
 
 def test_a_new_file_has_no_date_to_be_changed(process: Process) -> None:
     fd = process.open("new", O_RDWR | O_CREAT)
-    assert not process.is_backdated(fd)
-    process.backdate(fd)
-    assert process.is_backdated(fd)
+    assert not process.has_old_mtime(fd)
+    process.set_old_mtime(fd)
+    assert process.has_old_mtime(fd)
 
 
 def test_a_watch_tells_what_came_since_it_was_last_asked() -> None:
@@ -621,7 +623,7 @@ def mapped_between_others(process: Process) -> tuple[int, int]:
     All pages have been touched.  The page number is what the file's first page would have.
     """
     fd, other = make(process, b"a" * (FILE * PAGE)), make(process, b"b" * (2 * FILE * PAGE), path="other")
-    base = process.arena()[0] + 37 * PAGE
+    base = process.scratch_range()[0] + 37 * PAGE
     end = base + WINDOW_PAGES * PAGE
     for start, pages, which, offset in (
         (base, WINDOW_PAGES, fd, WINDOW_AT),
@@ -660,7 +662,7 @@ def test_eviction_takes_the_files_own_pages_that_are_not_locked(
         process.mlock((zero + first) * PAGE, count * PAGE)
         kept = set(range(first, first + count))
     before = set(process.space.table.entries)
-    process.evict(fd)
+    process.drop_cache(fd)
     gone = set(range(WINDOW_AT, WINDOW_AT + WINDOW_PAGES)) - kept
     assert before - set(process.space.table.entries) == {zero + number for number in gone}
     assert set(inode_of(process, fd).cache.pages) == kept

@@ -196,7 +196,7 @@ def test_a_full_file_table(machine: Machine) -> None:
     with machine.full_file_table():
         process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
         process.open("f", O_RDWR)
-        process.drop("CAP_SYS_ADMIN")
+        process.drop_capability("CAP_SYS_ADMIN")
         with fails("ENFILE"):
             process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
         with fails("ENFILE"):
@@ -213,7 +213,7 @@ def test_the_mapping_limit_is_met_by_mmap_one_later_than_by_splitting(machine: M
     most = machine.mapping_limit()
     assert most == 256
     process = machine.spawn()
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     for n in range(most - 1):
         process.mmap(base + 2 * n * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     free = base + 2 * most * PAGE
@@ -240,7 +240,7 @@ def test_a_lower_limit_of_mappings_stays() -> None:
 def test_one_mapping_below_the_limit_a_fixed_mapping_may_split(machine: Machine) -> None:
     most = machine.mapping_limit()
     process = machine.spawn()
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     for n in range(1, most - 1):
         process.mmap(base + 4 * n * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -253,10 +253,10 @@ def test_additions_at_the_same_time_take_turns(machine: Machine) -> None:
     base = one.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     two, three = one.fork(), one.fork()
     calls = [Call(process, "add", (base, 1000, base + 4)) for process in (one, two, three)]
-    assert machine.together(calls) == [None, None, None]
+    assert machine.run_concurrently(calls) == [None, None, None]
     assert one.word(base) == 3000
     assert one.word(base + 4) == 0, "the lock has been given back"
-    machine.together([Call(process, "add", (base + 8, 1000)) for process in (one, two)])
+    machine.run_concurrently([Call(process, "add", (base + 8, 1000)) for process in (one, two)])
     assert one.word(base + 8) == 1000, "each load comes before the other's store"
 
 
@@ -266,7 +266,7 @@ def test_an_addition_alone_is_exact_and_wraps(machine: Machine) -> None:
     process.store(base, b"\xfe\xff\xff\xff")
     process.add(base, 7)
     assert process.word(base) == 5
-    assert machine.together([Call(process, "load", (base, 1))]) == [b"\x05"]
+    assert machine.run_concurrently([Call(process, "load", (base, 1))]) == [b"\x05"]
 
 
 def test_closing_ends_every_process_and_empties_the_file_table(machine: Machine) -> None:

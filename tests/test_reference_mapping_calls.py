@@ -63,8 +63,8 @@ def process() -> Process:
 
 
 def lay(process: Process, letters: str) -> int:
-    """Map a page for each letter from the arena on, one by one, neighbours unlike; "." is a hole."""
-    base = process.arena()[0]
+    """Map a page for each letter from the scratch_range on, one by one, neighbours unlike; "." is a hole."""
+    base = process.scratch_range()[0]
     for at, letter in enumerate(letters):
         if letter != ".":
             kind = MAP_PRIVATE if at % 2 else MAP_SHARED
@@ -75,7 +75,7 @@ def lay(process: Process, letters: str) -> int:
 
 def shown(process: Process, count: int = 16) -> str:
     """What `lay` has laid, wherever it is now; "-" is zero."""
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     letters = ""
     for at in range(base, base + count * PAGE, PAGE):
         mapped = process.space.find(at) is not None
@@ -102,7 +102,7 @@ def test_the_rights_that_mprotect_may_give_are_fixed_when_mapping(process: Proce
 
 
 def test_hints(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     assert process.mmap(base + 5, PAGE, RW, ANONYMOUS, -1, 0) == base
     taken = process.mmap(base, PAGE, RW, ANONYMOUS, -1, 0)
     assert taken != base
@@ -211,7 +211,7 @@ def test_a_duplicate_over_its_source_has_cleared_it(process: Process) -> None:
 def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"".join(letter * PAGE for letter in (b"a", b"b", b"c")), 0)
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.mremap(base + PAGE, PAGE, PAGE, MOVE, base + 5 * PAGE)
     assert shown(process) == "a.c..b"
@@ -219,7 +219,7 @@ def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
 
 
 def test_growing_a_locked_mapping_brings_in_the_new_part(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     process.mremap(base, PAGE, 3 * PAGE, 0)
     assert process.mincore(base, 3 * PAGE) == [True] * 3
@@ -236,7 +236,7 @@ def test_growing_a_locked_mapping_brings_in_the_new_part(process: Process) -> No
 def test_msync_does_what_it_can_before_it_fails(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 2 * PAGE)
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     for at in (0, 2):
         process.mmap(base + at * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, at // 2 * PAGE)
         process.store(base + at * PAGE, b"x")
@@ -318,7 +318,7 @@ def test_zero_device_is_private_where_nobody_can_store() -> None:
     system = ReferenceBackend().boot()
     process = system.spawn()
     fd = process.open(system.facility(Facility.DEV_ZERO), O_RDONLY)
-    process.drop("CAP_SYS_ADMIN")
+    process.drop_capability("CAP_SYS_ADMIN")
     with system.full_file_table():
         base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
 
@@ -345,7 +345,7 @@ def test_a_copy_beside_memory_that_was_never_stored_to_loses_its_lock_with_it(
     process: Process, beside: int, stored: bool
 ) -> None:
     """The two are one mapping then; a third that is like them is part of it."""
-    base = process.arena()[0] + 8 * PAGE
+    base = process.scratch_range()[0] + 8 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     if stored:
         process.store(base + PAGE, b"x")
@@ -372,7 +372,7 @@ def test_so_does_what_was_stored_to_beside_the_copy_if_it_may_be_stored_to(
     process: Process, prot: int, beside: int
 ) -> None:
     """As Linux 6.18 has it."""
-    base = process.arena()[0] + 8 * PAGE
+    base = process.scratch_range()[0] + 8 * PAGE
     target, third = base + beside * PAGE, base + 2 * beside * PAGE
     for addr in (base, third):
         process.mmap(addr, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -403,7 +403,7 @@ def test_a_refused_mprotect_leaves_one_mapping_one(process: Process) -> None:
 def test_what_stays_of_a_mapping_has_been_stored_to_unless_all_of_it_was_moved(process: Process) -> None:
     """Only what is moved as a whole is fresh at the place where MREMAP_DONTUNMAP leaves it."""
     for first, count in ((0, 1), (1, 1), (2, 1), (0, 3)):
-        base = process.mmap(process.arena()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        base = process.mmap(process.scratch_range()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
         process.store(base, b"x" * (3 * PAGE))
         process.mremap(base + first * PAGE, count * PAGE, count * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
         stored = {mapping.stored for mapping in process.space.over(base, base + 3 * PAGE)}
@@ -413,7 +413,7 @@ def test_what_stays_of_a_mapping_has_been_stored_to_unless_all_of_it_was_moved(p
 
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (1, 1), (1, 2), (0, 3)])
 def test_what_a_move_leaves_is_one_with_its_neighbours_again(process: Process, first: int, count: int) -> None:
-    base = process.mmap(process.arena()[0] + 7 * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED
     process.mremap(base + first * PAGE, count * PAGE, count * PAGE, flags, base + 20 * PAGE)
     there = [(m.start - base) // PAGE for m in process.space.mappings.values()]
@@ -438,7 +438,7 @@ def test_the_last_page_of_user_space(process: Process) -> None:
         with fails(errno):
             call(last, PAGE + 1)
     process.munmap(last, PAGE)
-    base = process.mmap(process.arena()[0], 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0], 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     with fails("EINVAL"):
         process.mremap(base, 2 * PAGE, 2 * PAGE, MOVE, last)
     assert process.mremap(base, PAGE, PAGE, MOVE, last) == last
@@ -448,23 +448,23 @@ def test_the_last_page_of_user_space(process: Process) -> None:
 
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3), (3, 5), (5, 6)])
 def test_growth_counts_for_the_limits_by_what_is_new(process: Process, old: int, new: int) -> None:
-    base = process.mmap(process.arena()[0], old * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
-    process.drop("CAP_IPC_LOCK")
+    base = process.mmap(process.scratch_range()[0], old * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
+    process.drop_capability("CAP_IPC_LOCK")
     for resource in (Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY):
-        process.limit(resource, (new - old) * PAGE)
+        process.set_limit_headroom(resource, (new - old) * PAGE)
     for flags in (0, MREMAP_MAYMOVE):
         with fails("EAGAIN"):
             process.mremap(base, old * PAGE, (new + 1) * PAGE, flags)
-    process.limit(Resource.LOCKED_MEMORY, 64 * PAGE)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 64 * PAGE)
     with fails("ENOMEM"):
         process.mremap(base, old * PAGE, (new + 1) * PAGE, 0)
-    process.limit(Resource.LOCKED_MEMORY, (new - old) * PAGE)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, (new - old) * PAGE)
     assert process.mremap(base, old * PAGE, new * PAGE, 0) == base
 
 
 def test_droppable_memory_takes_other_flags(process: Process) -> None:
     for flag in (MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_FIXED_NOREPLACE):
-        process.mmap(process.arena()[0] + flag, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
+        process.mmap(process.scratch_range()[0] + flag, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
     for flag in (MAP_LOCKED, MAP_HUGETLB, MAP_GROWSDOWN):
         with pytest.raises(Refused) as refused:
             process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
@@ -475,7 +475,7 @@ def window(process: Process, flags: int = MAP_SHARED) -> tuple[int, int]:
     """Nine pages of a file of sixteen, mapped from the fourth on at an odd place; the descriptor."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * (16 * PAGE), 0)
-    return process.mmap(process.arena()[0] + 7 * PAGE, 9 * PAGE, RW, flags | MAP_FIXED, fd, 3 * PAGE), fd
+    return process.mmap(process.scratch_range()[0] + 7 * PAGE, 9 * PAGE, RW, flags | MAP_FIXED, fd, 3 * PAGE), fd
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 1), (2, 3), (5, 4), (8, 1), (3, 0)])
@@ -503,7 +503,7 @@ def test_msync_of_a_file_that_ends_within_the_mapping(process: Process, size: in
 @pytest.mark.parametrize(("start", "length"), [(0, 9), (1, 3), (5, 4), (8, 1)])
 def test_mincore_looks_at_the_pages_of_its_range(process: Process, start: int, length: int) -> None:
     base, fd = window(process)
-    process.evict(fd)
+    process.drop_cache(fd)
     process.load(base + 2 * PAGE, 1)
     process.pread(fd, 1, 9 * PAGE)
     process.pread(fd, 1, 14 * PAGE)
@@ -538,12 +538,12 @@ def test_what_is_locked_already_needs_no_room(process: Process, first: int, coun
     """Of nine pages the third to the seventh are locked."""
     base, _fd = window(process)
     process.mlock(base + 2 * PAGE, 5 * PAGE)
-    process.drop("CAP_IPC_LOCK")
+    process.drop_capability("CAP_IPC_LOCK")
     if more:
-        process.limit(Resource.LOCKED_MEMORY, more * PAGE - 1)
+        process.set_limit_headroom(Resource.LOCKED_MEMORY, more * PAGE - 1)
         with fails("ENOMEM"):
             process.mlock(base + first * PAGE, count * PAGE)
-    process.limit(Resource.LOCKED_MEMORY, more * PAGE)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, more * PAGE)
     process.mlock(base + first * PAGE, count * PAGE)
     assert process.space.locked == (5 + more) * PAGE
 
@@ -552,7 +552,7 @@ def test_what_is_locked_already_needs_no_room(process: Process, first: int, coun
 @pytest.mark.parametrize(("call", "more"), [("move-to", 6), ("move", 4), ("split", 1), ("map", 0)])
 def test_how_many_more_mappings_a_call_may_need(call: str, more: int, too_many: bool) -> None:
     process = ReferenceBackend(mappings=20).boot().spawn()
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base + 3 * PAGE, PAGE, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
     for number in range(19 - more + too_many):
         process.mmap(base + 10 * number * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -654,8 +654,8 @@ NO_SYNC = "late: the file system has no MAP_SYNC"
 )
 def test_what_mmap_refuses(process: Process, at: int, length: int, flags: int, found: list[str]) -> None:
     base = lay(process, "abc")
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
 
     assert causes(process.mmap, base + at + PAGE, length, RW, flags, -1, 0) == found
 
@@ -682,7 +682,7 @@ def test_sealed_memory_is_not_replaced_whatever_flags_there_are(process: Process
     ("flags", "how_many"), [(MAP_FIXED, 1), (MAP_FIXED_NOREPLACE, 2), (MAP_FIXED_NOREPLACE | MAP_STACK, 2)]
 )
 def test_a_library_may_say_otherwise_at_0_unless_that_is_fixed(process: Process, flags: int, how_many: int) -> None:
-    process.drop("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_SYS_RAWIO")
 
     found = causes(process.mmap, 0, PAGE, RW, ANONYMOUS | flags, -1, 0)
     assert found[0] == "the fixed address is below the lowest allowed one"
@@ -694,7 +694,7 @@ def test_a_library_may_say_otherwise_at_0_unless_that_is_fixed(process: Process,
     [(0, True), (MAP_NORESERVE, True), (MAP_GROWSDOWN, False), (MAP_GROWSDOWN | MAP_NORESERVE, False)],
 )
 def test_what_counts_as_data(process: Process, flags: int, counts: bool) -> None:
-    process.limit(Resource.DATA, PAGE)
+    process.set_limit_headroom(Resource.DATA, PAGE)
 
     assert bool(causes(process.mmap, 0, 2 * PAGE, RW, ANONYMOUS | flags, -1, 0)) is counts
     assert causes(process.mmap, 0, PAGE, RW, ANONYMOUS | flags, -1, 0) == []
@@ -702,9 +702,9 @@ def test_what_counts_as_data(process: Process, flags: int, counts: bool) -> None
 
 @pytest.mark.parametrize(("room", "fits"), [(2, True), (1, False)])
 def test_replacing_counts_as_data_only_by_what_is_new(process: Process, room: int, fits: bool) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.limit(Resource.DATA, room * PAGE)
+    process.set_limit_headroom(Resource.DATA, room * PAGE)
 
     assert (causes(process.mmap, base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) == []) is fits
 
@@ -836,7 +836,7 @@ def test_the_same_size_takes_nothing_of_what_is_around(process: Process) -> None
 
 
 def test_growth_brings_in_nothing_of_what_lies_behind(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     behind = process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -846,7 +846,7 @@ def test_growth_brings_in_nothing_of_what_lies_behind(process: Process) -> None:
 
 
 def test_what_is_moved_becomes_one_with_what_it_fits_between(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     fd = process.open("f", O_RDWR | O_CREAT)
     for place, index in ((1, 0), (7, 1), (3, 2)):
         process.mmap(base + place * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, index * PAGE)
@@ -866,7 +866,7 @@ def test_advice_stops_at_the_first_mapping_that_it_is_wrong_for(process: Process
 @pytest.mark.parametrize(("pages", "low"), [(-1, True), (0, False), (1, False), (7, False)])
 def test_only_what_is_below_the_lowest_address_needs_a_right(process: Process, pages: int, low: bool) -> None:
     addr = process.space.lowest + pages * PAGE
-    process.drop("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_SYS_RAWIO")
 
     found = ["the fixed address is below the lowest allowed one"] if low else []
     assert causes(process.mmap, addr, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) == found

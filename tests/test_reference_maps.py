@@ -39,7 +39,7 @@ def test_rights() -> None:
 
 
 def test_the_whole(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"x" * 4 * PAGE, 0)
     process.fsync(fd)
@@ -52,7 +52,7 @@ def test_the_whole(process: Process) -> None:
     process.unlink("f")
     with pytest.raises(Fault):
         process.store(base + 6 * PAGE + 1, b"c")
-    assert process.picture().splitlines() == [
+    assert process.maps().splitlines() == [
         "process 1, pages of 4096 bytes, 4 minor and 0 major faults",
         f"{base:#014x}-{base + 3 * PAGE:#014x} rw- shared  f (unlinked) from 0x1000, resident 0-1, dirty 1",
         f"{base + 4 * PAGE:#014x}-{base + 5 * PAGE:#014x} rw- private f (unlinked) from 0x0, resident 0, private 0",
@@ -63,12 +63,12 @@ def test_the_whole(process: Process) -> None:
 
 @pytest.mark.parametrize("page", [0, 2, 4])
 def test_an_access_where_nothing_is_mapped_is_shown_between(process: Process, page: int) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     for at in (1, 3):
         process.mmap(base + at * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
     with pytest.raises(Fault):
         process.load(base + page * PAGE, 1)
-    lines = process.picture().splitlines()[1:]
+    lines = process.maps().splitlines()[1:]
     assert [line.startswith("  (nothing mapped)") for line in lines] == [at == page // 2 for at in range(3)]
     assert lines[page // 2].endswith(f"<- load at {base + page * PAGE:#x}: SIGSEGV")
 
@@ -77,5 +77,5 @@ def test_frames_on_request(process: Process) -> None:
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"x")
     frame = process.space.table.entries[base // PAGE].frame
-    assert "frames" not in process.picture()
-    assert f"frames 0:{frame:#x}" in process.picture(frames=True)
+    assert "frames" not in process.maps()
+    assert f"frames 0:{frame:#x}" in process.maps(frames=True)

@@ -78,8 +78,8 @@ def file(process: LockstepProcess, content: bytes, path: str = "file") -> int:
     return fd
 
 
-def arena(process: LockstepProcess) -> int:
-    return process.arena()[0]
+def scratch_range(process: LockstepProcess) -> int:
+    return process.scratch_range()[0]
 
 
 def outside(process: LockstepProcess, pages: int) -> int:
@@ -155,7 +155,7 @@ def test_success_is_not_where_a_reason_to_refuse_applies() -> None:
     process = judged(Lenient)
 
     with pytest.raises(Divergence, match="success; allowed: EINVAL") as seen:
-        process.munmap(arena(process), 0)
+        process.munmap(scratch_range(process), 0)
 
     assert seen.value.clauses == ("munmap.errno.EINVAL",)
 
@@ -164,7 +164,7 @@ def test_an_errno_is_not_where_none_applies() -> None:
     process = judged(failing("munmap", EINVAL))
 
     with pytest.raises(Divergence, match=r"EINVAL; allowed: success \(munmap.result\)"):
-        process.munmap(arena(process), PAGE)
+        process.munmap(scratch_range(process), PAGE)
 
 
 class Cleared(LinuxChoices):
@@ -179,7 +179,7 @@ class Kept(LinuxChoices):
 
 def refused_with_fixed(process: LockstepProcess, errno: int) -> None:
     """A MAP_FIXED over a mapping that is refused: late for ENODEV, early for EACCES."""
-    base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     if errno == ENODEV:
         path = process.system.facility(Facility.SYS_FILE)
         fd = process.open(path, O_RDONLY)
@@ -234,13 +234,13 @@ def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
 @pytest.mark.parametrize(("room", "admitted"), [(40, True), (80, False)])
 def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room: int, admitted: bool) -> None:
     class Tight(Process):
-        def limit(self, resource: Resource, room: int) -> None:
-            super().limit(resource, 0)
+        def set_limit_headroom(self, resource: Resource, room: int) -> None:
+            super().set_limit_headroom(resource, 0)
 
     process = judged(Tight)
-    process.limit(Resource.ADDRESS_SPACE, room * PAGE)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, room * PAGE)
 
-    with pytest.raises(OSError if admitted else Divergence, match="limit" if admitted else "ENOMEM"):
+    with pytest.raises(OSError if admitted else Divergence, match="set_limit_headroom" if admitted else "ENOMEM"):
         process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
 
 
@@ -251,11 +251,11 @@ def test_the_limit_of_mappings_may_be_met_a_little_early(early: int, admitted: b
     base = process.mmap(0, 1602 * PAGE, PROT_NONE, ANONYMOUS, -1, 0)
 
     if admitted:
-        assert process.scatter(base, 1602) == "ENOMEM"
+        assert process.fragment(base, 1602) == "ENOMEM"
         assert system.uncompared is None
     else:
         with pytest.raises(Divergence, match="ENOMEM; allowed: success"):
-            process.scatter(base, 1602)
+            process.fragment(base, 1602)
 
 
 # ------------------------------------------------------------------------------------------------------------ addresses
@@ -302,7 +302,7 @@ def test_the_systems_own_memory_may_be_in_the_way_outside_the_arena_only() -> No
     for page in (0, 1):
         process = judged(taken)
         with pytest.raises(Divergence, match="EEXIST; allowed"):
-            process.mmap(arena(process) + page * PAGE, PAGE, RW, flags, -1, 0)
+            process.mmap(scratch_range(process) + page * PAGE, PAGE, RW, flags, -1, 0)
 
 
 class InTheWay(LinuxChoices):
@@ -321,7 +321,7 @@ def test_growth_where_it_is_may_find_the_systems_own_memory_outside_the_arena_on
                 process.mremap(base, PAGE, 2 * PAGE, flags)
 
         process = judged(choices=InTheWay())
-        base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        base = process.mmap(scratch_range(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
         with pytest.raises(Divergence, match=f"allowed: {base:#x}"):
             process.mremap(base, PAGE, 2 * PAGE, flags)
 
@@ -334,7 +334,7 @@ class Several(LinuxChoices):
 @pytest.mark.parametrize("choices", [LinuxChoices(), Several()])
 def test_neighbours_that_are_alike_may_be_one_mapping_or_several(choices: LinuxChoices) -> None:
     process = judged(choices=choices)
-    base = arena(process)
+    base = scratch_range(process)
     for at in (0, 1):
         process.mmap(base + at * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -352,9 +352,9 @@ class OneWhereverMapped(LinuxChoices):
 
 def beside_a_moved_page(process: LockstepProcess, prot: int) -> int:
     """A page of private memory that was stored to, then moved, and one that was mapped behind it with rights `prot`."""
-    base = process.mmap(arena(process) + 8 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process) + 8 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x")
-    moved = process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, arena(process))
+    moved = process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, scratch_range(process))
     process.mmap(moved + PAGE, PAGE, prot, ANONYMOUS | MAP_FIXED, -1, 0)
     return moved
 
@@ -385,7 +385,7 @@ def test_but_not_with_one_of_other_rights() -> None:
 
 def test_what_was_never_split_is_one_mapping() -> None:
     process = judged(failing("mremap", EFAULT))
-    base = process.mmap(arena(process), 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process), 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
     with pytest.raises(Divergence, match="EFAULT; allowed"):
         process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
@@ -404,7 +404,7 @@ def hardware(**answers: bool) -> LinuxChoices:
 @pytest.mark.parametrize("allowed", [False, True])
 def test_the_hardware_says_whether_a_page_to_write_can_be_loaded(allowed: bool) -> None:
     process = judged(choices=hardware(may_load=allowed))
-    base = process.mmap(arena(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
 
     if allowed:
         assert process.load(base, 1) == b"\0"
@@ -423,13 +423,13 @@ def test_but_always_the_same_and_nothing_of_a_page_to_read() -> None:
 
     process = judged(choices=Moody(), level="linux")
     process.system.audits = "none"
-    base = process.mmap(arena(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
     process.load(base, 1)
     with pytest.raises(Divergence, match="SIGSEGV"):
         process.load(base, 1)
 
     process = judged(choices=hardware(may_load=False))
-    base = process.mmap(arena(process), PAGE, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process), PAGE, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
     with pytest.raises(Divergence, match="SIGSEGV"):
         process.mprotect(base, PAGE, PROT_READ)
 
@@ -437,7 +437,7 @@ def test_but_always_the_same_and_nothing_of_a_page_to_read() -> None:
 @pytest.mark.parametrize("allowed", [False, True])
 def test_the_hardware_says_whether_a_page_to_read_can_be_executed(allowed: bool) -> None:
     process = judged(choices=hardware(may_execute=allowed))
-    fd = file(process, process.return_code())
+    fd = file(process, process.return_instruction())
     base = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0)
 
     if allowed:
@@ -449,7 +449,7 @@ def test_the_hardware_says_whether_a_page_to_read_can_be_executed(allowed: bool)
 
 def test_but_not_whether_one_to_execute_can() -> None:
     process = judged(choices=hardware(may_execute=False))
-    fd = file(process, process.return_code())
+    fd = file(process, process.return_instruction())
     base = process.mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0)
 
     with pytest.raises(Divergence, match="SIGSEGV"):
@@ -529,7 +529,7 @@ def test_a_fault_is_compared_as_far_as_the_level_tells(process: type[Process], a
     pair = judged(process, level=level)
 
     with pytest.raises(Fault if level in admitted else Divergence):
-        pair.load(arena(pair) + 5, 1)
+        pair.load(scratch_range(pair) + 5, 1)
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -558,7 +558,7 @@ class Slack(LinuxChoices):
 def stored_behind_the_end(process: LockstepProcess) -> tuple[int, int]:
     """(a descriptor, a shared mapping) of a file of three bytes, with three more in its slack."""
     fd = file(process, b"abc")
-    base = process.mmap(arena(process), PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    base = process.mmap(scratch_range(process), PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.store(base + 2, b"Cxyz")
     return fd, base
 
@@ -732,35 +732,35 @@ def test_but_nothing_else_and_what_was_synced_is_there() -> None:
 @pytest.mark.parametrize("notices", [True, False])
 def test_a_store_to_a_page_that_is_there_may_be_missed(notices: bool) -> None:
     class Time(Process):
-        def is_backdated(self, fd: int) -> bool:
+        def has_old_mtime(self, fd: int) -> bool:
             return not notices
 
     process = judged(Time)
     fd = file(process, bytes(PAGE))
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
     process.load(base, 1)
-    process.backdate(fd)
+    process.set_old_mtime(fd)
     process.store(base, b"x")
 
-    assert process.is_backdated(fd) is not notices
+    assert process.has_old_mtime(fd) is not notices
 
 
 @pytest.mark.parametrize("changes", [True, False])
 def test_but_not_the_store_that_brings_it_in_nor_is_one_made_up(changes: bool) -> None:
     class Time(Process):
-        def is_backdated(self, fd: int) -> bool:
+        def has_old_mtime(self, fd: int) -> bool:
             return changes
 
     process = judged(Time)
     process.system.audits = "none"  # they would bring it in
     fd = file(process, bytes(PAGE))
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
-    process.backdate(fd)
+    process.set_old_mtime(fd)
     if changes:
         process.store(base, b"x")
 
     with pytest.raises(Divergence):
-        process.is_backdated(fd)
+        process.has_old_mtime(fd)
 
 
 def test_a_device_reads_as_it_likes_and_a_folder_has_the_size_it_likes() -> None:
@@ -786,7 +786,7 @@ def test_a_device_reads_as_it_likes_and_a_folder_has_the_size_it_likes() -> None
 def test_below_level_linux_a_failed_call_may_have_done_a_part_and_nothing_is_compared_any_more() -> None:
     for level in ("linux", "posix"):
         process = judged(level=level)
-        base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        base = process.mmap(scratch_range(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
         with pytest.raises(OSError, match="not mapped"):
             process.mprotect(base, 2 * PAGE, PROT_READ)
 
@@ -795,7 +795,7 @@ def test_below_level_linux_a_failed_call_may_have_done_a_part_and_nothing_is_com
 
 def test_at_level_linux_it_has() -> None:
     process = judged(choices=hardware(does_part=False))
-    base = process.mmap(arena(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(scratch_range(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
     with pytest.raises(Divergence, match=r"mprotect.*, then store"):
         process.mprotect(base, 2 * PAGE, PROT_READ)
@@ -827,7 +827,7 @@ def test_a_file_system_may_ignore_sync_or_refuse_it() -> None:
 @pytest.mark.parametrize("choices", [LinuxChoices(), Otherwise()])
 def test_how_wide_a_gap_is_left_below_a_stack_is_open(choices: LinuxChoices) -> None:
     process = judged(choices=choices)
-    base = arena(process) + 9 * PAGE
+    base = scratch_range(process) + 9 * PAGE
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     process.mmap(base - 3 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -843,7 +843,7 @@ def test_that_no_gap_is_left_is_a_difference() -> None:
             return True
 
     process = judged(choices=None_())
-    base = arena(process) + 9 * PAGE
+    base = scratch_range(process) + 9 * PAGE
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     process.mmap(base - 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -931,7 +931,7 @@ def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("closes", "seen", "told"),
+    ("close_events", "seen", "told"),
     [(0, 0, 0), (0, 1, 9), (3, 0, 9), (3, 1, 1), (3, 2, 2), (3, 3, 3), (3, 4, 9)],
 )
 def test_as_many_closes_are_told_as_may_be(closes: int, seen: int, told: int) -> None:
@@ -1025,9 +1025,9 @@ def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
     ],
 )
 def test_where_the_systems_own_memory_may_be(start: int, end: int, within: bool) -> None:
-    """Not in the arena, here from the eighth page to the twelfth."""
+    """Not in the scratch_range, here from the eighth page to the twelfth."""
     choices = following(Failed("EEXIST"))
-    choices.arena = lambda: (7 * PAGE, 5 * PAGE)
+    choices.scratch_range = lambda: (7 * PAGE, 5 * PAGE)
     assert choices.has_foreign(start * PAGE, end * PAGE) is not within
     assert choices.grows_in_place(start * PAGE, end * PAGE) is within
 
@@ -1157,7 +1157,7 @@ def test_from_which_length_on_there_may_be_no_gap(more: int, may_fail: bool) -> 
 def test_growth_outside_of_the_arena_is_where_it_was_seen(seen: Outcome, in_place: bool) -> None:
     """A fault says nothing of it."""
     choices = following(seen)
-    choices.arena = lambda: (7 * PAGE, 2 * PAGE)
+    choices.scratch_range = lambda: (7 * PAGE, 2 * PAGE)
     assert choices.grows_in_place(7 * PAGE, 10 * PAGE) is in_place
     assert choices.grows_in_place(7 * PAGE, 9 * PAGE)
 
@@ -1323,7 +1323,7 @@ class Stays(LinuxChoices):
 def test_what_is_behind_the_end_of_a_file_may_outlive_eviction() -> None:
     process = judged(choices=Stays())
     fd, base = stored_behind_the_end(process)
-    process.evict(fd)
+    process.drop_cache(fd)
     assert process.load(base, 6) == b"abCxyz"
 
 

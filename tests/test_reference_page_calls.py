@@ -58,7 +58,7 @@ def window(process: Process, pages: int, prot: int = RW, flags: int = MAP_SHARED
     """Mapped at an odd place: pages of a file from its third on, all of which are dirty; and the file's cache."""
     fd = process.open("file", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * ((3 + pages) * PAGE), 0)
-    base = process.mmap(process.arena()[0] + 7 * PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd, 3 * PAGE)
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd, 3 * PAGE)
     return base, process.descriptors[fd].description.inode.cache
 
 
@@ -172,7 +172,7 @@ def test_addresses_wrap(process: Process) -> None:
     process.munlock(far + PAGE, PAGE)
     assert process.space.locked == 0
     process.load(base + PAGE, 1)
-    process.evict(3)
+    process.drop_cache(3)
     process.load(base + PAGE, 1)
     assert process.mincore(far, 3 * PAGE) == [False, True, False]
     process.mprotect(far + PAGE, PAGE, PROT_READ)
@@ -205,7 +205,7 @@ def test_sysconf_knows_other_names(process: Process, name: int, known: bool) -> 
 @pytest.mark.parametrize("bit", range(32))
 def test_which_bits_mprotect_knows(process: Process, bit: int) -> None:
     """Rights, and memory for atomic operations (8); nothing here grows downwards (1 << 24), or upwards."""
-    base = process.mmap(process.arena()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     for more in (PROT_NONE, PROT_READ):
         if bit in range(4):
             process.mprotect(base + PAGE, PAGE, 1 << bit | more)
@@ -223,7 +223,9 @@ def test_a_bit_that_mprotect_does_not_know_is_nothing_to_a_length_of_0(process: 
 
 
 def test_mprotect_from_where_a_mapping_begins_that_grows_down(process: Process) -> None:
-    base = process.mmap(process.arena()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
+    base = process.mmap(
+        process.scratch_range()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0
+    )
     for both in (PROT_GROWSDOWN | PROT_GROWSUP, PROT_GROWSDOWN | PROT_GROWSUP | PROT_READ):
         with fails("EINVAL"):
             process.mprotect(base, PAGE, both)
@@ -243,7 +245,7 @@ def test_mprotect_from_where_a_mapping_begins_that_grows_down(process: Process) 
 def test_rights_of_its_own_make_a_part_a_mapping_of_its_own(first: int, count: int, room: int) -> None:
     """In the middle that needs two mappings more (Linux 6.18)."""
     process = ReferenceBackend(mappings=20).boot().spawn()
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     for number in range(19 - room):
         process.mmap(base + (10 + 2 * number) * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -258,13 +260,13 @@ def test_rights_of_its_own_make_a_part_a_mapping_of_its_own(first: int, count: i
 
 @pytest.mark.parametrize("flag", [PROT_GROWSDOWN, PROT_GROWSUP])
 def test_mprotect_of_nothing_that_grows(process: Process, flag: int) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     with fails("ENOMEM"):
         process.mprotect(base, PAGE, PROT_READ | flag)
 
 
 def test_where_a_range_that_begins_in_a_hole_is_to_grow(process: Process) -> None:
-    base = process.arena()[0] + 7 * PAGE
+    base = process.scratch_range()[0] + 7 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 8 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     for flag, errno in ((PROT_GROWSDOWN, "EINVAL"), (PROT_GROWSUP, "ENOMEM"), (0, "ENOMEM")):
@@ -276,7 +278,7 @@ def test_where_a_range_that_begins_in_a_hole_is_to_grow(process: Process) -> Non
 
 @pytest.mark.parametrize("hole", range(1, 6))
 def test_mprotect_has_changed_what_lies_before_a_hole(process: Process, hole: int) -> None:
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + hole * PAGE, PAGE)
     with fails("ENOMEM"):
         process.mprotect(base, 7 * PAGE, PROT_READ)
@@ -287,7 +289,7 @@ def test_mprotect_has_changed_what_lies_before_a_hole(process: Process, hole: in
 @pytest.mark.parametrize("what", ["denied", "sealed"])
 def test_mprotect_has_changed_what_lies_before_memory_that_refuses(process: Process, what: str, first: int) -> None:
     """Which is the fourth and fifth of seven pages; a range that begins within it changes nothing."""
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
     if what == "denied":
         fd = process.open("file", O_RDWR | O_CREAT)
         process.close(fd)
@@ -304,7 +306,7 @@ def test_mprotect_has_changed_what_lies_before_memory_that_refuses(process: Proc
 
 @pytest.mark.parametrize("order", [*permutations(("hole", "denied", "sealed")), ("both", "hole"), ("hole", "both")])
 def test_what_mprotect_meets_first_is_told_first(process: Process, order: tuple[str, ...]) -> None:
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
     process.close(process.open("file", O_RDWR | O_CREAT))
     fd = process.open("file", 0)
     names = {"hole": ["ENOMEM"], "denied": ["EACCES"], "sealed": ["EPERM"], "both": ["EACCES", "EPERM"]}
@@ -377,7 +379,7 @@ def test_how_much_can_be_sealed(process: Process, length: int, errno: str | None
 
 
 def test_whole_pages_are_sealed(process: Process) -> None:
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mseal(base + 2 * PAGE, 2 * PAGE + 1)
     assert [process.space.is_sealed(base + at * PAGE, base + at * PAGE + 1) for at in range(7)] == [
         at in (2, 3, 4) for at in range(7)
@@ -444,8 +446,8 @@ def test_how_much_more_may_be_locked(process: Process, call: str, room: int) -> 
     """Of seven pages four are locked already."""
     base, _cache = window(process, 7)
     process.mlock(base + PAGE, 4 * PAGE)
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, room)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, room)
     if room >= 3 * PAGE:
         (lambda: process.mlock(base, 7 * PAGE) if call == "mlock" else process.mlockall(MCL_CURRENT))()
         assert process.space.locked == 7 * PAGE
@@ -523,8 +525,8 @@ def test_mlockall(process: Process, flags: int) -> None:
 
 
 def test_mlockall_without_the_right(process: Process) -> None:
-    process.drop("CAP_IPC_LOCK")
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.drop_capability("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     for flags in (MCL_CURRENT, MCL_FUTURE):
         with fails("EPERM"):
             process.mlockall(flags)
@@ -567,7 +569,7 @@ def test_a_range_that_wraps_cannot_be_locked(process: Process, call: str) -> Non
 
 @pytest.mark.parametrize("length", [0, 1, PAGE, PAGE + 1, 3 * PAGE])
 def test_mincore_tells_of_whole_pages(process: Process, length: int) -> None:
-    base = process.mmap(process.arena()[0] + PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + PAGE, b"x")
     assert process.mincore(base, length) == [False, True, False][: -(-length // PAGE)]
 

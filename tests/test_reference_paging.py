@@ -26,7 +26,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.kernel import Machine, Parameters
-from pytest_mmapconf.reference.paging import FRAMES, SCATTER, Memory, Page, between
+from pytest_mmapconf.reference.paging import FRAGMENT, FRAMES, Memory, Page, between
 from pytest_mmapconf.reference.process import Process
 
 PAGE = 4096
@@ -104,7 +104,7 @@ def test_a_first_touch_is_a_minor_fault_and_the_next_is_none(process: Process) -
 
 def test_a_page_that_is_on_the_disk_only_is_a_major_fault(process: Process) -> None:
     fd = make(process, b"a" * 2 * PAGE)
-    process.evict(fd)
+    process.drop_cache(fd)
     base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
     assert process.mincore(base, 2 * PAGE) == [False, False]
     assert process.load(base + PAGE, 1) == b"a"
@@ -118,7 +118,7 @@ def test_evicting_spares_locked_pages_and_private_copies(process: Process) -> No
     process.store(base, b"X")
     process.load(base + 2 * PAGE, 1)
     locked = process.mmap(0, PAGE, PROT_READ, MAP_SHARED | MAP_LOCKED, fd, PAGE)
-    process.evict(fd)
+    process.drop_cache(fd)
     assert process.mincore(base, 3 * PAGE) == [True, True, False]
     assert process.mincore(locked, PAGE) == [True]
     assert process.load(base, 2) == b"Xa"
@@ -129,9 +129,9 @@ def test_evicting_spares_locked_pages_and_private_copies(process: Process) -> No
 
 def test_evicting_takes_every_page(process: Process) -> None:
     fd = make(process, b"a" * 5 * PAGE)
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
     process.load(base, 5 * PAGE)
-    process.evict(fd)
+    process.drop_cache(fd)
     assert process.mincore(base, 5 * PAGE) == [False] * 5
     before = faults(process)
     process.load(base, 5 * PAGE)
@@ -141,10 +141,10 @@ def test_evicting_takes_every_page(process: Process) -> None:
 @pytest.mark.parametrize("locked", [0, 1, 2, 3, 4])
 def test_evicting_leaves_a_locked_page_among_others(process: Process, locked: int) -> None:
     fd = make(process, b"a" * 5 * PAGE)
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
     process.load(base, 5 * PAGE)
     process.mlock(base + locked * PAGE, PAGE)
-    process.evict(fd)
+    process.drop_cache(fd)
     assert list(process.space.table.entries) == [base // PAGE + locked]
     assert process.mincore(base, 5 * PAGE) == [number == locked for number in range(5)]
 
@@ -254,7 +254,7 @@ def test_a_store_that_the_disk_has_no_room_for_is_a_bus_error() -> None:
 
 
 def test_an_access_of_many_bytes_has_done_what_comes_before_its_fault(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | 0x10, -1, 0)
     with pytest.raises(Fault) as fault:
         process.store(base + PAGE - 2, b"abcd")
@@ -266,7 +266,7 @@ def test_an_access_of_many_bytes_has_done_what_comes_before_its_fault(process: P
 
 
 def test_every_frame_is_handed_out_once() -> None:
-    assert gcd(SCATTER, FRAMES) == 1
+    assert gcd(FRAGMENT, FRAMES) == 1
     memory = Memory(PAGE)
     frames = [memory.fresh().frame for _ in range(100)]
     assert len(set(frames)) == 100
@@ -345,7 +345,7 @@ def test_what_may_be_another_is_open_where_it_differs() -> None:
 
 
 def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: Process) -> None:
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 3 * PAGE)
     process.load(base + 3 * PAGE, 1)
     entries = process.space.table.entries
@@ -404,7 +404,7 @@ def test_what_is_clean_makes_no_file_longer(process: Process, first: int) -> Non
     """On the disk: as long as what was written last asks for, while other pages still wait."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 5 * PAGE + 9)
-    base = process.mmap(process.arena()[0] + PAGE, 6 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    base = process.mmap(process.scratch_range()[0] + PAGE, 6 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.load(base, 6 * PAGE)
     process.store(base + 5 * PAGE, b"x")
     record = process.descriptors[fd].description.inode.cache.record
@@ -435,7 +435,7 @@ def test_cutting_leaves_the_pages_that_have_a_byte(process: Process, size: int) 
 def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: Process) -> None:
     fd = make(process, b"a" * PAGE)
     process.ftruncate(fd, 3 * PAGE)
-    process.evict(fd)
+    process.drop_cache(fd)
     cache = process.descriptors[fd].description.inode.cache
     assert [cache.stored(index) for index in range(4)] == [True, False, False, False]
     base = process.mmap(0, 3 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -450,7 +450,7 @@ def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: Process) -> N
 
 @pytest.mark.parametrize(("first", "behind"), [(0, 5), (1, 3), (2, 2), (3, 9)])
 def test_entries_are_dropped_moved_and_found_by_their_numbers(process: Process, first: int, behind: int) -> None:
-    base = process.mmap(process.arena()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 5 * PAGE)
     table, number = process.space.table, base // PAGE
     pages = list(table.entries.values())
@@ -498,7 +498,7 @@ def test_how_long_a_grown_file_is_on_the_disk(process: Process, dirty: int | Non
     fd = make(process, b"a" * 5 * PAGE)
     process.fsync(fd)
     process.ftruncate(fd, grown * PAGE)
-    base = process.mmap(process.arena()[0] + 7 * PAGE, grown * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, grown * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     for at in range(grown):
         if at in (dirty, synced):
             process.store(base + at * PAGE, b"x")

@@ -93,7 +93,7 @@ def test_exec_counts_all_faults_on(process: Process) -> None:
     faults = 0
     for _ in range(3):
         base = process.mmap(0, 5 * PAGE, RW, MAP_SHARED, fd, 0)
-        process.evict(fd)
+        process.drop_cache(fd)
         process.load(base, 3 * PAGE)
         memory = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
         process.store(memory, bytes(3 * PAGE))
@@ -123,10 +123,10 @@ def test_exec_has_the_same_user_space() -> None:
 
 def test_a_child_has_its_parents_limits_and_rights(process: Process) -> None:
     for room, resource in enumerate(Resource, 7 * PAGE):
-        process.limit(resource, room)
-    process.drop("CAP_SYS_RAWIO")
+        process.set_limit_headroom(resource, room)
+    process.drop_capability("CAP_SYS_RAWIO")
     process.mlockall(MCL_FUTURE)
-    process.drop("CAP_IPC_LOCK")
+    process.drop_capability("CAP_IPC_LOCK")
     child = process.fork()
     for name in ("address_space_limit", "data_limit", "stack_limit", "locked_limit", "capabilities"):
         assert getattr(child, name) == getattr(process, name)
@@ -139,7 +139,7 @@ def test_a_limit_is_told_as_the_room_that_is_left(process: Process) -> None:
     process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlock(process.mmap(0, 4 * PAGE, PROT_READ, ANONYMOUS, -1, 0), 4 * PAGE)
     for resource in Resource:
-        process.limit(resource, 5 * PAGE)
+        process.set_limit_headroom(resource, 5 * PAGE)
     assert process.address_space_limit == (3 + 4 + 5) * PAGE
     assert process.data_limit == (3 + 5) * PAGE
     assert process.stack_limit == 5 * PAGE
@@ -150,11 +150,11 @@ def test_a_limit_is_told_as_the_room_that_is_left(process: Process) -> None:
 @pytest.mark.parametrize("room", [0, 1, 2])
 @pytest.mark.parametrize("more", [1, 2, 3])
 def test_how_much_fits_into_the_room_that_is_left(process: Process, there: int, room: int, more: int) -> None:
-    process.drop("CAP_IPC_LOCK")
+    process.drop_capability("CAP_IPC_LOCK")
     if there:
         process.mlock(process.mmap(0, there * PAGE, RW, ANONYMOUS, -1, 0), there * PAGE)
     for resource in Resource:
-        process.limit(resource, room * PAGE)
+        process.set_limit_headroom(resource, room * PAGE)
     process.machine.most_mappings = len(process.space.mappings) + room
     asked = (process.maps_too_much, process.has_too_much_data, process.locks_too_much)
     assert [is_over(more * PAGE) for is_over in asked] == [more > room] * 3
@@ -166,7 +166,7 @@ def test_how_much_fits_into_the_room_that_is_left(process: Process, there: int, 
 def test_who_may_lock_nothing(process: Process, privileged: bool, limit: int) -> None:
     process.locked_limit = limit
     if not privileged:
-        process.drop("CAP_IPC_LOCK")
+        process.drop_capability("CAP_IPC_LOCK")
     assert process.may_not_lock() is (limit == 0 and not privileged)
     assert process.locks_too_much(2 * PAGE) is not privileged
 
@@ -198,9 +198,9 @@ def test_the_offsets_of_a_device_have_64_bits_without_a_sign(
 
 
 def test_the_address_space_limit_counts_mappings_and_growth(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.limit(Resource.ADDRESS_SPACE, PAGE)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, PAGE)
     process.mmap(base + PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     with fails("ENOMEM"):
@@ -212,12 +212,12 @@ def test_the_address_space_limit_counts_mappings_and_growth(process: Process) ->
 
 
 def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.limit(Resource.LOCKED_MEMORY, PAGE)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, PAGE)
     process.mlock(base, 2 * PAGE)
     process.munlock(base, 2 * PAGE)
-    process.drop("CAP_IPC_LOCK")
+    process.drop_capability("CAP_IPC_LOCK")
     process.mlock(base, PAGE)
     process.mlock(base, 1)
     with fails("ENOMEM"):
@@ -229,7 +229,7 @@ def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: Pro
         with fails("EAGAIN"):
             process.mremap(base, PAGE, 2 * PAGE, flags)
     process.munlock(base, PAGE)
-    process.limit(Resource.LOCKED_MEMORY, 0)
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     with fails("EPERM"):
         process.mlock(base, PAGE)
     with fails("EPERM"):
@@ -255,8 +255,8 @@ def test_mlockall(process: Process) -> None:
     process.mlockall(MCL_FUTURE)
     later = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     assert process.mincore(later, PAGE) == [True]
-    process.limit(Resource.LOCKED_MEMORY, 1)
-    process.drop("CAP_IPC_LOCK")
+    process.set_limit_headroom(Resource.LOCKED_MEMORY, 1)
+    process.drop_capability("CAP_IPC_LOCK")
     with fails("EAGAIN"):
         process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     for flags in (0, 8):
@@ -273,7 +273,7 @@ def test_munlockall_reaches_the_first_page(process: Process) -> None:
 
 
 def test_the_arena_is_empty_and_stays_so(process: Process) -> None:
-    base, length = process.arena()
+    base, length = process.scratch_range()
     assert base % PAGE == length % PAGE == 0
     assert length >= 1 << 20
     assert process.space.is_free(base, base + length)
@@ -285,7 +285,7 @@ def test_the_arena_is_empty_and_stays_so(process: Process) -> None:
 @pytest.mark.parametrize("user_bits", [47, 39, 32])
 def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
     process = ReferenceBackend(page=page, user_bits=user_bits).boot().spawn()
-    base, length = process.arena()
+    base, length = process.scratch_range()
     assert base % page == length % page == 0
     assert 1 << 20 <= length <= 1 << 36
     assert process.machine.parameters.lowest <= base <= base + length <= process.top // 2
@@ -303,4 +303,4 @@ def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
 )
 def test_where_the_arena_is(parameters: dict[str, int], start: int, length: int) -> None:
     """An eighth of user space, but not more than 64 GiB, below its first quarter's end, at a multiple of its length."""
-    assert ReferenceBackend(**parameters).boot().spawn().arena() == (start, length)
+    assert ReferenceBackend(**parameters).boot().spawn().scratch_range() == (start, length)

@@ -115,8 +115,8 @@ def test_mmap_of_a_write_only_file_on_noexec_past_any_file(process: Process) -> 
 
 
 def test_mmap_without_privileges(process: Process) -> None:
-    process.drop("CAP_SYS_RAWIO")
-    process.drop("CAP_IPC_LOCK")
+    process.drop_capability("CAP_SYS_RAWIO")
+    process.drop_capability("CAP_IPC_LOCK")
     process.locked_limit = 0
     with pytest.raises(Refused) as refused:
         process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | 0x2000, -1, 0)
@@ -134,7 +134,7 @@ def test_mmap_without_privileges(process: Process) -> None:
 def test_mremap_elsewhere_that_may_not_move(process: Process, flag: int, clauses: set[str]) -> None:
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     with pytest.raises(Refused) as refused:
-        process.mremap(base, PAGE, PAGE, flag, process.arena()[0])
+        process.mremap(base, PAGE, PAGE, flag, process.scratch_range()[0])
     assert refused.value.clauses == clauses
 
 
@@ -165,7 +165,7 @@ def test_what_mprotect_may_say_of_a_range(process: Process, layout: str, allowed
     """A page for each letter: memory, or of a file open for reading only, or nothing."""
     process.open("f", O_RDWR | O_CREAT)
     fd = process.open("f", O_RDONLY)
-    base = process.arena()[0] + 7 * PAGE
+    base = process.scratch_range()[0] + 7 * PAGE
     for number, letter in enumerate(layout):
         if letter == "r":
             process.mmap(base + number * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -177,7 +177,7 @@ def test_what_mprotect_may_say_of_a_range(process: Process, layout: str, allowed
 
 
 def test_of_a_growth_no_part_is_cut_off(process: Process) -> None:
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
     with pytest.raises(Refused) as refused:
         process.mremap(base, process.top - PAGE, process.top, MREMAP_MAYMOVE)
@@ -206,9 +206,9 @@ def test_mremap(process: Process) -> None:
     with pytest.raises(Refused) as refused:
         process.mremap(PAGE, PAGE, 2 * PAGE, MREMAP_FIXED, 5)
     assert refused.value.allowed == {"EINVAL", "EFAULT"}
-    base = process.arena()[0]
+    base = process.scratch_range()[0]
     process.mmap(base, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-    process.limit("address-space", 0)  # type: ignore[arg-type]
+    process.set_limit_headroom("address-space", 0)  # type: ignore[arg-type]
     with pytest.raises(Refused) as refused:
         process.mremap(base, PAGE, 2 * PAGE, MREMAP_MAYMOVE)
     assert [refusal.cause for refusal in refused.value.refusals] == ["the address-space limit is reached"]
@@ -217,7 +217,7 @@ def test_mremap(process: Process) -> None:
 def test_a_late_refusal_has_cleared_the_fixed_range() -> None:
     machine = ReferenceBackend().boot()
     process = machine.spawn()
-    process.drop("CAP_SYS_ADMIN")
+    process.drop_capability("CAP_SYS_ADMIN")
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     with machine.full_file_table(), pytest.raises(Refused) as refused:
         process.mmap(base, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -263,7 +263,7 @@ def test_which_flags_can_be_validated(process: Process, bit: int) -> None:
     known = {4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, *range(26, 31)}
     errno = refused.get(bit) if bit in known else "EOPNOTSUPP"
     fd = process.open("f", O_RDWR | O_CREAT)
-    addr = process.arena()[0] if bit == 4 else 0
+    addr = process.scratch_range()[0] if bit == 4 else 0
     arguments = (addr, PAGE, PROT_READ, MAP_SHARED_VALIDATE | 1 << bit, fd, 0)
     if bit == 5:
         errno = "EINVAL"  # memory without a file has nothing to validate

@@ -109,7 +109,7 @@ def test_bytes_copied_onto_one_another_are_not_guessed_at(process: Process) -> N
 def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -> None:
     """One is of the file itself, a window from its third page on; where that has a byte of both, nobody knows."""
     fd = file(process, b"a" * (8 * PAGE))
-    base = process.arena()[0] + at * PAGE
+    base = process.scratch_range()[0] + at * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 2 * PAGE, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 2 * PAGE)
     for addr, length, offset, guess in (
@@ -185,7 +185,7 @@ def test_addresses_wrap(process: Process) -> None:
 def test_what_is_moved_is_what_was_asked_for(process: Process, start: int, length: int, offset: int) -> None:
     content = bytes(range(1, 252)) * (5 * PAGE // 251 + 1)
     fd = file(process, content)
-    base = process.mmap(process.arena()[0] + 7 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     assert process.read_into(fd, base + start, length, offset) == length
     memory = bytes(start) + content[offset : offset + length] + bytes(4 * PAGE - start - length)
     assert process.load(base, 4 * PAGE) == memory
@@ -232,7 +232,7 @@ def test_appending_from_memory(process: Process) -> None:
 def test_memory_beside_a_buffer_is_nothing_to_it(process: Process, at: int, length: int, offset: int) -> None:
     """The file's pages from the third to the fifth are mapped five pages behind the beginning of the range."""
     fd = file(process, b"a" * (16 * PAGE))
-    base = process.arena()[0] + 7 * PAGE
+    base = process.scratch_range()[0] + 7 * PAGE
     process.mmap(base, 13 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + 4 * PAGE, PAGE)
     process.mmap(base + 5 * PAGE, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 3 * PAGE)
@@ -276,7 +276,7 @@ def test_each_open_byte_that_is_read_is_open_where_it_goes(
 ) -> None:
     choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
     fd = open_file(process, choices)
-    base = process.mmap(process.arena()[0] + 7 * PAGE, 6 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 6 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 6 * PAGE)
     for at in (0, start, 6 * PAGE - 1):
         page = process.space.table.entries[(base + at) // PAGE]
@@ -292,7 +292,7 @@ def test_each_open_byte_that_is_read_is_open_where_it_goes(
 def test_each_open_byte_that_is_written_is_open_in_the_file(
     process: Process, start: int, offset: int, length: int
 ) -> None:
-    base = process.mmap(process.arena()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 5 * PAGE)
     choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
     for at, values in choices.items():

@@ -142,7 +142,7 @@ def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pyt
         from subjects import Good, Nothing
 
         class Long(Good):
-            def picture(self): return "line\\n" * 100
+            def maps(self): return "line\\n" * 100
 
         def test_fails(process):
             child = Good()

@@ -35,7 +35,7 @@ def another(process: Process, fd: int) -> None:
 
 
 def case_of_calls_together(system: System) -> None:
-    system.together([Call(system.spawn(), "add", (1, 1)), Call(system.spawn(), "store", (1, b""))])
+    system.run_concurrently([Call(system.spawn(), "add", (1, 1)), Call(system.spawn(), "store", (1, b""))])
 
 
 @pytest.mark.parametrize(

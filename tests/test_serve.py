@@ -59,7 +59,7 @@ def process() -> Process:
         ("bits", "unsupported this agent does not know the verb"),
         ("audit 0x1000 2", "ok SEGV_MAPERR SEGV_MAPERR"),
         ("audit fd 9", "ok -:-"),
-        ("scatter 0x1000 2", "error ENOMEM"),
+        ("fragment 0x1000 2", "error ENOMEM"),
     ],
 )
 def test_a_request_and_its_answer(process: Process, request_: str, answer: str) -> None:
@@ -72,10 +72,10 @@ def test_every_call_of_the_contract_has_arguments_that_can_be_read(process: Proc
 
     answers = {name: serve.obey(Process(), " ".join([name.replace("_", "-"), *["0"] * 9])) for name in calls}
 
-    answers = {name: said for name, said in answers.items() if name not in ("audit", "picture")}
+    answers = {name: said for name, said in answers.items() if name not in ("audit", "maps")}
     assert set(answers.values()) == {"bad the verb has another number of arguments"}
     for name in calls:
-        if name not in ("audit", "picture"):
+        if name not in ("audit", "maps"):
             for parameter in list(inspect.signature(vars(Process)[name]).parameters.values())[1:]:
                 assert parameter.annotation in serve.ARGUMENTS
 
@@ -175,7 +175,7 @@ def test_the_client_reaches_the_reference(system: AgentSystem) -> None:
     assert process.pwrite(fd, b"abc", 1) == 3
     assert process.fstat(fd) == ("regular", 4)
     assert process.audit([(base, 2)], [fd])[2].startswith("4:")
-    assert "r1" in process.picture() or f"{base:x}" in process.picture()
+    assert "r1" in process.maps() or f"{base:x}" in process.maps()
     assert system.facility(Facility.DEV_ZERO) == "/dev/zero"
     assert system.mapping_limit() > 0
     with pytest.raises(Fault, match="SEGV_MAPERR"):

@@ -120,7 +120,7 @@ class Good(Process):
         return len(data[:2])
     def pread(self, fd, length, offset):
         return bytes(self.open_files[fd][offset:offset + length])
-    def picture(self):
+    def maps(self):
         return f"mapped up to {self.top:#x}"
 
 class Bad(Good):

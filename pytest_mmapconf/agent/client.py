@@ -5,7 +5,8 @@ call.  Whatever an agent may do wrong ends in one way: its processes are killed,
 the next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not
 notice.
 
-Several processes may be at work at once (`System.together`): each may have one request under way, and answers are told
+Several processes may be at work at once (`System.run_concurrently`): each may have one request under way, and answers
+are told
 apart by the process's number.  To send first and wait later, such a call is simply made twice: the first time it stops
 after sending, the second time it goes on with the answer.
 """
@@ -379,11 +380,11 @@ class AgentProcess(Process):
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         self._call(f"mprotect {addr:#x} {length:d} {prot:d}")
 
-    def scatter(self, addr: int, pages: int) -> str | None:
+    def fragment(self, addr: int, pages: int) -> str | None:
         try:
-            self._call(f"scatter {addr:#x} {pages:d}")
+            self._call(f"fragment {addr:#x} {pages:d}")
         except Unsupported:
-            return super().scatter(addr, pages)
+            return super().fragment(addr, pages)
         except OSError as error:
             return errno_name(error)
         return None
@@ -457,8 +458,8 @@ class AgentProcess(Process):
             raise self._agent.fail(f"it answered {len(told)} words to an audit of another number of pages and files")
         return told
 
-    def return_code(self) -> bytes:
-        return self._bytes("return-code", 64)
+    def return_instruction(self) -> bytes:
+        return self._bytes("return-instruction", 64)
 
     def execute(self, addr: int) -> None:
         self._call(f"execute {addr:#x}")
@@ -516,14 +517,14 @@ class AgentProcess(Process):
     def fsync(self, fd: int) -> None:
         self._call(f"fsync {fd:d}")
 
-    def evict(self, fd: int) -> None:
-        self._call(f"evict {fd:d}")
+    def drop_cache(self, fd: int) -> None:
+        self._call(f"drop-cache {fd:d}")
 
-    def backdate(self, fd: int) -> None:
-        self._call(f"backdate {fd:d}")
+    def set_old_mtime(self, fd: int) -> None:
+        self._call(f"set-old-mtime {fd:d}")
 
-    def is_backdated(self, fd: int) -> bool:
-        return bool(self._int(f"is-backdated {fd:d}"))
+    def has_old_mtime(self, fd: int) -> bool:
+        return bool(self._int(f"has-old-mtime {fd:d}"))
 
     def unlink(self, path: str) -> None:
         self._call(f"unlink {_word(path)}")
@@ -557,8 +558,8 @@ class AgentProcess(Process):
     def watch(self, path: str) -> int:
         return self._int(f"watch {_word(path)}")
 
-    def closes(self, watch: int) -> int:
-        return self._int(f"closes {watch:d}")
+    def close_events(self, watch: int) -> int:
+        return self._int(f"close-events {watch:d}")
 
     def free_space(self, path: str) -> int:
         return self._int(f"free-space {_word(path)}")
@@ -579,25 +580,25 @@ class AgentProcess(Process):
 
     # ---- rights and limits
 
-    def limit(self, resource: Resource, room: int) -> None:
-        self._call(f"limit {resource.value} {room:d}")
+    def set_limit_headroom(self, resource: Resource, room: int) -> None:
+        self._call(f"set-limit-headroom {resource.value} {room:d}")
 
-    def drop(self, capability: str) -> None:
-        self._call(f"drop {_word(capability)}")
+    def drop_capability(self, capability: str) -> None:
+        self._call(f"drop-capability {_word(capability)}")
 
     # ---- telling
 
-    def arena(self) -> tuple[int, int]:
-        start, length = self._values("arena", 2)
+    def scratch_range(self) -> tuple[int, int]:
+        start, length = self._values("scratch-range", 2)
         return start, length
 
     def counters(self) -> Counters:
         reads, writes, faults = self._values("counters", 3)
         return Counters(reads, writes, faults)
 
-    def picture(self) -> str:
+    def maps(self) -> str:
         picture = b""
-        while len(picture) < PICTURE_KEPT and (more := unquote_to_bytes(self._call(f"picture {len(picture):d}"))):
+        while len(picture) < PICTURE_KEPT and (more := unquote_to_bytes(self._call(f"maps {len(picture):d}"))):
             picture += more
         return picture.decode(errors="replace")
 
@@ -650,7 +651,7 @@ class AgentSystem(System):
             raise self.agent.fail(f"it answered {_short(answer)!r} where a process belongs")
         return AgentProcess(self, int(answer))
 
-    def together(self, calls: Sequence[Call]) -> list[object]:
+    def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
         processes = [call.process for call in calls if isinstance(call.process, AgentProcess)]
         if len(processes) < len(calls) or len({process._number for process in processes}) < len(calls):
             raise TypeError("calls made together are each of another process of this system")

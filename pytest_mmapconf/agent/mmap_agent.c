@@ -519,27 +519,27 @@ static void add_ones(void)
 
 /* Machine code of a function that only returns, in this machine's byte order. */
 #if defined __x86_64__ || defined __i386__
-static const uint8_t return_code[] = {0xc3};
+static const uint8_t return_instruction[] = {0xc3};
 #elif defined __aarch64__
-static const uint8_t return_code[] = {0xc0, 0x03, 0x5f, 0xd6};
+static const uint8_t return_instruction[] = {0xc0, 0x03, 0x5f, 0xd6};
 #elif defined __arm__
-static const uint8_t return_code[] = {0x1e, 0xff, 0x2f, 0xe1};
+static const uint8_t return_instruction[] = {0x1e, 0xff, 0x2f, 0xe1};
 #elif defined __riscv
-static const uint8_t return_code[] = {0x67, 0x80, 0x00, 0x00};
+static const uint8_t return_instruction[] = {0x67, 0x80, 0x00, 0x00};
 #elif defined __loongarch__
-static const uint8_t return_code[] = {0x20, 0x00, 0x00, 0x4c};
+static const uint8_t return_instruction[] = {0x20, 0x00, 0x00, 0x4c};
 #elif defined __powerpc__
-static const uint32_t return_code[] = {0x4e800020};
+static const uint32_t return_instruction[] = {0x4e800020};
 #elif defined __mips_isa_rev && __mips_isa_rev >= 6
-static const uint32_t return_code[] = {0x03e00009, 0};
+static const uint32_t return_instruction[] = {0x03e00009, 0};
 #elif defined __mips__
-static const uint32_t return_code[] = {0x03e00008, 0};
+static const uint32_t return_instruction[] = {0x03e00008, 0};
 #elif defined __s390__
-static const uint8_t return_code[] = {0x07, 0xfe};
+static const uint8_t return_instruction[] = {0x07, 0xfe};
 #elif defined __sparc__
-static const uint32_t return_code[] = {0x81c3e008, 0x01000000};
+static const uint32_t return_instruction[] = {0x81c3e008, 0x01000000};
 #elif defined __m68k__
-static const uint8_t return_code[] = {0x4e, 0x75};
+static const uint8_t return_instruction[] = {0x4e, 0x75};
 #else
 #define NO_RETURN_CODE
 #endif
@@ -600,7 +600,7 @@ static void do_mprotect(struct argument *a)
     answer_result(mprotect(pointer(a[0]), (size_t)a[1].n, (int)a[2].n));
 }
 
-static void do_scatter(struct argument *a)
+static void do_fragment(struct argument *a)
 {
     for (uint64_t i = 1; i < a[1].n; i += 2)
         if (mprotect((char *)pointer(a[0]) + i * page, page, PROT_READ)) {
@@ -808,14 +808,14 @@ static void do_audit(struct argument *a)
     }
 }
 
-static void do_return_code(struct argument *a)
+static void do_return_instruction(struct argument *a)
 {
     (void)a;
 #ifdef NO_RETURN_CODE
     answer("unsupported", "no code is known that only returns on this machine");
 #else
     answer("ok ", "");
-    put_bytes((const char *)return_code, sizeof return_code);
+    put_bytes((const char *)return_instruction, sizeof return_instruction);
 #endif
 }
 
@@ -920,14 +920,14 @@ static void do_fstat(struct argument *a)
 /* A moment long past, which no file is last modified at by itself: 2001-09-09. */
 #define LONG_PAST 1000000000
 
-static void do_backdate(struct argument *a)
+static void do_set_old_mtime(struct argument *a)
 {
     const struct timespec times[] = {{.tv_sec = LONG_PAST}, {.tv_sec = LONG_PAST}};
 
     answer_result(futimens(descriptor(a[0]), times));
 }
 
-static void do_is_backdated(struct argument *a)
+static void do_has_old_mtime(struct argument *a)
 {
     struct stat status;
     int got = fstat(descriptor(a[0]), &status);
@@ -940,7 +940,7 @@ static void do_fsync(struct argument *a)
     answer_result(fsync(descriptor(a[0])));
 }
 
-static void do_evict(struct argument *a)
+static void do_drop_cache(struct argument *a)
 {
     int fd = descriptor(a[0]);
 
@@ -1053,7 +1053,7 @@ static void do_watch(struct argument *a)
     answer_number(fd);
 }
 
-static void do_closes(struct argument *a)
+static void do_close_events(struct argument *a)
 {
     int64_t closes = 0;
     ssize_t n;
@@ -1127,7 +1127,7 @@ static void do_counters(struct argument *a)
     put_signed((int64_t)usage.ru_minflt + usage.ru_majflt);
 }
 
-static void do_picture(struct argument *a)
+static void do_maps(struct argument *a)
 {
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     ssize_t n;
@@ -1146,7 +1146,7 @@ static void do_picture(struct argument *a)
     }
 }
 
-static void do_arena(struct argument *a)
+static void do_scratch_range(struct argument *a)
 {
     (void)a;
     if (!arena_length) {
@@ -1159,7 +1159,7 @@ static void do_arena(struct argument *a)
     put_unsigned(arena_length);
 }
 
-static void do_limit(struct argument *a)
+static void do_set_limit_headroom(struct argument *a)
 {
     struct rlimit limit;
     int resource;
@@ -1203,7 +1203,7 @@ static void do_limit(struct argument *a)
     answer_result(setrlimit(resource, &limit));
 }
 
-static void do_drop(struct argument *a)
+static void do_drop_capability(struct argument *a)
 {
     const struct name *capability = capabilities;
     struct {
@@ -1445,7 +1445,7 @@ static const struct verb {
     {"msync", "aan", do_msync},
     {"sysconf", "n", do_sysconf},
     {"mprotect", "aan", do_mprotect},
-    {"scatter", "an", do_scatter},
+    {"fragment", "an", do_fragment},
     {"mlock", "aa", do_mlock},
     {"munlock", "aa", do_munlock},
     {"mlock2", "aan", do_mlock2},
@@ -1455,7 +1455,7 @@ static const struct verb {
     {"madvise", "aan", do_madvise},
     {"mincore", "aa", do_mincore},
     {"audit", "*", do_audit},
-    {"return-code", "", do_return_code},
+    {"return-instruction", "", do_return_instruction},
     {"execute", "a", do_execute},
     {"add", "ana", do_add},
     {"open", "pnn", do_open},
@@ -1469,9 +1469,9 @@ static const struct verb {
     {"write-from", "naan", do_write_from},
     {"fstat", "n", do_fstat},
     {"fsync", "n", do_fsync},
-    {"evict", "n", do_evict},
-    {"backdate", "n", do_backdate},
-    {"is-backdated", "n", do_is_backdated},
+    {"drop-cache", "n", do_drop_cache},
+    {"set-old-mtime", "n", do_set_old_mtime},
+    {"has-old-mtime", "n", do_has_old_mtime},
     {"unlink", "p", do_unlink},
     {"mkdir", "p", do_mkdir},
     {"pipe", "", do_pipe},
@@ -1482,13 +1482,13 @@ static const struct verb {
     {"flock", "nn", do_flock},
     {"record-lock", "nn", do_record_lock},
     {"watch", "p", do_watch},
-    {"closes", "n", do_closes},
+    {"close-events", "n", do_close_events},
     {"free-space", "p", do_free_space},
-    {"limit", "pn", do_limit},
-    {"drop", "p", do_drop},
-    {"arena", "", do_arena},
+    {"set-limit-headroom", "pn", do_set_limit_headroom},
+    {"drop-capability", "p", do_drop_capability},
+    {"scratch-range", "", do_scratch_range},
     {"counters", "", do_counters},
-    {"picture", "n", do_picture},
+    {"maps", "n", do_maps},
     {"fork", "", do_fork},
     {"exec", "", do_exec},
     {"exit", "n", do_exit},

@@ -178,8 +178,8 @@ LIMITS: Final = {
 class LinuxProcess(Process):
     """This very process, as the contract has it."""
 
-    def __init__(self, arena: tuple[int, int] | None) -> None:
-        self._arena = arena
+    def __init__(self, scratch_range: tuple[int, int] | None) -> None:
+        self._scratch_range = scratch_range
         self.keeps_from_children = False
         carrier = socket.socketpair()
         for end, number in zip(carrier, (CARRIER_IN, CARRIER_OUT), strict=True):
@@ -257,7 +257,7 @@ class LinuxProcess(Process):
             raise Unsupported("this process keeps memory from its children, where a fault is looked at")
         return fault_of(access)
 
-    def return_code(self) -> bytes:
+    def return_instruction(self) -> bytes:
         return RETURN[os.uname().machine]
 
     def execute(self, addr: int) -> None:
@@ -284,17 +284,17 @@ class LinuxProcess(Process):
         kinds = {"d": "directory", "c": "character", "b": "block", "p": "fifo", "s": "socket", "-": "regular"}
         return Stat(kinds.get(stat.filemode(status.st_mode)[0], "other"), status.st_size)
 
-    def evict(self, fd: int) -> None:
+    def drop_cache(self, fd: int) -> None:
         os.fsync(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def mseal(self, addr: int, length: int, flags: int = 0) -> None:
         syscall(462, addr, length, flags)
 
-    def backdate(self, fd: int) -> None:
+    def set_old_mtime(self, fd: int) -> None:
         os.utime(fd, (LONG_PAST, LONG_PAST))
 
-    def is_backdated(self, fd: int) -> bool:
+    def has_old_mtime(self, fd: int) -> bool:
         return os.fstat(fd).st_mtime == LONG_PAST
 
     def mkdir(self, path: str) -> None:
@@ -339,7 +339,7 @@ class LinuxProcess(Process):
             raise
         return fd
 
-    def closes(self, watch: int) -> int:
+    def close_events(self, watch: int) -> int:
         closes = 0
         with contextlib.suppress(BlockingIOError):
             while noted := os.read(watch, 65536):
@@ -355,7 +355,7 @@ class LinuxProcess(Process):
 
     # ---- rights, limits, telling
 
-    def limit(self, resource_: Resource, room: int) -> None:
+    def set_limit_headroom(self, resource_: Resource, room: int) -> None:
         which, label = LIMITS[resource_]
         used = 0
         if label:
@@ -364,7 +364,7 @@ class LinuxProcess(Process):
         _, most = resource.getrlimit(which)
         resource.setrlimit(which, (used + room, most if most == -1 else max(most, used + room)))
 
-    def drop(self, capability: str) -> None:
+    def drop_capability(self, capability: str) -> None:
         number = {f"CAP_{name}": number for number, name in CAPABILITIES.items()}.get(capability)
         if number is None:
             raise Unsupported("a capability that this agent does not know")
@@ -375,12 +375,12 @@ class LinuxProcess(Process):
             sets[number // 32 * 3 + kind] &= ~(1 << number % 32)
         capset(ctypes.addressof(header), ctypes.addressof(sets))
 
-    def arena(self) -> tuple[int, int]:
-        if self._arena is None:
-            raise Unsupported("no range of addresses was found free for an arena")
-        return self._arena
+    def scratch_range(self) -> tuple[int, int]:
+        if self._scratch_range is None:
+            raise Unsupported("no range of addresses was found free for an scratch_range")
+        return self._scratch_range
 
-    def picture(self) -> str:
+    def maps(self) -> str:
         with open("/proc/self/maps") as maps:
             return maps.read()
 
@@ -519,9 +519,9 @@ class LinuxSystem(System):
         Facility.SYS_FILE: "/sys/kernel/uevent_seqnum",
     }
 
-    def __init__(self, directory: str, arena: tuple[int, int] | None) -> None:
+    def __init__(self, directory: str, scratch_range: tuple[int, int] | None) -> None:
         self.folder = tempfile.mkdtemp(prefix="mmapconf-", dir=directory)
-        self.arena = arena
+        self.scratch_range = scratch_range
         self.children: list[Child] = []
 
     def spawn(self) -> Child:
@@ -533,7 +533,7 @@ class LinuxSystem(System):
                 os.dup2(theirs.fileno(), CHANNEL, inheritable=False)
                 os.closerange(3, CHANNEL)
                 os.closerange(CHANNEL + 1, 1 << 20)
-                attend(LinuxProcess(self.arena))
+                attend(LinuxProcess(self.scratch_range))
             finally:
                 os._exit(1)
         theirs.close()
@@ -563,7 +563,7 @@ class LinuxBackend(Backend):
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        self.arena = find_arena()
+        self.scratch_range = find_scratch_range()
 
     def facts(self) -> Facts:
         system = os.uname()
@@ -589,13 +589,13 @@ class LinuxBackend(Backend):
         return Facts(self.name, details=details)
 
     def boot(self) -> LinuxSystem:
-        return LinuxSystem(self.directory, self.arena)
+        return LinuxSystem(self.directory, self.scratch_range)
 
 
 # ---------------------------------------------------------------------------------------------------------------- start
 
 
-def find_arena() -> tuple[int, int] | None:
+def find_scratch_range() -> tuple[int, int] | None:
     """A range so far from everything that it stays free; that its ends can be had is tried."""
     length = 32 << 30
     for start in (0x1000000000, 0x2000000000):
@@ -639,11 +639,11 @@ def main() -> int:
         paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         os.execve(sys.executable, command(*sys.argv[1:]), {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": paths})
     keep_to_the_heap()
-    arena = find_arena()
+    scratch_range = find_scratch_range()
     if asked.process:
         os.set_inheritable(CHANNEL, False)
         os.write(CHANNEL, b"ok\n")
-        attend(LinuxProcess(arena))
+        attend(LinuxProcess(scratch_range))
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stream = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDWR)

@@ -93,8 +93,8 @@ def obey(process: Process, request: str) -> str:
     try:
         if call == "audit":
             return answer(lambda: audit(process, words))
-        if call == "picture":
-            return answer(lambda: word_of(process.picture().encode()[number(words[0]) :][:4096]))
+        if call == "maps":
+            return answer(lambda: word_of(process.maps().encode()[number(words[0]) :][:4096]))
         function = vars(Process).get(call)
         if call.startswith("_") or not inspect.isfunction(function):
             return "unsupported this agent does not know the verb"
@@ -106,8 +106,8 @@ def obey(process: Process, request: str) -> str:
             return "bad too many bytes for a line"
     except (ValueError, IndexError):
         return "bad an argument cannot be understood"
-    if call == "scatter":  # the one call that returns an error instead of raising it
-        failed = process.scatter(*arguments)  # type: ignore[arg-type]
+    if call == "fragment":  # the one call that returns an error instead of raising it
+        failed = process.fragment(*arguments)  # type: ignore[arg-type]
         return f"error {failed}" if failed else "ok"
     if call == "record_lock":
         return answer(lambda: process.record_lock(arguments[0], ofd=arguments[1]))  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ OWN_TROUBLE: Final = {
     "watch": {"ENFILE", "EMFILE", "ENOSPC", "ENOSYS"},
     "fork": {"EAGAIN", "ENOMEM"},
     "set_append_only": {"EOPNOTSUPP", "ENOTTY", "ENOSYS", "EPERM"},
-    "limit": {"EPERM"},
+    "set_limit_headroom": {"EPERM"},
     "madvise": {"EOPNOTSUPP", "ENOSYS", "EIO"},
     "read_into": {"EIO"},
     "write_from": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
@@ -241,7 +241,7 @@ class LockstepBackend(Backend):
 
 def _picture(process: Process) -> str:
     try:
-        return process.picture()
+        return process.maps()
     except (NotImplementedError, OSError, Unresolved) as reason:
         return f"(no picture: {reason})"
 
@@ -305,7 +305,7 @@ class LockstepSystem(System):
         following = self.following
         following.tell(call, seen)
         following.is_mapped = pair.is_mapped
-        following.arena = pair.subject_arena
+        following.scratch_range = pair.subject_scratch_range
         following.is_full = pair.is_full
         try:
             expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
@@ -473,11 +473,11 @@ class LockstepSystem(System):
             pass
         return LockstepProcess(self, subject, model, set())
 
-    def together(self, calls: Sequence[Call]) -> list[object]:
+    def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
         pairs = [call.process for call in calls if isinstance(call.process, LockstepProcess)]
         if len(pairs) < len(calls):
             raise TypeError("calls made together are each of another process of this system")
-        results = self.subject.together(
+        results = self.subject.run_concurrently(
             [Call(pair.subject, call.name, call.arguments) for pair, call in zip(pairs, calls, strict=True)]
         )
         if any(call.name != "add" for call in calls):
@@ -556,7 +556,7 @@ class LockstepProcess(Process):
         self.bits = subject.bits
         self.own = own
         """Numbers of pages that have been mapped here: where nothing is now, the subject has nothing of its own."""
-        self._arena: tuple[int, int] | None = None
+        self._scratch_range: tuple[int, int] | None = None
 
     # ---- what the judge asks beside the calls
 
@@ -580,14 +580,14 @@ class LockstepProcess(Process):
         except (NotImplementedError, OSError):
             return True
 
-    def subject_arena(self) -> tuple[int, int]:
-        """The subject's arena; (0, 0) when it has none."""
-        if self._arena is None:
+    def subject_scratch_range(self) -> tuple[int, int]:
+        """The subject's scratch_range; (0, 0) when it has none."""
+        if self._scratch_range is None:
             try:
-                self._arena = self.subject.arena()
+                self._scratch_range = self.subject.scratch_range()
             except NotImplementedError:
-                self._arena = 0, 0
-        return self._arena
+                self._scratch_range = 0, 0
+        return self._scratch_range
 
     def pictures(self) -> tuple[str, str]:
         """Both address spaces as text."""
@@ -649,7 +649,7 @@ class LockstepProcess(Process):
                 pages.update(dict.fromkeys(self._ends(first, behind), mapping))
             beside.add(first - 1)
             beside.add(behind)
-        low, length = self.subject_arena()
+        low, length = self.subject_scratch_range()
         low, high = low // page, (low + length) // page
         for number in beside:
             is_own = low <= number < high or number in self.own
@@ -747,11 +747,11 @@ class LockstepProcess(Process):
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         self.both("mprotect", lambda: self.subject.mprotect(addr, length, prot), addr, length, prot)
 
-    def scatter(self, addr: int, pages: int) -> str | None:
-        failed = self.subject.scatter(addr, pages)
+    def fragment(self, addr: int, pages: int) -> str | None:
+        failed = self.subject.fragment(addr, pages)
         if self.system.uncompared is not None:
             return failed
-        done = pages // 2 if failed is None else self.scattered(addr, pages)
+        done = pages // 2 if failed is None else self.fragmented(addr, pages)
         page = self.model.page
         for at in range(addr + page, addr + page + 2 * page * done, 2 * page):
             self.system.judge(self, "mprotect", (at, page, PROT_READ), Returned(None))
@@ -760,8 +760,8 @@ class LockstepProcess(Process):
         self.system.audit(self, "mprotect", (addr, page))
         return failed
 
-    def scattered(self, addr: int, pages: int) -> int:
-        """How many pages a scatter that failed has given the right to be loaded."""
+    def fragmented(self, addr: int, pages: int) -> int:
+        """How many pages a fragment that failed has given the right to be loaded."""
         page = self.model.page
         done, failed = 0, pages // 2
         while done < failed:
@@ -806,8 +806,8 @@ class LockstepProcess(Process):
     def store(self, addr: int, data: bytes) -> None:
         self.both("store", lambda: self.subject.store(addr, data), addr, data)
 
-    def return_code(self) -> bytes:
-        code = self.system.machine.return_code = self.subject.return_code()
+    def return_instruction(self) -> bytes:
+        code = self.system.machine.return_instruction = self.subject.return_instruction()
         return code
 
     def execute(self, addr: int) -> None:
@@ -865,14 +865,14 @@ class LockstepProcess(Process):
     def fsync(self, fd: int) -> None:
         self.both("fsync", lambda: self.subject.fsync(fd), fd)
 
-    def evict(self, fd: int) -> None:
-        self.both("evict", lambda: self.subject.evict(fd), fd)
+    def drop_cache(self, fd: int) -> None:
+        self.both("drop_cache", lambda: self.subject.drop_cache(fd), fd)
 
-    def backdate(self, fd: int) -> None:
-        self.both("backdate", lambda: self.subject.backdate(fd), fd)
+    def set_old_mtime(self, fd: int) -> None:
+        self.both("set_old_mtime", lambda: self.subject.set_old_mtime(fd), fd)
 
-    def is_backdated(self, fd: int) -> bool:
-        return self.both("is_backdated", lambda: self.subject.is_backdated(fd), fd)
+    def has_old_mtime(self, fd: int) -> bool:
+        return self.both("has_old_mtime", lambda: self.subject.has_old_mtime(fd), fd)
 
     def unlink(self, path: str) -> None:
         self.by_path("unlink", lambda: self.subject.unlink(path), path)
@@ -904,8 +904,8 @@ class LockstepProcess(Process):
     def watch(self, path: str) -> int:
         return self.by_path("watch", lambda: self.subject.watch(path), path)
 
-    def closes(self, watch: int) -> int:
-        return self.both("closes", lambda: self.subject.closes(watch), watch)
+    def close_events(self, watch: int) -> int:
+        return self.both("close_events", lambda: self.subject.close_events(watch), watch)
 
     def free_space(self, path: str) -> int:
         return self.subject.free_space(path)
@@ -944,20 +944,20 @@ class LockstepProcess(Process):
 
     # ---- rights and limits
 
-    def limit(self, resource: Resource, room: int) -> None:
-        self.both("limit", lambda: self.subject.limit(resource, room), resource, room)
+    def set_limit_headroom(self, resource: Resource, room: int) -> None:
+        self.both("set_limit_headroom", lambda: self.subject.set_limit_headroom(resource, room), resource, room)
 
-    def drop(self, capability: str) -> None:
-        self.both("drop", lambda: self.subject.drop(capability), capability)
+    def drop_capability(self, capability: str) -> None:
+        self.both("drop_capability", lambda: self.subject.drop_capability(capability), capability)
 
     # ---- telling
 
-    def arena(self) -> tuple[int, int]:
-        return self.subject.arena()
+    def scratch_range(self) -> tuple[int, int]:
+        return self.subject.scratch_range()
 
     def counters(self) -> Counters:
         self.system.audits = "none"  # they would count
         return self.subject.counters()
 
-    def picture(self) -> str:
-        return self.subject.picture()
+    def maps(self) -> str:
+        return self.subject.maps()

@@ -134,7 +134,7 @@ def _by_choice(judged: Judged) -> bool:
     What makes it wrong is what else there is, of which a program says nothing.
     """
     step = judged.program[-1]
-    chosen = CALLS[step.call].result in ("fd", "fds", "process", "arena") or (
+    chosen = CALLS[step.call].result in ("fd", "fds", "process", "scratch_range") or (
         CALLS[step.call].result == "address" and not is_told_where(step)
     )
     if not chosen or judged.divergence is None:

@@ -38,7 +38,7 @@ class AccessSteps(State):
         addr, room = self.place(actor, digits, PROT_EXEC)
         if not room:
             return
-        code = self.call(actor, "return_code")
+        code = self.call(actor, "return_instruction")
         if code is None:
             return
         mapping = actor.model.space.find(addr)

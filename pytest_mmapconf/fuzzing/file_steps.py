@@ -151,7 +151,7 @@ class FileSteps(State):
         """Watch a file being let go, or ask whether it has been."""
         watches = [fd for fd, found in actor.model.descriptors.items() if found.description.watch is not None]
         if watches:
-            self.call(actor, "closes", digits.of(watches))
+            self.call(actor, "close_events", digits.of(watches))
             return
         name = digits.of("ab")
         if self.is_there(name):
@@ -204,17 +204,17 @@ class FileSteps(State):
     def fstat(self, actor: Actor, digits: Digits) -> None:
         self.call(actor, "fstat", self.odd_file(actor, digits) if digits.once_in(3) else self.descriptor(actor, digits))
 
-    def backdate(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "backdate", self.descriptor(actor, digits))
+    def set_old_mtime(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "set_old_mtime", self.descriptor(actor, digits))
 
-    def is_backdated(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "is_backdated", self.descriptor(actor, digits))
+    def has_old_mtime(self, actor: Actor, digits: Digits) -> None:
+        self.call(actor, "has_old_mtime", self.descriptor(actor, digits))
 
-    def evict(self, actor: Actor, digits: Digits) -> None:
+    def drop_cache(self, actor: Actor, digits: Digits) -> None:
         """Ask for a file's pages to leave memory, and see which do not."""
         fd = self.descriptor(actor, digits)
         descriptor = actor.model.descriptors.get(fd)
-        if self.call(actor, "evict", fd) is None or descriptor is None:
+        if self.call(actor, "drop_cache", fd) is None or descriptor is None:
             return
         for mapping in [m for m in actor.model.space.mappings.values() if m.inode is descriptor.description.inode]:
             addr, room = self.symbol(actor, mapping.start)
@@ -239,4 +239,4 @@ class FileSteps(State):
             if description.inode is inode:
                 self.call(actor, "close", fd)
         for fd in [fd for fd, made in actor.model.descriptors.items() if made.description.watch is not None]:
-            self.call(actor, "closes", fd)
+            self.call(actor, "close_events", fd)

@@ -124,7 +124,7 @@ def huge(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
 
 def over_the_limit(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
     """More than the process may map."""
-    state.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * state.page)
+    state.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, ROOM * state.page)
     call.length = LARGE[0] * state.page
     call.flags = call.flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE) | MAP_NORESERVE
 
@@ -151,7 +151,7 @@ def outside(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
 
 def low(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
     """At address 0, by a process that may not."""
-    state.call(actor, "drop", "CAP_SYS_RAWIO")  # else page 0 would be there
+    state.call(actor, "drop_capability", "CAP_SYS_RAWIO")  # else page 0 would be there
     call.at(0, digits.of((MAP_FIXED, MAP_FIXED_NOREPLACE)))
 
 
@@ -301,7 +301,7 @@ class MremapCall:
     room: int
     """Bytes from `addr` on that may be touched."""
     slot: int
-    """A place in the arena."""
+    """A place in the scratch_range."""
 
 
 MremapMistake: TypeAlias = "Callable[[State, Actor, Digits, MremapCall], None]"
@@ -367,7 +367,7 @@ def to_outside(state: State, actor: Actor, digits: Digits, call: MremapCall) -> 
 
 def to_address_0(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
     """In a process that may not."""
-    state.call(actor, "drop", "CAP_SYS_RAWIO")
+    state.call(actor, "drop_capability", "CAP_SYS_RAWIO")
     call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 0
 
 

@@ -159,7 +159,7 @@ class MappingSteps(State):
         """So much that two are over the limit, whatever else there is; perhaps in the place of another."""
         limit = actor.model.address_space_limit
         if limit is None or limit > actor.model.space.size + 2 * ROOM * self.page:
-            self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
+            self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, ROOM * self.page)
         flags = digits.of((MAP_PRIVATE, MAP_SHARED)) | MAP_NORESERVE | MAP_ANONYMOUS
         found = [mapping for mapping in actor.model.space.mappings.values() if self.is_large(mapping)]
         if found and digits.below(2):
@@ -171,8 +171,8 @@ class MappingSteps(State):
 
     def data(self, actor: Actor, digits: Digits) -> None:
         """Two large mappings under a limit of data, which only what can be stored to counts towards."""
-        self.call(actor, "limit", Resource.ADDRESS_SPACE, RESERVED)  # any more
-        self.call(actor, "limit", Resource.DATA, ROOM * self.page)
+        self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, RESERVED)  # any more
+        self.call(actor, "set_limit_headroom", Resource.DATA, ROOM * self.page)
         size = LARGE[1] * self.page
         kinds = (RW, MAP_PRIVATE), (PROT_READ, MAP_PRIVATE), (RW, MAP_SHARED)
         drawn = [digits.of(kinds) for _ in range(2)]
@@ -181,12 +181,12 @@ class MappingSteps(State):
         for addr in got:
             if addr is not None:
                 self.call(actor, "munmap", addr, size)
-        self.call(actor, "limit", Resource.DATA, RESERVED)  # no limit any more
+        self.call(actor, "set_limit_headroom", Resource.DATA, RESERVED)  # no limit any more
 
     def stack(self, actor: Actor, digits: Digits) -> None:
         """Memory that grows downwards, with room below it or with little."""
         if digits.once_in(6):
-            self.call(actor, "limit", Resource.STACK, (2 + digits.below(2)) * self.page)
+            self.call(actor, "set_limit_headroom", Resource.STACK, (2 + digits.below(2)) * self.page)
         base = actor.regions[0][0] + (2 + digits.below(SLOTS - 1)) * self.unit
         prot = digits.of((RW, PROT_READ, PROT_READ))
         flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN
@@ -230,7 +230,7 @@ class MappingSteps(State):
         pages = 2 * limit
         got = self.call(actor, "mmap", 0, pages * self.page, PROT_NONE, flags, -1, 0)
         if got is not None:
-            self.call(actor, "scatter", got, pages)
+            self.call(actor, "fragment", got, pages)
             wanted = digits.below(3)
             if wanted == 0:
                 self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0)

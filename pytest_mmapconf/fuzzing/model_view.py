@@ -1,7 +1,7 @@
 """What a program acts in, as far as drawing needs to know it: processes, addresses, descriptors.
 
-Nothing is drawn from an address that a system chose.  Addresses are pages of *regions* (the arena, what mmap and mremap
-returned), and beyond a region's ends nothing is ever touched: the system's own memory may be there.
+Nothing is drawn from an address that a system chose.  Addresses are pages of *regions* (the scratch_range, what mmap
+and mremap returned), and beyond a region's ends nothing is ever touched: the system's own memory may be there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .exercised_clauses import EFFECTS, FAULTS
 T = TypeVar("T")
 
 SLOTS: Final = 6
-"""Pages of the arena that things are placed in; there is one more on either side."""
+"""Pages of the scratch_range that things are placed in; there is one more on either side."""
 
 LARGEST: Final = 4
 """Pages that a mapping or a file may have."""
@@ -77,8 +77,8 @@ class Actor:
     process: Process
     model: Model
     regions: list[tuple[int, int]] = field(default_factory=list)
-    """(address, bytes) of the arena, and of what mmap and mremap have returned: where something may be touched."""
-    odd: dict[str, int] = field(default_factory=dict)
+    """(address, bytes) of the scratch_range, and of what mmap and mremap have returned: where something may be
+    touched.""" odd: dict[str, int] = field(default_factory=dict)
     """Descriptors of unusual files, by what they are."""
     locks_all: bool = False
     """Whether all its memory has been locked: the system's own too."""
@@ -120,13 +120,13 @@ class State:
         self.actors = [self.actor(process)]
 
     def actor(self, process: Process) -> Actor:
-        """A process that has just begun, with its arena."""
+        """A process that has just begun, with its scratch_range."""
         size = (SLOTS + 2) * self.unit
         try:
-            arena, _length = process.arena()
+            scratch_range, _length = process.scratch_range()
         except NotImplementedError:
-            arena = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        return Actor(process, model_of(process), [(arena, size)])
+            scratch_range = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return Actor(process, model_of(process), [(scratch_range, size)])
 
     def forked(self, actor: Actor) -> Actor | None:
         """A child of a process; None where that is refused."""
@@ -160,8 +160,8 @@ class State:
         return addr, 0
 
     def slot(self, actor: Actor, digits: Digits, taken: bool = False) -> int:
-        """The address of a page of the arena that things are placed in; if asked for, one where something is."""
-        base, size = actor.regions[0]
+        """The address of a page of the scratch_range that things are placed in; if asked for, one where something
+        is.""" base, size = actor.regions[0]
         which = digits.below(SLOTS * 4)
         there = actor.model.space.over(base, base + size) if taken else ()
         if there:
@@ -195,7 +195,8 @@ class State:
     def range(
         self, actor: Actor, digits: Digits, fits: Callable[[Area], bool] = lambda mapping: False
     ) -> tuple[int, int]:
-        """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the arena, holes and all.
+        """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the scratch_range, holes and
+        all.
 
         Of the mappings more often one that `fits`, if there is any.
         """
@@ -311,8 +312,8 @@ class State:
     def limit_locks(self, actor: Actor, room: int) -> None:
         """Let a process lock so many bytes more; nothing where the system's own memory is locked and counts."""
         if not actor.locks_all:
-            self.call(actor, "drop", "CAP_IPC_LOCK")  # else there is no limit
-            self.call(actor, "limit", Resource.LOCKED_MEMORY, room)
+            self.call(actor, "drop_capability", "CAP_IPC_LOCK")  # else there is no limit
+            self.call(actor, "set_limit_headroom", Resource.LOCKED_MEMORY, room)
 
     def is_there(self, name: str) -> bool:
         """Whether there is a file of that name in the folder."""

@@ -57,17 +57,17 @@ class LifeSteps(Sequences):
     def drop(self, actor: Actor, digits: Digits) -> None:
         capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
         if capability != "CAP_IPC_LOCK" or not actor.locks_all:  # the system counts its own memory as well
-            self.call(actor, "drop", capability)
+            self.call(actor, "drop_capability", capability)
 
-    def limit(self, actor: Actor, digits: Digits) -> None:
+    def set_limit_headroom(self, actor: Actor, digits: Digits) -> None:
         kind = digits.below(8)
         if kind < 5:
             self.limit_locks(actor, digits.below(4) * self.page)
         elif kind == 5:  # which does not bind the privileged
             if not actor.locks_all:
-                self.call(actor, "limit", Resource.LOCKED_MEMORY, 0)
+                self.call(actor, "set_limit_headroom", Resource.LOCKED_MEMORY, 0)
         else:
-            self.call(actor, "limit", Resource.ADDRESS_SPACE, ROOM * self.page)
+            self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, ROOM * self.page)
 
     def recount(self, actor: Actor, digits: Digits) -> None:
         """Under a limit of what is locked now: lock something else after something has been let go."""
@@ -94,7 +94,7 @@ class LifeSteps(Sequences):
             self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
         else:
             self.exec(actor, digits)
-            self.call(actor, "drop", "CAP_IPC_LOCK")
+            self.call(actor, "drop_capability", "CAP_IPC_LOCK")
         got = self.call(actor, "mmap", 0, freed or size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         if got is not None:
             actor.regions.append((got, freed or size))
@@ -125,7 +125,7 @@ class LifeSteps(Sequences):
     def full_file_table(self, actor: Actor, digits: Digits) -> None:
         """Memory that needs an open file, while there can be no more of these."""
         if digits.below(4):
-            self.call(actor, "drop", "CAP_SYS_ADMIN")
+            self.call(actor, "drop_capability", "CAP_SYS_ADMIN")
         try:
             with self.system.full_file_table():
                 got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -137,7 +137,7 @@ class LifeSteps(Sequences):
 
     # ---- several processes at the same time
 
-    def together(self, actor: Actor, digits: Digits) -> None:
+    def run_concurrently(self, actor: Actor, digits: Digits) -> None:
         """Two processes add to a word that they share, under a lock."""
         others = [other for other in self.actors if other is not actor]
         mapping = self.mapping(actor, digits, PROT_WRITE)
@@ -158,7 +158,7 @@ class LifeSteps(Sequences):
             addr, _room = self.symbol(actor, mapping.start)
             calls = [Call(who.process, "add", (addr + 4, 3, addr)) for who in (actor, other)]
             try:
-                self.system.together(calls)
+                self.system.run_concurrently(calls)
             except NotImplementedError as error:
                 self.lacks["add"] = str(error)
 

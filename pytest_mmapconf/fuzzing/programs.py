@@ -27,8 +27,19 @@ SELDOM: Final = "seldom"
 """Stands for one of the rare steps."""
 
 RARE: Final = (
-    *("memfd", "drop", "limit", "mlockall", "mlock2", "munlockall", "mincore", "exec", "spawn", "together"),
-    *("full_file_table", "flock", "record_lock", "watch", "lseek", "fstat", "evict", "elsewhere"),
+    *(
+        "memfd",
+        "drop_capability",
+        "set_limit_headroom",
+        "mlockall",
+        "mlock2",
+        "munlockall",
+        "mincore",
+        "exec",
+        "spawn",
+        "run_concurrently",
+    ),
+    *("full_file_table", "flock", "record_lock", "watch", "lseek", "fstat", "drop_cache", "elsewhere"),
 )
 """The steps that are drawn seldom, because they cost much or few clauses hang on them."""
 
@@ -89,7 +100,10 @@ THEMES: Final = (
         ),
     )
     * 3,
-    theme("backdate*6 is_backdated*8 mmap*4 store*6 load*3 fsync msync*2 pwrite ftruncate read_into open fork munmap"),
+    theme(
+        "set_old_mtime*6 has_old_mtime*8 mmap*4 store*6 load*3 fsync msync*2 pwrite ftruncate read_into open fork "
+        "munmap"
+    ),
     theme("stack*2 below*6 mmap load store mprotect munmap fork"),
     *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together add_alone"),)
     * 5,

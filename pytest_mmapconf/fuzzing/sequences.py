@@ -90,7 +90,7 @@ class Sequences(State):
         self.call(other, "mmap", addr, self.page, PROT_READ, digits.of((MAP_SHARED, MAP_PRIVATE)) | MAP_FIXED, fd, 0)
         self.call(other, "close", fd)
         self.call(other, digits.of(("exit", "kill")))
-        self.call(actor, "closes", watch)
+        self.call(actor, "close_events", watch)
 
     def sync_some(self, actor: Actor, digits: Digits) -> None:
         """Store in two files that are mapped side by side, and ask for some of that to be on the disk."""

@@ -64,7 +64,7 @@ def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[st
                     found.setdefault(id(process), (name, process))
     for name, process in islice(found.values(), PICTURES):
         try:
-            picture = process.picture()
+            picture = process.maps()
         except Exception:  # no picture, or none any more: the failure is told all the same
             continue
         yield name, _shortened(picture)

@@ -25,10 +25,10 @@ CALLS: Final = tuple(
 )
 """Every call of the contract."""
 
-MADE_OF_OTHERS: Final = frozenset({"scatter", "audit"})
+MADE_OF_OTHERS: Final = frozenset({"fragment", "audit"})
 """Calls that everybody has: `Process` makes them of others."""
 
-OPTIONAL: Final = MADE_OF_OTHERS | {"arena", "picture"}
+OPTIONAL: Final = MADE_OF_OTHERS | {"scratch_range", "maps"}
 """Calls that cases do without where there are none."""
 
 AMBIGUOUS: Final = frozenset({"add"})

@@ -56,7 +56,7 @@ CALL: Final = {
     "msync": "msync({addr}, {length}, {flags})",
     "sysconf": "sysconf({name})",
     "mprotect": "mprotect({addr}, {length}, {prot})",
-    "scatter": "scatter({addr}, {pages})",
+    "fragment": "fragment({addr}, {pages})",
     "mlock": "mlock({addr}, {length})",
     "munlock": "munlock({addr}, {length})",
     "mlock2": "mlock2({addr}, {length}, {flags})",
@@ -79,9 +79,9 @@ CALL: Final = {
     "write_from": "pwrite({fd}, {addr}, {length}, {offset})",
     "fstat": "fstat({fd}, &status)",
     "fsync": "fsync({fd})",
-    "evict": "fsync({fd}) ? -1 : posix_fadvise({fd}, 0, 0, POSIX_FADV_DONTNEED)",
-    "backdate": "backdate({fd})",
-    "is_backdated": "fstat({fd}, &status) ? -1 : status.st_mtim.tv_sec == LONG_PAST",
+    "drop_cache": "fsync({fd}) ? -1 : posix_fadvise({fd}, 0, 0, POSIX_FADV_DONTNEED)",
+    "set_old_mtime": "set_old_mtime({fd})",
+    "has_old_mtime": "fstat({fd}, &status) ? -1 : status.st_mtim.tv_sec == LONG_PAST",
     "unlink": "unlink({path})",
     "mkdir": "mkdir({path}, 0700)",
     "pipe": "pipe(pair)",
@@ -93,17 +93,17 @@ CALL: Final = {
     "flock": "flock({fd}, {operation})",
     "record_lock": "lock_record({fd}, {ofd})",
     "watch": "watch({path})",
-    "closes": "closes({watch})",
+    "close_events": "close_events({watch})",
     "fork": "fork()",
     "exec": "exec_again({number})",
-    "limit": "limit({resource}, {room})",
-    "drop": "drop({capability})",
-    "arena": "free_range",
+    "set_limit_headroom": "set_limit_headroom({resource}, {room})",
+    "drop_capability": "drop_capability({capability})",
+    "scratch_range": "free_range",
 }
 """Each call that can be printed, in C."""
 
 HELPERS: Final = {
-    "scatter": "SCATTER",
+    "fragment": "FRAGMENT",
     "load": "LOAD FAULTS BYTES",
     "store": "STORE FAULTS BYTES FILL",
     "execute": "EXECUTE FAULTS",
@@ -112,14 +112,14 @@ HELPERS: Final = {
     "pwrite": "BYTES FILL",
     "set_append_only": "APPEND_ONLY",
     "free_space": "FREE_SPACE",
-    "backdate": "BACKDATE",
-    "is_backdated": "BACKDATE",
+    "set_old_mtime": "OLD_MTIME",
+    "has_old_mtime": "OLD_MTIME",
     "record_lock": "LOCK_RECORD",
     "watch": "WATCH",
-    "closes": "CLOSES",
-    "limit": "LIMIT",
-    "drop": "DROP",
-    "arena": "ARENA",
+    "close_events": "CLOSES",
+    "set_limit_headroom": "LIMIT",
+    "drop_capability": "DROP",
+    "scratch_range": "SCRATCH_RANGE",
     "fork": "PROCESSES",
     "exec": "PROCESSES EXEC",
     "spawn": "PROCESSES",
@@ -194,8 +194,33 @@ LIMITS: Final = {
 }
 
 SETTING_UP: Final = (
-    *("open", "close", "dup", "ftruncate", "lseek", "pwrite", "fsync", "evict", "unlink", "mkdir", "pipe", "backdate"),
-    *("socketpair", "memfd", "seal", "flock", "record_lock", "watch", "fork", "spawn", "limit", "drop", "arena"),
+    *(
+        "open",
+        "close",
+        "dup",
+        "ftruncate",
+        "lseek",
+        "pwrite",
+        "fsync",
+        "drop_cache",
+        "unlink",
+        "mkdir",
+        "pipe",
+        "set_old_mtime",
+    ),
+    *(
+        "socketpair",
+        "memfd",
+        "seal",
+        "flock",
+        "record_lock",
+        "watch",
+        "fork",
+        "spawn",
+        "set_limit_headroom",
+        "drop_capability",
+        "scratch_range",
+    ),
 )
 """Calls that are made for others' sake: where one fails that should not, nothing can be told, unless it is the last."""
 
@@ -257,7 +282,7 @@ class _Printer:
         owner = ""
         for index in self.shown:
             step = self.program[index]
-            if step.call in ("spawn", "return_code", "facility"):
+            if step.call in ("spawn", "return_instruction", "facility"):
                 self.parents.update(dict.fromkeys(step.results, 0))
                 continue
             if step.process != owner or step.call in ("exit", "kill"):
@@ -375,7 +400,7 @@ class _Printer:
             lines += ["switch (argc == 3 && strcmp(argv[0], AGAIN) == 0 ? take_up(argv) : 0) {"]
             lines += [line for step in self.restarts for line in (f"case {step}:", f"    goto after_{step};")]
             lines += ["}"]
-        if "ARENA" in self.uses:
+        if "SCRATCH_RANGE" in self.uses:
             lines += ["free_range = find_free_range();", "NEED(free_range != MAP_FAILED);"]
             self.uses.add("NEED")
         if "FILES" in self.uses:
@@ -433,7 +458,7 @@ class _Printer:
             if value in (Sum(), Sum(step.results[0] if step.results else "")):
                 return "result != -1 && result % page == 0"
             return f"{step.results[0] if step.results else '(char *)result'} == {self.address(value)}"
-        if kind in ("address", "fd", "fds", "process", "arena"):
+        if kind in ("address", "fd", "fds", "process", "scratch_range"):
             return "result != -1"
         if kind == "amount" and isinstance(value, Sum):
             return f"result == {self.amount(value)}"
@@ -455,11 +480,11 @@ class _Printer:
             is_form = f" && S_IS{tests[str(form)]}(status.st_mode)" if form in tests else ""
             is_long = f" && status.st_size == {self.amount(size)}" if form == "regular" else ""  # type: ignore[arg-type]
             return f"result == 0{is_form}{is_long}"
-        if step.call == "closes" and isinstance(value, Sum):
+        if step.call == "close_events" and isinstance(value, Sum):
             return f"result == {value.bytes}"
-        if step.call == "is_backdated":
+        if step.call == "has_old_mtime":
             return f"result == {value:d}"
-        if step.call == "scatter" and isinstance(value, str):
+        if step.call == "fragment" and isinstance(value, str):
             self.uses.add("FAILED")
             return f"failed({value})"
         return "result == 0"
@@ -515,7 +540,7 @@ class _Printer:
         for name in names:
             self.names[name] = (
                 f"char *{name};"
-                if kind in ("address", "arena")
+                if kind in ("address", "scratch_range")
                 else f"{'pid_t' if kind == 'process' else 'int'} {name};"
             )
 
@@ -535,7 +560,7 @@ class _Printer:
         return text
 
     def length(self, data: Sequence[Run]) -> Sum:
-        if any(run.content is Special.RETURN_CODE for run in data):
+        if any(run.content is Special.RETURN_INSTRUCTION for run in data):
             self.uses.add("CODE")
         try:
             return length(data)
@@ -549,8 +574,8 @@ class _Printer:
             if run.content is Special.ANY:
                 continue
             at = self.amount(self.length(data[:index]))
-            if run.content is Special.RETURN_CODE:
-                yield f"{at}, return_code, {CODE}, {CODE}"
+            if run.content is Special.RETURN_INSTRUCTION:
+                yield f"{at}, return_instruction, {CODE}, {CODE}"
             elif isinstance(run.content, bytes):
                 yield f"{at}, {_literal(run.content)}, {len(run.content)}, {self.amount(_times(run))}"
 

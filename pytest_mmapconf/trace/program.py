@@ -15,7 +15,8 @@ As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a 
 * results: the names that the results get; may be left out.
 * A number is an integer or a sum as text: of at most one name, at most one name taken away, pages, and bytes.
 * Flags are their names joined by "|", with unknown bits in hexadecimal; or an integer.
-* Bytes are a list of runs: a text (one character a byte), ``{"bytes": TEXT, "times": NUMBER}``, ``{"return_code": 1}``
+* Bytes are a list of runs: a text (one character a byte), ``{"bytes": TEXT, "times": NUMBER}``,
+``{"return_instruction": 1}``
   for the machine's code of a function that returns, whose length a NUMBER here calls ``code``, or, among expectations,
   ``{"any": NUMBER}`` for as many bytes that nobody promises.
 * A path is a text in which ``<dev-zero>`` stands for what the facility of that name gave.
@@ -83,8 +84,8 @@ class Special(StrEnum):
 
     ANY = "any"
     """In an expectation: a byte that nobody promises."""
-    RETURN_CODE = "return_code"
-    """What `Process.return_code` gives on the machine."""
+    RETURN_INSTRUCTION = "return_instruction"
+    """What `Process.return_instruction` gives on the machine."""
 
 
 CODE: Final = "code"
@@ -105,7 +106,7 @@ def length(data: Sequence[Run]) -> Sum:
     codes = pages = count = 0
     for run in data:
         width = len(run.content) if isinstance(run.content, bytes) else 1
-        if run.content is Special.RETURN_CODE:
+        if run.content is Special.RETURN_INSTRUCTION:
             codes += 1
             continue
         codes -= run.times.minus == CODE
@@ -206,7 +207,7 @@ mremap addr:address old_size:amount new_size:amount flags:mremap new_addr:addres
 msync addr:address length:amount flags:ms -> nothing
 sysconf name:sysconf -> amount
 mprotect addr:address length:amount prot:prot -> nothing
-scatter addr:address pages:count -> plain
+fragment addr:address pages:count -> plain
 mlock addr:address length:amount -> nothing
 munlock addr:address length:amount -> nothing
 mlock2 addr:address length:amount flags:mlock -> nothing
@@ -217,7 +218,7 @@ madvise addr:address length:amount advice:madv -> nothing
 mincore addr:address length:amount -> plain
 load addr:address length:amount -> data
 store addr:address data:data -> nothing
-return_code -> data
+return_instruction -> data
 execute addr:address -> nothing
 add addr:address times:count lock:address=0 -> nothing
 open path:path flags:open mode:mode=0o600 -> fd
@@ -231,9 +232,9 @@ read_into fd:fd addr:address length:amount offset:amount -> amount
 write_from fd:fd addr:address length:amount offset:amount -> amount
 fstat fd:fd -> plain
 fsync fd:fd -> nothing
-evict fd:fd -> nothing
-backdate fd:fd -> nothing
-is_backdated fd:fd -> plain
+drop_cache fd:fd -> nothing
+set_old_mtime fd:fd -> nothing
+has_old_mtime fd:fd -> plain
 unlink path:path -> nothing
 mkdir path:path -> nothing
 pipe -> fds
@@ -244,18 +245,18 @@ set_append_only fd:fd on:count -> nothing
 flock fd:fd operation:lock -> nothing
 record_lock fd:fd ofd:count -> nothing
 watch path:path -> fd
-closes watch:fd -> plain
+close_events watch:fd -> plain
 free_space path:path -> plain
 fork -> process
 exit status:count=0 -> amount
 kill -> nothing
 exec -> nothing
-limit resource:text room:amount -> nothing
-drop capability:text -> nothing
-arena -> arena
+set_limit_headroom resource:text room:amount -> nothing
+drop_capability capability:text -> nothing
+scratch_range -> scratch_range
 counters -> plain
 spawn -> process
-together calls:calls -> together
+run_concurrently calls:calls -> run_concurrently
 facility facility:text -> nothing
 crash -> nothing
 full_file_table -> nothing
@@ -520,7 +521,8 @@ def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list
     unneeded = {
         number
         for number, step in enumerate(program[:-1])
-        if step.call in ("sysconf", "return_code") or (step.call == "arena" and not used.intersection(step.results))
+        if step.call in ("sysconf", "return_instruction")
+        or (step.call == "scratch_range" and not used.intersection(step.results))
     }
     return (
         tuple(step for number, step in enumerate(program) if number not in unneeded),

@@ -64,7 +64,7 @@ class _Printer:
     def __init__(self, program: Program, expected: Sequence[Allowed]) -> None:
         self.program = program
         self.expected = expected
-        self.names = {"p1": "process", CODE: "len(return_code)"}
+        self.names = {"p1": "process", CODE: "len(return_instruction)"}
         """What each name of the program is called."""
 
     def lines(self, index: int) -> Iterator[str]:
@@ -99,14 +99,14 @@ class _Printer:
         if step.call == "facility":
             self.names[str(step.arguments[0])] = _word(str(step.arguments[0]))
             yield f"{_word(str(step.arguments[0]))} = {call}"
-        elif step.call == "return_code":
-            yield f"return_code = {call}"
+        elif step.call == "return_instruction":
+            yield f"return_instruction = {call}"
         elif step.call == "full_file_table":
             yield f"table = {call}"
             yield "table.__enter__()"
         elif used & set(step.results):
             left = ", ".join(step.results)
-            yield f"{left}, _ = {call}" if step.call == "arena" else f"{left} = {call}"
+            yield f"{left}, _ = {call}" if step.call == "scratch_range" else f"{left} = {call}"
         else:
             yield call
 
@@ -115,7 +115,7 @@ class _Printer:
         value, result = outcome.value, CALLS[step.call].result
         if result == "amount" and isinstance(value, Sum):
             yield f"assert {call} == {self.number(value)}"
-        elif result == "data" and step.call != "return_code" and isinstance(value, tuple):
+        elif result == "data" and step.call != "return_instruction" and isinstance(value, tuple):
             data = [run for run in value if isinstance(run, Run)]
             if all(run.content is not Special.ANY for run in data):
                 yield f"assert {call} == {self.data(data)}"
@@ -146,7 +146,7 @@ class _Printer:
             return f"system.facility(Facility.{Facility(str(step.arguments[0])).name})"
         if step.call == "together":
             calls = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
-            return f"system.together([{', '.join(map(self.later, calls))}])"
+            return f"system.run_concurrently([{', '.join(map(self.later, calls))}])"
         owner = "system" if step.call in SYSTEM_CALLS else self.names.get(step.process, step.process)
         return f"{owner}.{step.call}({', '.join(self.arguments(step))})"
 
@@ -192,7 +192,7 @@ class _Printer:
         return " + ".join(map(self.run, data)) or 'b""'
 
     def run(self, run: Run) -> str:
-        content = "return_code" if run.content is Special.RETURN_CODE else repr(run.content)
+        content = "return_instruction" if run.content is Special.RETURN_INSTRUCTION else repr(run.content)
         if run.times == Sum(bytes=1):
             return content
         times = self.number(run.times)

@@ -97,8 +97,8 @@ class RecordedProcess(Process):
         self.name = name
         self.bits = inside.bits
 
-    def picture(self) -> str:
-        return self.inside.picture()
+    def maps(self) -> str:
+        return self.inside.maps()
 
     def record_lock(self, fd: int, *, ofd: bool) -> None:
         def lock(fd: int, ofd: bool) -> None:
@@ -157,8 +157,8 @@ class RecordedSystem(System):
             return RecordedProcess(self, self.inside.spawn(), "p1")
         return self.make("", "spawn", self.inside.spawn, ())  # type: ignore[no-any-return]
 
-    def together(self, calls: Sequence[Call]) -> list[object]:
-        return self.make("", "together", lambda *inner: self.inside.together(list(inner)), tuple(calls))  # type: ignore[no-any-return]
+    def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
+        return self.make("", "run_concurrently", lambda *inner: self.inside.run_concurrently(list(inner)), tuple(calls))  # type: ignore[no-any-return]
 
     def facility(self, facility: Facility) -> str:
         return self.make("", "facility", self.inside.facility, (facility,))  # type: ignore[no-any-return]
@@ -206,7 +206,7 @@ class RecordedSystem(System):
                 results = (name,)
                 if kind == "process":
                     told = RecordedProcess(self, result, name)
-                elif kind == "arena":
+                elif kind == "scratch_range":
                     told = symbol(result[0], Sum(name)), result[1]
                 else:
                     told = symbol(result, Sum(name))
@@ -257,7 +257,7 @@ _UNKNOWN: Final = 1 << 80
 _MANY: Final = 1 << 20
 """So many pages were not counted: they are a certain address, on pages of whatever size."""
 
-_NAMED: Final = {"address": "r", "arena": "r", "fd": "fd", "fds": "fd", "process": "p"}
+_NAMED: Final = {"address": "r", "scratch_range": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
 
 
@@ -297,7 +297,7 @@ class _Symbols:
             return Faulted(error.signal, error.code, fault_address(step, arguments, error.address, self.page))
         if error is not None:
             return Unasked(str(error))
-        if step.call == "together":
+        if step.call == "run_concurrently":
             arguments = (arguments,)
         return Returned(symbolic(step, arguments, result, self.page, self.code))
 
@@ -305,7 +305,7 @@ class _Symbols:
         if call in ("mmap", "mremap"):
             length = arguments[1] if call == "mmap" else arguments[2]
             self.regions.append((result, result + length, results[0]))
-        elif call == "arena":
+        elif call == "scratch_range":
             self.regions.append((result[0], sum(result), results[0]))
         elif CALLS[call].result == "fd":
             self.descriptors[result] = results[0]
@@ -313,11 +313,11 @@ class _Symbols:
             self.descriptors.update(zip(result, results, strict=True))
         elif call == "facility":
             self.facilities[result] = str(arguments[0])
-        elif call == "return_code":
+        elif call == "return_instruction":
             self.code = result
 
     def arguments(self, call: str, arguments: Sequence[Any]) -> tuple[Argument, ...]:
-        if call == "together":
+        if call == "run_concurrently":
             return (
                 tuple(
                     Step(each.process.name, each.name, self.arguments(each.name, each.arguments)) for each in arguments

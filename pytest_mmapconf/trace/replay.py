@@ -76,7 +76,7 @@ def runs(data: bytes, page: int, code: bytes | None) -> tuple[Run, ...]:
     found: list[Run] = []
     for index, part in enumerate(data.split(code) if code else [data]):
         if index:
-            found.append(Run(Special.RETURN_CODE))
+            found.append(Run(Special.RETURN_INSTRUCTION))
             filled = amount(len(part) + len(code or b""), page)
             if part and filled == Sum(pages=filled.pages) and len(set(part)) == 1:
                 found.append(Run(part[:1], Sum(pages=filled.pages, minus=CODE)))
@@ -134,8 +134,8 @@ class Player:
             process = self.process(step.process)
             if step.call == "record_lock":
                 return process.record_lock(arguments[0], ofd=bool(arguments[1]))
-            if step.call == "limit":
-                return process.limit(Resource(arguments[0]), arguments[1])
+            if step.call == "set_limit_headroom":
+                return process.set_limit_headroom(Resource(arguments[0]), arguments[1])
             return getattr(process, step.call)(*arguments)
         if step.call == "facility":
             self.paths[arguments[0]] = self.system.facility(Facility(arguments[0]))
@@ -188,7 +188,7 @@ class Player:
         if not isinstance(run.content, Special):
             return run.content
         if self.code is None:
-            self.learn(self.processes["p1"].return_code())
+            self.learn(self.processes["p1"].return_instruction())
         assert self.code is not None
         return self.code
 
@@ -213,10 +213,10 @@ class Player:
             if step.results:
                 self.processes[step.results[0]] = result
             return Sum(step.results[0] if step.results else "")
-        if kind in ("address", "fd", "fds", "arena"):
+        if kind in ("address", "fd", "fds", "scratch_range"):
             values = (result,) if kind in ("address", "fd") else result
             self.values.update(zip(step.results, values, strict=False))
-        if step.call == "return_code":
+        if step.call == "return_instruction":
             self.learn(result)
         return symbolic(step, arguments, result, self.page, self.code)
 
@@ -237,17 +237,17 @@ def symbolic(step: Step, arguments: Sequence[Any], result: Any, page: int, code:
             if of == "address" and value == result and isinstance(argument, Sum)
         ]
         return told[-1] if told else own
-    if kind in ("fd", "process", "arena"):
+    if kind in ("fd", "process", "scratch_range"):
         return own
     if kind == "fds":
         return tuple(Sum(name) for name in step.results)
-    if step.call == "return_code":
-        return (Run(Special.RETURN_CODE),)
+    if step.call == "return_instruction":
+        return (Run(Special.RETURN_INSTRUCTION),)
     if kind == "data":
         return runs(result, page, code)
     if kind == "amount":
         return amount(result, page)
-    if kind == "together":
+    if kind == "run_concurrently":
         made = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
         return tuple(
             symbolic(part, call.arguments, value, page, code)

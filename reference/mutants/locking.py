@@ -129,7 +129,7 @@ def what_was_locked_before_exec_is_counted(exec: Honest, self: Process) -> None:
     self.space.locked += locked
 
 
-@wrong(Inode.evict, "mlock.stays")
+@wrong(Inode.drop_cache, "mlock.stays")
 def locked_pages_leave_memory(evict: Honest, self: Inode, choices: object) -> None:
     """The file's pages go, locked or not."""
     locked = [mapping for mapping in self.mappings if mapping.locked]

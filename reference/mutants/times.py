@@ -22,11 +22,11 @@ def only_the_first_store_is_seen(changed_by_store: Honest, self: Inode, is_first
     self.perhaps_modified = perhaps
 
 
-@wrong(FileCalls.is_backdated, "times.at-once")
-def write_back_marks_the_file(is_backdated: Honest, self: FileCalls, fd: int) -> bool:
+@wrong(FileCalls.has_old_mtime, "times.at-once")
+def write_back_marks_the_file(has_old_mtime: Honest, self: FileCalls, fd: int) -> bool:
     """A file that has dirty pages has not been modified yet."""
     inode = self.descriptors[fd].description.inode
-    return is_backdated(self, fd) or (
+    return has_old_mtime(self, fd) or (
         inode.kind == "regular" and any(page.dirty for page in inode.cache.pages.values())
     )
 
