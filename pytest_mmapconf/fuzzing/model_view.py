@@ -77,8 +77,8 @@ class Actor:
     process: Process
     model: Model
     regions: list[tuple[int, int]] = field(default_factory=list)
-    """(address, bytes) of the scratch_range, and of what mmap and mremap have returned: where something may be
-    touched.""" odd: dict[str, int] = field(default_factory=dict)
+    """(address, bytes) of the scratch range and of each result of mmap and mremap: where the program may access."""
+    odd: dict[str, int] = field(default_factory=dict)
     """Descriptors of unusual files, by what they are."""
     locks_all: bool = False
     """Whether all its memory has been locked: the system's own too."""
@@ -160,8 +160,8 @@ class State:
         return addr, 0
 
     def slot(self, actor: Actor, digits: Digits, taken: bool = False) -> int:
-        """The address of a page of the scratch_range that things are placed in; if asked for, one where something
-        is.""" base, size = actor.regions[0]
+        """The address of a page in the scratch range; with `taken`, one that is mapped."""
+        base, size = actor.regions[0]
         which = digits.below(SLOTS * 4)
         there = actor.model.space.over(base, base + size) if taken else ()
         if there:
