@@ -1,8 +1,7 @@
-"""What several case modules share: types of the fixtures, content that tells its place, addresses for MAP_FIXED.
+"""Helpers of the case modules: types of fixtures, content that identifies each page, addresses for MAP_FIXED.
 
-Cases never place anything at an address of their own invention.  What they map with MAP_FIXED goes into a *free range*
-(`free_range`), which the implementation keeps free of its own, or into a *reservation* (`reserve`): inaccessible memory
-that the case has mapped itself.
+A case never chooses an address at random.  A MAP_FIXED mapping goes into a *free range* (`free_range`), in which the
+implementation places nothing itself, or into a *reservation* (`reserve`): inaccessible memory that the case has mapped.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from ..contract import (
 from ..plugin.fixtures import File, NewPath, Record, WriteFile
 from ..testing import faults
 
-# Cases name the types of their fixtures from here.
+# Case modules import the types of their fixtures from here.
 __all__ = ["MakeFile", "NewPath", "Record", "WriteFile"]
 
 MakeFile = File
@@ -46,26 +45,27 @@ RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
-both_types = pytest.mark.parametrize(
+shared_and_private = pytest.mark.parametrize(
     "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
 )
-"""Runs a case once with `kind` MAP_SHARED and once with MAP_PRIVATE."""
+"""Run a case once with `kind` MAP_SHARED and once with MAP_PRIVATE."""
 
 
 def pages_of(page: int, *letters: str) -> bytes:
-    """Content in which each page repeats its own letter: ``pages_of(page, "a", "b")`` is two pages."""
+    """Return one page filled with each of the letters: ``pages_of(page, "a", "b")`` is two pages."""
     return b"".join(letter.encode() * page for letter in letters)
 
 
-def numbered(page: int, pages: int) -> bytes:
-    """As many pages, one of A, one of B …"""
+def lettered_pages(page: int, pages: int) -> bytes:
+    """Return content of as many pages: one filled with A, one with B and so on."""
     return pages_of(page, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:pages])
 
 
 def free_range(process: Process, pages: int) -> int:
-    """The address of `pages` pages in which nothing is mapped, with a page or more free on each side.
+    """Return the address of `pages` unmapped pages with at least one unmapped page on each side.
 
-    In the scratch_range if the implementation has one; else where a mapping that large has just been.
+    They are in the scratch range if the implementation has one, otherwise where a mapping of that size has just been
+    removed.
     """
     page = process.sysconf(SC_PAGESIZE)
     try:
@@ -80,11 +80,15 @@ def free_range(process: Process, pages: int) -> int:
 
 
 def end_of_user_space(backend: Backend, process: Process, page: int) -> int:
-    """The first address above user space: what the backend says, if that is so, else by bisection."""
-    low, high = 0, (1 << process.bits) // page  # pages: the end is above `low` and not above `high`
-    told = int(backend.facts().details.get("end", "0")) // page
-    if 0 < told < high and is_in_user_space(process, told - 1, page) and not is_in_user_space(process, told, page):
-        return told * page
+    """Return the first address above user space: the one the backend reports if it is right, otherwise by bisection."""
+    low, high = 0, (1 << process.bits) // page  # page numbers: low < end <= high
+    reported = int(backend.facts().details.get("end", "0")) // page
+    if (
+        0 < reported < high
+        and is_in_user_space(process, reported - 1, page)
+        and not is_in_user_space(process, reported, page)
+    ):
+        return reported * page
     while high - low > 1:
         middle = (low + high) // 2
         if is_in_user_space(process, middle, page):
@@ -95,69 +99,69 @@ def end_of_user_space(backend: Backend, process: Process, page: int) -> int:
 
 
 def is_in_user_space(process: Process, number: int, page: int) -> bool:
-    """Whether a page, by its number, could be mapped, or is: what no MAP_FIXED_NOREPLACE may have is above (ENOMEM)."""
+    """True if page `number` is mapped or can be mapped; above user space MAP_FIXED_NOREPLACE fails with ENOMEM."""
     addr = number * page
     try:
-        got = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+        actual = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
     except OSError as error:
-        return error.errno != errno.ENOMEM  # it may be taken (EEXIST), or not for everyone (EPERM)
-    process.munmap(got, page)
-    if got != addr:
-        raise Unsupported("MAP_FIXED_NOREPLACE does not keep to its address, so the end of user space is not known")
+        return error.errno != errno.ENOMEM  # already mapped: EEXIST; below mmap_min_addr: EPERM
+    process.munmap(actual, page)
+    if actual != addr:
+        raise Unsupported("MAP_FIXED_NOREPLACE ignores the requested address, so the end of user space is not known")
     return True
 
 
 def reserve(process: Process, pages: int) -> int:
-    """The address of `pages` pages of inaccessible memory, for MAP_FIXED to replace."""
+    """Return the address of a new PROT_NONE mapping of `pages` pages, which MAP_FIXED may replace."""
     length = pages * process.sysconf(SC_PAGESIZE)
     return process.mmap(0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
 
 
 def assert_nothing_mapped(process: Process, addr: int) -> None:
-    """A load at `addr` faults because nothing is mapped there (PROT_NONE would be another code)."""
+    """Check that a load at `addr` faults because no mapping is there (PROT_NONE has another si_code)."""
     with faults("SIGSEGV", at=addr, code="SEGV_MAPERR"):
         process.load(addr, 1)
 
 
 def assert_inaccessible(process: Process, addr: int) -> None:
-    """A load at `addr` faults although something is mapped there: it has no right to be read."""
+    """Check that a load at `addr` faults because the mapping there is not readable."""
     with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
         process.load(addr, 1)
 
 
 @contextmanager
-def given() -> Iterator[None]:
-    """Set-up by calls that are not judged: what fails here keeps the suite from telling."""
+def setup() -> Iterator[None]:
+    """Run calls that the case needs but does not judge: if one of them fails, the case is unresolved."""
     try:
         yield
     except OSError as error:
         raise Unresolved(f"set-up failed: {errno_name(error)}") from error
 
 
-def out_of_memory(process: Process, fd: int) -> None:
-    """Have a file's pages leave memory, where that can be asked: what is there later has been brought in."""
+def drop_page_cache(process: Process, fd: int) -> None:
+    """Evict a file's pages from the page cache, if the implementation can; a later access has to read them again."""
     with suppress(Unsupported):
         process.drop_cache(fd)
 
 
 def take_lock(process: Process, fd: int, lock: str) -> None:
-    """Take an advisory write lock on the whole file, without waiting: "flock", "ofd" or "record"."""
+    """Take an advisory write lock ("flock", "ofd" or "record") on the whole file, without waiting."""
     if lock == "flock":
         process.flock(fd, LOCK_EX | LOCK_NB)
     else:
         process.record_lock(fd, ofd=lock == "ofd")
 
 
-def lock_by_another(system: System, path: str, lock: str) -> None:
-    """Have a process of its own open the file and take the lock."""
+def lock_from_another_process(system: System, path: str, lock: str) -> None:
+    """Start another process that opens the file and takes the lock."""
     other = system.spawn()
-    with given():
+    with setup():
         take_lock(other, other.open(path, O_RDWR), lock)
 
 
 @contextmanager
-def needing(what: str) -> Iterator[None]:
-    """Set-up that not every user or file system is allowed: refused, the case cannot be asked."""
+def requires(what: str) -> Iterator[None]:
+    """Run calls for which the user needs a privilege or the file system a feature: if one fails, it is unsupported."""
     try:
         yield
     except OSError as error:
@@ -166,8 +170,8 @@ def needing(what: str) -> Iterator[None]:
 
 @contextmanager
 def append_only(process: Process, fd: int) -> Iterator[None]:
-    """The file has the append-only attribute, which is taken away again so that the file can be removed."""
-    with needing("the append-only attribute"):
+    """Set the file's append-only attribute, and clear it at the end so that the file can be removed."""
+    with requires("the append-only attribute"):
         process.set_append_only(fd, True)
     try:
         yield
@@ -176,34 +180,34 @@ def append_only(process: Process, fd: int) -> Iterator[None]:
 
 
 @contextmanager
-def executable_files() -> Iterator[None]:
-    """A mapping with PROT_EXEC of an ordinary file.  EPERM: the folder lies on a noexec file system."""
+def requires_exec_mount() -> Iterator[None]:
+    """Map an ordinary file with PROT_EXEC: EPERM means a noexec mount, on which the case is unsupported."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.EPERM:
-            raise Unsupported("the folder of the files lies on a noexec file system") from error
+            raise Unsupported("the directory of the files is on a noexec file system") from error
         raise
 
 
-WITHOUT_EXECUTE_RIGHT: Final = ("i386", "i486", "i586", "i686", "mips", "s390")
-"""Machines, by the start of their name, that may be unable to keep a readable page from being executed."""
+MACHINES_WITHOUT_EXECUTE_PROTECTION: Final = ("i386", "i486", "i586", "i686", "mips", "s390")
+"""Prefixes of the names of machines whose page tables may be unable to forbid execution of a readable page."""
 
 
 def assert_not_executable(backend: Backend, process: Process, addr: int, record: Record) -> None:
-    """Execution at `addr` faults; on a machine that may be unable to tell, that it does not is noted only."""
+    """Check that execution at `addr` faults; on a machine that may be unable to forbid it, only record its success."""
     try:
         with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
             process.execute(addr)
     except AssertionError as error:
         machine = backend.facts().details.get("machine", "")
-        if isinstance(error.__cause__, Fault) or not machine.startswith(WITHOUT_EXECUTE_RIGHT):
+        if isinstance(error.__cause__, Fault) or not machine.startswith(MACHINES_WITHOUT_EXECUTE_PROTECTION):
             raise
         record("execution without PROT_EXEC", "is not prevented")
 
 
 def can_load(process: Process, addr: int) -> bool:
-    """Whether a load at `addr` works: asked where that is the hardware's choice."""
+    """True if a load at `addr` succeeds; used where the hardware decides."""
     try:
         process.load(addr, 1)
     except Fault:

@@ -46,10 +46,10 @@ from ._helpers import (
     append_only,
     assert_inaccessible,
     assert_nothing_mapped,
-    both_types,
-    given,
-    numbered,
-    out_of_memory,
+    drop_page_cache,
+    lettered_pages,
+    setup,
+    shared_and_private,
 )
 
 SHARED = MAP_SHARED | MAP_ANONYMOUS
@@ -76,7 +76,7 @@ HINTS = ("normal", "random", "sequential", "willneed")
 def filled(process: Process, page: int, pages: int, flags: int = ANONYMOUS) -> int:
     """The address of memory of no file, each of whose pages has its letter."""
     base = process.mmap(0, pages * page, RW, flags, -1, 0)
-    process.store(base, numbered(page, pages))
+    process.store(base, lettered_pages(page, pages))
     return base
 
 
@@ -90,7 +90,7 @@ def letters(process: Process, page: int, base: int, pages: int) -> str:
 
 
 def locked(process: Process, page: int, base: int, pages: int) -> None:
-    with given():
+    with setup():
         process.mlock(base, pages * page)
 
 
@@ -111,7 +111,7 @@ def test_private_memory_is_zero_again(process: Process, page: int) -> None:
 @clause("madvise.dontneed.private-file")
 def test_a_private_copy_is_the_file_again(process: Process, page: int, file: MakeFile) -> None:
     """As the file is now, not as it was when the copy was made."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x" * 2 * page)
     process.pwrite(fd, b"y" * page, 0)
@@ -127,7 +127,7 @@ def test_nothing_of_what_is_shared_is_lost(process: Process, page: int, file: Ma
     """Although nothing has been written back yet."""
     fd = -1 if what == "anonymous" else file(bytes(2 * page))
     base = process.mmap(0, 2 * page, RW, SHARED if what == "anonymous" else MAP_SHARED, fd, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
 
     process.madvise(base, 2 * page, MADV_DONTNEED)
 
@@ -238,11 +238,11 @@ def test_a_hole_in_shared_memory(process: Process, page: int, what: str) -> None
     """In whoever shares it."""
     fd, flags = -1, SHARED
     if what == "memfd":
-        with given():
+        with setup():
             fd, flags = process.memfd(), MAP_SHARED
             process.ftruncate(fd, 3 * page)
     base = process.mmap(0, 3 * page, RW, flags, fd, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
     child = process.fork()
 
     process.madvise(base + page, page, MADV_REMOVE)
@@ -254,7 +254,7 @@ def test_a_hole_in_shared_memory(process: Process, page: int, what: str) -> None
 @clause("madvise.remove.file")
 def test_a_hole_in_a_file(process: Process, page: int, file: MakeFile) -> None:
     """Its length stays; so does what a private mapping has copied."""
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     shared = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, page)
     private = process.mmap(0, 4 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(private + page, b"x" * page)
@@ -285,7 +285,7 @@ def test_a_hole_where_one_may_not_store(
 ) -> None:
     path = new_path()
     fd = file(b"A" * page, O_RDWR, path)
-    with given():
+    with setup():
         other = process.open(path, O_RDONLY)
     base = process.mmap(0, page, PROT_READ, *((MAP_PRIVATE, fd) if how == "private" else (MAP_SHARED, other)), 0)
 
@@ -309,7 +309,7 @@ def test_a_hole_without_a_file(process: Process, page: int) -> None:
 
 
 @clause("madvise.dontfork")
-@both_types
+@shared_and_private
 def test_a_child_without_the_range(process: Process, page: int, kind: int) -> None:
     """The parent keeps it."""
     base = filled(process, page, 3, kind | MAP_ANONYMOUS)
@@ -412,11 +412,11 @@ def test_only_private_memory_is_freed(process: Process, page: int, file: MakeFil
 
 
 @clause("madvise.populate-read")
-@both_types
+@shared_and_private
 def test_pages_brought_in_for_loading(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """They are in memory; a private one has not been copied, so the file still shows."""
-    fd = file(numbered(page, 2))
-    out_of_memory(process, fd)
+    fd = file(lettered_pages(page, 2))
+    drop_page_cache(process, fd)
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
 
     process.madvise(base, 2 * page, MADV_POPULATE_READ)
@@ -439,7 +439,7 @@ def test_fresh_pages_brought_in_for_loading(process: Process, page: int) -> None
 @clause("madvise.populate-write")
 def test_pages_brought_in_for_storing(process: Process, page: int, file: MakeFile) -> None:
     """A private page is copied, as by a store, but nothing is stored."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
 
     process.madvise(base, page, MADV_POPULATE_WRITE)
@@ -459,7 +459,7 @@ def test_fresh_pages_brought_in_for_storing(process: Process, page: int) -> None
 
 
 @clause("madvise.errno.EFAULT")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("advice", ["populate-read", "populate-write"])
 def test_pages_past_the_end_cannot_be_brought_in(
     process: Process, page: int, file: MakeFile, advice: str, kind: int
@@ -496,7 +496,7 @@ def test_pages_without_the_right(process: Process, page: int, advice: int, prot:
 @clause("madvise.hints")
 @pytest.mark.parametrize("advice", HINTS)
 def test_advice_about_speed_changes_nothing(process: Process, page: int, file: MakeFile, advice: str) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     shared = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     private = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(shared, b"s" * page)

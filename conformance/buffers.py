@@ -11,7 +11,7 @@ import pytest
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_NONE, PROT_READ, Facility, Process, System
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, lettered_pages, reserve
 
 # ------------------------------------------------------------------------------------------- memory that will not do
 
@@ -120,7 +120,7 @@ def test_memory_is_not_looked_at_where_nothing_is_moved(process: Process, page: 
 @clause("buffer.private")
 def test_read_into_a_private_mapping(process: Process, page: int, file: MakeFile) -> None:
     """The page is copied as by a store: neither the file nor another mapping has it, and the file shows no more."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     other = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
 
@@ -148,7 +148,7 @@ def test_read_into_memory_held_with_another(process: Process, page: int, file: M
 
 @clause("buffer.shared")
 def test_read_into_a_shared_mapping(process: Process, page: int, file: MakeFile) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     other = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page)
     child = process.fork()
@@ -161,18 +161,18 @@ def test_read_into_a_shared_mapping(process: Process, page: int, file: MakeFile)
 
 @clause("buffer.own-file")
 def test_read_into_a_mapping_of_the_same_file(process: Process, page: int, file: MakeFile) -> None:
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     base = process.mmap(0, 4 * page, RW, MAP_SHARED, fd, 0)
 
     assert process.read_into(fd, base + 2 * page, 2 * page, 0) == 2 * page
 
-    assert process.load(base, 4 * page) == process.pread(fd, 4 * page, 0) == numbered(page, 2) * 2
+    assert process.load(base, 4 * page) == process.pread(fd, 4 * page, 0) == lettered_pages(page, 2) * 2
 
 
 @clause("buffer.own-file")
 def test_write_from_a_mapping_of_the_same_file(process: Process, page: int, file: MakeFile) -> None:
     """Over what there is, and behind it: the file grows by what is mapped of it."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"x" * page)
 

@@ -23,7 +23,7 @@ from ..contract import (
     System,
 )
 from ..testing import clause, fails, faults
-from ._helpers import RW, MakeFile, NewPath, both_types, given, numbered
+from ._helpers import RW, MakeFile, NewPath, lettered_pages, setup, shared_and_private
 
 # ------------------------------------------------------------------------------------------- mappings, read and write
 
@@ -43,21 +43,21 @@ def test_what_is_written_shows_in_a_mapping(
     process: Process, page: int, file: MakeFile, start: tuple[int, int], length: tuple[int, int]
 ) -> None:
     """At once, and nothing else; in a page that was stored to by the mapping as in one that was not."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"a" * page)
     first, count = start[0] * page + start[1], length[0] * page + length[1]
 
     assert process.pwrite(fd, b"x" * count, first) == count
 
-    before = b"a" * page + numbered(page, 3)[page:]
+    before = b"a" * page + lettered_pages(page, 3)[page:]
     assert process.load(base, 3 * page) == before[:first] + b"x" * count + before[first + count :]
 
 
 @clause("coherence.offsets")
 def test_mappings_of_overlapping_parts(process: Process, page: int, file: MakeFile) -> None:
     """A byte of the file is the same byte in each, wherever it lies there."""
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     low = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     high = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, page)
     last = process.mmap(0, page, RW, MAP_SHARED, fd, 3 * page)
@@ -75,8 +75,8 @@ def test_mappings_of_overlapping_parts(process: Process, page: int, file: MakeFi
 def test_mappings_by_descriptors_opened_apart(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     """One for reading only: it shows what is stored by the other."""
     path = new_path()
-    fd = file(numbered(page, 2), O_RDWR, path)
-    with given():
+    fd = file(lettered_pages(page, 2), O_RDWR, path)
+    with setup():
         other = process.open(path, O_RDONLY)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     reader = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, other, 0)
@@ -90,7 +90,7 @@ def test_mappings_by_descriptors_opened_apart(process: Process, page: int, file:
 @clause("coherence.alias")
 def test_one_page_of_the_file_in_two_pages_of_a_mapping(process: Process, page: int, file: MakeFile) -> None:
     """The second was replaced by the first once more."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
 
@@ -109,7 +109,7 @@ def test_what_is_appended_shows_in_a_mapping(process: Process, page: int, file: 
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     assert process.load(base, 4) == b"abc\0"
-    with given():
+    with setup():
         end = process.open(path, O_RDWR | O_APPEND)
 
     process.pwrite(end, b"d", 0)
@@ -126,7 +126,7 @@ def test_what_is_appended_shows_in_a_mapping(process: Process, page: int, file: 
 def test_an_untouched_private_page_shows_the_file_as_it_is(
     process: Process, page: int, file: MakeFile, how: str
 ) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
 
     if how == "pwrite":
@@ -150,7 +150,7 @@ def test_a_private_page_that_was_loaded_from_still_shows_the_file(process: Proce
 
 @clause("private.page-wise")
 def test_a_store_takes_one_page_away_from_the_file(process: Process, page: int, file: MakeFile) -> None:
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base + page, b"!")
 
@@ -175,13 +175,13 @@ def test_a_store_of_what_is_there_is_a_store(process: Process, page: int, file: 
 
 @clause("growth.accessible")
 @pytest.mark.parametrize("how", ["ftruncate", "pwrite", "another-process"])
-@both_types
+@shared_and_private
 def test_pages_that_the_file_grows_over(
     process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, kind: int, how: str
 ) -> None:
     """In a mapping that does not begin where the file does."""
     path = new_path()
-    fd = file(numbered(page, 2), O_RDWR, path)
+    fd = file(lettered_pages(page, 2), O_RDWR, path)
     base = process.mmap(0, 3 * page, RW, kind, fd, page)
     with faults("SIGBUS", at=base + page):
         process.load(base + page, 1)
@@ -201,10 +201,10 @@ def test_pages_that_the_file_grows_over(
 
 
 @clause("growth.zero")
-@both_types
+@shared_and_private
 def test_what_was_cut_off_does_not_come_back(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """Neither in the page that holds the end nor behind it, for mappings as for read."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, PROT_READ, kind, fd, 0)
     assert process.load(base + page, 1) == b"B"
 
@@ -218,9 +218,9 @@ def test_what_was_cut_off_does_not_come_back(process: Process, page: int, file: 
 @pytest.mark.parametrize("pages", [1, 2, 3])
 def test_a_window_loses_the_pages_that_the_file_loses(process: Process, page: int, file: MakeFile, pages: int) -> None:
     """Counted from the file's beginning, not from the mapping's."""
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, page)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     process.ftruncate(fd, pages * page)
 
@@ -249,7 +249,7 @@ def test_opened_with_o_trunc_a_mapped_file_loses_its_pages(
 @clause("truncation.private.page")
 def test_a_private_copy_goes_with_its_page(process: Process, page: int, file: MakeFile) -> None:
     """Grown again, the file's own page is there."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base + page, b"x" * page)
 
@@ -275,7 +275,7 @@ def test_a_private_copy_keeps_what_lies_behind_the_end(process: Process, page: i
 
 
 @clause("hole.zero")
-@both_types
+@shared_and_private
 def test_a_hole_reads_as_zero(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """Made by writing behind the end, and by ftruncate."""
     fd = file(b"A")
@@ -307,7 +307,7 @@ def test_a_store_in_a_hole_is_in_the_file(process: Process, page: int, file: Mak
 def test_a_store_in_a_hole_takes_room(process: Process, system: System, page: int, new_path: NewPath) -> None:
     """Which a new hole gives back."""
     folder = system.facility(Facility.OWN_FILE_SYSTEM)
-    with given():
+    with setup():
         fd = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
         process.ftruncate(fd, 64 * page)
     base = process.mmap(0, 64 * page, RW, MAP_SHARED, fd, 0)
@@ -327,7 +327,7 @@ def test_a_store_in_a_hole_without_room(process: Process, system: System, page: 
     """What has room already can be stored to; once there is room, so can the hole."""
     folder = system.facility(Facility.OWN_FILE_SYSTEM)
     filler = f"{folder}/{new_path()}"
-    with given():
+    with setup():
         fd = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
         process.ftruncate(fd, 2 * page)
         fills = process.open(filler, O_RDWR | O_CREAT | O_EXCL)
@@ -335,14 +335,14 @@ def test_a_store_in_a_hole_without_room(process: Process, system: System, page: 
     process.store(base, b"x")
     room = process.free_space(folder)
     zeros = process.mmap(0, room + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    with given():
+    with setup():
         assert process.write_from(fills, zeros, room + page, 0) <= room
 
     with faults("SIGBUS", at=base + page, code="BUS_ADRERR"):
         process.store(base + page, b"y")
     process.store(base + 1, b"z")
 
-    with given():
+    with setup():
         process.ftruncate(fills, 0)
     process.store(base + page, b"y")
     assert process.pread(fd, 2, 0) + process.pread(fd, 1, page) == b"xzy"
@@ -352,7 +352,7 @@ def test_a_store_in_a_hole_without_room(process: Process, system: System, page: 
 def test_a_write_without_room(process: Process, system: System, page: int, new_path: NewPath) -> None:
     """What has no room at all is refused, whether it is written from memory that is mapped or not."""
     folder = system.facility(Facility.OWN_FILE_SYSTEM)
-    with given():
+    with setup():
         fills = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
     room = process.free_space(folder)
     zeros = process.mmap(0, room + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)

@@ -15,7 +15,7 @@ import pytest
 from ..contract import Facility, Process, Stat, System
 from ..testing import clause
 from ..worked_example import print_file
-from ._helpers import NewPath, WriteFile, numbered
+from ._helpers import NewPath, WriteFile, lettered_pages
 
 
 class Watched(Process):
@@ -124,8 +124,8 @@ def test_the_output_is_the_file(
         "text": b"Hello World!\n",
         "every-byte": bytes(range(256)),
         "one-byte": b"\0",
-        "whole-pages": numbered(page, 2),
-        "pages-and-a-bit": numbered(page, 2) + b"\xff\0\n",
+        "whole-pages": lettered_pages(page, 2),
+        "pages-and-a-bit": lettered_pages(page, 2) + b"\xff\0\n",
     }[content]
     path = new_path()
     write_file(path, expected)
@@ -139,7 +139,7 @@ def test_the_output_is_the_file(
 
 @clause("example.print")
 def test_close_comes_before_the_printing(process: Process, new_path: NewPath, write_file: WriteFile, page: int) -> None:
-    path, content = new_path(), numbered(page, 2)[: page + 5]
+    path, content = new_path(), lettered_pages(page, 2)[: page + 5]
     write_file(path, content)
 
     seen = run(process, [path])

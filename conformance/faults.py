@@ -16,7 +16,7 @@ from ..contract import (
     Process,
 )
 from ..testing import clause, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, Record, assert_not_executable, both_types, free_range
+from ._helpers import ANONYMOUS, RW, MakeFile, Record, assert_not_executable, free_range, shared_and_private
 
 ACCESSES = ("load", "store", "execute")
 
@@ -101,7 +101,7 @@ def test_an_execution_where_it_is_not_allowed(backend: Backend, process: Process
 
 @clause("fault.end-of-file")
 @pytest.mark.parametrize("access", ["load", "store"])
-@both_types
+@shared_and_private
 def test_past_the_end_of_the_file(process: Process, page: int, file: MakeFile, kind: int, access: str) -> None:
     """Not SIGSEGV, and with the code of an address that does not exist in what is mapped."""
     base = process.mmap(0, 2 * page, RW, kind, file(b"A"), 0)
@@ -166,7 +166,7 @@ def test_an_access_that_comes_to_a_border(process: Process, page: int, access: s
         pytest.param(PROT_NONE, "store", id="store-inaccessible"),
     ],
 )
-@both_types
+@shared_and_private
 def test_rights_are_looked_at_before_the_end_of_the_file(
     process: Process, page: int, file: MakeFile, kind: int, prot: int, access: str
 ) -> None:

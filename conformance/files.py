@@ -26,7 +26,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails
-from ._helpers import RW, MakeFile, NewPath, append_only, given, lock_by_another, take_lock
+from ._helpers import RW, MakeFile, NewPath, append_only, lock_from_another_process, setup, take_lock
 
 CLOSED = 50
 """A descriptor that nobody has opened."""
@@ -59,7 +59,7 @@ def test_descriptor_that_is_not_open(process: Process, call: str) -> None:
 def test_descriptor_that_only_names_a_file(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
     path = new_path()
     file(b"abc", O_RDWR, path)
-    with given():
+    with setup():
         fd = process.open(path, O_PATH)
     calls: dict[str, Callable[[], object]] = {
         "pread": lambda: process.pread(fd, 1, 0),
@@ -118,7 +118,7 @@ def test_name_of_a_file(process: Process, file: MakeFile, new_path: NewPath, cal
 @pytest.mark.parametrize("call", ["open-for-writing", "pread", "unlink"])
 def test_directory(process: Process, new_path: NewPath, call: str) -> None:
     path = new_path()
-    with given():
+    with setup():
         process.mkdir(path)
         fd = process.open(path, O_RDONLY | O_DIRECTORY)
     calls: dict[str, Callable[[], object]] = {
@@ -133,7 +133,7 @@ def test_directory(process: Process, new_path: NewPath, call: str) -> None:
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["lseek", "pread", "pwrite"])
 def test_pipe_has_no_offset(process: Process, call: str) -> None:
-    with given():
+    with setup():
         end, other_end = process.pipe()
     calls: dict[str, Callable[[], object]] = {
         "lseek": lambda: process.lseek(end, 0, SEEK_SET),
@@ -146,7 +146,7 @@ def test_pipe_has_no_offset(process: Process, call: str) -> None:
 
 @clause("file.errno")
 def test_pipe_has_no_storage(process: Process) -> None:
-    with given():
+    with setup():
         end, _ = process.pipe()
     with fails("EINVAL"):
         process.fsync(end)
@@ -195,7 +195,7 @@ def test_attribute_that_only_the_privileged_may_set(process: Process, file: Make
 
 @clause("file.errno")
 def test_file_in_memory_that_is_open_for_reading(process: Process) -> None:
-    with given():
+    with setup():
         fd = process.memfd()
         reader = process.open(f"/dev/fd/{fd}", O_RDONLY)
     with fails("EPERM"):
@@ -245,7 +245,7 @@ def test_argument_that_is_not_valid(process: Process, file: MakeFile, call: str)
 def test_lock_that_another_has(system: System, process: Process, file: MakeFile, new_path: NewPath, lock: str) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
-    lock_by_another(system, path, lock)
+    lock_from_another_process(system, path, lock)
     with fails("EAGAIN"):
         take_lock(process, fd, lock)
 
@@ -261,7 +261,7 @@ def test_lock_that_another_has(system: System, process: Process, file: MakeFile,
     ],
 )
 def test_sealed_file(process: Process, page: int, seal: int, call: str) -> None:
-    with given():
+    with setup():
         fd = process.memfd()
         process.ftruncate(fd, page)
         process.seal(fd, seal)
@@ -277,7 +277,7 @@ def test_sealed_file(process: Process, page: int, seal: int, call: str) -> None:
 
 @clause("file.errno")
 def test_mapped_file_cannot_be_sealed_against_writing(process: Process, page: int) -> None:
-    with given():
+    with setup():
         fd = process.memfd()
         process.ftruncate(fd, page)
     process.mmap(0, page, RW, MAP_SHARED, fd, 0)

@@ -6,7 +6,7 @@ import pytest
 
 from ..contract import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, Process
 from ..testing import clause, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
 SHARED = MAP_SHARED | MAP_ANONYMOUS
 
@@ -29,7 +29,7 @@ def private(process: Process, page: int, file: MakeFile, what: str, content: byt
 @clause("fork.mappings")
 def test_the_child_has_every_mapping_at_its_address(process: Process, page: int, file: MakeFile) -> None:
     """Untouched and touched, private and shared, whole and in pieces; and nothing where the parent has nothing."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     shared = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
     pieces = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(pieces, b"x")
@@ -37,7 +37,7 @@ def test_the_child_has_every_mapping_at_its_address(process: Process, page: int,
 
     child = process.fork()
 
-    assert child.load(shared, 3 * page) == numbered(page, 3)
+    assert child.load(shared, 3 * page) == lettered_pages(page, 3)
     assert child.load(pieces, 2) == b"xA"
     assert_nothing_mapped(child, pieces + page)
     assert child.load(pieces + 2 * page, page) == b"C" * page
@@ -64,7 +64,7 @@ def test_the_child_has_every_mapping_with_its_rights(process: Process, page: int
 def test_what_one_does_to_its_mappings_the_other_does_not_see(process: Process, page: int, who: str) -> None:
     """Unmapping, taking rights away, mapping something else there, mapping more."""
     base = process.mmap(0, 4 * page, RW, SHARED, -1, 0)
-    process.store(base, numbered(page, 4))
+    process.store(base, lettered_pages(page, 4))
     more = reserve(process, 1)
     process.munmap(more, page)
     child = process.fork()
@@ -74,7 +74,7 @@ def test_what_one_does_to_its_mappings_the_other_does_not_see(process: Process, 
     one.mprotect(base + page, page, PROT_NONE)
     assert one.mremap(base + 2 * page, 2 * page, page, 0) == base + 2 * page
 
-    assert other.load(base, 4 * page) == numbered(page, 4)
+    assert other.load(base, 4 * page) == lettered_pages(page, 4)
     other.store(base, b"x" * 4 * page)
     assert_nothing_mapped(one, base)
     assert_inaccessible(one, base + page)
@@ -90,7 +90,7 @@ def test_what_one_does_to_its_mappings_the_other_does_not_see(process: Process, 
 def test_the_child_does_not_see_what_the_parent_stores_then(
     process: Process, page: int, file: MakeFile, what: str
 ) -> None:
-    base = private(process, page, file, what, numbered(page, 2))
+    base = private(process, page, file, what, lettered_pages(page, 2))
     process.store(base, b"before")
     child = process.fork()
 
@@ -105,7 +105,7 @@ def test_the_child_does_not_see_what_the_parent_stores_then(
 @clause("fork.private.child")
 @MEMORY
 def test_the_parent_does_not_see_what_the_child_stores(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = private(process, page, file, what, numbered(page, 2))
+    base = private(process, page, file, what, lettered_pages(page, 2))
     process.store(base, b"before")
     child = process.fork()
 
@@ -137,7 +137,7 @@ def test_siblings_do_not_see_what_each_other_stores(process: Process, page: int)
 def test_three_generations_that_all_store(process: Process, page: int, order: tuple[int, ...]) -> None:
     """The last to store, who has the page for itself by then, changes nobody else's either."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     child = process.fork()
     generations = (process, child, child.fork())
 
@@ -187,7 +187,7 @@ def test_when_one_lets_go_the_other_keeps_its_memory(process: Process, page: int
 @clause("fork.shared.anonymous")
 def test_shared_memory_that_was_touched_before(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, SHARED, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     child = process.fork()
 
     child.store(base, b"c")
@@ -229,7 +229,7 @@ def test_shared_memory_of_three_generations(process: Process, page: int) -> None
 @clause("fork.shared.later")
 def test_a_file_mapped_by_each_afterwards(process: Process, page: int, file: MakeFile) -> None:
     """By the descriptor that both have: mapped later, it is as shared."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     child = process.fork()
     its = child.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, page)

@@ -28,7 +28,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, both_types, given, numbered, out_of_memory
+from ._helpers import ANONYMOUS, RW, MakeFile, drop_page_cache, lettered_pages, setup, shared_and_private
 
 
 def is_locked(process: Process, page: int, addr: int) -> bool:
@@ -54,7 +54,7 @@ def memory(process: Process, page: int, pages: int) -> int:
 
 def with_room_for(process: Process, page: int, pages: int) -> None:
     """Give up the privilege to lock any amount."""
-    with given():
+    with setup():
         process.drop_capability("CAP_IPC_LOCK")
         process.set_limit_headroom(Resource.LOCKED_MEMORY, pages * page)
 
@@ -76,15 +76,15 @@ def allowed_to_lock_everything() -> Iterator[None]:
 @clause("mlock.resident")
 @pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
 @pytest.mark.parametrize("what", ["anonymous", "file"])
-@both_types
+@shared_and_private
 def test_locked_pages_are_in_memory(
     process: Process, page: int, file: MakeFile, kind: int, what: str, prot: int
 ) -> None:
     """Before anybody has touched them, and with the right content."""
-    content = numbered(page, 2) if what == "file" else bytes(2 * page)
+    content = lettered_pages(page, 2) if what == "file" else bytes(2 * page)
     fd, flags = (file(content), kind) if what == "file" else (-1, kind | MAP_ANONYMOUS)
     if what == "file":
-        out_of_memory(process, fd)
+        drop_page_cache(process, fd)
     base = process.mmap(0, 2 * page, prot, flags, fd, 0)
 
     process.mlock(base, 2 * page)
@@ -156,7 +156,7 @@ def test_what_is_locked_already_is_not_counted_again(process: Process, page: int
 @clause("mlock.private.copies")
 def test_locking_copies_a_private_page(process: Process, page: int, file: MakeFile) -> None:
     """Where it can be stored to; one that can only be loaded from still shows the file."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.mprotect(base + page, page, PROT_READ)
     process.mlock(base, 2 * page)
@@ -206,7 +206,7 @@ def test_what_was_locked_before_exec_counts_no_more(process: Process, page: int)
 @clause("mlock.stays")
 def test_locked_pages_stay_in_memory(process: Process, page: int, file: MakeFile) -> None:
     """Also when the system is asked to take the file's pages out of it."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     process.mlock(base, 2 * page)
 
@@ -216,9 +216,9 @@ def test_locked_pages_stay_in_memory(process: Process, page: int, file: MakeFile
 
 
 @clause("mlock.truncate")
-@both_types
+@shared_and_private
 def test_locked_pages_go_with_the_end_of_their_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
     process.mlock(base, 2 * page)
 
@@ -301,11 +301,11 @@ def test_what_is_unlocked_counts_no_more(process: Process, page: int) -> None:
 def test_unlocked_memory_keeps_its_content(process: Process, page: int) -> None:
     base = memory(process, page, 2)
     process.mlock(base, 2 * page)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
 
     process.munlock(base, 2 * page)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.store(base, b"x")
 
 

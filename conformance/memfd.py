@@ -20,14 +20,14 @@ from ..contract import (
     Process,
 )
 from ..testing import clause, fails, faults
-from ._helpers import RW, given, numbered
+from ._helpers import RW, lettered_pages, setup
 
 
 def sealable(process: Process, page: int, pages: int) -> int:
     """A descriptor of a file in memory that has so many pages, one of A, one of B …"""
-    with given():
+    with setup():
         fd = process.memfd()
-        process.pwrite(fd, numbered(page, pages), 0)
+        process.pwrite(fd, lettered_pages(page, pages), 0)
     return fd
 
 
@@ -61,7 +61,7 @@ def test_sealed_against_shrinking_no_mapped_page_can_go(process: Process, page: 
         with fails("EPERM"):
             process.ftruncate(fd, length)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.ftruncate(fd, 3 * page)
     assert process.fstat(fd).size == 3 * page
     assert process.pwrite(fd, b"x" * (page + 5), 3 * page - 2) == page + 5
@@ -218,7 +218,7 @@ def test_seals_add_up(process: Process, page: int) -> None:
 
 @clause("memfd.empty")
 def test_it_begins_empty_and_grows(process: Process, page: int) -> None:
-    with given():
+    with setup():
         fd = process.memfd()
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     with faults("SIGBUS", at=base):

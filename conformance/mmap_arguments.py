@@ -30,20 +30,20 @@ from ._helpers import (
     Record,
     assert_not_executable,
     assert_nothing_mapped,
-    both_types,
     can_load,
-    executable_files,
     free_range,
-    given,
     pages_of,
+    requires_exec_mount,
     reserve,
+    setup,
+    shared_and_private,
 )
 
 # ------------------------------------------------------------------------------------------------- length and offset
 
 
 @clause("mmap.range", "mmap.addr.returned", "mmap.result.success")
-@both_types
+@shared_and_private
 def test_whole_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
     content = pages_of(page, "a", "b", "c")
     base = process.mmap(0, 3 * page, PROT_READ, kind, file(content), 0)
@@ -52,7 +52,7 @@ def test_whole_file(process: Process, page: int, file: MakeFile, kind: int) -> N
 
 
 @clause("mmap.range")
-@both_types
+@shared_and_private
 def test_from_an_offset_to_the_end(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(pages_of(page, "a", "b", "c"))
     base = process.mmap(0, 2 * page, PROT_READ, kind, fd, page)
@@ -61,7 +61,7 @@ def test_from_an_offset_to_the_end(process: Process, page: int, file: MakeFile, 
 
 
 @clause("mmap.range")
-@both_types
+@shared_and_private
 def test_window_in_the_middle(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(pages_of(page, "a", "b", "c", "d"))
     base = process.mmap(0, page, PROT_READ, kind, fd, 2 * page)
@@ -74,7 +74,7 @@ def test_offset_past_4_gib(process: Process, page: int, file: MakeFile) -> None:
     """An offset that needs more than 32 bits is not cut off: the file's first page is another."""
     offset = 5 << 30
     fd = file(b"first")
-    with given():
+    with setup():
         process.ftruncate(fd, offset + page)
         process.pwrite(fd, b"far", offset)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, offset)
@@ -86,7 +86,7 @@ def test_offset_past_4_gib(process: Process, page: int, file: MakeFile) -> None:
 def test_offset_counts_from_the_files_start(process: Process, page: int, file: MakeFile) -> None:
     """Not from the descriptor's file offset."""
     fd = file(pages_of(page, "a", "b"))
-    with given():
+    with setup():
         process.lseek(fd, page, 0)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
 
@@ -201,7 +201,7 @@ def test_hint_where_nothing_can_be(process: Process, page: int, file: MakeFile, 
 
 
 @clause("mmap.prot.none")
-@both_types
+@shared_and_private
 def test_none_allows_nothing(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_NONE, kind, file(process.return_instruction()), 0)
 
@@ -214,7 +214,7 @@ def test_none_allows_nothing(process: Process, page: int, file: MakeFile, kind: 
 
 
 @clause("mmap.prot.read")
-@both_types
+@shared_and_private
 def test_read_allows_loads_and_no_stores(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_READ, kind, file(pages_of(page, "a")), 0)
 
@@ -247,14 +247,14 @@ def test_write_allows_stores_private(process: Process, page: int, file: MakeFile
 
 
 @clause("mmap.prot.exec")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     "prot", [pytest.param(PROT_EXEC, id="alone"), pytest.param(PROT_READ | PROT_EXEC, id="with-read")]
 )
 def test_exec_allows_execution(
     process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
 ) -> None:
-    with executable_files():
+    with requires_exec_mount():
         base = process.mmap(0, page, prot, kind, file(process.return_instruction()), 0)
 
     process.execute(base)
@@ -263,7 +263,7 @@ def test_exec_allows_execution(
 
 
 @clause("mmap.prot.exec")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
 def test_without_exec_execution_faults(
     backend: Backend, process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
@@ -313,7 +313,7 @@ def test_rights_last_when_the_descriptor_is_gone(
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
         fd = process.open(path, O_RDONLY)
     process.store(base, b"x")
@@ -334,7 +334,7 @@ def test_unknown_protection_bits_are_ignored(process: Process, page: int, file: 
 
 
 @clause("mmap.flag.fixed", "mmap.addr.returned")
-@both_types
+@shared_and_private
 def test_fixed_at_a_free_address(process: Process, page: int, file: MakeFile, kind: int) -> None:
     addr = free_range(process, 2)
     base = process.mmap(addr, 2 * page, PROT_READ, kind | MAP_FIXED, file(pages_of(page, "a", "b")), 0)
@@ -493,7 +493,7 @@ def test_private_store_is_not_seen_by_another_process(
     path = new_path()
     base = process.mmap(0, page, RW, MAP_PRIVATE, file(b"abc", O_RDWR, path), 0)
     other = system.spawn()
-    with given():
+    with setup():
         fd = other.open(path, O_RDONLY)
     seen = other.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     process.store(base, b"x")
@@ -528,7 +528,7 @@ def test_private_page_with_a_store_is_the_processs_own(process: Process, page: i
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x")
-    with given():
+    with setup():
         process.pwrite(fd, b"zzz", 0)
 
     assert process.load(base, 1) == b"x"
@@ -539,7 +539,7 @@ def test_private_page_without_a_store(process: Process, page: int, file: MakeFil
     """Whether it follows the file is left open; it shows the old byte or the new one."""
     fd = file(b"a")
     base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
-    with given():
+    with setup():
         process.pwrite(fd, b"z", 0)
     seen = process.load(base, 1)
 
@@ -578,7 +578,7 @@ def test_shared_windows_at_different_offsets(process: Process, page: int, file: 
 def test_shared_through_two_descriptors(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     path = new_path()
     one = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR, path), 0)
-    with given():
+    with setup():
         fd = process.open(path, O_RDWR)
     two = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(one, b"1")
@@ -594,7 +594,7 @@ def test_shared_with_another_process(
     path = new_path()
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR, path), 0)
     other = system.spawn()
-    with given():
+    with setup():
         fd = other.open(path, O_RDWR)
     its = other.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"1")
@@ -645,7 +645,7 @@ def test_file_keeps_a_shared_store_after_the_process(
     else:
         process.kill()
     other = system.spawn()
-    with given():
+    with setup():
         fd = other.open(path, O_RDONLY)
 
     assert other.pread(fd, 3, 0) == b"xbc"
@@ -661,7 +661,7 @@ def test_shared_validate_shares(process: Process, page: int, file: MakeFile) -> 
 
 
 @clause("mmap.flag.unknown-bits")
-@both_types
+@shared_and_private
 def test_unknown_flag_bits_are_ignored(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_READ, kind | 0x800000, file(b"abc"), 0)
 
@@ -672,7 +672,7 @@ def test_unknown_flag_bits_are_ignored(process: Process, page: int, file: MakeFi
 
 
 @clause("mmap.flag.anonymous")
-@both_types
+@shared_and_private
 def test_anonymous_memory_is_zero(process: Process, page: int, kind: int) -> None:
     base = process.mmap(0, 2 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
     assert process.load(base, 2 * page) == bytes(2 * page)
@@ -693,7 +693,7 @@ def test_anonymous_memory_is_zero_again(process: Process, page: int) -> None:
 
 @clause("mmap.flag.anonymous")
 @pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
-@both_types
+@shared_and_private
 def test_anonymous_memory_across_fork(process: Process, page: int, kind: int, touched: bool) -> None:
     base = process.mmap(0, page, RW, kind | MAP_ANONYMOUS, -1, 0)
     if touched:
@@ -723,7 +723,7 @@ def test_anonymous_memory_looks_at_no_descriptor(process: Process, page: int, fi
 
 
 @clause("mmap.result.success")
-@both_types
+@shared_and_private
 def test_result_is_what_munmap_takes(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_READ, kind, file(b"abc"), 0)
     assert process.load(base, 3) == b"abc"

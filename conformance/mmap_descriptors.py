@@ -18,13 +18,13 @@ from ..contract import (
     Process,
 )
 from ..testing import clause, fails
-from ._helpers import RW, MakeFile, NewPath, assert_nothing_mapped, both_types, free_range, given
+from ._helpers import RW, MakeFile, NewPath, assert_nothing_mapped, free_range, setup, shared_and_private
 
 
 @clause("mmap.fd.zero")
-@both_types
+@shared_and_private
 def test_descriptor_number_0(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    with given():
+    with setup():
         process.close(0)
     fd = file(b"abc")
     assert fd == 0
@@ -35,11 +35,11 @@ def test_descriptor_number_0(process: Process, page: int, file: MakeFile, kind: 
 
 @clause("mmap.fd.dup")
 @pytest.mark.parametrize("closed", ["original", "duplicate"])
-@both_types
+@shared_and_private
 def test_duplicated_descriptor(process: Process, page: int, file: MakeFile, kind: int, closed: str) -> None:
     """Each maps the file without the other, and the mapping does without both."""
     original = file(b"abc")
-    with given():
+    with setup():
         duplicate = process.dup(original)
     gone, left = (original, duplicate) if closed == "original" else (duplicate, original)
     first = process.mmap(0, page, PROT_READ, kind, gone, 0)
@@ -53,7 +53,7 @@ def test_duplicated_descriptor(process: Process, page: int, file: MakeFile, kind
 
 @clause("mmap.fd.dup.mode")
 def test_duplicate_has_the_mode_of_its_original(process: Process, page: int, file: MakeFile) -> None:
-    with given():
+    with setup():
         reader = process.dup(file(b"abc", O_RDONLY))
         both = process.dup(file(b"abc", O_RDWR))
     with fails("EACCES"):
@@ -83,7 +83,7 @@ def test_rights_are_those_of_the_descriptor_that_was_mapped(
     path = new_path()
     fd = file(b"abc", mode, path)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
         assert process.open(path, O_RDWR if mode == O_RDONLY else O_RDONLY) == fd
     if mode == O_RDONLY:
@@ -96,7 +96,7 @@ def test_rights_are_those_of_the_descriptor_that_was_mapped(
 
 
 @clause("mmap.errno.EACCES.any-prot")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     "prot",
     [

@@ -45,11 +45,11 @@ from ._helpers import (
     NewPath,
     append_only,
     assert_nothing_mapped,
-    both_types,
     free_range,
-    given,
-    lock_by_another,
+    lock_from_another_process,
     pages_of,
+    setup,
+    shared_and_private,
 )
 
 readable_or_not = pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def too_long(process: Process, page: int) -> int:
 
 
 @clause("mmap.errno.EACCES", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     "prot",
     [
@@ -132,7 +132,7 @@ def test_append_only_file_otherwise(process: Process, page: int, file: MakeFile,
     """Private, or by a descriptor that is open for reading only, it is mapped."""
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
-    with given():
+    with setup():
         reader = process.open(path, O_RDONLY)
     with append_only(process, fd):
         private = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
@@ -154,7 +154,7 @@ def test_opened_for_appending_is_no_conflict(process: Process, page: int, file: 
 @clause("mmap.errno.EAGAIN", "mmap.result.failure")
 def test_mandatory_lock_of_another(system: System, process: Process, page: int, file: MakeFile) -> None:
     path = system.facility(Facility.MANDATORY_LOCK)
-    with given():
+    with setup():
         fd = process.open(path, O_RDWR)
     with refused(process, file, page, "EAGAIN") as addr:
         process.mmap(addr, page, RW, MAP_SHARED, fd, 0)
@@ -167,7 +167,7 @@ def test_advisory_lock_of_another(
 ) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
-    lock_by_another(system, path, lock)
+    lock_from_another_process(system, path, lock)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
 
     assert process.load(base, 3) == b"abc"
@@ -199,7 +199,7 @@ def test_mapping_past_the_limit_after_mlockall(process: Process, page: int, file
 
 
 @clause("mmap.errno.EBADF", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     "fd",
     [
@@ -217,11 +217,11 @@ def test_no_such_descriptor(process: Process, page: int, file: MakeFile, fd: int
 
 
 @clause("mmap.errno.EBADF", "mmap.result.failure")
-@both_types
+@shared_and_private
 def test_closed_descriptor(process: Process, page: int, file: MakeFile, kind: int) -> None:
     addr = free_range(process, 1)
     fd = file(b"abc")
-    with given():
+    with setup():
         process.close(fd)
     with fails("EBADF"):
         process.mmap(addr, page, PROT_READ, kind, fd, 0)
@@ -230,20 +230,20 @@ def test_closed_descriptor(process: Process, page: int, file: MakeFile, kind: in
 
 
 @clause("mmap.errno.EBADF", "mmap.result.failure")
-@both_types
+@shared_and_private
 def test_bad_descriptor_with_fixed(process: Process, page: int, file: MakeFile, kind: int) -> None:
     with refused_in_place(process, file, page, "EBADF") as base:
         process.mmap(base, page, PROT_READ, kind | MAP_FIXED, -1, 0)
 
 
 @clause("mmap.errno.EBADF.path")
-@both_types
+@shared_and_private
 def test_descriptor_that_only_names_a_file(
     process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int
 ) -> None:
     path = new_path()
     file(b"abc", O_RDWR, path)
-    with given():
+    with setup():
         fd = process.open(path, O_PATH)
     with refused(process, file, page, "EBADF") as addr:
         process.mmap(addr, page, PROT_READ, kind, fd, 0)
@@ -253,7 +253,7 @@ def test_descriptor_that_only_names_a_file(
 
 
 @clause("mmap.errno.EINVAL", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("content", [pytest.param(b"abc", id="of-a-file"), pytest.param(b"", id="of-an-empty-file")])
 def test_length_zero(process: Process, page: int, file: MakeFile, content: bytes, kind: int) -> None:
     fd = file(content)
@@ -262,7 +262,7 @@ def test_length_zero(process: Process, page: int, file: MakeFile, content: bytes
 
 
 @clause("mmap.errno.EINVAL", "mmap.flag.anonymous")
-@both_types
+@shared_and_private
 def test_length_zero_of_anonymous_memory(process: Process, page: int, file: MakeFile, kind: int) -> None:
     with refused(process, file, page, "EINVAL") as addr:
         process.mmap(addr, 0, PROT_READ, kind | MAP_ANONYMOUS, -1, 0)
@@ -284,7 +284,7 @@ UNALIGNED: dict[str, Callable[[int], int]] = {
 
 
 @clause("mmap.errno.EINVAL", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("offset", UNALIGNED)
 def test_unaligned_offset(process: Process, page: int, file: MakeFile, offset: str, kind: int) -> None:
     fd = file(pages_of(page, "a", "b", "c"))
@@ -306,7 +306,7 @@ def test_unaligned_offset_with_fixed(process: Process, page: int, file: MakeFile
 
 
 @clause("mmap.errno.EINVAL", "mmap.flag.fixed", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("distance", ["one", "half-a-page", "a-page-less-one"])
 def test_unaligned_fixed_address(process: Process, page: int, file: MakeFile, distance: str, kind: int) -> None:
     fd = file(b"abc")
@@ -392,7 +392,7 @@ def test_full_file_table_for_shared_anonymous_memory(system: System, process: Pr
 def test_full_file_table_for_the_zero_device_shared(system: System, process: Process, page: int) -> None:
     """Through a descriptor that may write: on Linux nothing can be shared through one that only reads."""
     path = system.facility(Facility.DEV_ZERO)
-    with given():
+    with setup():
         fd = process.open(path, O_RDWR)
     addr = free_range(process, 1)
     process.drop_capability("CAP_SYS_ADMIN")
@@ -403,7 +403,7 @@ def test_full_file_table_for_the_zero_device_shared(system: System, process: Pro
 
 
 @clause("mmap.errno.ENFILE")
-@both_types
+@shared_and_private
 def test_full_file_table_for_a_file_that_is_open(
     system: System, process: Process, page: int, file: MakeFile, kind: int
 ) -> None:
@@ -420,7 +420,7 @@ def test_full_file_table_for_a_file_that_is_open(
 
 
 @clause("mmap.errno.ENODEV", "mmap.result.failure")
-@both_types
+@shared_and_private
 @readable_or_not
 @pytest.mark.parametrize(
     "what",
@@ -444,7 +444,7 @@ def test_what_cannot_be_mapped(
 
 
 @clause("mmap.errno.ENODEV", "mmap.result.failure")
-@both_types
+@shared_and_private
 @readable_or_not
 def test_something_cannot_be_mapped(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath, prot: int, kind: int
@@ -458,7 +458,7 @@ def test_something_cannot_be_mapped(
 def unmappable(system: System, process: Process, new_path: NewPath, what: str) -> int:
     """A descriptor, open for reading, of something that cannot be mapped."""
     if what in ("pipe", "socket", "directory", "watch"):
-        with given():
+        with setup():
             if what == "pipe":
                 return process.pipe()[0]
             if what == "socket":
@@ -469,7 +469,7 @@ def unmappable(system: System, process: Process, new_path: NewPath, what: str) -
             process.mkdir(path)
             return process.open(path, O_RDONLY | O_DIRECTORY)
     path = system.facility(Facility(what))
-    with given():
+    with setup():
         return process.open(path, O_RDONLY)
 
 
@@ -500,7 +500,7 @@ def test_length_past_the_address_space(process: Process, page: int, file: MakeFi
 
 
 @clause("mmap.errno.ENOMEM.range")
-@both_types
+@shared_and_private
 def test_file_past_the_address_space(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(b"abc")
     with refused(process, file, page, "ENOMEM") as addr:
@@ -544,7 +544,7 @@ def outside(process: Process, page: int, place: str, addr: int) -> tuple[int, in
 
 
 @clause("mmap.errno.ENOMEM", "mmap.result.failure")
-@both_types
+@shared_and_private
 def test_past_the_limit_of_address_space(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """The process's own memory counts, and changes: so the room is large and what is asked for larger still."""
     fd = file(b"abc")
@@ -603,7 +603,7 @@ END_OF_OFFSETS = 1 << 63
 
 
 @clause("mmap.errno.EOVERFLOW", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     ("back", "pages"), [pytest.param(1, 1, id="reaches-the-end"), pytest.param(2, 4, id="passes-the-end")]
 )
@@ -624,7 +624,7 @@ def too_far(process: Process) -> list[str]:
 
 
 @clause("mmap.errno.EOVERFLOW.negative")
-@both_types
+@shared_and_private
 def test_negative_offset(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(b"abc")
     with refused(process, file, page, *too_far(process)) as addr:
@@ -654,7 +654,7 @@ def test_negative_offset_of_anonymous_memory(process: Process, page: int) -> Non
 
 
 @clause("mmap.errno.EPERM", "mmap.result.failure")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     "prot",
     [
@@ -673,7 +673,7 @@ def test_exec_on_a_noexec_file_system(
 
 
 @clause("mmap.errno.EPERM")
-@both_types
+@shared_and_private
 def test_anything_else_on_a_noexec_file_system(system: System, process: Process, page: int, kind: int) -> None:
     fd = noexec_file(system, process)
     base = process.mmap(0, page, RW, kind, fd, 0)
@@ -683,19 +683,19 @@ def test_anything_else_on_a_noexec_file_system(system: System, process: Process,
 
 def noexec_file(system: System, process: Process) -> int:
     path = system.facility(Facility.NOEXEC_DIRECTORY) + "/file"
-    with given():
+    with setup():
         fd = process.open(path, O_RDWR | O_CREAT)
         process.pwrite(fd, b"abc", 0)
     return fd
 
 
 @clause("mmap.errno.EPERM.unmappable")
-@both_types
+@shared_and_private
 def test_exec_of_what_cannot_be_mapped_anyway(
     system: System, process: Process, page: int, file: MakeFile, kind: int
 ) -> None:
     path = system.facility(Facility.PROC_FILE)
-    with given():
+    with setup():
         fd = process.open(path, O_RDONLY)
     with refused(process, file, page, "EPERM") as addr:
         process.mmap(addr, page, PROT_READ | PROT_EXEC, kind, fd, 0)
@@ -703,7 +703,7 @@ def test_exec_of_what_cannot_be_mapped_anyway(
 
 @clause("mmap.errno.EPERM.seal")
 def test_sealed_against_writing(process: Process, page: int, file: MakeFile) -> None:
-    with given():
+    with setup():
         fd = process.memfd()
         process.pwrite(fd, b"abc", 0)
         process.seal(fd, SEAL_WRITE)

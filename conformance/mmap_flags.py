@@ -34,13 +34,23 @@ from ..contract import (
     errno_name,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, Record, assert_nothing_mapped, both_types, free_range, given
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    Record,
+    assert_nothing_mapped,
+    free_range,
+    setup,
+    shared_and_private,
+)
 
 # ---------------------------------------------------------------------------------------------------------- anonymous
 
 
 @clause("mmap.flag.anonymous.offset")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("offset", ["a-page", "2**62", "2**63", "the-last-page"])
 def test_offset_without_a_file(process: Process, page: int, kind: int, offset: str) -> None:
     """There is nothing that it could be a place in, and nothing that it could be past the end of."""
@@ -52,7 +62,7 @@ def test_offset_without_a_file(process: Process, page: int, kind: int, offset: s
 
 
 @clause("mmap.flag.anonymous.recycled")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("end", ["unmapped", "replaced", "exited"])
 def test_memory_that_was_given_back(process: Process, page: int, kind: int, end: str) -> None:
     length = 4 * page
@@ -81,7 +91,7 @@ def test_two_shared_anonymous_mappings_are_two_objects(process: Process, page: i
 
 
 @clause("mmap.flag.uninitialized")
-@both_types
+@shared_and_private
 def test_uninitialized_memory_is_zero_all_the_same(process: Process, page: int, kind: int) -> None:
     base = process.mmap(0, 4 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"x" * (4 * page))
@@ -95,7 +105,7 @@ def test_uninitialized_memory_is_zero_all_the_same(process: Process, page: int, 
 
 
 @clause("mmap.flag.ignored")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize(
     "flag", [pytest.param(MAP_DENYWRITE, id="denywrite"), pytest.param(MAP_EXECUTABLE, id="executable")]
 )
@@ -134,7 +144,7 @@ def test_validated_flag_that_is_known(process: Process, page: int, file: MakeFil
 
 
 @clause("mmap.flag.stack")
-@both_types
+@shared_and_private
 def test_memory_for_a_stack_does_not_grow(process: Process, page: int, kind: int) -> None:
     base = free_range(process, 2) + page
     process.mmap(base, page, RW, kind | MAP_ANONYMOUS | MAP_FIXED | MAP_STACK, -1, 0)
@@ -145,7 +155,7 @@ def test_memory_for_a_stack_does_not_grow(process: Process, page: int, kind: int
 
 
 @clause("mmap.flag.noreserve")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("of", ["memory", "a-file"])
 def test_memory_without_a_reservation(process: Process, page: int, file: MakeFile, kind: int, of: str) -> None:
     fd, anonymous, first = (-1, MAP_ANONYMOUS, b"\0") if of == "memory" else (file(b"a"), 0, b"a")
@@ -172,7 +182,7 @@ def test_a_huge_reservation(process: Process, page: int) -> None:
 
 
 @clause("mmap.flag.populate")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
 def test_populated_memory_is_there_at_once(process: Process, page: int, kind: int, prot: int) -> None:
     base = process.mmap(0, 4 * page, prot, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
@@ -203,14 +213,14 @@ def test_populated_private_pages(process: Process, page: int, file: MakeFile, pr
     """Those that may be stored to are copied at once; the others go on showing the file."""
     fd = file(b"abc")
     base = process.mmap(0, page, prot, MAP_PRIVATE | MAP_POPULATE, fd, 0)
-    with given():
+    with setup():
         process.pwrite(fd, b"xyz", 0)
 
     assert process.load(base, 3) == (b"abc" if prot == RW else b"xyz")
 
 
 @clause("mmap.flag.populate.best-effort")
-@both_types
+@shared_and_private
 def test_populating_past_the_end_of_a_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, 3 * page, RW, kind | MAP_POPULATE, file(b"abc"), 0)
 
@@ -220,7 +230,7 @@ def test_populating_past_the_end_of_a_file(process: Process, page: int, file: Ma
 
 
 @clause("mmap.flag.populate.best-effort")
-@both_types
+@shared_and_private
 def test_populating_what_cannot_be_accessed(process: Process, page: int, kind: int) -> None:
     base = process.mmap(0, page, PROT_NONE, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
 
@@ -245,7 +255,7 @@ def may_lock(process: Process, page: int) -> None:
 
 
 @clause("mmap.flag.locked")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("prot", [pytest.param(RW, id="read-write"), pytest.param(PROT_NONE, id="none")])
 def test_memory_that_is_mapped_locked_is_locked(process: Process, page: int, kind: int, prot: int) -> None:
     """What msync may not invalidate is locked."""
@@ -257,7 +267,7 @@ def test_memory_that_is_mapped_locked_is_locked(process: Process, page: int, kin
 
 
 @clause("mmap.flag.locked.resident")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("more", [pytest.param(0, id="alone"), pytest.param(MAP_NONBLOCK, id="nonblock")])
 def test_locked_memory_is_there_at_once(process: Process, page: int, kind: int, more: int) -> None:
     may_lock(process, page)
@@ -267,7 +277,7 @@ def test_locked_memory_is_there_at_once(process: Process, page: int, kind: int, 
 
 
 @clause("mmap.flag.locked.best-effort")
-@both_types
+@shared_and_private
 def test_locking_past_the_end_of_a_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """mlock would say ENOMEM; mmap does not, and what can be locked is."""
     may_lock(process, page)
@@ -306,7 +316,7 @@ LOW = 1 << 31
 
 
 @clause("mmap.flag.32bit")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("wish", ["none", "far-above"])
 def test_memory_below_2_gib(process: Process, page: int, file: MakeFile, kind: int, wish: str) -> None:
     hint = free_range(process, 4) if wish == "far-above" else 0
@@ -379,7 +389,7 @@ HUGE_SHIFT = 26
 
 
 @clause("mmap.errno.ENOMEM.huge-pages")
-@both_types
+@shared_and_private
 def test_more_huge_pages_than_there_are(process: Process, kind: int) -> None:
     """A tebibyte of them is in no machine's pool."""
     addr = free_range(process, 1)
@@ -390,7 +400,7 @@ def test_more_huge_pages_than_there_are(process: Process, kind: int) -> None:
 
 
 @clause("mmap.errno.EINVAL.huge-size")
-@both_types
+@shared_and_private
 def test_huge_pages_of_no_size(process: Process, page: int, kind: int) -> None:
     """Pages of 2^63 bytes are pages of no machine."""
     addr = free_range(process, 1)

@@ -39,8 +39,8 @@ from ._helpers import (
     assert_not_executable,
     assert_nothing_mapped,
     can_load,
-    executable_files,
     free_range,
+    requires_exec_mount,
 )
 
 
@@ -146,7 +146,7 @@ def test_granted(backend: Backend, process: Process, page: int, file: MakeFile, 
     content = bytes(page) if mode is None else code.ljust(page, b".")
     fd = -1 if mode is None else file(content, mode)
     addr = free_range(process, 1) if flags & MAP_FIXED else 0
-    with executable_files() if prot & PROT_EXEC and mode is not None else nullcontext():
+    with requires_exec_mount() if prot & PROT_EXEC and mode is not None else nullcontext():
         base = process.mmap(addr, page, prot, flags, fd, 0)
     assert addr in (0, base)
 

@@ -30,20 +30,20 @@ from ._helpers import (
     Record,
     assert_inaccessible,
     assert_nothing_mapped,
-    both_types,
     can_load,
     free_range,
-    given,
-    numbered,
+    lettered_pages,
     pages_of,
     reserve,
+    setup,
+    shared_and_private,
 )
 
 # -------------------------------------------------------------------------------------------------------- own place
 
 
 @clause("mmap.addr.never-replaces")
-@both_types
+@shared_and_private
 def test_nothing_is_put_into_a_reservation(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """Inaccessible memory is mapped as any other is."""
     base = reserve(process, 8)
@@ -59,10 +59,10 @@ def test_nothing_is_put_into_a_reservation(process: Process, page: int, file: Ma
 
 
 @clause("mmap.range.windows")
-@both_types
+@shared_and_private
 def test_windows_side_by_side(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """Each keeps its own place in the file, also where it shows the same page as its neighbour, or an earlier one."""
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     order = (1, 1, 2, 0, 3)
     base = free_range(process, len(order))
     for place, number in enumerate(order):
@@ -105,9 +105,9 @@ def test_refused_late_over_mappings(
         fd, flags, errno = file(b"abc"), MAP_SHARED_VALIDATE | MAP_SYNC, "EOPNOTSUPP"
     else:
         path = system.facility(Facility(why))
-        with given():
+        with setup():
             fd, flags, errno = process.open(path, 0), MAP_SHARED, "ENODEV"
-    base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, file(numbered(page, 3)), 0)
+    base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 3)), 0)
     with fails(errno):
         process.mmap(base + page, page, PROT_READ, flags | MAP_FIXED, fd, 0)
 
@@ -145,7 +145,7 @@ def test_noreplace_over_inaccessible_memory(process: Process, page: int, file: M
 
 
 @clause("mmap.errno.EINVAL.noreplace")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("distance", ["one", "a-page-less-one"])
 def test_noreplace_within_a_page(process: Process, page: int, file: MakeFile, kind: int, distance: str) -> None:
     addr = free_range(process, 2)
@@ -197,7 +197,7 @@ def test_noreplace_of_memory_at_address_zero(process: Process, page: int) -> Non
 
 
 @clause("mmap.errno.ENOMEM.length-wraps")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("below", ["one", "a-page-less-one"])
 @pytest.mark.parametrize("of", ["memory", "a-file"])
 def test_length_that_rounds_up_to_nothing(
@@ -305,7 +305,7 @@ LARGEST_OFFSET = 1 << 63
 
 
 @clause("mmap.errno.EOVERFLOW.boundary")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("length", ["a-page", "two-pages", "a-byte"])
 def test_the_last_offsets_there_are(process: Process, page: int, file: MakeFile, kind: int, length: str) -> None:
     """A mapping may end a page before 2^63; there is not one byte more."""

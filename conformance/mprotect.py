@@ -36,7 +36,7 @@ from ._helpers import (
     assert_inaccessible,
     assert_not_executable,
     assert_nothing_mapped,
-    numbered,
+    lettered_pages,
     reserve,
 )
 
@@ -49,10 +49,10 @@ def three_pages(kind: str, process: Process, file: MakeFile, page: int, prot: in
     """A mapping of pages of A, B and C."""
     if kind.startswith("file"):
         flags = MAP_SHARED if kind == "file-shared" else MAP_PRIVATE
-        return process.mmap(0, 3 * page, prot, flags, file(numbered(page, 3)), 0)
+        return process.mmap(0, 3 * page, prot, flags, file(lettered_pages(page, 3)), 0)
     flags = MAP_ANONYMOUS | (MAP_SHARED if kind == "anonymous-shared" else MAP_PRIVATE)
     base = process.mmap(0, 3 * page, RW, flags, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
     if prot != RW:
         process.mprotect(base, 3 * page, prot)
     return base
@@ -90,7 +90,7 @@ def test_read_allows_no_store(process: Process, file: MakeFile, page: int, kind:
 
     process.mprotect(base, 3 * page, PROT_READ)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
     for number in range(3):
         assert_read_only(process, base + number * page)
 
@@ -102,7 +102,7 @@ def test_read_after_none(process: Process, file: MakeFile, page: int, kind: str)
 
     process.mprotect(base, 3 * page, PROT_READ)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
 
 
 @clause("mprotect.write")
@@ -150,7 +150,7 @@ def test_rights_hold_at_once(process: Process, file: MakeFile, page: int, kind: 
     base = three_pages(kind, process, file, page)
     if touched:
         process.load(base, 3 * page)
-        process.store(base, numbered(page, 3))
+        process.store(base, lettered_pages(page, 3))
 
     process.mprotect(base, 3 * page, PROT_READ)
     assert_read_only(process, base + page)
@@ -174,7 +174,7 @@ def test_rights_hold_at_once(process: Process, file: MakeFile, page: int, kind: 
 def test_only_the_pages_of_the_range(
     process: Process, file: MakeFile, page: int, kind: str, first: int, count: int
 ) -> None:
-    content = numbered(page, 5)
+    content = lettered_pages(page, 5)
     if kind == "file":
         base = process.mmap(0, 5 * page, RW, MAP_SHARED, file(content), 0)
     else:
@@ -240,7 +240,7 @@ def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, pa
 @clause("mprotect.several")
 def test_from_the_middle_of_one_to_the_middle_of_another(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
-    process.mmap(base, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(numbered(page, 2)), 0)
+    process.mmap(base, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     process.mmap(base + 2 * page, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
     process.mprotect(base + page, 2 * page, PROT_READ)
@@ -262,7 +262,7 @@ def test_the_other_process_keeps_its_rights(process: Process, file: MakeFile, pa
     one.mprotect(base, 3 * page, PROT_NONE)
 
     assert_inaccessible(one, base)
-    assert other.load(base, 3 * page) == numbered(page, 3)
+    assert other.load(base, 3 * page) == lettered_pages(page, 3)
     other.store(base, b"x")
 
 
@@ -272,7 +272,7 @@ def test_another_mapping_of_the_same_pages_keeps_its_rights(
     process: Process, file: MakeFile, page: int, prot: int
 ) -> None:
     """Rights belong to a mapping, not to the page of the file that it shows."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     first = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     second = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(first, b"1")
@@ -300,7 +300,7 @@ def test_content_outlives_the_rights(process: Process, file: MakeFile, page: int
     process.mprotect(base, 3 * page, prot)
     process.mprotect(base, 3 * page, RW)
 
-    assert process.load(base, 3 * page) == numbered(page, 1) + (b"stored" + b"B" * page)[:page] + b"C" * page
+    assert process.load(base, 3 * page) == lettered_pages(page, 1) + (b"stored" + b"B" * page)[:page] + b"C" * page
 
 
 @clause("mprotect.content")
@@ -318,12 +318,12 @@ def test_the_file_has_what_was_stored_before(process: Process, file: MakeFile, p
 @clause("mprotect.offset")
 def test_the_parts_keep_their_place_in_the_file(process: Process, file: MakeFile, page: int) -> None:
     """The pages are first touched after the mapping has become three."""
-    fd = file(numbered(page, 6))
+    fd = file(lettered_pages(page, 6))
     base = process.mmap(0, 5 * page, PROT_READ, MAP_SHARED, fd, page)
 
     process.mprotect(base + 2 * page, page, RW)
 
-    assert process.load(base, 5 * page) == numbered(page, 6)[page:]
+    assert process.load(base, 5 * page) == lettered_pages(page, 6)[page:]
     process.store(base + 2 * page, b"!")
     assert process.pread(fd, 2, 3 * page) == b"!D"
 
@@ -331,7 +331,7 @@ def test_the_parts_keep_their_place_in_the_file(process: Process, file: MakeFile
 @clause("mprotect.join")
 def test_parts_that_are_alike_again(process: Process, file: MakeFile, page: int) -> None:
     """Cut up and joined, and cut up elsewhere: each page is first touched afterwards."""
-    base = process.mmap(0, 5 * page, PROT_READ, MAP_SHARED, file(numbered(page, 6)), page)
+    base = process.mmap(0, 5 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 6)), page)
     for number in (1, 3):
         process.mprotect(base + number * page, page, PROT_NONE)
     for number in (3, 1):
@@ -339,7 +339,7 @@ def test_parts_that_are_alike_again(process: Process, file: MakeFile, page: int)
 
     process.mprotect(base + 2 * page, 2 * page, RW)
 
-    assert process.load(base, 5 * page) == numbered(page, 6)[page:]
+    assert process.load(base, 5 * page) == lettered_pages(page, 6)[page:]
     for number in (0, 1, 4):
         assert_read_only(process, base + number * page)
     for number in (2, 3):
@@ -351,15 +351,15 @@ def test_parts_that_are_alike_again(process: Process, file: MakeFile, page: int)
 def test_neighbours_that_only_their_rights_told_apart(process: Process, file: MakeFile, page: int, kind: str) -> None:
     """They have the same rights now, and are still two."""
     base = reserve(process, 4)
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     other, offset = (fd, page) if kind == "another-offset" else (file(b"x" * (4 * page)), 2 * page)
     process.mmap(base, 2 * page, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0)
     process.mmap(base + 2 * page, 2 * page, PROT_NONE, MAP_PRIVATE | MAP_FIXED, other, offset)
 
     process.mprotect(base + 2 * page, 2 * page, PROT_READ)
 
-    second = numbered(page, 3)[page:] if kind == "another-offset" else b"x" * (2 * page)
-    assert process.load(base, 4 * page) == numbered(page, 2) + second
+    second = lettered_pages(page, 3)[page:] if kind == "another-offset" else b"x" * (2 * page)
+    assert process.load(base, 4 * page) == lettered_pages(page, 2) + second
 
 
 @clause("mprotect.lock")
@@ -472,7 +472,7 @@ def test_another_descriptor_gives_no_more_rights(
 @clause("mprotect.maximum")
 @pytest.mark.parametrize("part", ["head", "tail"])
 def test_a_part_may_have_no_more_rights(process: Process, file: MakeFile, page: int, part: str) -> None:
-    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, file(numbered(page, 2), O_RDONLY), 0)
+    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 2), O_RDONLY), 0)
     process.mprotect(base, page, PROT_NONE)
 
     with fails("EACCES"):
@@ -581,7 +581,7 @@ def test_a_mapping_that_does_not_grow(process: Process, file: MakeFile, page: in
     with fails("EINVAL"):
         process.mprotect(base + page, page, PROT_READ | grows)
 
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
 
 @clause("mprotect.growsdown")
@@ -589,7 +589,7 @@ def test_a_mapping_that_does_not_grow(process: Process, file: MakeFile, page: in
 def test_what_grows_downwards_has_the_rights_from_its_beginning(process: Process, page: int, first: int) -> None:
     """The range names only where it ends."""
     base = process.mmap(0, 4 * page, RW, ANONYMOUS | MAP_GROWSDOWN, -1, 0)
-    process.store(base, numbered(page, 4))
+    process.store(base, lettered_pages(page, 4))
 
     process.mprotect(base + first * page, page, PROT_READ | PROT_GROWSDOWN)
 

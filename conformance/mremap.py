@@ -26,7 +26,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
 KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
 FLAGS = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
@@ -47,11 +47,11 @@ def map_kind(kind: str, process: Process, file: MakeFile, addr: int, page: int, 
     """
     flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | MAP_FIXED
     if kind.startswith("file"):
-        fd = file(numbered(page, in_file))
+        fd = file(lettered_pages(page, in_file))
         process.mmap(addr, pages * page, RW, flags, fd, 0)
         return fd
     process.mmap(addr, pages * page, RW, flags | MAP_ANONYMOUS, -1, 0)
-    process.store(addr, numbered(page, pages))
+    process.store(addr, lettered_pages(page, pages))
     return -1
 
 
@@ -70,7 +70,7 @@ def test_growth_keeps_content_and_adds_the_right_bytes(
 
     base = process.mremap(base, 2 * page, 4 * page, flags)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     if kind == "anonymous-private":
         assert process.load(base + 2 * page, 2 * page) == bytes(2 * page)
         process.store(base + 3 * page, b"x")
@@ -91,7 +91,7 @@ def test_growth_ends_where_the_new_size_does(process: Process, file: MakeFile, p
 
     assert process.mremap(base, old * page, new * page, 0) == base
 
-    assert process.load(base, new * page) == numbered(page, old).ljust(new * page, b"\0")
+    assert process.load(base, new * page) == lettered_pages(page, old).ljust(new * page, b"\0")
     assert_nothing_mapped(process, base + new * page)
     assert_inaccessible(process, base + 7 * page)
 
@@ -105,7 +105,7 @@ def test_shrinking_cuts_the_end(process: Process, file: MakeFile, page: int, kin
 
     place = process.mremap(base, 4 * page, 2 * page, flags)
 
-    assert process.load(place, 2 * page) == numbered(page, 2)
+    assert process.load(place, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base + 2 * page)
     assert_nothing_mapped(process, base + 3 * page)
     assert_inaccessible(process, base + 4 * page)
@@ -120,13 +120,13 @@ def test_the_same_size_changes_nothing(process: Process, file: MakeFile, page: i
 
     place = process.mremap(base, 2 * page, 2 * page, flags)
 
-    assert process.load(place, 2 * page) == numbered(page, 2)
+    assert process.load(place, 2 * page) == lettered_pages(page, 2)
     assert_inaccessible(process, base + 2 * page)
 
 
 @clause("mremap.resize")
 def test_shrinking_leaves_the_file_alone(process: Process, file: MakeFile, page: int) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(base + page, b"!")
 
@@ -144,7 +144,7 @@ def test_growth_after_shrinking_shows_the_file_again(process: Process, file: Mak
 
     assert process.mremap(base, page, 3 * page, 0) == base
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
 
 
 @clause("mremap.resize")
@@ -162,11 +162,11 @@ def test_growth_after_shrinking_private_memory_is_zero(process: Process, page: i
 @clause("mremap.resize")
 def test_growth_starts_where_the_mapping_is_in_the_file(process: Process, file: MakeFile, page: int) -> None:
     base = room(process, page, 1, 1)
-    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(numbered(page, 4)), 2 * page)
+    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 4)), 2 * page)
 
     process.mremap(base, page, 2 * page, 0)
 
-    assert process.load(base, 2 * page) == numbered(page, 4)[2 * page :]
+    assert process.load(base, 2 * page) == lettered_pages(page, 4)[2 * page :]
 
 
 @clause("mremap.resize")
@@ -197,7 +197,7 @@ def test_the_new_part_of_a_private_mapping_is_private(process: Process, file: Ma
 @clause("mremap.resize")
 def test_the_new_part_has_the_same_rights(process: Process, file: MakeFile, page: int) -> None:
     base = room(process, page, 1, 1)
-    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(numbered(page, 2), O_RDONLY), 0)
+    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2), O_RDONLY), 0)
 
     process.mremap(base, page, 2 * page, 0)
 
@@ -213,17 +213,17 @@ def test_the_new_part_after_close(process: Process, file: MakeFile, page: int) -
 
     process.mremap(base, page, 2 * page, 0)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 @clause("mremap.resize")
 def test_the_middle_of_a_mapping_can_be_cut_shorter(process: Process, file: MakeFile, page: int) -> None:
     """Shrinking names a range: what lies behind it stays where it is."""
-    base = process.mmap(0, 4 * page, RW, MAP_SHARED, file(numbered(page, 4)), 0)
+    base = process.mmap(0, 4 * page, RW, MAP_SHARED, file(lettered_pages(page, 4)), 0)
 
     process.mremap(base + page, 2 * page, page, 0)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base + 2 * page)
     assert process.load(base + 3 * page, page) == b"D" * page
 
@@ -280,7 +280,7 @@ def test_moves_when_the_neighbour_is_taken(process: Process, file: MakeFile, pag
 
     assert moved % page == 0
     assert moved != base
-    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert process.load(moved, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base)
     assert_nothing_mapped(process, base + page)
     assert_inaccessible(process, base + 2 * page)
@@ -332,12 +332,12 @@ def test_a_moved_mapping_keeps_its_private_copies(process: Process, file: MakeFi
 @clause("mremap.flags.maymove")
 def test_part_of_a_mapping_moves_and_the_rest_stays(process: Process, file: MakeFile, page: int) -> None:
     """The first page cannot grow in place, because the second is the same mapping's."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
 
     moved = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)
 
-    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert process.load(moved, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base)
     process.store(base + page, b"!")
     assert process.load(base + 2 * page, page) == b"C" * page
@@ -349,7 +349,7 @@ def test_part_of_a_mapping_moves_and_the_rest_stays(process: Process, file: Make
 def test_a_moved_mapping_keeps_its_rights(process: Process, file: MakeFile, page: int, kind: str) -> None:
     base = room(process, page, 1, 0)
     if kind == "file":
-        process.mmap(base, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, file(numbered(page, 2)), 0)
+        process.mmap(base, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     else:
         process.mmap(base, page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -408,7 +408,7 @@ def test_nothing_mapped_at_the_start(process: Process, page: int, pages: int, fl
 def test_growth_over_a_hole(process: Process, page: int, hole: int, flags: int) -> None:
     base = room(process, page, 3, 3)
     process.mmap(base, 3 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
     process.munmap(base + hole * page, page)
 
     with fails("EFAULT"):
@@ -418,7 +418,9 @@ def test_growth_over_a_hole(process: Process, page: int, hole: int, flags: int) 
         if number == hole:
             assert_nothing_mapped(process, base + number * page)
         else:
-            assert process.load(base + number * page, page) == numbered(page, 3)[number * page : (number + 1) * page]
+            assert (
+                process.load(base + number * page, page) == lettered_pages(page, 3)[number * page : (number + 1) * page]
+            )
     assert_nothing_mapped(process, base + 3 * page)
 
 
@@ -428,7 +430,7 @@ def test_growth_over_a_hole(process: Process, page: int, hole: int, flags: int) 
 def test_growth_over_unlike_mappings(process: Process, file: MakeFile, page: int, unlike: str, flags: int) -> None:
     """Two mappings that no system could join to one.  Like ones might have been joined: they are not asked."""
     base = room(process, page, 2, 2)
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     second = base + page
     match unlike:
@@ -472,13 +474,13 @@ def test_more_to_cut_off_than_there_is(process: Process, page: int) -> None:
 @pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
 def test_unaligned_address(process: Process, page: int, pages: int, inside: str, flags: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
     addr = base + {"1": 1, "half": page // 2, "last": page - 1}[inside]
 
     with fails("EINVAL"):
         process.mremap(addr, 2 * page, pages * page, flags)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
 
 
 @clause("mremap.errno.EINVAL")
@@ -497,12 +499,12 @@ def test_new_size_zero(process: Process, page: int, flags: int) -> None:
 @pytest.mark.parametrize("flags", [8, 8 | MREMAP_MAYMOVE, 1 << 20], ids=["8", "8-and-maymove", "bit-20"])
 def test_unknown_flags(process: Process, page: int, flags: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
 
     with fails("EINVAL"):
         process.mremap(base, 2 * page, page, flags)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 @clause("mremap.errno.EINVAL")
@@ -564,7 +566,7 @@ def test_no_growth_in_place_where_the_neighbour_is_taken(
     with fails("ENOMEM"):
         process.mremap(base, 2 * page, 4 * page, 0)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base + 2 * page)
     assert_inaccessible(process, base + 3 * page)
     process.store(base, b"!")
@@ -576,12 +578,12 @@ def test_no_growth_in_place_where_the_neighbour_is_taken(
 def test_no_growth_of_the_first_page_over_the_second(process: Process, page: int) -> None:
     """The page in the way is the same mapping's."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
 
     with fails("ENOMEM"):
         process.mremap(base, page, 2 * page, 0)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 @clause("mremap.errno.ENOMEM")
@@ -612,7 +614,7 @@ def test_fixed_moves_to_the_address_given(process: Process, file: MakeFile, page
 
     assert process.mremap(base, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, target + page) == target + page
 
-    assert process.load(target + page, 2 * page) == numbered(page, 2)
+    assert process.load(target + page, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base)
     assert_nothing_mapped(process, base + page)
     assert_inaccessible(process, target)
@@ -623,13 +625,13 @@ def test_fixed_moves_to_the_address_given(process: Process, file: MakeFile, page
 @pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
 def test_fixed_replaces_as_much_as_the_new_size(process: Process, page: int, pages: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     target = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
     process.store(target, b"t" * (4 * page))
 
     process.mremap(base, 2 * page, pages * page, MREMAP_MAYMOVE | MREMAP_FIXED, target)
 
-    moved = (numbered(page, 2) + bytes(page))[: pages * page]
+    moved = (lettered_pages(page, 2) + bytes(page))[: pages * page]
     assert process.load(target, 4 * page) == moved + b"t" * ((4 - pages) * page)
     assert_nothing_mapped(process, base)
     assert_nothing_mapped(process, base + page)
@@ -642,7 +644,7 @@ def test_fixed_replaces_as_much_as_the_new_size(process: Process, page: int, pag
 def test_fixed_refused(process: Process, page: int, why: str) -> None:
     """Of these nothing else is the matter: the new range lies within the mapping."""
     base = process.mmap(0, 6 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 6))
+    process.store(base, lettered_pages(page, 6))
     source = base + page
     flags = MREMAP_FIXED if why == "without-maymove" else MREMAP_MAYMOVE | MREMAP_FIXED
     target = {
@@ -657,7 +659,7 @@ def test_fixed_refused(process: Process, page: int, why: str) -> None:
     with fails("EINVAL"):
         process.mremap(source, 2 * page, 2 * page, flags, target)
 
-    assert process.load(base, 6 * page) == numbered(page, 6)
+    assert process.load(base, 6 * page) == lettered_pages(page, 6)
 
 
 @clause("mremap.flags.fixed")
@@ -699,12 +701,12 @@ def test_fixed_at_address_zero(process: Process, page: int) -> None:
 @clause("mremap.flags.dontunmap")
 def test_dontunmap_leaves_fresh_memory_behind(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
 
     moved = process.mremap(base, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
 
     assert moved != base
-    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert process.load(moved, 2 * page) == lettered_pages(page, 2)
     assert process.load(base, 2 * page) == bytes(2 * page)
     process.store(base, b"x")
     assert process.load(moved, 1) == b"A"
@@ -712,7 +714,7 @@ def test_dontunmap_leaves_fresh_memory_behind(process: Process, page: int) -> No
 
 @clause("mremap.flags.dontunmap")
 def test_dontunmap_of_a_shared_file_shows_it_twice(process: Process, file: MakeFile, page: int) -> None:
-    base = process.mmap(0, page, RW, MAP_SHARED, file(numbered(page, 1)), 0)
+    base = process.mmap(0, page, RW, MAP_SHARED, file(lettered_pages(page, 1)), 0)
 
     moved = process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
     process.store(moved, b"new")
@@ -724,13 +726,13 @@ def test_dontunmap_of_a_shared_file_shows_it_twice(process: Process, file: MakeF
 @pytest.mark.parametrize("why", ["without-maymove", "another-size"])
 def test_dontunmap_refused(process: Process, page: int, why: str) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     flags = MREMAP_DONTUNMAP if why == "without-maymove" else MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
     with fails("EINVAL"):
         process.mremap(base, 2 * page, (3 if why == "another-size" else 2) * page, flags)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 # -------------------------------------------------------------------------------------------------------- old size 0
@@ -745,7 +747,7 @@ def test_old_size_zero_maps_shared_pages_a_second_time(process: Process, file: M
     again = process.mremap(base, 0, 2 * page, MREMAP_MAYMOVE)
 
     assert again != base
-    assert process.load(again, 2 * page) == numbered(page, 2)
+    assert process.load(again, 2 * page) == lettered_pages(page, 2)
     process.store(again, b"new")
     assert process.load(base, 4) == b"newA"
 

@@ -30,7 +30,7 @@ from ._helpers import (
     assert_inaccessible,
     assert_nothing_mapped,
     free_range,
-    numbered,
+    lettered_pages,
     reserve,
 )
 
@@ -43,33 +43,33 @@ TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 @clause("mremap.dontunmap.file")
 def test_what_stays_of_a_private_file_mapping_shows_the_file(process: Process, file: MakeFile, page: int) -> None:
     """The private copies are at the new place only, and what is stored at one place does not show at the other."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"copy")
 
     moved = process.mremap(base, 2 * page, 2 * page, KEEP)
 
     assert process.load(moved, 2 * page) == (b"copy" + b"A" * page)[:page] + b"B" * page
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.store(base, b"old")
     process.store(moved + page, b"new")
     assert process.load(moved, 4) == b"copy"
     assert process.load(base + page, 1) == b"B"
-    assert process.pread(fd, 2 * page, 0) == numbered(page, 2)
+    assert process.pread(fd, 2 * page, 0) == lettered_pages(page, 2)
 
 
 @clause("mremap.dontunmap.shared")
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
 def test_shared_pages_are_at_both_places(process: Process, file: MakeFile, page: int, kind: str) -> None:
     if kind == "file":
-        base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(numbered(page, 2)), 0)
+        base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2)), 0)
     else:
         base = process.mmap(0, 2 * page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
-        process.store(base, numbered(page, 2))
+        process.store(base, lettered_pages(page, 2))
 
     moved = process.mremap(base, 2 * page, 2 * page, KEEP)
 
-    assert process.load(base, 2 * page) == process.load(moved, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == process.load(moved, 2 * page) == lettered_pages(page, 2)
     process.store(base, b"old")
     process.store(moved + page, b"new")
     assert process.load(moved, 4) == b"oldA"
@@ -80,7 +80,7 @@ def test_shared_pages_are_at_both_places(process: Process, file: MakeFile, page:
 @pytest.mark.parametrize("there", ["reserved", "free", "used"])
 def test_with_fixed_the_copy_is_at_the_new_address(process: Process, page: int, there: str) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     target = free_range(process, 2) if there == "free" else reserve(process, 2)
     if there == "used":
         process.mmap(target, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -88,7 +88,7 @@ def test_with_fixed_the_copy_is_at_the_new_address(process: Process, page: int, 
 
     assert process.mremap(base, 2 * page, 2 * page, KEEP | MREMAP_FIXED, target) == target
 
-    assert process.load(target, 2 * page) == numbered(page, 2)
+    assert process.load(target, 2 * page) == lettered_pages(page, 2)
     assert process.load(base, 2 * page) == bytes(2 * page)
 
 
@@ -116,11 +116,11 @@ def test_both_places_have_the_rights(process: Process, page: int, prot: int) -> 
 @pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
 def test_of_a_part_the_rest_keeps_its_content(process: Process, page: int, number: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     moved = process.mremap(base + number * page, page, page, KEEP)
 
-    expected = bytearray(numbered(page, 3))
+    expected = bytearray(lettered_pages(page, 3))
     assert process.load(moved, page) == expected[number * page : (number + 1) * page]
     expected[number * page : (number + 1) * page] = bytes(page)
     assert process.load(base, 3 * page) == bytes(expected)
@@ -142,7 +142,7 @@ def test_pages_shared_with_a_child_are_moved_too(process: Process, page: int) ->
 
 @clause("mremap.dontunmap.lock")
 def test_the_lock_goes_along(process: Process, file: MakeFile, page: int) -> None:
-    base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, file(numbered(page, 2)), 0)
+    base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, file(lettered_pages(page, 2)), 0)
     process.mlock(base, 2 * page)
     target = reserve(process, 4) + page
 
@@ -204,12 +204,12 @@ def test_dontunmap_without_maymove(process: Process, page: int, flags: int) -> N
 @pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
 def test_dontunmap_of_another_size(process: Process, page: int, pages: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     with fails("EINVAL"):
         process.mremap(base, 2 * page, pages * page, KEEP)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
 
 
 @clause("mremap.errno.EINVAL.dontunmap-size")
@@ -217,11 +217,11 @@ def test_dontunmap_of_another_size(process: Process, page: int, pages: int) -> N
 def test_dontunmap_of_sizes_that_round_to_the_same(process: Process, page: int, old: int, new: int) -> None:
     """They are the same number of pages, so nothing is the matter."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
 
     moved = process.mremap(base, 2 * page - (1 - old), 2 * page - (1 - new), KEEP)
 
-    assert process.load(moved, 2 * page) == numbered(page, 2)
+    assert process.load(moved, 2 * page) == lettered_pages(page, 2)
     assert process.load(base, 2 * page) == bytes(2 * page)
 
 
@@ -232,10 +232,10 @@ def shared(process: Process, file: MakeFile, page: int, kind: str) -> int:
     """Three shared pages of A, B, C with one behind them that is taken; a file has a fourth of D."""
     base = reserve(process, 4)
     if kind == "file":
-        process.mmap(base, 3 * page, RW, MAP_SHARED | MAP_FIXED, file(numbered(page, 4)), 0)
+        process.mmap(base, 3 * page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 4)), 0)
     else:
         process.mmap(base, 3 * page, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-        process.store(base, numbered(page, 3))
+        process.store(base, lettered_pages(page, 3))
     return base
 
 
@@ -252,7 +252,7 @@ def test_the_duplicate_begins_where_the_address_is(
 
     again = process.mremap(base + number * page, 0, page, MREMAP_MAYMOVE)
 
-    assert process.load(again, page) == numbered(page, 3)[number * page : (number + 1) * page]
+    assert process.load(again, page) == lettered_pages(page, 3)[number * page : (number + 1) * page]
     process.store(again, b"!")
     assert process.load(base + number * page, 1) == b"!"
     assert process.load(base, 3 * page).count(b"!") == 1
@@ -265,7 +265,7 @@ def test_the_duplicate_may_be_longer(process: Process, file: MakeFile, page: int
 
     again = process.mremap(base + page, 0, 4 * page, MREMAP_MAYMOVE)
 
-    assert process.load(again, 3 * page) == numbered(page, 4)[page:]
+    assert process.load(again, 3 * page) == lettered_pages(page, 4)[page:]
     with faults("SIGBUS", at=again + 3 * page):
         process.load(again + 3 * page, 1)
 
@@ -278,7 +278,7 @@ def test_the_duplicate_may_be_shorter(process: Process, file: MakeFile, page: in
 
     again = process.mremap(base, 0, 2 * page, TO, target)
 
-    assert process.load(again, 2 * page) == numbered(page, 2)
+    assert process.load(again, 2 * page) == lettered_pages(page, 2)
     assert_inaccessible(process, target + 2 * page)
 
 
@@ -293,7 +293,7 @@ def test_the_duplicate_at_an_address(process: Process, file: MakeFile, page: int
 
     assert process.mremap(base, 0, 3 * page, TO, target) == target
 
-    assert process.load(target, 3 * page) == numbered(page, 3)
+    assert process.load(target, 3 * page) == lettered_pages(page, 3)
     process.store(target, b"!")
     assert process.load(base, 2) == b"!A"
     assert_inaccessible(process, target + 3 * page)
@@ -341,5 +341,5 @@ def test_a_duplicate_is_never_in_place(process: Process, file: MakeFile, page: i
     with fails("ENOMEM"):
         process.mremap(base, 0, pages * page, 0)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
     assert_nothing_mapped(process, base + 3 * page)

@@ -37,7 +37,7 @@ from ._helpers import (
     assert_inaccessible,
     assert_nothing_mapped,
     free_range,
-    numbered,
+    lettered_pages,
     reserve,
 )
 
@@ -72,7 +72,7 @@ def assert_read_only(process: Process, addr: int) -> None:
 @clause("mremap.move.sharing")
 @ways
 def test_shared_pages_stay_shared_with_the_file(process: Process, file: MakeFile, page: int, way: str) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = placed(process, page, 1, RW, MAP_SHARED, fd)
     process.store(base, b"1")
 
@@ -108,7 +108,7 @@ def test_shared_pages_stay_shared_with_a_child(
 @ways
 def test_private_copies_move_along(process: Process, file: MakeFile, page: int, way: str) -> None:
     """They are neither lost for what the file holds, nor do later stores reach it."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = placed(process, page, 2, RW, MAP_PRIVATE, fd)
     process.store(base, b"copy")
 
@@ -116,7 +116,7 @@ def test_private_copies_move_along(process: Process, file: MakeFile, page: int, 
     process.store(moved + page, b"late")
 
     assert process.load(moved, 2 * page) == (b"copy" + b"A" * page)[:page] + (b"late" + b"B" * page)[:page]
-    assert process.pread(fd, 2 * page, 0) == numbered(page, 2)
+    assert process.pread(fd, 2 * page, 0) == lettered_pages(page, 2)
 
 
 @clause("mremap.move.rights")
@@ -154,17 +154,17 @@ def test_a_moved_mapping_may_have_no_more_rights(process: Process, file: MakeFil
 @clause("mremap.move.offset")
 @ways
 def test_pages_first_touched_after_the_move(process: Process, file: MakeFile, page: int, way: str) -> None:
-    base = placed(process, page, 2, PROT_READ, MAP_SHARED, file(numbered(page, 4)), page)
+    base = placed(process, page, 2, PROT_READ, MAP_SHARED, file(lettered_pages(page, 4)), page)
 
     moved = move(way, process, page, base, 2)
 
-    assert process.load(moved, 2 * page) == numbered(page, 3)[page:]
+    assert process.load(moved, 2 * page) == lettered_pages(page, 3)[page:]
 
 
 @clause("mremap.move.lock")
 @ways
 def test_locked_pages_stay_locked(process: Process, file: MakeFile, page: int, way: str) -> None:
-    base = placed(process, page, 2, RW, MAP_SHARED, file(numbered(page, 3)))
+    base = placed(process, page, 2, RW, MAP_SHARED, file(lettered_pages(page, 3)))
     process.mlock(base, 2 * page)
 
     moved = move(way, process, page, base, 2)
@@ -181,7 +181,7 @@ def test_the_file_is_held_until_what_was_moved_is_unmapped(
 ) -> None:
     """The flock of the closed descriptor tells: it goes with the last mapping of its open file."""
     path = new_path()
-    fd = file(numbered(page, 2), path=path)
+    fd = file(lettered_pages(page, 2), path=path)
     process.flock(fd, LOCK_EX | LOCK_NB)
     base = placed(process, page, 1, RW, MAP_SHARED, fd)
     process.close(fd)
@@ -207,30 +207,30 @@ def test_the_rest_of_the_mapping_stays(
     process: Process, file: MakeFile, page: int, kind: str, number: int, way: str
 ) -> None:
     if kind == "file":
-        base = placed(process, page, 3, RW, MAP_SHARED, file(numbered(page, 4)))
+        base = placed(process, page, 3, RW, MAP_SHARED, file(lettered_pages(page, 4)))
     else:
         base = placed(process, page, 3, RW, ANONYMOUS)
-        process.store(base, numbered(page, 3))
+        process.store(base, lettered_pages(page, 3))
 
     moved = move(way, process, page, base + number * page, 1)
 
-    assert process.load(moved, page) == numbered(page, 3)[number * page : (number + 1) * page]
+    assert process.load(moved, page) == lettered_pages(page, 3)[number * page : (number + 1) * page]
     for other in range(3):
         place = base + other * page
         if other == number:
             assert_nothing_mapped(process, place)
         else:
-            assert process.load(place, page) == numbered(page, 3)[other * page : (other + 1) * page]
+            assert process.load(place, page) == lettered_pages(page, 3)[other * page : (other + 1) * page]
             process.store(place, b"x")
 
 
 @clause("mremap.move.neighbours")
 def test_what_lies_beside_both_places_stays(process: Process, file: MakeFile, page: int) -> None:
     base = placed(process, page, 3, RW, ANONYMOUS)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
     process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, file(b"moved"), 0)
     target = placed(process, page, 3, RW, ANONYMOUS)
-    process.store(target, numbered(page, 3))
+    process.store(target, lettered_pages(page, 3))
 
     process.mremap(base + page, page, page, TO, target + page)
 
@@ -257,12 +257,12 @@ def test_pages_on_both_sides_of_a_boundary_move(process: Process, page: int, dis
         raise Unsupported("the range that the implementation keeps free is too small")
     for place in (first, second):
         process.mmap(place - 2 * page, 4 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.store(first - 2 * page, numbered(page, 4))
-    process.store(second - 2 * page, numbered(page, 8)[4 * page :])
+    process.store(first - 2 * page, lettered_pages(page, 4))
+    process.store(second - 2 * page, lettered_pages(page, 8)[4 * page :])
 
     process.mremap(first - page, 2 * page, 2 * page, TO, second - page)
 
-    assert process.load(second - 2 * page, 4 * page) == b"E" * page + numbered(page, 3)[page:] + b"H" * page
+    assert process.load(second - 2 * page, 4 * page) == b"E" * page + lettered_pages(page, 3)[page:] + b"H" * page
     assert process.load(first - 2 * page, page) == b"A" * page
     assert_nothing_mapped(process, first - page)
     assert_nothing_mapped(process, first)
@@ -302,7 +302,7 @@ def test_the_other_process_has_it_where_it_was(process: Process, page: int, who:
 @clause("mremap.move.mapping")
 @ways
 def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFile, page: int, way: str) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = placed(process, page, 1, RW, MAP_SHARED, fd)
     other = placed(process, page, 1, RW, MAP_SHARED, fd)
 
@@ -365,7 +365,7 @@ def test_what_is_replaced_lets_its_file_go(
 @pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
 def test_size_and_place_change_in_one_call(process: Process, file: MakeFile, page: int, pages: int, kind: str) -> None:
     """Of the old place nothing stays mapped; what is new is the file's, or zero."""
-    content = numbered(page, 3)
+    content = lettered_pages(page, 3)
     if kind == "file":
         base = placed(process, page, 2, RW, MAP_SHARED, file(content))
     else:
@@ -385,7 +385,7 @@ def test_size_and_place_change_in_one_call(process: Process, file: MakeFile, pag
 @clause("mremap.fixed.several")
 def test_unlike_mappings_move_together(process: Process, file: MakeFile, page: int) -> None:
     """Each keeps its rights, its sharing and its file, and its place among the others."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = placed(process, page, 4, RW, ANONYMOUS)
     process.store(base, b"anonymous")
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 2 * page)
@@ -433,14 +433,14 @@ def test_parts_of_mappings_move_together(process: Process, file: MakeFile, page:
 def test_a_hole_moves_nothing(process: Process, page: int, hole: int) -> None:
     """Opposite the hole stays what was at the new address; the hole itself is not filled."""
     base = placed(process, page, 4, RW, ANONYMOUS)
-    process.store(base, numbered(page, 4))
+    process.store(base, lettered_pages(page, 4))
     process.munmap(base + hole * page, page)
     target = placed(process, page, 4, RW, ANONYMOUS)
     process.store(target, b"t" * (4 * page))
 
     process.mremap(base, 4 * page, 4 * page, TO, target)
 
-    expected = bytearray(numbered(page, 4))
+    expected = bytearray(lettered_pages(page, 4))
     expected[hole * page : (hole + 1) * page] = b"t" * page
     assert process.load(target, 4 * page) == bytes(expected)
     for number in range(4):
@@ -454,13 +454,13 @@ def test_a_hole_moves_nothing(process: Process, page: int, hole: int) -> None:
 @pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
 def test_fixed_without_maymove(process: Process, page: int, pages: int) -> None:
     base = placed(process, page, 2, RW, ANONYMOUS)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     target = reserve(process, 3)
 
     with fails("EINVAL"):
         process.mremap(base, 2 * page, pages * page, MREMAP_FIXED, target)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_inaccessible(process, target)
 
 
@@ -473,32 +473,32 @@ def test_fixed_without_maymove(process: Process, page: int, pages: int) -> None:
 def test_the_new_range_overlaps_the_old(process: Process, page: int, to: int, pages: int) -> None:
     """By one page at least, at either end or throughout."""
     base = placed(process, page, 7, RW, ANONYMOUS)
-    process.store(base, numbered(page, 7))
+    process.store(base, lettered_pages(page, 7))
     source = base + 3 * page
 
     with fails("EINVAL"):
         process.mremap(source, 2 * page, pages * page, TO, source + to * page)
 
-    assert process.load(base, 7 * page) == numbered(page, 7)
+    assert process.load(base, 7 * page) == lettered_pages(page, 7)
 
 
 @clause("mremap.errno.EINVAL.overlap")
 @pytest.mark.parametrize("to", [-2, 2], ids=["before", "behind"])
 def test_the_new_range_beside_the_old_is_no_overlap(process: Process, page: int, to: int) -> None:
     base = placed(process, page, 6, RW, ANONYMOUS)
-    process.store(base, numbered(page, 6))
+    process.store(base, lettered_pages(page, 6))
     source = base + 2 * page
 
     assert process.mremap(source, 2 * page, 2 * page, TO, source + to * page) == source + to * page
 
-    assert process.load(source + to * page, 2 * page) == numbered(page, 4)[2 * page :]
+    assert process.load(source + to * page, 2 * page) == lettered_pages(page, 4)[2 * page :]
 
 
 @clause("mremap.errno.EINVAL.new-address")
 @pytest.mark.parametrize("where", ["1", "half", "last", "last-page", "wraps"])
 def test_a_new_address_that_cannot_be_had(process: Process, page: int, where: str) -> None:
     base = placed(process, page, 2, RW, ANONYMOUS)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     target = reserve(process, 4)
     top = 1 << process.bits
     new_address = {
@@ -512,7 +512,7 @@ def test_a_new_address_that_cannot_be_had(process: Process, page: int, where: st
     with fails("EINVAL"):
         process.mremap(base, 2 * page, 2 * page, TO, new_address)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_inaccessible(process, target)
 
 
@@ -520,7 +520,7 @@ def test_a_new_address_that_cannot_be_had(process: Process, page: int, where: st
 @pytest.mark.parametrize("why", ["nothing-mapped", "grow-unlike", "shrink-unlike", "grow-hole"])
 def test_a_move_that_is_refused_leaves_both_places_alone(process: Process, file: MakeFile, page: int, why: str) -> None:
     base = placed(process, page, 2, RW, ANONYMOUS)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     if why == "nothing-mapped":
         process.munmap(base, page)
     elif why == "grow-hole":

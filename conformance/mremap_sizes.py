@@ -20,7 +20,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
 TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 FLAGS: Final = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
@@ -30,7 +30,7 @@ def between(process: Process, page: int, mapped: int, free: int) -> int:
     """An address of `mapped` pages of A, B … of private memory, `free` pages, and one that is taken."""
     base = reserve(process, mapped + free + 1)
     process.mmap(base, mapped * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.store(base, numbered(page, mapped))
+    process.store(base, lettered_pages(page, mapped))
     if free:
         process.munmap(base + mapped * page, free * page)
     return base
@@ -60,7 +60,7 @@ def test_sizes_count_in_whole_pages(
 
     assert process.mremap(base, old[0] * page + old[1], new[0] * page + new[1], flags) == base
 
-    assert process.load(base, has * page) == numbered(page, had)[: has * page].ljust(has * page, b"\0")
+    assert process.load(base, has * page) == lettered_pages(page, had)[: has * page].ljust(has * page, b"\0")
     for number in range(has, 3):
         assert_nothing_mapped(process, base + number * page)
     assert_inaccessible(process, base + 3 * page)
@@ -75,7 +75,7 @@ def test_growth_of_more_than_is_mapped(process: Process, page: int, flags: int) 
     with fails("EFAULT"):
         process.mremap(base, most, most + page, flags)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base + 2 * page)
 
 
@@ -88,7 +88,7 @@ def test_shrinking_from_outside_the_address_space(process: Process, page: int, f
     with fails("EINVAL"):
         process.mremap(base, (1 << process.bits) - 2 * page, page, flags)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 # ----------------------------------------------------------------------------------------------------------- shrinking
@@ -106,7 +106,9 @@ def test_what_lies_behind_the_old_range_stays(process: Process, page: int, first
         if number in (first + 1, first + 2):
             assert_nothing_mapped(process, base + number * page)
         else:
-            assert process.load(base + number * page, page) == numbered(page, 5)[number * page : (number + 1) * page]
+            assert (
+                process.load(base + number * page, page) == lettered_pages(page, 5)[number * page : (number + 1) * page]
+            )
 
 
 @clause("mremap.shrink.several")
@@ -120,7 +122,7 @@ def test_shrinking_over_unlike_mappings(process: Process, file: MakeFile, page: 
 
     assert process.mremap(base, 4 * page, pages * page, flags) == base
 
-    assert process.load(base, pages * page) == numbered(page, pages)
+    assert process.load(base, pages * page) == lettered_pages(page, pages)
     for number in range(pages, 4):
         assert_nothing_mapped(process, base + number * page)
     assert_inaccessible(process, base + 4 * page)
@@ -140,7 +142,9 @@ def test_only_the_start_must_be_mapped(process: Process, page: int, pages: int, 
         if number == hole or number >= pages:
             assert_nothing_mapped(process, base + number * page)
         else:
-            assert process.load(base + number * page, page) == numbered(page, 4)[number * page : (number + 1) * page]
+            assert (
+                process.load(base + number * page, page) == lettered_pages(page, 4)[number * page : (number + 1) * page]
+            )
 
 
 # --------------------------------------------------------------------------------------------------- locks and limits
@@ -150,7 +154,7 @@ def test_only_the_start_must_be_mapped(process: Process, page: int, pages: int, 
 @pytest.mark.parametrize("how", ["in-place", "moved"])
 def test_the_new_part_of_a_locked_mapping_is_locked(process: Process, file: MakeFile, page: int, how: str) -> None:
     base = reserve(process, 3)
-    process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, file(numbered(page, 2)), 0)
+    process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     process.mlock(base, page)
     if how == "in-place":
         process.munmap(base + page, page)
@@ -245,7 +249,7 @@ def test_a_move_counts_what_it_grows_by_only(process: Process, page: int, way: s
     else:
         moved = process.mremap(base, 2048 * page, 2049 * page, MREMAP_MAYMOVE)
 
-    assert process.load(moved, 26 * page) == numbered(page, 26)
+    assert process.load(moved, 26 * page) == lettered_pages(page, 26)
 
 
 @clause("mremap.errno.ENOMEM.count")
@@ -266,7 +270,7 @@ def test_a_move_may_make_too_many_mappings(process: Process, system: System, pag
     with fails("ENOMEM"):
         process.mremap(base, 3 * page, 3 * page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
     assert process.mremap(base, 3 * page, 2 * page, 0) == base
     assert_nothing_mapped(process, base + 2 * page)
 
@@ -325,4 +329,4 @@ def test_which_of_two_mistakes_is_told(
         process.mremap(addr, old * page, new * page, flags, target)
 
     if "unmapped" not in wrong:
-        assert process.load(base, 2 * page) == numbered(page, 2)
+        assert process.load(base, 2 * page) == lettered_pages(page, 2)

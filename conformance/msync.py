@@ -21,7 +21,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, WriteFile, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, WriteFile, lettered_pages, reserve
 
 FLAGS = [
     pytest.param(MS_SYNC, id="sync"),
@@ -361,7 +361,7 @@ def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, pa
 @clause("msync.lock")
 @pytest.mark.parametrize("flags", [0, MS_SYNC, MS_ASYNC], ids=["none", "sync", "async"])
 def test_locked_pages_hinder_only_invalidate(process: Process, file: MakeFile, page: int, flags: int) -> None:
-    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(numbered(page, 2)), 0)
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2)), 0)
     process.mlock(base, page)
 
     process.msync(base, 2 * page, flags)

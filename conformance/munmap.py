@@ -23,7 +23,7 @@ from ._helpers import (
     assert_inaccessible,
     assert_nothing_mapped,
     end_of_user_space,
-    numbered,
+    lettered_pages,
     reserve,
 )
 
@@ -339,13 +339,13 @@ def test_a_hole_would_make_one_mapping_too_many(process: Process, system: System
     if limit > 262_144:
         raise Unsupported(f"{limit} mappings would have to be made")
     base = process.mmap(0, 3 * page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
     many = reserve(process, limit + 4)
     assert process.fragment(many, limit + 4) == "ENOMEM"
 
     with fails("ENOMEM"):
         process.munmap(base + page, page)
 
-    assert process.load(base, 3 * page) == numbered(page, 3)
+    assert process.load(base, 3 * page) == lettered_pages(page, 3)
     process.munmap(base + 2 * page, page)
     assert_nothing_mapped(process, base + 2 * page)

@@ -23,7 +23,16 @@ from ..contract import (
     Resource,
 )
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, both_types, numbered, reserve
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    assert_nothing_mapped,
+    lettered_pages,
+    reserve,
+    shared_and_private,
+)
 
 parts = pytest.mark.parametrize(
     ("first", "count"), [(0, 3), (0, 1), (1, 1), (2, 1)], ids=["whole", "head", "middle", "tail"]
@@ -44,22 +53,22 @@ RIGHTS: Final = {
 @parts
 def test_private_stores_are_discarded(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
     """They reach neither the file nor a mapping that is made later."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x" * (3 * page))
 
     process.munmap(base + first * page, count * page)
 
-    assert process.pread(fd, 3 * page, 0) == numbered(page, 3)
+    assert process.pread(fd, 3 * page, 0) == lettered_pages(page, 3)
     again = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
-    assert process.load(again, 3 * page) == numbered(page, 3)
+    assert process.load(again, 3 * page) == lettered_pages(page, 3)
 
 
 @clause("munmap.shared")
 @parts
 def test_shared_stores_are_the_files(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
     """Nobody has synced them; they are read, and mapped, all the same."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     for number in range(3):
         process.store(base + number * page, b"%d" % number)
@@ -86,7 +95,7 @@ def test_shared_stores_of_a_closed_file(process: Process, file: MakeFile, new_pa
 
 
 @clause("munmap.slack")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("size", [1, 0], ids=["page-and-a-byte", "one-byte"])
 def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, size: int, kind: int) -> None:
     """Neither by what was stored behind its end nor by what was stored before."""
@@ -103,12 +112,12 @@ def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, siz
 
 
 @clause("munmap.offset")
-@both_types
+@shared_and_private
 def test_the_parts_that_stay_keep_their_place_in_the_file(
     process: Process, file: MakeFile, page: int, kind: int
 ) -> None:
     """They are first touched afterwards; there are three, of a mapping that does not begin where the file does."""
-    base = process.mmap(0, 5 * page, RW, kind, file(numbered(page, 6)), page)
+    base = process.mmap(0, 5 * page, RW, kind, file(lettered_pages(page, 6)), page)
 
     process.munmap(base + page, page)
     process.munmap(base + 3 * page, page)
@@ -146,32 +155,32 @@ def access_of(process: Process, addr: int) -> list[str]:
 @pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
 def test_less_than_a_page_is_the_page(process: Process, page: int, number: int, inside: str) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     process.munmap(base + number * page, 1 if inside == "1" else page - 1)
 
     assert_nothing_mapped(process, base + number * page)
     for other in {0, 1, 2} - {number}:
-        assert process.load(base + other * page, page) == numbered(page, 3)[other * page : (other + 1) * page]
+        assert process.load(base + other * page, page) == lettered_pages(page, 3)[other * page : (other + 1) * page]
 
 
 # -------------------------------------------------------------------------------------------------- who else has them
 
 
 @clause("munmap.mapping")
-@both_types
+@shared_and_private
 @pytest.mark.parametrize("descriptor", ["same", "dup"])
 def test_another_mapping_of_the_same_pages_stays(
     process: Process, file: MakeFile, page: int, descriptor: str, kind: int
 ) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     first = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     second = process.mmap(0, 2 * page, RW, kind, fd if descriptor == "same" else process.dup(fd), 0)
     process.store(second, b"!")
 
     process.munmap(first, 2 * page)
 
-    assert process.load(second, 2 * page) == b"!" + numbered(page, 2)[1:]
+    assert process.load(second, 2 * page) == b"!" + lettered_pages(page, 2)[1:]
     process.store(second + page, b"x")
 
 
@@ -182,16 +191,16 @@ def test_the_other_process_keeps_its_pages(process: Process, file: MakeFile, pag
     """Also pages that neither has touched since the fork."""
     flags = MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE
     if kind.startswith("file"):
-        base = process.mmap(0, 2 * page, RW, flags, file(numbered(page, 2)), 0)
+        base = process.mmap(0, 2 * page, RW, flags, file(lettered_pages(page, 2)), 0)
     else:
         base = process.mmap(0, 2 * page, RW, flags | MAP_ANONYMOUS, -1, 0)
-        process.store(base, numbered(page, 2))
+        process.store(base, lettered_pages(page, 2))
     child = process.fork()
     leaver, stayer = (process, child) if who == "parent" else (child, process)
 
     leaver.munmap(base, 2 * page)
 
-    assert stayer.load(base, 2 * page) == numbered(page, 2)
+    assert stayer.load(base, 2 * page) == lettered_pages(page, 2)
     stayer.store(base, b"!")
     assert stayer.load(base, 2) == b"!A"
 
@@ -222,7 +231,7 @@ def test_what_is_mapped_there_next_holds_nothing_old(
 ) -> None:
     flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | MAP_FIXED
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     process.munmap(base + first * page, count * page)
     if kind.startswith("file"):
@@ -231,13 +240,13 @@ def test_what_is_mapped_there_next_holds_nothing_old(
         process.mmap(base + first * page, count * page, RW, flags | MAP_ANONYMOUS, -1, 0)
 
     new = (b"f" if kind.startswith("file") else b"\0") * (count * page)
-    content = numbered(page, 3)
+    content = lettered_pages(page, 3)
     assert process.load(base, 3 * page) == content[: first * page] + new + content[(first + count) * page :]
 
 
 @clause("munmap.lock")
 def test_a_lock_goes_with_the_pages(process: Process, file: MakeFile, page: int) -> None:
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.mlock(base, 3 * page)
 

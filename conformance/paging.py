@@ -17,7 +17,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
 # -------------------------------------------------------------------------------------------------------------- pages
 
@@ -29,7 +29,7 @@ def test_addresses_are_consecutive_whatever_frames_hold_them(process: Process, p
     for number in (3, 0, 4, 2, 1):
         process.store(base + number * page, bytes([65 + number]) * page)
 
-    assert process.load(base, 5 * page) == numbered(page, 5)
+    assert process.load(base, 5 * page) == lettered_pages(page, 5)
 
     process.store(base + page - 2, b"over")
     assert process.load(base + page - 3, 6) == b"AoverB"
@@ -38,7 +38,7 @@ def test_addresses_are_consecutive_whatever_frames_hold_them(process: Process, p
 @clause("paging.pages")
 def test_consecutive_pages_may_be_any_pages_of_a_file(process: Process, file: MakeFile, page: int) -> None:
     """One range of addresses, put together from a file's pages in reverse."""
-    fd = file(numbered(page, 4))
+    fd = file(lettered_pages(page, 4))
     base = reserve(process, 4)
 
     for number in range(4):
@@ -50,7 +50,7 @@ def test_consecutive_pages_may_be_any_pages_of_a_file(process: Process, file: Ma
 @clause("paging.pages")
 def test_two_addresses_of_one_page(process: Process, file: MakeFile, page: int) -> None:
     """The same page of a file mapped twice is one page in memory: a store through one shows through the other."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, page)
 
@@ -70,7 +70,7 @@ def test_rights_change_at_page_boundaries_and_nowhere_else(
     process: Process, page: int, prot: int, readable: bool
 ) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     process.mprotect(base + page, page, prot)
 
@@ -89,7 +89,7 @@ def test_rights_change_at_page_boundaries_and_nowhere_else(
 @clause("paging.unit")
 def test_presence_changes_at_page_boundaries_and_nowhere_else(process: Process, page: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
-    process.store(base, numbered(page, 3))
+    process.store(base, lettered_pages(page, 3))
 
     process.munmap(base + page, 1)
 
@@ -118,13 +118,13 @@ def test_a_file_ends_at_a_page_boundary_in_memory(process: Process, file: MakeFi
 @clause("paging.unit")
 def test_a_private_copy_is_one_page(process: Process, file: MakeFile, page: int) -> None:
     """A store copies the page it touches: the file's other pages are as they were, and so is the file."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
 
     process.store(base + page, b"!")
 
     assert process.load(base, 3 * page) == b"A" * page + b"!" + b"B" * (page - 1) + b"C" * page
-    assert process.pread(fd, 3 * page, 0) == numbered(page, 3)
+    assert process.pread(fd, 3 * page, 0) == lettered_pages(page, 3)
 
 
 # -------------------------------------------------------------------------------------------------------- fault loads
@@ -133,7 +133,7 @@ def test_a_private_copy_is_one_page(process: Process, file: MakeFile, page: int)
 @clause("paging.fault-loads")
 @pytest.mark.parametrize("order", ["forwards", "backwards"])
 def test_the_first_touch_finds_the_right_content(process: Process, file: MakeFile, page: int, order: str) -> None:
-    base = process.mmap(0, 4 * page, PROT_READ, MAP_SHARED, file(numbered(page, 4)), 0)
+    base = process.mmap(0, 4 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 4)), 0)
 
     for number in range(4) if order == "forwards" else reversed(range(4)):
         assert process.load(base + number * page + number, 1) == bytes([65 + number])
@@ -166,7 +166,7 @@ def test_the_first_access_to_a_page_is_a_fault(process: Process, page: int, acce
 
 def evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
     """A mapping of a file, A, B …, that was written to its disk and taken out of memory; else: Unsupported."""
-    fd = file(numbered(page, pages))
+    fd = file(lettered_pages(page, pages))
     process.drop_cache(fd)
     base = process.mmap(0, pages * page, PROT_READ, MAP_SHARED, fd, 0)
     if any(process.mincore(base, pages * page)):
@@ -225,7 +225,7 @@ def test_mmap_maps_in_this_granularity(process: Process, page: int) -> None:
 
 @clause("paging.sysconf")
 def test_offsets_go_by_this_granularity(process: Process, file: MakeFile, page: int) -> None:
-    fd = file(numbered(page, 2), O_RDONLY)
+    fd = file(lettered_pages(page, 2), O_RDONLY)
 
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page)
     with fails("EINVAL"):

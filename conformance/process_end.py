@@ -6,7 +6,7 @@ import pytest
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_CLOEXEC, O_RDONLY, O_RDWR, PROT_READ, Process, System
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, free_range, given, numbered
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, free_range, lettered_pages, setup
 
 HOW = pytest.mark.parametrize("how", ["exit", "kill", "exec"])
 
@@ -53,7 +53,7 @@ def test_another_program_can_map_by_the_descriptors_that_stay(
     """Those without O_CLOEXEC; by the others it cannot."""
     path = new_path()
     stays = file(b"abc", O_RDWR, path)
-    with given():
+    with setup():
         goes = process.open(path, O_RDWR | O_CLOEXEC)
 
     process.exec()
@@ -71,13 +71,13 @@ def test_what_was_stored_shared_is_in_the_file(
 ) -> None:
     """Without unmapping or msync; for who reads the file as for who maps it."""
     path = new_path()
-    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(numbered(page, 2), O_RDWR, path), 0)
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2), O_RDWR, path), 0)
     process.store(base + page - 1, b"xy")
 
     end(process, how)
 
     other = system.spawn()
-    with given():
+    with setup():
         fd = other.open(path, O_RDONLY)
     expected = b"A" * (page - 1) + b"xy" + b"B" * (page - 1)
     assert other.pread(fd, 2 * page, 0) == expected
@@ -90,22 +90,22 @@ def test_what_was_stored_in_private_is_not_in_the_file(
     process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, how: str
 ) -> None:
     path = new_path()
-    base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, file(numbered(page, 2), O_RDWR, path), 0)
+    base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, file(lettered_pages(page, 2), O_RDWR, path), 0)
     process.store(base, b"x" * 2 * page)
 
     end(process, how)
 
     other = system.spawn()
-    with given():
+    with setup():
         fd = other.open(path, O_RDONLY)
-    assert other.pread(fd, 2 * page, 0) == numbered(page, 2)
+    assert other.pread(fd, 2 * page, 0) == lettered_pages(page, 2)
 
 
 @clause("end.others")
 @HOW
 def test_who_shares_the_memory_keeps_it(process: Process, page: int, file: MakeFile, how: str) -> None:
     """All of it: what has no file, what was stored, the rights."""
-    shared = process.mmap(0, page, RW, MAP_SHARED, file(numbered(page, 1)), 0)
+    shared = process.mmap(0, page, RW, MAP_SHARED, file(lettered_pages(page, 1)), 0)
     private = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(private, b"private")
     child = process.fork()

@@ -26,7 +26,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, end_of_user_space, free_range, numbered
+from ._helpers import ANONYMOUS, RW, end_of_user_space, free_range, lettered_pages
 
 Call = Callable[[Process, int, int], object]
 
@@ -118,7 +118,7 @@ def edge(backend: Backend, process: Process, page: int) -> tuple[int, int]:
     if process.bits != 64:
         raise Unsupported("where addresses have 32 bits, all of them may be mapped")
     base = process.mmap(free_range(process, 2), 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    process.store(base, numbered(page, 2))
+    process.store(base, lettered_pages(page, 2))
     return base, end_of_user_space(backend, process, page)
 
 
@@ -138,7 +138,7 @@ def test_a_range_that_reaches_too_far(
     with fails(errno):
         CALLS[call](process, base, LENGTHS[length](base, end, 1 << process.bits, page))
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 @pytest.mark.parametrize("length", ["a-byte", "a-page"])
@@ -197,7 +197,7 @@ def test_a_new_address_that_is_too_high(backend: Backend, process: Process, page
     with fails("EINVAL"):
         process.mremap(base, 2 * page, 2 * page, MREMAP_FIXED | MREMAP_MAYMOVE, to)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 @clause("mremap.errno.EINVAL")
@@ -207,4 +207,4 @@ def test_a_new_size_of_nothing_at_a_new_address(backend: Backend, process: Proce
     with fails("EINVAL"):
         process.mremap(base, page, 0, MREMAP_FIXED | MREMAP_MAYMOVE, base + 4 * page)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)

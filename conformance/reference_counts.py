@@ -37,7 +37,7 @@ from ..contract import (
     Unresolved,
 )
 from ..testing import clause
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, both_types, given, pages_of
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, pages_of, setup, shared_and_private
 
 PAGES: Final = 3
 """Pages of the file that is held."""
@@ -50,7 +50,7 @@ class Held:
         self.process = process
         self.observer = system.spawn()
         self.path = path
-        with given():
+        with setup():
             self.fd = process.open(path, O_RDWR | O_CREAT | O_EXCL)
             process.pwrite(self.fd, pages_of(page, "a", "b", "c"), 0)
             self.watch()
@@ -134,7 +134,7 @@ def hold(observer: str, system: System, process: Process, new_path: NewPath, pag
 def map_and_close(held: Held, page: int, kind: int = MAP_SHARED) -> int:
     """Map the whole file and close its only descriptor."""
     base = held.process.mmap(0, PAGES * page, PROT_READ, kind, held.fd, 0)
-    with given():
+    with setup():
         held.process.close(held.fd)
     return base
 
@@ -144,7 +144,7 @@ def map_and_close(held: Held, page: int, kind: int = MAP_SHARED) -> int:
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
 @by_every_observer
-@both_types
+@shared_and_private
 def test_until_it_is_unmapped(
     system: System, process: Process, page: int, new_path: NewPath, observer: str, kind: int
 ) -> None:
@@ -209,10 +209,10 @@ def test_until_both_mappings_are_unmapped(
 def test_mapped_by_a_duplicate(system: System, process: Process, page: int, new_path: NewPath, observer: str) -> None:
     """Descriptors of one open file description and a mapping by either of them hold it together."""
     held = hold(observer, system, process, new_path, page)
-    with given():
+    with setup():
         other = process.dup(held.fd)
     base = process.mmap(0, PAGES * page, PROT_READ, MAP_SHARED, other, 0)
-    with given():
+    with setup():
         process.close(other)
         process.close(held.fd)
     assert not held.let_go()
@@ -232,7 +232,7 @@ def test_unmapped_before_the_descriptor_is_closed(
     process.munmap(base, PAGES * page)
     assert not held.let_go()
 
-    with given():
+    with setup():
         process.close(held.fd)
     assert held.let_go()
 
@@ -311,11 +311,11 @@ def test_until_parent_and_child_have_ended(
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.close")
-@both_types
+@shared_and_private
 def test_load_after_close(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(pages_of(page, "a", "b"))
     base = process.mmap(0, 2 * page, PROT_READ, kind, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
 
     assert process.load(base, 2 * page) == pages_of(page, "a", "b")
@@ -327,11 +327,11 @@ def test_store_after_close(process: Process, page: int, file: MakeFile, new_path
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
     process.store(base, b"x")
 
-    with given():
+    with setup():
         fd = process.open(path, O_RDONLY)
     assert process.pread(fd, 3, 0) == b"xbc"
 
@@ -340,7 +340,7 @@ def test_store_after_close(process: Process, page: int, file: MakeFile, new_path
 def test_private_store_after_close(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
     process.store(base, b"x")
 
@@ -353,7 +353,7 @@ def test_number_of_the_descriptor_is_used_again(process: Process, page: int, fil
     path = new_path()
     fd = file(b"old", O_RDWR, path)
     old = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
     again = file(b"new")
     if again != fd:
@@ -365,19 +365,19 @@ def test_number_of_the_descriptor_is_used_again(process: Process, page: int, fil
     assert process.load(old, 3) == b"Old"
     assert process.load(new, 3) == b"New"
     assert process.pread(again, 3, 0) == b"New"
-    with given():
+    with setup():
         other = process.open(path, O_RDONLY)
     assert process.pread(other, 3, 0) == b"Old"
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.close")
-@both_types
+@shared_and_private
 def test_unlinked_and_closed(process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int) -> None:
     """The file has neither a name nor a descriptor, but is there: bytes, and what is stored there."""
     path = new_path()
     fd = file(pages_of(page, "a", "b"), O_RDWR, path)
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
-    with given():
+    with setup():
         process.unlink(path)
         process.close(fd)
 
@@ -391,7 +391,7 @@ def test_name_used_again_for_another_file(process: Process, page: int, file: Mak
     path = new_path()
     fd = file(b"old", O_RDWR, path)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
         process.unlink(path)
     file(b"new", O_RDWR, path)
@@ -403,7 +403,7 @@ def test_name_used_again_for_another_file(process: Process, page: int, file: Mak
 def test_child_loads_what_the_parent_closed(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
-    with given():
+    with setup():
         process.close(fd)
     child = process.fork()
     process.store(base, b"x")
@@ -436,12 +436,12 @@ def test_record_lock_goes_at_close(
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     other = system.spawn()
-    with given():
+    with setup():
         process.record_lock(fd, ofd=False)
         its = other.open(path, O_RDWR)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     assert not lockable(lambda: other.record_lock(its, ofd=False))
-    with given():
+    with setup():
         process.close(fd)
 
     assert lockable(lambda: other.record_lock(its, ofd=False))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, MS_ASYNC, PROT_READ, Process
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
 drawn = settings(
     max_examples=min(settings().max_examples, 25),
@@ -73,7 +73,7 @@ def test_any_part_of_any_file(
     process: Process, file: MakeFile, page: int, size: Near, length: Near, first: int, shared: bool
 ) -> None:
     """Whole pages: the file's bytes, then zeros up to the last byte of the file's last page; past it, none."""
-    content = (numbered(page, 5) + b"F" * page)[: size.bytes(page)]
+    content = (lettered_pages(page, 5) + b"F" * page)[: size.bytes(page)]
     fd = file(content)
     mapped = pages_in(length.bytes(page), page)
     expected = content[first * page :][: mapped * page]
@@ -98,7 +98,7 @@ def test_any_part_of_any_file(
 @drawn
 def test_any_offset(process: Process, file: MakeFile, page: int, offset: Near) -> None:
     """A multiple of the page size is a place in the file; anything else is refused, and maps nothing."""
-    fd = file(numbered(page, 5))
+    fd = file(lettered_pages(page, 5))
     start = offset.bytes(page)
     try:
         with reservation(process, page, 1) as base:
@@ -125,7 +125,7 @@ def test_unmapping_any_range(process: Process, page: int, start: Near, length: N
     pages = 10
     with reservation(process, page, pages) as base:
         process.mmap(base, (pages - 1) * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-        content = numbered(page, pages - 1)
+        content = lettered_pages(page, pages - 1)
         process.store(base, content)
         begin, end = start.bytes(page), start.bytes(page) + length.bytes(page)
 
@@ -171,7 +171,7 @@ def test_unmapping_by_the_length_that_was_mapped(process: Process, file: MakeFil
 def test_resizing_to_any_size(process: Process, page: int, old: Near, new: Near, free: int, maymove: bool) -> None:
     """Sizes count in whole pages: within the same number of them nothing changes."""
     had, wanted = pages_in(old.bytes(page), page), pages_in(new.bytes(page), page)
-    content = numbered(page, had)
+    content = lettered_pages(page, had)
     flags = MREMAP_MAYMOVE if maymove else 0
     with reservation(process, page, had + free + 1) as base:
         process.mmap(base, old.bytes(page), RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -232,7 +232,7 @@ def test_resizing_within_a_page_changes_nothing(process: Process, page: int, old
 def test_syncing_any_range(process: Process, file: MakeFile, page: int, start: Near, length: Near, hole: int) -> None:
     """The range covers each page that it touches: one byte in a hole is enough to be refused."""
     pages = 8
-    fd = file(numbered(page, pages))
+    fd = file(lettered_pages(page, pages))
     begin, end = start.bytes(page), start.bytes(page) + length.bytes(page)
     try:
         with reservation(process, page, pages + 1) as base:

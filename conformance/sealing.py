@@ -29,7 +29,7 @@ from ..contract import (
     Process,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, free_range, numbered
+from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, free_range, lettered_pages
 
 PAGES = 4
 """How many pages a case begins with, mapped and filled; there are as many free ones behind them."""
@@ -39,15 +39,15 @@ def pages(process: Process, page: int, kind: int = MAP_PRIVATE) -> int:
     """Four pages of memory, in which each has its own letter."""
     base = free_range(process, 2 * PAGES)
     process.mmap(base, PAGES * page, RW, kind | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-    process.store(base, numbered(page, PAGES))
+    process.store(base, lettered_pages(page, PAGES))
     return base
 
 
 def assert_untouched(process: Process, base: int, page: int) -> None:
     """The four pages show what they did, and may be stored to."""
-    assert process.load(base, PAGES * page) == numbered(page, PAGES)
+    assert process.load(base, PAGES * page) == lettered_pages(page, PAGES)
     for number in range(PAGES):
-        process.store(base + number * page, numbered(page, PAGES)[number * page : number * page + 1])
+        process.store(base + number * page, lettered_pages(page, PAGES)[number * page : number * page + 1])
 
 
 one_is_sealed = pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_fixed_of_a_file(process: Process, page: int, file: MakeFile) -> None:
     base = pages(process, page)
     process.mseal(base + page, page)
     with fails("EPERM"):
-        process.mmap(base, PAGES * page, RW, MAP_SHARED | MAP_FIXED, file(numbered(page, 1)), 0)
+        process.mmap(base, PAGES * page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 1)), 0)
 
     assert_untouched(process, base, page)
 
@@ -347,11 +347,11 @@ def test_what_may_be_stored_to_may_be_discarded(process: Process, page: int) -> 
 @clause("mseal.discard")
 def test_of_what_is_shared_nothing_is_lost(process: Process, page: int, file: MakeFile) -> None:
     base = free_range(process, PAGES)
-    process.mmap(base, 2 * page, PROT_READ, MAP_SHARED | MAP_FIXED, file(numbered(page, 2)), 0)
+    process.mmap(base, 2 * page, PROT_READ, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     process.mseal(base, 2 * page)
     process.madvise(base, 2 * page, MADV_DONTNEED)
 
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
 # ------------------------------------------------------------------------------------------------------ fork and exec

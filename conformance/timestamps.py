@@ -9,12 +9,12 @@ import pytest
 
 from ..contract import MAP_PRIVATE, MAP_SHARED, MS_ASYNC, MS_SYNC, Process
 from ..testing import clause
-from ._helpers import RW, MakeFile, numbered
+from ._helpers import RW, MakeFile, lettered_pages
 
 
 def backdated(process: Process, file: MakeFile, page: int, kind: int) -> tuple[int, int]:
     """A file of two pages, long since modified, and a mapping of it that nobody has used."""
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
     process.set_old_mtime(fd)
     assert process.has_old_mtime(fd)
@@ -57,7 +57,7 @@ def test_a_store_of_a_call(process: Process, file: MakeFile, page: int) -> None:
 def test_a_page_that_was_loaded(process: Process, file: MakeFile, page: int) -> None:
     fd, base = backdated(process, file, page, MAP_SHARED)
     process.fsync(fd)
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.store(base, b"x")
     process.msync(base, 2 * page, MS_SYNC)
 
@@ -97,7 +97,7 @@ def test_a_private_store(process: Process, file: MakeFile, page: int) -> None:
 @clause("times.load")
 def test_loads(process: Process, file: MakeFile, page: int) -> None:
     fd, base = backdated(process, file, page, MAP_SHARED)
-    assert process.load(base, 2 * page) == numbered(page, 2)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.msync(base, 2 * page, MS_SYNC)
     process.munmap(base, 2 * page)
     process.munmap(process.mmap(0, page, RW, MAP_SHARED, fd, page), page)

@@ -6,7 +6,7 @@ import pytest
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_READ, Process, System
 from ..testing import clause, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, numbered, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, lettered_pages, reserve
 
 TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
 
@@ -48,7 +48,7 @@ def test_an_offset_past_the_end(process: Process, file: MakeFile, page: int, typ
 @pytest.mark.parametrize("type", TYPES)
 def test_shrinking_takes_whole_pages_away(process: Process, file: MakeFile, page: int, type: int) -> None:
     """Also a page that has been stored to, and copied if it was private."""
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, type, fd, 0)
     process.store(base + 2 * page, b"!")
 
@@ -64,12 +64,12 @@ def test_shrinking_takes_whole_pages_away(process: Process, file: MakeFile, page
 @pytest.mark.parametrize("type", TYPES)
 def test_shrinking_leaves_the_memory_beside_alone(process: Process, file: MakeFile, page: int, type: int) -> None:
     base = reserve(process, 5)
-    fd = file(numbered(page, 3))
+    fd = file(lettered_pages(page, 3))
     process.mmap(base + page, 3 * page, PROT_READ, type | MAP_FIXED, fd, 0)
     for beside in (base, base + 4 * page):
         process.mmap(beside, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
         process.store(beside, b"x" * page)
-    assert process.load(base + page, 3 * page) == numbered(page, 3)
+    assert process.load(base + page, 3 * page) == lettered_pages(page, 3)
 
     process.ftruncate(fd, 1)
 
@@ -112,7 +112,7 @@ def test_growth_shows_in_a_mapping_made_before(
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
 def test_shrunk_and_grown_again_is_zero(process: Process, file: MakeFile, page: int, type: int) -> None:
-    fd = file(numbered(page, 2))
+    fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, type, fd, 0)
     process.store(base + page, b"!")
 
@@ -125,7 +125,7 @@ def test_shrunk_and_grown_again_is_zero(process: Process, file: MakeFile, page: 
 @clause("file.truncate")
 def test_by_another_process(process: Process, system: System, file: MakeFile, new_path: NewPath, page: int) -> None:
     path = new_path()
-    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(numbered(page, 2), path=path), 0)
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2), path=path), 0)
     process.store(base + page, b"!")
     other = system.spawn()
 

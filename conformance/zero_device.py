@@ -18,13 +18,13 @@ from ..contract import (
     System,
 )
 from ..testing import clause, fails
-from ._helpers import RW, Record, both_types, can_load, given
+from ._helpers import RW, Record, can_load, setup, shared_and_private
 
 
 def zeros(system: System, process: Process, mode: int = O_RDWR) -> int:
     """A descriptor of the device."""
     path = system.facility(Facility.DEV_ZERO)
-    with given():
+    with setup():
         return process.open(path, mode)
 
 
@@ -56,7 +56,7 @@ def test_shared_memory_of_zeros(system: System, process: Process, page: int, tou
 
 
 @clause("mmap.zero.apart")
-@both_types
+@shared_and_private
 def test_each_mapping_is_memory_of_its_own(system: System, process: Process, page: int, kind: int) -> None:
     fd = zeros(system, process)
     one, other = (process.mmap(0, page, RW, kind, fd, 0) for _ in range(2))
@@ -66,7 +66,7 @@ def test_each_mapping_is_memory_of_its_own(system: System, process: Process, pag
 
 
 @clause("mmap.zero.unchanged")
-@both_types
+@shared_and_private
 def test_the_device_reads_as_zero_whatever_was_stored(system: System, process: Process, page: int, kind: int) -> None:
     fd = zeros(system, process)
     base = process.mmap(0, page, RW, kind, fd, 0)
@@ -93,7 +93,7 @@ def test_offset_in_the_device_shared(system: System, process: Process, page: int
 
 
 @clause("mmap.zero.length")
-@both_types
+@shared_and_private
 def test_the_device_has_no_end(system: System, process: Process, page: int, kind: int) -> None:
     """A length within a page is rounded up, and all of the last page is there."""
     base = process.mmap(0, 8 * page + 1, RW, kind, zeros(system, process), 0)
