@@ -1,9 +1,14 @@
-"""A reference whose addresses have no round numbers: ``--mmap-backend=python:odd_machine:Odd``.
+"""A reference that places mappings where no other does: ``--mmap-backend=python:odd_machine:Odd``.
 
-Where an address is a multiple of much, a wrong sum is often right: adding to it is no other than setting bits.  Linux
-places memory at random, but the reference as high as it can, and what comes first lies at round numbers.  Here nothing
-does: the page number of what is placed without a wish ends in ones, so that whatever is added carries, and what is
-placed next lies elsewhere.  To the cases it is one more implementation.
+Two mistakes of a case are hidden by the usual placement, and show here:
+
+* A wrong sum of addresses is often right where an address is a multiple of a large power of two: adding to it is the
+  same as setting bits.  Linux places memory at random, but the reference as high as possible, and the first addresses
+  are round numbers.  Here the page number of a new place ends in binary ones, so that each addition carries.
+* A case that unmaps a range, makes another mapping and then expects the range to be free depends on a choice of the
+  system.  Here a mapping without a hint is placed in the range that was unmapped last, if it fits.
+
+To the cases it is one more implementation.
 """
 
 from __future__ import annotations
@@ -17,22 +22,37 @@ from pytest_mmapconf.reference.kernel import Machine, Parameters
 from pytest_mmapconf.reference.process import Process
 
 ONES = 7
-"""What the page number of each place ends in, in binary."""
+"""The lowest bits of the page number of each place, all set."""
 
 
 class OddChoices(LinuxChoices):
-    """Places as high as can be, but at an odd number."""
+    """Place mappings in the last hole, else as high as possible at an odd page number."""
+
+    def __init__(self) -> None:
+        self.holes: dict[int, list[tuple[int, int]]] = {}
+        """The ranges that were unmapped, the last one last, by the address space's id()."""
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
-        if not hint and not below:
-            lowest = space.gaps.highest(length + ONES * space.page)
-            if lowest is not None and lowest >= space.lowest:
-                return lowest + (ONES - lowest // space.page) % (ONES + 1) * space.page
+        if hint or below:
+            return super().place(space, length, hint, below)
+        pages = -(-length // space.page) * space.page
+        for start, end in reversed(self.holes.get(id(space), [])):
+            if end - start >= pages and start >= space.lowest and not space.mapped(end - pages, end):
+                return end - pages
+        lowest = space.gaps.highest(length + ONES * space.page)
+        if lowest is not None and lowest >= space.lowest:
+            return lowest + (ONES - lowest // space.page) % (ONES + 1) * space.page
         return super().place(space, length, hint, below)
 
 
 class OddProcess(Process):
-    """Whose scratch_range begins so that a page behind its start is at such a number, too."""
+    """A process with a scratch_range whose second page has an odd page number as well."""
+
+    def munmap(self, addr: int, length: int) -> None:
+        super().munmap(addr, length)
+        assert isinstance(self.choices, OddChoices)
+        end = addr + -(-length // self.page) * self.page
+        self.choices.holes.setdefault(id(self.space), []).append((addr, end))
 
     def scratch_range(self) -> tuple[int, int]:
         start, length = super().scratch_range()
@@ -49,7 +69,7 @@ class OddMachine(Machine):
 
 
 class Odd(ReferenceBackend):
-    """With pages of 16 KiB, and user space that ends at an odd number."""
+    """A backend with pages of 16 KiB and a user address space that ends at an odd page number."""
 
     def __init__(self) -> None:
         super().__init__(page=16384)
