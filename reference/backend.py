@@ -6,7 +6,8 @@ from typing import Final
 
 from ..contract import Backend, Facts
 from .choices import LinuxChoices
-from .kernel import Machine, Parameters
+from .machine import Parameters
+from .system import ReferenceSystem
 
 KERNEL: Final = "Linux 6.18"
 """Which system it answers as: the newest that it was compared with."""
@@ -60,5 +61,5 @@ class ReferenceBackend(Backend):
         }
         return Facts(self.name, details=details)
 
-    def boot(self) -> Machine:
-        return Machine(self.parameters, LinuxChoices())
+    def boot(self) -> ReferenceSystem:
+        return ReferenceSystem(self.parameters, LinuxChoices())

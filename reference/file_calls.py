@@ -18,6 +18,8 @@ from errno import (
     EPERM,
     ESPIPE,
 )
+from hashlib import sha256
+from typing import Final
 
 from ..contract import (
     LOCK_EX,
@@ -52,6 +54,9 @@ from .constants import (
 from .files import LARGEST, Description, Inode, Watch
 from .refusal import Refusals
 from .state import State
+
+ATTRIBUTE: Final = b"1\n"
+"""The content of the attribute in /sys."""
 
 
 class FileCalls(State):
@@ -236,9 +241,19 @@ class FileCalls(State):
             self.refuse_reading(refuse, description, offset)
 
         if inode.device:
-            content = self.machine.read_device(self, inode.device, length, offset)
+            content = self.read_device(inode.device, length, offset)
             return content if inode.device in ("zero", "null") else self.choices.device_content(content)
         return inode.read(length, offset, self.choices)
+
+    def read_device(self, device: str, length: int, offset: int) -> bytes:
+        """Return the bytes that a device or an unusual file has at `offset`, at most `length`."""
+        if device == "zero":
+            return bytes(length)
+        if device == "random":
+            blocks = range(offset // 32, (offset + length) // 32 + 1)
+            return b"".join(sha256(b"%d" % block).digest() for block in blocks)[offset % 32 :][:length]
+        content = {"attribute": ATTRIBUTE, "maps": self.maps().encode()}.get(device, b"")
+        return content[offset : offset + length]
 
     def refuse_reading(self, refuse: Refusals, description: Description, offset: int) -> None:
         """What pread refuses, whatever its buffer."""

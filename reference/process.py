@@ -12,6 +12,7 @@ from ..contract import Counters, Resource
 from . import maps as picture
 from .address_space import AddressSpace
 from .files import Descriptor
+from .machine import Machine
 from .madvise import Advice
 from .mapping_calls import MappingCalls
 from .user_buffers import Buffers
@@ -20,10 +21,14 @@ from .user_buffers import Buffers
 class Process(MappingCalls, Advice, Buffers):
     """A process of the reference."""
 
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        machine.processes.append(self)
+
     # ------------------------------------------------------------------------------------------------------------ life
 
     def fork(self) -> Process:
-        child = self.machine.process()
+        child = type(self)(self.machine)
         child.descriptors = {
             fd: Descriptor(descriptor.description, descriptor.close_on_exec)
             for fd, descriptor in self.descriptors.items()

@@ -6,16 +6,14 @@ one; `process` puts them together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from ..contract import Process as Contract
 from ..contract import Unresolved
 from .address_space import AddressSpace
 from .files import Description, Descriptor
+from .machine import Machine
 from .refusal import Refusals
-
-if TYPE_CHECKING:
-    from .kernel import Machine
 
 OFFSET_MASK: Final = (1 << 64) - 1
 """File offsets have 64 bits, whatever addresses have; they are compared as if they had no sign."""
@@ -34,8 +32,8 @@ class State(Contract):
     def __init__(self, machine: Machine) -> None:
         parameters = machine.parameters
         self.machine = machine
-        self.number = machine.numbered()
-        """Its place among the machine's processes, from 1 on, for pictures."""
+        self.number = machine.allocate_pid()
+        """Its place among the processes that the machine has started, from 1 on."""
         self.choices = machine.choices
         self.bits = parameters.bits
         self.mask = (1 << parameters.bits) - 1
@@ -112,4 +110,4 @@ class State(Contract):
 
     def too_many_mappings(self, more: int) -> bool:
         """Whether `more` mappings would be over the limit."""
-        return self.choices.is_over("mappings", len(self.space.mappings) + more, self.machine.most_mappings)
+        return self.choices.is_over("mappings", len(self.space.mappings) + more, self.machine.max_map_count)

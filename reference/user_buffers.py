@@ -31,7 +31,7 @@ class Buffers(Accesses, FileCalls):
 
         self.refuse_to_guess(inode, addr, length, offset)
         if inode.device:
-            data = self.machine.read_device(self, inode.device, length, offset)
+            data = self.read_device(inode.device, length, offset)
             unsure: dict[int, bytes] = {}
         else:
             data = inode.read(length, offset, self.choices)

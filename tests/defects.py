@@ -9,8 +9,9 @@ from typing import Final
 from pytest_mmapconf.contract import MAP_FIXED, Backend
 from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.files import Description, shared_memory
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 
 class PrivateWritesGoThrough(Process):
@@ -107,17 +108,12 @@ DEFECTS: Final[Mapping[str, type[Process]]] = {
 """By what is wrong."""
 
 
-class DefectiveMachine(Machine):
+class DefectiveMachine(ReferenceSystem):
     """A machine whose processes are of a defective kind."""
 
     def __init__(self, kind: type[Process]) -> None:
         super().__init__(Parameters(), LinuxChoices())
-        self.kind = kind
-
-    def process(self) -> Process:
-        process = self.kind(self)
-        self.processes.append(process)
-        return process
+        self.process_type = kind
 
 
 class DefectiveBackend(Backend):

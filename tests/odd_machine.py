@@ -18,8 +18,9 @@ from dataclasses import replace
 from pytest_mmapconf.reference.address_space import AddressSpace
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 ONES = 7
 """The lowest bits of the page number of each place, all set."""
@@ -59,13 +60,10 @@ class OddProcess(Process):
         return start + (ONES - 1) * self.page, length - ONES * self.page
 
 
-class OddMachine(Machine):
+class OddMachine(ReferenceSystem):
     """A machine of such processes."""
 
-    def process(self) -> Process:
-        process = OddProcess(self)
-        self.processes.append(process)
-        return process
+    process_type = OddProcess
 
 
 class Odd(ReferenceBackend):
@@ -75,5 +73,5 @@ class Odd(ReferenceBackend):
         super().__init__(page=16384)
         self.parameters: Parameters = replace(self.parameters, end=(1 << 47) - 0x2B3D5 * self.parameters.page)
 
-    def boot(self) -> Machine:
+    def boot(self) -> ReferenceSystem:
         return OddMachine(self.parameters, OddChoices())

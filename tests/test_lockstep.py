@@ -39,30 +39,26 @@ from pytest_mmapconf.differential.lockstep import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import CAPABILITIES, Machine, Parameters
+from pytest_mmapconf.reference.machine import CAPABILITIES, Parameters
 from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 PAGE = 4096
 
 
-class Subject(Machine):
+class Subject(ReferenceSystem):
     """A reference to be judged, whose processes are of a class."""
 
     def __init__(self, kind: type[Process]) -> None:
         super().__init__(Parameters(), LinuxChoices())
-        self.kind = kind
-
-    def process(self) -> Process:
-        process = self.kind(self)
-        self.processes.append(process)
-        return process
+        self.process_type = kind
 
 
 def lockstep(kind: type[Process] = Process) -> LockstepProcess:
-    return LockstepSystem(Subject(kind), Machine(Parameters(), Following())).spawn()
+    return LockstepSystem(Subject(kind), ReferenceSystem(Parameters(), Following())).spawn()
 
 
 def file(process: LockstepProcess, content: bytes = b"abc", path: str = "file") -> int:
@@ -82,7 +78,7 @@ def fixed(process: LockstepProcess, pages: int = 1, fd: int = -1, shared: bool =
 
 def test_a_machine_that_does_not_follow_cannot_judge() -> None:
     with pytest.raises(TypeError, match="follows"):
-        LockstepSystem(Subject(Process), Machine(Parameters(), LinuxChoices()))
+        LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), LinuxChoices()))
 
 
 def test_every_call_of_the_contract_is_one_of_the_pair() -> None:
@@ -164,7 +160,7 @@ def test_a_process_begins_with_the_descriptors_that_its_system_gives_it(kept: in
                 process.close(fd)
             return process
 
-    process = LockstepSystem(Begins(Process), Machine(Parameters(), Following())).spawn()
+    process = LockstepSystem(Begins(Process), ReferenceSystem(Parameters(), Following())).spawn()
 
     assert file(process) == kept
 
@@ -249,7 +245,7 @@ def adding(times: int, lost: int, locked: bool) -> bytes:
             process.store(addr, value.to_bytes(4, "little"))
             return results
 
-    system = LockstepSystem(Loses(Process), Machine(Parameters(), Following()))
+    system = LockstepSystem(Loses(Process), ReferenceSystem(Parameters(), Following()))
     one = system.spawn()
     base = fixed(one, shared=True)
     other = one.fork()
@@ -383,13 +379,13 @@ def test_an_audit_looks_at_other_processes() -> None:
 
 
 def test_an_audit_of_touched_pages_touches_no_others() -> None:
-    system = LockstepSystem(Subject(Process), Machine(Parameters(), Following()), "touched")
+    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), Following()), "touched")
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base + PAGE, b"x")
     assert process.mincore(base, 3 * PAGE) == [False, True, False]
 
-    system = LockstepSystem(Subject(Process), Machine(Parameters(), Following()))
+    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), Following()))
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     assert process.mincore(base, 3 * PAGE) == [True, True, True]
@@ -433,7 +429,7 @@ class Forgets(Process):
 
 
 def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
-    system = LockstepSystem(Subject(Forgets), Machine(Parameters(), Following()), every=4)
+    system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), Following()), every=4)
     process = system.spawn()
     base = fixed(process)
     process.store(base, b"x")
@@ -441,7 +437,7 @@ def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
     with pytest.raises(Divergence, match="then load"):
         process.mlock(base, PAGE)
 
-    system = LockstepSystem(Subject(Forgets), Machine(Parameters(), Following()), every=4)
+    system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), Following()), every=4)
     process = system.spawn()
     base = fixed(process)
     process.store(base, b"x")
@@ -565,7 +561,7 @@ def test_a_facility_is_where_each_of_the_two_has_it() -> None:
 
     subject = Elsewhere(Process)
     subject.spawn().mkdir("there")
-    system = LockstepSystem(subject, Machine(Parameters(), Following()))
+    system = LockstepSystem(subject, ReferenceSystem(Parameters(), Following()))
     process = system.spawn()
     path = system.facility(Facility.NOEXEC_DIRECTORY)
 
@@ -639,11 +635,7 @@ from pytest_mmapconf.reference.process import Process
 class Wrong(ReferenceBackend):
     def boot(self):
         machine = super().boot()
-        def process():
-            made = FreesTooMuch(machine)
-            machine.processes.append(made)
-            return made
-        machine.process = process
+        machine.process_type = FreesTooMuch
         return machine
 
 class FreesTooMuch(Process):

@@ -26,9 +26,10 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import Faulted, Following, Outcome, Returned
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults
 
 PAGE = 4096
@@ -372,7 +373,7 @@ def test_a_stack_grows_to_the_lowest_address(process: Process) -> None:
 def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joined: bool) -> None:
     """For the limit of a stack, to a system that has not joined them."""
     following = Following()
-    process = Machine(Parameters(), following).spawn()
+    process = ReferenceSystem(Parameters(), following).spawn()
     base = stack(process, 3)
     process.space.mappings[base].joined = joined
     process.set_limit_headroom(Resource.STACK, 3 * PAGE)
@@ -385,7 +386,7 @@ def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joi
 
 def judged() -> tuple[Following, Process]:
     following = Following()
-    return following, Machine(Parameters(), following).spawn()
+    return following, ReferenceSystem(Parameters(), following).spawn()
 
 
 def opened(process: Process, addr: int) -> list[int]:

@@ -33,8 +33,9 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.reference.address_space import Mapping
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults
 
 PAGE = 4096
@@ -476,7 +477,7 @@ class Several(LinuxChoices):
 @pytest.mark.parametrize("flags", [ANONYMOUS, MAP_PRIVATE])
 def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: int) -> None:
     """Of four mappings the last is not like the others; those of a file are known by where they are in it."""
-    process = Machine(Parameters(), Several()).spawn()
+    process = ReferenceSystem(Parameters(), Several()).spawn()
     fd = process.open("f", O_RDWR | O_CREAT)
     base = process.scratch_range()[0] + 5 * PAGE
     for first, count, prot in ((5, 1, RW), (2, 3, RW), (0, 2, RW), (6, 1, PROT_READ)):

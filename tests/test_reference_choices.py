@@ -9,8 +9,9 @@ import pytest
 from pytest_mmapconf.contract import PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
 from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.refusal import Refusal
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
@@ -19,7 +20,7 @@ LINUX = LinuxChoices()
 
 def space_with(*taken: tuple[int, int]) -> AddressSpace:
     """User space of 255 pages, of which the first seven are for fixed addresses only; some are taken."""
-    space = Machine(Parameters(user_bits=20, lowest=7 * PAGE), LINUX).spawn().space
+    space = ReferenceSystem(Parameters(user_bits=20, lowest=7 * PAGE), LINUX).spawn().space
     for start, end in taken:
         space.insert(Mapping(space, start * PAGE, end * PAGE, RW, False))
     return space

@@ -7,7 +7,8 @@ import pytest
 from pytest_mmapconf.contract import MAP_SHARED, MS_SYNC, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, Facility, Unresolved
 from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.disk import Disk, Record
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
@@ -47,7 +48,7 @@ def test_cutting_forgets_the_bytes_behind() -> None:
 
 @pytest.mark.parametrize("choices", [LinuxChoices(), Kept()])
 def test_a_crash_keeps_what_was_synced_and_either_content_of_the_rest(choices: LinuxChoices) -> None:
-    machine = Machine(Parameters(), choices)
+    machine = ReferenceSystem(Parameters(), choices)
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     process = machine.spawn()
     fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
@@ -80,7 +81,7 @@ def test_a_crash_leaves_nothing_behind_the_end_that_the_disk_knows(survives: boo
         def survives(self, name: str, block: int) -> bool | None:
             return survives
 
-    machine = Machine(Parameters(), Crashing())
+    machine = ReferenceSystem(Parameters(), Crashing())
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     process = machine.spawn()
     fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
@@ -100,7 +101,7 @@ def test_a_crash_leaves_nothing_behind_the_end_that_the_disk_knows(survives: boo
 
 
 def test_a_crash_loses_names_and_growth_that_were_not_synced() -> None:
-    machine = Machine(Parameters(), LinuxChoices())
+    machine = ReferenceSystem(Parameters(), LinuxChoices())
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     process = machine.spawn()
     process.mkdir(f"{folder}/d")
@@ -121,7 +122,7 @@ def test_a_crash_loses_names_and_growth_that_were_not_synced() -> None:
 
 
 def test_a_second_crash_keeps_the_same() -> None:
-    machine = Machine(Parameters(), LinuxChoices())
+    machine = ReferenceSystem(Parameters(), LinuxChoices())
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     process = machine.spawn()
     fd = process.open(f"{folder}/f", O_RDWR | O_CREAT)
@@ -136,7 +137,7 @@ def test_a_second_crash_keeps_the_same() -> None:
 
 
 def test_how_long_a_file_is_on_the_disk_is_open_while_some_of_its_growth_is_not_written() -> None:
-    machine = Machine(Parameters(), LinuxChoices())
+    machine = ReferenceSystem(Parameters(), LinuxChoices())
     process = machine.spawn()
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     fd = process.open(f"{folder}/file", O_CREAT | O_RDWR)
@@ -198,7 +199,7 @@ def test_an_undecided_block_is_what_was_read_of_it(has_room: bool) -> None:
 
 
 def test_a_file_that_is_left_after_a_crash_gives_its_room_back_when_it_goes() -> None:
-    machine = Machine(Parameters(), LinuxChoices())
+    machine = ReferenceSystem(Parameters(), LinuxChoices())
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     process = machine.spawn()
     room = process.free_space(folder)
@@ -216,7 +217,7 @@ def test_a_file_that_is_left_after_a_crash_gives_its_room_back_when_it_goes() ->
 
 def test_where_nothing_is_missing_its_last_page_tells_how_long_a_file_is() -> None:
     """The size is on the disk as soon as the last page is; of a file that was cut, only after fsync."""
-    machine = Machine(Parameters(), LinuxChoices())
+    machine = ReferenceSystem(Parameters(), LinuxChoices())
     process = machine.spawn()
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
     fd = process.open(f"{folder}/file", O_CREAT | O_RDWR)

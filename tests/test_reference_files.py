@@ -192,7 +192,7 @@ def test_flock_shared_and_unlocked(process: Process) -> None:
 
 
 def test_ofd_locks_live_with_the_description_and_posix_locks_do_not(process: Process) -> None:
-    other = process.machine.spawn()
+    other = Process(process.machine)
     for ofd in (True, False):
         fd = make(process)
         process.record_lock(fd, ofd=ofd)

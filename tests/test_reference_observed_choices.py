@@ -40,11 +40,12 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.differential.lockstep import Divergence, LockstepProcess, LockstepSystem
 from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import Failed, Faulted, Following, Impossible, Outcome, Returned
 from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
 
 RW = PROT_READ | PROT_WRITE
@@ -52,14 +53,13 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 PAGE = 4096
 
 
-def subject(process: type[Process] = Process, choices: LinuxChoices | None = None, **parameters: Any) -> Machine:
+def subject(
+    process: type[Process] = Process, choices: LinuxChoices | None = None, **parameters: Any
+) -> ReferenceSystem:
     """A reference to be judged."""
 
-    class Subject(Machine):
-        def process(self) -> Process:
-            made = process(self)
-            self.processes.append(made)
-            return made
+    class Subject(ReferenceSystem):
+        process_type = process
 
     return Subject(Parameters(**parameters), choices or LinuxChoices())
 
@@ -68,7 +68,7 @@ def judged(
     process: type[Process] = Process, choices: LinuxChoices | None = None, level: str = "linux", **parameters: Any
 ) -> LockstepProcess:
     """A process of such a reference, in lockstep."""
-    machine = Machine(Parameters(**parameters), Following(level))
+    machine = ReferenceSystem(Parameters(**parameters), Following(level))
     return LockstepSystem(subject(process, choices, **parameters), machine).spawn()
 
 
@@ -190,7 +190,7 @@ def refused_with_fixed(process: LockstepProcess, errno: int) -> None:
         process.mmap(base, PAGE, RW if errno == EACCES else PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
 
     assert seen.value.errno == errno
-    if isinstance(process.system.subject, Machine) and isinstance(process.system.subject.choices, Cleared):
+    if isinstance(process.system.subject, ReferenceSystem) and isinstance(process.system.subject.choices, Cleared):
         with pytest.raises(Fault, match="SEGV_MAPERR"):
             process.load(base, 1)
     else:
@@ -246,7 +246,9 @@ def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room:
 
 @pytest.mark.parametrize(("early", "admitted"), [(10, True), (200, False)])
 def test_the_limit_of_mappings_may_be_met_a_little_early(early: int, admitted: bool) -> None:
-    system = LockstepSystem(subject(mappings=1600 - early), Machine(Parameters(mappings=1600), Following()), "none")
+    system = LockstepSystem(
+        subject(mappings=1600 - early), ReferenceSystem(Parameters(mappings=1600), Following()), "none"
+    )
     process = system.spawn()
     base = process.mmap(0, 1602 * PAGE, PROT_NONE, ANONYMOUS, -1, 0)
 
@@ -931,7 +933,7 @@ def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("close_events", "seen", "told"),
+    ("closes", "seen", "told"),
     [(0, 0, 0), (0, 1, 9), (3, 0, 9), (3, 1, 1), (3, 2, 2), (3, 3, 3), (3, 4, 9)],
 )
 def test_as_many_closes_are_told_as_may_be(closes: int, seen: int, told: int) -> None:
@@ -991,7 +993,7 @@ TOP = (1 << 47) - PAGE
 )
 def test_which_places_may_be_seen(seen: int, below: int, right: bool) -> None:
     """Of three pages, where the twenty-first is taken."""
-    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     space.insert(Mapping(space, 20 * PAGE, 21 * PAGE, RW, False))
     choices = following(Returned(seen))
     assert (choices.place(space, 3 * PAGE, 0, below) == seen) is right
@@ -999,7 +1001,7 @@ def test_which_places_may_be_seen(seen: int, below: int, right: bool) -> None:
 
 
 def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
-    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     for call, below, clauses in (
         ("mmap", 0, ("mmap.addr.null", "mmap.addr.hint")),
         ("mmap", 1 << 31, ("mmap.flag.32bit",)),
@@ -1065,7 +1067,7 @@ def test_a_load_settles_what_it_has_come_to(at: int, done: int) -> None:
 
 
 def test_a_read_over_pages_settles_what_is_open_in_each() -> None:
-    process = Machine(Parameters(page=16), LinuxChoices()).spawn()
+    process = ReferenceSystem(Parameters(page=16), LinuxChoices()).spawn()
     fd = process.open("f", O_CREAT | O_RDWR)
     process.pwrite(fd, b"o" * 48, 0)
     inode = process.descriptors[fd].description.inode
@@ -1093,7 +1095,7 @@ def test_what_is_no_load_settles_nothing(seen: Outcome) -> None:
 )
 def test_which_errno_says_what(errno: str) -> None:
     choices = following(Failed("".join(letter for letter in errno)))
-    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
     said = {
         "EEXIST": choices.has_foreign(PAGE, 2 * PAGE),
@@ -1118,7 +1120,7 @@ def test_which_errno_says_what(errno: str) -> None:
 @pytest.mark.parametrize("seen", [Returned(None), Returned(True), Returned(5), Faulted("SIGSEGV", "SEGV_ACCERR", 5)])
 def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
     choices = following(seen)
-    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
     assert choices.is_one(mapping)
     assert choices.has_huge_pages()
@@ -1139,7 +1141,7 @@ def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
 @pytest.mark.parametrize(("more", "may_fail"), [(-1, False), (0, False), (1, True), (PAGE, True)])
 def test_from_which_length_on_there_may_be_no_gap(more: int, may_fail: bool) -> None:
     """More than an eighth of user space."""
-    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     assert (following(NO_MEMORY).place(space, space.top // 8 + more, 0) is None) is may_fail
     assert following(Failed("EINVAL")).place(space, space.top // 8 + more, 0) is not None
 
@@ -1371,7 +1373,7 @@ def test_what_is_open_below_level_linux(level: str) -> None:
             choices.does_part("a call")
         with pytest.raises(Unresolved, match="below level linux"):
             choices.moved(4, 10)
-    space = Machine(Parameters(), LinuxChoices()).spawn().space
+    space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     space.insert(Mapping(space, 20 * PAGE, 22 * PAGE, RW, False))
     asked: list[int] = []
 

@@ -36,11 +36,12 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.paging import PageCache
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refused
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
 
 PAGE = 4096
@@ -84,7 +85,7 @@ class WritesAtOnce(LinuxChoices):
 @pytest.mark.parametrize("choices", [LinuxChoices(), WritesAtOnce()])
 @pytest.mark.parametrize("flags", range(9))
 def test_which_flags_of_msync_write(choices: LinuxChoices, flags: int) -> None:
-    process = Machine(Parameters(), choices).spawn()
+    process = ReferenceSystem(Parameters(), choices).spawn()
     base, cache = window(process, 2)
     if flags in (MS_ASYNC | MS_SYNC, MS_ASYNC | MS_SYNC | MS_INVALIDATE, 8):
         with fails("EINVAL"):
@@ -597,7 +598,7 @@ class Asked(LinuxChoices):
 def test_of_which_pages_mincore_promises_nothing() -> None:
     """Those of files, and private ones that were touched but not locked, or that a fork may have brought in."""
     choices = Asked()
-    process = Machine(Parameters(), choices).spawn()
+    process = ReferenceSystem(Parameters(), choices).spawn()
     base, _cache = window(process, 3)
     process.mmap(base + 3 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + 4 * PAGE, b"x" * 2 * PAGE)
@@ -614,7 +615,7 @@ def test_of_which_pages_mincore_promises_nothing() -> None:
 
 def test_below_level_linux_a_call_that_can_be_done_is_done_as_a_whole() -> None:
     """It is open how much only where a part of the range cannot be."""
-    process = Machine(Parameters(), Following("posix")).spawn()
+    process = ReferenceSystem(Parameters(), Following("posix")).spawn()
     base, _cache = window(process, 7)
     process.munmap(base + 4 * PAGE, PAGE)
     calls: list[Callable[[int, int], None]] = [

@@ -25,9 +25,10 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.paging import FRAGMENT, FRAMES, Memory, Page, between
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
@@ -377,7 +378,7 @@ class Hides(LinuxChoices):
 def test_a_private_page_of_a_file_that_has_changed_may_be_anything(
     choices: LinuxChoices, flags: int, changes: int
 ) -> None:
-    process = Machine(Parameters(), choices).spawn()
+    process = ReferenceSystem(Parameters(), choices).spawn()
     fd = make(process, b"a" * 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, flags, fd, 0)
     if flags == MAP_PRIVATE:
@@ -520,7 +521,7 @@ class CopiesWhenLoaded(LinuxChoices):
 @pytest.mark.parametrize("flags", [MAP_PRIVATE, ANONYMOUS, MAP_SHARED])
 def test_a_system_may_copy_a_private_page_when_it_is_first_loaded(flags: int) -> None:
     """By one fault; what a child has from its parent is nothing new to it."""
-    process = Machine(Parameters(), CopiesWhenLoaded()).spawn()
+    process = ReferenceSystem(Parameters(), CopiesWhenLoaded()).spawn()
     fd = make(process, b"a" * 2 * PAGE)
     base = process.mmap(0, 2 * PAGE, RW, flags, fd, 0)
     number = base // PAGE

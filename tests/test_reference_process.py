@@ -155,7 +155,7 @@ def test_how_much_fits_into_the_room_that_is_left(process: Process, there: int, 
         process.mlock(process.mmap(0, there * PAGE, RW, ANONYMOUS, -1, 0), there * PAGE)
     for resource in Resource:
         process.set_limit_headroom(resource, room * PAGE)
-    process.machine.most_mappings = len(process.space.mappings) + room
+    process.machine.max_map_count = len(process.space.mappings) + room
     asked = (process.maps_too_much, process.has_too_much_data, process.locks_too_much)
     assert [is_over(more * PAGE) for is_over in asked] == [more > room] * 3
     assert process.too_many_mappings(more) is (more > room)

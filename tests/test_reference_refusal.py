@@ -29,9 +29,10 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.choices import LinuxChoices
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal, Refusals, Refused
+from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
@@ -233,7 +234,7 @@ def test_an_early_refusal_has_cleared_nothing(process: Process) -> None:
 
 
 def test_the_choices_decide() -> None:
-    process = Machine(Parameters(), Last()).spawn()
+    process = ReferenceSystem(Parameters(), Last()).spawn()
     with pytest.raises(Refused) as refused:
         process.mmap(0, 0, RW, MAP_SHARED, 77, 5)
     assert refused.value.chosen.cause == "length is 0"

@@ -15,13 +15,13 @@ from pytest_mmapconf.contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
-    Facility,
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.kernel import Machine, Parameters
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import Failed, Following, Returned
 from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
 
 PAGE = 4096
@@ -89,7 +89,7 @@ def test_a_kernels_store_copies_a_private_page(process: Process) -> None:
 
 
 def test_devices_look_at_no_buffer_that_they_write_nothing_of(process: Process) -> None:
-    zero = process.open(process.machine.facility(Facility.DEV_ZERO), O_RDWR)
+    zero = process.open("/dev/zero", O_RDWR)
     at = before_a_hole(process)
     assert process.write_from(zero, at + 5, 10, 0) == 10
     assert process.read_into(zero, at, 10, 0) == 5
@@ -133,7 +133,7 @@ def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -
 def test_what_is_open_stays_so_when_it_is_copied() -> None:
     """A byte stored behind the end of a file that has then grown is that byte or zero; so is its copy."""
     following = Following()
-    process = Machine(Parameters(), following).spawn()
+    process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"a", 0)
     shared = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
@@ -149,7 +149,7 @@ def test_what_is_open_stays_so_when_it_is_copied() -> None:
 
 def test_below_level_linux_a_part_is_open() -> None:
     following = Following("posix")
-    process = Machine(Parameters(), following).spawn()
+    process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
     following.tell("write_from", Failed("EFAULT"))
     with pytest.raises(Unresolved, match="below level linux"):

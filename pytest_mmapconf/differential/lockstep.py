@@ -54,10 +54,11 @@ from ..contract import (
 from ..reference.address_space import Mapping as Area
 from ..reference.constants import PROT_READ, PROT_WRITE
 from ..reference.files import Inode
-from ..reference.kernel import CAPABILITIES, PATHS, Machine, Parameters
+from ..reference.machine import CAPABILITIES, PATHS, Parameters
 from ..reference.observed_choices import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
 from ..reference.process import Process as Model
 from ..reference.refusal import Refused
+from ..reference.system import ReferenceSystem
 
 T = TypeVar("T")
 
@@ -232,7 +233,9 @@ class LockstepBackend(Backend):
     def boot(self) -> LockstepSystem:
         if self._parameters is None:
             self._parameters = parameters(self.facts())
-        self.last = LockstepSystem(self.subject.boot(), Machine(self._parameters, Following(self.level)), "touched")
+        self.last = LockstepSystem(
+            self.subject.boot(), ReferenceSystem(self._parameters, Following(self.level)), "touched"
+        )
         return self.last
 
     def close(self) -> None:
@@ -255,10 +258,14 @@ class LockstepSystem(System):
     """
 
     def __init__(
-        self, subject: System, machine: Machine, audits: Literal["all", "touched", "none"] = "all", every: int = 1
+        self,
+        subject: System,
+        machine: ReferenceSystem,
+        audits: Literal["all", "touched", "none"] = "all",
+        every: int = 1,
     ) -> None:
         if not isinstance(machine.choices, Following):
-            raise TypeError("the machine must be one that follows: Machine(parameters, Following())")
+            raise TypeError("the machine must be one that follows: ReferenceSystem(parameters, Following())")
         self.subject = subject
         self.machine = machine
         self.following = machine.choices
@@ -537,7 +544,7 @@ class LockstepSystem(System):
             yield
 
     def mapping_limit(self) -> int:
-        limit = self.machine.most_mappings = self.subject.mapping_limit()
+        limit = self.machine.max_map_count = self.subject.mapping_limit()
         return limit
 
     def close(self) -> None:

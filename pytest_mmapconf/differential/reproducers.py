@@ -19,8 +19,9 @@ from zlib import crc32
 from ..contract import Backend
 from ..plugin.failure_evidence import of_difference
 from ..reference.choices import LinuxChoices
-from ..reference.kernel import Machine, Parameters
+from ..reference.machine import Parameters
 from ..reference.observed_choices import Following
+from ..reference.system import ReferenceSystem
 from ..trace.c_source import NotPrintable, c_source
 from ..trace.program import CALLS, Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, needed, to_json
 from ..trace.pytest_source import pytest_source
@@ -77,7 +78,7 @@ class Judge:
 
     def run(self, program: Program, audits: Literal["none", "all"]) -> Judged:
         """Make a program's calls in lockstep, and audit after each."""
-        system = LockstepSystem(self.subject.boot(), Machine(self.parameters, Following(self.level)), "none")
+        system = LockstepSystem(self.subject.boot(), ReferenceSystem(self.parameters, Following(self.level)), "none")
         recorded = RecordedSystem(system)
         try:
             player = Player(recorded)
@@ -103,7 +104,7 @@ class Judge:
 
         Raises NotPrintable where the reference goes another way before the last step.
         """
-        answers = replay(judged.program, Machine(self.parameters, LinuxChoices()))
+        answers = replay(judged.program, ReferenceSystem(self.parameters, LinuxChoices()))
         found: list[Allowed] = []
         for number, (step, answer) in enumerate(zip(judged.program, answers, strict=True)):
             may = allowed(step, answer)

@@ -30,7 +30,7 @@ from ..contract import (
 )
 from ..reference.address_space import Mapping as Area
 from ..reference.files import Description
-from ..reference.kernel import PATHS
+from ..reference.machine import PATHS
 from ..reference.process import Process as Model
 from .draws import Digits
 from .exercised_clauses import EFFECTS, FAULTS

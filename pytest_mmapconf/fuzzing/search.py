@@ -28,8 +28,8 @@ from typing import Final, Literal, NamedTuple
 
 from ..contract import Backend, Unresolved
 from ..differential.lockstep import Divergence, LockstepSystem, parameters
-from ..reference.kernel import Machine
 from ..reference.observed_choices import Following
+from ..reference.system import ReferenceSystem
 from ..trace.program import Outcome, Program, names_in, needed
 from ..trace.recorder import RecordedSystem
 from . import STEP, World, at_home
@@ -200,7 +200,9 @@ class Search:
 
     def boot(self, audits: Literal["all", "none"], every: int) -> LockstepSystem:
         """A fresh system beside a fresh reference."""
-        return LockstepSystem(self.subject.boot(), Machine(self.parameters, Following(self.level)), audits, every)
+        return LockstepSystem(
+            self.subject.boot(), ReferenceSystem(self.parameters, Following(self.level)), audits, every
+        )
 
     def look(self, system: LockstepSystem, world: World | None) -> Look | None:
         """The call by which an audit has shown the difference; None where a call of the program did."""

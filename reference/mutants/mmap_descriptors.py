@@ -5,12 +5,11 @@ from __future__ import annotations
 from errno import EACCES, EBADF, EINVAL, ENODEV
 
 from ..constants import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, O_RDWR, PROT_ALL, PROT_READ, PROT_WRITE
+from ..file_calls import FileCalls
 from ..files import Description, Descriptor
-from ..kernel import Machine
 from ..mapping_calls import MappingCalls
 from ..mutant import OWN, Honest, Mutant, never, refuses, wrong
 from ..process import Process
-from ..state import State
 from .calls import Mmap
 
 
@@ -197,17 +196,15 @@ def zeros_have_no_mode(self: Process, mmap: Mmap) -> int:
     return place
 
 
-@wrong(Machine.read_device, "mmap.zero.unchanged")
-def zeros_keep_what_is_stored(
-    read_device: Honest, self: Machine, process: State, device: str, length: int, offset: int
-) -> bytes:
+@wrong(FileCalls.read_device, "mmap.zero.unchanged")
+def zeros_keep_what_is_stored(read_device: Honest, self: FileCalls, device: str, length: int, offset: int) -> bytes:
     """The device of zeros reads as what was stored through a mapping of it."""
-    for mapping in process.space.mappings.values():
+    for mapping in self.space.mappings.values():
         if device == "zero" and mapping.description is not None:
-            page = process.space.table.touch(mapping, mapping.start // process.page, False)
+            page = self.space.table.touch(mapping, mapping.start // self.page, False)
             if page is not None:
                 return bytes(page.data[:length])
-    content: bytes = read_device(self, process, device, length, offset)
+    content: bytes = read_device(self, device, length, offset)
     return content
 
 
