@@ -54,7 +54,7 @@ class LifeSteps(Sequences):
 
     # ---- rights and limits
 
-    def drop(self, actor: Actor, digits: Digits) -> None:
+    def drop_capability(self, actor: Actor, digits: Digits) -> None:
         capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
         if capability != "CAP_IPC_LOCK" or not actor.locks_all:  # the system counts its own memory as well
             self.call(actor, "drop_capability", capability)

@@ -78,21 +78,24 @@ THEMES: Final = (
     *(theme("open*3 mmap*4 mprotect*6 protect_three fork mremap*3 munmap store*2 load append", mistakes=4),) * 2,
     theme("memfd*6 mmap*5 mprotect*3 ftruncate*3 store*2 pwrite*2 munmap fork madvise*2 mremap"),
     theme("zeros*5 store*4 load*3 fork*2 munmap*2 mremap mprotect madvise"),
-    theme("odd_call*8 open*3 close memfd mmap exec*2 dup fork append*2 drop ftruncate unlink read_into write_from"),
+    theme(
+        "odd_call*8 open*3 close memfd mmap exec*2 dup fork append*2 drop_capability ftruncate unlink read_into"
+        " write_from"
+    ),
     *(
         theme(
-            "mlock*4 munlock*3 mlockall*2 munlockall*2 mlock2*2 mmap*4 fork*2 exec limit mincore*2 pwrite*3 store"
-            " mremap*2 msync*2 mprotect*3 madvise*2 evict munmap recount*2 gain_locked",
+            "mlock*4 munlock*3 mlockall*2 munlockall*2 mlock2*2 mmap*4 fork*2 exec set_limit_headroom mincore*2"
+            " pwrite*3 store mremap*2 msync*2 mprotect*3 madvise*2 drop_cache munmap recount*2 gain_locked",
             mistakes=2,
         ),
     )
     * 2,
     theme("mmap*3 mprotect*6 store*3 load*3 execute*3 fork exit memfd*2 open*2 munmap mremap msync elsewhere"),
     theme(
-        "mmap*4 mlock*3 munlock mlock2 mlockall*2 munlockall limit*3 munmap*2 mremap*4 mprotect fork store mincore*2"
-        " recount*4"
+        "mmap*4 mlock*3 munlock mlock2 mlockall*2 munlockall set_limit_headroom*3 munmap*2 mremap*4 mprotect fork store"
+        " mincore*2 recount*4"
     ),
-    theme("large*5 data*3 many*2 mmap*2 munmap*2 mremap*5 drop mprotect fork full_file_table", mistakes=2),
+    theme("large*5 data*3 many*2 mmap*2 munmap*2 mremap*5 drop_capability mprotect fork full_file_table", mistakes=2),
     *(
         theme(
             "mseal*3 mmap*5 munmap*3 mprotect*3 mremap*4 madvise*3 store*3 fork*2 mlock exec execute*2 seal_and_cut",
@@ -105,14 +108,21 @@ THEMES: Final = (
         "munmap"
     ),
     theme("stack*2 below*6 mmap load store mprotect munmap fork"),
-    *(theme("mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync together add_alone"),)
+    *(
+        theme(
+            "mmap*6 fork*4 exit*4 exec spawn store*6 load*3 munmap madvise mprotect mremap msync run_concurrently"
+            " add_alone"
+        ),
+    )
     * 5,
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
     theme(
         "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd let_go*3"
         " leave*2 lock_and_close*2"
     ),
-    theme("mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 evict"),
+    theme(
+        "mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 drop_cache"
+    ),
     theme("mmap*3 madvise*8 free_some store*4 load*3 fork*3 mlock*2 mincore*2 memfd pread", mistakes=2),
     *(theme("mmap*3 inherit*6 store*6 fork*4 exit*3 mlock"),) * 2,
     theme("mmap*4 mincore*8 store*4 load madvise munmap mremap mlock mprotect"),

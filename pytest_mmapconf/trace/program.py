@@ -10,7 +10,7 @@ As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a 
     {"process": "p1", "call": "mmap", "arguments": {"addr": 0, "length": "pages(2) + 1", "prot": "PROT_READ",
      "flags": "MAP_SHARED", "fd": "fd1", "offset": 0}, "results": ["r1"]}
 
-* process: who makes the call; "" for the calls of the system as a whole (spawn, facility, together …).
+* process: who makes the call; "" for the calls of the system as a whole (spawn, facility, run_concurrently …).
 * arguments: by the contract's names; those that have a default there may be left out.
 * results: the names that the results get; may be left out.
 * A number is an integer or a sum as text: of at most one name, at most one name taken away, pages, and bytes.

@@ -144,14 +144,14 @@ class _Printer:
     def call(self, step: Step) -> str:
         if step.call == "facility":
             return f"system.facility(Facility.{Facility(str(step.arguments[0])).name})"
-        if step.call == "together":
+        if step.call == "run_concurrently":
             calls = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
             return f"system.run_concurrently([{', '.join(map(self.later, calls))}])"
         owner = "system" if step.call in SYSTEM_CALLS else self.names.get(step.process, step.process)
         return f"{owner}.{step.call}({', '.join(self.arguments(step))})"
 
     def later(self, step: Step) -> str:
-        """A call of `together`."""
+        """A call of `run_concurrently`."""
         given = "".join(f"{argument}, " for argument in self.arguments(step))
         return f"Call({self.names.get(step.process, step.process)}, {step.call!r}, ({given}))"
 
