@@ -1,6 +1,6 @@
-"""Cases of madvise: what of its advice changes memory, and what it refuses.
+"""Cases of madvise: the effect of each advice on memory, and the errors.
 
-Whether pages have gone is seen by what they hold, never by whether they are in memory.
+Pages are judged to be dropped by their content, never by their residency.
 """
 
 from __future__ import annotations
@@ -73,44 +73,44 @@ ADVICE = {
 HINTS = ("normal", "random", "sequential", "willneed")
 
 
-def filled(process: Process, page: int, pages: int, flags: int = ANONYMOUS) -> int:
-    """The address of memory of no file, each of whose pages has its letter."""
+def map_filled(process: Process, page: int, pages: int, flags: int = ANONYMOUS) -> int:
+    """Return the address of an anonymous mapping in which each page is map_filled with its own letter."""
     base = process.mmap(0, pages * page, RW, flags, -1, 0)
     process.store(base, lettered_pages(page, pages))
     return base
 
 
-def letters(process: Process, page: int, base: int, pages: int) -> str:
-    """What each page holds: a letter, "0" for a page of zeros, "?" for one that is not of one byte throughout."""
-    told = ""
+def page_letters(process: Process, page: int, base: int, pages: int) -> str:
+    """Return one character per page: the letter that fills it, "0" for a page of zeros, "?" for mixed content."""
+    result = ""
     for number in range(pages):
-        found = set(process.load(base + number * page, page))
-        told += (chr(found.pop()) if len(found) == 1 else "?").replace("\0", "0")
-    return told
+        values = set(process.load(base + number * page, page))
+        result += (chr(values.pop()) if len(values) == 1 else "?").replace("\0", "0")
+    return result
 
 
-def locked(process: Process, page: int, base: int, pages: int) -> None:
+def lock_pages(process: Process, page: int, base: int, pages: int) -> None:
     with setup():
         process.mlock(base, pages * page)
 
 
-# ----------------------------------------------------------------------------------------------------- what lets go
+# ------------------------------------------------------------------------------------------------------- dropping pages
 
 
 @clause("madvise.dontneed.anonymous")
-def test_private_memory_is_zero_again(process: Process, page: int) -> None:
-    base = filled(process, page, 3)
+def test_dontneed_zeroes_private_anonymous_memory(process: Process, page: int) -> None:
+    base = map_filled(process, page, 3)
 
     process.madvise(base, 3 * page, MADV_DONTNEED)
 
-    assert letters(process, page, base, 3) == "000"
+    assert page_letters(process, page, base, 3) == "000"
     process.store(base, b"x")
     assert process.load(base, 2) == b"x\0"
 
 
 @clause("madvise.dontneed.private-file")
-def test_a_private_copy_is_the_file_again(process: Process, page: int, file: MakeFile) -> None:
-    """As the file is now, not as it was when the copy was made."""
+def test_dontneed_discards_private_copies_of_file_pages(process: Process, page: int, file: MakeFile) -> None:
+    """The page then shows the file's present content, not the content at the time of the copy."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x" * 2 * page)
@@ -118,39 +118,39 @@ def test_a_private_copy_is_the_file_again(process: Process, page: int, file: Mak
 
     process.madvise(base, 2 * page, MADV_DONTNEED)
 
-    assert letters(process, page, base, 2) == "yB"
+    assert page_letters(process, page, base, 2) == "yB"
 
 
 @clause("madvise.dontneed.shared")
-@pytest.mark.parametrize("what", ["anonymous", "file"])
-def test_nothing_of_what_is_shared_is_lost(process: Process, page: int, file: MakeFile, what: str) -> None:
-    """Although nothing has been written back yet."""
-    fd = -1 if what == "anonymous" else file(bytes(2 * page))
-    base = process.mmap(0, 2 * page, RW, SHARED if what == "anonymous" else MAP_SHARED, fd, 0)
+@pytest.mark.parametrize("memory", ["anonymous", "file"])
+def test_dontneed_keeps_stores_to_shared_memory(process: Process, page: int, file: MakeFile, memory: str) -> None:
+    """Even stores that have not been written back are kept."""
+    fd = -1 if memory == "anonymous" else file(bytes(2 * page))
+    base = process.mmap(0, 2 * page, RW, SHARED if memory == "anonymous" else MAP_SHARED, fd, 0)
     process.store(base, lettered_pages(page, 2))
 
     process.madvise(base, 2 * page, MADV_DONTNEED)
 
-    assert letters(process, page, base, 2) == "AB"
+    assert page_letters(process, page, base, 2) == "AB"
 
 
 @clause("madvise.dontneed.apart")
-@pytest.mark.parametrize("who", ["parent", "child"])
-def test_another_process_keeps_its_pages(process: Process, page: int, who: str) -> None:
-    base = filled(process, page, 2)
+@pytest.mark.parametrize("caller", ["parent", "child"])
+def test_dontneed_leaves_pages_of_other_process(process: Process, page: int, caller: str) -> None:
+    base = map_filled(process, page, 2)
     child = process.fork()
-    one, other = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
     one.madvise(base, 2 * page, MADV_DONTNEED)
 
-    assert letters(other, page, base, 2) == "AB"
-    assert letters(one, page, base, 2) == "00"
+    assert page_letters(other, page, base, 2) == "AB"
+    assert page_letters(one, page, base, 2) == "00"
 
 
 @clause("madvise.dontneed.rights")
 @pytest.mark.parametrize("prot", [pytest.param(PROT_NONE, id="none"), pytest.param(PROT_READ, id="read")])
-def test_rights_neither_matter_nor_change(process: Process, page: int, prot: int) -> None:
-    base = filled(process, page, 1)
+def test_dontneed_ignores_and_keeps_protection(process: Process, page: int, prot: int) -> None:
+    base = map_filled(process, page, 1)
     process.mprotect(base, page, prot)
 
     process.madvise(base, page, MADV_DONTNEED)
@@ -158,56 +158,56 @@ def test_rights_neither_matter_nor_change(process: Process, page: int, prot: int
     if prot == PROT_NONE:
         assert_inaccessible(process, base)
     process.mprotect(base, page, RW)
-    assert letters(process, page, base, 1) == "0"
+    assert page_letters(process, page, base, 1) == "0"
 
 
 @clause("madvise.range")
 @pytest.mark.parametrize(
     ("pages", "extra", "left"),
-    [pytest.param(0, 1, "A0CDE", id="a-byte"), pytest.param(2, -1, "A00DE", id="less-a-byte"), (1, 1, "A00DE")],
-    ids=["a-byte", "less-a-byte", "more-by-a-byte"],
+    [(0, 1, "A0CDE"), (2, -1, "A00DE"), (1, 1, "A00DE")],
+    ids=["one-byte", "two-pages-minus-one-byte", "one-page-plus-one-byte"],
 )
-def test_whole_pages_of_the_range_and_no_others(process: Process, page: int, pages: int, extra: int, left: str) -> None:
-    base = filled(process, page, 5)
+def test_length_is_rounded_up_to_whole_pages(process: Process, page: int, pages: int, extra: int, left: str) -> None:
+    base = map_filled(process, page, 5)
 
     process.madvise(base + page, pages * page + extra, MADV_DONTNEED)
 
-    assert letters(process, page, base, 5) == left
+    assert page_letters(process, page, base, 5) == left
 
 
 @clause("madvise.length-zero")
-def test_a_length_of_zero_does_nothing(process: Process, page: int) -> None:
-    """Where nothing is mapped as well."""
-    base = filled(process, page, 2)
+def test_zero_length_has_no_effect(process: Process, page: int) -> None:
+    """The call also succeeds on unmapped addresses."""
+    base = map_filled(process, page, 2)
     process.madvise(base, 0, MADV_DONTNEED)
-    assert letters(process, page, base, 2) == "AB"
+    assert page_letters(process, page, base, 2) == "AB"
 
     process.munmap(base, page)
     process.madvise(base, 0, MADV_DONTNEED)
 
 
 @clause("madvise.dontneed-locked")
-def test_locked_memory_that_is_not_needed(process: Process, page: int) -> None:
-    base = filled(process, page, 2)
-    locked(process, page, base, 1)
+def test_dontneed_locked_drops_locked_and_unlocked_pages(process: Process, page: int) -> None:
+    base = map_filled(process, page, 2)
+    lock_pages(process, page, base, 1)
 
     process.madvise(base, 2 * page, MADV_DONTNEED_LOCKED)
 
-    assert letters(process, page, base, 2) == "00"
+    assert page_letters(process, page, base, 2) == "00"
 
 
 @clause("madvise.free")
-def test_freed_memory_is_what_it_was_or_zero(process: Process, page: int) -> None:
-    base = filled(process, page, 3)
+def test_freed_page_keeps_content_or_is_zero(process: Process, page: int) -> None:
+    base = map_filled(process, page, 3)
 
     process.madvise(base, 2 * page, MADV_FREE)
 
-    assert letters(process, page, base, 3) in ("ABC", "0BC", "A0C", "00C")
+    assert page_letters(process, page, base, 3) in ("ABC", "0BC", "A0C", "00C")
 
 
 @clause("madvise.free.store")
-def test_what_is_stored_after_it_was_freed_stays(process: Process, page: int) -> None:
-    base = filled(process, page, 2)
+def test_store_after_free_is_kept(process: Process, page: int) -> None:
+    base = map_filled(process, page, 2)
     process.madvise(base, 2 * page, MADV_FREE)
 
     process.store(base, b"x" * page)
@@ -222,22 +222,22 @@ def test_what_is_stored_after_it_was_freed_stays(process: Process, page: int) ->
 
 
 @contextmanager
-def where_files_have_holes() -> Iterator[None]:
-    """A file system that cannot make a hole says so."""
+def requires_hole_punching() -> Iterator[None]:
+    """Punch a hole: EOPNOTSUPP means that the file system cannot do so, and the case is unsupported."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.EOPNOTSUPP:
-            raise Unsupported("the file system makes no holes") from error
+            raise Unsupported("the file system cannot punch holes") from error
         raise
 
 
 @clause("madvise.remove")
-@pytest.mark.parametrize("what", ["anonymous", "memfd"])
-def test_a_hole_in_shared_memory(process: Process, page: int, what: str) -> None:
-    """In whoever shares it."""
+@pytest.mark.parametrize("memory", ["anonymous", "memfd"])
+def test_remove_punches_hole_in_shared_memory(process: Process, page: int, memory: str) -> None:
+    """Every process that shares the memory reads zeros."""
     fd, flags = -1, SHARED
-    if what == "memfd":
+    if memory == "memfd":
         with setup():
             fd, flags = process.memfd(), MAP_SHARED
             process.ftruncate(fd, 3 * page)
@@ -248,27 +248,27 @@ def test_a_hole_in_shared_memory(process: Process, page: int, what: str) -> None
     process.madvise(base + page, page, MADV_REMOVE)
 
     for each in (process, child):
-        assert letters(each, page, base, 3) == "A0C"
+        assert page_letters(each, page, base, 3) == "A0C"
 
 
 @clause("madvise.remove.file")
-def test_a_hole_in_a_file(process: Process, page: int, file: MakeFile) -> None:
-    """Its length stays; so does what a private mapping has copied."""
+def test_remove_punches_hole_in_file(process: Process, page: int, file: MakeFile) -> None:
+    """The file keeps its size, and a private mapping keeps the pages it has copied."""
     fd = file(lettered_pages(page, 4))
     shared = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, page)
     private = process.mmap(0, 4 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(private + page, b"x" * page)
 
-    with where_files_have_holes():
+    with requires_hole_punching():
         process.madvise(shared, 2 * page, MADV_REMOVE)
 
     assert process.pread(fd, 4 * page, 0) == b"A" * page + bytes(2 * page) + b"D" * page
-    assert letters(process, page, shared, 3) == "00D"
-    assert letters(process, page, private, 4) == "Ax0D"
+    assert page_letters(process, page, shared, 3) == "00D"
+    assert page_letters(process, page, private, 4) == "Ax0D"
 
 
 @clause("madvise.remove.append-only")
-def test_no_hole_in_what_can_be_appended_to_only(process: Process, page: int, file: MakeFile) -> None:
+def test_remove_on_append_only_file_fails(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"A" * page)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
 
@@ -279,15 +279,15 @@ def test_no_hole_in_what_can_be_appended_to_only(process: Process, page: int, fi
 
 
 @clause("madvise.errno.EACCES")
-@pytest.mark.parametrize("how", ["private", "read-only"])
-def test_a_hole_where_one_may_not_store(
-    process: Process, page: int, file: MakeFile, new_path: NewPath, how: str
+@pytest.mark.parametrize("mapping", ["private", "read-only-descriptor"])
+def test_remove_on_private_or_read_only_mapping_fails(
+    process: Process, page: int, file: MakeFile, new_path: NewPath, mapping: str
 ) -> None:
     path = new_path()
     fd = file(b"A" * page, O_RDWR, path)
     with setup():
         other = process.open(path, O_RDONLY)
-    base = process.mmap(0, page, PROT_READ, *((MAP_PRIVATE, fd) if how == "private" else (MAP_SHARED, other)), 0)
+    base = process.mmap(0, page, PROT_READ, *((MAP_PRIVATE, fd) if mapping == "private" else (MAP_SHARED, other)), 0)
 
     with fails("EACCES"):
         process.madvise(base, page, MADV_REMOVE)
@@ -296,98 +296,98 @@ def test_a_hole_where_one_may_not_store(
 
 
 @clause("madvise.errno.EINVAL.remove")
-def test_a_hole_without_a_file(process: Process, page: int) -> None:
-    base = filled(process, page, 1)
+def test_remove_on_private_anonymous_memory_fails(process: Process, page: int) -> None:
+    base = map_filled(process, page, 1)
 
     with fails("EINVAL"):
         process.madvise(base, page, MADV_REMOVE)
 
-    assert letters(process, page, base, 1) == "A"
+    assert page_letters(process, page, base, 1) == "A"
 
 
-# ----------------------------------------------------------------------------------------------- what a child is given
+# ----------------------------------------------------------------------------------------------------------------- fork
 
 
 @clause("madvise.dontfork")
 @shared_and_private
-def test_a_child_without_the_range(process: Process, page: int, kind: int) -> None:
-    """The parent keeps it."""
-    base = filled(process, page, 3, kind | MAP_ANONYMOUS)
+def test_dontfork_range_is_unmapped_in_child(process: Process, page: int, kind: int) -> None:
+    """The parent keeps the range."""
+    base = map_filled(process, page, 3, kind | MAP_ANONYMOUS)
     process.madvise(base + page, page, MADV_DONTFORK)
     child = process.fork()
 
     assert_nothing_mapped(child, base + page)
-    assert letters(child, page, base, 1) + letters(child, page, base + 2 * page, 1) == "AC"
-    assert letters(process, page, base, 3) == "ABC"
+    assert page_letters(child, page, base, 1) + page_letters(child, page, base + 2 * page, 1) == "AC"
+    assert page_letters(process, page, base, 3) == "ABC"
 
 
 @clause("madvise.dofork")
-def test_a_child_with_the_range_after_all(process: Process, page: int) -> None:
-    base = filled(process, page, 3)
+def test_dofork_undoes_dontfork(process: Process, page: int) -> None:
+    base = map_filled(process, page, 3)
     process.madvise(base, 3 * page, MADV_DONTFORK)
     process.madvise(base + page, 2 * page, MADV_DOFORK)
     child = process.fork()
 
     assert_nothing_mapped(child, base)
-    assert letters(child, page, base + page, 2) == "BC"
+    assert page_letters(child, page, base + page, 2) == "BC"
 
 
 @clause("madvise.wipeonfork")
-def test_a_child_finds_zeros(process: Process, page: int) -> None:
-    """The parent does not, nor does either see what the other stores then."""
-    base = filled(process, page, 3)
+def test_wipeonfork_range_is_zero_in_child(process: Process, page: int) -> None:
+    """The parent keeps its content, and a later store of the child is not visible in the parent."""
+    base = map_filled(process, page, 3)
     process.madvise(base + page, page, MADV_WIPEONFORK)
     child = process.fork()
 
-    assert letters(child, page, base, 3) == "A0C"
+    assert page_letters(child, page, base, 3) == "A0C"
     child.store(base + page, b"x" * page)
-    assert letters(process, page, base, 3) == "ABC"
+    assert page_letters(process, page, base, 3) == "ABC"
 
 
 @clause("madvise.wipeonfork.inherited")
-def test_a_childs_child_finds_zeros(process: Process, page: int) -> None:
-    base = filled(process, page, 2)
+def test_grandchild_inherits_wipeonfork(process: Process, page: int) -> None:
+    base = map_filled(process, page, 2)
     process.madvise(base, page, MADV_WIPEONFORK)
     child = process.fork()
     child.store(base, b"x" * page)
 
-    assert letters(child.fork(), page, base, 2) == "0B"
+    assert page_letters(child.fork(), page, base, 2) == "0B"
 
 
 @clause("madvise.keeponfork")
-def test_a_child_finds_the_content_after_all(process: Process, page: int) -> None:
-    base = filled(process, page, 3)
+def test_keeponfork_undoes_wipeonfork(process: Process, page: int) -> None:
+    base = map_filled(process, page, 3)
     process.madvise(base, 3 * page, MADV_WIPEONFORK)
     process.madvise(base + page, 2 * page, MADV_KEEPONFORK)
 
-    assert letters(process.fork(), page, base, 3) == "0BC"
+    assert page_letters(process.fork(), page, base, 3) == "0BC"
 
 
-OTHERS_MEMORY = pytest.mark.parametrize("what", ["shared-anonymous", "shared-file", "private-file"])
+NOT_PRIVATE_ANONYMOUS = pytest.mark.parametrize("memory", ["shared-anonymous", "shared-file", "private-file"])
 
 
-def others_memory(process: Process, page: int, file: MakeFile, what: str) -> int:
-    """A page that is not both private and without a file."""
-    if what == "shared-anonymous":
-        return filled(process, page, 1, SHARED)
-    base = process.mmap(0, page, RW, MAP_SHARED if what == "shared-file" else MAP_PRIVATE, file(bytes(page)), 0)
+def map_not_private_anonymous(process: Process, page: int, file: MakeFile, memory: str) -> int:
+    """Return the address of a page of A that is shared, of a file, or both."""
+    if memory == "shared-anonymous":
+        return map_filled(process, page, 1, SHARED)
+    base = process.mmap(0, page, RW, MAP_SHARED if memory == "shared-file" else MAP_PRIVATE, file(bytes(page)), 0)
     process.store(base, b"A" * page)
     return base
 
 
 @clause("madvise.errno.EINVAL.wipe")
-@OTHERS_MEMORY
-def test_only_private_memory_is_wiped(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = others_memory(process, page, file, what)
+@NOT_PRIVATE_ANONYMOUS
+def test_wipeonfork_requires_private_anonymous_memory(process: Process, page: int, file: MakeFile, memory: str) -> None:
+    base = map_not_private_anonymous(process, page, file, memory)
 
     with fails("EINVAL"):
         process.madvise(base, page, MADV_WIPEONFORK)
 
-    assert letters(process.fork(), page, base, 1) == "A"
+    assert page_letters(process.fork(), page, base, 1) == "A"
 
 
 @clause("madvise.errno.EINVAL.droppable")
-def test_droppable_memory_cannot_be_kept_for_a_child(process: Process, page: int) -> None:
+def test_keeponfork_on_droppable_memory_fails(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"A")
 
@@ -398,23 +398,23 @@ def test_droppable_memory_cannot_be_kept_for_a_child(process: Process, page: int
 
 
 @clause("madvise.errno.EINVAL.free")
-@OTHERS_MEMORY
-def test_only_private_memory_is_freed(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = others_memory(process, page, file, what)
+@NOT_PRIVATE_ANONYMOUS
+def test_free_requires_private_anonymous_memory(process: Process, page: int, file: MakeFile, memory: str) -> None:
+    base = map_not_private_anonymous(process, page, file, memory)
 
     with fails("EINVAL"):
         process.madvise(base, page, MADV_FREE)
 
-    assert letters(process, page, base, 1) == "A"
+    assert page_letters(process, page, base, 1) == "A"
 
 
-# ----------------------------------------------------------------------------------------------------- what brings in
+# ----------------------------------------------------------------------------------------------------------- populating
 
 
 @clause("madvise.populate-read")
 @shared_and_private
-def test_pages_brought_in_for_loading(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    """They are in memory; a private one has not been copied, so the file still shows."""
+def test_populate_read_makes_file_pages_resident(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """A private page is not copied: it still shows later changes of the file."""
     fd = file(lettered_pages(page, 2))
     drop_page_cache(process, fd)
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
@@ -423,47 +423,45 @@ def test_pages_brought_in_for_loading(process: Process, page: int, file: MakeFil
 
     assert process.mincore(base, 2 * page) == [True, True]
     process.pwrite(fd, b"x" * page, 0)
-    assert letters(process, page, base, 2) == "xB"
+    assert page_letters(process, page, base, 2) == "xB"
 
 
 @clause("madvise.populate-read")
-def test_fresh_pages_brought_in_for_loading(process: Process, page: int) -> None:
+def test_populate_read_makes_anonymous_pages_resident(process: Process, page: int) -> None:
     base = process.mmap(0, 3 * page, PROT_READ, ANONYMOUS, -1, 0)
 
     process.madvise(base, 2 * page, MADV_POPULATE_READ)
 
     assert process.mincore(base, 3 * page) == [True, True, False]
-    assert letters(process, page, base, 3) == "000"
+    assert page_letters(process, page, base, 3) == "000"
 
 
 @clause("madvise.populate-write")
-def test_pages_brought_in_for_storing(process: Process, page: int, file: MakeFile) -> None:
-    """A private page is copied, as by a store, but nothing is stored."""
+def test_populate_write_copies_private_file_page(process: Process, page: int, file: MakeFile) -> None:
+    """The page is copied as by a store, but its content does not change."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
 
     process.madvise(base, page, MADV_POPULATE_WRITE)
 
     process.pwrite(fd, b"x" * 2 * page, 0)
-    assert letters(process, page, base, 2) == "Ax"
+    assert page_letters(process, page, base, 2) == "Ax"
 
 
 @clause("madvise.populate-write")
-def test_fresh_pages_brought_in_for_storing(process: Process, page: int) -> None:
+def test_populate_write_makes_anonymous_pages_resident(process: Process, page: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
 
     process.madvise(base, 2 * page, MADV_POPULATE_WRITE)
 
     assert process.mincore(base, 3 * page) == [True, True, False]
-    assert letters(process, page, base, 3) == "000"
+    assert page_letters(process, page, base, 3) == "000"
 
 
 @clause("madvise.errno.EFAULT")
 @shared_and_private
 @pytest.mark.parametrize("advice", ["populate-read", "populate-write"])
-def test_pages_past_the_end_cannot_be_brought_in(
-    process: Process, page: int, file: MakeFile, advice: str, kind: int
-) -> None:
+def test_populate_past_end_of_file_fails(process: Process, page: int, file: MakeFile, advice: str, kind: int) -> None:
     base = process.mmap(0, 2 * page, RW, kind, file(b"A"), 0)
 
     with fails("EFAULT"):
@@ -476,12 +474,12 @@ def test_pages_past_the_end_cannot_be_brought_in(
 @pytest.mark.parametrize(
     ("advice", "prot"),
     [
-        pytest.param(MADV_POPULATE_READ, PROT_NONE, id="read-without-a-right"),
-        pytest.param(MADV_POPULATE_WRITE, PROT_NONE, id="write-without-a-right"),
-        pytest.param(MADV_POPULATE_WRITE, PROT_READ, id="write-read-only"),
+        pytest.param(MADV_POPULATE_READ, PROT_NONE, id="read-prot-none"),
+        pytest.param(MADV_POPULATE_WRITE, PROT_NONE, id="write-prot-none"),
+        pytest.param(MADV_POPULATE_WRITE, PROT_READ, id="write-prot-read"),
     ],
 )
-def test_pages_without_the_right(process: Process, page: int, advice: int, prot: int) -> None:
+def test_populate_without_permission_fails(process: Process, page: int, advice: int, prot: int) -> None:
     base = process.mmap(0, page, prot, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -490,12 +488,12 @@ def test_pages_without_the_right(process: Process, page: int, advice: int, prot:
     assert process.mincore(base, page) == [False]
 
 
-# --------------------------------------------------------------------------------------------------------- about speed
+# ---------------------------------------------------------------------------------------------------------------- hints
 
 
 @clause("madvise.hints")
 @pytest.mark.parametrize("advice", HINTS)
-def test_advice_about_speed_changes_nothing(process: Process, page: int, file: MakeFile, advice: str) -> None:
+def test_hint_leaves_content_unchanged(process: Process, page: int, file: MakeFile, advice: str) -> None:
     fd = file(lettered_pages(page, 2))
     shared = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     private = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
@@ -505,8 +503,8 @@ def test_advice_about_speed_changes_nothing(process: Process, page: int, file: M
     for base in (shared, private):
         process.madvise(base, 2 * page, ADVICE[advice])
 
-    assert letters(process, page, shared, 2) == "sB"
-    assert letters(process, page, private, 2) == "pB"
+    assert page_letters(process, page, shared, 2) == "sB"
+    assert page_letters(process, page, private, 2) == "pB"
     assert process.pread(fd, 2 * page, 0) == b"s" * page + b"B" * page
 
 
@@ -514,69 +512,71 @@ def test_advice_about_speed_changes_nothing(process: Process, page: int, file: M
 
 
 @clause("madvise.errno.EINVAL.advice")
-@pytest.mark.parametrize("pages", [0, 1], ids=["no-length", "a-page"])
+@pytest.mark.parametrize("pages", [0, 1], ids=["zero-length", "one-page"])
 @pytest.mark.parametrize("advice", [5, 99, -1])
-def test_unknown_advice(process: Process, page: int, advice: int, pages: int) -> None:
-    base = filled(process, page, 1)
+def test_unknown_advice_fails(process: Process, page: int, advice: int, pages: int) -> None:
+    base = map_filled(process, page, 1)
 
     with fails("EINVAL"):
         process.madvise(base, pages * page, advice)
 
-    assert letters(process, page, base, 1) == "A"
+    assert page_letters(process, page, base, 1) == "A"
 
 
 @clause("madvise.errno.EINVAL.address")
-@pytest.mark.parametrize("length", ["nothing", "a-page"])
-@pytest.mark.parametrize("inside", ["1", "half"])
-def test_an_unaligned_address(process: Process, page: int, inside: str, length: str) -> None:
-    base = filled(process, page, 2)
+@pytest.mark.parametrize("length", ["zero-length", "one-page"])
+@pytest.mark.parametrize("offset", ["one-byte", "half-a-page"])
+def test_unaligned_address_fails(process: Process, page: int, offset: str, length: str) -> None:
+    base = map_filled(process, page, 2)
 
     with fails("EINVAL"):
-        process.madvise(base + (1 if inside == "1" else page // 2), page if length == "a-page" else 0, MADV_DONTNEED)
+        process.madvise(
+            base + (1 if offset == "one-byte" else page // 2), page if length == "one-page" else 0, MADV_DONTNEED
+        )
 
-    assert letters(process, page, base, 2) == "AB"
+    assert page_letters(process, page, base, 2) == "AB"
 
 
 @clause("madvise.errno.EINVAL.range")
-@pytest.mark.parametrize("less", ["a-byte", "a-page"])
-def test_a_negative_length(process: Process, page: int, less: str) -> None:
-    base = filled(process, page, 1)
+@pytest.mark.parametrize("distance", ["minus-one-byte", "minus-one-page"])
+def test_length_past_end_of_address_space_fails(process: Process, page: int, distance: str) -> None:
+    base = map_filled(process, page, 1)
 
     with fails("EINVAL"):
-        process.madvise(base, (1 << process.bits) - (1 if less == "a-byte" else page), MADV_DONTNEED)
+        process.madvise(base, (1 << process.bits) - (1 if distance == "minus-one-byte" else page), MADV_DONTNEED)
 
-    assert letters(process, page, base, 1) == "A"
+    assert page_letters(process, page, base, 1) == "A"
 
 
 @clause("madvise.errno.EINVAL.locked")
 @pytest.mark.parametrize("advice", ["dontneed", "free"])
-def test_locked_memory_is_needed(process: Process, page: int, advice: str) -> None:
-    """What comes before it has gone."""
-    base = filled(process, page, 2)
-    locked(process, page, base, 2)
+def test_dontneed_and_free_on_locked_memory_fail(process: Process, page: int, advice: str) -> None:
+    """The pages keep their content."""
+    base = map_filled(process, page, 2)
+    lock_pages(process, page, base, 2)
 
     with fails("EINVAL"):
         process.madvise(base, 2 * page, ADVICE[advice])
 
-    assert letters(process, page, base, 2) == "AB"
+    assert page_letters(process, page, base, 2) == "AB"
 
 
 @clause("madvise.errno.EINVAL.locked")
-def test_a_hole_in_locked_memory(process: Process, page: int) -> None:
-    base = filled(process, page, 2, SHARED)
-    locked(process, page, base + page, 1)
+def test_remove_on_locked_memory_fails(process: Process, page: int) -> None:
+    base = map_filled(process, page, 2, SHARED)
+    lock_pages(process, page, base + page, 1)
 
     with fails("EINVAL"):
         process.madvise(base + page, page, MADV_REMOVE)
 
-    assert letters(process, page, base, 2) == "AB"
+    assert page_letters(process, page, base, 2) == "AB"
 
 
 @clause("madvise.errno.ENOMEM")
 @pytest.mark.parametrize("advice", [name for name in ADVICE if name != "remove"])
 @pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
-def test_a_hole_in_the_range(process: Process, page: int, hole: int, advice: str) -> None:
-    base = filled(process, page, 3)
+def test_unmapped_page_in_range_fails(process: Process, page: int, hole: int, advice: str) -> None:
+    base = map_filled(process, page, 3)
     process.munmap(base + hole * page, page)
 
     with fails("ENOMEM"):
@@ -586,11 +586,11 @@ def test_a_hole_in_the_range(process: Process, page: int, hole: int, advice: str
 
 
 @clause("madvise.errno.ENOMEM.rest")
-def test_what_is_mapped_on_both_sides_of_a_hole_is_let_go(process: Process, page: int) -> None:
-    base = filled(process, page, 4)
+def test_dontneed_drops_pages_on_both_sides_of_hole(process: Process, page: int) -> None:
+    base = map_filled(process, page, 4)
     process.munmap(base + page, page)
 
     with fails("ENOMEM"):
         process.madvise(base, 3 * page, MADV_DONTNEED)
 
-    assert letters(process, page, base, 1) + letters(process, page, base + 2 * page, 2) == "00D"
+    assert page_letters(process, page, base, 1) + page_letters(process, page, base + 2 * page, 2) == "00D"

@@ -1,6 +1,6 @@
-"""Cases of calls that are handed memory: what the kernel stores and loads for a process, as its processor would.
+"""Cases of calls with a user buffer: loads and stores that the kernel performs in the memory of the calling process.
 
-`read_into` is pread with the process's own memory as its buffer, `write_from` is pwrite.
+`read_into` is pread into mapped memory of the process, `write_from` is pwrite from it.
 """
 
 from __future__ import annotations
@@ -13,37 +13,34 @@ from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_NONE, PR
 from ..testing import clause, fails
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, lettered_pages, reserve
 
-# ------------------------------------------------------------------------------------------- memory that will not do
+# ------------------------------------------------------------------------------------------------- inaccessible buffers
 
 
-def behind_a_border(process: Process, page: int, file: MakeFile, what: str) -> int:
-    """The address of a page that can be used, followed by one that cannot, for this reason.
-
-    What can be used is an "A" in each byte.
-    """
+def map_before_inaccessible_page(process: Process, page: int, file: MakeFile, reason: str) -> int:
+    """Return the address of an accessible page of A, followed by a page that is inaccessible for this reason."""
     base = reserve(process, 3)
-    if what == "past-the-end":
+    if reason == "past-end-of-file":
         process.mmap(base, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(bytes(page)), 0)
     else:
         process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"A" * page)
-    if what == "not-mapped":
+    if reason == "not-mapped":
         process.munmap(base + page, page)
-    elif what == "read-only":
+    elif reason == "read-only":
         process.mprotect(base + page, page, PROT_READ)
-    elif what == "inaccessible":
+    elif reason == "inaccessible":
         process.mprotect(base + page, page, PROT_NONE)
     return base
 
 
-CANNOT_BE_STORED_TO = pytest.mark.parametrize("what", ["not-mapped", "read-only", "inaccessible", "past-the-end"])
-CANNOT_BE_LOADED_FROM = pytest.mark.parametrize("what", ["not-mapped", "inaccessible", "past-the-end"])
+NOT_WRITABLE = pytest.mark.parametrize("reason", ["not-mapped", "read-only", "inaccessible", "past-end-of-file"])
+NOT_READABLE = pytest.mark.parametrize("reason", ["not-mapped", "inaccessible", "past-end-of-file"])
 
 
 @clause("buffer.store")
-@CANNOT_BE_STORED_TO
-def test_read_to_where_nothing_can_be_stored(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = behind_a_border(process, page, file, what)
+@NOT_WRITABLE
+def test_read_into_unwritable_buffer_fails(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
     fd = file(b"0123456789")
 
     with fails("EFAULT"):
@@ -53,10 +50,8 @@ def test_read_to_where_nothing_can_be_stored(process: Process, page: int, file: 
 
 
 @clause("buffer.store")
-def test_read_of_a_device_to_where_nothing_can_be_stored(
-    process: Process, system: System, page: int, file: MakeFile
-) -> None:
-    base = behind_a_border(process, page, file, "not-mapped")
+def test_device_read_into_unmapped_buffer_fails(process: Process, system: System, page: int, file: MakeFile) -> None:
+    base = map_before_inaccessible_page(process, page, file, "not-mapped")
     zero = process.open(system.facility(Facility.DEV_ZERO), O_RDWR)
 
     with fails("EFAULT"):
@@ -66,9 +61,9 @@ def test_read_of_a_device_to_where_nothing_can_be_stored(
 
 
 @clause("buffer.store.part")
-@CANNOT_BE_STORED_TO
-def test_read_up_to_where_nothing_can_be_stored(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = behind_a_border(process, page, file, what)
+@NOT_WRITABLE
+def test_read_stops_at_unwritable_page(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
     fd = file(b"0123456789")
 
     assert process.read_into(fd, base + page - 4, 10, 0) == 4
@@ -77,9 +72,9 @@ def test_read_up_to_where_nothing_can_be_stored(process: Process, page: int, fil
 
 
 @clause("buffer.load")
-@CANNOT_BE_LOADED_FROM
-def test_write_from_where_nothing_can_be_loaded(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = behind_a_border(process, page, file, what)
+@NOT_READABLE
+def test_write_from_unreadable_buffer_fails(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
     fd = file(b"0123")
 
     with fails("EFAULT"):
@@ -90,9 +85,9 @@ def test_write_from_where_nothing_can_be_loaded(process: Process, page: int, fil
 
 
 @clause("buffer.load.part")
-@CANNOT_BE_LOADED_FROM
-def test_write_up_to_where_nothing_can_be_loaded(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = behind_a_border(process, page, file, what)
+@NOT_READABLE
+def test_write_stops_at_unreadable_page(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
     fd = file(b"0123")
 
     assert process.write_from(fd, base + page - 4, 10, 2) == 4
@@ -101,25 +96,27 @@ def test_write_up_to_where_nothing_can_be_loaded(process: Process, page: int, fi
 
 
 @clause("buffer.nothing-to-move")
-@pytest.mark.parametrize("call", ["read-nothing", "read-at-the-end", "write-nothing"])
-def test_memory_is_not_looked_at_where_nothing_is_moved(process: Process, page: int, file: MakeFile, call: str) -> None:
-    base = behind_a_border(process, page, file, "not-mapped") + page
+@pytest.mark.parametrize("call", ["read-zero-bytes", "read-at-end-of-file", "write-zero-bytes"])
+def test_unmapped_buffer_is_ignored_if_nothing_is_transferred(
+    process: Process, page: int, file: MakeFile, call: str
+) -> None:
+    base = map_before_inaccessible_page(process, page, file, "not-mapped") + page
     fd = file(b"0123")
     calls: dict[str, Callable[[], int]] = {
-        "read-nothing": lambda: process.read_into(fd, base, 0, 0),
-        "read-at-the-end": lambda: process.read_into(fd, base, 10, 4),
-        "write-nothing": lambda: process.write_from(fd, base, 0, 0),
+        "read-zero-bytes": lambda: process.read_into(fd, base, 0, 0),
+        "read-at-end-of-file": lambda: process.read_into(fd, base, 10, 4),
+        "write-zero-bytes": lambda: process.write_from(fd, base, 0, 0),
     }
 
     assert calls[call]() == 0
 
 
-# ----------------------------------------------------------------------------------------------------- where it shows
+# ----------------------------------------------------------------------------------------------------------- visibility
 
 
 @clause("buffer.private")
-def test_read_into_a_private_mapping(process: Process, page: int, file: MakeFile) -> None:
-    """The page is copied as by a store: neither the file nor another mapping has it, and the file shows no more."""
+def test_read_into_private_mapping_copies_page(process: Process, page: int, file: MakeFile) -> None:
+    """The page is copied as by a store: file and other mappings do not change, and it shows later writes no more."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     other = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -132,13 +129,13 @@ def test_read_into_a_private_mapping(process: Process, page: int, file: MakeFile
 
 
 @clause("buffer.private")
-@pytest.mark.parametrize("who", ["parent", "child"])
-def test_read_into_memory_held_with_another(process: Process, page: int, file: MakeFile, who: str) -> None:
+@pytest.mark.parametrize("caller", ["parent", "child"])
+def test_read_after_fork_changes_only_caller(process: Process, page: int, file: MakeFile, caller: str) -> None:
     fd = file(b"0123456789")
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"A" * page)
     child = process.fork()
-    one, other = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
     assert one.read_into(fd, base, 10, 0) == 10
 
@@ -147,7 +144,7 @@ def test_read_into_memory_held_with_another(process: Process, page: int, file: M
 
 
 @clause("buffer.shared")
-def test_read_into_a_shared_mapping(process: Process, page: int, file: MakeFile) -> None:
+def test_read_into_shared_mapping_changes_file(process: Process, page: int, file: MakeFile) -> None:
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     other = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page)
@@ -160,7 +157,7 @@ def test_read_into_a_shared_mapping(process: Process, page: int, file: MakeFile)
 
 
 @clause("buffer.own-file")
-def test_read_into_a_mapping_of_the_same_file(process: Process, page: int, file: MakeFile) -> None:
+def test_read_into_mapping_of_same_file(process: Process, page: int, file: MakeFile) -> None:
     fd = file(lettered_pages(page, 4))
     base = process.mmap(0, 4 * page, RW, MAP_SHARED, fd, 0)
 
@@ -170,8 +167,8 @@ def test_read_into_a_mapping_of_the_same_file(process: Process, page: int, file:
 
 
 @clause("buffer.own-file")
-def test_write_from_a_mapping_of_the_same_file(process: Process, page: int, file: MakeFile) -> None:
-    """Over what there is, and behind it: the file grows by what is mapped of it."""
+def test_write_from_mapping_of_same_file(process: Process, page: int, file: MakeFile) -> None:
+    """Existing content is overwritten, and the file grows past its end."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"x" * page)

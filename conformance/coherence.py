@@ -1,4 +1,4 @@
-"""Cases of one file seen in several ways: mappings, read and write, holes, and its length, which changes."""
+"""Cases of coherence between the views of one file: mappings, read and write, holes, and changes of its size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..contract import (
 from ..testing import clause, fails, faults
 from ._helpers import RW, MakeFile, NewPath, lettered_pages, setup, shared_and_private
 
-# ------------------------------------------------------------------------------------------- mappings, read and write
+# --------------------------------------------------------------------------------------------- mappings, read and write
 
 
 @clause("coherence.write")
@@ -33,16 +33,16 @@ from ._helpers import RW, MakeFile, NewPath, lettered_pages, setup, shared_and_p
     ("start", "length"),
     [
         pytest.param((0, 0), (0, 1), id="first-byte"),
-        pytest.param((1, 8), (0, 100), id="within-a-page"),
-        pytest.param((1, -3), (0, 6), id="across-a-border"),
-        pytest.param((0, 5), (2, 0), id="over-a-whole-page"),
-        pytest.param((2, -1), (1, 1), id="to-the-end"),
+        pytest.param((1, 8), (0, 100), id="within-page"),
+        pytest.param((1, -3), (0, 6), id="across-page-boundary"),
+        pytest.param((0, 5), (2, 0), id="two-whole-pages"),
+        pytest.param((2, -1), (1, 1), id="to-end-of-file"),
     ],
 )
-def test_what_is_written_shows_in_a_mapping(
+def test_write_is_visible_in_shared_mapping(
     process: Process, page: int, file: MakeFile, start: tuple[int, int], length: tuple[int, int]
 ) -> None:
-    """At once, and nothing else; in a page that was stored to by the mapping as in one that was not."""
+    """The write is visible at once and changes no other byte, in pages stored to through the mapping and in others."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"a" * page)
@@ -55,8 +55,8 @@ def test_what_is_written_shows_in_a_mapping(
 
 
 @clause("coherence.offsets")
-def test_mappings_of_overlapping_parts(process: Process, page: int, file: MakeFile) -> None:
-    """A byte of the file is the same byte in each, wherever it lies there."""
+def test_overlapping_mappings_share_bytes(process: Process, page: int, file: MakeFile) -> None:
+    """A byte of the file is the same in every mapping, whatever its position there."""
     fd = file(lettered_pages(page, 4))
     low = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     high = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, page)
@@ -72,8 +72,10 @@ def test_mappings_of_overlapping_parts(process: Process, page: int, file: MakeFi
 
 
 @clause("coherence.opens")
-def test_mappings_by_descriptors_opened_apart(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
-    """One for reading only: it shows what is stored by the other."""
+def test_mappings_of_separate_opens_are_coherent(
+    process: Process, page: int, file: MakeFile, new_path: NewPath
+) -> None:
+    """A read-only mapping by another open file description shows the stores."""
     path = new_path()
     fd = file(lettered_pages(page, 2), O_RDWR, path)
     with setup():
@@ -88,8 +90,8 @@ def test_mappings_by_descriptors_opened_apart(process: Process, page: int, file:
 
 
 @clause("coherence.alias")
-def test_one_page_of_the_file_in_two_pages_of_a_mapping(process: Process, page: int, file: MakeFile) -> None:
-    """The second was replaced by the first once more."""
+def test_file_page_mapped_twice_is_one_page(process: Process, page: int, file: MakeFile) -> None:
+    """MAP_FIXED replaces the second page by another mapping of the first."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -103,8 +105,8 @@ def test_one_page_of_the_file_in_two_pages_of_a_mapping(process: Process, page: 
 
 
 @clause("coherence.append")
-def test_what_is_appended_shows_in_a_mapping(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
-    """In the page that held the end of the file before, and in the next."""
+def test_append_is_visible_in_mapping(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+    """Appended bytes are visible in the former last page and in the next."""
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -118,14 +120,12 @@ def test_what_is_appended_shows_in_a_mapping(process: Process, page: int, file: 
     assert process.load(base, page + 5) == b"abcd" + b"e" * page + b"\0"
 
 
-# --------------------------------------------------------------------------------- private pages, until they are copied
+# ------------------------------------------------------------------------------ private pages before and after the copy
 
 
 @clause("private.follows")
 @pytest.mark.parametrize("how", ["pwrite", "shared-mapping"])
-def test_an_untouched_private_page_shows_the_file_as_it_is(
-    process: Process, page: int, file: MakeFile, how: str
-) -> None:
+def test_untouched_private_page_shows_later_file_changes(process: Process, page: int, file: MakeFile, how: str) -> None:
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
 
@@ -138,7 +138,7 @@ def test_an_untouched_private_page_shows_the_file_as_it_is(
 
 
 @clause("private.loaded")
-def test_a_private_page_that_was_loaded_from_still_shows_the_file(process: Process, page: int, file: MakeFile) -> None:
+def test_private_page_shows_file_changes_after_load(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"A" * page)
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     assert process.load(base, 2) == b"AA"
@@ -149,7 +149,7 @@ def test_a_private_page_that_was_loaded_from_still_shows_the_file(process: Proce
 
 
 @clause("private.page-wise")
-def test_a_store_takes_one_page_away_from_the_file(process: Process, page: int, file: MakeFile) -> None:
+def test_store_copies_only_its_page(process: Process, page: int, file: MakeFile) -> None:
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base + page, b"!")
@@ -160,7 +160,7 @@ def test_a_store_takes_one_page_away_from_the_file(process: Process, page: int, 
 
 
 @clause("private.same-value")
-def test_a_store_of_what_is_there_is_a_store(process: Process, page: int, file: MakeFile) -> None:
+def test_store_of_same_value_copies_page(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"A" * page)
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"A")
@@ -170,16 +170,16 @@ def test_a_store_of_what_is_there_is_a_store(process: Process, page: int, file: 
     assert process.load(base, page) == b"A" * page
 
 
-# ------------------------------------------------------------------------------------------------------- the file's end
+# ---------------------------------------------------------------------------------------------------------- end of file
 
 
 @clause("growth.accessible")
 @pytest.mark.parametrize("how", ["ftruncate", "pwrite", "another-process"])
 @shared_and_private
-def test_pages_that_the_file_grows_over(
+def test_pages_become_accessible_when_file_grows(
     process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, kind: int, how: str
 ) -> None:
-    """In a mapping that does not begin where the file does."""
+    """The mapping begins at the file's second page."""
     path = new_path()
     fd = file(lettered_pages(page, 2), O_RDWR, path)
     base = process.mmap(0, 3 * page, RW, kind, fd, page)
@@ -202,8 +202,8 @@ def test_pages_that_the_file_grows_over(
 
 @clause("growth.zero")
 @shared_and_private
-def test_what_was_cut_off_does_not_come_back(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    """Neither in the page that holds the end nor behind it, for mappings as for read."""
+def test_truncated_bytes_are_zero_after_regrowth(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """This holds in the page of the new end and after it, for mappings and for read."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, PROT_READ, kind, fd, 0)
     assert process.load(base + page, 1) == b"B"
@@ -216,8 +216,8 @@ def test_what_was_cut_off_does_not_come_back(process: Process, page: int, file: 
 
 @clause("truncation.window")
 @pytest.mark.parametrize("pages", [1, 2, 3])
-def test_a_window_loses_the_pages_that_the_file_loses(process: Process, page: int, file: MakeFile, pages: int) -> None:
-    """Counted from the file's beginning, not from the mapping's."""
+def test_mapping_at_offset_loses_truncated_pages(process: Process, page: int, file: MakeFile, pages: int) -> None:
+    """Pages are counted from the start of the file, not of the mapping."""
     fd = file(lettered_pages(page, 4))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, page)
     process.store(base, lettered_pages(page, 3))
@@ -233,9 +233,7 @@ def test_a_window_loses_the_pages_that_the_file_loses(process: Process, page: in
 
 
 @clause("truncation.open")
-def test_opened_with_o_trunc_a_mapped_file_loses_its_pages(
-    process: Process, page: int, file: MakeFile, new_path: NewPath
-) -> None:
+def test_open_with_o_trunc_truncates_mapping(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     path = new_path()
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"A" * page, O_RDWR, path), 0)
     process.store(base, b"x")
@@ -247,8 +245,8 @@ def test_opened_with_o_trunc_a_mapped_file_loses_its_pages(
 
 
 @clause("truncation.private.page")
-def test_a_private_copy_goes_with_its_page(process: Process, page: int, file: MakeFile) -> None:
-    """Grown again, the file's own page is there."""
+def test_truncation_discards_private_copy(process: Process, page: int, file: MakeFile) -> None:
+    """Once the file has grown again, its own page is visible."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base + page, b"x" * page)
@@ -260,8 +258,8 @@ def test_a_private_copy_goes_with_its_page(process: Process, page: int, file: Ma
 
 
 @clause("truncation.private.tail")
-def test_a_private_copy_keeps_what_lies_behind_the_end(process: Process, page: int, file: MakeFile) -> None:
-    """In the page that holds the new end only the file's page becomes zero, not the copy."""
+def test_private_copy_keeps_bytes_after_new_end_of_file(process: Process, page: int, file: MakeFile) -> None:
+    """In the page of the new end the file's bytes are zeroed, not those of the copy."""
     fd = file(b"A" * page)
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x")
@@ -271,13 +269,13 @@ def test_a_private_copy_keeps_what_lies_behind_the_end(process: Process, page: i
     assert process.load(base, page) == b"x" + b"A" * (page - 1)
 
 
-# --------------------------------------------------------------------------------------------------------------- holes
+# ---------------------------------------------------------------------------------------------------------------- holes
 
 
 @clause("hole.zero")
 @shared_and_private
-def test_a_hole_reads_as_zero(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    """Made by writing behind the end, and by ftruncate."""
+def test_hole_reads_as_zero(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """Holes result from a write past the end of the file and from ftruncate."""
     fd = file(b"A")
     process.pwrite(fd, b"D", 3 * page)
     process.ftruncate(fd, 5 * page)
@@ -288,8 +286,8 @@ def test_a_hole_reads_as_zero(process: Process, page: int, file: MakeFile, kind:
 
 
 @clause("hole.store")
-def test_a_store_in_a_hole_is_in_the_file(process: Process, page: int, file: MakeFile) -> None:
-    """Only there; the file is as long as before."""
+def test_store_into_hole_changes_file(process: Process, page: int, file: MakeFile) -> None:
+    """No other byte changes, and the file keeps its size."""
     fd = file()
     process.ftruncate(fd, 4 * page)
     base = process.mmap(0, 4 * page, RW, MAP_SHARED, fd, 0)
@@ -304,75 +302,77 @@ def test_a_store_in_a_hole_is_in_the_file(process: Process, page: int, file: Mak
 
 
 @clause("hole.storage")
-def test_a_store_in_a_hole_takes_room(process: Process, system: System, page: int, new_path: NewPath) -> None:
-    """Which a new hole gives back."""
-    folder = system.facility(Facility.OWN_FILE_SYSTEM)
+def test_store_into_hole_allocates_space(process: Process, system: System, page: int, new_path: NewPath) -> None:
+    """MADV_REMOVE frees the space again."""
+    directory = system.facility(Facility.OWN_FILE_SYSTEM)
     with setup():
-        fd = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
+        fd = process.open(f"{directory}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
         process.ftruncate(fd, 64 * page)
     base = process.mmap(0, 64 * page, RW, MAP_SHARED, fd, 0)
-    free = process.free_space(folder)
+    free = process.free_space(directory)
 
     process.store(base + 5 * page, b"x")
     process.store(base + 50 * page, b"x")
-    less = process.free_space(folder)
-    assert less <= free - 2 * page
+    after_store = process.free_space(directory)
+    assert after_store <= free - 2 * page
 
     process.madvise(base, 64 * page, MADV_REMOVE)
-    assert process.free_space(folder) >= less + 2 * page
+    assert process.free_space(directory) >= after_store + 2 * page
 
 
 @clause("hole.full")
-def test_a_store_in_a_hole_without_room(process: Process, system: System, page: int, new_path: NewPath) -> None:
-    """What has room already can be stored to; once there is room, so can the hole."""
-    folder = system.facility(Facility.OWN_FILE_SYSTEM)
-    filler = f"{folder}/{new_path()}"
+def test_store_into_hole_of_full_file_system_faults(
+    process: Process, system: System, page: int, new_path: NewPath
+) -> None:
+    """Allocated pages stay writable; once space is free, a store into the hole succeeds."""
+    directory = system.facility(Facility.OWN_FILE_SYSTEM)
+    filler = f"{directory}/{new_path()}"
     with setup():
-        fd = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
+        fd = process.open(f"{directory}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
         process.ftruncate(fd, 2 * page)
-        fills = process.open(filler, O_RDWR | O_CREAT | O_EXCL)
+        filler_fd = process.open(filler, O_RDWR | O_CREAT | O_EXCL)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"x")
-    room = process.free_space(folder)
-    zeros = process.mmap(0, room + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    free = process.free_space(directory)
+    zeros = process.mmap(0, free + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     with setup():
-        assert process.write_from(fills, zeros, room + page, 0) <= room
+        assert process.write_from(filler_fd, zeros, free + page, 0) <= free
 
     with faults("SIGBUS", at=base + page, code="BUS_ADRERR"):
         process.store(base + page, b"y")
     process.store(base + 1, b"z")
 
     with setup():
-        process.ftruncate(fills, 0)
+        process.ftruncate(filler_fd, 0)
     process.store(base + page, b"y")
     assert process.pread(fd, 2, 0) + process.pread(fd, 1, page) == b"xzy"
 
 
 @clause("hole.full", "file.errno")
-def test_a_write_without_room(process: Process, system: System, page: int, new_path: NewPath) -> None:
-    """What has no room at all is refused, whether it is written from memory that is mapped or not."""
-    folder = system.facility(Facility.OWN_FILE_SYSTEM)
+def test_write_on_full_file_system_fails(process: Process, system: System, page: int, new_path: NewPath) -> None:
+    """Both a write from mapped memory and pwrite fail with ENOSPC once no space is left."""
+    directory = system.facility(Facility.OWN_FILE_SYSTEM)
     with setup():
-        fills = process.open(f"{folder}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
-    room = process.free_space(folder)
-    zeros = process.mmap(0, room + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        filler_fd = process.open(f"{directory}/{new_path()}", O_RDWR | O_CREAT | O_EXCL)
+    free = process.free_space(directory)
+    zeros = process.mmap(0, free + page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
 
     written = 0
     with fails("ENOSPC"):
         for _ in range(64):
-            written += process.write_from(fills, zeros, room + page, written)
+            written += process.write_from(filler_fd, zeros, free + page, written)
     with fails("ENOSPC"):
-        process.pwrite(fills, b"x" * page, -(-written // page) * page)
+        process.pwrite(filler_fd, b"x" * page, -(-written // page) * page)
 
-    assert process.fstat(fills).size == written
+    assert process.fstat(filler_fd).size == written
 
 
 # ---------------------------------------------------------------------------------------------------------- descriptors
 
 
 @clause("mmap.refcount.no-descriptor")
-def test_mappings_use_no_descriptors(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
-    """The lowest free number is the same before and after, whatever is mapped by then."""
+def test_mapping_uses_no_descriptor(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+    """The lowest free descriptor is the same before and after several mmap calls."""
     path = new_path()
     fd = file(b"A" * page, O_RDWR, path)
     free = process.dup(fd)

@@ -1,12 +1,12 @@
-"""Cases of msync by crash: what is on disk after the power has been cut.
+"""Cases of msync by crash: the content of files on disk after a simulated power failure.
 
-One crash settles many questions, and costs much more than they do: so all of them are put in one *round*, each with a
-file of its own.  The file is made and fsynced with old content, mapped, stored to, and msynced or not; then comes the
-crash, and what the files then hold is what the cases judge.
+One crash is expensive and can answer many questions, so all actions share one *round*, each with its own file.  A file
+is created and fsynced with old content, mapped, stored to, and msynced or not; then the system crashes, and the cases
+judge the content of the files after it.
 
-A round in which nothing could have been lost proves nothing.  So each has a *control*: a store that nobody synced.
-Where it survived (the system happened to write it back) the round is repeated, and after three rounds the suite cannot
-tell.  That an unsynced store is lost is never demanded: nothing is promised of it, either way.
+A round in which no store was lost proves nothing.  So each round has a *control*: a store that is never synced.  If it
+survives (the system happened to write it back), the round is repeated; after three such rounds the cases are
+unresolved.  No case requires that an unsynced store is lost: either outcome is allowed.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ ROUNDS = 3
 
 
 @dataclass
-class Mapped:
-    """A file of PAGES pages of OLD on the disk, mapped whole by a process."""
+class MappedFile:
+    """A file of PAGES pages that contain OLD on disk, mapped completely by a process."""
 
     system: System
     path: str
@@ -65,7 +65,7 @@ class Mapped:
     page: int
 
     def store(self, *pages: int) -> None:
-        """Make whole pages NEW."""
+        """Fill whole pages with NEW."""
         for number in pages:
             self.process.store(self.base + number * self.page, NEW * self.page)
 
@@ -76,45 +76,45 @@ class Mapped:
         self.process.munmap(self.base, PAGES * self.page)
 
 
-# ------------------------------------------------------------------------------ what is done to a file before the crash
+# --------------------------------------------------------------------------------------------- actions before the crash
 
 
-def nothing_synced(file: Mapped) -> None:
+def nothing_synced(file: MappedFile) -> None:
     file.store(1)
 
 
-def all_synced(file: Mapped) -> None:
+def all_synced(file: MappedFile) -> None:
     file.store(0, 1, 2, 3)
     file.sync(0, PAGES * file.page)
 
 
-def one_page_synced(file: Mapped) -> None:
+def one_page_synced(file: MappedFile) -> None:
     file.store(2)
     file.sync(2, file.page)
 
 
-def synced_through_a_window(file: Mapped) -> None:
-    """By a mapping that starts in the file's third page: the bytes must go to their place in the file."""
+def synced_through_offset_mapping(file: MappedFile) -> None:
+    """Sync through a mapping that starts at the file's third page."""
     base = file.process.mmap(0, 2 * file.page, RW, MAP_SHARED, file.fd, 2 * file.page)
     file.process.store(base + file.page, NEW * file.page)
     file.process.msync(base, 2 * file.page, MS_SYNC)
 
 
-def synced_after_close(file: Mapped) -> None:
+def synced_after_close(file: MappedFile) -> None:
     file.process.close(file.fd)
     file.store(0)
     file.sync(0, file.page)
 
 
-def synced_and_unmapped(file: Mapped) -> None:
+def synced_and_unmapped(file: MappedFile) -> None:
     file.store(0, 3)
     file.sync(0, PAGES * file.page)
     file.unmap()
 
 
-def synced_and_unmapped_by_two(file: Mapped) -> None:
-    """Each stores a page of its own, syncs and unmaps; the other's store is not lost by it."""
-    child = Mapped(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
+def synced_and_unmapped_by_two_processes(file: MappedFile) -> None:
+    """Let each of two processes store to a different page, sync and unmap."""
+    child = MappedFile(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
     file.store(0)
     child.store(3)
     for one in (file, child):
@@ -122,104 +122,104 @@ def synced_and_unmapped_by_two(file: Mapped) -> None:
         one.unmap()
 
 
-def synced_unrounded(file: Mapped) -> None:
-    """A length that ends in the first byte of the third page."""
+def synced_with_unaligned_length(file: MappedFile) -> None:
+    """Sync a length that ends in the first byte of the third page."""
     file.store(0, 1, 2)
     file.sync(0, 2 * file.page + 1)
 
 
-def synced_and_invalidated(file: Mapped) -> None:
+def synced_and_invalidated(file: MappedFile) -> None:
     file.store(1)
     file.sync(0, PAGES * file.page, MS_SYNC | MS_INVALIDATE)
 
 
-def synced_over_several_mappings(file: Mapped) -> None:
-    """The range's second page is a mapping of its own, of the file's last page; the range has three."""
+def synced_across_mappings(file: MappedFile) -> None:
+    """Sync three pages, of which the second belongs to another mapping, of the file's last page."""
     file.process.mmap(file.base + file.page, file.page, RW, MAP_SHARED | MAP_FIXED, file.fd, 3 * file.page)
     file.store(0, 1, 2)
     file.sync(0, 3 * file.page)
 
 
-def synced_twice(file: Mapped) -> None:
-    """A page that is stored to again after it was synced is to be written again."""
+def synced_twice(file: MappedFile) -> None:
+    """Store to a page that has been synced, and sync it again."""
     file.process.store(file.base, b"first")
     file.sync(0, file.page)
     file.store(0)
     file.sync(0, file.page)
 
 
-def synced_over_a_hole(file: Mapped) -> None:
-    """The call fails, and what is mapped before and behind the hole is to be on disk all the same."""
+def synced_across_hole(file: MappedFile) -> None:
+    """Sync a range with a hole: the call fails, and the mapped pages on both sides must still be written."""
     file.store(0, 3)
     file.process.munmap(file.base + file.page, file.page)
-    with suppress(OSError):  # with which errno is another case's question
+    with suppress(OSError):  # another case judges the errno
         file.sync(0, PAGES * file.page)
 
 
-def synced_before_a_locked_page(file: Mapped) -> None:
-    """EBUSY is to be told when the first two pages have been written."""
+def synced_with_locked_page(file: MappedFile) -> None:
+    """Invalidate a range whose third page is locked: the first two pages are written before EBUSY is returned."""
     file.store(0, 1)
     file.process.mlock(file.base + 2 * file.page, file.page)
-    with suppress(OSError):  # with which errno is another case's question
+    with suppress(OSError):  # another case judges the errno
         file.sync(0, PAGES * file.page, MS_SYNC | MS_INVALIDATE)
 
 
-def synced_behind_an_unmapped_page(file: Mapped) -> None:
-    """What is left of the mapping does not begin where the mapping did."""
+def synced_after_partial_unmap(file: MappedFile) -> None:
+    """Sync the rest of a mapping whose first pages have been unmapped."""
     file.process.munmap(file.base, 2 * file.page)
     file.store(3)
     file.sync(3, file.page)
 
 
-def synced_privately(file: Mapped) -> None:
+def synced_private_mapping(file: MappedFile) -> None:
     base = file.process.mmap(0, PAGES * file.page, RW, MAP_PRIVATE, file.fd, 0)
     file.process.store(base, NEW * (PAGES * file.page))
     file.process.msync(base, PAGES * file.page, MS_SYNC)
 
 
-def synced_by_another_mapping(file: Mapped) -> None:
-    """Stored to by one mapping, synced by another that has never been touched."""
+def synced_through_other_mapping(file: MappedFile) -> None:
+    """Store through one mapping and sync through another that has never been accessed."""
     other = file.process.mmap(0, PAGES * file.page, RW, MAP_SHARED, file.fd, 0)
     file.store(1)
     file.process.msync(other, PAGES * file.page, MS_SYNC)
 
 
-def synced_for_a_child(file: Mapped) -> None:
-    child = Mapped(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
+def synced_for_child(file: MappedFile) -> None:
+    child = MappedFile(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
     child.store(1)
     file.sync(0, PAGES * file.page)
 
 
-def synced_after_a_write(file: Mapped) -> None:
+def synced_after_write(file: MappedFile) -> None:
     file.process.pwrite(file.fd, NEW * file.page, file.page)
     file.sync(0, PAGES * file.page)
 
 
-def synced_with_slack(file: Mapped) -> None:
-    """The file ends in its third page; behind its end is stored to as well."""
+def synced_with_store_past_end(file: MappedFile) -> None:
+    """Store a whole page of which only the first byte is inside the file, and sync it."""
     file.process.ftruncate(file.fd, 2 * file.page + 1)
     file.process.fsync(file.fd)
     file.store(2)
     file.sync(0, PAGES * file.page)
 
 
-def synced_without_right(file: Mapped, prot: int) -> None:
-    """The right to store is taken away between store and msync."""
+def synced_after_mprotect(file: MappedFile, prot: int) -> None:
+    """Change the protection between the store and msync."""
     file.store(1)
     file.process.mprotect(file.base, PAGES * file.page, prot)
     file.sync(0, PAGES * file.page)
 
 
-def synced_read_only(file: Mapped) -> None:
-    synced_without_right(file, PROT_READ)
+def synced_after_mprotect_read(file: MappedFile) -> None:
+    synced_after_mprotect(file, PROT_READ)
 
 
-def synced_inaccessible(file: Mapped) -> None:
-    synced_without_right(file, PROT_NONE)
+def synced_after_mprotect_none(file: MappedFile) -> None:
+    synced_after_mprotect(file, PROT_NONE)
 
 
-def synced_after_a_move(file: Mapped) -> None:
-    """The last two pages are stored to, moved, and synced from where they are then."""
+def synced_after_mremap(file: MappedFile) -> None:
+    """Store to the last two pages, move them, and sync them at their new address."""
     file.store(2, 3)
     moved = file.process.mremap(
         file.base + 2 * file.page,
@@ -231,47 +231,47 @@ def synced_after_a_move(file: Mapped) -> None:
     file.process.msync(moved, 2 * file.page, MS_SYNC)
 
 
-def only_unmapped(file: Mapped) -> None:
+def unmapped_without_sync(file: MappedFile) -> None:
     file.store(1)
     file.unmap()
 
 
-def only_exited(file: Mapped) -> None:
-    child = Mapped(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
+def exited_without_sync(file: MappedFile) -> None:
+    child = MappedFile(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
     child.store(1)
     child.process.exit()
 
 
-def synced_asynchronously(file: Mapped) -> None:
+def synced_with_ms_async(file: MappedFile) -> None:
     file.store(1)
     file.sync(0, PAGES * file.page, MS_ASYNC)
 
 
-ACTIONS: list[Callable[[Mapped], None]] = [
+ACTIONS: list[Callable[[MappedFile], None]] = [
     all_synced,
     one_page_synced,
-    synced_through_a_window,
+    synced_through_offset_mapping,
     synced_after_close,
     synced_and_unmapped,
-    synced_and_unmapped_by_two,
-    synced_unrounded,
+    synced_and_unmapped_by_two_processes,
+    synced_with_unaligned_length,
     synced_and_invalidated,
-    synced_over_several_mappings,
+    synced_across_mappings,
     synced_twice,
-    synced_over_a_hole,
-    synced_before_a_locked_page,
-    synced_behind_an_unmapped_page,
-    synced_privately,
-    synced_by_another_mapping,
-    synced_for_a_child,
-    synced_after_a_write,
-    synced_with_slack,
-    synced_read_only,
-    synced_inaccessible,
-    synced_after_a_move,
-    only_unmapped,
-    only_exited,
-    synced_asynchronously,
+    synced_across_hole,
+    synced_with_locked_page,
+    synced_after_partial_unmap,
+    synced_private_mapping,
+    synced_through_other_mapping,
+    synced_for_child,
+    synced_after_write,
+    synced_with_store_past_end,
+    synced_after_mprotect_read,
+    synced_after_mprotect_none,
+    synced_after_mremap,
+    unmapped_without_sync,
+    exited_without_sync,
+    synced_with_ms_async,
     nothing_synced,
 ]
 CONTROL = nothing_synced
@@ -280,80 +280,80 @@ CONTROL = nothing_synced
 # -------------------------------------------------------------------------------------------------------------- a round
 
 
-Refused = OSError | Fault | NotImplementedError
-"""What may become of an action instead."""
+ActionError = OSError | Fault | NotImplementedError
+"""Exceptions that an action may end with."""
 
 
 @dataclass
-class Found:
-    """What a file holds after the crash, and how its action ended before."""
+class AfterCrash:
+    """The content of a file after the crash, and the exception that its action ended with."""
 
     pages: list[bytes]
-    refused: Refused | None
+    error: ActionError | None
 
-    def judge(self, expected: str) -> None:
-        """The action was not refused, and the pages are as in ``".!?."``: old, new, either."""
-        self.done()
+    def assert_pages(self, expected: str) -> None:
+        """Check that the action succeeded and that each page is as in ``".!?."``: old, new, either."""
+        self.assert_action_succeeded()
         for number, (content, letter) in enumerate(zip(self.pages, expected, strict=True)):
             allowed = [letter.encode() * len(content)] if letter != "?" else [OLD * len(content), NEW * len(content)]
             assert content in allowed, f"page {number} after the crash is {content[:8]!r}…, expected {letter}"
 
-    def done(self) -> None:
-        """The action was not refused; what the implementation does not have is not judged."""
-        if isinstance(self.refused, NotImplementedError):
-            raise Unsupported(str(self.refused)) from self.refused
-        if self.refused is not None:
-            raise AssertionError(f"refused before the crash: {self.refused}") from self.refused
+    def assert_action_succeeded(self) -> None:
+        """Check that the action raised no exception; for a call that is not implemented the case is unsupported."""
+        if isinstance(self.error, NotImplementedError):
+            raise Unsupported(str(self.error)) from self.error
+        if self.error is not None:
+            raise AssertionError(f"the action failed before the crash: {self.error}") from self.error
 
-    def kept(self, number: int) -> bool:
+    def is_new(self, number: int) -> bool:
         return self.pages[number].startswith(NEW)
 
 
-Round = dict[Callable[[Mapped], None], Found]
+Round = dict[Callable[[MappedFile], None], AfterCrash]
 
 
-def prepare(system: System, path: str) -> Mapped:
-    """A file whose old content is on the disk, mapped by a process of its own."""
+def prepare(system: System, path: str) -> MappedFile:
+    """Create a file, write its old content to disk, and map it in a new process."""
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
     fd = process.open(path, O_CREAT | O_EXCL | O_RDWR)
     process.pwrite(fd, OLD * (PAGES * page), 0)
     process.fsync(fd)
-    return Mapped(system, path, process, fd, process.mmap(0, PAGES * page, RW, MAP_SHARED, fd, 0), page)
+    return MappedFile(system, path, process, fd, process.mmap(0, PAGES * page, RW, MAP_SHARED, fd, 0), page)
 
 
-def run_round(system: System, folder: str, number: int) -> Round:
-    refused: dict[Callable[[Mapped], None], Refused] = {}
-    files = {action: prepare(system, f"{folder}/{action.__name__}-{number}") for action in ACTIONS}
+def run_round(system: System, directory: str, number: int) -> Round:
+    errors: dict[Callable[[MappedFile], None], ActionError] = {}
+    files = {action: prepare(system, f"{directory}/{action.__name__}-{number}") for action in ACTIONS}
     for action, file in files.items():
         try:
             action(file)
         except (OSError, Fault, NotImplementedError) as error:
-            refused[action] = error
+            errors[action] = error
     system.crash()
     reader = system.spawn()
-    found: Round = {}
+    results: Round = {}
     for action, file in files.items():
         fd = reader.open(file.path, O_RDONLY)
         content = reader.pread(fd, PAGES * file.page, 0)
-        pages = [content[place : place + file.page] for place in range(0, PAGES * file.page, file.page)]
-        found[action] = Found(pages, refused.get(action))
-    return found
+        pages = [content[start : start + file.page] for start in range(0, PAGES * file.page, file.page)]
+        results[action] = AfterCrash(pages, errors.get(action))
+    return results
 
 
 @pytest.fixture(scope="module")
 def crashed(backend: Backend) -> Round:
-    """A round in which something was lost."""
+    """The results of a round in which the control store was lost."""
     system = backend.boot()
     try:
-        folder = system.facility(Facility.CRASHING_FILE_SYSTEM)
+        directory = system.facility(Facility.CRASHING_FILE_SYSTEM)
         for number in range(ROUNDS):
-            found = run_round(system, folder, number)
-            if not found[CONTROL].kept(1):
-                return found
+            results = run_round(system, directory, number)
+            if not results[CONTROL].is_new(1):
+                return results
     finally:
         system.close()
-    raise Unresolved(f"in {ROUNDS} crashes not even a store that nobody synced was lost: nothing was cut off")
+    raise Unresolved(f"in {ROUNDS} crashes even the unsynced control store survived, so nothing has been shown")
 
 
 # -------------------------------------------------------------------------------------------------------------- cases
@@ -365,14 +365,14 @@ def crashed(backend: Backend) -> Round:
     [
         pytest.param(all_synced, "!!!!", id="all"),
         pytest.param(one_page_synced, "..!.", id="one-page"),
-        pytest.param(synced_through_a_window, "...!", id="window"),
+        pytest.param(synced_through_offset_mapping, "...!", id="offset-mapping"),
         pytest.param(synced_after_close, "!...", id="after-close"),
-        pytest.param(synced_over_several_mappings, "!.!!", id="several-mappings"),
+        pytest.param(synced_across_mappings, "!.!!", id="several-mappings"),
         pytest.param(synced_twice, "!...", id="twice"),
     ],
 )
-def test_what_was_synced_is_on_disk(crashed: Round, action: Callable[[Mapped], None], expected: str) -> None:
-    crashed[action].judge(expected)
+def test_synced_pages_are_on_disk(crashed: Round, action: Callable[[MappedFile], None], expected: str) -> None:
+    crashed[action].assert_pages(expected)
 
 
 @clause("msync.flag.sync")
@@ -383,13 +383,13 @@ def test_what_was_synced_is_on_disk(crashed: Round, action: Callable[[Mapped], N
         pytest.param(synced_and_invalidated, ".!..", id="sync-invalidate"),
     ],
 )
-def test_sync_returns_when_all_is_on_disk(crashed: Round, action: Callable[[Mapped], None], expected: str) -> None:
-    crashed[action].judge(expected)
+def test_ms_sync_returns_after_write_back(crashed: Round, action: Callable[[MappedFile], None], expected: str) -> None:
+    crashed[action].assert_pages(expected)
 
 
 @clause("msync.usual-arguments")
-def test_the_unrounded_length_covers_the_last_page(crashed: Round) -> None:
-    crashed[synced_unrounded].judge("!!!.")
+def test_unaligned_length_covers_last_page(crashed: Round) -> None:
+    crashed[synced_with_unaligned_length].assert_pages("!!!.")
 
 
 @clause("msync.then-munmap")
@@ -397,21 +397,21 @@ def test_the_unrounded_length_covers_the_last_page(crashed: Round) -> None:
     "action",
     [
         pytest.param(synced_and_unmapped, id="one-process"),
-        pytest.param(synced_and_unmapped_by_two, id="two-processes"),
+        pytest.param(synced_and_unmapped_by_two_processes, id="two-processes"),
     ],
 )
-def test_synced_then_unmapped_is_on_disk(crashed: Round, action: Callable[[Mapped], None]) -> None:
-    crashed[action].judge("!..!")
+def test_pages_synced_before_unmap_are_on_disk(crashed: Round, action: Callable[[MappedFile], None]) -> None:
+    crashed[action].assert_pages("!..!")
 
 
 @clause("msync.errno.ENOMEM.rest")
-def test_what_is_mapped_beside_a_hole_is_on_disk(crashed: Round) -> None:
-    crashed[synced_over_a_hole].judge("!..!")
+def test_pages_on_both_sides_of_hole_are_on_disk(crashed: Round) -> None:
+    crashed[synced_across_hole].assert_pages("!..!")
 
 
 @clause("msync.flag.invalidate.busy.rest")
-def test_what_lies_before_a_locked_page_is_on_disk(crashed: Round) -> None:
-    crashed[synced_before_a_locked_page].judge("!!..")
+def test_pages_before_locked_page_are_on_disk(crashed: Round) -> None:
+    crashed[synced_with_locked_page].assert_pages("!!..")
 
 
 @clause("msync.part")
@@ -419,62 +419,62 @@ def test_what_lies_before_a_locked_page_is_on_disk(crashed: Round) -> None:
     ("action", "expected"),
     [
         pytest.param(one_page_synced, "..!.", id="one-page"),
-        pytest.param(synced_through_a_window, "...!", id="window"),
-        pytest.param(synced_behind_an_unmapped_page, "...!", id="behind-an-unmapped-page"),
+        pytest.param(synced_through_offset_mapping, "...!", id="offset-mapping"),
+        pytest.param(synced_after_partial_unmap, "...!", id="after-partial-unmap"),
     ],
 )
-def test_a_part_goes_to_its_own_place(crashed: Round, action: Callable[[Mapped], None], expected: str) -> None:
-    crashed[action].judge(expected)
+def test_partial_sync_writes_at_file_offset(
+    crashed: Round, action: Callable[[MappedFile], None], expected: str
+) -> None:
+    crashed[action].assert_pages(expected)
 
 
 @clause("msync.several")
-def test_every_mapping_of_the_range_is_on_disk(crashed: Round) -> None:
-    crashed[synced_over_several_mappings].judge("!.!!")
+def test_every_mapping_in_range_is_on_disk(crashed: Round) -> None:
+    crashed[synced_across_mappings].assert_pages("!.!!")
 
 
 @clause("msync.private")
 def test_private_stores_are_not_on_disk(crashed: Round) -> None:
-    crashed[synced_privately].judge("....")
+    crashed[synced_private_mapping].assert_pages("....")
 
 
 @clause("msync.others")
 @pytest.mark.parametrize(
     "action",
     [
-        pytest.param(synced_by_another_mapping, id="another-mapping"),
-        pytest.param(synced_for_a_child, id="a-child"),
-        pytest.param(synced_after_a_write, id="write"),
+        pytest.param(synced_through_other_mapping, id="another-mapping"),
+        pytest.param(synced_for_child, id="child"),
+        pytest.param(synced_after_write, id="write"),
     ],
 )
-def test_what_others_have_changed_is_on_disk(crashed: Round, action: Callable[[Mapped], None]) -> None:
-    crashed[action].judge(".!..")
+def test_changes_made_elsewhere_are_on_disk(crashed: Round, action: Callable[[MappedFile], None]) -> None:
+    crashed[action].assert_pages(".!..")
 
 
 @clause("msync.slack")
-def test_what_was_stored_behind_the_end_is_not_on_disk(crashed: Round) -> None:
-    found = crashed[synced_with_slack]
+def test_bytes_past_end_of_file_are_not_on_disk(crashed: Round) -> None:
+    result = crashed[synced_with_store_past_end]
 
-    found.done()
-    assert b"".join(found.pages) == found.pages[0] + found.pages[1] + NEW
+    result.assert_action_succeeded()
+    assert b"".join(result.pages) == result.pages[0] + result.pages[1] + NEW
 
 
 @clause("msync.rights-taken")
 @pytest.mark.parametrize(
     "action",
     [
-        pytest.param(synced_read_only, id="read-only"),
-        pytest.param(synced_inaccessible, id="inaccessible"),
+        pytest.param(synced_after_mprotect_read, id="read-only"),
+        pytest.param(synced_after_mprotect_none, id="inaccessible"),
     ],
 )
-def test_what_was_stored_before_the_right_was_taken_is_on_disk(
-    crashed: Round, action: Callable[[Mapped], None]
-) -> None:
-    crashed[action].judge(".!..")
+def test_store_before_mprotect_is_on_disk(crashed: Round, action: Callable[[MappedFile], None]) -> None:
+    crashed[action].assert_pages(".!..")
 
 
 @clause("msync.moved")
-def test_what_was_stored_before_the_move_is_on_disk(crashed: Round) -> None:
-    crashed[synced_after_a_move].judge("..!!")
+def test_store_before_mremap_is_on_disk(crashed: Round) -> None:
+    crashed[synced_after_mremap].assert_pages("..!!")
 
 
 @clause("msync.no-promise")
@@ -482,17 +482,17 @@ def test_what_was_stored_before_the_move_is_on_disk(crashed: Round) -> None:
     "action",
     [
         pytest.param(nothing_synced, id="mapped"),
-        pytest.param(only_unmapped, id="unmapped"),
-        pytest.param(only_exited, id="exited"),
+        pytest.param(unmapped_without_sync, id="unmapped"),
+        pytest.param(exited_without_sync, id="exited"),
     ],
 )
-def test_unsynced_is_old_or_new(crashed: Round, action: Callable[[Mapped], None], record: Record) -> None:
-    """Which of the two is recorded; a third content, or a change elsewhere in the file, is wrong."""
-    crashed[action].judge(".?..")
-    record("an unsynced store after a crash", "kept" if crashed[action].kept(1) else "lost")
+def test_unsynced_page_is_old_or_new(crashed: Round, action: Callable[[MappedFile], None], record: Record) -> None:
+    """The result records which of the two it is; other content, or a change of another page, fails."""
+    crashed[action].assert_pages(".?..")
+    record("an unsynced store after a crash", "kept" if crashed[action].is_new(1) else "lost")
 
 
 @clause("msync.flag.async")
-def test_async_is_old_or_new(crashed: Round, record: Record) -> None:
-    crashed[synced_asynchronously].judge(".?..")
-    record("a store synced with MS_ASYNC after a crash", "kept" if crashed[synced_asynchronously].kept(1) else "lost")
+def test_async_page_is_old_or_new(crashed: Round, record: Record) -> None:
+    crashed[synced_with_ms_async].assert_pages(".?..")
+    record("a store synced with MS_ASYNC after a crash", "kept" if crashed[synced_with_ms_async].is_new(1) else "lost")

@@ -1,6 +1,7 @@
-"""The worked example as a scenario: the program that prints a file through a mapping, on any implementation.
+"""Cases of the worked example: the program that prints a file through a mapping, on any implementation.
 
-The program is in pytest_mmapconf/worked_example.py.  Its calls are recorded; errors that no file causes are injected.
+The program is in pytest_mmapconf/worked_example.py.  Its calls are recorded, and errors that no file
+can cause are injected.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from ..worked_example import print_file
 from ._helpers import NewPath, WriteFile, lettered_pages
 
 
-class Watched(Process):
-    """A process that notes the calls the program makes.
+class RecordingProcess(Process):
+    """A process that records the calls the program makes.
 
-    It makes the call named `failing` fail with EIO instead, and opens `instead` where the program opens a file.
+    The call named `failing` fails with EIO; if `instead` is a descriptor, open() returns a duplicate of it.
     """
 
     def __init__(self, process: Process, failing: str = "", instead: int = -1) -> None:
@@ -30,38 +31,38 @@ class Watched(Process):
         self.instead = instead
         self.calls: list[str] = []
 
-    def note(self, call: str) -> None:
+    def record_call(self, call: str) -> None:
         self.calls.append(call)
         if call == self.failing:
             raise OSError(errno.EIO, "made to fail")
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
-        self.note("open")
+        self.record_call("open")
         return self.process.open(path, flags, mode) if self.instead < 0 else self.process.dup(self.instead)
 
     def fstat(self, fd: int) -> Stat:
-        self.note("fstat")
+        self.record_call("fstat")
         return self.process.fstat(fd)
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        self.note("mmap")
+        self.record_call("mmap")
         return self.process.mmap(addr, length, prot, flags, fd, offset)
 
     def close(self, fd: int) -> None:
-        self.note("close")
+        self.record_call("close")
         self.process.close(fd)
 
     def load(self, addr: int, length: int) -> bytes:
-        self.note("load")
+        self.record_call("load")
         return self.process.load(addr, length)
 
     def munmap(self, addr: int, length: int) -> None:
-        self.note("munmap")
+        self.record_call("munmap")
         self.process.munmap(addr, length)
 
 
 class Run(NamedTuple):
-    """What a run of the program came to."""
+    """The result of a run of the program."""
 
     status: int
     output: bytes
@@ -70,36 +71,36 @@ class Run(NamedTuple):
 
 
 def run(process: Process, arguments: Sequence[str], failing: str = "", instead: int = -1) -> Run:
-    watched = Watched(process, failing, instead)
+    recording = RecordingProcess(process, failing, instead)
     output: list[bytes] = []
     errors: list[str] = []
-    status = print_file(watched, arguments, output.append, errors.append)
-    return Run(status, b"".join(output), errors, watched.calls)
+    status = print_file(recording, arguments, output.append, errors.append)
+    return Run(status, b"".join(output), errors, recording.calls)
 
 
 @clause("example.usage")
-def test_without_a_file_the_usage_is_printed(process: Process) -> None:
-    seen = run(process, [])
+def test_usage_is_printed_without_argument(process: Process) -> None:
+    result = run(process, [])
 
-    assert seen.status == -1
-    assert seen.output.startswith(b"Usage: ")
-    assert seen.calls == []
-    assert process.exit(seen.status) == 255, "what its parent is told"
+    assert result.status == -1
+    assert result.output.startswith(b"Usage: ")
+    assert result.calls == []
+    assert process.exit(result.status) == 255, "the status its parent receives"
 
 
 @clause("example.open")
-def test_a_file_that_is_not_there(process: Process, new_path: NewPath) -> None:
-    seen = run(process, [new_path()])
+def test_missing_file_is_reported(process: Process, new_path: NewPath) -> None:
+    result = run(process, [new_path()])
 
-    assert seen.status == -1
-    assert [line.startswith("open error: ") for line in seen.errors] == [True]
-    assert seen.calls == ["open"]
+    assert result.status == -1
+    assert [line.startswith("open error: ") for line in result.errors] == [True]
+    assert result.calls == ["open"]
 
 
 @clause("example.regular")
 @pytest.mark.parametrize("kind", ["directory", "device", "pipe"])
-def test_what_is_not_a_regular_file(process: Process, system: System, new_path: NewPath, kind: str) -> None:
-    """A pipe is opened as /dev/fd/N opens it: by another descriptor of the one that is there."""
+def test_non_regular_file_is_rejected(process: Process, system: System, new_path: NewPath, kind: str) -> None:
+    """A pipe is opened as by /dev/fd/N: the result is another descriptor of the existing pipe."""
     path, instead = new_path(), -1
     if kind == "directory":
         process.mkdir(path)
@@ -108,16 +109,16 @@ def test_what_is_not_a_regular_file(process: Process, system: System, new_path: 
     else:
         instead, _ = process.pipe()
 
-    seen = run(process, [path], instead=instead)
+    result = run(process, [path], instead=instead)
 
-    assert seen.status == 1
-    assert seen.output == f"file {path} is not a file\n".encode()
-    assert seen.calls == ["open", "fstat"]
+    assert result.status == 1
+    assert result.output == f"file {path} is not a file\n".encode()
+    assert result.calls == ["open", "fstat"]
 
 
 @clause("example.print")
-@pytest.mark.parametrize("content", ["text", "every-byte", "one-byte", "whole-pages", "pages-and-a-bit"])
-def test_the_output_is_the_file(
+@pytest.mark.parametrize("content", ["text", "every-byte", "one-byte", "whole-pages", "whole-pages-and-part"])
+def test_output_is_file_content(
     process: Process, new_path: NewPath, write_file: WriteFile, page: int, content: str
 ) -> None:
     expected = {
@@ -125,57 +126,55 @@ def test_the_output_is_the_file(
         "every-byte": bytes(range(256)),
         "one-byte": b"\0",
         "whole-pages": lettered_pages(page, 2),
-        "pages-and-a-bit": lettered_pages(page, 2) + b"\xff\0\n",
+        "whole-pages-and-part": lettered_pages(page, 2) + b"\xff\0\n",
     }[content]
     path = new_path()
     write_file(path, expected)
 
-    seen = run(process, [path])
+    result = run(process, [path])
 
-    assert seen.output == expected
-    assert seen.errors == []
-    assert seen.status == 0
+    assert result.output == expected
+    assert result.errors == []
+    assert result.status == 0
 
 
 @clause("example.print")
-def test_close_comes_before_the_printing(process: Process, new_path: NewPath, write_file: WriteFile, page: int) -> None:
+def test_file_is_closed_before_printing(process: Process, new_path: NewPath, write_file: WriteFile, page: int) -> None:
     path, content = new_path(), lettered_pages(page, 2)[: page + 5]
     write_file(path, content)
 
-    seen = run(process, [path])
+    result = run(process, [path])
 
-    loads = seen.calls[4:-1]
-    assert seen.calls == ["open", "fstat", "mmap", "close", *loads, "munmap"]
+    loads = result.calls[4:-1]
+    assert result.calls == ["open", "fstat", "mmap", "close", *loads, "munmap"]
     assert loads
     assert set(loads) == {"load"}
-    assert seen.output == content
+    assert result.output == content
 
 
 @clause("example.empty")
-def test_an_empty_file(process: Process, new_path: NewPath, write_file: WriteFile) -> None:
+def test_empty_file_is_reported(process: Process, new_path: NewPath, write_file: WriteFile) -> None:
     path = new_path()
     write_file(path, b"")
 
-    seen = run(process, [path])
+    result = run(process, [path])
 
-    assert seen.status == -1
-    assert seen.errors == [f"mmap error: {os.strerror(errno.EINVAL)}"]
-    assert seen.output == b""
-    assert seen.calls == ["open", "fstat", "mmap"]
+    assert result.status == -1
+    assert result.errors == [f"mmap error: {os.strerror(errno.EINVAL)}"]
+    assert result.output == b""
+    assert result.calls == ["open", "fstat", "mmap"]
 
 
 @clause("example.errors")
 @pytest.mark.parametrize("call", ["fstat", "mmap", "close", "munmap"])
-def test_a_call_that_fails_is_reported_by_name(
-    process: Process, new_path: NewPath, write_file: WriteFile, call: str
-) -> None:
+def test_failed_call_is_reported_by_name(process: Process, new_path: NewPath, write_file: WriteFile, call: str) -> None:
     path = new_path()
     write_file(path, b"Hello World!\n")
 
-    seen = run(process, [path], failing=call)
+    result = run(process, [path], failing=call)
 
-    assert seen.status == -1
-    assert seen.errors == [f"{call} error: {os.strerror(errno.EIO)}"]
-    assert seen.output == (b"Hello World!\n" if call == "munmap" else b"")
-    assert seen.calls[-1] == call
-    assert process.exit(seen.status) == 255, "what its parent is told"
+    assert result.status == -1
+    assert result.errors == [f"{call} error: {os.strerror(errno.EIO)}"]
+    assert result.output == (b"Hello World!\n" if call == "munmap" else b"")
+    assert result.calls[-1] == call
+    assert process.exit(result.status) == 255, "the status its parent receives"

@@ -1,4 +1,4 @@
-"""Cases of refused accesses: which signal each cause raises, with which code, and where."""
+"""Cases of faulting accesses: the signal, si_code and address of each cause."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ._helpers import ANONYMOUS, RW, MakeFile, Record, assert_not_executable, fr
 ACCESSES = ("load", "store", "execute")
 
 
-def make(process: Process, access: str, addr: int) -> None:
-    """Make an access of one byte."""
+def access_byte(process: Process, access: str, addr: int) -> None:
+    """Access one byte in the given way."""
     if access == "load":
         process.load(addr, 1)
     elif access == "store":
@@ -31,46 +31,46 @@ def make(process: Process, access: str, addr: int) -> None:
         process.execute(addr)
 
 
-def a_page(process: Process, page: int, file: MakeFile, what: str, prot: int) -> int:
-    """The address of a page of private memory or of a file, mapped with these rights."""
-    if what == "anonymous":
+def map_page(process: Process, page: int, file: MakeFile, memory: str, prot: int) -> int:
+    """Return the address of a page of private anonymous memory or of a file, mapped with this protection."""
+    if memory == "anonymous":
         return process.mmap(0, page, prot, ANONYMOUS, -1, 0)
     return process.mmap(0, page, prot, MAP_SHARED, file(b"A" * page), 0)
 
 
-WHAT = pytest.mark.parametrize("what", ["anonymous", "file"])
+MEMORY = pytest.mark.parametrize("memory", ["anonymous", "file"])
 
 
-# ------------------------------------------------------------------------------------------------------------ the code
+# ------------------------------------------------------------------------------------------------------ signal and code
 
 
 @clause("fault.unmapped")
 @pytest.mark.parametrize("access", ACCESSES)
-@pytest.mark.parametrize("how", ["never-mapped", "unmapped"])
-def test_where_nothing_is_mapped(process: Process, page: int, how: str, access: str) -> None:
+@pytest.mark.parametrize("history", ["never-mapped", "unmapped"])
+def test_access_to_unmapped_page(process: Process, page: int, history: str, access: str) -> None:
     addr = free_range(process, 1)
-    if how == "unmapped":
+    if history == "unmapped":
         addr = process.mmap(0, page, RW | PROT_EXEC, ANONYMOUS, -1, 0)
         process.store(addr, process.return_instruction())
         process.munmap(addr, page)
 
     with faults("SIGSEGV", code="SEGV_MAPERR"):
-        make(process, access, addr)
+        access_byte(process, access, addr)
 
 
 @clause("fault.inaccessible")
 @pytest.mark.parametrize("access", ["load", "store"])
-@WHAT
-def test_where_nothing_may_be_accessed(process: Process, page: int, file: MakeFile, what: str, access: str) -> None:
-    """It is mapped all the same: that is another code."""
-    addr = a_page(process, page, file, what, PROT_NONE)
+@MEMORY
+def test_access_to_prot_none_page(process: Process, page: int, file: MakeFile, memory: str, access: str) -> None:
+    """The page is mapped, so si_code differs from that of an unmapped page."""
+    addr = map_page(process, page, file, memory, PROT_NONE)
 
     with faults("SIGSEGV", code="SEGV_ACCERR"):
-        make(process, access, addr)
+        access_byte(process, access, addr)
 
 
 @clause("fault.inaccessible")
-def test_where_access_was_taken_away(process: Process, page: int) -> None:
+def test_load_after_mprotect_none(process: Process, page: int) -> None:
     addr = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(addr, b"x")
     process.mprotect(addr, page, PROT_NONE)
@@ -80,11 +80,11 @@ def test_where_access_was_taken_away(process: Process, page: int) -> None:
 
 
 @clause("fault.read-only")
-@WHAT
-def test_a_store_where_only_loads_are_allowed(process: Process, page: int, file: MakeFile, what: str) -> None:
-    """In a page that has been loaded from, and in one that has not."""
+@MEMORY
+def test_store_to_read_only_page(process: Process, page: int, file: MakeFile, memory: str) -> None:
+    """The store faults whether or not the page has been loaded from before."""
     for touched in (False, True):
-        addr = a_page(process, page, file, what, PROT_READ)
+        addr = map_page(process, page, file, memory, PROT_READ)
         if touched:
             process.load(addr, 1)
         with faults("SIGSEGV", code="SEGV_ACCERR"):
@@ -92,7 +92,7 @@ def test_a_store_where_only_loads_are_allowed(process: Process, page: int, file:
 
 
 @clause("fault.not-executable")
-def test_an_execution_where_it_is_not_allowed(backend: Backend, process: Process, page: int, record: Record) -> None:
+def test_execution_of_non_executable_page(backend: Backend, process: Process, page: int, record: Record) -> None:
     addr = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(addr, process.return_instruction())
 
@@ -102,17 +102,17 @@ def test_an_execution_where_it_is_not_allowed(backend: Backend, process: Process
 @clause("fault.end-of-file")
 @pytest.mark.parametrize("access", ["load", "store"])
 @shared_and_private
-def test_past_the_end_of_the_file(process: Process, page: int, file: MakeFile, kind: int, access: str) -> None:
-    """Not SIGSEGV, and with the code of an address that does not exist in what is mapped."""
+def test_access_past_end_of_file(process: Process, page: int, file: MakeFile, kind: int, access: str) -> None:
+    """The signal is SIGBUS with BUS_ADRERR, not SIGSEGV."""
     base = process.mmap(0, 2 * page, RW, kind, file(b"A"), 0)
 
     with faults("SIGBUS", code="BUS_ADRERR"):
-        make(process, access, base + page)
+        access_byte(process, access, base + page)
 
 
 @clause("fault.end-of-file")
-def test_past_the_end_of_shared_memory(process: Process, page: int) -> None:
-    """Grown by mremap it has no more pages than before."""
+def test_access_past_end_of_shared_memory(process: Process, page: int) -> None:
+    """Growing the mapping by mremap does not grow the shared memory object."""
     base = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     grown = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)
 
@@ -120,31 +120,33 @@ def test_past_the_end_of_shared_memory(process: Process, page: int) -> None:
         process.load(grown + page, 1)
 
 
-# ----------------------------------------------------------------------------------------------------------- the place
+# -------------------------------------------------------------------------------------------------------- fault address
 
 
 @clause("fault.address")
-@pytest.mark.parametrize("why", ["unmapped", "inaccessible", "past-the-end"])
+@pytest.mark.parametrize("cause", ["unmapped", "inaccessible", "past-end-of-file"])
 @pytest.mark.parametrize("access", ["load", "store"])
-@pytest.mark.parametrize("inside", [0, 1, 8, -1], ids=["first", "second", "ninth", "last"])
-def test_the_address_of_the_very_byte(
-    process: Process, page: int, file: MakeFile, inside: int, access: str, why: str
+@pytest.mark.parametrize("offset", [0, 1, 8, -1], ids=["first", "second", "ninth", "last"])
+def test_fault_address_is_accessed_byte(
+    process: Process, page: int, file: MakeFile, offset: int, access: str, cause: str
 ) -> None:
-    base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(b"A" * (page if why == "past-the-end" else 2 * page)), 0)
-    if why == "unmapped":
+    base = process.mmap(
+        0, 2 * page, RW, MAP_SHARED, file(b"A" * (page if cause == "past-end-of-file" else 2 * page)), 0
+    )
+    if cause == "unmapped":
         process.munmap(base + page, page)
-    elif why == "inaccessible":
+    elif cause == "inaccessible":
         process.mprotect(base + page, page, PROT_NONE)
-    at = base + page + inside % page
+    at = base + page + offset % page
 
-    with faults("SIGBUS" if why == "past-the-end" else "SIGSEGV", at=at):
-        make(process, access, at)
+    with faults("SIGBUS" if cause == "past-end-of-file" else "SIGSEGV", at=at):
+        access_byte(process, access, at)
 
 
 @clause("fault.address")
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_an_access_that_comes_to_a_border(process: Process, page: int, access: str) -> None:
-    """Byte by byte it comes as far as it may, and the fault is at the first byte that it may not have."""
+def test_access_across_boundary_faults_at_first_inaccessible_byte(process: Process, page: int, access: str) -> None:
+    """The bytes before the boundary are accessed one by one; the fault address is the first inaccessible byte."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.mprotect(base + page, page, PROT_NONE)
 
@@ -154,46 +156,46 @@ def test_an_access_that_comes_to_a_border(process: Process, page: int, access: s
     assert process.load(base + page - 4, 4) == (bytes(4) if access == "load" else b"abcd")
 
 
-# ----------------------------------------------------------------------------------------------------------- the order
+# ----------------------------------------------------------------------------------------------------------- precedence
 
 
 @clause("fault.order")
 @pytest.mark.parametrize(
     ("prot", "access"),
     [
-        pytest.param(PROT_READ, "store", id="store-read-only"),
-        pytest.param(PROT_NONE, "load", id="load-inaccessible"),
-        pytest.param(PROT_NONE, "store", id="store-inaccessible"),
+        pytest.param(PROT_READ, "store", id="store-to-read-only"),
+        pytest.param(PROT_NONE, "load", id="load-from-inaccessible"),
+        pytest.param(PROT_NONE, "store", id="store-to-inaccessible"),
     ],
 )
 @shared_and_private
-def test_rights_are_looked_at_before_the_end_of_the_file(
+def test_protection_is_checked_before_end_of_file(
     process: Process, page: int, file: MakeFile, kind: int, prot: int, access: str
 ) -> None:
     base = process.mmap(0, page, prot, kind, file(), 0)
 
     with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
-        make(process, access, base)
+        access_byte(process, access, base)
 
 
-# ------------------------------------------------------------------------------------------------------------ and then
+# ------------------------------------------------------------------------------------------------------ after the fault
 
 
 @clause("fault.cured")
-@pytest.mark.parametrize("why", ["unmapped", "inaccessible", "read-only", "past-the-end"])
-def test_once_the_cause_is_gone_the_access_works(process: Process, page: int, file: MakeFile, why: str) -> None:
-    """The process goes on, and what has been refused is not refused for ever."""
+@pytest.mark.parametrize("cause", ["unmapped", "inaccessible", "read-only", "past-end-of-file"])
+def test_access_succeeds_once_cause_is_removed(process: Process, page: int, file: MakeFile, cause: str) -> None:
+    """The process survives the fault, and the same access succeeds later."""
     addr = free_range(process, 1)
-    fd = file(b"" if why == "past-the-end" else b"A" * page)
-    prot = {"inaccessible": PROT_NONE, "read-only": PROT_READ}.get(why, RW)
-    if why != "unmapped":
+    fd = file(b"" if cause == "past-end-of-file" else b"A" * page)
+    prot = {"inaccessible": PROT_NONE, "read-only": PROT_READ}.get(cause, RW)
+    if cause != "unmapped":
         addr = process.mmap(0, page, prot, MAP_SHARED, fd, 0)
-    with faults("SIGBUS" if why == "past-the-end" else "SIGSEGV"):
+    with faults("SIGBUS" if cause == "past-end-of-file" else "SIGSEGV"):
         process.store(addr, b"x")
 
-    if why == "unmapped":
+    if cause == "unmapped":
         addr = process.mmap(addr, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
-    elif why == "past-the-end":
+    elif cause == "past-end-of-file":
         process.ftruncate(fd, page)
     else:
         process.mprotect(addr, page, RW)

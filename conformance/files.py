@@ -1,4 +1,4 @@
-"""Errors of the calls on files and descriptors that the other cases are built from."""
+"""Cases of the errors of file and descriptor calls that the other cases use."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from ..testing import clause, fails
 from ._helpers import RW, MakeFile, NewPath, append_only, lock_from_another_process, setup, take_lock
 
 CLOSED = 50
-"""A descriptor that nobody has opened."""
+"""A descriptor number that is not open."""
 
-WITHOUT_DESCRIPTOR: dict[str, Callable[[Process], object]] = {
+CALLS_ON_CLOSED: dict[str, Callable[[Process], object]] = {
     "close": lambda process: process.close(CLOSED),
     "dup": lambda process: process.dup(CLOSED),
     "fstat": lambda process: process.fstat(CLOSED),
@@ -41,22 +41,22 @@ WITHOUT_DESCRIPTOR: dict[str, Callable[[Process], object]] = {
     "pwrite": lambda process: process.pwrite(CLOSED, b"x", 0),
     "fsync": lambda process: process.fsync(CLOSED),
     "set_old_mtime": lambda process: process.set_old_mtime(CLOSED),
-    "is-backdated": lambda process: process.has_old_mtime(CLOSED),
+    "has_old_mtime": lambda process: process.has_old_mtime(CLOSED),
     "flock": lambda process: process.flock(CLOSED, LOCK_SH | LOCK_NB),
-    "record-lock": lambda process: process.record_lock(CLOSED, ofd=True),
+    "record_lock": lambda process: process.record_lock(CLOSED, ofd=True),
 }
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", WITHOUT_DESCRIPTOR)
-def test_descriptor_that_is_not_open(process: Process, call: str) -> None:
+@pytest.mark.parametrize("call", CALLS_ON_CLOSED)
+def test_closed_descriptor_fails(process: Process, call: str) -> None:
     with fails("EBADF"):
-        WITHOUT_DESCRIPTOR[call](process)
+        CALLS_ON_CLOSED[call](process)
 
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["pread", "pwrite", "ftruncate", "fsync", "set_old_mtime", "flock"])
-def test_descriptor_that_only_names_a_file(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
+def test_o_path_descriptor_fails(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
     path = new_path()
     file(b"abc", O_RDWR, path)
     with setup():
@@ -74,16 +74,16 @@ def test_descriptor_that_only_names_a_file(process: Process, file: MakeFile, new
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["open", "unlink", "watch", "free-space", "create-in-it", "mkdir-in-it"])
-def test_name_that_does_not_exist(process: Process, new_path: NewPath, call: str) -> None:
+@pytest.mark.parametrize("call", ["open", "unlink", "watch", "free_space", "create-in-directory", "mkdir-in-directory"])
+def test_missing_path_fails(process: Process, new_path: NewPath, call: str) -> None:
     path = new_path()
     calls: dict[str, Callable[[], object]] = {
         "open": lambda: process.open(path, O_RDONLY),
         "unlink": lambda: process.unlink(path),
         "watch": lambda: process.watch(path),
-        "free-space": lambda: process.free_space(path),
-        "create-in-it": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
-        "mkdir-in-it": lambda: process.mkdir(f"{path}/folder"),
+        "free_space": lambda: process.free_space(path),
+        "create-in-directory": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
+        "mkdir-in-directory": lambda: process.mkdir(f"{path}/directory"),
     }
     with fails("ENOENT"):
         calls[call]()
@@ -96,19 +96,19 @@ def test_name_that_does_not_exist(process: Process, new_path: NewPath, call: str
         pytest.param("create-exclusively", "EEXIST", id="create-exclusively"),
         pytest.param("mkdir", "EEXIST", id="mkdir"),
         pytest.param("open-as-directory", "ENOTDIR", id="open-as-directory"),
-        pytest.param("create-in-it", "ENOTDIR", id="create-in-it"),
-        pytest.param("mkdir-in-it", "ENOTDIR", id="mkdir-in-it"),
+        pytest.param("create-in-directory", "ENOTDIR", id="create-in-directory"),
+        pytest.param("mkdir-in-directory", "ENOTDIR", id="mkdir-in-directory"),
     ],
 )
-def test_name_of_a_file(process: Process, file: MakeFile, new_path: NewPath, call: str, error: str) -> None:
+def test_path_of_file_fails(process: Process, file: MakeFile, new_path: NewPath, call: str, error: str) -> None:
     path = new_path()
     file(b"abc", O_RDWR, path)
     calls: dict[str, Callable[[], object]] = {
         "create-exclusively": lambda: process.open(path, O_RDWR | O_CREAT | O_EXCL),
         "mkdir": lambda: process.mkdir(path),
         "open-as-directory": lambda: process.open(path, O_RDONLY | O_DIRECTORY),
-        "create-in-it": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
-        "mkdir-in-it": lambda: process.mkdir(f"{path}/folder"),
+        "create-in-directory": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
+        "mkdir-in-directory": lambda: process.mkdir(f"{path}/directory"),
     }
     with fails(error):
         calls[call]()
@@ -116,7 +116,7 @@ def test_name_of_a_file(process: Process, file: MakeFile, new_path: NewPath, cal
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["open-for-writing", "pread", "unlink"])
-def test_directory(process: Process, new_path: NewPath, call: str) -> None:
+def test_directory_fails(process: Process, new_path: NewPath, call: str) -> None:
     path = new_path()
     with setup():
         process.mkdir(path)
@@ -132,7 +132,7 @@ def test_directory(process: Process, new_path: NewPath, call: str) -> None:
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["lseek", "pread", "pwrite"])
-def test_pipe_has_no_offset(process: Process, call: str) -> None:
+def test_offset_of_pipe_fails(process: Process, call: str) -> None:
     with setup():
         end, other_end = process.pipe()
     calls: dict[str, Callable[[], object]] = {
@@ -145,7 +145,7 @@ def test_pipe_has_no_offset(process: Process, call: str) -> None:
 
 
 @clause("file.errno")
-def test_pipe_has_no_storage(process: Process) -> None:
+def test_fsync_of_pipe_fails(process: Process) -> None:
     with setup():
         end, _ = process.pipe()
     with fails("EINVAL"):
@@ -154,20 +154,20 @@ def test_pipe_has_no_storage(process: Process) -> None:
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
-def test_larger_than_any_file(process: Process, page: int, file: MakeFile, call: str) -> None:
+def test_size_beyond_file_system_limit_fails(process: Process, page: int, file: MakeFile, call: str) -> None:
     fd = file(b"abc")
     end = (1 << 63) - page
     with fails("EFBIG"):
         process.ftruncate(fd, end) if call == "ftruncate" else process.pwrite(fd, b"x", end)
         if process.fstat(fd).size >= end:
-            raise Unsupported("a file of this file system may be as large as an offset can say")
+            raise Unsupported("this file system allows files of any size that an offset can express")
 
     assert process.fstat(fd).size == 3
 
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["open", "unlink", "ftruncate", "set_old_mtime"])
-def test_file_that_can_only_be_appended_to(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
+def test_change_of_append_only_file_fails(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     calls: dict[str, Callable[[], object]] = {
@@ -183,7 +183,7 @@ def test_file_that_can_only_be_appended_to(process: Process, file: MakeFile, new
 
 
 @clause("file.errno")
-def test_attribute_that_only_the_privileged_may_set(process: Process, file: MakeFile) -> None:
+def test_append_only_attribute_requires_capability(process: Process, file: MakeFile) -> None:
     fd = file(b"abc")
     with append_only(process, fd):
         pass
@@ -194,7 +194,7 @@ def test_attribute_that_only_the_privileged_may_set(process: Process, file: Make
 
 
 @clause("file.errno")
-def test_file_in_memory_that_is_open_for_reading(process: Process) -> None:
+def test_seal_through_read_only_descriptor_fails(process: Process) -> None:
     with setup():
         fd = process.memfd()
         reader = process.open(f"/dev/fd/{fd}", O_RDONLY)
@@ -208,16 +208,16 @@ def test_file_in_memory_that_is_open_for_reading(process: Process) -> None:
     [
         pytest.param(O_RDONLY, "pwrite", "EBADF", id="pwrite"),
         pytest.param(O_RDONLY, "ftruncate", "EINVAL", id="ftruncate"),
-        pytest.param(O_RDONLY, "record-lock", "EBADF", id="write-lock"),
+        pytest.param(O_RDONLY, "record_lock", "EBADF", id="write-lock"),
         pytest.param(O_WRONLY, "pread", "EBADF", id="pread"),
     ],
 )
-def test_mode_that_does_not_allow_it(process: Process, file: MakeFile, mode: int, call: str, error: str) -> None:
+def test_wrong_access_mode_fails(process: Process, file: MakeFile, mode: int, call: str, error: str) -> None:
     fd = file(b"abc", mode)
     calls: dict[str, Callable[[], object]] = {
         "pwrite": lambda: process.pwrite(fd, b"x", 0),
         "ftruncate": lambda: process.ftruncate(fd, 0),
-        "record-lock": lambda: process.record_lock(fd, ofd=True),
+        "record_lock": lambda: process.record_lock(fd, ofd=True),
         "pread": lambda: process.pread(fd, 1, 0),
     }
     with fails(error):
@@ -226,7 +226,7 @@ def test_mode_that_does_not_allow_it(process: Process, file: MakeFile, mode: int
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["ftruncate", "lseek", "lseek-whence", "pread", "pwrite", "flock"])
-def test_argument_that_is_not_valid(process: Process, file: MakeFile, call: str) -> None:
+def test_invalid_argument_fails(process: Process, file: MakeFile, call: str) -> None:
     fd = file(b"abc")
     calls: dict[str, Callable[[], object]] = {
         "ftruncate": lambda: process.ftruncate(fd, -1),
@@ -242,7 +242,9 @@ def test_argument_that_is_not_valid(process: Process, file: MakeFile, call: str)
 
 @clause("file.errno")
 @pytest.mark.parametrize("lock", ["flock", "ofd", "record"])
-def test_lock_that_another_has(system: System, process: Process, file: MakeFile, new_path: NewPath, lock: str) -> None:
+def test_lock_held_by_other_process_fails(
+    system: System, process: Process, file: MakeFile, new_path: NewPath, lock: str
+) -> None:
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     lock_from_another_process(system, path, lock)
@@ -256,11 +258,11 @@ def test_lock_that_another_has(system: System, process: Process, file: MakeFile,
     [
         pytest.param(SEAL_SHRINK, "shrink", id="shrink"),
         pytest.param(SEAL_GROW, "grow", id="grow"),
-        pytest.param(SEAL_GROW, "write-behind-the-end", id="write-behind-the-end"),
+        pytest.param(SEAL_GROW, "write-past-end", id="write-past-end"),
         pytest.param(SEAL_WRITE, "write", id="write"),
     ],
 )
-def test_sealed_file(process: Process, page: int, seal: int, call: str) -> None:
+def test_sealed_operation_fails(process: Process, page: int, seal: int, call: str) -> None:
     with setup():
         fd = process.memfd()
         process.ftruncate(fd, page)
@@ -268,7 +270,7 @@ def test_sealed_file(process: Process, page: int, seal: int, call: str) -> None:
     calls: dict[str, Callable[[], object]] = {
         "shrink": lambda: process.ftruncate(fd, 0),
         "grow": lambda: process.ftruncate(fd, 2 * page),
-        "write-behind-the-end": lambda: process.pwrite(fd, b"x", page),
+        "write-past-end": lambda: process.pwrite(fd, b"x", page),
         "write": lambda: process.pwrite(fd, b"x", 0),
     }
     with fails("EPERM"):
@@ -276,7 +278,7 @@ def test_sealed_file(process: Process, page: int, seal: int, call: str) -> None:
 
 
 @clause("file.errno")
-def test_mapped_file_cannot_be_sealed_against_writing(process: Process, page: int) -> None:
+def test_seal_write_of_mapped_file_fails(process: Process, page: int) -> None:
     with setup():
         fd = process.memfd()
         process.ftruncate(fd, page)
@@ -286,8 +288,8 @@ def test_mapped_file_cannot_be_sealed_against_writing(process: Process, page: in
 
 
 @clause("file.errno")
-def test_ordinary_file_cannot_be_sealed(process: Process, file: MakeFile) -> None:
-    """Its file system knows no seals, or has sealed it against seals (tmpfs)."""
+def test_seal_of_regular_file_fails(process: Process, file: MakeFile) -> None:
+    """The file system has no seals (EINVAL), or the file has SEAL_SEAL from the start (tmpfs: EPERM)."""
     fd = file(b"abc")
     with fails("EINVAL", "EPERM"):
         process.seal(fd, SEAL_GROW)

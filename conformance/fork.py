@@ -1,4 +1,4 @@
-"""Cases of fork: what parent and child have together, and what each has for itself."""
+"""Cases of fork: memory that parent and child share, and memory that each has of its own."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothi
 
 SHARED = MAP_SHARED | MAP_ANONYMOUS
 
-MEMORY = pytest.mark.parametrize("what", ["anonymous", "file"])
-"""Private memory without a file, or a private mapping of one."""
+private_memory = pytest.mark.parametrize("memory", ["anonymous", "file"])
+"""Run a case once with private anonymous memory and once with a private mapping of a file."""
 
 
-def private(process: Process, page: int, file: MakeFile, what: str, content: bytes) -> int:
-    """The address of a private mapping with that content, which the process has not touched if it is of a file."""
-    if what == "file":
+def map_private(process: Process, page: int, file: MakeFile, memory: str, content: bytes) -> int:
+    """Return the address of a private mapping with this content; a mapping of a file has not been accessed yet."""
+    if memory == "file":
         return process.mmap(0, len(content), RW, MAP_PRIVATE, file(content), 0)
     base = process.mmap(0, len(content), RW, ANONYMOUS, -1, 0)
     process.store(base, content)
     return base
 
 
-# ----------------------------------------------------------------------------------------------------- what is copied
+# --------------------------------------------------------------------------------------------------- inherited mappings
 
 
 @clause("fork.mappings")
-def test_the_child_has_every_mapping_at_its_address(process: Process, page: int, file: MakeFile) -> None:
-    """Untouched and touched, private and shared, whole and in pieces; and nothing where the parent has nothing."""
+def test_child_has_all_mappings_at_same_address(process: Process, page: int, file: MakeFile) -> None:
+    """Accessed or not, private or shared, whole or split; what is unmapped in the parent is unmapped in the child."""
     fd = file(lettered_pages(page, 3))
     shared = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
     pieces = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
@@ -44,7 +44,7 @@ def test_the_child_has_every_mapping_at_its_address(process: Process, page: int,
 
 
 @clause("fork.rights")
-def test_the_child_has_every_mapping_with_its_rights(process: Process, page: int) -> None:
+def test_child_mappings_keep_protection(process: Process, page: int) -> None:
     base = reserve(process, 3)
     process.mprotect(base + page, page, PROT_READ)
     process.mprotect(base + 2 * page, page, RW)
@@ -60,15 +60,15 @@ def test_the_child_has_every_mapping_with_its_rights(process: Process, page: int
 
 
 @clause("fork.independent")
-@pytest.mark.parametrize("who", ["parent", "child"])
-def test_what_one_does_to_its_mappings_the_other_does_not_see(process: Process, page: int, who: str) -> None:
-    """Unmapping, taking rights away, mapping something else there, mapping more."""
+@pytest.mark.parametrize("caller", ["parent", "child"])
+def test_mapping_changes_do_not_affect_other_process(process: Process, page: int, caller: str) -> None:
+    """The changes are munmap, mprotect and a shrinking mremap."""
     base = process.mmap(0, 4 * page, RW, SHARED, -1, 0)
     process.store(base, lettered_pages(page, 4))
     more = reserve(process, 1)
     process.munmap(more, page)
     child = process.fork()
-    one, other = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
     one.munmap(base, page)
     one.mprotect(base + page, page, PROT_NONE)
@@ -82,15 +82,13 @@ def test_what_one_does_to_its_mappings_the_other_does_not_see(process: Process, 
     assert_nothing_mapped(one, base + 3 * page)
 
 
-# ------------------------------------------------------------------------------------------------------------- private
+# -------------------------------------------------------------------------------------------------------------- private
 
 
 @clause("fork.private.parent")
-@MEMORY
-def test_the_child_does_not_see_what_the_parent_stores_then(
-    process: Process, page: int, file: MakeFile, what: str
-) -> None:
-    base = private(process, page, file, what, lettered_pages(page, 2))
+@private_memory
+def test_child_does_not_see_later_stores_of_parent(process: Process, page: int, file: MakeFile, memory: str) -> None:
+    base = map_private(process, page, file, memory, lettered_pages(page, 2))
     process.store(base, b"before")
     child = process.fork()
 
@@ -103,9 +101,9 @@ def test_the_child_does_not_see_what_the_parent_stores_then(
 
 
 @clause("fork.private.child")
-@MEMORY
-def test_the_parent_does_not_see_what_the_child_stores(process: Process, page: int, file: MakeFile, what: str) -> None:
-    base = private(process, page, file, what, lettered_pages(page, 2))
+@private_memory
+def test_parent_does_not_see_stores_of_child(process: Process, page: int, file: MakeFile, memory: str) -> None:
+    base = map_private(process, page, file, memory, lettered_pages(page, 2))
     process.store(base, b"before")
     child = process.fork()
 
@@ -118,8 +116,8 @@ def test_the_parent_does_not_see_what_the_child_stores(process: Process, page: i
 
 
 @clause("fork.private.siblings")
-def test_siblings_do_not_see_what_each_other_stores(process: Process, page: int) -> None:
-    """Each still has what there was when it was made."""
+def test_siblings_do_not_see_each_others_stores(process: Process, page: int) -> None:
+    """Each child keeps the content at the time of its fork."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"first")
     one = process.fork()
@@ -133,9 +131,11 @@ def test_siblings_do_not_see_what_each_other_stores(process: Process, page: int)
 
 
 @clause("fork.private.generations")
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=["downwards", "upwards", "from-the-middle"])
-def test_three_generations_that_all_store(process: Process, page: int, order: tuple[int, ...]) -> None:
-    """The last to store, who has the page for itself by then, changes nobody else's either."""
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=["oldest-first", "youngest-first", "middle-first"]
+)
+def test_three_generations_keep_their_own_stores(process: Process, page: int, order: tuple[int, ...]) -> None:
+    """The last process to store, whose page is no longer shared, does not change the others' pages either."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 2))
     child = process.fork()
@@ -149,8 +149,8 @@ def test_three_generations_that_all_store(process: Process, page: int, order: tu
 
 
 @clause("fork.private.untouched")
-def test_private_memory_that_is_first_touched_then(process: Process, page: int) -> None:
-    """By both: it is no more shared than what was touched before."""
+def test_private_memory_first_touched_after_fork_is_not_shared(process: Process, page: int) -> None:
+    """Both processes store, each to a different page."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     child = process.fork()
 
@@ -163,29 +163,29 @@ def test_private_memory_that_is_first_touched_then(process: Process, page: int) 
 
 @clause("fork.private.end")
 @pytest.mark.parametrize("first", ["parent", "child"])
-def test_when_one_lets_go_the_other_keeps_its_memory(process: Process, page: int, first: str) -> None:
-    """By unmapping or, of the child, by its end; then what is stored is still nobody else's."""
+def test_memory_survives_unmap_or_exit_of_other_process(process: Process, page: int, first: str) -> None:
+    """The parent unmaps, or the child exits; later stores still affect no other process."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
     child = process.fork()
     third = process.fork()
     if first == "child":
         child.exit()
-        left = process
+        remaining = process
     else:
         process.munmap(base, page)
-        left = child
+        remaining = child
 
-    assert left.load(base, 4) == b"kept"
-    left.store(base, b"K")
-    assert (left.load(base, 4), third.load(base, 4)) == (b"Kept", b"kept")
+    assert remaining.load(base, 4) == b"kept"
+    remaining.store(base, b"K")
+    assert (remaining.load(base, 4), third.load(base, 4)) == (b"Kept", b"kept")
 
 
-# -------------------------------------------------------------------------------------------------------------- shared
+# --------------------------------------------------------------------------------------------------------------- shared
 
 
 @clause("fork.shared.anonymous")
-def test_shared_memory_that_was_touched_before(process: Process, page: int) -> None:
+def test_shared_memory_touched_before_fork_is_shared(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, SHARED, -1, 0)
     process.store(base, lettered_pages(page, 2))
     child = process.fork()
@@ -198,11 +198,11 @@ def test_shared_memory_that_was_touched_before(process: Process, page: int) -> N
 
 
 @clause("fork.shared.untouched")
-@pytest.mark.parametrize("who", ["parent", "child"])
-def test_shared_memory_that_is_first_touched_then(process: Process, page: int, who: str) -> None:
+@pytest.mark.parametrize("caller", ["parent", "child"])
+def test_shared_memory_first_touched_after_fork_is_shared(process: Process, page: int, caller: str) -> None:
     base = process.mmap(0, 2 * page, RW, SHARED, -1, 0)
     child = process.fork()
-    one, other = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
     one.store(base + page, b"x")
 
@@ -212,8 +212,8 @@ def test_shared_memory_that_is_first_touched_then(process: Process, page: int, w
 
 
 @clause("fork.shared.generations")
-def test_shared_memory_of_three_generations(process: Process, page: int) -> None:
-    """Of which the second is gone."""
+def test_shared_memory_survives_exit_of_middle_generation(process: Process, page: int) -> None:
+    """The child, between process and grandchild, has exited."""
     base = process.mmap(0, page, RW, SHARED, -1, 0)
     child = process.fork()
     grandchild = child.fork()
@@ -227,14 +227,14 @@ def test_shared_memory_of_three_generations(process: Process, page: int) -> None
 
 
 @clause("fork.shared.later")
-def test_a_file_mapped_by_each_afterwards(process: Process, page: int, file: MakeFile) -> None:
-    """By the descriptor that both have: mapped later, it is as shared."""
+def test_file_mapped_by_both_after_fork_is_shared(process: Process, page: int, file: MakeFile) -> None:
+    """Parent and child map it through the descriptor that both inherited."""
     fd = file(lettered_pages(page, 2))
     child = process.fork()
-    its = child.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    child_base = child.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, page)
 
-    child.store(its + page, b"c")
+    child.store(child_base + page, b"c")
     process.store(base + 1, b"p")
 
-    assert process.load(base, 3) == child.load(its + page, 3) == b"cpB"
+    assert process.load(base, 3) == child.load(child_base + page, 3) == b"cpB"

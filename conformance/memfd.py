@@ -1,4 +1,4 @@
-"""Cases of files in memory that can be sealed (memfd), as far as mappings are concerned."""
+"""Cases of mappings of sealable memory files (memfd)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ..testing import clause, fails, faults
 from ._helpers import RW, lettered_pages, setup
 
 
-def sealable(process: Process, page: int, pages: int) -> int:
-    """A descriptor of a file in memory that has so many pages, one of A, one of B …"""
+def lettered_memfd(process: Process, page: int, pages: int) -> int:
+    """Return a descriptor of a memfd with this number of pages: one filled with A, one with B and so on."""
     with setup():
         fd = process.memfd()
         process.pwrite(fd, lettered_pages(page, pages), 0)
@@ -32,9 +32,9 @@ def sealable(process: Process, page: int, pages: int) -> int:
 
 
 @clause("memfd.shared")
-def test_a_file_in_memory_is_shared(process: Process, page: int) -> None:
-    """By its mappings, by read and write and with a child, also when its only descriptor is closed."""
-    fd = sealable(process, page, 2)
+def test_memfd_is_shared(process: Process, page: int) -> None:
+    """Mappings, read, write and a child see the same bytes, even after its only descriptor is closed."""
+    fd = lettered_memfd(process, page, 2)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     other = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page)
     child = process.fork()
@@ -52,8 +52,8 @@ def test_a_file_in_memory_is_shared(process: Process, page: int) -> None:
 
 
 @clause("memfd.seal.shrink")
-def test_sealed_against_shrinking_no_mapped_page_can_go(process: Process, page: int) -> None:
-    fd = sealable(process, page, 2)
+def test_seal_shrink_prevents_truncation(process: Process, page: int) -> None:
+    fd = lettered_memfd(process, page, 2)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.seal(fd, SEAL_SHRINK)
 
@@ -69,8 +69,8 @@ def test_sealed_against_shrinking_no_mapped_page_can_go(process: Process, page: 
 
 
 @clause("memfd.seal.grow")
-def test_sealed_against_growing_no_page_past_the_end_comes(process: Process, page: int) -> None:
-    fd = sealable(process, page, 1)
+def test_seal_grow_prevents_growth(process: Process, page: int) -> None:
+    fd = lettered_memfd(process, page, 1)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.seal(fd, SEAL_GROW)
 
@@ -91,8 +91,8 @@ def test_sealed_against_growing_no_page_past_the_end_comes(process: Process, pag
 
 @clause("memfd.seal.write.busy")
 @pytest.mark.parametrize("last", ["parent", "child"])
-def test_mapped_shared_and_writable_it_is_not_sealed(process: Process, page: int, last: str) -> None:
-    fd = sealable(process, page, 1)
+def test_seal_write_fails_while_mapped_shared_writable(process: Process, page: int, last: str) -> None:
+    fd = lettered_memfd(process, page, 1)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     child = process.fork()
     first, second = (child, process) if last == "parent" else (process, child)
@@ -111,8 +111,8 @@ def test_mapped_shared_and_writable_it_is_not_sealed(process: Process, page: int
 
 @clause("memfd.seal.write.busy")
 @pytest.mark.parametrize("how", ["private", "read-only-descriptor"])
-def test_mappings_that_cannot_write_do_not_count(process: Process, page: int, how: str) -> None:
-    fd = sealable(process, page, 1)
+def test_seal_write_ignores_mappings_that_cannot_write(process: Process, page: int, how: str) -> None:
+    fd = lettered_memfd(process, page, 1)
     if how == "private":
         base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
         process.store(base, b"A")
@@ -125,9 +125,9 @@ def test_mappings_that_cannot_write_do_not_count(process: Process, page: int, ho
 
 
 @clause("memfd.seal.write.read-only")
-def test_sealed_against_writing_it_can_be_mapped_for_reading(process: Process, page: int) -> None:
-    """Shared, by a descriptor that is open for both; it never gets the right to be stored to."""
-    fd = sealable(process, page, 1)
+def test_write_sealed_file_can_be_mapped_read_only(process: Process, page: int) -> None:
+    """The mapping is shared and the descriptor is O_RDWR; mprotect cannot make it writable."""
+    fd = lettered_memfd(process, page, 1)
     process.seal(fd, SEAL_WRITE)
 
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
@@ -140,9 +140,9 @@ def test_sealed_against_writing_it_can_be_mapped_for_reading(process: Process, p
 
 
 @clause("memfd.seal.future-write")
-def test_sealed_against_future_writing_what_is_mapped_works_on(process: Process, page: int) -> None:
-    """In a child as well."""
-    fd = sealable(process, page, 1)
+def test_seal_future_write_keeps_existing_mapping_writable(process: Process, page: int) -> None:
+    """A child's inherited mapping stays writable too."""
+    fd = lettered_memfd(process, page, 1)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
 
     process.seal(fd, SEAL_FUTURE_WRITE)
@@ -154,8 +154,8 @@ def test_sealed_against_future_writing_what_is_mapped_works_on(process: Process,
 
 @clause("memfd.seal.future-write")
 @pytest.mark.parametrize("call", ["pwrite", "mmap", "madvise"])
-def test_sealed_against_future_writing_nothing_else_writes(process: Process, page: int, call: str) -> None:
-    fd = sealable(process, page, 1)
+def test_seal_future_write_prevents_other_writes(process: Process, page: int, call: str) -> None:
+    fd = lettered_memfd(process, page, 1)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.seal(fd, SEAL_FUTURE_WRITE)
     calls: dict[str, Callable[[], object]] = {
@@ -178,8 +178,8 @@ def test_sealed_against_future_writing_nothing_else_writes(process: Process, pag
 
 @clause("memfd.seal.seal")
 @pytest.mark.parametrize("seal", [SEAL_SHRINK, SEAL_GROW, SEAL_WRITE], ids=["shrink", "grow", "write"])
-def test_sealed_against_seals_it_gets_no_more(process: Process, page: int, seal: int) -> None:
-    fd = sealable(process, page, 1)
+def test_seal_seal_prevents_further_seals(process: Process, page: int, seal: int) -> None:
+    fd = lettered_memfd(process, page, 1)
     process.seal(fd, SEAL_SEAL)
 
     with fails("EPERM"):
@@ -191,8 +191,8 @@ def test_sealed_against_seals_it_gets_no_more(process: Process, page: int, seal:
 
 
 @clause("memfd.seal.shrink")
-def test_sealed_against_shrinking_it_may_have_a_hole(process: Process, page: int) -> None:
-    fd = sealable(process, page, 2)
+def test_seal_shrink_allows_hole(process: Process, page: int) -> None:
+    fd = lettered_memfd(process, page, 2)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.seal(fd, SEAL_SHRINK)
 
@@ -204,8 +204,8 @@ def test_sealed_against_shrinking_it_may_have_a_hole(process: Process, page: int
 
 
 @clause("memfd.seal.shrink", "memfd.seal.grow")
-def test_seals_add_up(process: Process, page: int) -> None:
-    fd = sealable(process, page, 2)
+def test_seals_accumulate(process: Process, page: int) -> None:
+    fd = lettered_memfd(process, page, 2)
     process.seal(fd, SEAL_SHRINK)
     process.seal(fd, SEAL_GROW)
 
@@ -217,7 +217,7 @@ def test_seals_add_up(process: Process, page: int) -> None:
 
 
 @clause("memfd.empty")
-def test_it_begins_empty_and_grows(process: Process, page: int) -> None:
+def test_memfd_is_empty_and_grows(process: Process, page: int) -> None:
     with setup():
         fd = process.memfd()
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
