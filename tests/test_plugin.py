@@ -62,7 +62,7 @@ def test_without_the_option_nothing_is_there(judge: Judge, pytester: pytest.Pyte
     result = judge("", "-s", "--strict-markers", "-p", "no:xdist", alone=True)
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines([f"seen {NAME} {NAME}.hookspecs {NAME}.plugin and and {NAME}.plugin"])
+    result.stdout.fnmatch_lines([f"seen {NAME} {NAME}.plugin {NAME}.plugin.hookspecs and and {NAME}.plugin"])
     assert "mmap" not in result.stdout.str().replace(NAME, "")
 
 

@@ -240,7 +240,7 @@ def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room:
     process = judged(Tight)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, room * PAGE)
 
-    with pytest.raises(OSError if admitted else Divergence, match="set_limit_headroom" if admitted else "ENOMEM"):
+    with pytest.raises(OSError if admitted else Divergence, match="limit" if admitted else "ENOMEM"):
         process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
 
 

@@ -77,7 +77,14 @@ def test_a_copy_has_all_of_the_package_and_the_licence() -> None:
     files = vendor.package_files()
 
     assert all(path.is_file() for path in files.values())
-    for path in ("LICENSE", "plugin.py", "agent/mmap_agent.c", "agent/PROTOCOL.md", "reproducer.c.in", "py.typed"):
+    for path in (
+        "LICENSE",
+        "plugin/__init__.py",
+        "agent/mmap_agent.c",
+        "agent/PROTOCOL.md",
+        "trace/c_source.c.in",
+        "py.typed",
+    ):
         assert path in files
     for room in vendor.ROOMS:
         there = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / room).rglob("*.*") if path.is_file()}
