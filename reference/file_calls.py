@@ -75,20 +75,20 @@ class FileCalls(State):
             self.refuse_descriptors(refuse, 1)
             if inode is None:
                 if directory is None:
-                    refuse(ENOENT, "file.errno", "a directory of the path does not exist")
+                    refuse(ENOENT, "file.errno", "directory-missing", "a directory of the path does not exist")
                 elif not directory.is_directory:
-                    refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
+                    refuse(ENOTDIR, "file.errno", "path-not-directory", "a part of the path is not a directory")
                 elif not flags & O_CREAT or not path:
-                    refuse(ENOENT, "file.errno", "the file does not exist")
+                    refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
             else:
                 if flags & O_CREAT and flags & O_EXCL:
-                    refuse(EEXIST, "file.errno", "the file exists")
+                    refuse(EEXIST, "file.errno", "file-exists", "the file exists")
                 if inode.is_directory and (writes or flags & O_CREAT):
-                    refuse(EISDIR, "file.errno", "the file is a directory")
+                    refuse(EISDIR, "file.errno", "is-directory", "the file is a directory")
                 if not inode.is_directory and flags & O_DIRECTORY:
-                    refuse(ENOTDIR, "file.errno", "the file is not a directory")
+                    refuse(ENOTDIR, "file.errno", "not-directory", "the file is not a directory")
                 if inode.append_only and ((writes and not flags & O_APPEND) or flags & O_TRUNC):
-                    refuse(EPERM, "file.errno", "the file can be appended to only")
+                    refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
 
         if inode is None:
             assert directory is not None
@@ -110,20 +110,20 @@ class FileCalls(State):
     def refuse_descriptors(self, refuse: Refusals, count: int) -> None:
         """What a call that makes descriptors refuses because there are too many."""
         if len(self.descriptors) + count > self.machine.parameters.descriptors:
-            refuse(EMFILE, "file.errno", "the process has as many descriptors as it may have")
+            refuse(EMFILE, "file.errno", "descriptor-limit", "the process has as many descriptors as it may have")
         if self.machine.file_table.full and "CAP_SYS_ADMIN" not in self.capabilities:
-            refuse(ENFILE, "file.errno", "the table of open files is full")
+            refuse(ENFILE, "file.errno", "file-table-full", "the table of open files is full")
 
     def unlink(self, path: str) -> None:
         name, directory, inode = self.machine.look_up(path)
 
         with self.errors("unlink") as refuse:
             if inode is None:
-                refuse(ENOENT, "file.errno", "the file does not exist")
+                refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
             elif inode.is_directory:
-                refuse(EISDIR, "file.errno", "the file is a directory")
+                refuse(EISDIR, "file.errno", "is-directory", "the file is a directory")
             elif inode.append_only:
-                refuse(EPERM, "file.errno", "the file can be appended to only")
+                refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
 
         assert inode is not None
         assert directory is not None
@@ -136,11 +136,11 @@ class FileCalls(State):
 
         with self.errors("mkdir") as refuse:
             if inode is not None:
-                refuse(EEXIST, "file.errno", "the file exists")
+                refuse(EEXIST, "file.errno", "file-exists", "the file exists")
             elif directory is None:
-                refuse(ENOENT, "file.errno", "a directory of the path does not exist")
+                refuse(ENOENT, "file.errno", "directory-missing", "a directory of the path does not exist")
             elif not directory.is_directory:
-                refuse(ENOTDIR, "file.errno", "a part of the path is not a directory")
+                refuse(ENOTDIR, "file.errno", "path-not-directory", "a part of the path is not a directory")
 
         assert directory is not None
         directory.add("directory", name)
@@ -150,7 +150,7 @@ class FileCalls(State):
 
         with self.errors("statvfs") as refuse:
             if inode is None:
-                refuse(ENOENT, "file.errno", "the file does not exist")
+                refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
 
         assert inode is not None
         assert inode.file_system is not None
@@ -161,7 +161,7 @@ class FileCalls(State):
     def close(self, fd: int) -> None:
         with self.errors("close") as refuse:
             if fd not in self.descriptors:
-                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+                refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
 
         description = self.descriptors.pop(fd).description
         if description.inode.record_lock is self and not description.path_only:
@@ -171,9 +171,9 @@ class FileCalls(State):
     def dup(self, fd: int) -> int:
         with self.errors("dup") as refuse:
             if fd not in self.descriptors:
-                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+                refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
             if len(self.descriptors) >= self.machine.parameters.descriptors:
-                refuse(EMFILE, "file.errno", "the process has as many descriptors as it may have")
+                refuse(EMFILE, "file.errno", "descriptor-limit", "the process has as many descriptors as it may have")
 
         return self.install(self.descriptors[fd].description)
 
@@ -182,14 +182,14 @@ class FileCalls(State):
         description = self.description(fd)
         if description is None:
             with self.errors(call) as refuse:
-                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+                refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
         assert description is not None
         return description
 
     def fstat(self, fd: int) -> Stat:
         with self.errors("fstat") as refuse:
             if fd not in self.descriptors:
-                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+                refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
 
         inode = self.descriptors[fd].description.inode
         return Stat(inode.kind, inode.size if inode.is_regular else self.choices.special_size())
@@ -202,15 +202,15 @@ class FileCalls(State):
 
         with self.errors("ftruncate") as refuse:
             if length < 0:
-                refuse(EINVAL, "file.errno", "length is negative")
+                refuse(EINVAL, "file.errno", "length-negative", "length is negative")
             if not inode.is_regular or not description.writable:
-                refuse(EINVAL, "file.errno", "fd is not a regular file open for writing")
+                refuse(EINVAL, "file.errno", "fd-not-writable-file", "fd is not a regular file open for writing")
             if inode.append_only:
-                refuse(EPERM, "file.errno", "the file can be appended to only")
+                refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
             if length > LARGEST - self.page and self.choices.limits_files():
-                refuse(EFBIG, "file.errno", "length is larger than any file")
+                refuse(EFBIG, "file.errno", "file-too-large", "length is larger than any file")
             if (length < inode.size and inode.seals & SEAL_SHRINK) or (length > inode.size and inode.seals & SEAL_GROW):
-                refuse(EPERM, "file.errno", "the file's size is sealed")
+                refuse(EPERM, "file.errno", "size-sealed", "the file's size is sealed")
 
         if length < inode.size:
             inode.cut(length)
@@ -224,9 +224,11 @@ class FileCalls(State):
 
         with self.errors("lseek") as refuse:
             if inode.kind in ("fifo", "socket"):
-                refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+                refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
             if start is None or start + offset < 0:
-                refuse(EINVAL, "file.errno", "whence is not valid, or the file offset would be negative")
+                refuse(
+                    EINVAL, "file.errno", "whence-invalid", "whence is not valid, or the file offset would be negative"
+                )
 
         assert start is not None
         description.offset = start + offset
@@ -259,13 +261,13 @@ class FileCalls(State):
         """What pread refuses, whatever its buffer."""
         kind = description.inode.kind
         if offset < 0:
-            refuse(EINVAL, "file.errno", "offset is negative")
+            refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
         if kind in ("fifo", "socket"):
-            refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
         if not description.readable:
-            refuse(EBADF, "file.errno", "fd is not open for reading")
+            refuse(EBADF, "file.errno", "fd-not-readable", "fd is not open for reading")
         if description.inode.is_directory:
-            refuse(EISDIR, "file.errno", "the file is a directory")
+            refuse(EISDIR, "file.errno", "is-directory", "the file is a directory")
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         self.writes += 1
@@ -281,7 +283,7 @@ class FileCalls(State):
         written = inode.write(data, inode.size if description.append else offset, self.choices)
         with self.errors("pwrite") as refuse:
             if not written:
-                refuse(ENOSPC, "file.errno", "the disk is full")
+                refuse(ENOSPC, "file.errno", "disk-full", "the disk is full")
 
         return written
 
@@ -292,15 +294,15 @@ class FileCalls(State):
         if length and not self.may_grow(inode, length, offset):
             seals |= SEAL_GROW
         if offset < 0:
-            refuse(EINVAL, "file.errno", "offset is negative")
+            refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
         if inode.kind in ("fifo", "socket"):
-            refuse(ESPIPE, "file.errno", "a pipe or socket has no file offset")
+            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
         if not description.writable:
-            refuse(EBADF, "file.errno", "fd is not open for writing")
+            refuse(EBADF, "file.errno", "fd-not-writable", "fd is not open for writing")
         if offset > LARGEST - self.page and self.choices.limits_files():
-            refuse(EFBIG, "file.errno", "offset is behind any file's end")
+            refuse(EFBIG, "file.errno", "offset-too-large", "offset is behind any file's end")
         if inode.seals & seals:
-            refuse(EPERM, "file.errno", "the file is sealed")
+            refuse(EPERM, "file.errno", "write-sealed", "the file is sealed")
 
     def may_grow(self, inode: Inode, length: int, offset: int) -> int:
         """How many bytes of a write are made: sealed against growth, those of the pages that are all in the file."""
@@ -312,9 +314,9 @@ class FileCalls(State):
         description = self.description(fd)
         with self.errors("set_old_mtime") as refuse:
             if description is None:
-                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+                refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
             elif description.inode.append_only:
-                refuse(EPERM, "file.errno", "the file can be appended to only")
+                refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
 
         assert description is not None
         description.inode.backdated = True
@@ -323,7 +325,7 @@ class FileCalls(State):
     def has_old_mtime(self, fd: int) -> bool:
         with self.errors("fstat") as refuse:
             if fd not in self.descriptors:
-                refuse(EBADF, "file.errno", "fd is not an open descriptor")
+                refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
 
         inode = self.descriptors[fd].description.inode
         return inode.backdated and not (inode.perhaps_modified and self.choices.notices())
@@ -333,7 +335,7 @@ class FileCalls(State):
 
         with self.errors("fsync") as refuse:
             if description.inode.kind not in ("regular", "directory"):
-                refuse(EINVAL, "file.errno", "the file has no storage")
+                refuse(EINVAL, "file.errno", "no-storage", "the file has no storage")
 
         description.inode.sync(self.choices)
 
@@ -342,7 +344,7 @@ class FileCalls(State):
 
         with self.errors("drop_cache") as refuse:
             if description.inode.kind in ("fifo", "socket"):
-                refuse(ESPIPE, "file.errno", "a pipe or socket has no pages")
+                refuse(ESPIPE, "file.errno", "no-page-cache", "a pipe or socket has no pages")
 
         if description.inode.is_regular:
             description.inode.drop_cache(self.choices)
@@ -379,14 +381,19 @@ class FileCalls(State):
 
         with self.errors("seal") as refuse:
             if not inode.sealable:
-                refuse(EINVAL, "file.errno", "the file cannot be sealed")
-                refuse(EPERM, "file.errno", "the file is sealed against being sealed (as Linux's tmpfs has it)")
+                refuse(EINVAL, "file.errno", "not-sealable", "the file cannot be sealed")
+                refuse(
+                    EPERM,
+                    "file.errno",
+                    "seals-sealed-by-tmpfs",
+                    "the file is sealed against being sealed (as Linux's tmpfs has it)",
+                )
             if not description.writable:
-                refuse(EPERM, "file.errno", "fd is not open for writing")
+                refuse(EPERM, "file.errno", "fd-not-writable", "fd is not open for writing")
             if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):
-                refuse(EBUSY, "memfd.seal.write.busy", "the file is mapped shared and writable")
+                refuse(EBUSY, "memfd.seal.write.busy", "mapped-writable", "the file is mapped shared and writable")
             if inode.seals & SEAL_SEAL:
-                refuse(EPERM, "memfd.seal.seal", "the file is sealed against being sealed")
+                refuse(EPERM, "memfd.seal.seal", "seals-sealed", "the file is sealed against being sealed")
 
         inode.seals |= seals
 
@@ -395,7 +402,7 @@ class FileCalls(State):
 
         with self.errors("set_append_only") as refuse:
             if on != description.inode.append_only and "CAP_LINUX_IMMUTABLE" not in self.capabilities:
-                refuse(EPERM, "file.errno", "the process may not change the attribute")
+                refuse(EPERM, "file.errno", "attribute-not-permitted", "the process may not change the attribute")
 
         description.inode.append_only = on
 
@@ -414,9 +421,9 @@ class FileCalls(State):
 
         with self.errors("flock") as refuse:
             if wanted not in (LOCK_SH, LOCK_EX, LOCK_UN):
-                refuse(EINVAL, "file.errno", "the operation is not known")
+                refuse(EINVAL, "file.errno", "operation-unknown", "the operation is not known")
             if held and operation & LOCK_NB:
-                refuse(EAGAIN, "file.errno", "another open file description holds the lock")
+                refuse(EAGAIN, "file.errno", "flock-held", "another open file description holds the lock")
         if held:
             raise Unresolved("flock would wait for a lock that nobody is going to give back")
 
@@ -431,9 +438,9 @@ class FileCalls(State):
 
         with self.errors("record_lock") as refuse:
             if not description.writable:
-                refuse(EBADF, "file.errno", "fd is not open for writing")
+                refuse(EBADF, "file.errno", "fd-not-writable", "fd is not open for writing")
             if description.inode.busy(owner):
-                refuse(EAGAIN, "file.errno", "another holds the lock")
+                refuse(EAGAIN, "file.errno", "record-lock-held", "another holds the lock")
 
         description.inode.record_lock = owner
 
@@ -443,7 +450,7 @@ class FileCalls(State):
         with self.errors("watch") as refuse:
             self.refuse_descriptors(refuse, 1)
             if inode is None:
-                refuse(ENOENT, "file.errno", "the file does not exist")
+                refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
 
         assert inode is not None
         description = Description(self.machine.file_table, Inode(None, "other", "watch"))
@@ -456,7 +463,7 @@ class FileCalls(State):
 
         with self.errors("close_events") as refuse:
             if noted is None:
-                refuse(EINVAL, "file.errno", "the descriptor is not from watch")
+                refuse(EINVAL, "file.errno", "not-watch", "the descriptor is not from watch")
 
         assert noted is not None
         return self.choices.noted(*noted.take())

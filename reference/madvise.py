@@ -63,11 +63,11 @@ class Advice(PageCalls):
 
         with self.errors("madvise") as refuse:
             if advice not in ADVICE:
-                refuse(EINVAL, "madvise.errno.EINVAL.advice", "the advice is not known")
+                refuse(EINVAL, "madvise.errno.EINVAL.advice", "advice-unknown", "the advice is not known")
             if addr % self.page:
-                refuse(EINVAL, "madvise.errno.EINVAL.address", "addr is not a multiple of the page")
+                refuse(EINVAL, "madvise.errno.EINVAL.address", "addr-unaligned", "addr is not a multiple of the page")
             if end > self.mask or (length & self.mask and not size):
-                refuse(EINVAL, "madvise.errno.EINVAL.range", "the range wraps around")
+                refuse(EINVAL, "madvise.errno.EINVAL.range", "range-wraps", "the range wraps around")
 
         with self.errors("madvise") as refuse:
             if advice in POPULATES:
@@ -97,29 +97,33 @@ class Advice(PageCalls):
         if advice in KEPT:
             self.space.join(addr, end)
         if hole and not refuse.gathered:
-            refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")
+            refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
     def refuse_advice(self, refuse: Refusals, mapping: Mapping, advice: int) -> None:
         """What madvise refuses because of a mapping."""
         if mapping.sealed and mapping.inode is None and not mapping.prot & PROT_WRITE and advice in DISCARDS:
-            refuse(EPERM, "madvise.errno.EPERM", "the memory is sealed, and may not be stored to")
+            refuse(EPERM, "madvise.errno.EPERM", "memory-sealed", "the memory is sealed, and may not be stored to")
         if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE):
-            refuse(EINVAL, "madvise.errno.EINVAL.locked", "the memory is locked")
+            refuse(EINVAL, "madvise.errno.EINVAL.locked", "memory-locked", "the memory is locked")
         if advice == MADV_FREE and (mapping.inode is not None or mapping.shared):
-            refuse(EINVAL, "madvise.errno.EINVAL.free", "only private memory of no file can be freed")
+            refuse(
+                EINVAL, "madvise.errno.EINVAL.free", "free-not-private", "only private memory of no file can be freed"
+            )
         if advice == MADV_WIPEONFORK and (mapping.description is not None or mapping.shared):
-            refuse(EINVAL, "madvise.errno.EINVAL.wipe", "only private memory of no file can be wiped")
+            refuse(
+                EINVAL, "madvise.errno.EINVAL.wipe", "wipe-not-private", "only private memory of no file can be wiped"
+            )
         if advice == MADV_KEEPONFORK and mapping.droppable:
-            refuse(EINVAL, "madvise.errno.EINVAL.droppable", "a child never has what is droppable")
+            refuse(EINVAL, "madvise.errno.EINVAL.droppable", "droppable-kept", "a child never has what is droppable")
         if advice == MADV_REMOVE:
             if mapping.description is None:
-                refuse(EINVAL, "madvise.errno.EINVAL.remove", "there is no file to make a hole in")
+                refuse(EINVAL, "madvise.errno.EINVAL.remove", "no-file-to-punch", "there is no file to make a hole in")
             elif not mapping.shared or not mapping.maximum & PROT_WRITE:
-                refuse(EACCES, "madvise.errno.EACCES", "the mapping may not store into the file")
+                refuse(EACCES, "madvise.errno.EACCES", "punch-not-writable", "the mapping may not store into the file")
             elif mapping.inode is not None and mapping.inode.append_only:
-                refuse(EPERM, "madvise.remove.append-only", "the file can be appended to only")
+                refuse(EPERM, "madvise.remove.append-only", "append-only", "the file can be appended to only")
             elif mapping.inode is not None and mapping.inode.seals & SEAL_FUTURE_WRITE:
-                refuse(EPERM, "memfd.seal.future-write", "the file is sealed against writing")
+                refuse(EPERM, "memfd.seal.future-write", "punch-sealed", "the file is sealed against writing")
 
     def say(self, mapping: Mapping, advice: int) -> None:
         """Note how a mapping is going to be read, or what a child is to have of it."""
@@ -139,12 +143,17 @@ class Advice(PageCalls):
             if mapping.start > at:
                 break
             if not mapping.prot & right:
-                refuse(EINVAL, "madvise.errno.EINVAL.populate", "the pages lack the right to be touched like that")
+                refuse(
+                    EINVAL,
+                    "madvise.errno.EINVAL.populate",
+                    "populate-protection",
+                    "the pages lack the right to be touched like that",
+                )
                 return
             for number in range(at // self.page, min(end, mapping.end) // self.page):
                 if self.space.table.touch(mapping, number, stores) is None:
-                    refuse(EFAULT, "madvise.errno.EFAULT", "a page of the range cannot be had")
+                    refuse(EFAULT, "madvise.errno.EFAULT", "populate-failed", "a page of the range cannot be had")
                     return
             at = min(end, mapping.end)
         if at < end:
-            refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")
+            refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")

@@ -129,38 +129,63 @@ def wrong(
     return made
 
 
-def never(id: str, clause: str, *also: str, cause: str = "", call: str = "", named: str = "", bug: str = OWN) -> Mutant:
-    """A mutant that never refuses for a clause's reason; `cause` and `call`: only where they are these.
+def never(
+    id: str,
+    clause: str,
+    *also: str,
+    reason: str | tuple[str, ...] = (),
+    call: str = "",
+    named: str = "",
+    bug: str = OWN,
+) -> Mutant:
+    """Make a mutant that does not refuse by a clause; given `reason` (ids) or `call`, only for these.
 
     `named`: the clause that the reference's refusal names, where that is another one than the mutant breaks.
     """
 
-    def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, late: bool = False) -> None:
-        """Not at all."""
+    def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, text: str, late: bool = False) -> None:
+        """Do not refuse."""
 
-    text = f"never refused: {_what(cause, call)}"
-    return _refusing(id, clause, also, cause, call, named, bug, text, refuse)
+    reasons = (reason,) if isinstance(reason, str) else reason
+    text = f"never refused: {_what(reasons, call)}"
+    return _refusing(id, clause, also, reasons, call, named, bug, text, refuse)
 
 
 def other(
-    id: str, errno: int, clause: str, *also: str, cause: str = "", call: str = "", named: str = "", bug: str = OWN
+    id: str,
+    errno: int,
+    clause: str,
+    *also: str,
+    reason: str | tuple[str, ...] = (),
+    call: str = "",
+    named: str = "",
+    bug: str = OWN,
 ) -> Mutant:
-    """A mutant that refuses for a clause's reason with another errno; `cause`, `call` and `named` as for `never`."""
+    """Make a mutant that refuses by a clause, but with another errno; `reason`, `call` and `named` as for `never`."""
 
-    def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, late: bool = False) -> None:
-        honest(self, errno, by, why, late)
+    def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, text: str, late: bool = False) -> None:
+        honest(self, errno, by, why, text, late)
 
-    text = f"{errno_name(OSError(errno, ''))} where {_what(cause, call)}"
-    return _refusing(id, clause, also, cause, call, named, bug, text, refuse)
+    reasons = (reason,) if isinstance(reason, str) else reason
+    text = f"{errno_name(OSError(errno, ''))} where {_what(reasons, call)}"
+    return _refusing(id, clause, also, reasons, call, named, bug, text, refuse)
 
 
 def _refusing(
-    id: str, clause: str, also: tuple[str, ...], cause: str, call: str, named: str, bug: str, text: str, refuse: Honest
+    id: str,
+    clause: str,
+    also: tuple[str, ...],
+    reasons: tuple[str, ...],
+    call: str,
+    named: str,
+    bug: str,
+    text: str,
+    refuse: Honest,
 ) -> Mutant:
     """A mutant that has something else than the reference where that refuses."""
 
-    def when(self: Refusals, errno: int, by: str, why: str, late: bool = False) -> bool:
-        return by == (named or clause) and cause in why and call in ("", self.call)
+    def when(self: Refusals, errno: int, by: str, why: str, text: str, late: bool = False) -> bool:
+        return by == (named or clause) and (not reasons or why in reasons) and call in ("", self.call)
 
     clauses = tuple(dict.fromkeys(filter(None, (clause, named, *also))))
     return Mutant(id, clauses, bug, text, Refusals.__call__, refuse, when)
@@ -178,8 +203,9 @@ def refuses(
     return Mutant(id, (clause, *also), bug, f"{method.__name__} fails with {name}: {text}", method, call, when)
 
 
-def _what(cause: str, call: str) -> str:
-    return f"{call}: {cause or 'whatever the cause'}" if call else cause or "whatever the cause"
+def _what(reasons: tuple[str, ...], call: str) -> str:
+    what = " or ".join(reasons) or "any reason"
+    return f"{call}: {what}" if call else what
 
 
 # ---------------------------------------------------------------------------------------------------------- the copies

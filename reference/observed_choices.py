@@ -84,34 +84,37 @@ FUZZ_PAGES: Final = 64
 """Pages that the subject's own memory may come and go by, where a limit counts that too."""
 
 ORDER: Final = {"mremap": "mremap.errno.order", "msync": "msync.errno.order", "mprotect": "mprotect.errno.order"}
-"""By call, the clause of level linux that of several things that are the matter the first must be told."""
+"""By call, the clause of level linux that of several applicable errors the first in Linux's order is returned."""
 
 ORDER_OF_MMAP: Final = {
-    "offset is not a multiple of the page": "mmap.order.offset",
-    "fd is not an open descriptor": "mmap.order.descriptor",
-    "fd is only a path": "mmap.order.descriptor",
-    "length is 0": "mmap.order.length",
-    "length is larger than the address space": "mmap.order.too-long",
-    "the fixed range is outside the address space": "mmap.order.address",
-    "the fixed address is not a multiple of the page": "mmap.order.address.unaligned",
-    "something is mapped in the fixed range": "mmap.order.address.taken",
-    "the process may lock no memory": "mmap.order.lock",
-    "offset + length is larger than any file": "mmap.order.overflow",
-    "flags have a bit that the system does not know": "mmap.order.flag",
-    "shared and writable, but fd is not open for writing": "mmap.order.mode",
-    "fd is not open for reading": "mmap.order.mode",
-    "executable, but nothing may be executed from the file system": "mmap.errno.EPERM.unmappable",
-    "the file cannot be mapped": "mmap.order.limit.kind",
+    "offset-unaligned": "mmap.order.offset",
+    "fd-not-open": "mmap.order.descriptor",
+    "fd-path-only": "mmap.order.descriptor",
+    "length-zero": "mmap.order.length",
+    "length-too-large": "mmap.order.too-long",
+    "fixed-range-outside": "mmap.order.address",
+    "fixed-addr-unaligned": "mmap.order.address.unaligned",
+    "fixed-range-taken": "mmap.order.address.taken",
+    "lock-not-permitted": "mmap.order.lock",
+    "offset-overflow": "mmap.order.overflow",
+    "flags-unknown": "mmap.order.flag",
+    "shared-not-writable": "mmap.order.mode",
+    "fd-not-readable": "mmap.order.mode",
+    "file-noexec": "mmap.errno.EPERM.unmappable",
+    "file-not-mappable": "mmap.order.limit.kind",
 }
-"""The same for mmap, by what must be found first."""
+"""For mmap, the clause of that kind by the reason of the first refusal."""
 
 FOUND_EARLY: Final = {
-    "length is larger than the address space": "ENOMEM",
-    "new_size is larger than a C library takes any object to be": "ENOMEM",
-    "a C library takes what may not be had at 0 for memory that is not there": "ENOMEM",
-    "the file system has no MAP_SYNC": "EOPNOTSUPP",
+    "length-too-large": "ENOMEM",
+    "libc-new-size": "ENOMEM",
+    "libc-low-address": "ENOMEM",
+    "sync-unsupported": "EOPNOTSUPP",
 }
-"""With its errno, what may be found before: by a C library (musl's looks at the offset first), or by a file system."""
+"""By reason, the errno of a refusal that a C library or a file system may make before the kernel reports another.
+
+It does not excuse "mmap.order.offset": musl checks the offset first.
+"""
 
 
 class Following(LinuxChoices):
@@ -181,8 +184,8 @@ class Following(LinuxChoices):
         """The clause by which the first of several refusals must be told; None where any may be."""
         if self.level != "linux":
             return None
-        clause = ORDER_OF_MMAP.get(refusals[0].cause) if call == "mmap" else ORDER.get(call)
-        early = any(self.seen == Failed(FOUND_EARLY.get(refusal.cause, "")) for refusal in refusals)
+        clause = ORDER_OF_MMAP.get(refusals[0].reason) if call == "mmap" else ORDER.get(call)
+        early = any(self.seen == Failed(FOUND_EARLY.get(refusal.reason, "")) for refusal in refusals)
         return None if early and clause != "mmap.order.offset" else clause
 
     def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:

@@ -34,30 +34,30 @@ class PageCalls(State):
 
         with self.errors("msync") as refuse:
             if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
-                refuse(EINVAL, "msync.errno.EINVAL", "flags have a bit that the system does not know")
+                refuse(EINVAL, "msync.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
             if addr % self.page:
-                refuse(EINVAL, "msync.errno.EINVAL", "addr is not a multiple of the page")
+                refuse(EINVAL, "msync.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
             if flags & MS_ASYNC and flags & MS_SYNC:
-                refuse(EINVAL, "msync.errno.EINVAL", "MS_ASYNC and MS_SYNC exclude each other")
+                refuse(EINVAL, "msync.errno.EINVAL", "async-and-sync", "MS_ASYNC and MS_SYNC exclude each other")
 
         with self.errors("msync") as refuse:
             for mapping in mappings:
                 if flags & MS_INVALIDATE and mapping.locked:
-                    refuse(EBUSY, "msync.flag.invalidate.busy", "a page of the range is locked")
+                    refuse(EBUSY, "msync.flag.invalidate.busy", "page-locked", "a page of the range is locked")
                     break
                 if writes and mapping.shared and mapping.inode is not None:
                     first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
                     behind = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
                     mapping.inode.cache.write_back(first, behind, mapping.inode.size, self.choices)
             if hole:
-                refuse(ENOMEM, "msync.errno.ENOMEM", "some of the range is not mapped")
+                refuse(ENOMEM, "msync.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
     # --------------------------------------------------------------------------------------------------------- sysconf
 
     def sysconf(self, name: int) -> int:
         with self.errors("sysconf") as refuse:
             if name not in SYSCONF_NAMES:
-                refuse(EINVAL, "paging.sysconf.invalid", "the name is not known")
+                refuse(EINVAL, "paging.sysconf.invalid", "name-unknown", "the name is not known")
 
         if name != SC_PAGESIZE:
             raise Unsupported("of sysconf's names the reference knows the page size only")
@@ -74,18 +74,25 @@ class PageCalls(State):
 
         with self.errors("mprotect") as refuse:
             if grows == PROT_GROWS:
-                refuse(EINVAL, "mprotect.errno.EINVAL.grows", "nothing grows both ways")
+                refuse(EINVAL, "mprotect.errno.EINVAL.grows", "grows-both-ways", "nothing grows both ways")
             if addr % self.page:
-                refuse(EINVAL, "mprotect.errno.EINVAL", "addr is not a multiple of the page")
+                refuse(EINVAL, "mprotect.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
             if length:
                 if end == addr:
-                    refuse(ENOMEM, "mprotect.length-wraps", "the length rounds up to 0")
+                    refuse(ENOMEM, "mprotect.length-wraps", "length-rounds-to-zero", "the length rounds up to 0")
                 elif end > self.mask:
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "the range wraps around")
+                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "range-wraps", "the range wraps around")
                 if prot & ~(PROT_ALL | PROT_SEM):
-                    refuse(EINVAL, "mprotect.errno.EINVAL.prot", "prot has a bit that the system does not know")
+                    refuse(
+                        EINVAL,
+                        "mprotect.errno.EINVAL.prot",
+                        "prot-unknown",
+                        "prot has a bit that the system does not know",
+                    )
                 if space.splits(addr, end) and self.too_many_mappings(2):
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "splitting would make too many mappings")
+                    refuse(
+                        ENOMEM, "mprotect.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings"
+                    )
         if not length:
             return
         prot &= PROT_ALL
@@ -96,9 +103,14 @@ class PageCalls(State):
                 if first.grows:
                     addr = first.start
                 else:
-                    refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "the mapping does not grow downwards")
+                    refuse(
+                        EINVAL,
+                        "mprotect.errno.EINVAL.grows-not",
+                        "not-growsdown",
+                        "the mapping does not grow downwards",
+                    )
             elif grows and first is not None and first.start <= addr:
-                refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "no mapping grows upwards")
+                refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "not-growsup", "no mapping grows upwards")
 
         # What lies before the first page that cannot have the rights has them all the same.
         hole = space.hole(addr, end)
@@ -108,11 +120,16 @@ class PageCalls(State):
         with self.errors("mprotect") as refuse:
             for at in sorted(stops if hole is None else stops | {hole}):
                 if at == hole:
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "some of the range is not mapped")
+                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
                 if denied is not None and at == denied.start:
-                    refuse(EACCES, "mprotect.errno.EACCES", "shared and writable, but fd was not open for writing")
+                    refuse(
+                        EACCES,
+                        "mprotect.errno.EACCES",
+                        "max-protection",
+                        "shared and writable, but fd was not open for writing",
+                    )
                 if sealed is not None and at == sealed.start:
-                    refuse(EPERM, "mprotect.errno.EPERM", "something in the range is sealed")
+                    refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
             stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
             if stop == end or self.choices.does_part("mprotect"):
                 self.protect(addr, stop, prot)
@@ -138,13 +155,13 @@ class PageCalls(State):
 
         with self.errors("mseal") as refuse:
             if flags:
-                refuse(EINVAL, "mseal.errno.EINVAL", "there are no flags")
+                refuse(EINVAL, "mseal.errno.EINVAL", "flags-not-zero", "there are no flags")
             if addr % self.page:
-                refuse(EINVAL, "mseal.errno.EINVAL", "addr is not a multiple of the page")
+                refuse(EINVAL, "mseal.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
             if end > self.mask or (length & self.mask and not size):
-                refuse(EINVAL, "mseal.errno.EINVAL", "the range wraps around")
+                refuse(EINVAL, "mseal.errno.EINVAL", "range-wraps", "the range wraps around")
             if space.hole(addr, end) is not None:
-                refuse(ENOMEM, "mseal.errno.ENOMEM", "some of the range is not mapped")
+                refuse(ENOMEM, "mseal.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
         for mapping in space.cut_out(addr, end):
             mapping.sealed = True
@@ -165,7 +182,7 @@ class PageCalls(State):
 
         with self.errors("mlock2") as refuse:
             if flags & ~MLOCK_ONFAULT:
-                refuse(EINVAL, "mlock2.errno.EINVAL", "flags have a bit that the system does not know")
+                refuse(EINVAL, "mlock2.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
             self.refuse_locking(refuse, start, end)
         with self.errors("mlock2") as refuse:
             self.lock_what_is_mapped(refuse, "mlock2", start, end, on_fault=bool(flags))
@@ -181,11 +198,11 @@ class PageCalls(State):
         already = sum(min(end, m.end) - max(start, m.start) for m in self.space.over(start, end) if m.locked)
 
         if self.may_not_lock():
-            refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
+            refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
         if self.locks_too_much(end - start - already):
-            refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
         if end > self.mask:
-            refuse(EINVAL, "mlock.errno.EINVAL", "the range wraps around")
+            refuse(EINVAL, "mlock.errno.EINVAL", "range-wraps", "the range wraps around")
 
     def lock_what_is_mapped(self, refuse: Refusals, call: str, start: int, end: int, on_fault: bool) -> None:
         """Lock a range.  What lies before a hole is locked all the same, and so are pages that cannot be brought in."""
@@ -194,9 +211,9 @@ class PageCalls(State):
         if hole is None or self.choices.does_part(call):
             self.lock(start, stop, True, on_fault)
         if hole is not None:
-            refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
         elif not self.populate(start, stop):
-            refuse(ENOMEM, "mlock.errno.ENOMEM", "a page of the range cannot be brought in")
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range cannot be brought in")
 
     def munlock(self, addr: int, length: int) -> None:
         start, end = self.pages_of(addr, length)
@@ -204,22 +221,22 @@ class PageCalls(State):
 
         with self.errors("munlock") as refuse:
             if end > self.mask:
-                refuse(EINVAL, "munlock.errno.EINVAL", "the range wraps around")
+                refuse(EINVAL, "munlock.errno.EINVAL", "range-wraps", "the range wraps around")
 
         with self.errors("munlock") as refuse:
             if hole is None or self.choices.does_part("munlock"):
                 self.lock(start, end if hole is None else hole, False)
             if hole is not None:
-                refuse(ENOMEM, "munlock.errno.ENOMEM", "some of the range is not mapped")
+                refuse(ENOMEM, "munlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
     def mlockall(self, flags: int) -> None:
         with self.errors("mlockall") as refuse:
             if not flags & (MCL_CURRENT | MCL_FUTURE) or flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
-                refuse(EINVAL, "mlock.errno.EINVAL", "flags are not MCL_CURRENT, MCL_FUTURE or both")
+                refuse(EINVAL, "mlock.errno.EINVAL", "mlockall-flags", "flags are not MCL_CURRENT, MCL_FUTURE or both")
             if self.may_not_lock():
-                refuse(EPERM, "mlock.errno.EPERM", "the process may lock no memory")
+                refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
             if flags & MCL_CURRENT and self.locks_too_much(self.space.size - self.space.locked):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+                refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
 
         on_fault = flags & MCL_ONFAULT != 0
         self.locks_future = flags & MCL_FUTURE != 0
@@ -269,9 +286,9 @@ class PageCalls(State):
 
         with self.errors("mincore") as refuse:
             if addr % page:
-                refuse(EINVAL, "mincore.errno.EINVAL", "addr is not a multiple of the page")
+                refuse(EINVAL, "mincore.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
             if (length & self.mask) > self.top - addr or space.hole(addr, end) is not None:
-                refuse(ENOMEM, "mincore.errno.ENOMEM", "some of the range is not mapped")
+                refuse(ENOMEM, "mincore.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
         resident: list[bool] = []
         for mapping in space.over(addr, end):

@@ -6,15 +6,19 @@ things the matter with it.  So a call of the reference *gathers* its refusals in
 
     with self.errors("munmap") as refuse:
         if addr % page:
-            refuse(EINVAL, "munmap.errno.EINVAL", "addr is not a multiple of the page")
+            refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
         if length == 0:
-            refuse(EINVAL, "munmap.errno.EINVAL", "length is 0")
+            refuse(EINVAL, "munmap.errno.EINVAL", "length-zero", "length is 0")
 
 At the end of the block, when there is at least one, `Refused` is raised: an OSError with the errno that the machine's
 Choices take, carrying all the others.  The lines stand in the order in which Linux looks, which is how the choices that
 play Linux know what to answer.
 
-Each refusal names its clause, so what a run has reached of the specification is a by-product: `Refusals.reached`.
+Each refusal names its clause, and its reason by a short id.  Choices, mutants and gates compare these ids and never
+the text, which is for people and may be reworded at any time.  One id has one text, wherever it is used.  Clause, id
+and text are string literals, so that the source shows every refusal (`gates.mutation_matrix.refusal_sites`).
+
+As each refusal names its clause, what a run has reached of the specification is a by-product: `Refusals.reached`.
 """
 
 from __future__ import annotations
@@ -35,22 +39,24 @@ class Refusal(NamedTuple):
     errno: int
     clause: str
     """The clause of the catalogue that says so."""
-    cause: str
-    """What is the matter, in words."""
+    reason: str
+    """The reason as a short name: what programs compare, so that the text can be edited freely."""
+    text: str
+    """The reason as a sentence for people."""
     late: bool = False
     """Whether Linux finds it only after it has cleared a MAP_FIXED range."""
 
     @property
     def name(self) -> str:
         """The errno's symbolic name."""
-        return errno_name(OSError(self.errno, self.cause))
+        return errno_name(OSError(self.errno, self.text))
 
 
 class Refused(OSError):
     """A refused call: the errno that was chosen, and all that might have been."""
 
     def __init__(self, call: str, chosen: Refusal, refusals: Sequence[Refusal]) -> None:
-        super().__init__(chosen.errno, f"{call}: {chosen.cause} ({chosen.clause})")
+        super().__init__(chosen.errno, f"{call}: {chosen.text} ({chosen.clause})")
         self.chosen = chosen
         self.refusals = tuple(refusals)
 
@@ -89,8 +95,8 @@ class Refusals:
     def __enter__(self) -> Refusals:
         return self
 
-    def __call__(self, errno: int, clause: str, cause: str, late: bool = False) -> None:
-        refusal = Refusal(errno, clause, cause, late)
+    def __call__(self, errno: int, clause: str, reason: str, text: str, late: bool = False) -> None:
+        refusal = Refusal(errno, clause, reason, text, late)
         if self.gathered is None:
             self.gathered = [refusal]
         else:

@@ -13,7 +13,6 @@ from ..contract import Fault, Unresolved
 from .accesses import Accesses
 from .file_calls import FileCalls
 from .files import Inode
-from .refusal import Refusals
 
 
 class Buffers(Accesses, FileCalls):
@@ -27,7 +26,8 @@ class Buffers(Accesses, FileCalls):
 
         with self.errors("pread") as refuse:
             self.refuse_reading(refuse, description, offset)
-            self.refuse_outside(refuse, addr, length, "buffer.store")
+            if addr + length > self.top:  # also when nothing is to be copied
+                refuse(EFAULT, "buffer.store", "buffer-outside", "the buffer is outside user space")
 
         self.refuse_to_guess(inode, addr, length, offset)
         if inode.device:
@@ -39,7 +39,7 @@ class Buffers(Accesses, FileCalls):
         moved = self.choices.moved(self.store_up_to_a_fault(addr, data, unsure), len(data))
         with self.errors("pread") as refuse:
             if data and not moved:
-                refuse(EFAULT, "buffer.store", "the buffer cannot be stored to")
+                refuse(EFAULT, "buffer.store", "buffer-not-writable", "the buffer cannot be stored to")
 
         return moved
 
@@ -51,7 +51,8 @@ class Buffers(Accesses, FileCalls):
 
         with self.errors("pwrite") as refuse:
             self.refuse_writing(refuse, description, length, offset)
-            self.refuse_outside(refuse, addr, length, "buffer.load")
+            if addr + length > self.top:  # also when nothing is to be copied
+                refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
 
         if inode.device or not length:
             return length
@@ -67,16 +68,11 @@ class Buffers(Accesses, FileCalls):
                 page.open = (page.open or {}) | {(start + at) % self.page: values}
         with self.errors("pwrite") as refuse:
             if not available:
-                refuse(EFAULT, "buffer.load", "the buffer cannot be loaded from")
+                refuse(EFAULT, "buffer.load", "buffer-not-readable", "the buffer cannot be loaded from")
             elif not written:
-                refuse(ENOSPC, "file.errno", "the disk is full")
+                refuse(ENOSPC, "file.errno", "disk-full", "the disk is full")
 
         return written
-
-    def refuse_outside(self, refuse: Refusals, addr: int, length: int, clause: str) -> None:
-        """A buffer outside user space is refused before anything is looked at, also where nothing is to be copied."""
-        if addr + length > self.top:
-            refuse(EFAULT, clause, "the buffer is outside user space")
 
     def refuse_to_guess(self, inode: Inode, addr: int, length: int, offset: int) -> None:
         """Bytes that are copied onto one another hang on the order in which that is done."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Callable
 from errno import EINVAL, ENOENT, EPERM
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -18,7 +23,9 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
 from pytest_mmapconf.reference.mutant import Honest, never, other, refuses, wrong
 from pytest_mmapconf.reference.mutants.calls import Mmap, Mremap
+from pytest_mmapconf.reference.observed_choices import FOUND_EARLY, ORDER_OF_MMAP
 from pytest_mmapconf.reference.process import Process as Model
+from pytest_mmapconf.reference.refusal import Refusals
 
 PAGE = 4096
 
@@ -31,10 +38,10 @@ def process(backend: Backend) -> Process:
 
 
 def test_a_refusal_that_is_never_made() -> None:
-    mutant = never("x", "munmap.errno.EINVAL", cause="length is 0")
+    mutant = never("x", "munmap.errno.EINVAL", reason="length-zero")
 
     process(mutant.boot()).munmap(0, 0)
-    with pytest.raises(OSError, match="not a multiple"):  # another cause of the same clause
+    with pytest.raises(OSError, match="not a multiple"):  # another reason of the same clause
         process(mutant.boot()).munmap(1, PAGE)
 
 
@@ -47,12 +54,12 @@ def test_a_refusal_of_one_call_only() -> None:
 
 
 def test_a_refusal_with_another_errno() -> None:
-    mutant = other("x", ENOENT, "munmap.errno.EINVAL", cause="length is 0")
+    mutant = other("x", ENOENT, "munmap.errno.EINVAL", reason="length-zero")
 
     with pytest.raises(OSError, match="length is 0") as failed:
         process(mutant.boot()).munmap(0, 0)
     assert failed.value.errno == ENOENT
-    assert mutant.text == "ENOENT where length is 0"
+    assert mutant.text == "ENOENT where length-zero"
 
 
 def test_a_call_that_is_refused_although_it_should_not_be() -> None:
@@ -267,7 +274,8 @@ def test_nothing_is_missing() -> None:
 
 
 def test_what_the_gate_finds() -> None:
-    site, (clause, cause) = next(iter(matrix.refusal_sites().items()))
+    site, refusal = next(iter(matrix.refusal_sites().items()))
+    assert refusal is not None
 
     assert gate(failing=["c"]) == ["case c: the reference does not pass it"]
     assert gate(rows=[row(killers=[])]) == ["mutant m: no case of mmap.range catches it"]
@@ -275,8 +283,9 @@ def test_what_the_gate_finds() -> None:
     assert gate(rows=[row(programs=0)], programs=0) == []
     assert gate(rows=[row(crash="so")]) == ["mutant m: breaks down: so"]
     assert gate(unreached=[site]) == [
-        f"reference/{site[0]}.py:{site[1]}: {cause} ({clause}): no case reaches this refusal"
+        f"reference/{site[0]}.py:{site[1]}: {refusal.reason} ({refusal.clause}): no case reaches this refusal"
     ]
+    assert gate(unlisted=[("files", 7)]) == ["reference/files.py:7: refuses otherwise than by refuse(...)"]
     assert gate(idle=["c"]) == ["case c: catches no mutant"]
 
 
@@ -292,7 +301,7 @@ def test_reasons_are_accepted_and_wrong_ones_found() -> None:
     assert gate(Reasons({"m-mmap.range": "so"}, {}), rows=[Row("m-mmap.range", (), "own", "", ["c"])]) == []
     assert gate(Reasons({"no-such": "so"}, {})) == ["reason for no-such: there is no such mutant"]
     assert gate(Reasons({}, {"nobody knows": "so"})) == ["reason for nobody knows: nothing is refused for it"]
-    reached = gate(Reasons({}, {"flags name neither SHARED nor PRIVATE": "so"}))
+    reached = gate(Reasons({}, {"type-missing": "so"}))
     assert reached
     assert all("reached, in spite of the reason" in hole for hole in reached)
 
@@ -300,8 +309,8 @@ def test_reasons_are_accepted_and_wrong_ones_found() -> None:
 def test_which_mutants_would_have_differed_is_noted() -> None:
     mutants = (
         is_right,
-        never("that-refusal", "munmap.errno.EINVAL", cause="length is 0"),
-        never("another-refusal", "munmap.errno.EINVAL", cause="not a multiple"),
+        never("that-refusal", "munmap.errno.EINVAL", reason="length-zero"),
+        never("another-refusal", "munmap.errno.EINVAL", reason="addr-unaligned"),
         refuses("those", Model.munmap, EPERM, lambda self, addr, length: length == 0, "munmap.range", text="it is 0"),
         refuses("down", Model.munmap, EPERM, lambda self, addr, length: 1 / length, "munmap.range", text="it divides"),
         refuses("others", Model.munmap, EPERM, lambda self, addr, length: length == 7, "munmap.range", text="it is 7"),
@@ -336,7 +345,7 @@ def test_places_that_refuse_are_read_off_and_seen() -> None:
         watched.boot().spawn().munmap(0, 0)
 
     (reached,) = watched.sites
-    assert sites[reached] == ("munmap.errno.EINVAL", "length is 0")
+    assert sites[reached] == ("munmap.errno.EINVAL", "length-zero", "length is 0")
     assert sites.keys() - {reached}
 
 
@@ -347,3 +356,102 @@ def test_a_refusal_over_several_lines_is_the_one_that_was_seen() -> None:
         process.mmap(0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1)
 
     assert watched.sites <= matrix.refusal_sites().keys()
+
+
+def test_the_gate_sees_every_refusal_of_the_reference() -> None:
+    sources = matrix.reference_sources()
+    del sources["refusal"]  # whose docstring has an example
+    calls = sum(len(re.findall(r"^ +refuse\(", source, re.MULTILINE)) for source in sources.values())
+
+    sites = matrix.refusal_sites()
+
+    assert None not in sites.values()
+    assert len(sites) == calls > 180
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        'EFAULT, clause, "buffer-outside", "the buffer is outside user space"',
+        'EFAULT, "buffer.store", reason, "the buffer is outside user space"',
+        'EFAULT, "buffer.store", "buffer-outside", f"{the_buffer} is outside user space"',
+        'EFAULT, clause="buffer.store", reason="buffer-outside", text="the buffer is outside user space"',
+    ],
+)
+def test_a_refusal_that_the_source_does_not_show_fails_the_gate(arguments: str) -> None:
+    sites = matrix.refusal_sites({"user_buffers": f"def call(refuse, clause):\n    refuse({arguments})\n"})
+
+    assert matrix.refusal_holes(sites, [], [], NONE) == [
+        "reference/user_buffers.py:2: the clause, the reason and the text of a refusal must be string literals"
+    ]
+
+
+def test_an_id_of_a_reason_has_one_text_and_a_text_one_id() -> None:
+    refusals = {refusal for refusal in matrix.refusal_sites().values() if refusal is not None}
+    pairs = {(refusal.reason, refusal.text) for refusal in refusals}
+
+    for names in ([reason for reason, _ in pairs], [text for _, text in pairs]):
+        assert [name for name in names if names.count(name) > 1] == []
+    for reason, _ in pairs:
+        assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", reason)
+
+
+def test_every_reason_that_is_named_elsewhere_is_one_of_a_refusal() -> None:
+    known = {refusal.reason for refusal in matrix.refusal_sites().values() if refusal is not None}
+
+    assert ORDER_OF_MMAP.keys() | FOUND_EARLY.keys() <= known
+    assert matrix.reasons().unreached.keys() <= known
+    for source in Path(form.__file__ or "").parent.joinpath("mutants").glob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            match node:
+                case ast.keyword("reason", value):
+                    named = {part.value for part in ast.walk(value) if isinstance(part, ast.Constant)}
+                    assert named <= known, f"{source.name}:{value.lineno}"
+
+
+def calls_with_several_errors(process: Process) -> list[tuple[Callable[..., object], tuple[int, ...]]]:
+    anonymous = MAP_PRIVATE | MAP_ANONYMOUS
+    return [
+        (process.mmap, (0, 0, 0, MAP_PRIVATE, -1, 1)),
+        (process.mmap, (0, 1 << 60, 0, anonymous | MAP_FIXED, -1, 1)),
+        (process.mmap, (1, PAGE, 0, MAP_ANONYMOUS | MAP_FIXED, -1, 0)),
+        (process.munmap, (1, 0)),
+        (process.mremap, (1, PAGE, 0, 1 << 20)),
+        (process.msync, (1, PAGE, 1 << 20)),
+        (process.mprotect, (1, 1 << 63, 1 << 20)),
+    ]
+
+
+@pytest.mark.parametrize("level", ["posix", "linux"])
+@pytest.mark.parametrize("errno", ["EINVAL", "ENOMEM", "EBADF", "EFAULT", "EPERM"])
+def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> None:
+    """The same calls are judged the same when every text is another."""
+
+    def reword(
+        refuse: Honest, self: Refusals, errno: int, clause: str, reason: str, text: str, late: bool = False
+    ) -> None:
+        refuse(self, errno, clause, reason, "another text", late)
+
+    def verdicts(package: str) -> list[object]:
+        choices_of = import_module(f"{package}.observed_choices")
+        choices = choices_of.Following(level)
+        system = form.package_backend(package).boot()
+        system.choices = choices
+        process = system.spawn()
+        found: list[object] = []
+        for call, arguments in calls_with_several_errors(process):
+            choices.tell(call.__name__, choices_of.Failed(errno))
+            try:
+                call(*arguments)
+            except choices_of.Impossible as wrong:
+                found.append((wrong.allowed, wrong.clauses))
+            except OSError as failed:
+                found.append(failed.errno)
+            else:
+                found.append("success")
+        return found
+
+    reworded = form.copied()
+    form.plant(reworded, Refusals.__call__, reword)
+
+    assert verdicts(reworded) == verdicts(form.copied())

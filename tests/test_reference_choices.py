@@ -77,8 +77,13 @@ def test_nothing_is_placed_too_low(length: int, place: int | None) -> None:
 def test_the_first_refusal_is_told_and_what_comes_late_has_cleared_the_range() -> None:
     space = space_with()
     for late in (True, False):
-        first = Refusal(ENODEV, "a.clause", "a cause", late)
-        assert LINUX.refusal("mmap", [first, Refusal(EINVAL, "another.clause", "another cause", not late)]) is first
+        first = Refusal(ENODEV, "a.clause", "a-reason", "a text", late)
+        assert (
+            LINUX.refusal(
+                "mmap", [first, Refusal(EINVAL, "another.clause", "another-reason", "another text", not late)]
+            )
+            is first
+        )
         assert LINUX.cleared_when_refused(first, space, 0, PAGE) is late
 
 

@@ -917,7 +917,7 @@ def following(seen: Outcome, call: str = "call", level: str = "linux") -> Follow
 
 
 def test_an_errno_is_known_by_its_letters() -> None:
-    refusal = Refusal(EINVAL, "a.clause", "a cause")
+    refusal = Refusal(EINVAL, "a.clause", "a-reason", "a text")
     assert following(Failed("".join(("EIN", "VAL")))).refusal("call", [refusal]) is refusal
 
 
@@ -1252,38 +1252,38 @@ def test_below_level_linux_a_part_that_was_moved_is_open(possible: int, is_open:
         assert choices.moved(possible, 10) == possible
 
 
-def refusals(*causes: tuple[int, str]) -> list[Refusal]:
-    return [Refusal(errno, f"clause.{number}", cause) for number, (errno, cause) in enumerate(causes)]
+def refusals(*reasons: tuple[int, str]) -> list[Refusal]:
+    return [Refusal(errno, f"clause.{number}", reason, "a text") for number, (errno, reason) in enumerate(reasons)]
 
 
-UNALIGNED = (EINVAL, "offset is not a multiple of the page")
-NO_DESCRIPTOR = (EBADF, "fd is not an open descriptor")
-TOO_LONG = (ENOMEM, "length is larger than the address space")
-NO_LENGTH = (EINVAL, "length is 0")
+UNALIGNED = (EINVAL, "offset-unaligned")
+NO_DESCRIPTOR = (EBADF, "fd-not-open")
+TOO_LONG = (ENOMEM, "length-too-large")
+NO_LENGTH = (EINVAL, "length-zero")
 
 
 @pytest.mark.parametrize(
-    ("call", "causes", "seen", "clause"),
+    ("call", "reasons", "seen", "clause"),
     [
         ("mmap", (UNALIGNED, NO_DESCRIPTOR), "EBADF", "mmap.order.offset"),
         ("mmap", (UNALIGNED, TOO_LONG), "ENOMEM", "mmap.order.offset"),
         ("mmap", (NO_DESCRIPTOR, NO_LENGTH), "EINVAL", "mmap.order.descriptor"),
         ("mmap", (NO_DESCRIPTOR, TOO_LONG), "ENOMEM", None),
         ("mmap", (NO_DESCRIPTOR, TOO_LONG), "EBADF", "mmap.order.descriptor"),
-        ("mmap", ((EINVAL, "another cause"), NO_DESCRIPTOR), "EBADF", None),
+        ("mmap", ((EINVAL, "another-reason"), NO_DESCRIPTOR), "EBADF", None),
         ("mremap", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", "mremap.errno.order"),
         ("mremap", (NO_LENGTH, UNALIGNED), "EINVAL", "mremap.errno.order"),
-        ("mremap", (NO_LENGTH, (ENOMEM, "new_size is larger than a C library takes any object to be")), "ENOMEM", None),
+        ("mremap", (NO_LENGTH, (ENOMEM, "libc-new-size")), "ENOMEM", None),
         ("msync", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", "msync.errno.order"),
         ("mprotect", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", "mprotect.errno.order"),
         ("munmap", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", None),
     ],
 )
 def test_which_of_several_must_be_told_first(
-    call: str, causes: tuple[tuple[int, str], ...], seen: str, clause: str | None
+    call: str, reasons: tuple[tuple[int, str], ...], seen: str, clause: str | None
 ) -> None:
     """Here the last is seen: it is right where nothing says which is first, and at lower levels."""
-    first, last = found = refusals(*causes)
+    first, last = found = refusals(*reasons)
     choices = following(Failed(seen))
     call = "".join(call)
     assert choices.clause_of_order(call, found) == clause
@@ -1306,7 +1306,7 @@ def test_which_of_several_must_be_told_first(
 
 def test_of_several_with_the_errno_that_was_seen_it_is_the_first_and_one_that_is_late_may_be_meant() -> None:
     for late in (None, 0, 1, 2):
-        found = [Refusal(EINVAL if n else EBADF, f"clause.{n}", "a cause", late=n == late) for n in range(3)]
+        found = [Refusal(EINVAL if n else EBADF, f"clause.{n}", "a-reason", "a text", late=n == late) for n in range(3)]
         choices = following(Failed("EINVAL"))
         assert choices.refusal("munmap", found) is found[1]
         assert choices.late is (late in (1, 2))
@@ -1384,10 +1384,12 @@ def test_what_is_open_below_level_linux(level: str) -> None:
     choices.is_mapped = is_mapped
     for errno, may_be_cleared in ((EINVAL, False), (EBADF, False), (ENOMEM, not is_linux)):
         asked.clear()
-        refusal = Refusal(errno, "a.clause", "a cause")
+        refusal = Refusal(errno, "a.clause", "a-reason", "a text")
         assert choices.cleared_when_refused(refusal, space, 19 * PAGE, 21 * PAGE) is may_be_cleared
         assert asked == [20 * PAGE] * may_be_cleared
-    assert not choices.cleared_when_refused(Refusal(ENOMEM, "a.clause", "a cause"), space, 22 * PAGE, 30 * PAGE)
+    assert not choices.cleared_when_refused(
+        Refusal(ENOMEM, "a.clause", "a-reason", "a text"), space, 22 * PAGE, 30 * PAGE
+    )
 
 
 @pytest.mark.parametrize(

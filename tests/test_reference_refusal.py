@@ -64,8 +64,8 @@ def test_all_refusals_are_carried_and_the_chosen_one_is_raised() -> None:
 
     def call() -> None:
         with Refusals("call", Last(), reached) as refuse:
-            refuse(errno.EINVAL, "a.clause", "one thing")
-            refuse(errno.EOPNOTSUPP, "another.clause", "another thing", late=True)
+            refuse(errno.EINVAL, "a.clause", "a-reason", "one thing")
+            refuse(errno.EOPNOTSUPP, "another.clause", "another-reason", "another thing", late=True)
 
     with pytest.raises(Refused) as refused:
         call()
@@ -79,7 +79,7 @@ def test_all_refusals_are_carried_and_the_chosen_one_is_raised() -> None:
 def test_another_error_in_the_block_is_not_hidden() -> None:
     def call() -> None:
         with Refusals("call", LinuxChoices(), set()) as refuse:
-            refuse(errno.EINVAL, "a.clause", "one thing")
+            refuse(errno.EINVAL, "a.clause", "a-reason", "one thing")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -188,10 +188,7 @@ def test_of_a_growth_no_part_is_cut_off(process: Process) -> None:
 def test_munmap_and_msync(process: Process) -> None:
     with pytest.raises(Refused) as refused:
         process.munmap(1, 0)
-    assert [refusal.cause for refusal in refused.value.refusals] == [
-        "addr is not a multiple of the page",
-        "length is 0",
-    ]
+    assert [refusal.reason for refusal in refused.value.refusals] == ["addr-unaligned", "length-zero"]
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.mlock(base, PAGE)
     with pytest.raises(Refused) as refused:
@@ -212,7 +209,7 @@ def test_mremap(process: Process) -> None:
     process.set_limit_headroom("address-space", 0)  # type: ignore[arg-type]
     with pytest.raises(Refused) as refused:
         process.mremap(base, PAGE, 2 * PAGE, MREMAP_MAYMOVE)
-    assert [refusal.cause for refusal in refused.value.refusals] == ["the address-space limit is reached"]
+    assert [refusal.reason for refusal in refused.value.refusals] == ["address-space-limit"]
 
 
 def test_a_late_refusal_has_cleared_the_fixed_range() -> None:
@@ -237,7 +234,7 @@ def test_the_choices_decide() -> None:
     process = ReferenceSystem(Parameters(), Last()).spawn()
     with pytest.raises(Refused) as refused:
         process.mmap(0, 0, RW, MAP_SHARED, 77, 5)
-    assert refused.value.chosen.cause == "length is 0"
+    assert refused.value.chosen.reason == "length-zero"
 
 
 def test_what_a_run_has_reached_is_known(process: Process) -> None:

@@ -412,7 +412,7 @@ class Reasons:
     unreachable: dict[str, str]
     """By a pattern of mutants' ids."""
     unreached: dict[str, str]
-    """By the cause of a refusal."""
+    """By the id of the reason of a refusal."""
 
 
 def is_unreachable(id: str, reasons: Reasons) -> bool:
@@ -420,7 +420,7 @@ def is_unreachable(id: str, reasons: Reasons) -> bool:
     return any(fnmatchcase(id, pattern) for pattern in reasons.unreachable)
 
 
-TABLES: Final = (("unreachable", "mutant"), ("unreached", "cause"))
+TABLES: Final = (("unreachable", "mutant"), ("unreached", "reason"))
 """The tables of `conformance/mutants.toml`, each with what its entries are about."""
 
 
@@ -442,16 +442,63 @@ def several(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def refusal_sites() -> dict[Site, tuple[str, str]]:
-    """Every place in the reference that refuses: the clause that it names, and the cause."""
-    sites = {}
-    for path in sorted(files(f"{PACKAGE}.reference").iterdir(), key=lambda path: path.name):
-        if path.name.endswith(".py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                match node:
-                    case ast.Call(ast.Name("refuse"), [_, ast.Constant(str(clause)), ast.Constant(str(cause)), *_]):
-                        sites[path.name.removesuffix(".py"), node.lineno] = clause, cause
+class SourceRefusal(NamedTuple):
+    """A refusal as the reference's source has it: the arguments of a call of `refuse`."""
+
+    clause: str
+    reason: str
+    text: str
+
+
+def reference_sources() -> dict[str, str]:
+    """Return the source text of each of the reference's modules, by its name."""
+    paths = sorted(files(f"{PACKAGE}.reference").iterdir(), key=lambda path: path.name)
+    return {
+        path.name.removesuffix(".py"): path.read_text(encoding="utf-8") for path in paths if path.name.endswith(".py")
+    }
+
+
+def refusal_sites(sources: Mapping[str, str] | None = None) -> dict[Site, SourceRefusal | None]:
+    """Return every place in the reference that refuses, with what it refuses for.
+
+    None where clause, reason and text are not all string literals, so that the source alone does not show them.
+    `sources`: other modules than the reference's own.
+    """
+    sites: dict[Site, SourceRefusal | None] = {}
+    for module, source in (reference_sources() if sources is None else sources).items():
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Call(
+                    ast.Name("refuse"),
+                    [_, ast.Constant(str(clause)), ast.Constant(str(reason)), ast.Constant(str(text)), *_],
+                ):
+                    sites[module, node.lineno] = SourceRefusal(clause, reason, text)
+                case ast.Call(ast.Name("refuse")):
+                    sites[module, node.lineno] = None
     return sites
+
+
+def refusal_holes(
+    sites: Mapping[Site, SourceRefusal | None], unreached: Sequence[Site], unlisted: Sequence[Site], reasons: Reasons
+) -> list[str]:
+    """Return what is missing or wrong at the places that refuse."""
+    found = []
+    for site, refusal in sites.items():
+        where = f"reference/{site[0]}.py:{site[1]}"
+        if refusal is None:
+            found.append(f"{where}: the clause, the reason and the text of a refusal must be string literals")
+            continue
+        where += f": {refusal.reason} ({refusal.clause})"
+        if refusal.clause not in load():
+            found.append(f"{where}: there is no such clause")
+        if (site in unreached) != (refusal.reason in reasons.unreached):
+            reached = site not in unreached
+            found.append(f"{where}: {'reached, in spite of the reason' if reached else 'no case reaches this refusal'}")
+    found += [f"reference/{module}.py:{line}: refuses otherwise than by refuse(...)" for module, line in unlisted]
+    known = {refusal.reason for refusal in sites.values() if refusal is not None}
+    return found + [
+        f"reason for {reason}: nothing is refused for it" for reason in reasons.unreached if reason not in known
+    ]
 
 
 @dataclass
@@ -467,6 +514,8 @@ class Matrix:
     """Cases that the reference itself does not pass."""
     unreached: list[Site] = field(default_factory=list)
     """Refusals that no case reaches."""
+    unlisted: list[Site] = field(default_factory=list)
+    """Places that have refused, but are not calls of `refuse` in the reference's source."""
     rows: list[Row] = field(default_factory=list)
     idle: list[str] = field(default_factory=list)
     """Cases that catch no mutant."""
@@ -492,7 +541,9 @@ def run(
         if gate is not None:
             reference = Watched(mutants)
             matrix.failing = runner.watch(reference)
-            matrix.unreached = [site for site in refusal_sites() if site not in reference.sites]
+            sites = refusal_sites()
+            matrix.unreached = [site for site in sites if site not in reference.sites]
+            matrix.unlisted = sorted(reference.sites - sites.keys())
         series = Series(mutants, programs)
         tell = Progress("mutants", len(mutants))
 
@@ -555,19 +606,7 @@ def holes(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> li
             found.append(f"mutant {row.id}: no case of {row.clauses[0]} catches it")
         if matrix.programs and not row.programs and not is_unreachable(row.id, reasons):
             found.append(f"mutant {row.id}: no random program finds it; {row.tried} come to what is wrong")
-    sites = refusal_sites()
-    for site, (clause, cause) in sites.items():
-        where = f"reference/{site[0]}.py:{site[1]}: {cause} ({clause})"
-        if clause not in load():
-            found.append(f"{where}: there is no such clause")
-        if (site in matrix.unreached) != (cause in reasons.unreached):
-            reached = site not in matrix.unreached
-            found.append(f"{where}: {'reached, in spite of the reason' if reached else 'no case reaches this refusal'}")
-    found += [
-        f"reason for {cause}: nothing is refused for it"
-        for cause in reasons.unreached
-        if all(cause != other for _, other in sites.values())
-    ]
+    found += refusal_holes(refusal_sites(), matrix.unreached, matrix.unlisted, reasons)
     found += [f"case {id}: catches no mutant" for id in matrix.idle]
     for pattern in reasons.unreachable:
         if not any(fnmatchcase(id, pattern) for id in mutants):

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from errno import EACCES, EBADF, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM, ESPIPE
 
 from ..mutant import Mutant, never, other
 
 
-def says(errno: int, *causes: str) -> tuple[Mutant, ...]:
-    """A mutant for each cause, which says `errno` instead of what it should."""
-    return tuple(
-        other("files-say-otherwise-" + re.sub(r"\W+", "-", cause), errno, "file.errno", cause=cause) for cause in causes
-    )
+def fails_with(errno: int, *reasons: str | tuple[str, ...]) -> tuple[Mutant, ...]:
+    """Make a mutant for each reason (or several reasons), which fails with `errno` instead of the right one."""
+    mutants = []
+    for reason in reasons:
+        name = reason if isinstance(reason, str) else reason[0]
+        mutants.append(other(f"files-say-otherwise-{name}", errno, "file.errno", reason=reason))
+    return tuple(mutants)
 
 
 REFUSALS = (
-    never("files-know-no-seal-against-writing", "file.errno", cause="the file is sealed"),
-    never("files-know-no-seal-of-their-size", "file.errno", cause="the file's size is sealed"),
-    *says(EPERM, "the file does not exist", "a directory of the path does not exist"),
-    *says(ENOENT, "holds the lock", "the file exists", "is not a directory"),
-    *says(EACCES, "the file is a directory", "can be appended to only", "may not change the attribute"),
-    *says(ESPIPE, "fd is not an open descriptor", "is negative", "or the file offset would be negative"),
-    *says(
-        EINVAL, "no file offset", "fd is not open for reading", "fd is not open for writing", "behind any file's end"
-    ),
-    *says(EBADF, "open for writing", "the operation is not known", "the file has no storage"),
-    *says(EEXIST, "the file cannot be sealed"),
-    *says(ENOSPC, "larger than any file"),
+    never("files-know-no-seal-against-writing", "file.errno", reason=("seals-sealed-by-tmpfs", "write-sealed")),
+    never("files-know-no-seal-of-their-size", "file.errno", reason="size-sealed"),
+    *fails_with(EPERM, "file-missing", "directory-missing"),
+    *fails_with(ENOENT, ("flock-held", "record-lock-held"), "file-exists", ("not-directory", "path-not-directory")),
+    *fails_with(EACCES, "is-directory", "append-only", "attribute-not-permitted"),
+    *fails_with(ESPIPE, "fd-not-open", ("offset-negative", "length-negative"), "whence-invalid"),
+    *fails_with(EINVAL, "no-file-offset", "fd-not-readable", "fd-not-writable", "offset-too-large"),
+    *fails_with(EBADF, ("fd-not-writable-file", "fd-not-writable"), "operation-unknown", "no-storage"),
+    *fails_with(EEXIST, "not-sealable"),
+    *fails_with(ENOSPC, "file-too-large"),
 )

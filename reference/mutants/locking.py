@@ -16,14 +16,17 @@ from ..refusal import Refusals
 REFUSALS = (
     never("mlock2-takes-unknown-flags", "mlock2.errno.EINVAL"),
     never("mlock-needs-no-privilege", "mlock.errno.EPERM"),
-    never("mlockall-takes-any-flags", "mlock.errno.EINVAL", "mlockall.errno.EINVAL.onfault", cause="flags are not"),
+    never("mlockall-takes-any-flags", "mlock.errno.EINVAL", "mlockall.errno.EINVAL.onfault", reason="mlockall-flags"),
     never(
-        "mlock-tells-of-no-hole", "mlock.errno.ENOMEM", cause="not mapped", bug="StarryOS #918 (the same of mprotect)"
+        "mlock-tells-of-no-hole",
+        "mlock.errno.ENOMEM",
+        reason="range-unmapped",
+        bug="StarryOS #918 (the same of mprotect)",
     ),
-    never("mlock-knows-no-limit", "mlock.errno.ENOMEM", cause="too much memory"),
+    never("mlock-knows-no-limit", "mlock.errno.ENOMEM", reason="locked-limit"),
     never("munlock-tells-of-no-hole", "munlock.errno.ENOMEM"),
     never("munlock-takes-a-range-that-wraps", "munlock.errno.EINVAL"),
-    never("mlock-needs-no-pages", "mlock.errno.ENOMEM.fault", named="mlock.errno.ENOMEM", cause="cannot be brought in"),
+    never("mlock-needs-no-pages", "mlock.errno.ENOMEM.fault", named="mlock.errno.ENOMEM", reason="page-not-available"),
     refuses(
         "mlock-refuses-an-unaligned-address",
         Process.mlock,
@@ -90,7 +93,7 @@ def what_is_locked_is_counted_again(
 ) -> None:
     """Locked pages in the range are counted as if they were not."""
     if self.locks_too_much(end - start):
-        refuse(ENOMEM, "mlock.errno.ENOMEM", "too much memory would be locked")
+        refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
     refuse_locking(self, refuse, start, end)
 
 
@@ -162,7 +165,7 @@ def over_a_hole_nothing_is_locked(
 ) -> None:
     """A range with a hole is refused before anything is done."""
     if self.space.hole(start, end) is not None:
-        refuse(ENOMEM, "mlock.errno.ENOMEM", "some of the range is not mapped")
+        refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
     else:
         lock(self, refuse, call, start, end, on_fault=on_fault)
 

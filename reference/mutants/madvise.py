@@ -326,7 +326,7 @@ def advice_ends_at_a_hole(advise: Honest, self: Process, refuse: Refusals, addr:
     hole = self.space.hole(addr, end)
     advise(self, refuse, addr, end if hole is None else hole, advice)
     if hole is not None:
-        refuse(ENOMEM, "madvise.errno.ENOMEM", "some of the range is not mapped")
+        refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
 
 @wrong(Process.madvise, "madvise.errno.ENOMEM.rest")

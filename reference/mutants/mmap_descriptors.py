@@ -51,7 +51,7 @@ DESCRIPTORS = (
         "mmap.errno.ENODEV.sys",
         "mmap.errno.ENODEV",
         named="mmap.errno.ENODEV",
-        cause="turns out",
+        reason="driver-refuses",
     ),
     refuses(
         "mmap-takes-descriptor-0-for-none",

@@ -10,33 +10,33 @@ from ..mutant import OWN, Honest, Mutant, wrong
 from ..refusal import Refusal
 
 
-def later(id: str, clause: str, name: str, cause: str = "", than: str = "", bug: str = OWN) -> Mutant:
-    """A mutant that finds one thing after another errno's: what has errno `name`, and `cause` in its text."""
+def later(id: str, clause: str, name: str, reason: str = "", than: str = "", bug: str = OWN) -> Mutant:
+    """Make a mutant that reports a refusal, with errno `name` and of `reason`, after those with other errnos."""
 
     def refusal(honest: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
         first = refusals[0]
-        if call == "mmap" and first.name == name and cause in first.cause:
+        if call == "mmap" and first.name == name and reason in ("", first.reason):
             for refused in refusals:
                 if refused.name != name and than in ("", refused.name):
                     return refused
         chosen: Refusal = honest(self, call, refusals)
         return chosen
 
-    text = f"{than or 'whatever else applies'} is found before {name}{': ' + cause if cause else ''}"
+    text = f"{than or 'whatever else applies'} is found before {name}{': ' + reason if reason else ''}"
     return Mutant(id, (clause,), bug, text, LinuxChoices.refusal, refusal)
 
 
 ORDER = (
-    later("mmap-finds-the-offset-last", "mmap.order.offset", "EINVAL", "offset is not a multiple"),
+    later("mmap-finds-the-offset-last", "mmap.order.offset", "EINVAL", "offset-unaligned"),
     later("mmap-finds-the-descriptor-last", "mmap.order.descriptor", "EBADF", bug="Asterinas 6cb366b32"),
-    later("mmap-finds-length-0-last", "mmap.order.length", "EINVAL", "length is 0"),
-    later("mmap-finds-the-length-last", "mmap.order.too-long", "ENOMEM", "length is larger", bug="Asterinas 6cb366b32"),
-    later("mmap-finds-the-range-last", "mmap.order.address", "ENOMEM", "outside the address space"),
-    later("mmap-finds-the-address-last", "mmap.order.address.unaligned", "EINVAL", "address is not a multiple"),
+    later("mmap-finds-length-0-last", "mmap.order.length", "EINVAL", "length-zero"),
+    later("mmap-finds-the-length-last", "mmap.order.too-long", "ENOMEM", "length-too-large", bug="Asterinas 6cb366b32"),
+    later("mmap-finds-the-range-last", "mmap.order.address", "ENOMEM", "fixed-range-outside"),
+    later("mmap-finds-the-address-last", "mmap.order.address.unaligned", "EINVAL", "fixed-addr-unaligned"),
     later("mmap-finds-last-what-is-taken", "mmap.order.address.taken", "EEXIST"),
-    later("mmap-finds-the-lock-last", "mmap.order.lock", "EPERM", "may lock no memory"),
+    later("mmap-finds-the-lock-last", "mmap.order.lock", "EPERM", "lock-not-permitted"),
     later("mmap-finds-the-overflow-last", "mmap.order.overflow", "EOVERFLOW"),
-    later("mmap-finds-the-flag-last", "mmap.order.flag", "EOPNOTSUPP", "does not know"),
+    later("mmap-finds-the-flag-last", "mmap.order.flag", "EOPNOTSUPP", "flags-unknown"),
     later("mmap-finds-the-kind-before-the-mode", "mmap.order.mode", "EACCES", than="ENODEV"),
     later("mmap-finds-the-limit-before-the-mode", "mmap.order.limit.mode", "EACCES", than="ENOMEM"),
     later("mmap-finds-the-limit-before-the-kind", "mmap.order.limit.kind", "ENODEV", than="ENOMEM"),

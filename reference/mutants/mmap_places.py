@@ -23,14 +23,14 @@ ROOM = (
         "mmap.errno.ENOMEM.no-room",
         "mmap.errno.ENOMEM",
         named="mmap.errno.ENOMEM",
-        cause="no gap",
+        reason="no-gap",
         bug="gVisor #2534",
     ),
     never(
         "mmap-counts-no-memory",
         "mmap.errno.ENOMEM.address-space",
         named="mmap.errno.ENOMEM",
-        cause="address-space limit",
+        reason="address-space-limit",
     ),
     refuses(
         "mmap-counts-all-memory-as-data",

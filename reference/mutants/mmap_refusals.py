@@ -39,10 +39,10 @@ DONE = "mmap.result.success"
 
 MADE = (
     # ---- the mode of the descriptor
+    never("mmap-takes-a-write-only-descriptor", "mmap.errno.EACCES", reason="fd-not-readable", bug="qiling (reading)"),
     never(
-        "mmap-takes-a-write-only-descriptor", "mmap.errno.EACCES", cause="not open for reading", bug="qiling (reading)"
+        "mmap-shares-what-is-read-only", "mmap.prot.fd-mode", named="mmap.errno.EACCES", reason="shared-not-writable"
     ),
-    never("mmap-shares-what-is-read-only", "mmap.prot.fd-mode", named="mmap.errno.EACCES", cause="shared and writable"),
     other("mmap-says-EFAULT-for-EACCES", EFAULT, "mmap.errno.EACCES", bug="StarryOS #285"),
     never("mmap-shares-an-append-only-file", "mmap.errno.EACCES.append-only"),
     other("mmap-says-EPERM-for-append-only", EPERM, "mmap.errno.EACCES.append-only"),
@@ -59,8 +59,8 @@ MADE = (
     other("mmap-says-EACCES-for-a-path", EACCES, "mmap.errno.EBADF.path"),
     # ---- the file
     other("mmap-says-EBADF-for-a-directory", EBADF, "mmap.errno.ENODEV", bug="StarryOS #285"),
-    other("mmap-says-EACCES-for-what-cannot-be-mapped", EACCES, "mmap.errno.ENODEV", cause="cannot be mapped"),
-    never("mmap-maps-what-turns-out-not-to-be-mappable", "mmap.errno.ENODEV", cause="turns out"),
+    other("mmap-says-EACCES-for-what-cannot-be-mapped", EACCES, "mmap.errno.ENODEV", reason="file-not-mappable"),
+    never("mmap-maps-what-turns-out-not-to-be-mappable", "mmap.errno.ENODEV", reason="driver-refuses"),
     never("mmap-executes-from-noexec", "mmap.errno.EPERM", bug="gVisor 191b53da2"),
     other("mmap-says-EACCES-for-noexec", EACCES, "mmap.errno.EPERM"),
     never("mmap-shares-a-sealed-file", "mmap.errno.EPERM.seal"),
@@ -68,23 +68,23 @@ MADE = (
     never("mmap-knows-no-full-file-table", "mmap.errno.ENFILE"),
     other("mmap-says-ENOMEM-for-a-full-file-table", ENOMEM, "mmap.errno.ENFILE"),
     # ---- lengths and offsets
-    other("mmap-of-length-0-is-ENOMEM", ENOMEM, "mmap.errno.EINVAL", cause="length is 0", bug="SerenityOS #11739"),
-    other("mmap-says-EINVAL-for-a-huge-length", EINVAL, "mmap.errno.ENOMEM", cause="larger than the address space"),
+    other("mmap-of-length-0-is-ENOMEM", ENOMEM, "mmap.errno.EINVAL", reason="length-zero", bug="SerenityOS #11739"),
+    other("mmap-says-EINVAL-for-a-huge-length", EINVAL, "mmap.errno.ENOMEM", reason="length-too-large"),
     never(
         "mmap-has-no-limit-of-address-space",
         "mmap.errno.ENOMEM",
-        cause="address-space limit",
+        reason="address-space-limit",
         call="mmap",
         bug="gVisor #2534",
     ),
     other("mmap-says-EFAULT-for-ENOMEM", EFAULT, "mmap.errno.ENOMEM", call="mmap", bug="void-packages #57156"),
-    never("mmap-has-no-limit-of-mappings", "mmap.errno.ENOMEM", cause="as many mappings"),
+    never("mmap-has-no-limit-of-mappings", "mmap.errno.ENOMEM", reason="mapping-limit"),
     other(
         "mmap-says-EINVAL-for-a-fixed-range-outside",
         EINVAL,
         "mmap.errno.ENOMEM.range",
         named="mmap.errno.ENOMEM",
-        cause="fixed range",
+        reason="fixed-range-outside",
     ),
     never("mmap-takes-any-offset", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c"),
     other("mmap-says-EFBIG-for-EOVERFLOW", EFBIG, "mmap.errno.EOVERFLOW", bug="Cygwin d8a8d2ce5"),
@@ -99,15 +99,15 @@ MADE = (
     never(
         "mmap-lets-a-file-grow-down",
         "mmap.errno.EINVAL.flags",
-        cause="a file cannot grow downwards",
+        reason="file-growsdown",
     ),
     never(
         "mmap-lets-shared-memory-grow-down",
         "mmap.errno.EINVAL.flags",
-        cause="shared memory cannot",
+        reason="shared-growsdown",
     ),
-    never("mmap-validates-nothing", "mmap.errno.EOPNOTSUPP", cause="a bit that the system does not know"),
-    never("mmap-syncs-any-file", "mmap.errno.EOPNOTSUPP.sync", cause="MAP_SYNC"),
+    never("mmap-validates-nothing", "mmap.errno.EOPNOTSUPP", reason="flags-unknown"),
+    never("mmap-syncs-any-file", "mmap.errno.EOPNOTSUPP.sync", reason="sync-unsupported"),
     other("mmap-says-EINVAL-for-unknown-flags", EINVAL, "mmap.errno.EOPNOTSUPP"),
     # ---- refused, and should not be
     refuses(

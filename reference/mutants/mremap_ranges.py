@@ -331,15 +331,15 @@ REFUSALS = (
 )
 
 NEW_ADDRESS = (
-    never("mremap-cuts-off-what-is-outside", "mremap.errno.EINVAL", cause="to be cut off is outside"),
-    other("mremap-to-no-size-is-EFAULT", EFAULT, "mremap.errno.EINVAL", cause="new_size"),
+    never("mremap-cuts-off-what-is-outside", "mremap.errno.EINVAL", reason="cut-range-outside"),
+    other("mremap-to-no-size-is-EFAULT", EFAULT, "mremap.errno.EINVAL", reason=("new-size-too-large", "new-size-zero")),
     other("mremap-of-ranges-that-overlap-is-EFAULT", EFAULT, "mremap.errno.EINVAL.overlap", "mremap.resize"),
     other(
         "mremap-to-a-place-outside-is-ENOMEM",
         ENOMEM,
         "mremap.errno.EINVAL.new-address",
         "mremap.resize",
-        cause="outside",
+        reason="new-range-outside",
     ),
     refuses(
         "mremap-replaces-only",
@@ -381,7 +381,12 @@ NEW_ADDRESS = (
         "mremap.resize",
         text="new_size is less than a page",
     ),
-    never("mremap-takes-an-unaligned-place", "mremap.errno.EINVAL.new-address", "mremap.resize", cause="multiple"),
+    never(
+        "mremap-takes-an-unaligned-place",
+        "mremap.errno.EINVAL.new-address",
+        "mremap.resize",
+        reason="new-addr-unaligned",
+    ),
 )
 
 

@@ -13,9 +13,9 @@ from ..process import Process
 from .contents import CONTENT
 
 REFUSALS = (
-    never("msync-takes-unknown-flags", "msync.errno.EINVAL", cause="a bit that the system does not know"),
-    never("msync-takes-an-unaligned-address", "msync.errno.EINVAL", cause="addr is not a multiple"),
-    never("msync-takes-both-flags", "msync.errno.EINVAL", cause="exclude each other"),
+    never("msync-takes-unknown-flags", "msync.errno.EINVAL", reason="flags-unknown"),
+    never("msync-takes-an-unaligned-address", "msync.errno.EINVAL", reason="addr-unaligned"),
+    never("msync-takes-both-flags", "msync.errno.EINVAL", reason="async-and-sync"),
     never("msync-says-0-for-a-hole", "msync.errno.ENOMEM"),
     other("msync-says-EFAULT-for-a-hole", EFAULT, "msync.errno.ENOMEM", bug="NetBSD"),
     other("msync-says-EINVAL-for-a-hole", EINVAL, "msync.result", named="msync.errno.ENOMEM"),

@@ -237,7 +237,7 @@ def msync_of_an_unaligned_address_is_ENOMEM(
 ) -> Refusal:
     """An address inside a page is told as if nothing were mapped there."""
     chosen: Refusal = refusal(self, call, refusals)
-    if call == "msync" and "multiple" in chosen.cause:
+    if call == "msync" and chosen.reason == "addr-unaligned":
         return chosen._replace(errno=ENOMEM)
     return chosen
 

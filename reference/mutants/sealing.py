@@ -16,16 +16,16 @@ from ..refusal import Refusals
 SEALED = ("munmap.errno.EPERM", "mmap.errno.EPERM.sealed", "mremap.errno.EPERM")
 
 REFUSALS = (
-    never("mseal-takes-flags", "mseal.errno.EINVAL", cause="no flags"),
-    never("mseal-takes-an-unaligned-address", "mseal.errno.EINVAL", cause="not a multiple"),
-    never("mseal-takes-a-range-that-wraps", "mseal.errno.EINVAL", cause="wraps around"),
+    never("mseal-takes-flags", "mseal.errno.EINVAL", reason="flags-not-zero"),
+    never("mseal-takes-an-unaligned-address", "mseal.errno.EINVAL", reason="addr-unaligned"),
+    never("mseal-takes-a-range-that-wraps", "mseal.errno.EINVAL", reason="range-wraps"),
     never("mseal-takes-a-hole", "mseal.errno.ENOMEM"),
     other("mseal-of-a-hole-is-EINVAL", EINVAL, "mseal.errno.ENOMEM"),
     never("sealed-memory-is-unmapped", "munmap.errno.EPERM", "mseal.result", "mseal.rounding", "mseal.fork"),
     never("sealed-memory-is-replaced", "mmap.errno.EPERM.sealed"),
-    never("sealed-memory-is-moved", "mremap.errno.EPERM", cause="the mapping is sealed"),
-    never("sealed-memory-is-cut-off", "mremap.errno.EPERM", cause="cut off"),
-    never("sealed-memory-is-moved-onto", "mremap.errno.EPERM", cause="new range"),
+    never("sealed-memory-is-moved", "mremap.errno.EPERM", reason="mapping-sealed"),
+    never("sealed-memory-is-cut-off", "mremap.errno.EPERM", reason="cut-range-sealed"),
+    never("sealed-memory-is-moved-onto", "mremap.errno.EPERM", reason="new-range-sealed"),
     never("sealed-memory-is-protected", "mprotect.errno.EPERM", "mseal.fork"),
     other("mprotect-of-sealed-memory-is-EACCES", EACCES, "mprotect.errno.EPERM"),
     never("sealed-memory-is-discarded", "madvise.errno.EPERM"),
