@@ -1,4 +1,4 @@
-"""mmap's arguments and result: which part of which file, where, with which rights, shared with whom."""
+"""Cases of the arguments and the result of mmap: file range, address, protection and type."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from ._helpers import (
 
 @clause("mmap.range", "mmap.addr.returned", "mmap.result.success")
 @shared_and_private
-def test_whole_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_whole_file_is_mapped(process: Process, page: int, file: MakeFile, kind: int) -> None:
     content = pages_of(page, "a", "b", "c")
     base = process.mmap(0, 3 * page, PROT_READ, kind, file(content), 0)
 
@@ -53,7 +53,7 @@ def test_whole_file(process: Process, page: int, file: MakeFile, kind: int) -> N
 
 @clause("mmap.range")
 @shared_and_private
-def test_from_an_offset_to_the_end(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_offset_selects_first_page(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(pages_of(page, "a", "b", "c"))
     base = process.mmap(0, 2 * page, PROT_READ, kind, fd, page)
 
@@ -62,7 +62,7 @@ def test_from_an_offset_to_the_end(process: Process, page: int, file: MakeFile, 
 
 @clause("mmap.range")
 @shared_and_private
-def test_window_in_the_middle(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_page_in_middle_is_mapped(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(pages_of(page, "a", "b", "c", "d"))
     base = process.mmap(0, page, PROT_READ, kind, fd, 2 * page)
 
@@ -70,8 +70,8 @@ def test_window_in_the_middle(process: Process, page: int, file: MakeFile, kind:
 
 
 @clause("mmap.range")
-def test_offset_past_4_gib(process: Process, page: int, file: MakeFile) -> None:
-    """An offset that needs more than 32 bits is not cut off: the file's first page is another."""
+def test_offset_past_4_gib_is_not_truncated(process: Process, page: int, file: MakeFile) -> None:
+    """The offset has more than 32 bits; the file's first page has other content."""
     offset = 5 << 30
     fd = file(b"first")
     with setup():
@@ -83,8 +83,8 @@ def test_offset_past_4_gib(process: Process, page: int, file: MakeFile) -> None:
 
 
 @clause("mmap.range")
-def test_offset_counts_from_the_files_start(process: Process, page: int, file: MakeFile) -> None:
-    """Not from the descriptor's file offset."""
+def test_offset_is_relative_to_start_of_file(process: Process, page: int, file: MakeFile) -> None:
+    """The descriptor's file offset has no effect."""
     fd = file(pages_of(page, "a", "b"))
     with setup():
         process.lseek(fd, page, 0)
@@ -94,7 +94,7 @@ def test_offset_counts_from_the_files_start(process: Process, page: int, file: M
 
 
 @clause("mmap.range")
-def test_descriptor_0_is_one_like_any_other(process: Process, page: int, file: MakeFile) -> None:
+def test_descriptor_0_is_accepted(process: Process, page: int, file: MakeFile) -> None:
     process.close(0)
     fd = file(b"abc")
     if fd != 0:
@@ -109,7 +109,7 @@ def test_descriptor_0_is_one_like_any_other(process: Process, page: int, file: M
 
 
 @clause("mmap.addr.null")
-def test_chosen_addresses_are_aligned_and_apart(process: Process, page: int, file: MakeFile) -> None:
+def test_chosen_addresses_are_aligned_and_disjoint(process: Process, page: int, file: MakeFile) -> None:
     fd = file(pages_of(page, "a", "b", "c", "d"))
     bases = [process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, index * page) for index in range(3)]
 
@@ -122,7 +122,7 @@ def test_chosen_addresses_are_aligned_and_apart(process: Process, page: int, fil
 
 
 @clause("mmap.addr.null")
-def test_chosen_address_spares_a_fixed_mapping(process: Process, page: int, file: MakeFile) -> None:
+def test_chosen_address_avoids_fixed_mapping(process: Process, page: int, file: MakeFile) -> None:
     addr = free_range(process, 2)
     fixed = process.mmap(addr, 2 * page, PROT_READ, MAP_SHARED | MAP_FIXED, file(pages_of(page, "a", "b")), 0)
     chosen = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "c", "d")), 0)
@@ -132,8 +132,8 @@ def test_chosen_address_spares_a_fixed_mapping(process: Process, page: int, file
 
 
 @clause("mmap.addr.returned", "mmap.result.success")
-def test_free_hint(process: Process, page: int, file: MakeFile, record: Record) -> None:
-    """Honoured or not, the bytes are where the result says; which it is, is on record."""
+def test_free_hint_is_used_or_ignored(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    """The content is at the returned address; whether that is the hint is recorded."""
     hint = free_range(process, 1)
     base = process.mmap(hint, page, PROT_READ, MAP_SHARED, file(b"abc"), 0)
 
@@ -146,27 +146,29 @@ def test_free_hint(process: Process, page: int, file: MakeFile, record: Record) 
 @pytest.mark.parametrize(
     "shift",
     [
-        pytest.param(0, id="all-of-it"),
-        pytest.param(-1, id="its-start"),
-        pytest.param(1, id="its-end"),
+        pytest.param(0, id="same-range"),
+        pytest.param(-1, id="overlaps-start"),
+        pytest.param(1, id="overlaps-end"),
     ],
 )
-def test_taken_hint_disturbs_nothing(process: Process, page: int, file: MakeFile, shift: int) -> None:
+def test_hint_at_mapped_range_replaces_nothing(process: Process, page: int, file: MakeFile, shift: int) -> None:
     content = pages_of(page, "a", "b")
-    taken = process.mmap(free_range(process, 4) + page, 2 * page, PROT_READ, MAP_SHARED, file(content), 0)
-    base = process.mmap(taken + shift * page, 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "c", "d")), 0)
+    existing = process.mmap(free_range(process, 4) + page, 2 * page, PROT_READ, MAP_SHARED, file(content), 0)
+    base = process.mmap(existing + shift * page, 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "c", "d")), 0)
 
-    assert base + 2 * page <= taken or taken + 2 * page <= base
-    assert process.load(taken, 2 * page) == content
+    assert base + 2 * page <= existing or existing + 2 * page <= base
+    assert process.load(existing, 2 * page) == content
     assert process.load(base, 2 * page) == pages_of(page, "c", "d")
 
 
 @clause("mmap.addr.hint", "mmap.addr.boundary")
 @pytest.mark.parametrize(
     ("above", "below"),
-    [pytest.param(1, 0, id="one-byte-above"), pytest.param(0, 1, id="one-byte-below")],
+    [pytest.param(1, 0, id="one-byte-above-boundary"), pytest.param(0, 1, id="one-byte-below-boundary")],
 )
-def test_unaligned_hint(process: Process, page: int, file: MakeFile, record: Record, above: int, below: int) -> None:
+def test_unaligned_hint_yields_aligned_address(
+    process: Process, page: int, file: MakeFile, record: Record, above: int, below: int
+) -> None:
     hint = free_range(process, 3) + page + above - below
     base = process.mmap(hint, page, PROT_READ, MAP_SHARED, file(b"abc"), 0)
 
@@ -176,33 +178,35 @@ def test_unaligned_hint(process: Process, page: int, file: MakeFile, record: Rec
 
 
 @clause("mmap.addr.hint", "mmap.addr.boundary")
-def test_unaligned_taken_hint(process: Process, page: int, file: MakeFile) -> None:
-    taken = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"taken"), 0)
-    base = process.mmap(taken + 1, page, PROT_READ, MAP_SHARED, file(b"new"), 0)
+def test_unaligned_hint_in_mapped_page_replaces_nothing(process: Process, page: int, file: MakeFile) -> None:
+    existing = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"taken"), 0)
+    base = process.mmap(existing + 1, page, PROT_READ, MAP_SHARED, file(b"new"), 0)
 
     assert base % page == 0
-    assert base != taken
-    assert process.load(taken, 5) == b"taken"
+    assert base != existing
+    assert process.load(existing, 5) == b"taken"
     assert process.load(base, 3) == b"new"
 
 
 @clause("mmap.addr.hint.unusable")
-@pytest.mark.parametrize("place", ["lowest-byte", "lowest-page", "half-way", "last-page"])
-def test_hint_where_nothing_can_be(process: Process, page: int, file: MakeFile, place: str) -> None:
+@pytest.mark.parametrize("place", ["lowest-byte", "lowest-page", "middle-of-address-space", "last-page"])
+def test_unusable_hint_is_ignored(process: Process, page: int, file: MakeFile, place: str) -> None:
     space = 1 << process.bits
-    hint = {"lowest-byte": 1, "lowest-page": page, "half-way": space // 2, "last-page": space - page}[place]
+    hint = {"lowest-byte": 1, "lowest-page": page, "middle-of-address-space": space // 2, "last-page": space - page}[
+        place
+    ]
     base = process.mmap(hint, page, PROT_READ, MAP_SHARED, file(b"abc"), 0)
 
     assert base % page == 0
     assert process.load(base, 3) == b"abc"
 
 
-# ------------------------------------------------------------------------------------------------------------- rights
+# ----------------------------------------------------------------------------------------------------------- protection
 
 
 @clause("mmap.prot.none")
 @shared_and_private
-def test_none_allows_nothing(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_prot_none_allows_no_access(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_NONE, kind, file(process.return_instruction()), 0)
 
     with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
@@ -215,7 +219,7 @@ def test_none_allows_nothing(process: Process, page: int, file: MakeFile, kind: 
 
 @clause("mmap.prot.read")
 @shared_and_private
-def test_read_allows_loads_and_no_stores(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_prot_read_allows_only_loads(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_READ, kind, file(pages_of(page, "a")), 0)
 
     assert process.load(base + page - 1, 1) == b"a"
@@ -225,7 +229,9 @@ def test_read_allows_loads_and_no_stores(process: Process, page: int, file: Make
 
 
 @clause("mmap.prot.write")
-def test_write_allows_stores_shared(process: Process, page: int, file: MakeFile, record: Record) -> None:
+def test_prot_write_allows_stores_to_shared_mapping(
+    process: Process, page: int, file: MakeFile, record: Record
+) -> None:
     fd = file(pages_of(page, "a"))
     base = process.mmap(0, page, PROT_WRITE, MAP_SHARED, fd, 0)
     process.store(base + 1, b"x")
@@ -235,8 +241,10 @@ def test_write_allows_stores_shared(process: Process, page: int, file: MakeFile,
 
 
 @clause("mmap.prot.write")
-def test_write_allows_stores_private(process: Process, page: int, file: MakeFile, record: Record) -> None:
-    """What was stored is only to be seen where PROT_READ is there too."""
+def test_prot_write_allows_stores_to_private_mapping(
+    process: Process, page: int, file: MakeFile, record: Record
+) -> None:
+    """The stored byte can be checked only in a mapping that also has PROT_READ."""
     base = process.mmap(0, page, PROT_WRITE, MAP_PRIVATE, file(pages_of(page, "a")), 0)
     process.store(base + 1, b"x")
     record("PROT_WRITE alone can be read", can_load(process, base))
@@ -251,7 +259,7 @@ def test_write_allows_stores_private(process: Process, page: int, file: MakeFile
 @pytest.mark.parametrize(
     "prot", [pytest.param(PROT_EXEC, id="alone"), pytest.param(PROT_READ | PROT_EXEC, id="with-read")]
 )
-def test_exec_allows_execution(
+def test_prot_exec_allows_execution(
     process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
 ) -> None:
     with requires_exec_mount():
@@ -265,7 +273,7 @@ def test_exec_allows_execution(
 @clause("mmap.prot.exec")
 @shared_and_private
 @pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
-def test_without_exec_execution_faults(
+def test_execution_without_prot_exec_faults(
     backend: Backend, process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
 ) -> None:
     base = process.mmap(0, page, prot, kind, file(process.return_instruction()), 0)
@@ -283,7 +291,7 @@ def test_without_exec_execution_faults(
         pytest.param(O_RDWR, RW, MAP_PRIVATE, id="read-write-private-write"),
     ],
 )
-def test_what_the_mode_allows_is_granted(
+def test_protection_allowed_by_access_mode_is_granted(
     process: Process, page: int, file: MakeFile, mode: int, prot: int, kind: int
 ) -> None:
     base = process.mmap(0, page, prot, kind, file(b"abc", mode), 0)
@@ -295,8 +303,8 @@ def test_what_the_mode_allows_is_granted(
 
 
 @clause("mmap.prot.fd-mode", "mmap.flag.private")
-def test_private_and_writable_over_a_read_only_descriptor(process: Process, page: int, file: MakeFile) -> None:
-    """No conflict: nothing is ever written to the file."""
+def test_private_writable_mapping_of_read_only_descriptor(process: Process, page: int, file: MakeFile) -> None:
+    """The access mode allows it, as nothing is ever written to the file."""
     fd = file(b"abc", O_RDONLY)
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x")
@@ -306,10 +314,8 @@ def test_private_and_writable_over_a_read_only_descriptor(process: Process, page
 
 
 @clause("mmap.prot.fd-mode")
-def test_rights_last_when_the_descriptor_is_gone(
-    process: Process, page: int, file: MakeFile, new_path: NewPath
-) -> None:
-    """The mode counts at the call: a later descriptor of another mode changes nothing."""
+def test_protection_outlives_descriptor(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+    """The access mode counts at the time of the call; a later read-only descriptor changes nothing."""
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -330,12 +336,12 @@ def test_unknown_protection_bits_are_ignored(process: Process, page: int, file: 
         process.store(base, b"x")
 
 
-# -------------------------------------------------------------------------------------------------------------- fixed
+# ------------------------------------------------------------------------------------------------------------ MAP_FIXED
 
 
 @clause("mmap.flag.fixed", "mmap.addr.returned")
 @shared_and_private
-def test_fixed_at_a_free_address(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_fixed_maps_at_free_address(process: Process, page: int, file: MakeFile, kind: int) -> None:
     addr = free_range(process, 2)
     base = process.mmap(addr, 2 * page, PROT_READ, kind | MAP_FIXED, file(pages_of(page, "a", "b")), 0)
 
@@ -344,7 +350,7 @@ def test_fixed_at_a_free_address(process: Process, page: int, file: MakeFile, ki
 
 
 @clause("mmap.flag.fixed")
-def test_fixed_fills_the_hole_between_two_mappings(process: Process, page: int, file: MakeFile) -> None:
+def test_fixed_fills_hole_between_mappings(process: Process, page: int, file: MakeFile) -> None:
     addr = free_range(process, 3)
     fd = file(pages_of(page, "a", "b", "c"))
     for place in (0, 2, 1):
@@ -355,10 +361,8 @@ def test_fixed_fills_the_hole_between_two_mappings(process: Process, page: int, 
 
 
 @clause("mmap.flag.fixed")
-def test_fixed_over_a_mapping_takes_the_address_or_fails(
-    process: Process, page: int, file: MakeFile, record: Record
-) -> None:
-    """By the chapter it may fail; what it may not is answer with another address or leave half of each."""
+def test_fixed_over_mapping_replaces_it_or_fails(process: Process, page: int, file: MakeFile, record: Record) -> None:
+    """The specification allows it to fail, but not to return another address or to replace only part of the range."""
     addr = process.mmap(free_range(process, 2), 2 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "a", "b")), 0)
     fd = file(pages_of(page, "c", "d"))
     try:
@@ -382,12 +386,12 @@ def test_fixed_over_a_mapping_takes_the_address_or_fails(
         pytest.param(0, 3, id="all"),
     ],
 )
-def test_fixed_replaces_its_pages_only(process: Process, page: int, file: MakeFile, first: int, count: int) -> None:
+def test_fixed_replaces_only_its_pages(process: Process, page: int, file: MakeFile, first: int, count: int) -> None:
     base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, file(pages_of(page, "a", "b", "c")), 0)
-    where = base + first * page
+    addr = base + first * page
     fd = file(pages_of(page, "x", "y", "z"))
 
-    assert process.mmap(where, count * page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == where
+    assert process.mmap(addr, count * page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == addr
     letters = ["a", "b", "c"]
     letters[first : first + count] = ["x", "y", "z"][:count]
     assert process.load(base, 3 * page) == pages_of(page, *letters)
@@ -406,7 +410,7 @@ def test_fixed_replaces_several_mappings_and_holes(process: Process, page: int, 
 
 
 @clause("mmap.flag.fixed-replaces")
-def test_fixed_takes_new_rights(process: Process, page: int, file: MakeFile) -> None:
+def test_fixed_applies_new_protection(process: Process, page: int, file: MakeFile) -> None:
     fd = file(pages_of(page, "a", "b"))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -418,8 +422,8 @@ def test_fixed_takes_new_rights(process: Process, page: int, file: MakeFile) -> 
 
 
 @clause("mmap.flag.fixed-replaces")
-def test_fixed_pieces_in_a_reservation(process: Process, page: int, file: MakeFile) -> None:
-    """Each piece appears in its place; what is not replaced yet stays inaccessible."""
+def test_fixed_replaces_reservation_page_by_page(process: Process, page: int, file: MakeFile) -> None:
+    """Each page appears at its address; pages that are not replaced yet stay inaccessible."""
     letters = "abcdef"
     base = reserve(process, len(letters) + 1)
     fd = file(pages_of(page, *letters))
@@ -433,8 +437,8 @@ def test_fixed_pieces_in_a_reservation(process: Process, page: int, file: MakeFi
 
 
 @clause("mmap.flag.fixed-replaces")
-def test_fixed_drops_a_private_copy(process: Process, page: int, file: MakeFile) -> None:
-    """What was stored in a private page that is replaced is not in the page that replaces it."""
+def test_fixed_discards_private_copy(process: Process, page: int, file: MakeFile) -> None:
+    """A store to the replaced private page is not visible in the page that replaces it."""
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x")
@@ -444,22 +448,22 @@ def test_fixed_drops_a_private_copy(process: Process, page: int, file: MakeFile)
 
 
 @clause("mmap.flag.fixed-noreplace")
-def test_noreplace_in_free_places(process: Process, page: int, file: MakeFile) -> None:
-    """Directly before and directly behind another mapping is free."""
+def test_noreplace_maps_next_to_mapping(process: Process, page: int, file: MakeFile) -> None:
+    """The pages directly before and after a mapping are free."""
     addr = free_range(process, 3)
     fd = file(pages_of(page, "a", "b", "c"))
     for place in (1, 0, 2):
-        where = addr + place * page
-        assert process.mmap(where, page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, place * page) == where
+        target = addr + place * page
+        assert process.mmap(target, page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, place * page) == target
 
     assert process.load(addr, 3 * page) == pages_of(page, "a", "b", "c")
 
 
-# ------------------------------------------------------------------------------------------------------------ private
+# ---------------------------------------------------------------------------------------------------------- MAP_PRIVATE
 
 
 @clause("mmap.flag.private")
-def test_private_store_reaches_neither_file_nor_mapping(process: Process, page: int, file: MakeFile) -> None:
+def test_private_store_changes_neither_file_nor_other_mapping(process: Process, page: int, file: MakeFile) -> None:
     content = pages_of(page, "a", "b")
     fd = file(content)
     shared = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -474,8 +478,8 @@ def test_private_store_reaches_neither_file_nor_mapping(process: Process, page: 
 
 
 @clause("mmap.flag.private")
-def test_private_store_never_reaches_the_file(process: Process, page: int, file: MakeFile) -> None:
-    """Not when it is unmapped either."""
+def test_private_store_never_changes_file(process: Process, page: int, file: MakeFile) -> None:
+    """It does not reach the file when the mapping is removed either."""
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x")
@@ -487,7 +491,7 @@ def test_private_store_never_reaches_the_file(process: Process, page: int, file:
 
 
 @clause("mmap.flag.private")
-def test_private_store_is_not_seen_by_another_process(
+def test_private_store_is_invisible_to_other_process(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
     path = new_path()
@@ -495,18 +499,18 @@ def test_private_store_is_not_seen_by_another_process(
     other = system.spawn()
     with setup():
         fd = other.open(path, O_RDONLY)
-    seen = other.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    other_base = other.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     process.store(base, b"x")
 
-    assert other.load(seen, 3) == b"abc"
+    assert other.load(other_base, 3) == b"abc"
     assert process.exit() == 0
     assert other.pread(fd, 3, 0) == b"abc"
 
 
 @clause("mmap.flag.private")
 @pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
-def test_private_stores_after_fork_stay_apart(process: Process, page: int, file: MakeFile, touched: bool) -> None:
-    """Whether or not the page had its own copy before the fork."""
+def test_private_stores_after_fork_are_separate(process: Process, page: int, file: MakeFile, touched: bool) -> None:
+    """This holds whether or not the page had been copied before the fork."""
     fd = file(b"abcdef")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     if touched:
@@ -523,8 +527,8 @@ def test_private_stores_after_fork_stay_apart(process: Process, page: int, file:
 
 
 @clause("mmap.flag.private")
-def test_private_page_with_a_store_is_the_processs_own(process: Process, page: int, file: MakeFile) -> None:
-    """A later write to the file does not undo what was stored."""
+def test_write_does_not_undo_private_store(process: Process, page: int, file: MakeFile) -> None:
+    """A later write to the file leaves the stored byte unchanged."""
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x")
@@ -535,23 +539,25 @@ def test_private_page_with_a_store_is_the_processs_own(process: Process, page: i
 
 
 @clause("mmap.flag.private")
-def test_private_page_without_a_store(process: Process, page: int, file: MakeFile, record: Record) -> None:
-    """Whether it follows the file is left open; it shows the old byte or the new one."""
+def test_unmodified_private_page_shows_old_or_new_content(
+    process: Process, page: int, file: MakeFile, record: Record
+) -> None:
+    """A later write to the file may be visible or not; which it is, is recorded."""
     fd = file(b"a")
     base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
     with setup():
         process.pwrite(fd, b"z", 0)
-    seen = process.load(base, 1)
+    value = process.load(base, 1)
 
-    assert seen in (b"a", b"z")
-    record("a change of the file shows in a private page", seen == b"z")
+    assert value in (b"a", b"z")
+    record("a change of the file shows in a private page", value == b"z")
 
 
-# ------------------------------------------------------------------------------------------------------------- shared
+# ----------------------------------------------------------------------------------------------------------- MAP_SHARED
 
 
 @clause("mmap.flag.shared")
-def test_shared_store_reaches_file_and_mappings(process: Process, page: int, file: MakeFile) -> None:
+def test_shared_store_changes_file_and_other_mapping(process: Process, page: int, file: MakeFile) -> None:
     fd = file(pages_of(page, "a", "b"))
     other = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
@@ -562,8 +568,8 @@ def test_shared_store_reaches_file_and_mappings(process: Process, page: int, fil
 
 
 @clause("mmap.flag.shared")
-def test_shared_windows_at_different_offsets(process: Process, page: int, file: MakeFile) -> None:
-    """Mappings that overlap in the file show the same bytes at their own addresses, both ways."""
+def test_shared_mappings_at_different_offsets_are_coherent(process: Process, page: int, file: MakeFile) -> None:
+    """Stores through either of two mappings that overlap in the file are visible in the other."""
     fd = file(pages_of(page, "a", "b", "c"))
     low = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     high = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, page)
@@ -575,7 +581,9 @@ def test_shared_windows_at_different_offsets(process: Process, page: int, file: 
 
 
 @clause("mmap.flag.shared")
-def test_shared_through_two_descriptors(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+def test_shared_mappings_of_two_descriptors_are_coherent(
+    process: Process, page: int, file: MakeFile, new_path: NewPath
+) -> None:
     path = new_path()
     one = process.mmap(0, page, RW, MAP_SHARED, file(b"abc", O_RDWR, path), 0)
     with setup():
@@ -588,7 +596,7 @@ def test_shared_through_two_descriptors(process: Process, page: int, file: MakeF
 
 
 @clause("mmap.flag.shared")
-def test_shared_with_another_process(
+def test_shared_mapping_is_coherent_with_other_process(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
     path = new_path()
@@ -596,17 +604,17 @@ def test_shared_with_another_process(
     other = system.spawn()
     with setup():
         fd = other.open(path, O_RDWR)
-    its = other.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    other_base = other.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"1")
-    assert other.load(its, 3) == b"1bc"
-    other.store(its + 1, b"2")
+    assert other.load(other_base, 3) == b"1bc"
+    other.store(other_base + 1, b"2")
 
     assert process.load(base, 3) == b"12c"
 
 
 @clause("mmap.flag.shared")
 @pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
-def test_shared_across_fork(process: Process, page: int, file: MakeFile, touched: bool) -> None:
+def test_shared_mapping_is_coherent_across_fork(process: Process, page: int, file: MakeFile, touched: bool) -> None:
     fd = file(b"abcdef")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     if touched:
@@ -621,7 +629,7 @@ def test_shared_across_fork(process: Process, page: int, file: MakeFile, touched
 
 
 @clause("mmap.flag.shared")
-def test_file_keeps_a_shared_store_after_unmapping(process: Process, page: int, file: MakeFile) -> None:
+def test_file_keeps_shared_store_after_munmap(process: Process, page: int, file: MakeFile) -> None:
     fd = file(pages_of(page, "a", "b"))
     base = process.mmap(0, page, RW, MAP_SHARED, fd, page)
     process.store(base, b"x")
@@ -634,7 +642,7 @@ def test_file_keeps_a_shared_store_after_unmapping(process: Process, page: int, 
 
 @clause("mmap.flag.shared")
 @pytest.mark.parametrize("end", ["exit", "kill"])
-def test_file_keeps_a_shared_store_after_the_process(
+def test_file_keeps_shared_store_after_process_end(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath, end: str
 ) -> None:
     path = new_path()
@@ -652,7 +660,7 @@ def test_file_keeps_a_shared_store_after_the_process(
 
 
 @clause("mmap.flag.shared-validate")
-def test_shared_validate_shares(process: Process, page: int, file: MakeFile) -> None:
+def test_shared_validate_mapping_is_shared(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_SHARED_VALIDATE, fd, 0)
     process.store(base, b"x")
@@ -668,7 +676,7 @@ def test_unknown_flag_bits_are_ignored(process: Process, page: int, file: MakeFi
     assert process.load(base, 3) == b"abc"
 
 
-# ---------------------------------------------------------------------------------------------------------- anonymous
+# -------------------------------------------------------------------------------------------------------- MAP_ANONYMOUS
 
 
 @clause("mmap.flag.anonymous")
@@ -682,8 +690,8 @@ def test_anonymous_memory_is_zero(process: Process, page: int, kind: int) -> Non
 
 
 @clause("mmap.flag.anonymous")
-def test_anonymous_memory_is_zero_again(process: Process, page: int) -> None:
-    """What a page held before it was unmapped is not in the one that comes after it."""
+def test_anonymous_memory_is_zero_after_replacement(process: Process, page: int) -> None:
+    """The content of the replaced page is not visible in the new page."""
     base = process.mmap(0, page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"secret")
     process.mmap(base, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -694,7 +702,9 @@ def test_anonymous_memory_is_zero_again(process: Process, page: int) -> None:
 @clause("mmap.flag.anonymous")
 @pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
 @shared_and_private
-def test_anonymous_memory_across_fork(process: Process, page: int, kind: int, touched: bool) -> None:
+def test_anonymous_memory_is_private_or_shared_across_fork(
+    process: Process, page: int, kind: int, touched: bool
+) -> None:
     base = process.mmap(0, page, RW, kind | MAP_ANONYMOUS, -1, 0)
     if touched:
         process.store(base, b"0")
@@ -709,22 +719,24 @@ def test_anonymous_memory_across_fork(process: Process, page: int, kind: int, to
 
 
 @clause("mmap.flag.anonymous")
-@pytest.mark.parametrize("which", ["open-file", "closed", "huge"])
-def test_anonymous_memory_looks_at_no_descriptor(process: Process, page: int, file: MakeFile, which: str) -> None:
+@pytest.mark.parametrize("descriptor", ["open", "closed", "too-large"])
+def test_anonymous_mapping_ignores_descriptor(process: Process, page: int, file: MakeFile, descriptor: str) -> None:
     fd = file(b"abc")
-    if which == "closed":
+    if descriptor == "closed":
         process.close(fd)
-    base = process.mmap(0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, 1 << 30 if which == "huge" else fd, 0)
+    base = process.mmap(
+        0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, 1 << 30 if descriptor == "too-large" else fd, 0
+    )
 
     assert process.load(base, 3) == bytes(3)
 
 
-# -------------------------------------------------------------------------------------------------------------- result
+# --------------------------------------------------------------------------------------------------------------- result
 
 
 @clause("mmap.result.success")
 @shared_and_private
-def test_result_is_what_munmap_takes(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_result_is_valid_for_munmap(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, page, PROT_READ, kind, file(b"abc"), 0)
     assert process.load(base, 3) == b"abc"
     process.munmap(base, page)

@@ -1,4 +1,4 @@
-"""What mmap makes of its descriptor: its number, its mode, what it is of."""
+"""Cases of the descriptor of mmap: its number, its access mode and its duplicates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ._helpers import RW, MakeFile, NewPath, assert_nothing_mapped, free_range, 
 
 @clause("mmap.fd.zero")
 @shared_and_private
-def test_descriptor_number_0(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_descriptor_0_is_valid(process: Process, page: int, file: MakeFile, kind: int) -> None:
     with setup():
         process.close(0)
     fd = file(b"abc")
@@ -36,23 +36,23 @@ def test_descriptor_number_0(process: Process, page: int, file: MakeFile, kind: 
 @clause("mmap.fd.dup")
 @pytest.mark.parametrize("closed", ["original", "duplicate"])
 @shared_and_private
-def test_duplicated_descriptor(process: Process, page: int, file: MakeFile, kind: int, closed: str) -> None:
-    """Each maps the file without the other, and the mapping does without both."""
+def test_duplicate_maps_same_file(process: Process, page: int, file: MakeFile, kind: int, closed: str) -> None:
+    """Either descriptor maps the file after the other is closed, and the mappings remain after both are closed."""
     original = file(b"abc")
     with setup():
         duplicate = process.dup(original)
-    gone, left = (original, duplicate) if closed == "original" else (duplicate, original)
-    first = process.mmap(0, page, PROT_READ, kind, gone, 0)
-    process.close(gone)
-    second = process.mmap(0, page, PROT_READ, kind, left, 0)
+    closed_fd, open_fd = (original, duplicate) if closed == "original" else (duplicate, original)
+    first = process.mmap(0, page, PROT_READ, kind, closed_fd, 0)
+    process.close(closed_fd)
+    second = process.mmap(0, page, PROT_READ, kind, open_fd, 0)
     assert process.load(first, 3) == process.load(second, 3) == b"abc"
-    process.close(left)
+    process.close(open_fd)
 
     assert process.load(first, 3) == process.load(second, 3) == b"abc"
 
 
 @clause("mmap.fd.dup.mode")
-def test_duplicate_has_the_mode_of_its_original(process: Process, page: int, file: MakeFile) -> None:
+def test_duplicate_has_access_mode_of_original(process: Process, page: int, file: MakeFile) -> None:
     with setup():
         reader = process.dup(file(b"abc", O_RDONLY))
         both = process.dup(file(b"abc", O_RDWR))
@@ -65,8 +65,8 @@ def test_duplicate_has_the_mode_of_its_original(process: Process, page: int, fil
 
 
 @clause("mmap.fd.append")
-def test_stores_by_a_descriptor_that_appends(process: Process, page: int, file: MakeFile) -> None:
-    """They go where they are made, not to the end of the file."""
+def test_store_ignores_o_append(process: Process, page: int, file: MakeFile) -> None:
+    """The byte goes to its address, not to the end of the file."""
     fd = file(b"abc", O_RDWR | O_APPEND)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"x")
@@ -76,10 +76,10 @@ def test_stores_by_a_descriptor_that_appends(process: Process, page: int, file: 
 
 @clause("mmap.prot.fd-mode.lasts")
 @pytest.mark.parametrize("mode", [pytest.param(O_RDONLY, id="read-only"), pytest.param(O_RDWR, id="read-write")])
-def test_rights_are_those_of_the_descriptor_that_was_mapped(
+def test_permission_depends_on_descriptor_used_for_mmap(
     process: Process, page: int, file: MakeFile, new_path: NewPath, mode: int
 ) -> None:
-    """Also when its number has been given to one of the other mode."""
+    """Reuse of its number by a descriptor with the other access mode changes nothing."""
     path = new_path()
     fd = file(b"abc", mode, path)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
@@ -106,7 +106,7 @@ def test_rights_are_those_of_the_descriptor_that_was_mapped(
         pytest.param(PROT_WRITE | PROT_EXEC, id="write-exec"),
     ],
 )
-def test_even_what_reads_nothing_needs_a_descriptor_to_read(
+def test_any_protection_requires_readable_descriptor(
     process: Process, page: int, file: MakeFile, prot: int, kind: int
 ) -> None:
     fd = file(b"abc", O_WRONLY)
@@ -119,8 +119,8 @@ def test_even_what_reads_nothing_needs_a_descriptor_to_read(
 
 @clause("mmap.prot.fd-mode.private")
 @pytest.mark.parametrize("mode", [pytest.param(O_RDONLY, id="read-only"), pytest.param(O_RDWR, id="read-write")])
-def test_any_right_may_be_had_of_a_private_mapping(process: Process, page: int, file: MakeFile, mode: int) -> None:
-    """Of whatever mode the descriptor was, as nothing reaches the file; and it can be given later."""
+def test_private_mapping_may_become_writable(process: Process, page: int, file: MakeFile, mode: int) -> None:
+    """mprotect allows it for either access mode of the descriptor, as stores do not reach the file."""
     fd = file(b"abc", mode)
     base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
     process.mprotect(base, page, RW)

@@ -1,4 +1,4 @@
-"""The flags of mmap, one by one: what each promises beyond the memory that it maps."""
+"""Cases of the flags of mmap, one by one."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ from ._helpers import (
 
 @clause("mmap.flag.anonymous.offset")
 @shared_and_private
-@pytest.mark.parametrize("offset", ["a-page", "2**62", "2**63", "the-last-page"])
-def test_offset_without_a_file(process: Process, page: int, kind: int, offset: str) -> None:
-    """There is nothing that it could be a place in, and nothing that it could be past the end of."""
-    offsets = {"a-page": page, "2**62": 1 << 62, "2**63": -(1 << 63), "the-last-page": -page}
+@pytest.mark.parametrize("offset", ["one-page", "2**62", "2**63", "minus-one-page"])
+def test_anonymous_mapping_ignores_offset(process: Process, page: int, kind: int, offset: str) -> None:
+    """Without a file the offset has no meaning and no limit."""
+    offsets = {"one-page": page, "2**62": 1 << 62, "2**63": -(1 << 63), "minus-one-page": -page}
     base = process.mmap(0, 2 * page, RW, kind | MAP_ANONYMOUS, -1, offsets[offset])
     process.store(base + page, b"x")
 
@@ -64,7 +64,7 @@ def test_offset_without_a_file(process: Process, page: int, kind: int, offset: s
 @clause("mmap.flag.anonymous.recycled")
 @shared_and_private
 @pytest.mark.parametrize("end", ["unmapped", "replaced", "exited"])
-def test_memory_that_was_given_back(process: Process, page: int, kind: int, end: str) -> None:
+def test_reused_memory_is_zero(process: Process, page: int, kind: int, end: str) -> None:
     length = 4 * page
     owner = process.fork() if end == "exited" else process
     base = owner.mmap(0, length, RW, kind | MAP_ANONYMOUS, -1, 0)
@@ -80,7 +80,7 @@ def test_memory_that_was_given_back(process: Process, page: int, kind: int, end:
 
 
 @clause("mmap.flag.anonymous.apart")
-def test_two_shared_anonymous_mappings_are_two_objects(process: Process, page: int) -> None:
+def test_shared_anonymous_mappings_are_separate_objects(process: Process, page: int) -> None:
     one, other = (process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) for _ in range(2))
     process.store(one, b"x")
     child = process.fork()
@@ -92,7 +92,7 @@ def test_two_shared_anonymous_mappings_are_two_objects(process: Process, page: i
 
 @clause("mmap.flag.uninitialized")
 @shared_and_private
-def test_uninitialized_memory_is_zero_all_the_same(process: Process, page: int, kind: int) -> None:
+def test_uninitialized_memory_is_zero(process: Process, page: int, kind: int) -> None:
     base = process.mmap(0, 4 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"x" * (4 * page))
     process.munmap(base, 4 * page)
@@ -101,7 +101,7 @@ def test_uninitialized_memory_is_zero_all_the_same(process: Process, page: int, 
     assert process.load(base, 4 * page) == bytes(4 * page)
 
 
-# ------------------------------------------------------------------------------------------------- flags that do little
+# --------------------------------------------------------------------------------------------- flags with little effect
 
 
 @clause("mmap.flag.ignored")
@@ -109,8 +109,10 @@ def test_uninitialized_memory_is_zero_all_the_same(process: Process, page: int, 
 @pytest.mark.parametrize(
     "flag", [pytest.param(MAP_DENYWRITE, id="denywrite"), pytest.param(MAP_EXECUTABLE, id="executable")]
 )
-def test_flag_of_old(process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int, flag: int) -> None:
-    """Neither does a descriptor open for writing keep the file from being mapped, nor the mapping others from it."""
+def test_obsolete_flag_is_ignored(
+    process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int, flag: int
+) -> None:
+    """The file can be mapped while it is open for writing, and opened for writing while it is mapped."""
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, page, PROT_READ, kind | flag, fd, 0)
@@ -134,7 +136,7 @@ def test_flag_of_old(process: Process, page: int, file: MakeFile, new_path: NewP
         pytest.param(MAP_FIXED, id="fixed"),
     ],
 )
-def test_validated_flag_that_is_known(process: Process, page: int, file: MakeFile, flag: int) -> None:
+def test_shared_validate_accepts_known_flag(process: Process, page: int, file: MakeFile, flag: int) -> None:
     addr = free_range(process, 1) if flag == MAP_FIXED else 0
     fd = file(b"abc")
     base = process.mmap(addr, page, RW, MAP_SHARED_VALIDATE | flag, fd, 0)
@@ -145,7 +147,7 @@ def test_validated_flag_that_is_known(process: Process, page: int, file: MakeFil
 
 @clause("mmap.flag.stack")
 @shared_and_private
-def test_memory_for_a_stack_does_not_grow(process: Process, page: int, kind: int) -> None:
+def test_map_stack_does_not_grow(process: Process, page: int, kind: int) -> None:
     base = free_range(process, 2) + page
     process.mmap(base, page, RW, kind | MAP_ANONYMOUS | MAP_FIXED | MAP_STACK, -1, 0)
     process.store(base, b"x")
@@ -156,9 +158,9 @@ def test_memory_for_a_stack_does_not_grow(process: Process, page: int, kind: int
 
 @clause("mmap.flag.noreserve")
 @shared_and_private
-@pytest.mark.parametrize("of", ["memory", "a-file"])
-def test_memory_without_a_reservation(process: Process, page: int, file: MakeFile, kind: int, of: str) -> None:
-    fd, anonymous, first = (-1, MAP_ANONYMOUS, b"\0") if of == "memory" else (file(b"a"), 0, b"a")
+@pytest.mark.parametrize("memory", ["anonymous", "file"])
+def test_noreserve_memory_is_usable(process: Process, page: int, file: MakeFile, kind: int, memory: str) -> None:
+    fd, anonymous, first = (-1, MAP_ANONYMOUS, b"\0") if memory == "anonymous" else (file(b"a"), 0, b"a")
     base = process.mmap(0, 2 * page, RW, kind | anonymous | MAP_NORESERVE, fd, 0)
     process.store(base + 1, b"x")
 
@@ -166,7 +168,7 @@ def test_memory_without_a_reservation(process: Process, page: int, file: MakeFil
 
 
 @clause("mmap.prot.none.reservation")
-def test_a_huge_reservation(process: Process, page: int) -> None:
+def test_huge_prot_none_reservation_is_usable(process: Process, page: int) -> None:
     length = 1 << 40
     base = process.mmap(0, length, PROT_NONE, ANONYMOUS, -1, 0)
     last = base + length - page
@@ -178,13 +180,13 @@ def test_a_huge_reservation(process: Process, page: int) -> None:
     assert process.load(last, 1) == b"x"
 
 
-# ----------------------------------------------------------------------------------------------------------- populate
+# ------------------------------------------------------------------------------------------------------------- populate
 
 
 @clause("mmap.flag.populate")
 @shared_and_private
 @pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
-def test_populated_memory_is_there_at_once(process: Process, page: int, kind: int, prot: int) -> None:
+def test_populated_memory_is_resident(process: Process, page: int, kind: int, prot: int) -> None:
     base = process.mmap(0, 4 * page, prot, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
 
     assert process.mincore(base, 4 * page) == [True] * 4
@@ -200,7 +202,7 @@ def test_populated_memory_is_there_at_once(process: Process, page: int, kind: in
         pytest.param(MAP_STACK, id="stack"),
     ],
 )
-def test_it_is_so_with_other_flags(process: Process, page: int, flag: int) -> None:
+def test_populate_works_with_other_flags(process: Process, page: int, flag: int) -> None:
     addr = free_range(process, 3)
     base = process.mmap(addr, 3 * page, RW, ANONYMOUS | MAP_POPULATE | flag, -1, 0)
 
@@ -209,8 +211,8 @@ def test_it_is_so_with_other_flags(process: Process, page: int, flag: int) -> No
 
 @clause("mmap.flag.populate.copies")
 @pytest.mark.parametrize("prot", [pytest.param(RW, id="writable"), pytest.param(PROT_READ, id="read-only")])
-def test_populated_private_pages(process: Process, page: int, file: MakeFile, prot: int) -> None:
-    """Those that may be stored to are copied at once; the others go on showing the file."""
+def test_populate_copies_writable_private_pages(process: Process, page: int, file: MakeFile, prot: int) -> None:
+    """Writable pages are copied at once; read-only pages still show later changes of the file."""
     fd = file(b"abc")
     base = process.mmap(0, page, prot, MAP_PRIVATE | MAP_POPULATE, fd, 0)
     with setup():
@@ -221,7 +223,7 @@ def test_populated_private_pages(process: Process, page: int, file: MakeFile, pr
 
 @clause("mmap.flag.populate.best-effort")
 @shared_and_private
-def test_populating_past_the_end_of_a_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_populate_past_end_of_file_succeeds(process: Process, page: int, file: MakeFile, kind: int) -> None:
     base = process.mmap(0, 3 * page, RW, kind | MAP_POPULATE, file(b"abc"), 0)
 
     assert process.load(base, 3) == b"abc"
@@ -231,7 +233,7 @@ def test_populating_past_the_end_of_a_file(process: Process, page: int, file: Ma
 
 @clause("mmap.flag.populate.best-effort")
 @shared_and_private
-def test_populating_what_cannot_be_accessed(process: Process, page: int, kind: int) -> None:
+def test_populate_of_prot_none_succeeds(process: Process, page: int, kind: int) -> None:
     base = process.mmap(0, page, PROT_NONE, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
 
     with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
@@ -239,7 +241,7 @@ def test_populating_what_cannot_be_accessed(process: Process, page: int, kind: i
 
 
 @clause("mmap.flag.nonblock")
-def test_populating_without_waiting_does_nothing(process: Process, page: int) -> None:
+def test_populate_with_nonblock_has_no_effect(process: Process, page: int) -> None:
     base = process.mmap(0, 4 * page, RW, ANONYMOUS | MAP_POPULATE | MAP_NONBLOCK, -1, 0)
 
     assert process.mincore(base, 4 * page) == [False] * 4
@@ -249,17 +251,17 @@ def test_populating_without_waiting_does_nothing(process: Process, page: int) ->
 # ------------------------------------------------------------------------------------------------------------- locked
 
 
-def may_lock(process: Process, page: int) -> None:
-    """The limit of locked memory is no hindrance, if it can be raised so far."""
+def raise_locked_memory_limit(process: Process, page: int) -> None:
+    """Leave room for eight locked pages in RLIMIT_MEMLOCK, if the limit can be raised."""
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 8 * page)
 
 
 @clause("mmap.flag.locked")
 @shared_and_private
 @pytest.mark.parametrize("prot", [pytest.param(RW, id="read-write"), pytest.param(PROT_NONE, id="none")])
-def test_memory_that_is_mapped_locked_is_locked(process: Process, page: int, kind: int, prot: int) -> None:
-    """What msync may not invalidate is locked."""
-    may_lock(process, page)
+def test_map_locked_memory_is_locked(process: Process, page: int, kind: int, prot: int) -> None:
+    """msync with MS_INVALIDATE fails with EBUSY on locked pages."""
+    raise_locked_memory_limit(process, page)
     base = process.mmap(0, 2 * page, prot, kind | MAP_ANONYMOUS | MAP_LOCKED, -1, 0)
 
     with fails("EBUSY"):
@@ -269,8 +271,8 @@ def test_memory_that_is_mapped_locked_is_locked(process: Process, page: int, kin
 @clause("mmap.flag.locked.resident")
 @shared_and_private
 @pytest.mark.parametrize("more", [pytest.param(0, id="alone"), pytest.param(MAP_NONBLOCK, id="nonblock")])
-def test_locked_memory_is_there_at_once(process: Process, page: int, kind: int, more: int) -> None:
-    may_lock(process, page)
+def test_map_locked_memory_is_resident(process: Process, page: int, kind: int, more: int) -> None:
+    raise_locked_memory_limit(process, page)
     base = process.mmap(0, 4 * page, RW, kind | MAP_ANONYMOUS | MAP_LOCKED | more, -1, 0)
 
     assert process.mincore(base, 4 * page) == [True] * 4
@@ -278,9 +280,9 @@ def test_locked_memory_is_there_at_once(process: Process, page: int, kind: int, 
 
 @clause("mmap.flag.locked.best-effort")
 @shared_and_private
-def test_locking_past_the_end_of_a_file(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    """mlock would say ENOMEM; mmap does not, and what can be locked is."""
-    may_lock(process, page)
+def test_map_locked_past_end_of_file_succeeds(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """Unlike mlock, mmap does not fail with ENOMEM; the accessible page is locked."""
+    raise_locked_memory_limit(process, page)
     base = process.mmap(0, 3 * page, RW, kind | MAP_LOCKED, file(b"abc"), 0)
 
     assert process.load(base, 3) == b"abc"
@@ -289,7 +291,7 @@ def test_locking_past_the_end_of_a_file(process: Process, page: int, file: MakeF
 
 
 @clause("mmap.flag.locked.privileged")
-def test_a_privileged_process_locks_what_it_likes(process: Process, page: int) -> None:
+def test_privileged_process_ignores_locked_memory_limit(process: Process, page: int) -> None:
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     base = process.mmap(0, 2 * page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
 
@@ -297,8 +299,8 @@ def test_a_privileged_process_locks_what_it_likes(process: Process, page: int) -
 
 
 @clause("mmap.flag.fixed-replaces.lock")
-def test_what_is_replaced_is_locked_no_more(process: Process, page: int) -> None:
-    """Its pages do not count against the limit any more."""
+def test_replaced_mapping_is_no_longer_locked(process: Process, page: int) -> None:
+    """Its pages no longer count against RLIMIT_MEMLOCK."""
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     base = process.mmap(0, 2 * page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
@@ -310,30 +312,30 @@ def test_what_is_replaced_is_locked_no_more(process: Process, page: int) -> None
     process.mmap(0, page, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
 
 
-# ---------------------------------------------------------------------------------------------------- below 2 gibibyte
+# ---------------------------------------------------------------------------------------------------------- below 2 GiB
 
-LOW = 1 << 31
+LOW_ADDRESS_LIMIT = 1 << 31
 
 
 @clause("mmap.flag.32bit")
 @shared_and_private
-@pytest.mark.parametrize("wish", ["none", "far-above"])
-def test_memory_below_2_gib(process: Process, page: int, file: MakeFile, kind: int, wish: str) -> None:
-    hint = free_range(process, 4) if wish == "far-above" else 0
-    memory = process.mmap(hint, 4 * page, RW, kind | MAP_ANONYMOUS | MAP_32BIT, -1, 0)
-    of_a_file = process.mmap(hint, page, PROT_READ, kind | MAP_32BIT, file(b"abc"), 0)
+@pytest.mark.parametrize("hint", ["none", "above-2-gib"])
+def test_32bit_mapping_is_below_2_gib(process: Process, page: int, file: MakeFile, kind: int, hint: str) -> None:
+    addr = free_range(process, 4) if hint == "above-2-gib" else 0
+    base = process.mmap(addr, 4 * page, RW, kind | MAP_ANONYMOUS | MAP_32BIT, -1, 0)
+    file_base = process.mmap(addr, page, PROT_READ, kind | MAP_32BIT, file(b"abc"), 0)
 
-    assert 0 < memory <= LOW - 4 * page
-    assert 0 < of_a_file <= LOW - page
-    assert process.load(memory, 1) == b"\0"
-    assert process.load(of_a_file, 3) == b"abc"
+    assert 0 < base <= LOW_ADDRESS_LIMIT - 4 * page
+    assert 0 < file_base <= LOW_ADDRESS_LIMIT - page
+    assert process.load(base, 1) == b"\0"
+    assert process.load(file_base, 3) == b"abc"
 
 
 @clause("mmap.flag.32bit.fixed")
-def test_a_fixed_address_above_2_gib(process: Process, page: int) -> None:
+def test_fixed_overrides_32bit(process: Process, page: int) -> None:
     addr = free_range(process, 1)
 
-    assert process.mmap(addr, page, RW, ANONYMOUS | MAP_FIXED | MAP_32BIT, -1, 0) == addr > LOW
+    assert process.mmap(addr, page, RW, ANONYMOUS | MAP_FIXED | MAP_32BIT, -1, 0) == addr > LOW_ADDRESS_LIMIT
     assert process.load(addr, 1) == b"\0"
 
 
@@ -341,8 +343,8 @@ def test_a_fixed_address_above_2_gib(process: Process, page: int) -> None:
 
 
 @clause("mmap.flag.droppable")
-def test_droppable_memory(process: Process, page: int) -> None:
-    """A page may be zero again at any time; it never holds anything else."""
+def test_droppable_page_keeps_content_or_is_zero(process: Process, page: int) -> None:
+    """A page may become zero at any time, but never holds other content."""
     base = process.mmap(0, 2 * page, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     assert process.load(base, 2 * page) == bytes(2 * page)
     process.store(base + page, b"abc")
@@ -352,8 +354,8 @@ def test_droppable_memory(process: Process, page: int) -> None:
 
 
 @clause("mmap.flag.droppable.fork")
-def test_a_child_has_no_droppable_memory(process: Process, page: int) -> None:
-    """It has the pages, all zero, and its own stores do not show in the parent."""
+def test_child_inherits_droppable_memory_as_zero(process: Process, page: int) -> None:
+    """The child has the pages, filled with zeros, and its stores are not visible in the parent."""
     base = process.mmap(0, page, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"abc")
     child = process.fork()
@@ -368,12 +370,12 @@ def test_a_child_has_no_droppable_memory(process: Process, page: int) -> None:
     "flag",
     [
         pytest.param(MAP_LOCKED, id="locked"),
-        pytest.param(MAP_GROWSDOWN, id="growing-down"),
-        pytest.param(0, id="of-a-file"),
+        pytest.param(MAP_GROWSDOWN, id="growsdown"),
+        pytest.param(0, id="file"),
     ],
 )
-def test_what_cannot_be_droppable(process: Process, page: int, file: MakeFile, flag: int) -> None:
-    may_lock(process, page)
+def test_invalid_droppable_mapping_fails(process: Process, page: int, file: MakeFile, flag: int) -> None:
+    raise_locked_memory_limit(process, page)
     fd, anonymous = (-1, MAP_ANONYMOUS) if flag else (file(b"abc"), 0)
     addr = free_range(process, 1)
     with fails("EINVAL"):
@@ -385,13 +387,13 @@ def test_what_cannot_be_droppable(process: Process, page: int, file: MakeFile, f
 # --------------------------------------------------------------------------------------------------- huge pages, sync
 
 HUGE_SHIFT = 26
-"""From this bit on, flags name the size of huge pages as a power of two."""
+"""Number of the first flag bit that encodes the huge page size, as a binary logarithm."""
 
 
 @clause("mmap.errno.ENOMEM.huge-pages")
 @shared_and_private
-def test_more_huge_pages_than_there_are(process: Process, kind: int) -> None:
-    """A tebibyte of them is in no machine's pool."""
+def test_huge_pages_beyond_pool_fail(process: Process, kind: int) -> None:
+    """The mapping needs a tebibyte of huge pages, more than any machine's pool has."""
     addr = free_range(process, 1)
     with fails("ENOMEM"):
         process.mmap(addr, 1 << 40, RW, kind | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0)
@@ -401,8 +403,8 @@ def test_more_huge_pages_than_there_are(process: Process, kind: int) -> None:
 
 @clause("mmap.errno.EINVAL.huge-size")
 @shared_and_private
-def test_huge_pages_of_no_size(process: Process, page: int, kind: int) -> None:
-    """Pages of 2^63 bytes are pages of no machine."""
+def test_invalid_huge_page_size_fails(process: Process, page: int, kind: int) -> None:
+    """No machine has pages of 2^63 bytes."""
     addr = free_range(process, 1)
     with fails("EINVAL"):
         process.mmap(addr, page, RW, kind | MAP_ANONYMOUS | MAP_HUGETLB | 63 << HUGE_SHIFT, -1, 0)
@@ -411,64 +413,66 @@ def test_huge_pages_of_no_size(process: Process, page: int, kind: int) -> None:
 
 
 @clause("mmap.errno.EOPNOTSUPP.sync")
-def test_sync_of_a_file_without_persistent_memory(process: Process, page: int, file: MakeFile, record: Record) -> None:
-    """With MAP_SHARED_VALIDATE it is refused.  With MAP_SHARED file systems differ: refused as well, or ignored."""
+def test_sync_without_persistent_memory_fails_or_is_ignored(
+    process: Process, page: int, file: MakeFile, record: Record
+) -> None:
+    """MAP_SHARED_VALIDATE makes it fail; with MAP_SHARED it fails or is ignored, depending on the file system."""
     fd = file(b"abc")
     with fails("EOPNOTSUPP"):
         process.mmap(0, page, RW, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0)
-    seen = ""
+    error_name = ""
     try:
         base = process.mmap(0, page, RW, MAP_SHARED | MAP_SYNC, fd, 0)
     except OSError as error:
-        seen = errno_name(error)
+        error_name = errno_name(error)
     else:
         assert process.load(base, 3) == b"abc"
-    assert seen in ("", "EOPNOTSUPP")
-    record("MAP_SYNC with MAP_SHARED", "refused" if seen else "ignored")
+    assert error_name in ("", "EOPNOTSUPP")
+    record("MAP_SYNC with MAP_SHARED", "fails" if error_name else "ignored")
 
 
-# --------------------------------------------------------------------------------------------------------- grows down
+# -------------------------------------------------------------------------------------------------------- MAP_GROWSDOWN
 
 
-def growing(process: Process, page: int, below: int, prot: int = RW) -> int:
-    """A page that grows down, with so many free pages below it."""
+def map_growsdown(process: Process, page: int, below: int, prot: int = RW) -> int:
+    """Return the address of a MAP_GROWSDOWN page with `below` unmapped pages below it."""
     base = free_range(process, below + 1) + below * page
     return process.mmap(base, page, prot, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
 
 
-def touch(process: Process, addr: int, access: str) -> None:
+def access_byte(process: Process, addr: int, access: str) -> None:
     if access == "load":
         process.load(addr, 1)
     else:
         process.store(addr, b"\0")
 
 
-by_load_and_store = pytest.mark.parametrize("access", ["load", "store"])
+load_and_store = pytest.mark.parametrize("access", ["load", "store"])
 
 
 @clause("mmap.flag.growsdown")
-@by_load_and_store
+@load_and_store
 @pytest.mark.parametrize("pages", [1, 3])
-def test_memory_below_appears_when_touched(process: Process, page: int, access: str, pages: int) -> None:
-    """All that lies between is there as well, and is zero; the touched page is the lowest one."""
-    base = growing(process, page, 4)
+def test_growsdown_mapping_extends_to_accessed_page(process: Process, page: int, access: str, pages: int) -> None:
+    """All pages in between become mapped and are zero; the accessed page is the lowest."""
+    base = map_growsdown(process, page, 4)
     process.store(base, b"x")
-    assert_not_counted(process, base - page, page)
-    touch(process, base - pages * page, access)
+    assert_unmapped_without_access(process, base - page, page)
+    access_byte(process, base - pages * page, access)
 
     assert process.load(base - pages * page, pages * page + 1) == bytes(pages * page) + b"x"
-    assert_not_counted(process, base - (pages + 1) * page, page)
+    assert_unmapped_without_access(process, base - (pages + 1) * page, page)
 
 
-def assert_not_counted(process: Process, addr: int, length: int) -> None:
-    """Nothing is mapped there, asked without touching it."""
+def assert_unmapped_without_access(process: Process, addr: int, length: int) -> None:
+    """Check by msync, so without an access that would extend the mapping, that the range is unmapped."""
     with fails("ENOMEM"):
         process.msync(addr, length, MS_ASYNC)
 
 
 @clause("mmap.flag.growsdown.rights")
-def test_memory_below_has_the_same_rights(process: Process, page: int) -> None:
-    base = growing(process, page, 2, PROT_READ)
+def test_growsdown_extension_keeps_protection(process: Process, page: int) -> None:
+    base = map_growsdown(process, page, 2, PROT_READ)
     with faults("SIGSEGV", at=base - page, code="SEGV_ACCERR"):
         process.store(base - page, b"x")
 
@@ -476,23 +480,23 @@ def test_memory_below_has_the_same_rights(process: Process, page: int) -> None:
 
 
 @clause("mmap.flag.growsdown.gap")
-@by_load_and_store
-def test_a_gap_is_kept_to_the_mapping_below(process: Process, page: int, access: str) -> None:
-    base = growing(process, page, 3)
+@load_and_store
+def test_growsdown_keeps_gap_to_lower_mapping(process: Process, page: int, access: str) -> None:
+    base = map_growsdown(process, page, 3)
     below = process.mmap(base - 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(below, b"x" * page)
     with faults("SIGSEGV", at=base - page, code="SEGV_MAPERR"):
-        touch(process, base - page, access)
+        access_byte(process, base - page, access)
 
     assert process.load(below, page) == b"x" * page
 
 
 @clause("mmap.flag.growsdown.limit")
-@by_load_and_store
-def test_memory_below_ends_at_the_limit_of_the_stack(process: Process, page: int, access: str) -> None:
-    """The limit counts the whole mapping, also what was there from the start."""
-    base = growing(process, page, 16)
+@load_and_store
+def test_growsdown_stops_at_stack_limit(process: Process, page: int, access: str) -> None:
+    """The limit counts the whole mapping, including its initial page."""
+    base = map_growsdown(process, page, 16)
     process.set_limit_headroom(Resource.STACK, 8 * page)
-    touch(process, base - 7 * page, access)
+    access_byte(process, base - 7 * page, access)
     with faults("SIGSEGV", at=base - 8 * page, code="SEGV_MAPERR"):
-        touch(process, base - 8 * page, access)
+        access_byte(process, base - 8 * page, access)

@@ -1,8 +1,8 @@
-"""Calls of mmap with two things the matter: which of the errnos comes back.
+"""Cases of the precedence of errors: mmap calls with two errors at once.
 
-POSIX leaves it open: either may, and nothing else.  Linux looks at one thing after the other, and which it comes to
-first has been measured.  `STAGES` has what it looks at, in its order: how a call is spoilt so that this is the matter
-with it, and the errno for it.  `PAIRS` has the pairs that can be the matter with one call.
+POSIX allows either errno, and no other.  Linux makes its checks in a fixed order, which has been measured.  `CHECKS`
+lists them in that order: the function that spoils a call so that the check fails, and the errno.  `PAIRS` has the pairs
+of errors that one call can have.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from ..testing import clause, fails
 from ._helpers import RW, MakeFile, assert_nothing_mapped, free_range
 
 UNKNOWN: Final = 0x800000
-"""A flag that no system knows."""
+"""A flag bit that no system defines."""
 
 
 @dataclass
 class Call:
-    """A call of mmap that succeeds, until it is spoilt."""
+    """The arguments of an mmap call that succeeds unless an argument is spoilt."""
 
     process: Process
     page: int
     file: MakeFile
     addr: int
-    """Free, and the page behind it as well."""
+    """An unmapped address; the page after it is unmapped too."""
     length: int
     prot: int = PROT_READ
     type: int = MAP_SHARED
     flags: int = 0
     mode: int = O_RDWR
     fd: int | None = None
-    """None: a file of its own, opened with `mode`."""
+    """None: a new file, opened with `mode`."""
     offset: int = 0
 
     def make(self) -> None:
@@ -62,11 +62,11 @@ def unaligned_offset(call: Call) -> None:
     call.offset += 1
 
 
-def no_descriptor(call: Call) -> None:
+def bad_descriptor(call: Call) -> None:
     call.fd = -1
 
 
-def no_length(call: Call) -> None:
+def zero_length(call: Call) -> None:
     call.length = 0
 
 
@@ -74,33 +74,33 @@ def too_long(call: Call) -> None:
     call.length = 1 << 62 if call.process.bits == 64 else (1 << call.process.bits) - call.page
 
 
-def outside(call: Call) -> None:
-    """At a fixed address where there is no address space."""
+def fixed_past_end_of_address_space(call: Call) -> None:
+    """Use MAP_FIXED with an address past the end of the address space."""
     call.addr = (1 << call.process.bits) - call.page
     call.flags |= MAP_FIXED
 
 
-def unaligned(call: Call) -> None:
-    """At a fixed address within a page."""
+def fixed_unaligned(call: Call) -> None:
+    """Use MAP_FIXED with an address that is not a multiple of the page size."""
     call.addr += 1
     call.flags |= MAP_FIXED
 
 
-def taken(call: Call) -> None:
-    """Where something is already, which may not be replaced."""
+def noreplace_mapped(call: Call) -> None:
+    """Use MAP_FIXED_NOREPLACE at an address where a file is mapped."""
     call.process.mmap(call.addr, call.page, RW, MAP_SHARED | MAP_FIXED, call.file(b"taken"), 0)
     call.flags |= MAP_FIXED_NOREPLACE
 
 
-def not_to_be_locked(call: Call) -> None:
-    """Locked, by a process that may lock nothing."""
+def locked_without_permission(call: Call) -> None:
+    """Use MAP_LOCKED in a process that may lock no memory."""
     call.process.drop_capability("CAP_IPC_LOCK")
     call.process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     call.flags |= MAP_LOCKED
 
 
-def too_far(call: Call) -> None:
-    """At the end of all offsets."""
+def offset_past_maximum(call: Call) -> None:
+    """Use an offset whose range exceeds the largest offset."""
     call.offset += (1 << 63) - call.page
 
 
@@ -109,67 +109,82 @@ def unknown_flag(call: Call) -> None:
     call.flags |= UNKNOWN
 
 
-def no_type(call: Call) -> None:
+def missing_type(call: Call) -> None:
     call.type = 0
 
 
-def not_readable(call: Call) -> None:
-    """By a descriptor that is open for writing only."""
+def write_only_descriptor(call: Call) -> None:
+    """Use a file that is open for writing only."""
     call.mode = O_WRONLY
 
 
-def pipe(call: Call) -> None:
-    """Of the end of a pipe that can be read from."""
+def pipe_read_end(call: Call) -> None:
+    """Use the read end of a pipe, which cannot be mapped."""
     call.fd, _ = call.process.pipe()
 
 
-def pipe_to_write(call: Call) -> None:
-    """Of the other end: it is not open for reading, and cannot be mapped."""
+def pipe_write_end(call: Call) -> None:
+    """Use the write end of a pipe, which is not readable and cannot be mapped."""
     _, call.fd = call.process.pipe()
 
 
-def past_the_limit(call: Call) -> None:
-    """More than the process may map."""
+def past_address_space_limit(call: Call) -> None:
+    """Map more than RLIMIT_AS leaves."""
     call.process.set_limit_headroom(Resource.ADDRESS_SPACE, 64 * call.page)
     call.length = 256 * call.page
 
 
-STAGES: Final[dict[Callable[[Call], None], str]] = {
+CHECKS: Final[dict[Callable[[Call], None], str]] = {
     unaligned_offset: "EINVAL",
-    no_descriptor: "EBADF",
-    no_length: "EINVAL",
+    bad_descriptor: "EBADF",
+    zero_length: "EINVAL",
     too_long: "ENOMEM",
-    outside: "ENOMEM",
-    unaligned: "EINVAL",
-    taken: "EEXIST",
-    not_to_be_locked: "EPERM",
-    too_far: "EOVERFLOW",
+    fixed_past_end_of_address_space: "ENOMEM",
+    fixed_unaligned: "EINVAL",
+    noreplace_mapped: "EEXIST",
+    locked_without_permission: "EPERM",
+    offset_past_maximum: "EOVERFLOW",
     unknown_flag: "EOPNOTSUPP",
-    not_readable: "EACCES",
-    no_type: "EINVAL",
-    pipe: "ENODEV",
-    past_the_limit: "ENOMEM",
+    write_only_descriptor: "EACCES",
+    missing_type: "EINVAL",
+    pipe_read_end: "ENODEV",
+    past_address_space_limit: "ENOMEM",
 }
-"""What Linux looks at, in its order, and what it says."""
+"""The checks of Linux, in its order: the function that makes the check fail, and the errno."""
 
 PAIRS: Final = {
-    "mmap.order.offset": (unaligned_offset, (no_descriptor, too_long, not_readable, pipe)),
-    "mmap.order.descriptor": (no_descriptor, (no_length, unaligned, outside, not_to_be_locked, no_type)),
-    "mmap.order.length": (no_length, (outside, not_to_be_locked, not_readable, pipe)),
-    "mmap.order.too-long": (too_long, (unaligned, not_readable, no_type, pipe)),
-    "mmap.order.address": (outside, (not_readable, no_type, pipe)),
-    "mmap.order.address.unaligned": (unaligned, (not_to_be_locked, too_far, not_readable, pipe)),
-    "mmap.order.address.taken": (taken, (not_to_be_locked, too_far, not_readable, no_type, pipe)),
-    "mmap.order.lock": (not_to_be_locked, (too_far, unknown_flag, not_readable, no_type, pipe)),
-    "mmap.order.overflow": (too_far, (unknown_flag, not_readable, no_type)),
-    "mmap.order.flag": (unknown_flag, (not_readable, pipe)),
-    "mmap.order.limit.mode": (not_readable, (past_the_limit,)),
-    "mmap.order.limit.kind": (pipe, (past_the_limit,)),
+    "mmap.order.offset": (unaligned_offset, (bad_descriptor, too_long, write_only_descriptor, pipe_read_end)),
+    "mmap.order.descriptor": (
+        bad_descriptor,
+        (zero_length, fixed_unaligned, fixed_past_end_of_address_space, locked_without_permission, missing_type),
+    ),
+    "mmap.order.length": (
+        zero_length,
+        (fixed_past_end_of_address_space, locked_without_permission, write_only_descriptor, pipe_read_end),
+    ),
+    "mmap.order.too-long": (too_long, (fixed_unaligned, write_only_descriptor, missing_type, pipe_read_end)),
+    "mmap.order.address": (fixed_past_end_of_address_space, (write_only_descriptor, missing_type, pipe_read_end)),
+    "mmap.order.address.unaligned": (
+        fixed_unaligned,
+        (locked_without_permission, offset_past_maximum, write_only_descriptor, pipe_read_end),
+    ),
+    "mmap.order.address.taken": (
+        noreplace_mapped,
+        (locked_without_permission, offset_past_maximum, write_only_descriptor, missing_type, pipe_read_end),
+    ),
+    "mmap.order.lock": (
+        locked_without_permission,
+        (offset_past_maximum, unknown_flag, write_only_descriptor, missing_type, pipe_read_end),
+    ),
+    "mmap.order.overflow": (offset_past_maximum, (unknown_flag, write_only_descriptor, missing_type)),
+    "mmap.order.flag": (unknown_flag, (write_only_descriptor, pipe_read_end)),
+    "mmap.order.limit.mode": (write_only_descriptor, (past_address_space_limit,)),
+    "mmap.order.limit.kind": (pipe_read_end, (past_address_space_limit,)),
 }
-"""By clause, what comes first, and what comes later."""
+"""By clause: the error that is reported, and the errors of later checks that it is combined with."""
 
-LINUX_ONLY: Final = (taken, not_to_be_locked, unknown_flag)
-"""What POSIX knows nothing of."""
+LINUX_ONLY: Final = (noreplace_mapped, locked_without_permission, unknown_flag)
+"""Errors that POSIX does not define."""
 
 
 def name(spoil: Callable[[Call], None]) -> str:
@@ -177,14 +192,14 @@ def name(spoil: Callable[[Call], None]) -> str:
 
 
 def pairs(posix: bool) -> list[Any]:
-    """The pairs as parameters: for `posix` those that it knows, else all of them, each with its clauses."""
-    own = {first: id for id, (first, _) in PAIRS.items()}
+    """Return the pairs as parameters: for `posix` those that POSIX defines, otherwise all, with their clauses."""
+    clause_of = {first: id for id, (first, _) in PAIRS.items()}
     return [
         pytest.param(
             first,
             second,
             id=f"{name(first)}-{name(second)}",
-            marks=() if posix else (clause(*dict.fromkeys((id, own.get(second, id)))),),
+            marks=() if posix else (clause(*dict.fromkeys((id, clause_of.get(second, id)))),),
         )
         for id, (first, others) in PAIRS.items()
         for second in others
@@ -193,30 +208,30 @@ def pairs(posix: bool) -> list[Any]:
 
 
 def errnos(process: Process, spoil: Callable[[Call], None]) -> list[str]:
-    """What may be said of a call that is spoilt so.
+    """Return the errnos allowed for a call that is spoilt this way.
 
-    Where addresses have 32 bits, the C library hands the system offsets below 2^44 only and itself says EINVAL.
+    With 32-bit addresses the C library passes on only offsets below 2^44, and fails with EINVAL for others.
     """
-    return [STAGES[spoil]] if process.bits == 64 or spoil is not too_far else [STAGES[spoil], "EINVAL"]
+    return [CHECKS[spoil]] if process.bits == 64 or spoil is not offset_past_maximum else [CHECKS[spoil], "EINVAL"]
 
 
 @pytest.mark.parametrize(("first", "second"), pairs(posix=False))
-def test_what_linux_finds_first(
+def test_linux_reports_earlier_check(
     process: Process, page: int, file: MakeFile, first: Callable[[Call], None], second: Callable[[Call], None]
 ) -> None:
     call = Call(process, page, file, free_range(process, 2), page)
     second(call)
     first(call)
-    with fails(STAGES[first]):
+    with fails(CHECKS[first]):
         call.make()
 
 
 @clause("mmap.errors.several")
 @pytest.mark.parametrize(("first", "second"), pairs(posix=True))
-def test_one_of_two_errnos(
+def test_either_errno_is_reported(
     process: Process, page: int, file: MakeFile, first: Callable[[Call], None], second: Callable[[Call], None]
 ) -> None:
-    """Any of them, and nothing is mapped."""
+    """Either errno is allowed, and nothing is mapped."""
     addr = free_range(process, 2)
     call = Call(process, page, file, addr, page)
     second(call)
@@ -228,9 +243,9 @@ def test_one_of_two_errnos(
 
 
 @clause("mmap.order.mode")
-def test_the_mode_comes_before_the_kind(process: Process, page: int, file: MakeFile) -> None:
-    """The end of a pipe that can only be written to."""
+def test_access_mode_is_checked_before_file_type(process: Process, page: int, file: MakeFile) -> None:
+    """The descriptor is the write end of a pipe."""
     call = Call(process, page, file, 0, page)
-    pipe_to_write(call)
+    pipe_write_end(call)
     with fails("EACCES"):
         call.make()

@@ -1,4 +1,4 @@
-"""Where mappings go, what they replace, and when there is no room for more."""
+"""Cases of the placement of mappings, of the mappings they replace, and of exhausted address space and limits."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ from ._helpers import (
     shared_and_private,
 )
 
-# -------------------------------------------------------------------------------------------------------- own place
+# -------------------------------------------------------------------------------------------- placement and replacement
 
 
 @clause("mmap.addr.never-replaces")
 @shared_and_private
-def test_nothing_is_put_into_a_reservation(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    """Inaccessible memory is mapped as any other is."""
+def test_reservation_is_not_used_for_other_mappings(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """A PROT_NONE mapping occupies its addresses like any other mapping."""
     base = reserve(process, 8)
     process.munmap(base, page)
     fd = file(b"abc")
-    places = [process.mmap(0, page, PROT_READ, kind, fd, 0) for _ in range(8)]
-    places += [process.mmap(base + number * page, page, PROT_READ, kind, fd, 0) for number in range(1, 8)]
+    addresses = [process.mmap(0, page, PROT_READ, kind, fd, 0) for _ in range(8)]
+    addresses += [process.mmap(base + number * page, page, PROT_READ, kind, fd, 0) for number in range(1, 8)]
 
-    assert not any(base + page <= place < base + 8 * page for place in places)
-    assert len(set(places)) == 15
+    assert not any(base + page <= place < base + 8 * page for place in addresses)
+    assert len(set(addresses)) == 15
     for number in range(1, 8):
         assert_inaccessible(process, base + number * page)
 
 
 @clause("mmap.range.windows")
 @shared_and_private
-def test_windows_side_by_side(process: Process, page: int, file: MakeFile, kind: int) -> None:
-    """Each keeps its own place in the file, also where it shows the same page as its neighbour, or an earlier one."""
+def test_adjacent_mappings_keep_their_offsets(process: Process, page: int, file: MakeFile, kind: int) -> None:
+    """Neighbours map the same file page, an earlier one or a later one."""
     fd = file(lettered_pages(page, 4))
     order = (1, 1, 2, 0, 3)
     base = free_range(process, len(order))
@@ -74,7 +74,7 @@ def test_windows_side_by_side(process: Process, page: int, file: MakeFile, kind:
 
 
 @clause("mmap.flag.fixed-replaces.file")
-def test_what_was_stored_before_it_was_replaced_is_in_the_file(process: Process, page: int, file: MakeFile) -> None:
+def test_store_before_replacement_is_in_file(process: Process, page: int, file: MakeFile) -> None:
     fd = file(pages_of(page, "a", "b"))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(base + page - 1, b"xy")
@@ -85,7 +85,7 @@ def test_what_was_stored_before_it_was_replaced_is_in_the_file(process: Process,
 
 
 @clause("mmap.flag.fixed-replaces.elsewhere")
-def test_what_is_replaced_stays_in_another_process(process: Process, page: int, file: MakeFile) -> None:
+def test_replacement_does_not_affect_other_process(process: Process, page: int, file: MakeFile) -> None:
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(pages_of(page, "a", "b")), 0)
     child = process.fork()
     child.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -96,15 +96,15 @@ def test_what_is_replaced_stays_in_another_process(process: Process, page: int, 
 
 
 @clause("mmap.result.failure.fixed.outside")
-@pytest.mark.parametrize("why", ["sync", "sys-file"])
-def test_refused_late_over_mappings(
-    system: System, process: Process, page: int, file: MakeFile, record: Record, why: str
+@pytest.mark.parametrize("cause", ["sync", "sys-file"])
+def test_late_failure_with_fixed_keeps_or_unmaps_range(
+    system: System, process: Process, page: int, file: MakeFile, record: Record, cause: str
 ) -> None:
-    """The page of the range is as it was, or gone; those beside it are as they were."""
-    if why == "sync":
+    """The page of the range is unchanged or unmapped; its neighbours are unchanged."""
+    if cause == "sync":
         fd, flags, errno = file(b"abc"), MAP_SHARED_VALIDATE | MAP_SYNC, "EOPNOTSUPP"
     else:
-        path = system.facility(Facility(why))
+        path = system.facility(Facility(cause))
         with setup():
             fd, flags, errno = process.open(path, 0), MAP_SHARED, "ENODEV"
     base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 3)), 0)
@@ -114,55 +114,57 @@ def test_refused_late_over_mappings(
     assert process.load(base, page) == b"A" * page
     assert process.load(base + 2 * page, page) == b"C" * page
     kept = can_load(process, base + page)
-    record("a range that MAP_FIXED was refused for late", "kept" if kept else "gone")
+    record("the range of a MAP_FIXED call that failed late", "kept" if kept else "unmapped")
     if kept:
         assert process.load(base + page, page) == b"B" * page
     else:
         assert_nothing_mapped(process, base + page)
 
 
-# -------------------------------------------------------------------------------------------------- without replacing
+# -------------------------------------------------------------------------------------------------- MAP_FIXED_NOREPLACE
 
 
 @clause("mmap.flag.fixed-noreplace.with-fixed")
-def test_noreplace_replaces_nothing_even_with_fixed(process: Process, page: int, file: MakeFile) -> None:
+def test_noreplace_takes_precedence_over_fixed(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"new")
-    taken = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"taken"), 0)
+    existing = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"taken"), 0)
     with fails("EEXIST"):
-        process.mmap(taken, page, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_FIXED_NOREPLACE, fd, 0)
+        process.mmap(existing, page, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_FIXED_NOREPLACE, fd, 0)
 
-    assert process.load(taken, 5) == b"taken"
+    assert process.load(existing, 5) == b"taken"
 
 
 @clause("mmap.errno.EEXIST.inaccessible")
-def test_noreplace_over_inaccessible_memory(process: Process, page: int, file: MakeFile) -> None:
-    taken = reserve(process, 1)
+def test_noreplace_over_inaccessible_memory_fails(process: Process, page: int, file: MakeFile) -> None:
+    existing = reserve(process, 1)
     fd = file(b"new")
     with fails("EEXIST"):
-        process.mmap(taken, page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)
+        process.mmap(existing, page, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)
 
-    assert_inaccessible(process, taken)
+    assert_inaccessible(process, existing)
 
 
 @clause("mmap.errno.EINVAL.noreplace")
 @shared_and_private
-@pytest.mark.parametrize("distance", ["one", "a-page-less-one"])
-def test_noreplace_within_a_page(process: Process, page: int, file: MakeFile, kind: int, distance: str) -> None:
+@pytest.mark.parametrize("distance", ["one-byte", "one-page-minus-one-byte"])
+def test_unaligned_noreplace_fails(process: Process, page: int, file: MakeFile, kind: int, distance: str) -> None:
     addr = free_range(process, 2)
     fd = file(b"abc")
     with fails("EINVAL"):
-        process.mmap(addr + (1 if distance == "one" else page - 1), page, PROT_READ, kind | MAP_FIXED_NOREPLACE, fd, 0)
+        process.mmap(
+            addr + (1 if distance == "one-byte" else page - 1), page, PROT_READ, kind | MAP_FIXED_NOREPLACE, fd, 0
+        )
 
     assert_nothing_mapped(process, addr)
     assert_nothing_mapped(process, addr + page)
 
 
 @clause("mmap.errno.ENOMEM.noreplace")
-@pytest.mark.parametrize("place", ["the-last-page", "from-here-to-the-end"])
-def test_noreplace_outside_the_address_space(process: Process, page: int, place: str) -> None:
+@pytest.mark.parametrize("place", ["last-page", "free-address-past-end"])
+def test_noreplace_outside_address_space_fails(process: Process, page: int, place: str) -> None:
     addr = free_range(process, 1)
     length = page
-    if place == "the-last-page":
+    if place == "last-page":
         at = (1 << process.bits) - page
     else:
         at, length = addr, 1 << 62 if process.bits == 64 else (1 << process.bits) - page
@@ -173,8 +175,8 @@ def test_noreplace_outside_the_address_space(process: Process, page: int, place:
 
 
 @clause("mmap.errno.EPERM.noreplace")
-def test_noreplace_at_address_zero(process: Process, page: int, file: MakeFile) -> None:
-    """Of a file: for anonymous memory a C library may say ENOMEM instead (musl does)."""
+def test_noreplace_of_file_at_address_zero_fails(process: Process, page: int, file: MakeFile) -> None:
+    """For anonymous memory a C library may fail with ENOMEM instead (musl does)."""
     fd = file(b"abc")
     process.drop_capability("CAP_SYS_RAWIO")
     with fails("EPERM"):
@@ -184,8 +186,8 @@ def test_noreplace_at_address_zero(process: Process, page: int, file: MakeFile) 
 
 
 @clause("mmap.errno.EPERM.noreplace")
-def test_noreplace_of_memory_at_address_zero(process: Process, page: int) -> None:
-    """A C library may take it for memory that is not there (musl does)."""
+def test_noreplace_of_anonymous_memory_at_address_zero_fails(process: Process, page: int) -> None:
+    """A C library may report EPERM for anonymous memory as ENOMEM (musl does)."""
     process.drop_capability("CAP_SYS_RAWIO")
     with fails("EPERM", "ENOMEM"):
         process.mmap(0, page, PROT_READ, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
@@ -193,19 +195,19 @@ def test_noreplace_of_memory_at_address_zero(process: Process, page: int) -> Non
     assert_nothing_mapped(process, 0)
 
 
-# ---------------------------------------------------------------------------------------------------- too much of it
+# ----------------------------------------------------------------------------------- exhausted address space and limits
 
 
 @clause("mmap.errno.ENOMEM.length-wraps")
 @shared_and_private
-@pytest.mark.parametrize("below", ["one", "a-page-less-one"])
-@pytest.mark.parametrize("of", ["memory", "a-file"])
-def test_length_that_rounds_up_to_nothing(
-    process: Process, page: int, file: MakeFile, kind: int, below: str, of: str
+@pytest.mark.parametrize("distance", ["one-byte", "one-page-minus-one-byte"])
+@pytest.mark.parametrize("memory", ["anonymous", "file"])
+def test_length_that_rounds_up_to_zero_fails(
+    process: Process, page: int, file: MakeFile, kind: int, distance: str, memory: str
 ) -> None:
-    """It is too long, not 0: no EINVAL, and nothing is mapped."""
-    fd, anonymous = (-1, MAP_ANONYMOUS) if of == "memory" else (file(b"abc"), 0)
-    length = (1 << process.bits) - (1 if below == "one" else page - 1)
+    """The errno is ENOMEM, not the EINVAL of a zero length."""
+    fd, anonymous = (-1, MAP_ANONYMOUS) if memory == "anonymous" else (file(b"abc"), 0)
+    length = (1 << process.bits) - (1 if distance == "one-byte" else page - 1)
     addr = free_range(process, 1)
     with fails("ENOMEM"):
         process.mmap(addr, length, PROT_READ, kind | anonymous, fd, 0)
@@ -214,67 +216,71 @@ def test_length_that_rounds_up_to_nothing(
 
 
 @clause("mmap.errno.ENOMEM.no-room")
-def test_more_than_the_largest_gap(process: Process, page: int) -> None:
-    """Each of them would fit, all together do not: the one that finds no room is refused, the others stay."""
+def test_mapping_larger_than_any_gap_fails(process: Process, page: int) -> None:
+    """Each mapping alone fits, but not all of them: the first without a gap fails, and the others remain."""
     length = 1 << (process.bits - 19 if process.bits == 64 else 30)
-    places: list[int] = []
+    addresses: list[int] = []
     with fails("ENOMEM"):
         for _ in range(1 << 12):
-            places.append(process.mmap(0, length, PROT_NONE, ANONYMOUS | MAP_NORESERVE, -1, 0))
+            addresses.append(process.mmap(0, length, PROT_NONE, ANONYMOUS | MAP_NORESERVE, -1, 0))
 
-    for low, high in zip(sorted(places), sorted(places)[1:], strict=False):
+    for low, high in zip(sorted(addresses), sorted(addresses)[1:], strict=False):
         assert low + length <= high
-    for place in places[:2]:
+    for place in addresses[:2]:
         assert_inaccessible(process, place)
 
 
-ROOM = 64
-"""Pages that a limit leaves: the process's own memory comes and goes by fewer."""
+HEADROOM = 64
+"""Pages that a limit leaves; the process's own memory varies by fewer."""
 
 
 @clause("mmap.errno.ENOMEM.address-space")
 @pytest.mark.parametrize(
-    ("prot", "kind", "placed"),
+    ("prot", "kind", "fixed"),
     [
         pytest.param(PROT_NONE, MAP_PRIVATE, False, id="inaccessible"),
         pytest.param(RW, MAP_PRIVATE, False, id="private"),
         pytest.param(RW, MAP_SHARED, False, id="shared"),
-        pytest.param(PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, False, id="without-reservation"),
+        pytest.param(PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, False, id="noreserve"),
         pytest.param(RW, MAP_PRIVATE, True, id="fixed"),
     ],
 )
-def test_memory_of_every_kind_counts(process: Process, page: int, prot: int, kind: int, placed: bool) -> None:
-    addr = free_range(process, 4 * ROOM)
-    process.set_limit_headroom(Resource.ADDRESS_SPACE, ROOM * page)
-    flags = kind | MAP_ANONYMOUS | (MAP_FIXED if placed else 0)
+def test_every_mapping_counts_against_address_space_limit(
+    process: Process, page: int, prot: int, kind: int, fixed: bool
+) -> None:
+    addr = free_range(process, 4 * HEADROOM)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, HEADROOM * page)
+    flags = kind | MAP_ANONYMOUS | (MAP_FIXED if fixed else 0)
     with fails("ENOMEM"):
-        process.mmap(addr, 4 * ROOM * page, prot, flags, -1, 0)
+        process.mmap(addr, 4 * HEADROOM * page, prot, flags, -1, 0)
 
     assert_nothing_mapped(process, addr)
     process.mmap(addr, page, prot, flags, -1, 0)
 
 
 @clause("mmap.errno.ENOMEM.replaced")
-def test_what_is_replaced_does_not_count(process: Process, page: int) -> None:
-    """More is replaced than there is room for; a page more than that and the room is not to be had."""
-    base = process.mmap(0, 4 * ROOM * page, PROT_NONE, ANONYMOUS, -1, 0)
-    process.set_limit_headroom(Resource.ADDRESS_SPACE, ROOM * page)
-    process.mmap(base, 4 * ROOM * page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+def test_replaced_mapping_does_not_count_against_limit(process: Process, page: int) -> None:
+    """The replacement is larger than the headroom; a further mapping of that size fails."""
+    base = process.mmap(0, 4 * HEADROOM * page, PROT_NONE, ANONYMOUS, -1, 0)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, HEADROOM * page)
+    process.mmap(base, 4 * HEADROOM * page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
 
     assert process.load(base, 1) == b"\0"
     with fails("ENOMEM"):
-        process.mmap(0, 4 * ROOM * page, PROT_READ, ANONYMOUS, -1, 0)
+        process.mmap(0, 4 * HEADROOM * page, PROT_READ, ANONYMOUS, -1, 0)
 
 
 @clause("mmap.errno.ENOMEM.data")
-@pytest.mark.parametrize("of", ["memory", "a-file", "write-alone"])
-def test_private_memory_past_the_limit_of_data(process: Process, page: int, file: MakeFile, of: str) -> None:
-    fd, anonymous = (file(b"abc"), 0) if of == "a-file" else (-1, MAP_ANONYMOUS)
-    prot = PROT_WRITE if of == "write-alone" else RW
-    addr = free_range(process, 4 * ROOM)
-    process.set_limit_headroom(Resource.DATA, ROOM * page)
+@pytest.mark.parametrize("memory", ["anonymous", "file", "write-only"])
+def test_private_writable_memory_past_data_limit_fails(
+    process: Process, page: int, file: MakeFile, memory: str
+) -> None:
+    fd, anonymous = (file(b"abc"), 0) if memory == "file" else (-1, MAP_ANONYMOUS)
+    prot = PROT_WRITE if memory == "write-only" else RW
+    addr = free_range(process, 4 * HEADROOM)
+    process.set_limit_headroom(Resource.DATA, HEADROOM * page)
     with fails("ENOMEM"):
-        process.mmap(addr, 4 * ROOM * page, prot, MAP_PRIVATE | anonymous, fd, 0)
+        process.mmap(addr, 4 * HEADROOM * page, prot, MAP_PRIVATE | anonymous, fd, 0)
 
     assert_nothing_mapped(process, addr)
     process.mmap(addr, page, prot, MAP_PRIVATE | anonymous, fd, 0)
@@ -287,13 +293,13 @@ def test_private_memory_past_the_limit_of_data(process: Process, page: int, file
         pytest.param(RW, MAP_SHARED, id="shared"),
         pytest.param(PROT_READ, MAP_PRIVATE, id="read-only"),
         pytest.param(PROT_NONE, MAP_PRIVATE, id="inaccessible"),
-        pytest.param(RW, MAP_PRIVATE | MAP_GROWSDOWN, id="growing-down"),
+        pytest.param(RW, MAP_PRIVATE | MAP_GROWSDOWN, id="growsdown"),
     ],
 )
-def test_memory_that_is_no_data(process: Process, page: int, prot: int, flags: int) -> None:
-    """It is mapped whatever the limit of data."""
-    process.set_limit_headroom(Resource.DATA, ROOM * page)
-    base = process.mmap(0, 4 * ROOM * page, prot, flags | MAP_ANONYMOUS, -1, 0)
+def test_other_memory_does_not_count_against_data_limit(process: Process, page: int, prot: int, flags: int) -> None:
+    """The mapping succeeds although it is larger than RLIMIT_DATA allows."""
+    process.set_limit_headroom(Resource.DATA, HEADROOM * page)
+    base = process.mmap(0, 4 * HEADROOM * page, prot, flags | MAP_ANONYMOUS, -1, 0)
 
     if prot:
         assert process.load(base, 1) == b"\0"
@@ -301,18 +307,20 @@ def test_memory_that_is_no_data(process: Process, page: int, prot: int, flags: i
         assert_inaccessible(process, base)
 
 
-LARGEST_OFFSET = 1 << 63
+OFFSET_LIMIT = 1 << 63
 
 
 @clause("mmap.errno.EOVERFLOW.boundary")
 @shared_and_private
-@pytest.mark.parametrize("length", ["a-page", "two-pages", "a-byte"])
-def test_the_last_offsets_there_are(process: Process, page: int, file: MakeFile, kind: int, length: str) -> None:
-    """A mapping may end a page before 2^63; there is not one byte more."""
-    size = {"a-page": page, "two-pages": 2 * page, "a-byte": 1}[length]
+@pytest.mark.parametrize("length", ["one-page", "two-pages", "one-byte"])
+def test_range_may_end_one_page_before_largest_offset(
+    process: Process, page: int, file: MakeFile, kind: int, length: str
+) -> None:
+    """A mapping may end one page before 2^63, but not one byte later."""
+    size = {"one-page": page, "two-pages": 2 * page, "one-byte": 1}[length]
     pages = -(-size // page)
     fd = file(b"abc")
-    last = LARGEST_OFFSET - (pages + 1) * page
+    last = OFFSET_LIMIT - (pages + 1) * page
     base = process.mmap(0, size, PROT_READ, kind, fd, last)
     assert base % page == 0
 
