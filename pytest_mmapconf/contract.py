@@ -35,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 # --------------------------------------------------------------------------------------------------------- constants
 
@@ -192,6 +192,55 @@ SC_PAGESIZE: Final = 30
 """The name `_SC_PAGESIZE` of sysconf, as glibc numbers it.  Any other number is passed on as it is."""
 
 
+# -------------------------------------------------------------------------------------- kinds of arguments and results
+
+
+class Kind(NamedTuple):
+    """The kind of an argument or a result: how programs, reproducers and the agent's protocol write it."""
+
+    name: str
+    prefix: str = ""
+    """Prefix of the constants of this kind, such as "PROT_"; empty where the value is not written with constants."""
+    combined: bool = True
+    """True if constants of this kind are combined by bitwise or; False if the value is one of them."""
+
+
+Address: TypeAlias = Annotated[int, Kind("address")]
+"""An address; as the result of a call, the beginning of a mapping."""
+Length: TypeAlias = Annotated[int, Kind("amount")]
+"""A number of bytes."""
+Offset: TypeAlias = Annotated[int, Kind("amount")]
+"""A position in a file, in bytes from its beginning."""
+Amount: TypeAlias = Annotated[int, Kind("amount")]
+"""A number that may be stated as a number of pages and bytes."""
+Count: TypeAlias = Annotated[int, Kind("count")]
+"""A number of things other than bytes."""
+Fd: TypeAlias = Annotated[int, Kind("fd")]
+"""A file descriptor."""
+FdPair: TypeAlias = Annotated[tuple[int, int], Kind("fds")]
+"""Two file descriptors that one call creates."""
+Range: TypeAlias = Annotated[tuple[int, int], Kind("scratch_range")]
+"""An address and a length in bytes."""
+Path: TypeAlias = Annotated[str, Kind("path")]
+"""The path of a file; a relative one is relative to the system's own folder."""
+FacilityPath: TypeAlias = Annotated[str, Kind("nothing")]
+"""The path of a facility, which programs write as the facility's name rather than as a result."""
+FileMode: TypeAlias = Annotated[int, Kind("mode")]
+"""Permissions of a new file."""
+ProtBits: TypeAlias = Annotated[int, Kind("prot", "PROT_")]
+MapFlags: TypeAlias = Annotated[int, Kind("map", "MAP_")]
+MremapFlags: TypeAlias = Annotated[int, Kind("mremap", "MREMAP_")]
+MsyncFlags: TypeAlias = Annotated[int, Kind("ms", "MS_")]
+OpenFlags: TypeAlias = Annotated[int, Kind("open", "O_")]
+Whence: TypeAlias = Annotated[int, Kind("seek", "SEEK_", combined=False)]
+LockOperation: TypeAlias = Annotated[int, Kind("lock", "LOCK_")]
+MlockallFlags: TypeAlias = Annotated[int, Kind("mcl", "MCL_")]
+Mlock2Flags: TypeAlias = Annotated[int, Kind("mlock", "MLOCK_")]
+Advice: TypeAlias = Annotated[int, Kind("madv", "MADV_", combined=False)]
+Seals: TypeAlias = Annotated[int, Kind("seal", "SEAL_")]
+ConfigurationName: TypeAlias = Annotated[int, Kind("sysconf", "SC_", combined=False)]
+
+
 # ------------------------------------------------------------------------------------------------------ observations
 
 
@@ -257,7 +306,7 @@ class Process:
 
     # ---- the documented API
 
-    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    def mmap(self, addr: Address, length: Length, prot: ProtBits, flags: MapFlags, fd: Fd, offset: Offset) -> Address:
         """Map `length` bytes of the file behind `fd` from `offset` on and return the address (clauses mmap.*).
 
         `addr` 0 is NULL.  `fd` is -1 with MAP_ANONYMOUS.  Unknown bits in `prot` and `flags` are passed on.  A failed
@@ -265,32 +314,34 @@ class Process:
         """
         raise _missing("mmap")
 
-    def munmap(self, addr: int, length: int) -> None:
+    def munmap(self, addr: Address, length: Length) -> None:
         """Remove what is mapped in the pages of [addr, addr + length) (clauses munmap.*)."""
         raise _missing("munmap")
 
-    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+    def mremap(
+        self, addr: Address, old_size: Length, new_size: Length, flags: MremapFlags, new_addr: Address = 0
+    ) -> Address:
         """Change a mapping's size, move it where `flags` allow, return its address (clauses mremap.*).
 
         `new_addr` is looked at with MREMAP_FIXED and MREMAP_DONTUNMAP only.
         """
         raise _missing("mremap")
 
-    def msync(self, addr: int, length: int, flags: int) -> None:
+    def msync(self, addr: Address, length: Length, flags: MsyncFlags) -> None:
         """Write changes of the mapped pages in [addr, addr + length) to the file's storage (clauses msync.*)."""
         raise _missing("msync")
 
-    def sysconf(self, name: int) -> int:
+    def sysconf(self, name: ConfigurationName) -> Amount:
         """The value of configuration item `name`: bytes for SC_PAGESIZE; an invalid name raises EINVAL (paging.*)."""
         raise _missing("sysconf")
 
     # ---- neighbours of the documented API
 
-    def mprotect(self, addr: int, length: int, prot: int) -> None:
+    def mprotect(self, addr: Address, length: Length, prot: ProtBits) -> None:
         """Set the rights of the pages in [addr, addr + length)."""
         raise _missing("mprotect")
 
-    def fragment(self, addr: int, pages: int) -> str | None:
+    def fragment(self, addr: Address, pages: Count) -> str | None:
         """Split a mapping with rights PROT_NONE: mprotect to PROT_READ page 1, 3, 5 … of `pages` pages from `addr` on.
 
         Stops at the first mprotect that fails and returns its errno's name; None when all have succeeded.  This
@@ -304,23 +355,23 @@ class Process:
                 return errno_name(error)
         return None
 
-    def mlock(self, addr: int, length: int) -> None:
+    def mlock(self, addr: Address, length: Length) -> None:
         """Lock the pages of [addr, addr + length) into memory."""
         raise _missing("mlock")
 
-    def munlock(self, addr: int, length: int) -> None:
+    def munlock(self, addr: Address, length: Length) -> None:
         """Take the locks of the pages in [addr, addr + length) away."""
         raise _missing("munlock")
 
-    def mlock2(self, addr: int, length: int, flags: int) -> None:
+    def mlock2(self, addr: Address, length: Length, flags: Mlock2Flags) -> None:
         """Lock the pages of [addr, addr + length); with MLOCK_ONFAULT each only when it is first touched."""
         raise _missing("mlock2")
 
-    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
+    def mseal(self, addr: Address, length: Length, flags: Amount = 0) -> None:
         """Seal the mappings of [addr, addr + length): they stay as they are until the process ends, or execs."""
         raise _missing("mseal")
 
-    def mlockall(self, flags: int) -> None:
+    def mlockall(self, flags: MlockallFlags) -> None:
         """Lock what is mapped (MCL_CURRENT), or what will be (MCL_FUTURE); with MCL_ONFAULT when first touched."""
         raise _missing("mlockall")
 
@@ -328,21 +379,21 @@ class Process:
         """Take all locks away, and what mlockall has said of mappings to come."""
         raise _missing("munlockall")
 
-    def madvise(self, addr: int, length: int, advice: int) -> None:
+    def madvise(self, addr: Address, length: Length, advice: Advice) -> None:
         """Say what the pages of [addr, addr + length) are for (MADV_*); some of it changes them (madvise.*)."""
         raise _missing("madvise")
 
-    def mincore(self, addr: int, length: int) -> list[bool]:
+    def mincore(self, addr: Address, length: Length) -> list[bool]:
         """For each page of [addr, addr + length), whether it is resident."""
         raise _missing("mincore")
 
     # ---- memory accesses
 
-    def load(self, addr: int, length: int) -> bytes:
+    def load(self, addr: Address, length: Length) -> bytes:
         """Load `length` bytes one by one from `addr` up.  The first one that cannot be loaded raises Fault."""
         raise _missing("load")
 
-    def store(self, addr: int, data: bytes) -> None:
+    def store(self, addr: Address, data: bytes) -> None:
         """Store `data` one byte after another from `addr` up.  The first that cannot be stored raises Fault."""
         raise _missing("store")
 
@@ -379,11 +430,11 @@ class Process:
         """Machine code of a function that does nothing but return; what `execute` may be pointed at."""
         raise _missing("return_instruction")
 
-    def execute(self, addr: int) -> None:
+    def execute(self, addr: Address) -> None:
         """Call the function at `addr`, where `return_instruction` stands.  Refused execution raises Fault."""
         raise _missing("execute")
 
-    def add(self, addr: int, times: int, lock: int = 0) -> None:
+    def add(self, addr: Address, times: Count, lock: Address = 0) -> None:
         """Add 1 to the 4-byte word at `addr`, `times` times, each by a load, an addition and a store.
 
         Where `lock` is not 0 it is the address of another 4-byte word, 0 at first, that is taken (atomically) before
@@ -393,119 +444,119 @@ class Process:
 
     # ---- files
 
-    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+    def open(self, path: Path, flags: OpenFlags, mode: FileMode = 0o600) -> Fd:
         """Open a file and return the lowest free descriptor.  A relative path starts in the system's own folder."""
         raise _missing("open")
 
-    def close(self, fd: int) -> None:
+    def close(self, fd: Fd) -> None:
         """Give a descriptor back."""
         raise _missing("close")
 
-    def dup(self, fd: int) -> int:
+    def dup(self, fd: Fd) -> Fd:
         """Another descriptor, the lowest free one, of the same open file description."""
         raise _missing("dup")
 
-    def ftruncate(self, fd: int, length: int) -> None:
+    def ftruncate(self, fd: Fd, length: Length) -> None:
         """Make the file `length` bytes long."""
         raise _missing("ftruncate")
 
-    def lseek(self, fd: int, offset: int, whence: int) -> int:
+    def lseek(self, fd: Fd, offset: Offset, whence: Whence) -> Offset:
         """Move the file offset and return it."""
         raise _missing("lseek")
 
-    def pread(self, fd: int, length: int, offset: int) -> bytes:
+    def pread(self, fd: Fd, length: Length, offset: Offset) -> bytes:
         """Read up to `length` bytes from `offset`; fewer at the end of the file."""
         raise _missing("pread")
 
-    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+    def pwrite(self, fd: Fd, data: bytes, offset: Offset) -> Length:
         """Write at `offset` and return how many bytes were written."""
         raise _missing("pwrite")
 
-    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+    def read_into(self, fd: Fd, addr: Address, length: Length, offset: Offset) -> Length:
         """pread into the process's own memory: up to `length` bytes from `offset`, to `addr`; how many (buffer.*).
 
         Memory that cannot be stored to is never a fault: the call ends there, or fails with EFAULT.
         """
         raise _missing("read_into")
 
-    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+    def write_from(self, fd: Fd, addr: Address, length: Length, offset: Offset) -> Length:
         """pwrite from the process's own memory: the `length` bytes at `addr`, to `offset`; how many (buffer.*).
 
         Memory that cannot be loaded from is never a fault: the call ends there, or fails with EFAULT.
         """
         raise _missing("write_from")
 
-    def fstat(self, fd: int) -> Stat:
+    def fstat(self, fd: Fd) -> Stat:
         """The kind and size of a file."""
         raise _missing("fstat")
 
-    def fsync(self, fd: int) -> None:
+    def fsync(self, fd: Fd) -> None:
         """Write the file's data to its storage."""
         raise _missing("fsync")
 
-    def drop_cache(self, fd: int) -> None:
+    def drop_cache(self, fd: Fd) -> None:
         """fsync, then ask that the file's pages leave memory (POSIX_FADV_DONTNEED).  They may stay all the same."""
         raise _missing("drop_cache")
 
-    def set_old_mtime(self, fd: int) -> None:
+    def set_old_mtime(self, fd: Fd) -> None:
         """Set the times of the file's last access and modification back to a moment long past (futimens)."""
         raise _missing("set_old_mtime")
 
-    def has_old_mtime(self, fd: int) -> bool:
+    def has_old_mtime(self, fd: Fd) -> bool:
         """Whether that moment is still the time of its last modification (fstat, st_mtim)."""
         raise _missing("has_old_mtime")
 
-    def unlink(self, path: str) -> None:
+    def unlink(self, path: Path) -> None:
         """Remove a name of a file."""
         raise _missing("unlink")
 
-    def mkdir(self, path: str) -> None:
+    def mkdir(self, path: Path) -> None:
         """Make a directory."""
         raise _missing("mkdir")
 
-    def pipe(self) -> tuple[int, int]:
+    def pipe(self) -> FdPair:
         """A new pipe: (read end, write end)."""
         raise _missing("pipe")
 
-    def socketpair(self) -> tuple[int, int]:
+    def socketpair(self) -> FdPair:
         """Two connected AF_UNIX stream sockets."""
         raise _missing("socketpair")
 
-    def memfd(self) -> int:
+    def memfd(self) -> Fd:
         """A new anonymous file that can be sealed (Linux: memfd_create with MFD_ALLOW_SEALING), open for both."""
         raise _missing("memfd")
 
-    def seal(self, fd: int, seals: int) -> None:
+    def seal(self, fd: Fd, seals: Seals) -> None:
         """Add seals (SEAL_*) to a file made by memfd."""
         raise _missing("seal")
 
-    def set_append_only(self, fd: int, on: bool) -> None:
+    def set_append_only(self, fd: Fd, on: bool) -> None:
         """Set or clear the file's append-only attribute (Linux: FS_IOC_SETFLAGS, FS_APPEND_FL)."""
         raise _missing("set_append_only")
 
-    def flock(self, fd: int, operation: int) -> None:
+    def flock(self, fd: Fd, operation: LockOperation) -> None:
         """Lock or unlock the open file description (LOCK_*).  With LOCK_NB, held by another: EAGAIN."""
         raise _missing("flock")
 
-    def record_lock(self, fd: int, *, ofd: bool) -> None:
+    def record_lock(self, fd: Fd, *, ofd: bool) -> None:
         """Take a write lock on the whole file, without waiting: owned by the open file description or the process.
 
         Held by another: EAGAIN (also where the system says EACCES).
         """
         raise _missing("record_lock")
 
-    def watch(self, path: str) -> int:
+    def watch(self, path: Path) -> Fd:
         """A descriptor that notes each time an open file description of `path` is let go (inotify, IN_CLOSE)."""
         raise _missing("watch")
 
-    def close_events(self, watch: int) -> int:
+    def close_events(self, watch: Fd) -> int:
         """How many closes the descriptor from `watch` has noted since it was last asked.
 
         Closes in a row that are alike (of files open for writing, or of others) are noted as one.
         """
         raise _missing("close_events")
 
-    def free_space(self, path: str) -> int:
+    def free_space(self, path: Path) -> int:
         """Bytes free in the file system that holds `path`."""
         raise _missing("free_space")
 
@@ -515,7 +566,7 @@ class Process:
         """A child: the same descriptors, the same mappings at the same addresses."""
         raise _missing("fork")
 
-    def exit(self, status: int = 0) -> int:
+    def exit(self, status: Count = 0) -> Amount:
         """End normally; returns, once the process has been waited for, the status that its parent was told."""
         raise _missing("exit")
 
@@ -529,7 +580,7 @@ class Process:
 
     # ---- rights and limits
 
-    def set_limit_headroom(self, resource: Resource, room: int) -> None:
+    def set_limit_headroom(self, resource: Resource, room: Length) -> None:
         """Let this process have `room` more bytes of the resource than it uses now, and no more.
 
         Of STACK nothing counts as used: a mapping that grows downwards may become `room` bytes long.
@@ -542,7 +593,7 @@ class Process:
 
     # ---- telling
 
-    def scratch_range(self) -> tuple[int, int]:
+    def scratch_range(self) -> Range:
         """(address, length) of a range that the implementation keeps free of its own, for MAP_FIXED and hints.
 
         Page aligned, empty at the start of each process, at least 1 MiB.
@@ -609,6 +660,10 @@ class Call(NamedTuple):
         return getattr(self.process, self.name)(*self.arguments)
 
 
+Calls: TypeAlias = Annotated[Sequence[Call], Kind("calls")]
+Results: TypeAlias = Annotated[list[object], Kind("run_concurrently")]
+
+
 class System:
     """A booted implementation: files, facilities, processes.  One is booted for each case and closed after it."""
 
@@ -616,14 +671,14 @@ class System:
         """A new process, related to no other."""
         raise _missing("spawn")
 
-    def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
+    def run_concurrently(self, calls: Calls) -> Results:
         """Make several calls, each of another process, at the same time; return their results in order.
 
         The default makes one after the other, which is one of the orders that "at the same time" allows.
         """
         return [call.make() for call in calls]
 
-    def facility(self, facility: Facility) -> str:
+    def facility(self, facility: Facility) -> FacilityPath:
         """The path of what is asked for; usable by every process of the system.  Not to be had: Unsupported, why."""
         raise Unsupported(f"the backend has no facility {facility.value}")
 

@@ -74,10 +74,8 @@ def test_every_call_of_the_contract_has_arguments_that_can_be_read(process: Proc
 
     answers = {name: said for name, said in answers.items() if name not in ("audit", "maps")}
     assert set(answers.values()) == {"bad the verb has another number of arguments"}
-    for name in calls:
-        if name not in ("audit", "maps"):
-            for parameter in list(inspect.signature(vars(Process)[name]).parameters.values())[1:]:
-                assert parameter.annotation in serve.ARGUMENTS
+    for name in answers:
+        assert len(serve.readers(name)) == len(inspect.signature(vars(Process)[name]).parameters) - 1
 
 
 class Broken(Process):

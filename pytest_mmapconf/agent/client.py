@@ -24,9 +24,9 @@ import signal
 import subprocess
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
 from ..contract import (
@@ -35,13 +35,13 @@ from ..contract import (
     Facility,
     Fault,
     Process,
-    Resource,
     Stat,
     System,
     Unresolved,
     Unsupported,
     errno_name,
 )
+from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
 
 PROTOCOL: Final = 1
 """The version of the protocol that is spoken here."""
@@ -333,6 +333,9 @@ class AgentProcess(Process):
         self._stage = ""
         return self._agent.receive(self._number, request)
 
+    def _nothing(self, request: str) -> None:
+        self._call(request)
+
     def _int(self, request: str) -> int:
         return self._value(self._call(request))
 
@@ -348,6 +351,10 @@ class AgentProcess(Process):
             raise self._agent.fail(f"it answered {_short(' '.join(words))!r} where {count} numbers belong")
         return [self._value(word) for word in words]
 
+    def _pair(self, request: str) -> tuple[int, int]:
+        one, other = self._values(request, 2)
+        return one, other
+
     def _bytes(self, request: str, at_most: int) -> bytes:
         text = self._call(request)
         try:
@@ -358,27 +365,7 @@ class AgentProcess(Process):
             raise self._agent.fail(f"it answered {len(data)} bytes where {at_most} were asked for")
         return data
 
-    # ---- the documented API
-
-    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        return self._int(f"mmap {addr:#x} {length:d} {prot:d} {flags:#x} {fd:d} {offset:d}")
-
-    def munmap(self, addr: int, length: int) -> None:
-        self._call(f"munmap {addr:#x} {length:d}")
-
-    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
-        return self._int(f"mremap {addr:#x} {old_size:d} {new_size:d} {flags:d} {new_addr:#x}")
-
-    def msync(self, addr: int, length: int, flags: int) -> None:
-        self._call(f"msync {addr:#x} {length:d} {flags:d}")
-
-    def sysconf(self, name: int) -> int:
-        return self._int(f"sysconf {name:d}")
-
-    # ---- neighbours
-
-    def mprotect(self, addr: int, length: int, prot: int) -> None:
-        self._call(f"mprotect {addr:#x} {length:d} {prot:d}")
+    # ---- the calls that are more than one request, or whose answer is not a number (for the others, see below)
 
     def fragment(self, addr: int, pages: int) -> str | None:
         try:
@@ -389,35 +376,12 @@ class AgentProcess(Process):
             return errno_name(error)
         return None
 
-    def mlock(self, addr: int, length: int) -> None:
-        self._call(f"mlock {addr:#x} {length:d}")
-
-    def munlock(self, addr: int, length: int) -> None:
-        self._call(f"munlock {addr:#x} {length:d}")
-
-    def mlock2(self, addr: int, length: int, flags: int) -> None:
-        self._call(f"mlock2 {addr:#x} {length:d} {flags:d}")
-
-    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
-        self._call(f"mseal {addr:#x} {length:d} {flags:d}")
-
-    def mlockall(self, flags: int) -> None:
-        self._call(f"mlockall {flags:d}")
-
-    def munlockall(self) -> None:
-        self._call("munlockall")
-
-    def madvise(self, addr: int, length: int, advice: int) -> None:
-        self._call(f"madvise {addr:#x} {length:d} {advice:d}")
-
     def mincore(self, addr: int, length: int) -> list[bool]:
         step = self._agent.data * self._agent.page
         resident = ""
         for at in range(0, max(length, 1), step):
             resident += self._call(f"mincore {addr + at:#x} {min(step, length - at):d}")
         return [page == "1" for page in resident]
-
-    # ---- memory accesses
 
     def load(self, addr: int, length: int) -> bytes:
         step = self._agent.data
@@ -461,29 +425,6 @@ class AgentProcess(Process):
     def return_instruction(self) -> bytes:
         return self._bytes("return-instruction", 64)
 
-    def execute(self, addr: int) -> None:
-        self._call(f"execute {addr:#x}")
-
-    def add(self, addr: int, times: int, lock: int = 0) -> None:
-        self._call(f"add {addr:#x} {times:d} {lock:#x}")
-
-    # ---- files
-
-    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
-        return self._int(f"open {_word(path)} {flags:#x} {mode:#x}")
-
-    def close(self, fd: int) -> None:
-        self._call(f"close {fd:d}")
-
-    def dup(self, fd: int) -> int:
-        return self._int(f"dup {fd:d}")
-
-    def ftruncate(self, fd: int, length: int) -> None:
-        self._call(f"ftruncate {fd:d} {length:d}")
-
-    def lseek(self, fd: int, offset: int, whence: int) -> int:
-        return self._int(f"lseek {fd:d} {offset:d} {whence:d}")
-
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         step = self._agent.data
         data = self._bytes(f"pread {fd:d} {min(step, length):d} {offset:d}", step)
@@ -504,93 +445,15 @@ class AgentProcess(Process):
                 break
         return written
 
-    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
-        return self._int(f"read-into {fd:d} {addr:#x} {length:d} {offset:d}")
-
-    def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
-        return self._int(f"write-from {fd:d} {addr:#x} {length:d} {offset:d}")
-
     def fstat(self, fd: int) -> Stat:
         kind, _, size = self._call(f"fstat {fd:d}").partition(" ")
         return Stat(kind, self._value(size))
 
-    def fsync(self, fd: int) -> None:
-        self._call(f"fsync {fd:d}")
-
-    def drop_cache(self, fd: int) -> None:
-        self._call(f"drop-cache {fd:d}")
-
-    def set_old_mtime(self, fd: int) -> None:
-        self._call(f"set-old-mtime {fd:d}")
-
     def has_old_mtime(self, fd: int) -> bool:
         return bool(self._int(f"has-old-mtime {fd:d}"))
 
-    def unlink(self, path: str) -> None:
-        self._call(f"unlink {_word(path)}")
-
-    def mkdir(self, path: str) -> None:
-        self._call(f"mkdir {_word(path)}")
-
-    def pipe(self) -> tuple[int, int]:
-        read, write = self._values("pipe", 2)
-        return read, write
-
-    def socketpair(self) -> tuple[int, int]:
-        one, other = self._values("socketpair", 2)
-        return one, other
-
-    def memfd(self) -> int:
-        return self._int("memfd")
-
-    def seal(self, fd: int, seals: int) -> None:
-        self._call(f"seal {fd:d} {seals:d}")
-
-    def set_append_only(self, fd: int, on: bool) -> None:
-        self._call(f"append-only {fd:d} {on:d}")
-
-    def flock(self, fd: int, operation: int) -> None:
-        self._call(f"flock {fd:d} {operation:d}")
-
-    def record_lock(self, fd: int, *, ofd: bool) -> None:
-        self._call(f"record-lock {fd:d} {ofd:d}")
-
-    def watch(self, path: str) -> int:
-        return self._int(f"watch {_word(path)}")
-
-    def close_events(self, watch: int) -> int:
-        return self._int(f"close-events {watch:d}")
-
-    def free_space(self, path: str) -> int:
-        return self._int(f"free-space {_word(path)}")
-
-    # ---- life
-
     def fork(self) -> AgentProcess:
         return AgentProcess(self._system, self._int("fork"))
-
-    def exit(self, status: int = 0) -> int:
-        return self._int(f"exit {status:d}")
-
-    def kill(self) -> None:
-        self._call("kill")
-
-    def exec(self) -> None:
-        self._call("exec")
-
-    # ---- rights and limits
-
-    def set_limit_headroom(self, resource: Resource, room: int) -> None:
-        self._call(f"set-limit-headroom {resource.value} {room:d}")
-
-    def drop_capability(self, capability: str) -> None:
-        self._call(f"drop-capability {_word(capability)}")
-
-    # ---- telling
-
-    def scratch_range(self) -> tuple[int, int]:
-        start, length = self._values("scratch-range", 2)
-        return start, length
 
     def counters(self) -> Counters:
         reads, writes, faults = self._values("counters", 3)
@@ -606,6 +469,48 @@ class AgentProcess(Process):
 def _word(text: str) -> str:
     """Text as one word of a line: what is not a plain character of a path, as %XX."""
     return quote_from_bytes(os.fsencode(text), safe="/.-_~:+,=@")
+
+
+_WORDS: Final = {
+    "address": "{:#x}",
+    "map": "{:#x}",
+    "open": "{:#x}",
+    "mode": "{:#x}",
+    "path": "{}",
+    "text": "{}",
+}
+"""The form of an argument's word in a request, by kind; decimal for all others."""
+
+_RESULTS: Final[dict[str, Callable[[AgentProcess, str], object]]] = {
+    "nothing": AgentProcess._nothing,
+    "plain": AgentProcess._int,
+    "address": AgentProcess._int,
+    "amount": AgentProcess._int,
+    "fd": AgentProcess._int,
+    "fds": AgentProcess._pair,
+    "scratch_range": AgentProcess._pair,
+}
+"""By kind of result, the method that makes a request and returns the result."""
+
+
+def _one_request(call: str) -> Callable[[AgentProcess, str, tuple[Any, ...]], object]:
+    """Return a function that makes a call as one request, written and read by the kinds of `CALLS`."""
+    kinds = CALLS[call].arguments.values()
+    form = " ".join([call.replace("_", "-"), *(_WORDS.get(kind, "{:d}") for kind in kinds)])
+    texts = [place for place, kind in enumerate(kinds) if kind in ("path", "text")]
+    result = _RESULTS[CALLS[call].result]
+
+    def make(process: AgentProcess, _call: str, arguments: tuple[Any, ...]) -> object:
+        if texts:
+            arguments = tuple(_word(word) if place in texts else word for place, word in enumerate(arguments))
+        return result(process, form.format(*arguments))
+
+    return make
+
+
+for _name in PROCESS_CALLS:
+    if _name not in vars(AgentProcess):
+        setattr(AgentProcess, _name, forwarder(_name, _one_request(_name)))
 
 
 class AgentSystem(System):

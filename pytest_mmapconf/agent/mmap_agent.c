@@ -1478,7 +1478,7 @@ static const struct verb {
     {"socketpair", "", do_socketpair},
     {"memfd", "", do_memfd},
     {"seal", "nn", do_seal},
-    {"append-only", "nn", do_append_only},
+    {"set-append-only", "nn", do_append_only},
     {"flock", "nn", do_flock},
     {"record-lock", "nn", do_record_lock},
     {"watch", "p", do_watch},

@@ -13,16 +13,17 @@ crash or hang, be another Python, stand on another machine.
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import BinaryIO, Final
+from functools import cache
+from typing import Any, BinaryIO, Final, get_type_hints
 from urllib.parse import quote_from_bytes, unquote
 
 from ..contract import Backend, Facility, Fault, Process, Resource, System, Unresolved, errno_name
+from ..trace.calls import PROCESS_CALLS, invoke
 
 VERSION: Final = 1
 DATA: Final = 16384
@@ -41,14 +42,21 @@ def number(word: str) -> int:
     return int(word, 16 if word.startswith("0x") else 10)
 
 
-ARGUMENTS: Final[dict[str, Callable[[str], object]]] = {
-    "int": number,
-    "bool": lambda word: bool(number(word)),
-    "str": unquote,
-    "bytes": bytes.fromhex,
-    "Resource": lambda word: Resource(unquote(word)),
+ARGUMENTS: Final[dict[Any, Callable[[str], object]]] = {
+    int: number,
+    bool: lambda word: bool(number(word)),
+    str: unquote,
+    bytes: bytes.fromhex,
+    Resource: lambda word: Resource(unquote(word)),
 }
-"""How an argument is read, by its type in the contract."""
+"""The function that reads an argument, by the argument's type in the contract."""
+
+
+@cache
+def readers(call: str) -> list[Callable[[str], object]]:
+    """Return the functions that read the arguments of a call, in order."""
+    types = get_type_hints(getattr(Process, call))
+    return [ARGUMENTS[types[name]] for name in PROCESS_CALLS[call].arguments]
 
 
 def word_of(text: str | bytes) -> str:
@@ -89,19 +97,17 @@ def answer(call: Callable[[], object]) -> str:
 def obey(process: Process, request: str) -> str:
     """The answer of a process to a request, both without its number."""
     verb, *words = request.split(" ")
-    call = {"append-only": "set_append_only"}.get(verb, verb.replace("-", "_"))
+    call = verb.replace("-", "_")
     try:
         if call == "audit":
             return answer(lambda: audit(process, words))
         if call == "maps":
             return answer(lambda: word_of(process.maps().encode()[number(words[0]) :][:4096]))
-        function = vars(Process).get(call)
-        if call.startswith("_") or not inspect.isfunction(function):
+        if call not in PROCESS_CALLS:
             return "unsupported this agent does not know the verb"
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        if len(words) != len(parameters):
+        if len(words) != len(readers(call)):
             return "bad the verb has another number of arguments"
-        arguments = [ARGUMENTS[p.annotation](word) for p, word in zip(parameters, words, strict=True)]
+        arguments = tuple(read(word) for read, word in zip(readers(call), words, strict=True))
         if call in ("load", "pread") and number(words[1]) > DATA:
             return "bad too many bytes for a line"
     except (ValueError, IndexError):
@@ -109,9 +115,7 @@ def obey(process: Process, request: str) -> str:
     if call == "fragment":  # the one call that returns an error instead of raising it
         failed = process.fragment(*arguments)  # type: ignore[arg-type]
         return f"error {failed}" if failed else "ok"
-    if call == "record_lock":
-        return answer(lambda: process.record_lock(arguments[0], ofd=arguments[1]))  # type: ignore[arg-type]
-    return answer(lambda: getattr(process, call)(*arguments))
+    return answer(lambda: invoke(process, call, arguments))
 
 
 def audit(process: Process, words: list[str]) -> str:

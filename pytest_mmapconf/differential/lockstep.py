@@ -25,9 +25,9 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Final, Literal, NamedTuple, NoReturn, TypeVar
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar
 from zlib import crc32
 
 from ..contract import (
@@ -45,8 +45,6 @@ from ..contract import (
     Fault,
     Options,
     Process,
-    Resource,
-    Stat,
     System,
     Unresolved,
     errno_name,
@@ -59,10 +57,9 @@ from ..reference.observed_choices import Failed, Faulted, Following, Impossible,
 from ..reference.process import Process as Model
 from ..reference.refusal import Refused
 from ..reference.system import ReferenceSystem
+from ..trace.calls import CALLS, forward_calls, invoke
 
 T = TypeVar("T")
-
-NO_KEYWORDS: Final[Mapping[str, object]] = {}
 
 OWN_TROUBLE: Final = {
     "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
@@ -302,7 +299,6 @@ class LockstepSystem(System):
         call: str,
         arguments: Sequence[object],
         seen: Outcome,
-        keywords: Mapping[str, object] = NO_KEYWORDS,
         after: Step | None = None,
     ) -> None:
         """Let the reference make a call that the subject has made, and compare.
@@ -315,7 +311,7 @@ class LockstepSystem(System):
         following.scratch_range = pair.subject_scratch_range
         following.is_full = pair.is_full
         try:
-            expected: Outcome = Returned(getattr(pair.model, call)(*arguments, **keywords))
+            expected: Outcome = Returned(invoke(pair.model, call, tuple(arguments)))
         except Impossible as impossible:
             allowed, clauses = impossible.allowed, impossible.clauses
             self.diverge(pair, call, arguments, after, seen, allowed, clauses)
@@ -602,7 +598,7 @@ class LockstepProcess(Process):
 
     # ---- making a call twice
 
-    def both(self, call: str, make: Callable[[], T], *arguments: object, **keywords: bool) -> T:
+    def both(self, call: str, make: Callable[[], T], *arguments: object) -> T:
         """Make a call of the subject, and then, with the outcome, of the reference."""
         system = self.system
         if system.uncompared is not None:
@@ -614,15 +610,15 @@ class LockstepProcess(Process):
             if name in OWN_TROUBLE.get(call, ()):
                 system.left_out[call, name] += 1
             else:
-                system.judge(self, call, arguments, Failed(name), keywords)
+                system.judge(self, call, arguments, Failed(name))
                 system.audit(self, call, arguments, refused=True)
             raise
         except Fault as fault:
-            system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address), keywords)
+            system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address))
             system.audit(self, call, arguments)
             raise
         if system.uncompared is None:
-            system.judge(self, call, arguments, Returned(value), keywords)
+            system.judge(self, call, arguments, Returned(value))
         system.audit(self, call, arguments)
         return value
 
@@ -630,7 +626,7 @@ class LockstepProcess(Process):
         """Look at the subject once more, at what an audit has found different after another call."""
         self.system.looked = self, call, arguments
         try:
-            seen: Outcome = Returned(getattr(self.subject, call)(*arguments))
+            seen: Outcome = Returned(invoke(self.subject, call, arguments))
         except OSError as error:
             seen = Failed(errno_name(error))
         except Fault as fault:
@@ -706,7 +702,7 @@ class LockstepProcess(Process):
         self.system.give_up(f"{call}({path!r}): a path that the reference does not have")
         return value
 
-    # ---- the documented API
+    # ---- calls that are more than one call of each
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         arguments = addr, length, prot, flags, fd, offset
@@ -733,26 +729,12 @@ class LockstepProcess(Process):
             time.sleep(0.01)
         return make()
 
-    def munmap(self, addr: int, length: int) -> None:
-        self.both("munmap", lambda: self.subject.munmap(addr, length), addr, length)
-
     def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
         arguments = addr, old_size, new_size, flags, new_addr
         start = self.both("mremap", lambda: self.subject.mremap(*arguments), *arguments)
         if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) and (start != addr or new_size > old_size):
             self.now_owns(start, new_size)
         return start
-
-    def msync(self, addr: int, length: int, flags: int) -> None:
-        self.both("msync", lambda: self.subject.msync(addr, length, flags), addr, length, flags)
-
-    def sysconf(self, name: int) -> int:
-        return self.both("sysconf", lambda: self.subject.sysconf(name), name)
-
-    # ---- neighbours of the documented API
-
-    def mprotect(self, addr: int, length: int, prot: int) -> None:
-        self.both("mprotect", lambda: self.subject.mprotect(addr, length, prot), addr, length, prot)
 
     def fragment(self, addr: int, pages: int) -> str | None:
         failed = self.subject.fragment(addr, pages)
@@ -781,67 +763,9 @@ class LockstepProcess(Process):
             done, failed = (at + 1, failed) if changed else (done, at)
         return done
 
-    def mlock(self, addr: int, length: int) -> None:
-        self.both("mlock", lambda: self.subject.mlock(addr, length), addr, length)
-
-    def munlock(self, addr: int, length: int) -> None:
-        self.both("munlock", lambda: self.subject.munlock(addr, length), addr, length)
-
-    def mlock2(self, addr: int, length: int, flags: int) -> None:
-        self.both("mlock2", lambda: self.subject.mlock2(addr, length, flags), addr, length, flags)
-
-    def mseal(self, addr: int, length: int, flags: int = 0) -> None:
-        self.both("mseal", lambda: self.subject.mseal(addr, length, flags), addr, length, flags)
-
-    def mlockall(self, flags: int) -> None:
-        self.both("mlockall", lambda: self.subject.mlockall(flags), flags)
-
-    def munlockall(self) -> None:
-        self.both("munlockall", self.subject.munlockall)
-
-    def madvise(self, addr: int, length: int, advice: int) -> None:
-        self.both("madvise", lambda: self.subject.madvise(addr, length, advice), addr, length, advice)
-
-    def mincore(self, addr: int, length: int) -> list[bool]:
-        return self.both("mincore", lambda: self.subject.mincore(addr, length), addr, length)
-
-    # ---- memory accesses
-
-    def load(self, addr: int, length: int) -> bytes:
-        return self.both("load", lambda: self.subject.load(addr, length), addr, length)
-
-    def store(self, addr: int, data: bytes) -> None:
-        self.both("store", lambda: self.subject.store(addr, data), addr, data)
-
     def return_instruction(self) -> bytes:
         code = self.system.machine.return_instruction = self.subject.return_instruction()
         return code
-
-    def execute(self, addr: int) -> None:
-        self.both("execute", lambda: self.subject.execute(addr), addr)
-
-    def add(self, addr: int, times: int, lock: int = 0) -> None:
-        self.both("add", lambda: self.subject.add(addr, times, lock), addr, times, lock)
-
-    # ---- files
-
-    def open(self, path: str, flags: int, mode: int = 0o600) -> int:
-        return self.by_path("open", lambda: self.subject.open(path, flags, mode), path, flags, mode)
-
-    def close(self, fd: int) -> None:
-        self.both("close", lambda: self.subject.close(fd), fd)
-
-    def dup(self, fd: int) -> int:
-        return self.both("dup", lambda: self.subject.dup(fd), fd)
-
-    def ftruncate(self, fd: int, length: int) -> None:
-        self.both("ftruncate", lambda: self.subject.ftruncate(fd, length), fd, length)
-
-    def lseek(self, fd: int, offset: int, whence: int) -> int:
-        return self.both("lseek", lambda: self.subject.lseek(fd, offset, whence), fd, offset, whence)
-
-    def pread(self, fd: int, length: int, offset: int) -> bytes:
-        return self.both("pread", lambda: self.subject.pread(fd, length, offset), fd, length, offset)
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         return self.both(
@@ -856,68 +780,14 @@ class LockstepProcess(Process):
             self.system.give_up("a write was cut short: the disk is full")
         return written
 
-    def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
-        arguments = fd, addr, length, offset
-        return self.both("read_into", lambda: self.subject.read_into(*arguments), *arguments)
-
     def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
         arguments = fd, addr, length, offset
         return self.both(
             "write_from", lambda: self.perhaps_cut_short(self.subject.write_from(*arguments), length), *arguments
         )
 
-    def fstat(self, fd: int) -> Stat:
-        return self.both("fstat", lambda: self.subject.fstat(fd), fd)
-
-    def fsync(self, fd: int) -> None:
-        self.both("fsync", lambda: self.subject.fsync(fd), fd)
-
-    def drop_cache(self, fd: int) -> None:
-        self.both("drop_cache", lambda: self.subject.drop_cache(fd), fd)
-
-    def set_old_mtime(self, fd: int) -> None:
-        self.both("set_old_mtime", lambda: self.subject.set_old_mtime(fd), fd)
-
-    def has_old_mtime(self, fd: int) -> bool:
-        return self.both("has_old_mtime", lambda: self.subject.has_old_mtime(fd), fd)
-
-    def unlink(self, path: str) -> None:
-        self.by_path("unlink", lambda: self.subject.unlink(path), path)
-
-    def mkdir(self, path: str) -> None:
-        self.by_path("mkdir", lambda: self.subject.mkdir(path), path)
-
-    def pipe(self) -> tuple[int, int]:
-        return self.both("pipe", self.subject.pipe)
-
-    def socketpair(self) -> tuple[int, int]:
-        return self.both("socketpair", self.subject.socketpair)
-
-    def memfd(self) -> int:
-        return self.both("memfd", self.subject.memfd)
-
-    def seal(self, fd: int, seals: int) -> None:
-        self.both("seal", lambda: self.subject.seal(fd, seals), fd, seals)
-
-    def set_append_only(self, fd: int, on: bool) -> None:
-        self.both("set_append_only", lambda: self.subject.set_append_only(fd, on), fd, on)
-
-    def flock(self, fd: int, operation: int) -> None:
-        self.both("flock", lambda: self.subject.flock(fd, operation), fd, operation)
-
-    def record_lock(self, fd: int, *, ofd: bool) -> None:
-        self.both("record_lock", lambda: self.subject.record_lock(fd, ofd=ofd), fd, ofd=ofd)
-
-    def watch(self, path: str) -> int:
-        return self.by_path("watch", lambda: self.subject.watch(path), path)
-
-    def close_events(self, watch: int) -> int:
-        return self.both("close_events", lambda: self.subject.close_events(watch), watch)
-
     def free_space(self, path: str) -> int:
         return self.subject.free_space(path)
-
-    # ---- life
 
     def fork(self) -> LockstepProcess:
         system = self.system
@@ -949,16 +819,6 @@ class LockstepProcess(Process):
         self.own.clear()
         self.both("exec", self.subject.exec)
 
-    # ---- rights and limits
-
-    def set_limit_headroom(self, resource: Resource, room: int) -> None:
-        self.both("set_limit_headroom", lambda: self.subject.set_limit_headroom(resource, room), resource, room)
-
-    def drop_capability(self, capability: str) -> None:
-        self.both("drop_capability", lambda: self.subject.drop_capability(capability), capability)
-
-    # ---- telling
-
     def scratch_range(self) -> tuple[int, int]:
         return self.subject.scratch_range()
 
@@ -968,3 +828,12 @@ class LockstepProcess(Process):
 
     def maps(self) -> str:
         return self.subject.maps()
+
+
+def _both(pair: LockstepProcess, call: str, arguments: tuple[Any, ...]) -> Any:
+    """Make a call of both processes of a pair."""
+    make = pair.by_path if next(iter(CALLS[call].arguments.values()), "") == "path" else pair.both
+    return make(call, lambda: invoke(pair.subject, call, arguments), *arguments)
+
+
+forward_calls(LockstepProcess, _both)

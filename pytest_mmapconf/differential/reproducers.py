@@ -23,7 +23,8 @@ from ..reference.machine import Parameters
 from ..reference.observed_choices import Following
 from ..reference.system import ReferenceSystem
 from ..trace.c_source import NotPrintable, c_source
-from ..trace.program import CALLS, Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, needed, to_json
+from ..trace.calls import CALLS
+from ..trace.program import Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, needed, to_json
 from ..trace.pytest_source import pytest_source
 from ..trace.recorder import RecordedProcess, RecordedSystem
 from ..trace.replay import Player, allowed, is_told_where, replay

@@ -22,10 +22,9 @@ from importlib.resources import files
 from typing import Final
 
 from ..contract import MREMAP_DONTUNMAP, MREMAP_FIXED, O_CREAT, SC_PAGESIZE, Facility, Resource
+from .calls import CALLS, PREFIXES, flag_names
 from .program import (
-    CALLS,
     CODE,
-    PREFIXES,
     Allowed,
     Argument,
     Failed,
@@ -39,7 +38,6 @@ from .program import (
     Step,
     Sum,
     Unasked,
-    flag_names,
     length,
     names_in,
 )
@@ -101,6 +99,14 @@ CALL: Final = {
     "scratch_range": "free_range",
 }
 """Each call that can be printed, in C."""
+
+PRINTED_OTHERWISE: Final = ("return_instruction", "exit", "kill", "spawn", "facility")
+"""Calls that are printed as something other than one call of C."""
+
+UNPRINTABLE: Final = (
+    *("add", "counters", "run_concurrently", "crash", "full_file_table", "end_full_file_table", "mapping_limit"),
+)
+"""Calls that no C file can make."""
 
 HELPERS: Final = {
     "fragment": "FRAGMENT",

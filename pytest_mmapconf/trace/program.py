@@ -31,9 +31,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from .. import contract
+from .calls import CALLS, NAMES, NUMBERS, PREFIXES, SYSTEM_CALLS, flag_names
 
 # ------------------------------------------------------------------------------------------------------- plain data
 
@@ -186,141 +186,6 @@ Value: TypeAlias = "bool | str | Sum | Run | tuple[Value, ...] | None"
 Outcome: TypeAlias = Returned | Failed | Faulted | Unasked
 Allowed: TypeAlias = Collection[Outcome]
 """The outcomes that a step may have; empty where it is not judged."""
-
-
-# ----------------------------------------------------------------------------------------------------- all the calls
-
-
-class Signature(NamedTuple):
-    """What a call is given and what it gives, by kind."""
-
-    arguments: Mapping[str, str]
-    """The kind of each argument."""
-    result: str
-    defaults: Mapping[str, int]
-
-
-_TABLE: Final = """
-mmap addr:address length:amount prot:prot flags:map fd:fd offset:amount -> address
-munmap addr:address length:amount -> nothing
-mremap addr:address old_size:amount new_size:amount flags:mremap new_addr:address=0 -> address
-msync addr:address length:amount flags:ms -> nothing
-sysconf name:sysconf -> amount
-mprotect addr:address length:amount prot:prot -> nothing
-fragment addr:address pages:count -> plain
-mlock addr:address length:amount -> nothing
-munlock addr:address length:amount -> nothing
-mlock2 addr:address length:amount flags:mlock -> nothing
-mseal addr:address length:amount flags:amount=0 -> nothing
-mlockall flags:mcl -> nothing
-munlockall -> nothing
-madvise addr:address length:amount advice:madv -> nothing
-mincore addr:address length:amount -> plain
-load addr:address length:amount -> data
-store addr:address data:data -> nothing
-return_instruction -> data
-execute addr:address -> nothing
-add addr:address times:count lock:address=0 -> nothing
-open path:path flags:open mode:mode=0o600 -> fd
-close fd:fd -> nothing
-dup fd:fd -> fd
-ftruncate fd:fd length:amount -> nothing
-lseek fd:fd offset:amount whence:seek -> amount
-pread fd:fd length:amount offset:amount -> data
-pwrite fd:fd data:data offset:amount -> amount
-read_into fd:fd addr:address length:amount offset:amount -> amount
-write_from fd:fd addr:address length:amount offset:amount -> amount
-fstat fd:fd -> plain
-fsync fd:fd -> nothing
-drop_cache fd:fd -> nothing
-set_old_mtime fd:fd -> nothing
-has_old_mtime fd:fd -> plain
-unlink path:path -> nothing
-mkdir path:path -> nothing
-pipe -> fds
-socketpair -> fds
-memfd -> fd
-seal fd:fd seals:seal -> nothing
-set_append_only fd:fd on:count -> nothing
-flock fd:fd operation:lock -> nothing
-record_lock fd:fd ofd:count -> nothing
-watch path:path -> fd
-close_events watch:fd -> plain
-free_space path:path -> plain
-fork -> process
-exit status:count=0 -> amount
-kill -> nothing
-exec -> nothing
-set_limit_headroom resource:text room:amount -> nothing
-drop_capability capability:text -> nothing
-scratch_range -> scratch_range
-counters -> plain
-spawn -> process
-run_concurrently calls:calls -> run_concurrently
-facility facility:text -> nothing
-crash -> nothing
-full_file_table -> nothing
-end_full_file_table -> nothing
-mapping_limit -> plain
-"""
-
-
-def _signature(row: str) -> tuple[str, Signature]:
-    given, result = row.split(" -> ")
-    name, *arguments = given.split()
-    kinds, defaults = {}, {}
-    for argument in arguments:
-        word, _, default = argument.partition("=")
-        key, kinds[key] = word.split(":")
-        if default:
-            defaults[key] = int(default, 0)
-    return name, Signature(kinds, result, defaults)
-
-
-CALLS: Final = dict(_signature(row) for row in _TABLE.strip().splitlines())
-"""Every call by name.  Those after `counters` are calls of the system."""
-
-SYSTEM_CALLS: Final = tuple(CALLS)[tuple(CALLS).index("spawn") :]
-
-PREFIXES: Final = {
-    "prot": "PROT_",
-    "map": "MAP_",
-    "mremap": "MREMAP_",
-    "ms": "MS_",
-    "open": "O_",
-    "seek": "SEEK_",
-    "lock": "LOCK_",
-    "mcl": "MCL_",
-    "mlock": "MLOCK_",
-    "madv": "MADV_",
-    "seal": "SEAL_",
-    "sysconf": "SC_",
-}
-"""How the names of each kind of constants begin."""
-
-NAMES: Final = {
-    kind: {name: int(value) for name, value in vars(contract).items() if name.startswith(prefix)}
-    for kind, prefix in PREFIXES.items()
-}
-"""The constants of each kind."""
-
-NUMBERS: Final = ("address", "amount", "fd", "count", "mode")
-"""The kinds of arguments that are sums."""
-
-
-def flag_names(kind: str, value: int) -> list[str]:
-    """The constants that make up a value, the type or access mode first, unknown bits last."""
-    names = NAMES[kind]
-    if kind in ("seek", "sysconf", "madv") or not 0 < value < 1 << 64:
-        return [next((name for name, number in names.items() if number == value), str(value))]
-    found = []
-    if kind == "open" and not value & 3:
-        found.append("O_RDONLY")
-    for name, number in sorted(names.items(), key=lambda item: (-item[1].bit_count(), item[1])):
-        if number and value & number == number:
-            found.append(name)
-            value &= ~number
-    return [*found, hex(value)] if value else found
 
 
 # --------------------------------------------------------------------------------------------------------------- JSON

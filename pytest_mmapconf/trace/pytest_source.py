@@ -8,11 +8,9 @@ from typing import Final
 
 from ..contract import Facility, Resource
 from ..version import PACKAGE
+from .calls import CALLS, PREFIXES, SYSTEM_CALLS, flag_names
 from .program import (
-    CALLS,
     CODE,
-    PREFIXES,
-    SYSTEM_CALLS,
     Allowed,
     Argument,
     Failed,
@@ -23,7 +21,6 @@ from .program import (
     Special,
     Step,
     Sum,
-    flag_names,
     length,
     names_in,
 )

@@ -17,7 +17,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from ..contract import SC_PAGESIZE, Backend, Call, Facility, Facts, Fault, Options, Process, System, errno_name
-from .program import CALLS, SYSTEM_CALLS, Argument, Failed, Faulted, Outcome, Program, Returned, Step, Sum, Unasked
+from .calls import CALLS, forward_calls, invoke
+from .program import Argument, Failed, Faulted, Outcome, Program, Returned, Step, Sum, Unasked
 from .replay import amount, fault_address, runs, symbolic
 
 
@@ -89,7 +90,7 @@ def _plain(value: Any) -> Any:
 
 
 class RecordedProcess(Process):
-    """A process whose calls are noted.  All the calls but those below are made from the table, at the end."""
+    """A process whose calls are noted.  Its other calls are forwarders made from `CALLS`."""
 
     def __init__(self, system: RecordedSystem, inside: Process, name: str) -> None:
         self.system = system
@@ -100,40 +101,17 @@ class RecordedProcess(Process):
     def maps(self) -> str:
         return self.inside.maps()
 
-    def record_lock(self, fd: int, *, ofd: bool) -> None:
-        def lock(fd: int, ofd: bool) -> None:
-            self.inside.record_lock(fd, ofd=ofd)
-
-        self.system.make(self.name, "record_lock", lock, (fd, ofd))
-
 
 def _inside(process: Process) -> Process:
     return process.inside if isinstance(process, RecordedProcess) else process
 
 
-def _recorded(call: str) -> Callable[..., Any]:
-    """The method that makes and notes a call."""
-    names = tuple(CALLS[call].arguments)
-    defaults = CALLS[call].defaults
-
-    def method(self: RecordedProcess, *arguments: Any, **by_name: Any) -> Any:
-        if len(arguments) < len(names):
-            try:
-                arguments += tuple(
-                    by_name[name] if name in by_name else defaults[name] for name in names[len(arguments) :]
-                )
-            except KeyError as error:
-                raise TypeError(f"{call}() lacks {error.args[0]}") from None
-        return self.system.make(self.name, call, getattr(self.inside, call), arguments)
-
-    method.__name__ = call
-    method.__doc__ = getattr(Process, call).__doc__
-    return method
+def _record(process: RecordedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
+    """Make and note a call of a process."""
+    return process.system.make(process.name, call, lambda *given: invoke(process.inside, call, given), arguments)
 
 
-for _call in CALLS:
-    if _call not in SYSTEM_CALLS and _call != "record_lock":
-        setattr(RecordedProcess, _call, _recorded(_call))
+forward_calls(RecordedProcess, _record)
 
 
 # ------------------------------------------------------------------------------------------------------------ a system

@@ -27,8 +27,8 @@ from ..contract import (
     System,
     errno_name,
 )
+from .calls import CALLS, invoke
 from .program import (
-    CALLS,
     CODE,
     Argument,
     Failed,
@@ -132,11 +132,9 @@ class Player:
         """Make the call with real arguments and return what it returns."""
         if step.process:
             process = self.process(step.process)
-            if step.call == "record_lock":
-                return process.record_lock(arguments[0], ofd=bool(arguments[1]))
             if step.call == "set_limit_headroom":
                 return process.set_limit_headroom(Resource(arguments[0]), arguments[1])
-            return getattr(process, step.call)(*arguments)
+            return invoke(process, step.call, tuple(arguments))
         if step.call == "facility":
             self.paths[arguments[0]] = self.system.facility(Facility(arguments[0]))
             return None
