@@ -1,7 +1,9 @@
-"""Cases of mprotect: which pages have which rights afterwards, what outlives them, what is refused."""
+"""Cases of mprotect: the protection of each page after the call, what the call preserves, and its errors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import pytest
@@ -46,7 +48,7 @@ kinds = pytest.mark.parametrize("kind", ["anonymous", "file-private", "file-shar
 
 
 def three_pages(kind: str, process: Process, file: MakeFile, page: int, prot: int = RW) -> int:
-    """A mapping of pages of A, B and C."""
+    """Return the address of a mapping of three pages, filled with A, B and C."""
     if kind.startswith("file"):
         flags = MAP_SHARED if kind == "file-shared" else MAP_PRIVATE
         return process.mmap(0, 3 * page, prot, flags, file(lettered_pages(page, 3)), 0)
@@ -59,19 +61,19 @@ def three_pages(kind: str, process: Process, file: MakeFile, page: int, prot: in
 
 
 def assert_read_only(process: Process, addr: int) -> None:
-    """It can be loaded from, and a store faults for want of the right."""
+    """Check that a load succeeds and that a store faults because the mapping is not writable."""
     process.load(addr, 1)
     with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
         process.store(addr, b"x")
 
 
-# --------------------------------------------------------------------------------------------------- the rights given
+# --------------------------------------------------------------------------------------------------- the new protection
 
 
 @clause("mprotect.none")
 @kinds
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_none_allows_no_access(process: Process, file: MakeFile, page: int, access: str, kind: str) -> None:
+def test_prot_none_allows_no_access(process: Process, file: MakeFile, page: int, access: str, kind: str) -> None:
     base = three_pages(kind, process, file, page)
 
     process.mprotect(base, 3 * page, PROT_NONE)
@@ -85,7 +87,7 @@ def test_none_allows_no_access(process: Process, file: MakeFile, page: int, acce
 
 @clause("mprotect.read")
 @kinds
-def test_read_allows_no_store(process: Process, file: MakeFile, page: int, kind: str) -> None:
+def test_prot_read_allows_loads_only(process: Process, file: MakeFile, page: int, kind: str) -> None:
     base = three_pages(kind, process, file, page)
 
     process.mprotect(base, 3 * page, PROT_READ)
@@ -97,7 +99,7 @@ def test_read_allows_no_store(process: Process, file: MakeFile, page: int, kind:
 
 @clause("mprotect.read")
 @kinds
-def test_read_after_none(process: Process, file: MakeFile, page: int, kind: str) -> None:
+def test_prot_read_after_prot_none_allows_loads(process: Process, file: MakeFile, page: int, kind: str) -> None:
     base = three_pages(kind, process, file, page, PROT_NONE)
 
     process.mprotect(base, 3 * page, PROT_READ)
@@ -108,7 +110,7 @@ def test_read_after_none(process: Process, file: MakeFile, page: int, kind: str)
 @clause("mprotect.write")
 @kinds
 @pytest.mark.parametrize("before", [PROT_NONE, PROT_READ], ids=["none", "read"])
-def test_write_allows_stores(process: Process, file: MakeFile, page: int, before: int, kind: str) -> None:
+def test_prot_write_allows_stores(process: Process, file: MakeFile, page: int, before: int, kind: str) -> None:
     base = three_pages(kind, process, file, page, before)
 
     process.mprotect(base, 3 * page, RW)
@@ -119,7 +121,7 @@ def test_write_allows_stores(process: Process, file: MakeFile, page: int, before
 
 @clause("mprotect.exec")
 @pytest.mark.parametrize("before", [RW, PROT_NONE], ids=["read-write", "none"])
-def test_code_runs_with_the_right_to_execute(process: Process, page: int, before: int) -> None:
+def test_prot_exec_allows_execution(process: Process, page: int, before: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, process.return_instruction())
     process.mprotect(base, page, before)
@@ -130,8 +132,8 @@ def test_code_runs_with_the_right_to_execute(process: Process, page: int, before
 
 
 @clause("mprotect.exec")
-def test_code_no_longer_runs_without_it(backend: Backend, process: Process, page: int, record: Record) -> None:
-    """Also where it has just run."""
+def test_removing_prot_exec_prevents_execution(backend: Backend, process: Process, page: int, record: Record) -> None:
+    """The code has already been executed once."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, process.return_instruction())
     process.mprotect(base, page, RX)
@@ -145,8 +147,10 @@ def test_code_no_longer_runs_without_it(backend: Backend, process: Process, page
 @clause("mprotect.at-once")
 @pytest.mark.parametrize("touched", [True, False], ids=["touched", "untouched"])
 @kinds
-def test_rights_hold_at_once(process: Process, file: MakeFile, page: int, kind: str, touched: bool) -> None:
-    """Whether the processor has just used the pages with the old rights, or never."""
+def test_new_protection_applies_to_next_access(
+    process: Process, file: MakeFile, page: int, kind: str, touched: bool
+) -> None:
+    """The pages have either just been accessed with the old protection or have never been accessed."""
     base = three_pages(kind, process, file, page)
     if touched:
         process.load(base, 3 * page)
@@ -161,7 +165,7 @@ def test_rights_hold_at_once(process: Process, file: MakeFile, page: int, kind: 
     process.store(base + page, b"!")
 
 
-# ---------------------------------------------------------------------------------------------------- what is changed
+# ------------------------------------------------------------------------------------------------------------ the range
 
 
 @clause("mprotect.part")
@@ -171,7 +175,7 @@ def test_rights_hold_at_once(process: Process, file: MakeFile, page: int, kind: 
     ids=["head", "long-head", "middle", "long-middle", "tail", "long-tail"],
 )
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
-def test_only_the_pages_of_the_range(
+def test_only_pages_of_range_change(
     process: Process, file: MakeFile, page: int, kind: str, first: int, count: int
 ) -> None:
     content = lettered_pages(page, 5)
@@ -184,16 +188,16 @@ def test_only_the_pages_of_the_range(
     process.mprotect(base + first * page, count * page, PROT_READ)
 
     for number in range(5):
-        place = base + number * page
+        addr = base + number * page
         if first <= number < first + count:
-            assert_read_only(process, place)
+            assert_read_only(process, addr)
         else:
-            process.store(place, b"!")
+            process.store(addr, b"!")
     assert process.load(base + first * page, count * page) == content[first * page : (first + count) * page]
 
 
 @clause("mprotect.part")
-def test_mappings_beside_keep_their_rights(process: Process, file: MakeFile, page: int) -> None:
+def test_neighbouring_mappings_keep_protection(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
     process.mmap(base + 2 * page, page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -209,7 +213,9 @@ def test_mappings_beside_keep_their_rights(process: Process, file: MakeFile, pag
 @pytest.mark.parametrize(
     ("pages", "bytes_", "changed"), [(0, 1, 1), (1, -1, 1), (1, 0, 1), (1, 1, 2), (2, -1, 2)], ids=str
 )
-def test_a_length_counts_in_whole_pages(process: Process, page: int, pages: int, bytes_: int, changed: int) -> None:
+def test_length_is_rounded_up_to_whole_pages(
+    process: Process, page: int, pages: int, bytes_: int, changed: int
+) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
 
     process.mprotect(base, pages * page + bytes_, PROT_READ)
@@ -221,7 +227,7 @@ def test_a_length_counts_in_whole_pages(process: Process, page: int, pages: int,
 
 
 @clause("mprotect.several")
-def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, page: int) -> None:
+def test_range_spans_mappings_of_every_kind(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 6)
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
     process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -238,7 +244,7 @@ def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, pa
 
 
 @clause("mprotect.several")
-def test_from_the_middle_of_one_to_the_middle_of_another(process: Process, file: MakeFile, page: int) -> None:
+def test_range_from_middle_of_one_mapping_to_middle_of_next(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
     process.mmap(base, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     process.mmap(base + 2 * page, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -252,12 +258,12 @@ def test_from_the_middle_of_one_to_the_middle_of_another(process: Process, file:
 
 
 @clause("mprotect.process")
-@pytest.mark.parametrize("who", ["parent", "child"])
+@pytest.mark.parametrize("caller", ["parent", "child"])
 @kinds
-def test_the_other_process_keeps_its_rights(process: Process, file: MakeFile, page: int, kind: str, who: str) -> None:
+def test_other_process_keeps_protection(process: Process, file: MakeFile, page: int, kind: str, caller: str) -> None:
     base = three_pages(kind, process, file, page)
     child = process.fork()
-    one, other = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
     one.mprotect(base, 3 * page, PROT_NONE)
 
@@ -268,10 +274,8 @@ def test_the_other_process_keeps_its_rights(process: Process, file: MakeFile, pa
 
 @clause("mprotect.mapping")
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ], ids=["none", "read"])
-def test_another_mapping_of_the_same_pages_keeps_its_rights(
-    process: Process, file: MakeFile, page: int, prot: int
-) -> None:
-    """Rights belong to a mapping, not to the page of the file that it shows."""
+def test_other_mapping_of_same_pages_keeps_protection(process: Process, file: MakeFile, page: int, prot: int) -> None:
+    """Protection belongs to a mapping, not to the file's page that it shows."""
     fd = file(lettered_pages(page, 2))
     first = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     second = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
@@ -286,14 +290,14 @@ def test_another_mapping_of_the_same_pages_keeps_its_rights(
         process.store(first, b"x")
 
 
-# --------------------------------------------------------------------------------------------------------- what stays
+# ------------------------------------------------------------------------------------------------------------ preserved
 
 
 @clause("mprotect.content")
 @kinds
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RX], ids=["none", "read", "read-exec"])
-def test_content_outlives_the_rights(process: Process, file: MakeFile, page: int, prot: int, kind: str) -> None:
-    """What was stored before is there when the right to load comes back, a private page's own content too."""
+def test_content_survives_protection_changes(process: Process, file: MakeFile, page: int, prot: int, kind: str) -> None:
+    """The bytes stored earlier are there once the pages are readable again, also in copied private pages."""
     base = three_pages(kind, process, file, page)
     process.store(base + page, b"stored")
 
@@ -305,7 +309,7 @@ def test_content_outlives_the_rights(process: Process, file: MakeFile, page: int
 
 @clause("mprotect.content")
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ], ids=["none", "read"])
-def test_the_file_has_what_was_stored_before(process: Process, file: MakeFile, page: int, prot: int) -> None:
+def test_earlier_stores_are_in_file(process: Process, file: MakeFile, page: int, prot: int) -> None:
     fd = file(b"old")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"new")
@@ -316,8 +320,8 @@ def test_the_file_has_what_was_stored_before(process: Process, file: MakeFile, p
 
 
 @clause("mprotect.offset")
-def test_the_parts_keep_their_place_in_the_file(process: Process, file: MakeFile, page: int) -> None:
-    """The pages are first touched after the mapping has become three."""
+def test_split_mapping_keeps_file_offsets(process: Process, file: MakeFile, page: int) -> None:
+    """The pages are first accessed after mprotect has split the mapping in three."""
     fd = file(lettered_pages(page, 6))
     base = process.mmap(0, 5 * page, PROT_READ, MAP_SHARED, fd, page)
 
@@ -329,8 +333,8 @@ def test_the_parts_keep_their_place_in_the_file(process: Process, file: MakeFile
 
 
 @clause("mprotect.join")
-def test_parts_that_are_alike_again(process: Process, file: MakeFile, page: int) -> None:
-    """Cut up and joined, and cut up elsewhere: each page is first touched afterwards."""
+def test_split_parts_with_equal_protection_keep_file_offsets(process: Process, file: MakeFile, page: int) -> None:
+    """The mapping is split, merged and split elsewhere before any page is accessed."""
     base = process.mmap(0, 5 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 6)), page)
     for number in (1, 3):
         process.mprotect(base + number * page, page, PROT_NONE)
@@ -348,8 +352,10 @@ def test_parts_that_are_alike_again(process: Process, file: MakeFile, page: int)
 
 @clause("mprotect.join")
 @pytest.mark.parametrize("kind", ["another-offset", "another-file"])
-def test_neighbours_that_only_their_rights_told_apart(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    """They have the same rights now, and are still two."""
+def test_neighbours_with_equal_protection_keep_their_files(
+    process: Process, file: MakeFile, page: int, kind: str
+) -> None:
+    """Mappings of another file or offset do not merge when their protection becomes equal."""
     base = reserve(process, 4)
     fd = file(lettered_pages(page, 4))
     other, offset = (fd, page) if kind == "another-offset" else (file(b"x" * (4 * page)), 2 * page)
@@ -364,7 +370,7 @@ def test_neighbours_that_only_their_rights_told_apart(process: Process, file: Ma
 
 @clause("mprotect.lock")
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RX], ids=["none", "read", "read-exec"])
-def test_what_is_locked_stays_locked(process: Process, file: MakeFile, page: int, prot: int) -> None:
+def test_locked_pages_stay_locked(process: Process, file: MakeFile, page: int, prot: int) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"text"), 0)
     process.mlock(base, page)
 
@@ -377,30 +383,30 @@ def test_what_is_locked_stays_locked(process: Process, file: MakeFile, page: int
 
 
 @clause("mprotect.lock.copies")
-def test_a_locked_page_is_copied_when_it_becomes_writable(process: Process, file: MakeFile, page: int) -> None:
-    """A locked page must not fault, so Linux makes the private copies at once; unlocked, at the first store."""
+def test_locked_private_page_is_copied_when_made_writable(process: Process, file: MakeFile, page: int) -> None:
+    """A locked page must not fault, so Linux copies it during mprotect, others at the first store."""
     fd = file(b"old" + bytes(2 * page - 3))
     locked = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
-    free = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
+    unlocked = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
     process.mlock(locked, page)
     process.pwrite(fd, b"new", 0)
     assert process.load(locked, 3) == b"new"
 
     process.mprotect(locked, page, RW)
-    process.mprotect(free, page, RW)
+    process.mprotect(unlocked, page, RW)
     process.pwrite(fd, b"end", 0)
 
     assert process.load(locked, 3) == b"new"
-    assert process.load(free, 3) == b"end"
+    assert process.load(unlocked, 3) == b"end"
 
 
-# ------------------------------------------------------------------------------------- what the mapped file has to say
+# ---------------------------------------------------------------------------------------- limits set by the mapped file
 
 
 @clause("mprotect.private")
 @pytest.mark.parametrize("before", [PROT_NONE, PROT_READ], ids=["none", "read"])
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_private_pages_of_a_read_only_file_can_be_made_writable(
+def test_private_mapping_of_read_only_descriptor_can_be_made_writable(
     process: Process, file: MakeFile, page: int, before: int, closed: bool
 ) -> None:
     fd = file(b"old", O_RDONLY)
@@ -416,7 +422,9 @@ def test_private_pages_of_a_read_only_file_can_be_made_writable(
 
 @clause("mprotect.private.copy")
 @pytest.mark.parametrize("mode", [O_RDONLY, O_RDWR], ids=["read-only", "read-write"])
-def test_stores_after_it_stay_private(process: Process, file: MakeFile, page: int, mode: int) -> None:
+def test_stores_after_making_private_mapping_writable_stay_private(
+    process: Process, file: MakeFile, page: int, mode: int
+) -> None:
     fd = file(b"old", mode)
     base = process.mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 0)
     shared = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
@@ -432,10 +440,10 @@ def test_stores_after_it_stay_private(process: Process, file: MakeFile, page: in
 @clause("mprotect.shared")
 @pytest.mark.parametrize("before", [PROT_NONE, PROT_READ], ids=["none", "read"])
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
-def test_shared_pages_of_a_writable_file_can_be_made_writable(
+def test_shared_mapping_of_writable_descriptor_can_be_made_writable(
     process: Process, file: MakeFile, new_path: NewPath, page: int, before: int, closed: bool
 ) -> None:
-    """What is stored then is the file's."""
+    """A later store is in the file."""
     path = new_path()
     fd = file(b"old", path=path)
     base = process.mmap(0, page, before, MAP_SHARED, fd, 0)
@@ -450,15 +458,15 @@ def test_shared_pages_of_a_writable_file_can_be_made_writable(
 
 
 @clause("mprotect.maximum")
-@pytest.mark.parametrize("reopened", ["kept", "closed"])
-def test_another_descriptor_gives_no_more_rights(
-    process: Process, file: MakeFile, new_path: NewPath, page: int, reopened: str
+@pytest.mark.parametrize("original", ["open", "closed"])
+def test_other_descriptor_does_not_raise_maximum_protection(
+    process: Process, file: MakeFile, new_path: NewPath, page: int, original: str
 ) -> None:
-    """What a mapping may ever allow is settled by the descriptor that it was made from."""
+    """The descriptor given to mmap fixes the maximum protection of the mapping."""
     path = new_path()
     fd = file(b"kept", O_RDONLY, path)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
-    if reopened == "closed":
+    if original == "closed":
         process.close(fd)
     writable = process.open(path, O_RDWR)
     process.mmap(0, page, RW, MAP_SHARED, writable, 0)
@@ -471,7 +479,7 @@ def test_another_descriptor_gives_no_more_rights(
 
 @clause("mprotect.maximum")
 @pytest.mark.parametrize("part", ["head", "tail"])
-def test_a_part_may_have_no_more_rights(process: Process, file: MakeFile, page: int, part: str) -> None:
+def test_maximum_protection_applies_to_each_part(process: Process, file: MakeFile, page: int, part: str) -> None:
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 2), O_RDONLY), 0)
     process.mprotect(base, page, PROT_NONE)
 
@@ -483,7 +491,7 @@ def test_a_part_may_have_no_more_rights(process: Process, file: MakeFile, page: 
 
 
 @clause("mprotect.maximum.fork")
-def test_a_child_may_have_no_more_rights(process: Process, file: MakeFile, page: int) -> None:
+def test_maximum_protection_applies_in_child(process: Process, file: MakeFile, page: int) -> None:
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"kept", O_RDONLY), 0)
     child = process.fork()
 
@@ -494,7 +502,7 @@ def test_a_child_may_have_no_more_rights(process: Process, file: MakeFile, page:
 
 
 @clause("mprotect.maximum.seal")
-def test_a_sealed_file_is_never_made_writable(process: Process, page: int) -> None:
+def test_mapping_of_write_sealed_file_cannot_be_made_writable(process: Process, page: int) -> None:
     fd = process.memfd()
     process.pwrite(fd, b"kept", 0)
     process.seal(fd, SEAL_WRITE)
@@ -509,11 +517,11 @@ def test_a_sealed_file_is_never_made_writable(process: Process, page: int) -> No
 
 @clause("mprotect.maximum.noexec")
 @pytest.mark.parametrize("kind", [MAP_SHARED, MAP_PRIVATE], ids=["shared", "private"])
-def test_a_file_of_a_noexec_file_system_is_never_made_executable(
+def test_mapping_of_file_on_noexec_mount_cannot_be_made_executable(
     process: Process, system: System, file: MakeFile, page: int, kind: int
 ) -> None:
-    folder = system.facility(Facility.NOEXEC_DIRECTORY)
-    base = process.mmap(0, page, PROT_READ, kind, file(b"kept", path=f"{folder}/file"), 0)
+    directory = system.facility(Facility.NOEXEC_DIRECTORY)
+    base = process.mmap(0, page, PROT_READ, kind, file(b"kept", path=f"{directory}/file"), 0)
 
     with fails("EACCES"):
         process.mprotect(base, page, RX)
@@ -521,14 +529,14 @@ def test_a_file_of_a_noexec_file_system_is_never_made_executable(
     assert process.load(base, 4) == b"kept"
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 @clause("mprotect.length-zero")
 @pytest.mark.parametrize("where", ["mapped", "unmapped", "null"])
 @pytest.mark.parametrize("prot", [PROT_NONE, RW, 1 << 20], ids=["none", "read-write", "unknown-bit"])
-def test_a_length_of_zero_changes_nothing(process: Process, page: int, prot: int, where: str) -> None:
-    """No page is asked about, so nothing can be the matter with it; the rights are not even looked at."""
+def test_length_zero_changes_nothing(process: Process, page: int, prot: int, where: str) -> None:
+    """The range holds no page, so the call succeeds at any aligned address and with unknown bits of prot."""
     base = process.mmap(0, 2 * page, PROT_READ, ANONYMOUS, -1, 0)
     process.munmap(base + page, page)
 
@@ -538,10 +546,10 @@ def test_a_length_of_zero_changes_nothing(process: Process, page: int, prot: int
 
 
 @clause("mprotect.length-wraps")
-@pytest.mark.parametrize("short", [1, 2], ids=["by-one", "by-almost-a-page"])
-def test_a_length_that_rounds_up_to_nothing(process: Process, page: int, short: int) -> None:
+@pytest.mark.parametrize("below_top", ["1", "page-1"])
+def test_length_that_rounds_up_to_zero_fails(process: Process, page: int, below_top: str) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
-    length = (1 << process.bits) - (1 if short == 1 else page - 1)
+    length = (1 << process.bits) - {"1": 1, "page-1": page - 1}[below_top]
 
     with fails("ENOMEM"):
         process.mprotect(base, length, PROT_NONE)
@@ -552,7 +560,7 @@ def test_a_length_that_rounds_up_to_nothing(process: Process, page: int, short: 
 @clause("mprotect.errno.EINVAL.prot")
 @pytest.mark.parametrize("bit", [4, 10, 20, 30])
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RW], ids=["none", "read", "read-write"])
-def test_unknown_bits_of_prot(process: Process, page: int, prot: int, bit: int) -> None:
+def test_unknown_prot_bits_are_refused(process: Process, page: int, prot: int, bit: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -563,7 +571,7 @@ def test_unknown_bits_of_prot(process: Process, page: int, prot: int, bit: int) 
 
 @clause("mprotect.errno.EINVAL.grows")
 @pytest.mark.parametrize("length", [0, 1], ids=["zero", "page"])
-def test_growing_both_ways(process: Process, page: int, length: int) -> None:
+def test_growsdown_with_growsup_is_refused(process: Process, page: int, length: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -575,7 +583,9 @@ def test_growing_both_ways(process: Process, page: int, length: int) -> None:
 @clause("mprotect.errno.EINVAL.grows-not")
 @pytest.mark.parametrize("grows", [PROT_GROWSDOWN, PROT_GROWSUP], ids=["down", "up"])
 @kinds
-def test_a_mapping_that_does_not_grow(process: Process, file: MakeFile, page: int, kind: str, grows: int) -> None:
+def test_grows_flags_are_refused_for_mapping_that_does_not_grow(
+    process: Process, file: MakeFile, page: int, kind: str, grows: int
+) -> None:
     base = three_pages(kind, process, file, page)
 
     with fails("EINVAL"):
@@ -586,8 +596,8 @@ def test_a_mapping_that_does_not_grow(process: Process, file: MakeFile, page: in
 
 @clause("mprotect.growsdown")
 @pytest.mark.parametrize("first", [0, 1, 2])
-def test_what_grows_downwards_has_the_rights_from_its_beginning(process: Process, page: int, first: int) -> None:
-    """The range names only where it ends."""
+def test_growsdown_changes_mapping_from_its_start(process: Process, page: int, first: int) -> None:
+    """PROT_GROWSDOWN extends the range to the start of the mapping; addr + len is still its end."""
     base = process.mmap(0, 4 * page, RW, ANONYMOUS | MAP_GROWSDOWN, -1, 0)
     process.store(base, lettered_pages(page, 4))
 
@@ -600,7 +610,7 @@ def test_what_grows_downwards_has_the_rights_from_its_beginning(process: Process
 
 @clause("mprotect.errno.ENOMEM.prefix")
 @pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
-def test_what_lies_before_a_hole_is_changed(process: Process, page: int, hole: int) -> None:
+def test_pages_before_hole_change(process: Process, page: int, hole: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + hole * page, page)
 
@@ -617,9 +627,7 @@ def test_what_lies_before_a_hole_is_changed(process: Process, page: int, hole: i
 
 @clause("mprotect.errno.EACCES.prefix")
 @pytest.mark.parametrize("denied", [0, 1, 2], ids=["start", "middle", "end"])
-def test_what_lies_before_a_refused_mapping_is_changed(
-    process: Process, file: MakeFile, page: int, denied: int
-) -> None:
+def test_pages_before_refused_mapping_change(process: Process, file: MakeFile, page: int, denied: int) -> None:
     base = process.mmap(0, 3 * page, PROT_READ, ANONYMOUS, -1, 0)
     fd = file(b"kept", O_RDONLY)
     process.mmap(base + denied * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -634,47 +642,82 @@ def test_what_lies_before_a_refused_mapping_is_changed(
             assert_read_only(process, base + number * page)
 
 
+@dataclass
+class Call:
+    """Arguments of an mprotect call that succeeds until one of the functions below makes it wrong.
+
+    Of four pages from `base` on, the second and the fourth are unmapped.  The third, at `refused`, is a shared mapping
+    of a read-only descriptor, which cannot be made writable.
+    """
+
+    process: Process
+    page: int
+    base: int
+    refused: int
+    addr: int
+    length: int
+    prot: int = RW
+
+
+def unaligned_address(call: Call) -> None:
+    call.addr += 1
+
+
+def length_zero(call: Call) -> None:
+    call.length = 0
+
+
+def wrapping_length(call: Call) -> None:
+    call.length = (1 << call.process.bits) - call.page
+
+
+def unknown_bit(call: Call) -> None:
+    call.prot |= 1 << 20
+
+
+def hole_and_refused_mapping(call: Call) -> None:
+    """Extend the range over the hole and the mapping that cannot be made writable."""
+    call.length = 3 * call.page
+
+
+def refused_mapping(call: Call) -> None:
+    """Start at the mapping that cannot be made writable."""
+    call.addr = call.refused
+
+
+def refused_mapping_and_hole(call: Call) -> None:
+    """Start at the mapping that cannot be made writable, and extend the range over the hole after it."""
+    call.addr = call.refused
+    call.length = 2 * call.page
+
+
 @clause("mprotect.errno.order")
 @pytest.mark.parametrize(
-    ("wrong", "errno"),
+    ("mistakes", "errno"),
     [
-        pytest.param(("unaligned", "hole"), "EINVAL", id="unaligned-over-a-hole"),
-        pytest.param(("unaligned", "zero"), "EINVAL", id="unaligned-of-length-zero"),
-        pytest.param(("unaligned", "wraps"), "EINVAL", id="unaligned-that-wraps"),
-        pytest.param(("wraps", "prot"), "ENOMEM", id="wraps-with-an-unknown-bit"),
-        pytest.param(("hole", "prot"), "EINVAL", id="unknown-bit-over-a-hole"),
-        pytest.param(("hole", "denied"), "ENOMEM", id="hole-before-a-refused-mapping"),
-        pytest.param(("denied", "hole-behind"), "EACCES", id="refused-mapping-before-a-hole"),
-        pytest.param(("denied", "prot"), "EINVAL", id="unknown-bit-of-a-refused-mapping"),
+        pytest.param((unaligned_address, hole_and_refused_mapping), "EINVAL", id="unaligned-over-hole"),
+        pytest.param((unaligned_address, length_zero), "EINVAL", id="unaligned-with-length-zero"),
+        pytest.param((unaligned_address, wrapping_length), "EINVAL", id="unaligned-with-wrapping-length"),
+        pytest.param((wrapping_length, unknown_bit), "ENOMEM", id="wrapping-length-with-unknown-bit"),
+        pytest.param((hole_and_refused_mapping, unknown_bit), "EINVAL", id="unknown-bit-over-hole"),
+        pytest.param((hole_and_refused_mapping,), "ENOMEM", id="hole-before-refused-mapping"),
+        pytest.param((refused_mapping_and_hole,), "EACCES", id="refused-mapping-before-hole"),
+        pytest.param((refused_mapping, unknown_bit), "EINVAL", id="unknown-bit-for-refused-mapping"),
     ],
 )
-def test_which_of_two_mistakes_is_told(
-    process: Process, file: MakeFile, page: int, wrong: tuple[str, ...], errno: str
+def test_first_of_two_errors_is_returned(
+    process: Process, file: MakeFile, page: int, mistakes: tuple[Callable[[Call], None], ...], errno: str
 ) -> None:
-    """The arguments are looked at first, in this order; then the range, from low addresses to high ones."""
+    """Linux checks the arguments first, in this order; then the range, from low addresses to high ones."""
     base = process.mmap(0, 4 * page, PROT_READ, ANONYMOUS, -1, 0)
-    denied = process.mmap(base + 2 * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"kept", O_RDONLY), 0)
+    refused = process.mmap(base + 2 * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"kept", O_RDONLY), 0)
     process.munmap(base + page, page)
     process.munmap(base + 3 * page, page)
-    addr, length, prot = base, page, RW
-    for mistake in wrong:
-        match mistake:
-            case "unaligned":
-                addr += 1
-            case "hole":
-                length = 3 * page
-            case "zero":
-                length = 0
-            case "wraps":
-                length = (1 << process.bits) - page
-            case "prot":
-                prot |= 1 << 20
-            case "denied":
-                addr = base if "hole" in wrong else denied
-            case "hole-behind":
-                length = 2 * page
+    call = Call(process, page, base, refused, addr=base, length=page)
+    for mistake in mistakes:
+        mistake(call)
 
     with fails(errno):
-        process.mprotect(addr, length, prot)
+        process.mprotect(call.addr, call.length, call.prot)
 
-    assert_read_only(process, denied)
+    assert_read_only(process, refused)

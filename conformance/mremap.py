@@ -1,7 +1,7 @@
-"""Cases of mremap: a mapping grows, shrinks, moves; what it then holds; what is refused.
+"""Cases of mremap: a mapping grows, shrinks and moves; its content afterwards; errors.
 
-Growth in place needs free room behind the mapping, and growth that must fail in place needs the room taken.  Both are
-made inside a reservation of the case's own (`room`), so that nothing else in the process stands in the way or is hit.
+Growth in place needs unmapped pages after the mapping; growth that must fail in place needs mapped ones.  Both are
+arranged inside a reservation of the case's own (`reserve_room`), so that no other mapping is involved or damaged.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
 FLAGS = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
 
 
-def room(process: Process, page: int, mapped: int, free: int) -> int:
-    """An address where `mapped` pages may be mapped with FIXED; `free` pages behind are free, the page after is not."""
+def reserve_room(process: Process, page: int, mapped: int, free: int) -> int:
+    """Reserve `mapped` pages, followed by `free` unmapped pages and an inaccessible page; return their address."""
     base = reserve(process, mapped + free + 1)
     if free:
         process.munmap(base + mapped * page, free * page)
@@ -41,9 +41,9 @@ def room(process: Process, page: int, mapped: int, free: int) -> int:
 
 
 def map_kind(kind: str, process: Process, file: MakeFile, addr: int, page: int, pages: int, in_file: int) -> int:
-    """A mapping of one of KINDS at `addr`, of `pages` pages holding A, B …; returns the descriptor or -1.
+    """Map `pages` pages holding A, B … at `addr`, of one of KINDS; return the file descriptor, or -1 if anonymous.
 
-    A file is `in_file` pages long.
+    The file is `in_file` pages long.
     """
     flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | MAP_FIXED
     if kind.startswith("file"):
@@ -55,17 +55,17 @@ def map_kind(kind: str, process: Process, file: MakeFile, addr: int, page: int, 
     return -1
 
 
-# ------------------------------------------------------------------------------------------------------------- resize
+# --------------------------------------------------------------------------------------------------------------- resize
 
 
 @clause("mremap.resize")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_growth_keeps_content_and_adds_the_right_bytes(
+def test_growth_keeps_content_and_extends_it(
     process: Process, file: MakeFile, page: int, kind: str, flags: int
 ) -> None:
-    """New pages hold the file's next bytes; zeros in private memory; shared memory is not longer than it was."""
-    base = room(process, page, 2, 2)
+    """New pages show the file's next bytes, or zeros in private memory; in shared anonymous memory they fault."""
+    base = reserve_room(process, page, 2, 2)
     map_kind(kind, process, file, base, page, 2, in_file=3)
 
     base = process.mremap(base, 2 * page, 4 * page, flags)
@@ -85,8 +85,8 @@ def test_growth_keeps_content_and_adds_the_right_bytes(
 
 @clause("mremap.resize")
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (1, 4), (3, 4), (3, 5)])
-def test_growth_ends_where_the_new_size_does(process: Process, file: MakeFile, page: int, old: int, new: int) -> None:
-    base = room(process, page, old, 7 - old)
+def test_growth_maps_exactly_new_size(process: Process, file: MakeFile, page: int, old: int, new: int) -> None:
+    base = reserve_room(process, page, old, 7 - old)
     map_kind("anonymous-private", process, file, base, page, old, in_file=0)
 
     assert process.mremap(base, old * page, new * page, 0) == base
@@ -99,8 +99,8 @@ def test_growth_ends_where_the_new_size_does(process: Process, file: MakeFile, p
 @clause("mremap.resize")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_shrinking_cuts_the_end(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
-    base = room(process, page, 4, 0)
+def test_shrinking_unmaps_end(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
+    base = reserve_room(process, page, 4, 0)
     map_kind(kind, process, file, base, page, 4, in_file=4)
 
     place = process.mremap(base, 4 * page, 2 * page, flags)
@@ -114,8 +114,8 @@ def test_shrinking_cuts_the_end(process: Process, file: MakeFile, page: int, kin
 @clause("mremap.resize")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_size_changes_nothing(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
-    base = room(process, page, 2, 0)
+def test_same_size_changes_nothing(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
+    base = reserve_room(process, page, 2, 0)
     map_kind(kind, process, file, base, page, 2, in_file=2)
 
     place = process.mremap(base, 2 * page, 2 * page, flags)
@@ -125,7 +125,7 @@ def test_the_same_size_changes_nothing(process: Process, file: MakeFile, page: i
 
 
 @clause("mremap.resize")
-def test_shrinking_leaves_the_file_alone(process: Process, file: MakeFile, page: int) -> None:
+def test_shrinking_does_not_change_file(process: Process, file: MakeFile, page: int) -> None:
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(base + page, b"!")
@@ -137,8 +137,8 @@ def test_shrinking_leaves_the_file_alone(process: Process, file: MakeFile, page:
 
 
 @clause("mremap.resize")
-def test_growth_after_shrinking_shows_the_file_again(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 3, 0)
+def test_growth_after_shrinking_shows_file_again(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 3, 0)
     map_kind("file-shared", process, file, base, page, 3, in_file=3)
     process.mremap(base, 3 * page, page, 0)
 
@@ -148,8 +148,8 @@ def test_growth_after_shrinking_shows_the_file_again(process: Process, file: Mak
 
 
 @clause("mremap.resize")
-def test_growth_after_shrinking_private_memory_is_zero(process: Process, page: int) -> None:
-    base = room(process, page, 2, 0)
+def test_growth_after_shrinking_gives_zeros_in_private_memory(process: Process, page: int) -> None:
+    base = reserve_room(process, page, 2, 0)
     process.mmap(base, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * (2 * page))
     process.mremap(base, 2 * page, page, 0)
@@ -160,8 +160,8 @@ def test_growth_after_shrinking_private_memory_is_zero(process: Process, page: i
 
 
 @clause("mremap.resize")
-def test_growth_starts_where_the_mapping_is_in_the_file(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 1)
+def test_growth_continues_at_file_offset_of_mapping(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 4)), 2 * page)
 
     process.mremap(base, page, 2 * page, 0)
@@ -170,8 +170,8 @@ def test_growth_starts_where_the_mapping_is_in_the_file(process: Process, file: 
 
 
 @clause("mremap.resize")
-def test_the_new_part_of_a_shared_mapping_is_shared(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 1)
+def test_new_pages_of_shared_mapping_are_shared(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     fd = map_kind("file-shared", process, file, base, page, 1, in_file=2)
 
     process.mremap(base, page, 2 * page, 0)
@@ -181,8 +181,8 @@ def test_the_new_part_of_a_shared_mapping_is_shared(process: Process, file: Make
 
 
 @clause("mremap.resize")
-def test_the_new_part_of_a_private_mapping_is_private(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 1)
+def test_new_pages_of_private_mapping_are_private(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     fd = map_kind("file-private", process, file, base, page, 1, in_file=2)
     process.store(base, b"old")
 
@@ -195,8 +195,8 @@ def test_the_new_part_of_a_private_mapping_is_private(process: Process, file: Ma
 
 
 @clause("mremap.resize")
-def test_the_new_part_has_the_same_rights(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 1)
+def test_new_pages_have_protection_of_mapping(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2), O_RDONLY), 0)
 
     process.mremap(base, page, 2 * page, 0)
@@ -207,8 +207,8 @@ def test_the_new_part_has_the_same_rights(process: Process, file: MakeFile, page
 
 
 @clause("mremap.resize")
-def test_the_new_part_after_close(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 1)
+def test_growth_after_close_shows_file(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     process.close(map_kind("file-shared", process, file, base, page, 1, in_file=2))
 
     process.mremap(base, page, 2 * page, 0)
@@ -217,8 +217,8 @@ def test_the_new_part_after_close(process: Process, file: MakeFile, page: int) -
 
 
 @clause("mremap.resize")
-def test_the_middle_of_a_mapping_can_be_cut_shorter(process: Process, file: MakeFile, page: int) -> None:
-    """Shrinking names a range: what lies behind it stays where it is."""
+def test_shrinking_middle_of_mapping_keeps_following_pages(process: Process, file: MakeFile, page: int) -> None:
+    """The old range ends inside the mapping; the pages after it stay in place."""
     base = process.mmap(0, 4 * page, RW, MAP_SHARED, file(lettered_pages(page, 4)), 0)
 
     process.mremap(base + page, 2 * page, page, 0)
@@ -229,8 +229,8 @@ def test_the_middle_of_a_mapping_can_be_cut_shorter(process: Process, file: Make
 
 
 @clause("mremap.linux-only")
-def test_where_it_exists_it_works(process: Process, page: int) -> None:
-    """Another system may say that it has no mremap: then this is unsupported, which is no failure."""
+def test_mremap_works_where_it_exists(process: Process, page: int) -> None:
+    """A system without mremap raises Unsupported, which is not a failure."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -239,13 +239,13 @@ def test_where_it_exists_it_works(process: Process, page: int) -> None:
     assert process.load(base, 4) == b"kept"
 
 
-# -------------------------------------------------------------------------------------------------------------- flags
+# ---------------------------------------------------------------------------------------------------------------- flags
 
 
 @clause("mremap.flags.zero")
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_flags_the_size_changes_in_place(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    base = room(process, page, 2, 2)
+def test_size_changes_in_place_without_flags(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = reserve_room(process, page, 2, 2)
     map_kind(kind, process, file, base, page, 2, in_file=4)
 
     assert process.mremap(base, 2 * page, 4 * page, 0) == base
@@ -259,9 +259,11 @@ def test_without_flags_the_size_changes_in_place(process: Process, file: MakeFil
 @clause("mremap.flags.maymove")
 @pytest.mark.parametrize("pages", [1, 2, 4], ids=["shrink", "same", "grow"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_moves_only_when_it_must(process: Process, file: MakeFile, page: int, kind: str, pages: int) -> None:
+def test_mapping_does_not_move_when_resized_in_place(
+    process: Process, file: MakeFile, page: int, kind: str, pages: int
+) -> None:
     free = max(pages - 2, 0)
-    base = room(process, page, 2, free)
+    base = reserve_room(process, page, 2, free)
     map_kind(kind, process, file, base, page, 2, in_file=4)
 
     assert process.mremap(base, 2 * page, pages * page, MREMAP_MAYMOVE) == base
@@ -272,8 +274,8 @@ def test_moves_only_when_it_must(process: Process, file: MakeFile, page: int, ki
 
 @clause("mremap.flags.maymove")
 @pytest.mark.parametrize("kind", KINDS)
-def test_moves_when_the_neighbour_is_taken(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    base = room(process, page, 2, 0)
+def test_mapping_moves_when_next_page_is_mapped(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = reserve_room(process, page, 2, 0)
     map_kind(kind, process, file, base, page, 2, in_file=2)
 
     moved = process.mremap(base, 2 * page, 3 * page, MREMAP_MAYMOVE)
@@ -287,8 +289,8 @@ def test_moves_when_the_neighbour_is_taken(process: Process, file: MakeFile, pag
 
 
 @clause("mremap.flags.maymove")
-def test_a_moved_mapping_is_still_shared_with_the_file(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 0)
+def test_moved_mapping_is_shared_with_file(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 0)
     fd = map_kind("file-shared", process, file, base, page, 1, in_file=2)
     process.store(base, b"before")
 
@@ -303,8 +305,8 @@ def test_a_moved_mapping_is_still_shared_with_the_file(process: Process, file: M
 
 @clause("mremap.flags.maymove")
 @pytest.mark.parametrize("kind", ["file-shared", "anonymous-shared"])
-def test_a_moved_mapping_is_still_shared_with_a_child(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    base = room(process, page, 1, 0)
+def test_moved_mapping_is_shared_with_child(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = reserve_room(process, page, 1, 0)
     map_kind(kind, process, file, base, page, 1, in_file=2)
     child = process.fork()
 
@@ -317,8 +319,8 @@ def test_a_moved_mapping_is_still_shared_with_a_child(process: Process, file: Ma
 
 
 @clause("mremap.flags.maymove")
-def test_a_moved_mapping_keeps_its_private_copies(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 2, 0)
+def test_moved_mapping_keeps_private_copies(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 2, 0)
     fd = map_kind("file-private", process, file, base, page, 2, in_file=3)
     process.store(base + page, b"copy")
 
@@ -330,8 +332,8 @@ def test_a_moved_mapping_keeps_its_private_copies(process: Process, file: MakeFi
 
 
 @clause("mremap.flags.maymove")
-def test_part_of_a_mapping_moves_and_the_rest_stays(process: Process, file: MakeFile, page: int) -> None:
-    """The first page cannot grow in place, because the second is the same mapping's."""
+def test_part_of_mapping_moves_and_rest_stays(process: Process, file: MakeFile, page: int) -> None:
+    """The first page cannot grow in place, because the second page of the same mapping follows it."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
 
@@ -346,8 +348,8 @@ def test_part_of_a_mapping_moves_and_the_rest_stays(process: Process, file: Make
 
 @clause("mremap.flags.maymove")
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
-def test_a_moved_mapping_keeps_its_rights(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    base = room(process, page, 1, 0)
+def test_moved_mapping_keeps_protection(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = reserve_room(process, page, 1, 0)
     if kind == "file":
         process.mmap(base, page, PROT_READ, MAP_PRIVATE | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     else:
@@ -360,16 +362,16 @@ def test_a_moved_mapping_keeps_its_rights(process: Process, file: MakeFile, page
         process.store(moved, b"x")
 
 
-# ------------------------------------------------------------------------------------------------------------- EAGAIN
+# --------------------------------------------------------------------------------------------------------------- EAGAIN
 
 
 @clause("mremap.errno.EAGAIN")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("how", ["mlock", "map-locked"])
-def test_growth_past_the_locked_memory_limit(process: Process, page: int, how: str, flags: int) -> None:
+def test_growth_past_locked_memory_limit_fails(process: Process, page: int, how: str, flags: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
-    base = room(process, page, 1, 2)
+    base = reserve_room(process, page, 1, 2)
     process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED | (MAP_LOCKED if how == "map-locked" else 0), -1, 0)
     if how == "mlock":
         process.mlock(base, page)
@@ -383,14 +385,14 @@ def test_growth_past_the_locked_memory_limit(process: Process, page: int, how: s
     assert process.mremap(base, page, 2 * page, 0) == base  # as far as the limit goes
 
 
-# ------------------------------------------------------------------------------------------------------------- EFAULT
+# --------------------------------------------------------------------------------------------------------------- EFAULT
 
 
 @clause("mremap.errno.EFAULT")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
-def test_nothing_mapped_at_the_start(process: Process, page: int, pages: int, flags: int) -> None:
-    base = room(process, page, 0, 3)
+def test_unmapped_start_fails(process: Process, page: int, pages: int, flags: int) -> None:
+    base = reserve_room(process, page, 0, 3)
     process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + page, b"kept")
 
@@ -405,8 +407,8 @@ def test_nothing_mapped_at_the_start(process: Process, page: int, pages: int, fl
 @clause("mremap.errno.EFAULT")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("hole", [1, 2], ids=["middle", "end"])
-def test_growth_over_a_hole(process: Process, page: int, hole: int, flags: int) -> None:
-    base = room(process, page, 3, 3)
+def test_growth_of_range_with_hole_fails(process: Process, page: int, hole: int, flags: int) -> None:
+    base = reserve_room(process, page, 3, 3)
     process.mmap(base, 3 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, lettered_pages(page, 3))
     process.munmap(base + hole * page, page)
@@ -426,17 +428,19 @@ def test_growth_over_a_hole(process: Process, page: int, hole: int, flags: int) 
 
 @clause("mremap.errno.EFAULT")
 @pytest.mark.parametrize("flags", FLAGS)
-@pytest.mark.parametrize("unlike", ["rights", "memory", "private", "another-file", "another-offset"])
-def test_growth_over_unlike_mappings(process: Process, file: MakeFile, page: int, unlike: str, flags: int) -> None:
-    """Two mappings that no system could join to one.  Like ones might have been joined: they are not asked."""
-    base = room(process, page, 2, 2)
+@pytest.mark.parametrize("difference", ["protection", "anonymous", "private", "another-file", "another-offset"])
+def test_growth_of_range_with_different_mappings_fails(
+    process: Process, file: MakeFile, page: int, difference: str, flags: int
+) -> None:
+    """The two mappings differ so that no system can merge them; equal ones may have been merged."""
+    base = reserve_room(process, page, 2, 2)
     fd = file(lettered_pages(page, 2))
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     second = base + page
-    match unlike:
-        case "rights":
+    match difference:
+        case "protection":
             process.mmap(second, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, page)
-        case "memory":
+        case "anonymous":
             process.mmap(second, page, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
         case "private":
             process.mmap(second, page, RW, MAP_PRIVATE | MAP_FIXED, fd, page)
@@ -453,12 +457,12 @@ def test_growth_over_unlike_mappings(process: Process, file: MakeFile, page: int
     assert_nothing_mapped(process, base + 2 * page)
 
 
-# ------------------------------------------------------------------------------------------------------------- EINVAL
+# --------------------------------------------------------------------------------------------------------------- EINVAL
 
 
 @clause("mremap.errno.EINVAL")
-def test_more_to_cut_off_than_there_is(process: Process, page: int) -> None:
-    """The old range ends outside the address space."""
+def test_shrinking_range_past_address_space_fails(process: Process, page: int) -> None:
+    """The old range extends past the end of the address space."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -472,7 +476,7 @@ def test_more_to_cut_off_than_there_is(process: Process, page: int) -> None:
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("inside", ["1", "half", "last"])
 @pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
-def test_unaligned_address(process: Process, page: int, pages: int, inside: str, flags: int) -> None:
+def test_unaligned_address_is_refused(process: Process, page: int, pages: int, inside: str, flags: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 3))
     addr = base + {"1": 1, "half": page // 2, "last": page - 1}[inside]
@@ -485,7 +489,7 @@ def test_unaligned_address(process: Process, page: int, pages: int, inside: str,
 
 @clause("mremap.errno.EINVAL")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_new_size_zero(process: Process, page: int, flags: int) -> None:
+def test_new_size_zero_is_refused(process: Process, page: int, flags: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -497,7 +501,7 @@ def test_new_size_zero(process: Process, page: int, flags: int) -> None:
 
 @clause("mremap.errno.EINVAL")
 @pytest.mark.parametrize("flags", [8, 8 | MREMAP_MAYMOVE, 1 << 20], ids=["8", "8-and-maymove", "bit-20"])
-def test_unknown_flags(process: Process, page: int, flags: int) -> None:
+def test_unknown_flags_are_refused(process: Process, page: int, flags: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 2))
 
@@ -509,9 +513,9 @@ def test_unknown_flags(process: Process, page: int, flags: int) -> None:
 
 @clause("mremap.errno.EINVAL")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_new_size_beyond_the_address_space(process: Process, page: int, flags: int) -> None:
+def test_new_size_larger_than_address_space_is_refused(process: Process, page: int, flags: int) -> None:
     if process.bits < 64:
-        raise Unsupported("half of a small address space may be had")
+        raise Unsupported("half of a small address space may be mappable")
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -524,8 +528,8 @@ def test_new_size_beyond_the_address_space(process: Process, page: int, flags: i
 @clause("mremap.errno.EINVAL")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("size", ["last-page", "round-up"])
-def test_new_size_no_difference_of_pointers_can_hold(process: Process, page: int, size: str, flags: int) -> None:
-    """A C library may refuse these by itself, as memory that cannot be had (musl: ENOMEM)."""
+def test_new_size_above_ptrdiff_max_is_refused(process: Process, page: int, size: str, flags: int) -> None:
+    """A C library may refuse these sizes itself (musl: ENOMEM)."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
     span = 1 << process.bits
@@ -536,12 +540,12 @@ def test_new_size_no_difference_of_pointers_can_hold(process: Process, page: int
     assert process.load(base, 4) == b"kept"
 
 
-# ------------------------------------------------------------------------------------------------------------- ENOMEM
+# --------------------------------------------------------------------------------------------------------------- ENOMEM
 
 
 @clause("mremap.errno.ENOMEM")
-def test_growth_past_the_largest_gap(process: Process, page: int) -> None:
-    """Most of the address space is reserved: there is no room left to move to."""
+def test_growth_beyond_largest_gap_fails(process: Process, page: int) -> None:
+    """Reservations fill the address space until no gap of the new size is left."""
     base = process.mmap(0, page, PROT_NONE, ANONYMOUS | MAP_NORESERVE, -1, 0)
     length = 1 << (process.bits - 19 if process.bits == 64 else 30)
     with fails("ENOMEM"):
@@ -556,11 +560,9 @@ def test_growth_past_the_largest_gap(process: Process, page: int) -> None:
 
 @clause("mremap.errno.ENOMEM", "mremap.flags.zero")
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_growth_in_place_where_the_neighbour_is_taken(
-    process: Process, file: MakeFile, page: int, kind: str
-) -> None:
-    """One page is free and two are asked for: not even the one is taken."""
-    base = room(process, page, 2, 1)
+def test_growth_in_place_over_next_mapping_fails(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    """One page after the mapping is free and two are requested; not even the free one becomes mapped."""
+    base = reserve_room(process, page, 2, 1)
     fd = map_kind(kind, process, file, base, page, 2, in_file=4)
 
     with fails("ENOMEM"):
@@ -575,8 +577,8 @@ def test_no_growth_in_place_where_the_neighbour_is_taken(
 
 
 @clause("mremap.errno.ENOMEM", "mremap.flags.zero")
-def test_no_growth_of_the_first_page_over_the_second(process: Process, page: int) -> None:
-    """The page in the way is the same mapping's."""
+def test_growth_of_first_page_over_second_fails(process: Process, page: int) -> None:
+    """The second page belongs to the same mapping."""
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 2))
 
@@ -588,9 +590,9 @@ def test_no_growth_of_the_first_page_over_the_second(process: Process, page: int
 
 @clause("mremap.errno.ENOMEM")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_growth_past_the_address_space_limit(process: Process, page: int, flags: int) -> None:
-    """There is free room behind the mapping: it is only the limit that is in the way."""
-    base = room(process, page, 1, 1024)
+def test_growth_past_address_space_limit_fails(process: Process, page: int, flags: int) -> None:
+    """The pages after the mapping are unmapped, so that only RLIMIT_AS prevents the growth."""
+    base = reserve_room(process, page, 1, 1024)
     process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"kept")
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
@@ -602,13 +604,13 @@ def test_growth_past_the_address_space_limit(process: Process, page: int, flags:
     assert_nothing_mapped(process, base + page)
 
 
-# ------------------------------------------------------------------------------------- what only Linux documents: FIXED
+# -------------------------------------------------------------------------------------- documented by Linux only: FIXED
 
 
 @clause("mremap.flags.fixed")
 @pytest.mark.parametrize("kind", KINDS)
-def test_fixed_moves_to_the_address_given(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    base = room(process, page, 2, 0)
+def test_fixed_moves_to_requested_address(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = reserve_room(process, page, 2, 0)
     map_kind(kind, process, file, base, page, 2, in_file=2)
     target = reserve(process, 4)
 
@@ -623,7 +625,7 @@ def test_fixed_moves_to_the_address_given(process: Process, file: MakeFile, page
 
 @clause("mremap.flags.fixed")
 @pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
-def test_fixed_replaces_as_much_as_the_new_size(process: Process, page: int, pages: int) -> None:
+def test_fixed_replaces_exactly_new_size(process: Process, page: int, pages: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 2))
     target = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
@@ -639,14 +641,14 @@ def test_fixed_replaces_as_much_as_the_new_size(process: Process, page: int, pag
 
 @clause("mremap.flags.fixed")
 @pytest.mark.parametrize(
-    "why", ["without-maymove", "unaligned", "above-user-space", "overlap-at-start", "overlap-at-end", "same-address"]
+    "error", ["without-maymove", "unaligned", "above-user-space", "overlap-at-start", "overlap-at-end", "same-address"]
 )
-def test_fixed_refused(process: Process, page: int, why: str) -> None:
-    """Of these nothing else is the matter: the new range lies within the mapping."""
+def test_fixed_with_invalid_target_is_refused(process: Process, page: int, error: str) -> None:
+    """Each call has exactly one error: apart from it, the new range is valid."""
     base = process.mmap(0, 6 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 6))
     source = base + page
-    flags = MREMAP_FIXED if why == "without-maymove" else MREMAP_MAYMOVE | MREMAP_FIXED
+    flags = MREMAP_FIXED if error == "without-maymove" else MREMAP_MAYMOVE | MREMAP_FIXED
     target = {
         "without-maymove": base + 3 * page,
         "unaligned": base + 3 * page + 1,
@@ -654,7 +656,7 @@ def test_fixed_refused(process: Process, page: int, why: str) -> None:
         "overlap-at-start": source - page,
         "overlap-at-end": source + page,
         "same-address": source,
-    }[why]
+    }[error]
 
     with fails("EINVAL"):
         process.mremap(source, 2 * page, 2 * page, flags, target)
@@ -663,10 +665,10 @@ def test_fixed_refused(process: Process, page: int, why: str) -> None:
 
 
 @clause("mremap.flags.fixed")
-def test_fixed_from_where_nothing_is_mapped(process: Process, page: int) -> None:
+def test_fixed_from_unmapped_range_fails(process: Process, page: int) -> None:
     target = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(target, b"kept")
-    base = room(process, page, 0, 1)
+    base = reserve_room(process, page, 0, 1)
 
     with fails("EFAULT"):
         process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, target)
@@ -675,7 +677,7 @@ def test_fixed_from_where_nothing_is_mapped(process: Process, page: int) -> None
 
 
 @clause("mremap.errno.EFAULT", "mremap.flags.fixed")
-def test_a_duplicate_over_what_it_is_made_from(process: Process, page: int, file: MakeFile) -> None:
+def test_fixed_duplicate_onto_its_source_fails(process: Process, page: int, file: MakeFile) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc"), 0)
 
     with fails("EFAULT"):
@@ -683,7 +685,7 @@ def test_a_duplicate_over_what_it_is_made_from(process: Process, page: int, file
 
 
 @clause("mmap.errno.EPERM.zero", "mremap.flags.fixed")
-def test_fixed_at_address_zero(process: Process, page: int) -> None:
+def test_fixed_at_address_zero_without_privilege_is_refused(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
     process.drop_capability("CAP_SYS_RAWIO")
@@ -695,11 +697,11 @@ def test_fixed_at_address_zero(process: Process, page: int) -> None:
     assert_nothing_mapped(process, 0)
 
 
-# --------------------------------------------------------------------------------------------------------- DONTUNMAP
+# ------------------------------------------------------------------------------------------------------------ DONTUNMAP
 
 
 @clause("mremap.flags.dontunmap")
-def test_dontunmap_leaves_fresh_memory_behind(process: Process, page: int) -> None:
+def test_dontunmap_leaves_zeros_in_old_range(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 2))
 
@@ -713,7 +715,7 @@ def test_dontunmap_leaves_fresh_memory_behind(process: Process, page: int) -> No
 
 
 @clause("mremap.flags.dontunmap")
-def test_dontunmap_of_a_shared_file_shows_it_twice(process: Process, file: MakeFile, page: int) -> None:
+def test_dontunmap_of_shared_file_maps_it_twice(process: Process, file: MakeFile, page: int) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED, file(lettered_pages(page, 1)), 0)
 
     moved = process.mremap(base, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
@@ -723,39 +725,39 @@ def test_dontunmap_of_a_shared_file_shows_it_twice(process: Process, file: MakeF
 
 
 @clause("mremap.flags.dontunmap")
-@pytest.mark.parametrize("why", ["without-maymove", "another-size"])
-def test_dontunmap_refused(process: Process, page: int, why: str) -> None:
+@pytest.mark.parametrize("error", ["without-maymove", "another-size"])
+def test_invalid_dontunmap_is_refused(process: Process, page: int, error: str) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 2))
-    flags = MREMAP_DONTUNMAP if why == "without-maymove" else MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+    flags = MREMAP_DONTUNMAP if error == "without-maymove" else MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
     with fails("EINVAL"):
-        process.mremap(base, 2 * page, (3 if why == "another-size" else 2) * page, flags)
+        process.mremap(base, 2 * page, (3 if error == "another-size" else 2) * page, flags)
 
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
-# -------------------------------------------------------------------------------------------------------- old size 0
+# ----------------------------------------------------------------------------------------------------------- old size 0
 
 
 @clause("mremap.old-size-zero")
 @pytest.mark.parametrize("kind", ["file-shared", "anonymous-shared"])
-def test_old_size_zero_maps_shared_pages_a_second_time(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    base = room(process, page, 2, 0)
+def test_old_size_zero_duplicates_shared_pages(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    base = reserve_room(process, page, 2, 0)
     map_kind(kind, process, file, base, page, 2, in_file=2)
 
-    again = process.mremap(base, 0, 2 * page, MREMAP_MAYMOVE)
+    duplicate = process.mremap(base, 0, 2 * page, MREMAP_MAYMOVE)
 
-    assert again != base
-    assert process.load(again, 2 * page) == lettered_pages(page, 2)
-    process.store(again, b"new")
+    assert duplicate != base
+    assert process.load(duplicate, 2 * page) == lettered_pages(page, 2)
+    process.store(duplicate, b"new")
     assert process.load(base, 4) == b"newA"
 
 
 @clause("mremap.old-size-zero")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_old_size_zero_of_private_memory(process: Process, page: int, flags: int) -> None:
-    base = room(process, page, 1, 1)
+def test_old_size_zero_of_private_memory_is_refused(process: Process, page: int, flags: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"kept")
 
@@ -766,8 +768,8 @@ def test_old_size_zero_of_private_memory(process: Process, page: int, flags: int
 
 
 @clause("mremap.old-size-zero")
-def test_old_size_zero_without_maymove(process: Process, file: MakeFile, page: int) -> None:
-    base = room(process, page, 1, 1)
+def test_old_size_zero_without_maymove_fails(process: Process, file: MakeFile, page: int) -> None:
+    base = reserve_room(process, page, 1, 1)
     map_kind("file-shared", process, file, base, page, 1, in_file=1)
 
     with fails("ENOMEM"):

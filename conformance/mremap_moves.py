@@ -1,6 +1,6 @@
-"""Cases of mremap that moves: what a mapping keeps on its way, what becomes of both places, MREMAP_FIXED.
+"""Cases of mremap that moves a mapping: what the mapping keeps, both address ranges afterwards, and MREMAP_FIXED.
 
-A mapping is moved in two ways: it must grow and cannot where it is, or MREMAP_FIXED says where it goes.
+A mapping moves in two ways: because it cannot grow in place, or to the address given with MREMAP_FIXED.
 """
 
 from __future__ import annotations
@@ -41,39 +41,42 @@ from ._helpers import (
     reserve,
 )
 
-TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
+MOVE_TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 RX: Final = PROT_READ | PROT_EXEC
 
 ways = pytest.mark.parametrize("way", ["grow", "fixed"])
 
 
 def move(way: str, process: Process, page: int, base: int, pages: int) -> int:
-    """Move `pages` pages from `base`, behind which nothing is free; by "grow" they become one page more."""
+    """Move `pages` pages from `base`, which is followed by a mapped page; the way "grow" adds one page."""
     if way == "grow":
         return process.mremap(base, pages * page, (pages + 1) * page, MREMAP_MAYMOVE)
-    return process.mremap(base, pages * page, pages * page, TO, reserve(process, pages))
+    return process.mremap(base, pages * page, pages * page, MOVE_TO, reserve(process, pages))
 
 
-def placed(process: Process, page: int, pages: int, prot: int, flags: int, fd: int = -1, offset: int = 0) -> int:
-    """A mapping with inaccessible pages before and behind it."""
+def map_between_guards(
+    process: Process, page: int, pages: int, prot: int, flags: int, fd: int = -1, offset: int = 0
+) -> int:
+    """Map `pages` pages with an inaccessible page before and after them; return their address."""
     base = reserve(process, pages + 2) + page
     return process.mmap(base, pages * page, prot, flags | MAP_FIXED, fd, offset)
 
 
 def assert_read_only(process: Process, addr: int) -> None:
+    """Check that a load succeeds and that a store faults because the mapping is not writable."""
     process.load(addr, 1)
     with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
         process.store(addr, b"x")
 
 
-# -------------------------------------------------------------------------------------------------- what it keeps
+# ------------------------------------------------------------------------------------------------------- kept by a move
 
 
 @clause("mremap.move.sharing")
 @ways
-def test_shared_pages_stay_shared_with_the_file(process: Process, file: MakeFile, page: int, way: str) -> None:
+def test_shared_pages_stay_shared_with_file(process: Process, file: MakeFile, page: int, way: str) -> None:
     fd = file(lettered_pages(page, 2))
-    base = placed(process, page, 1, RW, MAP_SHARED, fd)
+    base = map_between_guards(process, page, 1, RW, MAP_SHARED, fd)
     process.store(base, b"1")
 
     moved = move(way, process, page, base, 1)
@@ -87,13 +90,11 @@ def test_shared_pages_stay_shared_with_the_file(process: Process, file: MakeFile
 @clause("mremap.move.sharing")
 @ways
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
-def test_shared_pages_stay_shared_with_a_child(
-    process: Process, file: MakeFile, page: int, kind: str, way: str
-) -> None:
+def test_shared_pages_stay_shared_with_child(process: Process, file: MakeFile, page: int, kind: str, way: str) -> None:
     if kind == "file":
-        base = placed(process, page, 1, RW, MAP_SHARED, file(bytes(2 * page)))
+        base = map_between_guards(process, page, 1, RW, MAP_SHARED, file(bytes(2 * page)))
     else:
-        base = placed(process, page, 1, RW, MAP_SHARED | MAP_ANONYMOUS)
+        base = map_between_guards(process, page, 1, RW, MAP_SHARED | MAP_ANONYMOUS)
     child = process.fork()
 
     moved = move(way, process, page, base, 1)
@@ -106,10 +107,10 @@ def test_shared_pages_stay_shared_with_a_child(
 
 @clause("mremap.move.private")
 @ways
-def test_private_copies_move_along(process: Process, file: MakeFile, page: int, way: str) -> None:
-    """They are neither lost for what the file holds, nor do later stores reach it."""
+def test_private_copies_move_with_mapping(process: Process, file: MakeFile, page: int, way: str) -> None:
+    """The copies are not replaced by the file's content, and later stores do not reach the file."""
     fd = file(lettered_pages(page, 3))
-    base = placed(process, page, 2, RW, MAP_PRIVATE, fd)
+    base = map_between_guards(process, page, 2, RW, MAP_PRIVATE, fd)
     process.store(base, b"copy")
 
     moved = move(way, process, page, base, 2)
@@ -122,8 +123,8 @@ def test_private_copies_move_along(process: Process, file: MakeFile, page: int, 
 @clause("mremap.move.rights")
 @ways
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, RW, RX], ids=["none", "read", "read-write", "read-exec"])
-def test_rights_move_along(process: Process, page: int, prot: int, way: str) -> None:
-    base = placed(process, page, 2, RW, ANONYMOUS)
+def test_protection_moves_with_mapping(process: Process, page: int, prot: int, way: str) -> None:
+    base = map_between_guards(process, page, 2, RW, ANONYMOUS)
     process.store(base, process.return_instruction())
     process.mprotect(base, 2 * page, prot)
 
@@ -141,8 +142,8 @@ def test_rights_move_along(process: Process, page: int, prot: int, way: str) -> 
 
 @clause("mremap.move.maximum")
 @ways
-def test_a_moved_mapping_may_have_no_more_rights(process: Process, file: MakeFile, page: int, way: str) -> None:
-    base = placed(process, page, 1, PROT_READ, MAP_SHARED, file(b"kept", O_RDONLY))
+def test_moved_mapping_keeps_maximum_protection(process: Process, file: MakeFile, page: int, way: str) -> None:
+    base = map_between_guards(process, page, 1, PROT_READ, MAP_SHARED, file(b"kept", O_RDONLY))
 
     moved = move(way, process, page, base, 1)
 
@@ -153,8 +154,8 @@ def test_a_moved_mapping_may_have_no_more_rights(process: Process, file: MakeFil
 
 @clause("mremap.move.offset")
 @ways
-def test_pages_first_touched_after_the_move(process: Process, file: MakeFile, page: int, way: str) -> None:
-    base = placed(process, page, 2, PROT_READ, MAP_SHARED, file(lettered_pages(page, 4)), page)
+def test_pages_first_accessed_after_move_show_file(process: Process, file: MakeFile, page: int, way: str) -> None:
+    base = map_between_guards(process, page, 2, PROT_READ, MAP_SHARED, file(lettered_pages(page, 4)), page)
 
     moved = move(way, process, page, base, 2)
 
@@ -164,7 +165,7 @@ def test_pages_first_touched_after_the_move(process: Process, file: MakeFile, pa
 @clause("mremap.move.lock")
 @ways
 def test_locked_pages_stay_locked(process: Process, file: MakeFile, page: int, way: str) -> None:
-    base = placed(process, page, 2, RW, MAP_SHARED, file(lettered_pages(page, 3)))
+    base = map_between_guards(process, page, 2, RW, MAP_SHARED, file(lettered_pages(page, 3)))
     process.mlock(base, 2 * page)
 
     moved = move(way, process, page, base, 2)
@@ -176,14 +177,14 @@ def test_locked_pages_stay_locked(process: Process, file: MakeFile, page: int, w
 
 @clause("mremap.move.reference")
 @ways
-def test_the_file_is_held_until_what_was_moved_is_unmapped(
+def test_moved_mapping_keeps_file_open_until_unmapped(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, way: str
 ) -> None:
-    """The flock of the closed descriptor tells: it goes with the last mapping of its open file."""
+    """The flock of the closed descriptor shows it: the last mapping of the open file description releases the lock."""
     path = new_path()
     fd = file(lettered_pages(page, 2), path=path)
     process.flock(fd, LOCK_EX | LOCK_NB)
-    base = placed(process, page, 1, RW, MAP_SHARED, fd)
+    base = map_between_guards(process, page, 1, RW, MAP_SHARED, fd)
     process.close(fd)
     other = system.spawn()
     rival = other.open(path, O_RDWR)
@@ -196,56 +197,56 @@ def test_the_file_is_held_until_what_was_moved_is_unmapped(
     other.flock(rival, LOCK_EX | LOCK_NB)
 
 
-# ---------------------------------------------------------------------------------------------------- what else stays
+# ----------------------------------------------------------------------------------------------------- other pages kept
 
 
 @clause("mremap.move.part")
 @ways
 @pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
-def test_the_rest_of_the_mapping_stays(
-    process: Process, file: MakeFile, page: int, kind: str, number: int, way: str
-) -> None:
+def test_rest_of_mapping_stays(process: Process, file: MakeFile, page: int, kind: str, number: int, way: str) -> None:
     if kind == "file":
-        base = placed(process, page, 3, RW, MAP_SHARED, file(lettered_pages(page, 4)))
+        base = map_between_guards(process, page, 3, RW, MAP_SHARED, file(lettered_pages(page, 4)))
     else:
-        base = placed(process, page, 3, RW, ANONYMOUS)
+        base = map_between_guards(process, page, 3, RW, ANONYMOUS)
         process.store(base, lettered_pages(page, 3))
 
     moved = move(way, process, page, base + number * page, 1)
 
     assert process.load(moved, page) == lettered_pages(page, 3)[number * page : (number + 1) * page]
     for other in range(3):
-        place = base + other * page
+        addr = base + other * page
         if other == number:
-            assert_nothing_mapped(process, place)
+            assert_nothing_mapped(process, addr)
         else:
-            assert process.load(place, page) == lettered_pages(page, 3)[other * page : (other + 1) * page]
-            process.store(place, b"x")
+            assert process.load(addr, page) == lettered_pages(page, 3)[other * page : (other + 1) * page]
+            process.store(addr, b"x")
 
 
 @clause("mremap.move.neighbours")
-def test_what_lies_beside_both_places_stays(process: Process, file: MakeFile, page: int) -> None:
-    base = placed(process, page, 3, RW, ANONYMOUS)
+def test_neighbours_of_both_ranges_stay(process: Process, file: MakeFile, page: int) -> None:
+    base = map_between_guards(process, page, 3, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 3))
     process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, file(b"moved"), 0)
-    target = placed(process, page, 3, RW, ANONYMOUS)
+    target = map_between_guards(process, page, 3, RW, ANONYMOUS)
     process.store(target, lettered_pages(page, 3))
 
-    process.mremap(base + page, page, page, TO, target + page)
+    process.mremap(base + page, page, page, MOVE_TO, target + page)
 
     assert process.load(target + page, 5) == b"moved"
-    for place in (base, target):
-        assert process.load(place, page) == b"A" * page
-        assert process.load(place + 2 * page, page) == b"C" * page
+    for addr in (base, target):
+        assert process.load(addr, page) == b"A" * page
+        assert process.load(addr + 2 * page, page) == b"C" * page
     assert_nothing_mapped(process, base + page)
 
 
 @clause("mremap.move.neighbours")
-@pytest.mark.parametrize("distance", [12, 21, 30], ids=["near", "2-MiB", "1-GiB"])
-@pytest.mark.parametrize("inside", [0, 1], ids=["aligned", "a-page-off"])
-def test_pages_on_both_sides_of_a_boundary_move(process: Process, page: int, distance: int, inside: int) -> None:
-    """Page tables have boundaries of their own, far apart: a move from one to another is as any other."""
+@pytest.mark.parametrize("distance", [12, 21, 30], ids=["16-pages", "2-MiB", "1-GiB"])
+@pytest.mark.parametrize("inside", [0, 1], ids=["same-offset", "one-page-off"])
+def test_move_across_page_table_boundaries_keeps_content(
+    process: Process, page: int, distance: int, inside: int
+) -> None:
+    """The old and the new range each cross a boundary of the size that one page table covers."""
     try:
         start, length = process.scratch_range()
     except NotImplementedError:
@@ -254,13 +255,13 @@ def test_pages_on_both_sides_of_a_boundary_move(process: Process, page: int, dis
     first = -(-(start + 8 * page) // boundary) * boundary
     second = first + boundary + inside * page
     if second + 8 * page > start + length:
-        raise Unsupported("the range that the implementation keeps free is too small")
-    for place in (first, second):
-        process.mmap(place - 2 * page, 4 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        raise Unsupported("the implementation's scratch range is too small")
+    for addr in (first, second):
+        process.mmap(addr - 2 * page, 4 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(first - 2 * page, lettered_pages(page, 4))
     process.store(second - 2 * page, lettered_pages(page, 8)[4 * page :])
 
-    process.mremap(first - page, 2 * page, 2 * page, TO, second - page)
+    process.mremap(first - page, 2 * page, 2 * page, MOVE_TO, second - page)
 
     assert process.load(second - 2 * page, 4 * page) == b"E" * page + lettered_pages(page, 3)[page:] + b"H" * page
     assert process.load(first - 2 * page, page) == b"A" * page
@@ -271,8 +272,8 @@ def test_pages_on_both_sides_of_a_boundary_move(process: Process, page: int, dis
 
 @clause("mremap.move.old-place")
 @ways
-def test_the_old_place_can_be_mapped_again_and_holds_nothing_old(process: Process, page: int, way: str) -> None:
-    base = placed(process, page, 1, RW, ANONYMOUS)
+def test_old_range_mapped_again_is_zero(process: Process, page: int, way: str) -> None:
+    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
     process.store(base, b"old")
 
     moved = move(way, process, page, base, 1)
@@ -285,12 +286,12 @@ def test_the_old_place_can_be_mapped_again_and_holds_nothing_old(process: Proces
 
 @clause("mremap.move.process")
 @ways
-@pytest.mark.parametrize("who", ["parent", "child"])
-def test_the_other_process_has_it_where_it_was(process: Process, page: int, who: str, way: str) -> None:
-    base = placed(process, page, 1, RW, ANONYMOUS)
+@pytest.mark.parametrize("caller", ["parent", "child"])
+def test_other_process_keeps_mapping_in_place(process: Process, page: int, caller: str, way: str) -> None:
+    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
     process.store(base, b"kept")
     child = process.fork()
-    one, other = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
     moved = move(way, one, page, base, 1)
     one.store(moved, b"K")
@@ -301,10 +302,10 @@ def test_the_other_process_has_it_where_it_was(process: Process, page: int, who:
 
 @clause("mremap.move.mapping")
 @ways
-def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFile, page: int, way: str) -> None:
+def test_other_mapping_of_same_pages_stays(process: Process, file: MakeFile, page: int, way: str) -> None:
     fd = file(lettered_pages(page, 2))
-    base = placed(process, page, 1, RW, MAP_SHARED, fd)
-    other = placed(process, page, 1, RW, MAP_SHARED, fd)
+    base = map_between_guards(process, page, 1, RW, MAP_SHARED, fd)
+    other = map_between_guards(process, page, 1, RW, MAP_SHARED, fd)
 
     moved = move(way, process, page, base, 1)
     process.store(moved, b"!")
@@ -312,18 +313,18 @@ def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFil
     assert process.load(other, 2) == b"!A"
 
 
-# -------------------------------------------------------------------------------------------------------------- FIXED
+# ---------------------------------------------------------------------------------------------------------------- FIXED
 
 
 @clause("mremap.fixed.replaces")
-@pytest.mark.parametrize("there", ["nothing", "file", "anonymous", "inaccessible"])
-def test_what_was_at_the_new_address_is_gone(process: Process, file: MakeFile, page: int, there: str) -> None:
-    base = placed(process, page, 1, RW, ANONYMOUS)
+@pytest.mark.parametrize("target_state", ["unmapped", "file", "anonymous", "inaccessible"])
+def test_fixed_replaces_mapping_at_new_address(process: Process, file: MakeFile, page: int, target_state: str) -> None:
+    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
     process.store(base, b"moved")
     fd = file(b"there" + bytes(page - 5))
     target = reserve(process, 3) + page
-    match there:
-        case "nothing":
+    match target_state:
+        case "unmapped":
             process.munmap(target, page)
         case "file":
             process.mmap(target, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -331,7 +332,7 @@ def test_what_was_at_the_new_address_is_gone(process: Process, file: MakeFile, p
             process.mmap(target, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
             process.store(target, b"there" * 2)
 
-    assert process.mremap(base, page, page, TO, target) == target
+    assert process.mremap(base, page, page, MOVE_TO, target) == target
 
     assert process.load(target, page) == b"moved" + bytes(page - 5)
     process.store(target, b"M")
@@ -341,7 +342,7 @@ def test_what_was_at_the_new_address_is_gone(process: Process, file: MakeFile, p
 
 
 @clause("mremap.fixed.replaces")
-def test_what_is_replaced_lets_its_file_go(
+def test_replaced_mapping_releases_file(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
 ) -> None:
     path = new_path()
@@ -351,11 +352,11 @@ def test_what_is_replaced_lets_its_file_go(
     process.close(fd)
     other = system.spawn()
     rival = other.open(path, O_RDWR)
-    base = placed(process, page, 1, RW, ANONYMOUS)
+    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
     with fails("EAGAIN"):
         other.flock(rival, LOCK_EX | LOCK_NB)
 
-    process.mremap(base, page, page, TO, target)
+    process.mremap(base, page, page, MOVE_TO, target)
 
     other.flock(rival, LOCK_EX | LOCK_NB)
 
@@ -363,18 +364,20 @@ def test_what_is_replaced_lets_its_file_go(
 @clause("mremap.fixed.resize")
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
 @pytest.mark.parametrize("pages", [1, 3], ids=["shrink", "grow"])
-def test_size_and_place_change_in_one_call(process: Process, file: MakeFile, page: int, pages: int, kind: str) -> None:
-    """Of the old place nothing stays mapped; what is new is the file's, or zero."""
+def test_fixed_moves_and_resizes_in_one_call(
+    process: Process, file: MakeFile, page: int, pages: int, kind: str
+) -> None:
+    """No page of the old range stays mapped; new pages show the file, or zeros."""
     content = lettered_pages(page, 3)
     if kind == "file":
-        base = placed(process, page, 2, RW, MAP_SHARED, file(content))
+        base = map_between_guards(process, page, 2, RW, MAP_SHARED, file(content))
     else:
-        base = placed(process, page, 2, RW, ANONYMOUS)
+        base = map_between_guards(process, page, 2, RW, ANONYMOUS)
         process.store(base, content[: 2 * page])
         content = content[: 2 * page] + bytes(page)
     target = reserve(process, 4)
 
-    process.mremap(base, 2 * page, pages * page, TO, target)
+    process.mremap(base, 2 * page, pages * page, MOVE_TO, target)
 
     assert process.load(target, pages * page) == content[: pages * page]
     assert_inaccessible(process, target + pages * page)
@@ -383,18 +386,18 @@ def test_size_and_place_change_in_one_call(process: Process, file: MakeFile, pag
 
 
 @clause("mremap.fixed.several")
-def test_unlike_mappings_move_together(process: Process, file: MakeFile, page: int) -> None:
-    """Each keeps its rights, its sharing and its file, and its place among the others."""
+def test_range_of_different_mappings_moves(process: Process, file: MakeFile, page: int) -> None:
+    """Each mapping keeps its protection, its sharing, its file and its position in the range."""
     fd = file(lettered_pages(page, 3))
-    base = placed(process, page, 4, RW, ANONYMOUS)
+    base = map_between_guards(process, page, 4, RW, ANONYMOUS)
     process.store(base, b"anonymous")
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 2 * page)
     process.mmap(base + 2 * page, page, RW, MAP_SHARED | MAP_FIXED, fd, page)
     process.mmap(base + 3 * page, page, RW, MAP_PRIVATE | MAP_FIXED, fd, 0)
     process.store(base + 3 * page, b"copy")
-    target = placed(process, page, 4, RW, ANONYMOUS)
+    target = map_between_guards(process, page, 4, RW, ANONYMOUS)
 
-    assert process.mremap(base, 4 * page, 4 * page, TO, target) == target
+    assert process.mremap(base, 4 * page, 4 * page, MOVE_TO, target) == target
 
     assert process.load(target, 9) == b"anonymous"
     assert process.load(target + page, page) == b"C" * page
@@ -408,16 +411,16 @@ def test_unlike_mappings_move_together(process: Process, file: MakeFile, page: i
 
 
 @clause("mremap.fixed.several")
-@pytest.mark.parametrize("ends", ["whole", "parts"])
-def test_parts_of_mappings_move_together(process: Process, file: MakeFile, page: int, ends: str) -> None:
-    """From the middle of one to the middle of the next: what is outside the range stays."""
-    base = placed(process, page, 4, RW, ANONYMOUS)
+@pytest.mark.parametrize("extent", ["whole", "parts"])
+def test_range_of_parts_of_mappings_moves(process: Process, file: MakeFile, page: int, extent: str) -> None:
+    """The range goes from the middle of one mapping to the middle of the next; pages outside it stay."""
+    base = map_between_guards(process, page, 4, RW, ANONYMOUS)
     process.store(base, b"A" * (2 * page))
     process.mmap(base + 2 * page, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(b"F" * (2 * page)), 0)
-    first, count = (0, 4) if ends == "whole" else (1, 2)
-    target = placed(process, page, 4, RW, ANONYMOUS)
+    first, count = (0, 4) if extent == "whole" else (1, 2)
+    target = map_between_guards(process, page, 4, RW, ANONYMOUS)
 
-    process.mremap(base + first * page, count * page, count * page, TO, target)
+    process.mremap(base + first * page, count * page, count * page, MOVE_TO, target)
 
     content = (b"A" * (2 * page) + b"F" * (2 * page))[first * page : (first + count) * page]
     assert process.load(target, 4 * page) == content.ljust(4 * page, b"\0")
@@ -430,15 +433,15 @@ def test_parts_of_mappings_move_together(process: Process, file: MakeFile, page:
 
 @clause("mremap.fixed.holes")
 @pytest.mark.parametrize("hole", [1, 2, 3], ids=["second", "third", "last"])
-def test_a_hole_moves_nothing(process: Process, page: int, hole: int) -> None:
-    """Opposite the hole stays what was at the new address; the hole itself is not filled."""
-    base = placed(process, page, 4, RW, ANONYMOUS)
+def test_hole_in_old_range_keeps_target_page(process: Process, page: int, hole: int) -> None:
+    """The page of the new range that corresponds to the hole keeps its mapping; the hole stays unmapped."""
+    base = map_between_guards(process, page, 4, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 4))
     process.munmap(base + hole * page, page)
-    target = placed(process, page, 4, RW, ANONYMOUS)
+    target = map_between_guards(process, page, 4, RW, ANONYMOUS)
     process.store(target, b"t" * (4 * page))
 
-    process.mremap(base, 4 * page, 4 * page, TO, target)
+    process.mremap(base, 4 * page, 4 * page, MOVE_TO, target)
 
     expected = bytearray(lettered_pages(page, 4))
     expected[hole * page : (hole + 1) * page] = b"t" * page
@@ -447,13 +450,13 @@ def test_a_hole_moves_nothing(process: Process, page: int, hole: int) -> None:
         assert_nothing_mapped(process, base + number * page)
 
 
-# ----------------------------------------------------------------------------------------------- what FIXED is refused
+# ------------------------------------------------------------------------------------------------------ errors of FIXED
 
 
 @clause("mremap.errno.EINVAL.fixed")
 @pytest.mark.parametrize("pages", [1, 2, 3], ids=["shrink", "same", "grow"])
-def test_fixed_without_maymove(process: Process, page: int, pages: int) -> None:
-    base = placed(process, page, 2, RW, ANONYMOUS)
+def test_fixed_without_maymove_is_refused(process: Process, page: int, pages: int) -> None:
+    base = map_between_guards(process, page, 2, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 2))
     target = reserve(process, 3)
 
@@ -466,77 +469,84 @@ def test_fixed_without_maymove(process: Process, page: int, pages: int) -> None:
 
 @clause("mremap.errno.EINVAL.overlap")
 @pytest.mark.parametrize(
-    ("to", "pages"),
+    ("distance", "pages"),
     [(-1, 2), (1, 2), (0, 2), (0, 1), (0, 3), (-2, 3), (1, 1)],
-    ids=["start", "end", "same", "same-shrink", "same-grow", "grows-into", "within"],
+    ids=["at-start", "at-end", "same", "same-shrink", "same-grow", "grows-into-old", "inside-old"],
 )
-def test_the_new_range_overlaps_the_old(process: Process, page: int, to: int, pages: int) -> None:
-    """By one page at least, at either end or throughout."""
-    base = placed(process, page, 7, RW, ANONYMOUS)
+def test_overlapping_new_range_is_refused(process: Process, page: int, distance: int, pages: int) -> None:
+    """The ranges have at least one page in common, at either end or throughout."""
+    base = map_between_guards(process, page, 7, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 7))
     source = base + 3 * page
 
     with fails("EINVAL"):
-        process.mremap(source, 2 * page, pages * page, TO, source + to * page)
+        process.mremap(source, 2 * page, pages * page, MOVE_TO, source + distance * page)
 
     assert process.load(base, 7 * page) == lettered_pages(page, 7)
 
 
 @clause("mremap.errno.EINVAL.overlap")
-@pytest.mark.parametrize("to", [-2, 2], ids=["before", "behind"])
-def test_the_new_range_beside_the_old_is_no_overlap(process: Process, page: int, to: int) -> None:
-    base = placed(process, page, 6, RW, ANONYMOUS)
+@pytest.mark.parametrize("distance", [-2, 2], ids=["before", "after"])
+def test_adjacent_new_range_is_accepted(process: Process, page: int, distance: int) -> None:
+    base = map_between_guards(process, page, 6, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 6))
     source = base + 2 * page
 
-    assert process.mremap(source, 2 * page, 2 * page, TO, source + to * page) == source + to * page
+    assert process.mremap(source, 2 * page, 2 * page, MOVE_TO, source + distance * page) == source + distance * page
 
-    assert process.load(source + to * page, 2 * page) == lettered_pages(page, 4)[2 * page :]
+    assert process.load(source + distance * page, 2 * page) == lettered_pages(page, 4)[2 * page :]
 
 
 @clause("mremap.errno.EINVAL.new-address")
-@pytest.mark.parametrize("where", ["1", "half", "last", "last-page", "wraps"])
-def test_a_new_address_that_cannot_be_had(process: Process, page: int, where: str) -> None:
-    base = placed(process, page, 2, RW, ANONYMOUS)
+@pytest.mark.parametrize("where", ["plus-1", "plus-half-a-page", "plus-page-1", "last-page", "wraps"])
+def test_invalid_new_address_is_refused(process: Process, page: int, where: str) -> None:
+    base = map_between_guards(process, page, 2, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 2))
     target = reserve(process, 4)
     top = 1 << process.bits
     new_address = {
-        "1": target + 1,
-        "half": target + page // 2,
-        "last": target + page - 1,
+        "plus-1": target + 1,
+        "plus-half-a-page": target + page // 2,
+        "plus-page-1": target + page - 1,
         "last-page": top - page,
         "wraps": top - 2 * page,
     }[where]
 
     with fails("EINVAL"):
-        process.mremap(base, 2 * page, 2 * page, TO, new_address)
+        process.mremap(base, 2 * page, 2 * page, MOVE_TO, new_address)
 
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_inaccessible(process, target)
 
 
 @clause("mremap.errno.EFAULT.intact")
-@pytest.mark.parametrize("why", ["nothing-mapped", "grow-unlike", "shrink-unlike", "grow-hole"])
-def test_a_move_that_is_refused_leaves_both_places_alone(process: Process, file: MakeFile, page: int, why: str) -> None:
-    base = placed(process, page, 2, RW, ANONYMOUS)
+@pytest.mark.parametrize(
+    "cause", ["unmapped-start", "grow-different-mappings", "shrink-different-mappings", "grow-with-hole"]
+)
+def test_failed_move_changes_neither_range(process: Process, file: MakeFile, page: int, cause: str) -> None:
+    base = map_between_guards(process, page, 2, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 2))
-    if why == "nothing-mapped":
+    if cause == "unmapped-start":
         process.munmap(base, page)
-    elif why == "grow-hole":
+    elif cause == "grow-with-hole":
         process.munmap(base + page, page)
     else:
         process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"B" * page), 0)
-    target = placed(process, page, 4, RW, ANONYMOUS)
+    target = map_between_guards(process, page, 4, RW, ANONYMOUS)
     process.store(target, b"t" * (4 * page))
-    old, new = {"nothing-mapped": (1, 1), "grow-unlike": (2, 3), "shrink-unlike": (3, 2), "grow-hole": (2, 3)}[why]
+    old, new = {
+        "unmapped-start": (1, 1),
+        "grow-different-mappings": (2, 3),
+        "shrink-different-mappings": (3, 2),
+        "grow-with-hole": (2, 3),
+    }[cause]
 
     with fails("EFAULT"):
-        process.mremap(base, old * page, new * page, TO, target)
+        process.mremap(base, old * page, new * page, MOVE_TO, target)
 
     assert process.load(target, 4 * page) == b"t" * (4 * page)
-    if why != "nothing-mapped":
+    if cause != "unmapped-start":
         assert process.load(base, page) == b"A" * page
-    if why != "grow-hole":
+    if cause != "grow-with-hole":
         assert process.load(base + page, page) == b"B" * page
     assert_inaccessible(process, base + 2 * page)

@@ -1,7 +1,9 @@
-"""Cases of mremap's sizes: whole pages, what shrinking asks for, locks and limits, which mistake is told."""
+"""Cases of mremap's sizes: rounding, shrinking, locks and limits, and the order of error checks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import pytest
@@ -22,12 +24,12 @@ from ..contract import (
 from ..testing import clause, fails
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
-TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
+MOVE_TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 FLAGS: Final = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
 
 
-def between(process: Process, page: int, mapped: int, free: int) -> int:
-    """An address of `mapped` pages of A, B … of private memory, `free` pages, and one that is taken."""
+def map_between(process: Process, page: int, mapped: int, free: int) -> int:
+    """Map `mapped` private pages (A, B …), then `free` unmapped pages and an inaccessible one; return the address."""
     base = reserve(process, mapped + free + 1)
     process.mmap(base, mapped * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, lettered_pages(page, mapped))
@@ -36,44 +38,46 @@ def between(process: Process, page: int, mapped: int, free: int) -> int:
     return base
 
 
-# ------------------------------------------------------------------------------------------------------- whole pages
+# ---------------------------------------------------------------------------------------------------------- whole pages
 
 
 @clause("mremap.round-up")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize(
-    ("old", "new", "has"),
+    ("old", "new", "result"),
     [
-        pytest.param((1, 1), (2, 0), 2, id="old-is-rounded"),
-        pytest.param((2, 0), (1, 1), 2, id="new-is-rounded"),
+        pytest.param((1, 1), (2, 0), 2, id="old-is-rounded-up"),
+        pytest.param((2, 0), (1, 1), 2, id="new-is-rounded-up"),
         pytest.param((2, -1), (2, 0), 2, id="within-a-page"),
-        pytest.param((2, 0), (2, 1), 3, id="one-byte-more-is-a-page"),
-        pytest.param((2, 0), (1, -1), 1, id="one-byte-less-than-a-page"),
-        pytest.param((0, 1), (0, 2), 1, id="a-few-bytes"),
+        pytest.param((2, 0), (2, 1), 3, id="one-byte-more"),
+        pytest.param((2, 0), (1, -1), 1, id="one-byte-less"),
+        pytest.param((0, 1), (0, 2), 1, id="one-byte-to-two"),
     ],
 )
-def test_sizes_count_in_whole_pages(
-    process: Process, page: int, old: tuple[int, int], new: tuple[int, int], has: int, flags: int
+def test_sizes_are_rounded_up_to_whole_pages(
+    process: Process, page: int, old: tuple[int, int], new: tuple[int, int], result: int, flags: int
 ) -> None:
-    had = -(-(old[0] * page + old[1]) // page)
-    base = between(process, page, had, 3 - had)
+    mapped = -(-(old[0] * page + old[1]) // page)
+    base = map_between(process, page, mapped, 3 - mapped)
 
     assert process.mremap(base, old[0] * page + old[1], new[0] * page + new[1], flags) == base
 
-    assert process.load(base, has * page) == lettered_pages(page, had)[: has * page].ljust(has * page, b"\0")
-    for number in range(has, 3):
+    assert process.load(base, result * page) == lettered_pages(page, mapped)[: result * page].ljust(
+        result * page, b"\0"
+    )
+    for number in range(result, 3):
         assert_nothing_mapped(process, base + number * page)
     assert_inaccessible(process, base + 3 * page)
 
 
 @clause("mremap.errno.EFAULT")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_growth_of_more_than_is_mapped(process: Process, page: int, flags: int) -> None:
-    base = between(process, page, 2, 1)
-    most = 1 << (process.bits - 2 if process.bits < 64 else 44)
+def test_growth_of_range_longer_than_mapping_fails(process: Process, page: int, flags: int) -> None:
+    base = map_between(process, page, 2, 1)
+    length = 1 << (process.bits - 2 if process.bits < 64 else 44)
 
     with fails("EFAULT"):
-        process.mremap(base, most, most + page, flags)
+        process.mremap(base, length, length + page, flags)
 
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base + 2 * page)
@@ -81,9 +85,9 @@ def test_growth_of_more_than_is_mapped(process: Process, page: int, flags: int) 
 
 @clause("mremap.errno.EINVAL")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_shrinking_from_outside_the_address_space(process: Process, page: int, flags: int) -> None:
-    """What would be cut off reaches over its end: nothing is."""
-    base = between(process, page, 2, 0)
+def test_shrinking_range_past_address_space_unmaps_nothing(process: Process, page: int, flags: int) -> None:
+    """The part that would be unmapped extends past the end of the address space."""
+    base = map_between(process, page, 2, 0)
 
     with fails("EINVAL"):
         process.mremap(base, (1 << process.bits) - 2 * page, page, flags)
@@ -91,14 +95,14 @@ def test_shrinking_from_outside_the_address_space(process: Process, page: int, f
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
-# ----------------------------------------------------------------------------------------------------------- shrinking
+# ------------------------------------------------------------------------------------------------------------ shrinking
 
 
 @clause("mremap.shrink.part")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("first", [0, 1], ids=["head", "middle"])
-def test_what_lies_behind_the_old_range_stays(process: Process, page: int, first: int, flags: int) -> None:
-    base = between(process, page, 5, 0)
+def test_pages_after_old_range_stay(process: Process, page: int, first: int, flags: int) -> None:
+    base = map_between(process, page, 5, 0)
 
     assert process.mremap(base + first * page, 3 * page, page, flags) == base + first * page
 
@@ -114,9 +118,11 @@ def test_what_lies_behind_the_old_range_stays(process: Process, page: int, first
 @clause("mremap.shrink.several")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("pages", [1, 2, 3])
-def test_shrinking_over_unlike_mappings(process: Process, file: MakeFile, page: int, pages: int, flags: int) -> None:
-    """The end of the range goes, whatever it is made of."""
-    base = between(process, page, 4, 0)
+def test_shrinking_range_of_different_mappings(
+    process: Process, file: MakeFile, page: int, pages: int, flags: int
+) -> None:
+    """The end of the range is unmapped, whatever mappings it consists of."""
+    base = map_between(process, page, 4, 0)
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"B" * page), 0)
     process.mmap(base + 2 * page, page, RW, MAP_SHARED | MAP_FIXED, file(b"C" * page), 0)
 
@@ -132,8 +138,10 @@ def test_shrinking_over_unlike_mappings(process: Process, file: MakeFile, page: 
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("hole", [1, 2, 3])
 @pytest.mark.parametrize("pages", [1, 2, 4], ids=["shrink-to-1", "shrink-to-2", "same"])
-def test_only_the_start_must_be_mapped(process: Process, page: int, pages: int, hole: int, flags: int) -> None:
-    base = between(process, page, 4, 0)
+def test_hole_after_start_is_accepted_without_growth(
+    process: Process, page: int, pages: int, hole: int, flags: int
+) -> None:
+    base = map_between(process, page, 4, 0)
     process.munmap(base + hole * page, page)
 
     assert process.mremap(base, 4 * page, pages * page, flags) == base
@@ -147,12 +155,12 @@ def test_only_the_start_must_be_mapped(process: Process, page: int, pages: int, 
             )
 
 
-# --------------------------------------------------------------------------------------------------- locks and limits
+# ----------------------------------------------------------------------------------------------------- locks and limits
 
 
 @clause("mremap.lock.grown")
 @pytest.mark.parametrize("how", ["in-place", "moved"])
-def test_the_new_part_of_a_locked_mapping_is_locked(process: Process, file: MakeFile, page: int, how: str) -> None:
+def test_new_pages_of_locked_mapping_are_locked(process: Process, file: MakeFile, page: int, how: str) -> None:
     base = reserve(process, 3)
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2)), 0)
     process.mlock(base, page)
@@ -167,11 +175,11 @@ def test_the_new_part_of_a_locked_mapping_is_locked(process: Process, file: Make
 
 
 @clause("mremap.lock.resident")
-@pytest.mark.parametrize("locked", [True, False], ids=["locked", "not-locked"])
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "unlocked"])
 @pytest.mark.parametrize("how", ["in-place", "moved"])
-def test_the_new_part_of_a_locked_mapping_is_in_memory(process: Process, page: int, how: str, locked: bool) -> None:
-    """That of a mapping that is not locked is brought in when it is touched, and not before."""
-    base = between(process, page, 1, 1 if how == "in-place" else 0)
+def test_new_pages_of_locked_mapping_are_resident(process: Process, page: int, how: str, locked: bool) -> None:
+    """New pages of an unlocked mapping become resident when they are accessed."""
+    base = map_between(process, page, 1, 1 if how == "in-place" else 0)
     if locked:
         process.mlock(base, page)
 
@@ -182,10 +190,10 @@ def test_the_new_part_of_a_locked_mapping_is_in_memory(process: Process, page: i
 
 @clause("mremap.lock.account")
 @pytest.mark.parametrize("how", ["shrink", "shrink-fixed"])
-def test_what_is_cut_off_no_longer_counts_as_locked(process: Process, page: int, how: str) -> None:
+def test_unmapped_end_no_longer_counts_as_locked(process: Process, page: int, how: str) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 4 * page)
-    base = between(process, page, 3, 0)
+    base = map_between(process, page, 3, 0)
     process.mlock(base, 3 * page)
     other = process.mmap(0, 4 * page, RW, ANONYMOUS, -1, 0)
     with fails("ENOMEM"):
@@ -194,7 +202,7 @@ def test_what_is_cut_off_no_longer_counts_as_locked(process: Process, page: int,
     if how == "shrink":
         process.mremap(base, 3 * page, page, 0)
     else:
-        process.mremap(base, 3 * page, page, TO, reserve(process, 1))
+        process.mremap(base, 3 * page, page, MOVE_TO, reserve(process, 1))
 
     process.mlock(other, 3 * page)
     with fails("ENOMEM"):
@@ -202,14 +210,14 @@ def test_what_is_cut_off_no_longer_counts_as_locked(process: Process, page: int,
 
 
 @clause("mremap.lock.account-moved")
-def test_a_move_locks_no_more_than_before(process: Process, page: int) -> None:
-    """With exactly as much locked as may be, a locked mapping can still move."""
+def test_moved_locked_mapping_counts_once(process: Process, page: int) -> None:
+    """A locked mapping can move although the limit of locked memory is reached."""
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
-    base = between(process, page, 2, 0)
+    base = map_between(process, page, 2, 0)
     process.mlock(base, 2 * page)
 
-    moved = process.mremap(base, 2 * page, 2 * page, TO, reserve(process, 2))
+    moved = process.mremap(base, 2 * page, 2 * page, MOVE_TO, reserve(process, 2))
 
     other = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     with fails("ENOMEM"):
@@ -220,9 +228,9 @@ def test_a_move_locks_no_more_than_before(process: Process, page: int) -> None:
 
 @clause("mremap.limit.account")
 @pytest.mark.parametrize("how", ["shrink", "fixed-onto-another"])
-def test_what_is_given_back_can_be_mapped_again(process: Process, page: int, how: str) -> None:
-    """Under the limit of address space: what is cut off, or replaced, counts no longer."""
-    base = between(process, page, 2048, 0)
+def test_unmapped_pages_no_longer_count_against_address_space_limit(process: Process, page: int, how: str) -> None:
+    """Neither the end that shrinking unmaps nor the mapping that MREMAP_FIXED replaces is counted."""
+    base = map_between(process, page, 2048, 0)
     target = process.mmap(0, 2048 * page, RW, ANONYMOUS, -1, 0)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
     with fails("ENOMEM"):
@@ -231,21 +239,21 @@ def test_what_is_given_back_can_be_mapped_again(process: Process, page: int, how
     if how == "shrink":
         process.mremap(base, 2048 * page, page, 0)
     else:
-        process.mremap(base, 2048 * page, 2048 * page, TO, target)
+        process.mremap(base, 2048 * page, 2048 * page, MOVE_TO, target)
 
     process.mmap(0, 1024 * page, RW, ANONYMOUS, -1, 0)
 
 
 @clause("mremap.limit.move")
 @pytest.mark.parametrize("way", ["same", "grow"])
-def test_a_move_counts_what_it_grows_by_only(process: Process, page: int, way: str) -> None:
-    """Not both places: the old one is given back."""
-    base = between(process, page, 2048, 0)
+def test_moved_mapping_counts_once_against_address_space_limit(process: Process, page: int, way: str) -> None:
+    """The old range is unmapped, so a move counts only the pages by which the mapping grows."""
+    base = map_between(process, page, 2048, 0)
     target = reserve(process, 2048)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 256 * page)
 
     if way == "same":
-        moved = process.mremap(base, 2048 * page, 2048 * page, TO, target)
+        moved = process.mremap(base, 2048 * page, 2048 * page, MOVE_TO, target)
     else:
         moved = process.mremap(base, 2048 * page, 2049 * page, MREMAP_MAYMOVE)
 
@@ -253,12 +261,12 @@ def test_a_move_counts_what_it_grows_by_only(process: Process, page: int, way: s
 
 
 @clause("mremap.errno.ENOMEM.count")
-def test_a_move_may_make_too_many_mappings(process: Process, system: System, page: int) -> None:
-    """With as many mappings as there may be none can be moved, by no flags; one can still change its size in place."""
+def test_move_at_mapping_count_limit_fails(process: Process, system: System, page: int) -> None:
+    """At the limit of the number of mappings a move fails with any flags; a mapping can still shrink in place."""
     limit = system.mapping_limit()
     if limit > 262_144:
         raise Unsupported(f"{limit} mappings would have to be made")
-    base = between(process, page, 3, 0)
+    base = map_between(process, page, 3, 0)
     target = reserve(process, 3)
     many = reserve(process, limit + 4)
     assert process.fragment(many, limit + 4) == "ENOMEM"
@@ -266,7 +274,7 @@ def test_a_move_may_make_too_many_mappings(process: Process, system: System, pag
     with fails("ENOMEM"):
         process.mremap(base, 3 * page, 4 * page, MREMAP_MAYMOVE)
     with fails("ENOMEM"):
-        process.mremap(base, 3 * page, 3 * page, TO, target)
+        process.mremap(base, 3 * page, 3 * page, MOVE_TO, target)
     with fails("ENOMEM"):
         process.mremap(base, 3 * page, 3 * page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
 
@@ -275,58 +283,100 @@ def test_a_move_may_make_too_many_mappings(process: Process, system: System, pag
     assert_nothing_mapped(process, base + 2 * page)
 
 
-# -------------------------------------------------------------------------------------------------------------- order
+# ------------------------------------------------------------------------------------------------------ order of errors
+
+
+@dataclass
+class Call:
+    """Arguments of an mremap call that grows two pages at `base` by one, until the functions below make it wrong.
+
+    The page after the mapping is mapped, so that it cannot grow in place.
+    """
+
+    process: Process
+    file: MakeFile
+    page: int
+    base: int
+    addr: int
+    old: int
+    new: int
+    flags: int = 0
+    new_address: int = 0
+
+
+def unmapped(call: Call) -> None:
+    call.process.munmap(call.base, 2 * call.page)
+
+
+def unknown_flag(call: Call) -> None:
+    call.flags = 8
+
+
+def unaligned_address(call: Call) -> None:
+    call.addr += 1
+
+
+def new_size_zero(call: Call) -> None:
+    call.new = 0
+
+
+def new_size_too_large(call: Call) -> None:
+    """Request more than any address space has."""
+    if call.process.bits < 64:
+        raise Unsupported("half of a small address space may be mappable")
+    call.new = ((1 << 63) // call.page - 1) * call.page
+
+
+def overlapping_ranges(call: Call) -> None:
+    """Move with MREMAP_FIXED to a range that has a page of the old range."""
+    call.flags, call.new_address, call.new = MOVE_TO, call.base + call.page, 2 * call.page
+
+
+def different_mappings(call: Call) -> None:
+    """Replace the second page of the range by a mapping that cannot be merged with the first page."""
+    fd = call.file(b"B" * call.page)
+    call.process.mmap(call.base + call.page, call.page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+
+
+def locked_memory_limit(call: Call) -> None:
+    """Lock the mapping, with the limit of locked memory reached."""
+    call.process.drop_capability("CAP_IPC_LOCK")
+    call.process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * call.page)
+    call.process.mlock(call.base, 2 * call.page)
+
+
+def address_space_limit(call: Call) -> None:
+    """Request more than the limit of address space allows."""
+    call.process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * call.page)
+    call.new = 4096 * call.page
 
 
 @clause("mremap.errno.order")
 @pytest.mark.parametrize(
-    ("wrong", "errno"),
+    ("mistakes", "errno"),
     [
-        pytest.param(("flags", "unmapped"), "EINVAL", id="unknown-flag-where-nothing-is-mapped"),
-        pytest.param(("unaligned", "unmapped"), "EINVAL", id="unaligned-where-nothing-is-mapped"),
-        pytest.param(("zero", "unmapped"), "EINVAL", id="new-size-0-where-nothing-is-mapped"),
-        pytest.param(("huge", "unmapped"), "EINVAL", id="too-large-where-nothing-is-mapped"),
-        pytest.param(("overlap", "unmapped"), "EINVAL", id="overlap-where-nothing-is-mapped"),
-        pytest.param(("unlike", "taken"), "EFAULT", id="unlike-mappings-that-cannot-grow"),
-        pytest.param(("unlike", "limit"), "EFAULT", id="unlike-mappings-past-the-limit"),
-        pytest.param(("locked", "limit"), "EAGAIN", id="locked-memory-past-both-limits"),
-        pytest.param(("locked", "taken"), "EAGAIN", id="locked-memory-that-cannot-grow"),
+        pytest.param((unknown_flag, unmapped), "EINVAL", id="unknown-flag-for-unmapped-range"),
+        pytest.param((unaligned_address, unmapped), "EINVAL", id="unaligned-unmapped-range"),
+        pytest.param((new_size_zero, unmapped), "EINVAL", id="new-size-zero-for-unmapped-range"),
+        pytest.param((new_size_too_large, unmapped), "EINVAL", id="too-large-for-unmapped-range"),
+        pytest.param((overlapping_ranges, unmapped), "EINVAL", id="overlap-with-unmapped-range"),
+        pytest.param((different_mappings,), "EFAULT", id="different-mappings-without-room"),
+        pytest.param((different_mappings, address_space_limit), "EFAULT", id="different-mappings-past-limit"),
+        pytest.param((locked_memory_limit, address_space_limit), "EAGAIN", id="locked-mapping-past-both-limits"),
+        pytest.param((locked_memory_limit,), "EAGAIN", id="locked-mapping-past-limit-without-room"),
     ],
 )
-def test_which_of_two_mistakes_is_told(
-    process: Process, file: MakeFile, page: int, wrong: tuple[str, ...], errno: str
+def test_first_of_two_errors_is_returned(
+    process: Process, file: MakeFile, page: int, mistakes: tuple[Callable[[Call], None], ...], errno: str
 ) -> None:
-    """The arguments are looked at first, then what is mapped, then the limits, then where there is room."""
-    base = between(process, page, 2, 0)
-    addr, old, new, flags, target = base, 2, 3, 0, 0
-    for mistake in wrong:
-        match mistake:
-            case "unmapped":
-                process.munmap(base, 2 * page)
-            case "flags":
-                flags = 8
-            case "unaligned":
-                addr += 1
-            case "zero":
-                new = 0
-            case "huge":
-                if process.bits < 64:
-                    raise Unsupported("half of a small address space may be had")
-                new = (1 << 63) // page - 1
-            case "overlap":
-                flags, target, new = TO, base + page, 2
-            case "unlike":
-                process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"B" * page), 0)
-            case "locked":
-                process.drop_capability("CAP_IPC_LOCK")
-                process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
-                process.mlock(base, 2 * page)
-            case "limit":
-                process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
-                new = 4096
+    """Linux checks the arguments first, then the mapped range, then the limits, then the room to grow."""
+    base = map_between(process, page, 2, 0)
+    call = Call(process, file, page, base, addr=base, old=2 * page, new=3 * page)
+    for mistake in mistakes:
+        mistake(call)
 
     with fails(errno):
-        process.mremap(addr, old * page, new * page, flags, target)
+        process.mremap(call.addr, call.old, call.new, call.flags, call.new_address)
 
-    if "unmapped" not in wrong:
+    if unmapped not in mistakes:
         assert process.load(base, 2 * page) == lettered_pages(page, 2)
