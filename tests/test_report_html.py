@@ -72,7 +72,9 @@ def wild(name: str = MARKUP) -> str:
                 case("b", FLUSH, verdict="unsupported", reason=MARKUP, recorded={MARKUP: MARKUP}),
                 case("c", EINVAL, verdict="unresolved", reason=MARKUP),
                 case("d", EINVAL, verdict="expected", reason=MARKUP, expected=on_record),
-                case("mmap_matrix.granted[r---shared-rdonly]", verdict="fail", reason=MARKUP),
+                case(
+                    "mmap_matrix.mmap_succeeds_and_protection_applies[r---shared-rdonly]", verdict="fail", reason=MARKUP
+                ),
                 name=each,
                 version=MARKUP,
                 details={MARKUP: MARKUP},

@@ -18,10 +18,11 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from ..catalogue.mmap_matrix import PROTECTIONS
 from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, VERDICTS
 from ..version import suite_version
 from . import view
-from .grid import RIGHTS, grid
+from .grid import grid
 from .result import Run
 
 ROOM: Final = files(__package__)
@@ -54,7 +55,7 @@ def page(runs: Sequence[Run]) -> str:
         verdict_counts=dict(Counter(verdict for row in rows for verdict in row.verdicts).most_common()),
         groups=groups,
         grids=[(label, lines) for label, lines in grids if lines],
-        rights=RIGHTS,
+        rights=PROTECTIONS,
         choices=view.choices(runs),
         others=[entry for entry in others if entry[1]],
         left_out=sum(bool(case.evidence) for run in runs for case in run.cases if case.clauses) - shown,
