@@ -45,7 +45,7 @@ class Accesses(State):
         mapping = self.at("load", addr)
         if not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", "SEGV_ACCERR", addr)
-        found = self.space.table.touch(mapping, addr // self.page, False)
+        found = self.space.access(mapping, addr // self.page, False)
         if found is None:
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
         if found.open:
@@ -65,7 +65,7 @@ class Accesses(State):
             if not mapping.prot & PROT_WRITE:
                 self.fault("store", "SIGSEGV", "SEGV_ACCERR", addr)
             is_first = mapping.inode is not None and mapping.inode.backdated and self.is_unused(mapping)
-            found = self.space.table.touch(mapping, addr // page, True)
+            found = self.space.access(mapping, addr // page, True)
             if found is None:
                 self.fault("store", "SIGBUS", "BUS_ADRERR", addr)
             part = data[done : done + page - start]
@@ -97,7 +97,7 @@ class Accesses(State):
         allowed = self.choices.may_execute(mapping.prot)
         if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot, addr)):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
-        found = self.space.table.touch(mapping, addr // self.page, False)
+        found = self.space.access(mapping, addr // self.page, False)
         if found is None:
             self.fault("execute", "SIGBUS", "BUS_ADRERR", addr)
         if not allowed:

@@ -23,7 +23,7 @@ from ..contract import MADV_NORMAL
 from .choices import Choices
 from .constants import PROT_ALL, PROT_WRITE
 from .gaps import Gaps
-from .paging import Memory, PageTable
+from .paging import Memory, Page, PageTable
 
 if TYPE_CHECKING:
     from .files import Description, Inode
@@ -211,8 +211,6 @@ class Mapping:
 class AddressSpace:
     """The mappings of one process, its page table, and how much of its limits it uses."""
 
-    __slots__ = ("choices", "gaps", "locked", "lowest", "mappings", "page", "size", "table", "top")
-
     def __init__(self, memory: Memory, lowest: int, top: int, choices: Choices) -> None:
         self.page = memory.page
         self.lowest = lowest
@@ -359,7 +357,7 @@ class AddressSpace:
         self.size -= end - start
         if mapping.locked:
             self.locked -= end - start
-        self.table.drop(start // self.page, end // self.page)
+        self.table.zap(start // self.page, end // self.page)
         mapping.release()
 
     def grow(self, mapping: Mapping, length: int) -> None:
@@ -382,6 +380,140 @@ class AddressSpace:
         if mapping.locked:
             self.locked += more
 
+    # ---- calls
+
+    def protect(self, start: int, end: int, prot: int) -> None:
+        """Give the mapped pages of [start, end) the rights `prot`."""
+        for mapping in self.cut_out(start, end):
+            gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
+            mapping.prot = prot
+            if gains_store and mapping.locked and not mapping.shared:
+                self.populate(mapping.start, mapping.end)
+        self.join(start, end)
+
+    def lock(self, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
+        """Make the mappings of [start, end) locked, or not; `on_fault`: each page when it is first touched."""
+        for mapping in self.cut_out(start, end):
+            if mapping.droppable and locked:  # it stays droppable, and the call succeeds
+                continue
+            mapping.on_fault = on_fault
+            if mapping.locked != locked:
+                mapping.locked = locked
+                self.locked += (mapping.end - mapping.start) * (1 if locked else -1)
+        self.join(start, end)
+
+    def populate(self, start: int, end: int) -> bool:
+        """Bring in the pages of [start, end), unless they wait to be touched; False when one of them cannot be had."""
+        page = self.page
+        for mapping in self.over(start, end):
+            if mapping.on_fault:
+                continue
+            if not mapping.prot:  # any right will do
+                return False
+            copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
+            first = max(start, mapping.start) // page
+            for number in range(first, min(end, mapping.end) // page):
+                if self.access(mapping, number, copies) is None:
+                    return False
+        return True
+
+    def clear_target(self, addr: int, old: int, place: int, new: int) -> None:
+        """Clear the range that something is moved to: where the moved range has a hole, what was there stays."""
+        for source in self.over(addr, addr + max(old, 1)):
+            start = max(source.start, addr) - addr
+            end = min(source.end - addr, old) if old == new else new
+            self.clear(place + start, place + end)
+
+    def move(self, addr: int, old: int, place: int, new: int, keep: bool) -> None:
+        """Move what is mapped in the `old` bytes from `addr` on, becoming `new` bytes, to `place`.
+
+        `keep`: the mappings stay where they were as well, without their pages.  0 bytes are a duplicate.
+        """
+        page = self.page
+        staying = [(m.start, m.end, m.locked) for m in self.over(addr, addr + old)] if keep else []
+        for source in self.cut_out(addr, addr + old) if old else self.over(addr, addr + 1):
+            start = max(source.start, addr)
+            length = source.end - start if old == new else new
+            moved = source.part(start, start + length, self)
+            moved.start = place + start - addr
+            moved.end = moved.start + length
+            if moved.is_fresh:
+                moved.offset = moved.start
+            self.insert(moved)
+            if old:
+                self.table.move(start // page, source.end // page, moved.start // page)
+                if not keep:
+                    self.remove(source)
+        for start, end, locked in staying:
+            if locked:
+                self.forget_lock(start, end)
+            if addr <= start and end <= addr + old:
+                self.over(start, end)[0].stored = False
+        self.join(place, place + new)
+        self.join(addr, addr + old)
+
+    def forget_lock(self, start: int, end: int) -> None:
+        """Take the lock of the mapping that MREMAP_DONTUNMAP leaves, also where only a part of it was moved.
+
+        On Linux it counts as locked all the same; and what was never stored to is one mapping with a copy that lies
+        beside it, so that both lose the lock.
+        """
+        if self.mappings[start].is_fresh:
+            while (left := self.find(start - 1)) and left.is_one_with_fresh and self.mappings[start].continues(left):
+                start = left.start
+            while (right := self.find(end)) and right.is_one_with_fresh and right.continues(self.over(start, end)[-1]):
+                end = right.end
+        for mapping in self.over(start, end):
+            mapping.locked = mapping.on_fault = False
+
+    # ---- faults
+
+    def access(self, mapping: Mapping, number: int, store: bool) -> Page | None:
+        """The page behind page number `number` of `mapping`, brought in and made its own as a load or store needs.
+
+        None: there is none to be had, past the end of the file or for want of room on the disk (SIGBUS).
+        """
+        page = self.table.entries.get(number)
+        is_first = page is None
+        if page is None:
+            page = self.fault_in(mapping, number)
+            if page is None:
+                return None
+        if not mapping.shared:
+            inode, choices = mapping.inode, self.choices
+            changed = inode is not None and not page.sharers and inode.changes != mapping.changes
+            is_open = changed and not choices.shows_changes()
+            if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
+                self.table.minor += not is_first
+                page = self.table.copy(number, page)
+                mapping.stored = True
+            if is_open:
+                page.open = dict.fromkeys(range(len(page.data)), b"")
+        elif store and not page.dirty and mapping.inode is not None:
+            has_room = mapping.inode.cache.dirty(mapping.index(number), page, self.choices)
+            return page if has_room else None
+        return page
+
+    def fault_in(self, mapping: Mapping, number: int) -> Page | None:
+        """The fault: find the page behind page number `number`, which has no entry yet, and make one."""
+        inode = mapping.inode
+        if inode is None:
+            self.table.minor += 1
+            page = self.table.memory.zeros()
+        else:
+            index = mapping.index(number)
+            if index * self.page >= inode.size:
+                return None
+            if inode.cache.stored(index):
+                self.table.major += 1
+            else:
+                self.table.minor += 1
+            page = inode.cache.page(index)
+        self.table.entries[number] = page
+        return page
+
+    # ---- processes
+
     def data(self) -> int:
         """Bytes of private memory that may be written (but what grows downwards is a stack)."""
         return sum(m.end - m.start for m in self.mappings.values() if m.is_data)
@@ -395,7 +527,7 @@ class AddressSpace:
         child.table = self.table.fork()
         for mapping in self.mappings.values():
             if mapping.not_forked or mapping.wiped:
-                child.table.drop(mapping.start // self.page, mapping.end // self.page)
+                child.table.zap(mapping.start // self.page, mapping.end // self.page)
             if not mapping.not_forked:
                 inherited = mapping.part(mapping.start, mapping.end, child)
                 inherited.locked = inherited.on_fault = False
@@ -405,7 +537,7 @@ class AddressSpace:
 
     def end(self) -> None:
         """Let go of files and pages; it is used no longer, so what is free in it does not matter."""
-        self.table.drop(0, self.top // self.page)
+        self.table.zap(0, self.top // self.page)
         for mapping in self.mappings.values():
             mapping.release()
         self.mappings.clear()

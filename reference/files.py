@@ -190,7 +190,7 @@ class Inode:
         behind = -(-size // page) * page
         for mapping in self.mappings:
             first = max(mapping.start, mapping.start + behind - mapping.offset)
-            mapping.space.table.drop(first // page, mapping.end // page)
+            mapping.space.table.zap(first // page, mapping.end // page)
 
     def extend(self, size: int, choices: Choices) -> None:
         """Make it longer.  What stood behind its end may show, or not."""
@@ -256,7 +256,7 @@ class Inode:
         for mapping in self.mappings:
             shift = (mapping.start - mapping.offset) // page
             low, high = max(mapping.start // page, first + shift), min(mapping.end // page, behind + shift)
-            mapping.space.table.drop(low, high, private=False)
+            mapping.space.table.zap(low, high, private=False)
 
     def sync(self, choices: Choices) -> None:
         """Carry everything to the disk."""
@@ -278,7 +278,7 @@ class Inode:
             shift = (mapping.start - mapping.offset) // page
             for number in mapping.space.table.within(mapping.start // page, mapping.end // page):
                 if number - shift not in kept:
-                    mapping.space.table.drop(number, number + 1, private=False)
+                    mapping.space.table.zap(number, number + 1, private=False)
         for index in [index for index in self.cache.pages if index not in kept]:
             del self.cache.pages[index]
 

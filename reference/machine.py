@@ -85,10 +85,6 @@ class RunningProcess(Protocol):
     def end(self) -> None:
         """Release all that the process has."""
 
-    def lock(self, start: int, end: int, locked: bool) -> None: ...
-
-    def protect(self, start: int, end: int, prot: int) -> None: ...
-
 
 class Machine:
     """The inventory of a booted reference."""

@@ -93,7 +93,7 @@ class Advice(PageCalls):
             elif advice == MADV_FREE:
                 self.space.table.free(start // self.page, stop // self.page)
             elif advice in LETS_GO:
-                self.space.table.drop(start // self.page, stop // self.page)
+                self.space.table.zap(start // self.page, stop // self.page)
         if advice in KEPT:
             self.space.join(addr, end)
         if hole and not refuse.gathered:
@@ -151,7 +151,7 @@ class Advice(PageCalls):
                 )
                 return
             for number in range(at // self.page, min(end, mapping.end) // self.page):
-                if self.space.table.touch(mapping, number, stores) is None:
+                if self.space.access(mapping, number, stores) is None:
                     refuse(EFAULT, "madvise.errno.EFAULT", "populate-failed", "a page of the range cannot be had")
                     return
             at = min(end, mapping.end)

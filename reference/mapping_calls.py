@@ -175,7 +175,7 @@ class MappingCalls(PageCalls):
         space.insert(mapping)
         space.join(place, place + size)
         if locks or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
-            self.populate(place, place + size)
+            space.populate(place, place + size)
 
         return place
 
@@ -448,17 +448,17 @@ class MappingCalls(PageCalls):
         if not stays and space.is_sealed(addr, addr + old):
             raise Unsupported("the reference does not know what becomes of several mappings that are moved, one sealed")
         if flags & MREMAP_FIXED:
-            self.clear_target(addr, old, place, new)
+            space.clear_target(addr, old, place, new)
         if new < old:
             space.clear(addr + new, addr + old)
             old = new
         if not stays:
-            self.move(addr, old, place, new, keep=flags & MREMAP_DONTUNMAP != 0)
+            space.move(addr, old, place, new, keep=flags & MREMAP_DONTUNMAP != 0)
         elif new > old:
             space.grow(mapping, new - old)
             space.join(mapping.end, mapping.end)
         if new > old and mapping.locked:
-            self.populate(place + old, place + new)
+            space.populate(place + old, place + new)
 
         return place
 
@@ -542,56 +542,3 @@ class MappingCalls(PageCalls):
                 refuse(ENOMEM, "mremap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
         if not self.choices.has_memory(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "overcommit-limit", "the system has not so much memory to promise")
-
-    def clear_target(self, addr: int, old: int, place: int, new: int) -> None:
-        """Clear the range that something is moved to: where the moved range has a hole, what was there stays."""
-        for source in self.space.over(addr, addr + max(old, 1)):
-            start = max(source.start, addr) - addr
-            end = min(source.end - addr, old) if old == new else new
-            self.space.clear(place + start, place + end)
-
-    def move(self, addr: int, old: int, place: int, new: int, keep: bool) -> None:
-        """Move what is mapped in the `old` bytes from `addr` on, becoming `new` bytes, to `place`.
-
-        `keep`: the mappings stay where they were as well, without their pages.  0 bytes are a duplicate.
-        """
-        space = self.space
-        page = self.page
-        staying = [(m.start, m.end, m.locked) for m in space.over(addr, addr + old)] if keep else []
-        for source in space.cut_out(addr, addr + old) if old else space.over(addr, addr + 1):
-            start = max(source.start, addr)
-            length = source.end - start if old == new else new
-            moved = source.part(start, start + length, space)
-            moved.start = place + start - addr
-            moved.end = moved.start + length
-            if moved.is_fresh:
-                moved.offset = moved.start
-            space.insert(moved)
-            if old:
-                space.table.move(start // page, source.end // page, moved.start // page)
-                if not keep:
-                    space.remove(source)
-        for start, end, locked in staying:
-            if locked:
-                self.forget_lock(start, end)
-            if addr <= start and end <= addr + old:
-                space.over(start, end)[0].stored = False
-        space.join(place, place + new)
-        space.join(addr, addr + old)
-
-    def forget_lock(self, start: int, end: int) -> None:
-        """Take the lock of the mapping that MREMAP_DONTUNMAP leaves, also where only a part of it was moved.
-
-        On Linux it counts as locked all the same; and what was never stored to is one mapping with a copy that lies
-        beside it, so that both lose the lock.
-        """
-        space = self.space
-        if space.mappings[start].is_fresh:
-            while (left := space.find(start - 1)) and left.is_one_with_fresh and space.mappings[start].continues(left):
-                start = left.start
-            while (
-                (right := space.find(end)) and right.is_one_with_fresh and right.continues(space.over(start, end)[-1])
-            ):
-                end = right.end
-        for mapping in space.over(start, end):
-            mapping.locked = mapping.on_fault = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, SC_PAGESIZE, Unsupported
-from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM, PROT_WRITE
+from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM
 from .refusal import Refusals
 from .state import State
 
@@ -132,16 +132,7 @@ class PageCalls(State):
                     refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
             stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
             if stop == end or self.choices.does_part("mprotect"):
-                self.protect(addr, stop, prot)
-
-    def protect(self, start: int, end: int, prot: int) -> None:
-        """Give the mapped pages of [start, end) the rights `prot`."""
-        for mapping in self.space.cut_out(start, end):
-            gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
-            mapping.prot = prot
-            if gains_store and mapping.locked and not mapping.shared:
-                self.populate(mapping.start, mapping.end)
-        self.space.join(start, end)
+                self.space.protect(addr, stop, prot)
 
     # ----------------------------------------------------------------------------------------------------------- mseal
 
@@ -209,10 +200,10 @@ class PageCalls(State):
         hole = self.space.hole(start, end)
         stop = end if hole is None else hole
         if hole is None or self.choices.does_part(call):
-            self.lock(start, stop, True, on_fault)
+            self.space.lock(start, stop, True, on_fault)
         if hole is not None:
             refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
-        elif not self.populate(start, stop):
+        elif not self.space.populate(start, stop):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range cannot be brought in")
 
     def munlock(self, addr: int, length: int) -> None:
@@ -225,7 +216,7 @@ class PageCalls(State):
 
         with self.errors("munlock") as refuse:
             if hole is None or self.choices.does_part("munlock"):
-                self.lock(start, end if hole is None else hole, False)
+                self.space.lock(start, end if hole is None else hole, False)
             if hole is not None:
                 refuse(ENOMEM, "munlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
@@ -242,39 +233,14 @@ class PageCalls(State):
         self.locks_future = flags & MCL_FUTURE != 0
         self.locks_on_fault = self.locks_future and on_fault
         if flags & MCL_CURRENT:
-            self.lock(0, self.top, True, on_fault)
+            self.space.lock(0, self.top, True, on_fault)
+            # A page that cannot be had keeps no other mapping from being populated.
             for mapping in self.space.mappings.values():
-                self.populate(mapping.start, mapping.end)  # a page that cannot be had keeps no other mapping from it
+                self.space.populate(mapping.start, mapping.end)
 
     def munlockall(self) -> None:
         self.locks_future = self.locks_on_fault = False
-        self.lock(0, self.top, False)
-
-    def lock(self, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
-        """Make the mappings of [start, end) locked, or not; `on_fault`: each page when it is first touched."""
-        for mapping in self.space.cut_out(start, end):
-            if mapping.droppable and locked:  # it stays droppable, and the call succeeds
-                continue
-            mapping.on_fault = on_fault
-            if mapping.locked != locked:
-                mapping.locked = locked
-                self.space.locked += (mapping.end - mapping.start) * (1 if locked else -1)
-        self.space.join(start, end)
-
-    def populate(self, start: int, end: int) -> bool:
-        """Bring in the pages of [start, end), unless they wait to be touched; False when one of them cannot be had."""
-        page = self.page
-        for mapping in self.space.over(start, end):
-            if mapping.on_fault:
-                continue
-            if not mapping.prot:  # any right will do
-                return False
-            copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
-            first = max(start, mapping.start) // page
-            for number in range(first, min(end, mapping.end) // page):
-                if self.space.table.touch(mapping, number, copies) is None:
-                    return False
-        return True
+        self.space.lock(0, self.top, False)
 
     # --------------------------------------------------------------------------------------------------------- mincore
 

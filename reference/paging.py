@@ -33,7 +33,7 @@ from .choices import Choices
 from .disk import Record
 
 if TYPE_CHECKING:
-    from .address_space import Mapping
+    pass
 
 FRAMES: Final = 1 << 24
 """Frames that memory has; they are handed out in an order that scatters them."""
@@ -212,50 +212,6 @@ class PageTable:
         self.minor = 0
         self.major = 0
 
-    def touch(self, mapping: Mapping, number: int, store: bool) -> Page | None:
-        """The page behind page number `number` of `mapping`, brought in and made its own as a load or store needs.
-
-        None: there is none to be had, past the end of the file or for want of room on the disk (SIGBUS).
-        """
-        page = self.entries.get(number)
-        is_first = page is None
-        if page is None:
-            page = self.bring_in(mapping, number)
-            if page is None:
-                return None
-        if not mapping.shared:
-            inode, choices = mapping.inode, mapping.space.choices
-            changed = inode is not None and not page.sharers and inode.changes != mapping.changes
-            is_open = changed and not choices.shows_changes()
-            if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
-                self.minor += not is_first
-                page = self.copy(number, page)
-                mapping.stored = True
-            if is_open:
-                page.open = dict.fromkeys(range(len(page.data)), b"")
-        elif store and not page.dirty and mapping.inode is not None:
-            has_room = mapping.inode.cache.dirty(mapping.index(number), page, mapping.space.choices)
-            return page if has_room else None
-        return page
-
-    def bring_in(self, mapping: Mapping, number: int) -> Page | None:
-        """The fault: find the page behind page number `number`, which has no entry yet, and make one."""
-        inode = mapping.inode
-        if inode is None:
-            self.minor += 1
-            page = self.memory.zeros()
-        else:
-            index = mapping.index(number)
-            if index * self.memory.page >= inode.size:
-                return None
-            if inode.cache.stored(index):
-                self.major += 1
-            else:
-                self.minor += 1
-            page = inode.cache.page(index)
-        self.entries[number] = page
-        return page
-
     def copy(self, number: int, page: Page) -> Page:
         """Give the page table a private copy of a page that it shares."""
         if page.sharers:
@@ -270,7 +226,7 @@ class PageTable:
         """The page numbers from `first` to before `behind` that have an entry."""
         return between(self.entries, first, behind)
 
-    def drop(self, first: int, behind: int, private: bool = True) -> None:
+    def zap(self, first: int, behind: int, private: bool = True) -> None:
         """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""
         if not self.entries:
             return

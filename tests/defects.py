@@ -79,7 +79,7 @@ class SharedMemoryIsCopiedAtFork(Process):
                 mapping.release()
                 mapping.inode, mapping.description = own, Description(self.machine.file_table, own)
                 mapping.hold()
-                child.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+                child.space.table.zap(mapping.start // self.page, mapping.end // self.page)
         return child
 
 

@@ -346,7 +346,7 @@ def test_locked_private_memory_that_may_be_stored_to_is_brought_in(
 ) -> None:
     base, _cache = window(process, 5, before, flags)
     if locked:
-        process.lock(base + PAGE, base + 4 * PAGE, True)  # without bringing in what may be touched already
+        process.space.lock(base + PAGE, base + 4 * PAGE, True)  # without bringing in what may be touched already
     process.mprotect(base, 3 * PAGE, after)
     entries = [number - base // PAGE for number in process.space.table.entries]
     assert entries == ([1, 2] if brought_in and locked else [])
@@ -494,7 +494,7 @@ def test_a_page_that_cannot_be_brought_in_keeps_those_behind_it_out(process: Pro
 def test_populating_copies_what_may_be_stored_to(process: Process, prot: int) -> None:
     for flags in (MAP_PRIVATE, MAP_SHARED):
         base, _cache = window(process, 3, prot, flags)
-        assert process.populate(base + PAGE, base + 3 * PAGE) == (prot != PROT_NONE)
+        assert process.space.populate(base + PAGE, base + 3 * PAGE) == (prot != PROT_NONE)
         copies = flags == MAP_PRIVATE and bool(prot & PROT_WRITE)
         assert [page.sharers for page in process.space.table.entries.values()] == ([copies] * 2 if prot else [])
         process.munmap(base, 3 * PAGE)
@@ -602,7 +602,7 @@ def test_of_which_pages_mincore_promises_nothing() -> None:
     base, _cache = window(process, 3)
     process.mmap(base + 3 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + 4 * PAGE, b"x" * 2 * PAGE)
-    process.lock(base + 5 * PAGE, base + 7 * PAGE, True)
+    process.space.lock(base + 5 * PAGE, base + 7 * PAGE, True)
     assert process.mincore(base + PAGE, 6 * PAGE) == [True, True, False, True, True, False]
     assert choices.asked == [(0, True), (1, True), (3, True)]
     choices.asked.clear()

@@ -461,9 +461,9 @@ def test_entries_are_dropped_moved_and_found_by_their_numbers(process: Process, 
     assert {at - number: pages.index(page) for at, page in table.entries.items()} == {
         (at - first + 50 if at in within else at): at for at in range(5)
     }
-    table.drop(number + 50, number + 50 + behind - first, private=False)
+    table.zap(number + 50, number + 50 + behind - first, private=False)
     assert len(table.entries) == 5
-    table.drop(number + 50, number + 50 + behind - first)
+    table.zap(number + 50, number + 50 + behind - first)
     assert sorted(at - number for at in table.entries) == [at for at in range(5) if at not in within]
     assert [page.sharers for page in pages] == [0 if at in within else 1 for at in range(5)]
 

@@ -91,7 +91,7 @@ def kernel_stores_need_no_right(store: Honest, self: Process, addr: int, data: b
     if mapping is None or mapping.prot & PROT_WRITE:
         moved: int = store(self, addr, data, unsure)
         return moved
-    page = self.space.table.touch(mapping, addr // self.page, True)
+    page = self.space.access(mapping, addr // self.page, True)
     if page is not None:
         page.data[addr % self.page : addr % self.page + len(data)] = data
     return len(data)
@@ -136,7 +136,7 @@ def a_kernels_store_makes_no_copy(store: Honest, self: Process, addr: int, data:
         if mapping is not None and mapping.prot & PROT_WRITE:
             page = self.space.table.entries.get(at // self.page)
             if page is None or not page.sharers:
-                page = self.space.table.touch(mapping, at // self.page, mapping.shared or mapping.inode is None)
+                page = self.space.access(mapping, at // self.page, mapping.shared or mapping.inode is None)
         if page is None:
             break
         part = data[moved : moved + self.page - at % self.page]
@@ -151,7 +151,7 @@ def a_kernels_store_is_the_callers_own(store: Honest, self: Process, addr: int, 
     table = self.space.table
     for number in range(addr // self.page, (addr + len(data) - 1) // self.page + 1):
         mapping = self.space.find(number * self.page)
-        if mapping is not None and mapping.shared and table.touch(mapping, number, False) is not None:
+        if mapping is not None and mapping.shared and self.space.access(mapping, number, False) is not None:
             table.copy(number, table.entries[number])
     moved: int = store(self, addr, data, unsure)
     return moved

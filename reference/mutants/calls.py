@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..mapping_calls import MappingCalls
+from ..address_space import AddressSpace
 from ..mutant import Call
 from ..process import Process
 
@@ -31,7 +31,7 @@ class Mremap(Call):
 class Move(Call):
     """What mremap does where it moves: `old` bytes at `addr` to `new` bytes at `place`; `keep`: MREMAP_DONTUNMAP."""
 
-    method = MappingCalls.move
+    method = AddressSpace.move
 
     addr: int
     old: int

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...contract import Fault
 from ..accesses import Accesses
+from ..address_space import AddressSpace
 from ..choices import LinuxChoices
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, O_ACCESS, O_RDONLY, O_TRUNC, PROT_WRITE
 from ..disk import Record
@@ -30,7 +31,7 @@ def what_is_written_shows_in_no_mapping(write: Honest, self: Inode, data: bytes,
     """Pages that are mapped keep the old content."""
     for mapping in self.mappings:
         for number in range(*numbers(mapping)) if mapping.shared else ():
-            if mapping.space.table.touch(mapping, number, False) is not None:
+            if mapping.space.access(mapping, number, False) is not None:
                 own(mapping.space.table, number)
     written: int = write(self, data, offset, choices)
     return written
@@ -42,19 +43,19 @@ def numbers(mapping: Any) -> tuple[int, int]:
     return mapping.start // page, mapping.end // page
 
 
-@wrong(PageTable.bring_in, "coherence.offsets", bug="emscripten #21706")
-def a_window_is_a_copy(bring_in: Honest, self: PageTable, mapping: Any, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "coherence.offsets", bug="emscripten #21706")
+def a_window_is_a_copy(fault_in: Honest, self: AddressSpace, mapping: Any, number: int) -> Page | None:
     """A shared mapping that does not begin where the file does has pages of its own."""
-    page: Page | None = bring_in(self, mapping, number)
-    return own(self, number) if page is not None and mapping.inode is not None and mapping.offset else page
+    page: Page | None = fault_in(self, mapping, number)
+    return own(self.table, number) if page is not None and mapping.inode is not None and mapping.offset else page
 
 
-@wrong(PageTable.bring_in, "coherence.opens", bug="emscripten #5928")
-def each_open_has_its_own_pages(bring_in: Honest, self: PageTable, mapping: Any, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "coherence.opens", bug="emscripten #5928")
+def each_open_has_its_own_pages(fault_in: Honest, self: AddressSpace, mapping: Any, number: int) -> Page | None:
     """What is mapped by a descriptor for reading only shows the file as it was."""
-    page: Page | None = bring_in(self, mapping, number)
+    page: Page | None = fault_in(self, mapping, number)
     if page is not None and mapping.inode is not None and mapping.description and not mapping.description.writable:
-        return own(self, number)
+        return own(self.table, number)
     return page
 
 
@@ -88,7 +89,7 @@ def a_private_mapping_is_a_copy(self: Process, mmap: Mmap) -> int:
     mapping = self.space.find(base)
     if mmap.flags & MAP_TYPE == MAP_PRIVATE and not mmap.flags & MAP_ANONYMOUS and mapping is not None:
         for number in range(base // self.page, min(mapping.end // self.page, base // self.page + 64)):
-            self.space.table.touch(mapping, number, True)
+            self.space.access(mapping, number, True)
     return base
 
 
@@ -105,7 +106,7 @@ def a_store_copies_the_whole_mapping(store: Honest, self: Process, addr: int, da
     mapping = self.space.find(addr)
     if mapping is not None and not mapping.shared and mapping.inode is not None:
         for number in range(*numbers(mapping)):
-            self.space.table.touch(mapping, number, True)
+            self.space.access(mapping, number, True)
 
 
 @wrong(Accesses.store, "private.same-value")
@@ -124,14 +125,14 @@ def a_store_of_what_is_there_is_left_out(store: Honest, self: Process, addr: int
 # ------------------------------------------------------------------------------------------------------ the file's end
 
 
-@wrong(PageTable.bring_in, "growth.accessible", bug="Asterinas #2201")
-def the_first_fault_settles_the_end(bring_in: Honest, self: PageTable, mapping: Any, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "growth.accessible", bug="Asterinas #2201")
+def the_first_fault_settles_the_end(fault_in: Honest, self: AddressSpace, mapping: Any, number: int) -> Page | None:
     """Past what was the end when a mapping was first touched there is nothing for ever."""
     if mapping.inode is not None:
         ends: dict[Any, int] = mapping.inode.__dict__.setdefault("ends", {})
-        if mapping.index(number) * self.memory.page >= ends.setdefault(mapping, mapping.inode.size):
+        if mapping.index(number) * self.table.memory.page >= ends.setdefault(mapping, mapping.inode.size):
             return None
-    page: Page | None = bring_in(self, mapping, number)
+    page: Page | None = fault_in(self, mapping, number)
     return page
 
 
@@ -210,15 +211,15 @@ def holes_hold_rubbish(page: Honest, self: PageCache, index: int) -> Page:
     return found
 
 
-@wrong(PageTable.touch, "hole.store")
+@wrong(AddressSpace.access, "hole.store")
 def a_store_in_a_hole_is_the_mappings_own(
-    touch: Honest, self: PageTable, mapping: Any, number: int, store: bool
+    access: Honest, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
     """What is stored in a hole does not reach the file."""
     record = mapping.inode.cache.record if mapping.shared and mapping.inode is not None else None
     is_hole = record is not None and mapping.index(number) not in record.blocks
-    page: Page | None = touch(self, mapping, number, store)
-    return own(self, number) if store and is_hole and page is not None else page
+    page: Page | None = access(self, mapping, number, store)
+    return own(self.table, number) if store and is_hole and page is not None else page
 
 
 @wrong(Record.reserve, "hole.storage")
@@ -236,14 +237,14 @@ def a_hole_gives_no_room_back(punch: Honest, self: Record, first: int, behind: i
     self.disk.used = used
 
 
-@wrong(PageTable.touch, "hole.full")
+@wrong(AddressSpace.access, "hole.full")
 def a_store_without_room_is_kept_in_memory(
-    touch: Honest, self: PageTable, mapping: Any, number: int, store: bool
+    access: Honest, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
     """Nobody is told that the file system is full."""
-    page: Page | None = touch(self, mapping, number, store)
-    if page is None and store and mapping.room(number * self.memory.page) > 0:
-        return self.entries.get(number)
+    page: Page | None = access(self, mapping, number, store)
+    if page is None and store and mapping.room(number * self.table.memory.page) > 0:
+        return self.table.entries.get(number)
     return page
 
 

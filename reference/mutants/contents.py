@@ -50,7 +50,7 @@ def private_pages_are_shared_after_a_fork(fork: Honest, self: PageTable) -> Page
 def a_child_has_no_private_copies(fork: Honest, self: PageTable) -> PageTable:
     """A child does not inherit what was stored in private pages."""
     child: PageTable = fork(self)
-    child.drop(0, 1 << 60)
+    child.zap(0, 1 << 60)
     return child
 
 
@@ -66,7 +66,7 @@ def shared_memory_is_copied_at_fork(fork: Honest, self: Process) -> Process:
             mapping.release()
             mapping.inode, mapping.description = own, Description(self.machine.file_table, own)
             mapping.hold()
-            child.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+            child.space.table.zap(mapping.start // self.page, mapping.end // self.page)
     return child
 
 
@@ -89,7 +89,7 @@ def a_file_is_shared_by_relatives_only(self: Process, mmap: Mmap) -> int:
     return place
 
 
-@wrong(PageTable.drop, "mmap.flag.anonymous", *CONTENT, bug="unikraft #394, phoenix-rtos #1742, Cygwin 677e31509")
+@wrong(PageTable.zap, "mmap.flag.anonymous", *CONTENT, bug="unikraft #394, phoenix-rtos #1742, Cygwin 677e31509")
 def recycled_pages_are_not_zeroed(drop: Honest, self: PageTable, first: int, behind: int, private: bool = True) -> None:
     """Fresh memory holds what was in a page that was given back."""
     for number in self.within(first, behind):
@@ -144,14 +144,16 @@ def writes_do_not_show_in_mappings(write: Honest, self: Inode, data: bytes, offs
     return int(write(self, data, offset, choices))
 
 
-@wrong(PageTable.bring_in, "mmap.flag.shared", *CONTENT, bug="emscripten #5928")
-def mappings_do_not_show_in_the_file(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "mmap.flag.shared", *CONTENT, bug="emscripten #5928")
+def mappings_do_not_show_in_the_file(
+    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+) -> Page | None:
     """A mapping's pages are copies of the file's, made at the first touch."""
-    page: Page | None = bring_in(self, mapping, number)
+    page: Page | None = fault_in(self, mapping, number)
     if page is not None and mapping.shared and mapping.inode is not None and mapping.inode.name != "anonymous":
-        own = self.memory.fresh(page.data)
+        own = self.table.memory.fresh(page.data)
         own.dirty = True
-        self.entries[number] = own
+        self.table.entries[number] = own
         return own
     return page
 
@@ -193,7 +195,7 @@ def a_cut_takes_what_is_mapped_behind(cut: Honest, self: Inode, size: int) -> No
     cut(self, size)
     for mapping in self.mappings:
         behind = mapping.end // mapping.space.page
-        mapping.space.table.drop(behind, behind + 1)
+        mapping.space.table.zap(behind, behind + 1)
 
 
 @wrong(PageCache.clear_slack, "file.truncate", "overview.slack", *CONTENT)
@@ -201,12 +203,12 @@ def a_truncated_page_is_not_zeroed(clear_slack: Honest, self: PageCache, size: i
     """What is cut off of the file's last page stays there."""
 
 
-@wrong(PageTable.bring_in, "file.truncate", *CONTENT, bug="StarryOS #1534")
-def past_the_end_is_zero(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "file.truncate", *CONTENT, bug="StarryOS #1534")
+def past_the_end_is_zero(fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """A page wholly past the end of the file reads as zero."""
-    found: Page | None = bring_in(self, mapping, number)
+    found: Page | None = fault_in(self, mapping, number)
     if found is None:
-        found = self.entries[number] = self.memory.fresh()
+        found = self.table.entries[number] = self.table.memory.fresh()
     return found
 
 
@@ -216,14 +218,14 @@ def past_the_end_is_SIGSEGV(fault: Honest, self: Accesses, access: str, signal: 
     fault(self, access, "SIGSEGV", "SEGV_MAPERR" if signal == "SIGBUS" else code, addr)
 
 
-@wrong(PageTable.bring_in, "file.truncate", *CONTENT, bug="Asterinas #2201")
+@wrong(AddressSpace.fault_in, "file.truncate", *CONTENT, bug="Asterinas #2201")
 def a_mapping_longer_than_its_file_cannot_be_touched(
-    bring_in: Honest, self: PageTable, mapping: Mapping, number: int
+    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """Where a mapping is longer than its file, its other pages cannot be had either."""
     if mapping.inode is not None and mapping.inode.name != "anonymous":
-        size = self.memory.page
+        size = self.table.memory.page
         if mapping.offset + mapping.end - mapping.start > -(-mapping.inode.size // size) * size:
             return None
-    found: Page | None = bring_in(self, mapping, number)
+    found: Page | None = fault_in(self, mapping, number)
     return found

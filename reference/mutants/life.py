@@ -49,7 +49,7 @@ def rights_are_for_the_family(mprotect: Honest, self: Process, addr: int, length
     """Every other process gets the same rights there."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
-        process.protect(addr, addr + self.round_up(length), int(prot))
+        process.space.protect(addr, addr + self.round_up(length), int(prot))
 
 
 def half_shared(one: PageTable, other: PageTable) -> None:
@@ -110,7 +110,7 @@ def untouched_private_memory_is_shared(fork: Honest, self: AddressSpace) -> Addr
     return child
 
 
-@wrong(PageTable.drop, "fork.private.end", "end.others")
+@wrong(PageTable.zap, "fork.private.end", "end.others")
 def what_one_lets_go_is_wiped(drop: Honest, self: PageTable, first: int, behind: int, private: bool = True) -> None:
     """A private page that one process lets go is zero for the others that have it."""
     for number in self.within(first, behind) if private else ():

@@ -57,8 +57,8 @@ REFUSALS = (
 # --------------------------------------------------------------------------------------------------------------- mlock
 
 
-@wrong(PageCalls.populate, "mlock.resident")
-def locking_brings_nothing_in(populate: Honest, self: Process, start: int, end: int) -> bool:
+@wrong(AddressSpace.populate, "mlock.resident")
+def locking_brings_nothing_in(populate: Honest, self: AddressSpace, start: int, end: int) -> bool:
     """What is locked comes into memory when it is touched."""
     return True
 
@@ -74,8 +74,8 @@ def a_lock_is_of_full_pages(pages_of: Honest, self: Process, addr: int, length: 
     return start, max(start, end)
 
 
-@wrong(PageCalls.lock, "mlock.nesting")
-def locks_nest(lock: Honest, self: Process, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
+@wrong(AddressSpace.lock, "mlock.nesting")
+def locks_nest(lock: Honest, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
     """As many unlocks as locks are needed."""
     counts: dict[int, int] = self.__dict__.setdefault("counts", {})
     if end - start > 64 * self.page:
@@ -176,7 +176,7 @@ def behind_a_hole_it_goes_on(
 ) -> None:
     """What lies behind a hole is locked as well."""
     lock(self, refuse, call, start, end, on_fault=on_fault)
-    self.lock(start, end, True, on_fault)
+    self.space.lock(start, end, True, on_fault)
 
 
 @wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.fault")
@@ -186,7 +186,7 @@ def what_cannot_be_had_is_not_locked(
     """A refusal takes the locks back."""
     lock(self, refuse, call, start, end, on_fault=on_fault)
     if refuse.gathered and self.space.hole(start, end) is None:
-        self.lock(start, end, False)
+        self.space.lock(start, end, False)
 
 
 @wrong(Process.munlock, "mlock.fork")
@@ -194,7 +194,7 @@ def locks_are_the_familys(munlock: Honest, self: Process, addr: int, length: int
     """What one process unlocks is unlocked in every other."""
     munlock(self, addr, length)
     for process in self.machine.processes:
-        process.lock(*self.pages_of(addr, length), False)
+        process.space.lock(*self.pages_of(addr, length), False)
 
 
 @wrong(PageCalls.pages_of, "mlock.errno.EINVAL", "munlock.errno.EINVAL", bug="phoenix-rtos #1759 (the same of munmap)")
@@ -212,18 +212,18 @@ def the_whole_mapping_is_unlocked(munlock: Honest, self: Process, addr: int, len
     """The neighbours in the same mapping lose their locks as well."""
     munlock(self, addr, length)
     for mapping in self.space.over(addr - self.page, addr + length + self.page):
-        self.lock(mapping.start, mapping.end, False)
+        self.space.lock(mapping.start, mapping.end, False)
 
 
-@wrong(PageCalls.lock, "munlock.limit")
+@wrong(AddressSpace.lock, "munlock.limit")
 def what_is_unlocked_is_counted(
-    lock: Honest, self: Process, start: int, end: int, locked: bool, on_fault: bool = False
+    lock: Honest, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False
 ) -> None:
     """Unlocking gives nothing back to the limit."""
-    before = self.space.locked
+    before = self.locked
     lock(self, start, end, locked, on_fault)
     if not locked:
-        self.space.locked = before
+        self.locked = before
 
 
 @wrong(Process.munlock, "munlock.content")
@@ -231,7 +231,7 @@ def unlocked_pages_are_let_go(munlock: Honest, self: Process, addr: int, length:
     """What was unlocked is fresh."""
     munlock(self, addr, length)
     start, end = self.pages_of(addr, length)
-    self.space.table.drop(start // self.page, end // self.page)
+    self.space.table.zap(start // self.page, end // self.page)
 
 
 @wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
@@ -247,7 +247,7 @@ def over_a_hole_nothing_is_unlocked(munlock: Honest, self: Process, addr: int, l
 def behind_a_hole_it_unlocks_too(munlock: Honest, self: Process, addr: int, length: int) -> None:
     """What lies behind a hole is unlocked as well."""
     start, end = self.pages_of(addr, length)
-    self.lock(start, min(end, self.top), False)
+    self.space.lock(start, min(end, self.top), False)
     munlock(self, addr, length)
 
 
@@ -259,7 +259,7 @@ def what_is_mapped_is_not_locked(mlockall: Honest, self: Process, flags: int) ->
     """MCL_CURRENT does nothing."""
     mlockall(self, flags)
     if flags & MCL_CURRENT:
-        self.lock(0, self.top, False)
+        self.space.lock(0, self.top, False)
 
 
 @wrong(Process.mlockall, "mlockall.current")
@@ -318,7 +318,7 @@ def munlockall_forgets_what_waits(munlockall: Honest, self: Process) -> None:
     waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.on_fault]
     munlockall(self)
     for start, end in waiting:
-        self.lock(start, end, True, True)
+        self.space.lock(start, end, True, True)
 
 
 @wrong(Process.munlockall, "munlockall.future")

@@ -114,7 +114,7 @@ def dontneed_is_for_every_process(madvise: Honest, self: Process, addr: int, len
     madvise(self, addr, length, advice)
     for process in self.machine.processes:
         for _, first, behind in let_go(self, addr, length, advice):
-            process.space.table.drop(first, behind)
+            process.space.table.zap(first, behind)
 
 
 @wrong(Process.madvise, "madvise.dontneed.rights")
@@ -143,7 +143,7 @@ def advice_is_for_the_next_page_too(madvise: Honest, self: Process, addr: int, l
     """The page behind the range is let go as well."""
     madvise(self, addr, length, advice)
     for _, _, behind in let_go(self, addr, length, advice):
-        self.space.table.drop(behind, behind + 1)
+        self.space.table.zap(behind, behind + 1)
 
 
 @wrong(Process.madvise, "madvise.length-zero")
@@ -169,7 +169,7 @@ def free_leaves_rubbish(free: Honest, self: PageTable, first: int, behind: int) 
 @wrong(PageTable.free, "madvise.free")
 def free_takes_the_next_page(free: Honest, self: PageTable, first: int, behind: int) -> None:
     """The page behind the range goes as well."""
-    self.drop(first, behind + 1)
+    self.zap(first, behind + 1)
 
 
 class Lost(bytearray):
@@ -224,7 +224,7 @@ def a_hole_takes_private_copies(punch: Honest, self: Inode, offset: int, length:
     """What a private mapping has copied is gone as well."""
     punch(self, offset, length, choices)
     for mapping in self.mappings:
-        mapping.space.table.drop(mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page)
+        mapping.space.table.zap(mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page)
 
 
 # ----------------------------------------------------------------------------------------------- what a child is given
@@ -261,7 +261,7 @@ def wipeonfork_wipes_the_parent(fork: Honest, self: AddressSpace) -> AddressSpac
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
         if mapping.wiped:
-            self.table.drop(mapping.start // self.page, mapping.end // self.page)
+            self.table.zap(mapping.start // self.page, mapping.end // self.page)
     return child
 
 

@@ -82,7 +82,7 @@ def mincore_rounds_down(mincore: Honest, self: Process, addr: int, length: int) 
 def mincore_touches(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
     """To be asked about, a page is brought in."""
     told: list[bool] = mincore(self, addr, length)
-    self.populate(addr, addr + self.round_up(length))
+    self.space.populate(addr, addr + self.round_up(length))
     return told
 
 
@@ -91,7 +91,7 @@ def what_was_let_go_is_resident(madvise: Honest, self: Process, addr: int, lengt
     """Pages that are let go are replaced by zeros at once."""
     madvise(self, addr, length, advice)
     if advice == MADV_DONTNEED:
-        self.populate(addr, addr + self.round_up(length))
+        self.space.populate(addr, addr + self.round_up(length))
 
 
 @wrong(Mmap, "mincore.gone")
@@ -99,5 +99,5 @@ def what_was_replaced_is_resident(self: Process, mmap: Mmap) -> int:
     """Pages in the place of others are brought in at once."""
     base = mmap()
     if mmap.flags & MAP_FIXED:
-        self.populate(base, base + self.round_up(mmap.length))
+        self.space.populate(base, base + self.round_up(mmap.length))
     return base

@@ -253,7 +253,7 @@ def mmap_fixed_keeps_the_old_rights(self: Process, mmap: Mmap) -> int:
     old = None if before is None else before.prot
     place = mmap()
     if old is not None:
-        self.protect(place, place + self.round_up(mmap.length), old)
+        self.space.protect(place, place + self.round_up(mmap.length), old)
     return place
 
 

@@ -201,7 +201,7 @@ def zeros_keep_what_is_stored(read_device: Honest, self: FileCalls, device: str,
     """The device of zeros reads as what was stored through a mapping of it."""
     for mapping in self.space.mappings.values():
         if device == "zero" and mapping.description is not None:
-            page = self.space.table.touch(mapping, mapping.start // self.page, False)
+            page = self.space.access(mapping, mapping.start // self.page, False)
             if page is not None:
                 return bytes(page.data[:length])
     content: bytes = read_device(self, device, length, offset)

@@ -26,7 +26,7 @@ from ..constants import (
     PROT_WRITE,
 )
 from ..mutant import OWN, Honest, Mutant, never, other, refuses, wrong
-from ..paging import Memory, Page, PageTable
+from ..paging import Memory, Page
 from ..process import Process
 from ..state import State
 from .calls import Mmap
@@ -153,14 +153,14 @@ def memory_is_handed_out_as_it_comes_back(fresh: Honest, self: Memory, content: 
     return page
 
 
-@wrong(PageTable.bring_in, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="Cygwin 677e31509")
+@wrong(AddressSpace.fault_in, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="Cygwin 677e31509")
 def private_memory_comes_as_it_was_left(
-    bring_in: Honest, self: PageTable, mapping: Mapping, number: int
+    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """A page of private memory holds what was in it when somebody gave it back."""
-    page: Page | None = bring_in(self, mapping, number)
-    if mapping.inode is None and self.memory.handed_out > 4:
-        page = self.entries[number] = self.memory.fresh(b"\xaa" * self.memory.page)
+    page: Page | None = fault_in(self, mapping, number)
+    if mapping.inode is None and self.table.memory.handed_out > 4:
+        page = self.table.entries[number] = self.table.memory.fresh(b"\xaa" * self.table.memory.page)
     return page
 
 
@@ -170,7 +170,7 @@ def mmap_leaves_memory_uninitialized(self: Process, mmap: Mmap) -> int:
     place = mmap()
     mapping = self.space.find(place)
     if mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_UNINITIALIZED and mapping is not None:
-        page = self.space.table.touch(mapping, place // self.page, True)
+        page = self.space.access(mapping, place // self.page, True)
         assert page is not None
         page.data[:4] = b"left"
     return place
@@ -209,7 +209,7 @@ def populated_pages_are_always_copied(self: Process, mmap: Mmap) -> int:
     mapping = self.space.find(place)
     if mmap.flags & MAP_POPULATE and mapping is not None and not mapping.shared:
         for number in range(place // self.page, (place + self.round_up(mmap.length)) // self.page):
-            self.space.table.touch(mapping, number, True)
+            self.space.access(mapping, number, True)
     return place
 
 
@@ -225,7 +225,7 @@ def files_are_droppable(self: Process, mmap: Mmap) -> int:
 def mmap_must_populate(self: Process, mmap: Mmap) -> int:
     """MAP_POPULATE fails where a page cannot be brought in."""
     place = mmap()
-    if mmap.flags & MAP_POPULATE and not self.populate(place, place + self.round_up(mmap.length)):
+    if mmap.flags & MAP_POPULATE and not self.space.populate(place, place + self.round_up(mmap.length)):
         raise OSError(ENOMEM, "the mutant cannot bring in a page")
     return place
 
@@ -234,7 +234,7 @@ def mmap_must_populate(self: Process, mmap: Mmap) -> int:
 def mmap_must_lock(self: Process, mmap: Mmap) -> int:
     """MAP_LOCKED fails where a page cannot be brought in, as mlock does."""
     place = mmap()
-    if mmap.flags & MAP_LOCKED and not self.populate(place, place + self.round_up(mmap.length)):
+    if mmap.flags & MAP_LOCKED and not self.space.populate(place, place + self.round_up(mmap.length)):
         raise OSError(ENOMEM, "the mutant cannot bring in a page")
     return place
 
@@ -245,7 +245,7 @@ def locked_memory_comes_later(self: Process, mmap: Mmap) -> int:
     place = mmap()
     mapping = self.space.find(place)
     if mmap.flags & MAP_LOCKED and mmap.flags & MAP_ANONYMOUS and mapping is not None:
-        self.space.table.drop(place // self.page, (place + self.round_up(mmap.length)) // self.page)
+        self.space.table.zap(place // self.page, (place + self.round_up(mmap.length)) // self.page)
         if mapping.inode is not None:
             mapping.inode.cache.pages.clear()
     return place

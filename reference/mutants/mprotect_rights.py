@@ -12,7 +12,6 @@ from ..constants import PROT_ALL, PROT_EXEC, PROT_GROWSDOWN, PROT_NONE, PROT_REA
 from ..files import Description
 from ..mapping_calls import MappingCalls
 from ..mutant import Honest, never, other, refuses, wrong
-from ..page_calls import PageCalls
 from ..process import Process
 from ..refusal import Refusal
 
@@ -107,59 +106,60 @@ REFUSALS = (
 # ---------------------------------------------------------------------------------------------------------- the rights
 
 
-@wrong(PageCalls.protect, "mprotect.none", "mprotect.rights", bug="Asterinas #1203")
-def none_is_read(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.none", "mprotect.rights", bug="Asterinas #1203")
+def none_is_read(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Without any right pages can still be read."""
     protect(self, start, end, prot or PROT_READ)
 
 
-@wrong(PageCalls.protect, "mprotect.none", "mprotect.rights")
-def none_is_write(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.none", "mprotect.rights")
+def none_is_write(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Without any right pages can still be written."""
     protect(self, start, end, prot or PROT_WRITE)
 
 
-@wrong(PageCalls.protect, "mprotect.read", "mprotect.rights", "mmap.flag.private")
-def read_is_read_and_write(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.read", "mprotect.rights", "mmap.flag.private")
+def read_is_read_and_write(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages with the right to be read can be written as well."""
     protect(self, start, end, prot | PROT_WRITE if prot == PROT_READ else prot)
 
 
-@wrong(PageCalls.protect, "mprotect.read", "mprotect.rights")
-def none_is_for_ever(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.read", "mprotect.rights")
+def none_is_for_ever(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages that have lost all rights are never given the right to be read alone."""
-    first = self.space.find(start)
+    first = self.find(start)
     protect(self, start, end, PROT_NONE if prot == PROT_READ and first and not first.prot else prot)
 
 
-@wrong(PageCalls.protect, "mprotect.write", "mprotect.rights")
-def no_right_to_write_is_given(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.write", "mprotect.rights")
+def no_right_to_write_is_given(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages keep the right to be written, but are not given it."""
-    first = self.space.find(start)
+    first = self.find(start)
     had = first.prot & PROT_WRITE if first is not None else 0
     protect(self, start, end, prot & ~(PROT_WRITE & ~had))
 
 
-@wrong(PageCalls.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private", bug="StarryOS #1464")
-def no_right_to_execute_is_given(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(
+    AddressSpace.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private", bug="StarryOS #1464"
+)
+def no_right_to_execute_is_given(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The right to be executed is left out."""
     protect(self, start, end, prot & ~PROT_EXEC)
 
 
-@wrong(PageCalls.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private")
-def the_right_to_execute_stays(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private")
+def the_right_to_execute_stays(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What could be executed can be executed for ever."""
-    first = self.space.find(start)
+    first = self.find(start)
     protect(self, start, end, prot | (first.prot & PROT_EXEC if first is not None else 0))
 
 
-@wrong(PageCalls.protect, "mprotect.at-once", "mprotect.rights", bug="OSv bc6cd07a")
-def touched_pages_keep_their_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.at-once", "mprotect.rights", bug="OSv bc6cd07a")
+def touched_pages_keep_their_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages that have been used keep the rights that they had then: nobody flushes the translation."""
-    space = self.space
     kept = {}
-    for number in space.table.within(start // self.page, end // self.page):
-        mapping = space.find(number * self.page)
+    for number in self.table.within(start // self.page, end // self.page):
+        mapping = self.find(number * self.page)
         if mapping is not None:
             kept[number] = mapping.prot
     protect(self, start, end, prot)
@@ -170,22 +170,22 @@ def touched_pages_keep_their_rights(protect: Honest, self: Process, start: int, 
 # ----------------------------------------------------------------------------------------------------------- the range
 
 
-@wrong(PageCalls.protect, "mprotect.part", "mprotect.rights", bug="SerenityOS #965, libcx #74")
-def whole_mappings_have_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", bug="SerenityOS #965, libcx #74")
+def whole_mappings_have_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The whole of each mapping that is touched upon has the new rights."""
-    over = self.space.over(start, end)
+    over = self.over(start, end)
     protect(self, min([start, *(m.start for m in over)]), max([end, *(m.end for m in over)]), prot)
 
 
-@wrong(PageCalls.protect, "mprotect.part", "mprotect.rights", bug="nanos #1231")
-def what_lies_behind_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", bug="nanos #1231")
+def what_lies_behind_has_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The rest of the last mapping behind the range has the new rights too."""
-    over = self.space.over(start, end)
+    over = self.over(start, end)
     protect(self, start, max([end, *(m.end for m in over)]), prot)
 
 
-@wrong(PageCalls.protect, "mprotect.part", "mprotect.rights")
-def what_lies_before_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights")
+def what_lies_before_has_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The page before the range has the new rights too."""
     protect(self, max(start - self.page, 0), end, prot)
 
@@ -210,33 +210,36 @@ def mprotect_of_less_than_a_page_does_nothing(
     mprotect(self, addr, length if length >= self.page else 0, prot)
 
 
-@wrong(PageCalls.protect, "mprotect.several", "mprotect.rights")
-def only_the_first_mapping_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.several", "mprotect.rights")
+def only_the_first_mapping_has_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The mappings behind the first one keep the rights that they had."""
-    first = self.space.find(start)
+    first = self.find(start)
     protect(self, start, min(end, first.end) if first is not None else end, prot)
 
 
 @wrong(
-    PageCalls.protect,
+    Process.mprotect,
     "mprotect.process",
     "mprotect.rights",
     "mmap.range",
     "mmap.flag.private",
     bug="Asterinas #959 (reading)",
 )
-def every_process_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+def every_process_has_the_rights(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
     """The other processes' pages at the same addresses have the new rights too."""
+    mprotect(self, addr, length, prot)
     for process in self.machine.processes:
-        protect(process, start, end, prot)
+        process.space.protect(addr, addr + self.round_up(length), prot & PROT_ALL)
 
 
-@wrong(PageCalls.protect, "mprotect.mapping", "mprotect.rights")
-def every_mapping_of_the_file_has_the_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.mapping", "mprotect.rights")
+def every_mapping_of_the_file_has_the_rights(
+    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+) -> None:
     """The rights are those of the file's pages: all the mappings of it in the process have them."""
-    inodes = {mapping.inode for mapping in self.space.over(start, end)} - {None}
+    inodes = {mapping.inode for mapping in self.over(start, end)} - {None}
     protect(self, start, end, prot)
-    for mapping in list(self.space.mappings.values()):
+    for mapping in list(self.mappings.values()):
         if mapping.inode in inodes:
             mapping.prot = prot & mapping.maximum
 
@@ -251,43 +254,45 @@ def what_grows_is_like_any_other(mprotect: Honest, self: Process, addr: int, len
 # ---------------------------------------------------------------------------------------------------------- what stays
 
 
-@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.range", "mmap.flag.private")
-def without_rights_pages_are_freed(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.range", "mmap.flag.private")
+def without_rights_pages_are_freed(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What stands in private pages is gone when all rights are taken away."""
     protect(self, start, end, prot)
     if prot == PROT_NONE:
-        self.space.table.drop(start // self.page, end // self.page)
+        self.table.zap(start // self.page, end // self.page)
 
 
-@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private", "mmap.range")
-def read_only_memory_is_fresh(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private", "mmap.range")
+def read_only_memory_is_fresh(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What stands in private memory is gone when the right to write is taken away."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
-        for mapping in self.space.over(start, end):
+        for mapping in self.over(start, end):
             if mapping.inode is None:
-                self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+                self.table.zap(mapping.start // self.page, mapping.end // self.page)
 
 
-@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private")
-def read_only_pages_are_the_files(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private")
+def read_only_pages_are_the_files(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Private copies are thrown away when the right to write is taken away."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
-        for mapping in self.space.over(start, end):
+        for mapping in self.over(start, end):
             if mapping.inode is not None:
-                self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+                self.table.zap(mapping.start // self.page, mapping.end // self.page)
 
 
-@wrong(PageCalls.protect, "mprotect.content", "mprotect.rights", "mmap.flag.shared")
-def stores_are_lost_with_the_right_to_write(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.shared")
+def stores_are_lost_with_the_right_to_write(
+    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+) -> None:
     """What was stored in a shared mapping and not synced is lost when the right to write is taken away."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
-        for mapping in self.space.over(start, end):
+        for mapping in self.over(start, end):
             if mapping.inode is not None and mapping.shared:
-                for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
-                    if self.space.table.entries.pop(number).dirty:
+                for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
+                    if self.table.entries.pop(number).dirty:
                         mapping.inode.cache.pages.pop(mapping.index(number), None)
 
 
@@ -324,37 +329,39 @@ def neighbours_of_unlike_files_are_joined(is_like: Honest, self: Mapping, left: 
     return bool(is_like(self, left)) or (alike and not left.shared and not self.shared)
 
 
-@wrong(PageCalls.protect, "mprotect.lock", "mprotect.rights", "msync.flag.invalidate.busy")
-def mprotect_takes_the_lock_away(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.lock", "mprotect.rights", "msync.flag.invalidate.busy")
+def mprotect_takes_the_lock_away(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages that get new rights are locked no longer."""
     protect(self, start, end, prot)
     self.lock(start, end, False)
 
 
-@wrong(PageCalls.protect, "mprotect.lock.copies", "mprotect.rights", "mmap.range", "mmap.flag.private")
-def locked_pages_are_copied_when_stored_to(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.lock.copies", "mprotect.rights", "mmap.range", "mmap.flag.private")
+def locked_pages_are_copied_when_stored_to(
+    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+) -> None:
     """Locked private pages that become writable are copied at the first store only."""
-    for mapping in self.space.cut_out(start, end):
+    for mapping in self.cut_out(start, end):
         mapping.prot = prot
-    self.space.join(start, end)
+    self.join(start, end)
 
 
 # ------------------------------------------------------------------------------------------ what the mapped file allows
 
 
-@wrong(PageCalls.protect, "mprotect.private.copy", "mprotect.rights", "mmap.range", "overview.one-to-one")
-def writable_is_shared(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.private.copy", "mprotect.rights", "mmap.range", "overview.one-to-one")
+def writable_is_shared(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """A private mapping of a file that becomes writable is shared from then on."""
-    for mapping in self.space.cut_out(start, end):
+    for mapping in self.cut_out(start, end):
         if mapping.inode is not None and prot & PROT_WRITE and not mapping.prot & PROT_WRITE:
             mapping.shared = True
     protect(self, start, end, prot)
 
 
-@wrong(PageCalls.protect, "mprotect.shared", "mprotect.rights", "mmap.flag.shared", "mmap.range")
-def writable_is_private(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.shared", "mprotect.rights", "mmap.flag.shared", "mmap.range")
+def writable_is_private(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """A shared mapping of a file that becomes writable is private from then on."""
-    for mapping in self.space.cut_out(start, end):
+    for mapping in self.cut_out(start, end):
         if mapping.inode is not None and prot & PROT_WRITE and not mapping.prot & PROT_WRITE:
             mapping.shared = False
     protect(self, start, end, prot)

@@ -165,30 +165,30 @@ def mremap_cuts_a_page_too_many(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Move, "mremap.flags.maymove", *RESIZED, "file.truncate", bug="StarryOS #217, #263")
-def a_moved_mapping_is_private(self: Process, move: Move) -> None:
+def a_moved_mapping_is_private(self: AddressSpace, move: Move) -> None:
     """What was shared is private after a move."""
     move()
-    for mapping in self.space.over(move.place, move.place + move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         mapping.shared = mapping.shared and (mapping.inode is None or mapping.inode.name == "anonymous")
 
 
 @wrong(PageTable.move, "mremap.flags.maymove", *RESIZED)
 def a_move_loses_the_pages(move: Honest, self: PageTable, first: int, behind: int, to: int) -> None:
     """What was stored in private pages is lost by a move."""
-    self.drop(first, behind)
+    self.zap(first, behind)
 
 
 @wrong(Move, "mremap.flags.maymove", *RESIZED, "mremap.resize")
-def a_move_leaves_the_old_range(self: Process, move: Move) -> None:
+def a_move_leaves_the_old_range(self: AddressSpace, move: Move) -> None:
     """After a move the old range is still mapped."""
     move(keep=True)
 
 
 @wrong(Move, "mremap.flags.maymove", *RESIZED, "mprotect.rights")
-def a_moved_mapping_can_be_written(self: Process, move: Move) -> None:
+def a_moved_mapping_can_be_written(self: AddressSpace, move: Move) -> None:
     """A move of a mapping gives it the rights that its file allows."""
     move()
-    for mapping in self.space.over(move.place, move.place + move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         mapping.prot = mapping.maximum
 
 
@@ -271,20 +271,20 @@ def mremap_dontunmap_leaves_the_content(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Move, "mremap.old-size-zero", *RESIZED)
-def a_duplicate_has_pages_of_its_own(self: Process, move: Move) -> None:
+def a_duplicate_has_pages_of_its_own(self: AddressSpace, move: Move) -> None:
     """What is mapped a second time is private."""
     move()
     if move.old == 0:
-        for mapping in self.space.over(move.place, move.place + move.new):
+        for mapping in self.over(move.place, move.place + move.new):
             mapping.shared = False
 
 
 @wrong(Move, "mremap.old-size-zero", *RESIZED)
-def a_duplicate_takes_the_original_away(self: Process, move: Move) -> None:
+def a_duplicate_takes_the_original_away(self: AddressSpace, move: Move) -> None:
     """What is mapped a second time is no longer where it was."""
     move()
     if move.old == 0:
-        self.space.clear(move.addr, move.addr + min(move.new, self.page))
+        self.clear(move.addr, move.addr + min(move.new, self.page))
 
 
 @wrong(Mapping.part, "mremap.resize", "mprotect.rights", "munmap.range", *RESIZED, bug="OSv 4a8a2fd2")

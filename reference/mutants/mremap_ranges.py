@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from errno import EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
 
-from ..address_space import Mapping
+from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_ALL, PROT_NONE, PROT_READ, PROT_WRITE
-from ..mapping_calls import MappingCalls
 from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import Page
 from ..process import Process
@@ -24,118 +23,118 @@ def range_of(self: Process, addr: int, size: int) -> list[Mapping]:
     return self.space.over(addr, addr + self.round_up(size))
 
 
-def entries(self: Process, addr: int, size: int) -> dict[int, Page]:
+def entries(self: AddressSpace, addr: int, size: int) -> dict[int, Page]:
     """The page table's entries of a range."""
-    table = self.space.table
+    table = self.table
     return {number: table.entries[number] for number in table.within(addr // self.page, (addr + size) // self.page)}
 
 
-def back(self: Process, kept: dict[int, Page]) -> None:
+def back(self: AddressSpace, kept: dict[int, Page]) -> None:
     """Make the page table have entries again that it had."""
     for number, page in kept.items():
         page.sharers += page.sharers > 0
-        self.space.table.entries[number] = page
+        self.table.entries[number] = page
 
 
 # -------------------------------------------------------------------------------------------------------- what is moved
 
 
 @wrong(Move, "mremap.move.sharing", "mmap.flag.shared", *LEFT, bug="StarryOS #217, #263")
-def what_moves_is_private(self: Process, move: Move) -> None:
+def what_moves_is_private(self: AddressSpace, move: Move) -> None:
     """A shared mapping is private after a move."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         mapping.shared = False
 
 
 @wrong(Move, "mremap.move.private", "mmap.flag.private", *LEFT)
-def what_moves_is_read_anew(self: Process, move: Move) -> None:
+def what_moves_is_read_anew(self: AddressSpace, move: Move) -> None:
     """The private copies of a file's pages are lost in a move."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         if mapping.inode is not None:
-            self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+            self.table.zap(mapping.start // self.page, mapping.end // self.page)
 
 
 @wrong(Move, "mremap.move.rights", "mmap.flag.private", *LEFT)
-def what_moves_can_be_written(self: Process, move: Move) -> None:
+def what_moves_can_be_written(self: AddressSpace, move: Move) -> None:
     """A mapping has the rights to be read and written after a move."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         mapping.prot = (PROT_READ | PROT_WRITE) & mapping.maximum
 
 
 @wrong(Move, "mremap.move.rights", "mmap.flag.private", *LEFT)
-def what_moves_cannot_be_written(self: Process, move: Move) -> None:
+def what_moves_cannot_be_written(self: AddressSpace, move: Move) -> None:
     """A mapping that could be written can only be read after a move."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         mapping.prot &= ~PROT_WRITE
 
 
 @wrong(Move, "mremap.move.maximum", "mprotect.errno.EACCES")
-def what_moves_may_have_all_rights(self: Process, move: Move) -> None:
+def what_moves_may_have_all_rights(self: AddressSpace, move: Move) -> None:
     """A mapping may be given every right after a move."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         mapping.maximum = PROT_ALL
 
 
 @wrong(Move, "mremap.move.offset", "mmap.flag.shared", *LEFT, bug="emscripten #10094 (reading)")
-def what_moves_begins_where_the_file_does(self: Process, move: Move) -> None:
+def what_moves_begins_where_the_file_does(self: AddressSpace, move: Move) -> None:
     """A mapping of a file shows its beginning after a move."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         if mapping.inode is not None:
             mapping.offset = 0
 
 
 @wrong(Move, "mremap.move.lock", "msync.flag.invalidate.busy", "mremap.resize")
-def what_moves_is_not_locked(self: Process, move: Move) -> None:
+def what_moves_is_not_locked(self: AddressSpace, move: Move) -> None:
     """A mapping is locked no longer after a move."""
     move()
     self.lock(move.place, move.place + move.new, False)
 
 
 @wrong(Move, "mremap.move.reference", "mmap.refcount.munmap", "file.errno", bug="gVisor 8e9789caa")
-def what_moves_holds_its_file_for_ever(self: Process, move: Move) -> None:
+def what_moves_holds_its_file_for_ever(self: AddressSpace, move: Move) -> None:
     """A move counts one reference to the open file too many."""
     move()
-    for mapping in range_of(self, move.place, move.new):
+    for mapping in self.over(move.place, move.place + move.new):
         if mapping.description is not None:
             mapping.description.references += 1
 
 
 @wrong(Move, "mremap.move.part", *LEFT)
-def the_rest_of_the_mapping_goes(self: Process, move: Move) -> None:
+def the_rest_of_the_mapping_goes(self: AddressSpace, move: Move) -> None:
     """Where a part of a mapping is moved the rest is unmapped."""
-    whole = self.space.find(move.addr)
+    whole = self.find(move.addr)
     start, end = (whole.start, whole.end) if whole is not None else (move.addr, move.addr)
     move()
     if not move.keep and move.old and not start < move.place + move.new <= end:
-        self.space.clear(start, end)
+        self.clear(start, end)
 
 
 @wrong(Move, "mremap.move.neighbours", *LEFT, bug="gVisor 9c7a659d7 (reading)")
-def a_move_takes_the_page_behind(self: Process, move: Move) -> None:
+def a_move_takes_the_page_behind(self: AddressSpace, move: Move) -> None:
     """The page behind the old range is unmapped as well."""
     move()
     if move.place != move.addr + move.old and not move.keep and move.old:
-        self.space.clear(move.addr + move.old, move.addr + move.old + self.page)
+        self.clear(move.addr + move.old, move.addr + move.old + self.page)
 
 
-@wrong(MappingCalls.clear_target, "mremap.move.neighbours", "mremap.fixed.resize", *LEFT)
+@wrong(AddressSpace.clear_target, "mremap.move.neighbours", "mremap.fixed.resize", *LEFT)
 def fixed_replaces_a_page_too_many(
-    clear_target: Honest, self: Process, addr: int, old: int, place: int, new: int
+    clear_target: Honest, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
     """The page behind the new range is unmapped as well."""
     clear_target(self, addr, old, place, new)
     if place + new != addr:
-        self.space.clear(place + new, place + new + self.page)
+        self.clear(place + new, place + new + self.page)
 
 
 @wrong(Move, "mremap.move.old-place", *LEFT)
-def a_move_leaves_the_pages(self: Process, move: Move) -> None:
+def a_move_leaves_the_pages(self: AddressSpace, move: Move) -> None:
     """The page table still has the old range's pages: what is mapped there next shows them."""
     kept = entries(self, move.addr, move.old)
     move()
@@ -143,34 +142,35 @@ def a_move_leaves_the_pages(self: Process, move: Move) -> None:
         back(self, kept)
 
 
-@wrong(Move, "mremap.move.process", *LEFT)
-def a_move_reaches_other_processes(self: Process, move: Move) -> None:
+@wrong(Mremap, "mremap.move.process", *LEFT)
+def a_move_reaches_other_processes(self: Process, mremap: Mremap) -> int:
     """The old range is unmapped in every process."""
-    move()
-    for process in self.machine.processes:
-        if process is not self and not move.keep:
-            process.space.clear(move.addr, move.addr + move.old)
+    place = mremap()
+    if place != mremap.addr and not mremap.flags & MREMAP_DONTUNMAP:
+        for process in self.machine.processes:
+            process.space.clear(mremap.addr, mremap.addr + self.round_up(mremap.old_size))
+    return place
 
 
 @wrong(Move, "mremap.move.mapping", *LEFT)
-def a_move_takes_every_mapping_of_the_file(self: Process, move: Move) -> None:
+def a_move_takes_every_mapping_of_the_file(self: AddressSpace, move: Move) -> None:
     """The process's other mappings of the same file are unmapped."""
     move()
-    for moved in range_of(self, move.place, move.new):
+    for moved in self.over(move.place, move.place + move.new):
         for mapping in list(moved.inode.mappings) if moved.inode is not None else ():
-            if mapping.space is self.space and mapping is not moved and not move.keep and move.old:
-                self.space.clear(mapping.start, mapping.end)
+            if mapping.space is self and mapping is not moved and not move.keep and move.old:
+                self.clear(mapping.start, mapping.end)
 
 
 # --------------------------------------------------------------------------------------------------------------- FIXED
 
 
-@wrong(MappingCalls.clear_target, "mremap.fixed.replaces", "mmap.refcount.munmap", "file.errno")
+@wrong(AddressSpace.clear_target, "mremap.fixed.replaces", "mmap.refcount.munmap", "file.errno")
 def what_is_replaced_holds_its_file(
-    clear_target: Honest, self: Process, addr: int, old: int, place: int, new: int
+    clear_target: Honest, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
     """What MREMAP_FIXED replaces is not let go."""
-    for mapping in range_of(self, place, new):
+    for mapping in self.over(place, place + new):
         if mapping.description is not None:
             mapping.description.references += 1
     clear_target(self, addr, old, place, new)
@@ -184,13 +184,13 @@ def fixed_shrinks_and_leaves_the_rest(self: Process, mremap: Mremap) -> int:
     return mremap()
 
 
-@wrong(MappingCalls.clear_target, "mremap.fixed.holes", *LEFT)
+@wrong(AddressSpace.clear_target, "mremap.fixed.holes", *LEFT)
 def a_hole_replaces_what_is_there(
-    clear_target: Honest, self: Process, addr: int, old: int, place: int, new: int
+    clear_target: Honest, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
     """Opposite a hole of the old range there is a hole in the new one."""
     clear_target(self, addr, old, place, new)
-    self.space.clear(place, place + new)
+    self.clear(place, place + new)
 
 
 @wrong(Mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
@@ -421,24 +421,24 @@ def mremap_tells_the_last_mistake(
 
 
 @wrong(Move, "mremap.dontunmap.file", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_copies_of_a_file(self: Process, move: Move) -> None:
+def dontunmap_leaves_copies_of_a_file(self: AddressSpace, move: Move) -> None:
     """The private copies of a file's pages are at both places."""
     kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.sharers}
-    from_file = all(mapping.inode is not None for mapping in range_of(self, move.addr, move.old))
+    from_file = all(mapping.inode is not None for mapping in self.over(move.addr, move.addr + move.old))
     move()
     if move.keep and from_file:
         back(self, kept)
 
 
 @wrong(Move, "mremap.dontunmap.shared", "mmap.flag.shared", *LEFT)
-def dontunmap_unmaps_shared_pages(self: Process, move: Move) -> None:
+def dontunmap_unmaps_shared_pages(self: AddressSpace, move: Move) -> None:
     """Shared pages are at the new place only."""
-    shared = any(mapping.shared for mapping in range_of(self, move.addr, move.old))
+    shared = any(mapping.shared for mapping in self.over(move.addr, move.addr + move.old))
     move(keep=move.keep and not shared)
 
 
 @wrong(Move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_no_rights(self: Process, move: Move) -> None:
+def dontunmap_leaves_no_rights(self: AddressSpace, move: Move) -> None:
     """The old range allows no access afterwards."""
     move()
     if move.keep:
@@ -446,7 +446,7 @@ def dontunmap_leaves_no_rights(self: Process, move: Move) -> None:
 
 
 @wrong(Move, "mremap.dontunmap.rights", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_all_rights(self: Process, move: Move) -> None:
+def dontunmap_leaves_all_rights(self: AddressSpace, move: Move) -> None:
     """The old range can be read and written afterwards."""
     move()
     if move.keep:
@@ -454,16 +454,16 @@ def dontunmap_leaves_all_rights(self: Process, move: Move) -> None:
 
 
 @wrong(Move, "mremap.dontunmap.part", "mmap.flag.private", *LEFT)
-def dontunmap_empties_the_whole_mapping(self: Process, move: Move) -> None:
+def dontunmap_empties_the_whole_mapping(self: AddressSpace, move: Move) -> None:
     """Where a part of a mapping is moved the content of the rest is gone too."""
-    whole = self.space.find(move.addr)
+    whole = self.find(move.addr)
     move()
     if move.keep and whole is not None:
-        self.space.table.drop(whole.start // self.page, whole.end // self.page)
+        self.table.zap(whole.start // self.page, whole.end // self.page)
 
 
 @wrong(Move, "mremap.dontunmap.fork", "mmap.flag.private", *LEFT)
-def dontunmap_leaves_what_a_child_has(self: Process, move: Move) -> None:
+def dontunmap_leaves_what_a_child_has(self: AddressSpace, move: Move) -> None:
     """Pages that are shared with a child since the fork are at both places."""
     kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.sharers > 1}
     move()
@@ -472,9 +472,9 @@ def dontunmap_leaves_what_a_child_has(self: Process, move: Move) -> None:
 
 
 @wrong(Move, "mremap.dontunmap.lock", "msync.flag.invalidate", "msync.result")
-def dontunmap_leaves_the_lock(self: Process, move: Move) -> None:
+def dontunmap_leaves_the_lock(self: AddressSpace, move: Move) -> None:
     """The old range stays locked."""
-    locked = any(mapping.locked for mapping in range_of(self, move.addr, move.old))
+    locked = any(mapping.locked for mapping in self.over(move.addr, move.addr + move.old))
     move()
     if move.keep and locked:
         self.lock(move.addr, move.addr + move.old, True)
@@ -492,28 +492,28 @@ def dontunmap_takes_a_wish_for_an_order(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
-def a_duplicate_begins_where_the_mapping_does(self: Process, move: Move) -> None:
+def a_duplicate_begins_where_the_mapping_does(self: AddressSpace, move: Move) -> None:
     """A duplicate shows the mapping from its beginning on, wherever in it addr is."""
-    whole = self.space.find(move.addr)
+    whole = self.find(move.addr)
     move(addr=whole.start if whole is not None and not move.old else move.addr)
-    for mapping in range_of(self, move.place, move.new) if not move.old and whole is not None else ():
-        self.space.remove(mapping)
+    for mapping in self.over(move.place, move.place + move.new) if not move.old and whole is not None else ():
+        self.remove(mapping)
         mapping.start, mapping.end, mapping.offset = (
             move.place,
             move.place + move.new,
             whole.offset if whole is not None else 0,
         )
-        self.space.insert(mapping)
+        self.insert(mapping)
 
 
 @wrong(Move, "mremap.old-size-zero.length", "mmap.flag.shared", *LEFT)
-def a_duplicate_ends_where_the_mapping_does(self: Process, move: Move) -> None:
+def a_duplicate_ends_where_the_mapping_does(self: AddressSpace, move: Move) -> None:
     """A duplicate has no more pages than the mapping has from addr on."""
-    whole = self.space.find(move.addr)
+    whole = self.find(move.addr)
     end = whole.end if whole is not None else move.addr
     move()
     if not move.old and move.new > end - move.addr:
-        self.space.clear(move.place + end - move.addr, move.place + move.new)
+        self.clear(move.place + end - move.addr, move.place + move.new)
 
 
 @wrong(Mremap, "mremap.old-size-zero.length", "mremap.old-size-zero", *LEFT)
@@ -526,18 +526,18 @@ def a_duplicate_is_as_long_as_the_mapping(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
-def a_duplicate_is_private(self: Process, move: Move) -> None:
+def a_duplicate_is_private(self: AddressSpace, move: Move) -> None:
     """What is stored in a duplicate is at no page of the mapping."""
     move()
-    for mapping in range_of(self, move.place, move.new) if not move.old else ():
+    for mapping in self.over(move.place, move.place + move.new) if not move.old else ():
         mapping.shared = False
 
 
 @wrong(Move, "mremap.old-size-zero.rights", "mmap.flag.shared", *LEFT)
-def a_duplicate_can_be_written(self: Process, move: Move) -> None:
+def a_duplicate_can_be_written(self: AddressSpace, move: Move) -> None:
     """A duplicate has the rights to be read and written, and may have them all."""
     move()
-    for mapping in range_of(self, move.place, move.new) if not move.old else ():
+    for mapping in self.over(move.place, move.place + move.new) if not move.old else ():
         mapping.prot, mapping.maximum = PROT_READ | PROT_WRITE, PROT_ALL
 
 
@@ -567,7 +567,7 @@ def mremap_moves_whenever_it_may(self: Process, mremap: Mremap) -> int:
     size = self.round_up(mremap.new_size)
     target = self.space.gaps.highest(size)
     if mremap.flags == MREMAP_MAYMOVE and mremap.old_size and place == mremap.addr and target is not None:
-        self.move(mremap.addr, size, target, size, False)
+        self.space.move(mremap.addr, size, target, size, False)
         return target
     return place
 
@@ -616,7 +616,7 @@ def resized(self: Process, mremap: Mremap) -> tuple[int, int, int]:
 def growth_is_not_locked(self: Process, mremap: Mremap) -> int:
     """What a locked mapping grows by is not locked."""
     place, start, end = resized(self, mremap)
-    self.lock(start, end, False)
+    self.space.lock(start, end, False)
     return place
 
 
@@ -624,7 +624,7 @@ def growth_is_not_locked(self: Process, mremap: Mremap) -> int:
 def growth_is_not_brought_in(self: Process, mremap: Mremap) -> int:
     """What a locked mapping grows by is brought in when it is touched."""
     place, start, end = resized(self, mremap)
-    self.space.table.drop(start // self.page, end // self.page)
+    self.space.table.zap(start // self.page, end // self.page)
     return place
 
 
@@ -632,7 +632,7 @@ def growth_is_not_brought_in(self: Process, mremap: Mremap) -> int:
 def all_growth_is_brought_in(self: Process, mremap: Mremap) -> int:
     """What a mapping grows by is brought in at once, locked or not."""
     place, start, end = resized(self, mremap)
-    self.populate(start, end)
+    self.space.populate(start, end)
     return place
 
 

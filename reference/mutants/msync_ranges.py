@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, EIO, ENOMEM
 
-from ..address_space import Mapping
+from ..address_space import AddressSpace, Mapping
 from ..choices import LinuxChoices
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_WRITE
 from ..mutant import Honest, refuses, wrong
@@ -274,7 +274,7 @@ def invalidate_throws_private_pages_away(msync: Honest, self: Process, addr: int
     if flags & MS_INVALIDATE:
         for mapping in over(self, addr, length):
             if not mapping.shared:
-                self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+                self.space.table.zap(mapping.start // self.page, mapping.end // self.page)
 
 
 @wrong(Process.msync, "msync.flag.invalidate", "msync.result", "msync.flush", "mmap.flag.shared", "mmap.range")
@@ -359,11 +359,11 @@ def msync_writes_writable_mappings_only(msync: Honest, self: Process, addr: int,
 
 
 @wrong(Move, "msync.moved", "msync.flush", "mmap.range")
-def a_moved_page_is_not_written(self: Process, move: Move) -> None:
+def a_moved_page_is_not_written(self: AddressSpace, move: Move) -> None:
     """A mapping that moves forgets which of its pages have been stored to."""
     move()
-    for number in self.space.table.within(move.place // self.page, (move.place + move.new) // self.page):
-        self.space.table.entries[number].dirty = False
+    for number in self.table.within(move.place // self.page, (move.place + move.new) // self.page):
+        self.table.entries[number].dirty = False
 
 
 @wrong(Process.msync, "msync.flag.invalidate.busy.rest", "msync.flush")

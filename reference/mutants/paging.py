@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..accesses import Accesses
-from ..address_space import Mapping
+from ..address_space import AddressSpace, Mapping
 from ..mutant import Honest, wrong
 from ..page_calls import PageCalls
 from ..paging import Page, PageTable
@@ -39,35 +39,39 @@ def two_pages_are_copied_at_once(copy: Honest, self: PageTable, number: int, pag
     return own
 
 
-@wrong(PageTable.bring_in, "paging.unit", *CONTENT, "file.truncate")
-def a_file_ends_two_pages_later(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "paging.unit", *CONTENT, "file.truncate")
+def a_file_ends_two_pages_later(fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """The page behind the last one of a file can be had too."""
-    found: Page | None = bring_in(self, mapping, number)
+    found: Page | None = fault_in(self, mapping, number)
     inode = mapping.inode
-    if found is None and inode is not None and (mapping.index(number) - 1) * self.memory.page < inode.size:
-        found = self.entries[number] = self.memory.fresh()
+    if found is None and inode is not None and (mapping.index(number) - 1) * self.table.memory.page < inode.size:
+        found = self.table.entries[number] = self.table.memory.fresh()
     return found
 
 
-@wrong(PageTable.bring_in, "paging.fault-loads", *CONTENT, bug="OSv 65d7e881")
-def a_page_is_there_before_its_content(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT, bug="OSv 65d7e881")
+def a_page_is_there_before_its_content(
+    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+) -> Page | None:
     """A page that has to be read from the disk is seen as zero."""
     inode = mapping.inode
     stored = inode is not None and inode.cache.stored(mapping.index(number))
-    found: Page | None = bring_in(self, mapping, number)
+    found: Page | None = fault_in(self, mapping, number)
     if found is not None and stored:
         found.wipe(0)
     return found
 
 
-@wrong(PageTable.bring_in, "paging.fault-loads", *CONTENT)
-def a_fault_brings_one_page_in_twice(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT)
+def a_fault_brings_one_page_in_twice(
+    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+) -> Page | None:
     """The other page of a pair of a mapped file's is brought in with the one that was touched, and shows the same."""
-    found: Page | None = bring_in(self, mapping, number)
-    first = mapping.start // self.memory.page
+    found: Page | None = fault_in(self, mapping, number)
+    first = mapping.start // self.table.memory.page
     other = first + ((number - first) ^ 1)
-    if found is not None and mapping.inode is not None and other < mapping.end // self.memory.page:
-        self.entries.setdefault(other, found)
+    if found is not None and mapping.inode is not None and other < mapping.end // self.table.memory.page:
+        self.table.entries.setdefault(other, found)
     return found
 
 
@@ -83,12 +87,12 @@ def nothing_is_resident(mincore: Honest, self: PageCalls, addr: int, length: int
     return [False for _page in mincore(self, addr, length)]
 
 
-@wrong(PageTable.bring_in, "paging.fault-loads")
-def faults_are_not_counted(bring_in: Honest, self: PageTable, mapping: Mapping, number: int) -> Page | None:
+@wrong(AddressSpace.fault_in, "paging.fault-loads")
+def faults_are_not_counted(fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """No page fault is counted."""
-    minor, major = self.minor, self.major
-    found: Page | None = bring_in(self, mapping, number)
-    self.minor, self.major = minor, major
+    minor, major = self.table.minor, self.table.major
+    found: Page | None = fault_in(self, mapping, number)
+    self.table.minor, self.table.major = minor, major
     return found
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 
-from ..constants import PROT_WRITE
+from ..address_space import AddressSpace
+from ..constants import PROT_ALL, PROT_WRITE
 from ..mutant import Honest, never, other, refuses, wrong
-from ..page_calls import PageCalls
 from ..process import Process
 from .contents import CONTENT
 
@@ -55,50 +55,53 @@ REFUSALS = (
 )
 
 
-@wrong(PageCalls.protect, "mprotect.rights", *CONTENT)
-def mprotect_does_nothing(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.rights", *CONTENT)
+def mprotect_does_nothing(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The rights stay as they were."""
 
 
-@wrong(PageCalls.protect, "mprotect.rights", *CONTENT, bug="SerenityOS #965, libcx #74")
-def mprotect_is_about_whole_mappings(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="SerenityOS #965, libcx #74")
+def mprotect_is_about_whole_mappings(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The whole of each mapping that the range touches has the new rights."""
-    mappings = self.space.over(start, end)
+    mappings = self.over(start, end)
     if mappings:
         start, end = min(start, mappings[0].start), max(end, mappings[-1].end)
     protect(self, start, end, prot)
 
 
-@wrong(PageCalls.protect, "mprotect.rights", *CONTENT, bug="nanos #1231")
-def mprotect_changes_the_tail_too(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="nanos #1231")
+def mprotect_changes_the_tail_too(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What follows the range in its mapping has the new rights too."""
-    mappings = self.space.over(start, end)
+    mappings = self.over(start, end)
     protect(self, start, max(end, mappings[-1].end) if mappings else end, prot)
 
 
-@wrong(PageCalls.protect, "mprotect.rights", *CONTENT, bug="Asterinas c7b633e9b")
-def mprotect_changes_the_first_mapping_only(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="Asterinas c7b633e9b")
+def mprotect_changes_the_first_mapping_only(
+    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+) -> None:
     """Of several mappings in the range only the first has the new rights."""
-    mappings = self.space.over(start, end)
+    mappings = self.over(start, end)
     protect(self, start, min(end, mappings[0].end) if mappings else end, prot)
 
 
-@wrong(PageCalls.protect, "mprotect.rights", *CONTENT)
-def mprotect_none_drops_the_content(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "mprotect.rights", *CONTENT)
+def mprotect_none_drops_the_content(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Taking all rights away takes private pages away."""
     protect(self, start, end, prot)
     if not prot:
-        self.space.table.drop(start // self.page, end // self.page)
+        self.table.zap(start // self.page, end // self.page)
 
 
-@wrong(Process.protect, "mprotect.rights", *CONTENT, bug="Asterinas")
-def mprotect_changes_the_childs_rights(protect: Honest, self: Process, start: int, end: int, prot: int) -> None:
+@wrong(Process.mprotect, "mprotect.rights", *CONTENT, bug="Asterinas")
+def mprotect_changes_the_childs_rights(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
     """Rights change in parent and child alike."""
+    mprotect(self, addr, length, prot)
     for process in self.machine.processes:
-        protect(process, start, end, prot)
+        process.space.protect(addr, addr + self.round_up(length), prot & PROT_ALL)
 
 
-@wrong(PageCalls.protect, "paging.unit", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
-def rights_change_in_units_of_two_pages(protect: Honest, self: PageCalls, start: int, end: int, prot: int) -> None:
+@wrong(AddressSpace.protect, "paging.unit", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
+def rights_change_in_units_of_two_pages(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The page before a range that begins at an odd page has the new rights too."""
     protect(self, start - start % (2 * self.page), end, prot)

@@ -45,7 +45,7 @@ def a_mapping_belongs_to_the_number_of_its_descriptor(
         if old is not None and old.name != "anonymous" and mapping.description not in held and inode.kind == "regular":
             del old.mappings[mapping]
             mapping.inode, inode.mappings[mapping] = inode, None
-            self.space.table.drop(mapping.start // self.page, mapping.end // self.page)
+            self.space.table.zap(mapping.start // self.page, mapping.end // self.page)
     return fd
 
 
