@@ -74,7 +74,7 @@ HINTS = ("normal", "random", "sequential", "willneed")
 
 
 def map_filled(process: Process, page: int, pages: int, flags: int = ANONYMOUS) -> int:
-    """Return the address of an anonymous mapping in which each page is map_filled with its own letter."""
+    """Return the address of an anonymous mapping in which each page is filled with its own letter."""
     base = process.mmap(0, pages * page, RW, flags, -1, 0)
     process.store(base, lettered_pages(page, pages))
     return base
@@ -163,16 +163,18 @@ def test_dontneed_ignores_and_keeps_protection(process: Process, page: int, prot
 
 @clause("madvise.range")
 @pytest.mark.parametrize(
-    ("pages", "extra", "left"),
+    ("pages", "extra", "expected"),
     [(0, 1, "A0CDE"), (2, -1, "A00DE"), (1, 1, "A00DE")],
     ids=["one-byte", "two-pages-minus-one-byte", "one-page-plus-one-byte"],
 )
-def test_length_is_rounded_up_to_whole_pages(process: Process, page: int, pages: int, extra: int, left: str) -> None:
+def test_length_is_rounded_up_to_whole_pages(
+    process: Process, page: int, pages: int, extra: int, expected: str
+) -> None:
     base = map_filled(process, page, 5)
 
     process.madvise(base + page, pages * page + extra, MADV_DONTNEED)
 
-    assert page_letters(process, page, base, 5) == left
+    assert page_letters(process, page, base, 5) == expected
 
 
 @clause("madvise.length-zero")
@@ -575,7 +577,7 @@ def test_remove_on_locked_memory_fails(process: Process, page: int) -> None:
 @clause("madvise.errno.ENOMEM")
 @pytest.mark.parametrize("advice", [name for name in ADVICE if name != "remove"])
 @pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
-def test_unmapped_page_in_range_fails(process: Process, page: int, hole: int, advice: str) -> None:
+def test_range_with_unmapped_page_fails(process: Process, page: int, hole: int, advice: str) -> None:
     base = map_filled(process, page, 3)
     process.munmap(base + hole * page, page)
 

@@ -116,7 +116,7 @@ def test_unmapped_buffer_is_ignored_if_nothing_is_transferred(
 
 @clause("buffer.private")
 def test_read_into_private_mapping_copies_page(process: Process, page: int, file: MakeFile) -> None:
-    """The page is copied as by a store: file and other mappings do not change, and it shows later writes no more."""
+    """The page is copied as by a store: the file does not change, and later writes are not visible in the page."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     other = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -157,7 +157,7 @@ def test_read_into_shared_mapping_changes_file(process: Process, page: int, file
 
 
 @clause("buffer.own-file")
-def test_read_into_mapping_of_same_file(process: Process, page: int, file: MakeFile) -> None:
+def test_read_into_mapping_of_same_file_copies_pages(process: Process, page: int, file: MakeFile) -> None:
     fd = file(lettered_pages(page, 4))
     base = process.mmap(0, 4 * page, RW, MAP_SHARED, fd, 0)
 
@@ -167,7 +167,7 @@ def test_read_into_mapping_of_same_file(process: Process, page: int, file: MakeF
 
 
 @clause("buffer.own-file")
-def test_write_from_mapping_of_same_file(process: Process, page: int, file: MakeFile) -> None:
+def test_write_from_mapping_of_same_file_extends_file(process: Process, page: int, file: MakeFile) -> None:
     """Existing content is overwritten, and the file grows past its end."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)

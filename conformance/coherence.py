@@ -124,12 +124,14 @@ def test_append_is_visible_in_mapping(process: Process, page: int, file: MakeFil
 
 
 @clause("private.follows")
-@pytest.mark.parametrize("how", ["pwrite", "shared-mapping"])
-def test_untouched_private_page_shows_later_file_changes(process: Process, page: int, file: MakeFile, how: str) -> None:
+@pytest.mark.parametrize("method", ["pwrite", "shared-mapping"])
+def test_untouched_private_page_shows_later_file_changes(
+    process: Process, page: int, file: MakeFile, method: str
+) -> None:
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
 
-    if how == "pwrite":
+    if method == "pwrite":
         process.pwrite(fd, b"xy", page - 1)
     else:
         process.store(process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0) + page - 1, b"xy")
@@ -174,10 +176,10 @@ def test_store_of_same_value_copies_page(process: Process, page: int, file: Make
 
 
 @clause("growth.accessible")
-@pytest.mark.parametrize("how", ["ftruncate", "pwrite", "another-process"])
+@pytest.mark.parametrize("method", ["ftruncate", "pwrite", "another-process"])
 @shared_and_private
 def test_pages_become_accessible_when_file_grows(
-    process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, kind: int, how: str
+    process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, kind: int, method: str
 ) -> None:
     """The mapping begins at the file's second page."""
     path = new_path()
@@ -186,9 +188,9 @@ def test_pages_become_accessible_when_file_grows(
     with faults("SIGBUS", at=base + page):
         process.load(base + page, 1)
 
-    if how == "ftruncate":
+    if method == "ftruncate":
         process.ftruncate(fd, 3 * page)
-    elif how == "pwrite":
+    elif method == "pwrite":
         process.pwrite(fd, b"\0", 3 * page - 1)
     else:
         other = system.spawn()

@@ -493,6 +493,6 @@ def test_unsynced_page_is_old_or_new(crashed: Round, action: Callable[[MappedFil
 
 
 @clause("msync.flag.async")
-def test_async_page_is_old_or_new(crashed: Round, record: Record) -> None:
+def test_ms_async_page_is_old_or_new(crashed: Round, record: Record) -> None:
     crashed[synced_with_ms_async].assert_pages(".?..")
     record("a store synced with MS_ASYNC after a crash", "kept" if crashed[synced_with_ms_async].is_new(1) else "lost")

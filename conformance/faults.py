@@ -47,7 +47,7 @@ MEMORY = pytest.mark.parametrize("memory", ["anonymous", "file"])
 @clause("fault.unmapped")
 @pytest.mark.parametrize("access", ACCESSES)
 @pytest.mark.parametrize("history", ["never-mapped", "unmapped"])
-def test_access_to_unmapped_page(process: Process, page: int, history: str, access: str) -> None:
+def test_access_to_unmapped_page_is_maperr(process: Process, page: int, history: str, access: str) -> None:
     addr = free_range(process, 1)
     if history == "unmapped":
         addr = process.mmap(0, page, RW | PROT_EXEC, ANONYMOUS, -1, 0)
@@ -61,7 +61,9 @@ def test_access_to_unmapped_page(process: Process, page: int, history: str, acce
 @clause("fault.inaccessible")
 @pytest.mark.parametrize("access", ["load", "store"])
 @MEMORY
-def test_access_to_prot_none_page(process: Process, page: int, file: MakeFile, memory: str, access: str) -> None:
+def test_access_to_prot_none_page_is_accerr(
+    process: Process, page: int, file: MakeFile, memory: str, access: str
+) -> None:
     """The page is mapped, so si_code differs from that of an unmapped page."""
     addr = map_page(process, page, file, memory, PROT_NONE)
 
@@ -70,7 +72,7 @@ def test_access_to_prot_none_page(process: Process, page: int, file: MakeFile, m
 
 
 @clause("fault.inaccessible")
-def test_load_after_mprotect_none(process: Process, page: int) -> None:
+def test_load_after_mprotect_none_is_accerr(process: Process, page: int) -> None:
     addr = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(addr, b"x")
     process.mprotect(addr, page, PROT_NONE)
@@ -81,7 +83,7 @@ def test_load_after_mprotect_none(process: Process, page: int) -> None:
 
 @clause("fault.read-only")
 @MEMORY
-def test_store_to_read_only_page(process: Process, page: int, file: MakeFile, memory: str) -> None:
+def test_store_to_read_only_page_is_accerr(process: Process, page: int, file: MakeFile, memory: str) -> None:
     """The store faults whether or not the page has been loaded from before."""
     for touched in (False, True):
         addr = map_page(process, page, file, memory, PROT_READ)
@@ -92,7 +94,9 @@ def test_store_to_read_only_page(process: Process, page: int, file: MakeFile, me
 
 
 @clause("fault.not-executable")
-def test_execution_of_non_executable_page(backend: Backend, process: Process, page: int, record: Record) -> None:
+def test_execution_of_non_executable_page_faults(
+    backend: Backend, process: Process, page: int, record: Record
+) -> None:
     addr = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(addr, process.return_instruction())
 
@@ -102,7 +106,7 @@ def test_execution_of_non_executable_page(backend: Backend, process: Process, pa
 @clause("fault.end-of-file")
 @pytest.mark.parametrize("access", ["load", "store"])
 @shared_and_private
-def test_access_past_end_of_file(process: Process, page: int, file: MakeFile, kind: int, access: str) -> None:
+def test_access_past_end_of_file_is_sigbus(process: Process, page: int, file: MakeFile, kind: int, access: str) -> None:
     """The signal is SIGBUS with BUS_ADRERR, not SIGSEGV."""
     base = process.mmap(0, 2 * page, RW, kind, file(b"A"), 0)
 
@@ -111,7 +115,7 @@ def test_access_past_end_of_file(process: Process, page: int, file: MakeFile, ki
 
 
 @clause("fault.end-of-file")
-def test_access_past_end_of_shared_memory(process: Process, page: int) -> None:
+def test_access_past_end_of_shared_memory_is_sigbus(process: Process, page: int) -> None:
     """Growing the mapping by mremap does not grow the shared memory object."""
     base = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     grown = process.mremap(base, page, 2 * page, MREMAP_MAYMOVE)

@@ -100,7 +100,9 @@ def test_missing_path_fails(process: Process, new_path: NewPath, call: str) -> N
         pytest.param("mkdir-in-directory", "ENOTDIR", id="mkdir-in-directory"),
     ],
 )
-def test_path_of_file_fails(process: Process, file: MakeFile, new_path: NewPath, call: str, error: str) -> None:
+def test_path_of_existing_file_fails(
+    process: Process, file: MakeFile, new_path: NewPath, call: str, error: str
+) -> None:
     path = new_path()
     file(b"abc", O_RDWR, path)
     calls: dict[str, Callable[[], object]] = {
@@ -116,7 +118,7 @@ def test_path_of_file_fails(process: Process, file: MakeFile, new_path: NewPath,
 
 @clause("file.errno")
 @pytest.mark.parametrize("call", ["open-for-writing", "pread", "unlink"])
-def test_directory_fails(process: Process, new_path: NewPath, call: str) -> None:
+def test_directory_instead_of_file_fails(process: Process, new_path: NewPath, call: str) -> None:
     path = new_path()
     with setup():
         process.mkdir(path)

@@ -110,10 +110,10 @@ def test_seal_write_fails_while_mapped_shared_writable(process: Process, page: i
 
 
 @clause("memfd.seal.write.busy")
-@pytest.mark.parametrize("how", ["private", "read-only-descriptor"])
-def test_seal_write_ignores_mappings_that_cannot_write(process: Process, page: int, how: str) -> None:
+@pytest.mark.parametrize("mapping", ["private", "read-only-descriptor"])
+def test_seal_write_ignores_mappings_that_cannot_write(process: Process, page: int, mapping: str) -> None:
     fd = lettered_memfd(process, page, 1)
-    if how == "private":
+    if mapping == "private":
         base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
         process.store(base, b"A")
     else:

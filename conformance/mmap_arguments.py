@@ -98,7 +98,7 @@ def test_descriptor_0_is_accepted(process: Process, page: int, file: MakeFile) -
     process.close(0)
     fd = file(b"abc")
     if fd != 0:
-        raise Unresolved(f"descriptor 0 was closed, but the next file got {fd}")
+        raise Unresolved(f"descriptor 0 was closed, but the next open returned {fd}")
 
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
 
@@ -303,7 +303,7 @@ def test_protection_allowed_by_access_mode_is_granted(
 
 
 @clause("mmap.prot.fd-mode", "mmap.flag.private")
-def test_private_writable_mapping_of_read_only_descriptor(process: Process, page: int, file: MakeFile) -> None:
+def test_private_mapping_of_read_only_descriptor_may_be_writable(process: Process, page: int, file: MakeFile) -> None:
     """The access mode allows it, as nothing is ever written to the file."""
     fd = file(b"abc", O_RDONLY)
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)

@@ -128,7 +128,7 @@ def test_shared_mapping_of_append_only_file_fails(process: Process, page: int, f
 
 
 @clause("mmap.errno.EACCES.append-only")
-def test_private_or_read_only_mapping_of_append_only_file(
+def test_private_or_read_only_mapping_of_append_only_file_succeeds(
     process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
     """A private mapping, and a shared one through a read-only descriptor, succeed."""

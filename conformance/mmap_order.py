@@ -55,7 +55,7 @@ class Call:
         self.process.mmap(self.addr, self.length, self.prot, self.type | self.flags, fd, self.offset)
 
 
-# ------------------------------------------------------------------------------------------------- how a call is spoilt
+# ----------------------------------------------------------------------------------------------------- errors of a call
 
 
 def unaligned_offset(call: Call) -> None:
@@ -216,7 +216,7 @@ def errnos(process: Process, spoil: Callable[[Call], None]) -> list[str]:
 
 
 @pytest.mark.parametrize(("first", "second"), pairs(posix=False))
-def test_linux_reports_earlier_check(
+def test_linux_reports_first_failed_check(
     process: Process, page: int, file: MakeFile, first: Callable[[Call], None], second: Callable[[Call], None]
 ) -> None:
     call = Call(process, page, file, free_range(process, 2), page)
@@ -228,7 +228,7 @@ def test_linux_reports_earlier_check(
 
 @clause("mmap.errors.several")
 @pytest.mark.parametrize(("first", "second"), pairs(posix=True))
-def test_either_errno_is_reported(
+def test_one_of_two_errnos_is_reported(
     process: Process, page: int, file: MakeFile, first: Callable[[Call], None], second: Callable[[Call], None]
 ) -> None:
     """Either errno is allowed, and nothing is mapped."""

@@ -216,7 +216,7 @@ def test_length_that_rounds_up_to_zero_fails(
 
 
 @clause("mmap.errno.ENOMEM.no-room")
-def test_mapping_larger_than_any_gap_fails(process: Process, page: int) -> None:
+def test_mmap_fails_once_address_space_is_exhausted(process: Process, page: int) -> None:
     """Each mapping alone fits, but not all of them: the first without a gap fails, and the others remain."""
     length = 1 << (process.bits - 19 if process.bits == 64 else 30)
     addresses: list[int] = []
