@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 from vendored import NAME, build
 
 pytest_plugins = ["pytester"]
+
+# Hundreds of tests start an interpreter; without stored bytecode each compiles the package and its cases again, which
+# takes longer than most of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")

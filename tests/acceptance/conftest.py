@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -9,6 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
@@ -24,17 +27,29 @@ NEEDED = (*CORE, "pytest-xdist", "execnet")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+@contextmanager
+def locked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder that the workers of this session share, held by one of them at a time."""
+    top = tmp_path_factory.getbasetemp()
+    folder = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "shared" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel under test: MMAPCONF_WHEEL (as CI built it), else one built now from a copy of the project."""
     if "MMAPCONF_WHEEL" in os.environ:
         return Path(os.environ["MMAPCONF_WHEEL"]).resolve()
-    work = tmp_path_factory.mktemp("wheel")
-    ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*cache*", ".hypothesis")
-    shutil.copytree(PROJECT, work / "project", ignore=ignored)
-    command = [sys.executable, "-m", "build", "-q", "--wheel", "--outdir", str(work), str(work / "project")]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    (built,) = work.glob("*.whl")
+    with locked(tmp_path_factory, "wheel") as folder:
+        if not list(folder.glob("*.whl")):
+            ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "*cache*", ".hypothesis")
+            shutil.copytree(PROJECT, folder / "project", ignore=ignored)
+            command = [sys.executable, "-m", "build", "-q", "--wheel", "--outdir", str(folder), str(folder / "project")]
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        (built,) = folder.glob("*.whl")
     return built
 
 
@@ -74,9 +89,9 @@ def copied_libraries(names: Iterable[str], to: Path) -> Path:
     """A folder with nothing but these distributions, which every user may read."""
     for name in names:
         for file in importlib.metadata.files(name) or ():
-            if ".." not in file.parts and file.suffix != ".pyc":
+            if ".." not in file.parts and Path(str(file.locate())).exists():
                 (to / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file.locate(), to / file)
+                shutil.copy2(file.locate(), to / file)  # with its time, so that its bytecode is valid
     subprocess.run(["chmod", "-R", "a+rX", str(to)], check=True)
     return to
 
@@ -92,7 +107,7 @@ def suite(request: pytest.FixtureRequest, installed: Path, public: Path, tmp_pat
     """Run the installed suite from an empty folder, as this user or (`user=`) as another."""
 
     def run(*arguments: str, folder: Path | None = None, user: int | None = None, check: bool = True) -> Run:
-        environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(installed)}
         python = sys.executable
         if user is not None:
             folder = Path(mkdtemp(dir=public))
@@ -119,5 +134,20 @@ def suite(request: pytest.FixtureRequest, installed: Path, public: Path, tmp_pat
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, output
         return Run(done.returncode, output, json.loads(report.read_text()) if report.exists() else {})
+
+    return run
+
+
+@pytest.fixture
+def suite_once(suite: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Run the installed suite from an empty folder, once in a session for each command line; the result is shared."""
+
+    def run(*arguments: str) -> Run:
+        with locked(tmp_path_factory, sha256("\0".join(arguments).encode()).hexdigest()[:16]) as folder:
+            result = folder / "run.json"
+            if not result.exists():
+                done = suite(*arguments)
+                result.write_text(json.dumps([done.status, done.output, done.report]))
+            return Run(*json.loads(result.read_text()))
 
     return run

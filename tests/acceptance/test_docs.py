@@ -95,7 +95,6 @@ def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHON": sys.executable,
         "PYTHONPATH": str(installed),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "BOARD": str(board),
         "PROJECT": str(PROJECT),
     }

@@ -42,7 +42,7 @@ class Pages(NamedTuple):
 @pytest.fixture(scope="module")
 def pages(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pages:
     folder = tmp_path_factory.mktemp("the pages")
-    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
     environment.pop("PYTEST_ADDOPTS", None)
 
     def run(*arguments: str) -> int:
