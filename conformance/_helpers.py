@@ -21,6 +21,7 @@ from ..contract import (
     MAP_PRIVATE,
     MAP_SHARED,
     O_RDWR,
+    PROT_EXEC,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
@@ -49,6 +50,12 @@ shared_and_private = pytest.mark.parametrize(
     "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
 )
 """Run a case once with `kind` MAP_SHARED and once with MAP_PRIVATE."""
+
+
+def prot_id(prot: int) -> str:
+    """Return the id of a parameter that is a protection: "none", "read", "read-write" and so on."""
+    bits = {PROT_READ: "read", PROT_WRITE: "write", PROT_EXEC: "exec"}
+    return "-".join(name for bit, name in bits.items() if prot & bit) or "none"
 
 
 def pages_of(page: int, *letters: str) -> bytes:
@@ -161,7 +168,7 @@ def lock_from_another_process(system: System, path: str, lock: str) -> None:
 
 @contextmanager
 def requires(what: str) -> Iterator[None]:
-    """Run calls for which the user needs a privilege or the file system a feature: if one fails, it is unsupported."""
+    """Run calls that need a privilege or a feature of the file system: if one fails, the case is unsupported."""
     try:
         yield
     except OSError as error:

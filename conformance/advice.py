@@ -48,6 +48,7 @@ from ._helpers import (
     assert_nothing_mapped,
     drop_page_cache,
     lettered_pages,
+    prot_id,
     setup,
     shared_and_private,
 )
@@ -90,6 +91,7 @@ def page_letters(process: Process, page: int, base: int, pages: int) -> str:
 
 
 def lock_pages(process: Process, page: int, base: int, pages: int) -> None:
+    """Lock `pages` pages at `base`; the case is unresolved if that fails."""
     with setup():
         process.mlock(base, pages * page)
 
@@ -148,7 +150,7 @@ def test_dontneed_leaves_pages_of_other_process(process: Process, page: int, cal
 
 
 @clause("madvise.dontneed.rights")
-@pytest.mark.parametrize("prot", [pytest.param(PROT_NONE, id="none"), pytest.param(PROT_READ, id="read")])
+@pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ], ids=prot_id)
 def test_dontneed_ignores_and_keeps_protection(process: Process, page: int, prot: int) -> None:
     base = map_filled(process, page, 1)
     process.mprotect(base, page, prot)

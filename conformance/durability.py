@@ -70,9 +70,11 @@ class MappedFile:
             self.process.store(self.base + number * self.page, NEW * self.page)
 
     def sync(self, first: int, length: int, flags: int = MS_SYNC) -> None:
+        """Sync `length` bytes from page `first`."""
         self.process.msync(self.base + first * self.page, length, flags)
 
     def unmap(self) -> None:
+        """Unmap all pages of the file."""
         self.process.munmap(self.base, PAGES * self.page)
 
 
@@ -80,15 +82,18 @@ class MappedFile:
 
 
 def nothing_synced(file: MappedFile) -> None:
+    """Store without any sync: the control of a round."""
     file.store(1)
 
 
 def all_synced(file: MappedFile) -> None:
+    """Store to all pages and sync them."""
     file.store(0, 1, 2, 3)
     file.sync(0, PAGES * file.page)
 
 
 def one_page_synced(file: MappedFile) -> None:
+    """Store to the third page and sync it alone."""
     file.store(2)
     file.sync(2, file.page)
 
@@ -101,12 +106,14 @@ def synced_through_offset_mapping(file: MappedFile) -> None:
 
 
 def synced_after_close(file: MappedFile) -> None:
+    """Close the descriptor before the store and the sync."""
     file.process.close(file.fd)
     file.store(0)
     file.sync(0, file.page)
 
 
 def synced_and_unmapped(file: MappedFile) -> None:
+    """Store, sync all pages and unmap them."""
     file.store(0, 3)
     file.sync(0, PAGES * file.page)
     file.unmap()
@@ -129,6 +136,7 @@ def synced_with_unaligned_length(file: MappedFile) -> None:
 
 
 def synced_and_invalidated(file: MappedFile) -> None:
+    """Sync with MS_SYNC and MS_INVALIDATE."""
     file.store(1)
     file.sync(0, PAGES * file.page, MS_SYNC | MS_INVALIDATE)
 
@@ -172,6 +180,7 @@ def synced_after_partial_unmap(file: MappedFile) -> None:
 
 
 def synced_private_mapping(file: MappedFile) -> None:
+    """Store to a private mapping of the file and sync that."""
     base = file.process.mmap(0, PAGES * file.page, RW, MAP_PRIVATE, file.fd, 0)
     file.process.store(base, NEW * (PAGES * file.page))
     file.process.msync(base, PAGES * file.page, MS_SYNC)
@@ -185,12 +194,14 @@ def synced_through_other_mapping(file: MappedFile) -> None:
 
 
 def synced_for_child(file: MappedFile) -> None:
+    """Sync in the parent what a child has stored."""
     child = MappedFile(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
     child.store(1)
     file.sync(0, PAGES * file.page)
 
 
 def synced_after_write(file: MappedFile) -> None:
+    """Change a page by pwrite and sync the mapping."""
     file.process.pwrite(file.fd, NEW * file.page, file.page)
     file.sync(0, PAGES * file.page)
 
@@ -211,10 +222,12 @@ def synced_after_mprotect(file: MappedFile, prot: int) -> None:
 
 
 def synced_after_mprotect_read(file: MappedFile) -> None:
+    """Make the mapping read-only between the store and msync."""
     synced_after_mprotect(file, PROT_READ)
 
 
 def synced_after_mprotect_none(file: MappedFile) -> None:
+    """Make the mapping inaccessible between the store and msync."""
     synced_after_mprotect(file, PROT_NONE)
 
 
@@ -232,17 +245,20 @@ def synced_after_mremap(file: MappedFile) -> None:
 
 
 def unmapped_without_sync(file: MappedFile) -> None:
+    """Store and unmap without a sync."""
     file.store(1)
     file.unmap()
 
 
 def exited_without_sync(file: MappedFile) -> None:
+    """Let a child store and exit without a sync."""
     child = MappedFile(file.system, file.path, file.process.fork(), file.fd, file.base, file.page)
     child.store(1)
     child.process.exit()
 
 
 def synced_with_ms_async(file: MappedFile) -> None:
+    """Sync with MS_ASYNC, which only schedules the write-back."""
     file.store(1)
     file.sync(0, PAGES * file.page, MS_ASYNC)
 
@@ -306,6 +322,7 @@ class AfterCrash:
             raise AssertionError(f"the action failed before the crash: {self.error}") from self.error
 
     def is_new(self, number: int) -> bool:
+        """True if this page starts with NEW."""
         return self.pages[number].startswith(NEW)
 
 
@@ -323,6 +340,7 @@ def prepare(system: System, path: str) -> MappedFile:
 
 
 def run_round(system: System, directory: str, number: int) -> Round:
+    """Carry out every action on a file of its own, crash the system, and return what the files contain."""
     errors: dict[Callable[[MappedFile], None], ActionError] = {}
     files = {action: prepare(system, f"{directory}/{action.__name__}-{number}") for action in ACTIONS}
     for action, file in files.items():

@@ -32,6 +32,7 @@ class RecordingProcess(Process):
         self.calls: list[str] = []
 
     def record_call(self, call: str) -> None:
+        """Record the call; it fails if it is the one named `failing`."""
         self.calls.append(call)
         if call == self.failing:
             raise OSError(errno.EIO, "made to fail")
@@ -71,6 +72,7 @@ class Run(NamedTuple):
 
 
 def run(process: Process, arguments: Sequence[str], failing: str = "", instead: int = -1) -> Run:
+    """Run the program and return its status, output, messages and calls."""
     recording = RecordingProcess(process, failing, instead)
     output: list[bytes] = []
     errors: list[str] = []

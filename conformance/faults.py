@@ -94,9 +94,7 @@ def test_store_to_read_only_page_is_accerr(process: Process, page: int, file: Ma
 
 
 @clause("fault.not-executable")
-def test_execution_of_non_executable_page_faults(
-    backend: Backend, process: Process, page: int, record: Record
-) -> None:
+def test_execution_of_non_executable_page_faults(backend: Backend, process: Process, page: int, record: Record) -> None:
     addr = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(addr, process.return_instruction())
 

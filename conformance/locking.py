@@ -28,7 +28,7 @@ from ..contract import (
     Unsupported,
 )
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, drop_page_cache, lettered_pages, setup, shared_and_private
+from ._helpers import ANONYMOUS, RW, MakeFile, drop_page_cache, lettered_pages, prot_id, setup, shared_and_private
 
 
 def is_locked(process: Process, page: int, addr: int) -> bool:
@@ -74,7 +74,7 @@ def requires_limit_for_all_mappings() -> Iterator[None]:
 
 
 @clause("mlock.resident")
-@pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
+@pytest.mark.parametrize("prot", [PROT_READ, RW], ids=prot_id)
 @pytest.mark.parametrize("memory", ["anonymous", "file"])
 @shared_and_private
 def test_locked_pages_are_resident(

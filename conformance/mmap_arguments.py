@@ -33,6 +33,7 @@ from ._helpers import (
     can_load,
     free_range,
     pages_of,
+    prot_id,
     requires_exec_mount,
     reserve,
     setup,
@@ -272,7 +273,7 @@ def test_prot_exec_allows_execution(
 
 @clause("mmap.prot.exec")
 @shared_and_private
-@pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
+@pytest.mark.parametrize("prot", [PROT_READ, RW], ids=prot_id)
 def test_execution_without_prot_exec_faults(
     backend: Backend, process: Process, page: int, file: MakeFile, record: Record, prot: int, kind: int
 ) -> None:

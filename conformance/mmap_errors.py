@@ -48,13 +48,12 @@ from ._helpers import (
     free_range,
     lock_from_another_process,
     pages_of,
+    prot_id,
     setup,
     shared_and_private,
 )
 
-prot_none_and_read = pytest.mark.parametrize(
-    "prot", [pytest.param(PROT_NONE, id="none"), pytest.param(PROT_READ, id="read")]
-)
+prot_none_and_read = pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ], ids=prot_id)
 
 
 @contextmanager
@@ -91,15 +90,7 @@ def too_long(process: Process, page: int) -> int:
 
 @clause("mmap.errno.EACCES", "mmap.result.failure")
 @shared_and_private
-@pytest.mark.parametrize(
-    "prot",
-    [
-        pytest.param(PROT_NONE, id="none"),
-        pytest.param(PROT_READ, id="read"),
-        pytest.param(PROT_WRITE, id="write"),
-        pytest.param(PROT_EXEC, id="exec"),
-    ],
-)
+@pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC], ids=prot_id)
 def test_write_only_descriptor_fails(process: Process, page: int, file: MakeFile, prot: int, kind: int) -> None:
     fd = file(b"abc", O_WRONLY)
     with fails_unmapped(process, file, page, "EACCES") as addr:
@@ -107,7 +98,7 @@ def test_write_only_descriptor_fails(process: Process, page: int, file: MakeFile
 
 
 @clause("mmap.errno.EACCES", "mmap.prot.fd-mode", "mmap.result.failure")
-@pytest.mark.parametrize("prot", [pytest.param(PROT_WRITE, id="write"), pytest.param(RW, id="read-write")])
+@pytest.mark.parametrize("prot", [PROT_WRITE, RW], ids=prot_id)
 def test_shared_writable_mapping_of_read_only_descriptor_fails(
     process: Process, page: int, file: MakeFile, prot: int
 ) -> None:
@@ -117,10 +108,7 @@ def test_shared_writable_mapping_of_read_only_descriptor_fails(
 
 
 @clause("mmap.errno.EACCES.append-only")
-@pytest.mark.parametrize(
-    "prot",
-    [pytest.param(PROT_NONE, id="none"), pytest.param(PROT_READ, id="read"), pytest.param(PROT_WRITE, id="write")],
-)
+@pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ, PROT_WRITE], ids=prot_id)
 def test_shared_mapping_of_append_only_file_fails(process: Process, page: int, file: MakeFile, prot: int) -> None:
     fd = file(b"abc")
     with append_only(process, fd), fails_unmapped(process, file, page, "EACCES") as addr:
@@ -489,6 +477,7 @@ TOO_LONG = ["past-address-space", "address-space-minus-one-page", "rounds-up-to-
 
 
 def long_length(process: Process, page: int, name: str) -> int:
+    """Return the length with this name of TOO_LONG."""
     space = 1 << process.bits
     return {
         "past-address-space": too_long(process, page),
@@ -529,7 +518,7 @@ def test_fixed_range_outside_address_space_fails(process: Process, page: int, fi
     """The specification has three errnos that apply."""
     fd = file(b"abc")
     with fails_unmapped(process, file, page, "ENOMEM", "EOVERFLOW", "EINVAL") as addr:
-        process.mmap(*outside(process, page, place, addr), PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+        process.mmap(*range_outside_address_space(process, page, place, addr), PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
 
 
 @clause("mmap.errno.ENOMEM.range", "mmap.flag.fixed")
@@ -539,10 +528,10 @@ def test_fixed_range_outside_address_space_fails_with_enomem(
 ) -> None:
     fd = file(b"abc")
     with fails_unmapped(process, file, page, "ENOMEM") as addr:
-        process.mmap(*outside(process, page, place, addr), PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
+        process.mmap(*range_outside_address_space(process, page, place, addr), PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
 
 
-def outside(process: Process, page: int, place: str, addr: int) -> tuple[int, int]:
+def range_outside_address_space(process: Process, page: int, place: str, addr: int) -> tuple[int, int]:
     """Return address and length of a range that starts or, from `addr`, ends outside the address space."""
     space = 1 << process.bits
     if place == "free-address-past-end":
@@ -663,13 +652,7 @@ def test_negative_offset_of_anonymous_memory_is_accepted(process: Process, page:
 @clause("mmap.errno.EPERM", "mmap.result.failure")
 @shared_and_private
 @pytest.mark.parametrize(
-    "prot",
-    [
-        pytest.param(PROT_EXEC, id="exec"),
-        pytest.param(PROT_READ | PROT_EXEC, id="read-exec"),
-        pytest.param(PROT_WRITE | PROT_EXEC, id="write-exec"),
-        pytest.param(RW | PROT_EXEC, id="all"),
-    ],
+    "prot", [PROT_EXEC, PROT_READ | PROT_EXEC, PROT_WRITE | PROT_EXEC, RW | PROT_EXEC], ids=prot_id
 )
 def test_exec_mapping_on_noexec_mount_fails(
     system: System, process: Process, page: int, file: MakeFile, prot: int, kind: int
@@ -689,6 +672,7 @@ def test_non_exec_mapping_on_noexec_mount_succeeds(system: System, process: Proc
 
 
 def noexec_file(system: System, process: Process) -> int:
+    """Return a descriptor of a file on a noexec mount; the case is unresolved if it cannot be created."""
     path = system.facility(Facility.NOEXEC_DIRECTORY) + "/file"
     with setup():
         fd = process.open(path, O_RDWR | O_CREAT)

@@ -42,6 +42,7 @@ from ._helpers import (
     Record,
     assert_nothing_mapped,
     free_range,
+    prot_id,
     setup,
     shared_and_private,
 )
@@ -185,7 +186,7 @@ def test_huge_prot_none_reservation_is_usable(process: Process, page: int) -> No
 
 @clause("mmap.flag.populate")
 @shared_and_private
-@pytest.mark.parametrize("prot", [pytest.param(PROT_READ, id="read"), pytest.param(RW, id="read-write")])
+@pytest.mark.parametrize("prot", [PROT_READ, RW], ids=prot_id)
 def test_populated_memory_is_resident(process: Process, page: int, kind: int, prot: int) -> None:
     base = process.mmap(0, 4 * page, prot, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
 
@@ -258,7 +259,7 @@ def raise_locked_memory_limit(process: Process, page: int) -> None:
 
 @clause("mmap.flag.locked")
 @shared_and_private
-@pytest.mark.parametrize("prot", [pytest.param(RW, id="read-write"), pytest.param(PROT_NONE, id="none")])
+@pytest.mark.parametrize("prot", [RW, PROT_NONE], ids=prot_id)
 def test_map_locked_memory_is_locked(process: Process, page: int, kind: int, prot: int) -> None:
     """msync with MS_INVALIDATE fails with EBUSY on locked pages."""
     raise_locked_memory_limit(process, page)
@@ -441,6 +442,7 @@ def map_growsdown(process: Process, page: int, below: int, prot: int = RW) -> in
 
 
 def access_byte(process: Process, addr: int, access: str) -> None:
+    """Load one byte, or store a zero byte."""
     if access == "load":
         process.load(addr, 1)
     else:

@@ -74,11 +74,13 @@ def matrix(is_selected: Callable[[Call], bool], clauses: Callable[[Call, Row], t
 
 
 def clauses_of_success(call: Call, row: Row) -> tuple[str, ...]:
+    """Return the clauses of a call that succeeds, including those of its protection."""
     prot_clauses = tuple(name for bit, name in PROT_CLAUSES.items() if call.prot & bit) or ("mmap.prot.none",)
     return row.success_clauses + prot_clauses + (("mmap.flag.fixed",) if call.flags & MAP_FIXED else ())
 
 
 def clauses_of_failure(call: Call, row: Row) -> tuple[str, ...]:
+    """Return the clauses of a call that fails."""
     return (*row.failure_clauses, "mmap.result.failure")
 
 

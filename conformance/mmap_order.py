@@ -51,6 +51,7 @@ class Call:
     offset: int = 0
 
     def make(self) -> None:
+        """Make the call, with a new file if there is no descriptor."""
         fd = self.file(b"abc", self.mode) if self.fd is None else self.fd
         self.process.mmap(self.addr, self.length, self.prot, self.type | self.flags, fd, self.offset)
 
@@ -59,18 +60,22 @@ class Call:
 
 
 def unaligned_offset(call: Call) -> None:
+    """Use an offset that is not a multiple of the page size."""
     call.offset += 1
 
 
 def bad_descriptor(call: Call) -> None:
+    """Use -1 as the descriptor."""
     call.fd = -1
 
 
 def zero_length(call: Call) -> None:
+    """Map zero bytes."""
     call.length = 0
 
 
 def too_long(call: Call) -> None:
+    """Map more than the address space."""
     call.length = 1 << 62 if call.process.bits == 64 else (1 << call.process.bits) - call.page
 
 
@@ -105,11 +110,13 @@ def offset_past_maximum(call: Call) -> None:
 
 
 def unknown_flag(call: Call) -> None:
+    """Use MAP_SHARED_VALIDATE with an undefined flag."""
     call.type = MAP_SHARED_VALIDATE
     call.flags |= UNKNOWN
 
 
 def missing_type(call: Call) -> None:
+    """Use neither MAP_SHARED nor MAP_PRIVATE."""
     call.type = 0
 
 
@@ -187,7 +194,8 @@ LINUX_ONLY: Final = (noreplace_mapped, locked_without_permission, unknown_flag)
 """Errors that POSIX does not define."""
 
 
-def name(spoil: Callable[[Call], None]) -> str:
+def error_id(spoil: Callable[[Call], None]) -> str:
+    """Return the part of a parameter's id that names this error."""
     return spoil.__name__.replace("_", "-")
 
 
@@ -198,7 +206,7 @@ def pairs(posix: bool) -> list[Any]:
         pytest.param(
             first,
             second,
-            id=f"{name(first)}-{name(second)}",
+            id=f"{error_id(first)}-{error_id(second)}",
             marks=() if posix else (clause(*dict.fromkeys((id, clause_of.get(second, id)))),),
         )
         for id, (first, others) in PAIRS.items()
