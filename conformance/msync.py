@@ -1,4 +1,4 @@
-"""Cases of msync that need no crash: what others see, what is refused.  What is on disk: durability.py."""
+"""Cases of msync that need no crash: visibility and errors.  durability.py has those of the data on disk."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ALL_FLAGS = [pytest.param(0, id="none"), *FLAGS]
 @clause("msync.result")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("kind", ["shared", "read-only", "private", "anonymous"])
-def test_success_on_any_mapping(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
-    """Nothing to write is no error."""
+def test_any_mapping_can_be_synced(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
+    """A mapping with nothing to write is accepted."""
     match kind:
         case "shared":
             base = process.mmap(0, page, RW, MAP_SHARED, file(b"text"), 0)
@@ -58,7 +58,7 @@ def test_success_on_any_mapping(process: Process, file: MakeFile, page: int, kin
 
 
 @clause("msync.result")
-def test_result_of_failure(process: Process, page: int) -> None:
+def test_failure_reports_errno(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.munmap(base, page)
 
@@ -67,7 +67,7 @@ def test_result_of_failure(process: Process, page: int) -> None:
 
 
 @clause("msync.result")
-def test_several_mappings_in_one_call(process: Process, file: MakeFile, page: int) -> None:
+def test_range_spans_several_mappings(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
     process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -77,8 +77,8 @@ def test_several_mappings_in_one_call(process: Process, file: MakeFile, page: in
 
 
 @clause("msync.usual-arguments")
-def test_the_length_that_mmap_was_given(process: Process, file: MakeFile, page: int) -> None:
-    """The unrounded length covers the last page: where that is not mapped, the call says so."""
+def test_length_passed_to_mmap_covers_last_page(process: Process, file: MakeFile, page: int) -> None:
+    """The unrounded length covers the last page, so the call fails with ENOMEM once that page is unmapped."""
     base = process.mmap(0, page + 8, RW, MAP_SHARED, file(bytes(2 * page)), 0)
     process.msync(base, page + 8, MS_SYNC)
     process.munmap(base + page, 8)
@@ -89,10 +89,10 @@ def test_the_length_that_mmap_was_given(process: Process, file: MakeFile, page: 
 
 
 @clause("msync.then-munmap")
-def test_two_processes_sync_and_unmap(
+def test_two_processes_sync_and_unmap_without_loss(
     process: Process, system: System, new_path: NewPath, write_file: WriteFile, page: int
 ) -> None:
-    """Each stores, syncs and unmaps: nothing of either is lost."""
+    """Each process stores, syncs and unmaps; the stores of both are in the file."""
     path = new_path()
     write_file(path, b"." * (2 * page))
     processes = [process, system.spawn()]
@@ -116,10 +116,10 @@ def test_two_processes_sync_and_unmap(
 
 
 @clause("msync.flag.async")
-def test_async_store_is_seen_by_others(
+def test_store_synced_async_is_visible_to_others(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
 ) -> None:
-    """The call returns at once; nothing is promised of the disk; whoever shares the file sees the store."""
+    """MS_ASYNC promises nothing about the disk; processes that share the file load the store."""
     path = new_path()
     fd = file(b"old", path=path)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -135,15 +135,15 @@ def test_async_store_is_seen_by_others(
 
 @clause("msync.flag.invalidate")
 @pytest.mark.parametrize("flags", WITH_INVALIDATE)
-@pytest.mark.parametrize("by", ["write", "another-process"])
-def test_invalidate_shows_the_current_content(
-    process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, by: str, flags: int
+@pytest.mark.parametrize("writer", ["write", "another-process"])
+def test_invalidate_shows_current_file_content(
+    process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, writer: str, flags: int
 ) -> None:
     path = new_path()
     fd = file(b"old", path=path)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     assert process.load(base, 3) == b"old"
-    if by == "write":
+    if writer == "write":
         process.pwrite(fd, b"new", 0)
     else:
         other = system.spawn()
@@ -157,8 +157,8 @@ def test_invalidate_shows_the_current_content(
 
 
 @clause("msync.flag.invalidate")
-def test_invalidate_loses_no_store(process: Process, file: MakeFile, page: int) -> None:
-    """What the mapping itself changed is the file's current content too."""
+def test_invalidate_keeps_stores_of_mapping(process: Process, file: MakeFile, page: int) -> None:
+    """The mapping's own stores belong to the file's current content."""
     fd = file(b"old")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"new")
@@ -172,7 +172,7 @@ def test_invalidate_loses_no_store(process: Process, file: MakeFile, page: int) 
 @clause("msync.flag.invalidate.busy")
 @pytest.mark.parametrize("flags", WITH_INVALIDATE)
 @pytest.mark.parametrize("locked", [0, 1, 2], ids=["first", "middle", "last"])
-def test_invalidate_of_a_locked_page(process: Process, file: MakeFile, page: int, locked: int, flags: int) -> None:
+def test_invalidate_of_locked_page_fails(process: Process, file: MakeFile, page: int, locked: int, flags: int) -> None:
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, file(b"x" * (3 * page)), 0)
     process.mlock(base + locked * page, page)
 
@@ -184,7 +184,7 @@ def test_invalidate_of_a_locked_page(process: Process, file: MakeFile, page: int
 
 
 @clause("msync.flag.invalidate.busy")
-def test_a_locked_page_hinders_no_other_call(process: Process, file: MakeFile, page: int) -> None:
+def test_locked_page_does_not_affect_other_calls(process: Process, file: MakeFile, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(b"x" * (2 * page)), 0)
     process.mlock(base, page)
 
@@ -192,14 +192,14 @@ def test_a_locked_page_hinders_no_other_call(process: Process, file: MakeFile, p
     process.msync(base + page, page, MS_SYNC | MS_INVALIDATE)
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 @clause("msync.errno.EINVAL")
 @pytest.mark.parametrize("flags", FLAGS)
 @pytest.mark.parametrize("inside", ["1", "half", "last"])
 @pytest.mark.parametrize("length", ["page", "zero"])
-def test_unaligned_address(process: Process, page: int, length: str, inside: str, flags: int) -> None:
+def test_unaligned_address_is_refused(process: Process, page: int, length: str, inside: str, flags: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -219,7 +219,7 @@ def test_unaligned_address(process: Process, page: int, length: str, inside: str
         pytest.param(MS_ASYNC | 1 << 30, id="async-and-unknown-bit-30"),
     ],
 )
-def test_flags_that_are_not_valid(process: Process, file: MakeFile, page: int, flags: int) -> None:
+def test_invalid_flags_are_refused(process: Process, file: MakeFile, page: int, flags: int) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"text"), 0)
 
     with fails("EINVAL"):
@@ -237,7 +237,7 @@ def test_flags_that_are_not_valid(process: Process, file: MakeFile, page: int, f
         pytest.param(0, 3, id="all"),
     ],
 )
-def test_a_hole_in_the_range(process: Process, file: MakeFile, page: int, first: int, count: int, flags: int) -> None:
+def test_hole_in_range_fails(process: Process, file: MakeFile, page: int, first: int, count: int, flags: int) -> None:
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, file(b"x" * (3 * page)), 0)
     process.munmap(base + first * page, count * page)
 
@@ -251,14 +251,14 @@ def test_a_hole_in_the_range(process: Process, file: MakeFile, page: int, first:
 
 @clause("msync.errno.ENOMEM")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_nothing_at_null(process: Process, page: int, flags: int) -> None:
+def test_unmapped_null_address_fails(process: Process, page: int, flags: int) -> None:
     with fails("ENOMEM"):
         process.msync(0, page, flags)
 
 
 @clause("msync.errno.ENOMEM")
-def test_the_range_beside_the_hole(process: Process, file: MakeFile, page: int) -> None:
-    """What is mapped throughout is no error, whatever is missing beside it."""
+def test_ranges_next_to_hole_succeed(process: Process, file: MakeFile, page: int) -> None:
+    """A range without a hole is accepted, whatever is unmapped next to it."""
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, file(b"x" * (3 * page)), 0)
     process.munmap(base + page, page)
 
@@ -268,8 +268,8 @@ def test_the_range_beside_the_hole(process: Process, file: MakeFile, page: int) 
 
 @clause("msync.length-wraps")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_a_length_that_rounds_up_to_nothing(process: Process, page: int, flags: int) -> None:
-    """Linux rounds the length up first: lengths within a page of the greatest become 0, and nothing is asked for."""
+def test_length_that_rounds_up_to_zero_succeeds(process: Process, page: int, flags: int) -> None:
+    """Linux rounds the length up first: the largest lengths, by less than a page, become 0 and the range is empty."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     span = 1 << process.bits
 
@@ -279,12 +279,12 @@ def test_a_length_that_rounds_up_to_nothing(process: Process, page: int, flags: 
         process.msync(base, span - page, flags)
 
 
-# ------------------------------------------------------------------------------------------------ which pages and flags
+# ------------------------------------------------------------------------------------------------------ pages and flags
 
 
 @clause("msync.private")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_private_stores_do_not_reach_the_file(process: Process, file: MakeFile, page: int, flags: int) -> None:
+def test_private_stores_do_not_reach_file(process: Process, file: MakeFile, page: int, flags: int) -> None:
     fd = file(b"text")
     shared = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
@@ -300,7 +300,7 @@ def test_private_stores_do_not_reach_the_file(process: Process, file: MakeFile, 
 @pytest.mark.parametrize("flags", WITH_INVALIDATE)
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
 def test_private_stores_are_not_invalidated(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
-    """Not even by a change of the file."""
+    """The stores stay although the file has changed meanwhile."""
     fd = file(b"text" + bytes(page - 4))
     if kind == "file":
         base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
@@ -317,8 +317,8 @@ def test_private_stores_are_not_invalidated(process: Process, file: MakeFile, pa
 @clause("msync.anonymous")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
 @pytest.mark.parametrize("kind", [MAP_PRIVATE, MAP_SHARED], ids=["private", "shared"])
-def test_memory_without_a_file(process: Process, page: int, kind: int, flags: int) -> None:
-    """Its first page has been stored to, its second never touched."""
+def test_anonymous_memory_can_be_synced(process: Process, page: int, kind: int, flags: int) -> None:
+    """The first page has been stored to; the second has never been accessed."""
     base = process.mmap(0, 2 * page, RW, kind | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -330,9 +330,11 @@ def test_memory_without_a_file(process: Process, page: int, kind: int, flags: in
 @clause("msync.rights")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
 @pytest.mark.parametrize("prot", [PROT_NONE, PROT_READ], ids=["none", "read"])
-@pytest.mark.parametrize("mode", [O_RDONLY, O_RDWR], ids=["of-a-read-only-descriptor", "of-a-writable-descriptor"])
-def test_whatever_the_rights(process: Process, file: MakeFile, page: int, mode: int, prot: int, flags: int) -> None:
-    """The page behind is not mapped: that is what would be refused."""
+@pytest.mark.parametrize("mode", [O_RDONLY, O_RDWR], ids=["read-only-descriptor", "writable-descriptor"])
+def test_any_protection_can_be_synced(
+    process: Process, file: MakeFile, page: int, mode: int, prot: int, flags: int
+) -> None:
+    """The page after it is unmapped, so that a range of two pages fails."""
     base = process.mmap(0, 2 * page, prot, MAP_SHARED, file(b"text" * page, mode), 0)
     process.munmap(base + page, page)
 
@@ -344,7 +346,7 @@ def test_whatever_the_rights(process: Process, file: MakeFile, page: int, mode: 
 
 @clause("msync.several")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
-def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, page: int, flags: int) -> None:
+def test_range_spans_mappings_of_every_kind(process: Process, file: MakeFile, page: int, flags: int) -> None:
     base = reserve(process, 6)
     process.mmap(base + page, page, RW, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
     process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -360,7 +362,7 @@ def test_mappings_of_every_kind_in_one_call(process: Process, file: MakeFile, pa
 
 @clause("msync.lock")
 @pytest.mark.parametrize("flags", [0, MS_SYNC, MS_ASYNC], ids=["none", "sync", "async"])
-def test_locked_pages_hinder_only_invalidate(process: Process, file: MakeFile, page: int, flags: int) -> None:
+def test_locked_pages_affect_only_invalidate(process: Process, file: MakeFile, page: int, flags: int) -> None:
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2)), 0)
     process.mlock(base, page)
 
@@ -373,7 +375,7 @@ def test_locked_pages_hinder_only_invalidate(process: Process, file: MakeFile, p
 
 @clause("msync.flags.zero")
 @pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "hole"])
-def test_no_flag_at_all(process: Process, file: MakeFile, page: int, mapped: bool) -> None:
+def test_flags_zero_is_accepted(process: Process, file: MakeFile, page: int, mapped: bool) -> None:
     fd = file(b"old" + bytes(2 * page - 3))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"new")
@@ -391,7 +393,7 @@ def test_no_flag_at_all(process: Process, file: MakeFile, page: int, mapped: boo
 @clause("msync.length-zero")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
 @pytest.mark.parametrize("where", ["mapped", "locked", "unmapped", "null"])
-def test_a_length_of_zero(process: Process, page: int, where: str, flags: int) -> None:
+def test_length_zero_succeeds(process: Process, page: int, where: str, flags: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + page, page)
     if where == "locked":
@@ -405,7 +407,7 @@ def test_a_length_of_zero(process: Process, page: int, where: str, flags: int) -
 
 @clause("msync.closed")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
-def test_neither_descriptor_nor_name_is_needed(
+def test_sync_after_close_and_unlink_succeeds(
     process: Process, file: MakeFile, new_path: NewPath, page: int, flags: int
 ) -> None:
     path = new_path()
@@ -424,7 +426,9 @@ def test_neither_descriptor_nor_name_is_needed(
 @clause("msync.past-end")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
 @pytest.mark.parametrize("size", [1, 0], ids=["one-page", "empty"])
-def test_pages_past_the_end_of_the_file(process: Process, file: MakeFile, page: int, size: int, flags: int) -> None:
+def test_pages_past_end_of_file_can_be_synced(
+    process: Process, file: MakeFile, page: int, size: int, flags: int
+) -> None:
     fd = file(b"x" * (size * page))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     with faults("SIGBUS", at=base + page):
@@ -439,7 +443,7 @@ def test_pages_past_the_end_of_the_file(process: Process, file: MakeFile, page: 
 
 @clause("msync.slack")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
-def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, flags: int) -> None:
+def test_store_past_end_of_file_does_not_grow_file(process: Process, file: MakeFile, page: int, flags: int) -> None:
     fd = file(b"text")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"T")
@@ -453,9 +457,9 @@ def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, fla
 
 @clause("msync.errno.ENOMEM.outside")
 @pytest.mark.parametrize("flags", ALL_FLAGS)
-@pytest.mark.parametrize("length", ["half", "top"])
-def test_a_range_over_the_end_of_the_address_space(process: Process, page: int, length: str, flags: int) -> None:
-    """From a real mapping on; what rounds up to 0 is another clause's."""
+@pytest.mark.parametrize("length", ["half", "to-last-page"])
+def test_range_past_address_space_fails(process: Process, page: int, length: str, flags: int) -> None:
+    """The range starts at a mapping; lengths that round up to 0 belong to another clause."""
     if process.bits < 64:
         raise Unsupported("a small address space may be mapped to its end")
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
@@ -467,18 +471,18 @@ def test_a_range_over_the_end_of_the_address_space(process: Process, page: int, 
 
 @clause("msync.errno.order")
 @pytest.mark.parametrize(
-    ("pages", "wrong", "errno"),
+    ("pages", "mistake", "errno"),
     [
         pytest.param("locked hole", "", "EBUSY", id="locked-before-hole"),
-        pytest.param("hole locked", "", "EBUSY", id="locked-behind-hole"),
-        pytest.param("hole plain locked", "", "EBUSY", id="locked-far-behind-hole"),
-        pytest.param("hole plain", "unaligned", "EINVAL", id="unaligned-over-a-hole"),
-        pytest.param("locked", "unaligned", "EINVAL", id="unaligned-over-locked"),
-        pytest.param("hole plain", "flag", "EINVAL", id="unknown-flag-over-a-hole"),
-        pytest.param("locked", "both", "EINVAL", id="sync-and-async-over-locked"),
+        pytest.param("hole locked", "", "EBUSY", id="locked-after-hole"),
+        pytest.param("hole plain locked", "", "EBUSY", id="locked-two-pages-after-hole"),
+        pytest.param("hole plain", "unaligned", "EINVAL", id="unaligned-over-hole"),
+        pytest.param("locked", "unaligned", "EINVAL", id="unaligned-over-locked-page"),
+        pytest.param("hole plain", "flag", "EINVAL", id="unknown-flag-over-hole"),
+        pytest.param("locked", "both", "EINVAL", id="sync-and-async-over-locked-page"),
     ],
 )
-def test_which_of_two_mistakes_is_told(process: Process, page: int, pages: str, wrong: str, errno: str) -> None:
+def test_first_of_two_errors_is_returned(process: Process, page: int, pages: str, mistake: str, errno: str) -> None:
     kinds = pages.split()
     base = process.mmap(0, len(kinds) * page, RW, ANONYMOUS, -1, 0)
     for number, kind in enumerate(kinds):
@@ -486,7 +490,7 @@ def test_which_of_two_mistakes_is_told(process: Process, page: int, pages: str, 
             process.mlock(base + number * page, page)
         elif kind == "hole":
             process.munmap(base + number * page, page)
-    flags = MS_INVALIDATE | {"flag": 8, "both": MS_SYNC | MS_ASYNC}.get(wrong, MS_SYNC)
+    flags = MS_INVALIDATE | {"flag": 8, "both": MS_SYNC | MS_ASYNC}.get(mistake, MS_SYNC)
 
     with fails(errno):
-        process.msync(base + (wrong == "unaligned"), len(kinds) * page, flags)
+        process.msync(base + (mistake == "unaligned"), len(kinds) * page, flags)

@@ -1,4 +1,4 @@
-"""Cases of munmap: which pages go, which stay, and what is refused."""
+"""Cases of munmap: which pages are unmapped, which stay mapped, and errors."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
 
 
 def map_kind(kind: str, process: Process, file: MakeFile, length: int, addr: int = 0) -> int:
-    """A readable and writable mapping of one of KINDS, with FIXED where an address is given."""
+    """Map readable and writable memory of one of KINDS, with MAP_FIXED if an address is given."""
     flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | (MAP_FIXED if addr else 0)
     if kind.startswith("file"):
         return process.mmap(addr, length, RW, flags, file(bytes(length)), 0)
     return process.mmap(addr, length, RW, flags | MAP_ANONYMOUS, -1, 0)
 
 
-# --------------------------------------------------------------------------------------------------- what is unmapped
+# ------------------------------------------------------------------------------------------------------- unmapped pages
 
 
 @clause("munmap.range")
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_page_is_unmapped(process: Process, file: MakeFile, page: int, kind: str) -> None:
+def test_every_page_of_range_is_unmapped(process: Process, file: MakeFile, page: int, kind: str) -> None:
     base = map_kind(kind, process, file, 3 * page)
     process.store(base, b"x" * (3 * page))
 
@@ -55,7 +55,7 @@ def test_every_page_is_unmapped(process: Process, file: MakeFile, page: int, kin
 
 @clause("munmap.range")
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_neither_load_nor_store_afterwards(process: Process, page: int, access: str) -> None:
+def test_access_to_unmapped_page_faults(process: Process, page: int, access: str) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.munmap(base, page)
 
@@ -75,8 +75,8 @@ def test_neither_load_nor_store_afterwards(process: Process, page: int, access: 
         pytest.param(3, 2, id="end"),
     ],
 )
-def test_part_of_a_mapping(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
-    """The pages that stay keep content, rights and their place in the file."""
+def test_part_of_mapping_can_be_unmapped(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
+    """The remaining pages keep their content, protection and file offset."""
     content = b"".join(bytes([65 + number]) * page for number in range(5))
     fd = file(content)
     base = process.mmap(0, 5 * page, RW, MAP_SHARED, fd, 0)
@@ -84,17 +84,17 @@ def test_part_of_a_mapping(process: Process, file: MakeFile, page: int, first: i
     process.munmap(base + first * page, count * page)
 
     for number in range(5):
-        place = base + number * page
+        addr = base + number * page
         if first <= number < first + count:
-            assert_nothing_mapped(process, place)
+            assert_nothing_mapped(process, addr)
         else:
-            assert process.load(place, page) == content[number * page : (number + 1) * page]
-            process.store(place, b"!")
+            assert process.load(addr, page) == content[number * page : (number + 1) * page]
+            process.store(addr, b"!")
             assert process.pread(fd, 2, number * page) == b"!" + content[number * page + 1 : number * page + 2]
 
 
 @clause("munmap.range")
-def test_part_of_a_private_mapping_keeps_the_other_copies(process: Process, file: MakeFile, page: int) -> None:
+def test_rest_of_private_mapping_keeps_copies(process: Process, file: MakeFile, page: int) -> None:
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, file(b"." * (3 * page)), 0)
     process.store(base, b"first")
     process.store(base + 2 * page, b"third")
@@ -107,7 +107,7 @@ def test_part_of_a_private_mapping_keeps_the_other_copies(process: Process, file
 
 
 @clause("munmap.range")
-def test_neighbours_keep_content_and_rights(process: Process, file: MakeFile, page: int) -> None:
+def test_neighbours_keep_content_and_protection(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 5)
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"before" * page), 0)
     process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -126,8 +126,8 @@ def test_neighbours_keep_content_and_rights(process: Process, file: MakeFile, pa
 
 
 @clause("munmap.range")
-def test_several_mappings_and_holes_in_one_call(process: Process, file: MakeFile, page: int) -> None:
-    """From the middle of one mapping, over a hole and a whole mapping and another hole, into a third."""
+def test_range_spans_several_mappings_and_holes(process: Process, file: MakeFile, page: int) -> None:
+    """The range starts inside one mapping, contains a hole, a whole mapping and a hole, and ends inside a third."""
     base = reserve(process, 9)
     process.mmap(base, 2 * page, RW, MAP_SHARED | MAP_FIXED, file(b"a" * (2 * page)), 0)
     process.munmap(base + 2 * page, page)
@@ -145,8 +145,8 @@ def test_several_mappings_and_holes_in_one_call(process: Process, file: MakeFile
 
 
 @clause("munmap.range")
-def test_whatever_the_rights(process: Process, page: int) -> None:
-    """A page that allows no access is unmapped like any other: the fault tells the two apart."""
+def test_inaccessible_page_is_unmapped(process: Process, page: int) -> None:
+    """The si_code of the fault distinguishes an inaccessible page from an unmapped one."""
     base = reserve(process, 1)
     assert_inaccessible(process, base)
 
@@ -156,7 +156,7 @@ def test_whatever_the_rights(process: Process, page: int) -> None:
 
 
 @clause("munmap.range")
-def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFile, page: int) -> None:
+def test_other_mapping_of_same_pages_stays(process: Process, file: MakeFile, page: int) -> None:
     fd = file(b"shared")
     first = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     second = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -169,20 +169,20 @@ def test_another_mapping_of_the_same_pages_stays(process: Process, file: MakeFil
 
 
 @clause("munmap.range")
-@pytest.mark.parametrize("who", ["parent", "child"])
-def test_the_other_process_keeps_its_mapping(process: Process, file: MakeFile, page: int, who: str) -> None:
+@pytest.mark.parametrize("caller", ["parent", "child"])
+def test_other_process_keeps_mapping(process: Process, file: MakeFile, page: int, caller: str) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"kept"), 0)
     child = process.fork()
-    leaver, stayer = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
-    leaver.munmap(base, page)
+    one.munmap(base, page)
 
-    assert_nothing_mapped(leaver, base)
-    assert stayer.load(base, 4) == b"kept"
+    assert_nothing_mapped(one, base)
+    assert other.load(base, 4) == b"kept"
 
 
 @clause("munmap.range")
-def test_the_file_keeps_what_was_stored(process: Process, file: MakeFile, page: int) -> None:
+def test_file_keeps_shared_stores(process: Process, file: MakeFile, page: int) -> None:
     fd = file(b"old" + bytes(page))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"new")
@@ -193,7 +193,7 @@ def test_the_file_keeps_what_was_stored(process: Process, file: MakeFile, page: 
 
 
 @clause("munmap.range")
-def test_the_place_can_be_mapped_again_and_holds_nothing_old(process: Process, page: int) -> None:
+def test_range_mapped_again_is_zero(process: Process, page: int) -> None:
     base = reserve(process, 3)
     process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + page, b"old")
@@ -206,8 +206,8 @@ def test_the_place_can_be_mapped_again_and_holds_nothing_old(process: Process, p
 
 @clause("munmap.usual-arguments")
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_length_that_mmap_was_given(process: Process, file: MakeFile, page: int, kind: str) -> None:
-    """mmap's result and unrounded length, as they are usually passed on, release the last page too."""
+def test_length_passed_to_mmap_unmaps_last_page(process: Process, file: MakeFile, page: int, kind: str) -> None:
+    """munmap with mmap's result and its unrounded length also unmaps the last page."""
     length = page + 8
     base = reserve(process, 3)
     map_kind(kind, process, file, length, base)
@@ -221,7 +221,7 @@ def test_the_length_that_mmap_was_given(process: Process, file: MakeFile, page: 
 
 
 @clause("munmap.hole")
-def test_nothing_mapped_is_no_error(process: Process, page: int) -> None:
+def test_unmapped_range_is_accepted(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base, 2 * page)
 
@@ -230,11 +230,11 @@ def test_nothing_mapped_is_no_error(process: Process, page: int) -> None:
     assert_nothing_mapped(process, base)
 
 
-# ------------------------------------------------------------------------------------------------------------- result
+# --------------------------------------------------------------------------------------------------------------- result
 
 
 @clause("munmap.result")
-def test_result_of_success(process: Process, page: int) -> None:
+def test_success_reports_no_error(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
 
     process.munmap(base, page)
@@ -243,7 +243,7 @@ def test_result_of_success(process: Process, page: int) -> None:
 
 
 @clause("munmap.result")
-def test_result_of_failure(process: Process, page: int) -> None:
+def test_failure_reports_errno_and_unmaps_nothing(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -253,13 +253,13 @@ def test_result_of_failure(process: Process, page: int) -> None:
     assert process.load(base, 4) == b"kept"
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 @clause("munmap.errno.EINVAL")
 @pytest.mark.parametrize("length", ["page", "zero", "one"])
 @pytest.mark.parametrize("inside", ["1", "half", "last"])
-def test_unaligned_address(process: Process, page: int, inside: str, length: str) -> None:
+def test_unaligned_address_is_refused(process: Process, page: int, inside: str, length: str) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"x" * (2 * page))
 
@@ -273,7 +273,7 @@ def test_unaligned_address(process: Process, page: int, inside: str, length: str
 
 @clause("munmap.errno.EINVAL")
 @pytest.mark.parametrize("where", ["mapped", "unmapped", "null"])
-def test_length_zero(process: Process, page: int, where: str) -> None:
+def test_length_zero_is_refused(process: Process, page: int, where: str) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + page, page)
     process.store(base, b"kept")
@@ -285,12 +285,12 @@ def test_length_zero(process: Process, page: int, where: str) -> None:
 
 
 @clause("munmap.errno.EINVAL")
-@pytest.mark.parametrize("over", ["past-the-middle", "round-up", "wraps-to-the-start", "wraps-past-the-start"])
-def test_length_that_reaches_over_the_end_or_wraps(process: Process, page: int, over: str) -> None:
-    """From a real mapping on, so that a kernel that rounds or adds without care would unmap it, or nothing, or all."""
+@pytest.mark.parametrize("end", ["past-middle-of-addresses", "rounds-up-to-zero", "wraps-to-zero", "wraps-past-zero"])
+def test_range_past_user_space_or_wrapping_is_refused(process: Process, page: int, end: str) -> None:
+    """The range starts at a mapping, so that an overflow in the kernel's arithmetic would unmap it."""
     span = 1 << process.bits
-    if over == "past-the-middle" and process.bits < 64:
-        raise Unsupported("the middle of a small address space may be user space")
+    if end == "past-middle-of-addresses" and process.bits < 64:
+        raise Unsupported("the upper half of a small address space may be user space")
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
     process.store(base + page, b"kept")
@@ -299,11 +299,11 @@ def test_length_that_reaches_over_the_end_or_wraps(process: Process, page: int, 
         process.munmap(
             base,
             {
-                "past-the-middle": span // 2 - base,
-                "round-up": span - 1,
-                "wraps-to-the-start": span - base,
-                "wraps-past-the-start": span - base + page,
-            }[over],
+                "past-middle-of-addresses": span // 2 - base,
+                "rounds-up-to-zero": span - 1,
+                "wraps-to-zero": span - base,
+                "wraps-past-zero": span - base + page,
+            }[end],
         )
 
     assert process.load(base, 4) == b"kept"
@@ -312,14 +312,14 @@ def test_length_that_reaches_over_the_end_or_wraps(process: Process, page: int, 
 
 @clause("munmap.errno.EINVAL")
 @pytest.mark.parametrize("pages", [1, 2], ids=["one", "two"])
-def test_top_of_all_addresses(process: Process, page: int, pages: int) -> None:
-    """The last page that an address can name is no user's: the range starts above, ends at or wraps past the top."""
+def test_last_page_of_addresses_is_refused(process: Process, page: int, pages: int) -> None:
+    """The last page of all addresses is not in user space; a range of two pages from it on also wraps."""
     with fails("EINVAL"):
         process.munmap((1 << process.bits) - page, pages * page)
 
 
 @clause("munmap.errno.EINVAL")
-def test_the_end_of_user_space(backend: Backend, process: Process, page: int) -> None:
+def test_range_past_end_of_user_space_is_refused(backend: Backend, process: Process, page: int) -> None:
     end = end_of_user_space(backend, process, page)
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
@@ -333,8 +333,8 @@ def test_the_end_of_user_space(backend: Backend, process: Process, page: int) ->
 
 
 @clause("munmap.errno.ENOMEM")
-def test_a_hole_would_make_one_mapping_too_many(process: Process, system: System, page: int) -> None:
-    """Unmapping the middle of a mapping leaves two: with as many as there may be, it is refused; its end is not."""
+def test_split_at_mapping_count_limit_fails(process: Process, system: System, page: int) -> None:
+    """At the limit of the number of mappings the middle of a mapping cannot be unmapped, because two would remain."""
     limit = system.mapping_limit()
     if limit > 262_144:
         raise Unsupported(f"{limit} mappings would have to be made")

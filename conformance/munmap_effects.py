@@ -1,4 +1,4 @@
-"""Cases of munmap: what becomes of what was stored, of locks and limits, of the place, of others' pages."""
+"""Cases of munmap: its effects on stored data, locks, limits, the address range and other processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ._helpers import (
 parts = pytest.mark.parametrize(
     ("first", "count"), [(0, 3), (0, 1), (1, 1), (2, 1)], ids=["whole", "head", "middle", "tail"]
 )
-RIGHTS: Final = {
+PROTECTIONS: Final = {
     "none": PROT_NONE,
     "read": PROT_READ,
     "write": PROT_WRITE,
@@ -46,13 +46,13 @@ RIGHTS: Final = {
 }
 
 
-# -------------------------------------------------------------------------------------------------- what was stored
+# ---------------------------------------------------------------------------------------------------------- stored data
 
 
 @clause("munmap.private")
 @parts
 def test_private_stores_are_discarded(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
-    """They reach neither the file nor a mapping that is made later."""
+    """The stores reach neither the file nor a later mapping of it."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"x" * (3 * page))
@@ -66,8 +66,8 @@ def test_private_stores_are_discarded(process: Process, file: MakeFile, page: in
 
 @clause("munmap.shared")
 @parts
-def test_shared_stores_are_the_files(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
-    """Nobody has synced them; they are read, and mapped, all the same."""
+def test_shared_stores_are_in_file(process: Process, file: MakeFile, page: int, first: int, count: int) -> None:
+    """pread and a later mapping return the stores, although no process has called msync."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     for number in range(3):
@@ -82,7 +82,7 @@ def test_shared_stores_are_the_files(process: Process, file: MakeFile, page: int
 
 
 @clause("munmap.shared")
-def test_shared_stores_of_a_closed_file(process: Process, file: MakeFile, new_path: NewPath, page: int) -> None:
+def test_shared_stores_after_close_are_in_file(process: Process, file: MakeFile, new_path: NewPath, page: int) -> None:
     path = new_path()
     fd = file(b"old", path=path)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -96,9 +96,11 @@ def test_shared_stores_of_a_closed_file(process: Process, file: MakeFile, new_pa
 
 @clause("munmap.slack")
 @shared_and_private
-@pytest.mark.parametrize("size", [1, 0], ids=["page-and-a-byte", "one-byte"])
-def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, size: int, kind: int) -> None:
-    """Neither by what was stored behind its end nor by what was stored before."""
+@pytest.mark.parametrize("size", [1, 0], ids=["one-page-and-a-byte", "one-byte"])
+def test_store_past_end_of_file_does_not_grow_file(
+    process: Process, file: MakeFile, page: int, size: int, kind: int
+) -> None:
+    """One store is inside the file, the other in the slack after its end."""
     length = size * page + 1
     fd = file(b"a" * length)
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
@@ -113,10 +115,8 @@ def test_the_file_does_not_grow(process: Process, file: MakeFile, page: int, siz
 
 @clause("munmap.offset")
 @shared_and_private
-def test_the_parts_that_stay_keep_their_place_in_the_file(
-    process: Process, file: MakeFile, page: int, kind: int
-) -> None:
-    """They are first touched afterwards; there are three, of a mapping that does not begin where the file does."""
+def test_remaining_parts_keep_file_offsets(process: Process, file: MakeFile, page: int, kind: int) -> None:
+    """Two holes leave three parts of a mapping that starts at the file's second page, first accessed afterwards."""
     base = process.mmap(0, 5 * page, RW, kind, file(lettered_pages(page, 6)), page)
 
     process.munmap(base + page, page)
@@ -127,33 +127,33 @@ def test_the_parts_that_stay_keep_their_place_in_the_file(
 
 
 @clause("munmap.rights")
-@pytest.mark.parametrize("rights", RIGHTS)
-def test_the_parts_that_stay_keep_their_rights(process: Process, page: int, rights: str) -> None:
-    base = process.mmap(0, 3 * page, RIGHTS[rights], ANONYMOUS, -1, 0)
-    before = [access_of(process, base + number * page) for number in (0, 2)]
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_remaining_parts_keep_protection(process: Process, page: int, protection: str) -> None:
+    base = process.mmap(0, 3 * page, PROTECTIONS[protection], ANONYMOUS, -1, 0)
+    before = [access_results(process, base + number * page) for number in (0, 2)]
 
     process.munmap(base + page, page)
 
     assert_nothing_mapped(process, base + page)
-    assert [access_of(process, base + number * page) for number in (0, 2)] == before
+    assert [access_results(process, base + number * page) for number in (0, 2)] == before
 
 
-def access_of(process: Process, addr: int) -> list[str]:
-    """What comes of a load and of a store at an address."""
-    found = []
+def access_results(process: Process, addr: int) -> list[str]:
+    """Return "works" or the fault's si_code for a load and for a store at `addr`."""
+    results = []
     for access in (lambda: process.load(addr, 1), lambda: process.store(addr, b"x")):
         try:
             access()
-            found.append("works")
+            results.append("works")
         except Fault as fault:
-            found.append(fault.code)
-    return found
+            results.append(fault.code)
+    return results
 
 
 @clause("munmap.usual-arguments")
 @pytest.mark.parametrize("inside", ["1", "page-1"])
 @pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
-def test_less_than_a_page_is_the_page(process: Process, page: int, number: int, inside: str) -> None:
+def test_part_of_page_unmaps_whole_page(process: Process, page: int, number: int, inside: str) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 3))
 
@@ -164,13 +164,13 @@ def test_less_than_a_page_is_the_page(process: Process, page: int, number: int, 
         assert process.load(base + other * page, page) == lettered_pages(page, 3)[other * page : (other + 1) * page]
 
 
-# -------------------------------------------------------------------------------------------------- who else has them
+# ----------------------------------------------------------------------------------------- other mappings and processes
 
 
 @clause("munmap.mapping")
 @shared_and_private
 @pytest.mark.parametrize("descriptor", ["same", "dup"])
-def test_another_mapping_of_the_same_pages_stays(
+def test_other_mapping_of_same_pages_stays(
     process: Process, file: MakeFile, page: int, descriptor: str, kind: int
 ) -> None:
     fd = file(lettered_pages(page, 2))
@@ -185,10 +185,10 @@ def test_another_mapping_of_the_same_pages_stays(
 
 
 @clause("munmap.process")
-@pytest.mark.parametrize("who", ["parent", "child"])
+@pytest.mark.parametrize("caller", ["parent", "child"])
 @pytest.mark.parametrize("kind", ["file-shared", "file-private", "anonymous-shared", "anonymous-private"])
-def test_the_other_process_keeps_its_pages(process: Process, file: MakeFile, page: int, kind: str, who: str) -> None:
-    """Also pages that neither has touched since the fork."""
+def test_other_process_keeps_pages(process: Process, file: MakeFile, page: int, kind: str, caller: str) -> None:
+    """The pages stay also where neither process has accessed them since the fork."""
     flags = MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE
     if kind.startswith("file"):
         base = process.mmap(0, 2 * page, RW, flags, file(lettered_pages(page, 2)), 0)
@@ -196,37 +196,37 @@ def test_the_other_process_keeps_its_pages(process: Process, file: MakeFile, pag
         base = process.mmap(0, 2 * page, RW, flags | MAP_ANONYMOUS, -1, 0)
         process.store(base, lettered_pages(page, 2))
     child = process.fork()
-    leaver, stayer = (process, child) if who == "parent" else (child, process)
+    one, other = (process, child) if caller == "parent" else (child, process)
 
-    leaver.munmap(base, 2 * page)
+    one.munmap(base, 2 * page)
 
-    assert stayer.load(base, 2 * page) == lettered_pages(page, 2)
-    stayer.store(base, b"!")
-    assert stayer.load(base, 2) == b"!A"
+    assert other.load(base, 2 * page) == lettered_pages(page, 2)
+    other.store(base, b"!")
+    assert other.load(base, 2) == b"!A"
 
 
-# --------------------------------------------------------------------------------------------- place, locks and limits
+# -------------------------------------------------------------------------------------- address range, locks and limits
 
 
 @clause("munmap.free")
 @parts
-def test_the_place_is_free(process: Process, page: int, first: int, count: int) -> None:
-    """MAP_FIXED_NOREPLACE may have it: exactly the range, and no page more."""
+def test_exactly_the_range_is_free(process: Process, page: int, first: int, count: int) -> None:
+    """MAP_FIXED_NOREPLACE can map the range, and fails if it includes one page more on either side."""
     base = reserve(process, 5) + page
     process.munmap(base + first * page, count * page)
 
     for start, pages in ((first - 1, 2), (first + count - 1, 2)):
         with fails("EEXIST"):
             process.mmap(base + start * page, pages * page, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
-    got = process.mmap(base + first * page, count * page, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
+    addr = process.mmap(base + first * page, count * page, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
 
-    assert got == base + first * page
+    assert addr == base + first * page
 
 
 @clause("munmap.reuse")
 @pytest.mark.parametrize("kind", ["file-shared", "file-private", "anonymous-shared", "anonymous-private"])
 @parts
-def test_what_is_mapped_there_next_holds_nothing_old(
+def test_range_mapped_again_has_new_content(
     process: Process, file: MakeFile, page: int, first: int, count: int, kind: str
 ) -> None:
     flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | MAP_FIXED
@@ -245,7 +245,7 @@ def test_what_is_mapped_there_next_holds_nothing_old(
 
 
 @clause("munmap.lock")
-def test_a_lock_goes_with_the_pages(process: Process, file: MakeFile, page: int) -> None:
+def test_lock_is_removed_with_pages(process: Process, file: MakeFile, page: int) -> None:
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.mlock(base, 3 * page)
@@ -261,7 +261,7 @@ def test_a_lock_goes_with_the_pages(process: Process, file: MakeFile, page: int)
 
 @clause("munmap.lock.account")
 @parts
-def test_what_was_locked_no_longer_counts(process: Process, page: int, first: int, count: int) -> None:
+def test_unmapped_pages_no_longer_count_as_locked(process: Process, page: int, first: int, count: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 3 * page)
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
@@ -278,8 +278,8 @@ def test_what_was_locked_no_longer_counts(process: Process, page: int, first: in
 
 
 @clause("munmap.limit")
-def test_what_was_unmapped_no_longer_counts(process: Process, page: int) -> None:
-    """Under the limit of address space as much can be mapped again."""
+def test_unmapped_pages_no_longer_count_against_address_space_limit(process: Process, page: int) -> None:
+    """Under RLIMIT_AS the same number of pages can be mapped again."""
     base = process.mmap(0, 2048 * page, RW, ANONYMOUS, -1, 0)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 128 * page)
     with fails("ENOMEM"):

@@ -1,4 +1,4 @@
-"""Cases of the overview: what a mapping is for, and what to mind when using one."""
+"""Cases of the overview of memory-mapped I/O: purpose and pitfalls of a mapping."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from ..contract import (
 from ..testing import clause
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, Record, assert_inaccessible, reserve
 
-TIMES = 5000
-"""Additions that each process makes: enough for some of them to meet."""
+ADDITIONS = 5000
+"""Number of additions that each process makes: enough for some of them to overlap in time."""
 
 TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
 
 
-# --------------------------------------------------------------------------------------------------------- one to one
+# ----------------------------------------------------------------------------------------------------------- one to one
 
 
 @clause("overview.one-to-one")
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("offset", [0, 1, 3], ids=["start", "second-page", "fourth-page"])
 @pytest.mark.parametrize("content", ["every-byte", "text", "zeros-and-ones"])
-def test_each_address_is_one_byte_of_the_file(
+def test_each_address_is_one_byte_of_file(
     process: Process, file: MakeFile, page: int, content: str, offset: int, type: int
 ) -> None:
     piece = {"every-byte": bytes(range(256)) + b"?", "text": b"Hello World!\n", "zeros-and-ones": b"\0\xff\0"}[content]
@@ -45,12 +45,12 @@ def test_each_address_is_one_byte_of_the_file(
     base = process.mmap(0, 2 * page, PROT_READ, type, fd, offset * page)
 
     assert process.load(base, 2 * page) == process.pread(fd, 2 * page, offset * page)
-    for place in (0, 1, page - 1, page, 2 * page - 1):
-        assert process.load(base + place, 1) == process.pread(fd, 1, offset * page + place)
+    for index in (0, 1, page - 1, page, 2 * page - 1):
+        assert process.load(base + index, 1) == process.pread(fd, 1, offset * page + index)
 
 
 @clause("overview.one-to-one")
-def test_storing_to_one_element_changes_that_one(process: Process, file: MakeFile, page: int) -> None:
+def test_store_changes_one_byte_of_file(process: Process, file: MakeFile, page: int) -> None:
     fd = file(b"." * (2 * page))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     expected = bytearray(b"." * (2 * page))
@@ -63,11 +63,11 @@ def test_storing_to_one_element_changes_that_one(process: Process, file: MakeFil
     assert process.pread(fd, 2 * page, 0) == expected
 
 
-# ----------------------------------------------------------------------------------------------- no read and no write
+# ----------------------------------------------------------------------------------------------- no read or write calls
 
 
-def calls_made(process: Process, action: Callable[[], object]) -> tuple[int, int]:
-    """How many reads and writes the process made for `action`, and for asking."""
+def count_calls(process: Process, action: Callable[[], object]) -> tuple[int, int]:
+    """Return how many read and write calls the process makes during `action` and during one query of its counters."""
     before = process.counters()
     action()
     after = process.counters()
@@ -76,38 +76,38 @@ def calls_made(process: Process, action: Callable[[], object]) -> tuple[int, int
 
 @clause("overview.no-read-write")
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_many_accesses_cost_no_more_reads_and_writes_than_one(
+def test_many_accesses_need_no_more_read_and_write_calls_than_one(
     process: Process, file: MakeFile, page: int, access: str
 ) -> None:
-    """The command that asks for the accesses may itself cost such calls: that of one byte is taken off."""
+    """Sending the request to the process may itself need such calls, so the count for one byte is the reference."""
     base = process.mmap(0, page, RW, MAP_SHARED, file(bytes(page)), 0)
 
-    def touch(count: int) -> Callable[[], object]:
+    def access_bytes(count: int) -> Callable[[], object]:
         if access == "load":
             return lambda: process.load(base, count)
         return lambda: process.store(base, b"x" * count)
 
-    one = calls_made(process, touch(1))
+    one = count_calls(process, access_bytes(1))
 
-    assert calls_made(process, touch(512)) == one
+    assert count_calls(process, access_bytes(512)) == one
 
 
 @clause("overview.no-read-write")
-def test_many_additions_cost_no_more_reads_and_writes_than_one(process: Process, file: MakeFile, page: int) -> None:
-    """Each addition is a load and a store, and the answer is as long for a hundred as for one."""
+def test_many_additions_need_no_more_read_and_write_calls_than_one(process: Process, file: MakeFile, page: int) -> None:
+    """Each addition is a load and a store; the reply has the same length for one addition and for a hundred."""
     base = process.mmap(0, page, RW, MAP_SHARED, file(bytes(page)), 0)
 
-    one = calls_made(process, lambda: process.add(base, 1))
+    one = count_calls(process, lambda: process.add(base, 1))
 
-    assert calls_made(process, lambda: process.add(base, 100)) == one
+    assert count_calls(process, lambda: process.add(base, 100)) == one
 
 
-# ------------------------------------------------------------------------------------------------ shared by processes
+# -------------------------------------------------------------------------------------------------- shared by processes
 
 
 @clause("overview.shared-by-processes")
 @pytest.mark.parametrize("related", ["forked-after", "forked-before", "unrelated"])
-def test_a_store_in_one_is_a_load_in_the_other(
+def test_store_in_one_process_is_loaded_in_other(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, related: str
 ) -> None:
     path = new_path()
@@ -131,7 +131,7 @@ def test_a_store_in_one_is_a_load_in_the_other(
 def test_three_processes_share_one_file(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
 ) -> None:
-    """Whether they read only or write, and wherever in the file their mapping starts."""
+    """One mapping is read-only and one starts at the file's second page."""
     path = new_path()
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(b"." * (2 * page), path=path), 0)
     reader, tail = system.spawn(), system.spawn()
@@ -146,33 +146,35 @@ def test_three_processes_share_one_file(
     assert process.load(base + page, 5) == b"tail."
 
 
-# ------------------------------------------------------------------------------------------------- pointer navigation
+# --------------------------------------------------------------------------------------------------- pointer navigation
 
 
 @clause("overview.pointer-navigation")
 @pytest.mark.parametrize("position", [0, 5], ids=["at-start", "moved"])
-def test_the_file_offset_is_neither_used_nor_moved(process: Process, file: MakeFile, page: int, position: int) -> None:
+def test_file_offset_is_neither_used_nor_moved(process: Process, file: MakeFile, page: int, position: int) -> None:
     content = bytes(number % 251 for number in range(2 * page))
     fd = file(content)
     process.lseek(fd, position, SEEK_SET)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
 
-    for place in (2 * page - 1, 0, page, 1, page - 1, 17):
-        assert process.load(base + place, 1) == content[place : place + 1]
-        process.store(base + place, b"!")
+    for index in (2 * page - 1, 0, page, 1, page - 1, 17):
+        assert process.load(base + index, 1) == content[index : index + 1]
+        process.store(base + index, b"!")
 
     assert process.lseek(fd, 0, SEEK_CUR) == position
 
 
-# --------------------------------------------------------------------------------------------------- critical section
+# ----------------------------------------------------------------------------------------------------- critical section
 
 
 Sharers = list[tuple[Process, int]]
-"""Processes, each with the address at which it has mapped the first page of one file."""
+"""Processes that map the first page of one file, each with the address of its mapping."""
 
 
-def sharers(process: Process, system: System, file: MakeFile, path: str, page: int, related: str) -> Sharers:
-    """Three processes that share a page of zeros."""
+def map_in_three_processes(
+    process: Process, system: System, file: MakeFile, path: str, page: int, related: str
+) -> Sharers:
+    """Return three processes that share one page of zeros, with the address of the page in each."""
     base = process.mmap(0, page, RW, MAP_SHARED, file(bytes(page), path=path), 0)
     if related == "forked":
         return [(process, base), (process.fork(), base), (process.fork(), base)]
@@ -183,12 +185,12 @@ def sharers(process: Process, system: System, file: MakeFile, path: str, page: i
     ]
 
 
-def add_at_once(system: System, sharers: Sharers, *, locked: bool) -> int:
-    """All add to the first word at the same time; the lock is the second.  Returns the first word.
+def add_concurrently(system: System, sharers: Sharers, *, locked: bool) -> int:
+    """Make all processes add to the page's first word at the same time and return the sum; the second word is the lock.
 
-    Its byte order is the machine's, which another word shows that 1 has been added to.
+    The byte order is the machine's; a third word, to which 1 is added, shows it.
     """
-    system.run_concurrently([Call(one, "add", (base, TIMES, base + 4 if locked else 0)) for one, base in sharers])
+    system.run_concurrently([Call(one, "add", (base, ADDITIONS, base + 4 if locked else 0)) for one, base in sharers])
     process, base = sharers[0]
     process.add(base + 8, 1)
     order: Literal["little", "big"] = "little" if process.load(base + 8, 4) == b"\1\0\0\0" else "big"
@@ -197,34 +199,34 @@ def add_at_once(system: System, sharers: Sharers, *, locked: bool) -> int:
 
 @clause("overview.critical-section")
 @pytest.mark.parametrize("related", ["forked", "unrelated"])
-def test_additions_under_a_lock_are_all_kept(
+def test_no_addition_under_lock_is_lost(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, related: str
 ) -> None:
-    adders = sharers(process, system, file, new_path(), page, related)
+    adders = map_in_three_processes(process, system, file, new_path(), page, related)
 
-    assert add_at_once(system, adders, locked=True) == len(adders) * TIMES
+    assert add_concurrently(system, adders, locked=True) == len(adders) * ADDITIONS
 
 
 @clause("overview.critical-section")
-def test_additions_without_a_lock_may_be_lost(
+def test_additions_without_lock_may_be_lost(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, record: Record
 ) -> None:
-    """Nor does any have to be: only that there are no more than were made is judged."""
-    adders = sharers(process, system, file, new_path(), page, "unrelated")
+    """The sum may be too small but must not exceed the number of additions; the loss is recorded."""
+    adders = map_in_three_processes(process, system, file, new_path(), page, "unrelated")
 
-    word = add_at_once(system, adders, locked=False)
+    word = add_concurrently(system, adders, locked=False)
 
-    assert word <= len(adders) * TIMES
-    record("additions lost without a lock", len(adders) * TIMES - word)
+    assert word <= len(adders) * ADDITIONS
+    record("additions lost without a lock", len(adders) * ADDITIONS - word)
 
 
 @clause("overview.page-multiple")
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("length", ["1", "8", "page-1", "page", "page+1"])
-def test_the_last_page_is_whole_and_the_next_is_not_touched(
+def test_last_page_is_complete_and_next_page_unchanged(
     process: Process, file: MakeFile, page: int, length: str, type: int
 ) -> None:
-    """Inside a reservation without rights, where the next page is known: its first byte is still refused."""
+    """The mapping is placed in inaccessible memory, so the next page must still be inaccessible."""
     size = {"1": 1, "8": 8, "page-1": page - 1, "page": page, "page+1": page + 1}[length]
     pages = 2 if size > page else 1
     base = reserve(process, 3)
@@ -238,7 +240,7 @@ def test_the_last_page_is_whole_and_the_next_is_not_touched(
 
 
 @clause("overview.page-multiple")
-def test_anonymous_memory_too(process: Process, page: int) -> None:
+def test_anonymous_memory_is_a_whole_page(process: Process, page: int) -> None:
     base = reserve(process, 2)
 
     process.mmap(base, 8, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -248,14 +250,14 @@ def test_anonymous_memory_too(process: Process, page: int) -> None:
     assert_inaccessible(process, base + page)
 
 
-# -------------------------------------------------------------------------------------------------------------- slack
+# ---------------------------------------------------------------------------------------------------------------- slack
 
 
 @clause("overview.slack")
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("size", ["8", "page+8", "page-1"])
 def test_slack_reads_as_zero(process: Process, file: MakeFile, page: int, size: str, type: int) -> None:
-    """An 8-byte file on a 4,096-byte page wastes 4,088 bytes."""
+    """An 8-byte file in a page of 4,096 bytes leaves 4,088 bytes of slack."""
     length = {"8": 8, "page+8": page + 8, "page-1": page - 1}[size]
     pages = -(-length // page)
 
@@ -266,8 +268,8 @@ def test_slack_reads_as_zero(process: Process, file: MakeFile, page: int, size: 
 
 @clause("overview.slack")
 @pytest.mark.parametrize("type", TYPES)
-def test_a_store_into_slack_does_not_reach_the_file(process: Process, file: MakeFile, page: int, type: int) -> None:
-    """What slack holds afterwards nobody says; the file stays as long and as it was."""
+def test_store_into_slack_does_not_reach_file(process: Process, file: MakeFile, page: int, type: int) -> None:
+    """The content of the slack afterwards is unspecified; the file keeps its size and content."""
     fd = file(b"8 bytes!")
     base = process.mmap(0, 8, RW, type, fd, 0)
 
@@ -279,7 +281,7 @@ def test_a_store_into_slack_does_not_reach_the_file(process: Process, file: Make
 
 
 @clause("overview.slack")
-def test_a_store_across_the_end_of_the_file_keeps_its_size(process: Process, file: MakeFile, page: int) -> None:
+def test_store_across_end_of_file_keeps_its_size(process: Process, file: MakeFile, page: int) -> None:
     fd = file(b"8 bytes!")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
 

@@ -1,4 +1,4 @@
-"""Cases of paging: pages as units of rights and presence, faults that load them, their size."""
+"""Cases of paging: the page as the unit of protection and presence, page faults, and the page size."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ..contract import (
 from ..testing import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
 
-# -------------------------------------------------------------------------------------------------------------- pages
+# ---------------------------------------------------------------------------------------------------------------- pages
 
 
 @clause("paging.pages")
-def test_addresses_are_consecutive_whatever_frames_hold_them(process: Process, page: int) -> None:
-    """Pages that are given frames in disorder still form one range: an access crosses their borders."""
+def test_consecutive_pages_form_one_range(process: Process, page: int) -> None:
+    """Pages that receive their frames out of order form one range; one access crosses the boundary of two pages."""
     base = process.mmap(0, 5 * page, RW, ANONYMOUS, -1, 0)
     for number in (3, 0, 4, 2, 1):
         process.store(base + number * page, bytes([65 + number]) * page)
@@ -36,8 +36,8 @@ def test_addresses_are_consecutive_whatever_frames_hold_them(process: Process, p
 
 
 @clause("paging.pages")
-def test_consecutive_pages_may_be_any_pages_of_a_file(process: Process, file: MakeFile, page: int) -> None:
-    """One range of addresses, put together from a file's pages in reverse."""
+def test_consecutive_pages_may_show_any_file_pages(process: Process, file: MakeFile, page: int) -> None:
+    """The range maps the file's pages in reverse order."""
     fd = file(lettered_pages(page, 4))
     base = reserve(process, 4)
 
@@ -48,8 +48,8 @@ def test_consecutive_pages_may_be_any_pages_of_a_file(process: Process, file: Ma
 
 
 @clause("paging.pages")
-def test_two_addresses_of_one_page(process: Process, file: MakeFile, page: int) -> None:
-    """The same page of a file mapped twice is one page in memory: a store through one shows through the other."""
+def test_two_addresses_may_show_one_file_page(process: Process, file: MakeFile, page: int) -> None:
+    """A file's page that is mapped twice is one page in memory: a store at one address is loaded at the other."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, fd, page)
@@ -59,51 +59,49 @@ def test_two_addresses_of_one_page(process: Process, file: MakeFile, page: int) 
     assert process.load(base + page, 9) == b"one pageB"
 
 
-# --------------------------------------------------------------------------------------------------------------- unit
+# ----------------------------------------------------------------------------------------------------------------- unit
 
 
 @clause("paging.unit")
 @pytest.mark.parametrize(
     ("prot", "readable"), [pytest.param(PROT_READ, True, id="read"), pytest.param(PROT_NONE, False, id="none")]
 )
-def test_rights_change_at_page_boundaries_and_nowhere_else(
-    process: Process, page: int, prot: int, readable: bool
-) -> None:
+def test_protection_changes_at_page_boundaries_only(process: Process, page: int, prot: int, readable: bool) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 3))
 
     process.mprotect(base + page, page, prot)
 
-    for place in (0, page - 1, 2 * page, 3 * page - 1):
-        process.store(base + place, b"!")
-    for place in (page, page + page // 2, 2 * page - 1):
+    for offset in (0, page - 1, 2 * page, 3 * page - 1):
+        process.store(base + offset, b"!")
+    for offset in (page, page + page // 2, 2 * page - 1):
         with faults("SIGSEGV", code="SEGV_ACCERR"):
-            process.store(base + place, b"!")
+            process.store(base + offset, b"!")
         if readable:
-            assert process.load(base + place, 1) == b"B"
+            assert process.load(base + offset, 1) == b"B"
         else:
             with faults("SIGSEGV", code="SEGV_ACCERR"):
-                process.load(base + place, 1)
+                process.load(base + offset, 1)
 
 
 @clause("paging.unit")
-def test_presence_changes_at_page_boundaries_and_nowhere_else(process: Process, page: int) -> None:
+def test_presence_changes_at_page_boundaries_only(process: Process, page: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.store(base, lettered_pages(page, 3))
 
     process.munmap(base + page, 1)
 
     assert process.load(base, page) == b"A" * page
-    for place in (page, page + page // 2, 2 * page - 1):
+    for offset in (page, page + page // 2, 2 * page - 1):
         with faults("SIGSEGV", code="SEGV_MAPERR"):
-            process.load(base + place, 1)
+            process.load(base + offset, 1)
     assert process.load(base + 2 * page, page) == b"C" * page
 
 
 @clause("paging.unit")
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_a_file_ends_at_a_page_boundary_in_memory(process: Process, file: MakeFile, page: int, access: str) -> None:
-    """A file of one page and one byte: its second page is there to the last byte, its third not from the first on."""
+def test_mapped_file_ends_at_page_boundary(process: Process, file: MakeFile, page: int, access: str) -> None:
+    """Of a file of one page and one byte, the whole second page is accessible; the third faults at its first byte."""
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, file(b"x" * (page + 1)), 0)
 
     process.load(base + 2 * page - 1, 1)
@@ -116,8 +114,8 @@ def test_a_file_ends_at_a_page_boundary_in_memory(process: Process, file: MakeFi
 
 
 @clause("paging.unit")
-def test_a_private_copy_is_one_page(process: Process, file: MakeFile, page: int) -> None:
-    """A store copies the page it touches: the file's other pages are as they were, and so is the file."""
+def test_private_copy_is_one_page(process: Process, file: MakeFile, page: int) -> None:
+    """A store copies only the page that it accesses; the other pages and the file are unchanged."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, fd, 0)
 
@@ -127,12 +125,12 @@ def test_a_private_copy_is_one_page(process: Process, file: MakeFile, page: int)
     assert process.pread(fd, 3 * page, 0) == lettered_pages(page, 3)
 
 
-# -------------------------------------------------------------------------------------------------------- fault loads
+# ---------------------------------------------------------------------------------------------------------- fault loads
 
 
 @clause("paging.fault-loads")
 @pytest.mark.parametrize("order", ["forwards", "backwards"])
-def test_the_first_touch_finds_the_right_content(process: Process, file: MakeFile, page: int, order: str) -> None:
+def test_first_access_loads_file_content(process: Process, file: MakeFile, page: int, order: str) -> None:
     base = process.mmap(0, 4 * page, PROT_READ, MAP_SHARED, file(lettered_pages(page, 4)), 0)
 
     for number in range(4) if order == "forwards" else reversed(range(4)):
@@ -151,7 +149,7 @@ def test_memory_becomes_resident_page_by_page(process: Process, page: int) -> No
 
 @clause("paging.fault-loads")
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_the_first_access_to_a_page_is_a_fault(process: Process, page: int, access: str) -> None:
+def test_first_access_to_page_is_a_fault(process: Process, page: int, access: str) -> None:
     base = process.mmap(0, 8 * page, RW, ANONYMOUS, -1, 0)
     before = process.counters().faults
 
@@ -164,8 +162,8 @@ def test_the_first_access_to_a_page_is_a_fault(process: Process, page: int, acce
     assert process.counters().faults - before >= 8
 
 
-def evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
-    """A mapping of a file, A, B …, that was written to its disk and taken out of memory; else: Unsupported."""
+def map_evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
+    """Map a file of pages A, B … that is not in the page cache; raise Unsupported if it cannot be evicted."""
     fd = file(lettered_pages(page, pages))
     process.drop_cache(fd)
     base = process.mmap(0, pages * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -175,9 +173,9 @@ def evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
 
 
 @clause("paging.fault-loads")
-def test_a_page_on_disk_is_loaded_when_touched(process: Process, file: MakeFile, page: int) -> None:
-    """Of the pages beside nothing is said: a system may read ahead."""
-    base = evicted(process, file, page, 4)
+def test_access_loads_page_from_disk(process: Process, file: MakeFile, page: int) -> None:
+    """Nothing is required of the neighbouring pages, because a system may read ahead."""
+    base = map_evicted(process, file, page, 4)
 
     assert process.load(base + 2 * page, 2) == b"CC"
 
@@ -185,8 +183,8 @@ def test_a_page_on_disk_is_loaded_when_touched(process: Process, file: MakeFile,
 
 
 @clause("paging.fault-loads")
-def test_loading_from_disk_is_a_fault(process: Process, file: MakeFile, page: int) -> None:
-    base = evicted(process, file, page, 2)
+def test_loading_page_from_disk_is_a_fault(process: Process, file: MakeFile, page: int) -> None:
+    base = map_evicted(process, file, page, 2)
     before = process.counters().faults
 
     assert process.load(base, 1) == b"A"
@@ -194,26 +192,26 @@ def test_loading_from_disk_is_a_fault(process: Process, file: MakeFile, page: in
     assert process.counters().faults - before >= 1
 
 
-# ---------------------------------------------------------------------------------------------------------- page size
+# ------------------------------------------------------------------------------------------------------------ page size
 
 
 @clause("paging.size.hardware")
-def test_the_page_size_is_a_power_of_two(page: int) -> None:
+def test_page_size_is_power_of_two(page: int) -> None:
     assert page > 0
     assert page & (page - 1) == 0
 
 
 @clause("paging.size.hardware")
-@pytest.mark.parametrize("who", ["child", "unrelated"])
-def test_the_page_size_is_the_same_for_every_process(process: Process, system: System, page: int, who: str) -> None:
-    other = process.fork() if who == "child" else system.spawn()
+@pytest.mark.parametrize("related", ["child", "unrelated"])
+def test_page_size_is_same_in_every_process(process: Process, system: System, page: int, related: str) -> None:
+    other = process.fork() if related == "child" else system.spawn()
 
     assert other.sysconf(SC_PAGESIZE) == page
 
 
 @clause("paging.sysconf")
-def test_mmap_maps_in_this_granularity(process: Process, page: int) -> None:
-    """One byte asked for is one page got: no less, and no more."""
+def test_mmap_maps_whole_pages(process: Process, page: int) -> None:
+    """A mapping of one byte is exactly one page."""
     base = reserve(process, 3)
 
     process.mmap(base + page, 1, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -224,7 +222,7 @@ def test_mmap_maps_in_this_granularity(process: Process, page: int) -> None:
 
 
 @clause("paging.sysconf")
-def test_offsets_go_by_this_granularity(process: Process, file: MakeFile, page: int) -> None:
+def test_offsets_are_multiples_of_page_size(process: Process, file: MakeFile, page: int) -> None:
     fd = file(lettered_pages(page, 2), O_RDONLY)
 
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page)
@@ -235,7 +233,7 @@ def test_offsets_go_by_this_granularity(process: Process, file: MakeFile, page: 
 
 
 @clause("paging.sysconf")
-def test_unmapping_goes_by_this_granularity(process: Process, page: int) -> None:
+def test_munmap_unmaps_whole_pages(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -247,12 +245,12 @@ def test_unmapping_goes_by_this_granularity(process: Process, page: int) -> None
 
 
 @clause("paging.sysconf")
-def test_asked_again_it_is_the_same(process: Process, page: int) -> None:
+def test_page_size_does_not_change(process: Process, page: int) -> None:
     assert process.sysconf(SC_PAGESIZE) == page
 
 
 @clause("paging.sysconf.invalid")
 @pytest.mark.parametrize("name", [-1, 9999, (1 << 31) - 1], ids=["minus-1", "9999", "largest"])
-def test_a_name_that_is_not_valid(process: Process, name: int) -> None:
+def test_invalid_sysconf_name_is_refused(process: Process, name: int) -> None:
     with fails("EINVAL"):
         process.sysconf(name)

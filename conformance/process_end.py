@@ -1,4 +1,4 @@
-"""Cases of what becomes of mappings when a process ends or becomes another program."""
+"""Cases of the mappings of a process that exits, is killed or executes another program."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_CLOEXEC, O_RDONLY, 
 from ..testing import clause, fails
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, free_range, lettered_pages, setup
 
-HOW = pytest.mark.parametrize("how", ["exit", "kill", "exec"])
+every_end = pytest.mark.parametrize("how", ["exit", "kill", "exec"])
 
 
 def end(process: Process, how: str) -> None:
-    """End the process, or let it become another program."""
+    """Make the process exit, kill it, or make it execute another program."""
     if how == "exit":
         assert process.exit() == 0
     elif how == "kill":
@@ -22,7 +22,7 @@ def end(process: Process, how: str) -> None:
 
 
 @clause("exec.mappings")
-def test_another_program_has_none_of_the_mappings(process: Process, page: int, file: MakeFile) -> None:
+def test_exec_removes_all_mappings(process: Process, page: int, file: MakeFile) -> None:
     addr = free_range(process, 3)
     process.mmap(addr, page, RW, MAP_SHARED | MAP_FIXED, file(b"x"), 0)
     process.mmap(addr + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -35,7 +35,7 @@ def test_another_program_has_none_of_the_mappings(process: Process, page: int, f
 
 
 @clause("exec.memory")
-def test_another_program_finds_fresh_memory(process: Process, page: int) -> None:
+def test_new_memory_after_exec_is_zero(process: Process, page: int) -> None:
     addr = free_range(process, 2)
     process.mmap(addr, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(addr, b"x" * 2 * page)
@@ -47,29 +47,29 @@ def test_another_program_finds_fresh_memory(process: Process, page: int) -> None
 
 
 @clause("exec.descriptors")
-def test_another_program_can_map_by_the_descriptors_that_stay(
+def test_inherited_descriptors_can_be_mapped_after_exec(
     process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
-    """Those without O_CLOEXEC; by the others it cannot."""
+    """A descriptor without O_CLOEXEC stays open; one with it is closed."""
     path = new_path()
-    stays = file(b"abc", O_RDWR, path)
+    inherited = file(b"abc", O_RDWR, path)
     with setup():
-        goes = process.open(path, O_RDWR | O_CLOEXEC)
+        closed = process.open(path, O_RDWR | O_CLOEXEC)
 
     process.exec()
 
-    base = process.mmap(0, page, RW, MAP_SHARED, stays, 0)
+    base = process.mmap(0, page, RW, MAP_SHARED, inherited, 0)
     assert process.load(base, 3) == b"abc"
     with fails("EBADF"):
-        process.mmap(0, page, RW, MAP_SHARED, goes, 0)
+        process.mmap(0, page, RW, MAP_SHARED, closed, 0)
 
 
 @clause("end.shared")
-@HOW
-def test_what_was_stored_shared_is_in_the_file(
+@every_end
+def test_shared_stores_are_in_file(
     process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, how: str
 ) -> None:
-    """Without unmapping or msync; for who reads the file as for who maps it."""
+    """The process calls neither munmap nor msync; another process reads and maps the file."""
     path = new_path()
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2), O_RDWR, path), 0)
     process.store(base + page - 1, b"xy")
@@ -85,8 +85,8 @@ def test_what_was_stored_shared_is_in_the_file(
 
 
 @clause("end.private")
-@HOW
-def test_what_was_stored_in_private_is_not_in_the_file(
+@every_end
+def test_private_stores_are_not_in_file(
     process: Process, system: System, page: int, file: MakeFile, new_path: NewPath, how: str
 ) -> None:
     path = new_path()
@@ -102,9 +102,9 @@ def test_what_was_stored_in_private_is_not_in_the_file(
 
 
 @clause("end.others")
-@HOW
-def test_who_shares_the_memory_keeps_it(process: Process, page: int, file: MakeFile, how: str) -> None:
-    """All of it: what has no file, what was stored, the rights."""
+@every_end
+def test_parent_keeps_memory_of_ended_child(process: Process, page: int, file: MakeFile, how: str) -> None:
+    """The parent keeps shared and private pages, their content and their protection."""
     shared = process.mmap(0, page, RW, MAP_SHARED, file(lettered_pages(page, 1)), 0)
     private = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(private, b"private")

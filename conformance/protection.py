@@ -1,4 +1,4 @@
-"""Cases of mprotect, mlock and mincore, neighbours of the documented calls: the suite's own tools for pages."""
+"""Cases of mprotect, mlock and mincore: calls beyond the chapter that the suite itself uses to prepare pages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..contract import (
 from ..testing import clause, fails, faults
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, reserve
 
-# ------------------------------------------------------------------------------------------------------------- rights
+# ------------------------------------------------------------------------------------------------------------- mprotect
 
 
 @clause("mprotect.rights")
-def test_rights_can_be_taken_away_and_given_back(process: Process, page: int) -> None:
-    """They hold at once, also in a page that has just been used; the content outlives them."""
+def test_protection_can_be_removed_and_restored(process: Process, page: int) -> None:
+    """A change applies to the next access, also of a page that was just accessed; the content is kept."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, b"kept")
 
@@ -45,8 +45,8 @@ def test_rights_can_be_taken_away_and_given_back(process: Process, page: int) ->
 
 
 @clause("mprotect.rights")
-def test_only_the_pages_of_the_range(process: Process, page: int) -> None:
-    """One byte is a page; a range of two bytes across a border is two."""
+def test_only_pages_of_range_change(process: Process, page: int) -> None:
+    """A range of one byte changes one page; a range with a byte of the next page changes both."""
     base = process.mmap(0, 5 * page, RW, ANONYMOUS, -1, 0)
 
     process.mprotect(base + page, 1, PROT_NONE)
@@ -61,7 +61,7 @@ def test_only_the_pages_of_the_range(process: Process, page: int) -> None:
 
 
 @clause("mprotect.rights")
-def test_across_unlike_mappings(process: Process, file: MakeFile, page: int) -> None:
+def test_range_spans_different_mappings(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
     process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
     process.mmap(base + 2 * page, page, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -75,7 +75,7 @@ def test_across_unlike_mappings(process: Process, file: MakeFile, page: int) -> 
 
 
 @clause("mprotect.rights")
-def test_only_this_process(process: Process, page: int) -> None:
+def test_only_calling_process_changes(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     child = process.fork()
 
@@ -86,7 +86,7 @@ def test_only_this_process(process: Process, page: int) -> None:
 
 
 @clause("mprotect.rights")
-def test_code_in_memory_can_be_made_executable(process: Process, page: int) -> None:
+def test_stored_code_can_be_made_executable(process: Process, page: int) -> None:
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
     process.store(base, process.return_instruction())
 
@@ -96,7 +96,7 @@ def test_code_in_memory_can_be_made_executable(process: Process, page: int) -> N
 
 
 @clause("mprotect.rights")
-def test_a_private_mapping_of_a_read_only_file_can_be_made_writable(
+def test_private_mapping_of_read_only_descriptor_can_be_made_writable(
     process: Process, file: MakeFile, page: int
 ) -> None:
     fd = file(b"old", O_RDONLY)
@@ -109,12 +109,12 @@ def test_a_private_mapping_of_a_read_only_file_can_be_made_writable(
     assert process.pread(fd, 3, 0) == b"old"
 
 
-# -------------------------------------------------------------------------------------------------- errors of mprotect
+# --------------------------------------------------------------------------------------------------- errors of mprotect
 
 
 @clause("mprotect.errno.EINVAL")
 @pytest.mark.parametrize("inside", ["1", "half", "last"])
-def test_mprotect_of_an_unaligned_address(process: Process, page: int, inside: str) -> None:
+def test_mprotect_of_unaligned_address_is_refused(process: Process, page: int, inside: str) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -125,8 +125,8 @@ def test_mprotect_of_an_unaligned_address(process: Process, page: int, inside: s
 
 @clause("mprotect.errno.ENOMEM")
 @pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
-def test_mprotect_over_a_hole(process: Process, page: int, hole: int) -> None:
-    """Of the pages before the hole nothing is said, and the hole is not filled."""
+def test_mprotect_over_hole_fails(process: Process, page: int, hole: int) -> None:
+    """Nothing is required of the pages before the hole; the hole stays unmapped."""
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + hole * page, page)
 
@@ -137,20 +137,20 @@ def test_mprotect_over_a_hole(process: Process, page: int, hole: int) -> None:
 
 
 @clause("mprotect.errno.ENOMEM")
-@pytest.mark.parametrize("length", ["to-the-top", "wraps"])
-def test_mprotect_over_the_end_of_the_address_space(process: Process, page: int, length: str) -> None:
+@pytest.mark.parametrize("length", ["to-last-page", "wraps"])
+def test_mprotect_past_address_space_fails(process: Process, page: int, length: str) -> None:
     base = reserve(process, 3)
     process.munmap(base + 2 * page, page)
     span = 1 << process.bits
 
     with fails("ENOMEM"):
-        process.mprotect(base, {"to-the-top": span - page - base, "wraps": span - page}[length], PROT_NONE)
+        process.mprotect(base, {"to-last-page": span - page - base, "wraps": span - page}[length], PROT_NONE)
 
     assert_nothing_mapped(process, base + 2 * page)
 
 
 @clause("mprotect.errno.EACCES")
-def test_mprotect_cannot_exceed_the_descriptor(process: Process, file: MakeFile, page: int) -> None:
+def test_mprotect_cannot_exceed_mode_of_descriptor(process: Process, file: MakeFile, page: int) -> None:
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"kept", O_RDONLY), 0)
 
     with fails("EACCES"):
@@ -162,8 +162,8 @@ def test_mprotect_cannot_exceed_the_descriptor(process: Process, file: MakeFile,
 
 
 @clause("mprotect.errno.EACCES")
-def test_mprotect_cannot_exceed_the_descriptor_after_close(process: Process, file: MakeFile, page: int) -> None:
-    """What counts is how the file was open when it was mapped."""
+def test_mprotect_cannot_exceed_mode_of_closed_descriptor(process: Process, file: MakeFile, page: int) -> None:
+    """The mode of the descriptor at the time of mmap is decisive."""
     fd = file(b"kept", O_RDONLY)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     process.close(fd)
@@ -174,12 +174,12 @@ def test_mprotect_cannot_exceed_the_descriptor_after_close(process: Process, fil
     assert process.load(base, 4) == b"kept"
 
 
-# ------------------------------------------------------------------------------------------------------------- mlock
+# ---------------------------------------------------------------------------------------------------------------- mlock
 
 
 @clause("mlock.errno.ENOMEM")
 @pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
-def test_mlock_over_a_hole(process: Process, page: int, hole: int) -> None:
+def test_mlock_over_hole_fails(process: Process, page: int, hole: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + hole * page, page)
 
@@ -190,7 +190,7 @@ def test_mlock_over_a_hole(process: Process, page: int, hole: int) -> None:
 
 
 @clause("mlock.errno.ENOMEM")
-def test_mlock_past_the_limit(process: Process, page: int) -> None:
+def test_mlock_past_limit_fails(process: Process, page: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
@@ -202,7 +202,7 @@ def test_mlock_past_the_limit(process: Process, page: int) -> None:
 
 
 @clause("mlock.errno.EPERM")
-def test_mlock_with_a_limit_of_nothing(process: Process, page: int) -> None:
+def test_mlock_with_limit_zero_is_refused(process: Process, page: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
@@ -212,8 +212,8 @@ def test_mlock_with_a_limit_of_nothing(process: Process, page: int) -> None:
 
 
 @clause("mlock.errno.EINVAL", "munlock.errno.EINVAL")
-def test_munlock_of_a_range_that_wraps(process: Process, page: int) -> None:
-    """Asked of munlock, which no limit keeps from looking at the range."""
+def test_munlock_of_wrapping_range_is_refused(process: Process, page: int) -> None:
+    """munlock checks the range independently of any limit."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -221,8 +221,8 @@ def test_munlock_of_a_range_that_wraps(process: Process, page: int) -> None:
 
 
 @clause("mlock.errno.EINVAL")
-def test_mlock_of_a_range_that_wraps(process: Process, page: int) -> None:
-    """It is past any limit of locked memory as well."""
+def test_mlock_of_wrapping_range_is_refused(process: Process, page: int) -> None:
+    """The range also exceeds any limit of locked memory, so ENOMEM is accepted."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL", "ENOMEM"):
@@ -246,7 +246,7 @@ def test_mlockall_with_wrong_flags(process: Process, flags: int) -> None:
 
 
 @clause("mlock.errno.ENOMEM")
-def test_mlockall_past_the_limit(process: Process, page: int) -> None:
+def test_mlockall_past_limit_fails(process: Process, page: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, page)
     process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
@@ -256,7 +256,7 @@ def test_mlockall_past_the_limit(process: Process, page: int) -> None:
 
 
 @clause("mlock.errno.EPERM")
-def test_mlockall_with_a_limit_of_nothing(process: Process) -> None:
+def test_mlockall_with_limit_zero_is_refused(process: Process) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
 
@@ -264,11 +264,11 @@ def test_mlockall_with_a_limit_of_nothing(process: Process) -> None:
         process.mlockall(MCL_CURRENT)
 
 
-# ------------------------------------------------------------------------------------------------------------ mincore
+# -------------------------------------------------------------------------------------------------------------- mincore
 
 
 @clause("mincore.errno.EINVAL")
-def test_mincore_from_inside_a_page(process: Process, page: int) -> None:
+def test_mincore_of_unaligned_address_is_refused(process: Process, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
 
     with fails("EINVAL"):
@@ -277,7 +277,7 @@ def test_mincore_from_inside_a_page(process: Process, page: int) -> None:
 
 @clause("mincore.errno.ENOMEM")
 @pytest.mark.parametrize("hole", [0, 1, 2], ids=["start", "middle", "end"])
-def test_mincore_over_a_hole(process: Process, page: int, hole: int) -> None:
+def test_mincore_over_hole_fails(process: Process, page: int, hole: int) -> None:
     base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
     process.munmap(base + hole * page, page)
 
@@ -285,20 +285,20 @@ def test_mincore_over_a_hole(process: Process, page: int, hole: int) -> None:
         process.mincore(base, 3 * page)
 
 
-# --------------------------------------------------------------------------------------------- outside all addresses
+# -------------------------------------------------------------------------------------------- outside the address space
 
 
 @clause("paging.fault-outside")
 @pytest.mark.parametrize("access", ["load", "store", "execute"])
-def test_access_outside_the_address_space(process: Process, access: str) -> None:
+def test_access_outside_address_space_faults(process: Process, access: str) -> None:
     if process.bits != 64:
-        raise Unsupported("where addresses have 32 bits, all of them may be mapped")
-    outside = 1 << 62
+        raise Unsupported("all addresses of 32 bits may be mappable")
+    addr = 1 << 62
 
     with faults("SIGSEGV"):
         if access == "load":
-            process.load(outside, 1)
+            process.load(addr, 1)
         elif access == "store":
-            process.store(outside, b"x")
+            process.store(addr, b"x")
         else:
-            process.execute(outside)
+            process.execute(addr)

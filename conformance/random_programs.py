@@ -1,8 +1,8 @@
 """Random programs, each run on the implementation and on the reference side by side.
 
-Here is no list of what to expect: the reference makes the same calls and says, after each, what is allowed.  A case
-that fails names the clauses of the step at which the two parted, and shows the shortest program that was found to part
-them.
+There is no list of expected results: the reference executes the same calls and determines, after each, which results
+are allowed.  A failing case names the clauses of the step at which the implementation and the reference differ, and
+shows the shortest program for which they do.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ drawn = settings(
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
-"""The user's own settings; what is found is shrunk by `search`.
+"""The user's own settings, without hypothesis's shrinking: `search` reduces the failing program itself.
 
-A program is worth some fifty calls, and hypothesis's usual hundred examples are a hundred of them.  Each defect that
-the project's tests plant was found by at most 61 of a series, with each of thirty seeds; by 7 on average.
+A program makes about fifty calls, and hypothesis's default is a hundred programs.  With each of thirty seeds, every
+defect that the project's tests inject was detected within 61 programs of a series, and within 7 on average.
 """
 
 
 def quick(search: Search, number: int | str | None) -> None:
-    """Run the programs that hypothesis draws, by this seed if there is one, until there is a difference."""
+    """Run the programs that hypothesis draws, with the given seed if any, until one shows a difference."""
 
     @drawn
     @given(st.binary(min_size=LENGTH * STEP, max_size=LENGTH * STEP))
@@ -49,7 +49,7 @@ def quick(search: Search, number: int | str | None) -> None:
 
 
 def tell_at_once(config: pytest.Config, line: str) -> None:
-    """Show a line on the terminal while the case is still running; a worker has none."""
+    """Write a line to the terminal while the case is running; a worker has no terminal reporter and prints it."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():

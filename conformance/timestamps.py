@@ -1,6 +1,6 @@
-"""Cases of the time of a file's last modification, which stores change.
+"""Cases of a file's time of last modification (st_mtime), which stores through a mapping update.
 
-A clock may not have moved on between two calls; so the time is set back first, and any other time is a change.
+The clock may show the same time for two calls, so each case first sets an old time; any other time is an update.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ..testing import clause
 from ._helpers import RW, MakeFile, lettered_pages
 
 
-def backdated(process: Process, file: MakeFile, page: int, kind: int) -> tuple[int, int]:
-    """A file of two pages, long since modified, and a mapping of it that nobody has used."""
+def map_file_with_old_mtime(process: Process, file: MakeFile, page: int, kind: int) -> tuple[int, int]:
+    """Return a descriptor of a file of two pages with an old st_mtime, and the address of its unaccessed mapping."""
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
     process.set_old_mtime(fd)
@@ -23,8 +23,8 @@ def backdated(process: Process, file: MakeFile, page: int, kind: int) -> tuple[i
 
 @clause("times.store")
 @pytest.mark.parametrize("flag", [pytest.param(MS_SYNC, id="sync"), pytest.param(MS_ASYNC, id="async")])
-def test_a_store_that_is_synced(process: Process, file: MakeFile, page: int, flag: int) -> None:
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_synced_store_updates_mtime(process: Process, file: MakeFile, page: int, flag: int) -> None:
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     process.store(base + page + 1, b"x")
     process.msync(base, 2 * page, flag)
 
@@ -32,9 +32,9 @@ def test_a_store_that_is_synced(process: Process, file: MakeFile, page: int, fla
 
 
 @clause("times.store")
-def test_a_store_of_a_child(process: Process, file: MakeFile, page: int) -> None:
-    """It has not used the mapping either; the parent syncs, and its descriptor tells."""
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_store_by_child_updates_mtime(process: Process, file: MakeFile, page: int) -> None:
+    """The child has not accessed the mapping before; the parent calls msync and fstat."""
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     child = process.fork()
     child.store(base, b"x")
     process.msync(base, 2 * page, MS_SYNC)
@@ -43,9 +43,9 @@ def test_a_store_of_a_child(process: Process, file: MakeFile, page: int) -> None
 
 
 @clause("times.store")
-def test_a_store_of_a_call(process: Process, file: MakeFile, page: int) -> None:
-    """What is read from another file goes into the mapping."""
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_store_by_read_call_updates_mtime(process: Process, file: MakeFile, page: int) -> None:
+    """read stores bytes of another file into the mapping."""
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     other = file(b"abc")
     assert process.read_into(other, base, 3, 0) == 3
     process.msync(base, 2 * page, MS_SYNC)
@@ -54,8 +54,8 @@ def test_a_store_of_a_call(process: Process, file: MakeFile, page: int) -> None:
 
 
 @clause("times.again")
-def test_a_page_that_was_loaded(process: Process, file: MakeFile, page: int) -> None:
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_store_to_loaded_page_updates_mtime(process: Process, file: MakeFile, page: int) -> None:
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     process.fsync(fd)
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.store(base, b"x")
@@ -65,8 +65,8 @@ def test_a_page_that_was_loaded(process: Process, file: MakeFile, page: int) -> 
 
 
 @clause("times.again")
-def test_a_page_that_was_written_back(process: Process, file: MakeFile, page: int) -> None:
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_store_to_written_back_page_updates_mtime(process: Process, file: MakeFile, page: int) -> None:
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     process.store(base, b"x")
     process.msync(base, 2 * page, MS_SYNC)
     process.set_old_mtime(fd)
@@ -77,16 +77,16 @@ def test_a_page_that_was_written_back(process: Process, file: MakeFile, page: in
 
 
 @clause("times.at-once")
-def test_a_store_that_is_not_synced(process: Process, file: MakeFile, page: int) -> None:
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_unsynced_store_updates_mtime(process: Process, file: MakeFile, page: int) -> None:
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     process.store(base + page - 1, b"xx")
 
     assert not process.has_old_mtime(fd)
 
 
 @clause("times.private")
-def test_a_private_store(process: Process, file: MakeFile, page: int) -> None:
-    fd, base = backdated(process, file, page, MAP_PRIVATE)
+def test_private_store_does_not_update_mtime(process: Process, file: MakeFile, page: int) -> None:
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_PRIVATE)
     process.store(base, b"x" * 2 * page)
     process.msync(base, 2 * page, MS_SYNC)
     process.munmap(base, 2 * page)
@@ -95,8 +95,8 @@ def test_a_private_store(process: Process, file: MakeFile, page: int) -> None:
 
 
 @clause("times.load")
-def test_loads(process: Process, file: MakeFile, page: int) -> None:
-    fd, base = backdated(process, file, page, MAP_SHARED)
+def test_loads_do_not_update_mtime(process: Process, file: MakeFile, page: int) -> None:
+    fd, base = map_file_with_old_mtime(process, file, page, MAP_SHARED)
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
     process.msync(base, 2 * page, MS_SYNC)
     process.munmap(base, 2 * page)

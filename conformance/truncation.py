@@ -1,4 +1,4 @@
-"""Cases of a file that changes its length while it is mapped."""
+"""Cases of a file whose size changes while it is mapped."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TYPES = [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="pr
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("access", ["load", "store"])
-def test_pages_past_the_end(process: Process, file: MakeFile, page: int, access: str, type: int) -> None:
-    """Mapping them is no error; touching them is.  The page that holds the end is there to its last byte."""
+def test_access_past_end_of_file_faults(process: Process, file: MakeFile, page: int, access: str, type: int) -> None:
+    """The pages can be mapped but not accessed.  The page with the end of the file is accessible to its last byte."""
     base = process.mmap(0, 3 * page, RW, type, file(b"x" * (page + 1)), 0)
 
     assert process.load(base, 2 * page) == b"x" * (page + 1) + bytes(page - 1)
@@ -28,7 +28,7 @@ def test_pages_past_the_end(process: Process, file: MakeFile, page: int, access:
 
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
-def test_an_empty_file(process: Process, file: MakeFile, page: int, type: int) -> None:
+def test_access_to_mapping_of_empty_file_faults(process: Process, file: MakeFile, page: int, type: int) -> None:
     base = process.mmap(0, page, PROT_READ, type, file(), 0)
 
     with faults("SIGBUS", at=base, code="BUS_ADRERR"):
@@ -37,7 +37,7 @@ def test_an_empty_file(process: Process, file: MakeFile, page: int, type: int) -
 
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
-def test_an_offset_past_the_end(process: Process, file: MakeFile, page: int, type: int) -> None:
+def test_access_to_mapping_past_end_of_file_faults(process: Process, file: MakeFile, page: int, type: int) -> None:
     base = process.mmap(0, page, PROT_READ, type, file(b"x" * page), page)
 
     with faults("SIGBUS", at=base, code="BUS_ADRERR"):
@@ -46,8 +46,8 @@ def test_an_offset_past_the_end(process: Process, file: MakeFile, page: int, typ
 
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
-def test_shrinking_takes_whole_pages_away(process: Process, file: MakeFile, page: int, type: int) -> None:
-    """Also a page that has been stored to, and copied if it was private."""
+def test_pages_past_new_end_fault_after_shrinking(process: Process, file: MakeFile, page: int, type: int) -> None:
+    """One of the pages has been stored to, and is therefore a private copy in a private mapping."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, type, fd, 0)
     process.store(base + 2 * page, b"!")
@@ -62,23 +62,25 @@ def test_shrinking_takes_whole_pages_away(process: Process, file: MakeFile, page
 
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
-def test_shrinking_leaves_the_memory_beside_alone(process: Process, file: MakeFile, page: int, type: int) -> None:
+def test_shrinking_does_not_change_neighbouring_mappings(
+    process: Process, file: MakeFile, page: int, type: int
+) -> None:
     base = reserve(process, 5)
     fd = file(lettered_pages(page, 3))
     process.mmap(base + page, 3 * page, PROT_READ, type | MAP_FIXED, fd, 0)
-    for beside in (base, base + 4 * page):
-        process.mmap(beside, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-        process.store(beside, b"x" * page)
+    for neighbour in (base, base + 4 * page):
+        process.mmap(neighbour, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        process.store(neighbour, b"x" * page)
     assert process.load(base + page, 3 * page) == lettered_pages(page, 3)
 
     process.ftruncate(fd, 1)
 
-    for beside in (base, base + 4 * page):
-        assert process.load(beside, page) == b"x" * page
+    for neighbour in (base, base + 4 * page):
+        assert process.load(neighbour, page) == b"x" * page
 
 
 @clause("file.truncate")
-def test_shrinking_within_a_page_leaves_zeros(process: Process, file: MakeFile, page: int) -> None:
+def test_bytes_past_new_end_in_last_page_are_zero(process: Process, file: MakeFile, page: int) -> None:
     fd = file(b"x" * page)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"x" * page)
@@ -91,9 +93,7 @@ def test_shrinking_within_a_page_leaves_zeros(process: Process, file: MakeFile, 
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("how", ["ftruncate", "pwrite"])
-def test_growth_shows_in_a_mapping_made_before(
-    process: Process, file: MakeFile, page: int, how: str, type: int
-) -> None:
+def test_growth_shows_in_existing_mapping(process: Process, file: MakeFile, page: int, how: str, type: int) -> None:
     fd = file(b"x" * page)
     base = process.mmap(0, 2 * page, PROT_READ, type, fd, 0)
     with faults("SIGBUS", at=base + page):
@@ -111,7 +111,7 @@ def test_growth_shows_in_a_mapping_made_before(
 
 @clause("file.truncate")
 @pytest.mark.parametrize("type", TYPES)
-def test_shrunk_and_grown_again_is_zero(process: Process, file: MakeFile, page: int, type: int) -> None:
+def test_pages_are_zero_after_shrinking_and_growing(process: Process, file: MakeFile, page: int, type: int) -> None:
     fd = file(lettered_pages(page, 2))
     base = process.mmap(0, 2 * page, RW, type, fd, 0)
     process.store(base + page, b"!")
@@ -123,7 +123,9 @@ def test_shrunk_and_grown_again_is_zero(process: Process, file: MakeFile, page: 
 
 
 @clause("file.truncate")
-def test_by_another_process(process: Process, system: System, file: MakeFile, new_path: NewPath, page: int) -> None:
+def test_shrinking_by_other_process_takes_effect(
+    process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
+) -> None:
     path = new_path()
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(lettered_pages(page, 2), path=path), 0)
     process.store(base + page, b"!")

@@ -1,4 +1,4 @@
-"""The device of zeros: mapping it is an old way to memory of no file."""
+"""Cases of /dev/zero, whose mappings are anonymous memory: the traditional way to obtain it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ..testing import clause, fails
 from ._helpers import RW, Record, can_load, setup, shared_and_private
 
 
-def zeros(system: System, process: Process, mode: int = O_RDWR) -> int:
-    """A descriptor of the device."""
+def open_zero_device(system: System, process: Process, mode: int = O_RDWR) -> int:
+    """Open /dev/zero and return the descriptor."""
     path = system.facility(Facility.DEV_ZERO)
     with setup():
         return process.open(path, mode)
 
 
 @clause("mmap.zero.private")
-def test_private_memory_of_zeros(system: System, process: Process, page: int) -> None:
-    fd = zeros(system, process)
+def test_private_mapping_is_private_zeroed_memory(system: System, process: Process, page: int) -> None:
+    fd = open_zero_device(system, process)
     base = process.mmap(0, 2 * page, RW, MAP_PRIVATE, fd, 0)
     assert process.load(base, 2 * page) == bytes(2 * page)
     process.store(base, b"abc")
@@ -43,8 +43,10 @@ def test_private_memory_of_zeros(system: System, process: Process, page: int) ->
 
 @clause("mmap.zero.shared")
 @pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
-def test_shared_memory_of_zeros(system: System, process: Process, page: int, touched: bool) -> None:
-    fd = zeros(system, process)
+def test_shared_mapping_is_zeroed_memory_shared_with_child(
+    system: System, process: Process, page: int, touched: bool
+) -> None:
+    fd = open_zero_device(system, process)
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
     if touched:
         assert process.load(base, 2 * page) == bytes(2 * page)
@@ -57,8 +59,8 @@ def test_shared_memory_of_zeros(system: System, process: Process, page: int, tou
 
 @clause("mmap.zero.apart")
 @shared_and_private
-def test_each_mapping_is_memory_of_its_own(system: System, process: Process, page: int, kind: int) -> None:
-    fd = zeros(system, process)
+def test_each_mapping_is_separate_memory(system: System, process: Process, page: int, kind: int) -> None:
+    fd = open_zero_device(system, process)
     one, other = (process.mmap(0, page, RW, kind, fd, 0) for _ in range(2))
     process.store(one, b"abc")
 
@@ -67,8 +69,8 @@ def test_each_mapping_is_memory_of_its_own(system: System, process: Process, pag
 
 @clause("mmap.zero.unchanged")
 @shared_and_private
-def test_the_device_reads_as_zero_whatever_was_stored(system: System, process: Process, page: int, kind: int) -> None:
-    fd = zeros(system, process)
+def test_device_reads_as_zero_after_stores(system: System, process: Process, page: int, kind: int) -> None:
+    fd = open_zero_device(system, process)
     base = process.mmap(0, page, RW, kind, fd, 0)
     process.store(base, b"abc")
 
@@ -76,27 +78,27 @@ def test_the_device_reads_as_zero_whatever_was_stored(system: System, process: P
 
 
 @clause("mmap.zero.offset")
-@pytest.mark.parametrize("offset", ["a-page", "2**40", "2**63-a-page", "2**63"])
-def test_offset_in_the_device(system: System, process: Process, page: int, offset: str) -> None:
-    offsets = {"a-page": page, "2**40": 1 << 40, "2**63-a-page": (1 << 63) - page, "2**63": -(1 << 63)}
-    base = process.mmap(0, page, RW, MAP_PRIVATE, zeros(system, process), offsets[offset])
+@pytest.mark.parametrize("offset", ["page", "2**40", "2**63-page", "2**63"])
+def test_offset_is_ignored_by_private_mapping(system: System, process: Process, page: int, offset: str) -> None:
+    offsets = {"page": page, "2**40": 1 << 40, "2**63-page": (1 << 63) - page, "2**63": -(1 << 63)}
+    base = process.mmap(0, page, RW, MAP_PRIVATE, open_zero_device(system, process), offsets[offset])
 
     assert process.load(base, page) == bytes(page)
 
 
 @clause("mmap.zero.offset")
-def test_offset_in_the_device_shared(system: System, process: Process, page: int, record: Record) -> None:
-    """It is accepted.  On Linux the memory is then shorter by it: what is mapped may be past its end."""
-    base = process.mmap(0, page, RW, MAP_SHARED, zeros(system, process), page)
+def test_offset_is_accepted_by_shared_mapping(system: System, process: Process, page: int, record: Record) -> None:
+    """On Linux the memory is shorter by the offset, so the mapped pages may be past its end."""
+    base = process.mmap(0, page, RW, MAP_SHARED, open_zero_device(system, process), page)
 
     record("a shared mapping of /dev/zero from an offset on is there", can_load(process, base))
 
 
 @clause("mmap.zero.length")
 @shared_and_private
-def test_the_device_has_no_end(system: System, process: Process, page: int, kind: int) -> None:
-    """A length within a page is rounded up, and all of the last page is there."""
-    base = process.mmap(0, 8 * page + 1, RW, kind, zeros(system, process), 0)
+def test_device_has_no_end(system: System, process: Process, page: int, kind: int) -> None:
+    """The length is rounded up, and the whole last page is accessible."""
+    base = process.mmap(0, 8 * page + 1, RW, kind, open_zero_device(system, process), 0)
     process.store(base + 9 * page - 1, b"x")
 
     assert process.load(base + 8 * page, page) == bytes(page - 1) + b"x"
@@ -112,18 +114,18 @@ def test_the_device_has_no_end(system: System, process: Process, page: int, kind
         pytest.param(O_WRONLY, PROT_WRITE, MAP_PRIVATE, id="write-only-private-write"),
     ],
 )
-def test_mode_of_the_device_that_conflicts(
+def test_mode_of_descriptor_that_conflicts_is_refused(
     system: System, process: Process, page: int, mode: int, prot: int, kind: int
 ) -> None:
-    fd = zeros(system, process, mode)
+    fd = open_zero_device(system, process, mode)
     with fails("EACCES"):
         process.mmap(0, page, prot, kind, fd, 0)
 
 
 @clause("mmap.zero.mode")
-def test_device_that_is_open_for_reading_only(system: System, process: Process, page: int) -> None:
-    """Private memory may be stored to; what was mapped shared may not become so."""
-    fd = zeros(system, process, O_RDONLY)
+def test_read_only_descriptor_allows_private_stores_only(system: System, process: Process, page: int) -> None:
+    """The private mapping is writable; the shared one cannot be made writable."""
+    fd = open_zero_device(system, process, O_RDONLY)
     private = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     shared = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     process.store(private, b"x")

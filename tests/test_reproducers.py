@@ -74,7 +74,7 @@ def broken(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 MINE = "--mmap-backend=python:mine:Mine"
-ONE = "conformance/munmap.py::test_unaligned_address[1-page]"
+ONE = "conformance/munmap.py::test_unaligned_address_is_refused[1-page]"
 SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.errno.EINVAL)"
 
 
@@ -89,7 +89,7 @@ def test_every_failure_is_handed_over(broken: pytest.Pytester, mode: list[str]) 
     report = json.loads((broken.path / "report.json").read_text())
     cases = {case["id"]: case for case in report["cases"]}
     failed = {id for id, case in cases.items() if case["verdict"] == "fail"}
-    assert "munmap.unaligned_address[1-page]" in failed
+    assert "munmap.unaligned_address_is_refused[1-page]" in failed
     told = [line for case in cases.values() for line in case.get("reproducer", ())]
     assert {id for id, case in cases.items() if "reproducer" in case} == failed
     assert sorted(told) == sorted(listed(run))
@@ -106,7 +106,7 @@ def test_every_failure_is_handed_over(broken: pytest.Pytester, mode: list[str]) 
 def test_what_was_handed_over_shows_the_same(broken: pytest.Pytester) -> None:
     """The JSON in a replay, with the same files again; the test lines as a case; on a right system both pass."""
     broken.runpytest_subprocess(MINE, ONE, "--mmap-reproducers=one").assert_outcomes(failed=1)
-    stem = "munmap.unaligned_address-1-page"
+    stem = "munmap.unaligned_address_is_refused-1-page"
     kept = broken.path / f"one/{stem}.json"
 
     run = broken.runpytest_subprocess(
@@ -122,13 +122,13 @@ def test_what_was_handed_over_shows_the_same(broken: pytest.Pytester) -> None:
     assert clause["cases"] == [f"replay.{stem}"]
     assert (broken.path / f"two/replay.{stem}.json").read_text() == kept.read_text()
 
-    lines = broken.runpytest_subprocess(MINE, "one/munmap_unaligned_address_1_page.py")
+    lines = broken.runpytest_subprocess(MINE, "one/munmap_unaligned_address_is_refused_1_page.py")
     lines.assert_outcomes(failed=1)
     lines.stdout.fnmatch_lines(["*expected EINVAL, but the call succeeded*"])
 
     right = "--mmap-backend=reference"
     broken.runpytest_subprocess(right, f"--mmap-replay=one/{stem}.json", "-n", "2").assert_outcomes(passed=1)
-    broken.runpytest_subprocess(right, "one/munmap_unaligned_address_1_page.py").assert_outcomes(passed=1)
+    broken.runpytest_subprocess(right, "one/munmap_unaligned_address_is_refused_1_page.py").assert_outcomes(passed=1)
 
 
 def test_a_replay_that_cannot_be_asked(broken: pytest.Pytester) -> None:

@@ -361,8 +361,8 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
     assert re.match(r"third_party/mmconf: pytest-mmapconf 0\.0\.9 -> \S+: 0 files new, 2 changed, 1 removed\n", told)
     assert "clauses, new: 1\n  munmap.result (documented)\n" in told
     assert "clauses, changed: 1\n  munmap.range\n      level: documented\n        was: posix\n" in told
-    assert "cases, new: 1\n  munmap.result_of_failure\n" in told
-    assert "cases, changed in their code: 1\n  munmap.result_of_success\n" in told
+    assert "cases, new: 1\n  munmap.failure_reports_errno_and_unmaps_nothing\n" in told
+    assert "cases, changed in their code: 1\n  munmap.success_reports_no_error\n" in told
     assert not (mine / "long_gone.py").exists()
     python(host, *command, "--check", suite=True)
     run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*")
@@ -380,12 +380,12 @@ def older_version(copy: Path) -> None:
     entries[at_level] = entries[at_level].replace('level = "documented"', 'level = "posix"')
     clauses.write_text("".join(entries))
     functions = re.split(r"(?=^@clause)", cases.read_text(), flags=re.MULTILINE)
-    functions = [text for text in functions if "def test_result_of_failure" not in text]
+    functions = [text for text in functions if "def test_failure_reports_errno_and_unmaps_nothing" not in text]
     cases.write_text("".join(functions).replace('@clause("munmap.result")', '@clause("munmap.errno.EINVAL")'))
     (copy / "long_gone.py").touch()
     document = json.loads(manifest.read_text())
     document["version"] = "0.0.9"
-    document["cases"].remove("munmap.result_of_failure")
+    document["cases"].remove("munmap.failure_reports_errno_and_unmaps_nothing")
     document["files"] = {
         path: sha256((copy / path).read_bytes()).hexdigest() for path in [*document["files"], "long_gone.py"]
     }
