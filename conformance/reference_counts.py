@@ -1,14 +1,14 @@
-"""What a mapping holds: the file's reference count, seen from outside.
+"""Cases of the reference that a mapping holds to its file, observed from outside.
 
-A count cannot be read, but what happens when it reaches zero can be seen.  While a mapping holds an open file
+A reference count cannot be read, but its consequences can be observed.  While a mapping refers to an open file
 description whose descriptors are all closed,
 
-* its flock and its OFD lock stay, so another process cannot take them;
-* inotify notes no close;
-* the storage of a file without a name is not returned.
+* its flock and its OFD lock are held, so another process cannot take them;
+* inotify reports no close;
+* the storage of an unlinked file is not freed.
 
-When the last mapped page goes, each of these happens.  An *observer*, always another process, watches one of them:
-every way in which a mapping can end is tried under every observer.
+When the last mapped page is unmapped, each of these happens.  An *observer*, always another process, watches one of
+them; every way to remove a mapping is combined with every observer.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from ..testing import clause
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, pages_of, setup, shared_and_private
 
 PAGES: Final = 3
-"""Pages of the file that is held."""
+"""Number of pages of the file."""
 
 
-class Held:
-    """A file of which `process` has a descriptor `fd`, and an observer that tells whether it is let go."""
+class ObservedFile:
+    """A file that `process` has open as `fd`, and an observer that detects its last release."""
 
     def __init__(self, system: System, process: Process, path: str, page: int) -> None:
         self.process = process
@@ -56,59 +56,60 @@ class Held:
             self.watch()
 
     def watch(self) -> None:
-        """Begin to observe."""
+        """Start the observation."""
         raise NotImplementedError
 
-    def let_go(self) -> bool:
-        """Whether the file has been let go.  Once it has, it is not asked again."""
+    def is_released(self) -> bool:
+        """True if the open file description, or the file, has been released; not called again after that."""
         raise NotImplementedError
 
 
-class ByFlock(Held):
-    """The process has the flock; the observer tries to get it."""
+class ByFlock(ObservedFile):
+    """The process holds the flock; the observer tries to take it."""
 
     def watch(self) -> None:
         self.process.flock(self.fd, LOCK_EX | LOCK_NB)
         self.rival = self.observer.open(self.path, O_RDWR)
 
-    def let_go(self) -> bool:
-        return lockable(lambda: self.observer.flock(self.rival, LOCK_EX | LOCK_NB))
+    def is_released(self) -> bool:
+        return can_lock(lambda: self.observer.flock(self.rival, LOCK_EX | LOCK_NB))
 
 
-class ByOfdLock(Held):
-    """The same with a lock that belongs to the open file description."""
+class ByOfdLock(ObservedFile):
+    """The process holds an OFD lock; the observer tries to take it."""
 
     def watch(self) -> None:
         self.process.record_lock(self.fd, ofd=True)
         self.rival = self.observer.open(self.path, O_RDWR)
 
-    def let_go(self) -> bool:
-        return lockable(lambda: self.observer.record_lock(self.rival, ofd=True))
+    def is_released(self) -> bool:
+        return can_lock(lambda: self.observer.record_lock(self.rival, ofd=True))
 
 
-class ByCloseEvent(Held):
-    """The observer is told of each close of the file."""
+class ByCloseEvent(ObservedFile):
+    """The observer counts inotify's close events of the file."""
 
     def watch(self) -> None:
         self.events = self.observer.watch(self.path)
 
-    def let_go(self) -> bool:
+    def is_released(self) -> bool:
         return self.observer.close_events(self.events) == 1
 
 
-class ByStorage(Held):
-    """The file has no name any more; the observer looks for its storage among what is free."""
+class ByStorage(ObservedFile):
+    """The file is unlinked; the observer waits for the free space of its file system to grow."""
 
     def watch(self) -> None:
         self.process.unlink(self.path)
-        self.folder = self.path.rpartition("/")[0]
-        self.free = self.observer.free_space(self.folder)
+        self.directory = self.path.rpartition("/")[0]
+        self.free = self.observer.free_space(self.directory)
 
-    def let_go(self) -> bool:
-        return self.observer.free_space(self.folder) > self.free
+    def is_released(self) -> bool:
+        return self.observer.free_space(self.directory) > self.free
 
 
-def lockable(take: Callable[[], None]) -> bool:
+def can_lock(take: Callable[[], None]) -> bool:
+    """True if `take` takes its lock, False if it fails with EAGAIN because another process holds it."""
     try:
         take()
     except OSError as error:
@@ -123,196 +124,198 @@ OBSERVERS: Final = {"flock": ByFlock, "ofd-lock": ByOfdLock, "close-event": ByCl
 by_every_observer = pytest.mark.parametrize("observer", OBSERVERS)
 
 
-def hold(observer: str, system: System, process: Process, new_path: NewPath, page: int) -> Held:
-    """A file to be mapped by `process`, watched by the observer of that name."""
+def create_observed_file(observer: str, system: System, process: Process, new_path: NewPath, page: int) -> ObservedFile:
+    """Create a file for `process` to map, watched by the observer of that name."""
     path = new_path()
     if observer == "storage":
         path = f"{system.facility(Facility.OWN_FILE_SYSTEM)}/{path}"
     return OBSERVERS[observer](system, process, path, page)
 
 
-def map_and_close(held: Held, page: int, kind: int = MAP_SHARED) -> int:
+def map_and_close(file: ObservedFile, page: int, kind: int = MAP_SHARED) -> int:
     """Map the whole file and close its only descriptor."""
-    base = held.process.mmap(0, PAGES * page, PROT_READ, kind, held.fd, 0)
+    base = file.process.mmap(0, PAGES * page, PROT_READ, kind, file.fd, 0)
     with setup():
-        held.process.close(held.fd)
+        file.process.close(file.fd)
     return base
 
 
-# ------------------------------------------------------------------------------------------- what lowers the count
+# -------------------------------------------------------------------------------------- until the reference is released
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
 @by_every_observer
 @shared_and_private
-def test_until_it_is_unmapped(
+def test_file_is_held_until_unmapped(
     system: System, process: Process, page: int, new_path: NewPath, observer: str, kind: int
 ) -> None:
-    held = hold(observer, system, process, new_path, page)
-    base = map_and_close(held, page, kind)
-    assert not held.let_go()
+    file = create_observed_file(observer, system, process, new_path, page)
+    base = map_and_close(file, page, kind)
+    assert not file.is_released()
 
     process.munmap(base, PAGES * page)
-    assert held.let_go()
+    assert file.is_released()
 
 
 @clause("mmap.refcount.munmap")
 @by_every_observer
 @pytest.mark.parametrize(
     "order",
-    [pytest.param((0, 1, 2), id="first-to-last"), pytest.param((1, 2, 0), id="from-the-middle")],
+    [pytest.param((0, 1, 2), id="first-to-last"), pytest.param((1, 2, 0), id="from-middle")],
 )
-def test_until_the_last_page_is_unmapped(
+def test_file_is_held_until_last_page_is_unmapped(
     system: System, process: Process, page: int, new_path: NewPath, observer: str, order: tuple[int, ...]
 ) -> None:
-    held = hold(observer, system, process, new_path, page)
-    base = map_and_close(held, page)
+    file = create_observed_file(observer, system, process, new_path, page)
+    base = map_and_close(file, page)
     *others, last = order
-    for place in others:
-        process.munmap(base + place * page, page)
-        assert not held.let_go()
+    for number in others:
+        process.munmap(base + number * page, page)
+        assert not file.is_released()
     assert process.load(base + last * page, 1) == b"abc"[last : last + 1]
 
     process.munmap(base + last * page, page)
-    assert held.let_go()
+    assert file.is_released()
 
 
 @clause("mmap.refcount.munmap", "mmap.flag.fixed-replaces")
 @by_every_observer
-def test_until_it_is_replaced(system: System, process: Process, page: int, new_path: NewPath, observer: str) -> None:
-    held = hold(observer, system, process, new_path, page)
-    base = map_and_close(held, page)
-    process.mmap(base, 2 * page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
-    assert not held.let_go()
-
-    process.mmap(base + 2 * page, page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
-    assert held.let_go()
-
-
-@clause("mmap.refcount.increment", "mmap.refcount.munmap")
-@by_every_observer
-def test_until_both_mappings_are_unmapped(
+def test_file_is_held_until_last_page_is_replaced(
     system: System, process: Process, page: int, new_path: NewPath, observer: str
 ) -> None:
-    held = hold(observer, system, process, new_path, page)
-    one = process.mmap(0, page, PROT_READ, MAP_SHARED, held.fd, 0)
-    two = map_and_close(held, page)
-    process.munmap(one, page)
-    assert not held.let_go()
+    file = create_observed_file(observer, system, process, new_path, page)
+    base = map_and_close(file, page)
+    process.mmap(base, 2 * page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert not file.is_released()
 
-    process.munmap(two, PAGES * page)
-    assert held.let_go()
+    process.mmap(base + 2 * page, page, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
+    assert file.is_released()
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
 @by_every_observer
-def test_mapped_by_a_duplicate(system: System, process: Process, page: int, new_path: NewPath, observer: str) -> None:
-    """Descriptors of one open file description and a mapping by either of them hold it together."""
-    held = hold(observer, system, process, new_path, page)
+def test_file_is_held_until_both_mappings_are_unmapped(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str
+) -> None:
+    file = create_observed_file(observer, system, process, new_path, page)
+    first = process.mmap(0, page, PROT_READ, MAP_SHARED, file.fd, 0)
+    second = map_and_close(file, page)
+    process.munmap(first, page)
+    assert not file.is_released()
+
+    process.munmap(second, PAGES * page)
+    assert file.is_released()
+
+
+@clause("mmap.refcount.increment", "mmap.refcount.munmap")
+@by_every_observer
+def test_file_mapped_by_duplicate_is_held_until_unmapped(
+    system: System, process: Process, page: int, new_path: NewPath, observer: str
+) -> None:
+    """Duplicate descriptors and the mapping refer to one open file description."""
+    file = create_observed_file(observer, system, process, new_path, page)
     with setup():
-        other = process.dup(held.fd)
+        other = process.dup(file.fd)
     base = process.mmap(0, PAGES * page, PROT_READ, MAP_SHARED, other, 0)
     with setup():
         process.close(other)
-        process.close(held.fd)
-    assert not held.let_go()
+        process.close(file.fd)
+    assert not file.is_released()
 
     process.munmap(base, PAGES * page)
-    assert held.let_go()
+    assert file.is_released()
 
 
 @clause("mmap.refcount.munmap")
 @by_every_observer
-def test_unmapped_before_the_descriptor_is_closed(
+def test_file_unmapped_before_close_is_held_until_close(
     system: System, process: Process, page: int, new_path: NewPath, observer: str
 ) -> None:
-    """Then the descriptor holds it: unmapping takes back no more than mapping added."""
-    held = hold(observer, system, process, new_path, page)
-    base = process.mmap(0, PAGES * page, PROT_READ, MAP_SHARED, held.fd, 0)
+    """munmap drops only the reference that mmap took; the descriptor still has its own."""
+    file = create_observed_file(observer, system, process, new_path, page)
+    base = process.mmap(0, PAGES * page, PROT_READ, MAP_SHARED, file.fd, 0)
     process.munmap(base, PAGES * page)
-    assert not held.let_go()
+    assert not file.is_released()
 
     with setup():
-        process.close(held.fd)
-    assert held.let_go()
+        process.close(file.fd)
+    assert file.is_released()
 
 
 @clause("mmap.refcount.exit")
 @by_every_observer
 @pytest.mark.parametrize("end", ["exit", "kill"])
-def test_until_the_process_ends(
+def test_file_is_held_until_process_ends(
     system: System, process: Process, page: int, new_path: NewPath, observer: str, end: str
 ) -> None:
-    held = hold(observer, system, process, new_path, page)
-    map_and_close(held, page)
-    assert not held.let_go()
+    file = create_observed_file(observer, system, process, new_path, page)
+    map_and_close(file, page)
+    assert not file.is_released()
 
     if end == "exit":
         process.exit()
     else:
         process.kill()
-    assert held.let_go()
+    assert file.is_released()
 
 
 @clause("mmap.refcount.exec")
 @by_every_observer
-def test_until_the_process_becomes_another_program(
-    system: System, process: Process, page: int, new_path: NewPath, observer: str
-) -> None:
-    held = hold(observer, system, process, new_path, page)
-    map_and_close(held, page)
+def test_file_is_held_until_exec(system: System, process: Process, page: int, new_path: NewPath, observer: str) -> None:
+    file = create_observed_file(observer, system, process, new_path, page)
+    map_and_close(file, page)
     process.exec()
 
-    assert held.let_go()
+    assert file.is_released()
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.munmap")
 @by_every_observer
-def test_until_parent_and_child_have_unmapped(
+def test_file_is_held_until_parent_and_child_unmap(
     system: System, process: Process, page: int, new_path: NewPath, observer: str
 ) -> None:
-    """A fork maps the file once more."""
-    held = hold(observer, system, process, new_path, page)
-    base = map_and_close(held, page)
+    """fork adds a reference for the child's mapping."""
+    file = create_observed_file(observer, system, process, new_path, page)
+    base = map_and_close(file, page)
     child = process.fork()
     process.munmap(base, PAGES * page)
-    assert not held.let_go()
+    assert not file.is_released()
     assert child.load(base, 1) == b"a"
 
     child.munmap(base, PAGES * page)
-    assert held.let_go()
+    assert file.is_released()
 
 
 @clause("mmap.refcount.exit")
 @by_every_observer
 @pytest.mark.parametrize("first", ["parent", "child"])
-def test_until_parent_and_child_have_ended(
+def test_file_is_held_until_parent_and_child_release_it(
     system: System, process: Process, page: int, new_path: NewPath, observer: str, first: str
 ) -> None:
-    """Whichever ends first, the other still has the file."""
-    held = hold(observer, system, process, new_path, page)
-    base = map_and_close(held, page)
+    """The child exits and the parent unmaps, in either order; the other process still maps the file."""
+    file = create_observed_file(observer, system, process, new_path, page)
+    base = map_and_close(file, page)
     child = process.fork()
     if first == "child":
         assert child.exit() == 0
-        assert not held.let_go()
+        assert not file.is_released()
         assert process.load(base, 1) == b"a"
         process.munmap(base, PAGES * page)
     else:
         process.munmap(base, PAGES * page)
-        assert not held.let_go()
+        assert not file.is_released()
         assert child.load(base, 1) == b"a"
         assert child.exit() == 0
 
-    assert held.let_go()
+    assert file.is_released()
 
 
-# ---------------------------------------------------------------------------------------------- the mapping works on
+# ---------------------------------------------------------------------------------------------- the mapping after close
 
 
 @clause("mmap.refcount.increment", "mmap.refcount.close")
 @shared_and_private
-def test_load_after_close(process: Process, page: int, file: MakeFile, kind: int) -> None:
+def test_load_after_close_returns_file_content(process: Process, page: int, file: MakeFile, kind: int) -> None:
     fd = file(pages_of(page, "a", "b"))
     base = process.mmap(0, 2 * page, PROT_READ, kind, fd, 0)
     with setup():
@@ -322,8 +325,8 @@ def test_load_after_close(process: Process, page: int, file: MakeFile, kind: int
 
 
 @clause("mmap.refcount.close")
-def test_store_after_close(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
-    """It reaches the file."""
+def test_store_after_close_reaches_file(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+    """A descriptor opened afterwards reads the store."""
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -337,7 +340,7 @@ def test_store_after_close(process: Process, page: int, file: MakeFile, new_path
 
 
 @clause("mmap.refcount.close")
-def test_private_store_after_close(process: Process, page: int, file: MakeFile) -> None:
+def test_private_store_after_close_is_kept(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_PRIVATE, fd, 0)
     with setup():
@@ -348,8 +351,10 @@ def test_private_store_after_close(process: Process, page: int, file: MakeFile) 
 
 
 @clause("mmap.refcount.close")
-def test_number_of_the_descriptor_is_used_again(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
-    """The mapping belongs to the file, not to the number: both files keep to their own mapping."""
+def test_reused_descriptor_number_does_not_affect_mapping(
+    process: Process, page: int, file: MakeFile, new_path: NewPath
+) -> None:
+    """A mapping refers to the file, not to the descriptor's number: each mapping shows its own file."""
     path = new_path()
     fd = file(b"old", O_RDWR, path)
     old = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -372,8 +377,10 @@ def test_number_of_the_descriptor_is_used_again(process: Process, page: int, fil
 
 @clause("mmap.refcount.increment", "mmap.refcount.close")
 @shared_and_private
-def test_unlinked_and_closed(process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int) -> None:
-    """The file has neither a name nor a descriptor, but is there: bytes, and what is stored there."""
+def test_unlinked_and_closed_file_is_mapped(
+    process: Process, page: int, file: MakeFile, new_path: NewPath, kind: int
+) -> None:
+    """The file has neither a name nor a descriptor, but the mapping still shows its content and takes stores."""
     path = new_path()
     fd = file(pages_of(page, "a", "b"), O_RDWR, path)
     base = process.mmap(0, 2 * page, RW, kind, fd, 0)
@@ -387,7 +394,7 @@ def test_unlinked_and_closed(process: Process, page: int, file: MakeFile, new_pa
 
 
 @clause("mmap.refcount.increment")
-def test_name_used_again_for_another_file(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+def test_reused_name_does_not_affect_mapping(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     path = new_path()
     fd = file(b"old", O_RDWR, path)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
@@ -400,7 +407,7 @@ def test_name_used_again_for_another_file(process: Process, page: int, file: Mak
 
 
 @clause("mmap.refcount.close")
-def test_child_loads_what_the_parent_closed(process: Process, page: int, file: MakeFile) -> None:
+def test_child_of_fork_after_close_shares_mapping(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     with setup():
@@ -412,8 +419,8 @@ def test_child_loads_what_the_parent_closed(process: Process, page: int, file: M
 
 
 @clause("mmap.refcount.munmap")
-def test_rest_of_a_mapping_works_on(process: Process, page: int, file: MakeFile) -> None:
-    """Closed and unmapped in the middle, both ends still are the file's, each at its own offset."""
+def test_remaining_parts_show_file(process: Process, page: int, file: MakeFile) -> None:
+    """After the middle page is unmapped, the two other pages still map the file, each at its own offset."""
     fd = file(pages_of(page, "a", "b", "c"))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.munmap(base + page, page)
@@ -425,24 +432,24 @@ def test_rest_of_a_mapping_works_on(process: Process, page: int, file: MakeFile)
     assert process.pread(fd, 3 * page, 0) == b"A" + b"a" * (page - 1) + b"b" * page + b"C" + b"c" * (page - 1)
 
 
-# --------------------------------------------------------------------------------------------- what is not held back
+# --------------------------------------------------------------------------------------------------------- record locks
 
 
 @clause("mmap.refcount.record-lock")
-def test_record_lock_goes_at_close(
+def test_record_lock_is_released_at_close(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
-    """It belongs to the process, and goes although the mapping stays."""
+    """A record lock belongs to the process, and close releases it although the file stays mapped."""
     path = new_path()
     fd = file(b"abc", O_RDWR, path)
     other = system.spawn()
     with setup():
         process.record_lock(fd, ofd=False)
-        its = other.open(path, O_RDWR)
+        rival = other.open(path, O_RDWR)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
-    assert not lockable(lambda: other.record_lock(its, ofd=False))
+    assert not can_lock(lambda: other.record_lock(rival, ofd=False))
     with setup():
         process.close(fd)
 
-    assert lockable(lambda: other.record_lock(its, ofd=False))
+    assert can_lock(lambda: other.record_lock(rival, ofd=False))
     assert process.load(base, 3) == b"abc"

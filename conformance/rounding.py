@@ -1,8 +1,8 @@
-"""Cases of rounding: lengths, offsets and addresses on, just before and just behind page boundaries.
+"""Cases of rounding: lengths, offsets and addresses at, just before and just after page boundaries.
 
-Some are drawn by hypothesis.  Drawn are numbers of pages and distances from their boundaries, never addresses: so a
-draw means the same wherever an implementation puts its mappings, and whatever its page size is.  All examples of a case
-run in one process, each in a reservation of its own that it removes again, so that no example depends on an earlier.
+Hypothesis draws some of them: numbers of pages and distances from page boundaries, never addresses, so that a draw has
+the same meaning wherever an implementation places its mappings and whatever its page size is.  All examples of a case
+run in one process, each in a reservation of its own that it removes again, so that no example depends on earlier ones.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ drawn = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The user's own settings, with fewer examples: each is worth several calls of another process."""
+"""The user's own settings with fewer examples, because each example makes several calls in another process."""
 
 
 class Near(NamedTuple):
-    """A number of bytes at or near a page boundary."""
+    """A number of bytes that is, or is close to, a multiple of the page size."""
 
     pages: int
     delta: str
@@ -38,23 +38,23 @@ class Near(NamedTuple):
 
 
 def near(first: int, last: int) -> st.SearchStrategy[Near]:
-    """From the boundary of page `first` to half a page behind that of page `last`; never below 0."""
+    """Return a strategy for sizes from `first` pages to half a page more than `last` pages, never below 0 bytes."""
     deltas = st.sampled_from(["0", "-1", "+1", "odd"])
     return st.builds(Near, st.integers(first, last), deltas).filter(lambda near: near != (0, "-1"))
 
 
-SOME = near(0, 4).filter(lambda near: near != (0, "0"))
+NEAR_AND_POSITIVE = near(0, 4).filter(lambda near: near != (0, "0"))
 """At least one byte."""
 
 
-def pages_in(length: int, page: int) -> int:
-    """How many pages hold `length` bytes."""
+def page_count(length: int, page: int) -> int:
+    """Return the number of pages that `length` bytes need."""
     return -(-length // page)
 
 
 @contextmanager
 def reservation(process: Process, page: int, pages: int) -> Iterator[int]:
-    """Inaccessible memory for one example, gone afterwards with all that was placed in it."""
+    """Reserve inaccessible memory for one example; at the end unmap it with everything mapped in it."""
     base = reserve(process, pages)
     try:
         yield base
@@ -62,31 +62,31 @@ def reservation(process: Process, page: int, pages: int) -> Iterator[int]:
         process.munmap(base, pages * page)
 
 
-# --------------------------------------------------------------------------------------------------------------- mmap
+# ----------------------------------------------------------------------------------------------------------------- mmap
 
 
 @pytest.mark.mmap_random
 @clause("mmap.range", "overview.page-multiple", "overview.slack")
-@given(size=near(0, 4), length=SOME, first=st.integers(0, 4), shared=st.booleans())
+@given(size=near(0, 4), length=NEAR_AND_POSITIVE, first=st.integers(0, 4), shared=st.booleans())
 @drawn
-def test_any_part_of_any_file(
+def test_any_part_of_any_file_is_mapped(
     process: Process, file: MakeFile, page: int, size: Near, length: Near, first: int, shared: bool
 ) -> None:
-    """Whole pages: the file's bytes, then zeros up to the last byte of the file's last page; past it, none."""
+    """A mapping shows the file's bytes and zeros to the end of the file's last page; pages after that raise SIGBUS."""
     content = (lettered_pages(page, 5) + b"F" * page)[: size.bytes(page)]
     fd = file(content)
-    mapped = pages_in(length.bytes(page), page)
+    mapped = page_count(length.bytes(page), page)
     expected = content[first * page :][: mapped * page]
-    there = pages_in(len(expected), page)
+    accessible = page_count(len(expected), page)
     try:
         with reservation(process, page, mapped + 1) as base:
             type = MAP_SHARED if shared else MAP_PRIVATE
             process.mmap(base, length.bytes(page), PROT_READ, type | MAP_FIXED, fd, first * page)
 
-            assert process.load(base, there * page) == expected.ljust(there * page, b"\0")
-            if there < mapped:
-                with faults("SIGBUS", at=base + there * page):
-                    process.load(base + there * page, 1)
+            assert process.load(base, accessible * page) == expected.ljust(accessible * page, b"\0")
+            if accessible < mapped:
+                with faults("SIGBUS", at=base + accessible * page):
+                    process.load(base + accessible * page, 1)
             assert_inaccessible(process, base + mapped * page)
     finally:
         process.close(fd)
@@ -96,8 +96,10 @@ def test_any_part_of_any_file(
 @clause("mmap.range", "mmap.errno.EINVAL")
 @given(offset=near(0, 4))
 @drawn
-def test_any_offset(process: Process, file: MakeFile, page: int, offset: Near) -> None:
-    """A multiple of the page size is a place in the file; anything else is refused, and maps nothing."""
+def test_aligned_offsets_are_mapped_and_others_refused(
+    process: Process, file: MakeFile, page: int, offset: Near
+) -> None:
+    """An offset that is not a multiple of the page size is refused, and nothing is mapped."""
     fd = file(lettered_pages(page, 5))
     start = offset.bytes(page)
     try:
@@ -113,15 +115,15 @@ def test_any_offset(process: Process, file: MakeFile, page: int, offset: Near) -
         process.close(fd)
 
 
-# ------------------------------------------------------------------------------------------------------------- munmap
+# --------------------------------------------------------------------------------------------------------------- munmap
 
 
 @pytest.mark.mmap_random
 @clause("munmap.range", "munmap.errno.EINVAL")
 @given(start=near(0, 4), length=near(0, 4))
 @drawn
-def test_unmapping_any_range(process: Process, page: int, start: Near, length: Near) -> None:
-    """The pages of the range go, rounded up at its end; an unaligned start, and a range of nothing, are refused."""
+def test_any_range_is_unmapped_in_whole_pages(process: Process, page: int, start: Near, length: Near) -> None:
+    """The end of the range is rounded up; an unaligned start and a length of 0 are refused."""
     pages = 10
     with reservation(process, page, pages) as base:
         process.mmap(base, (pages - 1) * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -135,7 +137,7 @@ def test_unmapping_any_range(process: Process, page: int, start: Near, length: N
             begin = end = 0
         else:
             process.munmap(base + begin, end - begin)
-            end = pages_in(end, page) * page
+            end = page_count(end, page) * page
 
         assert process.load(base, begin) == content[:begin]
         for place in range(begin, end, page):
@@ -146,11 +148,11 @@ def test_unmapping_any_range(process: Process, page: int, start: Near, length: N
 
 @clause("munmap.usual-arguments")
 @pytest.mark.parametrize("length", ["1", "page-1", "page", "page+1", "2-pages-1", "2-pages"])
-def test_unmapping_by_the_length_that_was_mapped(process: Process, file: MakeFile, page: int, length: str) -> None:
+def test_length_passed_to_mmap_unmaps_whole_mapping(process: Process, file: MakeFile, page: int, length: str) -> None:
     size = {"1": 1, "page-1": page - 1, "page": page, "page+1": page + 1, "2-pages-1": 2 * page - 1}.get(
         length, 2 * page
     )
-    pages = pages_in(size, page)
+    pages = page_count(size, page)
     base = reserve(process, 3)
     process.mmap(base, size, RW, MAP_SHARED | MAP_FIXED, file(b"x" * size), 0)
 
@@ -161,16 +163,18 @@ def test_unmapping_by_the_length_that_was_mapped(process: Process, file: MakeFil
     assert_inaccessible(process, base + pages * page)
 
 
-# ------------------------------------------------------------------------------------------------------------- mremap
+# --------------------------------------------------------------------------------------------------------------- mremap
 
 
 @pytest.mark.mmap_random
 @clause("mremap.resize", "mremap.flags.zero", "mremap.flags.maymove", "mremap.errno.ENOMEM", "mremap.errno.EINVAL")
-@given(old=SOME, new=near(0, 7), free=st.integers(0, 2), maymove=st.booleans())
+@given(old=NEAR_AND_POSITIVE, new=near(0, 7), free=st.integers(0, 2), maymove=st.booleans())
 @drawn
-def test_resizing_to_any_size(process: Process, page: int, old: Near, new: Near, free: int, maymove: bool) -> None:
-    """Sizes count in whole pages: within the same number of them nothing changes."""
-    had, wanted = pages_in(old.bytes(page), page), pages_in(new.bytes(page), page)
+def test_mapping_is_resized_in_whole_pages(
+    process: Process, page: int, old: Near, new: Near, free: int, maymove: bool
+) -> None:
+    """Sizes are rounded up to whole pages; two sizes of the same number of pages change nothing."""
+    had, wanted = page_count(old.bytes(page), page), page_count(new.bytes(page), page)
     content = lettered_pages(page, had)
     flags = MREMAP_MAYMOVE if maymove else 0
     with reservation(process, page, had + free + 1) as base:
@@ -210,7 +214,7 @@ def test_resizing_to_any_size(process: Process, page: int, old: Near, new: Near,
         pytest.param("page-1", "1", id="page-1-to-1"),
     ],
 )
-def test_resizing_within_a_page_changes_nothing(process: Process, page: int, old: str, new: str) -> None:
+def test_resizing_within_page_changes_nothing(process: Process, page: int, old: str, new: str) -> None:
     sizes = {"1": 1, "page-1": page - 1, "page": page}
     base = reserve(process, 2)
     process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -222,15 +226,17 @@ def test_resizing_within_a_page_changes_nothing(process: Process, page: int, old
     assert_inaccessible(process, base + page)
 
 
-# -------------------------------------------------------------------------------------------------------------- msync
+# ---------------------------------------------------------------------------------------------------------------- msync
 
 
 @pytest.mark.mmap_random
 @clause("msync.usual-arguments", "msync.errno.ENOMEM", "msync.errno.EINVAL")
-@given(start=near(0, 3), length=SOME, hole=st.integers(0, 7))
+@given(start=near(0, 3), length=NEAR_AND_POSITIVE, hole=st.integers(0, 7))
 @drawn
-def test_syncing_any_range(process: Process, file: MakeFile, page: int, start: Near, length: Near, hole: int) -> None:
-    """The range covers each page that it touches: one byte in a hole is enough to be refused."""
+def test_any_range_without_hole_is_synced(
+    process: Process, file: MakeFile, page: int, start: Near, length: Near, hole: int
+) -> None:
+    """The range covers each page with a byte of it: one byte in a hole is enough for ENOMEM."""
     pages = 8
     fd = file(lettered_pages(page, pages))
     begin, end = start.bytes(page), start.bytes(page) + length.bytes(page)
@@ -240,13 +246,13 @@ def test_syncing_any_range(process: Process, file: MakeFile, page: int, start: N
             process.munmap(base + hole * page, page)
 
             if begin % page:
-                refusal = "EINVAL"
+                expected_errno = "EINVAL"
             elif begin < (hole + 1) * page and end > hole * page:
-                refusal = "ENOMEM"
+                expected_errno = "ENOMEM"
             else:
-                refusal = ""
-            if refusal:
-                with fails(refusal):
+                expected_errno = ""
+            if expected_errno:
+                with fails(expected_errno):
                     process.msync(base + begin, end - begin, MS_ASYNC)
             else:
                 process.msync(base + begin, end - begin, MS_ASYNC)
@@ -256,7 +262,7 @@ def test_syncing_any_range(process: Process, file: MakeFile, page: int, start: N
 
 @clause("msync.usual-arguments")
 @pytest.mark.parametrize("length", ["1", "page-1", "page"])
-def test_syncing_part_of_a_page_is_the_page(process: Process, file: MakeFile, page: int, length: str) -> None:
+def test_syncing_part_of_page_checks_whole_page(process: Process, file: MakeFile, page: int, length: str) -> None:
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, file(bytes(2 * page)), 0)
     process.munmap(base + page, page)
     size = {"1": 1, "page-1": page - 1, "page": page}[length]
@@ -266,7 +272,7 @@ def test_syncing_part_of_a_page_is_the_page(process: Process, file: MakeFile, pa
         process.msync(base + page, size, MS_ASYNC)
 
 
-# -------------------------------------------------------------------------------------------------------------- slack
+# ---------------------------------------------------------------------------------------------------------------- slack
 
 
 @pytest.mark.mmap_random
@@ -274,12 +280,14 @@ def test_syncing_part_of_a_page_is_the_page(process: Process, file: MakeFile, pa
 @given(size=near(0, 2).filter(lambda near: near.delta != "0"), shared=st.booleans())
 @example(size=Near(0, "+1"), shared=True)
 @drawn
-def test_slack_of_any_length(process: Process, file: MakeFile, page: int, size: Near, shared: bool) -> None:
-    """It reads as zero, can be stored to up to the last byte, and is no part of the file."""
+def test_slack_of_any_length_is_zero_and_writable(
+    process: Process, file: MakeFile, page: int, size: Near, shared: bool
+) -> None:
+    """Slack reads as zero, can be stored to up to its last byte, and is not part of the file."""
     length = size.bytes(page)
     content = b"x" * length
     fd = file(content)
-    end = pages_in(length, page) * page
+    end = page_count(length, page) * page
     try:
         base = process.mmap(0, length, RW, MAP_SHARED if shared else MAP_PRIVATE, fd, 0)
         try:

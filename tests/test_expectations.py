@@ -407,7 +407,11 @@ def test_a_program_on_record_is_made_in_the_place_of_the_case(
 
 
 def test_the_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> None:
-    options = ["--mmap-expectations=known.toml", "-k", "test_random_programs or test_unmapping_any_range"]
+    options = [
+        "--mmap-expectations=known.toml",
+        "-k",
+        "test_random_programs or test_any_range_is_unmapped_in_whole_pages",
+    ]
 
     written = pytester.runpytest_subprocess(DEVIATES, *options, "--mmap-update-expectations", "-n", "2")
     again = pytester.runpytest_subprocess(DEVIATES, *options)
@@ -417,7 +421,7 @@ def test_the_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> N
     tables = read("known.toml", pytester.path)
     assert [table["case"] for table in tables] == [
         "random_programs.random_programs",
-        "rounding.unmapping_any_range",
+        "rounding.any_range_is_unmapped_in_whole_pages",
     ]
     for entry in parse(tables):
         assert entry.program
