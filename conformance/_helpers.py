@@ -34,8 +34,7 @@ from ..contract import (
     Unsupported,
     errno_name,
 )
-from ..plugin.fixtures import File, NewPath, Record, WriteFile
-from ..testing import faults
+from ..testing import File, NewPath, Record, WriteFile, faults
 
 # Case modules import the types of their fixtures from here.
 __all__ = ["MakeFile", "NewPath", "Record", "WriteFile"]

@@ -19,7 +19,7 @@ from ..contract import Unsupported
 from ..differential.lockstep import Divergence
 from ..fuzzing import STEP
 from ..fuzzing.search import LENGTH, Search
-from ..plugin.options import PROGRAM, SETTINGS
+from ..plugin.stash import PROGRAM, SETTINGS
 from ..testing import clause
 from ._helpers import Record
 

@@ -53,6 +53,20 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def report(files: Sequence[str], outputs: Sequence[str]) -> int:
+    """Make reports of JSON reports, and return the exit status.  Raises UsageError."""
+    import pytest
+
+    from .report import merge
+    from .report.json_report import NoReport
+    from .report.outputs import OutputError
+
+    try:
+        return merge.main(files, outputs)
+    except (NoReport, merge.Contradiction, OutputError) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -72,20 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return vendor.main(asked.dest, asked.name, check_only=asked.check, force=asked.force)
     import pytest
 
-    from .plugin import backends, listing
-    from .plugin import options as settings
+    from .plugin import backends, listing, options
 
     try:
         if asked.command == "reach":
             from .contract import Options
             from .gates import reachability
 
-            options = Options(asked.dir, disruptive=asked.disruptive)
-            return reachability.main(asked.backend, options, asked.output, asked.check)
+            judged_with = Options(asked.dir, disruptive=asked.disruptive)
+            return reachability.main(asked.backend, judged_with, asked.output, asked.check)
         if asked.command == "report":
-            from .report import merge as merging
-
-            return merging.main(asked.files, asked.outputs)
+            return report(asked.files, asked.outputs)
         if asked.command == "mutants":
             from .gates import mutation_matrix as matrix
 
@@ -95,9 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return matrix.main(asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json)
             lines = matrix.listed(matrix.chosen(asked.globs, asked.level))
         elif asked.command == "clauses":
-            lines = listing.clauses(settings.selected(asked.level, asked.globs).values())
+            lines = listing.clauses(options.selected_clauses(asked.level, asked.globs).values())
         else:
-            lines = listing.backend_lines(backends.known(()))
+            lines = listing.backend_lines(backends.named_backends(()))
     except pytest.UsageError as error:
         print(error, file=sys.stderr)
         return 2

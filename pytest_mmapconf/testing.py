@@ -1,18 +1,20 @@
-"""The words that cases are written with: `clause`, `fails`, `faults`."""
+"""For authors of cases: `clause`, `fails`, `faults`, and the types of the fixtures that are functions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
+from typing import Protocol
 
 import pytest
 
-from .contract import Fault, errno_name
+from .contract import O_RDWR, Fault, errno_name
 
 clause = pytest.mark.clause
 """``@clause("munmap.range", …)``: the clauses that a case judges.  It counts for each; none, and it is an error."""
 
 
-class Unexpected(AssertionError):
+class ExpectationFailed(AssertionError):
     """What was expected has not happened: both in words."""
 
     __module__ = "builtins"  # so that a traceback has its name without this package's, which would hide what it says
@@ -38,12 +40,12 @@ class fails:
     ) -> bool:
         __tracebackhide__ = True
         if error is None:
-            raise Unexpected(" or ".join(self.names), "the call succeeded")
+            raise ExpectationFailed(" or ".join(self.names), "the call succeeded")
         if not isinstance(error, OSError):
             return False
         self.seen = errno_name(error)
         if self.seen not in self.names:
-            raise Unexpected(" or ".join(self.names), f"the call failed with {self.seen}") from error
+            raise ExpectationFailed(" or ".join(self.names), f"the call failed with {self.seen}") from error
         return True
 
 
@@ -68,10 +70,34 @@ class faults:
     ) -> bool:
         __tracebackhide__ = True
         if error is None:
-            raise Unexpected(str(self), "the access succeeded")
+            raise ExpectationFailed(str(self), "the access succeeded")
         if not isinstance(error, Fault):
             return False
         wrong_place = self.at is not None and error.address != self.at
         if error.signal != self.signal or wrong_place or self.code not in (None, error.code):
-            raise Unexpected(str(self), f"the access got {error}") from error
+            raise ExpectationFailed(str(self), f"the access got {error}") from error
         return True
+
+
+# ------------------------------------------------------------------------------------------------- types of fixtures
+
+NewPath = Callable[[], str]
+"""The type of the fixture `new_path`."""
+
+
+class File(Protocol):
+    """The type of the fixture `file`."""
+
+    def __call__(self, content: bytes = b"", flags: int = O_RDWR, path: str | None = None) -> int: ...
+
+
+class WriteFile(Protocol):
+    """The type of the fixture `write_file`."""
+
+    def __call__(self, path: str, content: bytes) -> None: ...
+
+
+class Record(Protocol):
+    """The type of the fixture `record`."""
+
+    def __call__(self, name: str, value: object) -> None: ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_mmapconf.catalogue.clauses import load
-from pytest_mmapconf.catalogue.verdicts import Case, judge_all
+from pytest_mmapconf.catalogue.verdicts import CaseResult, judge_all
 from pytest_mmapconf.contract import Facts
 from pytest_mmapconf.report.result import Run
 
@@ -15,11 +15,13 @@ EINVAL = "munmap.errno.EINVAL"
 FLUSH = "msync.flush"
 
 
-def case(id: str, *clauses: str, verdict: str = "pass", reason: str = "", **more: Any) -> Case:
-    return Case(id, clauses or (RANGE,), verdict, reason, **more)
+def case(id: str, *clauses: str, verdict: str = "pass", reason: str = "", **more: Any) -> CaseResult:
+    return CaseResult(id, clauses or (RANGE,), verdict, reason, **more)
 
 
-def run(*cases: Case, name: str = "mine", level: str = "documented", there: int | None = None, **more: Any) -> Run:
+def run(
+    *cases: CaseResult, name: str = "mine", level: str = "documented", there: int | None = None, **more: Any
+) -> Run:
     """A run with these cases; unless told otherwise, the level has no clauses but theirs."""
     judged = tuple(judge_all(load(), cases))
     details: Mapping[str, str] = more.pop("details", {})

@@ -168,7 +168,7 @@ def test_names_of_the_hook(mine: str) -> None:
     toy = Backend()
 
     assert backends.make("toy", [{"toy": lambda: toy}]) is toy
-    assert list(backends.known([{"toy": Backend}, {"a": Backend}])) == ["a", "native", "reference", "toy"]
+    assert list(backends.named_backends([{"toy": Backend}, {"a": Backend}])) == ["a", "native", "reference", "toy"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_names_of_the_hook(mine: str) -> None:
 )
 def test_wrong_names_of_the_hook(hooked: list[dict[str, type[Backend]]], message: str) -> None:
     with pytest.raises(pytest.UsageError, match=re.escape(message)):
-        backends.known(hooked)
+        backends.named_backends(hooked)
 
 
 def test_a_hooks_factory_must_return_a_backend() -> None:

@@ -50,9 +50,9 @@ def cases(report: Path) -> dict[str, dict[str, Any]]:
 def test_an_entry() -> None:
     (entry,) = parse([expect(case="a.b[c]", reason="one\n two", link="http://x", when={"bits": 64})])
 
-    assert (entry.kind, entry.id, entry.verdict, entry.told) == ("case", "a.b[c]", "fail", "one two (http://x)")
+    assert (entry.kind, entry.id, entry.verdict, entry.summary) == ("case", "a.b[c]", "fail", "one two (http://x)")
     assert str(entry) == "known.toml, entry 1"
-    assert entry.told_of == {
+    assert entry.as_data == {
         "file": "known.toml",
         "number": 1,
         "verdict": "fail",

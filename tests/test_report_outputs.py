@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf.report.outputs import prepare
+from pytest_mmapconf.report.outputs import OutputError, prepare
 
 Judge = Callable[..., pytest.RunResult]
 
@@ -27,7 +27,7 @@ def test_what_cannot_be_written_is_said_before_the_run(tmp_path: Path, name: str
     (tmp_path / "file").touch()
     (tmp_path / "folder.json").mkdir()
 
-    with pytest.raises(pytest.UsageError) as error:
+    with pytest.raises(OutputError) as error:
         prepare([tmp_path / name])
 
     assert str(error.value).startswith(f"--mmap-report={tmp_path / name}: {said}")

@@ -7,21 +7,21 @@ from collections.abc import Callable
 import pytest
 
 from pytest_mmapconf.catalogue import clauses as catalogue
-from pytest_mmapconf.catalogue.verdicts import Case, Judged, judge
+from pytest_mmapconf.catalogue.verdicts import CaseResult, ClauseResult, judge
 from pytest_mmapconf.contract import Facts
-from pytest_mmapconf.plugin import failure_evidence as seen
-from pytest_mmapconf.plugin import item_hooks as marking
+from pytest_mmapconf.plugin import failure_evidence, item_hooks
 from pytest_mmapconf.report import terminal
 from pytest_mmapconf.version import suite_version
 
 Judge = Callable[..., pytest.RunResult]
 
 
-def judged(verdicts: dict[str, tuple[str, str]]) -> list[Judged]:
+def judged(verdicts: dict[str, tuple[str, str]]) -> list[ClauseResult]:
     """Clauses by id, each with one case's verdict and reason, and one more that passes."""
     entries = []
     for id, (verdict, reason) in verdicts.items():
-        cases = [Case("a", (id,), verdict, reason), Case("b", (id,), "pass" if verdict != "unsupported" else verdict)]
+        other = "pass" if verdict != "unsupported" else verdict
+        cases = [CaseResult("a", (id,), verdict, reason), CaseResult("b", (id,), other)]
         entries.append(judge(catalogue.Clause(id, "documented", id.partition(".")[0], "t", "o", "s"), cases))
     return entries
 
@@ -53,8 +53,8 @@ def test_table() -> None:
 def test_of_several_exceptions_the_first_is_told() -> None:
     error = ExceptionGroup("2 distinct failures", [AssertionError("expected EINVAL\nhere"), ValueError("other")])
 
-    assert marking._say(error) == "expected EINVAL (the first of 2)"
-    assert marking._say(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
+    assert item_hooks._say(error) == "expected EINVAL (the first of 2)"
+    assert item_hooks._say(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
 
 
 def test_details_at_80_columns() -> None:
@@ -81,7 +81,7 @@ def test_details_keep_to_the_width(width: int) -> None:
 
 def test_causes_that_could_not_be_asked_are_told_of_a_clause_that_passes() -> None:
     clause = catalogue.Clause("mmap.errno.EPERM", "documented", "mmap", "t", "o", "s")
-    entry = judge(clause, [Case("a", (), "pass"), Case("b", (), "unsupported", "no noexec mount")])
+    entry = judge(clause, [CaseResult("a", (), "pass"), CaseResult("b", (), "unsupported", "no noexec mount")])
 
     assert [line for line, _ in terminal.details([entry], 80)] == [
         "pass, but some causes could not be asked",
@@ -158,5 +158,5 @@ def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pyt
     assert pictures == ["address space of process", "address space of child", "address space of others"]
     pytester.makepyfile(test_mine=pytester.path.joinpath("test_mine.py").read_text().replace(", Nothing()]", "]"))
     result = judge("Good", "test_mine.py")
-    assert result.outlines.count("line") == seen.LINES
+    assert result.outlines.count("line") == failure_evidence.LINES
     result.stdout.fnmatch_lines(["… and 40 lines more"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from runs import EINVAL, EVIDENCE, FLUSH, RANGE, case, run
 
-from pytest_mmapconf.catalogue.verdicts import VERDICTS, Case
+from pytest_mmapconf.catalogue.verdicts import VERDICTS, CaseResult
 from pytest_mmapconf.report import view
 
 
-def failing(number: int, *clauses: str, reason: str = "why", letters: int = 10) -> Case:
+def failing(number: int, *clauses: str, reason: str = "why", letters: int = 10) -> CaseResult:
     evidence = {"program": {"c": "x" * letters}}
     return case(f"case[{number:03}]", *clauses, verdict="fail", reason=reason, evidence=evidence)
 
@@ -71,7 +71,7 @@ def test_a_page_has_room_for_the_first_of_every_clause_before_the_second_of_any(
 ) -> None:
     monkeypatch.setattr(view, "BUDGET", 4 * (view.AROUND + 1000))
 
-    def cases() -> list[Case]:
+    def cases() -> list[CaseResult]:
         return [failing(number, (RANGE, FLUSH)[number % 2], letters=1000) for number in range(10)]
 
     groups = view.groups([run(*cases()), run(*cases(), name="other")])

@@ -8,9 +8,8 @@ import pytest
 
 from pytest_mmapconf.catalogue.clauses import included, load
 from pytest_mmapconf.contract import Call, Process, System
-from pytest_mmapconf.plugin.fixtures import File
 from pytest_mmapconf.smoke import required_calls as needs
-from pytest_mmapconf.testing import clause
+from pytest_mmapconf.testing import File, clause
 
 SMALL = {"mmap", "munmap", "sysconf", "load", "store"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_mmapconf.plugin.options import Shard
+from pytest_mmapconf.plugin.settings import Shard
 
 Judge = Callable[..., pytest.RunResult]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf.plugin import isolated_run as alone
+from pytest_mmapconf.plugin import isolated_run
 from pytest_mmapconf.vendoring import verdict_changes as changes
 
 CLAUSES = """
@@ -156,7 +156,7 @@ def test_the_cases_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
         ran.append(arguments)
         return 4, "cannot be"
 
-    monkeypatch.setattr(alone, "run", run)
+    monkeypatch.setattr(isolated_run, "run", run)
 
     with pytest.raises(RuntimeError, match="the cases could not be collected:\ncannot be"):
         changes.cases_now()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pytest_mmapconf.catalogue.clauses import Clause
-from pytest_mmapconf.catalogue.verdicts import VERDICTS, Case, judge, judge_all, reasons, totals
+from pytest_mmapconf.catalogue.verdicts import VERDICTS, CaseResult, judge, judge_all, reasons, totals
 
 
 def clause(id: str = "map.size") -> Clause:
     return Clause(id, "documented", id.partition(".")[0], "text", "observed", "source")
 
 
-def case(verdict: str, reason: str = "", id: str = "", clauses: tuple[str, ...] = ("map.size",)) -> Case:
-    return Case(id or verdict, clauses, verdict, reason)
+def case(verdict: str, reason: str = "", id: str = "", clauses: tuple[str, ...] = ("map.size",)) -> CaseResult:
+    return CaseResult(id or verdict, clauses, verdict, reason)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def case(verdict: str, reason: str = "", id: str = "", clauses: tuple[str, ...] 
     ids="+".join,
 )
 def test_a_case_by_its_phases(phases: list[str], verdict: str, reason: str) -> None:
-    judged = Case("c", ())
+    judged = CaseResult("c", ())
     for phase, why in zip(phases, ["first", "second", "third"], strict=True):
         judged.add(phase, why)
 

@@ -41,7 +41,7 @@ RANK: Final = {name: rank for rank, name in enumerate((FAIL, UNRESOLVED, UNSUPPO
 
 
 @dataclass
-class Case:
+class CaseResult:
     """What came out of one case."""
 
     id: str
@@ -65,38 +65,38 @@ class Case:
         if RANK[verdict] < RANK[self.verdict]:
             self.verdict, self.reason = verdict, reason
 
-    def saw(self, verdict: str, reason: str) -> None:
+    def add_observed(self, verdict: str, reason: str) -> None:
         """What another phase of it came to, whatever is on record."""
         if RANK[verdict] < RANK[self.seen[0]]:
             self.seen = verdict, reason
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClauseResult:
     """What came out of one clause."""
 
     clause: Clause
     verdict: str
     reason: str
-    cases: tuple[Case, ...]
+    cases: tuple[CaseResult, ...]
 
     @property
-    def causes_not_asked(self) -> tuple[Case, ...]:
+    def causes_not_asked(self) -> tuple[CaseResult, ...]:
         """The cases that could not be asked although the clause passes."""
         return tuple(case for case in self.cases if case.verdict == UNSUPPORTED) if self.verdict == PASS else ()
 
 
-def judge(clause: Clause, cases: Iterable[Case]) -> Judged:
+def judge(clause: Clause, cases: Iterable[CaseResult]) -> ClauseResult:
     """The verdict on a clause by its cases, of which there is at least one."""
     cases = tuple(sorted(cases, key=lambda case: case.id))
     verdict = next(verdict for verdict in CLAUSE_ORDER if any(case.verdict == verdict for case in cases))
     told = UNSUPPORTED if verdict == PASS else verdict
-    return Judged(clause, verdict, reasons(case for case in cases if case.verdict == told), cases)
+    return ClauseResult(clause, verdict, reasons(case for case in cases if case.verdict == told), cases)
 
 
-def judge_all(clauses: Mapping[str, Clause], cases: Iterable[Case]) -> list[Judged]:
+def judge_all(clauses: Mapping[str, Clause], cases: Iterable[CaseResult]) -> list[ClauseResult]:
     """The verdicts on those clauses that were asked, in the catalogue's order."""
-    asked: dict[str, list[Case]] = {}
+    asked: dict[str, list[CaseResult]] = {}
     for case in cases:
         for id in case.clauses:
             asked.setdefault(id, []).append(case)
@@ -107,7 +107,7 @@ LACKS: Final = "the backend has no "
 """How `contract` says that a backend leaves something out."""
 
 
-def reasons(cases: Iterable[Case], most: int = 3) -> str:
+def reasons(cases: Iterable[CaseResult], most: int = 3) -> str:
     """The different reasons of some cases in one line: the first few, and how many more there are."""
     different = list(dict.fromkeys(case.reason for case in cases if case.reason))
     lacking = [reason.removeprefix(LACKS) for reason in different if reason.startswith(LACKS)]

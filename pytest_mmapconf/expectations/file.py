@@ -67,7 +67,7 @@ class Entry:
         return f"{self.file}, entry {self.number}"
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Why, in one line."""
         return f"{self.reason} ({self.link})" if self.link else self.reason
 
@@ -85,7 +85,7 @@ class Entry:
         return self.id == id or (self.wild and self._pattern.fullmatch(id) is not None)
 
     @property
-    def told_of(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         """What a report says of it, as plain data."""
         told = {"file": self.file, "number": self.number, "verdict": self.verdict, "reason": self.reason}
         return {**told, "link": self.link} if self.link else told

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, Case
+from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, CaseResult
 from .file import Entry
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class File:
             self.document.append("expect", tomlkit.aot())
         return self.document["expect"]
 
-    def add(self, case: Case) -> str:
+    def add(self, case: CaseResult) -> str:
         """Write an entry for a case; returns what was done."""
         import tomlkit
 
@@ -59,7 +59,7 @@ class File:
         self.changed = True
         return f"{self.name}: added case {case.id} ({verdict})"
 
-    def write_program(self, case: Case, name: str = "") -> str:
+    def write_program(self, case: CaseResult, name: str = "") -> str:
         """Write the program that shows the failure of a random case, beside the file; returns its name."""
         from ..differential.reproducers import file_name
 
@@ -97,7 +97,7 @@ def update(
     files: Sequence[str],
     folder: Path,
     entries: Sequence[Entry],
-    cases: Iterable[Case],
+    cases: Iterable[CaseResult],
     passing: Iterable[tuple[str, Entry]],
 ) -> list[str]:
     """Bring files of expectations in line with what came out; returns a line for each thing done or left.
@@ -122,7 +122,7 @@ def update(
     return told
 
 
-def _revise(file: File, entry: Entry, case: Case, exact: bool) -> list[str]:
+def _revise(file: File, entry: Entry, case: CaseResult, exact: bool) -> list[str]:
     """Bring an entry in line with what its case came to."""
     seen = case.seen[0]
     if seen == PASS and case.verdict == FAIL:
@@ -143,4 +143,4 @@ def _over(file: File, entry: Entry, what: str, exact: bool) -> str:
         return f"{entry}: left as it is: {what} passes, but {entry.id!r} may match others"
     file.removed.add(entry.number - 1)
     left = f"; its program {name} is left there" if (name := file.tables()[entry.number - 1].get("program")) else ""
-    return f"{file.name}: removed {what} ({entry.verdict}: {entry.told}): it passes{left}"
+    return f"{file.name}: removed {what} ({entry.verdict}: {entry.summary}): it passes{left}"

@@ -48,8 +48,7 @@ from ..catalogue.verdicts import FAIL
 from ..contract import Backend, Facts, Fault, Options, System, Unresolved
 from ..fuzzing import STEP
 from ..fuzzing.search import LENGTH, Search, split
-from ..plugin.collection import CASE
-from ..plugin.item_hooks import ATTRIBUTE
+from ..plugin.stash import ATTRIBUTE, CASE
 from ..reference import mutant as form
 from ..reference.backend import ReferenceBackend
 from ..reference.mutant import Mutant

@@ -30,8 +30,7 @@ import pytest
 
 from ..catalogue.clauses import LEVELS, load
 from ..contract import Backend, Facts, Options, System, Unresolved
-from ..plugin import backends
-from ..plugin import isolated_run as alone
+from ..plugin import backends, isolated_run
 from ..trace.program import Failed, Faulted, Outcome, Program, Step
 from ..trace.recorder import RecordedSystem
 from ..trace.replay import replay
@@ -200,7 +199,7 @@ def run(name: str, options: Options) -> Run:
     asked = ["-m", "not mmap_random", "--mmap-backend=watched", f"--mmap-level={LEVELS[-1]}"]
     asked += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
     asked += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
-    status, output = alone.run(asked, [_Naming(backend)])
+    status, output = isolated_run.run(asked, [_Naming(backend)])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise pytest.UsageError(f"the cases could not be run on {name}:\n{output}")
     with started(name, options) as again:

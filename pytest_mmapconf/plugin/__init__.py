@@ -116,9 +116,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
         return listing.show(config)
     if option.mmap_smoke:
-        from ..smoke import terminal as telling
+        from ..smoke import terminal
 
-        return telling.show(config)
+        return terminal.show(config)
     if option.mmap_backend is not None or config.getini("mmap_backend"):
         from . import activation
 

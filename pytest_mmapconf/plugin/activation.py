@@ -1,7 +1,7 @@
-"""What `--mmap-backend` starts, on the controller and in each worker alike.
+"""Activation: what a run with `--mmap-backend` does, on the controller and in each worker of pytest-xdist.
 
-A worker of pytest-xdist parses the original command line again, so everything here happens in it too; a wrong value
-never gets that far, for the controller meets it before it starts a worker.
+A worker parses the original command line again, so it activates the plugin too.  It never receives an invalid option:
+the controller reports that before it starts a worker.
 """
 
 from __future__ import annotations
@@ -14,122 +14,157 @@ from typing import Any
 
 import pytest
 
+from ..contract import Backend
+from ..report import outputs
 from ..version import PACKAGE
-from . import backends
-from . import options as settings
+from . import backends, collection, fixtures, options
+from .expectation_hooks import ExpectationHooks
+from .item_hooks import VerdictHooks, WorkerAnnouncement
+from .settings import Settings
+from .stash import SETTINGS
+from .terminal_hooks import TerminalHooks
 
 
 def activate(config: pytest.Config) -> None:
-    """Check what was asked for, and register the rest of the plugin.  Raises UsageError."""
-    package = f"{PACKAGE}.conformance"
-    if package not in sys.modules:
-        pytest.register_assert_rewrite(package)
-    from ..report import outputs
-    from . import collection, fixtures
-    from . import item_hooks as marking
-    from . import terminal_hooks as reporting
+    """Check the options, create the backend, store the settings, and register the hooks.  Raises UsageError."""
+    cases = f"{PACKAGE}.conformance"
+    if cases not in sys.modules:
+        pytest.register_assert_rewrite(cases)
 
-    level = settings.level(config)
-    globs = settings.value(config, "mmap_clause")
-    clauses = settings.selected(level, globs)
-    options = settings.options(config)
-    reports = tuple(Path(config.invocation_params.dir, path) for path in settings.value(config, "mmap_report"))
-    worker = hasattr(config, "workerinput")
-    if not worker and not settings.asks_nothing(config):
-        outputs.prepare(reports)
-
-    name = settings.value(config, "mmap_backend")
-    backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
-    subject, judge = backend, None
-    program, reproducers = settings.program(config), settings.reproducers(config)
-    tables, entries = settings.expectations(config)
-    update = settings.update(config)
+    level = options.level(config)
+    globs = options.value(config, "mmap_clause")
+    clauses = options.selected_clauses(level, globs)
+    backend_options = options.backend_options(config)
+    reports = prepare_reports(config)
+    name = options.value(config, "mmap_backend")
+    subject = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.import_directories(config))
+    program, reproducers = options.program(config), options.reproducers(config)
+    tables, entries = options.expectations(config)
+    update = options.update(config)
+    judge = None
     if program is not None or reproducers:
-        from ..differential import reproducers as evidence
+        from ..differential.reproducers import Judge
 
-        judge = evidence.Judge(subject, level)
-    if settings.value(config, "mmap_lockstep"):
-        from ..differential import lockstep
-
-        backend = lockstep.LockstepBackend(backend, level)
-    if reproducers or update:
-        from ..trace import recorder
-
-        backend = recorder.RecordedBackend(backend)
-    backend.configure(options)
+        judge = Judge(subject, level)
+    lockstep = bool(options.value(config, "mmap_lockstep"))
+    backend = wrap_backend(subject, level, lockstep=lockstep, recorded=bool(reproducers or update))
+    backend.configure(backend_options)
     closing = ExitStack()
     closing.callback(backend.close)
     config.add_cleanup(closing.close)
 
-    config.stash[settings.SETTINGS] = settings.Settings(
-        name,
-        backend,
-        level,
-        clauses,
-        bool(globs),
-        reports,
-        config.option.mmap_steps,
-        subject,
-        reproducers,
-        program,
-        judge,
-        settings.shard(config),
-        entries,
-        update,
+    config.stash[SETTINGS] = Settings(
+        backend_name=name,
+        backend=backend,
+        level=level,
+        clauses=clauses,
+        narrowed=bool(globs),
+        reports=reports,
+        steps=config.option.mmap_steps,
+        subject=subject,
+        reproducers=reproducers,
+        program=program,
+        judge=judge,
+        shard=options.shard(config),
+        expectations=entries,
+        update=update,
     )
-    config.args = collection.places(config)
-    if not collection.named(config):
+    config.args = collection.arguments_to_collect(config)
+    if not collection.is_selection_named(config):
         config.args_source = pytest.Config.ArgsSource.INVOCATION_DIR  # so that the header names no testpaths
-    collecting = collection.Collection(config)
-    register = config.pluginmanager.register
-    register(fixtures, f"{PACKAGE}.fixtures")
-    register(collection.Conditional(config.stash[settings.SETTINGS]), f"{PACKAGE}.conditional")
-    option = config.option
-    if not (option.setupshow or option.setuponly or option.setupplan):
-        register(fixtures.ShortWay(backend), f"{PACKAGE}.short_way")
-    register(Closing(closing), f"{PACKAGE}.closing")
-    register(collecting, f"{PACKAGE}.collection")
-    expecting = None
-    if entries:
-        from . import expectation_hooks as module
+    register_hooks(config, closing, tables)
 
-        expecting = module.Expecting(config)
-        register(expecting, f"{PACKAGE}.expecting")
-    if not worker:
-        register(Distributing(tables), f"{PACKAGE}.distributing")
-    register(marking.Marking(collecting, expecting), f"{PACKAGE}.marking")
-    if worker:
-        register(marking.Announcing(config, collecting), f"{PACKAGE}.announcing")
+
+def prepare_reports(config: pytest.Config) -> tuple[Path, ...]:
+    """Return the paths of --mmap-report; empty the files, unless this is a worker or no case runs.
+
+    Raises UsageError for a report that cannot be written.
+    """
+    reports = tuple(Path(config.invocation_params.dir, path) for path in options.value(config, "mmap_report"))
+    if not is_worker(config) and not options.runs_no_case(config):
+        try:
+            outputs.prepare(reports)
+        except outputs.OutputError as error:
+            raise pytest.UsageError(str(error)) from error
+    return reports
+
+
+def wrap_backend(subject: Backend, level: str, *, lockstep: bool, recorded: bool) -> Backend:
+    """Wrap the backend so that it is compared with the reference, so that its calls are recorded, or both."""
+    backend = subject
+    if lockstep:
+        from ..differential.lockstep import LockstepBackend
+
+        backend = LockstepBackend(backend, level)
+    if recorded:
+        from ..trace.recorder import RecordedBackend
+
+        backend = RecordedBackend(backend)
+    return backend
+
+
+def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[str, Any]]) -> None:
+    """Register the plugin's hooks.  `closing` closes the backend; `tables` are the expectations, as plain data."""
+
+    def register(plugin: object, name: str) -> None:
+        config.pluginmanager.register(plugin, f"{PACKAGE}.{name}")
+
+    settings = config.stash[SETTINGS]
+    collection_hooks = collection.CollectionHooks(config)
+    register(fixtures, "fixtures")
+    register(collection.ConditionHooks(settings), "condition_hooks")
+    if not (config.option.setupshow or config.option.setuponly or config.option.setupplan):
+        register(fixtures.FastFixtures(settings.backend), "fast_fixtures")
+    register(CloseBackend(closing), "close_backend")
+    register(collection_hooks, "collection_hooks")
+    expectation_hooks = None
+    if settings.expectations:
+        expectation_hooks = ExpectationHooks(config)
+        register(expectation_hooks, "expectation_hooks")
+    if not is_worker(config):
+        register(XdistHooks(tables), "xdist_hooks")
+    register(VerdictHooks(collection_hooks, expectation_hooks), "verdict_hooks")
+    if is_worker(config):
+        register(WorkerAnnouncement(config, collection_hooks), "worker_announcement")
     else:
-        register(reporting.Reporting(config, closing, collecting), f"{PACKAGE}.report")
+        register(TerminalHooks(config, closing, collection_hooks), "terminal_hooks")
 
 
-class Distributing:
-    """What pytest-xdist asks of us, where it is there and has workers."""
+def is_worker(config: pytest.Config) -> bool:
+    """True in a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+class XdistHooks:
+    """The hooks of pytest-xdist, on the controller."""
 
     def __init__(self, tables: list[dict[str, Any]]) -> None:
         self.tables = tables
-        """Expectations, which a worker's machine need not have."""
+        """The expectations, as plain data: a worker's machine need not have the files."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        from . import xdist_schedulers as scheduling
+        from . import xdist_schedulers
 
-        node.workerinput[settings.EXPECTATIONS] = self.tables
-        scheduling.outlive(node)
+        node.workerinput[options.EXPECTATIONS] = self.tables
+        xdist_schedulers.tolerate_dead_worker(node)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
-        """One that loses no case with a worker that dies; None for xdist's own.  Another plugin's goes before it."""
-        from . import xdist_schedulers as scheduling
+        """Return a scheduler that loses no case with a worker that dies; None for xdist's own.
 
-        return scheduling.make(config, log)
+        A scheduler of another plugin takes precedence.
+        """
+        from . import xdist_schedulers
+
+        return xdist_schedulers.make_scheduler(config, log)
 
 
-class Closing:
-    """Closes the backend when everything has been torn down, before a worker says that it has finished.
+class CloseBackend:
+    """Closes the backend after every teardown, and before a worker reports that it has finished.
 
-    Who is told that may end the process; pytest's own clean-up comes after it, and is for runs that never began.
+    The controller may end a worker's process after that report.  pytest's own clean-up comes later still; it closes the
+    backend of a run that never began.
     """
 
     def __init__(self, closing: ExitStack) -> None:

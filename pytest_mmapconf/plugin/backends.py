@@ -19,12 +19,12 @@ import pytest
 
 from ..contract import SC_PAGESIZE, Backend, Facts, Process, System, Unsupported
 from ..version import PACKAGE
-from .options import nearest
+from .options import did_you_mean
 
 GROUP: Final = "pytest_mmapconf.backends"
 """The entry-point group.  Its name is fixed, also for a copy of the package under another name."""
 
-OWN: Final = {
+BUILT_IN: Final = {
     "reference": f"{PACKAGE}.reference.backend:ReferenceBackend",
     "native": f"{PACKAGE}.agent.backend:NativeBackend",
 }
@@ -42,7 +42,7 @@ FORMS: Final = {
 Factory = Callable[[], Backend]
 
 
-def known(hooked: Iterable[Mapping[str, Factory]]) -> dict[str, str | EntryPoint | Factory]:
+def named_backends(hooked: Iterable[Mapping[str, Factory]]) -> dict[str, str | EntryPoint | Factory]:
     """Every backend that has a name, and where it is; `hooked` is what the hook's implementations returned."""
     names: dict[str, str | EntryPoint | Factory] = {}
     names.update({point.name: point for point in entry_points(group=GROUP)})
@@ -50,10 +50,10 @@ def known(hooked: Iterable[Mapping[str, Factory]]) -> dict[str, str | EntryPoint
         for name, factory in mapping.items():
             if ":" in name:
                 raise pytest.UsageError(f"pytest_mmapconf_backends: the name {name!r} must not contain a colon")
-            if name in OWN or name in names:
+            if name in BUILT_IN or name in names:
                 raise pytest.UsageError(f"pytest_mmapconf_backends: the name {name!r} is taken")
             names[name] = factory
-    names.update(OWN)
+    names.update(BUILT_IN)
     return dict(sorted(names.items()))
 
 
@@ -72,15 +72,15 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
     if kind == "mutant" and colon:
         mutants = _attribute(string, MUTANTS)()
         if rest not in mutants:
-            close = nearest(rest, mutants) if get_close_matches(rest, mutants, 1, 0.5) else "there are many"
+            close = did_you_mean(rest, mutants) if get_close_matches(rest, mutants, 1, 0.5) else "there are many"
             raise pytest.UsageError(
                 f"--mmap-backend={string}: no such mutant; {close} (`python -m {PACKAGE} mutants --list`)"
             )
         return _call(string, mutants[rest].boot)
-    names = known(hooked)
+    names = named_backends(hooked)
     if string not in names:
         forms = ", ".join(FORMS)
-        raise pytest.UsageError(f"--mmap-backend={string}: no such backend; {nearest(string, names)} (or {forms})")
+        raise pytest.UsageError(f"--mmap-backend={string}: no such backend; {did_you_mean(string, names)} (or {forms})")
     found = names[string]
     if isinstance(found, EntryPoint):
         try:
@@ -112,9 +112,9 @@ def _python(string: str, place: str) -> Backend:
         return made
     if isinstance(made, System):
         made.close()
-        return Wrapped(string, factory)
+        return FactoryBackend(string, factory)
     if isinstance(made, Process):
-        return Wrapped(string, lambda: OneProcess(factory()))
+        return FactoryBackend(string, lambda: SingleProcessSystem(factory()))
     raise pytest.UsageError(
         f"--mmap-backend={string}: {place}() returned {_kind(made)}; it must return a Process, a System or a Backend "
         f"(derive your class from {Process.__module__}.Process)"
@@ -137,7 +137,7 @@ def _attribute(string: str, place: str) -> Any:
         if not hasattr(value, part):
             raise pytest.UsageError(
                 f"--mmap-backend={string}: {module_name} ({getattr(module, '__file__', 'built in')}) "
-                f"has no {name}; {nearest(part, (n for n in dir(value) if not n.startswith('_')))}"
+                f"has no {name}; {did_you_mean(part, (n for n in dir(value) if not n.startswith('_')))}"
             )
         value = getattr(value, part)
     return value
@@ -158,7 +158,7 @@ def _kind(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
 
 
-class OneProcess(System):
+class SingleProcessSystem(System):
     """A system for an implementation that is one process: the first spawn gives it, it can have no second."""
 
     def __init__(self, process: Process) -> None:
@@ -171,7 +171,7 @@ class OneProcess(System):
         return process
 
 
-class Wrapped(Backend):
+class FactoryBackend(Backend):
     """A backend for a factory of systems: each boot is a call of it."""
 
     def __init__(self, name: str, factory: Callable[[], System]) -> None:
@@ -192,6 +192,6 @@ class Wrapped(Backend):
         return self.factory()
 
 
-def folders(config: pytest.Config) -> list[str]:
+def import_directories(config: pytest.Config) -> list[str]:
     """Where python:MODULE is looked for beside sys.path: first the folder that pytest was started in, then its root."""
     return [os.fspath(config.rootpath), os.fspath(config.invocation_params.dir)]

@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,9 @@ from ..catalogue.clauses import load
 from ..contract import Unsupported
 from ..version import PACKAGE
 from . import fixtures
-from .options import PROGRAM, RECORDED, SETTINGS, SHORT, Settings, nearest
+from .options import did_you_mean
+from .settings import Settings
+from .stash import CASE, FAST_PARAMETERS, PROGRAM, RECORDED, SETTINGS, CaseId
 
 if TYPE_CHECKING:
     from ..catalogue.conditions import Condition
@@ -37,17 +39,7 @@ NODE = "conformance"
 """What node ids of the installed cases begin with, wherever they are installed."""
 
 
-class Name(NamedTuple):
-    """Who a case is."""
-
-    id: str
-    clauses: tuple[str, ...]
-
-
-CASE = pytest.StashKey[Name]()
-
-
-def folder() -> Path:
+def cases_directory() -> Path:
     """Where the installed cases are."""
     spec = find_spec(CASES_PACKAGE)
     if spec is None or spec.origin is None:
@@ -55,18 +47,18 @@ def folder() -> Path:
     return Path(spec.origin).parent
 
 
-def places(config: pytest.Config) -> list[str]:
+def arguments_to_collect(config: pytest.Config) -> list[str]:
     """What to collect: the installed cases, unless the user named something else.
 
     A node id of an installed case, as pytest prints it, may be named too.
     """
-    if named(config):
-        also = [str(folder())] if config.stash[SETTINGS].program is not None else []
+    if is_selection_named(config):
+        also = [str(cases_directory())] if config.stash[SETTINGS].program is not None else []
         return [*also, *(_place(config, argument) for argument in config.args)]
-    return [str(folder())]
+    return [str(cases_directory())]
 
 
-def named(config: pytest.Config) -> bool:
+def is_selection_named(config: pytest.Config) -> bool:
     """Whether the user named what to collect."""
     return config.args_source is pytest.Config.ArgsSource.ARGS
 
@@ -75,7 +67,7 @@ def _place(config: pytest.Config, argument: str) -> str:
     path, colons, rest = argument.partition("::")
     parts = Path(path).parts
     if parts[:1] == (NODE,) and not Path(config.invocation_params.dir, path).exists():
-        return str(folder().joinpath(*parts[1:])) + colons + rest
+        return str(cases_directory().joinpath(*parts[1:])) + colons + rest
     return argument
 
 
@@ -108,7 +100,7 @@ class Replay(pytest.Item):
         super().__init__(f"replay[{file}]", **others)
         self.program = program
         self.judge = judge
-        self.stash[CASE] = Name(f"replay.{Path(file).stem}", ())
+        self.stash[CASE] = CaseId(f"replay.{Path(file).stem}", ())
         self.stash[PROGRAM] = program
 
     def runtest(self) -> None:
@@ -154,7 +146,7 @@ class Cases(pytest.Directory):
                 yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
 
 
-class Conditional:
+class ConditionHooks:
     """Says of cases whose clauses are not for everybody, before a system is booted, whether they can be asked."""
 
     def __init__(self, settings: Settings) -> None:
@@ -177,12 +169,12 @@ class Conditional:
         return (yield)
 
 
-class Collection:
+class CollectionHooks:
     """The hooks of collection."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = config.stash[SETTINGS]
-        self.folder = folder()
+        self.folder = cases_directory()
         self.dropped = False
         """Whether somebody else (-k, -m, --lf …) takes away cases that the level and the clauses leave."""
         self.not_whole: set[str] = set()
@@ -214,12 +206,12 @@ class Collection:
         if not clauses and not installed and not _uses_our_fixtures(item):
             return []
         id = case_id(item)
-        item.stash[CASE] = Name(id, tuple(clauses))
-        parameters = fixtures.only_ours(item)
+        item.stash[CASE] = CaseId(id, tuple(clauses))
+        parameters = fixtures.fast_parameters(item)
         if parameters is not None:
-            item.stash[SHORT] = parameters
+            item.stash[FAST_PARAMETERS] = parameters
         wrong = [
-            f"case {id}: there is no clause {clause!r}; {nearest(str(clause), load())}"
+            f"case {id}: there is no clause {clause!r}; {did_you_mean(str(clause), load())}"
             for clause in clauses
             if clause not in load()
         ]

@@ -10,8 +10,9 @@ import pytest
 from ..catalogue.clauses import load
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED
 from ..expectations.file import Entry, choose, holding
-from .collection import CASE, named
-from .options import PROGRAM, SETTINGS, nearest
+from .collection import is_selection_named
+from .options import did_you_mean
+from .stash import CASE, PROGRAM, SETTINGS
 
 CALL_PASSED = pytest.StashKey[bool]()
 """Of an item."""
@@ -20,7 +21,7 @@ REPLAYED = pytest.StashKey[bool]()
 """Of an item: the program on record was made again, and shows nothing."""
 
 
-class Expecting:
+class ExpectationHooks:
     """The hooks; and `weigh`, for whoever marks reports."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -51,7 +52,7 @@ class Expecting:
         whole: set[str] | None = None  # the modules of which every case was collected; None for all there are
         if option.ignore or option.ignore_glob or getattr(option, "lf", False):
             whole = set()
-        elif named(config):
+        elif is_selection_named(config):
             parts = any("::" in argument for argument in config.args)
             whole = set() if parts else {id.partition(".")[0] for id in cases}
         for entry in self.entries:
@@ -59,7 +60,7 @@ class Expecting:
             if any(map(entry.matches, known)):
                 continue
             if entry.kind == "clause" or whole is None or entry.id.partition(".")[0] in whole:
-                yield f"{entry}: there is no {entry.kind} {entry.id!r}; {nearest(entry.id, known)}"
+                yield f"{entry}: there is no {entry.kind} {entry.id!r}; {did_you_mean(entry.id, known)}"
 
     # ---- running
 
@@ -89,7 +90,7 @@ class Expecting:
         entry = self.entry(item, data.get("broken", ()))
         if entry is None:
             return
-        data["expected"] = entry.told_of
+        data["expected"] = entry.as_data
         data.setdefault("seen", (data["verdict"], data["reason"]))
         verdict, reason = data["verdict"], data["reason"]
         if verdict in (FAIL, UNRESOLVED) and REPLAYED in item.stash and entry.verdict != FLAKY:
@@ -98,10 +99,10 @@ class Expecting:
             if verdict != UNSUPPORTED:
                 data["verdict"], data["reason"] = on_record(entry, report)
         elif verdict == PASS and entry.verdict == FLAKY and report.when == "call":
-            data["verdict"], data["reason"] = FLAKY, entry.told
-            report.wasxfail = entry.told
+            data["verdict"], data["reason"] = FLAKY, entry.summary
+            report.wasxfail = entry.summary
         elif verdict == PASS and entry.kind == "case" and over(item, report, entry):
-            data["verdict"], data["reason"] = FAIL, f"passes, although on record as {entry.verdict}: {entry.told}"
+            data["verdict"], data["reason"] = FAIL, f"passes, although on record as {entry.verdict}: {entry.summary}"
             report.outcome = "failed"
             report.longrepr = f"[XPASS(strict)] {data['reason']} ({entry})"
 
@@ -122,5 +123,5 @@ def agrees(entry: Entry, verdict: str) -> bool:
 def on_record(entry: Entry, report: pytest.TestReport) -> tuple[str, str]:
     """The verdict and reason of a case that came to what is on record; pytest counts it as xfailed."""
     report.outcome = "skipped"
-    report.wasxfail = entry.told
-    return (FLAKY if entry.verdict == FLAKY else EXPECTED), entry.told
+    report.wasxfail = entry.summary
+    return (FLAKY if entry.verdict == FLAKY else EXPECTED), entry.summary

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from ..contract import Process
-from ..testing import Unexpected
+from ..testing import ExpectationFailed
 from ..version import PACKAGE
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ LINES: Final = 60
 LOCKSTEP: Final = f"{PACKAGE}.differential.lockstep"
 
 
-def difference(error: BaseException | None) -> Divergence | None:
+def as_divergence(error: BaseException | None) -> Divergence | None:
     """The error, if it is a difference that lockstep has found; asked without importing what few runs need."""
     lockstep = sys.modules.get(LOCKSTEP)
     return error if lockstep is not None and isinstance(error, lockstep.Divergence) else None
 
 
-def of_failure(excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
+def failure_evidence(excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
     """What a case that fails has seen."""
-    divergence = difference(excinfo.value)
+    divergence = as_divergence(excinfo.value)
     if divergence is not None:
         return of_difference(divergence)
     evidence: dict[str, Any] = {}
-    if isinstance(excinfo.value, Unexpected):
+    if isinstance(excinfo.value, ExpectationFailed):
         evidence = {"expected": excinfo.value.expected, "seen": excinfo.value.seen}
     pictures = [{"of": name, "text": text} for name, text in _pictures(excinfo)]
     return {**evidence, "pictures": pictures} if pictures else evidence

@@ -7,34 +7,14 @@ for something that the implementation was asked: it is `Unresolved`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, Final, Protocol
+from collections.abc import Generator, Iterator
+from typing import Any, Final
 
 import pytest
 
 from ..contract import O_CREAT, O_EXCL, O_RDWR, SC_PAGESIZE, Backend, Process, System, Unresolved
-from .options import RECORDED, SETTINGS, SHORT
-
-NewPath = Callable[[], str]
-"""What the fixture `new_path` is."""
-
-
-class File(Protocol):
-    """What the fixture `file` is."""
-
-    def __call__(self, content: bytes = b"", flags: int = O_RDWR, path: str | None = None) -> int: ...
-
-
-class WriteFile(Protocol):
-    """What the fixture `write_file` is."""
-
-    def __call__(self, path: str, content: bytes) -> None: ...
-
-
-class Record(Protocol):
-    """What the fixture `record` is."""
-
-    def __call__(self, name: str, value: object) -> None: ...
+from ..testing import File, NewPath, Record, WriteFile
+from .stash import FAST_PARAMETERS, RECORDED, SETTINGS
 
 
 @pytest.fixture(scope="session")
@@ -139,11 +119,11 @@ def _create(process: Process, path: str, content: bytes) -> int:
 
 # ------------------------------------------------------------------------------------------------------- the short way
 
-OURS: Final = ("backend", "system", "process", "page", "new_path", "file", "write_file", "record")
+FIXTURES: Final = ("backend", "system", "process", "page", "new_path", "file", "write_file", "record")
 """Every fixture of this module."""
 
 
-def only_ours(item: pytest.Item) -> dict[str, object] | None:
+def fast_parameters(item: pytest.Item) -> dict[str, object] | None:
     """A case's parameters, if no fixture but ours takes part in it, so that nothing can tell how ours came to be."""
     info = getattr(item, "_fixtureinfo", None)
     if info is None or not hasattr(item, "funcargs") or "request" in info.argnames:
@@ -157,15 +137,15 @@ def only_ours(item: pytest.Item) -> dict[str, object] | None:
         module = definitions[-1].func.__module__ if definitions else None  # the last is the one that is used
         if name in parameters:
             # pytest makes a fixture of its own of each parameter; another module's has it as `request.param`
-            theirs = name in OURS or not (module or "_pytest.").startswith("_pytest.")
+            theirs = name in FIXTURES or not (module or "_pytest.").startswith("_pytest.")
         else:
-            theirs = name != "request" and (name not in OURS or module != __name__)  # `request`: ours ask for it
+            theirs = name != "request" and (name not in FIXTURES or module != __name__)  # `request`: ours ask for it
         if theirs:
             return None
     return parameters
 
 
-class ShortWay:
+class FastFixtures:
     """Makes the fixtures of a case at a fraction of the cost of pytest's own way.
 
     A case on the reference takes a few calls, and pytest spends longer on three or four fixtures, and on parameters,
@@ -179,7 +159,7 @@ class ShortWay:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
-        parameters = item.stash.get(SHORT, None)
+        parameters = item.stash.get(FAST_PARAMETERS, None)
         if parameters is None:
             return (yield)
         values: dict[str, Any] = item.funcargs  # type: ignore[attr-defined]

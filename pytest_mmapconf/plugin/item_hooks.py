@@ -9,33 +9,30 @@ from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, Case
+from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
 from ..contract import Backend, Unresolved
-from .collection import CASE, Collection
-from .failure_evidence import difference, of_failure
-from .options import PROGRAM, RECORDED, SETTINGS
+from .collection import CollectionHooks
+from .failure_evidence import as_divergence, failure_evidence
+from .stash import ATTRIBUTE, CASE, PROGRAM, RECORDED, SETTINGS
 
 if TYPE_CHECKING:
-    from .expectation_hooks import Expecting
-
-ATTRIBUTE: Final = "mmapconf"
-"""The attribute of pytest's reports that carries our data."""
+    from .expectation_hooks import ExpectationHooks
 
 BROKEN = pytest.StashKey[tuple[str, ...]]()
 """Of an item that has failed: the clauses."""
 
-WORST = pytest.StashKey[Case]()
+WORST = pytest.StashKey[CaseResult]()
 """Of an item: what it came to so far."""
 
 
-class Marking:
+class VerdictHooks:
     """Turns what happened to a case into its verdict, on each report."""
 
-    def __init__(self, collection: Collection, expecting: Expecting | None = None) -> None:
+    def __init__(self, collection: CollectionHooks, expecting: ExpectationHooks | None = None) -> None:
         self.collection = collection
         self.expecting = expecting
 
@@ -65,8 +62,8 @@ class Marking:
             if recorded:
                 data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
-                data["evidence"] = evidence = of_failure(call.excinfo)
-                divergence = difference(call.excinfo.value)
+                data["evidence"] = evidence = failure_evidence(call.excinfo)
+                divergence = as_divergence(call.excinfo.value)
                 if divergence is not None:
                     cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
                     data["broken"] = cited or name.clauses
@@ -115,14 +112,14 @@ class Marking:
         """Once the case is over, what pytest's own reports (--junitxml) are to tell of it."""
         worst = item.stash.get(WORST, None)
         if worst is None:
-            worst = item.stash[WORST] = Case(data["case"], data["clauses"])
+            worst = item.stash[WORST] = CaseResult(data["case"], data["clauses"])
         worst.clauses = tuple(data.get("broken", worst.clauses))
         worst.add(data["verdict"], data["reason"])
         if report.when == "teardown":
             report.user_properties.extend(properties(worst))
 
 
-def properties(case: Case) -> list[tuple[str, object]]:
+def properties(case: CaseResult) -> list[tuple[str, object]]:
     """What pytest's own reports tell of a case."""
     clauses = [("mmap.clause", id) for id in case.clauses]
     return [("mmap.case", case.id), *clauses, ("mmap.verdict", case.verdict)]
@@ -155,7 +152,7 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
     if (
         isinstance(error, Unresolved)
         or _timed_out(error)
-        or (report.when != "call" and not imperative and difference(error) is None)
+        or (report.when != "call" and not imperative and as_divergence(error) is None)
     ):
         if on_record is not None:  # a deviation on record says nothing of this
             del report.wasxfail
@@ -194,10 +191,10 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-class Announcing:
+class WorkerAnnouncement:
     """In a worker: tells the controller, before the first test, what there is: the names of all cases."""
 
-    def __init__(self, config: pytest.Config, collection: Collection) -> None:
+    def __init__(self, config: pytest.Config, collection: CollectionHooks) -> None:
         self.config = config
         self.collection = collection
 
@@ -209,7 +206,7 @@ class Announcing:
         self.config.hook.pytest_runtest_logreport(report=report)
 
 
-def announcement(session: pytest.Session, collection: Collection) -> dict[str, Any]:
+def announcement(session: pytest.Session, collection: CollectionHooks) -> dict[str, Any]:
     """What there is, as plain data."""
     cases = {item.nodeid: item.stash[CASE] for item in session.items if CASE in item.stash}
     try:

@@ -9,17 +9,16 @@ from collections.abc import Iterable
 import pytest
 
 from ..catalogue.clauses import LEVELS, Clause
-from . import backends
-from . import options as settings
+from . import backends, options
 
 
 def show(config: pytest.Config) -> int:
     """What --mmap-list-clauses and --mmap-list-backends print; the exit status."""
     if config.option.mmap_list_clauses:
-        level = settings.level(config) if config.option.mmap_level else LEVELS[-1]
-        print("\n".join(clauses(settings.selected(level, settings.value(config, "mmap_clause")).values())))
+        level = options.level(config) if config.option.mmap_level else LEVELS[-1]
+        print("\n".join(clauses(options.selected_clauses(level, options.value(config, "mmap_clause")).values())))
     if config.option.mmap_list_backends:
-        print("\n".join(backend_lines(backends.known(config.hook.pytest_mmapconf_backends()))))
+        print("\n".join(backend_lines(backends.named_backends(config.hook.pytest_mmapconf_backends()))))
     return 0
 
 

@@ -4,96 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import cached_property
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from ..catalogue.clauses import LEVELS, Clause, included, load
-from ..contract import Backend, Facts, Options
+from ..contract import Options
 from ..version import PACKAGE
+from .settings import Shard
 
 if TYPE_CHECKING:
-    from ..differential.reproducers import Judge
     from ..expectations.file import Entry
     from ..trace.program import Program
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Every option, checked."""
-
-    backend_name: str
-    """What the user wrote."""
-    backend: Backend
-    level: str
-    clauses: dict[str, Clause]
-    """The clauses that are judged: of the level, and of --mmap-clause."""
-    narrowed: bool
-    """Whether --mmap-clause was given."""
-    reports: tuple[Path, ...]
-    steps: int = 0
-    """--mmap-steps: how many steps random programs make in all; 0 for a quick look."""
-    subject: Backend | None = None
-    """The backend by itself, where `backend` is one around it, which compares or records; else None."""
-    reproducers: str = ""
-    """--mmap-reproducers: the folder, as the user calls it; empty for none."""
-    program: tuple[str, Program] | None = None
-    """--mmap-replay: the file, as the user calls it, and what it holds."""
-    judge: Judge | None = None
-    """Judges programs on the backend; there with --mmap-replay and --mmap-reproducers."""
-    shard: Shard | None = None
-    """--mmap-shard."""
-    expectations: tuple[Entry, ...] = ()
-    """What --mmap-expectations has on record."""
-    update: bool = False
-    """--mmap-update-expectations."""
-
-    @property
-    def bare(self) -> Backend:
-        """The backend by itself."""
-        return self.subject or self.backend
-
-    @cached_property
-    def facts(self) -> Facts:
-        """Who is judged.  Starts the implementation; raises what that raises."""
-        return self.backend.facts()
-
-    def asks_for(self, ids: Iterable[str]) -> bool:
-        """Whether a case of these clauses is run: each is of the level, and one of them is judged."""
-        levels = included(self.level)
-        catalogue = load()
-        ids = list(ids)
-        return all(catalogue[id].level in levels for id in ids) and any(id in self.clauses for id in ids)
-
-
-class Shard(NamedTuple):
-    """A part of the cases: each is in one of `of` parts by its name, whatever others there are."""
-
-    number: int
-    """From 1."""
-    of: int
-
-    def has(self, name: str) -> bool:
-        """Whether what has this name is in this part."""
-        return int.from_bytes(sha256(name.encode()).digest()) % self.of == self.number - 1
-
-
-SETTINGS = pytest.StashKey[Settings]()
-"""Of the config."""
-SHORT = pytest.StashKey[dict[str, object]]()
-"""Of an item whose fixtures are made the short way: its parameters."""
-PROGRAM = pytest.StashKey["Program"]()
-"""Of an item that has run many programs: the one that it failed by."""
-RECORDED = pytest.StashKey[dict[str, Any]]()
-"""Of an item: what the fixture `record` noted."""
 
 
 def value(config: pytest.Config, name: str) -> Any:
@@ -102,7 +29,7 @@ def value(config: pytest.Config, name: str) -> Any:
     return config.getini(name) if given is None else given
 
 
-def nearest(wrong: str, right: Iterable[str]) -> str:
+def did_you_mean(wrong: str, right: Iterable[str]) -> str:
     """ "did you mean …" for a wrong name, or what there is."""
     right = list(right)
     close = get_close_matches(wrong, right, n=3, cutoff=0.5)
@@ -117,7 +44,7 @@ def level(config: pytest.Config) -> str:
     return level
 
 
-def selected(level: str, globs: Iterable[str]) -> dict[str, Clause]:
+def selected_clauses(level: str, globs: Iterable[str]) -> dict[str, Clause]:
     """The clauses of a level that match one of the globs, or all of the level where there is none."""
     catalogue = load()
     levels = included(level)
@@ -129,12 +56,12 @@ def selected(level: str, globs: Iterable[str]) -> dict[str, Clause]:
             wider = [clause for id, clause in catalogue.items() if fnmatchcase(id, glob)]
             if wider:
                 raise pytest.UsageError(f"--mmap-clause={glob}: {wider[0].id} needs --mmap-level={wider[0].level}")
-            raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {nearest(glob, clauses)}")
+            raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {did_you_mean(glob, clauses)}")
         chosen |= matching
     return {id: clause for id, clause in clauses.items() if id in chosen} if chosen else clauses
 
 
-def options(config: pytest.Config) -> Options:
+def backend_options(config: pytest.Config) -> Options:
     """What every backend is told, checked."""
     given = value(config, "mmap_timeout")
     try:
@@ -157,7 +84,7 @@ def directory(config: pytest.Config) -> str | None:
     return str(path)
 
 
-def asks_nothing(config: pytest.Config) -> bool:
+def runs_no_case(config: pytest.Config) -> bool:
     """Whether no case is going to be run (--collect-only, --setup-only, --setup-plan): there is nothing to tell."""
     option = config.option
     return bool(option.collectonly or option.setuponly or option.setupplan)
@@ -166,7 +93,7 @@ def asks_nothing(config: pytest.Config) -> bool:
 def reproducers(config: pytest.Config) -> str:
     """The folder of --mmap-reproducers, made and known to be writable; empty for none.  Raises UsageError."""
     given: str = value(config, "mmap_reproducers")
-    if given and not asks_nothing(config):
+    if given and not runs_no_case(config):
         folder = Path(config.invocation_params.dir, given)
         try:
             folder.mkdir(parents=True, exist_ok=True)

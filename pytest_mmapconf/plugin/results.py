@@ -13,15 +13,15 @@ import pytest
 
 from ..catalogue import verdicts
 from ..catalogue.conditions import FACTS
-from ..catalogue.verdicts import FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, Case, Judged
+from ..catalogue.verdicts import FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, CaseResult, ClauseResult
 from ..contract import Facts
 from ..expectations.file import Entry, choose, holding
 from .expectation_hooks import agrees, on_record
-from .item_hooks import ATTRIBUTE
-from .options import Settings
+from .settings import Settings
+from .stash import ATTRIBUTE
 
 
-class Gathered:
+class SystemResults:
     """What has come in of one system, whose `facts` are those of the controller's backend until it tells its own."""
 
     def __init__(self, settings: Settings, facts: Facts, worker: str = "") -> None:
@@ -33,7 +33,7 @@ class Gathered:
         """By node id, the id and the clauses of every case that is to be run."""
         self.not_whole: set[str] = set()
         """Clauses of which some case is not to be run."""
-        self.cases: dict[str, Case] = {}
+        self.cases: dict[str, CaseResult] = {}
         """By node id."""
         self.partial = False
         """Whether somebody (-k, -m …) took cases away."""
@@ -69,7 +69,7 @@ class Gathered:
             case = self.case(report.nodeid, data["case"], data["clauses"])
             case.clauses = tuple(data.get("broken", case.clauses))
             case.add(data["verdict"], data["reason"])
-            case.saw(*data.get("seen", (data["verdict"], data["reason"])))
+            case.add_observed(*data.get("seen", (data["verdict"], data["reason"])))
             case.expected = data.get("expected", case.expected)
             case.recorded.update(data.get("recorded", ()))
             case.reproducer += data.get("reproducer", ())
@@ -84,19 +84,19 @@ class Gathered:
             self._crashed[report.nodeid] = why
             return
         case = self.case(report.nodeid, *self.names[report.nodeid])
-        case.saw(UNRESOLVED, why)
+        case.add_observed(UNRESOLVED, why)
         entry = choose(self.entries, case.id, case.clauses)
         if entry is not None and agrees(entry, UNRESOLVED):
-            case.expected = entry.told_of
+            case.expected = entry.as_data
             case.add(*on_record(entry, report))
         else:
             case.add(UNRESOLVED, why)
 
-    def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> Case:
+    def case(self, nodeid: str, id: str, clauses: Iterable[str]) -> CaseResult:
         """What has come in of a case."""
         case = self.cases.get(nodeid)
         if case is None:
-            case = self.cases[nodeid] = Case(id, tuple(clauses))
+            case = self.cases[nodeid] = CaseResult(id, tuple(clauses))
         return case
 
     def finish(self, why: str) -> None:
@@ -118,13 +118,13 @@ class Gathered:
         """Whether there were cases, and not one of them could be asked."""
         return bool(self.cases) and all(case.verdict == UNSUPPORTED for case in self.cases.values())
 
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[ClauseResult]:
         """The verdicts on the clauses."""
         judged = verdicts.judge_all(self.settings.clauses, self.cases.values())
         passing = dict(self.passing(judged))
         return [_failed(entry, passing.get(entry.clause.id)) for entry in judged]
 
-    def passing(self, judged: Iterable[Judged]) -> Iterator[tuple[str, Entry]]:
+    def passing(self, judged: Iterable[ClauseResult]) -> Iterator[tuple[str, Entry]]:
         """The clauses that pass although they are on record, each with its entry; those of which every case was run."""
         entries = [entry for entry in self.entries if entry.kind == "clause" and entry.verdict != FLAKY]
         if not entries:
@@ -137,12 +137,12 @@ class Gathered:
                 yield of.clause.id, entry
 
 
-def _failed(judged: Judged, entry: Entry | None) -> Judged:
+def _failed(judged: ClauseResult, entry: Entry | None) -> ClauseResult:
     """The verdict on a clause that passes, although this entry is about it."""
     if entry is None:
         return judged
     return replace(
-        judged, verdict=FAIL, reason=f"passes, although on record as {entry.verdict}: {entry.told} ({entry})"
+        judged, verdict=FAIL, reason=f"passes, although on record as {entry.verdict}: {entry.summary} ({entry})"
     )
 
 

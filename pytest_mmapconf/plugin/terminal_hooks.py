@@ -15,26 +15,27 @@ from ..contract import Facts
 from ..report import outputs, terminal
 from ..report.result import Run, clauses_of
 from ..version import suite_version
-from . import options as settings
-from .collection import Collection, named
-from .item_hooks import ATTRIBUTE, announcement, properties
-from .options import SETTINGS, Shard
-from .results import Gathered, crashed
+from . import options
+from .collection import CollectionHooks, is_selection_named
+from .item_hooks import announcement, properties
+from .results import SystemResults, crashed
+from .settings import Shard
+from .stash import ATTRIBUTE, SETTINGS
 
 
-class Reporting:
+class TerminalHooks:
     """Gathers the verdicts and tells them."""
 
-    def __init__(self, config: pytest.Config, closing: ExitStack, collection: Collection) -> None:
+    def __init__(self, config: pytest.Config, closing: ExitStack, collection: CollectionHooks) -> None:
         self.config = config
         self.settings = config.stash[SETTINGS]
         self.closing = closing
         self.collection = collection
         self.facts = Facts(self.settings.backend_name)
-        self.gathered: dict[str, Gathered] = {}
+        self.gathered: dict[str, SystemResults] = {}
         """By the name of the system: with --dist=each its worker's, else empty."""
         self.workers: dict[int, str] = {}
-        self.partial = named(config) or self.settings.narrowed
+        self.partial = is_selection_named(config) or self.settings.narrowed
         """Whether there are cases of the level that were not run."""
         self.unwritten: list[str] = []
         """Of reports that could not be written, why."""
@@ -83,13 +84,13 @@ class Reporting:
             )
             self.config.hook.pytest_runtest_logreport(report=end)
 
-    def system(self, name: str) -> Gathered:
+    def system(self, name: str) -> SystemResults:
         """What has come in of a system."""
         if name not in self.gathered:
-            self.gathered[name] = Gathered(self.settings, self.facts, name)
+            self.gathered[name] = SystemResults(self.settings, self.facts, name)
         return self.gathered[name]
 
-    def systems(self) -> list[Gathered]:
+    def systems(self) -> list[SystemResults]:
         """All that something has come in of, by the number of their workers."""
         return sorted(self.gathered.values(), key=lambda system: (len(system.worker), system.worker))
 
@@ -109,7 +110,7 @@ class Reporting:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         stopped = bool(session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED)
         self.partial = self.partial or stopped
-        if settings.asks_nothing(self.config):
+        if options.runs_no_case(self.config):
             return
         for system in self.gathered.values():
             if not stopped:
@@ -121,7 +122,7 @@ class Reporting:
 
             system = self.system("")
             self.written = update(
-                settings.value(self.config, "mmap_expectations"),
+                options.value(self.config, "mmap_expectations"),
                 self.config.invocation_params.dir,
                 self.settings.expectations,
                 system.cases.values(),
@@ -136,12 +137,12 @@ class Reporting:
         if self.unwritten and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
-    def green(self, system: Gathered) -> bool:
+    def green(self, system: SystemResults) -> bool:
         """Whether nothing is wrong that no report of pytest's says."""
         verdicts = {judged.verdict for judged in system.judged()} | {case.verdict for case in system.cases.values()}
         return not (system.nothing_asked or system.others or verdicts & {FAIL, UNRESOLVED})
 
-    def run(self, system: Gathered) -> Run:
+    def run(self, system: SystemResults) -> Run:
         """What is told of a system."""
         shard = self.settings.shard or Shard(1, 1)
         return Run(
@@ -170,7 +171,7 @@ class Reporting:
             for line in self.written or ["nothing to write"]:
                 terminalreporter.write_line(line)
 
-    def summarise(self, terminalreporter: pytest.TerminalReporter, system: Gathered) -> None:
+    def summarise(self, terminalreporter: pytest.TerminalReporter, system: SystemResults) -> None:
         """Tell what has come in of a system."""
         write = terminalreporter.write_line
         judged = system.judged()

@@ -1,8 +1,8 @@
-"""Schedulers of pytest-xdist that lose no case with a worker that dies, and hang for none.
+"""Schedulers of pytest-xdist that lose no case when a worker dies, and never wait for a dead worker.
 
 Measured with xdist 3.8.0:
 
-* in every mode, a worker that has died when it is given more work ends the run with an OSError (`outlive`);
+* in every mode, sending work to a worker that has died ends the run with an OSError (see `tolerate_dead_worker`);
 * loadscope, loadfile and loadgroup run the case again that a worker died in, and its new worker dies of it too; a
   group of one case, handed to a new worker, waits for ever for a next one; and a worker that has said that it is there
   and not yet what it has collected is given work, which ends the run with a KeyError;
@@ -112,7 +112,7 @@ class Each(EachScheduling):  # type: ignore[misc]
             self._started.append(node)
 
 
-def outlive(node: Worker) -> None:
+def tolerate_dead_worker(node: Worker) -> None:
     """Lets the controller outlive a worker: what is sent to one that has died is lost.
 
     That it has died is told by an event of its own, upon which all that it had been given goes to others.
@@ -129,7 +129,7 @@ def outlive(node: Worker) -> None:
 SCHEDULERS: dict[str, Any] = {"loadscope": ByScope, "loadfile": ByFile, "loadgroup": ByGroup, "each": Each}
 
 
-def make(config: pytest.Config, log: Any) -> object:
+def make_scheduler(config: pytest.Config, log: Any) -> object:
     """The scheduler for --dist; None where xdist's own will do."""
     scheduler = SCHEDULERS.get(config.getoption("dist"))
     return scheduler(config, log) if scheduler else None

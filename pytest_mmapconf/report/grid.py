@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..catalogue.mmap_matrix import CASE_ID, PROTECTIONS, ROWS, expected_errors
-from ..catalogue.verdicts import VERDICTS, Case
+from ..catalogue.verdicts import VERDICTS, CaseResult
 from .result import Run
 
 
@@ -20,7 +20,7 @@ class Field(NamedTuple):
     verdict: str
     expected: str
     """ "maps", or the errnos."""
-    cases: list[Case]
+    cases: list[CaseResult]
 
 
 class Line(NamedTuple):
@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 def grid(run: Run) -> list[Line]:
     """The lines of the matrix; none where none of its cases was run."""
-    found: dict[tuple[str, ...], list[Case]] = {}
+    found: dict[tuple[str, ...], list[CaseResult]] = {}
     for case in run.cases:
         if match := CASE_ID.fullmatch(case.id):
             rights, kind, thing, fixed = match.groups("")
@@ -56,6 +56,6 @@ def grid(run: Run) -> list[Line]:
     ]
 
 
-def gravest(cases: Sequence[Case]) -> str:
+def gravest(cases: Sequence[CaseResult]) -> str:
     """The verdict that deserves attention first."""
     return min((case.verdict for case in cases), key=VERDICTS.index)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 from ..catalogue.clauses import LEVELS, Clause
-from ..catalogue.verdicts import VERDICTS, Case, Judged, totals
+from ..catalogue.verdicts import VERDICTS, CaseResult, ClauseResult, totals
 from ..contract import Facts
 from .result import Run
 
@@ -48,7 +48,7 @@ def document(run: Run) -> dict[str, Any]:
     }
 
 
-def _clause(entry: Judged) -> dict[str, Any]:
+def _clause(entry: ClauseResult) -> dict[str, Any]:
     about = asdict(entry.clause)
     return {
         **{name: about[name] for name in OF_A_CLAUSE if about[name]},
@@ -58,7 +58,7 @@ def _clause(entry: Judged) -> dict[str, Any]:
     }
 
 
-def _case(case: Case) -> dict[str, Any]:
+def _case(case: CaseResult) -> dict[str, Any]:
     told: dict[str, Any] = {
         "id": case.id,
         "clauses": list(case.clauses),
@@ -106,7 +106,7 @@ def read(text: str) -> list[Run]:
 def _run(told: dict[str, Any]) -> Run:
     suite, backend, shards, sums = (_get(told, name, dict) for name in ("suite", "backend", "shards", "totals"))
     cases = [_read_case(case) for case in _list(told, "cases", dict)]
-    by_id: dict[str, list[Case]] = {}
+    by_id: dict[str, list[CaseResult]] = {}
     for case in cases:
         by_id.setdefault(case.id, []).append(case)
     details = {name: _get(backend, name, str) for name in backend if name not in ("name", "version")}
@@ -124,7 +124,7 @@ def _run(told: dict[str, Any]) -> Run:
     )
 
 
-def _read_clause(told: dict[str, Any], cases: dict[str, list[Case]]) -> Judged:
+def _read_clause(told: dict[str, Any], cases: dict[str, list[CaseResult]]) -> ClauseResult:
     id, level, group, text, observed, source, linux = (_get({"linux": "", **told}, name, str) for name in OF_A_CLAUSE)
     clause = Clause(id, level, group, text, observed, source, linux)
     ids = dict.fromkeys(_list(told, "cases", str))
@@ -132,11 +132,11 @@ def _read_clause(told: dict[str, Any], cases: dict[str, list[Case]]) -> Judged:
     if missing:
         raise NoReport(f"clause {clause.id} has the case {missing[0]}, which is not among the cases")
     own = [case for id in ids for case in cases[id] if clause.id in case.clauses]
-    return Judged(clause, _word(told, "verdict", VERDICTS), _get(told, "reason", str), tuple(own))
+    return ClauseResult(clause, _word(told, "verdict", VERDICTS), _get(told, "reason", str), tuple(own))
 
 
-def _read_case(told: dict[str, Any]) -> Case:
-    case = Case(
+def _read_case(told: dict[str, Any]) -> CaseResult:
+    case = CaseResult(
         _get(told, "id", str),
         tuple(_list(told, "clauses", str)),
         _word(told, "verdict", VERDICTS),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, Judged, totals
+from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, ClauseResult, totals
 from . import view
 from .result import Run
 
@@ -69,7 +69,7 @@ def counts(run: Run) -> Iterator[str]:
     yield ""
 
 
-def broken(entry: Judged) -> tuple[str, str, str]:
+def broken(entry: ClauseResult) -> tuple[str, str, str]:
     """A clause that is not kept, and in how many of its cases."""
     same = totals(case.verdict for case in entry.cases)[entry.verdict]
     why = f"{plain(entry.reason)} ({same} of {len(entry.cases)} cases)"

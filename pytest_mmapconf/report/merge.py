@@ -11,10 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from ..catalogue.clauses import load
-from ..catalogue.verdicts import CLAUSE_ORDER, Case, Judged, judge
+from ..catalogue.verdicts import CLAUSE_ORDER, CaseResult, ClauseResult, judge
 from .json_report import NoReport, read
 from .result import Run
 from .view import labels
@@ -54,7 +52,7 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
             raise Contradiction(
                 f"{parts[0][0]} and {file} are of the same backend, but a part of {parts[0][1].of} and one of {run.of}"
             )
-    cases: dict[tuple[str, int], tuple[str, Case]] = {}
+    cases: dict[tuple[str, int], tuple[str, CaseResult]] = {}
     for file, run in parts:
         times: dict[str, int] = {}
         for case in run.cases:
@@ -65,12 +63,12 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
                     f"{other} and {file} are of the same shard, but {case.id} is {there.verdict} in one and "
                     f"{case.verdict} in the other: leave one out"
                 )
-    judged: dict[str, list[Judged]] = {}
+    judged: dict[str, list[ClauseResult]] = {}
     for _, run in parts:
         for entry in run.judged:
             judged.setdefault(entry.clause.id, []).append(entry)
     kept = [case for _, case in sorted(cases.values(), key=lambda entry: entry[1].id)]
-    about: dict[str, list[Case]] = {}
+    about: dict[str, list[CaseResult]] = {}
     for case in kept:
         for id in case.clauses:
             about.setdefault(id, []).append(case)
@@ -87,7 +85,7 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
     )
 
 
-def clause(parts: Sequence[Judged], cases: Sequence[Case]) -> Judged:
+def clause(parts: Sequence[ClauseResult], cases: Sequence[CaseResult]) -> ClauseResult:
     """The verdict on a clause by all its cases; a verdict that a shard has for another reason than its cases stays."""
     whole = judge(parts[0].clause, cases)
     gravest = min([whole, *parts], key=lambda entry: CLAUSE_ORDER.index(entry.verdict))
@@ -95,20 +93,20 @@ def clause(parts: Sequence[Judged], cases: Sequence[Case]) -> Judged:
 
 
 def main(files: Sequence[str], outputs: Sequence[str]) -> int:
-    """``report FILES… -o OUTPUT…``: make reports of reports; return the exit status.  Raises UsageError."""
+    """``report FILES… -o OUTPUT…``: make reports of reports; return the exit status.
+
+    Raises NoReport, Contradiction, OutputError.
+    """
     from . import outputs as writing
 
-    try:
-        runs = merged(read_files(map(Path, files)))
-    except (NoReport, Contradiction) as error:
-        raise pytest.UsageError(str(error)) from error
+    runs = merged(read_files(map(Path, files)))
     paths = [Path(output) for output in outputs]
     writing.prepare(paths, "-o ")
     for path in paths:
         try:
             writing.write(path, runs)
         except OSError as error:
-            raise pytest.UsageError(f"-o {path}: cannot be written: {error.strerror}") from error
+            raise writing.OutputError(f"-o {path}: cannot be written: {error.strerror}") from error
     for run, label in zip(runs, labels(runs), strict=True):
         print(f"{label}: {run.statement[1]}")
     return 0

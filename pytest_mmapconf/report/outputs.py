@@ -11,12 +11,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from .badge import badge
 from .json_report import side_by_side
 from .markdown import markdown
 from .result import Run
+
+
+class OutputError(Exception):
+    """A report that cannot be written, and why."""
 
 
 def as_json(runs: Sequence[Run]) -> str:
@@ -41,23 +43,23 @@ KINDS: Final[dict[str, Callable[[Sequence[Run]], str]]] = {
 
 
 def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
-    """Make sure, before anything runs, that the reports can be written; none is there any more.  Raises UsageError.
+    """Make sure, before anything runs, that the reports can be written; none is there any more.  Raises OutputError.
 
     Whoever finds a report there afterwards finds this run's, never one of a run before it.
     """
     for path in paths:
         if path.suffix.lower() not in KINDS:
             ending = f"the ending {path.suffix}" if path.suffix else "no ending"
-            raise pytest.UsageError(f"{option}{path}: there is no report for {ending}; use {', '.join(KINDS)}")
+            raise OutputError(f"{option}{path}: there is no report for {ending}; use {', '.join(KINDS)}")
         if path.suffix.lower() == ".html" and find_spec("jinja2") is None:
-            raise pytest.UsageError(f"{option}{path}: a page needs jinja2: pip install jinja2")
+            raise OutputError(f"{option}{path}: a page needs jinja2: pip install jinja2")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("w").close()
         except FileExistsError:
-            raise pytest.UsageError(f"{option}{path}: cannot be written: its folder is a file") from None
+            raise OutputError(f"{option}{path}: cannot be written: its folder is a file") from None
         except OSError as error:
-            raise pytest.UsageError(f"{option}{path}: cannot be written: {error.strerror}") from error
+            raise OutputError(f"{option}{path}: cannot be written: {error.strerror}") from error
 
 
 def write(path: Path, runs: Sequence[Run]) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..catalogue.clauses import included, load
-from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged, totals
+from ..catalogue.verdicts import (
+    EXPECTED,
+    FAIL,
+    FLAKY,
+    PASS,
+    UNRESOLVED,
+    UNSUPPORTED,
+    VERDICTS,
+    CaseResult,
+    ClauseResult,
+    totals,
+)
 from ..contract import Facts
 
 
@@ -23,9 +34,9 @@ class Run:
     """How many clauses the level has, those of the levels before it included."""
     narrowed: bool
     """Whether cases of the level were left out, other than for other shards to run."""
-    judged: tuple[Judged, ...]
+    judged: tuple[ClauseResult, ...]
     """The clauses that were asked, in the catalogue's order."""
-    cases: tuple[Case, ...]
+    cases: tuple[CaseResult, ...]
     """All cases, by id; also those that are about no clause."""
     shards: tuple[int, ...] = (1,)
     """Which parts of the cases they are."""

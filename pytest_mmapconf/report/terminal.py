@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Judged
+from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, ClauseResult
 from ..contract import Facts
 from ..version import suite_version
 
@@ -27,7 +27,7 @@ def header(facts: Facts, level: str) -> str:
     return f"mmapconf {suite_version()}: {who(facts)}, level {level}"
 
 
-def table(judged: Iterable[Judged]) -> list[str]:
+def table(judged: Iterable[ClauseResult]) -> list[str]:
     """A line for each group of clauses, with how many have which verdict."""
     groups: dict[str, Counter[str]] = {}
     for entry in judged:
@@ -51,7 +51,7 @@ HEADINGS: Final = {
 }
 
 
-def details(judged: Iterable[Judged], width: int) -> Iterator[tuple[str, dict[str, bool]]]:
+def details(judged: Iterable[ClauseResult], width: int) -> Iterator[tuple[str, dict[str, bool]]]:
     """Lines, each with how it is to be written: the clauses that are not simply kept, gravest first, and why."""
     told = [entry for entry in judged if entry.verdict != PASS or entry.reason]
     indent = 4 + max((len(entry.clause.id) for entry in told), default=0)

@@ -15,7 +15,18 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from ..catalogue.clauses import LEVELS, Clause
-from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, Case, Judged, totals
+from ..catalogue.verdicts import (
+    EXPECTED,
+    FAIL,
+    FLAKY,
+    PASS,
+    UNRESOLVED,
+    UNSUPPORTED,
+    VERDICTS,
+    CaseResult,
+    ClauseResult,
+    totals,
+)
 from .result import Run
 
 SYMBOLS: Final = {PASS: "✓", FAIL: "✗", UNRESOLVED: "?", UNSUPPORTED: "○", EXPECTED: "!", FLAKY: "~"}
@@ -59,7 +70,7 @@ class Shown(NamedTuple):
     """A case with what was seen where it fails."""
 
     anchor: str
-    case: Case
+    case: CaseResult
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -72,7 +83,7 @@ class Shown(NamedTuple):
 class Cell:
     """One clause in one run."""
 
-    judged: Judged
+    judged: ClauseResult
     shown: list[Shown] = field(default_factory=list)
     elsewhere: list[Shown] = field(default_factory=list)
     """What stands under another clause."""
@@ -105,7 +116,7 @@ class Cell:
     def listed(self) -> list[Listed]:
         """The cases that are not shown, gravest first."""
         apart = {id(shown.case) for shown in chain(self.shown, self.elsewhere)}
-        alike: dict[str, dict[str, list[Case]]] = {}
+        alike: dict[str, dict[str, list[CaseResult]]] = {}
         for case in self.judged.cases:
             if id(case) not in apart:
                 alike.setdefault(case.verdict, {}).setdefault(case.reason, []).append(case)
@@ -151,7 +162,7 @@ def order(verdict: str) -> int:
     return VERDICTS.index(verdict)
 
 
-def by_function(cases: Iterable[Case]) -> list[tuple[str, list[str]]]:
+def by_function(cases: Iterable[CaseResult]) -> list[tuple[str, list[str]]]:
     """Cases by function, each with the parameters: "munmap.range[whole]" is "whole" of "munmap.range"."""
     found: dict[str, list[str]] = {}
     for case in cases:
@@ -176,7 +187,7 @@ def groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
 
 def place(runs: Sequence[dict[str, Cell]]) -> None:
     """Say where what was seen is shown: the first of every clause, then the second, while there is room."""
-    waiting: list[tuple[int, int, Cell, Case]] = []
+    waiting: list[tuple[int, int, Cell, CaseResult]] = []
     for number, cells in enumerate(runs):
         for cell in cells.values():
             waiting.extend((rank, number, cell, case) for rank, case in enumerate(telling(cell.judged)))
@@ -193,7 +204,7 @@ def place(runs: Sequence[dict[str, Cell]]) -> None:
             room += size(case.evidence)
 
 
-def telling(judged: Judged) -> list[Case]:
+def telling(judged: ClauseResult) -> list[CaseResult]:
     """The cases of a clause whose evidence tells most: of each reason the shortest first."""
     cases = sorted((case for case in judged.cases if case.evidence), key=lambda case: size(case.evidence))
     firsts = {case.reason: case for case in reversed(cases)}
@@ -316,6 +327,6 @@ def told(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
-def without_clause(run: Run) -> Iterator[Case]:
+def without_clause(run: Run) -> Iterator[CaseResult]:
     """The cases that are about no clause: users' own."""
     return (case for case in run.cases if not case.clauses)

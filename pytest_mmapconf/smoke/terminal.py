@@ -12,7 +12,7 @@ import pytest
 from ..catalogue.clauses import LEVELS
 from ..contract import Backend
 from ..plugin import backends
-from ..plugin import options as settings
+from ..plugin import options as plugin_options
 from ..version import suite_version
 from . import required_calls as needs
 from .checks import CHECKS
@@ -70,13 +70,13 @@ def _level(level: str, has: Collection[str]) -> str:
 
 def show(config: pytest.Config) -> int:
     """What --mmap-smoke prints; the exit status."""
-    name = settings.value(config, "mmap_backend")
+    name = plugin_options.value(config, "mmap_backend")
     if not name:
         raise pytest.UsageError("--mmap-smoke needs --mmap-backend=BACKEND: whose adapter is it about?")
-    options = settings.options(config)
+    options = plugin_options.backend_options(config)
 
     def make() -> Backend:
-        backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.folders(config))
+        backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.import_directories(config))
         backend.configure(options)
         return backend
 

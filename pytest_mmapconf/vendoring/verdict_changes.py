@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from ..catalogue.clauses import LEVELS
-from ..plugin import isolated_run as alone
+from ..plugin import isolated_run
 
 CLAUSES: Final = "conformance/clauses.toml"
 
@@ -26,7 +26,7 @@ Clauses = Mapping[str, Mapping[str, Any]]
 
 def cases_now() -> list[str]:
     """The ids of this suite's cases, of every level."""
-    from ..plugin.collection import CASE
+    from ..plugin.stash import CASE
 
     class Noting:
         def __init__(self) -> None:
@@ -36,7 +36,8 @@ def cases_now() -> list[str]:
             self.ids = sorted(item.stash[CASE].id for item in session.items)
 
     noting = Noting()
-    status, output = alone.run(["--collect-only", "--mmap-backend=reference", f"--mmap-level={LEVELS[-1]}"], [noting])
+    arguments = ["--collect-only", "--mmap-backend=reference", f"--mmap-level={LEVELS[-1]}"]
+    status, output = isolated_run.run(arguments, [noting])
     if status != pytest.ExitCode.OK:
         raise RuntimeError(f"the cases could not be collected:\n{output}")
     return noting.ids
