@@ -327,12 +327,21 @@ class AddressSpace:
             if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
                 self.append(left, mapping)
 
+    def mergeable(self, left: Mapping, end: int) -> list[Mapping]:
+        """Return the mappings after `left`, up to `end`, that are like it and that Linux may have merged with it."""
+        found: list[Mapping] = []
+        last = left
+        while last.end < end and left.inode is None:
+            right = self.mappings.get(last.end)
+            if right is None or not right.is_like(last) or not self.choices.are_one(last, right):
+                break
+            found.append(right)
+            last = right
+        return found
+
     def fuse(self, left: Mapping, end: int) -> None:
         """Join what follows `left`, up to `end`, where it may be one with it, wherever it was mapped first."""
-        while left.end < end and left.inode is None:
-            right = self.mappings.get(left.end)
-            if right is None or not right.is_like(left) or not self.choices.are_one(left, right):
-                break
+        for right in self.mergeable(left, end):
             self.append(left, right)
 
     def append(self, left: Mapping, right: Mapping) -> None:

@@ -37,8 +37,8 @@ from ..contract import (
 )
 from .address_space import Mapping
 from .constants import PROT_READ, PROT_WRITE
-from .page_calls import PageCalls
 from .refusal import Refusals
+from .state import State
 
 READS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)
 HINTS: Final = (*READS, MADV_WILLNEED)
@@ -53,7 +53,7 @@ ADVICE: Final = frozenset((*HINTS, *LETS_GO, *AT_FORK, *POPULATES, MADV_REMOVE))
 """All that is known."""
 
 
-class Advice(PageCalls):
+class Advice(State):
     """The call that says what pages are for."""
 
     def madvise(self, addr: int, length: int, advice: int) -> None:

@@ -1,11 +1,13 @@
 """mmap, munmap, mremap: the calls that change what is mapped.
 
-Each call reads in the same order: what its arguments mean in whole pages; *refusals*, every one that applies, in the
-order in which Linux looks; *effect*; *result*.
+Each call has the order of a manual page: its arguments, decoded; then, each under a comment, ERRORS, which gathers
+every refusal that applies, in the order in which Linux looks; EFFECT; RESULT.  mmap and mremap decode their arguments
+into a request, which is handed to the methods that refuse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from errno import (
     EACCES,
     EAGAIN,
@@ -20,6 +22,7 @@ from errno import (
     EOVERFLOW,
     EPERM,
 )
+from typing import NamedTuple
 
 from ..contract import SEAL_FUTURE_WRITE, SEAL_WRITE, Unsupported
 from .address_space import Mapping
@@ -50,139 +53,242 @@ from .constants import (
     PROT_WRITE,
 )
 from .files import LARGEST, Description, shared_memory
-from .page_calls import PageCalls
 from .refusal import Refusals
-from .state import OFFSET_MASK
+from .state import OFFSET_MASK, State
 
 
-class MappingCalls(PageCalls):
+class MmapRequest(NamedTuple):
+    """A call of mmap, decoded."""
+
+    addr: int
+    length: int
+    """As the caller gives it, in bytes."""
+    size: int
+    """`length` in whole pages, in bytes; 0 also if rounding up wraps around."""
+    prot: int
+    flags: int
+    offset: int
+    description: Description | None
+    """The open file description of fd; None for anonymous memory, and if fd cannot be used."""
+    anonymous: bool
+    zeros: bool
+    """True if the pages begin as zeros that belong to no file: anonymous memory and /dev/zero."""
+    shared: bool
+    """True if stores are shared; Linux makes a /dev/zero private that nothing can store to, which needs no file."""
+    locked: bool
+    droppable: bool
+
+    @property
+    def type(self) -> int:
+        """The type of the mapping: MAP_SHARED, MAP_PRIVATE and others."""
+        return self.flags & MAP_TYPE
+
+    @property
+    def fixed(self) -> bool:
+        """True if the range must begin at addr."""
+        return self.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0
+
+    @property
+    def replaces(self) -> bool:
+        """True if the range replaces what is mapped there."""
+        return self.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) == MAP_FIXED
+
+    @property
+    def end(self) -> int:
+        """The end of a range that begins at addr."""
+        return self.addr + self.size
+
+    @property
+    def is_data(self) -> bool:
+        """True if the mapping counts towards RLIMIT_DATA."""
+        return bool(not self.shared and self.prot & PROT_WRITE and not self.flags & MAP_GROWSDOWN)
+
+    @property
+    def is_committed(self) -> bool:
+        """True if the system must commit memory for the mapping."""
+        return bool(self.zeros if self.shared else self.prot & PROT_WRITE)
+
+
+class MremapRequest(NamedTuple):
+    """A call of mremap, decoded."""
+
+    addr: int
+    old: int
+    """old_size in whole pages, in bytes."""
+    new: int
+    """new_size in whole pages, in bytes."""
+    flags: int
+    new_addr: int
+    merging: Sequence[Mapping]
+    """Mappings after the one at addr, up to the end of the old range, that Linux has merged with it."""
+
+    @property
+    def fixed(self) -> bool:
+        """True if the new range begins at new_addr."""
+        return self.flags & MREMAP_FIXED != 0
+
+    @property
+    def keeps_source(self) -> bool:
+        """True if the old range stays mapped, without its pages."""
+        return self.flags & MREMAP_DONTUNMAP != 0
+
+    def reach(self, mapping: Mapping) -> int:
+        """Return the end of the mapping at addr, with those that Linux has merged with it."""
+        return self.merging[-1].end if self.merging else mapping.end
+
+    @property
+    def must_move(self) -> bool:
+        """True if the mapping cannot stay at addr."""
+        return self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
+
+
+class MappingCalls(State):
     """The calls that change what is mapped."""
 
     # ------------------------------------------------------------------------------------------------------------ mmap
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         space = self.space
-        addr, length, offset = addr & self.mask, length & self.mask, offset & OFFSET_MASK
-        prot, flags = int(prot), int(flags)
-        size = self.round_up(length)
-        fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0
-        anonymous = flags & MAP_ANONYMOUS != 0
-        shared = flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE)
-        locks = flags & MAP_LOCKED != 0 or self.locks_future
-        description = None if anonymous else self.description(fd)
-        zeros = anonymous or (description is not None and description.inode.device == "zero")
-        if zeros and description is not None and not description.writable:
-            shared = False  # as nobody can store there, Linux makes it private, which needs no file
-        droppable = anonymous and flags & MAP_TYPE == MAP_DROPPABLE and self.bits == 64
-        below = 1 << 31 if flags & MAP_32BIT and self.bits == 64 else 0
-        is_data = not shared and prot & PROT_WRITE and not flags & MAP_GROWSDOWN
-        place = self.choices.place(space, size, addr, below) if not fixed and 0 < size <= self.top else addr
-        replaced = space.mapped(addr, addr + size) if fixed else 0
+        request = self.decode_mmap(addr, length, prot, flags, fd, offset)
+        size, description = request.size, request.description
+        place = self.place_mapping(request)
+        replaced = space.mapped(request.addr, request.end) if request.fixed else 0
 
+        # ERRORS
         with self.errors("mmap") as refuse:
-            if offset % self.page:
+            if request.offset % self.page:
                 refuse(EINVAL, "mmap.errno.EINVAL", "offset-unaligned", "offset is not a multiple of the page")
-            if not anonymous and description is None:
+            if not request.anonymous and description is None:
                 if fd in self.descriptors:
                     refuse(EBADF, "mmap.errno.EBADF.path", "fd-path-only", "fd is only a path")
                 else:
                     refuse(EBADF, "mmap.errno.EBADF", "fd-not-open", "fd is not an open descriptor")
-            if flags & MAP_HUGETLB:
-                if not anonymous:
-                    refuse(EINVAL, "mmap.errno.EINVAL.flags", "file-without-huge-pages", "the file has no huge pages")
-                elif flags >> HUGE_SHIFT & 0x3F not in HUGE_SIZES:
-                    refuse(
-                        EINVAL,
-                        "mmap.errno.EINVAL.huge-size",
-                        "huge-page-size",
-                        "the machine has no huge pages of that size",
-                    )
-                elif length and not self.choices.has_huge_pages():
-                    refuse(ENOMEM, "mmap.errno.ENOMEM.huge-pages", "no-huge-pages", "there are no huge pages")
-            if length == 0:
+            self.refuse_huge_pages(refuse, request)
+            if request.length == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL", "length-zero", "length is 0")
             elif size == 0 or size > self.top:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length-too-large", "length is larger than the address space")
             if self.too_many_mappings(0):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "mapping-limit", "the process has as many mappings as it may have")
-            if fixed:
-                self.refuse_address(refuse, addr, size, flags)
+            if request.fixed:
+                self.refuse_address(refuse, request)
             elif place is None:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "no-gap", "no gap of the address space is large enough")
-            if flags & MAP_LOCKED and self.may_not_lock():
+            if request.flags & MAP_LOCKED and self.may_not_lock():
                 refuse(EPERM, "mmap.errno.EPERM.locked", "lock-not-permitted", "the process may lock no memory")
-            if locks and self.locks_too_much(size):
+            if request.locked and self.locks_too_much(size):
                 refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "locked-limit", "too much memory would be locked")
             if description is not None:
-                self.refuse_file(refuse, description, size, prot, flags, offset)
-            elif anonymous:
-                self.refuse_anonymous(refuse, flags)
-            elif flags & MAP_TYPE == 0:
+                self.refuse_file(refuse, request, description)
+            elif request.anonymous:
+                self.refuse_anonymous(refuse, request)
+            elif request.type == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags name neither SHARED nor PRIVATE")
-            if flags & MAP_FIXED and not flags & MAP_FIXED_NOREPLACE and space.is_sealed(addr, addr + size):
-                refuse(EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed")
+            if request.replaces and space.is_sealed(request.addr, request.end):
+                refuse(
+                    EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed"
+                )
             if self.maps_too_much(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
-            if is_data and self.has_too_much_data(size - replaced):
+            if request.is_data and self.has_too_much_data(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM.data", "data-limit", "the limit of data is reached")
-            if (zeros if shared else prot & PROT_WRITE) and not self.choices.has_memory(size):
+            if request.is_committed and not self.choices.has_memory(size):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "overcommit-limit", "the system has not so much memory to promise")
-            if description is not None and description.inode.kind == "socket":  # its driver is asked, and says no
-                refuse(ENODEV, "mmap.errno.ENODEV", "file-not-mappable", "the file cannot be mapped", late=True)
-            elif description is not None and description.inode.mapping_error:
-                refuse(
-                    ENODEV, "mmap.errno.ENODEV", "driver-refuses", "the file turns out not to be mappable", late=True
-                )
-            if zeros and shared and self.file_table_full():
-                refuse(
-                    ENFILE,
-                    "mmap.errno.ENFILE",
-                    "file-table-full-for-zeros",
-                    "the mapping needs an open file, and the table is full",
-                    late=True,
-                )
-            at_0 = anonymous and not addr and not flags & MAP_FIXED
-            if at_0 and any(found.errno == EPERM for found in refuse.gathered or ()):
-                refuse(
-                    ENOMEM,
-                    "mmap.errno.ENOMEM",
-                    "libc-low-address",
-                    "a C library takes what may not be had at 0 for memory that is not there",
-                )
+            self.refuse_late(refuse, request)
+            self.refuse_as_library(refuse, request)
 
-        if flags & MAP_HUGETLB:
+        # EFFECT
+        if request.flags & MAP_HUGETLB:
             raise Unsupported("the reference has no huge pages")
         assert place is not None
-        mapping = Mapping(space, place, place + size, prot & PROT_ALL, shared, locked=locks and not droppable)
+        end = place + size
+        mapping = self.new_mapping(request, place)
+        if request.fixed:
+            space.clear(place, end)
+        space.insert(mapping)
+        space.join(place, end)
+        if request.locked or request.flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
+            space.populate(place, end)
+
+        # RESULT
+        return place
+
+    def decode_mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> MmapRequest:
+        """Return what a call of mmap asks for; invalid arguments are kept for the errors."""
+        length &= self.mask
+        prot, flags = int(prot), int(flags)
+        anonymous = flags & MAP_ANONYMOUS != 0
+        shared = flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE)
+        description = None if anonymous else self.description(fd)
+        zeros = anonymous or (description is not None and description.inode.device == "zero")
+        if zeros and description is not None and not description.writable:
+            shared = False
+        droppable = anonymous and flags & MAP_TYPE == MAP_DROPPABLE and self.bits == 64
+        return MmapRequest(
+            addr=addr & self.mask,
+            length=length,
+            size=self.round_up(length),
+            prot=prot,
+            flags=flags,
+            offset=offset & OFFSET_MASK,
+            description=description,
+            anonymous=anonymous,
+            zeros=zeros,
+            shared=shared,
+            locked=flags & MAP_LOCKED != 0 or self.locks_future,
+            droppable=droppable,
+        )
+
+    def place_mapping(self, request: MmapRequest) -> int | None:
+        """Return the address at which a new mapping begins; None if no gap is large enough."""
+        if request.fixed or not 0 < request.size <= self.top:
+            return request.addr
+        below = 1 << 31 if request.flags & MAP_32BIT and self.bits == 64 else 0
+        return self.choices.place(self.space, request.size, request.addr, below)
+
+    def new_mapping(self, request: MmapRequest, place: int) -> Mapping:
+        """Return the mapping that a valid request asks for, at `place`, not yet in the address space."""
+        description = request.description
+        mapping = Mapping(self.space, place, place + request.size, request.prot & PROT_ALL, request.shared)
+        mapping.locked = request.locked and not request.droppable
         mapping.on_fault = mapping.locked and self.locks_on_fault
-        mapping.grows = flags & MAP_GROWSDOWN != 0
-        mapping.droppable = mapping.wiped = droppable
-        if not zeros:
+        mapping.grows = request.flags & MAP_GROWSDOWN != 0
+        mapping.droppable = mapping.wiped = request.droppable
+        if not request.zeros:
             assert description is not None
-            mapping.inode, mapping.description, mapping.offset = description.inode, description, offset
-            mapping.maximum = self.most_rights(description, shared)
+            mapping.inode, mapping.description, mapping.offset = description.inode, description, request.offset
+            mapping.maximum = self.max_protection(description, request.shared)
             mapping.changes = description.inode.changes
-        elif shared:
-            mapping.inode = shared_memory(self.machine.memory, size)
-            mapping.offset = 0 if anonymous else offset  # as long as the mapping, wherever that begins in it
+        elif request.shared:
+            mapping.inode = shared_memory(self.machine.memory, request.size)
+            mapping.offset = 0 if request.anonymous else request.offset  # the file is as long as the mapping
             mapping.description = Description(self.machine.file_table, mapping.inode)
         else:
             mapping.description, mapping.offset = description, place
             if description is not None:
-                mapping.maximum = self.most_rights(description, flags & MAP_TYPE != MAP_PRIVATE)
-        if fixed:
-            space.clear(place, place + size)
-        space.insert(mapping)
-        space.join(place, place + size)
-        if locks or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
-            space.populate(place, place + size)
+                mapping.maximum = self.max_protection(description, request.type != MAP_PRIVATE)
+        return mapping
 
-        return place
+    def refuse_huge_pages(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse what MAP_HUGETLB asks for and the machine does not have."""
+        if not request.flags & MAP_HUGETLB:
+            return
+        if not request.anonymous:
+            refuse(EINVAL, "mmap.errno.EINVAL.flags", "file-without-huge-pages", "the file has no huge pages")
+        elif request.flags >> HUGE_SHIFT & 0x3F not in HUGE_SIZES:
+            refuse(
+                EINVAL,
+                "mmap.errno.EINVAL.huge-size",
+                "huge-page-size",
+                "the machine has no huge pages of that size",
+            )
+        elif request.length and not self.choices.has_huge_pages():
+            refuse(ENOMEM, "mmap.errno.ENOMEM.huge-pages", "no-huge-pages", "there are no huge pages")
 
-    def refuse_address(self, refuse: Refusals, addr: int, size: int, flags: int) -> None:
-        """What mmap refuses because of the fixed address."""
+    def refuse_address(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse a fixed range that cannot be mapped."""
         space = self.space
-        end = addr + size
+        addr, size, end = request.addr, request.size, request.end
 
         if size <= self.top < end:
             refuse(ENOMEM, "mmap.errno.ENOMEM", "fixed-range-outside", "the fixed range is outside the address space")
@@ -193,16 +299,23 @@ class MappingCalls(PageCalls):
         self.refuse_low(refuse, addr)
         if size == 0 or end > self.top or addr % self.page:
             return
-        if not flags & MAP_FIXED_NOREPLACE:
+        if request.replaces:
             refuse.target = space, addr, end
             if space.splits(addr, end) and self.too_many_mappings(1):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings")
         elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "fixed-range-taken", "something is mapped in the fixed range")
 
-    def refuse_anonymous(self, refuse: Refusals, flags: int) -> None:
-        """What mmap refuses of memory without a file."""
-        type_ = flags & MAP_TYPE
+    def refuse_low(self, refuse: Refusals, addr: int) -> None:
+        """Refuse a fixed address that is too low, for mmap and mremap."""
+        if addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities:
+            refuse(
+                EPERM, "mmap.errno.EPERM.zero", "fixed-addr-low", "the fixed address is below the lowest allowed one"
+            )
+
+    def refuse_anonymous(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse flags that anonymous memory cannot have."""
+        flags, type_ = request.flags, request.type
         if type_ == 0:
             refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags name neither SHARED nor PRIVATE")
         elif type_ == MAP_SHARED_VALIDATE:
@@ -227,23 +340,14 @@ class MappingCalls(PageCalls):
         elif type_ == MAP_SHARED and flags & MAP_GROWSDOWN:
             refuse(EINVAL, "mmap.errno.EINVAL.flags", "shared-growsdown", "shared memory cannot grow downwards")
 
-    def refuse_low(self, refuse: Refusals, addr: int) -> None:
-        """What mmap and mremap refuse because a fixed address is too low."""
-        if addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities:
-            refuse(
-                EPERM, "mmap.errno.EPERM.zero", "fixed-addr-low", "the fixed address is below the lowest allowed one"
-            )
-
-    def refuse_file(
-        self, refuse: Refusals, description: Description, size: int, prot: int, flags: int, offset: int
-    ) -> None:
-        """What mmap refuses because of the file."""
+    def refuse_file(self, refuse: Refusals, request: MmapRequest, description: Description) -> None:
+        """Refuse what the file, or the way in which it is open, does not allow."""
         inode = description.inode
-        type_ = flags & MAP_TYPE
+        prot, flags, type_ = request.prot, request.flags, request.type
         shared = type_ in (MAP_SHARED, MAP_SHARED_VALIDATE)
 
         largest = LARGEST if inode.kind in ("regular", "socket") else OFFSET_MASK
-        if offset // self.page > (largest - size) // self.page:
+        if request.offset // self.page > (largest - request.size) // self.page:
             refuse(EOVERFLOW, "mmap.errno.EOVERFLOW", "offset-overflow", "offset + length is larger than any file")
         if type_ == MAP_SHARED_VALIDATE:
             if flags & ~MAP_VALIDATED:
@@ -287,38 +391,73 @@ class MappingCalls(PageCalls):
                 "flags name a type that files do not have",
             )
         else:
-            if not description.readable:
-                refuse(EACCES, "mmap.errno.EACCES", "fd-not-readable", "fd is not open for reading")
-            is_nameless = inode.file_system is None and inode.kind in ("character", "other")
-            if prot & PROT_EXEC and (self.choices.nameless_is_noexec() if is_nameless else inode.noexec):
-                refuse(
-                    EPERM,
-                    "mmap.errno.EPERM",
-                    "file-noexec",
-                    "executable, but nothing may be executed from the file system",
-                )
-            if not inode.mappable and inode.kind != "socket":
-                refuse(ENODEV, "mmap.errno.ENODEV", "file-not-mappable", "the file cannot be mapped")
-            if flags & MAP_GROWSDOWN:
-                refuse(EINVAL, "mmap.errno.EINVAL.flags", "file-growsdown", "a file cannot grow downwards")
-            if shared and prot & PROT_WRITE and inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE):
-                refuse(
-                    EPERM,
-                    "mmap.errno.EPERM.seal",
-                    "shared-sealed",
-                    "shared and writable, but the file is sealed against writing",
-                )
-            if flags & MAP_SYNC and type_ != MAP_SHARED_VALIDATE and inode.file_system and self.choices.refuses_sync():
-                refuse(
-                    EOPNOTSUPP,
-                    "mmap.errno.EOPNOTSUPP.sync",
-                    "sync-unsupported",
-                    "the file system has no MAP_SYNC",
-                    late=True,
-                )
+            self.refuse_kind_of_file(refuse, request, description)
 
-    def most_rights(self, description: Description, shared: bool) -> int:
-        """The rights that a mapping of a file may ever have: what mprotect may give it."""
+    def refuse_kind_of_file(self, refuse: Refusals, request: MmapRequest, description: Description) -> None:
+        """Refuse what the kind of a file does not allow, for a request of a valid type."""
+        inode = description.inode
+        prot, flags = request.prot, request.flags
+        shared = request.type in (MAP_SHARED, MAP_SHARED_VALIDATE)
+
+        if not description.readable:
+            refuse(EACCES, "mmap.errno.EACCES", "fd-not-readable", "fd is not open for reading")
+        is_nameless = inode.file_system is None and inode.kind in ("character", "other")
+        if prot & PROT_EXEC and (self.choices.nameless_is_noexec() if is_nameless else inode.noexec):
+            refuse(
+                EPERM,
+                "mmap.errno.EPERM",
+                "file-noexec",
+                "executable, but nothing may be executed from the file system",
+            )
+        if not inode.mappable and inode.kind != "socket":
+            refuse(ENODEV, "mmap.errno.ENODEV", "file-not-mappable", "the file cannot be mapped")
+        if flags & MAP_GROWSDOWN:
+            refuse(EINVAL, "mmap.errno.EINVAL.flags", "file-growsdown", "a file cannot grow downwards")
+        if shared and prot & PROT_WRITE and inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE):
+            refuse(
+                EPERM,
+                "mmap.errno.EPERM.seal",
+                "shared-sealed",
+                "shared and writable, but the file is sealed against writing",
+            )
+        ignores_sync = not flags & MAP_SYNC or request.type == MAP_SHARED_VALIDATE or not inode.file_system
+        if not ignores_sync and self.choices.refuses_sync():
+            refuse(
+                EOPNOTSUPP,
+                "mmap.errno.EOPNOTSUPP.sync",
+                "sync-unsupported",
+                "the file system has no MAP_SYNC",
+                late=True,
+            )
+
+    def refuse_late(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse what a driver refuses, or a new file: Linux has cleared a MAP_FIXED range by then."""
+        description = request.description
+        if description is not None and description.inode.kind == "socket":
+            refuse(ENODEV, "mmap.errno.ENODEV", "file-not-mappable", "the file cannot be mapped", late=True)
+        elif description is not None and description.inode.mapping_error:
+            refuse(ENODEV, "mmap.errno.ENODEV", "driver-refuses", "the file turns out not to be mappable", late=True)
+        if request.zeros and request.shared and self.file_table_full():
+            refuse(
+                ENFILE,
+                "mmap.errno.ENFILE",
+                "file-table-full-for-zeros",
+                "the mapping needs an open file, and the table is full",
+                late=True,
+            )
+
+    def refuse_as_library(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse with ENOMEM what a C library (musl) reports so instead of EPERM: anonymous memory at address 0."""
+        if request.anonymous and not request.addr and not request.flags & MAP_FIXED and refuse.has(EPERM):
+            refuse(
+                ENOMEM,
+                "mmap.errno.ENOMEM",
+                "libc-low-address",
+                "a C library takes what may not be had at 0 for memory that is not there",
+            )
+
+    def max_protection(self, description: Description, shared: bool) -> int:
+        """Return the protection that a mapping of a file may have at most: what mprotect may give it."""
         most = PROT_ALL
         sealed = description.inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)
         if shared and (not description.writable or sealed):
@@ -328,7 +467,7 @@ class MappingCalls(PageCalls):
         return most
 
     def file_table_full(self) -> bool:
-        """Whether this process may open no more files."""
+        """True if this process may open no more files."""
         return self.machine.file_table.full and "CAP_SYS_ADMIN" not in self.capabilities
 
     # ---------------------------------------------------------------------------------------------------------- munmap
@@ -338,6 +477,7 @@ class MappingCalls(PageCalls):
         size = self.round_up(length)
         end = addr + size
 
+        # ERRORS
         with self.errors("munmap") as refuse:
             if addr % self.page:
                 refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
@@ -350,23 +490,20 @@ class MappingCalls(PageCalls):
             if self.space.is_sealed(addr, end):
                 refuse(EPERM, "munmap.errno.EPERM", "range-sealed", "something in the range is sealed")
 
+        # EFFECT
         self.space.clear(addr, end)
 
     # ---------------------------------------------------------------------------------------------------------- mremap
 
     def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
         space = self.space
-        addr, new_addr, flags = addr & self.mask, new_addr & self.mask, int(flags)
-        old, new = self.round_up(old_size), self.round_up(new_size)
-        mapping = space.find(addr)
-        if mapping is not None:
-            space.fuse(mapping, addr + old)
-        elsewhere = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
-        stays = not elsewhere and (new <= old or self.grows_in_place(mapping, addr, old, new))
-        place: int | None = new_addr if flags & MREMAP_FIXED else addr
-        if not stays and not flags & MREMAP_FIXED and 0 < new <= self.top:
-            place = self.choices.place(space, new, new_addr if elsewhere else 0)
+        mapping = space.find(addr & self.mask)
+        request = self.decode_mremap(mapping, addr, old_size, new_size, flags, new_addr)
+        addr, old, new, flags = request.addr, request.old, request.new, request.flags
+        in_place = not request.must_move and (new <= old or self.grows_in_place(mapping, request))
+        place = self.place_moved(request, in_place)
 
+        # ERRORS
         with self.errors("mremap") as refuse:
             if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP):
                 refuse(EINVAL, "mremap.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
@@ -383,96 +520,77 @@ class MappingCalls(PageCalls):
                     "libc-new-size",
                     "new_size is larger than a C library takes any object to be",
                 )
-            if elsewhere:
-                self.refuse_new_address(refuse, addr, old, new, flags, new_addr)
+            if request.must_move:
+                self.refuse_new_address(refuse, request)
             if mapping is None:
                 refuse(EFAULT, "mremap.errno.EFAULT", "addr-unmapped", "nothing is mapped at addr")
             elif mapping.sealed:
                 refuse(EPERM, "mremap.errno.EPERM", "mapping-sealed", "the mapping is sealed")
-            elif new > old or elsewhere:
-                self.refuse_resizing(refuse, mapping, addr, old, new, flags)
-                if flags & MREMAP_FIXED:
-                    if old == 0 and new_addr <= addr < new_addr + new:
-                        refuse(
-                            EFAULT,
-                            "mremap.errno.EFAULT",
-                            "duplicate-replaces-source",
-                            "the duplicate replaces what it is made from",
-                            late=True,
-                        )
-                    if space.is_sealed(new_addr, new_addr + new):
-                        refuse(EPERM, "mremap.errno.EPERM", "new-range-sealed", "something in the new range is sealed")
-                    self.refuse_low(refuse, new_addr)
-                elif not stays:
-                    if old == 0 and not flags & MREMAP_MAYMOVE:
-                        refuse(
-                            ENOMEM,
-                            "mremap.errno.ENOMEM.old-size-zero",
-                            "duplicate-in-place",
-                            "a duplicate cannot be where the mapping is",
-                        )
-                    elif not flags & MREMAP_MAYMOVE:
-                        refuse(
-                            ENOMEM, "mremap.errno.ENOMEM", "cannot-grow-in-place", "the mapping cannot grow where it is"
-                        )
-                    elif place is None:
-                        refuse(ENOMEM, "mremap.errno.ENOMEM", "no-gap", "no gap of the address space is large enough")
-                    elif self.too_many_mappings(4):
-                        refuse(
-                            ENOMEM,
-                            "mremap.errno.ENOMEM.count",
-                            "move-mapping-limit",
-                            "moving could make too many mappings",
-                        )
-            if mapping is not None and new < old and old > self.top - addr:
-                refuse(
-                    EINVAL,
-                    "mremap.errno.EINVAL",
-                    "cut-range-outside",
-                    "the part to be cut off is outside the address space",
-                    late=True,
-                )
-            if new < old and space.is_sealed(addr + new, addr + old):
-                refuse(
-                    EPERM,
-                    "mremap.errno.EPERM",
-                    "cut-range-sealed",
-                    "something in the part to be cut off is sealed",
-                    late=True,
-                )
-            if flags & MREMAP_FIXED and new_addr % self.page == 0 and new_addr + new <= self.top:
-                refuse.target = space, new_addr, new_addr + new
+            elif new > old or request.must_move:
+                self.refuse_resizing(refuse, request, mapping)
+                if request.fixed:
+                    self.refuse_target(refuse, request)
+                elif not in_place:
+                    self.refuse_moving(refuse, request, place)
+            self.refuse_shrinking(refuse, request, mapping)
+            if request.fixed and request.new_addr % self.page == 0 and request.new_addr + new <= self.top:
+                refuse.target = space, request.new_addr, request.new_addr + new
 
+        # EFFECT
         assert mapping is not None
         assert place is not None
-        if not stays and space.is_sealed(addr, addr + old):
-            raise Unsupported("the reference does not know what becomes of several mappings that are moved, one sealed")
-        if flags & MREMAP_FIXED:
+        space.fuse(mapping, addr + old)
+        if not in_place and space.is_sealed(addr, addr + old):
+            raise Unsupported("the reference does not know the result of moving several mappings, one of them sealed")
+        if request.fixed:
             space.clear_target(addr, old, place, new)
         if new < old:
             space.clear(addr + new, addr + old)
             old = new
-        if not stays:
-            space.move(addr, old, place, new, keep=flags & MREMAP_DONTUNMAP != 0)
+        if not in_place:
+            space.move(addr, old, place, new, keep=request.keeps_source)
         elif new > old:
             space.grow(mapping, new - old)
             space.join(mapping.end, mapping.end)
         if new > old and mapping.locked:
             space.populate(place + old, place + new)
 
+        # RESULT
         return place
 
-    def grows_in_place(self, mapping: Mapping | None, addr: int, old: int, new: int) -> bool:
-        """Whether the `old` bytes at `addr` end where their mapping does, and can become `new` bytes there."""
+    def decode_mremap(
+        self, mapping: Mapping | None, addr: int, old_size: int, new_size: int, flags: int, new_addr: int
+    ) -> MremapRequest:
+        """Return what a call of mremap asks for, of the mapping at addr; invalid arguments are kept for the errors."""
+        addr &= self.mask
+        old = self.round_up(old_size)
+        merging = () if mapping is None else self.space.mergeable(mapping, addr + old)
+        return MremapRequest(addr, old, self.round_up(new_size), int(flags), new_addr & self.mask, merging)
+
+    def place_moved(self, request: MremapRequest, in_place: bool) -> int | None:
+        """Return the address at which the resized mapping begins; None if no gap is large enough."""
+        if request.fixed:
+            return request.new_addr
+        if in_place or not 0 < request.new <= self.top:
+            return request.addr
+        return self.choices.place(self.space, request.new, request.new_addr if request.must_move else 0)
+
+    def grows_in_place(self, mapping: Mapping | None, request: MremapRequest) -> bool:
+        """True if the old range ends where its mapping does, and the mapping can grow there to the new size."""
+        end = request.addr + request.old
+        new_end = request.addr + request.new
         return (
             mapping is not None
-            and old == mapping.end - addr
-            and self.space.is_free(addr + old, addr + new)
-            and self.choices.grows_in_place(addr, addr + new)
+            and end == request.reach(mapping)
+            and self.space.is_free(end, new_end)
+            and self.choices.grows_in_place(request.addr, new_end)
         )
 
-    def refuse_new_address(self, refuse: Refusals, addr: int, old: int, new: int, flags: int, new_addr: int) -> None:
-        """What mremap refuses because of the new address that it is given."""
+    def refuse_new_address(self, refuse: Refusals, request: MremapRequest) -> None:
+        """Refuse a new range that cannot be used, or not with these flags."""
+        addr, old, new, new_addr = request.addr, request.old, request.new, request.new_addr
+        may_move = request.flags & MREMAP_MAYMOVE
+
         if new_addr > self.top - new:
             refuse(
                 EINVAL,
@@ -487,21 +605,21 @@ class MappingCalls(PageCalls):
                 "new-addr-unaligned",
                 "new_addr is not a multiple of the page",
             )
-        if flags & MREMAP_FIXED and not flags & MREMAP_MAYMOVE:
+        if request.fixed and not may_move:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.fixed",
                 "fixed-without-maymove",
                 "MREMAP_FIXED is nothing without MREMAP_MAYMOVE",
             )
-        if flags & MREMAP_DONTUNMAP and not flags & MREMAP_MAYMOVE:
+        if request.keeps_source and not may_move:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.dontunmap",
                 "dontunmap-without-maymove",
                 "MREMAP_DONTUNMAP is nothing without MREMAP_MAYMOVE",
             )
-        if flags & MREMAP_DONTUNMAP and old != new:
+        if request.keeps_source and old != new:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.dontunmap-size",
@@ -510,11 +628,13 @@ class MappingCalls(PageCalls):
             )
         if (addr + old) & self.mask > new_addr and new_addr + new > addr:
             refuse(EINVAL, "mremap.errno.EINVAL.overlap", "ranges-overlap", "the old and the new range overlap")
-        if self.too_many_mappings(6):
+        if self.too_many_mappings(6 - len(request.merging)):
             refuse(ENOMEM, "mremap.errno.ENOMEM.count", "move-mapping-limit", "moving could make too many mappings")
 
-    def refuse_resizing(self, refuse: Refusals, mapping: Mapping, addr: int, old: int, new: int, flags: int) -> None:
-        """What mremap refuses because of the mapping that is to grow or to move."""
+    def refuse_resizing(self, refuse: Refusals, request: MremapRequest, mapping: Mapping) -> None:
+        """Refuse to grow or to move a mapping."""
+        addr, old, new = request.addr, request.old, request.new
+
         if old == 0 and not mapping.is_meant_to_be_shared:
             refuse(
                 EINVAL,
@@ -522,16 +642,17 @@ class MappingCalls(PageCalls):
                 "duplicate-private",
                 "a private mapping cannot be duplicated",
             )
-        several = flags & MREMAP_FIXED and old == new
+        several = request.fixed and old == new
+        joined = mapping.joined or request.merging
         if not several and (
-            min(old, new) > mapping.end - addr or (mapping.joined and not self.choices.is_one(mapping))
+            min(old, new) > request.reach(mapping) - addr or (joined and not self.choices.is_one(mapping))
         ):
             refuse(EFAULT, "mremap.errno.EFAULT", "old-range-not-one-mapping", "the old range is not all one mapping")
         if new > old and mapping.locked and self.locks_too_much(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "locked-limit", "too much memory would be locked")
-        more = new if flags & MREMAP_DONTUNMAP else max(new - old, 0)
+        more = new if request.keeps_source else max(new - old, 0)
         if self.maps_too_much(more):
-            if flags & MREMAP_DONTUNMAP:
+            if request.keeps_source:
                 refuse(
                     ENOMEM,
                     "mremap.dontunmap.limit",
@@ -542,3 +663,54 @@ class MappingCalls(PageCalls):
                 refuse(ENOMEM, "mremap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
         if not self.choices.has_memory(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "overcommit-limit", "the system has not so much memory to promise")
+
+    def refuse_target(self, refuse: Refusals, request: MremapRequest) -> None:
+        """Refuse a fixed new range for what it replaces."""
+        start, end = request.new_addr, request.new_addr + request.new
+        if request.old == 0 and start <= request.addr < end:
+            refuse(
+                EFAULT,
+                "mremap.errno.EFAULT",
+                "duplicate-replaces-source",
+                "the duplicate replaces what it is made from",
+                late=True,
+            )
+        if self.space.is_sealed(start, end):
+            refuse(EPERM, "mremap.errno.EPERM", "new-range-sealed", "something in the new range is sealed")
+        self.refuse_low(refuse, start)
+
+    def refuse_moving(self, refuse: Refusals, request: MremapRequest, place: int | None) -> None:
+        """Refuse to move a mapping to an address of the system's choice."""
+        if request.old == 0 and not request.flags & MREMAP_MAYMOVE:
+            refuse(
+                ENOMEM,
+                "mremap.errno.ENOMEM.old-size-zero",
+                "duplicate-in-place",
+                "a duplicate cannot be where the mapping is",
+            )
+        elif not request.flags & MREMAP_MAYMOVE:
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "cannot-grow-in-place", "the mapping cannot grow where it is")
+        elif place is None:
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "no-gap", "no gap of the address space is large enough")
+        elif self.too_many_mappings(4 - len(request.merging)):
+            refuse(ENOMEM, "mremap.errno.ENOMEM.count", "move-mapping-limit", "moving could make too many mappings")
+
+    def refuse_shrinking(self, refuse: Refusals, request: MremapRequest, mapping: Mapping | None) -> None:
+        """Refuse to unmap the end of the old range, which Linux finds late."""
+        addr, old, new = request.addr, request.old, request.new
+        if mapping is not None and new < old and old > self.top - addr:
+            refuse(
+                EINVAL,
+                "mremap.errno.EINVAL",
+                "cut-range-outside",
+                "the part to be cut off is outside the address space",
+                late=True,
+            )
+        if new < old and self.space.is_sealed(addr + new, addr + old):
+            refuse(
+                EPERM,
+                "mremap.errno.EPERM",
+                "cut-range-sealed",
+                "something in the part to be cut off is sealed",
+                late=True,
+            )

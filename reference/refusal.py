@@ -103,6 +103,10 @@ class Refusals:
             self.gathered.append(refusal)
         self.reached.add(clause)
 
+    def has(self, errno: int) -> bool:
+        """True if a refusal with this errno has been gathered."""
+        return any(refusal.errno == errno for refusal in self.gathered or ())
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -33,8 +33,8 @@ REFUSALS = (
 )
 
 
-@wrong(MappingCalls.most_rights, "memfd.seal.write.read-only", "memfd.seal.future-write")
-def a_seal_is_looked_at_once(most_rights: Honest, self: Process, description: object, shared: bool) -> int:
+@wrong(MappingCalls.max_protection, "memfd.seal.write.read-only", "memfd.seal.future-write")
+def a_seal_is_looked_at_once(max_protection: Honest, self: Process, description: object, shared: bool) -> int:
     """mprotect may give a mapping of a sealed file the right to be stored to."""
     return PROT_ALL
 

@@ -139,12 +139,12 @@ def mprotect_looks_at_the_descriptors_of_now(
     mprotect(self, addr, length, prot)
 
 
-@wrong(MappingCalls.most_rights, "mmap.prot.fd-mode.private")
+@wrong(MappingCalls.max_protection, "mmap.prot.fd-mode.private")
 def private_mappings_never_become_writable(
-    most_rights: Honest, self: MappingCalls, description: Description, shared: bool
+    max_protection: Honest, self: MappingCalls, description: Description, shared: bool
 ) -> int:
     """A private mapping that is not writable at first can never be made so."""
-    most: int = most_rights(self, description, shared)
+    most: int = max_protection(self, description, shared)
     return most if shared else most & ~PROT_WRITE
 
 

@@ -29,6 +29,7 @@ from ..constants import (
     PROT_WRITE,
 )
 from ..files import Description, Inode
+from ..mapping_calls import MmapRequest
 from ..mutant import Honest, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusals
@@ -312,48 +313,29 @@ def mmap_takes_the_type_for_two_bits(self: Process, mmap: Mmap) -> int:
 
 @wrong(Process.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
 def mmap_takes_a_negative_offset(
-    refuse_file: Honest,
-    self: Process,
-    refuse: Refusals,
-    description: Description,
-    size: int,
-    prot: int,
-    flags: int,
-    offset: int,
+    refuse_file: Honest, self: Process, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """A negative offset is not found too large."""
-    refuse_file(self, refuse, description, size, prot, flags, 0 if offset >> 63 else offset)
+    offset = 0 if request.offset >> 63 else request.offset
+    refuse_file(self, refuse, request._replace(offset=offset), description)
 
 
 @wrong(Process.refuse_file, "mmap.errno.EOVERFLOW")
 def mmap_looks_at_the_offset_without_the_length(
-    refuse_file: Honest,
-    self: Process,
-    refuse: Refusals,
-    description: Description,
-    size: int,
-    prot: int,
-    flags: int,
-    offset: int,
+    refuse_file: Honest, self: Process, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """Only the offset's own size is looked at, not where the mapping would end."""
-    refuse_file(self, refuse, description, 0, prot, flags, offset)
+    refuse_file(self, refuse, request._replace(size=0), description)
 
 
 @wrong(Process.refuse_file, "mmap.errno.EPERM.unmappable")
 def mmap_says_ENODEV_before_EPERM(
-    refuse_file: Honest,
-    self: Process,
-    refuse: Refusals,
-    description: Description,
-    size: int,
-    prot: int,
-    flags: int,
-    offset: int,
+    refuse_file: Honest, self: Process, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """What cannot be mapped is ENODEV, also where it could not be executed."""
-    prot = prot if description.inode.mappable else prot & ~PROT_EXEC
-    refuse_file(self, refuse, description, size, prot, flags, offset)
+    if not description.inode.mappable:
+        request = request._replace(prot=request.prot & ~PROT_EXEC)
+    refuse_file(self, refuse, request, description)
 
 
 @wrong(Inode.mappable, "mmap.errno.ENODEV")

@@ -403,17 +403,19 @@ def a_child_may_have_all_rights(fork: Honest, self: AddressSpace) -> AddressSpac
     return child
 
 
-@wrong(MappingCalls.most_rights, "mprotect.maximum.seal", "mprotect.errno.EACCES", bug="gVisor d9188f9aa (reading)")
-def mprotect_knows_no_seals(most_rights: Honest, self: Process, description: Description, shared: bool) -> int:
+@wrong(MappingCalls.max_protection, "mprotect.maximum.seal", "mprotect.errno.EACCES", bug="gVisor d9188f9aa (reading)")
+def mprotect_knows_no_seals(max_protection: Honest, self: Process, description: Description, shared: bool) -> int:
     """A mapping of a file that is sealed against writing can be made writable."""
-    most: int = most_rights(self, description, shared)
+    most: int = max_protection(self, description, shared)
     return most | PROT_WRITE if description.inode.seals and description.writable else most
 
 
-@wrong(MappingCalls.most_rights, "mprotect.maximum.noexec", "mprotect.errno.EACCES", bug="gVisor 191b53da2 (reading)")
-def mprotect_knows_no_noexec(most_rights: Honest, self: Process, description: Description, shared: bool) -> int:
+@wrong(
+    MappingCalls.max_protection, "mprotect.maximum.noexec", "mprotect.errno.EACCES", bug="gVisor 191b53da2 (reading)"
+)
+def mprotect_knows_no_noexec(max_protection: Honest, self: Process, description: Description, shared: bool) -> int:
     """A mapping of a file on a noexec file system can be made executable."""
-    most: int = most_rights(self, description, shared)
+    most: int = max_protection(self, description, shared)
     return most | PROT_EXEC
 
 
