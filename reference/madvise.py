@@ -16,6 +16,7 @@ for which the advice is wrong stops it, and what was done before stays done.
 from __future__ import annotations
 
 from errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM
+from functools import partial
 from typing import Final
 
 from ..contract import (
@@ -61,6 +62,7 @@ class Advice(State):
         size = self.round_up(length)
         end = addr + size
 
+        # ERRORS of the arguments
         with self.errors("madvise") as refuse:
             if advice not in ADVICE:
                 refuse(EINVAL, "madvise.errno.EINVAL.advice", "advice-unknown", "the advice is not known")
@@ -69,24 +71,38 @@ class Advice(State):
             if end > self.mask or (length & self.mask and not size):
                 refuse(EINVAL, "madvise.errno.EINVAL.range", "range-wraps", "the range wraps around")
 
-        with self.errors("madvise") as refuse:
-            if advice in POPULATES:
-                self.refuse_populating(refuse, addr, end, advice)
-            else:
-                self.advise(refuse, addr, end, advice)
+        # EFFECT of populating, which finds the errors of the range as it goes
+        if advice in POPULATES:
+            with self.errors("madvise") as refuse:
+                self.populate_range(refuse, addr, end, advice)
+            return
 
-    def advise(self, refuse: Refusals, addr: int, end: int, advice: int) -> None:
-        """Take advice for each mapping of a range, up to the first that it is wrong for."""
-        hole = self.space.hole(addr, end) is not None
+        # ERRORS of the range: a mapping that cannot have the advice ends the work, a hole does not
+        with self.errors("madvise") as refuse:
+            stop = self.refuse_range(refuse, addr, end, advice)
+            refuse.prefix = partial(self.advise, addr, stop, advice)
+
+        # EFFECT
+        self.advise(addr, end, advice)
+
+    def refuse_range(self, refuse: Refusals, addr: int, end: int, advice: int) -> int:
+        """Refuse the first mapping of a range that cannot have the advice, or a hole; return where Linux stops."""
         for mapping in self.space.over(addr, end):
-            start, stop = max(addr, mapping.start), min(end, mapping.end)
             self.refuse_advice(refuse, mapping, advice)
             if refuse.gathered:
-                break
+                return max(addr, mapping.start)
+        if self.space.hole(addr, end) is not None:
+            refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
+        return end
+
+    def advise(self, addr: int, end: int, advice: int) -> None:
+        """Apply advice to what is mapped in [addr, end)."""
+        for mapping in self.space.over(addr, end):
+            start, stop = max(addr, mapping.start), min(end, mapping.end)
             if advice in KEPT:
                 self.space.split(start)
                 self.space.split(stop)
-                self.say(self.space.mappings[start], advice)
+                self.record(self.space.mappings[start], advice)
             elif advice == MADV_REMOVE:
                 assert mapping.inode is not None
                 mapping.inode.punch(mapping.offset + start - mapping.start, stop - start, self.choices)
@@ -96,11 +112,9 @@ class Advice(State):
                 self.space.table.zap(start // self.page, stop // self.page)
         if advice in KEPT:
             self.space.join(addr, end)
-        if hole and not refuse.gathered:
-            refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
     def refuse_advice(self, refuse: Refusals, mapping: Mapping, advice: int) -> None:
-        """What madvise refuses because of a mapping."""
+        """Refuse advice that a mapping cannot have."""
         if mapping.sealed and mapping.inode is None and not mapping.prot & PROT_WRITE and advice in DISCARDS:
             refuse(EPERM, "madvise.errno.EPERM", "memory-sealed", "the memory is sealed, and may not be stored to")
         if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE):
@@ -125,8 +139,8 @@ class Advice(State):
             elif mapping.inode is not None and mapping.inode.seals & SEAL_FUTURE_WRITE:
                 refuse(EPERM, "memfd.seal.future-write", "punch-sealed", "the file is sealed against writing")
 
-    def say(self, mapping: Mapping, advice: int) -> None:
-        """Note how a mapping is going to be read, or what a child is to have of it."""
+    def record(self, mapping: Mapping, advice: int) -> None:
+        """Record how a mapping will be read, or what a child gets of it."""
         if advice in READS:
             mapping.read_ahead = advice
         elif advice in (MADV_DONTFORK, MADV_DOFORK):
@@ -134,8 +148,8 @@ class Advice(State):
         else:
             mapping.wiped = advice == MADV_WIPEONFORK
 
-    def refuse_populating(self, refuse: Refusals, addr: int, end: int, advice: int) -> None:
-        """Bring in the pages of a range, up to the first that cannot be had, which is refused."""
+    def populate_range(self, refuse: Refusals, addr: int, end: int, advice: int) -> None:
+        """Fault in the pages of a range, up to the first that is not available, which is refused."""
         stores = advice == MADV_POPULATE_WRITE
         right = PROT_WRITE if stores else PROT_READ
         at = addr

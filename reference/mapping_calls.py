@@ -185,9 +185,7 @@ class MappingCalls(State):
             elif request.type == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags name neither SHARED nor PRIVATE")
             if request.replaces and space.is_sealed(request.addr, request.end):
-                refuse(
-                    EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed"
-                )
+                refuse(EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed")
             if self.maps_too_much(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
             if request.is_data and self.has_too_much_data(size - replaced):

@@ -77,6 +77,9 @@ class Impossible(Exception):
         self.clauses = tuple(dict.fromkeys(clauses))
 
 
+ALWAYS_PARTIAL: Final = ("madvise", "msync")
+"""Calls that at every level have done their work on the part of the range before the first error."""
+
 LARGE: Final = 1 << 28
 """Bytes of memory from which on a system may say that it has not so much; before that it must have."""
 
@@ -196,7 +199,7 @@ class Following(LinuxChoices):
         return bool(within) and not self.is_mapped(max(start, within[0].start))
 
     def does_part(self, call: str) -> bool:
-        if self.level != "linux":
+        if self.level != "linux" and call not in ALWAYS_PARTIAL:
             raise Unresolved(f"below level linux it is open what a failed {call} has done")
         return True
 

@@ -1,15 +1,21 @@
 """msync, mprotect, mlock, mincore and sysconf: the calls that leave what is mapped as it is.
 
-They work on the pages of a range: carry them to the disk, change their rights, keep them in memory, ask about them.
-The form is that of `mapping_calls`: *refusals*, *effect*, *result*.  Where a call can fail half-way, its first half is
-done before the refusal is raised, as far as the Choices say so.
+They work on the pages of a range: they write them to the disk, change their protection, keep them in memory, or report
+on them.  Each has the order of `mapping_calls`: ERRORS, EFFECT, RESULT.
+
+Linux finds some errors only as it works through a range, and what it has done before the first one stays done.  So
+"ERRORS of the range" have a `prefix`: the effect on the pages before the first error, which is applied before the call
+fails, if the Choices say so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
+from functools import partial
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, SC_PAGESIZE, Unsupported
+from .address_space import Mapping
 from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM
 from .refusal import Refusals
 from .state import State
@@ -30,8 +36,10 @@ class PageCalls(State):
         wraps = end > self.mask
         mappings = [] if wraps else self.space.over(addr, end)
         hole = wraps or self.space.hole(addr, end) is not None
+        busy = next((n for n, mapping in enumerate(mappings) if flags & MS_INVALIDATE and mapping.locked), None)
         writes = flags & MS_SYNC or (flags & MS_ASYNC and self.choices.writes_when_asynchronous())
 
+        # ERRORS of the arguments
         with self.errors("msync") as refuse:
             if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
                 refuse(EINVAL, "msync.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
@@ -40,21 +48,31 @@ class PageCalls(State):
             if flags & MS_ASYNC and flags & MS_SYNC:
                 refuse(EINVAL, "msync.errno.EINVAL", "async-and-sync", "MS_ASYNC and MS_SYNC exclude each other")
 
+        # ERRORS of the range: a locked page ends the work, a hole does not
         with self.errors("msync") as refuse:
-            for mapping in mappings:
-                if flags & MS_INVALIDATE and mapping.locked:
-                    refuse(EBUSY, "msync.flag.invalidate.busy", "page-locked", "a page of the range is locked")
-                    break
-                if writes and mapping.shared and mapping.inode is not None:
-                    first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
-                    behind = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
-                    mapping.inode.cache.write_back(first, behind, mapping.inode.size, self.choices)
+            if busy is not None:
+                refuse(EBUSY, "msync.flag.invalidate.busy", "page-locked", "a page of the range is locked")
             if hole:
                 refuse(ENOMEM, "msync.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
+            if writes:
+                refuse.prefix = partial(self.write_back, mappings[:busy], addr, end)
+
+        # EFFECT
+        if writes:
+            self.write_back(mappings, addr, end)
+
+    def write_back(self, mappings: Sequence[Mapping], addr: int, end: int) -> None:
+        """Write the pages of [addr, end) in these mappings to the disk, for those that are shared and of a file."""
+        for mapping in mappings:
+            if mapping.shared and mapping.inode is not None:
+                first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
+                stop = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
+                mapping.inode.cache.write_back(first, stop, mapping.inode.size, self.choices)
 
     # --------------------------------------------------------------------------------------------------------- sysconf
 
     def sysconf(self, name: int) -> int:
+        # ERRORS
         with self.errors("sysconf") as refuse:
             if name not in SYSCONF_NAMES:
                 refuse(EINVAL, "paging.sysconf.invalid", "name-unknown", "the name is not known")
@@ -62,6 +80,7 @@ class PageCalls(State):
         if name != SC_PAGESIZE:
             raise Unsupported("of sysconf's names the reference knows the page size only")
 
+        # RESULT
         return self.page
 
     # -------------------------------------------------------------------------------------------------------- mprotect
@@ -72,6 +91,7 @@ class PageCalls(State):
         grows, prot = int(prot) & PROT_GROWS, int(prot) & ~PROT_GROWS
         end = addr + self.round_up(length)
 
+        # ERRORS of the arguments
         with self.errors("mprotect") as refuse:
             if grows == PROT_GROWS:
                 refuse(EINVAL, "mprotect.errno.EINVAL.grows", "grows-both-ways", "nothing grows both ways")
@@ -97,22 +117,23 @@ class PageCalls(State):
             return
         prot &= PROT_ALL
 
+        # ERRORS of PROT_GROWSDOWN and PROT_GROWSUP, which extend the range to the end of the mapping
+        first = next(iter(space.over(addr, end)), None)
         with self.errors("mprotect") as refuse:
-            first = next(iter(space.over(addr, end)), None)
-            if grows == PROT_GROWSDOWN and first is not None:
-                if first.grows:
-                    addr = first.start
-                else:
+            if grows and first is not None:
+                if grows == PROT_GROWSDOWN and not first.grows:
                     refuse(
                         EINVAL,
                         "mprotect.errno.EINVAL.grows-not",
                         "not-growsdown",
                         "the mapping does not grow downwards",
                     )
-            elif grows and first is not None and first.start <= addr:
-                refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "not-growsup", "no mapping grows upwards")
+                elif grows != PROT_GROWSDOWN and first.start <= addr:
+                    refuse(EINVAL, "mprotect.errno.EINVAL.grows-not", "not-growsup", "no mapping grows upwards")
+        if grows == PROT_GROWSDOWN and first is not None:
+            addr = first.start
 
-        # What lies before the first page that cannot have the rights has them all the same.
+        # ERRORS of the range
         hole = space.hole(addr, end)
         denied = next((m for m in space.over(addr, end) if prot & ~m.maximum), None)
         sealed = next((m for m in space.over(addr, end) if m.sealed), None)
@@ -131,8 +152,10 @@ class PageCalls(State):
                 if sealed is not None and at == sealed.start:
                     refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
             stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
-            if stop == end or self.choices.does_part("mprotect"):
-                self.space.protect(addr, stop, prot)
+            refuse.prefix = partial(space.protect, addr, stop, prot)
+
+        # EFFECT
+        space.protect(addr, end, prot)
 
     # ----------------------------------------------------------------------------------------------------------- mseal
 
@@ -144,6 +167,7 @@ class PageCalls(State):
         size = self.round_up(length)
         end = addr + size
 
+        # ERRORS
         with self.errors("mseal") as refuse:
             if flags:
                 refuse(EINVAL, "mseal.errno.EINVAL", "flags-not-zero", "there are no flags")
@@ -154,6 +178,7 @@ class PageCalls(State):
             if space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mseal.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
+        # EFFECT
         for mapping in space.cut_out(addr, end):
             mapping.sealed = True
         space.join(addr, end)
@@ -163,29 +188,35 @@ class PageCalls(State):
     def mlock(self, addr: int, length: int) -> None:
         start, end = self.pages_of(addr, length)
 
+        # ERRORS of the arguments
         with self.errors("mlock") as refuse:
             self.refuse_locking(refuse, start, end)
+
+        # EFFECT, and ERRORS of the range
         with self.errors("mlock") as refuse:
-            self.lock_what_is_mapped(refuse, "mlock", start, end, on_fault=False)
+            self.lock_range(refuse, start, end, on_fault=False)
 
     def mlock2(self, addr: int, length: int, flags: int) -> None:
         start, end = self.pages_of(addr, length)
 
+        # ERRORS of the arguments
         with self.errors("mlock2") as refuse:
             if flags & ~MLOCK_ONFAULT:
                 refuse(EINVAL, "mlock2.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
             self.refuse_locking(refuse, start, end)
+
+        # EFFECT, and ERRORS of the range
         with self.errors("mlock2") as refuse:
-            self.lock_what_is_mapped(refuse, "mlock2", start, end, on_fault=bool(flags))
+            self.lock_range(refuse, start, end, on_fault=bool(flags))
 
     def pages_of(self, addr: int, length: int) -> tuple[int, int]:
-        """The whole pages that a range has a byte of: from where to where."""
+        """Return the start and the end of the whole pages that a range has a byte of."""
         addr &= self.mask
         start = addr - addr % self.page
         return start, start + self.round_up(length + addr - start)
 
     def refuse_locking(self, refuse: Refusals, start: int, end: int) -> None:
-        """What mlock refuses before it has begun."""
+        """Refuse to lock a range, whatever is mapped there."""
         already = sum(min(end, m.end) - max(start, m.start) for m in self.space.over(start, end) if m.locked)
 
         if self.may_not_lock():
@@ -195,32 +226,37 @@ class PageCalls(State):
         if end > self.mask:
             refuse(EINVAL, "mlock.errno.EINVAL", "range-wraps", "the range wraps around")
 
-    def lock_what_is_mapped(self, refuse: Refusals, call: str, start: int, end: int, on_fault: bool) -> None:
-        """Lock a range.  What lies before a hole is locked all the same, and so are pages that cannot be brought in."""
+    def lock_range(self, refuse: Refusals, start: int, end: int, on_fault: bool) -> None:
+        """Lock a range and populate it; refuse a hole, or a page that is not available (it is locked nevertheless)."""
         hole = self.space.hole(start, end)
-        stop = end if hole is None else hole
-        if hole is None or self.choices.does_part(call):
-            self.space.lock(start, stop, True, on_fault)
         if hole is not None:
             refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
-        elif not self.space.populate(start, stop):
+            refuse.prefix = partial(self.space.lock, start, hole, True, on_fault)
+            return
+        self.space.lock(start, end, True, on_fault)
+        if not self.space.populate(start, end):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range cannot be brought in")
 
     def munlock(self, addr: int, length: int) -> None:
         start, end = self.pages_of(addr, length)
         hole = self.space.hole(start, end)
 
+        # ERRORS of the arguments
         with self.errors("munlock") as refuse:
             if end > self.mask:
                 refuse(EINVAL, "munlock.errno.EINVAL", "range-wraps", "the range wraps around")
 
+        # ERRORS of the range
         with self.errors("munlock") as refuse:
-            if hole is None or self.choices.does_part("munlock"):
-                self.space.lock(start, end if hole is None else hole, False)
             if hole is not None:
                 refuse(ENOMEM, "munlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
+                refuse.prefix = partial(self.space.lock, start, hole, False)
+
+        # EFFECT
+        self.space.lock(start, end, False)
 
     def mlockall(self, flags: int) -> None:
+        # ERRORS
         with self.errors("mlockall") as refuse:
             if not flags & (MCL_CURRENT | MCL_FUTURE) or flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
                 refuse(EINVAL, "mlock.errno.EINVAL", "mlockall-flags", "flags are not MCL_CURRENT, MCL_FUTURE or both")
@@ -229,16 +265,18 @@ class PageCalls(State):
             if flags & MCL_CURRENT and self.locks_too_much(self.space.size - self.space.locked):
                 refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
 
+        # EFFECT
         on_fault = flags & MCL_ONFAULT != 0
         self.locks_future = flags & MCL_FUTURE != 0
         self.locks_on_fault = self.locks_future and on_fault
         if flags & MCL_CURRENT:
             self.space.lock(0, self.top, True, on_fault)
-            # A page that cannot be had keeps no other mapping from being populated.
+            # Linux goes on with the next mapping where a page is not available.
             for mapping in self.space.mappings.values():
                 self.space.populate(mapping.start, mapping.end)
 
     def munlockall(self) -> None:
+        # EFFECT
         self.locks_future = self.locks_on_fault = False
         self.space.lock(0, self.top, False)
 
@@ -250,12 +288,14 @@ class PageCalls(State):
         addr &= self.mask
         end = addr + self.round_up(length)
 
+        # ERRORS
         with self.errors("mincore") as refuse:
             if addr % page:
                 refuse(EINVAL, "mincore.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
             if (length & self.mask) > self.top - addr or space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mincore.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
+        # RESULT
         resident: list[bool] = []
         for mapping in space.over(addr, end):
             cached = None if mapping.inode is None else mapping.inode.cache.pages

@@ -23,7 +23,7 @@ As each refusal names its clause, what a run has reached of the specification is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -71,10 +71,12 @@ class Refused(OSError):
         return frozenset(refusal.clause for refusal in self.refusals)
 
 
-class Chooser(Protocol):
-    """Who takes one of several refusals, and says what it has left."""
+class RefusalChoices(Protocol):
+    """Choices of the error to report, and of what the failed call has changed before."""
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal: ...
+
+    def does_part(self, call: str) -> bool: ...
 
     def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool: ...
 
@@ -82,15 +84,17 @@ class Chooser(Protocol):
 class Refusals:
     """The block in which one call gathers its refusals."""
 
-    __slots__ = ("call", "chooser", "gathered", "reached", "target")
+    __slots__ = ("call", "choices", "gathered", "prefix", "reached", "target")
 
-    def __init__(self, call: str, chooser: Chooser, reached: set[str]) -> None:
+    def __init__(self, call: str, choices: RefusalChoices, reached: set[str]) -> None:
         self.call = call
-        self.chooser = chooser
+        self.choices = choices
         self.reached = reached
         self.gathered: list[Refusal] | None = None
         self.target: tuple[AddressSpace, int, int] | None = None
-        """The range that was to be mapped anew: a refusal that comes late may find it cleared already."""
+        """The range that the call replaces: it may have been cleared before a late refusal."""
+        self.prefix: Callable[[], object] | None = None
+        """The effect on the part of a range before the first error, which a failed call may have had."""
 
     def __enter__(self) -> Refusals:
         return self
@@ -111,8 +115,10 @@ class Refusals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.gathered is not None and error is None:
-            chosen = self.chooser.refusal(self.call, self.gathered)
-            if self.target is not None and self.chooser.cleared_when_refused(chosen, *self.target):
+            if self.prefix is not None and self.choices.does_part(self.call):
+                self.prefix()
+            chosen = self.choices.refusal(self.call, self.gathered)
+            if self.target is not None and self.choices.cleared_when_refused(chosen, *self.target):
                 space, start, end = self.target
                 space.clear(start, end)
             raise Refused(self.call, chosen, self.gathered)

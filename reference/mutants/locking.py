@@ -159,32 +159,32 @@ def a_lock_keeps_what_the_file_has_lost(cut: Honest, self: Inode, size: int) -> 
         table.entries[number] = page
 
 
-@wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.prefix")
+@wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
 def over_a_hole_nothing_is_locked(
-    lock: Honest, self: Process, refuse: Refusals, call: str, start: int, end: int, on_fault: bool
+    lock: Honest, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """A range with a hole is refused before anything is done."""
     if self.space.hole(start, end) is not None:
         refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
     else:
-        lock(self, refuse, call, start, end, on_fault=on_fault)
+        lock(self, refuse, start, end, on_fault=on_fault)
 
 
-@wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.prefix")
+@wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
 def behind_a_hole_it_goes_on(
-    lock: Honest, self: Process, refuse: Refusals, call: str, start: int, end: int, on_fault: bool
+    lock: Honest, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """What lies behind a hole is locked as well."""
-    lock(self, refuse, call, start, end, on_fault=on_fault)
+    lock(self, refuse, start, end, on_fault=on_fault)
     self.space.lock(start, end, True, on_fault)
 
 
-@wrong(PageCalls.lock_what_is_mapped, "mlock.errno.ENOMEM.fault")
+@wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.fault")
 def what_cannot_be_had_is_not_locked(
-    lock: Honest, self: Process, refuse: Refusals, call: str, start: int, end: int, on_fault: bool
+    lock: Honest, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """A refusal takes the locks back."""
-    lock(self, refuse, call, start, end, on_fault=on_fault)
+    lock(self, refuse, start, end, on_fault=on_fault)
     if refuse.gathered and self.space.hole(start, end) is None:
         self.space.lock(start, end, False)
 

@@ -25,7 +25,6 @@ from ..madvise import HINTS, Advice
 from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import PageTable
 from ..process import Process
-from ..refusal import Refusals
 
 REFUSALS = (
     never("madvise-takes-unknown-advice", "madvise.errno.EINVAL.advice"),
@@ -231,20 +230,20 @@ def a_hole_takes_private_copies(punch: Honest, self: Inode, offset: int, length:
 
 
 def forgotten(advice: int) -> Any:
-    """An `Advice.say` that does not hear one advice."""
+    """An `Advice.record` that does not hear one advice."""
 
-    def say(honest: Honest, self: Process, mapping: Mapping, said: int) -> None:
+    def record(honest: Honest, self: Process, mapping: Mapping, said: int) -> None:
         if said != advice:
             honest(self, mapping, said)
 
-    return say
+    return record
 
 
 def is_forgotten(name: str, advice: int, clause: str) -> Any:
     """A mutant that does not hear one advice."""
     function = forgotten(advice)
     function.__name__, function.__doc__ = f"{name}_is_forgotten", f"MADV_{name.upper()} does nothing."
-    return wrong(Advice.say, clause)(function)
+    return wrong(Advice.record, clause)(function)
 
 
 FORGOTTEN = (
@@ -321,12 +320,10 @@ def a_hint_lets_pages_go(madvise: Honest, self: Process, addr: int, length: int,
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")
-def advice_ends_at_a_hole(advise: Honest, self: Process, refuse: Refusals, addr: int, end: int, advice: int) -> None:
+def advice_ends_at_a_hole(advise: Honest, self: Process, addr: int, end: int, advice: int) -> None:
     """What lies behind a hole is left alone."""
     hole = self.space.hole(addr, end)
-    advise(self, refuse, addr, end if hole is None else hole, advice)
-    if hole is not None:
-        refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
+    advise(self, addr, end if hole is None else hole, advice)
 
 
 @wrong(Process.madvise, "madvise.errno.ENOMEM.rest")

@@ -123,11 +123,9 @@ def no_sealed_memory_is_discarded(
 
 
 @wrong(Advice.advise, "mseal.discard")
-def sealed_shared_memory_is_discarded(
-    advise: Honest, self: Advice, refuse: Refusals, addr: int, end: int, advice: int
-) -> None:
+def sealed_shared_memory_is_discarded(advise: Honest, self: Advice, addr: int, end: int, advice: int) -> None:
     """MADV_DONTNEED of a sealed mapping takes it away altogether."""
-    advise(self, refuse, addr, end, advice)
+    advise(self, addr, end, advice)
     for mapping in self.space.over(addr, end):
         if mapping.sealed and mapping.shared:
             mapping.prot &= ~PROT_READ
