@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ..contract import Unresolved
+from ..outcomes import Failed, Faulted, Outcome, Returned
 from .choices import LinuxChoices
 from .constants import PROT_ALL, PROT_EXEC, PROT_READ
 from .refusal import Refusal
@@ -24,48 +25,6 @@ from .refusal import Refusal
 if TYPE_CHECKING:
     from .address_space import AddressSpace, Mapping
     from .paging import Page
-
-
-class Returned(NamedTuple):
-    """The call succeeded."""
-
-    value: object
-
-    def __str__(self) -> str:
-        if isinstance(self.value, bytes):
-            return brief(self.value)
-        if isinstance(self.value, int) and self.value >= 1 << 16:
-            return f"{self.value:#x}"
-        return "success" if self.value is None else str(self.value)
-
-
-class Failed(NamedTuple):
-    """The call failed with an errno."""
-
-    errno: str
-
-    def __str__(self) -> str:
-        return self.errno
-
-
-class Faulted(NamedTuple):
-    """The access was refused."""
-
-    signal: str
-    code: str
-    address: int | None
-
-    def __str__(self) -> str:
-        at = "" if self.address is None else f" at {self.address:#x}"
-        return f"{self.signal} ({self.code}){at}"
-
-
-Outcome = Returned | Failed | Faulted
-
-
-def brief(data: bytes) -> str:
-    """Bytes for people: the first few, and how many there are."""
-    return f"{data[:32]!r}" + (f"… ({len(data)} bytes)" if len(data) > 32 else "")
 
 
 class Impossible(Exception):

@@ -43,10 +43,10 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.c_source import NotPrintable, c_source
 from pytest_mmapconf.trace.program import (
     Allowed,
-    Failed,
-    Faulted,
+    Fails,
+    Faults,
     Program,
-    Returned,
+    Returns,
     Run,
     Special,
     Step,
@@ -547,30 +547,30 @@ PAGE = Sum(pages=1)
 MAPPED = Step("p1", "mmap", (Sum(), PAGE, int(RW), int(ANONYMOUS), Sum(bytes=-1), Sum()), ("r1",))
 LOAD = Step("p1", "load", (Sum("r1"), Sum(bytes=4)))
 STORE = Step("p1", "store", (Sum("r1"), (Run(b"abcd"),)))
-ANY_ADDRESS: Final = {Returned(Sum("r1"))}
+ANY_ADDRESS: Final = {Returns(Sum("r1"))}
 
 
 @pytest.mark.parametrize(
     ("expected", "status"),
     [
-        ({Returned((Run(b"a"), Run(Special.ANY, Sum(bytes=2)), Run(b"d")))}, 0),
-        ({Returned((Run(b"a"), Run(Special.ANY, Sum(bytes=2)), Run(b"x")))}, 1),
-        ({Returned((Run(b"zzzz"),)), Returned((Run(b"abcd"),))}, 0),
-        ({Returned((Run(b"zzzz"),)), Faulted("SIGBUS", None, None)}, 1),
-        ({Returned((Run(b"abcd"),)), Faulted("SIGSEGV", "SEGV_MAPERR", Sum("r1"))}, 0),
-        ({Faulted("SIGSEGV", None, None)}, 1),
-        (set[Returned](), 0),
+        ({Returns((Run(b"a"), Run(Special.ANY, Sum(bytes=2)), Run(b"d")))}, 0),
+        ({Returns((Run(b"a"), Run(Special.ANY, Sum(bytes=2)), Run(b"x")))}, 1),
+        ({Returns((Run(b"zzzz"),)), Returns((Run(b"abcd"),))}, 0),
+        ({Returns((Run(b"zzzz"),)), Faults("SIGBUS", None, None)}, 1),
+        ({Returns((Run(b"abcd"),)), Faults("SIGSEGV", "SEGV_MAPERR", Sum("r1"))}, 0),
+        ({Faults("SIGSEGV", None, None)}, 1),
+        (set[Returns](), 0),
     ],
     ids=["masked", "masked-wrong", "either", "neither", "or-fault", "must-fault", "not-judged"],
 )
 def test_what_is_allowed(tmp_path: Path, expected: Allowed, status: int) -> None:
-    text = c_source((MAPPED, STORE, LOAD), [ANY_ADDRESS, {Returned()}, expected], "Choices")
+    text = c_source((MAPPED, STORE, LOAD), [ANY_ADDRESS, {Returns()}, expected], "Choices")
 
     assert run(built(tmp_path, text))[0] == status
 
 
 @pytest.mark.parametrize(
-    ("expected", "status"), [({Failed("EINVAL"), Failed("ENOMEM")}, 0), ({Failed("EBADF"), Returned()}, 1)]
+    ("expected", "status"), [({Fails("EINVAL"), Fails("ENOMEM")}, 0), ({Fails("EBADF"), Returns()}, 1)]
 )
 def test_any_of_several_errors(tmp_path: Path, expected: Allowed, status: int) -> None:
     text = c_source((MAPPED, Step("p1", "munmap", (Sum("r1", 0, 1), PAGE))), [ANY_ADDRESS, expected], "Errors")
@@ -581,7 +581,7 @@ def test_any_of_several_errors(tmp_path: Path, expected: Allowed, status: int) -
 def test_a_mapping_that_may_fail_is_needed_afterwards(tmp_path: Path) -> None:
     """Either is right, but the rest cannot be told without it."""
     impossible = Step("p1", "mmap", (Sum(), Sum(bytes=1 << 62), 1, int(ANONYMOUS), Sum(bytes=-1), Sum()), ("r1",))
-    either: Allowed = {Returned(Sum("r1")), Failed("ENOMEM")}
+    either: Allowed = {Returns(Sum("r1")), Fails("ENOMEM")}
     anything: Allowed = ()
 
     assert run(built(tmp_path, c_source((impossible, LOAD), [either, anything], "Needed")))[0] == 2
@@ -591,7 +591,7 @@ def test_a_mapping_that_may_fail_is_needed_afterwards(tmp_path: Path) -> None:
 def test_a_process_that_dies(tmp_path: Path) -> None:
     """Nobody waits for it for ever."""
     steps = (MAPPED, Step("p1", "fork", (), ("p2",)), Step("p2", "munmap", (Sum("r1"), PAGE)))
-    text = c_source(steps, [ANY_ADDRESS, {Returned(Sum("p2"))}, {Returned()}], "Dies")
+    text = c_source(steps, [ANY_ADDRESS, {Returns(Sum("p2"))}, {Returns()}], "Dies")
     text = text.replace("alarm(20)", "alarm(1)").replace("STEP(3,", "raise(SIGKILL);\nSTEP(3,")
 
     assert run(built(tmp_path, text)) == (2, "cannot tell: a process has died or hangs\n")

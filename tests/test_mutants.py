@@ -18,6 +18,7 @@ from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT
 from pytest_mmapconf.fuzzing.search import Search
 from pytest_mmapconf.gates import mutation_matrix as matrix
 from pytest_mmapconf.gates.mutation_matrix import Matrix, Reasons, Row
+from pytest_mmapconf.outcomes import Failed
 from pytest_mmapconf.reference import mutant as form
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
@@ -440,7 +441,7 @@ def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> 
         process = system.spawn()
         found: list[object] = []
         for call, arguments in calls_with_several_errors(process):
-            choices.tell(call.__name__, choices_of.Failed(errno))
+            choices.tell(call.__name__, Failed(errno))
             try:
                 call(*arguments)
             except choices_of.Impossible as wrong:

@@ -30,17 +30,17 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.calls import CALLS, PROCESS_CALLS, SYSTEM_CALLS, Signature
 from pytest_mmapconf.trace.program import (
     CODE,
-    Failed,
-    Faulted,
-    Outcome,
+    Fails,
+    Faults,
+    NotExecuted,
     Program,
     ProgramError,
-    Returned,
+    Returns,
     Run,
     Special,
     Step,
     Sum,
-    Unasked,
+    SymbolicOutcome,
     from_json,
     length,
     to_json,
@@ -72,20 +72,20 @@ PROGRAM: Program = (
     Step("p1", "pread", (Sum("fd1"), Sum(pages=2), Sum())),
     Step("p2", "exit", (Sum(bytes=3),)),
 )
-OUTCOMES: list[Outcome] = [
-    Returned(Sum("fd1")),
-    Returned(Sum(pages=1, bytes=3)),
-    Returned(Sum("r1")),
-    Returned(Sum("r1", pages=1)),
-    Returned(Sum("p2")),
-    Returned(None),
-    Returned((Run(b"x"), Run(b"A", Sum(pages=1, bytes=-1)))),
-    Faulted("SIGBUS", "BUS_ADRERR", Sum("r2", pages=2, bytes=-1)),
-    Faulted("SIGSEGV", "SEGV_ACCERR", Sum("r1", pages=1)),
-    Failed("EINVAL"),
-    Failed("ENOMEM"),
-    Returned((Run(b"x"), Run(b"A", Sum(pages=1, bytes=-2)), Run(b"yend"))),
-    Returned(Sum(bytes=3)),
+OUTCOMES: list[SymbolicOutcome] = [
+    Returns(Sum("fd1")),
+    Returns(Sum(pages=1, bytes=3)),
+    Returns(Sum("r1")),
+    Returns(Sum("r1", pages=1)),
+    Returns(Sum("p2")),
+    Returns(None),
+    Returns((Run(b"x"), Run(b"A", Sum(pages=1, bytes=-1)))),
+    Faults("SIGBUS", "BUS_ADRERR", Sum("r2", pages=2, bytes=-1)),
+    Faults("SIGSEGV", "SEGV_ACCERR", Sum("r1", pages=1)),
+    Fails("EINVAL"),
+    Fails("ENOMEM"),
+    Returns((Run(b"x"), Run(b"A", Sum(pages=1, bytes=-2)), Run(b"yend"))),
+    Returns(Sum(bytes=3)),
 ]
 
 UNUSUAL: Program = (
@@ -299,9 +299,9 @@ def test_what_cannot_be_asked() -> None:
     )
 
     assert replay(program, One()) == [
-        Unasked("the backend has no scratch_range"),
-        Unasked("r1 has no value"),
-        Failed("EINVAL"),
+        NotExecuted("the backend has no scratch_range"),
+        NotExecuted("r1 has no value"),
+        Fails("EINVAL"),
     ]
 
 
@@ -309,10 +309,10 @@ def test_the_unusual_calls() -> None:
     player = Player(ReferenceBackend().boot())
     outcomes = [player.play(step) for step in UNUSUAL]
 
-    assert outcomes[5] == Returned(None)
-    assert isinstance(outcomes[6], Failed)
-    assert outcomes[8] == Returned((Sum("fd2"), Sum("fd3")))
-    assert outcomes[13] == Returned((None,))
+    assert outcomes[5] == Returns(None)
+    assert isinstance(outcomes[6], Fails)
+    assert outcomes[8] == Returns((Sum("fd2"), Sum("fd3")))
+    assert outcomes[13] == Returns((None,))
     assert player.number(Sum("fd3")) == player.number(Sum("fd2")) + 1
 
 
@@ -322,7 +322,7 @@ def test_the_reference_tells_every_refusal() -> None:
         ReferenceBackend().boot(),
     )
 
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Fails)
     assert outcome.allowed == {"EINVAL", "EBADF"}
 
 
@@ -332,19 +332,19 @@ def test_what_is_allowed_elsewhere() -> None:
     moved = Step("p1", "mremap", (Sum("r1"), PAGE, PAGE, int(MREMAP_MAYMOVE), Sum()), ("r2",))
     stays = Step("p1", "mremap", (Sum("r1"), PAGE, PAGE, 0, Sum()), ("r2",))
 
-    assert allowed(placed, Returned(Sum(bytes=65536))) == {Returned(Sum("r1"))}
-    assert allowed(fixed, Returned(Sum("r0"))) == {Returned(Sum("r0"))}
-    assert allowed(moved, Returned(Sum("r1"))) == {Returned(Sum("r2"))}
-    assert allowed(stays, Returned(Sum("r1"))) == {Returned(Sum("r1"))}
-    assert allowed(stays, Failed("EFAULT", frozenset({"EFAULT", "ENOMEM"}))) == {Failed("EFAULT"), Failed("ENOMEM")}
-    assert allowed(stays, Failed("EFAULT")) == {Failed("EFAULT")}
-    assert not allowed(Step("p1", "mincore", (Sum("r1"), PAGE)), Returned((True,)))
+    assert allowed(placed, Returns(Sum(bytes=65536))) == {Returns(Sum("r1"))}
+    assert allowed(fixed, Returns(Sum("r0"))) == {Returns(Sum("r0"))}
+    assert allowed(moved, Returns(Sum("r1"))) == {Returns(Sum("r2"))}
+    assert allowed(stays, Returns(Sum("r1"))) == {Returns(Sum("r1"))}
+    assert allowed(stays, Fails("EFAULT", frozenset({"EFAULT", "ENOMEM"}))) == {Fails("EFAULT"), Fails("ENOMEM")}
+    assert allowed(stays, Fails("EFAULT")) == {Fails("EFAULT")}
+    assert not allowed(Step("p1", "mincore", (Sum("r1"), PAGE)), Returns((True,)))
 
 
 # ---------------------------------------------------------------------------------------------------------- as a test
 
 
-def expected(program: Program) -> list[frozenset[Outcome]]:
+def expected(program: Program) -> list[frozenset[SymbolicOutcome]]:
     outcomes = replay(program, ReferenceBackend().boot())
     return [allowed(step, outcome) for step, outcome in zip(program, outcomes, strict=True)]
 
@@ -379,7 +379,7 @@ def test_the_lines_of_a_test() -> None:
 def test_the_lines_run(tmp_path: Path) -> None:
     """On the reference they pass; expecting something else, they fail."""
     good, bad = expected(PROGRAM), expected(PROGRAM)
-    bad[6] = frozenset([Returned(A_PAGE_OF_A)])
+    bad[6] = frozenset([Returns(A_PAGE_OF_A)])
     (tmp_path / "test_good.py").write_text(pytest_source(PROGRAM, good, "good", ["munmap.errno.EINVAL"]))
     (tmp_path / "test_unusual.py").write_text(pytest_source(UNUSUAL, expected(UNUSUAL), "unusual"))
     (tmp_path / "test_bad.py").write_text(pytest_source(PROGRAM, bad, "bad"))
@@ -397,9 +397,9 @@ def test_the_lines_run(tmp_path: Path) -> None:
 
 def test_bytes_that_nobody_promises_are_left_out() -> None:
     program = (Step("p1", "scratch_range", (), ("r1",)), Step("p1", "load", (Sum("r1"), PAGE)))
-    masked = Returned((Run(b"ab"), Run(Special.ANY, Sum(pages=1, bytes=-3)), Run(b"c")))
+    masked = Returns((Run(b"ab"), Run(Special.ANY, Sum(pages=1, bytes=-3)), Run(b"c")))
 
-    source = pytest_source(program, [{Returned(Sum("r1"))}, {masked}], "masked")
+    source = pytest_source(program, [{Returns(Sum("r1"))}, {masked}], "masked")
 
     assert source.splitlines()[-3:] == [
         "    seen = process.load(r1, page)",

@@ -31,7 +31,7 @@ from pytest_mmapconf.contract import (
     Unsupported,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.trace.program import Failed, Faulted, Returned, Run, Special, Step, Sum, Unasked
+from pytest_mmapconf.trace.program import Fails, Faults, NotExecuted, Returns, Run, Special, Step, Sum
 from pytest_mmapconf.trace.recorder import RecordedSystem, Symbol, symbol
 from pytest_mmapconf.trace.replay import replay
 
@@ -124,15 +124,15 @@ def test_a_program_says_what_was_meant(system: RecordedSystem) -> None:
         Step("p2", "exit", (Sum(),)),
     )
     assert outcomes == [
-        Returned(PAGE),
-        Returned(Sum("fd1")),
-        Returned(Sum("", 1, 1)),
-        Returned(Sum("r1")),
-        Failed("EINVAL"),
-        Returned(Sum("p2")),
-        Returned((Run(b"B\0"),)),
-        Faulted("SIGSEGV", "SEGV_MAPERR", Sum("r1", 2)),
-        Returned(Sum()),
+        Returns(PAGE),
+        Returns(Sum("fd1")),
+        Returns(Sum("", 1, 1)),
+        Returns(Sum("r1")),
+        Fails("EINVAL"),
+        Returns(Sum("p2")),
+        Returns((Run(b"B\0"),)),
+        Faults("SIGSEGV", "SEGV_MAPERR", Sum("r1", 2)),
+        Returns(Sum()),
     ]
     assert replay(program, ReferenceBackend(page=65536).boot()) == outcomes
 
@@ -276,7 +276,7 @@ def test_what_a_system_lacks_and_how_it_dies() -> None:
     program, outcomes = system.program()
 
     assert program == (Step("p1", "scratch_range", ()), Step("p1", "munmap", (Sum(bytes=4096), Sum(bytes=8192))))
-    assert outcomes == [Unasked("the backend has no scratch_range")]
+    assert outcomes == [NotExecuted("the backend has no scratch_range")]
 
 
 # ---------------------------------------------------------------------------------------------------------- the suite

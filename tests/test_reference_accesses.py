@@ -25,9 +25,10 @@ from pytest_mmapconf.contract import (
     Resource,
     Unresolved,
 )
+from pytest_mmapconf.outcomes import Faulted, Outcome, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.observed_choices import Faulted, Following, Outcome, Returned
+from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults

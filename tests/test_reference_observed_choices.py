@@ -38,10 +38,11 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.differential.lockstep import Divergence, LockstepProcess, LockstepSystem
+from pytest_mmapconf.outcomes import Failed, Faulted, Outcome, Returned
 from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
 from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.observed_choices import Failed, Faulted, Following, Impossible, Outcome, Returned
+from pytest_mmapconf.reference.observed_choices import Following, Impossible
 from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal

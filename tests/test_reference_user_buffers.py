@@ -17,9 +17,10 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
     Unresolved,
 )
+from pytest_mmapconf.outcomes import Failed, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.observed_choices import Failed, Following, Returned
+from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails

@@ -49,11 +49,12 @@ from ..contract import (
     Unresolved,
     errno_name,
 )
+from ..outcomes import Failed, Faulted, Outcome, Returned, brief
 from ..reference.address_space import Mapping as Area
 from ..reference.constants import PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.machine import CAPABILITIES, PATHS, Parameters
-from ..reference.observed_choices import Failed, Faulted, Following, Impossible, Outcome, Returned, brief
+from ..reference.observed_choices import Following, Impossible
 from ..reference.process import Process as Model
 from ..reference.refusal import Refused
 from ..reference.system import ReferenceSystem
@@ -176,7 +177,7 @@ class Divergence(AssertionError):
         return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
 
 
-class Step(NamedTuple):
+class AuditedCall(NamedTuple):
     """A call after which an audit looks."""
 
     call: str
@@ -299,7 +300,7 @@ class LockstepSystem(System):
         call: str,
         arguments: Sequence[object],
         seen: Outcome,
-        after: Step | None = None,
+        after: AuditedCall | None = None,
     ) -> None:
         """Let the reference make a call that the subject has made, and compare.
 
@@ -341,15 +342,15 @@ class LockstepSystem(System):
         self.changes += 1
         if self.changes % self.every:
             return
-        after = Step(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
+        after = AuditedCall(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
         self.look_at(self.pairs if self.every > 1 or call in SPREADS else (pair,), after)
 
     def look_around(self) -> None:
         """Look at what all the calls so far have left behind."""
         if self.uncompared is None and self.audits != "none":
-            self.look_at(self.pairs, Step("all of these", (), ()))
+            self.look_at(self.pairs, AuditedCall("all of these", (), ()))
 
-    def look_at(self, pairs: Iterable[LockstepProcess], after: Step) -> None:
+    def look_at(self, pairs: Iterable[LockstepProcess], after: AuditedCall) -> None:
         """Audit some processes, if the subject can be audited."""
         for pair in pairs:
             try:
@@ -357,7 +358,7 @@ class LockstepSystem(System):
             except NotImplementedError:
                 self.audits = "none"
 
-    def look(self, pair: LockstepProcess, after: Step) -> None:
+    def look(self, pair: LockstepProcess, after: AuditedCall) -> None:
         """Compare what stands in the pages in play and the open files of a pair, rights and locks."""
         page = pair.model.page
         pages = pair.in_play(after.call, after.arguments)
@@ -393,7 +394,7 @@ class LockstepSystem(System):
         if self.audits == "all":
             self.look_at_rights(pair, after, [mapping for mapping in pages.values() if mapping is not None])
 
-    def look_at_rights(self, pair: LockstepProcess, after: Step, mappings: Iterable[Area]) -> None:
+    def look_at_rights(self, pair: LockstepProcess, after: AuditedCall, mappings: Iterable[Area]) -> None:
         """Compare which mappings may be stored to, and once locks have been drawn which are locked."""
         last_access, compared = pair.model.last_access, self.compared
         for mapping in dict.fromkeys(mappings):
@@ -448,7 +449,7 @@ class LockstepSystem(System):
         pair: LockstepProcess,
         call: str,
         arguments: Sequence[object],
-        after: Step | None,
+        after: AuditedCall | None,
         seen: Outcome,
         allowed: Sequence[str],
         clauses: Sequence[str],
@@ -622,7 +623,7 @@ class LockstepProcess(Process):
         system.audit(self, call, arguments)
         return value
 
-    def again(self, after: Step, call: str, *arguments: object) -> None:
+    def again(self, after: AuditedCall, call: str, *arguments: object) -> None:
         """Look at the subject once more, at what an audit has found different after another call."""
         self.system.looked = self, call, arguments
         try:

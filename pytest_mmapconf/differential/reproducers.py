@@ -24,7 +24,7 @@ from ..reference.observed_choices import Following
 from ..reference.system import ReferenceSystem
 from ..trace.c_source import NotPrintable, c_source
 from ..trace.calls import CALLS
-from ..trace.program import Allowed, Failed, Faulted, Outcome, Program, Step, Unasked, needed, to_json
+from ..trace.program import Allowed, Fails, Faults, NotExecuted, Program, Step, SymbolicOutcome, needed, to_json
 from ..trace.pytest_source import pytest_source
 from ..trace.recorder import RecordedProcess, RecordedSystem
 from ..trace.replay import Player, allowed, is_told_where, replay
@@ -37,12 +37,12 @@ NAME_LENGTH: Final = 160
 """Characters of a file's name."""
 
 
-class Judged(NamedTuple):
+class Replayed(NamedTuple):
     """How a program went in lockstep."""
 
     program: Program
     """As far as it was made; where there is a divergence, its last step shows it."""
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[SymbolicOutcome]
     """What each step came to on the implementation; of the last not, where there is a divergence."""
     divergence: Divergence | None = None
     uncompared: str | None = None
@@ -66,7 +66,7 @@ class Judge:
             self._parameters = parameters(self.subject.facts())
         return self._parameters
 
-    def judge(self, program: Program) -> Judged:
+    def judge(self, program: Program) -> Replayed:
         """Make a program's calls in lockstep.
 
         First by what the calls themselves come to; only where that shows nothing, by what each leaves behind.
@@ -77,7 +77,7 @@ class Judge:
         audited = self.run(program, "all")
         return judged if audited.divergence is None else audited
 
-    def run(self, program: Program, audits: Literal["none", "all"]) -> Judged:
+    def run(self, program: Program, audits: Literal["none", "all"]) -> Replayed:
         """Make a program's calls in lockstep, and audit after each."""
         system = LockstepSystem(self.subject.boot(), ReferenceSystem(self.parameters, Following(self.level)), "none")
         recorded = RecordedSystem(system)
@@ -88,19 +88,19 @@ class Judge:
                 for number, step in enumerate(program, 1):
                     try:
                         outcome = player.play(step)
-                        if isinstance(outcome, Unasked) and not unasked:
+                        if isinstance(outcome, NotExecuted) and not unasked:
                             unasked = f"step {number}, {step}: {outcome.why}"
                         if audits == "all":
                             _audit(system, recorded, player, step, outcome)
                     except Divergence as divergence:
                         if system.looked is not None:
                             _note_look(recorded, player, system.looked, divergence)
-                        return Judged(*needed(*recorded.program()), divergence, None, unasked)
-                return Judged(*needed(*recorded.program()), None, system.uncompared, unasked)
+                        return Replayed(*needed(*recorded.program()), divergence, None, unasked)
+                return Replayed(*needed(*recorded.program()), None, system.uncompared, unasked)
         finally:
             system.close()
 
-    def expected(self, judged: Judged) -> list[Allowed]:
+    def expected(self, judged: Replayed) -> list[Allowed]:
         """What each step may come to: what the reference does, and where it may do another thing, what was seen.
 
         Raises NotPrintable where the reference goes another way before the last step.
@@ -114,23 +114,23 @@ class Judge:
                 if type(seen) is not type(answer) and step.call not in HARMLESS:
                     raise NotPrintable(f"step {number + 1}, {step}: may come to this or that, and the rest hangs on it")
                 may = frozenset(self.as_judged(outcome) for outcome in may)
-                if may and not isinstance(seen, Unasked):
+                if may and not isinstance(seen, NotExecuted):
                     may |= {self.as_judged(seen)}
             elif judged.divergence is not None:
-                signal = answer.signal if isinstance(answer, Faulted) else " "
+                signal = answer.signal if isinstance(answer, Faults) else " "
                 if not judged.divergence.seen.startswith(signal):  # else it is the code or the address that is wrong
                     may = frozenset(self.as_judged(outcome) for outcome in may)
             found.append(may)
         return found
 
-    def as_judged(self, outcome: Outcome) -> Outcome:
+    def as_judged(self, outcome: SymbolicOutcome) -> SymbolicOutcome:
         """An outcome without what is not judged at this level."""
-        if isinstance(outcome, Faulted) and self.level != "linux":
-            return Faulted(outcome.signal, None, None)
-        return replace(outcome, allowed=frozenset()) if isinstance(outcome, Failed) else outcome
+        if isinstance(outcome, Faults) and self.level != "linux":
+            return Faults(outcome.signal, None, None)
+        return replace(outcome, allowed=frozenset()) if isinstance(outcome, Fails) else outcome
 
 
-def _by_choice(judged: Judged) -> bool:
+def _by_choice(judged: Replayed) -> bool:
     """Whether the last step gave, as it should, a place or number of the system's choice, but a wrong one.
 
     What makes it wrong is what else there is, of which a program says nothing.
@@ -144,16 +144,18 @@ def _by_choice(judged: Judged) -> bool:
     return not any(re.match("E[A-Z]", told) for told in (judged.divergence.seen, judged.divergence.allowed[0]))
 
 
-def _audit(system: LockstepSystem, recorded: RecordedSystem, player: Player, step: Step, outcome: Outcome) -> None:
+def _audit(
+    system: LockstepSystem, recorded: RecordedSystem, player: Player, step: Step, outcome: SymbolicOutcome
+) -> None:
     """Look at what a step has left behind, once its results have got their names."""
-    if step.call not in CHANGES or isinstance(outcome, Unasked):
+    if step.call not in CHANGES or isinstance(outcome, NotExecuted):
         return
     process = player.processes[step.process]
     assert isinstance(process, RecordedProcess)
     assert isinstance(process.inside, LockstepProcess)
     system.audits = "all"
     try:
-        system.audit(process.inside, step.call, recorded.noted[-1][2], refused=isinstance(outcome, Failed))
+        system.audit(process.inside, step.call, recorded.noted[-1][2], refused=isinstance(outcome, Fails))
     finally:
         system.audits = "none"
 
@@ -215,7 +217,7 @@ def write(
         lacks("no calls of this case's own are on record")
         return told, shown
     why = ""
-    judged = Judged(program, ())
+    judged = Replayed(program, ())
     try:
         judged = judge.judge(program)
     except Exception as error:  # an implementation that is broken may do anything

@@ -30,7 +30,7 @@ from ..contract import Backend, Unresolved
 from ..differential.lockstep import Divergence, LockstepSystem, parameters
 from ..reference.observed_choices import Following
 from ..reference.system import ReferenceSystem
-from ..trace.program import Outcome, Program, names_in, needed
+from ..trace.program import Program, SymbolicOutcome, names_in, needed
 from ..trace.recorder import RecordedSystem
 from . import STEP, World, at_home
 
@@ -85,7 +85,7 @@ class Found:
 
     divergence: Divergence
     program: Program
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[SymbolicOutcome]
     """What each step but the last came to on the implementation."""
     look: Look | None = None
     """The call by which an audit has shown the difference; None where the last step of the program shows it."""
@@ -175,7 +175,9 @@ class Search:
             system.close()
         return None
 
-    def closely(self, steps: Sequence[bytes], look: Look | None = None) -> Found | tuple[Program, Sequence[Outcome]]:
+    def closely(
+        self, steps: Sequence[bytes], look: Look | None = None
+    ) -> Found | tuple[Program, Sequence[SymbolicOutcome]]:
         """Run a program with an audit after each call that changes something; the difference, else what it was.
 
         With `look` there are no audits, and that call is made at the end.

@@ -31,7 +31,7 @@ import pytest
 from ..catalogue.clauses import LEVELS, load
 from ..contract import Backend, Facts, Options, System, Unresolved
 from ..plugin import backends, isolated_run
-from ..trace.program import Failed, Faulted, Outcome, Program, Step
+from ..trace.program import Fails, Faults, Program, Step, SymbolicOutcome
 from ..trace.recorder import RecordedSystem
 from ..trace.replay import replay
 from ..version import PACKAGE
@@ -174,11 +174,11 @@ class _Watched(RecordedSystem):
             super().close()
 
 
-def pair_of(step: Step, outcome: Outcome) -> Pair | None:
+def pair_of(step: Step, outcome: SymbolicOutcome) -> Pair | None:
     """What a step has reached by failing."""
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Fails):
         return step.call, outcome.errno
-    if isinstance(outcome, Faulted):
+    if isinstance(outcome, Faults):
         return outcome.signal, outcome.code or "?"
     return None
 

@@ -27,17 +27,17 @@ from .program import (
     CODE,
     Allowed,
     Argument,
-    Failed,
-    Faulted,
-    Outcome,
+    Fails,
+    Faults,
+    NotExecuted,
     Program,
     ProgramError,
-    Returned,
+    Returns,
     Run,
     Special,
     Step,
     Sum,
-    Unasked,
+    SymbolicOutcome,
     length,
     names_in,
 )
@@ -445,20 +445,20 @@ class _Printer:
         only_needed = step.call in SETTING_UP and index != self.shown[-1] and _all_return(allowed)
         return " || ".join(parts), not only_needed
 
-    def outcome(self, index: int, step: Step, outcome: Outcome) -> str:
-        if isinstance(outcome, Unasked):
+    def outcome(self, index: int, step: Step, outcome: SymbolicOutcome) -> str:
+        if isinstance(outcome, NotExecuted):
             raise NotPrintable(f"step {index + 1}: {step}: {outcome.why}")
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, Fails):
             self.uses.add("FAILED")
             return f"failed({outcome.errno})"
-        if isinstance(outcome, Faulted):
+        if isinstance(outcome, Faults):
             self.uses.add("FAULTED")
             code = outcome.code or "0"
             address = "NULL" if outcome.address is None else self.address(outcome.address)
             return f"faulted({outcome.signal}, {code}, {address})"
         return self.returned(step, outcome)
 
-    def returned(self, step: Step, outcome: Returned) -> str:
+    def returned(self, step: Step, outcome: Returns) -> str:
         kind, value = CALLS[step.call].result, outcome.value
         if kind == "address" and isinstance(value, Sum):
             if value in (Sum(), Sum(step.results[0] if step.results else "")):
@@ -612,11 +612,11 @@ def _times(run: Run) -> Sum:
 
 def _about_the_page(step: Step, allowed: Allowed) -> bool:
     """Whether a step only asks how large a page is, which the C program does anyway."""
-    return step.call == "sysconf" and step.arguments == (SC_PAGESIZE,) and set(allowed) <= {Returned(Sum(pages=1))}
+    return step.call == "sysconf" and step.arguments == (SC_PAGESIZE,) and set(allowed) <= {Returns(Sum(pages=1))}
 
 
 def _all_return(allowed: Allowed) -> bool:
-    return bool(allowed) and all(isinstance(outcome, Returned) for outcome in allowed)
+    return bool(allowed) and all(isinstance(outcome, Returns) for outcome in allowed)
 
 
 def _c_text(number: Sum) -> str:

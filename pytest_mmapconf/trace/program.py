@@ -21,7 +21,7 @@ As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a 
   ``{"any": NUMBER}`` for as many bytes that nobody promises.
 * A path is a text in which ``<dev-zero>`` stands for what the facility of that name gave.
 
-What a step came to is an `Outcome`: `Returned`, `Failed`, `Faulted` or `Unasked`.
+What a step came to is an `SymbolicOutcome`: `Returns`, `Fails`, `Faults` or `NotExecuted`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ Program: TypeAlias = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Returned:
+class Returns:
     """The call succeeded.
 
     An address that the step was told to use, by an argument, is that argument; one that the system chose is the name
@@ -158,7 +158,7 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Fails:
     """The call was refused with an errno."""
 
     errno: str
@@ -167,7 +167,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Faulted:
+class Faults:
     """The access was refused.  Among what is allowed, None for the code or the address means that it is not judged."""
 
     signal: str
@@ -176,15 +176,15 @@ class Faulted:
 
 
 @dataclass(frozen=True, slots=True)
-class Unasked:
+class NotExecuted:
     """The implementation cannot be asked this, and why."""
 
     why: str
 
 
 Value: TypeAlias = "bool | str | Sum | Run | tuple[Value, ...] | None"
-Outcome: TypeAlias = Returned | Failed | Faulted | Unasked
-Allowed: TypeAlias = Collection[Outcome]
+SymbolicOutcome: TypeAlias = Returns | Fails | Faults | NotExecuted
+Allowed: TypeAlias = Collection[SymbolicOutcome]
 """The outcomes that a step may have; empty where it is not judged."""
 
 
@@ -380,7 +380,7 @@ def names_in(step: Step) -> Iterator[str]:
                     yield from names_in(part)
 
 
-def needed(program: Program, outcomes: Sequence[Outcome]) -> tuple[Program, list[Outcome]]:
+def needed(program: Program, outcomes: Sequence[SymbolicOutcome]) -> tuple[Program, list[SymbolicOutcome]]:
     """A program, and what its steps came to, without the calls that only tell what any player of it finds out."""
     used = {name for step in program for name in names_in(step)}
     unneeded = {

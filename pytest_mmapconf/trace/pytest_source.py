@@ -13,10 +13,10 @@ from .program import (
     CODE,
     Allowed,
     Argument,
-    Failed,
-    Faulted,
+    Fails,
+    Faults,
     Program,
-    Returned,
+    Returns,
     Run,
     Special,
     Step,
@@ -72,18 +72,18 @@ class _Printer:
             return
         call = self.call(step)
         kinds = {type(outcome) for outcome in allowed}
-        if kinds == {Failed}:
-            names = sorted(outcome.errno for outcome in allowed if isinstance(outcome, Failed))
+        if kinds == {Fails}:
+            names = sorted(outcome.errno for outcome in allowed if isinstance(outcome, Fails))
             yield f"with fails({', '.join(map(repr, names))}):"
             yield _INDENT + call
-        elif kinds == {Faulted} and len(allowed) == 1:
+        elif kinds == {Faults} and len(allowed) == 1:
             (outcome,) = allowed
             yield f"with faults({self.fault(outcome)}):"  # type: ignore[arg-type]
             yield _INDENT + call
-        elif kinds == {Returned} and len(allowed) == 1:
+        elif kinds == {Returns} and len(allowed) == 1:
             (outcome,) = allowed
             yield from self.judged(index, step, call, outcome)  # type: ignore[arg-type]
-        elif kinds == {Returned}:
+        elif kinds == {Returns}:
             yield from self.made(index, step, call)
         else:
             yield "with suppress(OSError, Fault, NotImplementedError):"
@@ -107,7 +107,7 @@ class _Printer:
         else:
             yield call
 
-    def judged(self, index: int, step: Step, call: str, outcome: Returned) -> Iterator[str]:
+    def judged(self, index: int, step: Step, call: str, outcome: Returns) -> Iterator[str]:
         """A step that has to return something certain."""
         value, result = outcome.value, CALLS[step.call].result
         if result == "amount" and isinstance(value, Sum):
@@ -131,7 +131,7 @@ class _Printer:
         else:
             yield from self.made(index, step, call)
 
-    def fault(self, outcome: Faulted) -> str:
+    def fault(self, outcome: Faults) -> str:
         at = "" if outcome.address is None else f", at={self.number(outcome.address)}"
         code = "" if outcome.code is None else f", code={outcome.code!r}"
         return f"{outcome.signal!r}{at}{code}"

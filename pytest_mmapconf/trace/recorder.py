@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ..contract import SC_PAGESIZE, Backend, Call, Facility, Facts, Fault, Options, Process, System, errno_name
 from .calls import CALLS, forward_calls, invoke
-from .program import Argument, Failed, Faulted, Outcome, Program, Returned, Step, Sum, Unasked
+from .program import Argument, Fails, Faults, NotExecuted, Program, Returns, Step, Sum, SymbolicOutcome
 from .replay import amount, fault_address, runs, symbolic
 
 
@@ -200,7 +200,7 @@ class RecordedSystem(System):
 
     # ---- telling
 
-    def program(self) -> tuple[Program, list[Outcome]]:
+    def program(self) -> tuple[Program, list[SymbolicOutcome]]:
         """The program that was run, and what each step came to.  A step in which the run ended has no outcome."""
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
 
@@ -255,9 +255,9 @@ class _Symbols:
         """By path."""
         self.code: bytes | None = None
 
-    def program(self, noted: Sequence[tuple[Any, ...]]) -> tuple[Program, list[Outcome]]:
+    def program(self, noted: Sequence[tuple[Any, ...]]) -> tuple[Program, list[SymbolicOutcome]]:
         steps: list[Step] = []
-        outcomes: list[Outcome] = []
+        outcomes: list[SymbolicOutcome] = []
         for process, call, arguments, results, result, error in noted:
             step = Step(process, call, self.arguments(call, arguments), results)
             steps.append(step)
@@ -268,16 +268,16 @@ class _Symbols:
                 self.learn(call, arguments, results, result)
         return tuple(steps), outcomes
 
-    def outcome(self, step: Step, arguments: Sequence[Any], result: Any, error: Exception | None) -> Outcome:
+    def outcome(self, step: Step, arguments: Sequence[Any], result: Any, error: Exception | None) -> SymbolicOutcome:
         if isinstance(error, OSError):
-            return Failed(errno_name(error), getattr(error, "allowed", frozenset()))
+            return Fails(errno_name(error), getattr(error, "allowed", frozenset()))
         if isinstance(error, Fault):
-            return Faulted(error.signal, error.code, fault_address(step, arguments, error.address, self.page))
+            return Faults(error.signal, error.code, fault_address(step, arguments, error.address, self.page))
         if error is not None:
-            return Unasked(str(error))
+            return NotExecuted(str(error))
         if step.call == "run_concurrently":
             arguments = (arguments,)
-        return Returned(symbolic(step, arguments, result, self.page, self.code))
+        return Returns(symbolic(step, arguments, result, self.page, self.code))
 
     def learn(self, call: str, arguments: Sequence[Any], results: Sequence[str], result: Any) -> None:
         if call in ("mmap", "mremap"):

@@ -31,16 +31,16 @@ from .calls import CALLS, invoke
 from .program import (
     CODE,
     Argument,
-    Failed,
-    Faulted,
-    Outcome,
+    Fails,
+    Faults,
+    NotExecuted,
     Program,
-    Returned,
+    Returns,
     Run,
     Special,
     Step,
     Sum,
-    Unasked,
+    SymbolicOutcome,
     Value,
 )
 
@@ -114,19 +114,19 @@ class Player:
         """The machine's return code, once it has been asked for."""
         self.full = ExitStack()
 
-    def play(self, step: Step) -> Outcome:
+    def play(self, step: Step) -> SymbolicOutcome:
         """Make a step's call.  Unresolved, where the system dies, is not caught."""
         try:
             arguments = self.resolve(step)
-            return Returned(self.returned(step, arguments, self.make(step, arguments)))
+            return Returns(self.returned(step, arguments, self.make(step, arguments)))
         except Unbound as error:
-            return Unasked(f"{error} has no value")
+            return NotExecuted(f"{error} has no value")
         except OSError as error:
-            return Failed(errno_name(error), getattr(error, "allowed", frozenset()))
+            return Fails(errno_name(error), getattr(error, "allowed", frozenset()))
         except Fault as fault:
-            return Faulted(fault.signal, fault.code, fault_address(step, arguments, fault.address, self.page))
+            return Faults(fault.signal, fault.code, fault_address(step, arguments, fault.address, self.page))
         except NotImplementedError as error:
-            return Unasked(str(error))
+            return NotExecuted(str(error))
 
     def make(self, step: Step, arguments: Sequence[Any]) -> Any:
         """Make the call with real arguments and return what it returns."""
@@ -272,25 +272,25 @@ def fault_address(step: Step, arguments: Sequence[Any], address: int | None, pag
     return Sum(start.name, start.pages + distance.pages, start.bytes + distance.bytes, start.minus)
 
 
-def replay(program: Program, system: System) -> list[Outcome]:
+def replay(program: Program, system: System) -> list[SymbolicOutcome]:
     """Make a program's calls on a freshly booted system, which the caller closes; what each came to."""
     player = Player(system)
     with player.full:
         return [player.play(step) for step in program]
 
 
-def allowed(step: Step, outcome: Outcome) -> frozenset[Outcome]:
+def allowed(step: Step, outcome: SymbolicOutcome) -> frozenset[SymbolicOutcome]:
     """What a step may come to anywhere, by what it came to on the reference: empty where nothing is promised.
 
     Any refusal that applies; any address where the step asks for none in particular; no counts of pages in memory, of
     faults, of bytes free.
     """
-    if isinstance(outcome, Failed):
-        return frozenset(map(Failed, outcome.allowed or (outcome.errno,)))
-    if isinstance(outcome, Unasked) or step.call in ("mincore", "counters", "free_space", "mapping_limit"):
+    if isinstance(outcome, Fails):
+        return frozenset(map(Fails, outcome.allowed or (outcome.errno,)))
+    if isinstance(outcome, NotExecuted) or step.call in ("mincore", "counters", "free_space", "mapping_limit"):
         return frozenset()
-    if isinstance(outcome, Returned) and not is_told_where(step):
-        return frozenset([Returned(Sum(step.results[0] if step.results else ""))])
+    if isinstance(outcome, Returns) and not is_told_where(step):
+        return frozenset([Returns(Sum(step.results[0] if step.results else ""))])
     return frozenset([outcome])
 
 
