@@ -2,8 +2,8 @@
 
 The processor looks at a byte's page: is anything mapped there, with the right that is asked for, and can the page be
 had?  What is wrong first decides the fault: SIGSEGV with SEGV_MAPERR (nothing mapped), SIGSEGV with SEGV_ACCERR (the
-right is missing), SIGBUS (the page is past the end of the file, or the disk is full).  An access of many bytes is as
-many accesses: those before the first that faults have happened.
+right is missing) or SEGV_PKUERR (a protection key denies it), SIGBUS (the page is past the end of the file, or the disk
+is full).  An access of many bytes is as many accesses: those before the first that faults have happened.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Accesses(State):
     def loaded(self, addr: int, done: int) -> bytearray:
         """The page at an address, to be loaded from there on; `done` bytes have been loaded before."""
         mapping = self.at("load", addr)
-        if not self.choices.may_load(mapping.prot, addr):
-            self.fault("load", "SIGSEGV", "SEGV_ACCERR", addr)
+        if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
+            self.fault("load", "SIGSEGV", self.code(mapping), addr)
         found = self.space.access(mapping, addr // self.page, False)
         if found is None:
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
@@ -63,7 +63,7 @@ class Accesses(State):
             start = addr % page
             mapping = self.at("store", addr)
             if not mapping.prot & PROT_WRITE:
-                self.fault("store", "SIGSEGV", "SEGV_ACCERR", addr)
+                self.fault("store", "SIGSEGV", self.code(mapping), addr)
             is_first = mapping.inode is not None and mapping.inode.backdated and self.is_unused(mapping)
             found = self.space.access(mapping, addr // page, True)
             if found is None:
@@ -138,6 +138,10 @@ class Accesses(State):
             self.last_access = (access, addr, "SIGSEGV")
             raise Fault("SIGSEGV", "SI_KERNEL", None)
         return mapping
+
+    def code(self, mapping: Mapping) -> str:
+        """The code of a load or store for which a mapping lacks the right: a protection key has one of its own."""
+        return self.machine.parameters.execute_only if mapping.execute_only else "SEGV_ACCERR"
 
     def grown(self, addr: int) -> Mapping | None:
         """A mapping that has grown downwards to hold an address."""

@@ -37,6 +37,7 @@ class Mapping:
         "description",
         "droppable",
         "end",
+        "execute_only",
         "grows",
         "inherited",
         "inode",
@@ -86,6 +87,8 @@ class Mapping:
         self.offset = offset
         """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
+        self.execute_only = False
+        """Whether the hardware keeps it from being loaded, as PROT_EXEC was all that was asked for."""
         self.on_fault = False
         """Whether it is locked page by page, each when it is first touched."""
         self.not_forked = False
@@ -136,6 +139,7 @@ class Mapping:
             self.grows,
             self.droppable,
         )
+        part.execute_only = self.execute_only
         part.on_fault = self.on_fault
         part.not_forked = self.not_forked
         part.wiped = self.wiped
@@ -156,6 +160,7 @@ class Mapping:
         return (
             left.end == self.start
             and left.prot == self.prot
+            and left.execute_only == self.execute_only
             and left.shared == self.shared
             and left.inode is self.inode
             and left.description is self.description
@@ -218,6 +223,8 @@ class AddressSpace:
         self.top = top
         """The first address behind what can be mapped."""
         self.choices = choices
+        self.populates_execute_only = False
+        """True if the kernel populates execute-only pages on request."""
         self.mappings: SortedDict[int, Mapping] = SortedDict()
         self.gaps = Gaps(0, top, memory.page)
         self.table = PageTable(memory)
@@ -391,11 +398,12 @@ class AddressSpace:
 
     # ---- calls
 
-    def protect(self, start: int, end: int, prot: int) -> None:
-        """Give the mapped pages of [start, end) the rights `prot`."""
+    def protect(self, start: int, end: int, prot: int, execute_only: bool = False) -> None:
+        """Give the mapped pages of [start, end) the protection `prot`; `execute_only`: they cannot be loaded from."""
         for mapping in self.cut_out(start, end):
             gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
             mapping.prot = prot
+            mapping.execute_only = execute_only
             if gains_store and mapping.locked and not mapping.shared:
                 self.populate(mapping.start, mapping.end)
         self.join(start, end)
@@ -418,6 +426,8 @@ class AddressSpace:
             if mapping.on_fault:
                 continue
             if not mapping.prot:  # any right will do
+                return False
+            if mapping.execute_only and not self.populates_execute_only:
                 return False
             copies = not mapping.shared and mapping.prot & PROT_WRITE != 0 and self.choices.copies_when_populated()
             first = max(start, mapping.start) // page
@@ -533,6 +543,7 @@ class AddressSpace:
         Of those that a child is not to have, or not to see, it gets nothing, or no pages.
         """
         child = AddressSpace(self.table.memory, self.lowest, self.top, self.choices)
+        child.populates_execute_only = self.populates_execute_only
         child.table = self.table.fork()
         for mapping in self.mappings.values():
             if mapping.not_forked or mapping.wiped:

@@ -30,6 +30,8 @@ class ReferenceBackend(Backend):
         locked: int = Parameters.locked,
         descriptors: int = Parameters.descriptors,
         open_files: int = Parameters.open_files,
+        execute_only: str = Parameters.execute_only,
+        populates_execute_only: bool = Parameters.populates_execute_only,
     ) -> None:
         self.parameters = Parameters(
             page=page,
@@ -41,6 +43,8 @@ class ReferenceBackend(Backend):
             locked=locked,
             descriptors=descriptors,
             open_files=open_files,
+            execute_only=execute_only,
+            populates_execute_only=populates_execute_only,
         )
 
     def facts(self) -> Facts:

@@ -48,6 +48,13 @@ class Parameters:
     """Open file descriptions that the machine may have."""
     capabilities: frozenset[str] = CAPABILITIES
     """The privileges of a new process."""
+    execute_only: str = ""
+    """The si_code of a load from a page with PROT_EXEC alone, if the hardware refuses it; empty if it does not.
+
+    SEGV_PKUERR: x86 with protection keys; SEGV_ACCERR: page tables with an execute-only protection.
+    """
+    populates_execute_only: bool = False
+    """True if the kernel populates such a page on request; protection keys prevent that as well."""
 
     @property
     def canonical(self) -> int:

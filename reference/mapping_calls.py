@@ -249,6 +249,7 @@ class MappingCalls(State):
         description = request.description
         mapping = Mapping(self.space, place, place + request.size, request.prot & PROT_ALL, request.shared)
         mapping.locked = request.locked and not request.droppable
+        mapping.execute_only = self.is_execute_only(request.prot)
         mapping.on_fault = mapping.locked and self.locks_on_fault
         mapping.grows = request.flags & MAP_GROWSDOWN != 0
         mapping.droppable = mapping.wiped = request.droppable

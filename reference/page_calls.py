@@ -115,7 +115,7 @@ class PageCalls(State):
                     )
         if not length:
             return
-        prot &= PROT_ALL
+        rights = prot & PROT_ALL
 
         # ERRORS of PROT_GROWSDOWN and PROT_GROWSUP, which extend the range to the end of the mapping
         first = next(iter(space.over(addr, end)), None)
@@ -135,7 +135,7 @@ class PageCalls(State):
 
         # ERRORS of the range
         hole = space.hole(addr, end)
-        denied = next((m for m in space.over(addr, end) if prot & ~m.maximum), None)
+        denied = next((m for m in space.over(addr, end) if rights & ~m.maximum), None)
         sealed = next((m for m in space.over(addr, end) if m.sealed), None)
         stops = {mapping.start for mapping in (denied, sealed) if mapping is not None}
         with self.errors("mprotect") as refuse:
@@ -152,10 +152,10 @@ class PageCalls(State):
                 if sealed is not None and at == sealed.start:
                     refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
             stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
-            refuse.prefix = partial(space.protect, addr, stop, prot)
+            refuse.prefix = partial(space.protect, addr, stop, rights, self.is_execute_only(prot))
 
         # EFFECT
-        space.protect(addr, end, prot)
+        space.protect(addr, end, rights, self.is_execute_only(prot))
 
     # ----------------------------------------------------------------------------------------------------------- mseal
 

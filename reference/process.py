@@ -62,6 +62,7 @@ class Process(MappingCalls, PageCalls, Advice, Buffers):
         self.faults_before += self.space.table.minor + self.space.table.major
         self.space.end()
         self.space = AddressSpace(self.machine.memory, self.space.lowest, self.top, self.choices)
+        self.space.populates_execute_only = self.machine.parameters.populates_execute_only
         self.locks_future = self.locks_on_fault = False
         for fd, descriptor in list(self.descriptors.items()):
             if descriptor.close_on_exec:

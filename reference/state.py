@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 from ..contract import Process as Contract
 from ..contract import Unresolved
 from .address_space import AddressSpace
+from .constants import PROT_ALL, PROT_EXEC
 from .files import Description, Descriptor
 from .machine import Machine
 from .refusal import Refusals
@@ -42,6 +43,7 @@ class State(Contract):
         self.top = parameters.top
         self.descriptors = {}
         self.space = AddressSpace(machine.memory, parameters.lowest, parameters.top, machine.choices)
+        self.space.populates_execute_only = parameters.populates_execute_only
         self.capabilities = parameters.capabilities
         self.address_space_limit = parameters.address_space
         """Bytes that may be mapped; None for no limit."""
@@ -89,6 +91,15 @@ class State(Contract):
             fd += 1
         self.descriptors[fd] = Descriptor(description, close_on_exec)
         return fd
+
+    def is_execute_only(self, prot: int) -> bool:
+        """Return whether a page cannot be loaded from whose mapping was requested with `prot`, unknown bits included.
+
+        Page tables hold the protection only.  Linux assigns a protection key for PROT_EXEC and no other bit, not even
+        one without a meaning.
+        """
+        code = self.machine.parameters.execute_only
+        return code != "" and (prot if code == "SEGV_PKUERR" else prot & PROT_ALL) == PROT_EXEC
 
     def locks_too_much(self, more: int) -> bool:
         """Whether `more` bytes locked would be over the limit."""

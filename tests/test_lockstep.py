@@ -26,6 +26,7 @@ from pytest_mmapconf.contract import (
     Facility,
     Facts,
     Fault,
+    Unresolved,
     Unsupported,
 )
 from pytest_mmapconf.contract import Process as Contract
@@ -35,6 +36,8 @@ from pytest_mmapconf.differential.lockstep import (
     LockstepBackend,
     LockstepProcess,
     LockstepSystem,
+    execute_only,
+    measured,
     parameters,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -592,6 +595,79 @@ def test_the_machine_is_as_the_backend_tells() -> None:
     reference = ReferenceBackend(page=65536, lowest=1 << 20)
     assert parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.top)
     assert reference.parameters.capabilities == CAPABILITIES
+
+
+class PartialBackend(ReferenceBackend):
+    """A reference with execute-only pages that lacks one call, or fails to start."""
+
+    def __init__(self, lacks: str) -> None:
+        super().__init__(execute_only="SEGV_PKUERR")
+        self.lacks = lacks
+        self.closed = 0
+
+    def boot(self) -> ReferenceSystem:
+        backend = self
+        if self.lacks == "boot":
+            raise Unresolved("it does not start")
+
+        class PartialSystem(ReferenceSystem):
+            def spawn(self) -> Process:
+                if backend.lacks == "spawn":
+                    raise Unresolved("it has died")
+                process = super().spawn()
+                if hasattr(process, backend.lacks):
+
+                    def lacking(*arguments: object) -> None:
+                        raise NotImplementedError
+
+                    setattr(process, backend.lacks, lacking)
+                return process
+
+            def close(self) -> None:
+                backend.closed += 1
+                super().close()
+
+        return PartialSystem(self.parameters, LinuxChoices())
+
+
+@pytest.mark.parametrize("lacks", ["boot", "spawn", "mmap", "load", "mincore", "nothing"])
+def test_experiment_with_execute_only_pages_ignores_other_failures(lacks: str) -> None:
+    backend = PartialBackend(lacks)
+    found = measured(backend)
+
+    assert found.execute_only == ("SEGV_PKUERR" if lacks in ("mincore", "nothing") else "")
+    assert not found.populates_execute_only
+    assert replace(found, execute_only="") == parameters(backend.facts())
+    assert backend.closed == (lacks != "boot")
+
+
+@pytest.mark.parametrize(
+    ("code", "brought_in", "populates"),
+    [
+        ("SEGV_PKUERR", [False], False),
+        ("SEGV_PKUERR", [True], True),
+        ("SEGV_PKUERR", None, False),
+        ("SEGV_ACCERR", [False], False),
+        ("SEGV_ACCERR", [True], True),
+        ("SEGV_ACCERR", None, True),
+        ("SEGV_MAPERR", [True], None),
+        ("BUS_ADRERR", [True], None),
+    ],
+)
+def test_how_such_a_load_is_refused_and_whether_the_kernel_brings_the_page_in(
+    code: str, brought_in: list[bool] | None, populates: bool | None
+) -> None:
+    class Odd(Process):
+        def load(self, addr: int, length: int) -> bytes:
+            raise Fault("SIGSEGV", code, addr)
+
+        def mincore(self, addr: int, length: int) -> list[bool]:
+            if brought_in is None:
+                raise OSError(ENOSPC, "no mincore here")
+            return brought_in
+
+    told = execute_only(Subject(Odd).spawn(), PAGE)
+    assert told == ({} if populates is None else {"execute_only": code, "populates_execute_only": populates})
 
 
 def test_the_native_system_in_lockstep() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_mmapconf.contract import (
@@ -301,6 +303,6 @@ def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
         ({"user_bits": 31, "page": 65536}, (1 << 29) - 2 * 65536, (1 << 28) - 65536),
     ],
 )
-def test_where_the_arena_is(parameters: dict[str, int], start: int, length: int) -> None:
+def test_place_of_the_scratch_range(parameters: dict[str, Any], start: int, length: int) -> None:
     """An eighth of user space, but not more than 64 GiB, below its first quarter's end, at a multiple of its length."""
     assert ReferenceBackend(**parameters).boot().spawn().scratch_range() == (start, length)

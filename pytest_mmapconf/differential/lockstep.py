@@ -27,13 +27,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar
 from zlib import crc32
 
 from ..contract import (
+    MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_GROWSDOWN,
     MAP_LOCKED,
+    MAP_POPULATE,
+    MAP_PRIVATE,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MS_INVALIDATE,
@@ -51,7 +55,7 @@ from ..contract import (
 )
 from ..outcomes import Failed, Faulted, Outcome, Returned, brief
 from ..reference.address_space import Mapping as Area
-from ..reference.constants import PROT_READ, PROT_WRITE
+from ..reference.constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.machine import CAPABILITIES, PATHS, Parameters
 from ..reference.observed_choices import Following, Impossible
@@ -202,12 +206,44 @@ def _argument(value: object) -> str:
 def parameters(facts: Facts) -> Parameters:
     """The parameters of a machine like the one that a backend tells of; what it does not tell is as usual."""
     told = facts.details
-    numbers = {name: int(told[name]) for name in NUMBERS if told.get(name, "").isdecimal()}
+    numbers: dict[str, Any] = {name: int(told[name]) for name in NUMBERS if told.get(name, "").isdecimal()}
     if "capabilities" in told:
         capabilities = CAPABILITIES & frozenset(told["capabilities"].split(","))
     else:
         capabilities = CAPABILITIES if told.get("user", "root") == "root" else frozenset()
     return Parameters(**numbers, capabilities=capabilities)
+
+
+def measured(backend: Backend) -> Parameters:
+    """Return `parameters`, with those that only an experiment shows: whether execute-only pages can be loaded.
+
+    If the experiment is not possible, the default remains; the cases find what is wrong with the system.
+    """
+    found = parameters(backend.facts())
+    with suppress(Exception):
+        system = backend.boot()
+        try:
+            found = replace(found, **execute_only(system.spawn(), found.page))
+        finally:
+            system.close()
+    return found
+
+
+def execute_only(process: Process, page: int) -> dict[str, Any]:
+    """Return the parameters of a machine that concern pages with PROT_EXEC alone, as observed in `process`."""
+    flags = MAP_PRIVATE | MAP_ANONYMOUS
+    try:
+        process.load(process.mmap(0, page, PROT_EXEC, flags, -1, 0), 1)
+    except Fault as fault:
+        if fault.code not in ("SEGV_ACCERR", "SEGV_PKUERR"):
+            return {}
+        code = fault.code
+    else:
+        return {}
+    populates = code == "SEGV_ACCERR"
+    with suppress(NotImplementedError, OSError):
+        populates = all(process.mincore(process.mmap(0, page, PROT_EXEC, flags | MAP_POPULATE, -1, 0), page))
+    return {"execute_only": code, "populates_execute_only": populates}
 
 
 class LockstepBackend(Backend):
@@ -230,7 +266,7 @@ class LockstepBackend(Backend):
 
     def boot(self) -> LockstepSystem:
         if self._parameters is None:
-            self._parameters = parameters(self.facts())
+            self._parameters = measured(self.subject)
         self.last = LockstepSystem(
             self.subject.boot(), ReferenceSystem(self._parameters, Following(self.level)), "touched"
         )

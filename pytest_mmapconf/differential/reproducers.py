@@ -28,7 +28,7 @@ from ..trace.program import Allowed, Fails, Faults, NotExecuted, Program, Step, 
 from ..trace.pytest_source import pytest_source
 from ..trace.recorder import RecordedProcess, RecordedSystem
 from ..trace.replay import Player, allowed, is_told_where, replay
-from .lockstep import CHANGES, Divergence, LockstepProcess, LockstepSystem, parameters
+from .lockstep import CHANGES, Divergence, LockstepProcess, LockstepSystem, measured
 
 HARMLESS: Final = ("load", "execute", "mincore", "sysconf", "counters", "free_space", "mapping_limit")
 """Calls after which all goes on in the same way, whether they have succeeded or not."""
@@ -63,7 +63,7 @@ class Judge:
     def parameters(self) -> Parameters:
         """Of a machine that is like the implementation."""
         if self._parameters is None:
-            self._parameters = parameters(self.subject.facts())
+            self._parameters = measured(self.subject)
         return self._parameters
 
     def judge(self, program: Program) -> Replayed:
@@ -79,7 +79,8 @@ class Judge:
 
     def run(self, program: Program, audits: Literal["none", "all"]) -> Replayed:
         """Make a program's calls in lockstep, and audit after each."""
-        system = LockstepSystem(self.subject.boot(), ReferenceSystem(self.parameters, Following(self.level)), "none")
+        reference = ReferenceSystem(self.parameters, Following(self.level))  # first: the parameters may take a boot
+        system = LockstepSystem(self.subject.boot(), reference, "none")
         recorded = RecordedSystem(system)
         try:
             player = Player(recorded)

@@ -27,7 +27,7 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 
 from ..contract import Backend, Unresolved
-from ..differential.lockstep import Divergence, LockstepSystem, parameters
+from ..differential.lockstep import Divergence, LockstepSystem, measured
 from ..reference.observed_choices import Following
 from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
@@ -108,7 +108,7 @@ class Search:
     def __init__(self, subject: Backend, level: str) -> None:
         self.subject = subject
         self.level = level
-        self.parameters = parameters(subject.facts())
+        self.parameters = measured(subject)
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
         """Why programs came to no end: the implementation died, hangs or babbles."""
