@@ -25,7 +25,7 @@ from typing import Any, cast
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pytest_mmapconf.contract import SC_PAGESIZE, Options, Process, System
+from pytest_mmapconf.contract import SC_PAGESIZE, Call, Options, Process, System
 from pytest_mmapconf.fuzzing import STEP, World
 from pytest_mmapconf.fuzzing.search import LENGTH, Search, split
 from pytest_mmapconf.plugin import backends
@@ -120,8 +120,17 @@ def drawn(steps: list[bytes]) -> None:
         world.step(step)
 
 
+def unwrapped(argument: Any) -> Any:
+    """Return an argument without wrappers: a system compares the processes of its concurrent calls with its own."""
+    if isinstance(argument, Timed):
+        return argument.inside
+    if isinstance(argument, Call):
+        return Call(unwrapped(argument.process), argument.name, argument.arguments)
+    return [unwrapped(each) for each in argument] if isinstance(argument, list) else argument
+
+
 class Timed:
-    """A backend, system or process as it is; the time that passes in its calls adds up in `clock`."""
+    """A wrapper of a backend, system or process that adds the duration of each call to `clock`."""
 
     def __init__(self, inside: Any, clock: list[float]) -> None:
         self.__dict__.update(inside=inside, clock=clock)
@@ -134,7 +143,7 @@ class Timed:
         def timed_call(*arguments: Any, **keywords: Any) -> Any:
             began = time.perf_counter()
             try:
-                result = value(*arguments, **keywords)
+                result = value(*map(unwrapped, arguments), **keywords)
             finally:
                 self.clock[0] += time.perf_counter() - began
             return Timed(result, self.clock) if isinstance(result, (System, Process)) else result
