@@ -17,10 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Final
+
+from .tables import did_you_mean
 
 if TYPE_CHECKING:
     from ..contract import Facts
@@ -120,9 +121,7 @@ def parse(table: object) -> Condition:
     found = []
     for name, asked in table.items():
         if name not in FACTS:
-            close = get_close_matches(str(name), FACTS, n=1, cutoff=0.5)
-            advice = f"did you mean {close[0]}?" if close else f"there are: {', '.join(FACTS)}"
-            raise ConditionError(f"nothing is known of {name!r}; {advice}")
+            raise ConditionError(f"nothing is known of {name!r}; {did_you_mean(str(name), FACTS)}")
         several = asked if isinstance(asked, list) else [asked]
         if not several:
             raise ConditionError(f"{name}: an empty list holds for nobody")

@@ -1,14 +1,14 @@
-"""What came out: of a case, of a clause, of a run.  Plain data and plain functions.
+"""The results of a case, of a clause, of a run.  Plain data and plain functions.
 
 A case's verdict is one of
 
-* pass: the implementation kept its promise;
-* fail: it broke it;
-* unsupported: it cannot be asked, and why;
-* unresolved: the suite could not tell (set-up failed, the implementation died or hangs);
+* pass: the implementation keeps its promise;
+* fail: it breaks its promise;
+* unsupported: the case cannot run on it; the reason says why;
+* unresolved: the suite could not judge (set-up failed, the implementation died or did not answer in time);
 * expected: a deviation on record (an xfail mark, an entry in a file of expectations).  A pass where one is on record is
   a failure;
-* flaky: on record as one that comes to this or that.
+* flaky: on record as a case whose result varies.
 
 A clause's verdict is that of its cases: one failure fails it, however many pass; and as a promise may have several
 causes, not all of which every system can provoke, it passes when at least one case passes and none says otherwise.
@@ -31,18 +31,18 @@ EXPECTED: Final = "expected"
 FLAKY: Final = "flaky"
 
 VERDICTS: Final = (FAIL, UNRESOLVED, FLAKY, UNSUPPORTED, EXPECTED, PASS)
-"""All verdicts, what deserves attention first."""
+"""All verdicts, the most urgent first."""
 
 CLAUSE_ORDER: Final = (FAIL, UNRESOLVED, EXPECTED, FLAKY, PASS, UNSUPPORTED)
-"""A clause has the first of these that one of its cases has."""
+"""The precedence of verdicts: a clause has the first of these that one of its cases has."""
 
 RANK: Final = {name: rank for rank, name in enumerate((FAIL, UNRESOLVED, UNSUPPORTED, EXPECTED, FLAKY, PASS))}
-"""A case has the first of these that one of its phases (set-up, call, teardown) has."""
+"""The precedence of verdicts: a case has the first of these that one of its phases (set-up, call, teardown) has."""
 
 
 @dataclass
 class CaseResult:
-    """What came out of one case."""
+    """The result of one case."""
 
     id: str
     clauses: tuple[str, ...]
@@ -50,30 +50,30 @@ class CaseResult:
     reason: str = ""
     recorded: dict[str, Any] = field(default_factory=dict)
     reproducer: list[str] = field(default_factory=list)
-    """The files that show how it failed."""
+    """The files that reproduce its failure."""
     evidence: dict[str, Any] = field(default_factory=dict)
-    """What was seen where it failed, as plain data (`report/schema.json`)."""
+    """What was observed at its failure, as plain data (`report/schema.json`)."""
     expected: dict[str, Any] = field(default_factory=dict)
-    """What is on record of it: file, number, verdict, reason, link of the entry; empty for nothing."""
+    """The expectation that applies to it: file, number, verdict, reason, link of the entry; empty for none."""
     seen: tuple[str, str] = (PASS, "")
-    """What it came to, whatever is on record: verdict and reason."""
+    """Its verdict and reason, regardless of expectations."""
     program: str = ""
-    """Of a random case that failed: the program that shows it, as JSON."""
+    """For a random case that failed: the program that shows the failure, as JSON."""
 
     def add(self, verdict: str, reason: str) -> None:
-        """What another phase of it came to."""
+        """Add the verdict of another phase."""
         if RANK[verdict] < RANK[self.verdict]:
             self.verdict, self.reason = verdict, reason
 
     def add_observed(self, verdict: str, reason: str) -> None:
-        """What another phase of it came to, whatever is on record."""
+        """Add the verdict of another phase, regardless of expectations."""
         if RANK[verdict] < RANK[self.seen[0]]:
             self.seen = verdict, reason
 
 
 @dataclass(frozen=True)
 class ClauseResult:
-    """What came out of one clause."""
+    """The result of one clause."""
 
     clause: Clause
     verdict: str
@@ -82,20 +82,20 @@ class ClauseResult:
 
     @property
     def causes_not_asked(self) -> tuple[CaseResult, ...]:
-        """The cases that could not be asked although the clause passes."""
+        """The unsupported cases of a clause that passes."""
         return tuple(case for case in self.cases if case.verdict == UNSUPPORTED) if self.verdict == PASS else ()
 
 
 def judge(clause: Clause, cases: Iterable[CaseResult]) -> ClauseResult:
-    """The verdict on a clause by its cases, of which there is at least one."""
+    """Return the result of a clause from its cases, at least one."""
     cases = tuple(sorted(cases, key=lambda case: case.id))
     verdict = next(verdict for verdict in CLAUSE_ORDER if any(case.verdict == verdict for case in cases))
-    told = UNSUPPORTED if verdict == PASS else verdict
-    return ClauseResult(clause, verdict, reasons(case for case in cases if case.verdict == told), cases)
+    explained = UNSUPPORTED if verdict == PASS else verdict
+    return ClauseResult(clause, verdict, reasons(case for case in cases if case.verdict == explained), cases)
 
 
 def judge_all(clauses: Mapping[str, Clause], cases: Iterable[CaseResult]) -> list[ClauseResult]:
-    """The verdicts on those clauses that were asked, in the catalogue's order."""
+    """Return the results of the clauses that some case judges, in the catalogue's order."""
     asked: dict[str, list[CaseResult]] = {}
     for case in cases:
         for id in case.clauses:
@@ -104,21 +104,21 @@ def judge_all(clauses: Mapping[str, Clause], cases: Iterable[CaseResult]) -> lis
 
 
 LACKS: Final = "the backend has no "
-"""How `contract` says that a backend leaves something out."""
+"""How the message of `contract` begins for a call that a backend lacks."""
 
 
 def reasons(cases: Iterable[CaseResult], most: int = 3) -> str:
-    """The different reasons of some cases in one line: the first few, and how many more there are."""
+    """Return the different reasons of the cases in one line: the first `most`, and the number of the others."""
     different = list(dict.fromkeys(case.reason for case in cases if case.reason))
     lacking = [reason.removeprefix(LACKS) for reason in different if reason.startswith(LACKS)]
-    told = [reason for reason in different if not reason.startswith(LACKS)]
+    listed = [reason for reason in different if not reason.startswith(LACKS)]
     if lacking:
-        told.insert(0, LACKS + ", no ".join(lacking))
-    more = f"; and {len(told) - most} more" if len(told) > most else ""
-    return "; ".join(told[:most]) + more
+        listed.insert(0, LACKS + ", no ".join(lacking))
+    more = f"; and {len(listed) - most} more" if len(listed) > most else ""
+    return "; ".join(listed[:most]) + more
 
 
 def totals(verdicts: Iterable[str]) -> dict[str, int]:
-    """How many there are of each verdict; all verdicts are named."""
+    """Return the number of each verdict, zeros included."""
     counted = Counter(verdicts)
     return {verdict: counted[verdict] for verdict in VERDICTS}

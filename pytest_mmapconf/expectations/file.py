@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..catalogue.conditions import Condition, ConditionError
 from ..catalogue.conditions import parse as parse_condition
+from ..catalogue.tables import table_error
 from ..catalogue.verdicts import FAIL, FLAKY, UNRESOLVED, UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ NAMES: Final = ("case", "clause", "verdict", "reason", "link", "when", "program"
 
 
 class ExpectationError(ValueError):
-    """A file of expectations that cannot be understood, and where."""
+    """A file of expectations is not valid; the message names the file and the entry."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +49,32 @@ class Entry:
     """One deviation on record."""
 
     file: str
-    """Where it stands, as the user calls the file."""
+    """The file that holds the entry, as the user named it."""
     number: int
-    """Which of the file it is, from 1."""
+    """The position in the file, from 1."""
     kind: str
-    """What it is about: "case" or "clause"."""
+    """The kind of `id`: "case" or "clause"."""
     id: str
-    """The id of that, or a pattern."""
+    """The id of the case or clause, or a pattern."""
     verdict: str
     """One of EXPECTED_VERDICTS."""
     reason: str
     link: str = ""
     when: Condition | None = None
     program: Program | None = None
-    """What is replayed in the place of a random case."""
+    """The program that is replayed in place of a random case."""
 
     def __str__(self) -> str:
         return f"{self.file}, entry {self.number}"
 
     @property
     def summary(self) -> str:
-        """Why, in one line."""
+        """The reason, with the link if there is one."""
         return f"{self.reason} ({self.link})" if self.link else self.reason
 
     @property
     def wild(self) -> bool:
-        """Whether its id is a pattern."""
+        """True if the id is a pattern."""
         return "*" in self.id or "?" in self.id
 
     @cached_property
@@ -81,25 +82,25 @@ class Entry:
         return re.compile(re.escape(self.id).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
 
     def matches(self, id: str) -> bool:
-        """Whether it is about the case, or the clause, of this id."""
+        """Return True if the entry applies to the case, or the clause, of this id."""
         return self.id == id or (self.wild and self._pattern.fullmatch(id) is not None)
 
     @property
     def as_data(self) -> dict[str, Any]:
-        """What a report says of it, as plain data."""
-        told = {"file": self.file, "number": self.number, "verdict": self.verdict, "reason": self.reason}
-        return {**told, "link": self.link} if self.link else told
+        """The entry as plain data, for a report."""
+        data = {"file": self.file, "number": self.number, "verdict": self.verdict, "reason": self.reason}
+        return {**data, "link": self.link} if self.link else data
 
 
 def holding(entries: Iterable[Entry], facts: Facts | None) -> tuple[Entry, ...]:
-    """The entries that are about an implementation that tells these facts, or about any where it tells none."""
+    """Return the entries whose condition holds for these facts; for None, those without a condition."""
     return tuple(
         entry for entry in entries if entry.when is None or (facts is not None and entry.when.unmet(facts) is None)
     )
 
 
 def choose(entries: Sequence[Entry], case: str, clauses: Iterable[str]) -> Entry | None:
-    """The entry that counts for a case, of those that hold."""
+    """Return the entry that applies to a case with these clauses; `entries` are those whose condition holds."""
     clauses = list(clauses)
     for kind, ids in (("case", [case]), ("clause", clauses)):
         for entry in reversed(entries):
@@ -112,7 +113,7 @@ def choose(entries: Sequence[Entry], case: str, clauses: Iterable[str]) -> Entry
 
 
 def read(file: str, folder: Path) -> list[dict[str, Any]]:
-    """The tables of a file, as plain data, with the text of their programs; `folder` is where relative names start.
+    """Return the tables of a file as plain data, with the text of their programs; names are relative to `folder`.
 
     Raises ExpectationError.
     """
@@ -127,51 +128,54 @@ def read(file: str, folder: Path) -> list[dict[str, Any]]:
     expect = tables.get("expect", [])
     if others or not isinstance(expect, list) or not all(isinstance(table, dict) for table in expect):
         raise ExpectationError(f"{file}: {others[0] if others else 'expect'}: there are only tables called [[expect]]")
-    found = []
+    entries = []
     for number, table in enumerate(expect, 1):
-        told: dict[str, Any] = {**table, "file": file, "number": number}
+        entry: dict[str, Any] = {**table, "file": file, "number": number}
         if isinstance(name := table.get("program"), str):
             try:
-                told["program"] = (path.parent / name).read_text("utf-8")
+                entry["program"] = (path.parent / name).read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise ExpectationError(f"{file}, entry {number}: program: {name} cannot be read: {error}") from None
-        found.append(told)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def parse(tables: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
-    """The entries that `read` has found.  Raises ExpectationError."""
+    """Return the entries of tables returned by `read`.  Raises ExpectationError."""
     return tuple(map(_entry, tables))
 
 
 def _entry(table: Mapping[str, Any]) -> Entry:
-    told = {name: value for name, value in table.items() if name not in ("file", "number")}
+    values = {name: value for name, value in table.items() if name not in ("file", "number")}
     where = f"{table['file']}, entry {table['number']}"
-    kinds = [kind for kind in ("case", "clause") if kind in told]
+    kinds = [kind for kind in ("case", "clause") if kind in values]
     if len(kinds) != 1:
         raise ExpectationError(f"{where}: must have either case or clause, the id that it is about")
     kind = kinds[0]
-    where += f" ({told[kind]})"
-    for name in ("verdict", "reason"):
-        if not told.get(name):
-            raise ExpectationError(f"{where}: {name} is missing")
-    for name, value in told.items():
-        if name not in NAMES:
-            raise ExpectationError(f"{where}: {name} is not known; there are {', '.join(NAMES)}")
-        if name != "when" and not isinstance(value, str):
-            raise ExpectationError(f"{where}: {name} is not text")
-    if told["verdict"] not in EXPECTED_VERDICTS:
-        raise ExpectationError(f"{where}: verdict {told['verdict']!r} is not one of {', '.join(EXPECTED_VERDICTS)}")
+    where += f" ({values[kind]})"
+    error = table_error(values, ("verdict", "reason"), NAMES)
+    if error is not None:
+        raise ExpectationError(f"{where}: {error}")
+    if values["verdict"] not in EXPECTED_VERDICTS:
+        raise ExpectationError(f"{where}: verdict {values['verdict']!r} is not one of {', '.join(EXPECTED_VERDICTS)}")
     try:
-        when = parse_condition(told["when"]) if "when" in told else None
-    except ConditionError as error:
-        raise ExpectationError(f"{where}: when: {error}") from None
-    if "program" in told and kind == "clause":
+        when = parse_condition(values["when"]) if "when" in values else None
+    except ConditionError as wrong:
+        raise ExpectationError(f"{where}: when: {wrong}") from None
+    if "program" in values and kind == "clause":
         raise ExpectationError(f"{where}: program is for a case, and this is about a clause")
-    program = _program(told["program"], where) if "program" in told else None
-    reason = " ".join(told["reason"].split())
+    program = _program(values["program"], where) if "program" in values else None
+    reason = " ".join(values["reason"].split())
     return Entry(
-        table["file"], table["number"], kind, told[kind], told["verdict"], reason, told.get("link", ""), when, program
+        file=table["file"],
+        number=table["number"],
+        kind=kind,
+        id=values[kind],
+        verdict=values["verdict"],
+        reason=reason,
+        link=values.get("link", ""),
+        when=when,
+        program=program,
     )
 
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 import pytest
 
+from ..catalogue.tables import did_you_mean
 from ..contract import SC_PAGESIZE, Backend, Facts, Process, System, Unsupported
 from ..version import PACKAGE
-from .options import did_you_mean
 
 GROUP: Final = "pytest_mmapconf.backends"
 """The entry-point group.  Its name is fixed, also for a copy of the package under another name."""
@@ -72,7 +71,7 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
     if kind == "mutant" and colon:
         mutants = _attribute(string, MUTANTS)()
         if rest not in mutants:
-            close = did_you_mean(rest, mutants) if get_close_matches(rest, mutants, 1, 0.5) else "there are many"
+            close = did_you_mean(rest, mutants, otherwise="there are many")
             raise pytest.UsageError(
                 f"--mmap-backend={string}: no such mutant; {close} (`python -m {PACKAGE} mutants --list`)"
             )

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..catalogue.clauses import load
+from ..catalogue.tables import did_you_mean
 from ..contract import Unsupported
 from ..version import PACKAGE
 from . import fixtures
-from .options import did_you_mean
 from .settings import Settings
 from .stash import CASE, FAST_PARAMETERS, PROGRAM, RECORDED, SETTINGS, CaseId
 

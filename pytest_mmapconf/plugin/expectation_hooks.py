@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 
 from ..catalogue.clauses import load
+from ..catalogue.tables import did_you_mean
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED
 from ..expectations.file import Entry, choose, holding
 from .collection import is_selection_named
-from .options import did_you_mean
 from .stash import CASE, PROGRAM, SETTINGS
 
 CALL_PASSED = pytest.StashKey[bool]()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from ..catalogue.clauses import LEVELS, Clause, included, load
+from ..catalogue.tables import did_you_mean
 from ..contract import Options
 from ..version import PACKAGE
 from .settings import Shard
@@ -27,13 +27,6 @@ def value(config: pytest.Config, name: str) -> Any:
     """What the command line says, else the ini file."""
     given = getattr(config.option, name)
     return config.getini(name) if given is None else given
-
-
-def did_you_mean(wrong: str, right: Iterable[str]) -> str:
-    """ "did you mean …" for a wrong name, or what there is."""
-    right = list(right)
-    close = get_close_matches(wrong, right, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(right)}"
 
 
 def level(config: pytest.Config) -> str:

@@ -1,0 +1,31 @@
+"""Checks of names that a user or an author has written: did-you-mean advice, and tables of text with fixed keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+
+def did_you_mean(wrong: str, right: Iterable[str], otherwise: str = "") -> str:
+    """Return "did you mean …?" with the names close to a wrong one; if none is close, `otherwise`, or all names."""
+    right = list(right)
+    close = get_close_matches(wrong, right, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return otherwise or f"there are: {', '.join(right)}"
+
+
+def table_error(table: Mapping[str, object], required: Sequence[str], known: Sequence[str]) -> str | None:
+    """Return the first error of a table: a required key missing or empty, an unknown key, a value that is no text.
+
+    The value of "when" is a condition, which `conditions.parse` checks.
+    """
+    for name in required:
+        if not table.get(name):
+            return f"{name} is missing"
+    for name, value in table.items():
+        if name not in known:
+            return f"{name} is not known; there are {', '.join(known)}"
+        if name != "when" and not isinstance(value, str):
+            return f"{name} is not text"
+    return None
