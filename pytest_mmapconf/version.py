@@ -1,4 +1,4 @@
-"""Which version of the suite this is, wherever it lies: installed, in a checkout, or copied into another project.
+"""The version of the suite: installed, in a checkout, or copied into another project.
 
 A copy has a manifest beside its modules, which `vendor` writes; a checkout has its pyproject.toml above them; what is
 installed is known to Python by the distribution's name.
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Final
 
 MANIFEST: Final = "vendored.json"
-"""What the manifest of a copy is called."""
+"""The file name of a copy's manifest."""
 
 PACKAGE: Final = __package__ or ""
-"""The name that the suite is imported by: its own, or that of a copy in another project."""
+"""The import name of the suite: its own, or that of a copy in another project."""
 
 HERE: Final = Path(__file__).parent
 
 
 def suite_version() -> str:
-    """The suite's version; "(unknown)" where nothing tells it."""
+    """Return the suite's version; "(unknown)" if it cannot be determined."""
     try:
         if (HERE / MANIFEST).is_file():
             return str(json.loads((HERE / MANIFEST).read_text("utf-8"))["version"])

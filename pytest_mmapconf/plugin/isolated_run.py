@@ -1,6 +1,6 @@
-"""The suite's cases in a pytest of their own, inside this process: for commands that need to know them or to run them.
+"""Run pytest on the suite's cases inside this process, for commands that collect or run them.
 
-Nothing of the folder that it is started in takes part: no ini file, no conftest, no options of the environment.
+The current directory has no influence: no ini file, no conftest file, no options from the environment.
 """
 
 from __future__ import annotations

@@ -20,46 +20,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Every option, checked."""
+    """The checked options, and the objects created from them."""
 
     backend_name: str
-    """What the user wrote."""
+    """The value of --mmap-backend."""
     backend: Backend
     level: str
     clauses: dict[str, Clause]
     """The clauses that are judged: of the level, and of --mmap-clause."""
     narrowed: bool
-    """Whether --mmap-clause was given."""
+    """True if --mmap-clause was given."""
     reports: tuple[Path, ...]
     steps: int = 0
-    """--mmap-steps: how many steps random programs make in all; 0 for a quick look."""
+    """--mmap-steps: the total number of steps of random programs; 0 for a short run."""
     subject: Backend | None = None
-    """The backend by itself, where `backend` is one around it, which compares or records; else None."""
+    """The backend under test, without the wrappers of `backend` that compare and record."""
     reproducers: str = ""
-    """--mmap-reproducers: the folder, as the user calls it; empty for none."""
+    """--mmap-reproducers: the directory, as the user named it; empty for none."""
     program: tuple[str, Program] | None = None
-    """--mmap-replay: the file, as the user calls it, and what it holds."""
+    """--mmap-replay: the file, as the user named it, and its program."""
     judge: Judge | None = None
-    """Judges programs on the backend; there with --mmap-replay and --mmap-reproducers."""
+    """Judges programs on the backend; None without --mmap-replay and --mmap-reproducers."""
     shard: Shard | None = None
     """--mmap-shard."""
     expectations: tuple[Entry, ...] = ()
-    """What --mmap-expectations has on record."""
+    """The entries of --mmap-expectations."""
     update: bool = False
     """--mmap-update-expectations."""
 
     @property
     def bare(self) -> Backend:
-        """The backend by itself."""
+        """The backend under test, without wrappers."""
         return self.subject or self.backend
 
     @cached_property
     def facts(self) -> Facts:
-        """Who is judged.  Starts the implementation; raises what that raises."""
+        """The facts that the backend reports.  Starts the implementation, and passes on its exceptions."""
         return self.backend.facts()
 
     def asks_for(self, ids: Iterable[str]) -> bool:
-        """Whether a case of these clauses is run: each is of the level, and one of them is judged."""
+        """Return True if a case of these clauses runs: all are of the level, and one of them is selected."""
         levels = included(self.level)
         catalogue = load()
         ids = list(ids)
@@ -67,12 +67,12 @@ class Settings:
 
 
 class Shard(NamedTuple):
-    """A part of the cases: each is in one of `of` parts by its name, whatever others there are."""
+    """One of `of` parts of the cases.  The name alone determines the part of a case."""
 
     number: int
     """From 1."""
     of: int
 
     def has(self, name: str) -> bool:
-        """Whether what has this name is in this part."""
+        """Return True if the case of this name is in this part."""
         return int.from_bytes(sha256(name.encode()).digest()) % self.of == self.number - 1
