@@ -5,7 +5,7 @@
 
 Runs the suite twice, once undisturbed, once while its workers, or their agents, are killed at random moments, each once
 it has begun with cases.  What was killed in the middle of a case must be unresolved, and so must that one case be; all
-others must come to what they came to undisturbed.
+others must have the verdict of the undisturbed run.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def victims(kind: str, pytest: int, started: Path) -> list[int]:
 def verdicts(report: Path) -> dict[str, str]:
     """The verdict on each case, in each of the systems that there are with --dist=each."""
     found: dict[str, list[str]] = {}
-    told = json.loads(report.read_text())
-    for run in told.get("runs", [told]):
+    report_data = json.loads(report.read_text())
+    for run in report_data.get("runs", [report_data]):
         for case in run["cases"]:
             found.setdefault(f"{run['backend'].get('worker', '')} {case['id']}", []).append(case["verdict"])
     return {id: " and ".join(several) for id, several in found.items()}

@@ -1,4 +1,4 @@
-"""What judging costs: programs and steps per second in lockstep, beside the same programs with nobody to judge.
+"""What judging costs: programs and steps per second in lockstep, beside the same programs without judging.
 
     python benchmarks/lockstep.py [--programs 300] [--rounds 5] [--backend native --backend reference]
 
@@ -6,9 +6,9 @@ Each round draws the same programs four times, as the suite's random case does: 
 
 * blind: a backend that does nothing, and a reference that stays empty: the bytes, and what they are decoded to.
 * drawing: the reference alone makes the calls, since what is drawn next depends on what it knows by then.
-* in lockstep: the implementation makes the calls, and the reference judges what each comes to, as the suite does it,
+* in lockstep: the implementation makes the calls, and the reference judges each result, as the suite does it,
   with an audit now and then (`search.SELDOM`). The time that passes in the implementation, its audits included, is
-  measured and told apart; what is left beside drawing is judging.
+  measured separately; the rest beside drawing is judging.
 * closely: with an audit after each call that changes something, as programs are run that show a difference.
 
 Machines are noisy, so what counts are the ratios within a round; the median round is shown.

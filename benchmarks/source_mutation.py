@@ -4,8 +4,8 @@
 
 cosmic-ray says what there is to be made wrong, and makes it so.  There are many thousands of mutants, so a sample is
 drawn: at random from the seed, at most one at each place in the source, none in an annotation, which nothing evaluates.
-What survives is printed as a difference, unless it is listed in equivalent/, with the reason why nobody can tell it
-from the reference.  One that is listed and caught all the same is printed too: the reason is wrong.
+What survives is printed as a difference, unless it is listed in equivalent/, with the reason why no test distinguishes
+it from the reference.  One that is listed and caught is printed too: the reason is wrong.
 
 Each mutant is judged by the deterministic cases at level linux, on a machine without round numbers (odd_machine.py in
 tests/), and if they pass by the unit tests of the reference: by those that run what is changed, which is noted first,
@@ -124,7 +124,7 @@ def mutants(module: str) -> Iterator[Mutant]:
     for name in operator_names():
         operator = get_operator(name)
         if operator.arguments():
-            continue  # it would have to be told what is to be replaced
+            continue  # it needs the text to replace
         places = (start for node in nodes for start, _end in operator().mutation_positions(node))
         for occurrence, place in enumerate(places):
             if not any(start <= place < end for start, end in skipped):
@@ -163,8 +163,8 @@ def draw(size: int, seed: int) -> list[Mutant]:
 def shown(output: str) -> list[Mutant]:
     """The mutants whose differences stand in an output of this program, wherever their lines are now."""
     changes = set()
-    for told in output.split("\n--- ")[1:]:
-        module, *lines = told.partition("\n\n")[0].splitlines()
+    for difference in output.split("\n--- ")[1:]:
+        module, *lines = difference.partition("\n\n")[0].splitlines()
         changes.add((module, *changed(lines[1:])))
     honest = {module: (REFERENCE / module).read_text().splitlines() for module, _before, _after in changes}
     touched = {(module, line) for module, before, _after in changes for line in before.splitlines()}
@@ -304,7 +304,7 @@ Change = tuple[str, str, str, str]
 
 
 def listed() -> dict[Change, str]:
-    """What is said to be equivalent, and why nobody can tell."""
+    """The mutants listed as equivalent, with the reason."""
     found: dict[Change, str] = {}
     for path in sorted(EQUIVALENT.glob("*.toml")):
         source = (REFERENCE / f"{path.stem}.py").read_text()
@@ -347,8 +347,8 @@ def main() -> None:
             counts[result.partition(":")[0]] += 1
     print(f"\n{len(sample)} mutants in {time.monotonic() - began:.0f} s: ", end="")
     print(", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
-    told = len(sample) - counts["equivalent"] - counts[WARNED]
-    print(f"caught: {(told - counts['survived']) / (told or 1):.1%} of the {told} that are not equivalent")
+    judged = len(sample) - counts["equivalent"] - counts[WARNED]
+    print(f"caught: {(judged - counts['survived']) / (judged or 1):.1%} of the {judged} that are not equivalent")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def test_facts(backend: NativeBackend, directory: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- accesses
 
 
-def test_faults_are_told_and_life_goes_on(process: AgentProcess, page: int) -> None:
+def test_faults_are_reported_and_the_process_goes_on(process: AgentProcess, page: int) -> None:
     fd = a_file(process, b"abc")
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     none = process.mmap(0, page, PROT_NONE, MEMORY, -1, 0)
@@ -214,7 +214,7 @@ def test_code_is_really_executed(process: AgentProcess, page: int) -> None:
     process.execute(base)
 
 
-def test_an_audit_tells_what_loads_and_reads_tell(process: AgentProcess, page: int) -> None:
+def test_an_audit_returns_the_results_of_loads_and_reads(process: AgentProcess, page: int) -> None:
     fd = a_file(process, os.urandom(page + 5))
     written = process.open("other", O_CREAT | O_WRONLY)
     base = process.mmap(0, 3 * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -223,12 +223,12 @@ def test_an_audit_tells_what_loads_and_reads_tell(process: AgentProcess, page: i
     start, _length = process.scratch_range()
     ranges = [(base, 3), (none, 1), (start, 2), (odd, 1), (1 << process.bits - 2, 1)]
 
-    told = process.audit(ranges, [fd, written, 99])
+    audit = process.audit(ranges, [fd, written, 99])
 
-    assert told == Process.audit(process, ranges, [fd, written, 99])
-    assert told[2:6] == ["BUS_ADRERR", "SEGV_ACCERR", "SEGV_MAPERR", "SEGV_MAPERR"]
-    assert told[-3].startswith(f"{page + 5}:")
-    assert told[-2:] == ["0:-", "-:-"]
+    assert audit == Process.audit(process, ranges, [fd, written, 99])
+    assert audit[2:6] == ["BUS_ADRERR", "SEGV_ACCERR", "SEGV_MAPERR", "SEGV_MAPERR"]
+    assert audit[-3].startswith(f"{page + 5}:")
+    assert audit[-2:] == ["0:-", "-:-"]
     assert process.load(base + page, 5) == process.pread(fd, 5, page), "and the process lives on"
 
 
@@ -236,14 +236,14 @@ def test_a_long_audit(process: AgentProcess, page: int) -> None:
     pages = 2500
     base = process.mmap(0, pages * page, RW, MEMORY, -1, 0)
     process.store(base + 2000 * page, b"x")
-    told = process.audit([(base, pages)] + [(base + at * page, 1) for at in range(1000)])
+    audit = process.audit([(base, pages)] + [(base + at * page, 1) for at in range(1000)])
 
-    assert len(told) == pages + 1000
-    assert [at for at, word in enumerate(told) if word != told[0]] == [2000]
+    assert len(audit) == pages + 1000
+    assert [at for at, word in enumerate(audit) if word != audit[0]] == [2000]
     assert process.audit([], []) == []
 
 
-def test_its_limits_are_told(backend: NativeBackend, process: AgentProcess, page: int) -> None:
+def test_its_limits_are_reported(backend: NativeBackend, process: AgentProcess, page: int) -> None:
     details = backend.facts().details
     end = int(details["end"])
     flags = MEMORY | MAP_FIXED_NOREPLACE
@@ -344,7 +344,7 @@ def test_fork_shares_and_copies(process: AgentProcess, page: int) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 7, 255])
-def test_exit_tells_the_status(process: AgentProcess, status: int) -> None:
+def test_exit_returns_the_status(process: AgentProcess, status: int) -> None:
     child = process.fork()
     orphan = child.fork()
 
@@ -353,7 +353,7 @@ def test_exit_tells_the_status(process: AgentProcess, status: int) -> None:
     assert process.exit(status) == status
 
 
-def test_the_end_of_a_process_is_complete_when_it_is_told(system: AgentSystem, process: AgentProcess) -> None:
+def test_the_end_of_a_process_is_complete_when_it_is_reported(system: AgentSystem, process: AgentProcess) -> None:
     fd = a_file(process, b"")
     watch = process.watch("file")
     for end in ("exit", "kill"):
@@ -410,7 +410,7 @@ def test_additions_under_a_lock_lose_nothing(process: AgentProcess, system: Agen
     assert int.from_bytes(process.load(base, 4), sys.byteorder) == 40_000
 
 
-def test_a_process_that_dies_is_told_and_the_others_live(
+def test_the_end_of_a_process_is_reported_and_the_others_live(
     backend: NativeBackend, system: AgentSystem, process: AgentProcess, directory: Path
 ) -> None:
     victim = process.fork()
@@ -453,7 +453,7 @@ def test_a_system_leaves_nothing_to_the_next(backend: NativeBackend) -> None:
 
 
 def test_the_system_that_is_booted_ends_the_one_before(backend: NativeBackend) -> None:
-    """Whoever closes the former does no harm to it, nor to those that come after it."""
+    """A process that closes the former does no harm to it, nor to its successors."""
     one, two = backend.boot(), backend.boot()
     two.close()
     one.close()

@@ -47,7 +47,7 @@ def system(tmp_path: Path) -> Iterator[AgentSystem]:
     backend = CommandBackend(f"{COMMAND} --directory '{tmp_path}'")
     yield backend.boot()
     backend.close()
-    assert os.listdir(tmp_path) == [], "nothing is left behind"
+    assert os.listdir(tmp_path) == [], "nothing is left in the directory"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_execution(process: AgentProcess) -> None:
     process.execute(base)
 
 
-def test_what_cannot_be_told_is_unsupported(process: AgentProcess) -> None:
+def test_unavailable_information_is_unsupported(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     base = process.mmap(0, page, RW, MEMORY, -1, 0)
 
@@ -175,7 +175,7 @@ def test_limits_bind(process: AgentProcess) -> None:
     process.munmap(process.mmap(0, 16 * page, RW, MEMORY, -1, 0), 16 * page)
 
 
-def test_a_process_that_dies_is_told(process: AgentProcess) -> None:
+def test_the_end_of_a_process_is_reported(process: AgentProcess) -> None:
     """It unmaps all there is, itself included."""
     with pytest.raises(Unresolved, match=r"ended by itself \(SIG(SEGV|BUS)\)"):
         process.munmap(0, (1 << 47) - process.sysconf(SC_PAGESIZE))

@@ -71,8 +71,8 @@ def test_the_simplest_step_of_each_kind_can_be_made(name: str) -> None:
     before = len(system.noted)
     world.step(step(name))
 
-    told = [call for _process, call, *_rest in system.noted[before:]]
-    assert name in told or name in NEED_MORE
+    calls = [call for _process, call, *_rest in system.noted[before:]]
+    assert name in calls or name in NEED_MORE
 
 
 def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_chooses() -> None:
@@ -105,8 +105,8 @@ def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
     for name in ("mmap", "crash", "store"):
         world.step(bytes((1 + world.steps.index(name),)))
 
-    told = [call for _process, call, *_rest in system.noted]
-    assert told[told.index("crash") + 1 :] == ["spawn", "scratch_range", "open", "pread", "store"]
+    calls = [call for _process, call, *_rest in system.noted]
+    assert calls[calls.index("crash") + 1 :] == ["spawn", "scratch_range", "open", "pread", "store"]
 
 
 def test_every_step_of_every_theme_is_there() -> None:
@@ -189,7 +189,7 @@ def test_this_kernel_agrees_with_the_reference() -> None:
     assert not search.unresolved
 
 
-def test_a_long_search_tells_how_far_it_is() -> None:
+def test_a_long_search_reports_its_progress() -> None:
     lines: list[str] = []
     search = Search(ReferenceBackend(), "linux")
     search.deep(500, "1", lines.append, every=0)
@@ -234,7 +234,7 @@ class Once(Backend):
         )
 
 
-def test_what_shows_once_and_never_again_is_told_all_the_same() -> None:
+def test_a_difference_that_shows_only_once_is_reported() -> None:
     wrong = Search(DefectiveBackend("munmap frees one page too many"), "linux")
     programs = (split(Random(number).randbytes(LENGTH * STEP)) for number in range(60))
     steps = next(steps for steps in programs if wrong.glance(steps))
@@ -257,7 +257,7 @@ def broken_libc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_tells(
+def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_shows_it(
     defect: str, broken_libc: Path, tmp_path: Path
 ) -> None:
     variables = {"LD_PRELOAD": str(broken_libc), "BROKEN": defect}
@@ -270,10 +270,10 @@ def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_tells(
             found = searched(backend, number).found
             assert found is not None, f"seed {number}"
             assert len(found.program) <= MOST_STEPS, found.story()
-            told, _ = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
+            summary, _ = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
         finally:
             backend.close()
-        (source,) = list(folder.glob("*.c")) or [pytest.fail("\n".join(told))]
+        (source,) = list(folder.glob("*.c")) or [pytest.fail("\n".join(summary))]
         subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-o", folder / "program", source], check=True)
         right = subprocess.run([folder / "program"], capture_output=True, text=True, check=False)
         broken = subprocess.run(
@@ -303,16 +303,16 @@ def run_case(folder: Path, *arguments: str) -> str:
     ).stdout
 
 
-def test_the_same_seed_tells_the_same_program_alone_and_in_a_worker(tmp_path: Path) -> None:
-    told = []
+def test_the_same_seed_shows_the_same_program_alone_and_in_a_worker(tmp_path: Path) -> None:
+    shown = []
     for arguments in ([], ["-n", "2"]):
         out = run_case(tmp_path, "--hypothesis-seed=7", *arguments)
         program = re.search(r"the program:\n(.*?repeat with --hypothesis-seed=7)", out, re.DOTALL)
         assert program, out
-        told.append(re.sub(r"^E +", "", program[1], flags=re.MULTILINE))
+        shown.append(re.sub(r"^E +", "", program[1], flags=re.MULTILINE))
 
-    assert told[0] == told[1]
-    assert "open(" in told[0]
+    assert shown[0] == shown[1]
+    assert "open(" in shown[0]
 
 
 def test_the_clauses_that_a_difference_breaks_fail(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_the_clauses_that_a_difference_breaks_fail(tmp_path: Path) -> None:
     assert "mmap.range  " not in out or "4 fail" not in out
 
 
-def test_numbers_are_told_in_pages() -> None:
+def test_numbers_are_shown_in_pages() -> None:
     """So that a program can be played where pages are of another size."""
     system = RecordedSystem(ReferenceBackend().boot())
     random = Random(5)
@@ -356,7 +356,7 @@ class PoorBackend(Backend):
         return PoorSystem()
 
 
-def test_what_a_system_lacks_is_told() -> None:
+def test_missing_calls_are_reported() -> None:
     search = searched(PoorBackend(), 1)
 
     assert search.found is None

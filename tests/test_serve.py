@@ -1,4 +1,4 @@
-"""The agent's side of the protocol, in Python: requests, answers, and any backend behind them."""
+"""The agent's side of the protocol, in Python: requests, answers, and any backend that makes the calls."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
-from finished import NOBODY, Run
+from finished import ORDINARY_USER, Run
 
 CORE = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers")
 """pytest, pluggy, hypothesis, and what these need: what a copy of the suite runs with."""
@@ -76,7 +76,9 @@ def interpreter_for_all(public: Path) -> tuple[str, str]:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         try:
-            subprocess.run([candidate, "-c", ""], check=True, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
+            subprocess.run(
+                [candidate, "-c", ""], check=True, user=ORDINARY_USER, group=ORDINARY_USER, extra_groups=[], cwd="/"
+            )
             break
         except (OSError, subprocess.CalledProcessError):
             continue

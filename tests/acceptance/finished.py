@@ -1,11 +1,11 @@
-"""What a run of the installed suite told."""
+"""The result of a run of the installed suite."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-NOBODY = 65534
+ORDINARY_USER = 65534
 """An ordinary user."""
 
 

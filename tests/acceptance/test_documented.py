@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from finished import NOBODY, Run
+from finished import ORDINARY_USER, Run
 
 MUST_NOT_BE_MISSED = 60
 """So many documented clauses there are at least: fewer would mean that the catalogue was cut, not that all is well."""
@@ -88,7 +88,7 @@ def assert_same_state(folder: str, before: set[str]) -> None:
 @as_root
 @pytest.mark.parametrize("place", ["/tmp", "/dev/shm"], ids=["tmp", "tmpfs"])
 def test_this_kernel_as_root(suite: Suite, place: str) -> None:
-    """Unsupported is only what this kernel cannot have, or what was not allowed; nothing is left behind."""
+    """Unsupported is only what this kernel cannot have, or what was not allowed; nothing is left on the machine."""
     with TemporaryDirectory(dir=place) as folder:
         before = machine_state(folder)
         run = suite("--mmap-backend=native", f"--mmap-dir={folder}")
@@ -115,7 +115,7 @@ def test_a_full_file_table_is_asked_only_when_allowed(suite: Suite) -> None:
 @with_compiler
 @as_root
 def test_this_kernel_as_an_ordinary_user(suite: Suite) -> None:
-    run = suite("--mmap-backend=native", "--mmap-level=linux", user=NOBODY)
+    run = suite("--mmap-backend=native", "--mmap-level=linux", user=ORDINARY_USER)
 
     assert set(run.verdicts.values()) == {"pass", "unsupported"}
     assert "mmap.errno.ENOMEM" in run.with_verdict("pass")
@@ -131,7 +131,7 @@ PORTS = {
 
 @pytest.mark.parametrize("port", PORTS)
 def test_the_agent_elsewhere(suite: Suite, installed: Path, tmp_path: Path, port: str) -> None:
-    """Another libc, another machine: what they get wrong is shown, but the harness tells of every case."""
+    """Another libc, another machine: what they get wrong is shown, but the harness reports every case."""
     compiler, emulator = PORTS[port]
     for program in (compiler[0], *emulator):
         if not shutil.which(program):

@@ -252,26 +252,26 @@ def test_side_by_side(many: Page, pages: Pages) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
 def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
-    """Nothing is wider than the window, and text stands out from what is behind it (WCAG 2.1, 1.4.3)."""
+    """Nothing is wider than the window, and text contrasts with its background (WCAG 2.1, 1.4.3)."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     feature = {"name": "prefers-color-scheme", "value": scheme}
-    tell: Any = page.browser.execute_cdp_cmd
-    tell("Emulation.setDeviceMetricsOverride", size)
-    tell("Emulation.setEmulatedMedia", {"features": [feature]})
+    execute: Any = page.browser.execute_cdp_cmd
+    execute("Emulation.setDeviceMetricsOverride", size)
+    execute("Emulation.setEmulatedMedia", {"features": [feature]})
     try:
         page.one("#open-all").click()
         assert not page.overflows()
         assert page.browser.execute_script(CONTRAST) == []
     finally:
-        tell("Emulation.clearDeviceMetricsOverride", {})
-        tell("Emulation.setEmulatedMedia", {"features": []})
+        execute("Emulation.clearDeviceMetricsOverride", {})
+        execute("Emulation.setEmulatedMedia", {"features": []})
 
 
 CONTRAST = """
 const channel = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
 const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-const behind = (element) => {
+const background = (element) => {
   for (; element; element = element.parentElement) {
     const colour = numbers(getComputedStyle(element).backgroundColor);
     if (colour.length < 4 || colour[3]) return colour;
@@ -281,7 +281,7 @@ const poor = new Map();
 for (const element of document.querySelectorAll("body *")) {
   const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
   if (!own || !element.checkVisibility() || element.tagName === "SCRIPT") continue;
-  const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+  const [a, b] = [light(numbers(getComputedStyle(element).color)), light(background(element))].sort((a, b) => b - a);
   const ratio = (a + 0.05) / (b + 0.05);
   if (ratio < 4.5) poor.set(`${element.tagName} ${element.className}`, ratio);
 }
@@ -290,8 +290,8 @@ return [...poor];
 
 
 def test_it_is_read_without_javascript(page: Page, pages: Pages) -> None:
-    tell: Any = page.browser.execute_cdp_cmd
-    tell("Emulation.setScriptExecutionDisabled", {"value": True})
+    execute: Any = page.browser.execute_cdp_cmd
+    execute("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         page.browser.get(pages.one.as_uri())
         assert not page.one("#filter").is_displayed()
@@ -302,17 +302,17 @@ def test_it_is_read_without_javascript(page: Page, pages: Pages) -> None:
         clause.find_element(By.CSS_SELECTOR, ".program summary").click()
         assert "#define _GNU_SOURCE" in clause.text
     finally:
-        tell("Emulation.setScriptExecutionDisabled", {"value": False})
+        execute("Emulation.setScriptExecutionDisabled", {"value": False})
         page.browser.get(pages.one.as_uri())
 
 
 def test_printed_it_shows_what_failed_and_no_controls(page: Page) -> None:
-    tell: Any = page.browser.execute_cdp_cmd
-    tell("Emulation.setEmulatedMedia", {"media": "print"})
+    execute: Any = page.browser.execute_cdp_cmd
+    execute("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         assert not page.one("#filter").is_displayed()
         visible = "return arguments[0].checkVisibility() && arguments[0].getBoundingClientRect().height > 0"
         assert page.browser.execute_script(visible, page.one(f"[id='clause-{BROKEN}'] article .reason"))
         assert not page.browser.execute_script(visible, page.one(".clause[data-verdicts=pass] .clause-facts"))
     finally:
-        tell("Emulation.setEmulatedMedia", {"media": ""})
+        execute("Emulation.setEmulatedMedia", {"media": ""})

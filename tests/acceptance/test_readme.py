@@ -1,4 +1,4 @@
-"""What newcomers are told to write works as the page says."""
+"""The files that the page shows to newcomers work as it says."""
 
 from __future__ import annotations
 

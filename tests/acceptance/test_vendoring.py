@@ -1,4 +1,4 @@
-"""The suite as a folder of somebody else's project, beside nothing but pytest, pluggy and hypothesis."""
+"""The suite as a folder of another project, beside nothing but pytest, pluggy and hypothesis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from finished import NOBODY, Run
+from finished import ORDINARY_USER, Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -195,8 +195,8 @@ def test_the_hosts_own_runs_are_unchanged(python: Command, copy: Path, host: Pat
 def test_a_conformance_run_under_any_name(
     python: Command, copy: Path, host: Path, place: str, package: str, root: str
 ) -> None:
-    told = python(host, "-m", "pytest_mmapconf", "vendor", place, suite=True).stdout
-    assert f"-p {package}.plugin --mmap-backend=reference" in told
+    printed = python(host, "-m", "pytest_mmapconf", "vendor", place, suite=True).stdout
+    assert f"-p {package}.plugin --mmap-backend=reference" in printed
     run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", package=package, path=host / root)
 
     manifest = json.loads((host / place / "vendored.json").read_text())
@@ -308,7 +308,7 @@ def test_a_copy_that_cannot_be_written(
     work = Path(mkdtemp(dir=public))
     root = os.getuid() == 0
     if root:
-        os.chown(work, NOBODY, NOBODY)
+        os.chown(work, ORDINARY_USER, ORDINARY_USER)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{mine.parent}{os.pathsep}{core}", "HOME": str(work)}
     command = [interpreter_for_all[0] if root else sys.executable, "-S", "-m", "pytest", "-p", "mmconf.plugin", "-q"]
 
@@ -317,8 +317,8 @@ def test_a_copy_that_cannot_be_written(
             [*command, f"--mmap-backend={backend}"],
             cwd=work,
             env=environment,
-            user=NOBODY if root else None,
-            group=NOBODY if root else None,
+            user=ORDINARY_USER if root else None,
+            group=ORDINARY_USER if root else None,
             extra_groups=[] if root else None,
             capture_output=True,
             text=True,
@@ -356,13 +356,13 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
     (mine / "plugin.py").write_text((mine / "plugin.py").read_text() + "# mine\n")
     refused = python(host, *command, suite=True, status=2).stderr
     assert "has local modifications, which would be lost:\n  changed: plugin.py\n" in refused
-    told = python(host, *command, "--force", suite=True).stdout
+    printed = python(host, *command, "--force", suite=True).stdout
 
-    assert re.match(r"third_party/mmconf: pytest-mmapconf 0\.0\.9 -> \S+: 0 files new, 2 changed, 1 removed\n", told)
-    assert "clauses, new: 1\n  munmap.result (documented)\n" in told
-    assert "clauses, changed: 1\n  munmap.range\n      level: documented\n        was: posix\n" in told
-    assert "cases, new: 1\n  munmap.failure_reports_errno_and_unmaps_nothing\n" in told
-    assert "cases, changed in their code: 1\n  munmap.success_reports_no_error\n" in told
+    assert re.match(r"third_party/mmconf: pytest-mmapconf 0\.0\.9 -> \S+: 0 files new, 2 changed, 1 removed\n", printed)
+    assert "clauses, new: 1\n  munmap.result (documented)\n" in printed
+    assert "clauses, changed: 1\n  munmap.range\n      level: documented\n        was: posix\n" in printed
+    assert "cases, new: 1\n  munmap.failure_reports_errno_and_unmaps_nothing\n" in printed
+    assert "cases, changed in their code: 1\n  munmap.success_reports_no_error\n" in printed
     assert not (mine / "long_gone.py").exists()
     python(host, *command, "--check", suite=True)
     run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*")
