@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from ..contract import Fault, Unresolved
-from .address_space import Mapping
 from .constants import PROT_WRITE
+from .mapping import Mapping
 from .state import State
 
 SLICES = 4

@@ -15,208 +15,46 @@ What is not mapped is kept as well, as gaps (gaps.py), so that a place is found 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sortedcontainers import SortedDict
 
-from ..contract import MADV_NORMAL
-from .choices import Choices
-from .constants import PROT_ALL, PROT_WRITE
+from .constants import PROT_WRITE
 from .gaps import Gaps
-from .paging import Memory, Page, PageTable
+from .mapping import Mapping
+from .page_table import PageTable
+from .paging import Memory, Page, PageChoices
 
-if TYPE_CHECKING:
-    from .files import Description, Inode
 
+class PlacementChoices(PageChoices, Protocol):
+    """What an address space leaves open: where memory is placed, what is merged, when a page is copied."""
 
-class Mapping:
-    """A range of pages with one meaning."""
+    def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
+        """Return an address for `length` bytes, no higher than `below` if that is not 0; None if there is no room."""
 
-    __slots__ = (
-        "changes",
-        "description",
-        "droppable",
-        "end",
-        "execute_only",
-        "grows",
-        "inherited",
-        "inode",
-        "joined",
-        "locked",
-        "maximum",
-        "not_forked",
-        "offset",
-        "on_fault",
-        "prot",
-        "read_ahead",
-        "sealed",
-        "shared",
-        "space",
-        "start",
-        "stored",
-        "wiped",
-    )
+    def joins(self, left: Mapping, right: Mapping) -> bool:
+        """True if neighbours that are alike become one mapping."""
 
-    def __init__(
-        self,
-        space: AddressSpace,
-        start: int,
-        end: int,
-        prot: int,
-        shared: bool,
-        inode: Inode | None = None,
-        description: Description | None = None,
-        offset: int = 0,
-        maximum: int = PROT_ALL,
-        locked: bool = False,
-        grows: bool = False,
-        droppable: bool = False,
-    ) -> None:
-        self.space = space
-        self.start = start
-        self.end = end
-        self.prot = prot
-        """The rights of its pages."""
-        self.maximum = maximum
-        """The rights that mprotect may give them: fixed when it was mapped, by the descriptor of then."""
-        self.shared = shared
-        self.inode = inode
-        """The file behind it; None for private memory without one."""
-        self.description = description
-        """The open file description that it holds, so that the file stays open."""
-        self.offset = offset
-        """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
-        self.locked = locked
-        self.execute_only = False
-        """Whether the hardware keeps it from being loaded, as PROT_EXEC was all that was asked for."""
-        self.on_fault = False
-        """Whether it is locked page by page, each when it is first touched."""
-        self.not_forked = False
-        """Whether a child does not get it (MADV_DONTFORK)."""
-        self.wiped = False
-        """Whether a child finds it zero (MADV_WIPEONFORK)."""
-        self.grows = grows
-        """Whether it grows downwards when something below it is touched."""
-        self.droppable = droppable
-        """Whether its pages may become zero at any time."""
-        self.read_ahead = MADV_NORMAL
-        """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
-        self.sealed = False
-        """Whether it stays as it is to the process's end (mseal)."""
-        self.changes = 0
-        """How often the file had changed when it was mapped."""
-        self.inherited = False
-        """Whether a fork has made it: pages that the parent has only loaded from may be there at once, or not."""
-        self.joined = False
-        """Whether it was made of several; a system may still take it for these."""
-        self.stored = False
-        """Whether a page of it has ever been private: Linux then knows it by the addresses that it had."""
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        """True if neighbours of private memory are one mapping although one of them was mapped elsewhere."""
 
-    def index(self, number: int) -> int:
-        """Which page of the file the address space's page number `number` shows."""
-        page = self.space.page
-        return (self.offset - self.start) // page + number
+    def is_one(self, mapping: Mapping) -> bool:
+        """True if a mapping that was merged of several can grow or move as one."""
 
-    def room(self, addr: int) -> int:
-        """How many bytes of the file behind it begin with the page at `addr`; below 0 when that is past its end."""
-        assert self.inode is not None
-        return self.inode.size - self.index(addr // self.space.page) * self.space.page
+    def shows_changes(self) -> bool:
+        """True if a private page that has not been copied yet shows how the file has changed since it was mapped."""
 
-    def part(self, start: int, end: int, space: AddressSpace) -> Mapping:
-        """The part of it from `start` to `end`, as a mapping of its own."""
-        offset = self.offset + start - self.start
-        part = Mapping(
-            space,
-            start,
-            end,
-            self.prot,
-            self.shared,
-            self.inode,
-            self.description,
-            offset,
-            self.maximum,
-            self.locked,
-            self.grows,
-            self.droppable,
-        )
-        part.execute_only = self.execute_only
-        part.on_fault = self.on_fault
-        part.not_forked = self.not_forked
-        part.wiped = self.wiped
-        part.read_ahead = self.read_ahead
-        part.sealed = self.sealed
-        part.changes = self.changes
-        part.inherited = self.inherited
-        part.joined = self.joined
-        part.stored = self.stored
-        return part
+    def copies_when_loaded(self) -> bool:
+        """True if a private page is copied when it is first loaded from; otherwise later changes of the file show."""
 
-    def continues(self, left: Mapping) -> bool:
-        """Whether `left` ends where this one begins and the two are alike."""
-        return self.is_like(left) and left.offset + left.end - left.start == self.offset
-
-    def is_like(self, left: Mapping) -> bool:
-        """The same, but for where in the file they begin."""
-        return (
-            left.end == self.start
-            and left.prot == self.prot
-            and left.execute_only == self.execute_only
-            and left.shared == self.shared
-            and left.inode is self.inode
-            and left.description is self.description
-            and left.maximum == self.maximum
-            and left.locked == self.locked
-            and left.on_fault == self.on_fault
-            and left.not_forked == self.not_forked
-            and left.wiped == self.wiped
-            and left.grows == self.grows
-            and left.droppable == self.droppable
-            and left.read_ahead == self.read_ahead
-            and left.sealed == self.sealed
-        )
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it is private memory that nobody has ever stored to."""
-        return self.inode is None and not self.shared and not self.stored
-
-    @property
-    def is_one_with_fresh(self) -> bool:
-        """Whether Linux may join it to fresh memory that is like it: what was made read-only after a store it counts
-        as data still, and so as unlike.
-        """
-        return self.is_fresh or self.prot & PROT_WRITE != 0
-
-    @property
-    def is_meant_to_be_shared(self) -> bool:
-        """Whether it was asked for as shared: also of zeros that nobody can store to, which Linux makes private."""
-        zeros = self.inode is None and self.description is not None
-        return self.shared or (zeros and not self.maximum & PROT_WRITE)
-
-    @property
-    def is_data(self) -> bool:
-        """Whether it counts as data of the process."""
-        return not self.shared and not self.grows and self.prot & PROT_WRITE != 0
-
-    def hold(self) -> None:
-        """Count it among those who refer to its file."""
-        if self.description is not None:
-            self.description.references += 1
-        if self.inode is not None:
-            self.inode.mappings[self] = None
-
-    def release(self) -> None:
-        """Count it no longer; who refers last lets the file go."""
-        if self.inode is not None:
-            del self.inode.mappings[self]
-        if self.description is not None:
-            self.description.release()
+    def copies_when_populated(self) -> bool:
+        """True if locking or populating a private writable page makes the private copy at once."""
 
 
 class AddressSpace:
     """The mappings of one process, its page table, and how much of its limits it uses."""
 
-    def __init__(self, memory: Memory, lowest: int, top: int, choices: Choices) -> None:
+    def __init__(self, memory: Memory, lowest: int, top: int, choices: PlacementChoices) -> None:
         self.page = memory.page
         self.lowest = lowest
         """Where mappings without a fixed address begin at the lowest."""
@@ -262,6 +100,11 @@ class AddressSpace:
     def mapped(self, start: int, end: int) -> int:
         """How many bytes of [start, end) are mapped."""
         return sum(min(end, m.end) - max(start, m.start) for m in self.over(start, end))
+
+    def first_mapped(self, start: int, end: int) -> int | None:
+        """Return the first address in [start, end) at which something is mapped; None if there is none."""
+        within = self.over(start, end)
+        return max(start, within[0].start) if within else None
 
     def hole(self, start: int, end: int) -> int | None:
         """The first address in [start, end) at which nothing is mapped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..contract import Backend, Facts
-from .choices import LinuxChoices
+from .linux_choices import LinuxChoices
 from .machine import Parameters
 from .system import ReferenceSystem
 

@@ -10,15 +10,19 @@ room of a file is given back only when nobody refers to the file any more.
 
 Sizes and names are journalled: growth and a new name take effect when the file is first synced, a cut then or before.
 Data is not journalled: a page that has changed since it was last written back holds either content after a crash, and
-Choices.survives says which.
+FileChoices.survives says which.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .choices import Choices
+
+class DiskChoices(Protocol):
+    """What a disk leaves open."""
+
+    def has_room(self, free: int, length: int) -> bool:
+        """True if a disk with `free` bytes has room for `length` more."""
 
 
 class Disk:
@@ -60,7 +64,7 @@ class Record:
             if block in self.blocks:
                 self.blocks[block] = bytes(content)
 
-    def reserve(self, block: int, choices: Choices) -> bool:
+    def reserve(self, block: int, choices: DiskChoices) -> bool:
         """Take room for a block; False when the disk is full."""
         if block in self.blocks:
             return True

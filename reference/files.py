@@ -18,21 +18,50 @@ lock is what the documented EAGAIN of mmap is about; Linux had such locks until 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from .choices import Choices
 from .constants import O_ACCESS, O_APPEND, O_PATH, O_RDONLY, O_RDWR, O_WRONLY
 from .disk import Disk, Record
-from .paging import Memory, PageCache
-
-if TYPE_CHECKING:
-    from .address_space import Mapping
+from .paging import Memory, Page, PageCache, PageChoices
 
 LARGEST: Final = 2**63 - 1
 """Bytes of the largest file."""
 
 MAPPABLE: Final = {("regular", ""), ("regular", "attribute"), ("character", "zero")}
 """What can be mapped, as far as its kind and device tell."""
+
+
+class FileChoices(PageChoices, Protocol):
+    """What the content of files leaves open."""
+
+    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
+        """Determine the indeterminate bytes of a page (`Page.open`) that is loaded from `start` on.
+
+        From `firm` on they are past the end of the file and stay indeterminate; `done` bytes were loaded before them.
+        """
+
+    def slack_survives_growth(self) -> bool:
+        """True if bytes stored past the end of a file are in the file when it grows; otherwise they become zero."""
+
+    def evicts(self) -> bool:
+        """True if pages leave memory when a process asks for it."""
+
+    def survives(self, name: str, block: int) -> bool | None:
+        """True if a page not synced after its last change keeps the new content in a crash; None: undetermined."""
+
+
+class FileMapping(Protocol):
+    """A mapping, as the file that it maps knows it."""
+
+    start: int
+    end: int
+    offset: int
+    shared: bool
+    maximum: int
+    locked: bool
+
+    def drop_file_pages(self, first: int, stop: int, private: bool = True) -> None:
+        """Remove the entries of the pages `first` to before `stop` of the file; of `private` copies only if asked."""
 
 
 class FileSystem:
@@ -50,12 +79,12 @@ class FileSystem:
         """A new file of a kind."""
         return Inode(self, kind, name, device)
 
-    def crash(self, choices: Choices) -> None:
+    def crash(self, choices: FileChoices) -> None:
         """Lose everything that is not on the disk.  Whoever referred to the files must be gone."""
         restore(self.root, choices)
 
 
-def restore(directory: Inode, choices: Choices) -> None:
+def restore(directory: Inode, choices: FileChoices) -> None:
     """Replace each file in a directory by what the disk knows of it."""
     for name, inode in list(directory.entries.items()):
         if inode.is_directory:
@@ -125,7 +154,7 @@ class Inode:
         """How many names it has."""
         self.descriptions = 0
         """How many open file descriptions it has."""
-        self.mappings: dict[Mapping, None] = {}
+        self.mappings: dict[FileMapping, None] = {}
         """The mappings of it, in the order in which they were made."""
         if self.is_regular and file_system is not None:
             memory = file_system.memory
@@ -186,20 +215,18 @@ class Inode:
         self.size = size
         self.changed()
         self.cache.cut(size)
-        page = self.cache.memory.page
-        behind = -(-size // page) * page
+        first = -(-size // self.cache.memory.page)
         for mapping in self.mappings:
-            first = max(mapping.start, mapping.start + behind - mapping.offset)
-            mapping.space.table.zap(first // page, mapping.end // page)
+            mapping.drop_file_pages(first, LARGEST)
 
-    def extend(self, size: int, choices: Choices) -> None:
+    def extend(self, size: int, choices: FileChoices) -> None:
         """Make it longer.  What stood behind its end may show, or not."""
         if not choices.slack_survives_growth():
             self.cache.clear_slack(self.size)
         self.size = size
         self.changed()
 
-    def read(self, length: int, offset: int, choices: Choices) -> bytes:
+    def read(self, length: int, offset: int, choices: FileChoices) -> bytes:
         """Up to `length` bytes from `offset`, no further than the end."""
         length = min(length, self.size - offset)
         page = self.cache.memory.page
@@ -215,7 +242,7 @@ class Inode:
             done += len(part)
         return b"".join(parts)
 
-    def write(self, data: bytes, offset: int, choices: Choices) -> int:
+    def write(self, data: bytes, offset: int, choices: FileChoices) -> int:
         """Write at `offset`; how many bytes the disk had room for."""
         page = self.cache.memory.page
         end = offset + len(data)
@@ -246,7 +273,7 @@ class Inode:
                     found[index * page + at - offset] = values
         return found
 
-    def punch(self, offset: int, length: int, choices: Choices) -> None:
+    def punch(self, offset: int, length: int, choices: FileChoices) -> None:
         """Make a hole of whole pages: it reads as zero, and its storage is given back.  Private copies stay."""
         page = self.cache.memory.page
         first, behind = offset // page, (offset + length) // page
@@ -254,16 +281,14 @@ class Inode:
         self.perhaps_modified = True  # ext4 says so, tmpfs does not
         self.cache.punch(first, behind)
         for mapping in self.mappings:
-            shift = (mapping.start - mapping.offset) // page
-            low, high = max(mapping.start // page, first + shift), min(mapping.end // page, behind + shift)
-            mapping.space.table.zap(low, high, private=False)
+            mapping.drop_file_pages(first, behind, private=False)
 
-    def sync(self, choices: Choices) -> None:
+    def sync(self, choices: FileChoices) -> None:
         """Carry everything to the disk."""
         if self.is_regular:
             self.cache.write_back(0, LARGEST, self.size, choices)
 
-    def drop_cache(self, choices: Choices) -> None:
+    def drop_cache(self, choices: FileChoices) -> None:
         """Take its pages out of memory, but for locked ones.  Private copies are not its own."""
         self.sync(choices)
         if not choices.evicts():
@@ -274,12 +299,9 @@ class Inode:
             if mapping.locked:
                 first = mapping.offset // page
                 kept |= set(self.cache.within(first, first + (mapping.end - mapping.start) // page))
-        for mapping in self.mappings:
-            shift = (mapping.start - mapping.offset) // page
-            for number in mapping.space.table.within(mapping.start // page, mapping.end // page):
-                if number - shift not in kept:
-                    mapping.space.table.zap(number, number + 1, private=False)
         for index in [index for index in self.cache.pages if index not in kept]:
+            for mapping in self.mappings:
+                mapping.drop_file_pages(index, index + 1, private=False)
             del self.cache.pages[index]
 
     # ---- life

@@ -36,8 +36,8 @@ from ..contract import (
     MADV_WIPEONFORK,
     SEAL_FUTURE_WRITE,
 )
-from .address_space import Mapping
 from .constants import PROT_READ, PROT_WRITE
+from .mapping import Mapping
 from .refusal import Refusals
 from .state import State
 

@@ -25,7 +25,6 @@ from errno import (
 from typing import NamedTuple
 
 from ..contract import SEAL_FUTURE_WRITE, SEAL_WRITE, Unsupported
-from .address_space import Mapping
 from .constants import (
     HUGE_SHIFT,
     HUGE_SIZES,
@@ -53,6 +52,7 @@ from .constants import (
     PROT_WRITE,
 )
 from .files import LARGEST, Description, shared_memory
+from .mapping import Mapping
 from .refusal import Refusals
 from .state import OFFSET_MASK, State
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .address_space import AddressSpace, Mapping
+from .address_space import AddressSpace
 from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
+from .mapping import Mapping
 
 
 def rights(prot: int) -> str:

@@ -14,17 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..contract import Unresolved
 from ..outcomes import Failed, Faulted, Outcome, Returned
-from .choices import LinuxChoices
+from .address_space import AddressSpace
 from .constants import PROT_ALL, PROT_EXEC, PROT_READ
-from .refusal import Refusal
-
-if TYPE_CHECKING:
-    from .address_space import AddressSpace, Mapping
-    from .paging import Page
+from .linux_choices import LinuxChoices
+from .mapping import Mapping
+from .paging import Page
+from .refusal import Refusal, TargetSpace
 
 
 class Impossible(Exception):
@@ -150,12 +149,12 @@ class Following(LinuxChoices):
         early = any(self.seen == Failed(FOUND_EARLY.get(refusal.reason, "")) for refusal in refusals)
         return None if early and clause != "mmap.order.offset" else clause
 
-    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+    def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
         """Linux leaves the range alone but for what it finds late; others only for EBADF and EINVAL."""
         if not self.late and (self.level == "linux" or refusal.name in ("EBADF", "EINVAL")):
             return False
-        within = space.over(start, end)
-        return bool(within) and not self.is_mapped(max(start, within[0].start))
+        first = space.first_mapped(start, end)
+        return first is not None and not self.is_mapped(first)
 
     def does_part(self, call: str) -> bool:
         if self.level != "linux" and call not in ALWAYS_PARTIAL:

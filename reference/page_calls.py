@@ -15,8 +15,8 @@ from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
 from functools import partial
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, SC_PAGESIZE, Unsupported
-from .address_space import Mapping
 from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM
+from .mapping import Mapping
 from .refusal import Refusals
 from .state import State
 

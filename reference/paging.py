@@ -27,18 +27,21 @@ so a long range costs no more than what has been touched.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from .choices import Choices
-from .disk import Record
-
-if TYPE_CHECKING:
-    pass
+from .disk import DiskChoices, Record
 
 FRAMES: Final = 1 << 24
 """Frames that memory has; they are handed out in an order that scatters them."""
 FRAGMENT: Final = 0x9E3779B1
 """Any odd number visits every frame once."""
+
+
+class PageChoices(DiskChoices, Protocol):
+    """What the pages of a file leave open."""
+
+    def slack_survives_write_back(self) -> bool:
+        """True if bytes stored past the end of a file outlive the page's write-back; otherwise they become zero."""
 
 
 class Page:
@@ -144,7 +147,7 @@ class PageCache:
         """Whether the page must be read from the disk."""
         return index not in self.pages and self.record is not None and bool(self.record.blocks.get(index))
 
-    def dirty(self, index: int, page: Page, choices: Choices) -> bool:
+    def dirty(self, index: int, page: Page, choices: PageChoices) -> bool:
         """The page is about to be changed; False when the disk has no room for it."""
         if self.record is not None:
             if not self.record.reserve(index, choices):
@@ -157,7 +160,7 @@ class PageCache:
         """The indices from `first` to before `behind` whose pages are in memory."""
         return between(self.pages, first, behind)
 
-    def write_back(self, first: int, behind: int, size: int, choices: Choices) -> None:
+    def write_back(self, first: int, behind: int, size: int, choices: PageChoices) -> None:
         """Carry the dirty pages from `first` to before `behind` to the disk; the file is `size` bytes long."""
         if self.record is None:
             return
@@ -199,62 +202,3 @@ class PageCache:
         index, used = divmod(size, self.memory.page)
         if used and index in self.pages:
             self.pages[index].wipe(used)
-
-
-class PageTable:
-    """One address space's entries: which page each touched page number shows, and how often it faulted."""
-
-    __slots__ = ("entries", "major", "memory", "minor")
-
-    def __init__(self, memory: Memory) -> None:
-        self.memory = memory
-        self.entries: dict[int, Page] = {}
-        self.minor = 0
-        self.major = 0
-
-    def copy(self, number: int, page: Page) -> Page:
-        """Give the page table a private copy of a page that it shares."""
-        if page.sharers:
-            page.sharers -= 1
-        own = self.memory.fresh(page.data)
-        own.open = dict(page.open) if page.open else None
-        own.sharers = 1
-        self.entries[number] = own
-        return own
-
-    def within(self, first: int, behind: int) -> list[int]:
-        """The page numbers from `first` to before `behind` that have an entry."""
-        return between(self.entries, first, behind)
-
-    def zap(self, first: int, behind: int, private: bool = True) -> None:
-        """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""
-        if not self.entries:
-            return
-        for number in self.within(first, behind):
-            page = self.entries[number]
-            if page.sharers:
-                if not private:
-                    continue
-                page.sharers -= 1
-            del self.entries[number]
-
-    def free(self, first: int, behind: int) -> None:
-        """The private pages from `first` to before `behind` may become zero, for this process alone."""
-        for number in self.within(first, behind):
-            page = self.entries[number]
-            if page.sharers:
-                (page if page.sharers == 1 else self.copy(number, page)).free()
-
-    def move(self, first: int, behind: int, to: int) -> None:
-        """Move the entries from `first` to before `behind` to the page numbers from `to` on."""
-        for number in self.within(first, behind):
-            self.entries[number - first + to] = self.entries.pop(number)
-
-    def fork(self) -> PageTable:
-        """A child's table: it holds the same private pages; those of files it will find by itself."""
-        child = PageTable(self.memory)
-        private = {number: page for number, page in self.entries.items() if page.sharers}
-        for page in private.values():
-            page.sharers += 1
-        child.entries.update(private)
-        return child

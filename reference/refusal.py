@@ -25,12 +25,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..contract import errno_name
-
-if TYPE_CHECKING:
-    from .address_space import AddressSpace
 
 
 class Refusal(NamedTuple):
@@ -71,14 +68,27 @@ class Refused(OSError):
         return frozenset(refusal.clause for refusal in self.refusals)
 
 
+class TargetSpace(Protocol):
+    """The address space of a range that a call maps anew."""
+
+    def first_mapped(self, start: int, end: int) -> int | None:
+        """Return the first address in [start, end) at which something is mapped; None if there is none."""
+
+    def clear(self, start: int, end: int) -> None:
+        """Unmap [start, end)."""
+
+
 class RefusalChoices(Protocol):
     """Choices of the error to report, and of what the failed call has changed before."""
 
-    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal: ...
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        """Return the one of the refusals that apply, at least one and in Linux's order, that the call fails with."""
 
-    def does_part(self, call: str) -> bool: ...
+    def does_part(self, call: str) -> bool:
+        """True if a call that fails partway through its range has changed the pages before the failure."""
 
-    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool: ...
+    def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
+        """True if [start, end), which MAP_FIXED named, has lost its mappings although the call was refused."""
 
 
 class Refusals:
@@ -91,7 +101,7 @@ class Refusals:
         self.choices = choices
         self.reached = reached
         self.gathered: list[Refusal] | None = None
-        self.target: tuple[AddressSpace, int, int] | None = None
+        self.target: tuple[TargetSpace, int, int] | None = None
         """The range that the call replaces: it may have been cleared before a late refusal."""
         self.prefix: Callable[[], object] | None = None
         """The effect on the part of a range before the first error, which a failed call may have had."""

@@ -7,8 +7,8 @@ from errno import EACCES
 from typing import Final
 
 from pytest_mmapconf.contract import MAP_FIXED, Backend
-from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.files import Description, shared_memory
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem

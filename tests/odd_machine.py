@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from pytest_mmapconf.reference.address_space import AddressSpace
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem

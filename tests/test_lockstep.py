@@ -41,7 +41,7 @@ from pytest_mmapconf.differential.lockstep import (
     parameters,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import CAPABILITIES, Parameters
 from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.process import Process

@@ -30,10 +30,10 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
     Fault,
 )
-from pytest_mmapconf.reference.address_space import Mapping
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.mapping import Mapping
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults
@@ -383,7 +383,8 @@ def test_a_part_is_as_the_whole(process: Process) -> None:
 @pytest.mark.parametrize("prot", range(8))
 def test_what_counts_as_data(process: Process, prot: int) -> None:
     for shared, grows in itertools.product((False, True), repeat=2):
-        mapping = Mapping(process.space, 0, PAGE, prot, shared, grows=grows)
+        mapping = Mapping(process.space, 0, PAGE, prot, shared)
+        mapping.grows = grows
         assert mapping.is_data == (bool(prot & PROT_WRITE) and not shared and not grows)
         assert mapping.is_fresh == (not shared)
         assert mapping.is_one_with_fresh == (not shared or bool(prot & PROT_WRITE))

@@ -7,9 +7,10 @@ from errno import EINVAL, ENODEV
 import pytest
 
 from pytest_mmapconf.contract import PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE
-from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.address_space import AddressSpace
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.mapping import Mapping
 from pytest_mmapconf.reference.refusal import Refusal
 from pytest_mmapconf.reference.system import ReferenceSystem
 

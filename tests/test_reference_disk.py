@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_mmapconf.contract import MAP_SHARED, MS_SYNC, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, Facility, Unresolved
-from pytest_mmapconf.reference.choices import LinuxChoices
 from pytest_mmapconf.reference.disk import Disk, Record
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.system import ReferenceSystem
 

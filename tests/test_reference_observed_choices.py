@@ -39,13 +39,13 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.differential.lockstep import Divergence, LockstepProcess, LockstepSystem
 from pytest_mmapconf.outcomes import Failed, Faulted, Outcome, Returned
-from pytest_mmapconf.reference.address_space import AddressSpace, Mapping
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.mapping import Mapping
 from pytest_mmapconf.reference.observed_choices import Following, Impossible
 from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
-from pytest_mmapconf.reference.refusal import Refusal
+from pytest_mmapconf.reference.refusal import Refusal, TargetSpace
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
 
@@ -169,12 +169,12 @@ def test_an_errno_is_not_where_none_applies() -> None:
 
 
 class Cleared(LinuxChoices):
-    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+    def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
         return True
 
 
 class Kept(LinuxChoices):
-    def cleared_when_refused(self, refusal: Refusal, space: AddressSpace, start: int, end: int) -> bool:
+    def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
         return False
 
 

@@ -35,7 +35,7 @@ from pytest_mmapconf.contract import (
     Unsupported,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import Following
 from pytest_mmapconf.reference.paging import PageCache

@@ -24,7 +24,7 @@ from pytest_mmapconf.contract import (
     Fault,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.paging import FRAGMENT, FRAMES, Memory, Page, between
 from pytest_mmapconf.reference.process import Process

@@ -28,7 +28,7 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.choices import LinuxChoices
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal, Refusals, Refused

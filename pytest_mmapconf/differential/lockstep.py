@@ -54,10 +54,10 @@ from ..contract import (
     errno_name,
 )
 from ..outcomes import Failed, Faulted, Outcome, Returned, brief
-from ..reference.address_space import Mapping as Area
 from ..reference.constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.machine import CAPABILITIES, PATHS, Parameters
+from ..reference.mapping import Mapping as Area
 from ..reference.observed_choices import Following, Impossible
 from ..reference.process import Process as Model
 from ..reference.refusal import Refused

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from ..contract import Backend
 from ..plugin.failure_evidence import of_difference
-from ..reference.choices import LinuxChoices
+from ..reference.linux_choices import LinuxChoices
 from ..reference.machine import Parameters
 from ..reference.observed_choices import Following
 from ..reference.system import ReferenceSystem

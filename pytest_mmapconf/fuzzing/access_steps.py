@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..contract import PROT_EXEC, PROT_READ, PROT_WRITE
-from ..reference.address_space import Mapping as Area
+from ..reference.mapping import Mapping as Area
 from .draws import Digits
 from .model_view import Actor, State
 

@@ -33,8 +33,8 @@ from ..contract import (
     SEEK_END,
     SEEK_SET,
 )
-from ..reference.address_space import Mapping as Area
 from ..reference.files import Inode
+from ..reference.mapping import Mapping as Area
 from .draws import Digits
 from .model_view import LARGEST, Actor, State
 

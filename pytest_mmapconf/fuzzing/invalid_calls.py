@@ -35,7 +35,7 @@ from ..contract import (
     Facility,
     Resource,
 )
-from ..reference.address_space import Mapping as Area
+from ..reference.mapping import Mapping as Area
 from .draws import Digits
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ from ..contract import (
     Facility,
     Resource,
 )
-from ..reference.address_space import Mapping as Area
+from ..reference.mapping import Mapping as Area
 from .draws import Digits
 from .invalid_calls import LARGE, LOW, MMAP, MREMAP, ROOM, MmapCall, MremapCall
 from .model_view import LARGEST, SLOTS, Actor, State

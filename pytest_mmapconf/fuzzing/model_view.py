@@ -28,9 +28,9 @@ from ..contract import (
     Resource,
     System,
 )
-from ..reference.address_space import Mapping as Area
 from ..reference.files import Description
 from ..reference.machine import PATHS
+from ..reference.mapping import Mapping as Area
 from ..reference.process import Process as Model
 from .draws import Digits
 from .exercised_clauses import EFFECTS, FAULTS

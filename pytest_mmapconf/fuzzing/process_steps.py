@@ -20,7 +20,7 @@ from ..contract import (
     Facility,
     Resource,
 )
-from ..reference.address_space import Mapping as Area
+from ..reference.mapping import Mapping as Area
 from .draws import Digits
 from .invalid_calls import ROOM
 from .model_view import PROCESSES, Actor

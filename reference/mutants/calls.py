@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ..address_space import AddressSpace
+from ..files import Inode
+from ..mapping import Mapping
 from ..mutant import Call
 from ..process import Process
+
+
+def mappings_of(inode: Inode) -> list[Mapping]:
+    """Return the mappings of a file."""
+    return cast(list[Mapping], list(inode.mappings))
 
 
 class Mmap(Call):

@@ -7,14 +7,15 @@ from typing import Any
 from ...contract import Fault
 from ..accesses import Accesses
 from ..address_space import AddressSpace
-from ..choices import LinuxChoices
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, O_ACCESS, O_RDONLY, O_TRUNC, PROT_WRITE
 from ..disk import Record
 from ..files import Inode
+from ..linux_choices import LinuxChoices
 from ..mutant import Honest, wrong
-from ..paging import Page, PageCache, PageTable
+from ..page_table import PageTable
+from ..paging import Page, PageCache
 from ..process import Process
-from .calls import Mmap
+from .calls import Mmap, mappings_of
 
 
 def own(table: PageTable, number: int) -> Page:
@@ -29,7 +30,7 @@ def own(table: PageTable, number: int) -> Page:
 @wrong(Inode.write, "coherence.write", bug="occlum #339, gramine #1432")
 def what_is_written_shows_in_no_mapping(write: Honest, self: Inode, data: bytes, offset: int, choices: Any) -> int:
     """Pages that are mapped keep the old content."""
-    for mapping in self.mappings:
+    for mapping in mappings_of(self):
         for number in range(*numbers(mapping)) if mapping.shared else ():
             if mapping.space.access(mapping, number, False) is not None:
                 own(mapping.space.table, number)
@@ -72,7 +73,7 @@ def a_file_over_itself_is_left_alone(self: Process, mmap: Mmap) -> int:
 def the_last_page_does_not_grow(extend: Honest, self: Inode, size: int, choices: Any) -> None:
     """A mapping that has the file's last page keeps it as it was when the file grows."""
     last = self.size // self.cache.memory.page
-    for mapping in self.mappings:
+    for mapping in mappings_of(self):
         for number in mapping.space.table.within(*numbers(mapping)):
             if mapping.index(number) == last:
                 own(mapping.space.table, number)
@@ -152,7 +153,7 @@ def a_window_loses_nothing(cut: Honest, self: Inode, size: int) -> None:
     """A mapping that does not begin where the file does keeps the pages that it has."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
-        for mapping in self.mappings
+        for mapping in mappings_of(self)
         if mapping.offset
         for number in mapping.space.table.within(*numbers(mapping))
     ]
@@ -176,7 +177,7 @@ def private_copies_outlive_their_page(cut: Honest, self: Inode, size: int) -> No
     """What a private mapping has copied stays, past the end of the file too."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
-        for mapping in self.mappings
+        for mapping in mappings_of(self)
         for number in mapping.space.table.within(*numbers(mapping))
         if mapping.space.table.entries[number].sharers
     ]
@@ -192,7 +193,7 @@ def a_cut_wipes_private_copies(cut: Honest, self: Inode, size: int) -> None:
     """Behind the new end private copies become zero as well."""
     cut(self, size)
     index, used = divmod(size, self.cache.memory.page)
-    for mapping in self.mappings:
+    for mapping in mappings_of(self):
         for number in mapping.space.table.within(*numbers(mapping)):
             if mapping.index(number) == index and used:
                 mapping.space.table.entries[number].wipe(used)

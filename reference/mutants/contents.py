@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ..accesses import Accesses
-from ..address_space import AddressSpace, Mapping
+from ..address_space import AddressSpace
 from ..choices import Choices
 from ..files import Description, Inode, shared_memory
+from ..mapping import Mapping
 from ..mutant import Honest, wrong
-from ..paging import Page, PageCache, PageTable
+from ..page_table import PageTable
+from ..paging import Page, PageCache
 from ..process import Process
-from .calls import Mmap
+from .calls import Mmap, mappings_of
 
 CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
 """What random programs say of wrong content, whatever made it wrong."""
@@ -85,7 +87,7 @@ def a_file_is_shared_by_relatives_only(self: Process, mmap: Mmap) -> int:
     place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and mapping.inode is not None:
-        mapping.shared = mapping.shared and all(other.space is self.space for other in mapping.inode.mappings)
+        mapping.shared = mapping.shared and all(other.space is self.space for other in mappings_of(mapping.inode))
     return place
 
 
@@ -193,7 +195,7 @@ def cut_off_pages_stay(cut: Honest, self: Inode, size: int) -> None:
 def a_cut_takes_what_is_mapped_behind(cut: Honest, self: Inode, size: int) -> None:
     """What is mapped behind a file that is cut shorter loses a page as well."""
     cut(self, size)
-    for mapping in self.mappings:
+    for mapping in mappings_of(self):
         behind = mapping.end // mapping.space.page
         mapping.space.table.zap(behind, behind + 1)
 

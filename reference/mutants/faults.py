@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from ...contract import Fault
 from ..accesses import Accesses
-from ..address_space import Mapping
-from ..choices import LinuxChoices
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import Honest, wrong
 from ..process import Process
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ...contract import MAP_ANONYMOUS, MAP_FIXED
 from ..address_space import AddressSpace
 from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_READ, PROT_WRITE
+from ..files import FileChoices
 from ..mutant import Honest, wrong
-from ..paging import PageTable
+from ..page_table import PageTable
 from ..process import Process
-from .calls import Mmap
+from .calls import Mmap, mappings_of
 
 FEW = 64
 """So many pages of a mapping are looked at one by one."""
@@ -218,16 +221,15 @@ def the_end_writes_private_memory_back(end: Honest, self: AddressSpace) -> None:
         if inode is not None and not mapping.shared:
             for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
                 room = max(mapping.room(number * self.page), 0)
-                inode.write(
-                    bytes(self.table.entries[number].data[:room]), mapping.index(number) * self.page, self.choices
-                )
+                content = bytes(self.table.entries[number].data[:room])
+                inode.write(content, mapping.index(number) * self.page, cast(FileChoices, self.choices))
     end(self)
 
 
 @wrong(AddressSpace.end, "end.others")
 def the_end_takes_shared_memory_away(end: Honest, self: AddressSpace) -> None:
     """Whoever has a mapping of the same file loses its pages."""
-    others = [other for mapping in self.mappings.values() if mapping.inode for other in mapping.inode.mappings]
+    others = [other for mapping in self.mappings.values() if mapping.inode for other in mappings_of(mapping.inode)]
     end(self)
     for other in others:
         if other.space is not self:

@@ -6,12 +6,13 @@ from errno import EINVAL, ENOMEM
 
 from ...contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT
 from ..address_space import AddressSpace
-from ..choices import LinuxChoices
 from ..files import Inode
+from ..linux_choices import LinuxChoices
 from ..mutant import Honest, never, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process
 from ..refusal import Refusals
+from .calls import mappings_of
 
 REFUSALS = (
     never("mlock2-takes-unknown-flags", "mlock2.errno.EINVAL"),
@@ -135,7 +136,7 @@ def what_was_locked_before_exec_is_counted(exec: Honest, self: Process) -> None:
 @wrong(Inode.drop_cache, "mlock.stays")
 def locked_pages_leave_memory(evict: Honest, self: Inode, choices: object) -> None:
     """The file's pages go, locked or not."""
-    locked = [mapping for mapping in self.mappings if mapping.locked]
+    locked = [mapping for mapping in mappings_of(self) if mapping.locked]
     for mapping in locked:
         mapping.locked = False
     evict(self, choices)
@@ -148,7 +149,7 @@ def a_lock_keeps_what_the_file_has_lost(cut: Honest, self: Inode, size: int) -> 
     """Locked pages stay in the page table."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
-        for mapping in self.mappings
+        for mapping in mappings_of(self)
         if mapping.locked
         for number in mapping.space.table.within(
             mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page

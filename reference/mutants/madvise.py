@@ -18,13 +18,15 @@ from ...contract import (
     MADV_REMOVE,
     MADV_WIPEONFORK,
 )
-from ..address_space import AddressSpace, Mapping
+from ..address_space import AddressSpace
 from ..constants import PROT_READ, PROT_WRITE
 from ..files import Inode
 from ..madvise import HINTS, Advice
+from ..mapping import Mapping
 from ..mutant import Honest, never, other, refuses, wrong
-from ..paging import PageTable
+from ..page_table import PageTable
 from ..process import Process
+from .calls import mappings_of
 
 REFUSALS = (
     never("madvise-takes-unknown-advice", "madvise.errno.EINVAL.advice"),
@@ -222,7 +224,7 @@ def a_hole_ends_the_file(punch: Honest, self: Inode, offset: int, length: int, c
 def a_hole_takes_private_copies(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
     """What a private mapping has copied is gone as well."""
     punch(self, offset, length, choices)
-    for mapping in self.mappings:
+    for mapping in mappings_of(self):
         mapping.space.table.zap(mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page)
 
 

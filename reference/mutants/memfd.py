@@ -9,7 +9,7 @@ from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_ALL, PROT_WRITE
 from ..mapping_calls import MappingCalls
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
-from .calls import Mmap
+from .calls import Mmap, mappings_of
 
 
 def is_sealed(self: Process, fd: int) -> bool:
@@ -54,7 +54,7 @@ def a_seal_against_future_writing_takes_rights_away(seal: Honest, self: Process,
     seal(self, fd, seals)
     description = self.description(fd)
     if description is not None and seals & SEAL_FUTURE_WRITE:
-        for mapping in description.inode.mappings:
+        for mapping in mappings_of(description.inode):
             mapping.prot &= ~PROT_WRITE
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from errno import EBADF, EEXIST, EINVAL, ENOMEM, EPERM
 
 from ..accesses import Accesses
-from ..address_space import Mapping
-from ..choices import LinuxChoices
 from ..constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -19,6 +17,8 @@ from ..constants import (
     PROT_READ,
     PROT_WRITE,
 )
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import Honest, refuses, wrong
 from ..process import Process
 from .calls import Mmap

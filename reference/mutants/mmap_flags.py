@@ -6,8 +6,7 @@ from errno import EACCES, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, ETXTBSY
 
 from ...contract import MAP_DENYWRITE, MAP_EXECUTABLE, MAP_NORESERVE, MAP_STACK, MAP_UNINITIALIZED
 from ..accesses import Accesses
-from ..address_space import AddressSpace, Mapping
-from ..choices import LinuxChoices
+from ..address_space import AddressSpace
 from ..constants import (
     MAP_32BIT,
     MAP_ANONYMOUS,
@@ -25,6 +24,8 @@ from ..constants import (
     PROT_READ,
     PROT_WRITE,
 )
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import OWN, Honest, Mutant, never, other, refuses, wrong
 from ..paging import Memory, Page
 from ..process import Process

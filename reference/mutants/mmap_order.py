@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from errno import EFAULT
 
-from ..choices import LinuxChoices
+from ..linux_choices import LinuxChoices
 from ..mutant import OWN, Honest, Mutant, wrong
 from ..refusal import Refusal
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from errno import EAGAIN, EINVAL, ENOMEM, EOVERFLOW
 
-from ..address_space import AddressSpace, Mapping
-from ..choices import LinuxChoices
+from ..address_space import AddressSpace
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import Honest, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusal

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from errno import EACCES, EINVAL, ENOMEM
 
-from ..address_space import AddressSpace, Mapping
-from ..choices import LinuxChoices
+from ..address_space import AddressSpace
 from ..constants import PROT_ALL, PROT_EXEC, PROT_GROWSDOWN, PROT_NONE, PROT_READ, PROT_WRITE
 from ..files import Description
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mapping_calls import MappingCalls
 from ..mutant import Honest, never, other, refuses, wrong
 from ..process import Process

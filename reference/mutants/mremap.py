@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from errno import EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM
 
-from ..address_space import AddressSpace, Mapping
-from ..choices import LinuxChoices
+from ..address_space import AddressSpace
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import Honest, never, other, refuses, wrong
-from ..paging import PageTable
+from ..page_table import PageTable
 from ..process import Process
 from .calls import Move, Mremap
 from .contents import CONTENT

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from errno import EAGAIN, EEXIST, EFAULT, EINVAL, ENOMEM
 
-from ..address_space import AddressSpace, Mapping
-from ..choices import LinuxChoices
+from ..address_space import AddressSpace
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_ALL, PROT_NONE, PROT_READ, PROT_WRITE
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import Honest, never, other, refuses, wrong
 from ..paging import Page
 from ..process import Process
 from ..refusal import Refusal
-from .calls import Move, Mremap
+from .calls import Move, Mremap, mappings_of
 
 # Random programs are told of these by what a mremap leaves behind, whichever part of its promise that is.
 LEFT = ("mremap.resize", "mmap.range", "munmap.range")
@@ -157,7 +158,7 @@ def a_move_takes_every_mapping_of_the_file(self: AddressSpace, move: Move) -> No
     """The process's other mappings of the same file are unmapped."""
     move()
     for moved in self.over(move.place, move.place + move.new):
-        for mapping in list(moved.inode.mappings) if moved.inode is not None else ():
+        for mapping in mappings_of(moved.inode) if moved.inode is not None else ():
             if mapping.space is self and mapping is not moved and not move.keep and move.old:
                 self.clear(mapping.start, mapping.end)
 

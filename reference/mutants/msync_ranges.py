@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EACCES, EBADF, EBUSY, EFAULT, EINVAL, EIO, ENOMEM
 
-from ..address_space import AddressSpace, Mapping
-from ..choices import LinuxChoices
+from ..address_space import AddressSpace
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_WRITE
+from ..linux_choices import LinuxChoices
+from ..mapping import Mapping
 from ..mutant import Honest, refuses, wrong
 from ..paging import Page
 from ..process import Process

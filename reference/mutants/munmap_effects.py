@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from errno import EINVAL
 
-from ..address_space import AddressSpace, Mapping
+from ..address_space import AddressSpace
 from ..constants import PROT_NONE, PROT_READ, PROT_WRITE
+from ..mapping import Mapping
 from ..mutant import Honest, refuses, wrong
 from ..process import Process
+from .calls import mappings_of
 
 
 @wrong(Process.munmap, "munmap.private", "munmap.range", "mmap.flag.private", bug="wasix shim")
@@ -88,7 +90,7 @@ def munmap_takes_every_mapping_of_the_file(munmap: Honest, self: Process, addr: 
     inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length))}
     munmap(self, addr, length)
     for inode in inodes:
-        for mapping in list(inode.mappings) if inode is not None else ():
+        for mapping in mappings_of(inode) if inode is not None else ():
             if mapping.space is self.space:
                 self.space.clear(mapping.start, mapping.end)
 

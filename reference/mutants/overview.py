@@ -11,7 +11,7 @@ from ..file_calls import FileCalls
 from ..files import Inode
 from ..mutant import Honest, never, refuses, wrong
 from ..process import Process
-from .calls import Mmap
+from .calls import Mmap, mappings_of
 from .contents import CONTENT
 
 REFUSALS = (
@@ -175,7 +175,7 @@ def a_file_that_grows_is_not_seen_to(extend: Honest, self: Inode, size: int, cho
     before = self.size
     extend(self, size, choices)
     page = self.cache.memory.page
-    for mapping in self.mappings:
+    for mapping in mappings_of(self):
         first = mapping.start + max(-(-before // page) * page - mapping.offset, 0)
         for number in range(first // page, min(mapping.end // page, first // page + 64)):
             mapping.space.table.entries.setdefault(number, self.cache.memory.fresh())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..accesses import Accesses
-from ..address_space import AddressSpace, Mapping
+from ..address_space import AddressSpace
+from ..mapping import Mapping
 from ..mutant import Honest, wrong
 from ..page_calls import PageCalls
-from ..paging import Page, PageTable
+from ..page_table import PageTable
+from ..paging import Page
 from ..process import Process
 from .contents import CONTENT
 

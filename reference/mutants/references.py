@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ..address_space import AddressSpace, Mapping
+from ..address_space import AddressSpace
 from ..file_calls import FileCalls
 from ..files import Inode
+from ..mapping import Mapping
 from ..mutant import Honest, wrong
 from ..process import Process
+from .calls import mappings_of
 
 GONE = ("mmap.refcount.close", "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
 """What random programs say where a mapping has lost its file."""
@@ -127,7 +129,7 @@ def a_mapping_keeps_the_record_lock(close: Honest, self: FileCalls, fd: int) -> 
     inode = self.descriptors[fd].description.inode if fd in self.descriptors else None
     owner = None if inode is None else inode.record_lock
     close(self, fd)
-    if inode is not None and owner is self and any(m.space is self.space for m in inode.mappings):
+    if inode is not None and owner is self and any(m.space is self.space for m in mappings_of(inode)):
         inode.record_lock = owner
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from errno import EACCES, EINVAL, ENOMEM
 from typing import Any
 
-from ..address_space import AddressSpace, Mapping
+from ..address_space import AddressSpace
 from ..constants import PROT_READ, PROT_WRITE
 from ..madvise import Advice
+from ..mapping import Mapping
 from ..mutant import Honest, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process

@@ -1,0 +1,146 @@
+"""The choices of Linux 6.18 on x86-64, with ext4 where file systems differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .address_space import AddressSpace
+from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
+from .mapping import Mapping
+from .paging import Page
+from .refusal import Refusal, TargetSpace
+
+GUARD: Final = 256
+"""Pages that Linux keeps free below what grows downwards."""
+
+
+class LinuxChoices:
+    """As Linux does."""
+
+    __slots__ = ()
+
+    def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
+        """The first: each call gathers in the order in which Linux looks."""
+        return refusals[0]
+
+    def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
+        """What a driver or a new file finds wrong is found after the range was cleared."""
+        return refusal.late
+
+    def is_over(self, what: str, used: int, limit: int) -> bool:
+        return used > limit
+
+    def has_memory(self, length: int) -> bool:
+        return True
+
+    def does_part(self, call: str) -> bool:
+        return True
+
+    def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
+        """At the hint, rounded down, if that is free; else in a gap as high as can be found."""
+        if hint:
+            hint = max(hint - hint % space.page, space.lowest)
+            if hint <= (below or space.top) - length and space.is_free(hint, hint + length):
+                return hint
+        if below:
+            return space.gaps.lowest(length, below // 2, below)
+        found = space.gaps.highest(length)
+        return found if found is not None and found >= space.lowest else None
+
+    def joins(self, left: Mapping, right: Mapping) -> bool:
+        return True
+
+    def are_one(self, left: Mapping, right: Mapping) -> bool:
+        """As far as can be known: what has been moved with pages of its own is told apart."""
+        return False
+
+    def is_one(self, mapping: Mapping) -> bool:
+        return True
+
+    def has_foreign(self, start: int, end: int) -> bool:
+        return False
+
+    def grows_in_place(self, start: int, end: int) -> bool:
+        return True
+
+    def grows_down(self, left: int) -> bool:
+        """A gap is kept."""
+        return left >= GUARD
+
+    def refuses_sync(self) -> bool:
+        """As ext4 does (tmpfs does not)."""
+        return True
+
+    def has_huge_pages(self) -> bool:
+        return False
+
+    def may_load(self, prot: int, addr: int) -> bool:
+        """x86 has no right to write or execute without the right to read."""
+        return prot & (PROT_READ | PROT_WRITE | PROT_EXEC) != 0
+
+    def may_execute(self, prot: int) -> bool:
+        return prot & PROT_EXEC != 0
+
+    def nameless_is_noexec(self) -> bool:
+        """As of a pipe."""
+        return True
+
+    def end_before_rights(self) -> bool:
+        return True
+
+    def tells_address(self, addr: int, canonical: int) -> bool:
+        """Non-canonical addresses raise a general protection fault, which has no address."""
+        return addr < canonical
+
+    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
+        """As the page has it: what was stored behind the end of the file stays until write-back or growth."""
+
+    def device_content(self, content: bytes) -> bytes:
+        return content
+
+    def special_size(self) -> int:
+        return 0
+
+    def shows_changes(self) -> bool:
+        return True
+
+    def limits_files(self) -> bool:
+        """As on ext4 (not on tmpfs)."""
+        return True
+
+    def has_room(self, free: int, length: int) -> bool:
+        return length <= free
+
+    def noted(self, told: int, closes: int) -> int:
+        return told
+
+    def is_resident(self, which: int, there: bool) -> bool:
+        return there
+
+    def copies_when_loaded(self) -> bool:
+        return False
+
+    def copies_when_populated(self) -> bool:
+        return True
+
+    def notices(self) -> bool:
+        return True
+
+    def slack_survives_growth(self) -> bool:
+        return False
+
+    def slack_survives_write_back(self) -> bool:
+        return False
+
+    def evicts(self) -> bool:
+        return True
+
+    def writes_when_asynchronous(self) -> bool:
+        return False
+
+    def moved(self, possible: int, wanted: int) -> int:
+        return possible
+
+    def survives(self, name: str, block: int) -> bool | None:
+        return False

@@ -1,0 +1,201 @@
+"""A mapping: a range of whole pages of an address space, with a protection and a source of its content.
+
+The source is a window of a file, or private memory of no file.  What a mapping has beside its range are its
+*properties*; neighbours with the same properties can be merged.
+"""
+
+from __future__ import annotations
+
+import copy
+from operator import attrgetter
+from typing import Final, Protocol
+
+from ..contract import MADV_NORMAL
+from .constants import PROT_ALL, PROT_WRITE
+from .files import Description, Inode
+from .page_table import PageTable
+from .paging import Page
+
+MERGE_FIELDS: Final = (
+    "prot",
+    "execute_only",
+    "maximum",
+    "shared",
+    "inode",
+    "description",
+    "locked",
+    "on_fault",
+    "not_forked",
+    "wiped",
+    "grows",
+    "droppable",
+    "read_ahead",
+    "sealed",
+)
+"""The properties that neighbours have in common when they can be merged."""
+
+properties: Final = attrgetter(*MERGE_FIELDS)
+"""Return the values of a mapping's MERGE_FIELDS."""
+
+
+class Space(Protocol):
+    """The address space of a mapping, as far as a mapping and its file use it."""
+
+    page: int
+    top: int
+    table: PageTable
+
+    def find(self, addr: int) -> Mapping | None: ...
+
+    def access(self, mapping: Mapping, number: int, store: bool) -> Page | None: ...
+
+
+class Mapping:
+    """A range of pages with one meaning."""
+
+    __slots__ = (
+        "changes",
+        "description",
+        "droppable",
+        "end",
+        "execute_only",
+        "grows",
+        "inherited",
+        "inode",
+        "joined",
+        "locked",
+        "maximum",
+        "not_forked",
+        "offset",
+        "on_fault",
+        "prot",
+        "read_ahead",
+        "sealed",
+        "shared",
+        "space",
+        "start",
+        "stored",
+        "wiped",
+    )
+
+    def __init__(
+        self,
+        space: Space,
+        start: int,
+        end: int,
+        prot: int,
+        shared: bool,
+        inode: Inode | None = None,
+        description: Description | None = None,
+        offset: int = 0,
+        locked: bool = False,
+    ) -> None:
+        self.space = space
+        self.start = start
+        self.end = end
+        self.prot = prot
+        """The rights of its pages."""
+        self.maximum = PROT_ALL
+        """The rights that mprotect may give them: fixed when it was mapped, by the descriptor of then."""
+        self.shared = shared
+        self.inode = inode
+        """The file behind it; None for private memory without one."""
+        self.description = description
+        """The open file description that it holds, so that the file stays open."""
+        self.offset = offset
+        """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
+        self.locked = locked
+        self.execute_only = False
+        """True if the hardware refuses loads, because PROT_EXEC was all that was requested."""
+        self.on_fault = False
+        """Whether it is locked page by page, each when it is first touched."""
+        self.not_forked = False
+        """Whether a child does not get it (MADV_DONTFORK)."""
+        self.wiped = False
+        """Whether a child finds it zero (MADV_WIPEONFORK)."""
+        self.grows = False
+        """Whether it grows downwards when something below it is touched."""
+        self.droppable = False
+        """Whether its pages may become zero at any time."""
+        self.read_ahead = MADV_NORMAL
+        """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
+        self.sealed = False
+        """Whether it stays as it is to the process's end (mseal)."""
+        self.changes = 0
+        """How often the file had changed when it was mapped."""
+        self.inherited = False
+        """Whether a fork has made it: pages that the parent has only loaded from may be there at once, or not."""
+        self.joined = False
+        """Whether it was made of several; a system may still take it for these."""
+        self.stored = False
+        """Whether a page of it has ever been private: Linux then knows it by the addresses that it had."""
+
+    def index(self, number: int) -> int:
+        """Which page of the file the address space's page number `number` shows."""
+        page = self.space.page
+        return (self.offset - self.start) // page + number
+
+    def room(self, addr: int) -> int:
+        """How many bytes of the file behind it begin with the page at `addr`; below 0 when that is past its end."""
+        assert self.inode is not None
+        return self.inode.size - self.index(addr // self.space.page) * self.space.page
+
+    def part(self, start: int, end: int, space: Space) -> Mapping:
+        """Return the part of it from `start` to `end` as a mapping of its own, in an address space."""
+        part = copy.copy(self)
+        part.space = space
+        part.start = start
+        part.end = end
+        part.offset = self.offset + start - self.start
+        return part
+
+    def drop_file_pages(self, first: int, stop: int, private: bool = True) -> None:
+        """Remove the entries of the pages `first` to before `stop` of the file; of `private` copies only if asked."""
+        page = self.space.page
+        shift = (self.start - self.offset) // page
+        self.space.table.zap(max(self.start // page, first + shift), min(self.end // page, stop + shift), private)
+
+    def continues(self, left: Mapping) -> bool:
+        """True if `left` ends where this mapping begins, has the same properties, and shows what comes before."""
+        return self.is_like(left) and left.offset + left.end - left.start == self.offset
+
+    def is_like(self, left: Mapping) -> bool:
+        """True if `left` ends where this mapping begins and has the same properties (MERGE_FIELDS)."""
+        return left.end == self.start and properties(left) == properties(self)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is private memory that nobody has ever stored to."""
+        return self.inode is None and not self.shared and not self.stored
+
+    @property
+    def is_one_with_fresh(self) -> bool:
+        """Whether Linux may join it to fresh memory that is like it: what was made read-only after a store it counts
+        as data still, and so as unlike.
+        """
+        return self.is_fresh or self.prot & PROT_WRITE != 0
+
+    @property
+    def is_meant_to_be_shared(self) -> bool:
+        """Whether it was asked for as shared: also of zeros that nobody can store to, which Linux makes private."""
+        zeros = self.inode is None and self.description is not None
+        return self.shared or (zeros and not self.maximum & PROT_WRITE)
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it counts as data of the process."""
+        return not self.shared and not self.grows and self.prot & PROT_WRITE != 0
+
+    def hold(self) -> None:
+        """Count it among those who refer to its file."""
+        if self.description is not None:
+            self.description.references += 1
+        if self.inode is not None:
+            self.inode.mappings[self] = None
+
+    def release(self) -> None:
+        """Count it no longer; who refers last lets the file go."""
+        if self.inode is not None:
+            del self.inode.mappings[self]
+        if self.description is not None:
+            self.description.release()

@@ -1,0 +1,67 @@
+"""The page table: which page each touched page number of an address space shows, and how often it faulted.
+
+It goes by page numbers alone and knows no mapping: what a fault does is in `address_space`.
+"""
+
+from __future__ import annotations
+
+from .paging import Memory, Page, between
+
+
+class PageTable:
+    """One address space's entries: which page each touched page number shows, and how often it faulted."""
+
+    __slots__ = ("entries", "major", "memory", "minor")
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.entries: dict[int, Page] = {}
+        self.minor = 0
+        self.major = 0
+
+    def copy(self, number: int, page: Page) -> Page:
+        """Give the page table a private copy of a page that it shares."""
+        if page.sharers:
+            page.sharers -= 1
+        own = self.memory.fresh(page.data)
+        own.open = dict(page.open) if page.open else None
+        own.sharers = 1
+        self.entries[number] = own
+        return own
+
+    def within(self, first: int, behind: int) -> list[int]:
+        """The page numbers from `first` to before `behind` that have an entry."""
+        return between(self.entries, first, behind)
+
+    def zap(self, first: int, behind: int, private: bool = True) -> None:
+        """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""
+        if not self.entries:
+            return
+        for number in self.within(first, behind):
+            page = self.entries[number]
+            if page.sharers:
+                if not private:
+                    continue
+                page.sharers -= 1
+            del self.entries[number]
+
+    def free(self, first: int, behind: int) -> None:
+        """The private pages from `first` to before `behind` may become zero, for this process alone."""
+        for number in self.within(first, behind):
+            page = self.entries[number]
+            if page.sharers:
+                (page if page.sharers == 1 else self.copy(number, page)).free()
+
+    def move(self, first: int, behind: int, to: int) -> None:
+        """Move the entries from `first` to before `behind` to the page numbers from `to` on."""
+        for number in self.within(first, behind):
+            self.entries[number - first + to] = self.entries.pop(number)
+
+    def fork(self) -> PageTable:
+        """A child's table: it holds the same private pages; those of files it will find by itself."""
+        child = PageTable(self.memory)
+        private = {number: page for number, page in self.entries.items() if page.sharers}
+        for page in private.values():
+            page.sharers += 1
+        child.entries.update(private)
+        return child
