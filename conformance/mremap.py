@@ -103,9 +103,9 @@ def test_shrinking_unmaps_end(process: Process, file: MakeFile, page: int, kind:
     base = reserve_room(process, page, 4, 0)
     map_kind(kind, process, file, base, page, 4, in_file=4)
 
-    place = process.mremap(base, 4 * page, 2 * page, flags)
+    resized = process.mremap(base, 4 * page, 2 * page, flags)
 
-    assert process.load(place, 2 * page) == lettered_pages(page, 2)
+    assert process.load(resized, 2 * page) == lettered_pages(page, 2)
     assert_nothing_mapped(process, base + 2 * page)
     assert_nothing_mapped(process, base + 3 * page)
     assert_inaccessible(process, base + 4 * page)
@@ -118,9 +118,9 @@ def test_same_size_changes_nothing(process: Process, file: MakeFile, page: int, 
     base = reserve_room(process, page, 2, 0)
     map_kind(kind, process, file, base, page, 2, in_file=2)
 
-    place = process.mremap(base, 2 * page, 2 * page, flags)
+    resized = process.mremap(base, 2 * page, 2 * page, flags)
 
-    assert process.load(place, 2 * page) == lettered_pages(page, 2)
+    assert process.load(resized, 2 * page) == lettered_pages(page, 2)
     assert_inaccessible(process, base + 2 * page)
 
 

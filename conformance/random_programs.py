@@ -48,7 +48,7 @@ def quick(search: Search, number: int | str | None) -> None:
         (agrees if number is None else seed(number)(agrees))()
 
 
-def tell_at_once(config: pytest.Config, line: str) -> None:
+def write_line(config: pytest.Config, line: str) -> None:
     """Write a line to the terminal while the case is running; a worker has no terminal reporter and prints it."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     capture = config.pluginmanager.get_plugin("capturemanager")
@@ -65,9 +65,9 @@ def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None
 
     if chosen.steps:
         number = secrets.randbits(32) if number is None else number
-        tell = functools.partial(tell_at_once, request.config)
-        tell(f"random programs of the seed {number}")
-        search.deep(chosen.steps, f"{number}", tell)
+        report = functools.partial(write_line, request.config)
+        report(f"random programs of the seed {number}")
+        search.deep(chosen.steps, f"{number}", report)
     else:
         if number is None and not drawn.derandomize:
             number = secrets.randbits(32)

@@ -140,8 +140,8 @@ def test_any_range_is_unmapped_in_whole_pages(process: Process, page: int, start
             end = page_count(end, page) * page
 
         assert process.load(base, begin) == content[:begin]
-        for place in range(begin, end, page):
-            assert_nothing_mapped(process, base + place)
+        for offset in range(begin, end, page):
+            assert_nothing_mapped(process, base + offset)
         assert process.load(base + end, len(content) - end) == content[end:]
         assert_inaccessible(process, base + len(content))
 
@@ -174,35 +174,35 @@ def test_mapping_is_resized_in_whole_pages(
     process: Process, page: int, old: Near, new: Near, free: int, maymove: bool
 ) -> None:
     """Sizes are rounded up to whole pages; two sizes of the same number of pages change nothing."""
-    had, wanted = page_count(old.bytes(page), page), page_count(new.bytes(page), page)
-    content = lettered_pages(page, had)
+    mapped, wanted = page_count(old.bytes(page), page), page_count(new.bytes(page), page)
+    content = lettered_pages(page, mapped)
     flags = MREMAP_MAYMOVE if maymove else 0
-    with reservation(process, page, had + free + 1) as base:
+    with reservation(process, page, mapped + free + 1) as base:
         process.mmap(base, old.bytes(page), RW, ANONYMOUS | MAP_FIXED, -1, 0)
         process.store(base, content)
         if free:
-            process.munmap(base + had * page, free * page)
+            process.munmap(base + mapped * page, free * page)
 
-        place, has = base, wanted
+        addr, pages = base, wanted
         if wanted == 0:
             with fails("EINVAL"):
                 process.mremap(base, old.bytes(page), new.bytes(page), flags)
-            has = had
-        elif wanted > had + free and not maymove:
+            pages = mapped
+        elif wanted > mapped + free and not maymove:
             with fails("ENOMEM"):
                 process.mremap(base, old.bytes(page), new.bytes(page), flags)
-            has = had
+            pages = mapped
         else:
-            place = process.mremap(base, old.bytes(page), new.bytes(page), flags)
+            addr = process.mremap(base, old.bytes(page), new.bytes(page), flags)
         try:
-            assert (place != base) == (has > had + free)
-            assert process.load(place, has * page) == content[: has * page].ljust(has * page, b"\0")
-            for number in range(0 if place != base else has, had + free):
+            assert (addr != base) == (pages > mapped + free)
+            assert process.load(addr, pages * page) == content[: pages * page].ljust(pages * page, b"\0")
+            for number in range(0 if addr != base else pages, mapped + free):
                 assert_nothing_mapped(process, base + number * page)
-            assert_inaccessible(process, base + (had + free) * page)
+            assert_inaccessible(process, base + (mapped + free) * page)
         finally:
-            if place != base:
-                process.munmap(place, has * page)
+            if addr != base:
+                process.munmap(addr, pages * page)
 
 
 @clause("mremap.resize")
