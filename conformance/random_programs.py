@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from ..contract import Unsupported
-from ..differential.lockstep import Divergence
+from ..differential.divergence import Divergence
 from ..fuzzing import STEP
 from ..fuzzing.search import LENGTH, Search
 from ..plugin.stash import PROGRAM, SETTINGS

@@ -6,6 +6,8 @@ one; `process` puts them together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from ..contract import Process as Contract
@@ -68,6 +70,15 @@ class State(Contract):
         if name in ("descriptors", "space"):  # taken away when the process ends
             raise Unresolved("the process has ended")
         raise AttributeError(name)
+
+    @contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """A block whose memory accesses do not become the last access that is reported."""
+        last_access = self.last_access
+        try:
+            yield
+        finally:
+            self.last_access = last_access
 
     def errors(self, call: str) -> Refusals:
         """The block in which a call gathers its refusals."""

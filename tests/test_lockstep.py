@@ -30,9 +30,9 @@ from pytest_mmapconf.contract import (
     Unsupported,
 )
 from pytest_mmapconf.contract import Process as Contract
-from pytest_mmapconf.differential import lockstep as module
+from pytest_mmapconf.differential import blame as module
+from pytest_mmapconf.differential.divergence import Divergence
 from pytest_mmapconf.differential.lockstep import (
-    Divergence,
     LockstepBackend,
     LockstepProcess,
     LockstepSystem,
@@ -128,14 +128,14 @@ def test_a_divergence_tells_everything() -> None:
 def test_every_clause_that_is_cited_exists() -> None:
     cited = {
         clause
-        for table in (module.PROMISES, module.LEAVES, module.LEAVES_REFUSED)
+        for table in (module.RESULT_CLAUSES, module.EFFECT_CLAUSES, module.EFFECT_CLAUSES_OF_FAILURE)
         for clauses in table.values()
         for clause in clauses
     }
     process = lockstep()
     base = fixed(process)
     for call, arguments in (("load", (base, 1)), ("load", (0, 1)), ("dup", (7,)), ("mmap", (0, 1, 0, MAP_FIXED))):
-        cited.update(process.system.promises(process, call, arguments))
+        cited.update(module.cited_clauses(process.model, call, arguments))
 
     assert cited <= set(load())
 

@@ -37,7 +37,8 @@ from pytest_mmapconf.contract import (
     Resource,
     Unresolved,
 )
-from pytest_mmapconf.differential.lockstep import Divergence, LockstepProcess, LockstepSystem
+from pytest_mmapconf.differential.divergence import Divergence
+from pytest_mmapconf.differential.lockstep import LockstepProcess, LockstepSystem
 from pytest_mmapconf.outcomes import Failed, Faulted, Outcome, Returned
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters

@@ -9,7 +9,8 @@ import pytest
 from pytest_mmapconf.catalogue import clauses as catalogue
 from pytest_mmapconf.catalogue.verdicts import CaseResult, ClauseResult, judge
 from pytest_mmapconf.contract import Facts
-from pytest_mmapconf.plugin import failure_evidence, item_hooks
+from pytest_mmapconf.differential.divergence import MAX_LINES
+from pytest_mmapconf.plugin import item_hooks
 from pytest_mmapconf.report import terminal
 from pytest_mmapconf.version import suite_version
 
@@ -158,5 +159,5 @@ def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pyt
     assert pictures == ["address space of process", "address space of child", "address space of others"]
     pytester.makepyfile(test_mine=pytester.path.joinpath("test_mine.py").read_text().replace(", Nothing()]", "]"))
     result = judge("Good", "test_mine.py")
-    assert result.outlines.count("line") == failure_evidence.LINES
+    assert result.outlines.count("line") == MAX_LINES
     result.stdout.fnmatch_lines(["… and 40 lines more"])

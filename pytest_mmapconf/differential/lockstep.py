@@ -33,7 +33,6 @@ from zlib import crc32
 
 from ..contract import (
     MAP_ANONYMOUS,
-    MAP_FIXED,
     MAP_GROWSDOWN,
     MAP_LOCKED,
     MAP_POPULATE,
@@ -53,7 +52,7 @@ from ..contract import (
     Unresolved,
     errno_name,
 )
-from ..outcomes import Failed, Faulted, Outcome, Returned, brief
+from ..outcomes import Failed, Faulted, Outcome, Returned
 from ..reference.constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.machine import CAPABILITIES, PATHS, Parameters
@@ -63,83 +62,23 @@ from ..reference.process import Process as Model
 from ..reference.refusal import Refused
 from ..reference.system import ReferenceSystem
 from ..trace.calls import CALLS, forward_calls, invoke
+from .blame import (
+    CROSS_PROCESS_CALLS,
+    EFFECT_CLAUSES,
+    EFFECT_CLAUSES_OF_FAILURE,
+    ENVIRONMENT_ERRNOS,
+    MUTATING_CALLS,
+    cited_clauses,
+)
+from .divergence import Divergence, call_text
 
 T = TypeVar("T")
-
-OWN_TROUBLE: Final = {
-    "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
-    "pwrite": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
-    "fsync": {"ENOSPC", "EDQUOT", "EIO"},
-    "open": {"ENOSPC", "EDQUOT", "EIO", "ENFILE", "EMFILE", "EACCES", "EROFS"},
-    "mkdir": {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
-    "unlink": {"EIO", "EACCES", "EROFS"},
-    "dup": {"EMFILE"},
-    "pipe": {"ENFILE", "EMFILE"},
-    "socketpair": {"ENFILE", "EMFILE"},
-    "memfd": {"ENFILE", "EMFILE", "ENOSYS"},
-    "watch": {"ENFILE", "EMFILE", "ENOSPC", "ENOSYS"},
-    "fork": {"EAGAIN", "ENOMEM"},
-    "set_append_only": {"EOPNOTSUPP", "ENOTTY", "ENOSYS", "EPERM"},
-    "set_limit_headroom": {"EPERM"},
-    "madvise": {"EOPNOTSUPP", "ENOSYS", "EIO"},
-    "read_into": {"EIO"},
-    "write_from": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
-}
-"""By call, the errnos that have reasons which the reference cannot know."""
-
-LEAVES: Final = {
-    "mmap": ("mmap.range",),
-    "munmap": ("munmap.range",),
-    "mremap": ("mremap.resize",),
-    "mprotect": ("mprotect.rights",),
-    "msync": ("msync.flush",),
-    "close": ("mmap.refcount.close",),
-    "ftruncate": ("file.truncate",),
-}
-"""By call, the clauses that say what it leaves behind: broken when an audit finds something else."""
-
-LEAVES_REFUSED: Final = {"mmap": ("mmap.result.failure", "mmap.result.failure.fixed")}
-"""The same for a call that was refused."""
 
 DIRECTORIES: Final = {PATHS[Facility.OWN_FILE_SYSTEM], PATHS[Facility.CRASHING_FILE_SYSTEM]}
 """Facilities with a disk of their own."""
 
 NUMBERS: Final = ("page", "bits", "end", "lowest", "mappings", "locked", "descriptors")
 """The parameters of a machine that a backend's facts may tell, by these names."""
-
-PROMISES: Final = {
-    "mmap": ("mmap.result.success",),
-    "munmap": ("munmap.result",),
-    "mremap": ("mremap.resize",),
-    "msync": ("msync.result",),
-    "sysconf": ("paging.sysconf",),
-    "mprotect": ("mprotect.rights",),
-    "ftruncate": ("file.truncate",),
-    "pread": ("overview.one-to-one",),
-    "mincore": ("paging.fault-loads",),
-    "mlock": ("mlock.errno.ENOMEM",),
-    "munlock": ("munlock.errno.ENOMEM",),
-    "mlock2": ("mlock.errno.ENOMEM",),
-    "mseal": ("mseal.result",),
-    "mlockall": ("mlock.errno.ENOMEM",),
-    "madvise": ("madvise.length-zero",),
-    "read_into": ("buffer.store",),
-    "write_from": ("buffer.load",),
-    "seal": ("memfd.seal.write.busy",),
-    "exit": ("mmap.refcount.exit",),
-    "kill": ("mmap.refcount.exit",),
-    "exec": ("mmap.refcount.exec",),
-}
-"""By call, the clauses that are broken when it does not do what it should, although it is not refused."""
-
-
-SPREADS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
-SPREADS.update(("fork", "exec", "exit", "kill"))
-"""The calls that can change what other processes see."""
-
-CHANGES: Final = SPREADS | {"mmap", "munmap", "mremap", "msync", "mprotect", "mlock", "mlock2", "munlock", "mlockall"}
-CHANGES.update(("munlockall", "close"))
-"""The calls after which an audit looks."""
 
 ADDRESSED: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
 """By call, which arguments are an address and the length from there."""
@@ -160,27 +99,6 @@ MANY: Final = 64
 """With more mappings than these, only those around what a call was about are audited."""
 
 
-class Divergence(AssertionError):
-    """The subject did what it may not do.
-
-    `step` is the call, as text; `seen` what came of it; `allowed` what might have; `clauses` who says so, and so is
-    broken; `pictures` the address spaces afterwards, of the subject and of the reference.
-    """
-
-    def __init__(
-        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
-    ) -> None:
-        super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
-        self.step = step
-        self.seen = seen
-        self.allowed = tuple(allowed)
-        self.clauses = tuple(clauses)
-        self.pictures = pictures
-
-    def __str__(self) -> str:
-        return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
-
-
 class AuditedCall(NamedTuple):
     """A call after which an audit looks."""
 
@@ -188,19 +106,6 @@ class AuditedCall(NamedTuple):
     arguments: Sequence[object]
     leaves: Sequence[str]
     """The clauses that say what it has left behind."""
-
-
-def text(call: str, arguments: Sequence[object]) -> str:
-    """A call as text: "munmap(0x7f0000000000, 4096)"."""
-    return f"{call}({', '.join(map(_argument, arguments))})"
-
-
-def _argument(value: object) -> str:
-    if isinstance(value, bytes):
-        return brief(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(int(value)) if abs(value) < 1 << 16 else f"{int(value):#x}"
-    return repr(value)
 
 
 def parameters(facts: Facts) -> Parameters:
@@ -360,26 +265,26 @@ class LockstepSystem(System):
             if call == "sysconf":  # which changes nothing
                 self.left_out[call, "unknown name"] += 1
             else:
-                self.give_up(f"{text(call, arguments)}: {reason}")
+                self.give_up(f"{call_text(call, arguments)}: {reason}")
             return
         self.compared += 1
         if expected != seen and not self.agree(expected, seen):
-            allowed, clauses = (str(expected),), self.promises(pair, call, arguments)
+            allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments)
             if following.misplaced is not None:
                 allowed, clauses = following.misplaced.allowed, following.misplaced.clauses
             self.diverge(pair, call, arguments, after, seen, allowed, clauses)
 
     def audit(self, pair: LockstepProcess, call: str, arguments: Sequence[object], refused: bool = False) -> None:
         """Look at what a call has left behind."""
-        if self.uncompared is not None or self.audits == "none" or call not in CHANGES:
+        if self.uncompared is not None or self.audits == "none" or call not in MUTATING_CALLS:
             return
         if "lock" in call or (call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_LOCKED):
             self.locks = True
         self.changes += 1
         if self.changes % self.every:
             return
-        after = AuditedCall(call, arguments, (LEAVES_REFUSED if refused else LEAVES).get(call, ()))
-        self.look_at(self.pairs if self.every > 1 or call in SPREADS else (pair,), after)
+        after = AuditedCall(call, arguments, (EFFECT_CLAUSES_OF_FAILURE if refused else EFFECT_CLAUSES).get(call, ()))
+        self.look_at(self.pairs if self.every > 1 or call in CROSS_PROCESS_CALLS else (pair,), after)
 
     def look_around(self) -> None:
         """Look at what all the calls so far have left behind."""
@@ -432,14 +337,15 @@ class LockstepSystem(System):
 
     def look_at_rights(self, pair: LockstepProcess, after: AuditedCall, mappings: Iterable[Area]) -> None:
         """Compare which mappings may be stored to, and once locks have been drawn which are locked."""
-        last_access, compared = pair.model.last_access, self.compared
-        for mapping in dict.fromkeys(mappings):
-            if not mapping.prot & PROT_WRITE:
-                with suppress(Fault):
-                    pair.again(after, "store", mapping.start, b"x")
-            if self.locks and self.following.level == "linux":
-                pair.again(after, "msync", mapping.start, pair.model.page, MS_INVALIDATE)
-        pair.model.last_access, self.compared = last_access, compared
+        compared = self.compared
+        with pair.model.unobserved():
+            for mapping in dict.fromkeys(mappings):
+                if not mapping.prot & PROT_WRITE:
+                    with suppress(Fault):
+                        pair.again(after, "store", mapping.start, b"x")
+                if self.locks and self.following.level == "linux":
+                    pair.again(after, "msync", mapping.start, pair.model.page, MS_INVALIDATE)
+        self.compared = compared
 
     def digest(self, pair: LockstepProcess, addr: int, word: str) -> str:
         """What an audit must tell of a page of the reference, where the subject told `word`."""
@@ -447,13 +353,11 @@ class LockstepSystem(System):
             self.following.tell("load", Returned(None))
         else:
             self.following.tell("load", Faulted("SIGBUS" if word.startswith("BUS") else "SIGSEGV", word, addr))
-        last_access = pair.model.last_access
-        try:
-            return f"{crc32(pair.model.load(addr, pair.model.page)):08x}"
-        except Fault as fault:
-            return fault.code
-        finally:
-            pair.model.last_access = last_access
+        with pair.model.unobserved():
+            try:
+                return f"{crc32(pair.model.load(addr, pair.model.page)):08x}"
+            except Fault as fault:
+                return fault.code
 
     def agree(self, expected: Outcome, seen: Outcome) -> bool:
         """Whether two outcomes that are not equal mean the same."""
@@ -469,17 +373,6 @@ class LockstepSystem(System):
             return not told or (expected.address or 0) // page == (seen.address or 0) // page
         return expected.address == seen.address and (expected.code == seen.code or seen.code == "SEGV_PKUERR")
 
-    def promises(self, pair: LockstepProcess, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
-        """The clauses that say what a call that is not refused does."""
-        if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
-            mapping = pair.model.space.find(arguments[0])
-            if mapping is None:
-                return ("munmap.range",)
-            return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
-        if call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_FIXED:
-            return ("mmap.flag.fixed",)
-        return PROMISES.get(call, ("file.errno",))
-
     def diverge(
         self,
         pair: LockstepProcess,
@@ -491,9 +384,9 @@ class LockstepSystem(System):
         clauses: Sequence[str],
     ) -> NoReturn:
         """Raise Divergence; nothing is compared afterwards."""
-        step = text(call, arguments)
+        step = call_text(call, arguments)
         if after is not None:
-            step = f"{text(after.call, after.arguments)}, then {step}"
+            step = f"{call_text(after.call, after.arguments)}, then {step}"
             clauses = tuple(dict.fromkeys((*after.leaves, *clauses)))
         step = f"process {pair.model.number}: {step}"
         pictures = pair.pictures()
@@ -644,7 +537,7 @@ class LockstepProcess(Process):
             value = make()
         except OSError as error:
             name = errno_name(error)
-            if name in OWN_TROUBLE.get(call, ()):
+            if name in ENVIRONMENT_ERRNOS.get(call, ()):
                 system.left_out[call, name] += 1
             else:
                 system.judge(self, call, arguments, Failed(name))

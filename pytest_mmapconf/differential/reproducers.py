@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, NamedTuple
 from zlib import crc32
 
 from ..contract import Backend
-from ..plugin.failure_evidence import of_difference
 from ..reference.linux_choices import LinuxChoices
 from ..reference.machine import Parameters
 from ..reference.observed_choices import Following
@@ -28,7 +27,9 @@ from ..trace.program import Allowed, Fails, Faults, NotExecuted, Program, Step, 
 from ..trace.pytest_source import pytest_source
 from ..trace.recorder import RecordedProcess, RecordedSystem
 from ..trace.replay import Player, allowed, is_told_where, replay
-from .lockstep import CHANGES, Divergence, LockstepProcess, LockstepSystem, measured
+from .blame import MUTATING_CALLS
+from .divergence import Divergence, as_data
+from .lockstep import LockstepProcess, LockstepSystem, measured
 
 HARMLESS: Final = ("load", "execute", "mincore", "sysconf", "counters", "free_space", "mapping_limit")
 """Calls after which all goes on in the same way, whether they have succeeded or not."""
@@ -149,7 +150,7 @@ def _audit(
     system: LockstepSystem, recorded: RecordedSystem, player: Player, step: Step, outcome: SymbolicOutcome
 ) -> None:
     """Look at what a step has left behind, once its results have got their names."""
-    if step.call not in CHANGES or isinstance(outcome, NotExecuted):
+    if step.call not in MUTATING_CALLS or isinstance(outcome, NotExecuted):
         return
     process = player.processes[step.process]
     assert isinstance(process, RecordedProcess)
@@ -224,7 +225,7 @@ def write(
     except Exception as error:  # an implementation that is broken may do anything
         why = f"{type(error).__name__} when its calls were made again: {error}".partition("\n")[0]
     if judged.divergence is not None:
-        shown |= of_difference(judged.divergence)
+        shown |= as_data(judged.divergence)
     texts["steps"] = [str(step) for step in judged.program]
     put("json", f"{base}.json", to_json(judged.program))
     try:

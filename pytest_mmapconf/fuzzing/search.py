@@ -27,7 +27,8 @@ from random import Random
 from typing import Final, Literal, NamedTuple
 
 from ..contract import Backend, Unresolved
-from ..differential.lockstep import Divergence, LockstepSystem, measured
+from ..differential.divergence import Divergence
+from ..differential.lockstep import LockstepSystem, measured
 from ..reference.observed_choices import Following
 from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed

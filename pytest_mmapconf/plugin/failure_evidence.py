@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
 from ..contract import Process
+from ..differential.divergence import Divergence, as_data, shortened
 from ..testing import ExpectationFailed
-from ..version import PACKAGE
-
-if TYPE_CHECKING:
-    from ..differential.lockstep import Divergence
 
 PICTURES: Final = 4
 """How many processes a failing case shows at most."""
-LINES: Final = 60
-"""How many lines of each."""
-
-LOCKSTEP: Final = f"{PACKAGE}.differential.lockstep"
 
 
 def as_divergence(error: BaseException | None) -> Divergence | None:
-    """The error, if it is a difference that lockstep has found; asked without importing what few runs need."""
-    lockstep = sys.modules.get(LOCKSTEP)
-    return error if lockstep is not None and isinstance(error, lockstep.Divergence) else None
+    """Return the error if it is a difference from the reference, and None otherwise."""
+    return error if isinstance(error, Divergence) else None
 
 
 def failure_evidence(excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
     """What a case that fails has seen."""
     divergence = as_divergence(excinfo.value)
     if divergence is not None:
-        return of_difference(divergence)
+        return as_data(divergence)
     evidence: dict[str, Any] = {}
     if isinstance(excinfo.value, ExpectationFailed):
         evidence = {"expected": excinfo.value.expected, "seen": excinfo.value.seen}
     pictures = [{"of": name, "text": text} for name, text in _pictures(excinfo)]
     return {**evidence, "pictures": pictures} if pictures else evidence
-
-
-def of_difference(divergence: Divergence) -> dict[str, Any]:
-    """A difference from the reference."""
-    pictures = zip(("the implementation", "the reference"), map(_shortened, divergence.pictures), strict=True)
-    return {
-        "step": divergence.step,
-        "answer": divergence.seen,
-        "allowed": list(divergence.allowed),
-        "cited": list(divergence.clauses),
-        "pictures": [{"of": of, "text": text} for of, text in pictures],
-    }
 
 
 def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[str, str]]:
@@ -67,12 +46,4 @@ def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[st
             picture = process.maps()
         except Exception:  # no picture, or none any more: the failure is told all the same
             continue
-        yield name, _shortened(picture)
-
-
-def _shortened(picture: str) -> str:
-    """A picture, not too long."""
-    lines = picture.splitlines()
-    if len(lines) > LINES:
-        lines[LINES:] = [f"… and {len(lines) - LINES} lines more"]
-    return "\n".join(lines)
+        yield name, shortened(picture)

@@ -1,0 +1,101 @@
+"""The clauses that a difference between an implementation and the reference is attributed to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..contract import MAP_FIXED
+
+if TYPE_CHECKING:
+    from ..reference.process import Process
+
+ENVIRONMENT_ERRNOS: Final = {
+    "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "pwrite": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "fsync": {"ENOSPC", "EDQUOT", "EIO"},
+    "open": {"ENOSPC", "EDQUOT", "EIO", "ENFILE", "EMFILE", "EACCES", "EROFS"},
+    "mkdir": {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
+    "unlink": {"EIO", "EACCES", "EROFS"},
+    "dup": {"EMFILE"},
+    "pipe": {"ENFILE", "EMFILE"},
+    "socketpair": {"ENFILE", "EMFILE"},
+    "memfd": {"ENFILE", "EMFILE", "ENOSYS"},
+    "watch": {"ENFILE", "EMFILE", "ENOSPC", "ENOSYS"},
+    "fork": {"EAGAIN", "ENOMEM"},
+    "set_append_only": {"EOPNOTSUPP", "ENOTTY", "ENOSYS", "EPERM"},
+    "set_limit_headroom": {"EPERM"},
+    "madvise": {"EOPNOTSUPP", "ENOSYS", "EIO"},
+    "read_into": {"EIO"},
+    "write_from": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+}
+"""By call, the errnos that have reasons in the environment of the implementation, which the reference cannot know."""
+
+EFFECT_CLAUSES: Final = {
+    "mmap": ("mmap.range",),
+    "munmap": ("munmap.range",),
+    "mremap": ("mremap.resize",),
+    "mprotect": ("mprotect.rights",),
+    "msync": ("msync.flush",),
+    "close": ("mmap.refcount.close",),
+    "ftruncate": ("file.truncate",),
+}
+"""By call, the clauses that state its effect: not kept if an audit after it shows a difference."""
+
+EFFECT_CLAUSES_OF_FAILURE: Final = {"mmap": ("mmap.result.failure", "mmap.result.failure.fixed")}
+"""By call, the clauses that state the effect of a call that failed."""
+
+RESULT_CLAUSES: Final = {
+    "mmap": ("mmap.result.success",),
+    "munmap": ("munmap.result",),
+    "mremap": ("mremap.resize",),
+    "msync": ("msync.result",),
+    "sysconf": ("paging.sysconf",),
+    "mprotect": ("mprotect.rights",),
+    "ftruncate": ("file.truncate",),
+    "pread": ("overview.one-to-one",),
+    "mincore": ("paging.fault-loads",),
+    "mlock": ("mlock.errno.ENOMEM",),
+    "munlock": ("munlock.errno.ENOMEM",),
+    "mlock2": ("mlock.errno.ENOMEM",),
+    "mseal": ("mseal.result",),
+    "mlockall": ("mlock.errno.ENOMEM",),
+    "madvise": ("madvise.length-zero",),
+    "read_into": ("buffer.store",),
+    "write_from": ("buffer.load",),
+    "seal": ("memfd.seal.write.busy",),
+    "exit": ("mmap.refcount.exit",),
+    "kill": ("mmap.refcount.exit",),
+    "exec": ("mmap.refcount.exec",),
+}
+"""By call, the clauses that state its result: not kept if a call that must succeed has another outcome."""
+
+CROSS_PROCESS_CALLS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
+CROSS_PROCESS_CALLS.update(("fork", "exec", "exit", "kill"))
+"""Calls whose effect other processes can observe."""
+
+MUTATING_CALLS: Final = CROSS_PROCESS_CALLS | {
+    "mmap",
+    "munmap",
+    "mremap",
+    "msync",
+    "mprotect",
+    "mlock",
+    "mlock2",
+    "munlock",
+    "mlockall",
+}
+MUTATING_CALLS.update(("munlockall", "close"))
+"""Calls that change something; an audit follows them."""
+
+
+def cited_clauses(process: Process, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
+    """Return the clauses that state the result of a call that is not refused."""
+    if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
+        mapping = process.space.find(arguments[0])
+        if mapping is None:
+            return ("munmap.range",)
+        return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
+    if call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_FIXED:
+        return ("mmap.flag.fixed",)
+    return RESULT_CLAUSES.get(call, ("file.errno",))

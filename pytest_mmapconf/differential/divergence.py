@@ -1,0 +1,66 @@
+"""A difference between an implementation and the reference: its exception, its text and its plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..outcomes import brief
+
+MAX_LINES: Final = 60
+"""Lines of an address space that are shown."""
+
+
+class Divergence(AssertionError):
+    """A call of the implementation had an outcome that is not allowed.
+
+    `step` is the call as text, `seen` its outcome, `allowed` the outcomes that are allowed, `clauses` the clauses that
+    allow no other, and `pictures` the address spaces after the call: that of the implementation and that of the
+    reference.
+    """
+
+    def __init__(
+        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
+    ) -> None:
+        super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
+        self.step = step
+        self.seen = seen
+        self.allowed = tuple(allowed)
+        self.clauses = tuple(clauses)
+        self.pictures = pictures
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
+
+
+def call_text(call: str, arguments: Sequence[object]) -> str:
+    """Return a call as text, such as "munmap(0x7f0000000000, 4096)"."""
+    return f"{call}({', '.join(map(_argument, arguments))})"
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, bytes):
+        return brief(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(int(value)) if abs(value) < 1 << 16 else f"{int(value):#x}"
+    return repr(value)
+
+
+def as_data(divergence: Divergence) -> dict[str, Any]:
+    """Return a difference as plain data: `evidence` in `schema.json`."""
+    pictures = zip(("the implementation", "the reference"), map(shortened, divergence.pictures), strict=True)
+    return {
+        "step": divergence.step,
+        "answer": divergence.seen,
+        "allowed": list(divergence.allowed),
+        "cited": list(divergence.clauses),
+        "pictures": [{"of": of, "text": text} for of, text in pictures],
+    }
+
+
+def shortened(maps: str) -> str:
+    """Return the first lines of an address space as text, and the number of lines that were cut off."""
+    lines = maps.splitlines()
+    if len(lines) > MAX_LINES:
+        lines[MAX_LINES:] = [f"… and {len(lines) - MAX_LINES} lines more"]
+    return "\n".join(lines)
