@@ -1,9 +1,10 @@
 """Loads, stores and executions: what the processor does with an address.
 
-The processor looks at a byte's page: is anything mapped there, with the right that is asked for, and can the page be
-had?  What is wrong first decides the fault: SIGSEGV with SEGV_MAPERR (nothing mapped), SIGSEGV with SEGV_ACCERR (the
-right is missing) or SEGV_PKUERR (a protection key denies it), SIGBUS (the page is past the end of the file, or the disk
-is full).  An access of many bytes is as many accesses: those before the first that faults have happened.
+For each byte the processor checks that its page is mapped, that the protection allows the access, and that the page
+is available.  The first check that fails decides the fault: SIGSEGV with SEGV_MAPERR (nothing is mapped), SIGSEGV with
+SEGV_ACCERR (the protection forbids it) or SEGV_PKUERR (a protection key forbids it), SIGBUS (the page is past the end
+of the file, or the disk is full).  An access of many bytes is as many accesses: those before the first fault have
+happened.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from .mapping import Mapping
 from .state import State
 
 SLICES = 4
-"""How many turns a process takes in `adding`."""
+"""Turns that a process takes in `adding`."""
 
 
 class Accesses(State):
-    """What a process does with its memory."""
+    """The accesses of a process to its memory."""
 
     def load(self, addr: int, length: int) -> bytes:
         self.last_access = ("load", addr, "")
@@ -41,7 +42,7 @@ class Accesses(State):
         return b"".join(parts)
 
     def loaded(self, addr: int, done: int) -> bytearray:
-        """The page at an address, to be loaded from there on; `done` bytes have been loaded before."""
+        """Return the page at an address, to be loaded from there on; `done` bytes have been loaded before."""
         mapping = self.at("load", addr)
         if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", self.code(mapping), addr)
@@ -84,7 +85,7 @@ class Accesses(State):
             done += len(part)
 
     def is_unused(self, mapping: Mapping) -> bool:
-        """Whether no page of a mapping has been brought in."""
+        """True if no page of a mapping has been faulted in."""
         return not self.space.table.within(mapping.start // self.page, mapping.end // self.page)
 
     def return_instruction(self) -> bytes:
@@ -105,14 +106,14 @@ class Accesses(State):
         start = addr % self.page
         code = self.machine.return_instruction
         if bytes(found.data[start : start + len(code)]) != code:
-            raise Unresolved(f"what stands at {addr:#x} is not the code that returns; nothing is known of running it")
+            raise Unresolved(f"the code at {addr:#x} is not the code that returns, and the reference runs no other")
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:
         for _turn in self.adding(addr, times, lock):
             pass
 
     def adding(self, addr: int, times: int, lock: int = 0) -> Iterator[None]:
-        """`add`, giving up the processor now and then, also between a load and its store."""
+        """Do `add`, yielding the processor now and then, also between a load and its store."""
         for turn in range(SLICES):
             share = (times + turn) // SLICES
             while lock and self.word(lock):
@@ -126,11 +127,11 @@ class Accesses(State):
                 self.store(lock, bytes(4))
 
     def word(self, addr: int) -> int:
-        """The 4-byte word at an address."""
+        """Return the 4-byte word at an address."""
         return int.from_bytes(self.load(addr, 4), "little")
 
     def at(self, access: str, addr: int) -> Mapping:
-        """The mapping at an address."""
+        """Return the mapping at an address, which grows there if it can; raise the fault if there is none."""
         mapping = self.space.find(addr) or self.grown(addr)
         if mapping is None:
             if self.choices.tells_address(addr, self.machine.parameters.canonical):
@@ -140,11 +141,11 @@ class Accesses(State):
         return mapping
 
     def code(self, mapping: Mapping) -> str:
-        """The code of a load or store for which a mapping lacks the right: a protection key has one of its own."""
+        """Return the code of a fault because of the protection; that of a protection key is one of its own."""
         return self.machine.parameters.execute_only if mapping.execute_only else "SEGV_ACCERR"
 
     def grown(self, addr: int) -> Mapping | None:
-        """A mapping that has grown downwards to hold an address."""
+        """Grow a mapping downwards to an address and return it; None if none can grow there."""
         found = self.space.growing(addr)
         if found is None:
             return None
@@ -163,6 +164,6 @@ class Accesses(State):
         return mapping
 
     def fault(self, access: str, signal: str, code: str, addr: int) -> NoReturn:
-        """The access at `addr` is refused."""
+        """Raise the fault of an access."""
         self.last_access = (access, addr, signal)
         raise Fault(signal, code, addr)

@@ -1,7 +1,7 @@
 """The contract's flags as plain integers.
 
-Arithmetic on enum flags costs about a microsecond each time, on integers next to nothing; a call of the reference does
-a dozen of them.  The names and values are the contract's.
+An operation on enum flags takes about a microsecond, on integers next to nothing; a call of the reference does a dozen
+of them.  The names and values are the contract's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PROT_ALL: Final = PROT_READ | PROT_WRITE | PROT_EXEC
 PROT_GROWSDOWN: Final = int(contract.PROT_GROWSDOWN)
 PROT_GROWS: Final = PROT_GROWSDOWN | int(contract.PROT_GROWSUP)
 PROT_SEM: Final = 0x8
-"""Memory for atomic operations: known to mprotect on Linux, without an effect there."""
+"""Memory for atomic operations: mprotect accepts it on Linux, without an effect."""
 
 MAP_SHARED: Final = int(contract.MAP_SHARED)
 MAP_PRIVATE: Final = int(contract.MAP_PRIVATE)
@@ -36,12 +36,12 @@ MAP_HUGETLB: Final = int(contract.MAP_HUGETLB)
 MAP_SYNC: Final = int(contract.MAP_SYNC)
 MAP_FIXED_NOREPLACE: Final = int(contract.MAP_FIXED_NOREPLACE)
 MAP_VALIDATED: Final = 0x7C0FF9FF
-"""The flags that MAP_SHARED_VALIDATE knows on Linux: MAP_SYNC, and those older than itself (LEGACY_MAP_MASK)."""
+"""The flags that MAP_SHARED_VALIDATE accepts on Linux: MAP_SYNC, and those older than itself (LEGACY_MAP_MASK)."""
 
 HUGE_SHIFT: Final = 26
-"""The flags from this bit on name the size of huge pages, as a power of two; 0 for the usual one."""
+"""The bits of the flags from this one on are the size of huge pages, as a power of two; 0 for the default size."""
 HUGE_SIZES: Final = (0, 21, 30)
-"""The powers of two that x86-64 has huge pages of."""
+"""The sizes of huge pages that x86-64 has, as powers of two."""
 
 MREMAP_MAYMOVE: Final = int(contract.MREMAP_MAYMOVE)
 MREMAP_FIXED: Final = int(contract.MREMAP_FIXED)

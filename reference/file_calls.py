@@ -60,7 +60,7 @@ ATTRIBUTE: Final = b"1\n"
 
 
 class FileCalls(State):
-    """open and what comes after it."""
+    """The calls on files and descriptors."""
 
     # ----------------------------------------------------------------------------------------------------------- names
 
@@ -71,6 +71,7 @@ class FileCalls(State):
         name, directory, inode = self.look_up(path)
         writes = flags & O_ACCESS != O_RDONLY
 
+        # ERRORS
         with self.errors("open") as refuse:
             self.refuse_descriptors(refuse, 1)
             if inode is None:
@@ -88,8 +89,9 @@ class FileCalls(State):
                 if not inode.is_directory and flags & O_DIRECTORY:
                     refuse(ENOTDIR, "file.errno", "not-directory", "the file is not a directory")
                 if inode.append_only and ((writes and not flags & O_APPEND) or flags & O_TRUNC):
-                    refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
+                    refuse(EPERM, "file.errno", "append-only", "the file is append-only")
 
+        # EFFECT
         if inode is None:
             assert directory is not None
             inode = directory.add("regular", name)
@@ -97,10 +99,11 @@ class FileCalls(State):
         if flags & O_TRUNC and writes and inode.is_regular and inode.size:
             inode.cut(0)
 
+        # RESULT
         return self.install(description, bool(flags & O_CLOEXEC))
 
     def look_up(self, path: str) -> tuple[str, Inode | None, Inode | None]:
-        """(last part of the path, the directory that it is looked for in, the file): None where there is none."""
+        """Return a path's last part, its directory and its file; None for a directory or file that does not exist."""
         if path.startswith("/dev/fd/"):
             descriptor = self.descriptors.get(int(path[8:])) if path[8:].isdecimal() else None
             inode = None if descriptor is None else descriptor.description.inode
@@ -108,7 +111,7 @@ class FileCalls(State):
         return self.machine.look_up(path)
 
     def refuse_descriptors(self, refuse: Refusals, count: int) -> None:
-        """What a call that makes descriptors refuses because there are too many."""
+        """Refuse to make `count` descriptors if there are too many."""
         if len(self.descriptors) + count > self.machine.parameters.descriptors:
             refuse(EMFILE, "file.errno", "descriptor-limit", "the process has as many descriptors as it may have")
         if self.machine.file_table.full and "CAP_SYS_ADMIN" not in self.capabilities:
@@ -117,14 +120,16 @@ class FileCalls(State):
     def unlink(self, path: str) -> None:
         name, directory, inode = self.machine.look_up(path)
 
+        # ERRORS
         with self.errors("unlink") as refuse:
             if inode is None:
                 refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
             elif inode.is_directory:
                 refuse(EISDIR, "file.errno", "is-directory", "the file is a directory")
             elif inode.append_only:
-                refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
+                refuse(EPERM, "file.errno", "append-only", "the file is append-only")
 
+        # EFFECT
         assert inode is not None
         assert directory is not None
         del directory.entries[name]
@@ -134,6 +139,7 @@ class FileCalls(State):
     def mkdir(self, path: str) -> None:
         name, directory, inode = self.machine.look_up(path)
 
+        # ERRORS
         with self.errors("mkdir") as refuse:
             if inode is not None:
                 refuse(EEXIST, "file.errno", "file-exists", "the file exists")
@@ -142,16 +148,19 @@ class FileCalls(State):
             elif not directory.is_directory:
                 refuse(ENOTDIR, "file.errno", "path-not-directory", "a part of the path is not a directory")
 
+        # EFFECT
         assert directory is not None
         directory.add("directory", name)
 
     def free_space(self, path: str) -> int:
         _name, _directory, inode = self.machine.look_up(path)
 
+        # ERRORS
         with self.errors("statvfs") as refuse:
             if inode is None:
                 refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
 
+        # RESULT
         assert inode is not None
         assert inode.file_system is not None
         return inode.file_system.disk.free
@@ -159,26 +168,30 @@ class FileCalls(State):
     # ----------------------------------------------------------------------------------------------------- descriptors
 
     def close(self, fd: int) -> None:
+        # ERRORS
         with self.errors("close") as refuse:
             if fd not in self.descriptors:
                 refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
 
+        # EFFECT
         description = self.descriptors.pop(fd).description
         if description.inode.record_lock is self and not description.path_only:
             description.inode.record_lock = None
         description.release()
 
     def dup(self, fd: int) -> int:
+        # ERRORS
         with self.errors("dup") as refuse:
             if fd not in self.descriptors:
                 refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
             if len(self.descriptors) >= self.machine.parameters.descriptors:
                 refuse(EMFILE, "file.errno", "descriptor-limit", "the process has as many descriptors as it may have")
 
+        # RESULT
         return self.install(self.descriptors[fd].description)
 
-    def described(self, call: str, fd: int) -> Description:
-        """The open file description behind a descriptor, which `call` refuses to do without."""
+    def require_description(self, call: str, fd: int) -> Description:
+        """Return the open file description of a descriptor; refuse a descriptor that is not open."""
         description = self.description(fd)
         if description is None:
             with self.errors(call) as refuse:
@@ -187,41 +200,46 @@ class FileCalls(State):
         return description
 
     def fstat(self, fd: int) -> Stat:
+        # ERRORS
         with self.errors("fstat") as refuse:
             if fd not in self.descriptors:
                 refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
 
+        # RESULT
         inode = self.descriptors[fd].description.inode
         return Stat(inode.kind, inode.size if inode.is_regular else self.choices.special_size())
 
     # --------------------------------------------------------------------------------------------------------- content
 
     def ftruncate(self, fd: int, length: int) -> None:
-        description = self.described("ftruncate", fd)
+        description = self.require_description("ftruncate", fd)
         inode = description.inode
 
+        # ERRORS
         with self.errors("ftruncate") as refuse:
             if length < 0:
                 refuse(EINVAL, "file.errno", "length-negative", "length is negative")
             if not inode.is_regular or not description.writable:
                 refuse(EINVAL, "file.errno", "fd-not-writable-file", "fd is not a regular file open for writing")
             if inode.append_only:
-                refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
+                refuse(EPERM, "file.errno", "append-only", "the file is append-only")
             if length > LARGEST - self.page and self.choices.limits_files():
                 refuse(EFBIG, "file.errno", "file-too-large", "length is larger than any file")
             if (length < inode.size and inode.seals & SEAL_SHRINK) or (length > inode.size and inode.seals & SEAL_GROW):
                 refuse(EPERM, "file.errno", "size-sealed", "the file's size is sealed")
 
+        # EFFECT
         if length < inode.size:
             inode.cut(length)
         else:
             inode.extend(length, self.choices)
 
     def lseek(self, fd: int, offset: int, whence: int) -> int:
-        description = self.described("lseek", fd)
+        description = self.require_description("lseek", fd)
         inode = description.inode
         start = {SEEK_SET: 0, SEEK_CUR: description.offset, SEEK_END: inode.size}.get(whence)
 
+        # ERRORS
         with self.errors("lseek") as refuse:
             if inode.kind in ("fifo", "socket"):
                 refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
@@ -230,21 +248,28 @@ class FileCalls(State):
                     EINVAL, "file.errno", "whence-invalid", "whence is not valid, or the file offset would be negative"
                 )
 
+        # EFFECT
         assert start is not None
         description.offset = start + offset
+
+        # RESULT
         return description.offset
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         self.reads += 1
-        description = self.described("pread", fd)
+        description = self.require_description("pread", fd)
         inode = description.inode
 
+        # ERRORS
         with self.errors("pread") as refuse:
             self.refuse_reading(refuse, description, offset)
 
+        # EFFECT
         if inode.device:
             content = self.read_device(inode.device, length, offset)
             return content if inode.device in ("zero", "null") else self.choices.device_content(content)
+
+        # RESULT
         return inode.read(length, offset, self.choices)
 
     def read_device(self, device: str, length: int, offset: int) -> bytes:
@@ -258,7 +283,7 @@ class FileCalls(State):
         return content[offset : offset + length]
 
     def refuse_reading(self, refuse: Refusals, description: Description, offset: int) -> None:
-        """What pread refuses, whatever its buffer."""
+        """Refuse to read, whatever the buffer is."""
         kind = description.inode.kind
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
@@ -271,27 +296,32 @@ class FileCalls(State):
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         self.writes += 1
-        description = self.described("pwrite", fd)
+        description = self.require_description("pwrite", fd)
         inode = description.inode
 
+        # ERRORS of the arguments
         with self.errors("pwrite") as refuse:
             self.refuse_writing(refuse, description, len(data), offset)
 
+        # EFFECT
         if inode.device or not data:
             return len(data)
-        data = data[: self.may_grow(inode, len(data), offset)]
+        data = data[: self.writable_length(inode, len(data), offset)]
         written = inode.write(data, inode.size if description.append else offset, self.choices)
+
+        # ERRORS of the disk
         with self.errors("pwrite") as refuse:
             if not written:
                 refuse(ENOSPC, "file.errno", "disk-full", "the disk is full")
 
+        # RESULT
         return written
 
     def refuse_writing(self, refuse: Refusals, description: Description, length: int, offset: int) -> None:
-        """What pwrite refuses, whatever its buffer."""
+        """Refuse to write, whatever the buffer is."""
         inode = description.inode
         seals = SEAL_WRITE | SEAL_FUTURE_WRITE
-        if length and not self.may_grow(inode, length, offset):
+        if length and not self.writable_length(inode, length, offset):
             seals |= SEAL_GROW
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
@@ -300,52 +330,61 @@ class FileCalls(State):
         if not description.writable:
             refuse(EBADF, "file.errno", "fd-not-writable", "fd is not open for writing")
         if offset > LARGEST - self.page and self.choices.limits_files():
-            refuse(EFBIG, "file.errno", "offset-too-large", "offset is behind any file's end")
+            refuse(EFBIG, "file.errno", "offset-too-large", "offset is larger than any file")
         if inode.seals & seals:
             refuse(EPERM, "file.errno", "write-sealed", "the file is sealed")
 
-    def may_grow(self, inode: Inode, length: int, offset: int) -> int:
-        """How many bytes of a write are made: sealed against growth, those of the pages that are all in the file."""
+    def writable_length(self, inode: Inode, length: int, offset: int) -> int:
+        """Return how many bytes may be written; if growth is sealed, up to the last page that is wholly in the file."""
         if not inode.seals & SEAL_GROW or offset + length <= inode.size:
             return length
         return max(inode.size // self.page * self.page - offset, 0)
 
     def set_old_mtime(self, fd: int) -> None:
         description = self.description(fd)
+
+        # ERRORS
         with self.errors("set_old_mtime") as refuse:
             if description is None:
                 refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
             elif description.inode.append_only:
-                refuse(EPERM, "file.errno", "append-only", "the file can be appended to only")
+                refuse(EPERM, "file.errno", "append-only", "the file is append-only")
 
+        # EFFECT
         assert description is not None
         description.inode.backdated = True
         description.inode.perhaps_modified = False
 
     def has_old_mtime(self, fd: int) -> bool:
+        # ERRORS
         with self.errors("fstat") as refuse:
             if fd not in self.descriptors:
                 refuse(EBADF, "file.errno", "fd-not-open", "fd is not an open descriptor")
 
+        # RESULT
         inode = self.descriptors[fd].description.inode
         return inode.backdated and not (inode.perhaps_modified and self.choices.notices())
 
     def fsync(self, fd: int) -> None:
-        description = self.described("fsync", fd)
+        description = self.require_description("fsync", fd)
 
+        # ERRORS
         with self.errors("fsync") as refuse:
             if description.inode.kind not in ("regular", "directory"):
                 refuse(EINVAL, "file.errno", "no-storage", "the file has no storage")
 
+        # EFFECT
         description.inode.sync(self.choices)
 
     def drop_cache(self, fd: int) -> None:
-        description = self.described("drop_cache", fd)
+        description = self.require_description("drop_cache", fd)
 
+        # ERRORS
         with self.errors("drop_cache") as refuse:
             if description.inode.kind in ("fifo", "socket"):
                 refuse(ESPIPE, "file.errno", "no-page-cache", "a pipe or socket has no pages")
 
+        # EFFECT
         if description.inode.is_regular:
             description.inode.drop_cache(self.choices)
 
@@ -358,27 +397,37 @@ class FileCalls(State):
         return self.pair("socketpair", "socket", O_RDWR, O_RDWR)
 
     def pair(self, call: str, kind: str, first: int, second: int) -> tuple[int, int]:
-        """Two descriptors of two connected ends."""
+        """Return two descriptors of the two ends of a pipe or socket pair."""
+
+        # ERRORS
         with self.errors(call) as refuse:
             self.refuse_descriptors(refuse, 2)
 
+        # EFFECT
         table = self.machine.file_table
         inode = Inode(None, kind, kind)
         other = inode if kind == "fifo" else Inode(None, kind, kind)
+
+        # RESULT
         return self.install(Description(table, inode, first)), self.install(Description(table, other, second))
 
     def memfd(self) -> int:
+        # ERRORS
         with self.errors("memfd_create") as refuse:
             self.refuse_descriptors(refuse, 1)
 
+        # EFFECT
         inode = self.machine.memory_files.inode("regular", "memfd")
         inode.sealable = True
+
+        # RESULT
         return self.install(Description(self.machine.file_table, inode, O_RDWR))
 
     def seal(self, fd: int, seals: int) -> None:
-        description = self.described("seal", fd)
+        description = self.require_description("seal", fd)
         inode = description.inode
 
+        # ERRORS
         with self.errors("seal") as refuse:
             if not inode.sealable:
                 refuse(EINVAL, "file.errno", "not-sealable", "the file cannot be sealed")
@@ -395,21 +444,24 @@ class FileCalls(State):
             if inode.seals & SEAL_SEAL:
                 refuse(EPERM, "memfd.seal.seal", "seals-sealed", "the file is sealed against being sealed")
 
+        # EFFECT
         inode.seals |= seals
 
     def set_append_only(self, fd: int, on: bool) -> None:
-        description = self.described("set_append_only", fd)
+        description = self.require_description("set_append_only", fd)
 
+        # ERRORS
         with self.errors("set_append_only") as refuse:
             if on != description.inode.append_only and "CAP_LINUX_IMMUTABLE" not in self.capabilities:
                 refuse(EPERM, "file.errno", "attribute-not-permitted", "the process may not change the attribute")
 
+        # EFFECT
         description.inode.append_only = on
 
     # ----------------------------------------------------------------------------------------------- locks and watches
 
     def flock(self, fd: int, operation: int) -> None:
-        description = self.described("flock", fd)
+        description = self.require_description("flock", fd)
         holders = description.inode.flocks
         if holders is None:
             holders = description.inode.flocks = {}
@@ -417,15 +469,19 @@ class FileCalls(State):
         others = [held for holder, held in holders.items() if holder is not description]
         held = LOCK_EX in others if wanted == LOCK_SH else wanted == LOCK_EX and bool(others)
         if held:
-            holders.pop(description, None)  # what is to become another lock is given up first (flock(2))
+            # EFFECT before the errors: a lock is given up before it is converted (flock(2))
+            holders.pop(description, None)
 
+        # ERRORS
         with self.errors("flock") as refuse:
             if wanted not in (LOCK_SH, LOCK_EX, LOCK_UN):
-                refuse(EINVAL, "file.errno", "operation-unknown", "the operation is not known")
+                refuse(EINVAL, "file.errno", "operation-unknown", "the operation is unknown")
             if held and operation & LOCK_NB:
                 refuse(EAGAIN, "file.errno", "flock-held", "another open file description holds the lock")
+
+        # EFFECT
         if held:
-            raise Unresolved("flock would wait for a lock that nobody is going to give back")
+            raise Unresolved("flock would wait for a lock that no process releases")
 
         if wanted == LOCK_UN:
             holders.pop(description, None)
@@ -433,37 +489,45 @@ class FileCalls(State):
             holders[description] = wanted
 
     def record_lock(self, fd: int, *, ofd: bool) -> None:
-        description = self.described("record_lock", fd)
+        description = self.require_description("record_lock", fd)
         owner = description if ofd else self
 
+        # ERRORS
         with self.errors("record_lock") as refuse:
             if not description.writable:
                 refuse(EBADF, "file.errno", "fd-not-writable", "fd is not open for writing")
             if description.inode.busy(owner):
-                refuse(EAGAIN, "file.errno", "record-lock-held", "another holds the lock")
+                refuse(EAGAIN, "file.errno", "record-lock-held", "another owner holds the record lock")
 
+        # EFFECT
         description.inode.record_lock = owner
 
     def watch(self, path: str) -> int:
         _name, _directory, inode = self.look_up(path)
 
+        # ERRORS
         with self.errors("watch") as refuse:
             self.refuse_descriptors(refuse, 1)
             if inode is None:
                 refuse(ENOENT, "file.errno", "file-missing", "the file does not exist")
 
+        # EFFECT
         assert inode is not None
         description = Description(self.machine.file_table, Inode(None, "other", "watch"))
         description.watch = Watch()
         inode.watches = [*(inode.watches or ()), description.watch]
+
+        # RESULT
         return self.install(description)
 
     def close_events(self, watch: int) -> int:
-        noted = self.described("close_events", watch).watch
+        noted = self.require_description("close_events", watch).watch
 
+        # ERRORS
         with self.errors("close_events") as refuse:
             if noted is None:
                 refuse(EINVAL, "file.errno", "not-watch", "the descriptor is not from watch")
 
+        # RESULT
         assert noted is not None
         return self.choices.noted(*noted.take())

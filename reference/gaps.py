@@ -13,20 +13,20 @@ from sortedcontainers import SortedDict, SortedList
 
 
 class Gaps:
-    """The free ranges of an address space, in pages' multiples."""
+    """The free ranges of an address space, in whole pages."""
 
     __slots__ = ("classes", "page", "starts")
 
     def __init__(self, low: int, top: int, page: int) -> None:
         self.page = page
         self.starts: SortedDict[int, int] = SortedDict()
-        """Where each gap begins -> where it ends."""
+        """The end of each gap by its start."""
         self.classes: dict[int, SortedList[int]] = {}
-        """Class by size -> where its gaps begin."""
+        """The starts of the gaps of each class of sizes."""
         self.add(low, top)
 
     def add(self, start: int, end: int) -> None:
-        """There is a gap; it touches no other."""
+        """Add a gap that touches no other."""
         self.starts[start] = end
         size = ((end - start) // self.page).bit_length() - 1
         if size in self.classes:
@@ -35,18 +35,18 @@ class Gaps:
             self.classes[size] = SortedList((start,))
 
     def remove(self, start: int) -> None:
-        """The gap that begins at `start` is none any more."""
+        """Remove the gap that begins at `start`."""
         end = self.starts.pop(start)
         size = ((end - start) // self.page).bit_length() - 1
         self.classes[size].remove(start)
 
     def before(self, addr: int) -> tuple[int, int]:
-        """The last gap that begins at or before `addr`: (start, end); (-1, -1) when there is none."""
+        """Return the last gap that begins at or before `addr`: (start, end); (-1, -1) if there is none."""
         at = self.starts.bisect_right(addr) - 1
         return self.starts.peekitem(at) if at >= 0 else (-1, -1)
 
     def take(self, start: int, end: int) -> None:
-        """[start, end), which lies in one gap, is free no longer."""
+        """Take [start, end), which is within one gap, out of it."""
         low, high = self.before(start)
         self.remove(low)
         if low < start:
@@ -55,7 +55,7 @@ class Gaps:
             self.add(end, high)
 
     def give(self, start: int, end: int) -> None:
-        """[start, end) is free again; it joins the gaps that it touches."""
+        """Make [start, end) free; it is merged with the gaps that it touches."""
         low, high = self.before(start)
         if high == start:
             self.remove(low)
@@ -67,7 +67,7 @@ class Gaps:
         self.add(start, end)
 
     def highest(self, length: int) -> int | None:
-        """Where `length` bytes begin that end where a gap ends: in the highest gap that is sure to fit."""
+        """Return the start of the last `length` bytes of the highest gap that is sure to fit."""
         pages = length // self.page
         sure = (pages - 1).bit_length()
         start = max((gaps[-1] for size, gaps in self.classes.items() if size >= sure and gaps), default=None)
@@ -77,7 +77,7 @@ class Gaps:
         return None if start is None else self.starts[start] - length
 
     def lowest(self, length: int, low: int, high: int) -> int | None:
-        """Where `length` bytes begin in [low, high), as low as can be; for a range that is not looked at often."""
+        """Return the lowest start of `length` free bytes in [low, high).  It searches every gap of the range."""
         for start in self.starts.irange(self.before(low)[0], high):
             at = max(start, low)
             if at + length <= min(self.starts[start], high):

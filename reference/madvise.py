@@ -1,13 +1,13 @@
-"""madvise: what a process says that its pages are for.
+"""madvise: advice about the use of pages.
 
 Most advice is about speed and changes nothing that a program can see.  The rest does:
 
-* MADV_DONTNEED lets the pages go, as if they had never been touched: private memory is zero again, a private copy of a
-  file's page is the file's page again, and of what is shared nothing is lost.
-* MADV_FREE lets private memory go when the system wants to.  Until the next store a page may become zero at any time.
-* MADV_REMOVE punches a hole into the file behind a shared mapping.
-* MADV_DONTFORK and MADV_WIPEONFORK say what a child is to have of the range.
-* MADV_POPULATE_READ and MADV_POPULATE_WRITE touch each page, without a fault: what one would have been is the result.
+* MADV_DONTNEED drops the pages, as if they had never been touched: private memory is zero again, a private copy of a
+  file's page is the file's page again, and shared pages lose nothing.
+* MADV_FREE allows the system to drop private memory: until the next store a page may become zero at any time.
+* MADV_REMOVE punches a hole into the file of a shared mapping.
+* MADV_DONTFORK and MADV_WIPEONFORK decide what a child gets of the range.
+* MADV_POPULATE_READ and MADV_POPULATE_WRITE touch each page; where that would fault, the call fails instead.
 
 Linux goes from mapping to mapping.  A hole does not stop it, it only makes ENOMEM of the result in the end; a mapping
 for which the advice is wrong stops it, and what was done before stays done.
@@ -43,19 +43,19 @@ from .state import State
 
 READS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)
 HINTS: Final = (*READS, MADV_WILLNEED)
-LETS_GO: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
+DROPS: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
 AT_FORK: Final = (MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK)
 KEPT: Final = (*READS, *AT_FORK)
-"""What a mapping is remembered by: parts with different advice are mappings of their own."""
-DISCARDS: Final = (*LETS_GO, MADV_REMOVE, MADV_DONTFORK, MADV_WIPEONFORK)
-"""What takes the content of memory away, from this process or a child."""
+"""Advice that a mapping records: parts with different advice are mappings of their own."""
+DISCARDS: Final = (*DROPS, MADV_REMOVE, MADV_DONTFORK, MADV_WIPEONFORK)
+"""Advice that takes the content of memory away, from this process or a child."""
 POPULATES: Final = (MADV_POPULATE_READ, MADV_POPULATE_WRITE)
-ADVICE: Final = frozenset((*HINTS, *LETS_GO, *AT_FORK, *POPULATES, MADV_REMOVE))
-"""All that is known."""
+ADVICE: Final = frozenset((*HINTS, *DROPS, *AT_FORK, *POPULATES, MADV_REMOVE))
+"""All advice that is known."""
 
 
 class Advice(State):
-    """The call that says what pages are for."""
+    """The call that gives advice about pages."""
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         addr &= self.mask
@@ -65,9 +65,11 @@ class Advice(State):
         # ERRORS of the arguments
         with self.errors("madvise") as refuse:
             if advice not in ADVICE:
-                refuse(EINVAL, "madvise.errno.EINVAL.advice", "advice-unknown", "the advice is not known")
+                refuse(EINVAL, "madvise.errno.EINVAL.advice", "advice-unknown", "the advice is unknown")
             if addr % self.page:
-                refuse(EINVAL, "madvise.errno.EINVAL.address", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(
+                    EINVAL, "madvise.errno.EINVAL.address", "addr-unaligned", "addr is not a multiple of the page size"
+                )
             if end > self.mask or (length & self.mask and not size):
                 refuse(EINVAL, "madvise.errno.EINVAL.range", "range-wraps", "the range wraps around")
 
@@ -108,7 +110,7 @@ class Advice(State):
                 mapping.inode.punch(mapping.offset + start - mapping.start, stop - start, self.choices)
             elif advice == MADV_FREE:
                 self.space.table.free(start // self.page, stop // self.page)
-            elif advice in LETS_GO:
+            elif advice in DROPS:
                 self.space.table.zap(start // self.page, stop // self.page)
         if advice in KEPT:
             self.space.join(addr, end)
@@ -116,26 +118,38 @@ class Advice(State):
     def refuse_advice(self, refuse: Refusals, mapping: Mapping, advice: int) -> None:
         """Refuse advice that a mapping cannot have."""
         if mapping.sealed and mapping.inode is None and not mapping.prot & PROT_WRITE and advice in DISCARDS:
-            refuse(EPERM, "madvise.errno.EPERM", "memory-sealed", "the memory is sealed, and may not be stored to")
+            refuse(EPERM, "madvise.errno.EPERM", "memory-sealed", "the memory is sealed and not writable")
         if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE):
             refuse(EINVAL, "madvise.errno.EINVAL.locked", "memory-locked", "the memory is locked")
         if advice == MADV_FREE and (mapping.inode is not None or mapping.shared):
             refuse(
-                EINVAL, "madvise.errno.EINVAL.free", "free-not-private", "only private memory of no file can be freed"
+                EINVAL, "madvise.errno.EINVAL.free", "free-not-private", "only private anonymous memory can be freed"
             )
         if advice == MADV_WIPEONFORK and (mapping.description is not None or mapping.shared):
             refuse(
-                EINVAL, "madvise.errno.EINVAL.wipe", "wipe-not-private", "only private memory of no file can be wiped"
+                EINVAL, "madvise.errno.EINVAL.wipe", "wipe-not-private", "only private anonymous memory can be wiped"
             )
         if advice == MADV_KEEPONFORK and mapping.droppable:
-            refuse(EINVAL, "madvise.errno.EINVAL.droppable", "droppable-kept", "a child never has what is droppable")
+            refuse(
+                EINVAL, "madvise.errno.EINVAL.droppable", "droppable-kept", "droppable memory is always wiped on fork"
+            )
         if advice == MADV_REMOVE:
             if mapping.description is None:
-                refuse(EINVAL, "madvise.errno.EINVAL.remove", "no-file-to-punch", "there is no file to make a hole in")
+                refuse(
+                    EINVAL,
+                    "madvise.errno.EINVAL.remove",
+                    "no-file-to-punch",
+                    "no file is mapped in which to punch a hole",
+                )
             elif not mapping.shared or not mapping.maximum & PROT_WRITE:
-                refuse(EACCES, "madvise.errno.EACCES", "punch-not-writable", "the mapping may not store into the file")
+                refuse(
+                    EACCES,
+                    "madvise.errno.EACCES",
+                    "punch-not-writable",
+                    "the mapping is not a shared mapping that may be writable",
+                )
             elif mapping.inode is not None and mapping.inode.append_only:
-                refuse(EPERM, "madvise.remove.append-only", "append-only", "the file can be appended to only")
+                refuse(EPERM, "madvise.remove.append-only", "append-only", "the file is append-only")
             elif mapping.inode is not None and mapping.inode.seals & SEAL_FUTURE_WRITE:
                 refuse(EPERM, "memfd.seal.future-write", "punch-sealed", "the file is sealed against writing")
 
@@ -161,12 +175,12 @@ class Advice(State):
                     EINVAL,
                     "madvise.errno.EINVAL.populate",
                     "populate-protection",
-                    "the pages lack the right to be touched like that",
+                    "the protection of a page does not allow the access",
                 )
                 return
             for number in range(at // self.page, min(end, mapping.end) // self.page):
                 if self.space.access(mapping, number, stores) is None:
-                    refuse(EFAULT, "madvise.errno.EFAULT", "populate-failed", "a page of the range cannot be had")
+                    refuse(EFAULT, "madvise.errno.EFAULT", "populate-failed", "a page of the range cannot be populated")
                     return
             at = min(end, mapping.end)
         if at < end:

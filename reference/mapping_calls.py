@@ -62,7 +62,7 @@ class MmapRequest(NamedTuple):
 
     addr: int
     length: int
-    """As the caller gives it, in bytes."""
+    """The length that the caller gives, in bytes."""
     size: int
     """`length` in whole pages, in bytes; 0 also if rounding up wraps around."""
     prot: int
@@ -157,10 +157,10 @@ class MappingCalls(State):
         # ERRORS
         with self.errors("mmap") as refuse:
             if request.offset % self.page:
-                refuse(EINVAL, "mmap.errno.EINVAL", "offset-unaligned", "offset is not a multiple of the page")
+                refuse(EINVAL, "mmap.errno.EINVAL", "offset-unaligned", "offset is not a multiple of the page size")
             if not request.anonymous and description is None:
                 if fd in self.descriptors:
-                    refuse(EBADF, "mmap.errno.EBADF.path", "fd-path-only", "fd is only a path")
+                    refuse(EBADF, "mmap.errno.EBADF.path", "fd-path-only", "fd was opened with O_PATH")
                 else:
                     refuse(EBADF, "mmap.errno.EBADF", "fd-not-open", "fd is not an open descriptor")
             self.refuse_huge_pages(refuse, request)
@@ -183,15 +183,17 @@ class MappingCalls(State):
             elif request.anonymous:
                 self.refuse_anonymous(refuse, request)
             elif request.type == 0:
-                refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags name neither SHARED nor PRIVATE")
+                refuse(
+                    EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE"
+                )
             if request.replaces and space.is_sealed(request.addr, request.end):
                 refuse(EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed")
             if self.maps_too_much(size - replaced):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
             if request.is_data and self.has_too_much_data(size - replaced):
-                refuse(ENOMEM, "mmap.errno.ENOMEM.data", "data-limit", "the limit of data is reached")
+                refuse(ENOMEM, "mmap.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
             if request.is_committed and not self.choices.has_memory(size):
-                refuse(ENOMEM, "mmap.errno.ENOMEM", "overcommit-limit", "the system has not so much memory to promise")
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "overcommit-limit", "the system cannot commit so much memory")
             self.refuse_late(refuse, request)
             self.refuse_as_library(refuse, request)
 
@@ -293,7 +295,10 @@ class MappingCalls(State):
             refuse(ENOMEM, "mmap.errno.ENOMEM", "fixed-range-outside", "the fixed range is outside the address space")
         if addr % self.page:
             refuse(
-                EINVAL, "mmap.errno.EINVAL", "fixed-addr-unaligned", "the fixed address is not a multiple of the page"
+                EINVAL,
+                "mmap.errno.EINVAL",
+                "fixed-addr-unaligned",
+                "the fixed address is not a multiple of the page size",
             )
         self.refuse_low(refuse, addr)
         if size == 0 or end > self.top or addr % self.page:
@@ -308,15 +313,13 @@ class MappingCalls(State):
     def refuse_low(self, refuse: Refusals, addr: int) -> None:
         """Refuse a fixed address that is too low, for mmap and mremap."""
         if addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities:
-            refuse(
-                EPERM, "mmap.errno.EPERM.zero", "fixed-addr-low", "the fixed address is below the lowest allowed one"
-            )
+            refuse(EPERM, "mmap.errno.EPERM.zero", "fixed-addr-low", "the fixed address is below mmap_min_addr")
 
     def refuse_anonymous(self, refuse: Refusals, request: MmapRequest) -> None:
         """Refuse flags that anonymous memory cannot have."""
         flags, type_ = request.flags, request.type
         if type_ == 0:
-            refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags name neither SHARED nor PRIVATE")
+            refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE")
         elif type_ == MAP_SHARED_VALIDATE:
             refuse(
                 EINVAL, "mmap.flag.shared-validate", "validate-without-file", "MAP_SHARED_VALIDATE is for files only"
@@ -327,14 +330,14 @@ class MappingCalls(State):
                     EINVAL,
                     "mmap.errno.EINVAL.droppable",
                     "droppable-flags",
-                    "droppable memory is neither locked, huge nor a stack",
+                    "droppable memory cannot be locked, huge or growing",
                 )
         elif type_ not in (MAP_SHARED, MAP_PRIVATE):
             refuse(
                 EINVAL,
                 "mmap.errno.EINVAL.unknown-type",
                 "type-unknown",
-                "flags name a type that the system does not know",
+                "flags contain an unknown type",
             )
         elif type_ == MAP_SHARED and flags & MAP_GROWSDOWN:
             refuse(EINVAL, "mmap.errno.EINVAL.flags", "shared-growsdown", "shared memory cannot grow downwards")
@@ -354,7 +357,7 @@ class MappingCalls(State):
                     EOPNOTSUPP,
                     "mmap.errno.EOPNOTSUPP",
                     "flags-unknown",
-                    "flags have a bit that the system does not know",
+                    "flags contain an unknown bit",
                 )
             elif flags & MAP_SYNC:
                 refuse(
@@ -376,18 +379,18 @@ class MappingCalls(State):
                 EACCES,
                 "mmap.errno.EACCES.append-only",
                 "shared-append-only",
-                "shared, and fd may append to the file only",
+                "shared, but the file is append-only",
             )
         if inode.mandatory_lock:
             refuse(EAGAIN, "mmap.errno.EAGAIN", "file-locked", "the file is locked")
         if type_ == 0:
-            refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags name neither SHARED nor PRIVATE")
+            refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE")
         elif type_ not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE):
             refuse(
                 EINVAL,
                 "mmap.errno.EINVAL.unknown-type",
                 "type-not-for-files",
-                "flags name a type that files do not have",
+                "flags contain a type that files cannot have",
             )
         else:
             self.refuse_kind_of_file(refuse, request, description)
@@ -406,7 +409,7 @@ class MappingCalls(State):
                 EPERM,
                 "mmap.errno.EPERM",
                 "file-noexec",
-                "executable, but nothing may be executed from the file system",
+                "PROT_EXEC, but the file system is mounted noexec",
             )
         if not inode.mappable and inode.kind != "socket":
             refuse(ENODEV, "mmap.errno.ENODEV", "file-not-mappable", "the file cannot be mapped")
@@ -435,13 +438,13 @@ class MappingCalls(State):
         if description is not None and description.inode.kind == "socket":
             refuse(ENODEV, "mmap.errno.ENODEV", "file-not-mappable", "the file cannot be mapped", late=True)
         elif description is not None and description.inode.mapping_error:
-            refuse(ENODEV, "mmap.errno.ENODEV", "driver-refuses", "the file turns out not to be mappable", late=True)
+            refuse(ENODEV, "mmap.errno.ENODEV", "driver-refuses", "the driver of the file refuses to map it", late=True)
         if request.zeros and request.shared and self.file_table_full():
             refuse(
                 ENFILE,
                 "mmap.errno.ENFILE",
                 "file-table-full-for-zeros",
-                "the mapping needs an open file, and the table is full",
+                "the mapping needs an open file, but the file table is full",
                 late=True,
             )
 
@@ -452,7 +455,7 @@ class MappingCalls(State):
                 ENOMEM,
                 "mmap.errno.ENOMEM",
                 "libc-low-address",
-                "a C library takes what may not be had at 0 for memory that is not there",
+                "a C library reports EPERM at address 0 as ENOMEM",
             )
 
     def max_protection(self, description: Description, shared: bool) -> int:
@@ -479,7 +482,7 @@ class MappingCalls(State):
         # ERRORS
         with self.errors("munmap") as refuse:
             if addr % self.page:
-                refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if (length & self.mask) > self.top - addr:
                 refuse(EINVAL, "munmap.errno.EINVAL", "range-outside", "the range is outside the address space")
             if size == 0:
@@ -505,9 +508,9 @@ class MappingCalls(State):
         # ERRORS
         with self.errors("mremap") as refuse:
             if flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP):
-                refuse(EINVAL, "mremap.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
+                refuse(EINVAL, "mremap.errno.EINVAL", "flags-unknown", "flags contain an unknown bit")
             if addr % self.page:
-                refuse(EINVAL, "mremap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(EINVAL, "mremap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if new == 0:
                 refuse(EINVAL, "mremap.errno.EINVAL", "new-size-zero", "new_size is 0")
             if new > self.top:
@@ -517,7 +520,7 @@ class MappingCalls(State):
                     ENOMEM,
                     "mremap.errno.ENOMEM",
                     "libc-new-size",
-                    "new_size is larger than a C library takes any object to be",
+                    "new_size is larger than the largest object of a C library",
                 )
             if request.must_move:
                 self.refuse_new_address(refuse, request)
@@ -602,21 +605,21 @@ class MappingCalls(State):
                 EINVAL,
                 "mremap.errno.EINVAL.new-address",
                 "new-addr-unaligned",
-                "new_addr is not a multiple of the page",
+                "new_addr is not a multiple of the page size",
             )
         if request.fixed and not may_move:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.fixed",
                 "fixed-without-maymove",
-                "MREMAP_FIXED is nothing without MREMAP_MAYMOVE",
+                "MREMAP_FIXED requires MREMAP_MAYMOVE",
             )
         if request.keeps_source and not may_move:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.dontunmap",
                 "dontunmap-without-maymove",
-                "MREMAP_DONTUNMAP is nothing without MREMAP_MAYMOVE",
+                "MREMAP_DONTUNMAP requires MREMAP_MAYMOVE",
             )
         if request.keeps_source and old != new:
             refuse(
@@ -646,7 +649,9 @@ class MappingCalls(State):
         if not several and (
             min(old, new) > request.reach(mapping) - addr or (joined and not self.choices.is_one(mapping))
         ):
-            refuse(EFAULT, "mremap.errno.EFAULT", "old-range-not-one-mapping", "the old range is not all one mapping")
+            refuse(
+                EFAULT, "mremap.errno.EFAULT", "old-range-not-one-mapping", "the old range is not within one mapping"
+            )
         if new > old and mapping.locked and self.locks_too_much(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "locked-limit", "too much memory would be locked")
         more = new if request.keeps_source else max(new - old, 0)
@@ -661,7 +666,7 @@ class MappingCalls(State):
             else:
                 refuse(ENOMEM, "mremap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
         if not self.choices.has_memory(more):
-            refuse(ENOMEM, "mremap.errno.ENOMEM", "overcommit-limit", "the system has not so much memory to promise")
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "overcommit-limit", "the system cannot commit so much memory")
 
     def refuse_target(self, refuse: Refusals, request: MremapRequest) -> None:
         """Refuse a fixed new range for what it replaces."""
@@ -671,7 +676,7 @@ class MappingCalls(State):
                 EFAULT,
                 "mremap.errno.EFAULT",
                 "duplicate-replaces-source",
-                "the duplicate replaces what it is made from",
+                "the duplicate would replace its source",
                 late=True,
             )
         if self.space.is_sealed(start, end):
@@ -685,7 +690,7 @@ class MappingCalls(State):
                 ENOMEM,
                 "mremap.errno.ENOMEM.old-size-zero",
                 "duplicate-in-place",
-                "a duplicate cannot be where the mapping is",
+                "a duplicate cannot have the address of its source",
             )
         elif not request.flags & MREMAP_MAYMOVE:
             refuse(ENOMEM, "mremap.errno.ENOMEM", "cannot-grow-in-place", "the mapping cannot grow where it is")
@@ -702,7 +707,7 @@ class MappingCalls(State):
                 EINVAL,
                 "mremap.errno.EINVAL",
                 "cut-range-outside",
-                "the part to be cut off is outside the address space",
+                "the part that shrinking unmaps is outside the address space",
                 late=True,
             )
         if new < old and self.space.is_sealed(addr + new, addr + old):
@@ -710,6 +715,6 @@ class MappingCalls(State):
                 EPERM,
                 "mremap.errno.EPERM",
                 "cut-range-sealed",
-                "something in the part to be cut off is sealed",
+                "something in the part that shrinking unmaps is sealed",
                 late=True,
             )

@@ -42,9 +42,9 @@ class PageCalls(State):
         # ERRORS of the arguments
         with self.errors("msync") as refuse:
             if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
-                refuse(EINVAL, "msync.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
+                refuse(EINVAL, "msync.errno.EINVAL", "flags-unknown", "flags contain an unknown bit")
             if addr % self.page:
-                refuse(EINVAL, "msync.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(EINVAL, "msync.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if flags & MS_ASYNC and flags & MS_SYNC:
                 refuse(EINVAL, "msync.errno.EINVAL", "async-and-sync", "MS_ASYNC and MS_SYNC exclude each other")
 
@@ -75,7 +75,7 @@ class PageCalls(State):
         # ERRORS
         with self.errors("sysconf") as refuse:
             if name not in SYSCONF_NAMES:
-                refuse(EINVAL, "paging.sysconf.invalid", "name-unknown", "the name is not known")
+                refuse(EINVAL, "paging.sysconf.invalid", "name-unknown", "the name is unknown")
 
         if name != SC_PAGESIZE:
             raise Unsupported("of sysconf's names the reference knows the page size only")
@@ -94,9 +94,14 @@ class PageCalls(State):
         # ERRORS of the arguments
         with self.errors("mprotect") as refuse:
             if grows == PROT_GROWS:
-                refuse(EINVAL, "mprotect.errno.EINVAL.grows", "grows-both-ways", "nothing grows both ways")
+                refuse(
+                    EINVAL,
+                    "mprotect.errno.EINVAL.grows",
+                    "grows-both-ways",
+                    "PROT_GROWSDOWN and PROT_GROWSUP exclude each other",
+                )
             if addr % self.page:
-                refuse(EINVAL, "mprotect.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(EINVAL, "mprotect.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if length:
                 if end == addr:
                     refuse(ENOMEM, "mprotect.length-wraps", "length-rounds-to-zero", "the length rounds up to 0")
@@ -107,7 +112,7 @@ class PageCalls(State):
                         EINVAL,
                         "mprotect.errno.EINVAL.prot",
                         "prot-unknown",
-                        "prot has a bit that the system does not know",
+                        "prot contains an unknown bit",
                     )
                 if space.splits(addr, end) and self.too_many_mappings(2):
                     refuse(
@@ -147,7 +152,7 @@ class PageCalls(State):
                         EACCES,
                         "mprotect.errno.EACCES",
                         "max-protection",
-                        "shared and writable, but fd was not open for writing",
+                        "prot exceeds the maximum protection of a mapping",
                     )
                 if sealed is not None and at == sealed.start:
                     refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
@@ -170,9 +175,9 @@ class PageCalls(State):
         # ERRORS
         with self.errors("mseal") as refuse:
             if flags:
-                refuse(EINVAL, "mseal.errno.EINVAL", "flags-not-zero", "there are no flags")
+                refuse(EINVAL, "mseal.errno.EINVAL", "flags-not-zero", "flags is not 0")
             if addr % self.page:
-                refuse(EINVAL, "mseal.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(EINVAL, "mseal.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if end > self.mask or (length & self.mask and not size):
                 refuse(EINVAL, "mseal.errno.EINVAL", "range-wraps", "the range wraps around")
             if space.hole(addr, end) is not None:
@@ -202,7 +207,7 @@ class PageCalls(State):
         # ERRORS of the arguments
         with self.errors("mlock2") as refuse:
             if flags & ~MLOCK_ONFAULT:
-                refuse(EINVAL, "mlock2.errno.EINVAL", "flags-unknown", "flags have a bit that the system does not know")
+                refuse(EINVAL, "mlock2.errno.EINVAL", "flags-unknown", "flags contain an unknown bit")
             self.refuse_locking(refuse, start, end)
 
         # EFFECT, and ERRORS of the range
@@ -235,7 +240,7 @@ class PageCalls(State):
             return
         self.space.lock(start, end, True, on_fault)
         if not self.space.populate(start, end):
-            refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range cannot be brought in")
+            refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range is not available")
 
     def munlock(self, addr: int, length: int) -> None:
         start, end = self.pages_of(addr, length)
@@ -291,7 +296,7 @@ class PageCalls(State):
         # ERRORS
         with self.errors("mincore") as refuse:
             if addr % page:
-                refuse(EINVAL, "mincore.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+                refuse(EINVAL, "mincore.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if (length & self.mask) > self.top - addr or space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mincore.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 

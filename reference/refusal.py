@@ -1,18 +1,18 @@
-"""Why a call is refused: every reason that applies, not the first that is found.
+"""The reasons to refuse a call: all that apply, not only the first.
 
 A manual page lists the errors of a call without an order, so a system may answer with any of those that apply.  A model
 that stops at the first one cannot know them all, and a judge built on it would be wrong about every call that has two
-things the matter with it.  So a call of the reference *gathers* its refusals in a block::
+errors.  So a call of the reference *gathers* its refusals in a block::
 
     with self.errors("munmap") as refuse:
         if addr % page:
-            refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page")
+            refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
         if length == 0:
             refuse(EINVAL, "munmap.errno.EINVAL", "length-zero", "length is 0")
 
-At the end of the block, when there is at least one, `Refused` is raised: an OSError with the errno that the machine's
-Choices take, carrying all the others.  The lines stand in the order in which Linux looks, which is how the choices that
-play Linux know what to answer.
+At the end of the block, if there is a refusal, `Refused` is raised: an OSError with the errno that the machine's
+Choices select, which carries all the others.  The refusals are in the order in which Linux checks, so the choices that
+play Linux select the first.
 
 Each refusal names its clause, and its reason by a short id.  Choices, mutants and gates compare these ids and never
 the text, which is for people and may be reworded at any time.  One id has one text, wherever it is used.  Clause, id
@@ -35,13 +35,13 @@ class Refusal(NamedTuple):
 
     errno: int
     clause: str
-    """The clause of the catalogue that says so."""
+    """The clause of the catalogue that requires or allows the error."""
     reason: str
     """The reason as a short name: what programs compare, so that the text can be edited freely."""
     text: str
     """The reason as a sentence for people."""
     late: bool = False
-    """Whether Linux finds it only after it has cleared a MAP_FIXED range."""
+    """True if Linux finds it only after it has cleared a MAP_FIXED range."""
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Refusal(NamedTuple):
 
 
 class Refused(OSError):
-    """A refused call: the errno that was chosen, and all that might have been."""
+    """A refused call: the refusal that was chosen, and all that apply."""
 
     def __init__(self, call: str, chosen: Refusal, refusals: Sequence[Refusal]) -> None:
         super().__init__(chosen.errno, f"{call}: {chosen.text} ({chosen.clause})")
@@ -59,7 +59,7 @@ class Refused(OSError):
 
     @property
     def allowed(self) -> frozenset[str]:
-        """The names of every errno that the call may fail with."""
+        """The names of all errnos that the call may fail with."""
         return frozenset(refusal.name for refusal in self.refusals)
 
     @property

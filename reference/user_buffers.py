@@ -1,8 +1,8 @@
-"""System calls that are handed memory: read and write with a buffer in the process's own address space.
+"""System calls with a buffer in the process's own address space: read and write.
 
-The kernel goes through the same page table as the processor, with the same rights: a store by it makes a private copy,
-and what it stores in a shared page the file has.  But where the processor would raise a signal the kernel only stops:
-the call has then moved less than it was asked to, or, if nothing at all, fails with EFAULT.
+The kernel uses the same page table as the processor, with the same protection: its store to a private page makes a
+copy, its store to a shared page changes the file.  But where the processor would raise a signal, the kernel only stops:
+the call then transfers fewer bytes than requested or, if it has transferred none, fails with EFAULT.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ class Buffers(Accesses, FileCalls):
     def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
         self.reads += 1
         addr &= self.mask
-        description = self.described("pread", fd)
+        description = self.require_description("pread", fd)
         inode = description.inode
 
+        # ERRORS of the arguments
         with self.errors("pread") as refuse:
             self.refuse_reading(refuse, description, offset)
             if addr + length > self.top:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.store", "buffer-outside", "the buffer is outside user space")
 
-        self.refuse_to_guess(inode, addr, length, offset)
+        # EFFECT
+        self.require_no_overlap(inode, addr, length, offset)
         if inode.device:
             data = self.read_device(inode.device, length, offset)
             unsure: dict[int, bytes] = {}
@@ -37,27 +39,32 @@ class Buffers(Accesses, FileCalls):
             data = inode.read(length, offset, self.choices)
             unsure = inode.open_bytes(offset, len(data))
         moved = self.choices.moved(self.store_up_to_a_fault(addr, data, unsure), len(data))
+
+        # ERRORS of the buffer
         with self.errors("pread") as refuse:
             if data and not moved:
-                refuse(EFAULT, "buffer.store", "buffer-not-writable", "the buffer cannot be stored to")
+                refuse(EFAULT, "buffer.store", "buffer-not-writable", "the buffer is not writable")
 
+        # RESULT
         return moved
 
     def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
         self.writes += 1
         addr &= self.mask
-        description = self.described("pwrite", fd)
+        description = self.require_description("pwrite", fd)
         inode = description.inode
 
+        # ERRORS of the arguments
         with self.errors("pwrite") as refuse:
             self.refuse_writing(refuse, description, length, offset)
             if addr + length > self.top:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
 
+        # EFFECT
         if inode.device or not length:
             return length
-        length = self.may_grow(inode, length, offset)
-        self.refuse_to_guess(inode, addr, length, offset)
+        length = self.writable_length(inode, length, offset)
+        self.require_no_overlap(inode, addr, length, offset)
         data, unsure = self.load_up_to_a_fault(addr, length)
         available = self.choices.moved(len(data), length)
         start = inode.size if description.append else offset
@@ -66,24 +73,30 @@ class Buffers(Accesses, FileCalls):
             if at < written:
                 page = inode.cache.page((start + at) // self.page)
                 page.open = (page.open or {}) | {(start + at) % self.page: values}
+
+        # ERRORS of the buffer
         with self.errors("pwrite") as refuse:
             if not available:
-                refuse(EFAULT, "buffer.load", "buffer-not-readable", "the buffer cannot be loaded from")
+                refuse(EFAULT, "buffer.load", "buffer-not-readable", "the buffer is not readable")
             elif not written:
                 refuse(ENOSPC, "file.errno", "disk-full", "the disk is full")
 
+        # RESULT
         return written
 
-    def refuse_to_guess(self, inode: Inode, addr: int, length: int, offset: int) -> None:
-        """Bytes that are copied onto one another hang on the order in which that is done."""
+    def require_no_overlap(self, inode: Inode, addr: int, length: int, offset: int) -> None:
+        """Raise Unresolved if bytes of the file are copied onto one another: nothing specifies in which order."""
         for mapping in self.space.over(addr, addr + length):
             start = mapping.offset + max(addr - mapping.start, 0)
             end = mapping.offset + min(addr + length, mapping.end) - mapping.start
             if mapping.inode is inode and start < offset + length and offset < end:
-                raise Unresolved("nothing says what comes of bytes of a file that are copied onto one another")
+                raise Unresolved("nothing specifies the result of copying bytes of a file onto one another")
 
     def store_up_to_a_fault(self, addr: int, data: bytes, unsure: dict[int, bytes]) -> int:
-        """Store what can be stored before the first fault; how much.  `unsure`: the bytes that may be others."""
+        """Store data up to the first fault; return the number of bytes.
+
+        `unsure`: the allowed values of bytes of the data that are indeterminate, by position.
+        """
         last_access = self.last_access
         moved = 0
         try:
@@ -91,11 +104,11 @@ class Buffers(Accesses, FileCalls):
                 room = self.page - (addr + moved) % self.page
                 part = data[moved : moved + room]
                 self.store(addr + moved, part)
-                found = self.space.table.entries[(addr + moved) // self.page]
+                target = self.space.table.entries[(addr + moved) // self.page]
                 here = {at: values for at, values in unsure.items() if moved <= at < moved + len(part)}
                 if here:
                     moving = {(addr + at) % self.page: values for at, values in here.items()}
-                    found.open = (found.open or {}) | moving
+                    target.open = (target.open or {}) | moving
                 moved += len(part)
         except Fault:
             pass
@@ -103,7 +116,7 @@ class Buffers(Accesses, FileCalls):
         return moved
 
     def load_up_to_a_fault(self, addr: int, length: int) -> tuple[bytes, dict[int, bytes]]:
-        """Load what can be loaded before the first fault; which of it may be others, and what."""
+        """Load data up to the first fault; return it, and the allowed values of indeterminate bytes by position."""
         last_access = self.last_access
         parts = []
         moved = 0
@@ -112,8 +125,8 @@ class Buffers(Accesses, FileCalls):
             while moved < length:
                 start = (addr + moved) % self.page
                 part = self.loaded(addr + moved, moved)[start : start + length - moved]
-                found = self.space.table.entries[(addr + moved) // self.page]
-                for at, values in (found.open or {}).items():
+                target = self.space.table.entries[(addr + moved) // self.page]
+                for at, values in (target.open or {}).items():
                     if start <= at < start + len(part):
                         unsure[moved + at - start] = values
                 parts.append(part)
