@@ -50,7 +50,7 @@ REFERENCE = Path(
     (find_spec("pytest_mmapconf.reference") or sys.exit("the project is not installed")).origin or ""
 ).parent
 EQUIVALENT = Path(__file__).parent / "equivalent"
-LEFT_OUT = {"__init__.py", "mutant.py", "picture.py"}
+LEFT_OUT = {"__init__.py", "mutant.py", "maps.py"}
 """Of reference/: what makes mutants and what draws, beside what decides."""
 
 CASES = ["--mmap-level=linux", "-m", "not mmap_random"]

@@ -34,10 +34,10 @@ from ..contract import errno_name
 from .backend import ReferenceBackend
 from .refusal import Refusals
 
-Honest: TypeAlias = Callable[..., Any]
+Original: TypeAlias = Callable[..., Any]
 """A method of the reference as it is."""
 
-OWN: Final = "own"
+NO_KNOWN_BUG: Final = "own"
 """The `bug` of a mutant that stands for none that is known: it is our suggestion."""
 
 COPIES: Final = count(1)
@@ -52,10 +52,10 @@ class Mutant:
     clauses: tuple[str, ...]
     """The clause that it breaks, then others that are broken with it: a failing case of one of them catches it."""
     bug: str
-    """The real bug that it stands for: "Fiwix #18"; OWN for none that is known."""
+    """The real bug that it stands for: "Fiwix #18"; NO_KNOWN_BUG for none that is known."""
     text: str
     """What it does."""
-    method: Honest
+    method: Original
     """The method of the reference that is replaced."""
     change: Callable[..., Any]
     """What it is replaced by; given the honest method, and then the method's own arguments."""
@@ -65,12 +65,12 @@ class Mutant:
     def boot(self) -> ReferenceBackend:
         """A backend of it: a copy of the reference, changed."""
         package = copied()
-        plant(package, self.method, self.planted)
+        patch(package, self.method, self.patched)
         backend: ReferenceBackend = package_backend(package)
         backend.name = f"mutant:{self.id}"
         return backend
 
-    def planted(self, honest: Honest, *arguments: Any, **keywords: Any) -> Any:
+    def patched(self, honest: Original, *arguments: Any, **keywords: Any) -> Any:
         """The method, as it is in the mutant."""
         if self.when(*arguments, **keywords):
             return self.change(honest, *arguments, **keywords)
@@ -86,9 +86,9 @@ class Call:
     A class for a method names it, and annotates its parameters in their order.
     """
 
-    method: ClassVar[Honest]
+    method: ClassVar[Original]
 
-    def __init__(self, honest: Honest, subject: object, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, honest: Original, subject: object, *arguments: Any, **keywords: Any) -> None:
         self.honest = honest
         self.subject = subject
         vars(self).update(zip(self.__annotations__, arguments, strict=False), **keywords)
@@ -100,18 +100,18 @@ class Call:
         return result
 
     @classmethod
-    def given_to(cls, function: Honest) -> Honest:
+    def given_to(cls, function: Original) -> Original:
         """A change that gives a function the object and the call."""
 
-        def change(honest: Honest, subject: object, *arguments: Any, **keywords: Any) -> Any:
+        def change(honest: Original, subject: object, *arguments: Any, **keywords: Any) -> Any:
             return function(subject, cls(honest, subject, *arguments, **keywords))
 
         return change
 
 
 def wrong(
-    method: Honest | property | type[Call], clause: str, *also: str, bug: str = OWN
-) -> Callable[[Honest], Mutant]:
+    method: Original | property | type[Call], clause: str, *also: str, bug: str = NO_KNOWN_BUG
+) -> Callable[[Original], Mutant]:
     """A mutant in which `method` of the reference is the decorated function, whose docstring says what is wrong.
 
     The function is given the honest method first, then what the method is given; with a class of `Call`, the object
@@ -121,7 +121,7 @@ def wrong(
     honest = kind.method if kind is not None else method.fget if isinstance(method, property) else method
     assert honest is not None
 
-    def made(function: Honest) -> Mutant:
+    def made(function: Original) -> Mutant:
         change = function if kind is None else kind.given_to(function)
         text = " ".join((function.__doc__ or "").split())
         return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, change)
@@ -136,14 +136,14 @@ def never(
     reason: str | tuple[str, ...] = (),
     call: str = "",
     named: str = "",
-    bug: str = OWN,
+    bug: str = NO_KNOWN_BUG,
 ) -> Mutant:
     """Make a mutant that does not refuse by a clause; given `reason` (ids) or `call`, only for these.
 
     `named`: the clause that the reference's refusal names, where that is another one than the mutant breaks.
     """
 
-    def refuse(honest: Honest, self: Refusals, errno: int, by: str, why: str, text: str, late: bool = False) -> None:
+    def refuse(honest: Original, self: Refusals, errno: int, by: str, why: str, text: str, late: bool = False) -> None:
         """Do not refuse."""
 
     reasons = (reason,) if isinstance(reason, str) else reason
@@ -159,11 +159,11 @@ def other(
     reason: str | tuple[str, ...] = (),
     call: str = "",
     named: str = "",
-    bug: str = OWN,
+    bug: str = NO_KNOWN_BUG,
 ) -> Mutant:
     """Make a mutant that refuses by a clause, but with another errno; `reason`, `call` and `named` as for `never`."""
 
-    def refuse(honest: Honest, self: Refusals, right: int, by: str, why: str, text: str, late: bool = False) -> None:
+    def refuse(honest: Original, self: Refusals, right: int, by: str, why: str, text: str, late: bool = False) -> None:
         honest(self, errno, by, why, text, late)
 
     reasons = (reason,) if isinstance(reason, str) else reason
@@ -180,7 +180,7 @@ def _refusing(
     named: str,
     bug: str,
     text: str,
-    refuse: Honest,
+    refuse: Original,
 ) -> Mutant:
     """A mutant that has something else than the reference where that refuses."""
 
@@ -192,11 +192,18 @@ def _refusing(
 
 
 def refuses(
-    id: str, method: Honest, errno: int, when: Callable[..., object], clause: str, *also: str, text: str, bug: str = OWN
+    id: str,
+    method: Original,
+    errno: int,
+    when: Callable[..., object],
+    clause: str,
+    *also: str,
+    text: str,
+    bug: str = NO_KNOWN_BUG,
 ) -> Mutant:
     """A mutant whose `method` fails with `errno` when(process, *arguments) is true; `text` says when that is."""
 
-    def call(honest: Honest, *arguments: Any, **keywords: Any) -> None:
+    def call(honest: Original, *arguments: Any, **keywords: Any) -> None:
         raise OSError(errno, f"the mutant refuses it: {text}")
 
     name = errno_name(OSError(errno, ""))
@@ -256,19 +263,19 @@ def package_backend(package: str) -> Any:
     return import_module(f"{package}.backend").ReferenceBackend()
 
 
-def plant(package: str, method: Honest, change: Honest) -> None:
+def patch(package: str, method: Original, change: Original) -> None:
     """Replace a method in a copy, the same one as `method` is in the reference."""
     module = import_module(f"{package}.{method.__module__.rpartition('.')[2]}")
     kind_name, name = method.__qualname__.split(".")
     kind = getattr(module, kind_name)
     there: Any = vars(kind)[name]
-    honest: Honest = getattr(there, "fget", there)
+    honest: Original = getattr(there, "fget", there)
 
     @functools.wraps(honest)
-    def planted(*arguments: Any, **keywords: Any) -> Any:
+    def patched(*arguments: Any, **keywords: Any) -> Any:
         return change(honest, *arguments, **keywords)
 
-    setattr(kind, name, property(planted) if isinstance(there, property) else planted)
+    setattr(kind, name, property(patched) if isinstance(there, property) else patched)
 
 
 # ------------------------------------------------------------------------------------------------------------ the list

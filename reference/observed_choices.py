@@ -1,13 +1,13 @@
 """Choices that follow what a subject was seen to do: the reference as a judge.
 
-The subject makes a call first.  `Following` is told what came of it, and then the reference makes the same call.
+The subject makes a call first.  `ObservedChoices` is told what came of it, and then the reference makes the same call.
 Wherever the specification leaves something open, the reference asks, and the answer is what was seen, if that is one
-of the right answers; if it is none of them, `Impossible` is raised, which says what would have been right.  Where
+of the right answers; if it is none of them, `NotAllowed` is raised, which says what would have been right.  Where
 nothing is open the reference does what it must, and whoever runs the two side by side compares.
 
 So there is one set of rules for playing a system and for judging one.  Some of what is open cannot be seen in the
-outcome of the call itself: a look at the subject (`Following.is_mapped`) tells whether a refused MAP_FIXED has cleared
-its range, and bytes that nobody promises anything of are settled when they are first looked at.
+outcome of the call itself: an experiment on the subject (`ObservedChoices.is_mapped`) shows whether a refused MAP_FIXED
+has cleared its range, and bytes that nobody promises anything of are settled when they are first looked at.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .paging import Page
 from .refusal import Refusal, TargetSpace
 
 
-class Impossible(Exception):
+class NotAllowed(Exception):
     """What was seen is none of the right answers: those, and the clauses that say so."""
 
     def __init__(self, allowed: Sequence[str], clauses: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ It does not excuse "mmap.order.offset": musl checks the offset first.
 """
 
 
-class Following(LinuxChoices):
+class ObservedChoices(LinuxChoices):
     """Does as the subject was seen to do, if it may.
 
     `level`: at "linux" whatever is known of Linux is asked for; below that, what POSIX and the documented API leave
@@ -106,7 +106,7 @@ class Following(LinuxChoices):
         """The call that is being followed."""
         self.seen: Outcome = Returned(None)
         """What the subject did."""
-        self.misplaced: Impossible | None = None
+        self.misplaced: NotAllowed | None = None
         """What is wrong with the address that was seen."""
         self.late = False
         """Whether the refusal that was seen may have come after a MAP_FIXED range was cleared."""
@@ -137,9 +137,9 @@ class Following(LinuxChoices):
                 self.late = any(refusal.late for refusal in matching)
                 return matching[0]
             if matching and clause is not None:
-                raise Impossible([refusals[0].name], [clause, refusals[0].clause])
+                raise NotAllowed([refusals[0].name], [clause, refusals[0].clause])
         names = dict.fromkeys(refusal.name for refusal in refusals)
-        raise Impossible(list(names), [refusal.clause for refusal in refusals])
+        raise NotAllowed(list(names), [refusal.clause for refusal in refusals])
 
     def clause_of_order(self, call: str, refusals: Sequence[Refusal]) -> str | None:
         """The clause by which the first of several refusals must be told; None where any may be."""
@@ -197,7 +197,7 @@ class Following(LinuxChoices):
             if at >= space.page and at % space.page == 0 and at <= top - length and space.is_free(at, at + length):
                 return at
             # Not raised at once: the call may have had to be refused, which says more.
-            self.misplaced = Impossible(
+            self.misplaced = NotAllowed(
                 [f"an address that is page aligned, not NULL, {'below 2 GiB' if below else 'in user space'} and free"],
                 ["mremap.flags.maymove"]
                 if self.call == "mremap"

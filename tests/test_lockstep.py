@@ -43,7 +43,7 @@ from pytest_mmapconf.differential.lockstep import (
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import CAPABILITIES, Parameters
-from pytest_mmapconf.reference.observed_choices import Following
+from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 
@@ -61,7 +61,7 @@ class Subject(ReferenceSystem):
 
 
 def lockstep(kind: type[Process] = Process) -> LockstepProcess:
-    return LockstepSystem(Subject(kind), ReferenceSystem(Parameters(), Following())).spawn()
+    return LockstepSystem(Subject(kind), ReferenceSystem(Parameters(), ObservedChoices())).spawn()
 
 
 def file(process: LockstepProcess, content: bytes = b"abc", path: str = "file") -> int:
@@ -163,7 +163,7 @@ def test_a_process_begins_with_the_descriptors_that_its_system_gives_it(kept: in
                 process.close(fd)
             return process
 
-    process = LockstepSystem(Begins(Process), ReferenceSystem(Parameters(), Following())).spawn()
+    process = LockstepSystem(Begins(Process), ReferenceSystem(Parameters(), ObservedChoices())).spawn()
 
     assert file(process) == kept
 
@@ -248,7 +248,7 @@ def adding(times: int, lost: int, locked: bool) -> bytes:
             process.store(addr, value.to_bytes(4, "little"))
             return results
 
-    system = LockstepSystem(Loses(Process), ReferenceSystem(Parameters(), Following()))
+    system = LockstepSystem(Loses(Process), ReferenceSystem(Parameters(), ObservedChoices()))
     one = system.spawn()
     base = fixed(one, shared=True)
     other = one.fork()
@@ -382,13 +382,13 @@ def test_an_audit_looks_at_other_processes() -> None:
 
 
 def test_an_audit_of_touched_pages_touches_no_others() -> None:
-    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), Following()), "touched")
+    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), ObservedChoices()), "touched")
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base + PAGE, b"x")
     assert process.mincore(base, 3 * PAGE) == [False, True, False]
 
-    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), Following()))
+    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), ObservedChoices()))
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     assert process.mincore(base, 3 * PAGE) == [True, True, True]
@@ -432,7 +432,7 @@ class Forgets(Process):
 
 
 def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
-    system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), Following()), every=4)
+    system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), ObservedChoices()), every=4)
     process = system.spawn()
     base = fixed(process)
     process.store(base, b"x")
@@ -440,7 +440,7 @@ def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
     with pytest.raises(Divergence, match="then load"):
         process.mlock(base, PAGE)
 
-    system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), Following()), every=4)
+    system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), ObservedChoices()), every=4)
     process = system.spawn()
     base = fixed(process)
     process.store(base, b"x")
@@ -564,7 +564,7 @@ def test_a_facility_is_where_each_of_the_two_has_it() -> None:
 
     subject = Elsewhere(Process)
     subject.spawn().mkdir("there")
-    system = LockstepSystem(subject, ReferenceSystem(Parameters(), Following()))
+    system = LockstepSystem(subject, ReferenceSystem(Parameters(), ObservedChoices()))
     process = system.spawn()
     path = system.facility(Facility.NOEXEC_DIRECTORY)
 

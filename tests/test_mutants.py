@@ -22,7 +22,7 @@ from pytest_mmapconf.outcomes import Failed
 from pytest_mmapconf.reference import mutant as form
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode
-from pytest_mmapconf.reference.mutant import Honest, never, other, refuses, wrong
+from pytest_mmapconf.reference.mutant import Original, never, other, refuses, wrong
 from pytest_mmapconf.reference.mutants.calls import Mmap, Mremap
 from pytest_mmapconf.reference.observed_choices import FOUND_EARLY, ORDER_OF_MMAP
 from pytest_mmapconf.reference.process import Process as Model
@@ -74,7 +74,7 @@ def test_a_call_that_is_refused_although_it_should_not_be() -> None:
 
 def test_a_method_that_does_something_else() -> None:
     @wrong(Model.sysconf, "paging.sysconf", bug="nobody's")
-    def pages_are_too_large(sysconf: Honest, self: Model, name: int) -> int:
+    def pages_are_too_large(sysconf: Original, self: Model, name: int) -> int:
         """A page is
         too large."""
         return int(sysconf(self, name)) * 2
@@ -108,7 +108,7 @@ def test_a_call_whose_arguments_are_changed() -> None:
 
 def test_a_property_that_says_something_else() -> None:
     @wrong(Inode.mappable, "mmap.errno.ENODEV")
-    def anything_can_be_mapped(mappable: Honest, self: Inode) -> bool:
+    def anything_can_be_mapped(mappable: Original, self: Inode) -> bool:
         return True
 
     mutant = process(anything_can_be_mapped.boot())
@@ -163,24 +163,24 @@ def test_a_wrong_id_is_told_the_nearest(pytester: pytest.Pytester) -> None:
 
 
 @wrong(Model.munmap, "munmap.range")
-def breaks_down(munmap: Honest, self: Model, addr: int, length: int) -> None:
+def breaks_down(munmap: Original, self: Model, addr: int, length: int) -> None:
     """It is not even wrong."""
     raise AssertionError("breaks down")
 
 
 @wrong(Model.munmap, "munmap.range")
-def is_right(munmap: Honest, self: Model, addr: int, length: int) -> None:
+def is_right(munmap: Original, self: Model, addr: int, length: int) -> None:
     """Nothing is wrong."""
     munmap(self, addr, length)
 
 
 @wrong(Model.munmap, "msync.errno.EINVAL")
-def is_wrong_otherwise(munmap: Honest, self: Model, addr: int, length: int) -> None:
+def is_wrong_otherwise(munmap: Original, self: Model, addr: int, length: int) -> None:
     """munmap does nothing, which is not what its clause is about."""
 
 
 @wrong(Model.munmap, "munmap.hole")
-def never_ends(munmap: Honest, self: Model, addr: int, length: int) -> None:
+def never_ends(munmap: Original, self: Model, addr: int, length: int) -> None:
     """munmap never returns."""
     while True:
         pass
@@ -429,13 +429,13 @@ def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> 
     """The same calls are judged the same when every text is another."""
 
     def reword(
-        refuse: Honest, self: Refusals, errno: int, clause: str, reason: str, text: str, late: bool = False
+        refuse: Original, self: Refusals, errno: int, clause: str, reason: str, text: str, late: bool = False
     ) -> None:
         refuse(self, errno, clause, reason, "another text", late)
 
     def verdicts(package: str) -> list[object]:
         choices_of = import_module(f"{package}.observed_choices")
-        choices = choices_of.Following(level)
+        choices = choices_of.ObservedChoices(level)
         system = form.package_backend(package).boot()
         system.choices = choices
         process = system.spawn()
@@ -444,7 +444,7 @@ def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> 
             choices.tell(call.__name__, Failed(errno))
             try:
                 call(*arguments)
-            except choices_of.Impossible as wrong:
+            except choices_of.NotAllowed as wrong:
                 found.append((wrong.allowed, wrong.clauses))
             except OSError as failed:
                 found.append(failed.errno)
@@ -453,6 +453,6 @@ def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> 
         return found
 
     reworded = form.copied()
-    form.plant(reworded, Refusals.__call__, reword)
+    form.patch(reworded, Refusals.__call__, reword)
 
     assert verdicts(reworded) == verdicts(form.copied())

@@ -28,7 +28,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.outcomes import Faulted, Outcome, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.observed_choices import Following
+from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults
@@ -373,7 +373,7 @@ def test_a_stack_grows_to_the_lowest_address(process: Process) -> None:
 @pytest.mark.parametrize("joined", [True, False])
 def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joined: bool) -> None:
     """For the limit of a stack, to a system that has not joined them."""
-    following = Following()
+    following = ObservedChoices()
     process = ReferenceSystem(Parameters(), following).spawn()
     base = stack(process, 3)
     process.space.mappings[base].joined = joined
@@ -385,8 +385,8 @@ def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joi
 # --------------------------------------------------------------------------------------------- what is open when loaded
 
 
-def judged() -> tuple[Following, Process]:
-    following = Following()
+def judged() -> tuple[ObservedChoices, Process]:
+    following = ObservedChoices()
     return following, ReferenceSystem(Parameters(), following).spawn()
 
 

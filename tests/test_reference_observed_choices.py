@@ -43,7 +43,7 @@ from pytest_mmapconf.outcomes import Failed, Faulted, Outcome, Returned
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.mapping import Mapping
-from pytest_mmapconf.reference.observed_choices import Following, Impossible
+from pytest_mmapconf.reference.observed_choices import NotAllowed, ObservedChoices
 from pytest_mmapconf.reference.paging import Page
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refusal, TargetSpace
@@ -70,7 +70,7 @@ def judged(
     process: type[Process] = Process, choices: LinuxChoices | None = None, level: str = "linux", **parameters: Any
 ) -> LockstepProcess:
     """A process of such a reference, in lockstep."""
-    machine = ReferenceSystem(Parameters(**parameters), Following(level))
+    machine = ReferenceSystem(Parameters(**parameters), ObservedChoices(level))
     return LockstepSystem(subject(process, choices, **parameters), machine).spawn()
 
 
@@ -249,7 +249,7 @@ def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room:
 @pytest.mark.parametrize(("early", "admitted"), [(10, True), (200, False)])
 def test_the_limit_of_mappings_may_be_met_a_little_early(early: int, admitted: bool) -> None:
     system = LockstepSystem(
-        subject(mappings=1600 - early), ReferenceSystem(Parameters(mappings=1600), Following()), "none"
+        subject(mappings=1600 - early), ReferenceSystem(Parameters(mappings=1600), ObservedChoices()), "none"
     )
     process = system.spawn()
     base = process.mmap(0, 1602 * PAGE, PROT_NONE, ANONYMOUS, -1, 0)
@@ -911,9 +911,9 @@ def test_an_outcome_in_words(outcome: Outcome, text: str) -> None:
     assert str(outcome) == text
 
 
-def following(seen: Outcome, call: str = "call", level: str = "linux") -> Following:
+def following(seen: Outcome, call: str = "call", level: str = "linux") -> ObservedChoices:
     """A judge who has seen that.  Its strings are no literals, so equal ones are two objects."""
-    choices = Following("".join(level))
+    choices = ObservedChoices("".join(level))
     choices.tell("".join(call), seen)
     return choices
 
@@ -1292,7 +1292,7 @@ def test_which_of_several_must_be_told_first(
     if clause is None or seen == first.name:
         assert choices.refusal(call, found).name == seen
     else:
-        with pytest.raises(Impossible) as wrong:
+        with pytest.raises(NotAllowed) as wrong:
             choices.refusal(call, found)
         assert wrong.value.allowed == (first.name,)
         assert wrong.value.clauses == (clause, first.clause)
@@ -1300,7 +1300,7 @@ def test_which_of_several_must_be_told_first(
         assert following(Failed(seen), level=level).refusal(call, found).name == seen
         assert following(Failed(seen), level=level).clause_of_order(call, found) is None
     for other in (Failed("ENOSYS"), Returned(0)):
-        with pytest.raises(Impossible) as wrong:
+        with pytest.raises(NotAllowed) as wrong:
             following(other).refusal(call, found)
         assert wrong.value.allowed == tuple(dict.fromkeys((first.name, last.name)))
         assert wrong.value.clauses == (first.clause, last.clause)

@@ -37,7 +37,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.observed_choices import Following
+from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.paging import PageCache
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.refusal import Refused
@@ -615,7 +615,7 @@ def test_of_which_pages_mincore_promises_nothing() -> None:
 
 def test_below_level_linux_a_call_that_can_be_done_is_done_as_a_whole() -> None:
     """It is open how much only where a part of the range cannot be."""
-    process = ReferenceSystem(Parameters(), Following("posix")).spawn()
+    process = ReferenceSystem(Parameters(), ObservedChoices("posix")).spawn()
     base, _cache = window(process, 7)
     process.munmap(base + 4 * PAGE, PAGE)
     calls: list[Callable[[int, int], None]] = [

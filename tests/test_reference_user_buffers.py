@@ -20,7 +20,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.outcomes import Failed, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.observed_choices import Following
+from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
@@ -133,7 +133,7 @@ def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -
 
 def test_what_is_open_stays_so_when_it_is_copied() -> None:
     """A byte stored behind the end of a file that has then grown is that byte or zero; so is its copy."""
-    following = Following()
+    following = ObservedChoices()
     process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"a", 0)
@@ -149,7 +149,7 @@ def test_what_is_open_stays_so_when_it_is_copied() -> None:
 
 
 def test_below_level_linux_a_part_is_open() -> None:
-    following = Following("posix")
+    following = ObservedChoices("posix")
     process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
     following.tell("write_from", Failed("EFAULT"))

@@ -1,9 +1,9 @@
 """Lockstep: a system and the reference side by side, up to the first difference.
 
 The subject makes each call first.  Then the reference makes the same call, told what came of it: wherever the
-specification leaves something open it does as the subject did, if that is one of the right answers (`Following`).  What
-it does in the end is compared with what was seen, and a difference raises `Divergence`, with everything that would have
-been right.  There are no rules here: the reference judges.
+specification leaves something open it does as the subject did, if that is one of the right answers
+(`ObservedChoices`).  What it does in the end is compared with what was seen, and a difference raises `Divergence`,
+with everything that would have been right.  There are no rules here: the reference judges.
 
 What a call has done wrong may show much later, or never.  So after each call that changes something an *audit* looks:
 in one request the subject tells, for the pages in play and those beside them, whether each can be loaded and a digest
@@ -57,7 +57,7 @@ from ..reference.constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.machine import CAPABILITIES, PATHS, Parameters
 from ..reference.mapping import Mapping as Area
-from ..reference.observed_choices import Following, Impossible
+from ..reference.observed_choices import NotAllowed, ObservedChoices
 from ..reference.process import Process as Model
 from ..reference.refusal import Refused
 from ..reference.system import ReferenceSystem
@@ -173,7 +173,7 @@ class LockstepBackend(Backend):
         if self._parameters is None:
             self._parameters = measured(self.subject)
         self.last = LockstepSystem(
-            self.subject.boot(), ReferenceSystem(self._parameters, Following(self.level)), "touched"
+            self.subject.boot(), ReferenceSystem(self._parameters, ObservedChoices(self.level)), "touched"
         )
         return self.last
 
@@ -189,7 +189,7 @@ def _picture(process: Process) -> str:
 
 
 class LockstepSystem(System):
-    """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `Following`.
+    """A system whose processes are pairs: one of `subject` and one of `machine`, which must be `ObservedChoices`.
 
     `audits`: "all" pages in play, and files; "touched", only pages that the processes have touched, and no files, so
     that neither page tables nor what is in memory change by being looked at; or "none".  `every`: after so many calls
@@ -203,8 +203,8 @@ class LockstepSystem(System):
         audits: Literal["all", "touched", "none"] = "all",
         every: int = 1,
     ) -> None:
-        if not isinstance(machine.choices, Following):
-            raise TypeError("the machine must be one that follows: ReferenceSystem(parameters, Following())")
+        if not isinstance(machine.choices, ObservedChoices):
+            raise TypeError("the machine must be one that follows: ReferenceSystem(parameters, ObservedChoices())")
         self.subject = subject
         self.machine = machine
         self.following = machine.choices
@@ -254,7 +254,7 @@ class LockstepSystem(System):
         following.is_full = pair.is_full
         try:
             expected: Outcome = Returned(invoke(pair.model, call, tuple(arguments)))
-        except Impossible as impossible:
+        except NotAllowed as impossible:
             allowed, clauses = impossible.allowed, impossible.clauses
             self.diverge(pair, call, arguments, after, seen, allowed, clauses)
         except Refused as refused:

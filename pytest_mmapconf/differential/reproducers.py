@@ -19,7 +19,7 @@ from zlib import crc32
 from ..contract import Backend
 from ..reference.linux_choices import LinuxChoices
 from ..reference.machine import Parameters
-from ..reference.observed_choices import Following
+from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
 from ..trace.c_source import NotPrintable, c_source
 from ..trace.calls import CALLS
@@ -80,7 +80,9 @@ class Judge:
 
     def run(self, program: Program, audits: Literal["none", "all"]) -> Replayed:
         """Make a program's calls in lockstep, and audit after each."""
-        reference = ReferenceSystem(self.parameters, Following(self.level))  # first: the parameters may take a boot
+        reference = ReferenceSystem(
+            self.parameters, ObservedChoices(self.level)
+        )  # first: the parameters may take a boot
         system = LockstepSystem(self.subject.boot(), reference, "none")
         recorded = RecordedSystem(system)
         try:

@@ -29,7 +29,7 @@ from typing import Final, Literal, NamedTuple
 from ..contract import Backend, Unresolved
 from ..differential.divergence import Divergence
 from ..differential.lockstep import LockstepSystem, measured
-from ..reference.observed_choices import Following
+from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
 from ..trace.recorder import RecordedSystem
@@ -204,7 +204,7 @@ class Search:
     def boot(self, audits: Literal["all", "none"], every: int) -> LockstepSystem:
         """A fresh system beside a fresh reference."""
         return LockstepSystem(
-            self.subject.boot(), ReferenceSystem(self.parameters, Following(self.level)), audits, every
+            self.subject.boot(), ReferenceSystem(self.parameters, ObservedChoices(self.level)), audits, every
         )
 
     def look(self, system: LockstepSystem, world: World | None) -> Look | None:

@@ -126,15 +126,15 @@ class Watched(Backend):
         self.differing: set[str] = set()
         """The mutants that would have acted otherwise: of any other, what was seen is what the reference has done."""
         package = form.copied()
-        of_method: dict[form.Honest, list[Mutant]] = {}
+        of_method: dict[form.Original, list[Mutant]] = {}
         for mutant in mutants:
             of_method.setdefault(mutant.method, []).append(mutant)
         for method, those in of_method.items():
-            form.plant(package, method, partial(self.note, those))
-        form.plant(package, Refusals.__call__, self.refuse)
+            form.patch(package, method, partial(self.note, those))
+        form.patch(package, Refusals.__call__, self.refuse)
         self.inside: Backend = form.package_backend(package)
 
-    def note(self, mutants: Sequence[Mutant], honest: form.Honest, *arguments: Any, **keywords: Any) -> Any:
+    def note(self, mutants: Sequence[Mutant], honest: form.Original, *arguments: Any, **keywords: Any) -> Any:
         """A method that some mutants replace."""
         for mutant in mutants:
             if mutant.id not in self.differing:
@@ -146,7 +146,7 @@ class Watched(Backend):
                     self.differing.add(mutant.id)
         return honest(*arguments, **keywords)
 
-    def refuse(self, honest: form.Honest, refusals: Refusals, *refusal: Any, **late: bool) -> None:
+    def refuse(self, honest: form.Original, refusals: Refusals, *refusal: Any, **late: bool) -> None:
         """The method that refuses."""
         frame = sys._getframe(2)
         self.sites.add((frame.f_globals["__name__"].rpartition(".")[2], frame.f_lineno))

@@ -11,7 +11,7 @@ from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, O_ACCES
 from ..disk import Record
 from ..files import Inode
 from ..linux_choices import LinuxChoices
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 from ..page_table import PageTable
 from ..paging import Page, PageCache
 from ..process import Process
@@ -28,7 +28,7 @@ def own(table: PageTable, number: int) -> Page:
 
 
 @wrong(Inode.write, "coherence.write", bug="occlum #339, gramine #1432")
-def what_is_written_shows_in_no_mapping(write: Honest, self: Inode, data: bytes, offset: int, choices: Any) -> int:
+def what_is_written_shows_in_no_mapping(write: Original, self: Inode, data: bytes, offset: int, choices: Any) -> int:
     """Pages that are mapped keep the old content."""
     for mapping in mappings_of(self):
         for number in range(*numbers(mapping)) if mapping.shared else ():
@@ -45,14 +45,14 @@ def numbers(mapping: Any) -> tuple[int, int]:
 
 
 @wrong(AddressSpace.fault_in, "coherence.offsets", bug="emscripten #21706")
-def a_window_is_a_copy(fault_in: Honest, self: AddressSpace, mapping: Any, number: int) -> Page | None:
+def a_window_is_a_copy(fault_in: Original, self: AddressSpace, mapping: Any, number: int) -> Page | None:
     """A shared mapping that does not begin where the file does has pages of its own."""
     page: Page | None = fault_in(self, mapping, number)
     return own(self.table, number) if page is not None and mapping.inode is not None and mapping.offset else page
 
 
 @wrong(AddressSpace.fault_in, "coherence.opens", bug="emscripten #5928")
-def each_open_has_its_own_pages(fault_in: Honest, self: AddressSpace, mapping: Any, number: int) -> Page | None:
+def each_open_has_its_own_pages(fault_in: Original, self: AddressSpace, mapping: Any, number: int) -> Page | None:
     """What is mapped by a descriptor for reading only shows the file as it was."""
     page: Page | None = fault_in(self, mapping, number)
     if page is not None and mapping.inode is not None and mapping.description and not mapping.description.writable:
@@ -70,7 +70,7 @@ def a_file_over_itself_is_left_alone(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Inode.extend, "coherence.append", "growth.accessible")
-def the_last_page_does_not_grow(extend: Honest, self: Inode, size: int, choices: Any) -> None:
+def the_last_page_does_not_grow(extend: Original, self: Inode, size: int, choices: Any) -> None:
     """A mapping that has the file's last page keeps it as it was when the file grows."""
     last = self.size // self.cache.memory.page
     for mapping in mappings_of(self):
@@ -95,13 +95,13 @@ def a_private_mapping_is_a_copy(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(LinuxChoices.copies_when_loaded, "private.loaded")
-def a_load_makes_a_copy(copies_when_loaded: Honest, self: LinuxChoices) -> bool:
+def a_load_makes_a_copy(copies_when_loaded: Original, self: LinuxChoices) -> bool:
     """A private page does not follow the file once it has been loaded from."""
     return True
 
 
 @wrong(Accesses.store, "private.page-wise")
-def a_store_copies_the_whole_mapping(store: Honest, self: Process, addr: int, data: bytes) -> None:
+def a_store_copies_the_whole_mapping(store: Original, self: Process, addr: int, data: bytes) -> None:
     """The first store makes copies of all pages."""
     store(self, addr, data)
     mapping = self.space.find(addr)
@@ -111,7 +111,7 @@ def a_store_copies_the_whole_mapping(store: Honest, self: Process, addr: int, da
 
 
 @wrong(Accesses.store, "private.same-value")
-def a_store_of_what_is_there_is_left_out(store: Honest, self: Process, addr: int, data: bytes) -> None:
+def a_store_of_what_is_there_is_left_out(store: Original, self: Process, addr: int, data: bytes) -> None:
     """Nothing is copied where nothing would change."""
     mapping = self.space.find(addr)
     if mapping is not None and not mapping.shared and mapping.prot & PROT_WRITE:
@@ -127,7 +127,7 @@ def a_store_of_what_is_there_is_left_out(store: Honest, self: Process, addr: int
 
 
 @wrong(AddressSpace.fault_in, "growth.accessible", bug="Asterinas #2201")
-def the_first_fault_settles_the_end(fault_in: Honest, self: AddressSpace, mapping: Any, number: int) -> Page | None:
+def the_first_fault_settles_the_end(fault_in: Original, self: AddressSpace, mapping: Any, number: int) -> Page | None:
     """Past what was the end when a mapping was first touched there is nothing for ever."""
     if mapping.inode is not None:
         ends: dict[Any, int] = mapping.inode.__dict__.setdefault("ends", {})
@@ -138,7 +138,7 @@ def the_first_fault_settles_the_end(fault_in: Honest, self: AddressSpace, mappin
 
 
 @wrong(Inode.cut, "growth.zero", bug="unikraft #394 (the same of memory)")
-def a_cut_leaves_old_pages_in_the_cache(cut: Honest, self: Inode, size: int) -> None:
+def a_cut_leaves_old_pages_in_the_cache(cut: Original, self: Inode, size: int) -> None:
     """What was cut off is there again when the file grows."""
     pages = dict(self.cache.pages)
     kept = {index: bytes(page.data) for index, page in pages.items()}
@@ -149,7 +149,7 @@ def a_cut_leaves_old_pages_in_the_cache(cut: Honest, self: Inode, size: int) -> 
 
 
 @wrong(Inode.cut, "truncation.window", bug="emscripten #10095 (the same of write-back)")
-def a_window_loses_nothing(cut: Honest, self: Inode, size: int) -> None:
+def a_window_loses_nothing(cut: Original, self: Inode, size: int) -> None:
     """A mapping that does not begin where the file does keeps the pages that it has."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
@@ -163,7 +163,7 @@ def a_window_loses_nothing(cut: Honest, self: Inode, size: int) -> None:
 
 
 @wrong(Process.open, "truncation.open", bug="WSL #902 (refused)")
-def o_trunc_leaves_mappings_alone(open: Honest, self: Process, path: str, flags: int, mode: int = 0o600) -> int:
+def o_trunc_leaves_mappings_alone(open: Original, self: Process, path: str, flags: int, mode: int = 0o600) -> int:
     """The file is empty, but who has mapped it keeps the pages."""
     fd: int = open(self, path, int(flags) & ~O_TRUNC, mode)
     inode = self.descriptors[fd].description.inode
@@ -173,7 +173,7 @@ def o_trunc_leaves_mappings_alone(open: Honest, self: Process, path: str, flags:
 
 
 @wrong(Inode.cut, "truncation.private.page")
-def private_copies_outlive_their_page(cut: Honest, self: Inode, size: int) -> None:
+def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> None:
     """What a private mapping has copied stays, past the end of the file too."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
@@ -189,7 +189,7 @@ def private_copies_outlive_their_page(cut: Honest, self: Inode, size: int) -> No
 
 
 @wrong(Inode.cut, "truncation.private.tail")
-def a_cut_wipes_private_copies(cut: Honest, self: Inode, size: int) -> None:
+def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int) -> None:
     """Behind the new end private copies become zero as well."""
     cut(self, size)
     index, used = divmod(size, self.cache.memory.page)
@@ -203,7 +203,7 @@ def a_cut_wipes_private_copies(cut: Honest, self: Inode, size: int) -> None:
 
 
 @wrong(PageCache.page, "hole.zero", bug="StarryOS #1164")
-def holes_hold_rubbish(page: Honest, self: PageCache, index: int) -> Page:
+def holes_hold_rubbish(page: Original, self: PageCache, index: int) -> Page:
     """A page that is not on the disk is not made zero."""
     is_hole = index not in self.pages and self.record is not None and index not in self.record.blocks
     found: Page = page(self, index)
@@ -214,7 +214,7 @@ def holes_hold_rubbish(page: Honest, self: PageCache, index: int) -> Page:
 
 @wrong(AddressSpace.access, "hole.store")
 def a_store_in_a_hole_is_the_mappings_own(
-    access: Honest, self: AddressSpace, mapping: Any, number: int, store: bool
+    access: Original, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
     """What is stored in a hole does not reach the file."""
     record = mapping.inode.cache.record if mapping.shared and mapping.inode is not None else None
@@ -224,14 +224,14 @@ def a_store_in_a_hole_is_the_mappings_own(
 
 
 @wrong(Record.reserve, "hole.storage")
-def a_store_takes_no_room(reserve: Honest, self: Record, block: int, choices: Any) -> bool:
+def a_store_takes_no_room(reserve: Original, self: Record, block: int, choices: Any) -> bool:
     """Only what was written back takes room."""
     self.blocks.setdefault(block, b"")
     return True
 
 
 @wrong(Record.punch, "hole.storage", bug="gVisor d11ef20a9")
-def a_hole_gives_no_room_back(punch: Honest, self: Record, first: int, behind: int) -> None:
+def a_hole_gives_no_room_back(punch: Original, self: Record, first: int, behind: int) -> None:
     """The storage of a hole is lost."""
     used = self.disk.used
     punch(self, first, behind)
@@ -240,7 +240,7 @@ def a_hole_gives_no_room_back(punch: Honest, self: Record, first: int, behind: i
 
 @wrong(AddressSpace.access, "hole.full")
 def a_store_without_room_is_kept_in_memory(
-    access: Honest, self: AddressSpace, mapping: Any, number: int, store: bool
+    access: Original, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
     """Nobody is told that the file system is full."""
     page: Page | None = access(self, mapping, number, store)

@@ -7,7 +7,7 @@ from ..address_space import AddressSpace
 from ..choices import Choices
 from ..files import Description, Inode, shared_memory
 from ..mapping import Mapping
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 from ..page_table import PageTable
 from ..paging import Page, PageCache
 from ..process import Process
@@ -21,7 +21,7 @@ CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-
 
 
 @wrong(Accesses.store, "mmap.flag.private", *CONTENT, bug="wasix shim")
-def private_stores_reach_the_file(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+def private_stores_reach_the_file(store: Original, self: Accesses, addr: int, data: bytes) -> None:
     """What is stored through a private mapping of a file is written to it."""
     store(self, addr, data)
     mapping = self.space.find(addr)
@@ -32,7 +32,7 @@ def private_stores_reach_the_file(store: Honest, self: Accesses, addr: int, data
 
 
 @wrong(PageTable.copy, "mmap.flag.private", *CONTENT, bug="Asterinas 57d3d9ded")
-def nothing_is_copied_on_write(copy: Honest, self: PageTable, number: int, page: Page) -> Page:
+def nothing_is_copied_on_write(copy: Original, self: PageTable, number: int, page: Page) -> Page:
     """A store through a private mapping of a file goes to the file's page."""
     if page.sharers or page is self.memory.zero:
         return copy(self, number, page)  # type: ignore[no-any-return]
@@ -40,7 +40,7 @@ def nothing_is_copied_on_write(copy: Honest, self: PageTable, number: int, page:
 
 
 @wrong(PageTable.fork, "mmap.flag.private", *CONTENT, bug="Asterinas #959, SerenityOS #15952")
-def private_pages_are_shared_after_a_fork(fork: Honest, self: PageTable) -> PageTable:
+def private_pages_are_shared_after_a_fork(fork: Original, self: PageTable) -> PageTable:
     """Parent and child store into the same private pages."""
     child: PageTable = fork(self)
     for page in child.entries.values():
@@ -49,7 +49,7 @@ def private_pages_are_shared_after_a_fork(fork: Honest, self: PageTable) -> Page
 
 
 @wrong(PageTable.fork, "mmap.flag.private", "mmap.flag.anonymous", *CONTENT)
-def a_child_has_no_private_copies(fork: Honest, self: PageTable) -> PageTable:
+def a_child_has_no_private_copies(fork: Original, self: PageTable) -> PageTable:
     """A child does not inherit what was stored in private pages."""
     child: PageTable = fork(self)
     child.zap(0, 1 << 60)
@@ -57,7 +57,7 @@ def a_child_has_no_private_copies(fork: Honest, self: PageTable) -> PageTable:
 
 
 @wrong(Process.fork, "mmap.flag.anonymous", *CONTENT, "overview.shared-by-processes", bug="Asterinas #504")
-def shared_memory_is_copied_at_fork(fork: Honest, self: Process) -> Process:
+def shared_memory_is_copied_at_fork(fork: Original, self: Process) -> Process:
     """Shared anonymous memory is a child's own from the fork on."""
     child: Process = fork(self)
     for mapping in child.space.mappings.values():
@@ -73,7 +73,7 @@ def shared_memory_is_copied_at_fork(fork: Honest, self: Process) -> Process:
 
 
 @wrong(AddressSpace.fork, "overview.shared-by-processes", *CONTENT)
-def a_child_gets_private_mappings(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_child_gets_private_mappings(fork: Original, self: AddressSpace) -> AddressSpace:
     """In a child every mapping of a file is private."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
@@ -92,7 +92,9 @@ def a_file_is_shared_by_relatives_only(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(PageTable.zap, "mmap.flag.anonymous", *CONTENT, bug="unikraft #394, phoenix-rtos #1742, Cygwin 677e31509")
-def recycled_pages_are_not_zeroed(drop: Honest, self: PageTable, first: int, behind: int, private: bool = True) -> None:
+def recycled_pages_are_not_zeroed(
+    drop: Original, self: PageTable, first: int, behind: int, private: bool = True
+) -> None:
     """Fresh memory holds what was in a page that was given back."""
     for number in self.within(first, behind):
         if self.entries[number].sharers == 1:
@@ -101,7 +103,7 @@ def recycled_pages_are_not_zeroed(drop: Honest, self: PageTable, first: int, beh
 
 
 @wrong(Process.munmap, "mmap.flag.shared", *CONTENT, bug="elfuse #330, qiling #404")
-def unmapping_throws_stores_away(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def unmapping_throws_stores_away(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What was stored and not yet synced is lost with the mapping."""
     found = [(m, max(m.start, addr), min(m.end, addr + length)) for m in self.space.over(addr, addr + length)]
     stale = [
@@ -120,7 +122,7 @@ def unmapping_throws_stores_away(munmap: Honest, self: Process, addr: int, lengt
 
 
 @wrong(Process.exit, "mmap.flag.shared", *CONTENT, "mmap.refcount.exit")
-def exit_throws_stores_away(exit: Honest, self: Process, status: int = 0) -> int:
+def exit_throws_stores_away(exit: Original, self: Process, status: int = 0) -> int:
     """What was stored and not unmapped before the end of the process is lost."""
     pages = [
         page
@@ -136,7 +138,7 @@ def exit_throws_stores_away(exit: Honest, self: Process, status: int = 0) -> int
 
 
 @wrong(Inode.write, "msync.flag.invalidate", *CONTENT, bug="occlum #339, gramine #1432")
-def writes_do_not_show_in_mappings(write: Honest, self: Inode, data: bytes, offset: int, choices: Choices) -> int:
+def writes_do_not_show_in_mappings(write: Original, self: Inode, data: bytes, offset: int, choices: Choices) -> int:
     """What is written by a descriptor does not show in pages that a mapping has touched."""
     cache, size = self.cache, self.cache.memory.page
     for index in cache.within(offset // size, (offset + len(data)) // size + 1):
@@ -148,7 +150,7 @@ def writes_do_not_show_in_mappings(write: Honest, self: Inode, data: bytes, offs
 
 @wrong(AddressSpace.fault_in, "mmap.flag.shared", *CONTENT, bug="emscripten #5928")
 def mappings_do_not_show_in_the_file(
-    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+    fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """A mapping's pages are copies of the file's, made at the first touch."""
     page: Page | None = fault_in(self, mapping, number)
@@ -164,7 +166,7 @@ def mappings_do_not_show_in_the_file(
 
 
 @wrong(PageCache.page, "overview.slack", *CONTENT, bug="StarryOS #1164, wasi-libc")
-def slack_is_rubbish(page: Honest, self: PageCache, index: int) -> Page:
+def slack_is_rubbish(page: Original, self: PageCache, index: int) -> Page:
     """What a read leaves of a page behind the file's end is not cleared."""
     fresh = index not in self.pages
     found: Page = page(self, index)
@@ -174,7 +176,7 @@ def slack_is_rubbish(page: Honest, self: PageCache, index: int) -> Page:
 
 
 @wrong(Accesses.store, "overview.slack", *CONTENT, "file.truncate", bug="wasix shim, ruxos #187")
-def a_store_into_slack_makes_the_file_longer(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+def a_store_into_slack_makes_the_file_longer(store: Original, self: Accesses, addr: int, data: bytes) -> None:
     """A store behind the end of a file, in its last page, makes it longer."""
     store(self, addr, data)
     mapping = self.space.find(addr)
@@ -184,7 +186,7 @@ def a_store_into_slack_makes_the_file_longer(store: Honest, self: Accesses, addr
 
 
 @wrong(Inode.cut, "file.truncate", *CONTENT, "mmap.result.success")
-def cut_off_pages_stay(cut: Honest, self: Inode, size: int) -> None:
+def cut_off_pages_stay(cut: Original, self: Inode, size: int) -> None:
     """Pages that a mapping has touched stay when the file is cut shorter."""
     mappings, self.mappings = self.mappings, {}
     cut(self, size)
@@ -192,7 +194,7 @@ def cut_off_pages_stay(cut: Honest, self: Inode, size: int) -> None:
 
 
 @wrong(Inode.cut, "file.truncate")
-def a_cut_takes_what_is_mapped_behind(cut: Honest, self: Inode, size: int) -> None:
+def a_cut_takes_what_is_mapped_behind(cut: Original, self: Inode, size: int) -> None:
     """What is mapped behind a file that is cut shorter loses a page as well."""
     cut(self, size)
     for mapping in mappings_of(self):
@@ -201,12 +203,12 @@ def a_cut_takes_what_is_mapped_behind(cut: Honest, self: Inode, size: int) -> No
 
 
 @wrong(PageCache.clear_slack, "file.truncate", "overview.slack", *CONTENT)
-def a_truncated_page_is_not_zeroed(clear_slack: Honest, self: PageCache, size: int) -> None:
+def a_truncated_page_is_not_zeroed(clear_slack: Original, self: PageCache, size: int) -> None:
     """What is cut off of the file's last page stays there."""
 
 
 @wrong(AddressSpace.fault_in, "file.truncate", *CONTENT, bug="StarryOS #1534")
-def past_the_end_is_zero(fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
+def past_the_end_is_zero(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """A page wholly past the end of the file reads as zero."""
     found: Page | None = fault_in(self, mapping, number)
     if found is None:
@@ -215,14 +217,14 @@ def past_the_end_is_zero(fault_in: Honest, self: AddressSpace, mapping: Mapping,
 
 
 @wrong(Accesses.fault, "file.truncate", *CONTENT, bug="Cygwin 8adc45fde")
-def past_the_end_is_SIGSEGV(fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
+def past_the_end_is_SIGSEGV(fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
     """A page past the end of the file raises SIGSEGV."""
     fault(self, access, "SIGSEGV", "SEGV_MAPERR" if signal == "SIGBUS" else code, addr)
 
 
 @wrong(AddressSpace.fault_in, "file.truncate", *CONTENT, bug="Asterinas #2201")
 def a_mapping_longer_than_its_file_cannot_be_touched(
-    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+    fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """Where a mapping is longer than its file, its other pages cannot be had either."""
     if mapping.inode is not None and mapping.inode.name != "anonymous":

@@ -8,27 +8,29 @@ from ...contract import Fault
 from ..accesses import Accesses
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 from ..process import Process
 
 
 @wrong(Accesses.fault, "fault.unmapped")
 def unmapped_is_a_missing_right(
-    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """SEGV_ACCERR where nothing is mapped."""
     raise Fault(signal, "SEGV_ACCERR" if code == "SEGV_MAPERR" else code, addr)
 
 
 @wrong(Accesses.fault, "fault.inaccessible", bug="gVisor #12518")
-def inaccessible_is_unmapped(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def inaccessible_is_unmapped(
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
     """SEGV_MAPERR where PROT_NONE is."""
     mapping = self.space.find(addr)
     raise Fault(signal, "SEGV_MAPERR" if mapping is not None and not mapping.prot else code, addr)
 
 
 @wrong(Accesses.fault, "fault.read-only")
-def read_only_is_unmapped(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def read_only_is_unmapped(fault: Original, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
     """SEGV_MAPERR for a store where only loads are allowed."""
     mapping = self.space.find(addr)
     allowed = access == "store" and mapping is not None and mapping.prot and code == "SEGV_ACCERR"
@@ -36,13 +38,15 @@ def read_only_is_unmapped(fault: Honest, self: Process, access: str, signal: str
 
 
 @wrong(LinuxChoices.may_execute, "fault.not-executable")
-def what_can_be_loaded_can_be_executed(may_execute: Honest, self: LinuxChoices, prot: int) -> bool:
+def what_can_be_loaded_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
     """There is no right to execute."""
     return prot != 0
 
 
 @wrong(Accesses.fault, "fault.not-executable")
-def not_executable_is_illegal(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def not_executable_is_illegal(
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
     """SIGILL for an execution that is not allowed."""
     illegal = access == "execute" and code == "SEGV_ACCERR"
     raise Fault("SIGILL" if illegal else signal, "ILL_ILLOPC" if illegal else code, addr)
@@ -50,7 +54,7 @@ def not_executable_is_illegal(fault: Honest, self: Process, access: str, signal:
 
 @wrong(Accesses.fault, "fault.end-of-file", bug="FreeBSD")
 def past_the_end_is_an_object_error(
-    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """BUS_OBJERR past the end of a file."""
     raise Fault(signal, "BUS_OBJERR" if code == "BUS_ADRERR" else code, addr)
@@ -58,7 +62,7 @@ def past_the_end_is_an_object_error(
 
 @wrong(Accesses.fault, "fault.end-of-file", bug="Cygwin 8adc45fde")
 def past_the_end_is_a_segmentation_fault(
-    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """SIGSEGV past the end of a file."""
     past = code == "BUS_ADRERR"
@@ -66,19 +70,21 @@ def past_the_end_is_a_segmentation_fault(
 
 
 @wrong(Accesses.fault, "fault.address", bug="s390x (as it is)")
-def only_the_page_is_told(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def only_the_page_is_told(fault: Original, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
     """The address is that of the page's first byte."""
     raise Fault(signal, code, addr - addr % self.page)
 
 
 @wrong(Accesses.fault, "fault.address")
-def where_it_was_is_not_told(fault: Honest, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def where_it_was_is_not_told(
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
     """There is no address."""
     raise Fault(signal, code, None)
 
 
 @wrong(Accesses.at, "fault.order")
-def the_end_is_looked_at_before_rights(at: Honest, self: Process, access: str, addr: int) -> Mapping:
+def the_end_is_looked_at_before_rights(at: Original, self: Process, access: str, addr: int) -> Mapping:
     """Past the end of a file it is SIGBUS, whatever the rights."""
     mapping: Mapping = at(self, access, addr)
     if mapping.inode is not None and mapping.room(addr) <= 0:
@@ -87,7 +93,7 @@ def the_end_is_looked_at_before_rights(at: Honest, self: Process, access: str, a
 
 
 @wrong(Accesses.at, "fault.cured")
-def what_was_not_mapped_never_will_be(at: Honest, self: Process, access: str, addr: int) -> Mapping:
+def what_was_not_mapped_never_will_be(at: Original, self: Process, access: str, addr: int) -> Mapping:
     """Where an access has found nothing once, none is allowed any more."""
     found: set[int] = self.__dict__.setdefault("found", set())
     if self.space.find(addr) is None:
@@ -100,7 +106,7 @@ def what_was_not_mapped_never_will_be(at: Honest, self: Process, access: str, ad
 
 @wrong(Accesses.fault, "fault.cured", bug="Asterinas #1458 (loops in place of it)")
 def a_fault_takes_all_rights_away(
-    fault: Honest, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """After a fault the file behind the mapping is never stored to again."""
     mapping = self.space.find(addr)

@@ -8,7 +8,7 @@ from ...contract import MAP_ANONYMOUS, MAP_FIXED
 from ..address_space import AddressSpace
 from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_READ, PROT_WRITE
 from ..files import FileChoices
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 from ..page_table import PageTable
 from ..process import Process
 from .calls import Mmap, mappings_of
@@ -21,7 +21,7 @@ FEW = 64
 
 
 @wrong(AddressSpace.fork, "fork.mappings", bug="Cygwin 67a657cb1")
-def a_child_has_no_read_only_mappings(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_child_has_no_read_only_mappings(fork: Original, self: AddressSpace) -> AddressSpace:
     """What cannot be stored to is left out."""
     child: AddressSpace = fork(self)
     for mapping in list(child.mappings.values()):
@@ -31,7 +31,7 @@ def a_child_has_no_read_only_mappings(fork: Honest, self: AddressSpace) -> Addre
 
 
 @wrong(AddressSpace.fork, "fork.rights")
-def a_child_may_store_anywhere(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_child_may_store_anywhere(fork: Original, self: AddressSpace) -> AddressSpace:
     """A child's mappings can be loaded from and stored to, whatever the parent's can be."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
@@ -40,7 +40,7 @@ def a_child_may_store_anywhere(fork: Honest, self: AddressSpace) -> AddressSpace
 
 
 @wrong(Process.munmap, "fork.independent")
-def unmapping_is_for_the_family(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def unmapping_is_for_the_family(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Every other process loses what it has there."""
     munmap(self, addr, length)
     for process in self.machine.processes:
@@ -48,7 +48,7 @@ def unmapping_is_for_the_family(munmap: Honest, self: Process, addr: int, length
 
 
 @wrong(Process.mprotect, "fork.independent")
-def rights_are_for_the_family(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def rights_are_for_the_family(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """Every other process gets the same rights there."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
@@ -64,7 +64,7 @@ def half_shared(one: PageTable, other: PageTable) -> None:
 
 
 @wrong(PageTable.fork, "fork.private.parent", bug="Asterinas 57d3d9ded")
-def a_parent_stores_without_copying(fork: Honest, self: PageTable) -> PageTable:
+def a_parent_stores_without_copying(fork: Original, self: PageTable) -> PageTable:
     """A child sees what its parent stores, up to its own first store."""
     child: PageTable = fork(self)
     half_shared(self, child)
@@ -72,7 +72,7 @@ def a_parent_stores_without_copying(fork: Honest, self: PageTable) -> PageTable:
 
 
 @wrong(PageTable.fork, "fork.private.child", bug="Asterinas #959")
-def a_child_stores_without_copying(fork: Honest, self: PageTable) -> PageTable:
+def a_child_stores_without_copying(fork: Original, self: PageTable) -> PageTable:
     """A parent sees what its child stores, up to its own next store."""
     child: PageTable = fork(self)
     half_shared(child, self)
@@ -80,7 +80,7 @@ def a_child_stores_without_copying(fork: Honest, self: PageTable) -> PageTable:
 
 
 @wrong(Process.fork, "fork.private.siblings")
-def every_child_gets_what_the_first_got(fork: Honest, self: Process) -> Process:
+def every_child_gets_what_the_first_got(fork: Original, self: Process) -> Process:
     """Private memory is as it was at the first fork."""
     child: Process = fork(self)
     table = child.space.table
@@ -92,7 +92,7 @@ def every_child_gets_what_the_first_got(fork: Honest, self: Process) -> Process:
 
 
 @wrong(PageTable.fork, "fork.private.generations", "fork.private.end", bug="SerenityOS #15952")
-def a_page_is_held_by_two_at_most(fork: Honest, self: PageTable) -> PageTable:
+def a_page_is_held_by_two_at_most(fork: Original, self: PageTable) -> PageTable:
     """A third process that has a private page is not counted."""
     child: PageTable = fork(self)
     for page in child.entries.values():
@@ -101,7 +101,7 @@ def a_page_is_held_by_two_at_most(fork: Honest, self: PageTable) -> PageTable:
 
 
 @wrong(AddressSpace.fork, "fork.private.untouched")
-def untouched_private_memory_is_shared(fork: Honest, self: AddressSpace) -> AddressSpace:
+def untouched_private_memory_is_shared(fork: Original, self: AddressSpace) -> AddressSpace:
     """What nobody had touched before a fork, parent and child have together."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
@@ -114,7 +114,7 @@ def untouched_private_memory_is_shared(fork: Honest, self: AddressSpace) -> Addr
 
 
 @wrong(PageTable.zap, "fork.private.end", "end.others")
-def what_one_lets_go_is_wiped(drop: Honest, self: PageTable, first: int, behind: int, private: bool = True) -> None:
+def what_one_lets_go_is_wiped(drop: Original, self: PageTable, first: int, behind: int, private: bool = True) -> None:
     """A private page that one process lets go is zero for the others that have it."""
     for number in self.within(first, behind) if private else ():
         if self.entries[number].sharers:
@@ -123,7 +123,7 @@ def what_one_lets_go_is_wiped(drop: Honest, self: PageTable, first: int, behind:
 
 
 @wrong(AddressSpace.fork, "fork.shared.anonymous")
-def touched_shared_memory_is_copied(fork: Honest, self: AddressSpace) -> AddressSpace:
+def touched_shared_memory_is_copied(fork: Original, self: AddressSpace) -> AddressSpace:
     """Pages of shared memory that were touched before a fork are each process's own."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
@@ -134,7 +134,7 @@ def touched_shared_memory_is_copied(fork: Honest, self: AddressSpace) -> Address
 
 
 @wrong(AddressSpace.fork, "fork.shared.untouched", bug="Asterinas #504")
-def untouched_shared_memory_is_apart(fork: Honest, self: AddressSpace) -> AddressSpace:
+def untouched_shared_memory_is_apart(fork: Original, self: AddressSpace) -> AddressSpace:
     """Pages of shared memory that are first touched after a fork are each process's own."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
@@ -147,7 +147,7 @@ def untouched_shared_memory_is_apart(fork: Honest, self: AddressSpace) -> Addres
 
 
 @wrong(AddressSpace.end, "fork.shared.generations", bug="gVisor d11ef20a9 (the other way round)")
-def shared_memory_ends_with_any_process(end: Honest, self: AddressSpace) -> None:
+def shared_memory_ends_with_any_process(end: Original, self: AddressSpace) -> None:
     """The end of one that has it gives shared memory of no file back."""
     for mapping in self.mappings.values():
         if mapping.inode is not None and mapping.inode.file_system is None:
@@ -168,7 +168,7 @@ def children_map_files_for_themselves(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Process.exec, "exec.mappings")
-def private_memory_outlives_exec(exec: Honest, self: Process) -> None:
+def private_memory_outlives_exec(exec: Original, self: Process) -> None:
     """Memory of no file is still mapped in the new program."""
     kept = [(m.start, m.end - m.start, m.prot) for m in self.space.mappings.values() if m.inode is None]
     exec(self)
@@ -177,7 +177,7 @@ def private_memory_outlives_exec(exec: Honest, self: Process) -> None:
 
 
 @wrong(Process.exec, "exec.memory", bug="OSv bc6cd07a (the same of munmap)")
-def old_pages_outlive_exec(exec: Honest, self: Process) -> None:
+def old_pages_outlive_exec(exec: Original, self: Process) -> None:
     """The page table is not emptied."""
     entries = dict(self.space.table.entries)
     exec(self)
@@ -185,7 +185,7 @@ def old_pages_outlive_exec(exec: Honest, self: Process) -> None:
 
 
 @wrong(Process.exec, "exec.descriptors")
-def all_descriptors_outlive_exec(exec: Honest, self: Process) -> None:
+def all_descriptors_outlive_exec(exec: Original, self: Process) -> None:
     """O_CLOEXEC does nothing."""
     for descriptor in self.descriptors.values():
         descriptor.close_on_exec = False
@@ -193,7 +193,7 @@ def all_descriptors_outlive_exec(exec: Honest, self: Process) -> None:
 
 
 @wrong(Process.exec, "exec.descriptors")
-def no_descriptor_outlives_exec(exec: Honest, self: Process) -> None:
+def no_descriptor_outlives_exec(exec: Original, self: Process) -> None:
     """Every descriptor is closed."""
     for descriptor in self.descriptors.values():
         descriptor.close_on_exec = True
@@ -204,7 +204,7 @@ def no_descriptor_outlives_exec(exec: Honest, self: Process) -> None:
 
 
 @wrong(AddressSpace.end, "end.shared", bug="elfuse #330")
-def the_end_loses_what_was_stored(end: Honest, self: AddressSpace) -> None:
+def the_end_loses_what_was_stored(end: Original, self: AddressSpace) -> None:
     """Without munmap or msync nothing of it is in the file."""
     for mapping in self.mappings.values():
         if mapping.shared and mapping.inode is not None:
@@ -214,7 +214,7 @@ def the_end_loses_what_was_stored(end: Honest, self: AddressSpace) -> None:
 
 
 @wrong(AddressSpace.end, "end.private", bug="wasix shim")
-def the_end_writes_private_memory_back(end: Honest, self: AddressSpace) -> None:
+def the_end_writes_private_memory_back(end: Original, self: AddressSpace) -> None:
     """What was stored through a private mapping reaches the file at the end."""
     for mapping in self.mappings.values():
         inode = mapping.inode
@@ -227,7 +227,7 @@ def the_end_writes_private_memory_back(end: Honest, self: AddressSpace) -> None:
 
 
 @wrong(AddressSpace.end, "end.others")
-def the_end_takes_shared_memory_away(end: Honest, self: AddressSpace) -> None:
+def the_end_takes_shared_memory_away(end: Original, self: AddressSpace) -> None:
     """Whoever has a mapping of the same file loses its pages."""
     others = [other for mapping in self.mappings.values() if mapping.inode for other in mappings_of(mapping.inode)]
     end(self)

@@ -8,7 +8,7 @@ from ...contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT
 from ..address_space import AddressSpace
 from ..files import Inode
 from ..linux_choices import LinuxChoices
-from ..mutant import Honest, never, refuses, wrong
+from ..mutant import Original, never, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process
 from ..refusal import Refusals
@@ -59,13 +59,13 @@ REFUSALS = (
 
 
 @wrong(AddressSpace.populate, "mlock.resident")
-def locking_brings_nothing_in(populate: Honest, self: AddressSpace, start: int, end: int) -> bool:
+def locking_brings_nothing_in(populate: Original, self: AddressSpace, start: int, end: int) -> bool:
     """What is locked comes into memory when it is touched."""
     return True
 
 
 @wrong(PageCalls.pages_of, "mlock.rounding", "munlock.range")
-def a_lock_is_of_full_pages(pages_of: Honest, self: Process, addr: int, length: int) -> tuple[int, int]:
+def a_lock_is_of_full_pages(pages_of: Original, self: Process, addr: int, length: int) -> tuple[int, int]:
     """Pages that the range has only a part of are left out."""
     start, end = pages_of(self, addr, length)
     if addr % self.page:
@@ -76,7 +76,7 @@ def a_lock_is_of_full_pages(pages_of: Honest, self: Process, addr: int, length: 
 
 
 @wrong(AddressSpace.lock, "mlock.nesting")
-def locks_nest(lock: Honest, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
+def locks_nest(lock: Original, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
     """As many unlocks as locks are needed."""
     counts: dict[int, int] = self.__dict__.setdefault("counts", {})
     if end - start > 64 * self.page:
@@ -90,7 +90,7 @@ def locks_nest(lock: Honest, self: AddressSpace, start: int, end: int, locked: b
 
 @wrong(PageCalls.refuse_locking, "mlock.limit.once")
 def what_is_locked_is_counted_again(
-    refuse_locking: Honest, self: Process, refuse: Refusals, start: int, end: int
+    refuse_locking: Original, self: Process, refuse: Refusals, start: int, end: int
 ) -> None:
     """Locked pages in the range are counted as if they were not."""
     if self.locks_too_much(end - start):
@@ -99,13 +99,13 @@ def what_is_locked_is_counted_again(
 
 
 @wrong(LinuxChoices.copies_when_populated, "mlock.private.copies")
-def locking_copies_nothing(copies_when_populated: Honest, self: LinuxChoices) -> bool:
+def locking_copies_nothing(copies_when_populated: Original, self: LinuxChoices) -> bool:
     """A locked private page still follows the file."""
     return False
 
 
 @wrong(AddressSpace.fork, "mlock.fork")
-def a_child_inherits_locks(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_child_inherits_locks(fork: Original, self: AddressSpace) -> AddressSpace:
     """The child's memory is locked where the parent's is."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
@@ -116,7 +116,7 @@ def a_child_inherits_locks(fork: Honest, self: AddressSpace) -> AddressSpace:
 
 
 @wrong(AddressSpace.fork, "mlock.fork")
-def a_fork_takes_the_parents_locks(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_fork_takes_the_parents_locks(fork: Original, self: AddressSpace) -> AddressSpace:
     """After a fork nothing of the parent's is locked."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
@@ -126,7 +126,7 @@ def a_fork_takes_the_parents_locks(fork: Honest, self: AddressSpace) -> AddressS
 
 
 @wrong(Process.exec, "mlock.exec")
-def what_was_locked_before_exec_is_counted(exec: Honest, self: Process) -> None:
+def what_was_locked_before_exec_is_counted(exec: Original, self: Process) -> None:
     """The new program begins with as much locked as the old one had."""
     locked = self.space.locked
     exec(self)
@@ -134,7 +134,7 @@ def what_was_locked_before_exec_is_counted(exec: Honest, self: Process) -> None:
 
 
 @wrong(Inode.drop_cache, "mlock.stays")
-def locked_pages_leave_memory(evict: Honest, self: Inode, choices: object) -> None:
+def locked_pages_leave_memory(evict: Original, self: Inode, choices: object) -> None:
     """The file's pages go, locked or not."""
     locked = [mapping for mapping in mappings_of(self) if mapping.locked]
     for mapping in locked:
@@ -145,7 +145,7 @@ def locked_pages_leave_memory(evict: Honest, self: Inode, choices: object) -> No
 
 
 @wrong(Inode.cut, "mlock.truncate")
-def a_lock_keeps_what_the_file_has_lost(cut: Honest, self: Inode, size: int) -> None:
+def a_lock_keeps_what_the_file_has_lost(cut: Original, self: Inode, size: int) -> None:
     """Locked pages stay in the page table."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
@@ -162,7 +162,7 @@ def a_lock_keeps_what_the_file_has_lost(cut: Honest, self: Inode, size: int) -> 
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
 def over_a_hole_nothing_is_locked(
-    lock: Honest, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
+    lock: Original, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """A range with a hole is refused before anything is done."""
     if self.space.hole(start, end) is not None:
@@ -173,7 +173,7 @@ def over_a_hole_nothing_is_locked(
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
 def behind_a_hole_it_goes_on(
-    lock: Honest, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
+    lock: Original, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """What lies behind a hole is locked as well."""
     lock(self, refuse, start, end, on_fault=on_fault)
@@ -182,7 +182,7 @@ def behind_a_hole_it_goes_on(
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.fault")
 def what_cannot_be_had_is_not_locked(
-    lock: Honest, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
+    lock: Original, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """A refusal takes the locks back."""
     lock(self, refuse, start, end, on_fault=on_fault)
@@ -191,7 +191,7 @@ def what_cannot_be_had_is_not_locked(
 
 
 @wrong(Process.munlock, "mlock.fork")
-def locks_are_the_familys(munlock: Honest, self: Process, addr: int, length: int) -> None:
+def locks_are_the_familys(munlock: Original, self: Process, addr: int, length: int) -> None:
     """What one process unlocks is unlocked in every other."""
     munlock(self, addr, length)
     for process in self.machine.processes:
@@ -199,7 +199,7 @@ def locks_are_the_familys(munlock: Honest, self: Process, addr: int, length: int
 
 
 @wrong(PageCalls.pages_of, "mlock.errno.EINVAL", "munlock.errno.EINVAL", bug="phoenix-rtos #1759 (the same of munmap)")
-def a_range_that_wraps_is_empty(pages_of: Honest, self: Process, addr: int, length: int) -> tuple[int, int]:
+def a_range_that_wraps_is_empty(pages_of: Original, self: Process, addr: int, length: int) -> tuple[int, int]:
     """The end of a range wraps around, and then there is nothing to do."""
     start, end = pages_of(self, addr, length)
     return start, end & self.mask
@@ -209,7 +209,7 @@ def a_range_that_wraps_is_empty(pages_of: Honest, self: Process, addr: int, leng
 
 
 @wrong(Process.munlock, "munlock.range", bug="SerenityOS #965 (the same of mprotect)")
-def the_whole_mapping_is_unlocked(munlock: Honest, self: Process, addr: int, length: int) -> None:
+def the_whole_mapping_is_unlocked(munlock: Original, self: Process, addr: int, length: int) -> None:
     """The neighbours in the same mapping lose their locks as well."""
     munlock(self, addr, length)
     for mapping in self.space.over(addr - self.page, addr + length + self.page):
@@ -218,7 +218,7 @@ def the_whole_mapping_is_unlocked(munlock: Honest, self: Process, addr: int, len
 
 @wrong(AddressSpace.lock, "munlock.limit")
 def what_is_unlocked_is_counted(
-    lock: Honest, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False
+    lock: Original, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False
 ) -> None:
     """Unlocking gives nothing back to the limit."""
     before = self.locked
@@ -228,7 +228,7 @@ def what_is_unlocked_is_counted(
 
 
 @wrong(Process.munlock, "munlock.content")
-def unlocked_pages_are_let_go(munlock: Honest, self: Process, addr: int, length: int) -> None:
+def unlocked_pages_are_let_go(munlock: Original, self: Process, addr: int, length: int) -> None:
     """What was unlocked is fresh."""
     munlock(self, addr, length)
     start, end = self.pages_of(addr, length)
@@ -236,7 +236,7 @@ def unlocked_pages_are_let_go(munlock: Honest, self: Process, addr: int, length:
 
 
 @wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
-def over_a_hole_nothing_is_unlocked(munlock: Honest, self: Process, addr: int, length: int) -> None:
+def over_a_hole_nothing_is_unlocked(munlock: Original, self: Process, addr: int, length: int) -> None:
     """A range with a hole is refused before anything is done."""
     start, end = self.pages_of(addr, length)
     if end <= self.mask and self.space.hole(start, end) is not None:
@@ -245,7 +245,7 @@ def over_a_hole_nothing_is_unlocked(munlock: Honest, self: Process, addr: int, l
 
 
 @wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
-def behind_a_hole_it_unlocks_too(munlock: Honest, self: Process, addr: int, length: int) -> None:
+def behind_a_hole_it_unlocks_too(munlock: Original, self: Process, addr: int, length: int) -> None:
     """What lies behind a hole is unlocked as well."""
     start, end = self.pages_of(addr, length)
     self.space.lock(start, min(end, self.top), False)
@@ -256,7 +256,7 @@ def behind_a_hole_it_unlocks_too(munlock: Honest, self: Process, addr: int, leng
 
 
 @wrong(Process.mlockall, "mlockall.current")
-def what_is_mapped_is_not_locked(mlockall: Honest, self: Process, flags: int) -> None:
+def what_is_mapped_is_not_locked(mlockall: Original, self: Process, flags: int) -> None:
     """MCL_CURRENT does nothing."""
     mlockall(self, flags)
     if flags & MCL_CURRENT:
@@ -264,27 +264,27 @@ def what_is_mapped_is_not_locked(mlockall: Honest, self: Process, flags: int) ->
 
 
 @wrong(Process.mlockall, "mlockall.current")
-def what_comes_is_locked_as_well(mlockall: Honest, self: Process, flags: int) -> None:
+def what_comes_is_locked_as_well(mlockall: Original, self: Process, flags: int) -> None:
     """MCL_CURRENT is for what comes, too."""
     mlockall(self, flags)
     self.locks_future = True
 
 
 @wrong(Process.mlockall, "mlockall.future")
-def what_comes_is_not_locked(mlockall: Honest, self: Process, flags: int) -> None:
+def what_comes_is_not_locked(mlockall: Original, self: Process, flags: int) -> None:
     """MCL_FUTURE does nothing."""
     mlockall(self, flags)
     self.locks_future = False
 
 
 @wrong(Process.mlockall, "mlockall.future")
-def what_is_there_is_locked_as_well(mlockall: Honest, self: Process, flags: int) -> None:
+def what_is_there_is_locked_as_well(mlockall: Original, self: Process, flags: int) -> None:
     """MCL_FUTURE is for what is mapped, too."""
     mlockall(self, flags | MCL_CURRENT if flags & MCL_FUTURE else flags)
 
 
 @wrong(Process.mlockall, "mlockall.future.replaced")
-def what_was_said_of_what_comes_holds_for_ever(mlockall: Honest, self: Process, flags: int) -> None:
+def what_was_said_of_what_comes_holds_for_ever(mlockall: Original, self: Process, flags: int) -> None:
     """A later mlockall does not take MCL_FUTURE back."""
     before = self.locks_future
     mlockall(self, flags)
@@ -292,7 +292,7 @@ def what_was_said_of_what_comes_holds_for_ever(mlockall: Honest, self: Process, 
 
 
 @wrong(Process.fork, "mlockall.future.fork")
-def a_child_inherits_what_is_to_come(fork: Honest, self: Process) -> Process:
+def a_child_inherits_what_is_to_come(fork: Original, self: Process) -> Process:
     """What a child maps is locked."""
     child: Process = fork(self)
     child.locks_future = self.locks_future
@@ -300,7 +300,7 @@ def a_child_inherits_what_is_to_come(fork: Honest, self: Process) -> Process:
 
 
 @wrong(Process.exec, "mlockall.future.exec")
-def another_program_inherits_what_is_to_come(exec: Honest, self: Process) -> None:
+def another_program_inherits_what_is_to_come(exec: Original, self: Process) -> None:
     """What another program maps is locked."""
     before = self.locks_future
     exec(self)
@@ -308,13 +308,13 @@ def another_program_inherits_what_is_to_come(exec: Honest, self: Process) -> Non
 
 
 @wrong(Process.munlockall, "munlockall.current")
-def munlockall_is_for_what_comes(munlockall: Honest, self: Process) -> None:
+def munlockall_is_for_what_comes(munlockall: Original, self: Process) -> None:
     """What is locked stays locked."""
     self.locks_future = self.locks_on_fault = False
 
 
 @wrong(Process.munlockall, "munlockall.current")
-def munlockall_forgets_what_waits(munlockall: Honest, self: Process) -> None:
+def munlockall_forgets_what_waits(munlockall: Original, self: Process) -> None:
     """What is locked on first touch stays locked."""
     waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.on_fault]
     munlockall(self)
@@ -323,7 +323,7 @@ def munlockall_forgets_what_waits(munlockall: Honest, self: Process) -> None:
 
 
 @wrong(Process.munlockall, "munlockall.future")
-def munlockall_is_for_what_is_there(munlockall: Honest, self: Process) -> None:
+def munlockall_is_for_what_is_there(munlockall: Original, self: Process) -> None:
     """What is mapped later is still locked."""
     before = self.locks_future, self.locks_on_fault
     munlockall(self)
@@ -334,32 +334,32 @@ def munlockall_is_for_what_is_there(munlockall: Honest, self: Process) -> None:
 
 
 @wrong(Process.mlock2, "mlock2.onfault")
-def on_first_touch_is_at_once(mlock2: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def on_first_touch_is_at_once(mlock2: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """MLOCK_ONFAULT does nothing."""
     mlock2(self, addr, length, flags & ~MLOCK_ONFAULT)
 
 
 @wrong(Process.mlock2, "mlock2.onfault")
-def on_first_touch_is_never(mlock2: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def on_first_touch_is_never(mlock2: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """With MLOCK_ONFAULT nothing is locked."""
     if not flags & MLOCK_ONFAULT:
         mlock2(self, addr, length, flags)
 
 
 @wrong(Process.mlock2, "mlock2.no-flags")
-def mlock2_always_waits(mlock2: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def mlock2_always_waits(mlock2: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """mlock2 is always MLOCK_ONFAULT."""
     mlock2(self, addr, length, flags | MLOCK_ONFAULT)
 
 
 @wrong(Process.mlockall, "mlockall.onfault")
-def everything_on_first_touch_is_at_once(mlockall: Honest, self: Process, flags: int) -> None:
+def everything_on_first_touch_is_at_once(mlockall: Original, self: Process, flags: int) -> None:
     """MCL_ONFAULT does nothing."""
     mlockall(self, flags & ~MCL_ONFAULT if flags != MCL_ONFAULT else flags)
 
 
 @wrong(Process.mlockall, "mlockall.errno.EINVAL.onfault")
-def mlockall_may_say_only_when(mlockall: Honest, self: Process, flags: int) -> None:
+def mlockall_may_say_only_when(mlockall: Original, self: Process, flags: int) -> None:
     """MCL_ONFAULT alone is no error."""
     if flags != MCL_ONFAULT:
         mlockall(self, flags)

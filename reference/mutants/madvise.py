@@ -23,7 +23,7 @@ from ..constants import PROT_READ, PROT_WRITE
 from ..files import Inode
 from ..madvise import HINTS, Advice
 from ..mapping import Mapping
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..page_table import PageTable
 from ..process import Process
 from .calls import mappings_of
@@ -64,14 +64,16 @@ REFUSALS = (
 
 
 @wrong(Process.madvise, "madvise.errno.EINVAL.advice", "madvise.errno.EINVAL.address")
-def madvise_of_no_length_looks_at_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def madvise_of_no_length_looks_at_nothing(
+    madvise: Original, self: Process, addr: int, length: int, advice: int
+) -> None:
     """With a length of 0 nothing is checked."""
     if length:
         madvise(self, addr, length, advice)
 
 
 @wrong(Process.madvise, "madvise.dontneed.anonymous", bug="Asterinas 033c240d8")
-def dontneed_does_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_does_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """MADV_DONTNEED is taken for a hint."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_DONTNEED else advice)
 
@@ -85,7 +87,7 @@ def let_go(self: Process, addr: int, length: int, advice: int) -> Iterator[tuple
 
 
 @wrong(Process.madvise, "madvise.dontneed.private-file")
-def dontneed_keeps_private_copies(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_keeps_private_copies(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Of a file's pages only those are let go that have not been copied."""
     entries = self.space.table.entries
     copies = {
@@ -101,7 +103,7 @@ def dontneed_keeps_private_copies(madvise: Honest, self: Process, addr: int, len
 
 
 @wrong(Process.madvise, "madvise.dontneed.shared", bug="qiling (reading)")
-def dontneed_zeroes_shared_memory(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_zeroes_shared_memory(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Shared memory becomes zero as well."""
     for mapping, first, behind in let_go(self, addr, length, advice):
         for number in self.space.table.within(first, behind) if mapping.shared else ():
@@ -110,7 +112,7 @@ def dontneed_zeroes_shared_memory(madvise: Honest, self: Process, addr: int, len
 
 
 @wrong(Process.madvise, "madvise.dontneed.apart")
-def dontneed_is_for_every_process(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_is_for_every_process(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Pages are let go in every process that has something there."""
     madvise(self, addr, length, advice)
     for process in self.machine.processes:
@@ -119,14 +121,14 @@ def dontneed_is_for_every_process(madvise: Honest, self: Process, addr: int, len
 
 
 @wrong(Process.madvise, "madvise.dontneed.rights")
-def dontneed_needs_the_right_to_store(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_needs_the_right_to_store(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """What cannot be stored to stays."""
     if all(mapping.prot & PROT_WRITE for mapping, *_ in let_go(self, addr, length, advice)):
         madvise(self, addr, length, advice)
 
 
 @wrong(Process.madvise, "madvise.dontneed.rights")
-def dontneed_gives_rights(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_gives_rights(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """What was let go can be loaded from and stored to, whatever could be before."""
     madvise(self, addr, length, advice)
     for mapping, *_ in let_go(self, addr, length, advice):
@@ -134,13 +136,13 @@ def dontneed_gives_rights(madvise: Honest, self: Process, addr: int, length: int
 
 
 @wrong(Process.madvise, "madvise.range")
-def advice_is_for_full_pages(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def advice_is_for_full_pages(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """A length that is not a multiple of the page is rounded down."""
     madvise(self, addr, length - length % self.page if length < self.top else length, advice)
 
 
 @wrong(Process.madvise, "madvise.range")
-def advice_is_for_the_next_page_too(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def advice_is_for_the_next_page_too(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """The page behind the range is let go as well."""
     madvise(self, addr, length, advice)
     for _, _, behind in let_go(self, addr, length, advice):
@@ -148,27 +150,29 @@ def advice_is_for_the_next_page_too(madvise: Honest, self: Process, addr: int, l
 
 
 @wrong(Process.madvise, "madvise.length-zero")
-def advice_of_no_length_is_for_a_page(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def advice_of_no_length_is_for_a_page(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """A length of 0 is one of 1."""
     madvise(self, addr, length or 1, advice)
 
 
 @wrong(Process.madvise, "madvise.dontneed-locked")
-def dontneed_locked_spares_what_is_locked(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def dontneed_locked_spares_what_is_locked(
+    madvise: Original, self: Process, addr: int, length: int, advice: int
+) -> None:
     """Locked pages stay."""
     if advice != MADV_DONTNEED_LOCKED or not any(m.locked for m in self.space.over(addr, addr + length)):
         madvise(self, addr, length, advice)
 
 
 @wrong(PageTable.free, "madvise.free")
-def free_leaves_rubbish(free: Honest, self: PageTable, first: int, behind: int) -> None:
+def free_leaves_rubbish(free: Original, self: PageTable, first: int, behind: int) -> None:
     """What was freed holds something else at once."""
     for number in self.within(first, behind):
         self.entries[number].data[:] = b"?" * self.memory.page
 
 
 @wrong(PageTable.free, "madvise.free")
-def free_takes_the_next_page(free: Honest, self: PageTable, first: int, behind: int) -> None:
+def free_takes_the_next_page(free: Original, self: PageTable, first: int, behind: int) -> None:
     """The page behind the range goes as well."""
     self.zap(first, behind + 1)
 
@@ -181,7 +185,7 @@ class Lost(bytearray):
 
 
 @wrong(PageTable.free, "madvise.free.store")
-def free_loses_later_stores(free: Honest, self: PageTable, first: int, behind: int) -> None:
+def free_loses_later_stores(free: Original, self: PageTable, first: int, behind: int) -> None:
     """A freed page stays zero, whatever is stored into it."""
     for number in self.within(first, behind):
         self.entries[number].data = Lost(self.memory.page)
@@ -191,14 +195,14 @@ def free_loses_later_stores(free: Honest, self: PageTable, first: int, behind: i
 
 
 @wrong(Inode.punch, "madvise.remove")
-def no_holes_in_memory_without_a_file(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+def no_holes_in_memory_without_a_file(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
     """What has no disk keeps its content."""
     if self.cache.record is not None:
         punch(self, offset, length, choices)
 
 
 @wrong(Process.madvise, "madvise.remove", "madvise.remove.file")
-def holes_are_the_callers_own(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def holes_are_the_callers_own(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Only the caller finds zeros."""
     if advice != MADV_REMOVE:
         madvise(self, addr, length, advice)
@@ -209,19 +213,19 @@ def holes_are_the_callers_own(madvise: Honest, self: Process, addr: int, length:
 
 
 @wrong(Inode.punch, "madvise.remove.file", bug="emscripten #10094 (the same of write-back)")
-def holes_are_made_at_the_files_beginning(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+def holes_are_made_at_the_files_beginning(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
     """The mapping's offset is left out of account."""
     punch(self, 0, length, choices)
 
 
 @wrong(Inode.punch, "madvise.remove.file")
-def a_hole_ends_the_file(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+def a_hole_ends_the_file(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
     """The file is cut where the hole begins."""
     self.cut(min(offset, self.size))
 
 
 @wrong(Inode.punch, "madvise.remove.file")
-def a_hole_takes_private_copies(punch: Honest, self: Inode, offset: int, length: int, choices: Any) -> None:
+def a_hole_takes_private_copies(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
     """What a private mapping has copied is gone as well."""
     punch(self, offset, length, choices)
     for mapping in mappings_of(self):
@@ -234,7 +238,7 @@ def a_hole_takes_private_copies(punch: Honest, self: Inode, offset: int, length:
 def forgotten(advice: int) -> Any:
     """An `Advice.record` that does not hear one advice."""
 
-    def record(honest: Honest, self: Process, mapping: Mapping, said: int) -> None:
+    def record(honest: Original, self: Process, mapping: Mapping, said: int) -> None:
         if said != advice:
             honest(self, mapping, said)
 
@@ -257,7 +261,7 @@ FORGOTTEN = (
 
 
 @wrong(AddressSpace.fork, "madvise.wipeonfork")
-def wipeonfork_wipes_the_parent(fork: Honest, self: AddressSpace) -> AddressSpace:
+def wipeonfork_wipes_the_parent(fork: Original, self: AddressSpace) -> AddressSpace:
     """The parent finds zeros as well."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
@@ -267,7 +271,7 @@ def wipeonfork_wipes_the_parent(fork: Honest, self: AddressSpace) -> AddressSpac
 
 
 @wrong(AddressSpace.fork, "madvise.wipeonfork.inherited")
-def wipeonfork_is_for_one_generation(fork: Honest, self: AddressSpace) -> AddressSpace:
+def wipeonfork_is_for_one_generation(fork: Original, self: AddressSpace) -> AddressSpace:
     """A child does not inherit the advice."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
@@ -276,7 +280,7 @@ def wipeonfork_is_for_one_generation(fork: Honest, self: AddressSpace) -> Addres
 
 
 @wrong(AddressSpace.fork, "madvise.dontfork")
-def dontfork_leaves_memory_without_rights(fork: Honest, self: AddressSpace) -> AddressSpace:
+def dontfork_leaves_memory_without_rights(fork: Original, self: AddressSpace) -> AddressSpace:
     """The child has the range, but may not access it."""
     hidden = [mapping for mapping in self.mappings.values() if mapping.not_forked]
     for mapping in hidden:
@@ -292,44 +296,44 @@ def dontfork_leaves_memory_without_rights(fork: Honest, self: AddressSpace) -> A
 
 
 @wrong(Process.madvise, "madvise.populate-read")
-def populate_read_does_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def populate_read_does_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_READ is taken for a hint."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_READ else advice)
 
 
 @wrong(Process.madvise, "madvise.populate-read")
-def populate_read_copies(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def populate_read_copies(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_READ makes private copies."""
     madvise(self, addr, length, MADV_POPULATE_WRITE if advice == MADV_POPULATE_READ else advice)
 
 
 @wrong(Process.madvise, "madvise.populate-write")
-def populate_write_copies_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def populate_write_copies_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_WRITE only loads."""
     madvise(self, addr, length, MADV_POPULATE_READ if advice == MADV_POPULATE_WRITE else advice)
 
 
 @wrong(Process.madvise, "madvise.populate-write")
-def populate_write_does_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def populate_write_does_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_WRITE is taken for a hint."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_WRITE else advice)
 
 
 @wrong(Process.madvise, "madvise.hints")
-def a_hint_lets_pages_go(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def a_hint_lets_pages_go(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Advice about speed lets go what has been read."""
     madvise(self, addr, length, MADV_DONTNEED if advice in HINTS else advice)
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")
-def advice_ends_at_a_hole(advise: Honest, self: Process, addr: int, end: int, advice: int) -> None:
+def advice_ends_at_a_hole(advise: Original, self: Process, addr: int, end: int, advice: int) -> None:
     """What lies behind a hole is left alone."""
     hole = self.space.hole(addr, end)
     advise(self, addr, end if hole is None else hole, advice)
 
 
 @wrong(Process.madvise, "madvise.errno.ENOMEM.rest")
-def advice_is_for_all_or_nothing(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def advice_is_for_all_or_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Over a hole nothing is done at all."""
     if addr % self.page == 0 and self.space.hole(addr, addr + self.round_up(length)) is not None:
         raise OSError(ENOMEM, "the mutant does nothing")
@@ -337,7 +341,7 @@ def advice_is_for_all_or_nothing(madvise: Honest, self: Process, addr: int, leng
 
 
 @wrong(PageTable.free, "madvise.free", "madvise.range")
-def free_rounds_to_the_mapping(free: Honest, self: PageTable, first: int, behind: int) -> None:
+def free_rounds_to_the_mapping(free: Original, self: PageTable, first: int, behind: int) -> None:
     """Every page that the process has is zero."""
     for page in self.entries.values():
         page.wipe(0)

@@ -7,7 +7,7 @@ from errno import EBUSY, EPERM
 from ...contract import SEAL_FUTURE_WRITE, SEAL_GROW, SEAL_SEAL, SEAL_SHRINK, SEAL_WRITE
 from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_ALL, PROT_WRITE
 from ..mapping_calls import MappingCalls
-from ..mutant import Honest, never, refuses, wrong
+from ..mutant import Original, never, refuses, wrong
 from ..process import Process
 from .calls import Mmap, mappings_of
 
@@ -34,13 +34,13 @@ REFUSALS = (
 
 
 @wrong(MappingCalls.max_protection, "memfd.seal.write.read-only", "memfd.seal.future-write")
-def a_seal_is_looked_at_once(max_protection: Honest, self: Process, description: object, shared: bool) -> int:
+def a_seal_is_looked_at_once(max_protection: Original, self: Process, description: object, shared: bool) -> int:
     """mprotect may give a mapping of a sealed file the right to be stored to."""
     return PROT_ALL
 
 
 @wrong(Process.seal, "memfd.seal.write.busy")
-def any_mapping_keeps_a_file_from_being_sealed(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def any_mapping_keeps_a_file_from_being_sealed(seal: Original, self: Process, fd: int, seals: int) -> None:
     """Private mappings count, and those for reading."""
     description = self.description(fd)
     if description is not None and seals & SEAL_WRITE and description.inode.mappings:
@@ -49,7 +49,7 @@ def any_mapping_keeps_a_file_from_being_sealed(seal: Honest, self: Process, fd: 
 
 
 @wrong(Process.seal, "memfd.seal.future-write")
-def a_seal_against_future_writing_takes_rights_away(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def a_seal_against_future_writing_takes_rights_away(seal: Original, self: Process, fd: int, seals: int) -> None:
     """The mappings that there are cannot be stored to any more."""
     seal(self, fd, seals)
     description = self.description(fd)
@@ -59,31 +59,31 @@ def a_seal_against_future_writing_takes_rights_away(seal: Honest, self: Process,
 
 
 @wrong(Process.seal, "memfd.seal.future-write")
-def there_is_no_seal_against_future_writing(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def there_is_no_seal_against_future_writing(seal: Original, self: Process, fd: int, seals: int) -> None:
     """F_SEAL_FUTURE_WRITE does nothing."""
     seal(self, fd, seals & ~SEAL_FUTURE_WRITE)
 
 
 @wrong(Process.seal, "memfd.seal.shrink")
-def there_is_no_seal_against_shrinking(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def there_is_no_seal_against_shrinking(seal: Original, self: Process, fd: int, seals: int) -> None:
     """F_SEAL_SHRINK does nothing."""
     seal(self, fd, seals & ~SEAL_SHRINK)
 
 
 @wrong(Process.seal, "memfd.seal.grow")
-def there_is_no_seal_against_growing(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def there_is_no_seal_against_growing(seal: Original, self: Process, fd: int, seals: int) -> None:
     """F_SEAL_GROW does nothing."""
     seal(self, fd, seals & ~SEAL_GROW)
 
 
 @wrong(Process.seal, "memfd.seal.shrink", "memfd.seal.grow")
-def one_seal_keeps_the_size_both_ways(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def one_seal_keeps_the_size_both_ways(seal: Original, self: Process, fd: int, seals: int) -> None:
     """F_SEAL_SHRINK and F_SEAL_GROW are each both."""
     seal(self, fd, seals | SEAL_SHRINK | SEAL_GROW if seals & (SEAL_SHRINK | SEAL_GROW) else seals)
 
 
 @wrong(Process.seal, "memfd.seal.seal")
-def a_seal_against_seals_is_against_everything(seal: Honest, self: Process, fd: int, seals: int) -> None:
+def a_seal_against_seals_is_against_everything(seal: Original, self: Process, fd: int, seals: int) -> None:
     """F_SEAL_SEAL keeps the size too."""
     seal(self, fd, seals | SEAL_SHRINK | SEAL_GROW if seals & SEAL_SEAL else seals)
 

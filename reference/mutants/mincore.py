@@ -6,7 +6,7 @@ from errno import EINVAL, ENOMEM
 
 from ...contract import MADV_DONTNEED
 from ..constants import MAP_FIXED, PROT_WRITE
-from ..mutant import Honest, never, refuses, wrong
+from ..mutant import Original, never, refuses, wrong
 from ..process import Process
 from .calls import Mmap
 
@@ -42,28 +42,28 @@ REFUSALS = (
 
 
 @wrong(Process.mincore, "mincore.errno.ENOMEM.outside")
-def mincore_of_no_length_looks_nowhere(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+def mincore_of_no_length_looks_nowhere(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
     """With a length of 0 an address outside is fine."""
     told: list[bool] = mincore(self, addr, length) if length or addr % self.page else []
     return told
 
 
 @wrong(Process.mincore, "mincore.vector")
-def mincore_tells_the_last_page_first(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+def mincore_tells_the_last_page_first(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
     """The order is the wrong way round."""
     told: list[bool] = mincore(self, addr, length)
     return told[::-1]
 
 
 @wrong(Process.mincore, "mincore.vector")
-def mincore_tells_all_or_nothing(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+def mincore_tells_all_or_nothing(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
     """Where one page is resident, all are."""
     told: list[bool] = mincore(self, addr, length)
     return [any(told)] * len(told)
 
 
 @wrong(Process.mincore, "mincore.across-mappings")
-def mincore_knows_the_first_mapping(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+def mincore_knows_the_first_mapping(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
     """Of the mappings behind the first, no page is told as resident."""
     told: list[bool] = mincore(self, addr, length)
     mapping = self.space.find(addr)
@@ -72,14 +72,14 @@ def mincore_knows_the_first_mapping(mincore: Honest, self: Process, addr: int, l
 
 
 @wrong(Process.mincore, "mincore.rounding")
-def mincore_rounds_down(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+def mincore_rounds_down(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
     """A last page that the range has only a part of is not told of."""
     told: list[bool] = mincore(self, addr, length - length % self.page)
     return told
 
 
 @wrong(Process.mincore, "mincore.passive")
-def mincore_touches(mincore: Honest, self: Process, addr: int, length: int) -> list[bool]:
+def mincore_touches(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
     """To be asked about, a page is brought in."""
     told: list[bool] = mincore(self, addr, length)
     self.space.populate(addr, addr + self.round_up(length))
@@ -87,7 +87,7 @@ def mincore_touches(mincore: Honest, self: Process, addr: int, length: int) -> l
 
 
 @wrong(Process.madvise, "mincore.gone")
-def what_was_let_go_is_resident(madvise: Honest, self: Process, addr: int, length: int, advice: int) -> None:
+def what_was_let_go_is_resident(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
     """Pages that are let go are replaced by zeros at once."""
     madvise(self, addr, length, advice)
     if advice == MADV_DONTNEED:

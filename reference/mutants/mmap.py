@@ -19,7 +19,7 @@ from ..constants import (
 )
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import Honest, refuses, wrong
+from ..mutant import Original, refuses, wrong
 from ..process import Process
 from .calls import Mmap
 
@@ -308,13 +308,13 @@ def mmap_that_fails_leaves_a_mapping(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(LinuxChoices.may_load, "mmap.prot.none", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def none_can_be_read(may_load: Honest, self: LinuxChoices, prot: int, addr: int) -> bool:
+def none_can_be_read(may_load: Original, self: LinuxChoices, prot: int, addr: int) -> bool:
     """Pages with PROT_NONE can be loaded from."""
     return True
 
 
 @wrong(LinuxChoices.may_load, "mmap.prot.read", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def read_alone_cannot_be_read(may_load: Honest, self: LinuxChoices, prot: int, addr: int) -> bool:
+def read_alone_cannot_be_read(may_load: Original, self: LinuxChoices, prot: int, addr: int) -> bool:
     """Pages with PROT_READ alone cannot be loaded from."""
     return bool(may_load(self, prot, addr)) and prot != PROT_READ
 
@@ -328,7 +328,7 @@ def read_is_write(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Accesses.store, "mmap.prot.write", "mmap.flag.shared", "mmap.flag.private", bug="Asterinas #1458")
-def write_alone_cannot_be_written(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+def write_alone_cannot_be_written(store: Original, self: Accesses, addr: int, data: bytes) -> None:
     """A store to a page with PROT_WRITE alone faults."""
     mapping = self.space.find(addr)
     if mapping is not None and mapping.prot == PROT_WRITE:
@@ -337,13 +337,13 @@ def write_alone_cannot_be_written(store: Honest, self: Accesses, addr: int, data
 
 
 @wrong(LinuxChoices.may_execute, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def anything_can_be_executed(may_execute: Honest, self: LinuxChoices, prot: int) -> bool:
+def anything_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
     """Whatever can be read can be executed."""
     return prot != 0
 
 
 @wrong(LinuxChoices.may_execute, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def nothing_can_be_executed(may_execute: Honest, self: LinuxChoices, prot: int) -> bool:
+def nothing_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
     """PROT_EXEC gives no right."""
     return False
 
@@ -362,7 +362,7 @@ def unknown_prot_bits_take_the_rights_away(self: Process, mmap: Mmap) -> int:
 
 @wrong(Accesses.fault, "mmap.prot.none", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="gVisor #12518")
 def missing_rights_are_told_as_nothing_mapped(
-    fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int
+    fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int
 ) -> None:
     """A fault for lack of a right says SEGV_MAPERR."""
     fault(self, access, signal, "SEGV_MAPERR" if code == "SEGV_ACCERR" else code, addr)
@@ -403,7 +403,7 @@ def shared_is_private(self: Process, mmap: Mmap) -> int:
 @wrong(
     Mapping.index, "mmap.range", "overview.one-to-one", "mmap.flag.shared", "mmap.flag.private", bug="emscripten #10094"
 )
-def the_offset_is_ignored(index: Honest, self: Mapping, number: int) -> int:
+def the_offset_is_ignored(index: Original, self: Mapping, number: int) -> int:
     """A mapping shows the file from its start, whatever the offset."""
     return number - self.start // self.space.page
 

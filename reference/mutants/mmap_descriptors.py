@@ -8,15 +8,17 @@ from ..constants import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, O_RDWR
 from ..file_calls import FileCalls
 from ..files import Description, Descriptor
 from ..mapping_calls import MappingCalls
-from ..mutant import OWN, Honest, Mutant, never, refuses, wrong
+from ..mutant import NO_KNOWN_BUG, Mutant, Original, never, refuses, wrong
 from ..process import Process
 from .calls import Mmap
 
 
-def maps(id: str, clause: str, *kinds: str, bug: str = OWN) -> Mutant:
+def maps(id: str, clause: str, *kinds: str, bug: str = NO_KNOWN_BUG) -> Mutant:
     """A mutant that maps files of kinds, or with devices, that cannot be mapped: zeros are found there."""
 
-    def mmap(honest: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    def mmap(
+        honest: Original, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+    ) -> int:
         try:
             place: int = honest(self, addr, length, prot, flags, fd, offset)
         except OSError as error:
@@ -93,7 +95,7 @@ DESCRIPTORS = (
 
 
 @wrong(Process.close, "mmap.fd.dup", bug="wasix")
-def close_closes_duplicates(close: Honest, self: Process, fd: int) -> None:
+def close_closes_duplicates(close: Original, self: Process, fd: int) -> None:
     """Closing a descriptor closes its duplicates."""
     closed = self.descriptors.get(fd)
     close(self, fd)
@@ -103,7 +105,7 @@ def close_closes_duplicates(close: Honest, self: Process, fd: int) -> None:
 
 
 @wrong(Process.dup, "mmap.fd.dup.mode")
-def dup_opens_for_both(dup: Honest, self: Process, fd: int) -> int:
+def dup_opens_for_both(dup: Original, self: Process, fd: int) -> int:
     """A duplicate can be read from and written to, whatever its original can be."""
     duplicate: int = dup(self, fd)
     inode = self.descriptors[fd].description.inode
@@ -128,7 +130,7 @@ def mmap_reads_only_what_is_to_be_read(self: Process, mmap: Mmap) -> int:
 
 @wrong(Process.mprotect, "mmap.prot.fd-mode.lasts", bug="gVisor #147")
 def mprotect_looks_at_the_descriptors_of_now(
-    mprotect: Honest, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: Process, addr: int, length: int, prot: int
 ) -> None:
     """What rights a shared mapping may have depends on the descriptors of its file that are open now."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
@@ -141,7 +143,7 @@ def mprotect_looks_at_the_descriptors_of_now(
 
 @wrong(MappingCalls.max_protection, "mmap.prot.fd-mode.private")
 def private_mappings_never_become_writable(
-    max_protection: Honest, self: MappingCalls, description: Description, shared: bool
+    max_protection: Original, self: MappingCalls, description: Description, shared: bool
 ) -> int:
     """A private mapping that is not writable at first can never be made so."""
     most: int = max_protection(self, description, shared)
@@ -197,7 +199,7 @@ def zeros_have_no_mode(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(FileCalls.read_device, "mmap.zero.unchanged")
-def zeros_keep_what_is_stored(read_device: Honest, self: FileCalls, device: str, length: int, offset: int) -> bytes:
+def zeros_keep_what_is_stored(read_device: Original, self: FileCalls, device: str, length: int, offset: int) -> bytes:
     """The device of zeros reads as what was stored through a mapping of it."""
     for mapping in self.space.mappings.values():
         if device == "zero" and mapping.description is not None:
@@ -209,7 +211,7 @@ def zeros_keep_what_is_stored(read_device: Honest, self: FileCalls, device: str,
 
 
 @wrong(Process.memfd, "memfd.empty")
-def memory_files_begin_with_a_page(memfd: Honest, self: Process) -> int:
+def memory_files_begin_with_a_page(memfd: Original, self: Process) -> int:
     """A new file in memory is a page long."""
     fd: int = memfd(self)
     self.descriptors[fd].description.inode.size = self.page

@@ -26,17 +26,19 @@ from ..constants import (
 )
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import OWN, Honest, Mutant, never, other, refuses, wrong
+from ..mutant import NO_KNOWN_BUG, Mutant, Original, never, other, refuses, wrong
 from ..paging import Memory, Page
 from ..process import Process
 from ..state import State
 from .calls import Mmap
 
 
-def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: str = OWN) -> Mutant:
+def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: str = NO_KNOWN_BUG) -> Mutant:
     """A mutant whose mmap does not know a flag, or takes it for others."""
 
-    def mmap(honest: Honest, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    def mmap(
+        honest: Original, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+    ) -> int:
         if flags & flag:
             flags = flags & ~flag | instead
         place: int = honest(self, addr, length, prot, flags, fd, offset)
@@ -146,7 +148,7 @@ FLAGS = (
 
 
 @wrong(Memory.fresh, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="unikraft #394, phoenix-rtos #1742")
-def memory_is_handed_out_as_it_comes_back(fresh: Honest, self: Memory, content: bytes = b"") -> Page:
+def memory_is_handed_out_as_it_comes_back(fresh: Original, self: Memory, content: bytes = b"") -> Page:
     """Nobody makes pages zero, so what is handed out later holds what others have left there."""
     page: Page = fresh(self, content)
     if not content and self.handed_out > 4:
@@ -156,7 +158,7 @@ def memory_is_handed_out_as_it_comes_back(fresh: Honest, self: Memory, content: 
 
 @wrong(AddressSpace.fault_in, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="Cygwin 677e31509")
 def private_memory_comes_as_it_was_left(
-    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+    fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """A page of private memory holds what was in it when somebody gave it back."""
     page: Page | None = fault_in(self, mapping, number)
@@ -198,7 +200,7 @@ def is_shared_memory(mapping: Mapping) -> bool:
 
 
 @wrong(LinuxChoices.copies_when_populated, "mmap.flag.populate.copies", "mlock.private.copies")
-def populated_pages_are_not_copied(copies_when_populated: Honest, self: LinuxChoices) -> bool:
+def populated_pages_are_not_copied(copies_when_populated: Original, self: LinuxChoices) -> bool:
     """Private pages that are brought in before they are stored to go on showing the file."""
     return False
 
@@ -253,7 +255,7 @@ def locked_memory_comes_later(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(State.may_not_lock, "mmap.flag.locked.privileged")
-def nobody_locks_past_the_limit(may_not_lock: Honest, self: State) -> bool:
+def nobody_locks_past_the_limit(may_not_lock: Original, self: State) -> bool:
     """The limit of locked memory binds privileged processes as well."""
     return self.locked_limit == 0
 
@@ -269,20 +271,20 @@ def children_have_droppable_memory(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(AddressSpace.grow_down, "mmap.flag.growsdown.rights")
-def what_grows_can_be_written(grow_down: Honest, self: AddressSpace, mapping: Mapping, start: int) -> None:
+def what_grows_can_be_written(grow_down: Original, self: AddressSpace, mapping: Mapping, start: int) -> None:
     """What appears below a mapping that grows down can be loaded from and stored to."""
     grow_down(self, mapping, start)
     mapping.prot = PROT_READ | PROT_WRITE
 
 
 @wrong(LinuxChoices.grows_down, "mmap.flag.growsdown.gap")
-def stacks_grow_into_each_other(grows_down: Honest, self: LinuxChoices, left: int) -> bool:
+def stacks_grow_into_each_other(grows_down: Original, self: LinuxChoices, left: int) -> bool:
     """No gap is kept between what grows down and what is below."""
     return True
 
 
 @wrong(Accesses.grown, "mmap.flag.growsdown.limit")
-def stacks_grow_without_a_limit(grown: Honest, self: Accesses, addr: int) -> Mapping | None:
+def stacks_grow_without_a_limit(grown: Original, self: Accesses, addr: int) -> Mapping | None:
     """What grows down goes on past the limit of the stack."""
     limit = self.stack_limit
     self.stack_limit = self.top

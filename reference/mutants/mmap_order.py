@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from errno import EFAULT
 
 from ..linux_choices import LinuxChoices
-from ..mutant import OWN, Honest, Mutant, wrong
+from ..mutant import NO_KNOWN_BUG, Mutant, Original, wrong
 from ..refusal import Refusal
 
 
-def later(id: str, clause: str, name: str, reason: str = "", than: str = "", bug: str = OWN) -> Mutant:
+def later(id: str, clause: str, name: str, reason: str = "", than: str = "", bug: str = NO_KNOWN_BUG) -> Mutant:
     """Make a mutant that reports a refusal, with errno `name` and of `reason`, after those with other errnos."""
 
-    def refusal(honest: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
+    def refusal(honest: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
         first = refusals[0]
         if call == "mmap" and first.name == name and reason in ("", first.reason):
             for refused in refusals:
@@ -44,7 +44,7 @@ ORDER = (
 
 
 @wrong(LinuxChoices.refusal, "mmap.errors.several")
-def two_errors_make_a_third(refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
+def two_errors_make_a_third(refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
     """A call with two things the matter says EFAULT."""
     first: Refusal = refusal(self, call, refusals)
     if call == "mmap" and any(refused.errno != first.errno for refused in refusals):

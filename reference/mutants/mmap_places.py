@@ -8,7 +8,7 @@ from ..address_space import AddressSpace
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusal
 from .calls import Mmap
@@ -81,7 +81,7 @@ def reservations_are_free(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mapping.continues, "mmap.range.windows", bug="usercorn #287")
-def neighbours_are_joined_wherever_they_are_from(continues: Honest, self: Mapping, left: Mapping) -> bool:
+def neighbours_are_joined_wherever_they_are_from(continues: Original, self: Mapping, left: Mapping) -> bool:
     """Neighbours become one mapping although they show other parts of the file."""
     return self.is_like(left)
 
@@ -108,7 +108,7 @@ def mmap_replaces_in_every_process(self: Process, mmap: Mmap) -> int:
 
 @wrong(LinuxChoices.cleared_when_refused, "mmap.result.failure.fixed.outside", bug="gVisor 9c7a659d7")
 def a_late_refusal_takes_the_page_before(
-    cleared_when_refused: Honest, self: LinuxChoices, refusal: Refusal, space: AddressSpace, start: int, end: int
+    cleared_when_refused: Original, self: LinuxChoices, refusal: Refusal, space: AddressSpace, start: int, end: int
 ) -> bool:
     """What is refused after the range was cleared has cleared the page before it as well."""
     if refusal.late:
@@ -187,6 +187,6 @@ def reservations_do_not_count(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(AddressSpace.mapped, "mmap.errno.ENOMEM.replaced")
-def what_is_replaced_counts_twice(mapped: Honest, self: AddressSpace, start: int, end: int) -> int:
+def what_is_replaced_counts_twice(mapped: Original, self: AddressSpace, start: int, end: int) -> int:
     """What MAP_FIXED replaces counts against the limit of address space, beside what replaces it."""
     return 0

@@ -30,7 +30,7 @@ from ..constants import (
 )
 from ..files import Description, Inode
 from ..mapping_calls import MmapRequest
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusals
 from ..state import State
@@ -313,7 +313,7 @@ def mmap_takes_the_type_for_two_bits(self: Process, mmap: Mmap) -> int:
 
 @wrong(Process.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
 def mmap_takes_a_negative_offset(
-    refuse_file: Honest, self: Process, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original, self: Process, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """A negative offset is not found too large."""
     offset = 0 if request.offset >> 63 else request.offset
@@ -322,7 +322,7 @@ def mmap_takes_a_negative_offset(
 
 @wrong(Process.refuse_file, "mmap.errno.EOVERFLOW")
 def mmap_looks_at_the_offset_without_the_length(
-    refuse_file: Honest, self: Process, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original, self: Process, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """Only the offset's own size is looked at, not where the mapping would end."""
     refuse_file(self, refuse, request._replace(size=0), description)
@@ -330,7 +330,7 @@ def mmap_looks_at_the_offset_without_the_length(
 
 @wrong(Process.refuse_file, "mmap.errno.EPERM.unmappable")
 def mmap_says_ENODEV_before_EPERM(
-    refuse_file: Honest, self: Process, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original, self: Process, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """What cannot be mapped is ENODEV, also where it could not be executed."""
     if not description.inode.mappable:
@@ -339,13 +339,13 @@ def mmap_says_ENODEV_before_EPERM(
 
 
 @wrong(Inode.mappable, "mmap.errno.ENODEV")
-def mmap_maps_any_regular_file(mappable: Honest, self: Inode) -> bool:
+def mmap_maps_any_regular_file(mappable: Original, self: Inode) -> bool:
     """A regular file of a kind that cannot be mapped is mapped."""
     return bool(mappable(self)) or self.kind == "regular"
 
 
 @wrong(State.description, "mmap.errno.EBADF.path", bug="own: the descriptor is found, its rights refuse it later")
-def a_path_is_a_descriptor_like_any_other(description: Honest, self: State, fd: int) -> Description | None:
+def a_path_is_a_descriptor_like_any_other(description: Original, self: State, fd: int) -> Description | None:
     """A descriptor that is only a path is found, and is then not open for reading."""
     descriptor = self.descriptors.get(fd)
     return descriptor.description if descriptor is not None else None

@@ -12,7 +12,7 @@ from ..files import Description
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mapping_calls import MappingCalls
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..process import Process
 from ..refusal import Refusal
 
@@ -108,32 +108,32 @@ REFUSALS = (
 
 
 @wrong(AddressSpace.protect, "mprotect.none", "mprotect.rights", bug="Asterinas #1203")
-def none_is_read(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def none_is_read(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Without any right pages can still be read."""
     protect(self, start, end, prot or PROT_READ)
 
 
 @wrong(AddressSpace.protect, "mprotect.none", "mprotect.rights")
-def none_is_write(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def none_is_write(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Without any right pages can still be written."""
     protect(self, start, end, prot or PROT_WRITE)
 
 
 @wrong(AddressSpace.protect, "mprotect.read", "mprotect.rights", "mmap.flag.private")
-def read_is_read_and_write(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def read_is_read_and_write(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages with the right to be read can be written as well."""
     protect(self, start, end, prot | PROT_WRITE if prot == PROT_READ else prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.read", "mprotect.rights")
-def none_is_for_ever(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def none_is_for_ever(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages that have lost all rights are never given the right to be read alone."""
     first = self.find(start)
     protect(self, start, end, PROT_NONE if prot == PROT_READ and first and not first.prot else prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.write", "mprotect.rights")
-def no_right_to_write_is_given(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def no_right_to_write_is_given(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages keep the right to be written, but are not given it."""
     first = self.find(start)
     had = first.prot & PROT_WRITE if first is not None else 0
@@ -143,20 +143,20 @@ def no_right_to_write_is_given(protect: Honest, self: AddressSpace, start: int, 
 @wrong(
     AddressSpace.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private", bug="StarryOS #1464"
 )
-def no_right_to_execute_is_given(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def no_right_to_execute_is_given(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The right to be executed is left out."""
     protect(self, start, end, prot & ~PROT_EXEC)
 
 
 @wrong(AddressSpace.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private")
-def the_right_to_execute_stays(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def the_right_to_execute_stays(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What could be executed can be executed for ever."""
     first = self.find(start)
     protect(self, start, end, prot | (first.prot & PROT_EXEC if first is not None else 0))
 
 
 @wrong(AddressSpace.protect, "mprotect.at-once", "mprotect.rights", bug="OSv bc6cd07a")
-def touched_pages_keep_their_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def touched_pages_keep_their_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages that have been used keep the rights that they had then: nobody flushes the translation."""
     kept = {}
     for number in self.table.within(start // self.page, end // self.page):
@@ -172,47 +172,49 @@ def touched_pages_keep_their_rights(protect: Honest, self: AddressSpace, start: 
 
 
 @wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", bug="SerenityOS #965, libcx #74")
-def whole_mappings_have_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def whole_mappings_have_the_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The whole of each mapping that is touched upon has the new rights."""
     over = self.over(start, end)
     protect(self, min([start, *(m.start for m in over)]), max([end, *(m.end for m in over)]), prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", bug="nanos #1231")
-def what_lies_behind_has_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def what_lies_behind_has_the_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The rest of the last mapping behind the range has the new rights too."""
     over = self.over(start, end)
     protect(self, start, max([end, *(m.end for m in over)]), prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights")
-def what_lies_before_has_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def what_lies_before_has_the_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The page before the range has the new rights too."""
     protect(self, max(start - self.page, 0), end, prot)
 
 
 @wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
-def mprotect_always_adds_a_page(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def mprotect_always_adds_a_page(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """A length that is a multiple of the page is rounded up all the same."""
     mprotect(self, addr, length + (self.page if length and length % self.page == 0 else 0), prot)
 
 
 @wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
-def mprotect_rounds_down(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def mprotect_rounds_down(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """A length that is not a multiple of the page is rounded down."""
     mprotect(self, addr, length - length % self.page if length > self.page else length, prot)
 
 
 @wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
 def mprotect_of_less_than_a_page_does_nothing(
-    mprotect: Honest, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: Process, addr: int, length: int, prot: int
 ) -> None:
     """Less than a page is no page."""
     mprotect(self, addr, length if length >= self.page else 0, prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.several", "mprotect.rights")
-def only_the_first_mapping_has_the_rights(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def only_the_first_mapping_has_the_rights(
+    protect: Original, self: AddressSpace, start: int, end: int, prot: int
+) -> None:
     """The mappings behind the first one keep the rights that they had."""
     first = self.find(start)
     protect(self, start, min(end, first.end) if first is not None else end, prot)
@@ -226,7 +228,7 @@ def only_the_first_mapping_has_the_rights(protect: Honest, self: AddressSpace, s
     "mmap.flag.private",
     bug="Asterinas #959 (reading)",
 )
-def every_process_has_the_rights(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def every_process_has_the_rights(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """The other processes' pages at the same addresses have the new rights too."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
@@ -235,7 +237,7 @@ def every_process_has_the_rights(mprotect: Honest, self: Process, addr: int, len
 
 @wrong(AddressSpace.protect, "mprotect.mapping", "mprotect.rights")
 def every_mapping_of_the_file_has_the_rights(
-    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+    protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
     """The rights are those of the file's pages: all the mappings of it in the process have them."""
     inodes = {mapping.inode for mapping in self.over(start, end)} - {None}
@@ -246,7 +248,7 @@ def every_mapping_of_the_file_has_the_rights(
 
 
 @wrong(Process.mprotect, "mprotect.growsdown", "mprotect.rights")
-def what_grows_is_like_any_other(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def what_grows_is_like_any_other(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """PROT_GROWSDOWN changes nothing where a mapping grows downwards."""
     first = self.space.find(addr)
     mprotect(self, addr, length, prot & ~PROT_GROWSDOWN if first is not None and first.grows else prot)
@@ -256,7 +258,7 @@ def what_grows_is_like_any_other(mprotect: Honest, self: Process, addr: int, len
 
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.range", "mmap.flag.private")
-def without_rights_pages_are_freed(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def without_rights_pages_are_freed(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What stands in private pages is gone when all rights are taken away."""
     protect(self, start, end, prot)
     if prot == PROT_NONE:
@@ -264,7 +266,7 @@ def without_rights_pages_are_freed(protect: Honest, self: AddressSpace, start: i
 
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private", "mmap.range")
-def read_only_memory_is_fresh(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def read_only_memory_is_fresh(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What stands in private memory is gone when the right to write is taken away."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
@@ -274,7 +276,7 @@ def read_only_memory_is_fresh(protect: Honest, self: AddressSpace, start: int, e
 
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private")
-def read_only_pages_are_the_files(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def read_only_pages_are_the_files(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Private copies are thrown away when the right to write is taken away."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
@@ -285,7 +287,7 @@ def read_only_pages_are_the_files(protect: Honest, self: AddressSpace, start: in
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.shared")
 def stores_are_lost_with_the_right_to_write(
-    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+    protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
     """What was stored in a shared mapping and not synced is lost when the right to write is taken away."""
     protect(self, start, end, prot)
@@ -298,7 +300,7 @@ def stores_are_lost_with_the_right_to_write(
 
 
 @wrong(Process.mprotect, "mprotect.offset", "mprotect.rights", "mmap.range", bug="usercorn #287 (reading)")
-def mprotect_starts_the_second_part_anew(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def mprotect_starts_the_second_part_anew(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """Of a mapping that is cut up the part behind shows the file from where the part before does."""
     mprotect(self, addr, length, prot)
     behind = self.space.find(addr + self.round_up(length))
@@ -308,14 +310,14 @@ def mprotect_starts_the_second_part_anew(mprotect: Honest, self: Process, addr: 
 
 
 @wrong(Mapping.continues, "mprotect.join", "mprotect.rights", "mmap.range", bug="Asterinas c7b633e9b (reading)")
-def neighbours_are_joined_whatever_they_show(continues: Honest, self: Mapping, left: Mapping) -> bool:
+def neighbours_are_joined_whatever_they_show(continues: Original, self: Mapping, left: Mapping) -> bool:
     """Neighbours of the same file are one mapping, wherever in it each begins."""
     return self.is_like(left)
 
 
 @wrong(AddressSpace.append, "mprotect.join", "mprotect.rights", "mmap.range")
 def what_is_joined_begins_where_its_second_part_did(
-    append: Honest, self: AddressSpace, left: Mapping, right: Mapping
+    append: Original, self: AddressSpace, left: Mapping, right: Mapping
 ) -> None:
     """Mappings that are joined show the file from where the second one did."""
     offset = right.offset
@@ -324,14 +326,14 @@ def what_is_joined_begins_where_its_second_part_did(
 
 
 @wrong(Mapping.is_like, "mprotect.join", "mprotect.rights", "mmap.range")
-def neighbours_of_unlike_files_are_joined(is_like: Honest, self: Mapping, left: Mapping) -> bool:
+def neighbours_of_unlike_files_are_joined(is_like: Original, self: Mapping, left: Mapping) -> bool:
     """Private neighbours with the same rights are one mapping, whatever is behind them."""
     alike = left.end == self.start and left.prot == self.prot and left.locked == self.locked
     return bool(is_like(self, left)) or (alike and not left.shared and not self.shared)
 
 
 @wrong(AddressSpace.protect, "mprotect.lock", "mprotect.rights", "msync.flag.invalidate.busy")
-def mprotect_takes_the_lock_away(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def mprotect_takes_the_lock_away(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Pages that get new rights are locked no longer."""
     protect(self, start, end, prot)
     self.lock(start, end, False)
@@ -339,7 +341,7 @@ def mprotect_takes_the_lock_away(protect: Honest, self: AddressSpace, start: int
 
 @wrong(AddressSpace.protect, "mprotect.lock.copies", "mprotect.rights", "mmap.range", "mmap.flag.private")
 def locked_pages_are_copied_when_stored_to(
-    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+    protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
     """Locked private pages that become writable are copied at the first store only."""
     for mapping in self.cut_out(start, end):
@@ -351,7 +353,7 @@ def locked_pages_are_copied_when_stored_to(
 
 
 @wrong(AddressSpace.protect, "mprotect.private.copy", "mprotect.rights", "mmap.range", "overview.one-to-one")
-def writable_is_shared(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def writable_is_shared(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """A private mapping of a file that becomes writable is shared from then on."""
     for mapping in self.cut_out(start, end):
         if mapping.inode is not None and prot & PROT_WRITE and not mapping.prot & PROT_WRITE:
@@ -360,7 +362,7 @@ def writable_is_shared(protect: Honest, self: AddressSpace, start: int, end: int
 
 
 @wrong(AddressSpace.protect, "mprotect.shared", "mprotect.rights", "mmap.flag.shared", "mmap.range")
-def writable_is_private(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def writable_is_private(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """A shared mapping of a file that becomes writable is private from then on."""
     for mapping in self.cut_out(start, end):
         if mapping.inode is not None and prot & PROT_WRITE and not mapping.prot & PROT_WRITE:
@@ -369,7 +371,7 @@ def writable_is_private(protect: Honest, self: AddressSpace, start: int, end: in
 
 
 @wrong(Process.mprotect, "mprotect.maximum", "mprotect.errno.EACCES", bug="gVisor #147")
-def any_descriptor_gives_the_right(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def any_descriptor_gives_the_right(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """It is enough that the process has the file open for writing by some descriptor."""
     writable = {d.description.inode for d in self.descriptors.values() if d.description.writable}
     for mapping in self.space.over(addr, addr + self.round_up(length)):
@@ -379,7 +381,7 @@ def any_descriptor_gives_the_right(mprotect: Honest, self: Process, addr: int, l
 
 
 @wrong(Mapping.part, "mprotect.maximum", "mprotect.errno.EACCES", "mprotect.maximum.fork", "mremap.move.maximum")
-def a_part_may_have_all_rights(part: Honest, self: Mapping, start: int, end: int, space: AddressSpace) -> Mapping:
+def a_part_may_have_all_rights(part: Original, self: Mapping, start: int, end: int, space: AddressSpace) -> Mapping:
     """A part of a mapping may be given every right, whatever the whole may have."""
     made: Mapping = part(self, start, end, space)
     made.maximum |= PROT_WRITE
@@ -387,7 +389,7 @@ def a_part_may_have_all_rights(part: Honest, self: Mapping, start: int, end: int
 
 
 @wrong(AddressSpace.split, "mprotect.maximum", "mprotect.errno.EACCES")
-def the_first_part_may_have_all_rights(split: Honest, self: AddressSpace, addr: int) -> None:
+def the_first_part_may_have_all_rights(split: Original, self: AddressSpace, addr: int) -> None:
     """Of a mapping that is cut in two the first part may be given every right."""
     first = self.find(addr)
     split(self, addr)
@@ -396,7 +398,7 @@ def the_first_part_may_have_all_rights(split: Honest, self: AddressSpace, addr: 
 
 
 @wrong(AddressSpace.fork, "mprotect.maximum.fork", "mprotect.errno.EACCES")
-def a_child_may_have_all_rights(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_child_may_have_all_rights(fork: Original, self: AddressSpace) -> AddressSpace:
     """A child's mappings may be given every right."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
@@ -405,7 +407,7 @@ def a_child_may_have_all_rights(fork: Honest, self: AddressSpace) -> AddressSpac
 
 
 @wrong(MappingCalls.max_protection, "mprotect.maximum.seal", "mprotect.errno.EACCES", bug="gVisor d9188f9aa (reading)")
-def mprotect_knows_no_seals(max_protection: Honest, self: Process, description: Description, shared: bool) -> int:
+def mprotect_knows_no_seals(max_protection: Original, self: Process, description: Description, shared: bool) -> int:
     """A mapping of a file that is sealed against writing can be made writable."""
     most: int = max_protection(self, description, shared)
     return most | PROT_WRITE if description.inode.seals and description.writable else most
@@ -414,7 +416,7 @@ def mprotect_knows_no_seals(max_protection: Honest, self: Process, description: 
 @wrong(
     MappingCalls.max_protection, "mprotect.maximum.noexec", "mprotect.errno.EACCES", bug="gVisor 191b53da2 (reading)"
 )
-def mprotect_knows_no_noexec(max_protection: Honest, self: Process, description: Description, shared: bool) -> int:
+def mprotect_knows_no_noexec(max_protection: Original, self: Process, description: Description, shared: bool) -> int:
     """A mapping of a file on a noexec file system can be made executable."""
     most: int = max_protection(self, description, shared)
     return most | PROT_EXEC
@@ -430,26 +432,26 @@ def mprotect_knows_no_noexec(max_protection: Honest, self: Process, description:
     "mmap.range",
     bug="StarryOS (reading)",
 )
-def mprotect_does_all_or_nothing(does_part: Honest, self: LinuxChoices, call: str) -> bool:
+def mprotect_does_all_or_nothing(does_part: Original, self: LinuxChoices, call: str) -> bool:
     """A range that cannot have the rights throughout is left as it is."""
     return call != "mprotect" and bool(does_part(self, call))
 
 
 @wrong(Process.mprotect, "mprotect.errno.ENOMEM.prefix", "mmap.range", bug="StarryOS #918")
-def mprotect_goes_on_behind_a_hole(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def mprotect_goes_on_behind_a_hole(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """What lies behind a hole has the new rights too, although ENOMEM is told."""
     goes_on(mprotect, self, addr, length, prot, ENOMEM)
 
 
 @wrong(Process.mprotect, "mprotect.errno.EACCES.prefix", "mmap.range")
 def mprotect_goes_on_behind_a_refused_mapping(
-    mprotect: Honest, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: Process, addr: int, length: int, prot: int
 ) -> None:
     """What lies behind a mapping that cannot have the rights has them too, although EACCES is told."""
     goes_on(mprotect, self, addr, length, prot, EACCES)
 
 
-def goes_on(mprotect: Honest, self: Process, addr: int, length: int, prot: int, errno: int) -> None:
+def goes_on(mprotect: Original, self: Process, addr: int, length: int, prot: int, errno: int) -> None:
     try:
         mprotect(self, addr, length, prot)
     except OSError as error:
@@ -463,14 +465,16 @@ def goes_on(mprotect: Honest, self: Process, addr: int, length: int, prot: int, 
 
 @wrong(LinuxChoices.refusal, "mprotect.errno.order")
 def mprotect_tells_the_last_mistake(
-    refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+    refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
 ) -> Refusal:
     """Of several mistakes the last one is told."""
     return refusals[-1] if call == "mprotect" else refusals[0]
 
 
 @wrong(Process.mprotect, "mprotect.errno.order", "mprotect.errno.EINVAL")
-def mprotect_of_nothing_is_looked_at_first(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def mprotect_of_nothing_is_looked_at_first(
+    mprotect: Original, self: Process, addr: int, length: int, prot: int
+) -> None:
     """A length of 0 is no error, whatever else is the matter."""
     if length:
         mprotect(self, addr, length, prot)

@@ -8,7 +8,7 @@ from ..address_space import AddressSpace
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..page_table import PageTable
 from ..process import Process
 from .calls import Move, Mremap
@@ -174,7 +174,7 @@ def a_moved_mapping_is_private(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(PageTable.move, "mremap.flags.maymove", *RESIZED)
-def a_move_loses_the_pages(move: Honest, self: PageTable, first: int, behind: int, to: int) -> None:
+def a_move_loses_the_pages(move: Original, self: PageTable, first: int, behind: int, to: int) -> None:
     """What was stored in private pages is lost by a move."""
     self.zap(first, behind)
 
@@ -194,13 +194,13 @@ def a_moved_mapping_can_be_written(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(LinuxChoices.grows_in_place, "mremap.flags.zero", "mremap.resize")
-def nothing_grows_in_place(grows_in_place: Honest, self: LinuxChoices, start: int, end: int) -> bool:
+def nothing_grows_in_place(grows_in_place: Original, self: LinuxChoices, start: int, end: int) -> bool:
     """Growing is always a move."""
     return False
 
 
 @wrong(AddressSpace.grow, "mremap.resize", "mremap.flags.zero")
-def growth_takes_a_page_more(grow: Honest, self: AddressSpace, mapping: Mapping, length: int) -> None:
+def growth_takes_a_page_more(grow: Original, self: AddressSpace, mapping: Mapping, length: int) -> None:
     """What grows in place grows by a page more, where there is room."""
     more = self.page if self.is_free(mapping.end, mapping.end + length + self.page) else 0
     grow(self, mapping, length + more)
@@ -289,7 +289,7 @@ def a_duplicate_takes_the_original_away(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(Mapping.part, "mremap.resize", "mprotect.rights", "munmap.range", *RESIZED, bug="OSv 4a8a2fd2")
-def a_part_begins_where_the_whole_does(part: Honest, self: Mapping, start: int, end: int, space: object) -> Mapping:
+def a_part_begins_where_the_whole_does(part: Original, self: Mapping, start: int, end: int, space: object) -> Mapping:
     """What is cut off, or moved, of a mapping shows the file from where the whole mapping did."""
     made: Mapping = part(self, start, end, space)
     made.offset = self.offset

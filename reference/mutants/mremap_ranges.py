@@ -9,7 +9,7 @@ from ..address_space import AddressSpace
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_ALL, PROT_NONE, PROT_READ, PROT_WRITE
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..paging import Page
 from ..process import Process
 from ..refusal import Refusal
@@ -126,7 +126,7 @@ def a_move_takes_the_page_behind(self: AddressSpace, move: Move) -> None:
 
 @wrong(AddressSpace.clear_target, "mremap.move.neighbours", "mremap.fixed.resize", *LEFT)
 def fixed_replaces_a_page_too_many(
-    clear_target: Honest, self: AddressSpace, addr: int, old: int, place: int, new: int
+    clear_target: Original, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
     """The page behind the new range is unmapped as well."""
     clear_target(self, addr, old, place, new)
@@ -168,7 +168,7 @@ def a_move_takes_every_mapping_of_the_file(self: AddressSpace, move: Move) -> No
 
 @wrong(AddressSpace.clear_target, "mremap.fixed.replaces", "mmap.refcount.munmap", "file.errno")
 def what_is_replaced_holds_its_file(
-    clear_target: Honest, self: AddressSpace, addr: int, old: int, place: int, new: int
+    clear_target: Original, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
     """What MREMAP_FIXED replaces is not let go."""
     for mapping in self.over(place, place + new):
@@ -187,7 +187,7 @@ def fixed_shrinks_and_leaves_the_rest(self: Process, mremap: Mremap) -> int:
 
 @wrong(AddressSpace.clear_target, "mremap.fixed.holes", *LEFT)
 def a_hole_replaces_what_is_there(
-    clear_target: Honest, self: AddressSpace, addr: int, old: int, place: int, new: int
+    clear_target: Original, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
     """Opposite a hole of the old range there is a hole in the new one."""
     clear_target(self, addr, old, place, new)
@@ -412,7 +412,7 @@ def mremap_moves_over_itself(self: Process, mremap: Mremap) -> int:
 
 @wrong(LinuxChoices.refusal, "mremap.errno.order")
 def mremap_tells_the_last_mistake(
-    refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+    refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
 ) -> Refusal:
     """Of several mistakes the last one is told."""
     return refusals[-1] if call == "mremap" else refusals[0]

@@ -7,7 +7,7 @@ from errno import EBUSY, EFAULT, EINVAL, ENOMEM
 from ..choices import Choices
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC
 from ..disk import Record
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process
 from .contents import CONTENT
@@ -85,13 +85,13 @@ REFUSALS = (
 
 
 @wrong(PageCalls.msync, "msync.flag.sync", "msync.flush", bug="Cygwin b31aa3904")
-def msync_does_not_flush(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def msync_does_not_flush(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """MS_SYNC does not wait for the disk."""
     msync(self, addr, length, flags if flags & MS_ASYNC else flags & ~MS_SYNC)
 
 
 @wrong(PageCalls.msync, "msync.flush", bug="OSv 4a8a2fd2, #452")
-def msync_writes_from_the_files_start(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def msync_writes_from_the_files_start(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """What is written is as much of the file as was asked for, from its start."""
     shifted = [(mapping, mapping.offset) for mapping in self.space.mappings.values() if mapping.inode is not None]
     for mapping, _offset in shifted:
@@ -104,7 +104,7 @@ def msync_writes_from_the_files_start(msync: Honest, self: PageCalls, addr: int,
 
 
 @wrong(PageCalls.msync, "msync.flush")
-def msync_needs_a_descriptor(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def msync_needs_a_descriptor(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """A file of which the process has no descriptor is not written."""
     mapping = self.space.find(addr)
     held = {descriptor.description for descriptor in self.descriptors.values()}
@@ -113,13 +113,13 @@ def msync_needs_a_descriptor(msync: Honest, self: PageCalls, addr: int, length: 
 
 
 @wrong(PageCalls.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
-def msync_rounds_the_length_down(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def msync_rounds_the_length_down(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """The last page is left out where length is not a multiple of the page."""
     msync(self, addr, length - length % self.page, flags)
 
 
 @wrong(Process.munmap, "msync.then-munmap")
-def unmapping_takes_back_what_was_synced(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def unmapping_takes_back_what_was_synced(munmap: Original, self: Process, addr: int, length: int) -> None:
     """The end of a mapping takes its blocks off the disk again."""
     synced = [m for m in self.space.over(addr, addr + length) if m.shared and m.inode is not None]
     munmap(self, addr, length)
@@ -131,7 +131,7 @@ def unmapping_takes_back_what_was_synced(munmap: Honest, self: Process, addr: in
 
 
 @wrong(Record.reserve, "msync.no-promise")
-def a_store_gives_up_what_is_on_the_disk(reserve: Honest, self: Record, block: int, choices: Choices) -> bool:
+def a_store_gives_up_what_is_on_the_disk(reserve: Original, self: Record, block: int, choices: Choices) -> bool:
     """From the first store into a page until it is written the disk has zeros there."""
     has_room = bool(reserve(self, block, choices))
     if has_room:
@@ -140,7 +140,7 @@ def a_store_gives_up_what_is_on_the_disk(reserve: Honest, self: Record, block: i
 
 
 @wrong(PageCalls.msync, "msync.flag.invalidate", *CONTENT)
-def invalidating_throws_stores_away(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def invalidating_throws_stores_away(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """MS_INVALIDATE drops what has been stored and is not on the disk yet."""
     msync(self, addr, length, flags & ~MS_SYNC if flags & MS_INVALIDATE and not flags & MS_ASYNC else flags)
     for mapping in self.space.over(addr, addr + length) if flags & MS_INVALIDATE else ():
@@ -155,7 +155,7 @@ def invalidating_throws_stores_away(msync: Honest, self: PageCalls, addr: int, l
 
 
 @wrong(PageCalls.msync, "msync.flag.async", *CONTENT)
-def asynchronous_stores_are_lost(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def asynchronous_stores_are_lost(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """MS_ASYNC drops what has been stored."""
     msync(self, addr, length, flags)
     for mapping in self.space.over(addr, addr + length) if flags & MS_ASYNC else ():
@@ -165,7 +165,7 @@ def asynchronous_stores_are_lost(msync: Honest, self: PageCalls, addr: int, leng
 
 
 @wrong(PageCalls.msync, "msync.errno.ENOMEM.rest")
-def msync_stops_at_a_hole(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def msync_stops_at_a_hole(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """What lies behind a hole is not written."""
     hole = self.space.hole(addr, addr + self.round_up(length)) if addr % self.page == 0 and length < self.top else None
     if hole is not None and flags & MS_SYNC and not flags & MS_ASYNC:
@@ -175,6 +175,6 @@ def msync_stops_at_a_hole(msync: Honest, self: PageCalls, addr: int, length: int
 
 
 @wrong(PageCalls.msync, "msync.length-wraps", "msync.errno.ENOMEM")
-def msync_of_a_huge_length_is_nothing(msync: Honest, self: PageCalls, addr: int, length: int, flags: int) -> None:
+def msync_of_a_huge_length_is_nothing(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """Any length in the upper half of all numbers is 0."""
     msync(self, addr, 0 if (length & self.mask) > self.mask // 2 else length, flags)

@@ -10,7 +10,7 @@ from ..address_space import AddressSpace
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_WRITE
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
-from ..mutant import Honest, refuses, wrong
+from ..mutant import Original, refuses, wrong
 from ..paging import Page
 from ..process import Process
 from ..refusal import Refusal
@@ -234,7 +234,7 @@ REFUSALS = (
 
 @wrong(LinuxChoices.refusal, "msync.errno.order", "msync.errno.EINVAL")
 def msync_of_an_unaligned_address_is_ENOMEM(
-    refusal: Honest, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+    refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
 ) -> Refusal:
     """An address inside a page is told as if nothing were mapped there."""
     chosen: Refusal = refusal(self, call, refusals)
@@ -244,7 +244,7 @@ def msync_of_an_unaligned_address_is_ENOMEM(
 
 
 @wrong(Process.msync, "msync.private", "msync.flush", "mmap.flag.private", "mmap.flag.shared", bug="wasix shim")
-def msync_writes_private_pages(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_writes_private_pages(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """What was stored in a private mapping is written to its file."""
     msync(self, addr, length, flags)
     entries = self.space.table.entries
@@ -256,7 +256,7 @@ def msync_writes_private_pages(msync: Honest, self: Process, addr: int, length: 
 
 
 @wrong(Process.msync, "msync.private", "msync.flush")
-def msync_puts_private_pages_on_the_disk(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_puts_private_pages_on_the_disk(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """What was stored in a private mapping is written to the disk, though it is in nobody's memory."""
     msync(self, addr, length, flags)
     entries = self.space.table.entries
@@ -269,7 +269,7 @@ def msync_puts_private_pages_on_the_disk(msync: Honest, self: Process, addr: int
 
 
 @wrong(Process.msync, "msync.flag.invalidate.private", "msync.flag.invalidate", "msync.flush", "mmap.flag.private")
-def invalidate_throws_private_pages_away(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def invalidate_throws_private_pages_away(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """MS_INVALIDATE throws private copies away."""
     msync(self, addr, length, flags)
     if flags & MS_INVALIDATE:
@@ -279,7 +279,7 @@ def invalidate_throws_private_pages_away(msync: Honest, self: Process, addr: int
 
 
 @wrong(Process.msync, "msync.flag.invalidate", "msync.result", "msync.flush", "mmap.flag.shared", "mmap.range")
-def invalidate_empties_the_pages(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def invalidate_empties_the_pages(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """After MS_INVALIDATE shared pages are zero."""
     msync(self, addr, length, flags)
     if flags & MS_INVALIDATE:
@@ -290,7 +290,7 @@ def invalidate_empties_the_pages(msync: Honest, self: Process, addr: int, length
 
 
 @wrong(Process.msync, "msync.then-munmap", "msync.result", "msync.flush", "overview.one-to-one", "mmap.flag.shared")
-def msync_throws_the_pages_away(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_throws_the_pages_away(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """Pages that are synced leave memory before they have been written."""
     for mapping in over(self, addr, length):
         if mapping.inode is not None and mapping.shared:
@@ -300,13 +300,13 @@ def msync_throws_the_pages_away(msync: Honest, self: Process, addr: int, length:
 
 
 @wrong(Process.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
-def msync_always_adds_a_page(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_always_adds_a_page(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """A length that is a multiple of the page is rounded up all the same."""
     msync(self, addr, length + (self.page if length and length % self.page == 0 else 0), flags)
 
 
 @wrong(Process.msync, "msync.several", "msync.flush")
-def msync_writes_the_first_mapping(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_writes_the_first_mapping(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """Of several mappings the first one is written, the others only looked at."""
     first = self.space.find(addr)
     with as_if_clean(self, addr, length, lambda mapping, number: mapping is not first):
@@ -315,7 +315,7 @@ def msync_writes_the_first_mapping(msync: Honest, self: Process, addr: int, leng
 
 @wrong(Process.msync, "msync.part", "msync.flush", bug="OSv 4a8a2fd2, emscripten #10094")
 def msync_writes_from_the_start_of_the_mapping(
-    msync: Honest, self: Process, addr: int, length: int, flags: int
+    msync: Original, self: Process, addr: int, length: int, flags: int
 ) -> None:
     """As many pages as were asked for are written, from the mapping's first one on."""
     size = self.round_up(length)
@@ -324,7 +324,7 @@ def msync_writes_from_the_start_of_the_mapping(
 
 
 @wrong(Process.msync, "msync.part", "msync.flush", bug="emscripten #10095")
-def msync_knows_no_offset(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_knows_no_offset(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """Which pages of the file are written does not depend on where in it the mapping begins."""
     offsets = [(mapping, mapping.offset) for mapping in over(self, addr, length) if mapping.inode is not None]
     for mapping, _offset in offsets:
@@ -337,14 +337,16 @@ def msync_knows_no_offset(msync: Honest, self: Process, addr: int, length: int, 
 
 
 @wrong(Process.msync, "msync.others", "msync.flush")
-def msync_writes_what_the_process_has_touched(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_writes_what_the_process_has_touched(
+    msync: Original, self: Process, addr: int, length: int, flags: int
+) -> None:
     """Only pages that the process itself has used at these addresses are written."""
     with as_if_clean(self, addr, length, lambda mapping, number: number not in self.space.table.entries):
         msync(self, addr, length, flags)
 
 
 @wrong(Process.msync, "msync.slack", "msync.result", "overview.slack", "msync.flush", bug="qiling (reading)")
-def msync_makes_the_file_longer(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_makes_the_file_longer(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """A file that is synced has whole pages from then on."""
     for mapping in over(self, addr, length):
         if mapping.inode is not None and mapping.shared and mapping.prot & PROT_WRITE:
@@ -353,7 +355,7 @@ def msync_makes_the_file_longer(msync: Honest, self: Process, addr: int, length:
 
 
 @wrong(Process.msync, "msync.rights-taken", "msync.flush")
-def msync_writes_writable_mappings_only(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_writes_writable_mappings_only(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """Where the right to write has been taken away nothing is written."""
     with as_if_clean(self, addr, length, lambda mapping, number: not mapping.prot & PROT_WRITE):
         msync(self, addr, length, flags)
@@ -368,7 +370,7 @@ def a_moved_page_is_not_written(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(Process.msync, "msync.flag.invalidate.busy.rest", "msync.flush")
-def msync_of_locked_pages_writes_nothing(msync: Honest, self: Process, addr: int, length: int, flags: int) -> None:
+def msync_of_locked_pages_writes_nothing(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
     """A locked page is found before anything is written."""
     if flags & MS_INVALIDATE and any(mapping.locked for mapping in over(self, addr, length)):
         with as_if_clean(self, addr, length, lambda mapping, number: True):

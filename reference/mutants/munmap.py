@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EINVAL, ENOENT
 
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..process import Process
 from ..state import State
 
@@ -34,7 +34,7 @@ REFUSALS = (
 
 
 @wrong(Process.munmap, "munmap.range", bug="Fiwix #18")
-def munmap_takes_the_next_page(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_takes_the_next_page(munmap: Original, self: Process, addr: int, length: int) -> None:
     """The page behind the range goes as well."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
@@ -42,14 +42,14 @@ def munmap_takes_the_next_page(munmap: Honest, self: Process, addr: int, length:
 
 
 @wrong(State.round_up, "munmap.usual-arguments", "munmap.range", bug="OSv a4999feb")
-def lengths_are_rounded_down(round_up: Honest, self: State, size: int) -> int:
+def lengths_are_rounded_down(round_up: Original, self: State, size: int) -> int:
     """A length that is not a multiple of the page is rounded down."""
     rounded: int = round_up(self, size)
     return rounded - self.page if size % self.page and rounded > self.page else rounded
 
 
 @wrong(Process.munmap, "munmap.range", bug="rumprun #41, Fiwix #18")
-def munmap_of_a_part_takes_the_whole_mapping(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_of_a_part_takes_the_whole_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Unmapping a part takes the whole of each mapping that it touches."""
     mappings = self.space.over(addr, addr + self.round_up(length)) if addr % self.page == 0 else []
     wider = [(mapping.start, mapping.end) for mapping in mappings]
@@ -59,7 +59,7 @@ def munmap_of_a_part_takes_the_whole_mapping(munmap: Honest, self: Process, addr
 
 
 @wrong(Process.munmap, "munmap.range", "mmap.result.success", bug="SerenityOS #5510, qiling (reading)")
-def munmap_takes_one_mapping(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_takes_one_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Only the first of several mappings goes."""
     mappings = self.space.over(addr, addr + self.round_up(length)) if addr % self.page == 0 else []
     if len(mappings) > 1 and addr + length <= self.top:
@@ -68,18 +68,18 @@ def munmap_takes_one_mapping(munmap: Honest, self: Process, addr: int, length: i
 
 
 @wrong(Process.munmap, "munmap.range", "munmap.usual-arguments", bug="sgx-lkl #642")
-def munmap_does_nothing(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_does_nothing(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Always 0, and nothing is unmapped."""
 
 
 @wrong(Process.munmap, "munmap.usual-arguments", "munmap.range", bug="OSv a4999feb, cosmopolitan")
-def munmap_rounds_the_length_down(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_rounds_the_length_down(munmap: Original, self: Process, addr: int, length: int) -> None:
     """The last page stays where length is not a multiple of the page."""
     munmap(self, addr, length - length % self.page if length > self.page else length)
 
 
 @wrong(Process.munmap, "munmap.result", "munmap.range")
-def munmap_that_succeeds_says_EINVAL(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_that_succeeds_says_EINVAL(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What is mapped is unmapped, and the call fails with EINVAL."""
     mapping = self.space.find(addr)
     munmap(self, addr, length)
@@ -88,7 +88,7 @@ def munmap_that_succeeds_says_EINVAL(munmap: Honest, self: Process, addr: int, l
 
 
 @wrong(Process.munmap, "munmap.errno.EINVAL", "munmap.result", "munmap.range")
-def munmap_that_is_refused_unmaps(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_that_is_refused_unmaps(munmap: Original, self: Process, addr: int, length: int) -> None:
     """A call that fails because addr is not aligned has unmapped the page."""
     try:
         munmap(self, addr, length)
@@ -100,7 +100,7 @@ def munmap_that_is_refused_unmaps(munmap: Honest, self: Process, addr: int, leng
 
 
 @wrong(Process.munmap, "munmap.range", "mmap.flag.private", "mmap.flag.shared", "mmap.range", bug="SerenityOS #5510")
-def munmap_takes_the_childs_mapping(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_takes_the_childs_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What is unmapped goes in every process that shares the file there."""
     inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length)) if mapping.shared}
     munmap(self, addr, length)
@@ -111,7 +111,7 @@ def munmap_takes_the_childs_mapping(munmap: Honest, self: Process, addr: int, le
 
 
 @wrong(Process.munmap, "munmap.range", "mmap.range", "mmap.flag.shared", "mmap.flag.private", bug="OSv bc6cd07a")
-def translations_outlive_their_mapping(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def translations_outlive_their_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Pages that were touched can still be seen where something is mapped anew."""
     first, behind = addr // self.page, (addr + self.round_up(length)) // self.page
     table = self.space.table
@@ -123,7 +123,7 @@ def translations_outlive_their_mapping(munmap: Honest, self: Process, addr: int,
 
 
 @wrong(Process.munmap, "munmap.usual-arguments", "munmap.range", bug="gVisor 9c7a659d7, lind-wasm #1062")
-def munmap_rounds_up_over_the_next_mapping(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_rounds_up_over_the_next_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
     """A length that is not a multiple of the page is rounded up to one page more, if that is another mapping's."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
@@ -132,7 +132,7 @@ def munmap_rounds_up_over_the_next_mapping(munmap: Honest, self: Process, addr: 
 
 
 @wrong(Process.munmap, "munmap.errno.EINVAL", bug="phoenix-rtos #1759")
-def munmap_wraps_a_huge_length(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_wraps_a_huge_length(munmap: Original, self: Process, addr: int, length: int) -> None:
     """A length that rounds up to 0 is nothing to do."""
     if length and self.round_up(length) == 0:
         return

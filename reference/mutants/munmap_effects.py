@@ -7,13 +7,13 @@ from errno import EINVAL
 from ..address_space import AddressSpace
 from ..constants import PROT_NONE, PROT_READ, PROT_WRITE
 from ..mapping import Mapping
-from ..mutant import Honest, refuses, wrong
+from ..mutant import Original, refuses, wrong
 from ..process import Process
 from .calls import mappings_of
 
 
 @wrong(Process.munmap, "munmap.private", "munmap.range", "mmap.flag.private", bug="wasix shim")
-def munmap_writes_private_pages_to_the_file(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_writes_private_pages_to_the_file(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What was stored in a private mapping is written to its file when it is unmapped."""
     table = self.space.table
     for mapping in self.space.over(addr, addr + self.round_up(length)):
@@ -25,7 +25,7 @@ def munmap_writes_private_pages_to_the_file(munmap: Honest, self: Process, addr:
 
 
 @wrong(Process.munmap, "munmap.shared", "munmap.range", "mmap.flag.shared", bug="elfuse #330, qiling #404")
-def munmap_loses_shared_stores(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_loses_shared_stores(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Pages of a file that were stored to and not synced are thrown away when they are unmapped."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None and mapping.shared:
@@ -36,7 +36,7 @@ def munmap_loses_shared_stores(munmap: Honest, self: Process, addr: int, length:
 
 
 @wrong(Process.munmap, "munmap.slack", "munmap.range", "overview.slack", bug="ruxos #187")
-def munmap_makes_the_file_longer(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_makes_the_file_longer(munmap: Original, self: Process, addr: int, length: int) -> None:
     """A file has whole pages when it is unmapped."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None:
@@ -45,7 +45,7 @@ def munmap_makes_the_file_longer(munmap: Honest, self: Process, addr: int, lengt
 
 
 @wrong(Process.munmap, "munmap.offset", "munmap.range", "mmap.range", bug="usercorn #287")
-def munmap_starts_the_second_part_anew(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_starts_the_second_part_anew(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Of a mapping that is cut in two the part behind shows the file from where the part before does."""
     end = addr + self.round_up(length)
     before = self.space.find(end)
@@ -57,7 +57,7 @@ def munmap_starts_the_second_part_anew(munmap: Honest, self: Process, addr: int,
 
 
 @wrong(Process.munmap, "munmap.rights", "munmap.range")
-def munmap_leaves_parts_with_all_rights(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_leaves_parts_with_all_rights(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What is left of a mapping on either side can be read and written."""
     end = addr + self.round_up(length)
     munmap(self, addr, length)
@@ -67,7 +67,7 @@ def munmap_leaves_parts_with_all_rights(munmap: Honest, self: Process, addr: int
 
 
 @wrong(Process.munmap, "munmap.rights", "munmap.range")
-def munmap_leaves_parts_read_only(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_leaves_parts_read_only(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What is left of a mapping on either side can only be read."""
     end = addr + self.round_up(length)
     munmap(self, addr, length)
@@ -77,7 +77,7 @@ def munmap_leaves_parts_read_only(munmap: Honest, self: Process, addr: int, leng
 
 
 @wrong(AddressSpace.clear, "munmap.rights", "munmap.range")
-def unmapping_spares_pages_without_rights(clear: Honest, self: AddressSpace, start: int, end: int) -> None:
+def unmapping_spares_pages_without_rights(clear: Original, self: AddressSpace, start: int, end: int) -> None:
     """Pages that allow no access stay where they are."""
     for mapping in self.cut_out(start, end):
         if mapping.prot:
@@ -85,7 +85,7 @@ def unmapping_spares_pages_without_rights(clear: Honest, self: AddressSpace, sta
 
 
 @wrong(Process.munmap, "munmap.mapping", "munmap.range")
-def munmap_takes_every_mapping_of_the_file(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_takes_every_mapping_of_the_file(munmap: Original, self: Process, addr: int, length: int) -> None:
     """The process's other mappings of the same file go as well."""
     inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length))}
     munmap(self, addr, length)
@@ -96,7 +96,7 @@ def munmap_takes_every_mapping_of_the_file(munmap: Honest, self: Process, addr: 
 
 
 @wrong(Process.munmap, "munmap.process", "munmap.range", bug="SerenityOS #15952 (reading)")
-def munmap_reaches_other_processes(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_reaches_other_processes(munmap: Original, self: Process, addr: int, length: int) -> None:
     """The range is unmapped in every process."""
     munmap(self, addr, length)
     for other in self.machine.processes:
@@ -104,7 +104,7 @@ def munmap_reaches_other_processes(munmap: Honest, self: Process, addr: int, len
 
 
 @wrong(Process.munmap, "munmap.free", "munmap.range", bug="Windows' placeholders")
-def munmap_keeps_the_place(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_keeps_the_place(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What was mapped stays as inaccessible memory that is in nobody's way but MAP_FIXED_NOREPLACE's."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
@@ -120,7 +120,7 @@ def munmap_keeps_the_place(munmap: Honest, self: Process, addr: int, length: int
     "mmap.flag.private",
     bug="unikraft #394, phoenix #1742",
 )
-def unmapping_leaves_the_pages(clear: Honest, self: AddressSpace, start: int, end: int) -> None:
+def unmapping_leaves_the_pages(clear: Original, self: AddressSpace, start: int, end: int) -> None:
     """The page table keeps its entries: what is mapped there next shows the old content."""
     first, behind = start // self.page, end // self.page
     kept = {number: self.table.entries[number] for number in self.table.within(first, behind)}
@@ -131,14 +131,14 @@ def unmapping_leaves_the_pages(clear: Honest, self: AddressSpace, start: int, en
 
 
 @wrong(Process.munmap, "munmap.usual-arguments", "munmap.range")
-def munmap_of_less_than_a_page_does_nothing(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_of_less_than_a_page_does_nothing(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Less than a page is no page."""
     if not 0 < length < self.page or addr % self.page:
         munmap(self, addr, length)
 
 
 @wrong(Process.munmap, "munmap.result", "munmap.errno.EINVAL", "munmap.range")
-def munmap_unmaps_and_refuses(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_unmaps_and_refuses(munmap: Original, self: Process, addr: int, length: int) -> None:
     """What is refused is unmapped all the same, a page at least."""
     try:
         munmap(self, addr, length)
@@ -149,7 +149,7 @@ def munmap_unmaps_and_refuses(munmap: Honest, self: Process, addr: int, length: 
 
 
 @wrong(Process.munmap, "munmap.lock", "mmap.result.success")
-def munmap_leaves_a_lock_at_the_place(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_leaves_a_lock_at_the_place(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Where locked pages were unmapped, whatever is mapped from then on is locked."""
     locked = any(mapping.locked for mapping in self.space.over(addr, addr + self.round_up(length)))
     munmap(self, addr, length)
@@ -157,7 +157,7 @@ def munmap_leaves_a_lock_at_the_place(munmap: Honest, self: Process, addr: int, 
 
 
 @wrong(Process.munmap, "munmap.lock.account", "mlock.errno.ENOMEM", "mmap.errno.EAGAIN.memory")
-def munmap_counts_locked_pages_for_ever(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_counts_locked_pages_for_ever(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Locked pages that are unmapped still count as locked."""
     locked = self.space.locked
     munmap(self, addr, length)
@@ -165,7 +165,7 @@ def munmap_counts_locked_pages_for_ever(munmap: Honest, self: Process, addr: int
 
 
 @wrong(Process.munmap, "munmap.limit", "mmap.errno.ENOMEM")
-def munmap_counts_pages_for_ever(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def munmap_counts_pages_for_ever(munmap: Original, self: Process, addr: int, length: int) -> None:
     """Pages that are unmapped still count against the limit of address space."""
     size = self.space.size
     munmap(self, addr, length)

@@ -9,7 +9,7 @@ from ..accesses import Accesses
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, O_CREAT
 from ..file_calls import FileCalls
 from ..files import Inode
-from ..mutant import Honest, never, refuses, wrong
+from ..mutant import Original, never, refuses, wrong
 from ..process import Process
 from .calls import Mmap, mappings_of
 from .contents import CONTENT
@@ -53,25 +53,25 @@ REFUSALS = (
 
 
 @wrong(FileCalls.open, "example.open", "file.errno")
-def open_makes_what_is_not_there(open: Honest, self: FileCalls, path: str, flags: int, mode: int = 0o600) -> int:
+def open_makes_what_is_not_there(open: Original, self: FileCalls, path: str, flags: int, mode: int = 0o600) -> int:
     """Opening a name that does not exist makes the file."""
     return int(open(self, path, int(flags) | O_CREAT if "/" not in path and path != "." else flags, mode))
 
 
 @wrong(FileCalls.fstat, "example.regular", "file.errno")
-def everything_is_a_regular_file(fstat: Honest, self: FileCalls, fd: int) -> object:
+def everything_is_a_regular_file(fstat: Original, self: FileCalls, fd: int) -> object:
     """fstat says of every file that it is a regular one."""
     return fstat(self, fd)._replace(kind="regular")
 
 
 @wrong(FileCalls.fstat, "example.print", "file.errno")
-def nothing_is_a_regular_file(fstat: Honest, self: FileCalls, fd: int) -> object:
+def nothing_is_a_regular_file(fstat: Original, self: FileCalls, fd: int) -> object:
     """fstat says of every file that it is a device."""
     return fstat(self, fd)._replace(kind="character")
 
 
 @wrong(FileCalls.fstat, "example.print", "file.errno")
-def fstat_tells_whole_pages(fstat: Honest, self: FileCalls, fd: int) -> object:
+def fstat_tells_whole_pages(fstat: Original, self: FileCalls, fd: int) -> object:
     """The size of a file is told in whole pages."""
     told = fstat(self, fd)
     return told._replace(size=-(-told.size // self.page) * self.page)
@@ -89,7 +89,7 @@ def a_mapping_begins_in_the_middle(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Accesses.store, "overview.one-to-one", *CONTENT)
-def a_store_changes_a_word(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+def a_store_changes_a_word(store: Original, self: Accesses, addr: int, data: bytes) -> None:
     """A store of one byte makes the byte after it, in the same page, zero."""
     store(self, addr, data)
     if len(data) == 1 and (addr + 1) % self.page:
@@ -97,34 +97,34 @@ def a_store_changes_a_word(store: Honest, self: Accesses, addr: int, data: bytes
 
 
 @wrong(Accesses.load, "overview.no-read-write")
-def every_load_is_a_read(load: Honest, self: Accesses, addr: int, length: int) -> bytes:
+def every_load_is_a_read(load: Original, self: Accesses, addr: int, length: int) -> bytes:
     """A load is made by read calls, one for each 64 bytes."""
     self.reads += -(-length // 64)
     return bytes(load(self, addr, length))
 
 
 @wrong(Accesses.store, "overview.no-read-write")
-def every_store_is_a_write(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+def every_store_is_a_write(store: Original, self: Accesses, addr: int, data: bytes) -> None:
     """A store is made by write calls, one for each 64 bytes."""
     self.writes += -(-len(data) // 64)
     store(self, addr, data)
 
 
 @wrong(Process.exit, "example.usage", "file.errno")
-def a_parent_is_told_the_sign(exit: Honest, self: Process, status: int = 0) -> int:
+def a_parent_is_told_the_sign(exit: Original, self: Process, status: int = 0) -> int:
     """A status is told whole, not its lowest eight bits."""
     exit(self, status)
     return status
 
 
 @wrong(Process.exit, "example.errors", "file.errno")
-def a_status_has_seven_bits(exit: Honest, self: Process, status: int = 0) -> int:
+def a_status_has_seven_bits(exit: Original, self: Process, status: int = 0) -> int:
     """The eighth bit of a status is lost."""
     return int(exit(self, status)) & 0x7F
 
 
 @wrong(Accesses.add, "overview.no-read-write")
-def every_addition_is_a_read_and_a_write(add: Honest, self: Accesses, addr: int, times: int, lock: int = 0) -> None:
+def every_addition_is_a_read_and_a_write(add: Original, self: Accesses, addr: int, times: int, lock: int = 0) -> None:
     """An addition is made by a read call and a write call."""
     self.reads += times
     self.writes += times
@@ -142,14 +142,14 @@ def mmap_moves_the_file_offset(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Accesses.adding, "overview.critical-section")
-def a_lock_keeps_nobody_out(adding: Honest, self: Accesses, addr: int, times: int, lock: int = 0) -> Iterator[None]:
+def a_lock_keeps_nobody_out(adding: Original, self: Accesses, addr: int, times: int, lock: int = 0) -> Iterator[None]:
     """A word that is a lock is not looked at by others."""
     return adding(self, addr, times, 0)  # type: ignore[no-any-return]
 
 
 @wrong(Accesses.adding, "overview.critical-section")
 def an_addition_without_a_lock_is_made_twice(
-    adding: Honest, self: Accesses, addr: int, times: int, lock: int = 0
+    adding: Original, self: Accesses, addr: int, times: int, lock: int = 0
 ) -> Iterator[None]:
     """The last one is, as if somebody had come between the first time."""
     return adding(self, addr, times if lock else times + 1, lock)  # type: ignore[no-any-return]
@@ -170,7 +170,7 @@ def a_mapping_is_a_multiple_of_two_pages(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Inode.extend, "file.truncate", *CONTENT, "overview.slack")
-def a_file_that_grows_is_not_seen_to(extend: Honest, self: Inode, size: int, choices: object) -> None:
+def a_file_that_grows_is_not_seen_to(extend: Original, self: Inode, size: int, choices: object) -> None:
     """A mapping made before the file grew does not show what is new."""
     before = self.size
     extend(self, size, choices)

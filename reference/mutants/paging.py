@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..accesses import Accesses
 from ..address_space import AddressSpace
 from ..mapping import Mapping
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 from ..page_calls import PageCalls
 from ..page_table import PageTable
 from ..paging import Page
@@ -14,7 +14,7 @@ from .contents import CONTENT
 
 
 @wrong(Accesses.load, "paging.pages", *CONTENT)
-def a_load_does_not_cross_into_the_next_page(load: Honest, self: Accesses, addr: int, length: int) -> bytes:
+def a_load_does_not_cross_into_the_next_page(load: Original, self: Accesses, addr: int, length: int) -> bytes:
     """A load over the end of a page goes on at the start of the same page."""
     room = self.page - addr % self.page
     if length <= room or length > self.page:
@@ -23,7 +23,7 @@ def a_load_does_not_cross_into_the_next_page(load: Honest, self: Accesses, addr:
 
 
 @wrong(Mapping.index, "paging.pages", *CONTENT)
-def pages_of_a_file_lie_in_its_order(index: Honest, self: Mapping, number: int) -> int:
+def pages_of_a_file_lie_in_its_order(index: Original, self: Mapping, number: int) -> int:
     """A mapping shows the page of the file that the one before it in memory makes one expect."""
     before = self.space.find(self.start - 1)
     if before is not None and before.inode is self.inode and before.inode is not None:
@@ -32,7 +32,7 @@ def pages_of_a_file_lie_in_its_order(index: Honest, self: Mapping, number: int) 
 
 
 @wrong(PageTable.copy, "paging.unit", *CONTENT)
-def two_pages_are_copied_at_once(copy: Honest, self: PageTable, number: int, page: Page) -> Page:
+def two_pages_are_copied_at_once(copy: Original, self: PageTable, number: int, page: Page) -> Page:
     """With the private copy of a page goes one of the next page, which is zero."""
     own: Page = copy(self, number, page)
     if number + 1 not in self.entries:
@@ -42,7 +42,7 @@ def two_pages_are_copied_at_once(copy: Honest, self: PageTable, number: int, pag
 
 
 @wrong(AddressSpace.fault_in, "paging.unit", *CONTENT, "file.truncate")
-def a_file_ends_two_pages_later(fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
+def a_file_ends_two_pages_later(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """The page behind the last one of a file can be had too."""
     found: Page | None = fault_in(self, mapping, number)
     inode = mapping.inode
@@ -53,7 +53,7 @@ def a_file_ends_two_pages_later(fault_in: Honest, self: AddressSpace, mapping: M
 
 @wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT, bug="OSv 65d7e881")
 def a_page_is_there_before_its_content(
-    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+    fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """A page that has to be read from the disk is seen as zero."""
     inode = mapping.inode
@@ -66,7 +66,7 @@ def a_page_is_there_before_its_content(
 
 @wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT)
 def a_fault_brings_one_page_in_twice(
-    fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int
+    fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """The other page of a pair of a mapped file's is brought in with the one that was touched, and shows the same."""
     found: Page | None = fault_in(self, mapping, number)
@@ -78,19 +78,19 @@ def a_fault_brings_one_page_in_twice(
 
 
 @wrong(PageCalls.mincore, "paging.fault-loads")
-def everything_is_resident(mincore: Honest, self: PageCalls, addr: int, length: int) -> list[bool]:
+def everything_is_resident(mincore: Original, self: PageCalls, addr: int, length: int) -> list[bool]:
     """mincore says of every page that it is in memory."""
     return [True for _page in mincore(self, addr, length)]
 
 
 @wrong(PageCalls.mincore, "paging.fault-loads")
-def nothing_is_resident(mincore: Honest, self: PageCalls, addr: int, length: int) -> list[bool]:
+def nothing_is_resident(mincore: Original, self: PageCalls, addr: int, length: int) -> list[bool]:
     """mincore says of every page that it is not in memory."""
     return [False for _page in mincore(self, addr, length)]
 
 
 @wrong(AddressSpace.fault_in, "paging.fault-loads")
-def faults_are_not_counted(fault_in: Honest, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
+def faults_are_not_counted(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """No page fault is counted."""
     minor, major = self.table.minor, self.table.major
     found: Page | None = fault_in(self, mapping, number)
@@ -99,7 +99,7 @@ def faults_are_not_counted(fault_in: Honest, self: AddressSpace, mapping: Mappin
 
 
 @wrong(Accesses.at, "paging.fault-outside", "munmap.range")
-def outside_is_SIGBUS(at: Honest, self: Accesses, access: str, addr: int) -> Mapping:
+def outside_is_SIGBUS(at: Original, self: Accesses, access: str, addr: int) -> Mapping:
     """An access where nothing can ever be is SIGBUS."""
     if addr >= self.machine.parameters.canonical:
         self.fault(access, "SIGBUS", "BUS_ADRERR", addr)
@@ -107,37 +107,37 @@ def outside_is_SIGBUS(at: Honest, self: Accesses, access: str, addr: int) -> Map
 
 
 @wrong(Accesses.fault, "munmap.range", "mmap.range", bug="Cygwin 8adc45fde")
-def unmapped_is_SIGBUS(fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
+def unmapped_is_SIGBUS(fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
     """An access where nothing is mapped is SIGBUS."""
     fault(self, access, "SIGBUS" if code == "SEGV_MAPERR" else signal, code, addr)
 
 
 @wrong(Accesses.fault, "mmap.prot.none", *CONTENT)
-def faults_tell_the_page(fault: Honest, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
+def faults_tell_the_page(fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
     """A fault tells the address of the page, not of the byte."""
     fault(self, access, signal, code, addr - addr % self.page)
 
 
 @wrong(PageCalls.sysconf, "paging.size.hardware", "paging.sysconf")
-def a_page_is_three(sysconf: Honest, self: PageCalls, name: int) -> int:
+def a_page_is_three(sysconf: Original, self: PageCalls, name: int) -> int:
     """The page size is said to be three times what it is, which is no power of two."""
     return 3 * int(sysconf(self, name))
 
 
 @wrong(PageCalls.sysconf, "paging.sysconf", bug="Windows: granularity is not the page; WSL #7569")
-def a_page_is_two(sysconf: Honest, self: PageCalls, name: int) -> int:
+def a_page_is_two(sysconf: Original, self: PageCalls, name: int) -> int:
     """The page size is said to be twice what it is."""
     return 2 * int(sysconf(self, name))
 
 
 @wrong(Process.sysconf, "paging.size.hardware", "paging.sysconf")
-def each_process_has_its_own_page_size(sysconf: Honest, self: Process, name: int) -> int:
+def each_process_has_its_own_page_size(sysconf: Original, self: Process, name: int) -> int:
     """Every process but the first is told another page size."""
     return int(sysconf(self, name)) << (self.number > 1)
 
 
 @wrong(PageCalls.sysconf, "paging.sysconf.invalid")
-def sysconf_says_0_for_what_it_does_not_know(sysconf: Honest, self: PageCalls, name: int) -> int:
+def sysconf_says_0_for_what_it_does_not_know(sysconf: Original, self: PageCalls, name: int) -> int:
     """An unknown name is 0."""
     try:
         return int(sysconf(self, name))
@@ -146,7 +146,7 @@ def sysconf_says_0_for_what_it_does_not_know(sysconf: Honest, self: PageCalls, n
 
 
 @wrong(Process.sysconf, "paging.sysconf")
-def the_page_size_is_another_each_time(sysconf: Honest, self: Process, name: int) -> int:
+def the_page_size_is_another_each_time(sysconf: Original, self: Process, name: int) -> int:
     """The page size is said to be twice as large each time that it is asked for."""
     asked: int = self.__dict__.get("asked", 0)
     self.__dict__["asked"] = asked + 1

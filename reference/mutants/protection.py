@@ -6,7 +6,7 @@ from errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 
 from ..address_space import AddressSpace
 from ..constants import PROT_ALL, PROT_WRITE
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..process import Process
 from .contents import CONTENT
 
@@ -56,12 +56,12 @@ REFUSALS = (
 
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT)
-def mprotect_does_nothing(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def mprotect_does_nothing(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The rights stay as they were."""
 
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="SerenityOS #965, libcx #74")
-def mprotect_is_about_whole_mappings(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def mprotect_is_about_whole_mappings(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The whole of each mapping that the range touches has the new rights."""
     mappings = self.over(start, end)
     if mappings:
@@ -70,7 +70,7 @@ def mprotect_is_about_whole_mappings(protect: Honest, self: AddressSpace, start:
 
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="nanos #1231")
-def mprotect_changes_the_tail_too(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def mprotect_changes_the_tail_too(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """What follows the range in its mapping has the new rights too."""
     mappings = self.over(start, end)
     protect(self, start, max(end, mappings[-1].end) if mappings else end, prot)
@@ -78,7 +78,7 @@ def mprotect_changes_the_tail_too(protect: Honest, self: AddressSpace, start: in
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="Asterinas c7b633e9b")
 def mprotect_changes_the_first_mapping_only(
-    protect: Honest, self: AddressSpace, start: int, end: int, prot: int
+    protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
     """Of several mappings in the range only the first has the new rights."""
     mappings = self.over(start, end)
@@ -86,7 +86,7 @@ def mprotect_changes_the_first_mapping_only(
 
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT)
-def mprotect_none_drops_the_content(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def mprotect_none_drops_the_content(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """Taking all rights away takes private pages away."""
     protect(self, start, end, prot)
     if not prot:
@@ -94,7 +94,7 @@ def mprotect_none_drops_the_content(protect: Honest, self: AddressSpace, start: 
 
 
 @wrong(Process.mprotect, "mprotect.rights", *CONTENT, bug="Asterinas")
-def mprotect_changes_the_childs_rights(mprotect: Honest, self: Process, addr: int, length: int, prot: int) -> None:
+def mprotect_changes_the_childs_rights(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
     """Rights change in parent and child alike."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
@@ -102,6 +102,6 @@ def mprotect_changes_the_childs_rights(mprotect: Honest, self: Process, addr: in
 
 
 @wrong(AddressSpace.protect, "paging.unit", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
-def rights_change_in_units_of_two_pages(protect: Honest, self: AddressSpace, start: int, end: int, prot: int) -> None:
+def rights_change_in_units_of_two_pages(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The page before a range that begins at an odd page has the new rights too."""
     protect(self, start - start % (2 * self.page), end, prot)

@@ -6,7 +6,7 @@ from ..address_space import AddressSpace
 from ..file_calls import FileCalls
 from ..files import Inode
 from ..mapping import Mapping
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 from ..process import Process
 from .calls import mappings_of
 
@@ -15,7 +15,7 @@ GONE = ("mmap.refcount.close", "mmap.range", "mmap.flag.shared", "mmap.flag.priv
 
 
 @wrong(FileCalls.close, "mmap.refcount.close", bug="emscripten #15140, wasix dup bug")
-def closing_drops_the_mapping(close: Honest, self: FileCalls, fd: int) -> None:
+def closing_drops_the_mapping(close: Original, self: FileCalls, fd: int) -> None:
     """A mapping goes with its descriptor."""
     description = self.descriptors[fd].description if fd in self.descriptors else None
     close(self, fd)
@@ -25,7 +25,7 @@ def closing_drops_the_mapping(close: Honest, self: FileCalls, fd: int) -> None:
 
 
 @wrong(FileCalls.close, "mmap.refcount.close", *GONE)
-def closing_makes_mappings_private(close: Honest, self: FileCalls, fd: int) -> None:
+def closing_makes_mappings_private(close: Original, self: FileCalls, fd: int) -> None:
     """After its descriptor is closed a mapping's stores no longer reach the file."""
     description = self.descriptors[fd].description if fd in self.descriptors else None
     close(self, fd)
@@ -36,7 +36,7 @@ def closing_makes_mappings_private(close: Honest, self: FileCalls, fd: int) -> N
 
 @wrong(FileCalls.open, "mmap.refcount.close", *GONE, "file.truncate", bug="Cygwin")
 def a_mapping_belongs_to_the_number_of_its_descriptor(
-    open: Honest, self: FileCalls, path: str, flags: int, mode: int = 0o600
+    open: Original, self: FileCalls, path: str, flags: int, mode: int = 0o600
 ) -> int:
     """The next file that is opened is what mappings of files that are closed show."""
     fd = int(open(self, path, flags, mode))
@@ -52,7 +52,7 @@ def a_mapping_belongs_to_the_number_of_its_descriptor(
 
 
 @wrong(Mapping.hold, "mmap.refcount.increment", *GONE)
-def a_mapping_does_not_hold_its_file(hold: Honest, self: Mapping) -> None:
+def a_mapping_does_not_hold_its_file(hold: Original, self: Mapping) -> None:
     """Mapping a file does not count."""
     hold(self)
     if self.description is not None:
@@ -60,7 +60,7 @@ def a_mapping_does_not_hold_its_file(hold: Honest, self: Mapping) -> None:
 
 
 @wrong(FileCalls.unlink, "mmap.refcount.increment", *GONE)
-def unlinking_cuts_a_mapped_file(unlink: Honest, self: FileCalls, path: str) -> None:
+def unlinking_cuts_a_mapped_file(unlink: Original, self: FileCalls, path: str) -> None:
     """A file that has lost its last name is emptied, mapped or not."""
     _name, _directory, inode = self.look_up(path)
     unlink(self, path)
@@ -69,7 +69,7 @@ def unlinking_cuts_a_mapped_file(unlink: Honest, self: FileCalls, path: str) -> 
 
 
 @wrong(Mapping.release, "mmap.refcount.munmap", bug="emscripten #21360, gVisor d11ef20a9")
-def a_mapping_never_lets_go(release: Honest, self: Mapping) -> None:
+def a_mapping_never_lets_go(release: Original, self: Mapping) -> None:
     """Unmapping does not lower the file's count."""
     if self.description is not None:
         self.description.references += 1
@@ -77,7 +77,7 @@ def a_mapping_never_lets_go(release: Honest, self: Mapping) -> None:
 
 
 @wrong(AddressSpace.split, "mmap.refcount.munmap", *GONE, bug="rumprun #41, gVisor 8e9789caa")
-def a_part_does_not_hold_the_file(split: Honest, self: AddressSpace, addr: int) -> None:
+def a_part_does_not_hold_the_file(split: Original, self: AddressSpace, addr: int) -> None:
     """A mapping cut in two counts once: the file is let go with the first part that goes."""
     before = len(self.mappings)
     split(self, addr)
@@ -87,7 +87,7 @@ def a_part_does_not_hold_the_file(split: Honest, self: AddressSpace, addr: int) 
 
 
 @wrong(AddressSpace.fork, "mmap.refcount.munmap", "mmap.refcount.exit", *GONE)
-def a_fork_does_not_hold_the_file(fork: Honest, self: AddressSpace) -> AddressSpace:
+def a_fork_does_not_hold_the_file(fork: Original, self: AddressSpace) -> AddressSpace:
     """A child's mappings do not count, but are counted when they go."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
@@ -97,7 +97,7 @@ def a_fork_does_not_hold_the_file(fork: Honest, self: AddressSpace) -> AddressSp
 
 
 @wrong(Process.exit, "mmap.refcount.exit", bug="gVisor d11ef20a9")
-def exit_lets_nothing_go(exit: Honest, self: Process, status: int = 0) -> int:
+def exit_lets_nothing_go(exit: Original, self: Process, status: int = 0) -> int:
     """A process that exits leaves what it has mapped counted."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:
@@ -106,7 +106,7 @@ def exit_lets_nothing_go(exit: Honest, self: Process, status: int = 0) -> int:
 
 
 @wrong(Process.kill, "mmap.refcount.exit")
-def kill_lets_nothing_go(kill: Honest, self: Process) -> None:
+def kill_lets_nothing_go(kill: Original, self: Process) -> None:
     """A process that is killed leaves what it has mapped counted."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:
@@ -115,7 +115,7 @@ def kill_lets_nothing_go(kill: Honest, self: Process) -> None:
 
 
 @wrong(Process.exec, "mmap.refcount.exec")
-def exec_lets_nothing_go(exec: Honest, self: Process) -> None:
+def exec_lets_nothing_go(exec: Original, self: Process) -> None:
     """A process that becomes another program leaves what it had mapped counted."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:
@@ -124,7 +124,7 @@ def exec_lets_nothing_go(exec: Honest, self: Process) -> None:
 
 
 @wrong(FileCalls.close, "mmap.refcount.record-lock", "file.errno")
-def a_mapping_keeps_the_record_lock(close: Honest, self: FileCalls, fd: int) -> None:
+def a_mapping_keeps_the_record_lock(close: Original, self: FileCalls, fd: int) -> None:
     """A record lock stays while the process has the file mapped."""
     inode = self.descriptors[fd].description.inode if fd in self.descriptors else None
     owner = None if inode is None else inode.record_lock
@@ -134,5 +134,5 @@ def a_mapping_keeps_the_record_lock(close: Honest, self: FileCalls, fd: int) -> 
 
 
 @wrong(Inode.let_go, "mmap.refcount.munmap", bug="gVisor d11ef20a9")
-def storage_is_never_returned(let_go: Honest, self: Inode) -> None:
+def storage_is_never_returned(let_go: Original, self: Inode) -> None:
     """The storage of a file that nobody refers to is not given back."""

@@ -9,7 +9,7 @@ from ..address_space import AddressSpace
 from ..constants import PROT_READ, PROT_WRITE
 from ..madvise import Advice
 from ..mapping import Mapping
-from ..mutant import Honest, never, other, refuses, wrong
+from ..mutant import Original, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import Process
 from ..refusal import Refusals
@@ -58,7 +58,7 @@ REFUSALS = (
 
 
 @wrong(Process.mseal, "mseal.rounding")
-def whole_mappings_are_sealed(mseal: Honest, self: Process, addr: int, length: int, flags: int = 0) -> None:
+def whole_mappings_are_sealed(mseal: Original, self: Process, addr: int, length: int, flags: int = 0) -> None:
     """So are the pages beside the range that are of one mapping with it."""
     mappings = self.space.over(addr, addr + length)
     mseal(self, addr, length, flags)
@@ -70,14 +70,16 @@ def whole_mappings_are_sealed(mseal: Honest, self: Process, addr: int, length: i
 
 
 @wrong(Process.mseal, "mseal.rounding")
-def the_last_part_of_a_page_is_not_sealed(mseal: Honest, self: Process, addr: int, length: int, flags: int = 0) -> None:
+def the_last_part_of_a_page_is_not_sealed(
+    mseal: Original, self: Process, addr: int, length: int, flags: int = 0
+) -> None:
     """The length is rounded down."""
     mseal(self, addr, length - length % self.page if length < 1 << 32 else length, flags)
 
 
 @wrong(Process.mseal, "mseal.errno.ENOMEM")
 def a_range_with_a_hole_is_sealed_up_to_it(
-    mseal: Honest, self: Process, addr: int, length: int, flags: int = 0
+    mseal: Original, self: Process, addr: int, length: int, flags: int = 0
 ) -> None:
     """The error comes when the pages before the hole have been sealed."""
     hole = self.space.hole(addr, addr + self.round_up(length)) if length < 1 << 32 else None
@@ -87,14 +89,14 @@ def a_range_with_a_hole_is_sealed_up_to_it(
 
 
 @wrong(AddressSpace.is_sealed, *SEALED)
-def only_the_first_mapping_is_looked_at(is_sealed: Honest, self: AddressSpace, start: int, end: int) -> bool:
+def only_the_first_mapping_is_looked_at(is_sealed: Original, self: AddressSpace, start: int, end: int) -> bool:
     """What is sealed behind it is not seen."""
     found = self.over(start, end)
     return bool(found) and found[0].sealed
 
 
 @wrong(Process.munmap, "munmap.errno.EPERM")
-def what_lies_before_sealed_memory_is_unmapped(munmap: Honest, self: Process, addr: int, length: int) -> None:
+def what_lies_before_sealed_memory_is_unmapped(munmap: Original, self: Process, addr: int, length: int) -> None:
     """munmap goes from mapping to mapping, and stops at the one that is sealed."""
     end = addr + self.round_up(length)
     sealed = next((m for m in self.space.over(addr, end) if m.sealed), None)
@@ -104,7 +106,7 @@ def what_lies_before_sealed_memory_is_unmapped(munmap: Honest, self: Process, ad
 
 
 @wrong(PageCalls.mprotect, "mprotect.errno.EPERM")
-def the_same_rights_are_no_change(mprotect: Honest, self: PageCalls, addr: int, length: int, prot: int) -> None:
+def the_same_rights_are_no_change(mprotect: Original, self: PageCalls, addr: int, length: int, prot: int) -> None:
     """mprotect of sealed memory succeeds where it would change nothing."""
     if length and all(mapping.prot == prot for mapping in self.space.over(addr, addr + self.round_up(length))):
         return
@@ -113,7 +115,7 @@ def the_same_rights_are_no_change(mprotect: Honest, self: PageCalls, addr: int, 
 
 @wrong(Advice.refuse_advice, "mseal.discard", bug="Linux, while it was made")
 def no_sealed_memory_is_discarded(
-    refuse_advice: Honest, self: Advice, refuse: Refusals, mapping: Mapping, advice: int
+    refuse_advice: Original, self: Advice, refuse: Refusals, mapping: Mapping, advice: int
 ) -> None:
     """Whether it may be stored to or not."""
     prot = mapping.prot
@@ -124,7 +126,7 @@ def no_sealed_memory_is_discarded(
 
 
 @wrong(Advice.advise, "mseal.discard")
-def sealed_shared_memory_is_discarded(advise: Honest, self: Advice, addr: int, end: int, advice: int) -> None:
+def sealed_shared_memory_is_discarded(advise: Original, self: Advice, addr: int, end: int, advice: int) -> None:
     """MADV_DONTNEED of a sealed mapping takes it away altogether."""
     advise(self, addr, end, advice)
     for mapping in self.space.over(addr, end):
@@ -133,7 +135,7 @@ def sealed_shared_memory_is_discarded(advise: Honest, self: Advice, addr: int, e
 
 
 @wrong(AddressSpace.fork, "mseal.fork")
-def a_child_has_nothing_sealed(fork: Honest, self: AddressSpace, *arguments: Any) -> AddressSpace:
+def a_child_has_nothing_sealed(fork: Original, self: AddressSpace, *arguments: Any) -> AddressSpace:
     """The seals are the parent's alone."""
     child: AddressSpace = fork(self, *arguments)
     for mapping in child.mappings.values():
@@ -142,7 +144,7 @@ def a_child_has_nothing_sealed(fork: Honest, self: AddressSpace, *arguments: Any
 
 
 @wrong(Process.exec, "mseal.exec")
-def sealed_memory_outlives_exec(exec_: Honest, self: Process) -> None:
+def sealed_memory_outlives_exec(exec_: Original, self: Process) -> None:
     """What is sealed is still mapped in the new program."""
     kept = [mapping for mapping in self.space.mappings.values() if mapping.sealed]
     exec_(self)
@@ -152,7 +154,7 @@ def sealed_memory_outlives_exec(exec_: Honest, self: Process) -> None:
 
 
 @wrong(Process.execute, "mseal.result")
-def sealed_code_does_not_run(execute: Honest, self: Process, addr: int) -> None:
+def sealed_code_does_not_run(execute: Original, self: Process, addr: int) -> None:
     """Executing a sealed page is refused, as if it had not the right."""
     mapping = self.space.find(addr)
     if mapping is not None and mapping.sealed:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from ..accesses import Accesses
 from ..file_calls import FileCalls
 from ..files import Inode
-from ..mutant import Honest, wrong
+from ..mutant import Original, wrong
 
 
 @wrong(Inode.changed_by_store, "times.store", "times.at-once", "times.again")
-def stores_leave_the_time(changed_by_store: Honest, self: Inode, is_first: bool) -> None:
+def stores_leave_the_time(changed_by_store: Original, self: Inode, is_first: bool) -> None:
     """Only calls that write mark a file as modified."""
     self.changes += 1
 
 
 @wrong(Inode.changed_by_store, "times.again", bug="Linux tmpfs")
-def only_the_first_store_is_seen(changed_by_store: Honest, self: Inode, is_first: bool) -> None:
+def only_the_first_store_is_seen(changed_by_store: Original, self: Inode, is_first: bool) -> None:
     """A page that can be stored to is never protected again."""
     perhaps = self.perhaps_modified
     changed_by_store(self, is_first)
@@ -23,7 +23,7 @@ def only_the_first_store_is_seen(changed_by_store: Honest, self: Inode, is_first
 
 
 @wrong(FileCalls.has_old_mtime, "times.at-once")
-def write_back_marks_the_file(has_old_mtime: Honest, self: FileCalls, fd: int) -> bool:
+def write_back_marks_the_file(has_old_mtime: Original, self: FileCalls, fd: int) -> bool:
     """A file that has dirty pages has not been modified yet."""
     inode = self.descriptors[fd].description.inode
     return has_old_mtime(self, fd) or (
@@ -32,7 +32,7 @@ def write_back_marks_the_file(has_old_mtime: Honest, self: FileCalls, fd: int) -
 
 
 @wrong(Accesses.store, "times.private")
-def a_private_store_marks_the_file(store: Honest, self: Accesses, addr: int, data: bytes) -> None:
+def a_private_store_marks_the_file(store: Original, self: Accesses, addr: int, data: bytes) -> None:
     """The file behind a mapping is marked, whether it gets the bytes or not."""
     store(self, addr, data)
     mapping = self.space.find(addr)
@@ -41,7 +41,7 @@ def a_private_store_marks_the_file(store: Honest, self: Accesses, addr: int, dat
 
 
 @wrong(Accesses.load, "times.load")
-def a_load_marks_the_file(load: Honest, self: Accesses, addr: int, length: int) -> bytes:
+def a_load_marks_the_file(load: Original, self: Accesses, addr: int, length: int) -> bytes:
     """Whatever is used through a mapping that may be stored to counts as stored to."""
     mapping = self.space.find(addr)
     if mapping is not None and mapping.shared and mapping.inode is not None:
