@@ -58,12 +58,12 @@ def report(files: Sequence[str], outputs: Sequence[str]) -> int:
     import pytest
 
     from .report import merge
-    from .report.json_report import NoReport
+    from .report.json_report import InvalidReport
     from .report.outputs import OutputError
 
     try:
         return merge.main(files, outputs)
-    except (NoReport, merge.Contradiction, OutputError) as error:
+    except (InvalidReport, merge.Contradiction, OutputError) as error:
         raise pytest.UsageError(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""Runs for the tests of reports, made of verdicts."""
+"""Runs for the tests of reports, built from verdicts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def case(id: str, *clauses: str, verdict: str = "pass", reason: str = "", **more
 
 
 def run(
-    *cases: CaseResult, name: str = "mine", level: str = "documented", there: int | None = None, **more: Any
+    *cases: CaseResult, name: str = "mine", level: str = "documented", total_clauses: int | None = None, **more: Any
 ) -> Run:
-    """A run with these cases; unless told otherwise, the level has no clauses but theirs."""
+    """Return a run of these cases; without `total_clauses`, the level has only the clauses of the cases."""
     judged = tuple(judge_all(load(), cases))
     details: Mapping[str, str] = more.pop("details", {})
     return Run(
@@ -30,12 +30,12 @@ def run(
         Facts(name, more.pop("version", ""), details),
         level,
         more.pop("date", "2026-11-26T17:00:00+00:00"),
-        len(judged) if there is None else there,
+        len(judged) if total_clauses is None else total_clauses,
         more.pop("narrowed", False),
         judged,
         tuple(sorted(cases, key=lambda case: case.id)),
         more.pop("shards", (1,)),
-        more.pop("of", 1),
+        more.pop("shard_count", 1),
     )
 
 
@@ -56,7 +56,7 @@ EVIDENCE: dict[str, Any] = {
         "json": "{}",
     },
 }
-"""What a failing case has seen, with everything that there can be."""
+"""Evidence of a failing case, with a value for every name."""
 
 MARKUP = "<script>alert(1)</script> \"' & | ` </pre> javascript:x \u202e \x1b[31m"
-"""What an implementation may call itself, and say."""
+"""Text that an implementation may return as its name, or in messages."""

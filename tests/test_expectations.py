@@ -154,7 +154,7 @@ def test_what_is_on_record_is_expected_and_told(judge: Judge, pytester: pytest.P
             "expected, a deviation on record",
             "  map.size     maps nothing (https://bugs.example/17)",
             "  map.address  odd addresses",
-            "conforms to level documented but for what is on record of 2 clauses: 1 pass, 2 expected",
+            "conforms to level documented except for deviations on record of 2 clauses: 1 pass, 2 expected",
         ]
     )
     seen = cases(pytester.path / "v.json")

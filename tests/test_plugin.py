@@ -553,7 +553,7 @@ def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pyt
         (["--mmap-timeout=-1"], "must be a number of seconds above 0, such as 30 or 0.5"),
         (["--mmap-timeout=inf"], "must be a number of seconds above 0, such as 30 or 0.5"),
         (["--mmap-dir=nowhere"], "is not a folder"),
-        (["--mmap-report=/dev/null/v.json"], "cannot be written: its folder is a file"),
+        (["--mmap-report=/dev/null/v.json"], "cannot be written: its directory is a file"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )

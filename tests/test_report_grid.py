@@ -1,4 +1,4 @@
-"""The matrix of protections, types and objects."""
+"""report.grid: the matrix of protections, types and objects."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def test_a_run_without_the_matrix_has_no_grid() -> None:
     assert grid(run(case("munmap.range[r--]"))) == []
 
 
-def test_it_is_the_table_of_the_cases() -> None:
+def test_grid_has_the_lines_of_the_table() -> None:
     lines = grid(run(case("mmap_matrix.mmap_succeeds_and_protection_applies[r---shared-rdonly]")))
     assert [(line.kind, line.thing) for line in lines] == list(ROWS)
     assert all(len(line.fields) == len(PROTECTIONS) for line in lines)
 
 
-def test_the_gravest_of_a_fields_cases_and_what_was_expected() -> None:
+def test_field_has_the_gravest_verdict_and_the_expected_outcome() -> None:
     good = case("mmap_matrix.mmap_succeeds_and_protection_applies[r---shared-rdonly]")
     refused = case("mmap_matrix.mmap_fails_and_maps_nothing[-w--neither-wronly-fixed]")
     worse = case("mmap_matrix.failed_mmap_keeps_existing_mapping[-w--neither-wronly-fixed]", verdict="fail")

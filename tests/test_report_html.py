@@ -1,4 +1,4 @@
-"""The page: what it holds, that it is one file, and that nothing of an implementation's is markup.
+"""report.html: the contents of the page, that it is one file, and that text of an implementation is never markup.
 
 What it does in a browser is tested in acceptance/test_page.py.
 """
@@ -23,7 +23,7 @@ VOID = {"meta", "input", "rect", "br", "wbr"}
 
 
 class Outline(HTMLParser):
-    """The tags of a page: each is closed where it should be, and what there is of each."""
+    """The elements of a page; checks that every element is closed in the right order."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -53,7 +53,7 @@ class Outline(HTMLParser):
 
 
 def wild(name: str = MARKUP) -> str:
-    """A page about an implementation that says nothing but markup."""
+    """Return a page about an implementation all of whose texts are markup."""
     evidence = {
         "expected": MARKUP,
         "seen": MARKUP,
@@ -84,7 +84,7 @@ def wild(name: str = MARKUP) -> str:
     )
 
 
-def test_nothing_of_an_implementation_is_markup() -> None:
+def test_text_of_an_implementation_is_never_markup() -> None:
     outline = Outline(wild())
     tame = Outline(wild("tame"))
 
@@ -97,7 +97,7 @@ def test_nothing_of_an_implementation_is_markup() -> None:
     assert any(MARKUP.partition("|")[0] in text for text in outline.texts)
 
 
-def test_it_needs_nothing_beside_itself() -> None:
+def test_page_refers_to_no_other_file() -> None:
     outline = Outline(page([run(case("a", verdict="fail", evidence=EVIDENCE))]))
 
     assert not {"link", "img", "iframe", "object", "base"} & {tag for tag, _ in outline.tags}
@@ -108,7 +108,7 @@ def test_it_needs_nothing_beside_itself() -> None:
     ), policy
 
 
-def test_ids_are_there_once_and_links_lead_somewhere() -> None:
+def test_ids_are_unique_and_links_have_targets() -> None:
     cases = [case("a", RANGE, EINVAL, verdict="fail", evidence=EVIDENCE), case("b", FLUSH, verdict="unsupported")]
     outline = Outline(page([run(*cases), run(*cases, name="other")]))
 
@@ -118,7 +118,7 @@ def test_ids_are_there_once_and_links_lead_somewhere() -> None:
     assert {button["data-copy"] for button in outline.all("button") if "data-copy" in button} <= set(ids)
 
 
-def test_what_was_seen_of_a_failure() -> None:
+def test_evidence_of_a_failure() -> None:
     text = " ".join(Outline(page([run(case("a", EINVAL, verdict="fail", reason="r", evidence=EVIDENCE))])).texts)
 
     for part in (
@@ -140,7 +140,7 @@ def test_what_was_seen_of_a_failure() -> None:
     [
         ("pass", False, "Conforms to level documented: 1 pass"),
         ("fail", False, "Does not conform to level documented: 1 fail"),
-        ("pass", True, "this is no statement that the level is kept"),
+        ("pass", True, "this is not a statement of conformance to the level"),
         ("unresolved", False, "The harness is broken: nothing is known of the implementation"),
     ],
 )
@@ -151,7 +151,7 @@ def test_the_statement(verdict: str, narrowed: bool, said: str) -> None:
     assert ("The first reason: <code>no route</code>" in text) == (verdict == "unresolved")
 
 
-def test_a_deviation_on_record_leads_to_where_it_is_told() -> None:
+def test_deviation_on_record_links_to_its_report() -> None:
     on_record = {"file": "e.toml", "number": 2, "verdict": "fail", "reason": "known", "link": "https://bugs.example/7"}
     outline = Outline(page([run(case("a", verdict="expected", reason="known", expected=on_record))]))
 
@@ -168,7 +168,7 @@ def test_every_verdict_has_a_colour() -> None:
 
 
 def test_the_whole_suite_broken_is_less_than_two_megabytes() -> None:
-    """Three thousand cases, each of two clauses, all failing, each with a program of its own."""
+    """Render three thousand failing cases, each of two clauses and with a program of its own."""
     evidence = {**EVIDENCE, "program": {**EVIDENCE["program"], "c": "int main(void)\n{\n}\n" * 350}}
     ids = list(load())
     cases = [
@@ -189,7 +189,7 @@ def test_the_whole_suite_broken_is_less_than_two_megabytes() -> None:
     assert len(Outline(text).all("article")) > 60
 
 
-def test_only_who_asks_for_a_page_needs_the_template_engine(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_only_a_page_needs_the_template_engine(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
         import sys

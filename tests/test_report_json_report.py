@@ -1,4 +1,4 @@
-"""A run as JSON, and the schema that documents it."""
+"""report.json_report: a run as JSON, and the schema of the format."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ SCHEMA: dict[str, Any] = json.loads((files("pytest_mmapconf.report") / "schema.j
 
 
 def valid(path: Path) -> dict[str, Any]:
-    """A JSON report, which is as the schema has it."""
-    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    jsonschema.validate(told, SCHEMA, format_checker=jsonschema.FormatChecker())
-    return told
+    """Return a JSON report after validating it by the schema."""
+    document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    jsonschema.validate(document, SCHEMA, format_checker=jsonschema.FormatChecker())
+    return document
 
 
 def counts(**of: int) -> dict[str, int]:
     return {**dict.fromkeys(VERDICTS, 0), **{name.removesuffix("_"): number for name, number in of.items()}}
 
 
-def test_the_schema_is_one_and_knows_every_word() -> None:
+def test_schema_is_valid_and_has_every_verdict_and_level() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert sorted(SCHEMA["$defs"]["verdict"]["enum"]) == sorted(VERDICTS)
     assert SCHEMA["$defs"]["level"]["enum"] == list(LEVELS)
     assert sorted(SCHEMA["$defs"]["counts"]["required"]) == sorted(VERDICTS)
 
 
-def test_a_good_run_alone_and_by_workers(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_passing_run_with_and_without_workers(judge: Judge, pytester: pytest.Pytester) -> None:
     judge("Known", "--mmap-report=one.json")
     judge("Known", "--mmap-report=two.json", "-n", "2")
     one, two = valid(pytester.path / "one.json"), valid(pytester.path / "two.json")
@@ -83,7 +83,7 @@ def test_a_good_run_alone_and_by_workers(judge: Judge, pytester: pytest.Pytester
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
-def test_what_a_failing_case_has_seen(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_evidence_of_a_failing_case(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     judge("Bad", "--mmap-report=v.json", *mode)
     report = valid(pytester.path / "v.json")
 
@@ -104,7 +104,7 @@ def test_what_a_failing_case_has_seen(judge: Judge, pytester: pytest.Pytester, m
     assert "evidence" not in cases["files.content"]
 
 
-def test_a_run_of_nothing_but_a_part(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_partial_run(judge: Judge, pytester: pytest.Pytester) -> None:
     judge("Good", "--mmap-report=v.json", "-k", "aligned")
 
     report = valid(pytester.path / "v.json")
@@ -121,7 +121,7 @@ def test_what_narrows_a_run(judge: Judge, pytester: pytest.Pytester, arguments: 
     assert valid(pytester.path / "v.json")["narrowed"] is True
 
 
-def test_a_broken_harness_is_told_from_a_broken_implementation(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_broken_harness_differs_from_broken_implementation(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         gone="""
         from subjects import *
@@ -133,14 +133,14 @@ def test_a_broken_harness_is_told_from_a_broken_implementation(judge: Judge, pyt
     result = judge("", "--mmap-backend=python:gone:Gone", "--mmap-report=v.json")
 
     assert result.ret == 1
-    text = "the harness is broken: nothing is known of the implementation, no case came to an end: 3 unresolved"
+    text = "the harness is broken: nothing is known of the implementation, no case was completed: 3 unresolved"
     assert valid(pytester.path / "v.json")["statement"] == {"good": False, "text": text}
     result.stdout.fnmatch_lines([text])
     judge("Dies", "--mmap-report=v.json")
     assert "harness" not in valid(pytester.path / "v.json")["statement"]["text"]
 
 
-def test_names_that_no_encoding_has(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_names_that_utf8_cannot_encode(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         odd="""
         from subjects import *

@@ -1,4 +1,4 @@
-"""The summary in Markdown."""
+"""report.markdown: the summary in Markdown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from runs import EINVAL, FLUSH, MARKUP, case, run
 from pytest_mmapconf.report.markdown import MOST, markdown, plain, table
 
 
-def test_one_run() -> None:
+def test_summary_of_one_run() -> None:
     text = markdown(
         [
             run(
@@ -64,14 +64,14 @@ def test_side_by_side() -> None:
     )
 
 
-def test_no_list_is_long() -> None:
+def test_lists_are_limited() -> None:
     lines = list(table("Many", ("a",), [[str(number)] for number in range(MOST + 7)]))
 
     assert len(lines) == MOST + 7
     assert lines[-2] == "… and 7 more."
 
 
-def test_whatever_an_implementation_says_is_text() -> None:
+def test_text_of_an_implementation_is_never_markup() -> None:
     assert plain("a|b <b>`c` [d](e) *f* \\ &amp; \x1b[31m\n\u202e g") == (
         r"a\|b \<b\>\`c\` \[d\](e) \*f\* \\ \&amp; \[31m g"
     )

@@ -1,4 +1,4 @@
-"""Several JSON reports as one."""
+"""report.merge: several JSON reports as one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runs import EINVAL, EVIDENCE, FLUSH, RANGE, case, run
 
 from pytest_mmapconf.__main__ import main
 from pytest_mmapconf.report.json_report import document
-from pytest_mmapconf.report.merge import Contradiction, merged, read_files, together
+from pytest_mmapconf.report.merge import Contradiction, combined, merged, read_files
 from pytest_mmapconf.report.result import Run
 from pytest_mmapconf.report.view import labels
 
@@ -21,13 +21,18 @@ from test_report_json_report import SCHEMA  # isort: skip
 
 
 def saved(folder: Path, **runs: Run) -> list[str]:
-    """Their JSON reports, by name."""
-    for name, each in runs.items():
-        (folder / f"{name}.json").write_text(json.dumps(document(each)))
+    """Write the JSON report of each run, named after it; return the paths."""
+    for name, saved_run in runs.items():
+        (folder / f"{name}.json").write_text(json.dumps(document(saved_run)))
     return [str(folder / f"{name}.json") for name in runs]
 
 
-ONE = run(case("a[1]", RANGE), case("b", RANGE, EINVAL, verdict="fail", reason="why", evidence=EVIDENCE), there=3, of=2)
+ONE = run(
+    case("a[1]", RANGE),
+    case("b", RANGE, EINVAL, verdict="fail", reason="why", evidence=EVIDENCE),
+    total_clauses=3,
+    shard_count=2,
+)
 ON_RECORD: dict[str, Any] = {
     "expected": {"file": "e.toml", "number": 2, "verdict": "fail", "reason": "known", "link": "https://x"},
     "seen": ("fail", "expected EINVAL"),
@@ -35,9 +40,9 @@ ON_RECORD: dict[str, Any] = {
 TWO = run(
     case("a[2]", RANGE, recorded={"x": True}),
     case("c", FLUSH, **ON_RECORD),
-    there=3,
+    total_clauses=3,
     date="2026-11-26T18:00:00+00:00",
-    of=2,
+    shard_count=2,
     shards=(2,),
 )
 
@@ -45,10 +50,10 @@ TWO = run(
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     both = saved(tmp_path, one=ONE, two=TWO)
 
-    assert [each for _, each in read_files(map(Path, both))] == [ONE, TWO]
+    assert [run for _, run in read_files(map(Path, both))] == [ONE, TWO]
 
 
-def test_shards_are_put_together() -> None:
+def test_shards_are_combined() -> None:
     (whole,) = merged([("one", ONE), ("two", TWO)])
 
     assert [entry.id for entry in whole.cases] == ["a[1]", "a[2]", "b", "c"]
@@ -63,15 +68,15 @@ def test_shards_are_put_together() -> None:
     assert whole.date == TWO.date
 
 
-def test_parts_of_the_cases_are_the_whole_once_all_are_there() -> None:
-    one, two = replace(ONE, shards=(1,), of=3), replace(TWO, shards=(3,), of=3)
+def test_run_is_complete_once_all_shards_are_given() -> None:
+    one, two = replace(ONE, shards=(1,), shard_count=3), replace(TWO, shards=(3,), shard_count=3)
     (some,) = merged([("one", one), ("two", two)])
-    (all,) = merged([("one", one), ("two", two), ("three", replace(TWO, shards=(2,), of=3))])
+    (all,) = merged([("one", one), ("two", two), ("three", replace(TWO, shards=(2,), shard_count=3))])
 
     assert some.statement == (False, "shard 1, 3 of 3: 3 of 3 clauses of level documented asked: 1 pass, 2 fail")
     assert all.statement == (False, "does not conform to level documented: 1 pass, 2 fail")
-    with pytest.raises(Contradiction, match=r"^one and two are of the same backend, but a part of 3 and one of 2"):
-        merged([("one", one), ("two", replace(TWO, shards=(2,), of=2))])
+    with pytest.raises(Contradiction, match=r"^one and two are of the same backend, but a shard of 3 and one of 2"):
+        merged([("one", one), ("two", replace(TWO, shards=(2,), shard_count=2))])
 
 
 def test_the_same_case_twice_counts_once() -> None:
@@ -80,14 +85,14 @@ def test_the_same_case_twice_counts_once() -> None:
     assert len(whole.cases) == 4
 
 
-def test_a_part_that_is_missing() -> None:
-    (whole,) = merged([(str(number), run(case(f"{number}"), of=4, shards=(number,))) for number in (4, 1, 3)])
+def test_missing_shard_makes_the_run_partial() -> None:
+    (whole,) = merged([(str(number), run(case(f"{number}"), shard_count=4, shards=(number,))) for number in (4, 1, 3)])
 
-    assert (whole.shards, whole.of, whole.partial) == ((1, 3, 4), 4, True)
+    assert (whole.shards, whole.shard_count, whole.partial) == ((1, 3, 4), 4, True)
     assert whole.statement == (True, "shard 1, 3, 4 of 4: 1 of 1 clauses of level documented asked: 1 pass")
 
 
-def test_two_runs_of_the_same_backend_stand_side_by_side() -> None:
+def test_two_runs_of_the_same_backend_are_placed_side_by_side() -> None:
     again = run(case("a[1]", verdict="fail"))
 
     assert merged([("one", again), ("other", again)]) == [again, again]
@@ -95,18 +100,18 @@ def test_two_runs_of_the_same_backend_stand_side_by_side() -> None:
 
 
 def test_two_runs_that_contradict_each_other() -> None:
-    other = run(case("a[1]", RANGE, verdict="unresolved", reason="died"), there=3, of=2)
+    other = run(case("a[1]", RANGE, verdict="unresolved", reason="died"), total_clauses=3, shard_count=2)
 
     with pytest.raises(Contradiction, match=r"^one and other are .* a\[1\] is pass in one and unresolved in the other"):
         merged([("one", ONE), ("other", other)])
 
 
-def test_a_verdict_that_does_not_come_of_the_cases_stays() -> None:
-    """A clause may fail for passing although on record."""
+def test_verdict_that_does_not_follow_from_the_cases_is_kept() -> None:
+    """A clause may fail because it passes although a deviation is on record."""
     (entry,) = TWO.judged[:1]
     strict = replace(TWO, judged=(replace(entry, verdict="fail", reason="on record"), *TWO.judged[1:]))
 
-    whole = together([("two", strict), ("more", run(case("d", RANGE), of=2))])
+    whole = combined([("two", strict), ("more", run(case("d", RANGE), shard_count=2))])
 
     assert [(entry.verdict, entry.reason) for entry in whole.judged] == [("fail", "on record"), ("pass", "")]
 
@@ -114,16 +119,16 @@ def test_a_verdict_that_does_not_come_of_the_cases_stays() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        run(case("a[2]"), name="other", of=2, shards=(2,)),
-        run(case("a[2]"), level="posix", of=2, shards=(2,)),
-        run(case("a[2]"), suite="0.2.0", of=2, shards=(2,)),
-        run(case("a[2]"), version="2", of=2, shards=(2,)),
-        run(case("a[2]"), details={"kernel": "7"}, of=2, shards=(2,)),
+        run(case("a[2]"), name="other", shard_count=2, shards=(2,)),
+        run(case("a[2]"), level="posix", shard_count=2, shards=(2,)),
+        run(case("a[2]"), suite="0.2.0", shard_count=2, shards=(2,)),
+        run(case("a[2]"), version="2", shard_count=2, shards=(2,)),
+        run(case("a[2]"), details={"kernel": "7"}, shard_count=2, shards=(2,)),
         run(case("a[2]")),
     ],
     ids=["backend", "level", "suite", "version", "facts", "whole"],
 )
-def test_what_is_not_of_one_run_stands_side_by_side(other: Run) -> None:
+def test_shards_of_different_runs_are_placed_side_by_side(other: Run) -> None:
     assert merged([("one", ONE), ("other", other)]) == [ONE, other]
 
 
@@ -141,14 +146,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "mine: does not conform to level documented: 1 pass, 2 fail",
         "other: conforms to level documented: 1 pass",
     ]
-    told: dict[str, Any] = json.loads((out / "all.json").read_text())
-    jsonschema.validate(told, SCHEMA, format_checker=jsonschema.FormatChecker())
-    assert [each["backend"]["name"] for each in told["runs"]] == ["mine", "other"]
+    document: dict[str, Any] = json.loads((out / "all.json").read_text())
+    jsonschema.validate(document, SCHEMA, format_checker=jsonschema.FormatChecker())
+    assert [entry["backend"]["name"] for entry in document["runs"]] == ["mine", "other"]
     assert "<!doctype html>" in (out / "all.html").read_text()
     assert "## other" in (out / "all.md").read_text()
 
 
-def test_what_it_has_written_it_reads(tmp_path: Path) -> None:
+def test_merged_report_can_be_read(tmp_path: Path) -> None:
     files = saved(tmp_path, one=ONE, other=run(case("a[1]"), name="other"))
     first, second = (str(tmp_path / name) for name in ("first.json", "second.json"))
 
@@ -173,7 +178,7 @@ def changed(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "it is empty: the run that was to write it has not come to its end"),
+        ("", "it is empty: the run that should have written it did not complete"),
         ('{"format": 1,', "it is not JSON: "),
         ("[1]", "it is JSON, but not what --mmap-report=PATH.json writes"),
         ('{"format": 2}', "its format is 2, and this version of the suite reads 1"),
@@ -186,7 +191,7 @@ def changed(**changes: Any) -> str:
         (changed(clauses=[1]), "'clauses' is not a list, each of which is an object"),
     ],
 )
-def test_what_is_no_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+def test_invalid_report_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
     path = tmp_path / "one.json"
     path.write_text(text)
 
@@ -196,7 +201,7 @@ def test_what_is_no_report_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (tmp_path / "all.html").exists()
 
 
-def test_the_users_other_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (one,) = saved(tmp_path, one=ONE)
     (tmp_path / "latin.json").write_bytes(b"\xff")
 
@@ -209,4 +214,4 @@ def test_the_users_other_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert said(one, "-o", f"{tmp_path}/all.txt") == (
         "-o …/all.txt: there is no report for the ending .txt; use .json, .html, .md, .svg"
     )
-    assert said(one, "-o", f"{one}/all.md") == "-o …/one.json/all.md: cannot be written: its folder is a file"
+    assert said(one, "-o", f"{one}/all.md") == "-o …/one.json/all.md: cannot be written: its directory is a file"

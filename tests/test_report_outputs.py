@@ -1,4 +1,4 @@
-"""Reports as files: what is refused before a run, and what can go wrong after one."""
+"""report.outputs: paths that are refused before a run, and errors of writing after it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Judge = Callable[..., pytest.RunResult]
     [
         ("report.txt", "there is no report for the ending .txt; use .json"),
         ("report", "there is no report for no ending; use .json"),
-        ("file/report.json", "cannot be written: its folder is a file"),
+        ("file/report.json", "cannot be written: its directory is a file"),
         ("folder.json", "cannot be written: Is a directory"),
         ("x" * 256 + ".json", "cannot be written: File name too long"),
     ],
 )
-def test_what_cannot_be_written_is_said_before_the_run(tmp_path: Path, name: str, said: str) -> None:
+def test_unwritable_path_is_an_error_before_the_run(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.json").mkdir()
 
@@ -33,7 +33,7 @@ def test_what_cannot_be_written_is_said_before_the_run(tmp_path: Path, name: str
     assert str(error.value).startswith(f"--mmap-report={tmp_path / name}: {said}")
 
 
-def test_a_folder_is_made_and_an_old_report_is_gone(tmp_path: Path) -> None:
+def test_directory_is_created_and_old_report_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "Report.JSON"
     prepare([path])
     path.write_text("of another run")
@@ -43,7 +43,7 @@ def test_a_folder_is_made_and_an_old_report_is_gone(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
-def test_the_users_mistake_ends_the_run_before_it_begins(judge: Judge) -> None:
+def test_usage_error_prevents_the_run(judge: Judge) -> None:
     result = judge("Good", "--mmap-report=v.json", "--mmap-report=v.txt")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -51,8 +51,8 @@ def test_the_users_mistake_ends_the_run_before_it_begins(judge: Judge) -> None:
     assert not result.outlines
 
 
-def test_a_report_that_cannot_be_written_in_the_end(judge: Judge, pytester: pytest.Pytester) -> None:
-    """The verdicts are printed all the same, the other report is there, and the run is not green."""
+def test_report_that_cannot_be_written_after_the_run(judge: Judge, pytester: pytest.Pytester) -> None:
+    """The verdicts are still printed, the other report is written, and the exit status is an error."""
     pytester.makepyfile(
         vanishing=f"""
         import shutil

@@ -1,4 +1,4 @@
-"""What is told of a run on the terminal, line by line."""
+"""report.terminal: the summary of a run, line by line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ Judge = Callable[..., pytest.RunResult]
 
 
 def judged(verdicts: dict[str, tuple[str, str]]) -> list[ClauseResult]:
-    """Clauses by id, each with one case's verdict and reason, and one more that passes."""
+    """Return results of clauses, each with a case of the given verdict and reason, and one that passes."""
     entries = []
     for id, (verdict, reason) in verdicts.items():
-        other = "pass" if verdict != "unsupported" else verdict
-        cases = [CaseResult("a", (id,), verdict, reason), CaseResult("b", (id,), other)]
+        cases = [
+            CaseResult("a", (id,), verdict, reason),
+            CaseResult("b", (id,), "pass" if verdict != "unsupported" else verdict),
+        ]
         entries.append(judge(catalogue.Clause(id, "documented", id.partition(".")[0], "t", "o", "s"), cases))
     return entries
 
@@ -51,7 +53,7 @@ def test_table() -> None:
     assert terminal.table([]) == []
 
 
-def test_of_several_exceptions_the_first_is_told() -> None:
+def test_first_of_several_exceptions_is_reported() -> None:
     error = ExceptionGroup("2 distinct failures", [AssertionError("expected EINVAL\nhere"), ValueError("other")])
 
     assert item_hooks._say(error) == "expected EINVAL (the first of 2)"
@@ -80,7 +82,7 @@ def test_details_keep_to_the_width(width: int) -> None:
     assert sum(line.startswith("  msync.flag.sync ") for line in lines) == 1
 
 
-def test_causes_that_could_not_be_asked_are_told_of_a_clause_that_passes() -> None:
+def test_unsupported_causes_of_a_passing_clause_are_shown() -> None:
     clause = catalogue.Clause("mmap.errno.EPERM", "documented", "mmap", "t", "o", "s")
     entry = judge(clause, [CaseResult("a", (), "pass"), CaseResult("b", (), "unsupported", "no noexec mount")])
 
@@ -97,8 +99,8 @@ def test_header() -> None:
     assert terminal.header(facts, "posix") == (
         f"mmapconf {version}: backend native 6.1, kernel Linux 6.1, page 16384, level posix"
     )
-    told_already = Facts("native", "Linux 6.1, musl", {"kernel": "Linux 6.1"})
-    assert terminal.header(told_already, "posix") == f"mmapconf {version}: backend native Linux 6.1, musl, level posix"
+    with_kernel = Facts("native", "Linux 6.1, musl", {"kernel": "Linux 6.1"})
+    assert terminal.header(with_kernel, "posix") == f"mmapconf {version}: backend native Linux 6.1, musl, level posix"
     assert terminal.header(Facts("mine"), "linux") == f"mmapconf {version}: backend mine, level linux"
 
 
@@ -106,7 +108,7 @@ def test_header() -> None:
 
 
 def section(result: pytest.RunResult) -> list[str]:
-    """The lines of the conformance section."""
+    """Return the lines of the conformance section."""
     lines = result.outlines
     start = next(number for number, line in enumerate(lines) if "mmap conformance" in line) + 1
     return lines[start : start + next(n for n, line in enumerate(lines[start:]) if "conform" in line) + 1]
@@ -125,7 +127,7 @@ def test_the_summary(judge: Judge, mode: list[str]) -> None:
     ]
 
 
-def test_the_summary_of_a_good_run_is_short(judge: Judge) -> None:
+def test_summary_of_a_passing_run_is_short(judge: Judge) -> None:
     statement = "conforms to level documented: 3 pass"
 
     assert section(judge("Good")) == ["       pass", "map       2", "file      1", statement]
@@ -137,7 +139,7 @@ def test_quiet_keeps_the_failures(judge: Judge) -> None:
     assert section(judge("Bad", "-qq")) == ["does not conform to level documented: 1 pass, 2 fail"]
 
 
-def test_the_picture_of_every_process_at_hand(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_maps_of_every_process_are_shown(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_mine="""
         from subjects import Good, Nothing

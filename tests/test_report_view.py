@@ -1,4 +1,4 @@
-"""What a page shows."""
+"""report.view: the contents of the page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def failing(number: int, *clauses: str, reason: str = "why", letters: int = 10) 
     return case(f"case[{number:03}]", *clauses, verdict="fail", reason=reason, evidence=evidence)
 
 
-def test_every_verdict_has_a_sign_of_its_own_and_a_meaning() -> None:
+def test_every_verdict_has_its_own_symbol_and_a_meaning() -> None:
     assert set(view.SYMBOLS) == set(view.MEANINGS) == set(VERDICTS)
     assert len(set(view.SYMBOLS.values())) == len(VERDICTS)
 
 
-def test_cases_that_came_to_the_same_are_listed_together() -> None:
+def test_cases_with_equal_verdict_and_reason_are_listed_together() -> None:
     cases = [case("a.f[1]"), case("a.f[2-x]"), case("a.g"), case("a.h", verdict="unsupported", reason="no disk")]
     (row,) = view.groups([run(*cases)])["munmap"]
 
@@ -31,7 +31,7 @@ def test_cases_that_came_to_the_same_are_listed_together() -> None:
     ]
 
 
-def test_of_many_reasons_a_few_are_told() -> None:
+def test_only_a_few_of_many_reasons_are_listed() -> None:
     cases = [case(f"a[{number}]", verdict="unsupported", reason=f"no {number}") for number in range(9)]
     (row,) = view.groups([run(*cases)])["munmap"]
 
@@ -43,7 +43,7 @@ def test_of_many_reasons_a_few_are_told() -> None:
     ]
 
 
-def test_what_was_seen_is_told_once() -> None:
+def test_evidence_is_shown_once() -> None:
     shared = failing(1, RANGE, EINVAL)
 
     first, second = (row.cells[0] for row in view.groups([run(shared)])["munmap"])
@@ -54,7 +54,7 @@ def test_what_was_seen_is_told_once() -> None:
     assert (second.shown, second.elsewhere, second.listed) == ([], first.shown, [])
 
 
-def test_of_many_failures_a_few_of_different_reasons_are_shown() -> None:
+def test_a_few_failures_with_different_reasons_are_shown() -> None:
     alike = [failing(number, letters=100 + number) for number in range(20)]
     other = failing(99, reason="other", letters=5000)
 
@@ -66,10 +66,10 @@ def test_of_many_failures_a_few_of_different_reasons_are_shown() -> None:
     assert [(row.number, row.reason) for row in cell.listed] == [(18, "why")]
 
 
-def test_a_page_has_room_for_the_first_of_every_clause_before_the_second_of_any(
+def test_every_clause_shows_one_case_before_any_shows_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(view, "BUDGET", 4 * (view.AROUND + 1000))
+    monkeypatch.setattr(view, "BUDGET", 4 * (view.CASE_OVERHEAD + 1000))
 
     def cases() -> list[CaseResult]:
         return [failing(number, (RANGE, FLUSH)[number % 2], letters=1000) for number in range(10)]
@@ -80,7 +80,7 @@ def test_a_page_has_room_for_the_first_of_every_clause_before_the_second_of_any(
 
 
 def test_side_by_side() -> None:
-    """Where one was not asked, nothing is known of a difference."""
+    """A run without cases of a clause does not count as a difference."""
     one = run(case("a"), case("b", FLUSH), case("c", EINVAL))
     rows = view.groups([one, run(case("a"), case("c", EINVAL, verdict="fail"), name="other")])
 
@@ -89,7 +89,7 @@ def test_side_by_side() -> None:
     assert rows["msync"][0].cells[1] is None
 
 
-def test_labels_are_what_tells_runs_apart() -> None:
+def test_labels_have_the_facts_in_which_runs_differ() -> None:
     assert view.labels([run(case("a"))]) == ["mine"]
     assert view.labels([run(case("a")), run(case("a"), name="other")]) == ["mine", "other"]
     native = [
@@ -99,7 +99,7 @@ def test_labels_are_what_tells_runs_apart() -> None:
     assert view.labels(native) == ["native, Linux 6, ext4", "native, Linux 6, tmpfs", "native, Linux 7, ext4"]
 
 
-def test_reasons_are_told_once() -> None:
+def test_shown_reasons_are_not_repeated() -> None:
     lacks = [case(id, id, verdict="unsupported", reason="no disk") for id in (RANGE, FLUSH)]
 
     assert view.not_asked(run(*lacks)) == [("no disk", [RANGE, FLUSH])]
@@ -114,9 +114,9 @@ def test_choices() -> None:
     assert view.choices([one, two]) == [("place", [[("0x1", 1)], []]), ("readable", [[("yes", 2)], [("no", 1)]])]
 
 
-def test_size_is_what_is_shown() -> None:
-    assert view.size({}) == view.AROUND
-    assert view.size(EVIDENCE) == view.AROUND + sum(
+def test_size_counts_the_shown_characters() -> None:
+    assert view.size({}) == view.CASE_OVERHEAD
+    assert view.size(EVIDENCE) == view.CASE_OVERHEAD + sum(
         map(
             len,
             [

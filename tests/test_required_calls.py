@@ -1,4 +1,4 @@
-"""Which calls a case names, and what can be asked of who has only some."""
+"""smoke.required_calls: the calls that a case needs, and the number of clauses that some calls support."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pytest_mmapconf.catalogue.clauses import included, load
 from pytest_mmapconf.contract import Call, Process, System
-from pytest_mmapconf.smoke import required_calls as needs
+from pytest_mmapconf.smoke import required_calls
 from pytest_mmapconf.testing import File, clause
 
 SMALL = {"mmap", "munmap", "sysconf", "load", "store"}
@@ -46,45 +46,45 @@ def case_of_calls_together(system: System) -> None:
     ],
 )
 def test_calls_that_a_case_names(case: object, calls: set[str]) -> None:
-    assert needs.calls_of(case) - {"mmap", "load"} == calls - {"mmap", "load"}
-    assert calls <= needs.calls_of(case)
+    assert required_calls.calls_of(case) - {"mmap", "load"} == calls - {"mmap", "load"}
+    assert calls <= required_calls.calls_of(case)
 
 
-def test_parameters_with_clauses_of_their_own_are_cases_of_their_own() -> None:
+def test_parameters_with_own_clauses_are_separate_cases() -> None:
     @clause("map.size")
     @pytest.mark.parametrize("a", [1, pytest.param(2, marks=clause("map.two")), pytest.param(3, id="three")])
     def case(process: Process, a: int) -> None:
         process.munmap(0, a)
 
-    assert list(needs._variants(case)) == [
+    assert list(required_calls._variants(case)) == [
         (frozenset({"munmap"}), ("map.size",)),
         (frozenset({"munmap"}), ("map.size", "map.two")),
     ]
 
 
-def test_every_clause_that_is_asked_can_be_asked_of_who_has_all() -> None:
-    asked = {id for _, ids in needs.cases() for id in ids}
+def test_all_calls_support_every_clause_with_a_case() -> None:
+    asked = {id for _, ids in required_calls.cases() for id in ids}
 
     for level in ("documented", "posix", "linux"):
-        possible, total, missing = needs.possible(level, needs.CALLS)
-        there = {id for id, clause in load().items() if clause.level in included(level)}
-        assert total == len(there)
-        assert possible <= len(there & asked)
+        possible, total, missing = required_calls.possible(level, required_calls.CALLS)
+        ids = {id for id, clause in load().items() if clause.level in included(level)}
+        assert total == len(ids)
+        assert possible <= len(ids & asked)
         assert missing == Counter()
     assert possible == total
 
 
-def test_what_can_be_asked_of_who_has_little() -> None:
-    possible, total, missing = needs.possible("documented", SMALL)
+def test_few_calls_support_some_clauses() -> None:
+    possible, total, missing = required_calls.possible("documented", SMALL)
 
     assert 0 < possible < total
     assert missing["open"] > 20
     assert missing["mremap"] == sum(id.startswith("mremap.") for id, c in load().items() if c.level == "documented")
     assert not missing.keys() & SMALL
-    more = needs.possible("documented", SMALL | {"mremap"})
+    more = required_calls.possible("documented", SMALL | {"mremap"})
     assert more[0] > possible
     assert more[2]["mremap"] == 0
 
 
-def test_nothing_can_be_asked_of_who_has_nothing() -> None:
-    assert needs.possible("linux", ())[0] == 0
+def test_no_calls_support_no_clause() -> None:
+    assert required_calls.possible("linux", ())[0] == 0

@@ -1,4 +1,4 @@
-"""Smoke: a right adapter passes, and of each wrong one it is said what to put right."""
+"""--mmap-smoke: a correct adapter passes, and each wrong one gets advice on what to change."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pytest_mmapconf.agent.backend import CommandBackend
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.contract import Backend, Facts, Fault, Options, Process, System, Unsupported
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.smoke import terminal as telling
+from pytest_mmapconf.smoke import terminal
 from pytest_mmapconf.smoke.checks import CHECKS
-from pytest_mmapconf.smoke.outcomes import LACKS, LEFT_OUT, OK, WRONG, Outcome
+from pytest_mmapconf.smoke.outcomes import LACKS, OK, SKIPPED, WRONG, Outcome
 from pytest_mmapconf.smoke.required_calls import CALLS
 from pytest_mmapconf.smoke.run import PROBED, run
 
@@ -30,18 +30,18 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 class Adapter(Process):
-    """An adapter as somebody may write one, around the reference; right, until a call of it is replaced."""
+    """An adapter around the reference, as a user may write it; correct until a call of it is replaced."""
 
     def __init__(self, inner: Process) -> None:
         self.inner = inner
 
 
-def _handed_on(call: str) -> Callable[..., Any]:
+def _forwarder(call: str) -> Callable[..., Any]:
     return lambda self, *arguments, **named: getattr(self.inner, call)(*arguments, **named)
 
 
 for _call in CALLS:
-    setattr(Adapter, _call, _handed_on(_call))
+    setattr(Adapter, _call, _forwarder(_call))
 
 
 class Adapted(Backend):
@@ -71,7 +71,7 @@ Calls = Callable[..., Any]
 
 
 def with_calls(**calls: Calls) -> Callable[[], Backend]:
-    """A factory of backends whose adapter has these calls instead; each is given the right process first."""
+    """Return a factory of backends whose adapter has these calls; the first argument of each is the correct process."""
     replaced = {name: lambda self, *arguments, call=call: call(self.inner, *arguments) for name, call in calls.items()}
     return lambda: Adapted(type("Spoilt", (Adapter,), replaced))
 
@@ -84,12 +84,12 @@ def failing(error: BaseException) -> Calls:
 
 
 def changed(name: str, change: Callable[[Any], Any]) -> dict[str, Calls]:
-    """The call's result, changed."""
+    """Return a call whose result is changed."""
     return {name: lambda process, *arguments: change(getattr(process, name)(*arguments))}
 
 
 def instead_of_errors(name: str, change: Callable[[OSError], Any]) -> dict[str, Calls]:
-    """Where the call fails, what `change` makes of the error."""
+    """Return a call that replaces an error by the result of `change`."""
 
     def call(process: Process, *arguments: Any) -> Any:
         try:
@@ -115,7 +115,7 @@ def throw(error: BaseException) -> Any:
 
 
 def swapped(bits: int) -> int:
-    """The lowest two bits, exchanged."""
+    """Return a number with its lowest two bits exchanged."""
     return (bits & ~3) | (bits & 1) << 1 | (bits & 2) >> 1
 
 
@@ -124,7 +124,7 @@ def smoke(make: Callable[[], Backend], agent: bool = False, seconds: float = 20)
     return {outcome.check: outcome for outcome in checks}
 
 
-def test_a_right_adapter_passes() -> None:
+def test_correct_adapter_passes() -> None:
     checks, probes = run(with_calls(), False, 20)
 
     assert [outcome.check for outcome in checks] == [check.name for check in CHECKS]
@@ -134,7 +134,7 @@ def test_a_right_adapter_passes() -> None:
 
 def test_bytes_of_another_kind_are_bytes() -> None:
     for kind in (bytearray, memoryview):
-        assert {one.verdict for one in smoke(with_calls(**changed("load", kind))).values()} == {OK}
+        assert {outcome.verdict for outcome in smoke(with_calls(**changed("load", kind))).values()} == {OK}
 
 
 WRONG_CALLS: dict[str, tuple[dict[str, Calls], str, str, str]] = {
@@ -151,18 +151,18 @@ WRONG_CALLS: dict[str, tuple[dict[str, Calls], str, str, str]] = {
         "mmap returned 0x",
         "a multiple of the page",
     ),
-    "the same again": (changed("mmap", lambda at: 1 << 20), "mapping", "lie at 0x100000 and 0x100000", "They overlap"),
+    "the same again": (changed("mmap", lambda at: 1 << 20), "mapping", "are at 0x100000 and 0x100000", "They overlap"),
     "other arguments": (
         {"mmap": lambda process, length, prot: 0},
         *("mapping", "mmap(0, 0x2000, 0x3, 0x22, -1, 0) raised TypeError", "C's arguments in C's order"),
     ),
     "ints for bytes": (changed("load", list), "memory", "returned [0, 0", "load returns bytes."),
-    "high address first": (changed("load", lambda data: data[::-1]), "memory", "belongs there", "lowest address first"),
+    "high address first": (changed("load", lambda data: data[::-1]), "memory", "expected ", "lowest address first"),
     "a count from store": (
         {"store": lambda process, at, data: process.store(at, data) or len(data)},
         *("memory", "returned 32", "store returns None"),
     ),
-    "no fault": (instead_of_faults("load", lambda fault: b"\0"), "fault", "nothing may be accessed", "raises Fault("),
+    "no fault": (instead_of_faults("load", lambda fault: b"\0"), "fault", "expected a fault at", "raises Fault("),
     "fault as error": (
         instead_of_faults("load", lambda fault: throw(OSError(errno.EFAULT, "bad address"))),
         *("fault", "failed with EFAULT", "OSError is for calls"),
@@ -177,35 +177,35 @@ WRONG_CALLS: dict[str, tuple[dict[str, Calls], str, str, str]] = {
     ),
     "fault at its page": (
         instead_of_faults("store", lambda fault: throw(Fault(fault.signal, fault.code, (fault.address or 0) & ~4095))),
-        *("fault", "is the first byte that cannot be accessed", "not of its page"),
+        *("fault", "the first byte that cannot be accessed", "not of its page"),
     ),
     "-1": (
         instead_of_errors("mmap", lambda error: -1),
         "errors",
-        "returned -1, and EINVAL belongs",
+        "returned -1, expected EINVAL",
         "neither None nor -1",
     ),
     "None": (
         instead_of_errors("munmap", lambda error: None),
         "errors",
-        "returned None, and EINVAL",
+        "returned None, expected EINVAL",
         "errno.EINVAL, …)",
     ),
     "-errno": (
         instead_of_errors("mmap", lambda error: -(error.errno or 0)),
-        *("errors", "returned -22, and EINVAL belongs", "nor -errno"),
+        *("errors", "returned -22, expected EINVAL", "nor -errno"),
     ),
     "negative errno": (
         instead_of_errors("mmap", lambda error: throw(OSError(-(error.errno or 0), "invalid"))),
-        *("errors", "failed with the errno -22, and EINVAL", "the number first, and positive"),
+        *("errors", "failed with the errno -22, expected EINVAL", "the number first, and positive"),
     ),
     "no errno": (
         instead_of_errors("mmap", lambda error: throw(OSError("invalid"))),
-        *("errors", "failed with the errno None, and EINVAL", "the number first, and positive"),
+        *("errors", "failed with the errno None, expected EINVAL", "the number first, and positive"),
     ),
     "another errno": (
         instead_of_errors("munmap", lambda error: throw(OSError(errno.ENOSYS, "no"))),
-        *("errors", "failed with ENOSYS, and EINVAL", "OSError(errno.EINVAL, …)"),
+        *("errors", "failed with ENOSYS, expected EINVAL", "OSError(errno.EINVAL, …)"),
     ),
     "fault for an error": (
         instead_of_errors("munmap", lambda error: throw(Fault("SIGSEGV", "SEGV_MAPERR", 1))),
@@ -215,13 +215,13 @@ WRONG_CALLS: dict[str, tuple[dict[str, Calls], str, str, str]] = {
         instead_of_errors("munmap", lambda error: throw(ValueError("unaligned"))),
         *("errors", "raised ValueError: unaligned", "raises OSError, Fault or NotImplementedError only"),
     ),
-    "rights swapped": (
+    "protections swapped": (
         {"mmap": lambda process, addr, length, prot, *rest: process.mmap(addr, length, swapped(prot), *rest)},
-        *("rights", "store(0x", "SEGV_ACCERR"),
+        *("prot", "store(0x", "SEGV_ACCERR"),
     ),
     "no such errno": (
         {"open": lambda process, path, *rest: process.open(path, 0o102)},
-        *("files", "open('no-such-file', 0x0) returned 3, and ENOENT belongs", "errno.ENOENT"),
+        *("files", "open('no-such-file', 0x0) returned 3, expected ENOENT", "errno.ENOENT"),
     ),
     "offset before length": (
         {"pread": lambda process, fd, offset, length: process.pread(fd, length, offset)},
@@ -250,48 +250,48 @@ WRONG_CALLS: dict[str, tuple[dict[str, Calls], str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("calls", "check", "seen", "fix"), WRONG_CALLS.values(), ids=WRONG_CALLS)
-def test_what_a_wrong_adapter_is_told(calls: dict[str, Calls], check: str, seen: str, fix: str) -> None:
+@pytest.mark.parametrize(("calls", "check", "observed", "fix"), WRONG_CALLS.values(), ids=WRONG_CALLS)
+def test_advice_for_a_wrong_adapter(calls: dict[str, Calls], check: str, observed: str, fix: str) -> None:
     outcomes = smoke(with_calls(**calls))
 
     assert outcomes[check].verdict == WRONG
-    assert seen in outcomes[check].seen
+    assert observed in outcomes[check].observed
     assert fix in outcomes[check].fix
     first = next(outcome.check for outcome in outcomes.values() if outcome.verdict == WRONG)
     assert first == check
     assert outcomes["end"].verdict == OK
 
 
-def test_what_is_left_out_builds_on_what_failed() -> None:
+def test_checks_are_skipped_if_they_depend_on_a_failed_one() -> None:
     outcomes = smoke(with_calls(**changed("load", list)))
 
-    assert [one.check for one in outcomes.values() if one.verdict == OK] == [
+    assert [outcome.check for outcome in outcomes.values() if outcome.verdict == OK] == [
         *("start", "boot", "page", "mapping", "files", "fresh", "end")
     ]
-    assert {one.check: one.seen for one in outcomes.values() if one.verdict == LEFT_OUT} == {
-        "fault": "builds on memory",
-        "errors": "builds on memory",
-        "rights": "builds on fault",
-        "shared": "builds on memory",
-        "private": "builds on shared",
+    assert {outcome.check: outcome.observed for outcome in outcomes.values() if outcome.verdict == SKIPPED} == {
+        "fault": "depends on memory",
+        "errors": "depends on memory",
+        "prot": "depends on fault",
+        "shared": "depends on memory",
+        "private": "depends on shared",
     }
 
 
-def test_what_an_adapter_lacks_is_no_mistake() -> None:
+def test_unsupported_call_is_not_an_error() -> None:
     def refuse(process: Process, *arguments: Any) -> Any:
         raise NotImplementedError("files come next week")
 
     checks, probes = run(with_calls(open=refuse, mremap=failing(Unsupported("the backend has no mremap"))), False, 20)
 
-    assert [one.check for one in checks if one.verdict == LACKS] == ["files"]
-    assert {one.check: one.seen for one in probes if one.verdict == LACKS} == {
+    assert [outcome.check for outcome in checks if outcome.verdict == LACKS] == ["files"]
+    assert {outcome.check: outcome.observed for outcome in probes if outcome.verdict == LACKS} == {
         "open": "files come next week",
         "mremap": "",
     }
-    good, lines = telling.report("mine", checks, probes)
-    assert good
+    works, lines = terminal.report("mine", checks, probes)
+    assert works
     assert "lacks  mremap, open (files come next week)" in lines
-    assert lines[-1] == "the adapter works: 9 ok, 1 that it lacks, 3 left out"
+    assert lines[-1] == "the adapter works: 9 ok, 1 unsupported, 3 skipped"
 
 
 # --------------------------------------------------------------------------------------------- backends and their end
@@ -330,12 +330,12 @@ class EndsWhenClosed(Adapted):
 
 
 @pytest.mark.parametrize(
-    ("make", "check", "seen", "fix"),
+    ("make", "check", "observed", "fix"),
     [
         (
             lambda: KeepsFiles(Adapter),
             "fresh",
-            "open('left-behind', 0x0) returned 3, and ENOENT belongs there",
+            "open('leftover', 0x0) returned 3, expected ENOENT",
             "errno.ENOENT",
         ),
         (lambda: NoFacts(Adapter), "start", "facts() returned None", "facts() returns pytest_mmapconf.contract.Facts"),
@@ -346,11 +346,11 @@ class EndsWhenClosed(Adapted):
     ],
     ids=["keeps files", "no facts", "no system", "no process", "not closing", "ends when closed"],
 )
-def test_backends(make: Callable[[], Backend], check: str, seen: str, fix: str) -> None:
+def test_backends(make: Callable[[], Backend], check: str, observed: str, fix: str) -> None:
     outcomes = smoke(make)
 
-    assert [one.check for one in outcomes.values() if one.verdict == WRONG] == [check]
-    assert outcomes[check].seen == seen
+    assert [outcome.check for outcome in outcomes.values() if outcome.verdict == WRONG] == [check]
+    assert outcomes[check].observed == observed
     assert fix in outcomes[check].fix
 
 
@@ -367,38 +367,38 @@ def end_with(status: int) -> Calls:
     ],
     ids=["quietly", "exits", "crashes"],
 )
-def test_a_class_that_ends_python_is_known_by_its_last_call(call: Calls, how: str) -> None:
+def test_class_that_ends_python_is_identified_by_its_last_call(call: Calls, how: str) -> None:
     outcomes = smoke(with_calls(store=call))
 
     assert outcomes["memory"].verdict == WRONG
-    assert outcomes["memory"].seen.startswith("store(0x")
-    assert outcomes["memory"].seen.endswith(f") ended the whole process, {how}")
-    assert "nor ends the process" in outcomes["memory"].fix
+    assert outcomes["memory"].observed.startswith("store(0x")
+    assert outcomes["memory"].observed.endswith(f") ended the whole process, {how}")
+    assert "nor end the process" in outcomes["memory"].fix
     assert outcomes["files"].verdict == OK  # another child has gone on
 
 
-def test_a_class_that_hangs_is_known_by_its_last_call() -> None:
+def test_class_that_blocks_is_identified_by_its_last_call() -> None:
     checks, probes = run(with_calls(pread=lambda process, *arguments: time.sleep(60)), False, 1.5)
 
-    assert {one.check: one.seen for one in checks if one.verdict == WRONG} == {
-        "files": "pread(3, 64, 3) did not come back in 1.5 s"
+    assert {outcome.check: outcome.observed for outcome in checks if outcome.verdict == WRONG} == {
+        "files": "pread(3, 64, 3) did not return within 1.5 s"
     }
     assert probes == []
 
 
-def test_a_call_that_hangs_or_crashes_costs_no_other() -> None:
+def test_call_that_blocks_or_crashes_does_not_affect_others() -> None:
     checks, probes = run(with_calls(msync=lambda process, *arguments: time.sleep(60), mincore=end_with(3)), False, 1.5)
 
-    assert {one.verdict for one in checks} == {OK}
-    wrong = {one.check: one.seen for one in probes if one.verdict == WRONG}
+    assert {outcome.verdict for outcome in checks} == {OK}
+    wrong = {outcome.check: outcome.observed for outcome in probes if outcome.verdict == WRONG}
     assert list(wrong) == ["msync", "mincore"]
-    assert wrong["msync"].endswith(") did not come back in 1.5 s")
+    assert wrong["msync"].endswith(") did not return within 1.5 s")
     assert wrong["mincore"].endswith(") ended the whole process, with status 3")
     assert len(probes) == len(PROBED)
 
 
 @pytest.mark.parametrize("wrong", [lambda: os._exit(5), lambda: time.sleep(60)], ids=["ends", "hangs"])
-def test_a_factory_that_does_not_come_back_is_asked_once(wrong: Callable[[], None]) -> None:
+def test_factory_that_does_not_return_is_called_once(wrong: Callable[[], None]) -> None:
     def make() -> Backend:
         wrong()
         return Adapted(Adapter)
@@ -406,8 +406,8 @@ def test_a_factory_that_does_not_come_back_is_asked_once(wrong: Callable[[], Non
     began = time.monotonic()
     checks, probes = run(make, False, 1.5)
 
-    assert checks[0].seen.startswith("making the backend ")
-    assert {one.verdict for one in checks[1:]} == {LEFT_OUT}
+    assert checks[0].observed.startswith("making the backend ")
+    assert {outcome.verdict for outcome in checks[1:]} == {SKIPPED}
     assert probes == []
     assert time.monotonic() - began < 30
 
@@ -426,23 +426,23 @@ WRONG_AGENTS = {
     "hangs": ("mapping", "no answer to 'mmap 0x0", "flushed"),
     "wrong-process": (
         "page",
-        "it said '77 ok 4096', which nobody had asked",
-        "the number of the process that was asked",
+        "it said '77 ok 4096', which",
+        "the number of the process of the request",
     ),
-    "babbles": ("page", "it said 'DEBUG: asked for", "notes go to stderr"),
+    "babbles": ("page", "it said 'DEBUG: asked for", "diagnostics go to stderr"),
     "no-answer-kind": ("mapping", "it answered '0 ' to munmap", "ok, error, fault"),
     "errno-by-number": ("errors", "an error that Python has no name for: 22", "by name: `error EINVAL`"),
-    "errno-as-result": ("errors", "returned -22, and EINVAL belongs there", "`error EINVAL`, not by `ok`"),
-    "errno-of-another-call": ("errors", "failed with ENOTTY, and EINVAL", "the name of errno, here EINVAL"),
+    "errno-as-result": ("errors", "returned -22, expected EINVAL", "`error EINVAL`, not `ok`"),
+    "errno-of-another-call": ("errors", "failed with ENOTTY, expected EINVAL", "the name of errno, here EINVAL"),
     "fault-as-error": ("fault", "failed with EFAULT", "catches SIGSEGV and SIGBUS"),
-    "dies-of-a-fault": ("fault", "the process ended by itself (SIGSEGV)", "caught (SIGSEGV, SIGBUS)"),
-    "fault-at-its-page": ("fault", "is the first byte that cannot be accessed", "The address is si_addr"),
-    "no-number": ("mapping", "where a number belongs", "plain numbers"),
+    "dies-of-a-fault": ("fault", "the process ended by itself (SIGSEGV)", "catch SIGSEGV and SIGBUS"),
+    "fault-at-its-page": ("fault", "the first byte that cannot be accessed", "The address is si_addr"),
+    "no-number": ("mapping", "where a number belongs", "Results are numbers"),
     "bytes-with-blanks": ("memory", "where bytes belong", "pairs of hexadecimal digits"),
-    "too-many-bytes": ("memory", "bytes where 16 were asked for", "as many bytes as were asked for"),
+    "too-many-bytes": ("memory", "bytes where 16 were asked for", "as many bytes as requested"),
     "other-verbs": ("mapping", "does not understand 'munmap", "Verbs and arguments are those of PROTOCOL.md"),
     "page-size-in-kib": ("page", "sysconf(30) returned 4", "whatever number it has there"),
-    "no-process": ("boot", "where a process belongs", "spawn and fork are answered"),
+    "no-process": ("boot", "where a process belongs", "The answer of spawn and fork"),
 }
 
 
@@ -456,54 +456,54 @@ def agent(command: str, timeout: float = 3.0) -> Callable[[], Backend]:
 
 
 @pytest.fixture
-def spoilt(tmp_path: Path) -> Callable[[str], Callable[[], Backend]]:
-    """`spoilt(way)`: an agent that is wrong in this way."""
+def wrong_agent(tmp_path: Path) -> Callable[[str], Callable[[], Backend]]:
+    """Return a function that makes an agent with the given fault, by its name in `wrong_agent.WAYS`."""
     if not sys.platform.startswith("linux"):
         pytest.skip("the native agent is for Linux")
     script = Path(__file__).with_name("wrong_agent.py")
 
-    def spoilt(way: str) -> Callable[[], Backend]:
+    def wrong_agent(way: str) -> Callable[[], Backend]:
         return agent(shlex.join([sys.executable, str(script), way, str(build_agent()), "--directory", str(tmp_path)]))
 
-    return spoilt
+    return wrong_agent
 
 
-def test_a_right_agent_passes(spoilt: Callable[[str], Callable[[], Backend]]) -> None:
-    assert {one.verdict for one in smoke(spoilt("right"), agent=True).values()} == {OK}
+def test_correct_agent_passes(wrong_agent: Callable[[str], Callable[[], Backend]]) -> None:
+    assert {outcome.verdict for outcome in smoke(wrong_agent("right"), agent=True).values()} == {OK}
 
 
-@pytest.mark.parametrize(("way", "told"), WRONG_AGENTS.items(), ids=WRONG_AGENTS)
-def test_what_a_wrong_agent_is_told(
-    spoilt: Callable[[str], Callable[[], Backend]], way: str, told: tuple[str, str, str]
+@pytest.mark.parametrize(("way", "advice"), WRONG_AGENTS.items(), ids=WRONG_AGENTS)
+def test_advice_for_a_wrong_agent(
+    wrong_agent: Callable[[str], Callable[[], Backend]], way: str, advice: tuple[str, str, str]
 ) -> None:
-    check, seen, fix = told
+    check, observed, fix = advice
 
-    outcomes = smoke(spoilt(way), agent=True)
+    outcomes = smoke(wrong_agent(way), agent=True)
 
     first = next(outcome for outcome in outcomes.values() if outcome.verdict == WRONG)
     assert first.check == check
-    assert seen in first.seen
+    assert observed in first.observed
     assert fix in first.fix
 
 
 @pytest.mark.parametrize(
-    ("command", "seen", "fix"),
+    ("command", "observed", "fix"),
     [
         ("./no-such-agent", "cannot be started", "Is the command right"),
-        ("false", "it ended at 'its greeting' (with status 1)", "its first line is `mmapconf 1 …`"),
-        ("sleep 60", "no answer to 'its greeting' in 0.5 s", "It speaks first, unasked, and flushes"),
+        ("false", "it ended at 'its greeting' (with status 1)", "it begins with `mmapconf 1 …`"),
+        ("sleep 60", "no answer to 'its greeting' in 0.5 s", "It must write its greeting without a request"),
         ("yes", "it did not greet within", "one line `mmapconf 1 NAME=VALUE …`"),
         ("echo mmapconf 2", "it speaks version 2", "the greeting is `mmapconf 1 …`"),
         ("echo mmapconf 1 page=many", "its greeting says page='many'", "decimal and above 0"),
     ],
 )
-def test_an_agent_that_does_not_greet(command: str, seen: str, fix: str) -> None:
+def test_agent_without_a_greeting(command: str, observed: str, fix: str) -> None:
     outcomes = smoke(agent(command, timeout=0.5), agent=True)
 
     assert outcomes["start"].verdict == WRONG
-    assert seen in outcomes["start"].seen
+    assert observed in outcomes["start"].observed
     assert fix in outcomes["start"].fix
-    assert {one.verdict for one in outcomes.values()} == {WRONG, LEFT_OUT}
+    assert {outcome.verdict for outcome in outcomes.values()} == {WRONG, SKIPPED}
 
 
 # ----------------------------------------------------------------------------------------------------- as users have it
@@ -547,14 +547,14 @@ def test_the_command(command: Smoke) -> None:
         [
             "mmapconf *: smoke of python:mine:Mine",
             "  ok    mapping  mmap of anonymous memory gives an address, and two mappings do not overlap",
-            "  lacks memory   What is mapped is zero, and keeps what is stored",
+            "  lacks memory   Mapped memory is zero at first, and keeps the stored bytes",
             "                 the backend has no store",
-            "  -     errors   A call that fails says so, and why",
-            "                 builds on memory",
+            "  -     errors   A call that fails reports its errno",
+            "                 depends on memory",
             "has    mmap, munmap, sysconf, load",
             "lacks  mremap, msync, mprotect, *",
-            "level documented: about * of 69 clauses can be asked; others need *",
-            "the adapter works: 5 ok, 2 that it lacks, 6 left out",
+            "level documented: about * of 69 clauses can be judged; others need *",
+            "the adapter works: 5 ok, 2 unsupported, 6 skipped",
         ]
     )
 
@@ -575,7 +575,7 @@ def test_a_class_that_ends_pytest(command: Smoke) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("-n", "2"), ("-p", "no:xdist"), ("no_such_file.py",)], ids=" ".join)
-def test_nothing_else_is_run(command: Smoke, pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+def test_no_case_is_run(command: Smoke, pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     pytester.makepyfile("def test_mine(): assert False")
     pytester.makeini("[pytest]\nmmap_backend = reference")
 
@@ -588,7 +588,7 @@ def test_nothing_else_is_run(command: Smoke, pytester: pytest.Pytester, argument
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "ERROR: --mmap-smoke needs --mmap-backend=BACKEND: whose adapter is it about?"),
+        ((), "ERROR: --mmap-smoke needs --mmap-backend=BACKEND"),
         (("--mmap-backend=python:mime:Mine",), "ERROR: --mmap-backend=python:mime:Mine: cannot import mime: *"),
         (
             ("--mmap-backend=native", "--mmap-timeout=never"),

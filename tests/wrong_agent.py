@@ -1,4 +1,7 @@
-"""A filter between the suite and a right agent that spoils one thing: `python wrong_agent.py WAY AGENT ARGUMENTS…`."""
+"""A filter between the suite and a correct agent that makes one kind of answer wrong.
+
+Usage: `python wrong_agent.py WAY AGENT ARGUMENTS…`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ import time
 from collections.abc import Callable
 
 Way = Callable[[str, str], str]
-"""Makes an answer wrong; (request, answer)."""
+"""Makes an answer wrong, given (request, answer)."""
 
 
 def at(verb: str, way: Way) -> Way:
-    """Only in answers to requests of this verb."""
+    """Apply `way` only to answers to requests of this verb."""
     return lambda request, answer: way(request, answer) if request.split()[1:2] == [verb] else answer
 
 

@@ -163,7 +163,7 @@ class TerminalHooks:
             terminalreporter.write_line(line, red=True, bold=True)
         for system in self.systems():
             if system.cases:
-                title = f": {system.worker}, {terminal.who(system.facts)}" if system.worker else ""
+                title = f": {system.worker}, {terminal.describe_backend(system.facts)}" if system.worker else ""
                 terminalreporter.write_sep("=", f"mmap conformance{title}")
                 self.summarise(terminalreporter, system)
         if self.written is not None:
@@ -189,8 +189,11 @@ class TerminalHooks:
             for line in files:
                 write(f"  {line}")
         if system.others:
-            others = ", ".join(dict.fromkeys(map(terminal.who, system.others)))
-            write(f"no statement: workers asked {terminal.who(system.facts)}, and {others}; see --dist=each", red=True)
+            others = ", ".join(dict.fromkeys(map(terminal.describe_backend, system.others)))
+            write(
+                f"no statement: workers asked {terminal.describe_backend(system.facts)}, and {others}; see --dist=each",
+                red=True,
+            )
             return
         good, line = self.run(system).statement
         write(line, bold=True, **{"green" if good else "red": True})

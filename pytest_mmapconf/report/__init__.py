@@ -1,11 +1,11 @@
-"""From what pytest saw to what the user is told.
+"""Reports of a run: everything that is rendered, and nothing of pytest's.
 
-`marking` sits where the cases run and writes on each of pytest's reports, as plain data, whose case it is, what it came
-to and, where it fails, what was `seen`; and it tells the controller the names of a worker's cases before the first of
-them runs, for a worker that dies in it.  `reporting` sits on the controller, `gathering` what comes in, and makes of it
-a `run`, which is all that is told.
+The hooks in `plugin` collect the results of the cases: `plugin.item_hooks` runs where the cases run and attaches to
+each of pytest's reports, as plain data, the id of the case, its verdict and, if it fails, the evidence;
+`plugin.terminal_hooks` and `plugin.results` run on the controller and build one `result.Run` from these reports.
 
-`terminal` says it in the summary.  `outputs` writes it to files: `document` as JSON, from which it can be read again;
-`markdown`, `badge`, and `html`, whose page is laid out of what `view` and `grid` have computed.  `merging` puts shards
-together and sets several runs side by side.
+A `result.Run` holds all data of a report.  `terminal` writes the summary on the terminal.  `outputs` writes files:
+`json_report` writes JSON and reads it again; `markdown`, `badge` and `html` render the other formats.  `view` and
+`grid` compute the contents of the page, and a template lays it out.  `merge` combines the shards of a run, and places
+different runs side by side.
 """

@@ -12,14 +12,14 @@ from .result import Run
 LABEL: Final = "mmap"
 
 COLOURS: Final = {PASS: "#14692f", FAIL: "#b3201a", UNRESOLVED: "#6b3fb5", "partial": "#4c5665"}
-"""Of what is behind white text."""
+"""Background colours of the white text, by kind of conclusion."""
 
 WIDTH: Final = 6.6
-"""Pixels of a letter of 11 pixels, roughly; the text is then made to fit."""
+"""Approximate width in pixels of a letter of 11 pixels; `textLength` then makes the text fit."""
 
 
 def badge(runs: Sequence[Run]) -> str:
-    """The badge of one run, or of several."""
+    """Return the badge of one run, or of several, as SVG."""
     kind, text = conclusion(runs[0]) if len(runs) == 1 else summary(runs)
     left, right = (round(len(part) * WIDTH) + 12 for part in (LABEL, text))
     about = escape(f"{LABEL}: {text}", {'"': "&quot;"})
@@ -38,21 +38,21 @@ def badge(runs: Sequence[Run]) -> str:
 
 
 def conclusion(run: Run) -> tuple[str, str]:
-    """Which colour, and what in a few words; none of it comes from an implementation."""
+    """Return the kind (a key of COLOURS) and a short text, which contains nothing that an implementation supplies."""
     counts = totals(entry.verdict for entry in run.judged)
-    good, _ = run.statement
+    passed, _ = run.statement
     if run.harness_is_broken:
         return UNRESOLVED, "harness broken"
     wrong = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (FAIL, UNRESOLVED) if counts[verdict])
-    if not good:
+    if not passed:
         return FAIL, wrong or "nothing could be asked"
     if run.partial:
-        return "partial", f"partial run, {counts[PASS]} of {run.there} pass"
+        return "partial", f"partial run, {counts[PASS]} of {run.total_clauses} pass"
     on_record = counts[EXPECTED] + counts[FLAKY]
     return PASS, f"conforms to {run.level}" + (f" but for {on_record} on record" if on_record else "")
 
 
 def summary(runs: Sequence[Run]) -> tuple[str, str]:
-    """The same of several."""
-    good = sum(run.statement[0] and not run.partial for run in runs)
-    return PASS if good == len(runs) else FAIL, f"{good} of {len(runs)} conform"
+    """Return the kind and a short text for several runs."""
+    conforming = sum(run.statement[0] and not run.partial for run in runs)
+    return PASS if conforming == len(runs) else FAIL, f"{conforming} of {len(runs)} conform"

@@ -15,16 +15,19 @@ from .result import Run
 
 
 class Field(NamedTuple):
-    """One call."""
+    """A field of the grid: one call of mmap."""
 
     verdict: str
     expected: str
-    """ "maps", or the errnos."""
+    """ "maps", or the expected errnos."""
     cases: list[CaseResult]
 
 
 class Line(NamedTuple):
-    """One type over one object: for each of PROTECTIONS, without and with MAP_FIXED; None for what was not asked."""
+    """A line of the grid: a mapping type and an object.
+
+    `fields` has a pair for each of PROTECTIONS: without and with MAP_FIXED; None for a call that no case made.
+    """
 
     kind: str
     thing: str
@@ -32,30 +35,30 @@ class Line(NamedTuple):
 
 
 def grid(run: Run) -> list[Line]:
-    """The lines of the matrix; none where none of its cases was run."""
-    found: dict[tuple[str, ...], list[CaseResult]] = {}
+    """Return the lines of the matrix; none if none of its cases was run."""
+    by_field: dict[tuple[str, ...], list[CaseResult]] = {}
     for case in run.cases:
         if match := CASE_ID.fullmatch(case.id):
-            rights, kind, thing, fixed = match.groups("")
-            found.setdefault((kind, thing, rights, fixed), []).append(case)
-    if not found:
+            protection, kind, thing, fixed = match.groups("")
+            by_field.setdefault((kind, thing, protection, fixed), []).append(case)
+    if not by_field:
         return []
 
-    def field(kind: str, thing: str, rights: str, fixed: str) -> Field | None:
-        cases = found.get((kind, thing, rights, fixed), [])
-        expected = expected_errors(rights, kind, thing) or "maps"
+    def field(kind: str, thing: str, protection: str, fixed: str) -> Field | None:
+        cases = by_field.get((kind, thing, protection, fixed), [])
+        expected = expected_errors(protection, kind, thing) or "maps"
         return Field(gravest(cases), expected, cases) if cases else None
 
     return [
         Line(
             kind,
             thing,
-            [(field(kind, thing, rights, ""), field(kind, thing, rights, "-fixed")) for rights in PROTECTIONS],
+            [(field(kind, thing, prot, ""), field(kind, thing, prot, "-fixed")) for prot in PROTECTIONS],
         )
         for kind, thing in ROWS
     ]
 
 
 def gravest(cases: Sequence[CaseResult]) -> str:
-    """The verdict that deserves attention first."""
+    """Return the gravest of the verdicts of some cases."""
     return min((case.verdict for case in cases), key=VERDICTS.index)

@@ -1,7 +1,8 @@
-"""The page: one file that needs nothing beside itself, and no JavaScript to be read.
+"""The page: one self-contained HTML file, readable without JavaScript.
 
-What comes from an implementation (names, reasons, pictures) may hold anything.  The template engine escapes all of it,
-and a policy in the page lets no script and no style run but the page's own, which it knows by their hashes.
+Text supplied by an implementation (names, reasons, maps of address spaces) may contain anything.  The template engine
+escapes all of it, and the content security policy of the page allows only the page's own script and style, which it
+identifies by their hashes.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ from . import view
 from .grid import grid
 from .result import Run
 
-ROOM: Final = files(__package__)
+PACKAGE_FILES: Final = files(__package__)
+"""The template, style and script of the page."""
 
 
 def page(runs: Sequence[Run]) -> str:
-    """The page about one run, or about several side by side."""
+    """Return the page about one run, or about several side by side."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     environment.filters |= {"anchor": anchor, "slug": slug}
-    style = f":root {{ --runs: {len(runs)}; }}\n" + (ROOM / "page.css").read_text("utf-8")
-    script = (ROOM / "page.js").read_text("utf-8")
+    style = f":root {{ --runs: {len(runs)}; }}\n" + (PACKAGE_FILES / "page.css").read_text("utf-8")
+    script = (PACKAGE_FILES / "page.js").read_text("utf-8")
     labels = view.labels(runs)
     groups = view.groups(runs)
     rows = [row for of in groups.values() for row in of]
     shown = sum(len(cell.shown) for row in rows for cell in row.cells if cell)
-    there = {verdict for row in rows for verdict in row.verdicts}
+    occurring = {verdict for row in rows for verdict in row.verdicts}
     others = [(label, list(view.without_clause(run))) for label, run in zip(labels, runs, strict=True)]
     grids = [(label, grid(run)) for label, run in zip(labels, runs, strict=True)]
-    return environment.from_string((ROOM / "page.html.j2").read_text("utf-8")).render(
+    return environment.from_string((PACKAGE_FILES / "page.html.j2").read_text("utf-8")).render(
         title=f"Conformance of {' and '.join(labels)}",
         heading=labels[0] if len(runs) == 1 else f"{len(runs)} side by side",
         many=len(runs) > 1,
@@ -49,13 +51,13 @@ def page(runs: Sequence[Run]) -> str:
         symbols=view.SYMBOLS,
         meanings=view.MEANINGS,
         main_facts=view.MAIN_FACTS,
-        verdicts=[verdict for verdict in reversed(VERDICTS) if verdict in there],
+        verdicts=[verdict for verdict in reversed(VERDICTS) if verdict in occurring],
         tally={name: tally(of, len(runs)) for name, of in groups.items()},
         levels=view.levels(runs),
         verdict_counts=dict(Counter(verdict for row in rows for verdict in row.verdicts).most_common()),
         groups=groups,
         grids=[(label, lines) for label, lines in grids if lines],
-        rights=PROTECTIONS,
+        protections=PROTECTIONS,
         choices=view.choices(runs),
         others=[entry for entry in others if entry[1]],
         left_out=sum(bool(case.evidence) for run in runs for case in run.cases if case.clauses) - shown,
@@ -68,14 +70,14 @@ def page(runs: Sequence[Run]) -> str:
 
 
 def about(run: Run, label: str) -> dict[str, Any]:
-    """The statement of one run, as the page lays it out."""
-    good, text = run.statement
+    """Return the values of the page's section on one run: the statement, the facts and the counts."""
+    passed, text = run.statement
     broken = run.harness_is_broken
     first = next((case.reason for case in run.cases if case.verdict == UNRESOLVED), "")
     return {
         "label": label,
-        "sign": view.SYMBOLS[PASS if good else UNRESOLVED if broken else FAIL],
-        "tone": "partial" if good and run.partial else PASS if good else UNRESOLVED if broken else FAIL,
+        "sign": view.SYMBOLS[PASS if passed else UNRESOLVED if broken else FAIL],
+        "tone": "partial" if passed and run.partial else PASS if passed else UNRESOLVED if broken else FAIL,
         "text": text[:1].upper() + text[1:],
         "broken": first if broken else "",
         "partial": run.partial,
@@ -89,20 +91,20 @@ def about(run: Run, label: str) -> dict[str, Any]:
 
 
 def tally(rows: Sequence[view.Row], runs: int) -> list[Counter[str]]:
-    """For each run, how many clauses of a group have which verdict."""
+    """Count, for each of `runs` runs, the clauses of a group by verdict."""
     return [Counter(cell.verdict for row in rows if (cell := row.cells[number])) for number in range(runs)]
 
 
 def anchor(id: str) -> str:
-    """Where a clause stands on the page."""
+    """Return the HTML id of a clause on the page."""
     return f"clause-{slug(id)}"
 
 
 def slug(name: str) -> str:
-    """A name as a part of an address."""
+    """Return a name as a part of a URL."""
     return quote(re.sub(r"\s+", "-", name), safe="")
 
 
 def fingerprint(text: str) -> str:
-    """How the page's policy names a script or a style."""
+    """Return the hash by which the page's content security policy identifies a script or a style."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

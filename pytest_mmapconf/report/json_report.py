@@ -1,4 +1,4 @@
-"""A run as JSON: everything that is told of it, each thing once.  `schema.json` says what each name means."""
+"""A run as JSON: all its data, without repetition.  `schema.json` describes each name."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from .result import Run
 T = TypeVar("T")
 
 FORMAT: Final = 1
-"""Grows when what there was before changes its meaning."""
+"""Version of the format; incremented on incompatible changes."""
 
-OF_A_CLAUSE: Final = ("id", "level", "group", "text", "observed", "source", "linux")
-"""What is taken from the catalogue."""
+CLAUSE_FIELDS: Final = ("id", "level", "group", "text", "observed", "source", "linux")
+"""Fields of a clause that are copied from the catalogue."""
 
 
-class NoReport(ValueError):
-    """A text is no JSON report, and why."""
+class InvalidReport(ValueError):
+    """A text is not a JSON report; the message says why."""
 
 
 def document(run: Run) -> dict[str, Any]:
-    """The JSON report of a run."""
+    """Return the JSON report of a run."""
     about = {**run.facts.details, "name": run.facts.name, "version": run.facts.version}
-    good, text = run.statement
+    passed, text = run.statement
     return {
         "format": FORMAT,
         "suite": {"name": "pytest-mmapconf", "version": run.suite},
         "backend": dict(sorted(about.items())),
         "level": run.level,
         "date": run.date,
-        "statement": {"good": good, "text": text},
+        "statement": {"good": passed, "text": text},
         "narrowed": run.narrowed,
-        "shards": {"parts": list(run.shards), "of": run.of},
+        "shards": {"parts": list(run.shards), "of": run.shard_count},
         "totals": {
             "clauses": totals(entry.verdict for entry in run.judged),
             "cases": totals(case.verdict for case in run.cases),
-            "level": run.there,
+            "level": run.total_clauses,
         },
         "clauses": [_clause(entry) for entry in run.judged],
         "cases": [_case(case) for case in run.cases],
@@ -51,7 +51,7 @@ def document(run: Run) -> dict[str, Any]:
 def _clause(entry: ClauseResult) -> dict[str, Any]:
     about = asdict(entry.clause)
     return {
-        **{name: about[name] for name in OF_A_CLAUSE if about[name]},
+        **{name: about[name] for name in CLAUSE_FIELDS if about[name]},
         "verdict": entry.verdict,
         "reason": entry.reason,
         "cases": [case.id for case in entry.cases],
@@ -59,53 +59,53 @@ def _clause(entry: ClauseResult) -> dict[str, Any]:
 
 
 def _case(case: CaseResult) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "id": case.id,
         "clauses": list(case.clauses),
         "verdict": case.verdict,
         "reason": case.reason,
     }
     if case.expected:
-        told["on record"] = {**case.expected, "seen": {"verdict": case.seen[0], "reason": case.seen[1]}}
+        entry["on record"] = {**case.expected, "seen": {"verdict": case.seen[0], "reason": case.seen[1]}}
     if case.recorded:
-        told["recorded"] = dict(sorted(case.recorded.items()))
+        entry["recorded"] = dict(sorted(case.recorded.items()))
     if case.reproducer:
-        told["reproducer"] = case.reproducer
+        entry["reproducer"] = case.reproducer
     if case.evidence:
-        told["evidence"] = case.evidence
-    return told
+        entry["evidence"] = case.evidence
+    return entry
 
 
 def side_by_side(runs: Sequence[Run]) -> dict[str, Any]:
-    """The JSON report of one run, or of several."""
+    """Return the JSON report of one run, or of several."""
     if len(runs) == 1:
         return document(runs[0])
     return {"format": FORMAT, "runs": [document(run) for run in runs]}
 
 
-# ---------------------------------------------------------------------------------------------------------- and back
+# ------------------------------------------------------------------------------------------------------------ reading
 
 
 def read(text: str) -> list[Run]:
-    """The runs that a JSON report tells of.  Raises NoReport."""
+    """Return the runs of a JSON report.  Raises InvalidReport."""
     if not text.strip():
-        raise NoReport("it is empty: the run that was to write it has not come to its end")
+        raise InvalidReport("it is empty: the run that should have written it did not complete")
     try:
-        told = json.loads(text)
+        report = json.loads(text)
     except ValueError as error:
-        raise NoReport(f"it is not JSON: {error}") from error
-    if not isinstance(told, dict) or "format" not in told:
-        raise NoReport("it is JSON, but not what --mmap-report=PATH.json writes")
-    if told["format"] != FORMAT:
-        raise NoReport(f"its format is {told['format']!r}, and this version of the suite reads {FORMAT}")
-    if "runs" in told:
-        return [_run(each) for each in _list(told, "runs", dict)]
-    return [_run(told)]
+        raise InvalidReport(f"it is not JSON: {error}") from error
+    if not isinstance(report, dict) or "format" not in report:
+        raise InvalidReport("it is JSON, but not what --mmap-report=PATH.json writes")
+    if report["format"] != FORMAT:
+        raise InvalidReport(f"its format is {report['format']!r}, and this version of the suite reads {FORMAT}")
+    if "runs" in report:
+        return [_run(run) for run in _list(report, "runs", dict)]
+    return [_run(report)]
 
 
-def _run(told: dict[str, Any]) -> Run:
-    suite, backend, shards, sums = (_get(told, name, dict) for name in ("suite", "backend", "shards", "totals"))
-    cases = [_read_case(case) for case in _list(told, "cases", dict)]
+def _run(report: dict[str, Any]) -> Run:
+    suite, backend, shards, sums = (_get(report, name, dict) for name in ("suite", "backend", "shards", "totals"))
+    cases = [_read_case(case) for case in _list(report, "cases", dict)]
     by_id: dict[str, list[CaseResult]] = {}
     for case in cases:
         by_id.setdefault(case.id, []).append(case)
@@ -113,82 +113,84 @@ def _run(told: dict[str, Any]) -> Run:
     return Run(
         _get(suite, "version", str),
         Facts(_get(backend, "name", str), _get(backend, "version", str), details),
-        _word(told, "level", LEVELS),
-        _get(told, "date", str),
+        _word(report, "level", LEVELS),
+        _get(report, "date", str),
         _get(sums, "level", int),
-        _get(told, "narrowed", bool),
-        tuple(_read_clause(clause, by_id) for clause in _list(told, "clauses", dict)),
+        _get(report, "narrowed", bool),
+        tuple(_read_clause(clause, by_id) for clause in _list(report, "clauses", dict)),
         tuple(cases),
         tuple(_list(shards, "parts", int)),
         _get(shards, "of", int),
     )
 
 
-def _read_clause(told: dict[str, Any], cases: dict[str, list[CaseResult]]) -> ClauseResult:
-    id, level, group, text, observed, source, linux = (_get({"linux": "", **told}, name, str) for name in OF_A_CLAUSE)
+def _read_clause(entry: dict[str, Any], cases: dict[str, list[CaseResult]]) -> ClauseResult:
+    id, level, group, text, observed, source, linux = (
+        _get({"linux": "", **entry}, name, str) for name in CLAUSE_FIELDS
+    )
     clause = Clause(id, level, group, text, observed, source, linux)
-    ids = dict.fromkeys(_list(told, "cases", str))
+    ids = dict.fromkeys(_list(entry, "cases", str))
     missing = [id for id in ids if id not in cases]
     if missing:
-        raise NoReport(f"clause {clause.id} has the case {missing[0]}, which is not among the cases")
+        raise InvalidReport(f"clause {clause.id} has the case {missing[0]}, which is not among the cases")
     own = [case for id in ids for case in cases[id] if clause.id in case.clauses]
-    return ClauseResult(clause, _word(told, "verdict", VERDICTS), _get(told, "reason", str), tuple(own))
+    return ClauseResult(clause, _word(entry, "verdict", VERDICTS), _get(entry, "reason", str), tuple(own))
 
 
-def _read_case(told: dict[str, Any]) -> CaseResult:
+def _read_case(entry: dict[str, Any]) -> CaseResult:
     case = CaseResult(
-        _get(told, "id", str),
-        tuple(_list(told, "clauses", str)),
-        _word(told, "verdict", VERDICTS),
-        _get(told, "reason", str),
-        _get(told, "recorded", dict) if "recorded" in told else {},
-        _list(told, "reproducer", str) if "reproducer" in told else [],
-        _read_evidence(_get(told, "evidence", dict)) if "evidence" in told else {},
+        _get(entry, "id", str),
+        tuple(_list(entry, "clauses", str)),
+        _word(entry, "verdict", VERDICTS),
+        _get(entry, "reason", str),
+        _get(entry, "recorded", dict) if "recorded" in entry else {},
+        _list(entry, "reproducer", str) if "reproducer" in entry else [],
+        _read_evidence(_get(entry, "evidence", dict)) if "evidence" in entry else {},
     )
-    if "on record" in told:
-        case.expected = dict(_get(told, "on record", dict))
-        seen = _get(case.expected, "seen", dict)
+    if "on record" in entry:
+        case.expected = dict(_get(entry, "on record", dict))
+        observed = _get(case.expected, "seen", dict)
         del case.expected["seen"]
         for name in ("file", "verdict", "reason", *(case.expected.keys() & {"link"})):
             _get(case.expected, name, str)
         _get(case.expected, "number", int)
-        case.seen = _word(seen, "verdict", VERDICTS), _get(seen, "reason", str)
+        case.seen = _word(observed, "verdict", VERDICTS), _get(observed, "reason", str)
     return case
 
 
-def _read_evidence(told: dict[str, Any]) -> dict[str, Any]:
-    for name in told.keys() & {"expected", "seen", "step", "answer"}:
-        _get(told, name, str)
-    for name in told.keys() & {"allowed", "cited"}:
-        _list(told, name, str)
-    for picture in _list(told, "pictures", dict) if "pictures" in told else ():
+def _read_evidence(entry: dict[str, Any]) -> dict[str, Any]:
+    for name in entry.keys() & {"expected", "seen", "step", "answer"}:
+        _get(entry, name, str)
+    for name in entry.keys() & {"allowed", "cited"}:
+        _list(entry, name, str)
+    for picture in _list(entry, "pictures", dict) if "pictures" in entry else ():
         _get(picture, "of", str), _get(picture, "text", str)
-    program = _get(told, "program", dict) if "program" in told else {}
+    program = _get(entry, "program", dict) if "program" in entry else {}
     for name in program.keys() & {"c", "python", "json", "lacks"}:
         _get(program, name, str)
     if "steps" in program:
         _list(program, "steps", str)
-    return told
+    return entry
 
 
-def _get(told: dict[str, Any], name: str, kind: type[T]) -> T:
-    value = told.get(name)
+def _get(entry: dict[str, Any], name: str, kind: type[T]) -> T:
+    value = entry.get(name)
     if not isinstance(value, kind):
-        raise NoReport(f"{name!r} is missing, or is not {KINDS[kind]}, in {json.dumps(told)[:60]} …")
+        raise InvalidReport(f"{name!r} is missing, or is not {KINDS[kind]}, in {json.dumps(entry)[:60]} …")
     return value
 
 
-def _list(told: dict[str, Any], name: str, kind: type[T]) -> list[T]:
-    values = _get(told, name, list)
+def _list(entry: dict[str, Any], name: str, kind: type[T]) -> list[T]:
+    values = _get(entry, name, list)
     if not all(isinstance(value, kind) for value in values):
-        raise NoReport(f"{name!r} is not a list, each of which is {KINDS[kind]}, in {json.dumps(told)[:60]} …")
+        raise InvalidReport(f"{name!r} is not a list, each of which is {KINDS[kind]}, in {json.dumps(entry)[:60]} …")
     return values
 
 
-def _word(told: dict[str, Any], name: str, words: Sequence[str]) -> str:
-    value = _get(told, name, str)
+def _word(entry: dict[str, Any], name: str, words: Sequence[str]) -> str:
+    value = _get(entry, name, str)
     if value not in words:
-        raise NoReport(f"{name} {value!r} is not one of {', '.join(words)}")
+        raise InvalidReport(f"{name} {value!r} is not one of {', '.join(words)}")
     return value
 
 

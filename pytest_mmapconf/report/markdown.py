@@ -1,7 +1,7 @@
-"""A summary in Markdown, for the page of a CI run: the statement, what is not kept, what could not be asked.
+"""A summary in Markdown, for the page of a CI run: the statement, the clauses that fail, those that are unsupported.
 
-Where such a page is shown there is room for a megabyte at most, and nobody reads it all; so no list is long, and what
-is left out is counted.
+Such pages are limited to a megabyte, and long lists are not read; so every list is limited, and ends with the number of
+entries left out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from . import view
 from .result import Run
 
 MOST: Final = 50
-"""Lines of a list."""
+"""Largest number of lines of a list."""
 
 LONGEST: Final = 200
-"""Characters of a reason."""
+"""Largest number of characters of a reason."""
 
 SPECIAL: Final = re.compile(r"[\\`*_\[\]<>|~&$]")
-"""What means something within a line to some dialect or other."""
+"""Characters with a meaning within a line in some dialect of Markdown."""
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """The summary of one run, or of several side by side."""
+    """Return the summary of one run, or of several side by side."""
     lines = ["# Conformance of mmap", ""]
     labels = view.labels(runs)
     for run, label in zip(runs, labels, strict=True):
@@ -36,14 +36,14 @@ def markdown(runs: Sequence[Run]) -> str:
 
 
 def summary(run: Run, label: str) -> Iterator[str]:
-    """What is told of one run."""
-    good, text = run.statement
-    sign = view.SYMBOLS[PASS if good else UNRESOLVED if run.harness_is_broken else FAIL]
+    """Yield the lines about one run."""
+    passed, text = run.statement
+    sign = view.SYMBOLS[PASS if passed else UNRESOLVED if run.harness_is_broken else FAIL]
     yield f"## {plain(label)}"
     yield ""
     yield f"**{sign} {plain(text)}**"
     yield ""
-    yield " · ".join(f"{plain(name)} {plain(value)}" for name, value in view.facts(run).items() if name in TOLD)
+    yield " · ".join(f"{plain(name)} {plain(value)}" for name, value in view.facts(run).items() if name in FACTS)
     yield ""
     yield from counts(run)
     wrong = [entry for entry in run.judged if entry.verdict in (FAIL, UNRESOLVED)]
@@ -55,43 +55,43 @@ def summary(run: Run, label: str) -> Iterator[str]:
         yield from table(title, ("why", "clauses"), ((plain(why), names(ids)) for why, ids in reasons))
 
 
-TOLD: Final = ("suite", "level", "version", "kernel", "machine", "libc", "page", "file system", "date")
-"""The facts that are told."""
+FACTS: Final = ("suite", "level", "version", "kernel", "machine", "libc", "page", "file system", "date")
+"""Names of the facts that are shown."""
 
 
 def counts(run: Run) -> Iterator[str]:
-    """How many there are of each verdict."""
-    told = view.counts(run)
-    yield f"| | {' | '.join(f'{view.SYMBOLS[verdict]} {verdict}' for verdict, _, _ in told)} |"
-    yield "|---|" + "---:|" * len(told)
-    yield f"| clauses | {' | '.join(str(clauses) for _, clauses, _ in told)} |"
-    yield f"| cases | {' | '.join(str(cases) for _, _, cases in told)} |"
+    """Yield a table with the number of clauses and cases of each verdict."""
+    columns = view.counts(run)
+    yield f"| | {' | '.join(f'{view.SYMBOLS[verdict]} {verdict}' for verdict, _, _ in columns)} |"
+    yield "|---|" + "---:|" * len(columns)
+    yield f"| clauses | {' | '.join(str(clauses) for _, clauses, _ in columns)} |"
+    yield f"| cases | {' | '.join(str(cases) for _, _, cases in columns)} |"
     yield ""
 
 
 def broken(entry: ClauseResult) -> tuple[str, str, str]:
-    """A clause that is not kept, and in how many of its cases."""
+    """Return the fields of a failed or unresolved clause: id, verdict, and reason with the number of its cases."""
     same = totals(case.verdict for case in entry.cases)[entry.verdict]
     why = f"{plain(entry.reason)} ({same} of {len(entry.cases)} cases)"
     return code(entry.clause.id), f"{view.SYMBOLS[entry.verdict]} {entry.verdict}", why
 
 
 def names(ids: Sequence[str]) -> str:
-    """Some clauses, not too many."""
+    """Return up to ten ids as text, with the number of the others."""
     more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
     return ", ".join(map(code, ids[:10])) + more
 
 
 def differences(runs: Sequence[Run], labels: Sequence[str]) -> Iterator[str]:
-    """The clauses of which not all runs say the same."""
+    """Yield a table of the clauses with different verdicts in different runs."""
     rows = [row for of in view.groups(runs).values() for row in of if row.differs]
     signs = [[f"{view.SYMBOLS[cell.verdict]} {cell.verdict}" if cell else "·" for cell in row.cells] for row in rows]
-    found = ((code(row.clause.id), *of) for row, of in zip(rows, signs, strict=True))
-    yield from table("Where they differ", ("clause", *map(plain, labels)), found)
+    fields = ((code(row.clause.id), *of) for row, of in zip(rows, signs, strict=True))
+    yield from table("Where they differ", ("clause", *map(plain, labels)), fields)
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table, if there is anything in it."""
+    """Yield the lines of a table, unless it is empty; at most MOST rows."""
     rows = list(rows)
     if not rows:
         return
@@ -108,7 +108,7 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Ite
 
 
 def plain(text: str) -> str:
-    """Any text as itself on one line, whatever it holds."""
+    """Return text as one line that Markdown renders literally."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     if len(text) > LONGEST:
         text = text[:LONGEST] + " …"
@@ -116,5 +116,5 @@ def plain(text: str) -> str:
 
 
 def code(id: str) -> str:
-    """An id as it is."""
+    """Return an id as code, if it has only letters, digits, dots and hyphens."""
     return f"`{id}`" if re.fullmatch(r"[\w.-]+", id) else plain(id)

@@ -1,8 +1,8 @@
-"""Several JSON reports as one: shards of a run are put together, whatever else there is stands side by side.
+"""Merge JSON reports: combine the shards of a run, and place different runs side by side.
 
-Shards are of one run if suite, backend, with all that it tells of itself, and level are the same, and they say that
-they are so many parts of as many (`--mmap-shard`).  A shard that is there twice must have come to the same, case by
-case, else nobody knows which to believe.
+Shards belong to one run if suite, backend (with all its facts) and level are equal, and if they are shards of the same
+number of shards (`--mmap-shard`).  If a shard is given twice, both reports must agree on the verdict of every case;
+otherwise it is unknown which of them is right.
 """
 
 from __future__ import annotations
@@ -13,63 +13,62 @@ from pathlib import Path
 
 from ..catalogue.clauses import load
 from ..catalogue.verdicts import CLAUSE_ORDER, CaseResult, ClauseResult, judge
-from .json_report import NoReport, read
+from .json_report import InvalidReport, read
 from .result import Run
 from .view import labels
 
 
 class Contradiction(ValueError):
-    """Reports that cannot be put together, and why."""
+    """Reports contradict each other; the message names them and the reason."""
 
 
 def read_files(paths: Iterable[Path]) -> list[tuple[str, Run]]:
-    """The runs that these files tell of, each with its file's name.  Raises NoReport."""
+    """Return the runs of these files, each with the name of its file.  Raises InvalidReport."""
     runs: list[tuple[str, Run]] = []
     for path in paths:
         try:
             runs.extend((str(path), run) for run in read(path.read_text("utf-8")))
-        except (NoReport, UnicodeDecodeError) as error:
-            raise NoReport(f"{path}: {error}") from error
+        except (InvalidReport, UnicodeDecodeError) as error:
+            raise InvalidReport(f"{path}: {error}") from error
         except OSError as error:
-            raise NoReport(f"{path}: cannot be read: {error.strerror}") from error
+            raise InvalidReport(f"{path}: cannot be read: {error.strerror}") from error
     return runs
 
 
 def merged(runs: Iterable[tuple[str, Run]]) -> list[Run]:
-    """Runs, each from a file, with those that are shards of one put together.  Raises Contradiction."""
+    """Return the runs, each given with its file, after combining shards of one run.  Raises Contradiction."""
     parts: dict[object, list[tuple[str, Run]]] = {}
     for number, (file, run) in enumerate(runs):
         about = run.suite, run.facts.name, run.facts.version, tuple(sorted(run.facts.details.items())), run.level
-        identity: object = about if run.of > 1 else number  # which no other has
+        identity: object = about if run.shard_count > 1 else number  # a number is unique
         parts.setdefault(identity, []).append((file, run))
-    return [of[0][1] if len(of) == 1 else together(of) for of in parts.values()]
+    return [of[0][1] if len(of) == 1 else combined(of) for of in parts.values()]
 
 
-def together(parts: Sequence[tuple[str, Run]]) -> Run:
-    """One run from its shards."""
+def combined(parts: Sequence[tuple[str, Run]]) -> Run:
+    """Combine the shards of a run.  Raises Contradiction."""
     for file, run in parts:
-        if run.of != parts[0][1].of:
-            raise Contradiction(
-                f"{parts[0][0]} and {file} are of the same backend, but a part of {parts[0][1].of} and one of {run.of}"
-            )
+        if run.shard_count != parts[0][1].shard_count:
+            counts = f"a shard of {parts[0][1].shard_count} and one of {run.shard_count}"
+            raise Contradiction(f"{parts[0][0]} and {file} are of the same backend, but {counts}")
     cases: dict[tuple[str, int], tuple[str, CaseResult]] = {}
     for file, run in parts:
         times: dict[str, int] = {}
         for case in run.cases:
             nth = times[case.id] = times.get(case.id, 0) + 1
-            other, there = cases.setdefault((case.id, nth), (file, case))
-            if there.verdict != case.verdict:
+            other, first = cases.setdefault((case.id, nth), (file, case))
+            if first.verdict != case.verdict:
                 raise Contradiction(
-                    f"{other} and {file} are of the same shard, but {case.id} is {there.verdict} in one and "
+                    f"{other} and {file} are of the same shard, but {case.id} is {first.verdict} in one and "
                     f"{case.verdict} in the other: leave one out"
                 )
     judged: dict[str, list[ClauseResult]] = {}
     for _, run in parts:
         for entry in run.judged:
             judged.setdefault(entry.clause.id, []).append(entry)
-    kept = [case for _, case in sorted(cases.values(), key=lambda entry: entry[1].id)]
+    all_cases = [case for _, case in sorted(cases.values(), key=lambda entry: entry[1].id)]
     about: dict[str, list[CaseResult]] = {}
-    for case in kept:
+    for case in all_cases:
         for id in case.clauses:
             about.setdefault(id, []).append(case)
     places = {id: place for place, id in enumerate(load())}
@@ -77,25 +76,25 @@ def together(parts: Sequence[tuple[str, Run]]) -> Run:
     return replace(
         parts[0][1],
         date=max(run.date for _, run in parts),
-        there=max(run.there for _, run in parts),
+        total_clauses=max(run.total_clauses for _, run in parts),
         narrowed=any(run.narrowed for _, run in parts),
         judged=tuple(clause(judged[id], about.get(id, [])) for id in ids),
-        cases=tuple(kept),
+        cases=tuple(all_cases),
         shards=tuple(sorted({number for _, run in parts for number in run.shards})),
     )
 
 
 def clause(parts: Sequence[ClauseResult], cases: Sequence[CaseResult]) -> ClauseResult:
-    """The verdict on a clause by all its cases; a verdict that a shard has for another reason than its cases stays."""
+    """Judge a clause by all its cases; keep the verdict of a shard that is graver for another reason than its cases."""
     whole = judge(parts[0].clause, cases)
     gravest = min([whole, *parts], key=lambda entry: CLAUSE_ORDER.index(entry.verdict))
     return whole if gravest.verdict == whole.verdict else replace(whole, verdict=gravest.verdict, reason=gravest.reason)
 
 
 def main(files: Sequence[str], outputs: Sequence[str]) -> int:
-    """``report FILES… -o OUTPUT…``: make reports of reports; return the exit status.
+    """``report FILES… -o OUTPUT…``: merge reports and write the result; return the exit status.
 
-    Raises NoReport, Contradiction, OutputError.
+    Raises InvalidReport, Contradiction, OutputError.
     """
     from . import outputs as writing
 

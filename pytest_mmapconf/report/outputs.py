@@ -1,6 +1,6 @@
-"""Reports as files: which kind a path asks for, whether it can be written, and writing it.
+"""Reports as files: choose the format, check that the file can be written, and write it.
 
-The kind is told by the path's ending.  What can be known to go wrong is known before the first case runs.
+The suffix of the path selects the format.  Errors that can be detected early are reported before the first case runs.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .result import Run
 
 
 class OutputError(Exception):
-    """A report that cannot be written, and why."""
+    """A report cannot be written; the message says why."""
 
 
 def as_json(runs: Sequence[Run]) -> str:
-    """The JSON report."""
+    """Return the JSON report."""
     return json.dumps(side_by_side(runs), indent=2, ensure_ascii=False) + "\n"
 
 
 def as_html(runs: Sequence[Run]) -> str:
-    """The page; who asks for none needs no template engine."""
+    """Return the page; only a page needs the template engine."""
     from .html import page
 
     return page(runs)
@@ -39,13 +39,13 @@ KINDS: Final[dict[str, Callable[[Sequence[Run]], str]]] = {
     ".md": markdown,
     ".svg": badge,
 }
-"""By ending, what makes the text of a report."""
+"""Functions that render a report, by suffix of the path."""
 
 
 def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
-    """Make sure, before anything runs, that the reports can be written; none is there any more.  Raises OutputError.
+    """Check that the reports can be written, and empty the files.  Raises OutputError.
 
-    Whoever finds a report there afterwards finds this run's, never one of a run before it.
+    A report of an earlier run can then not be mistaken for one of this run.
     """
     for path in paths:
         if path.suffix.lower() not in KINDS:
@@ -57,7 +57,7 @@ def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("w").close()
         except FileExistsError:
-            raise OutputError(f"{option}{path}: cannot be written: its folder is a file") from None
+            raise OutputError(f"{option}{path}: cannot be written: its directory is a file") from None
         except OSError as error:
             raise OutputError(f"{option}{path}: cannot be written: {error.strerror}") from error
 
@@ -65,6 +65,7 @@ def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
 def write(path: Path, runs: Sequence[Run]) -> None:
     """Write a report of a run, or of several side by side.  Raises OSError.
 
-    What UTF-8 cannot say (half a surrogate pair, from a name that an implementation made up) is written as JSON does.
+    Characters that UTF-8 cannot encode (half a surrogate pair in a name that an implementation returned) are written as
+    escapes, as in JSON.
     """
     path.write_text(KINDS[path.suffix.lower()](runs), encoding="utf-8", errors="backslashreplace")

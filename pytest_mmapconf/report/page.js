@@ -1,4 +1,4 @@
-// The page can be read without this; with it the clauses can be filtered, and programs copied.
+// The page is readable without this script; it adds a filter for the clauses, and buttons that copy programs.
 "use strict";
 (() => {
   const form = document.getElementById("filter");
@@ -7,7 +7,7 @@
   const said = document.getElementById("said");
   const texts = new Map();
 
-  // What a clause is searched by: all that stands in it but its programs.
+  // The text of a clause that the filter searches: everything except its programs.
   const text = (clause) => {
     if (!texts.has(clause)) {
       const copy = clause.cloneNode(true);
@@ -48,19 +48,19 @@
     filter();
   };
 
-  // Whoever follows an address finds what it names, filtered out or closed as it may be.
+  // Show the element that the address names, even if its clause is filtered out or closed.
   const reveal = () => {
-    const there = document.getElementById(location.hash.slice(1));
-    const clause = there?.closest(".clause");
+    const target = document.getElementById(location.hash.slice(1));
+    const clause = target?.closest(".clause");
     if (!clause) return;
     if (clause.hidden) reset();
     clause.open = true;
-    there.scrollIntoView();
+    target.scrollIntoView();
   };
 
   let silence;
-  const say = (what) => {
-    said.textContent = what;
+  const announce = (message) => {
+    said.textContent = message;
     clearTimeout(silence);
     silence = setTimeout(() => (said.textContent = ""), 4000);
   };
@@ -68,12 +68,12 @@
   const copy = async (program) => {
     try {
       await navigator.clipboard.writeText(program.textContent);
-      say("Copied");
+      announce("Copied");
     } catch {
       program.closest("details").open = true;
       getSelection().selectAllChildren(program);
       program.focus();
-      say("Selected: copy it with your keyboard");
+      announce("Selected: copy it with your keyboard");
     }
   };
 
@@ -93,14 +93,14 @@
     button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy)));
   }
 
-  // "/" goes to the text, the arrows from clause to clause.
+  // "/" moves the focus to the text of the filter, the arrow keys from clause to clause.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const within = event.target.closest("input, select, textarea");
-    if (event.key === "/" && !within) {
+    const field = event.target.closest("input, select, textarea");
+    if (event.key === "/" && !field) {
       event.preventDefault();
       form.elements.text.focus();
-    } else if (event.key === "Escape" && within) {
+    } else if (event.key === "Escape" && field) {
       reset();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       const here = event.target.closest("summary")?.closest(".clause");

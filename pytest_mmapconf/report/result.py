@@ -1,4 +1,4 @@
-"""What is told of one run: the data behind every report, made by the run itself or read from a JSON report of one."""
+"""The result of one run: the data of every report, made by the run itself or read from its JSON report."""
 
 from __future__ import annotations
 
@@ -29,69 +29,76 @@ class Run:
     facts: Facts
     level: str
     date: str
-    """When it ended: ISO 8601, with the offset from UTC."""
-    there: int
-    """How many clauses the level has, those of the levels before it included."""
+    """The time at which the run ended: ISO 8601, with the offset from UTC."""
+    total_clauses: int
+    """Number of clauses of the level, including those of the levels that it includes."""
     narrowed: bool
-    """Whether cases of the level were left out, other than for other shards to run."""
+    """True if cases of the level were left out that are not in another shard either."""
     judged: tuple[ClauseResult, ...]
-    """The clauses that were asked, in the catalogue's order."""
+    """The clauses that have a case in this run, in the catalogue's order."""
     cases: tuple[CaseResult, ...]
-    """All cases, by id; also those that are about no clause."""
+    """All cases, ordered by id, including those of no clause."""
     shards: tuple[int, ...] = (1,)
-    """Which parts of the cases they are."""
-    of: int = 1
-    """How many parts there are."""
+    """Numbers of the shards whose cases these are, from 1."""
+    shard_count: int = 1
+    """Number of shards that the cases are divided into."""
 
     @property
     def missing(self) -> int:
-        """How many clauses of the level have no case: it was not run, or what it has shown is about other clauses."""
-        return max(self.there - len(self.judged), 0)
+        """Number of clauses of the level that have no case in this run."""
+        return max(self.total_clauses - len(self.judged), 0)
 
     @property
     def shard(self) -> str:
-        """Which part of the cases it is; empty for all."""
-        return f"{', '.join(map(str, self.shards))} of {self.of}" if len(self.shards) < self.of else ""
+        """Description of the shards, such as "1, 2 of 4"; empty if these are all shards."""
+        return (
+            f"{', '.join(map(str, self.shards))} of {self.shard_count}" if len(self.shards) < self.shard_count else ""
+        )
 
     @property
     def harness_is_broken(self) -> bool:
-        """Whether no case that was asked has come to an end, so that nothing is known of the implementation."""
-        came_to = {case.verdict for entry in self.judged for case in entry.cases}
-        return UNRESOLVED in came_to and came_to <= {UNRESOLVED, UNSUPPORTED}
+        """True if every case is unresolved or unsupported, so that nothing is known of the implementation."""
+        verdicts = {case.verdict for entry in self.judged for case in entry.cases}
+        return UNRESOLVED in verdicts and verdicts <= {UNRESOLVED, UNSUPPORTED}
 
     @property
-    def good(self) -> bool:
-        """Whether no clause fails or is unresolved, and something could be asked."""
+    def passed(self) -> bool:
+        """True if no clause fails or is unresolved, and at least one is supported."""
         verdicts = {entry.verdict for entry in self.judged}
         return not verdicts & {FAIL, UNRESOLVED} and bool(verdicts & {PASS, EXPECTED, FLAKY})
 
     @property
     def partial(self) -> bool:
-        """Whether it is too little to say that the level is kept, or to say that it is not for all that was run."""
-        return self.narrowed or bool(self.shard) or (self.good and self.missing > 0)
+        """True if the run covered too few clauses to support a statement on the level."""
+        return self.narrowed or bool(self.shard) or (self.passed and self.missing > 0)
 
     @property
     def statement(self) -> tuple[bool, str]:
-        """(whether all is well, what the run has shown)."""
+        """True if the run passed, and the statement of conformance as one line."""
         counts = totals(entry.verdict for entry in self.judged)
-        told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict]) or "none"
+        summary = (
+            ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict]) or "none"
+        )
         if self.harness_is_broken:
-            text = f"the harness is broken: nothing is known of the implementation, no case came to an end: {told}"
+            text = f"the harness is broken: nothing is known of the implementation, no case was completed: {summary}"
             return False, text
         if self.partial:
             part = f"shard {self.shard}" if self.shard else "partial run"
-            asked = f"{len(self.judged)} of {self.there} clauses of level {self.level} asked"
-            return self.good, f"{part}: {asked}: {told}"
+            asked = f"{len(self.judged)} of {self.total_clauses} clauses of level {self.level} asked"
+            return self.passed, f"{part}: {asked}: {summary}"
         on_record = counts[EXPECTED] + counts[FLAKY]
-        if self.good and on_record:
-            return True, f"conforms to level {self.level} but for what is on record of {on_record} clauses: {told}"
-        if self.good:
-            return True, f"conforms to level {self.level}: {told}"
+        if self.passed and on_record:
+            return (
+                True,
+                f"conforms to level {self.level} except for deviations on record of {on_record} clauses: {summary}",
+            )
+        if self.passed:
+            return True, f"conforms to level {self.level}: {summary}"
         missing = f", {self.missing} not judged" if self.missing else ""
-        return False, f"does not conform to level {self.level}: {told}{missing}"
+        return False, f"does not conform to level {self.level}: {summary}{missing}"
 
 
 def clauses_of(level: str) -> int:
-    """How many clauses a level has, those of the levels before it included."""
+    """Return the number of clauses of a level, including those of the levels that it includes."""
     levels = included(level)
     return sum(clause.level in levels for clause in load().values())

@@ -1,4 +1,4 @@
-"""What a run says of itself on the terminal."""
+"""The header and the summary of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..contract import Facts
 from ..version import suite_version
 
 
-def who(facts: Facts) -> str:
-    """Who is judged."""
+def describe_backend(facts: Facts) -> str:
+    """Return the name, version and main facts of a backend as one phrase."""
     parts = [f"backend {facts.name} {facts.version}".strip()]
     if facts.details.get("kernel", "") not in facts.version:
         parts.append(f"kernel {facts.details['kernel']}")
@@ -23,12 +23,12 @@ def who(facts: Facts) -> str:
 
 
 def header(facts: Facts, level: str) -> str:
-    """Who is judged, by what."""
-    return f"mmapconf {suite_version()}: {who(facts)}, level {level}"
+    """Return the line with the versions of the suite and of the backend, and the level."""
+    return f"mmapconf {suite_version()}: {describe_backend(facts)}, level {level}"
 
 
 def table(judged: Iterable[ClauseResult]) -> list[str]:
-    """A line for each group of clauses, with how many have which verdict."""
+    """Return a table of the number of clauses by group (lines) and verdict (columns)."""
     groups: dict[str, Counter[str]] = {}
     for entry in judged:
         groups.setdefault(entry.clause.group, Counter())[entry.verdict] += 1
@@ -52,11 +52,11 @@ HEADINGS: Final = {
 
 
 def details(judged: Iterable[ClauseResult], width: int) -> Iterator[tuple[str, dict[str, bool]]]:
-    """Lines, each with how it is to be written: the clauses that are not simply kept, gravest first, and why."""
-    told = [entry for entry in judged if entry.verdict != PASS or entry.reason]
-    indent = 4 + max((len(entry.clause.id) for entry in told), default=0)
+    """Yield lines, each with its markup: clauses that do not pass, or have unsupported causes, gravest first."""
+    shown = [entry for entry in judged if entry.verdict != PASS or entry.reason]
+    indent = 4 + max((len(entry.clause.id) for entry in shown), default=0)
     for verdict in VERDICTS:
-        entries = [entry for entry in told if entry.verdict == verdict]
+        entries = [entry for entry in shown if entry.verdict == verdict]
         if entries:
             text, colour = HEADINGS[verdict]
             yield text, {colour: True, "bold": True}

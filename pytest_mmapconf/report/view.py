@@ -1,9 +1,9 @@
-"""What a page shows of one run, or of several side by side: computed here, so that a template only has to lay it out.
+"""Compute the contents of a page about one run, or about several side by side; the template only lays them out.
 
-A page tells each thing once.  Cases that came to the same for the same reason are listed together, by function.  What
-was seen where a case fails stands under the first clause that needs it, others point there; and as a broken
-implementation may fail in a thousand cases for one reason, each clause shows a few, of different reasons where there
-are, and the page no more than a budget allows.  The JSON report has them all.
+A page shows each thing once.  Cases with the same verdict and reason are listed together, by function.  The evidence of
+a failed case is shown under the first of its clauses; the others link to it.  As a broken implementation may fail in a
+thousand cases for one reason, each clause shows the evidence of a few cases, with different reasons if possible, and
+the page shows no more than a budget allows.  The JSON report has the evidence of all cases.
 """
 
 from __future__ import annotations
@@ -30,51 +30,51 @@ from ..catalogue.verdicts import (
 from .result import Run
 
 SYMBOLS: Final = {PASS: "✓", FAIL: "✗", UNRESOLVED: "?", UNSUPPORTED: "○", EXPECTED: "!", FLAKY: "~"}
-"""A sign for each verdict, so that colour is never the only one."""
+"""A symbol for each verdict, so that verdicts are not distinguished by colour alone."""
 
 MEANINGS: Final = {
-    PASS: "the implementation kept its promise, in every case that could be asked",
-    FAIL: "it broke its promise, in at least one case",
-    UNRESOLVED: "the suite could not tell: the implementation died or hangs, or set-up failed",
-    UNSUPPORTED: "it cannot be asked",
+    PASS: "every case that the implementation supports passed",
+    FAIL: "at least one case failed",
+    UNRESOLVED: "the suite could not decide: the implementation crashed or did not respond, or set-up failed",
+    UNSUPPORTED: "the implementation lacks what the cases need",
     EXPECTED: "a deviation on record",
-    FLAKY: "on record as one that comes to this or that",
+    FLAKY: "on record as a clause whose verdict varies",
 }
 
-MOST: Final = 3
-"""Failing cases that a clause shows with what was seen."""
+MAX_SHOWN: Final = 3
+"""Largest number of failing cases that a clause shows with their evidence."""
 
-REASONS: Final = 3
-"""Reasons that a clause tells of cases that it does not show."""
+MAX_REASONS: Final = 3
+"""Largest number of reasons that a clause lists for cases whose evidence it does not show."""
 
 OTHER_REASONS: Final = "for further reasons, which the JSON report has"
 
-AROUND: Final = 1500
-"""Characters around what was seen of one case."""
+CASE_OVERHEAD: Final = 1500
+"""Characters of HTML around the evidence of one case."""
 
 BUDGET: Final = 600_000
-"""Characters that all of these may take together."""
+"""Largest number of characters that the evidence of all cases may take on a page."""
 
 
 class Listed(NamedTuple):
-    """Cases of a clause that came to the same, for the same reason."""
+    """Cases of a clause with the same verdict and the same reason."""
 
     verdict: str
     reason: str
     number: int
     functions: list[tuple[str, list[str]]]
-    """Each with the parameters of its cases."""
+    """Functions, each with the parameters of its cases."""
 
 
 class Shown(NamedTuple):
-    """A case with what was seen where it fails."""
+    """A failed case with its evidence."""
 
     anchor: str
     case: CaseResult
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """What was seen, with something for every name."""
+        """The evidence, with a value for every name that the template uses."""
         program = {"steps": [], "c": "", "lacks": "", **self.case.evidence.get("program", {})}
         return {"expected": "", "step": "", "pictures": [], **self.case.evidence, "program": program}
 
@@ -86,52 +86,53 @@ class Cell:
     judged: ClauseResult
     shown: list[Shown] = field(default_factory=list)
     elsewhere: list[Shown] = field(default_factory=list)
-    """What stands under another clause."""
+    """Cases whose evidence is shown under another clause."""
 
     @property
     def verdict(self) -> str:
         return self.judged.verdict
 
     @property
-    def kept(self) -> bool:
-        """Whether every case passes."""
+    def passes(self) -> bool:
+        """True if every case passes."""
         return all(case.verdict == PASS for case in self.judged.cases)
 
     @property
-    def told(self) -> set[str]:
-        """The reasons that need not be told again: those of the cases that are shown."""
+    def shown_reasons(self) -> set[str]:
+        """The reasons that need not be repeated: those of the cases that are shown."""
         return {"", *(shown.case.reason for shown in self.shown)}
 
     @property
     def on_record(self) -> list[dict[str, Any]]:
-        """The entries in files of expectations that its cases meet, each once, with a link that is safe to follow."""
+        """The entries of files of expectations that match its cases, each once, with a link that is safe to follow."""
         entries = {
             (case.expected["file"], case.expected["number"]): case.expected
             for case in self.judged.cases
             if case.expected
         }
-        return [{**entry, "link": web(entry.get("link", ""))} for entry in entries.values()]
+        return [{**entry, "link": safe_link(entry.get("link", ""))} for entry in entries.values()]
 
     @property
     def listed(self) -> list[Listed]:
-        """The cases that are not shown, gravest first."""
-        apart = {id(shown.case) for shown in chain(self.shown, self.elsewhere)}
+        """The cases that are not shown, gravest verdict first."""
+        excluded = {id(shown.case) for shown in chain(self.shown, self.elsewhere)}
         alike: dict[str, dict[str, list[CaseResult]]] = {}
         for case in self.judged.cases:
-            if id(case) not in apart:
+            if id(case) not in excluded:
                 alike.setdefault(case.verdict, {}).setdefault(case.reason, []).append(case)
         rows: list[Listed] = []
         for verdict, reasons in sorted(alike.items(), key=lambda entry: order(entry[0])):
-            told = list(reasons.items())
-            rest = [case for _, cases in told[REASONS:] for case in cases]
-            rows.extend(Listed(verdict, reason, len(cases), by_function(cases)) for reason, cases in told[:REASONS])
+            entries = list(reasons.items())
+            rest = [case for _, cases in entries[MAX_REASONS:] for case in cases]
+            listed = entries[:MAX_REASONS]
+            rows.extend(Listed(verdict, reason, len(cases), by_function(cases)) for reason, cases in listed)
             if rest:
                 rows.append(Listed(verdict, OTHER_REASONS, len(rest), by_function(rest)))
         return rows
 
 
 class Row(NamedTuple):
-    """One clause in every run; None where it was not asked."""
+    """One clause in every run; None for a run without cases of it."""
 
     clause: Clause
     cells: list[Cell | None]
@@ -142,137 +143,137 @@ class Row(NamedTuple):
 
     @property
     def functions(self) -> list[tuple[str, list[str]]]:
-        """Its cases in all runs."""
+        """The cases of the clause in all runs, by function."""
         cases = {case.id: case for cell in self.cells if cell for case in cell.judged.cases}
         return by_function(cases[id] for id in sorted(cases))
 
     @property
     def differs(self) -> bool:
-        """Whether not all runs that were asked come to the same."""
+        """True if the runs that have cases of the clause differ in their verdicts."""
         return len(self.verdicts) > 1
 
 
-def web(link: str) -> str:
-    """A link, if it leads to the web; of what else it may be, nothing."""
+def safe_link(link: str) -> str:
+    """Return a link if its scheme is http or https, else an empty string."""
     return link if link.startswith(("https://", "http://")) else ""
 
 
 def order(verdict: str) -> int:
-    """Where a verdict stands among all."""
+    """Return the position of a verdict in VERDICTS, gravest first."""
     return VERDICTS.index(verdict)
 
 
 def by_function(cases: Iterable[CaseResult]) -> list[tuple[str, list[str]]]:
-    """Cases by function, each with the parameters: "munmap.range[whole]" is "whole" of "munmap.range"."""
-    found: dict[str, list[str]] = {}
+    """Group cases by function, each with the parameters: "munmap.range[whole]" is "whole" of "munmap.range"."""
+    functions: dict[str, list[str]] = {}
     for case in cases:
         function, bracket, parameters = case.id.partition("[")
-        found.setdefault(function, []).extend([parameters.removesuffix("]")] if bracket else [])
-    return list(found.items())
+        functions.setdefault(function, []).extend([parameters.removesuffix("]")] if bracket else [])
+    return list(functions.items())
 
 
 def groups(runs: Sequence[Run]) -> dict[str, list[Row]]:
-    """The clauses of all runs by group, as a page lays them out."""
+    """Return the clauses of all runs by group, with the evidence assigned to clauses."""
     cells = [{entry.clause.id: Cell(entry) for entry in run.judged} for run in runs]
-    place(cells)
+    assign_evidence(cells)
     clauses: dict[str, Clause] = {}
-    for run in sorted(runs, key=lambda run: -len(run.judged)):  # so that the catalogue's order is the longest run's
+    for run in sorted(runs, key=lambda run: -len(run.judged)):  # the longest run determines the order
         for entry in run.judged:
             clauses.setdefault(entry.clause.id, entry.clause)
-    found: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {}
     for id, clause in clauses.items():
-        found.setdefault(clause.group, []).append(Row(clause, [of.get(id) for of in cells]))
-    return found
+        rows.setdefault(clause.group, []).append(Row(clause, [of.get(id) for of in cells]))
+    return rows
 
 
-def place(runs: Sequence[dict[str, Cell]]) -> None:
-    """Say where what was seen is shown: the first of every clause, then the second, while there is room."""
+def assign_evidence(runs: Sequence[dict[str, Cell]]) -> None:
+    """Assign the evidence of cases to clauses: one case of every clause, then a second, up to BUDGET characters."""
     waiting: list[tuple[int, int, Cell, CaseResult]] = []
     for number, cells in enumerate(runs):
         for cell in cells.values():
-            waiting.extend((rank, number, cell, case) for rank, case in enumerate(telling(cell.judged)))
-    room = BUDGET
+            waiting.extend((rank, number, cell, case) for rank, case in enumerate(most_informative(cell.judged)))
+    remaining = BUDGET
     placed: dict[int, Shown] = {}
     for _, _, cell, case in sorted(waiting, key=lambda entry: entry[:2]):
-        there = placed.get(id(case))
-        if there is not None:
-            cell.elsewhere.append(there)
-        elif (room := room - size(case.evidence)) >= 0:
+        shown = placed.get(id(case))
+        if shown is not None:
+            cell.elsewhere.append(shown)
+        elif (remaining := remaining - size(case.evidence)) >= 0:
             placed[id(case)] = Shown(f"case-{len(placed) + 1}", case)
             cell.shown.append(placed[id(case)])
         else:
-            room += size(case.evidence)
+            remaining += size(case.evidence)
 
 
-def telling(judged: ClauseResult) -> list[CaseResult]:
-    """The cases of a clause whose evidence tells most: of each reason the shortest first."""
+def most_informative(judged: ClauseResult) -> list[CaseResult]:
+    """Return the cases of a clause to show: the shortest evidence of each reason first, at most MAX_SHOWN."""
     cases = sorted((case for case in judged.cases if case.evidence), key=lambda case: size(case.evidence))
     firsts = {case.reason: case for case in reversed(cases)}
     first = [case for case in cases if firsts[case.reason] is case]
-    return [*first, *(case for case in cases if firsts[case.reason] is not case)][:MOST]
+    return [*first, *(case for case in cases if firsts[case.reason] is not case)][:MAX_SHOWN]
 
 
 def size(evidence: dict[str, Any]) -> int:
-    """Characters that evidence takes on a page, roughly."""
+    """Estimate the number of characters that evidence takes on a page."""
     program = evidence.get("program", {})
     texts = [
         program.get("c", ""),
         *program.get("steps", ()),
         *(picture["text"] for picture in evidence.get("pictures", ())),
     ]
-    return AROUND + sum(map(len, texts))
+    return CASE_OVERHEAD + sum(map(len, texts))
 
 
 # ---------------------------------------------------------------------------------------------------------- the run
 
 
 class Reason(NamedTuple):
-    """Why clauses could not be asked."""
+    """A reason why clauses, or causes of them, are unsupported."""
 
     reason: str
     clauses: list[str]
 
 
 def not_asked(run: Run) -> list[Reason]:
-    """What was unsupported, by reason."""
+    """Return the unsupported clauses, by reason."""
     return by_reason((entry.reason, entry.clause.id) for entry in run.judged if entry.verdict == UNSUPPORTED)
 
 
 def causes_not_asked(run: Run) -> list[Reason]:
-    """The same of causes, where the clause passes by others."""
+    """Return the clauses that pass although some causes are unsupported, by reason."""
     return by_reason((entry.reason, entry.clause.id) for entry in run.judged if entry.causes_not_asked)
 
 
 def by_reason(pairs: Iterable[tuple[str, str]]) -> list[Reason]:
-    """Clauses by reason, the most frequent first."""
-    found: dict[str, list[str]] = {}
+    """Group ids of clauses by reason, the most frequent first."""
+    ids: dict[str, list[str]] = {}
     for reason, id in pairs:
-        found.setdefault(reason, []).append(id)
-    return sorted(map(Reason, found.keys(), found.values()), key=lambda entry: -len(entry.clauses))
+        ids.setdefault(reason, []).append(id)
+    return sorted(map(Reason, ids.keys(), ids.values()), key=lambda entry: -len(entry.clauses))
 
 
 def counts(run: Run) -> list[tuple[str, int, int]]:
-    """(verdict, clauses, cases) of a run, what passes first; only verdicts that there are, and pass and fail."""
+    """Return (verdict, clauses, cases), pass first; verdicts that do not occur are left out, except pass and fail."""
     clauses, cases = totals(entry.verdict for entry in run.judged), totals(case.verdict for case in run.cases)
-    told = [(verdict, clauses[verdict], cases[verdict]) for verdict in reversed(VERDICTS)]
-    return [entry for entry in told if entry[1] or entry[2] or entry[0] in (PASS, FAIL)]
+    entries = [(verdict, clauses[verdict], cases[verdict]) for verdict in reversed(VERDICTS)]
+    return [entry for entry in entries if entry[1] or entry[2] or entry[0] in (PASS, FAIL)]
 
 
 def levels(runs: Sequence[Run]) -> list[str]:
-    """The levels that clauses of these runs have."""
-    there = {entry.clause.level for run in runs for entry in run.judged}
-    return [level for level in LEVELS if level in there]
+    """Return the levels that the clauses of these runs have."""
+    occurring = {entry.clause.level for run in runs for entry in run.judged}
+    return [level for level in LEVELS if level in occurring]
 
 
 MAIN_FACTS: Final = (
     *("level", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
     *("libc", "page", "file system", "user"),
 )
-"""What a reader wants to know of a run first."""
+"""Names of the facts that are shown first."""
 
 
 def facts(run: Run) -> dict[str, str]:
-    """Who was judged, by what and when, by name."""
+    """Return the facts of a run by name: the backend, the suite, the level, the date."""
     details = {name: value for name, value in sorted(run.facts.details.items()) if value}
     about = {"level": run.level, "shard": run.shard, "suite": f"pytest-mmapconf {run.suite}", "date": run.date}
     about |= {"backend": run.facts.name, "version": run.facts.version, **details}
@@ -280,53 +281,53 @@ def facts(run: Run) -> dict[str, str]:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """What to call each run, by what tells them apart."""
-    told: list[list[str]] = [[run.facts.name] for run in runs]
+    """Return a distinct label for each run, made of the facts in which the runs differ."""
+    labels: list[list[str]] = [[run.facts.name] for run in runs]
     others = sorted({name for run in runs for name in run.facts.details})
     for name in ("version", "level", "suite", *others, "shard", "date"):
-        if len({tuple(parts) for parts in told}) == len(runs):
+        if len({tuple(parts) for parts in labels}) == len(runs):
             break
         values = [facts(run).get(name, "") for run in runs]
         if len(set(values)) > 1:
-            for parts, value in zip(told, values, strict=True):
+            for parts, value in zip(labels, values, strict=True):
                 parts.extend([value] if value else [])
-    found = [", ".join(parts) for parts in told]
+    texts = [", ".join(parts) for parts in labels]
     return [
-        f"{label} ({found[: number + 1].count(label)})" if found.count(label) > 1 else label
-        for number, label in enumerate(found)
+        f"{label} ({texts[: number + 1].count(label)})" if texts.count(label) > 1 else label
+        for number, label in enumerate(texts)
     ]
 
 
-LONGEST: Final = 200
-"""Characters of a recorded value."""
+MAX_VALUE_LENGTH: Final = 200
+"""Largest number of characters of a recorded value."""
 
 
 class Choice(NamedTuple):
-    """What cases have recorded under one name."""
+    """The values that cases have recorded under one name."""
 
     name: str
     values: list[list[tuple[str, int]]]
-    """For each run: the values seen, and in how many cases."""
+    """For each run: the observed values, each with its number of cases."""
 
 
 def choices(runs: Sequence[Run]) -> list[Choice]:
-    """What cases have recorded, by name."""
-    found: dict[str, list[Counter[str]]] = {}
+    """Return the values that cases have recorded, by name."""
+    counters: dict[str, list[Counter[str]]] = {}
     for number, run in enumerate(runs):
         for case in run.cases:
             for name, value in case.recorded.items():
-                found.setdefault(name, [Counter() for _ in runs])[number][told(value)] += 1
-    return [Choice(name, [of.most_common(5) for of in values]) for name, values in sorted(found.items())]
+                counters.setdefault(name, [Counter() for _ in runs])[number][describe_value(value)] += 1
+    return [Choice(name, [of.most_common(5) for of in values]) for name, values in sorted(counters.items())]
 
 
-def told(value: object) -> str:
-    """A recorded value in words."""
+def describe_value(value: object) -> str:
+    """Return a recorded value as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]} …"
 
 
 def without_clause(run: Run) -> Iterator[CaseResult]:
-    """The cases that are about no clause: users' own."""
+    """Return the cases that have no clause, such as a user's own."""
     return (case for case in run.cases if not case.clauses)

@@ -1,4 +1,4 @@
-"""What every implementation does, in increasing order.  A check's documentation string is what the user reads."""
+"""The checks: basic behaviour of every implementation, in increasing order.  Users see the docstring of a check."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MEMORY: Final = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 def start(subject: Subject) -> str:
-    """The implementation starts and says who it is."""
-    subject.tell({"call": "facts()"})
+    """The implementation starts and reports its facts."""
+    subject.announce({"call": "facts()"})
     facts = subject.backend.facts()
     if not isinstance(facts, Facts):
         raise Wrong(f"facts() returned {shown(facts)}", f"facts() returns {Facts.__module__}.Facts.", "")
@@ -38,7 +38,7 @@ def start(subject: Subject) -> str:
 
 
 def boot(subject: Subject) -> str:
-    """A system is booted, has a process, and is closed again; twice."""
+    """A system is booted, spawns a process, and is closed; twice."""
     for _ in range(2):
         with subject.process():
             pass
@@ -75,8 +75,8 @@ def mapping(subject: Subject) -> str:
                 )
         if abs(one - two) < 2 * subject.page:
             raise Wrong(
-                f"two mappings of two pages lie at {one:#x} and {two:#x}",
-                "They overlap. Lengths are in bytes; what is mapped is not given again.",
+                f"two mappings of two pages are at {one:#x} and {two:#x}",
+                "They overlap. Lengths are in bytes; a mapped range is not allocated again.",
                 "They overlap. The length is the second argument, in bytes.",
             )
         subject.done(process, "munmap", one, 2 * subject.page)
@@ -84,21 +84,21 @@ def mapping(subject: Subject) -> str:
 
 
 def memory(subject: Subject) -> str:
-    """What is mapped is zero, and keeps what is stored."""
+    """Mapped memory is zero at first, and keeps the stored bytes."""
     with subject.process() as process:
         size = subject.page
         at = _anonymous(subject, process, 2)
-        _same(subject, process, at, bytes(16), "Anonymous memory is zero at first.")
+        _expect_bytes(subject, process, at, bytes(16), "Anonymous memory is zero at first.")
         data = bytes(range(1, 33))
         subject.done(process, "store", at + size - 16, data)
-        fix = "load and store take the lowest address first, and every byte as it is."
-        _same(subject, process, at + size - 16, data, fix)
-        _same(subject, process, at + size, data[16:], fix)
+        fix = "load and store take the byte at the lowest address first, and change no byte."
+        _expect_bytes(subject, process, at + size - 16, data, fix)
+        _expect_bytes(subject, process, at + size, data[16:], fix)
     return ""
 
 
 def fault(subject: Subject) -> str:
-    """An access where nothing is mapped faults, says where, and the process lives on."""
+    """An access to unmapped memory faults, reports the address, and the process continues."""
     with subject.process() as process:
         size = subject.page
         at = _anonymous(subject, process, 3)
@@ -106,34 +106,34 @@ def fault(subject: Subject) -> str:
         subject.faulted(process, at + size, "load", at + size, 1)
         subject.faulted(process, at + size + 5, "store", at + size + 5, b"x")
         subject.faulted(process, at + size, "load", at + size - 4, 8)
-        _same(subject, process, at, b"\0", "A fault leaves the process and its memory as they were.")
+        _expect_bytes(subject, process, at, b"\0", "A fault changes neither the process nor its memory.")
     return ""
 
 
 def errors(subject: Subject) -> str:
-    """A call that fails says so, and why."""
+    """A call that fails reports its errno."""
     with subject.process() as process:
         subject.refused(process, errno.EINVAL, "mmap", 0, 0, RW, MEMORY, -1, 0)
         at = _anonymous(subject, process, 1)
         subject.refused(process, errno.EINVAL, "munmap", at + 1, subject.page)
-        _same(subject, process, at, b"\0", "A call that fails changes nothing.")
+        _expect_bytes(subject, process, at, b"\0", "A call that fails changes nothing.")
     return ""
 
 
-def rights(subject: Subject) -> str:
-    """PROT_READ and PROT_NONE mean what they say."""
+def prot(subject: Subject) -> str:
+    """PROT_READ and PROT_NONE are enforced."""
     with subject.process() as process:
         size = subject.page
         readable = subject.value(process, "mmap", 0, size, PROT_READ, MEMORY, -1, 0)
-        _same(subject, process, readable, b"\0", "PROT_READ is 1, PROT_WRITE 2.")
+        _expect_bytes(subject, process, readable, b"\0", "PROT_READ is 1, PROT_WRITE 2.")
         subject.faulted(process, readable, "store", readable, b"x")
-        closed = subject.value(process, "mmap", 0, size, PROT_NONE, MEMORY, -1, 0)
-        subject.faulted(process, closed, "load", closed, 1)
+        inaccessible = subject.value(process, "mmap", 0, size, PROT_NONE, MEMORY, -1, 0)
+        subject.faulted(process, inaccessible, "load", inaccessible, 1)
     return ""
 
 
 def files(subject: Subject) -> str:
-    """Files are made, written, read, and are not there where nobody has made them."""
+    """Files are created, written and read; a file that was not created does not exist."""
     with subject.process() as process:
         subject.refused(process, errno.ENOENT, "open", "no-such-file", O_RDONLY)
         fd = _file(subject, process, "file", b"content")
@@ -143,8 +143,8 @@ def files(subject: Subject) -> str:
         if content != b"tent":
             raise Wrong(
                 f"pread(fd, 64, 3) of a file with b'content' returned {shown(content)}",
-                "pread takes (fd, length, offset), and gives what there is up to the end of the file.",
-                "pread is FD LENGTH OFFSET, pwrite FD BYTES OFFSET; what there is up to the end of the file is given.",
+                "pread takes (fd, length, offset), and returns the bytes up to the end of the file.",
+                "pread is FD LENGTH OFFSET, pwrite FD BYTES OFFSET; pread returns the bytes up to the end of the file.",
             )
         subject.refused(process, errno.EEXIST, "open", "file", O_RDWR | O_CREAT | O_EXCL)
         subject.done(process, "close", fd)
@@ -152,51 +152,53 @@ def files(subject: Subject) -> str:
 
 
 def shared(subject: Subject) -> str:
-    """A shared mapping shows the file, at the offset, and what is stored there goes to the file."""
+    """A shared mapping shows the file from the offset, and stores change the file."""
     with subject.process() as process:
         size = subject.page
         fd = _file(subject, process, "shared", b"a" * size + b"b" * size)
         at = subject.value(process, "mmap", 0, 2 * size, RW, MAP_SHARED, fd, 0)
         fix = "A mapping begins at `offset`, in bytes from the start of the file."
-        _same(subject, process, at + size - 1, b"ab", fix)
+        _expect_bytes(subject, process, at + size - 1, b"ab", fix)
         second = subject.value(process, "mmap", 0, size, PROT_READ, MAP_SHARED, fd, size)
-        _same(subject, process, second, b"b", fix)
+        _expect_bytes(subject, process, second, b"b", fix)
         subject.done(process, "store", at + size, b"new")
         content = subject.value(process, "pread", fd, 4, size, kind=bytes)
         if content != b"newb":
-            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: what is stored in a shared mapping is in the file at once."
+            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: a store to a shared mapping changes the file at once."
             raise Wrong(f"after a store of b'new' in a shared mapping, pread returned {shown(content)}", fix, fix)
-        _same(subject, process, second, b"newb", "Two shared mappings of a page show the same.")
+        _expect_bytes(subject, process, second, b"newb", "Two shared mappings of a page show the same bytes.")
     return ""
 
 
 def private(subject: Subject) -> str:
-    """What is stored in a private mapping stays there."""
+    """Stores to a private mapping do not change the file."""
     with subject.process() as process:
         size = subject.page
         fd = _file(subject, process, "private", b"a" * size)
         at = subject.value(process, "mmap", 0, size, RW, MAP_PRIVATE, fd, 0)
         subject.done(process, "store", at, b"new")
-        _same(subject, process, at, b"newa", "A private mapping shows the file, and what was stored in it.")
+        _expect_bytes(
+            subject, process, at, b"newa", "A private mapping shows the file, and the bytes stored to the mapping."
+        )
         content = subject.value(process, "pread", fd, 4, 0, kind=bytes)
         if content != b"aaaa":
-            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: what is stored in a private mapping is not seen in the file."
+            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: a store to a private mapping does not change the file."
             raise Wrong(f"after a store of b'new' in a private mapping, pread returned {shown(content)}", fix, fix)
     return ""
 
 
 def fresh(subject: Subject) -> str:
-    """A system that is booted knows nothing of the one before it."""
+    """A newly booted system has no files of the system before it."""
     with subject.process() as process:
-        _file(subject, process, "left-behind", b"by the system before")
+        _file(subject, process, "leftover", b"by the system before")
     with subject.process() as process:
-        subject.refused(process, errno.ENOENT, "open", "left-behind", O_RDONLY)
+        subject.refused(process, errno.ENOENT, "open", "leftover", O_RDONLY)
     return ""
 
 
 def end(subject: Subject) -> str:
     """The backend is closed."""
-    subject.tell({"call": "close() of the backend"})
+    subject.announce({"call": "close() of the backend"})
     subject.backend.close()
     return ""
 
@@ -212,21 +214,22 @@ def _file(subject: Subject, process: Process, path: str, content: bytes) -> int:
     if written != len(content):
         raise Wrong(
             f"pwrite of {len(content)} bytes returned {written}",
-            "pwrite takes (fd, data, offset) and returns how many bytes were written.",
-            "pwrite is FD BYTES OFFSET, and is answered by how many bytes were written.",
+            "pwrite takes (fd, data, offset) and returns the number of bytes written.",
+            "pwrite is FD BYTES OFFSET, and its result is the number of bytes written.",
         )
     return fd
 
 
-def _same(subject: Subject, process: Process, at: int, right: bytes, fix: str) -> None:
-    seen = subject.value(process, "load", at, len(right), kind=bytes)
-    if seen != right:
-        raise Wrong(f"load({at:#x}, {len(right)}) returned {shown(seen)}, and {shown(right)} belongs there", fix, fix)
+def _expect_bytes(subject: Subject, process: Process, at: int, expected: bytes, fix: str) -> None:
+    observed = subject.value(process, "load", at, len(expected), kind=bytes)
+    if observed != expected:
+        call = f"load({at:#x}, {len(expected)})"
+        raise Wrong(f"{call} returned {shown(observed)}, expected {shown(expected)}", fix, fix)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check, and those that it builds on."""
+    """A check, and the names of the checks that it depends on."""
 
     make: Callable[[Subject], str]
     after: tuple[str, ...] = ()
@@ -248,11 +251,11 @@ CHECKS: Final = (
     Check(memory, ("mapping",)),
     Check(fault, ("memory",)),
     Check(errors, ("mapping", "memory")),
-    Check(rights, ("fault",)),
+    Check(prot, ("fault",)),
     Check(files, ("page",)),
     Check(shared, ("memory", "files")),
     Check(private, ("shared",)),
     Check(fresh, ("files",)),
     Check(end, ("start",)),
 )
-"""In increasing order."""
+"""All checks, in increasing order."""

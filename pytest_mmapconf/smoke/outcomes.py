@@ -1,4 +1,4 @@
-"""What a check or a probe has come to, and the advice that goes with it."""
+"""Run a check or a probe, and return its outcome with advice for the adapter's author."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from .subject import Subject, Wrong, shown
 OK: Final = "ok"
 WRONG: Final = "FIX"
 LACKS: Final = "lacks"
-LEFT_OUT: Final = "-"
+SKIPPED: Final = "-"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check came to."""
+    """The outcome of a check or a probe."""
 
     check: str
     verdict: str
-    seen: str = ""
+    observed: str = ""
     fix: str = ""
 
 
 AGENT_FIXES: Final = {
-    r"cannot be started": "Is the command right, and may it be executed? Run it by hand: it greets and waits.",
-    r"ended at 'its greeting'": "It has to greet and to wait. Run it by hand: its first line is `mmapconf 1 …`.",
-    r"no answer to 'its greeting'": "It speaks first, unasked, and flushes: to a pipe, output is kept back otherwise.",
-    r"did not greet": "After what a console or a login says, one line `mmapconf 1 NAME=VALUE …` is its greeting.",
-    r"speaks version": "This suite speaks version 1: the greeting is `mmapconf 1 …`.",
-    r"its greeting says": "The numbers in the greeting are decimal and above 0; what is not known is left out.",
-    r"which nobody had asked": "An answer begins with the number of the process that was asked (0 is the supervisor), "
-    "one for each request. It says nothing else on stdout: notes go to stderr.",
-    r"no answer to": "Each request line gets one answer line, ended by a newline and flushed, also where nothing is "
-    "returned: `PROCESS ok`.",
-    r"error that Python has no name for": "Errors go by name: `error EINVAL`, not by number.",
-    r"where (a number|\d+ numbers) belongs?": "Results are plain numbers, decimal or with 0x, parted by one blank.",
-    r"where a process belongs": "spawn and fork are answered by `ok` and a number that was not used before.",
-    r"where bytes belong": "Bytes are pairs of hexadecimal digits, low address first, without blanks or 0x.",
-    r"bytes where \d+ were asked for": "load and pread give as many bytes as were asked for, or fewer.",
-    r"wrote a line of more than": "The greeting's `line` says how long a line may be, with its newline.",
-    r"does not understand": "It answered `bad`. Verbs and arguments are those of PROTOCOL.md; a verb that it does not "
-    "have is answered by `unsupported`.",
-    r"the process ended by itself": "A fault must not end a process: it is caught (SIGSEGV, SIGBUS) and answered.",
+    r"cannot be started": "Is the command right and executable? Run it by hand: it writes its greeting and waits.",
+    r"ended at 'its greeting'": "It must write its greeting and wait. Run it by hand: it begins with `mmapconf 1 …`.",
+    r"no answer to 'its greeting'": "It must write its greeting without a request, and flush it.",
+    r"did not greet": "The greeting is one line `mmapconf 1 NAME=VALUE …`; other lines may precede it.",
+    r"speaks version": "This suite supports version 1: the greeting is `mmapconf 1 …`.",
+    r"its greeting says": "The numbers in the greeting are decimal and above 0; an unknown value is left out.",
+    r"it said .*, which": "An answer begins with the number of the process of the request (0 is the supervisor), and "
+    "each request has one answer. Write nothing else to stdout: diagnostics go to stderr.",
+    r"no answer to": "Each request line has one answer line, ended by a newline and flushed, even if the call returns "
+    "nothing: `PROCESS ok`.",
+    r"error that Python has no name for": "Errors are reported by name: `error EINVAL`, not by number.",
+    r"where (a number|\d+ numbers) belongs?": "Results are numbers, decimal or with 0x, separated by one space.",
+    r"where a process belongs": "The answer of spawn and fork is `ok` and a number that was not used before.",
+    r"where bytes belong": "Bytes are pairs of hexadecimal digits, lowest address first, without spaces or 0x.",
+    r"bytes where \d+ were asked for": "load and pread return as many bytes as requested, or fewer.",
+    r"wrote a line of more than": "`line` in the greeting is the largest length of a line, including its newline.",
+    r"does not understand": "It answered `bad`. Verbs and arguments are those of PROTOCOL.md; the answer to a verb "
+    "that it lacks is `unsupported`.",
+    r"the process ended by itself": "A fault must not end a process: catch SIGSEGV and SIGBUS, and report the fault.",
     r"it answered": "An answer is PROCESS and ok, error, fault, unsupported, died or bad.",
-    r"it took nothing": "It has to read requests while it works: several processes may be asked at once.",
-    r"it ended": "It died in this request; what it said on stderr stands above, if anything. Run it under a debugger.",
+    r"it took nothing": "It must read requests while others are executed: several processes may have requests at once.",
+    r"it ended": "It crashed during this request; its output on stderr, if any, is above. Run it under a debugger.",
 }
-"""What to do about what `agent.client` says of an agent, by a pattern of it; the first that matches."""
+"""Advice by a regular expression that matches a message of `agent.client`; the first match applies."""
 
 
 def outcome_of(check: Check, subject: Subject, agent: bool) -> Outcome:
-    """Make one check."""
+    """Run one check and return its outcome."""
     try:
         return Outcome(check.name, OK, check.make(subject))
     except NotImplementedError as error:
         return Outcome(check.name, LACKS, str(error) or "not implemented")
     except Wrong as wrong:
-        return Outcome(check.name, WRONG, wrong.seen, (wrong.agent or wrong.python) if agent else wrong.python)
+        return Outcome(check.name, WRONG, wrong.observed, (wrong.agent or wrong.python) if agent else wrong.python)
     except Unresolved as error:
         text = str(error)
         fixes = (fix for pattern, fix in AGENT_FIXES.items() if re.search(pattern, text))
@@ -74,18 +74,18 @@ def outcome_of(check: Check, subject: Subject, agent: bool) -> Outcome:
 
 
 def probe(call: str, subject: Subject) -> Outcome:
-    """Whether there is a call: made once, harmlessly, in a process of its own; what it comes to is no matter."""
+    """Return whether the backend has a call: make it once in a process of its own, and ignore its result."""
     try:
         with subject.process() as process:
             values = _values(subject, process)
             if call == "mmap":
                 values |= {"addr": 0, "flags": MEMORY, "fd": -1}
             parameters = inspect.signature(getattr(Process, call)).parameters.values()
-            needed = [one for one in parameters if one.name != "self" and one.default is one.empty]
-            plain = [values.get(one.name, 0) for one in needed if one.kind is not one.KEYWORD_ONLY]
-            named = {one.name: values.get(one.name, 0) for one in needed if one.kind is one.KEYWORD_ONLY}
-            subject.tell({"call": f"{call}({', '.join(map(shown, plain))})"})
-            getattr(process, call)(*plain, **named)
+            required = [entry for entry in parameters if entry.name != "self" and entry.default is entry.empty]
+            positional = [values.get(entry.name, 0) for entry in required if entry.kind is not entry.KEYWORD_ONLY]
+            keywords = {entry.name: values.get(entry.name, 0) for entry in required if entry.kind is entry.KEYWORD_ONLY}
+            subject.announce({"call": f"{call}({', '.join(map(shown, positional))})"})
+            getattr(process, call)(*positional, **keywords)
     except NotImplementedError as error:
         reason = str(error)
         return Outcome(call, LACKS, "" if reason == f"the backend has no {call}" else reason.removeprefix(f"{call}: "))
@@ -99,7 +99,7 @@ def probe(call: str, subject: Subject) -> Outcome:
 
 
 def _values(subject: Subject, process: Process) -> dict[str, Any]:
-    """Arguments for any call, by the name of the parameter; 0 is right for all others."""
+    """Return arguments for any call by the name of the parameter; every other parameter takes 0."""
     at, fd = 0, -1
     with suppress(Exception):
         at = process.mmap(0, subject.page, RW, MEMORY, -1, 0)

@@ -1,7 +1,7 @@
-"""Which calls the cases of a clause name, and so which clauses can be asked of an implementation that has some of them.
+"""Find the calls that each case needs, and so the clauses that an implementation with some of the calls supports.
 
-Read from the compiled cases and the helpers and fixtures that they use.  It says what can be asked at most: what a case
-needs beyond calls (rights, facilities, a second process) is only known when it is run.
+The calls are read from the compiled cases and from the helpers and fixtures that they use.  The result is an upper
+bound: what a case needs beyond calls (privileges, facilities, a second process) is known only when it runs.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ CALLS: Final = tuple(
 )
 """Every call of the contract."""
 
-MADE_OF_OTHERS: Final = frozenset({"fragment", "audit"})
-"""Calls that everybody has: `Process` makes them of others."""
+DERIVED_CALLS: Final = frozenset({"fragment", "audit"})
+"""Calls that every backend has, because `Process` implements them by other calls."""
 
-OPTIONAL: Final = MADE_OF_OTHERS | {"scratch_range", "maps"}
-"""Calls that cases do without where there are none."""
+OPTIONAL: Final = DERIVED_CALLS | {"scratch_range", "maps"}
+"""Calls that cases use only if the backend has them."""
 
 AMBIGUOUS: Final = frozenset({"add"})
-"""Calls whose name is a method of Python's own types as well; where one is meant, it stands as text in a Call."""
+"""Calls with the name of a method of Python's own types; a case names such a call as text in a Call."""
 
 
 def possible(level: str, has: Collection[str]) -> tuple[int, int, Counter[str]]:
-    """(how many of a level's clauses can be asked of who has these calls, how many there are, what the others need)."""
+    """Return the number of clauses of a level that these calls support, the number of all, and the missing calls."""
     levels = included(level)
     clauses = {id for id, clause in load().items() if clause.level in levels}
-    least: dict[str, frozenset[str]] = {}
-    """By clause, what its case that lacks least lacks."""
+    missing_calls: dict[str, frozenset[str]] = {}
+    """By clause, the missing calls of the case that lacks the fewest."""
     for needed, ids in cases():
         lacking = needed - set(has)
         if all(id in clauses for id in ids):
             for id in ids:
-                if id not in least or len(lacking) < len(least[id]):
-                    least[id] = lacking
-    missing = Counter(call for lacking in least.values() for call in lacking)
-    return sum(not lacking for lacking in least.values()), len(clauses), missing
+                if id not in missing_calls or len(lacking) < len(missing_calls[id]):
+                    missing_calls[id] = lacking
+    missing = Counter(call for lacking in missing_calls.values() for call in lacking)
+    return sum(not lacking for lacking in missing_calls.values()), len(clauses), missing
 
 
 @cache
 def cases() -> tuple[tuple[frozenset[str], tuple[str, ...]], ...]:
-    """For each case, with its parameters that name clauses of their own apart: the calls, and the clauses."""
-    return tuple(found for module in _modules() for function in _tests(module) for found in _variants(function))
+    """Return the calls and the clauses of each case; a parameter with clauses of its own makes a separate case."""
+    return tuple(variant for module in _modules() for function in _tests(module) for variant in _variants(function))
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -70,13 +70,13 @@ def _tests(module: ModuleType) -> Iterator[Any]:
 
 
 def _variants(function: Any) -> Iterator[tuple[frozenset[str], tuple[str, ...]]]:
-    needed = frozenset(calls_of(function)) - OPTIONAL or frozenset({"mmap"})  # what is drawn is named nowhere
+    needed = frozenset(calls_of(function)) - OPTIONAL or frozenset({"mmap"})  # a case that draws its calls names none
     marks = list(getattr(function, "pytestmark", ()))
     own = [id for mark in marks if mark.name == "clause" for id in mark.args]
     variants: set[tuple[str, ...]] = {()}
     for mark in marks:
         if mark.name == "parametrize":
-            sets = {_clauses(getattr(one, "marks", ())) for one in mark.args[1]}
+            sets = {_clauses(getattr(entry, "marks", ())) for entry in mark.args[1]}
             variants = {(*before, *more) for before in variants for more in sets}
     for more in sorted(variants):
         yield needed, tuple(dict.fromkeys([*own, *more]))
@@ -87,32 +87,32 @@ def _clauses(marks: Iterable[Any]) -> tuple[str, ...]:
 
 
 def calls_of(case: Any) -> set[str]:
-    """The calls that a case names, or a function of this package that it uses, or a fixture of it."""
+    """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures."""
     case = getattr(getattr(case, "hypothesis", None), "inner_test", case)
-    wanted = inspect.signature(case).parameters
-    found = {"sysconf"} if "page" in wanted else set()
-    rest = [case, *(getattr(fixtures, f"make_{name}", None) for name in wanted)]
-    seen: set[object] = set()
+    parameters = inspect.signature(case).parameters
+    calls = {"sysconf"} if "page" in parameters else set()
+    rest = [case, *(getattr(fixtures, f"make_{name}", None) for name in parameters)]
+    visited: set[object] = set()
     while rest:
         function = inspect.unwrap(rest.pop())
-        if not isinstance(function, FunctionType) or function in seen:
+        if not isinstance(function, FunctionType) or function in visited:
             continue
-        seen.add(function)
+        visited.add(function)
         names, texts = _words(function.__code__)
-        found |= names & (set(CALLS) - AMBIGUOUS)
+        calls |= names & (set(CALLS) - AMBIGUOUS)
         if "Call" in names:
-            found |= texts & set(CALLS)
+            calls |= texts & set(CALLS)
         scope = function.__globals__
-        ours = scope is case.__globals__ or str(scope.get("__package__")).startswith(PACKAGE)
-        values = [scope[name] for name in names if ours and name in scope]
+        is_own = scope is case.__globals__ or str(scope.get("__package__")).startswith(PACKAGE)
+        values = [scope[name] for name in names if is_own and name in scope]
         rest += [value for value in values if callable(value)]
-        # Of a table of functions a parameter picks one; that it is not known which counts as needing them all.
-        rest += [one for value in values if isinstance(value, dict) for one in value.values() if callable(one)]
-    return found
+        # A parameter selects a function of a table; which one is unknown, so all of them count as needed.
+        rest += [entry for value in values if isinstance(value, dict) for entry in value.values() if callable(entry)]
+    return calls
 
 
 def _words(code: CodeType) -> tuple[set[str], set[str]]:
-    """The names that compiled code uses, and the texts in it; those of the functions inside it as well."""
+    """Return the names and the string constants of compiled code, including those of the functions inside it."""
     names = set(code.co_names)
     texts = {text for text in code.co_consts if isinstance(text, str)}
     for inner in code.co_consts:

@@ -1,4 +1,4 @@
-"""All checks and probes, in a child that may die or hang."""
+"""Run all checks and probes in a child process, which may crash or not answer."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ import pytest
 
 from ..contract import Backend
 from .checks import CHECKS
-from .outcomes import LEFT_OUT, OK, WRONG, Outcome, outcome_of, probe
-from .required_calls import CALLS, MADE_OF_OTHERS
-from .subject import Subject, Tell
+from .outcomes import OK, SKIPPED, WRONG, Outcome, outcome_of, probe
+from .required_calls import CALLS, DERIVED_CALLS
+from .subject import Announce, Subject
 
 MAKING: Final = "making the backend"
 PROBE: Final = "has "
-"""What the task of a probe begins with."""
-PROBED: Final = tuple(call for call in CALLS if call not in MADE_OF_OTHERS)
+"""Prefix of the task of a probe."""
+PROBED: Final = tuple(call for call in CALLS if call not in DERIVED_CALLS)
 TASKS: Final = (*(check.name for check in CHECKS[:-1]), *(PROBE + call for call in PROBED), CHECKS[-1].name)
-"""All that there is to do: the backend is closed last."""
+"""All tasks, in order: the backend is closed last."""
 
 
 def run(make: Callable[[], Backend], agent: bool, seconds: float) -> tuple[list[Outcome], list[Outcome]]:
-    """The outcomes of all checks, and, where nothing is to be put right, of a probe of each call.
+    """Return the outcomes of all checks and, if all checks that ran passed, of a probe of each call.
 
-    `make` makes the backend, which is an `agent` or a class in Python; one call of it may take so many seconds.
+    `make` makes the backend; `agent` is True if it is an agent, False if it is a class in Python; `seconds` is the time
+    limit of one call.
     """
     done: dict[str, Outcome] = {}
     size = 0
     while len(done) < len(TASKS):
         left = [task for task in TASKS if task not in done]
 
-        child = _Child(partial(_ask, make, agent, left, done, size))
+        child = _Child(partial(_run_tasks, make, agent, left, done, size))
         last = {"task": left[0], "call": MAKING}
         how = ""
         try:
@@ -51,58 +52,63 @@ def run(make: Callable[[], Backend], agent: bool, seconds: float) -> tuple[list[
                     size = message["page"]
                 last |= message
         except TimeoutError:
-            how = f"did not come back in {seconds:g} s"
+            how = f"did not return within {seconds:g} s"
         finally:
             ended = child.end()
         if last["task"] not in done:
-            fix = "" if agent else "A call returns or raises; it neither waits for ever nor ends the process."
-            seen = f"{last['call']} {how or f'ended the whole process, {ended}'}"
-            done[last["task"]] = Outcome(last["task"].removeprefix(PROBE), WRONG, seen, fix)
+            fix = "" if agent else "A call returns or raises; it must neither block forever nor end the process."
+            observed = f"{last['call']} {how or f'ended the whole process, {ended}'}"
+            done[last["task"]] = Outcome(last["task"].removeprefix(PROBE), WRONG, observed, fix)
             if last["call"] == MAKING:
-                done |= {task: _left_out(task, "start") for task in left if task not in done}
+                done |= {task: _skipped(task, "start") for task in left if task not in done}
     probes = [done[PROBE + call] for call in PROBED]
-    return [done[check.name] for check in CHECKS], [one for one in probes if one.verdict != LEFT_OUT]
+    return [done[check.name] for check in CHECKS], [outcome for outcome in probes if outcome.verdict != SKIPPED]
 
 
-def _left_out(task: str, failed: str) -> Outcome:
-    return Outcome(task.removeprefix(PROBE), LEFT_OUT, f"builds on {failed}")
+def _skipped(task: str, failed: str) -> Outcome:
+    return Outcome(task.removeprefix(PROBE), SKIPPED, f"depends on {failed}")
 
 
-def _ask(
-    make: Callable[[], Backend], agent: bool, left: Sequence[str], done: dict[str, Outcome], size: int, tell: Tell
+def _run_tasks(
+    make: Callable[[], Backend],
+    agent: bool,
+    left: Sequence[str],
+    done: dict[str, Outcome],
+    size: int,
+    announce: Announce,
 ) -> None:
-    """What the child does: the tasks that are left."""
-    tell({"task": left[0], "call": MAKING})
+    """Run the remaining tasks, in the child process."""
+    announce({"task": left[0], "call": MAKING})
     try:
         backend = make()
     except pytest.UsageError as error:
-        tell({"usage": str(error)})
+        announce({"usage": str(error)})
         return
-    subject = Subject(backend, tell)
+    subject = Subject(backend, announce)
     subject.page = size
     by_name = {check.name: check for check in CHECKS}
     for task in left:
-        tell({"task": task})
+        announce({"task": task})
         check = by_name.get(task)
         if check:
             failed = [name for name in check.after if done[name].verdict != OK]
-        else:  # a call that hangs would hang in the preparation of all others
+        else:  # a check that failed would also fail in the set-up of every probe
             failed = [name for name in by_name if name in done and done[name].verdict == WRONG]
             failed += ["page"] if done["page"].verdict != OK else []
         if failed:
-            outcome = _left_out(task, failed[0])
+            outcome = _skipped(task, failed[0])
         elif check:
             outcome = outcome_of(check, subject, agent)
         else:
             outcome = probe(task.removeprefix(PROBE), subject)
         done[task] = outcome
-        tell({"task": task, "outcome": asdict(outcome), "page": subject.page})
+        announce({"task": task, "outcome": asdict(outcome), "page": subject.page})
 
 
 class _Child:
-    """A process of its own, in which `work` is done; what it tells comes out line by line."""
+    """A child process that runs `work`; its messages are read line by line."""
 
-    def __init__(self, work: Callable[[Tell], None]) -> None:
+    def __init__(self, work: Callable[[Announce], None]) -> None:
         read, write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -117,13 +123,13 @@ class _Child:
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
-                os._exit(status)  # nothing of pytest's own is wound up here
+                os._exit(status)  # without pytest's own clean-up
         os.close(write)
         self.stream = os.fdopen(read, "rb", buffering=0)
         self._buffer = b""
 
     def messages(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """What it tells; TimeoutError where it says nothing for so long."""
+        """Yield the messages of the child; raise TimeoutError if there is none for `seconds`."""
         while True:
             line, newline, rest = self._buffer.partition(b"\n")
             if newline:
@@ -138,7 +144,7 @@ class _Child:
             self._buffer += more
 
     def end(self) -> str:
-        """End it, and say how it ended."""
+        """Kill the child and return how it ended."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self.stream.close()

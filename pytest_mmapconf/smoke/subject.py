@@ -1,4 +1,4 @@
-"""The backend that is checked: its calls, and for each that goes wrong what to put right in the adapter."""
+"""The backend that is checked: its calls, and advice for the adapter's author for each wrong result."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from typing import Any, Final
 
 from ..contract import Backend, Fault, Process, System, Unresolved, errno_name
 
-Tell = Callable[[Mapping[str, Any]], None]
-"""Says what comes next, to whoever waits for it."""
+Announce = Callable[[Mapping[str, Any]], None]
+"""Announces the next action to the parent process."""
 
 
 class Wrong(Exception):
-    """What an adapter does wrong: what was seen, and for each kind of adapter what to put right."""
+    """The adapter does something wrong: the observation, and advice for each kind of adapter."""
 
-    def __init__(self, seen: str, python: str, agent: str) -> None:
-        super().__init__(seen)
-        self.seen = seen
+    def __init__(self, observed: str, python: str, agent: str) -> None:
+        super().__init__(observed)
+        self.observed = observed
         self.python = python
         self.agent = agent
 
 
 class Subject:
-    """The backend that is checked; tells of each call before it is made."""
+    """The backend that is checked; announces each call before making it."""
 
-    def __init__(self, backend: Backend, tell: Tell = lambda message: None) -> None:
+    def __init__(self, backend: Backend, announce: Announce = lambda message: None) -> None:
         self.backend = backend
-        self.tell = tell
+        self.announce = announce
         self.page = 0
 
     @contextmanager
     def system(self) -> Iterator[System]:
-        self.tell({"call": "boot()"})
+        self.announce({"call": "boot()"})
         system = self.backend.boot()
         if not isinstance(system, System):
             raise Wrong(f"boot() returned {system!r}", f"boot() returns a {System.__module__}.System.", "")
         try:
             yield system
         except BaseException:
-            with suppress(Exception):  # what has gone wrong first is told
+            with suppress(Exception):  # the first error is the one to report
                 system.close()
             raise
-        self.tell({"call": "close() of the system"})
+        self.announce({"call": "close() of the system"})
         system.close()
 
     @contextmanager
     def process(self) -> Iterator[Process]:
         with self.system() as system:
-            self.tell({"call": "spawn()"})
+            self.announce({"call": "spawn()"})
             process = system.spawn()
             if not isinstance(process, Process):
                 raise Wrong(f"spawn() returned {process!r}", f"spawn() returns a {Process.__module__}.Process.", "")
             yield process
 
-    # ---- calls: each returns what is right, and raises Wrong for everything else
+    # ---- calls: each returns a correct result, and raises Wrong for any other
 
     def _make(self, process: Process, name: str, arguments: Sequence[Any]) -> tuple[str, Any]:
         what = f"{name}({', '.join(map(shown, arguments))})"
-        self.tell({"call": what})
+        self.announce({"call": what})
         try:
             return what, getattr(process, name)(*arguments)
         except (OSError, Fault, NotImplementedError, Unresolved) as error:
@@ -73,20 +73,20 @@ class Subject:
             ) from error
 
     def value(self, process: Process, name: str, *arguments: Any, kind: type = int) -> Any:
-        """What a call returns that must not fail; of this kind."""
+        """Make a call that must succeed; return its result, which must be of type `kind`."""
         what, result = self._make(process, name, arguments)
         if isinstance(result, (NotImplementedError, Unresolved)):
             raise result
         if isinstance(result, OSError):
             raise Wrong(
                 f"{what} failed with {_errno(result)}",
-                "It must succeed. Flags and names come with Linux's numbers: does the adapter hand them on translated?",
-                "It must succeed. Flags and names come with Linux's numbers: does the agent translate them?",
+                "It must succeed. Flags and names have Linux's numbers: does the adapter translate them?",
+                "It must succeed. Flags and names have Linux's numbers: does the agent translate them?",
             )
         if isinstance(result, Fault):
             raise Wrong(
                 f"{what} got {result}",
-                "This memory is mapped. Addresses, lengths and offsets are in bytes: does the adapter keep them?",
+                "This memory is mapped. Addresses, lengths and offsets are in bytes: does the adapter change them?",
                 "This memory is mapped. Addresses, lengths and offsets are in bytes, decimal or with 0x.",
             )
         if kind is bytes and isinstance(result, (bytearray, memoryview)):
@@ -101,53 +101,53 @@ class Subject:
         return result
 
     def done(self, process: Process, name: str, *arguments: Any) -> None:
-        """A call that must succeed and returns nothing."""
+        """Make a call that must succeed and returns nothing."""
         self.value(process, name, *arguments, kind=type(None))
 
     def refused(self, process: Process, number: int, name: str, *arguments: Any) -> None:
-        """A call that must fail with this errno."""
-        right = errno.errorcode[number]
+        """Make a call that must fail with this errno."""
+        expected = errno.errorcode[number]
         what, result = self._make(process, name, arguments)
         if isinstance(result, (NotImplementedError, Unresolved)):
             raise result
-        python = f"A call that fails raises OSError(errno.{right}, …): the number first, and positive."
+        python = f"A call that fails raises OSError(errno.{expected}, …): the number first, and positive."
         if isinstance(result, Fault):
             raise Wrong(
                 f"{what} got {result}",
                 f"Only accesses to memory fault. {python}",
-                f"Only accesses to memory fault. A call that fails is answered by `error {right}`.",
+                f"Only accesses to memory fault. The answer to a call that fails is `error {expected}`.",
             )
         if not isinstance(result, OSError):
             raise Wrong(
-                f"{what} returned {shown(result)}, and {right} belongs there",
+                f"{what} returned {shown(result)}, expected {expected}",
                 f"{python} It returns neither None nor -1 nor -errno.",
-                f"A call that fails is answered by `error {right}`, not by `ok`: look at its result, then at errno.",
+                f"The answer to a call that fails is `error {expected}`, not `ok`: check its result, then errno.",
             )
         if result.errno != number:
             raise Wrong(
-                f"{what} failed with {_errno(result)}, and {right} belongs there",
+                f"{what} failed with {_errno(result)}, expected {expected}",
                 python,
-                f"A call that fails is answered by `error` and the name of errno, here {right}.",
+                f"The answer to a call that fails is `error` and the name of errno, here {expected}.",
             )
 
     def faulted(self, process: Process, at: int, name: str, *arguments: Any) -> None:
-        """An access that must get SIGSEGV at this address."""
+        """Make an access that must get SIGSEGV at this address."""
         what, result = self._make(process, name, arguments)
         if isinstance(result, (NotImplementedError, Unresolved)):
             raise result
         python = f'An access that is refused raises Fault("SIGSEGV", "SEGV_MAPERR" or "SEGV_ACCERR", {at:#x}).'
-        agent = f"The process catches SIGSEGV and SIGBUS, answers `fault SIGSEGV SEGV_MAPERR {at:#x}`, and lives on."
+        agent = f"The process catches SIGSEGV and SIGBUS, answers `fault SIGSEGV SEGV_MAPERR {at:#x}`, and continues."
         if isinstance(result, OSError):
             raise Wrong(f"{what} failed with {_errno(result)}", f"{python} OSError is for calls.", agent)
         if not isinstance(result, Fault):
-            raise Wrong(f"{what} returned {shown(result)}, and nothing may be accessed at {at:#x}", python, agent)
+            raise Wrong(f"{what} returned {shown(result)}, expected a fault at {at:#x}", python, agent)
         if result.signal != "SIGSEGV":
             raise Wrong(f"{what} got {shown(result.signal)} for a signal", f"{python} Names, not numbers.", agent)
         if not isinstance(result.code, str):
             raise Wrong(f"{what} got {shown(result.code)} for a si_code", f"{python} Names, not numbers.", agent)
         if result.address is not None and result.address != at:
             raise Wrong(
-                f"{what} faulted at {shown(result.address)}, and {at:#x} is the first byte that cannot be accessed",
+                f"{what} faulted at {shown(result.address)}, expected {at:#x}, the first byte that cannot be accessed",
                 f"{python} The address is that of the byte, not of its page; bytes before it are accessed.",
                 f"{agent} The address is si_addr, that of the byte; bytes are accessed one by one from the lowest up.",
             )

@@ -1,4 +1,4 @@
-"""What `--mmap-smoke` prints."""
+"""The output of `--mmap-smoke`."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from ..contract import Backend
 from ..plugin import backends
 from ..plugin import options as plugin_options
 from ..version import suite_version
-from . import required_calls as needs
+from . import required_calls
 from .checks import CHECKS
-from .outcomes import LACKS, LEFT_OUT, OK, WRONG, Outcome
+from .outcomes import LACKS, OK, SKIPPED, WRONG, Outcome
 from .run import run
 
 
 def report(name: str, checks: Sequence[Outcome], probes: Sequence[Outcome]) -> tuple[bool, list[str]]:
-    """Whether the adapter works, and what there is to say."""
+    """Return whether the adapter works, and the lines of the report."""
     lines = [f"mmapconf {suite_version()}: smoke of {name}"]
     for check, outcome in zip(CHECKS, checks, strict=True):
         lines.append(f"  {outcome.verdict:6}{check.name:9}{check.text}")
-        lines += _wrapped(outcome.seen) + _wrapped(f"-> {outcome.fix}" if outcome.fix else "")
+        lines += _wrapped(outcome.observed) + _wrapped(f"-> {outcome.fix}" if outcome.fix else "")
     if probes:
         lines += [*_listed("has", [probe for probe in probes if probe.verdict == OK])]
         lines += [*_listed("lacks", [probe for probe in probes if probe.verdict == LACKS])]
-        lines += [f"  {probe.check}: {probe.seen}" for probe in probes if probe.verdict == WRONG]
+        lines += [f"  {probe.check}: {probe.observed}" for probe in probes if probe.verdict == WRONG]
         has = {probe.check for probe in probes if probe.verdict == OK}
         for level in LEVELS:
             lines.append(_level(level, has))
     else:
-        lines.append("What the backend has, and which levels can be asked, is told once the adapter works.")
+        lines.append("The calls of the backend and the levels it supports are listed once the adapter works.")
     wrong = sum(outcome.verdict == WRONG for outcome in checks)
-    good = not wrong and checks[3].verdict == OK
-    told = "the adapter works" if good else "the adapter does not work yet"
+    works = not wrong and checks[3].verdict == OK
+    conclusion = "the adapter works" if works else "the adapter does not work yet"
     counts = [(sum(outcome.verdict == verdict for outcome in checks), text) for verdict, text in COUNTED.items()]
-    lines.append(f"{told}: {', '.join(f'{count} {text}' for count, text in counts if count)}")
-    return good, lines
+    lines.append(f"{conclusion}: {', '.join(f'{count} {text}' for count, text in counts if count)}")
+    return works, lines
 
 
-COUNTED: Final = {OK: "ok", WRONG: "to put right", LACKS: "that it lacks", LEFT_OUT: "left out"}
+COUNTED: Final = {OK: "ok", WRONG: "to fix", LACKS: "unsupported", SKIPPED: "skipped"}
 
 
 def _wrapped(text: str) -> list[str]:
@@ -55,24 +55,24 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _listed(title: str, probes: Sequence[Outcome]) -> list[str]:
-    text = ", ".join(f"{probe.check} ({probe.seen})" if probe.seen else probe.check for probe in probes)
+    text = ", ".join(f"{probe.check} ({probe.observed})" if probe.observed else probe.check for probe in probes)
     width = max(shutil.get_terminal_size().columns, 60)
     return textwrap.wrap(f"{title:7}{text or 'nothing'}", width, subsequent_indent=" " * 7, break_on_hyphens=False)
 
 
 def _level(level: str, has: Collection[str]) -> str:
-    possible, total, missing = needs.possible(level, has)
+    possible, total, missing = required_calls.possible(level, has)
     most = ", ".join(f"{call} ({count})" for call, count in missing.most_common(4))
-    return f"level {level}: about {possible} of {total} clauses can be asked" + (
+    return f"level {level}: about {possible} of {total} clauses can be judged" + (
         f"; others need {most}" if most else ""
     )
 
 
 def show(config: pytest.Config) -> int:
-    """What --mmap-smoke prints; the exit status."""
+    """Print the report of --mmap-smoke; return the exit status."""
     name = plugin_options.value(config, "mmap_backend")
     if not name:
-        raise pytest.UsageError("--mmap-smoke needs --mmap-backend=BACKEND: whose adapter is it about?")
+        raise pytest.UsageError("--mmap-smoke needs --mmap-backend=BACKEND")
     options = plugin_options.backend_options(config)
 
     def make() -> Backend:
@@ -81,7 +81,9 @@ def show(config: pytest.Config) -> int:
         return backend
 
     agent = name.partition(":")[0] in ("agent", "native")
-    patience = options.timeout + (5 if agent else 0)  # an agent's client has the time-out itself, and says more
-    good, lines = report(name, *run(make, agent, patience))
+    seconds = options.timeout + (
+        5 if agent else 0
+    )  # an agent's client has this time-out too, and its message is more detailed
+    works, lines = report(name, *run(make, agent, seconds))
     print("\n".join(lines))
-    return int(pytest.ExitCode.OK if good else pytest.ExitCode.TESTS_FAILED)
+    return int(pytest.ExitCode.OK if works else pytest.ExitCode.TESTS_FAILED)
