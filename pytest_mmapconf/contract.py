@@ -1,4 +1,4 @@
-"""What an implementation of memory-mapped I/O looks like to this suite.
+"""The interface of an implementation of memory-mapped I/O to this suite.
 
 A *backend* names an implementation and boots a *system*.  A system has files, facilities and *processes*, and can be
 thrown away.  A process has descriptors and an address space, and every call of the documented API is one plain method
@@ -13,16 +13,16 @@ To judge your own implementation, write one class::
         def load(self, addr, length): ...
         def store(self, addr, data): ...
 
-and run ``pytest --mmap-backend=python:MODULE:Mine``.  What you leave out raises `NotImplementedError`, and every case
-that needs it ends *unsupported*.
+and run ``pytest --mmap-backend=python:MODULE:Mine``.  A method that you leave out raises
+`NotImplementedError`, and every case that needs it is *unsupported*.
 
 Rules for all calls:
 
 * Addresses, lengths and offsets are in bytes.  Addresses are plain integers from 0 to ``2 ** bits - 1``.
 * A call that fails raises `OSError` with the errno (Python's number of the name, `errno.EINVAL`); it never returns -1.
 * A load, store or execution that the hardware would refuse raises `Fault`; the process lives on.
-* What the implementation does not have raises `NotImplementedError` with the reason as its text; `Unsupported` is one.
-* What keeps the suite from telling (the implementation died, hangs, babbles) raises `Unresolved` with the reason.
+* A call that the implementation lacks raises `NotImplementedError` with the reason as its text; `Unsupported` is one.
+* A failure of the harness (the implementation died, hangs, sends garbage) raises `Unresolved` with the reason.
 * Flag and name constants have Linux's generic values (asm-generic, x86-64).  A backend for another system translates.
 
 This module imports nothing of the project's own, and nothing that costs time.
@@ -41,7 +41,7 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 
 class Prot(IntFlag):
-    """Rights of pages, for mmap and mprotect (clauses mmap.prot.*); the last two are wishes of mprotect's."""
+    """Protection of pages, for mmap and mprotect (clauses mmap.prot.*); the last two are flags of mprotect only."""
 
     NONE = 0
     READ = 1
@@ -222,7 +222,7 @@ FdPair: TypeAlias = Annotated[tuple[int, int], Kind("fds")]
 Range: TypeAlias = Annotated[tuple[int, int], Kind("scratch_range")]
 """An address and a length in bytes."""
 Path: TypeAlias = Annotated[str, Kind("path")]
-"""The path of a file; a relative one is relative to the system's own folder."""
+"""The path of a file; a relative one is relative to the system's own directory."""
 FacilityPath: TypeAlias = Annotated[str, Kind("nothing")]
 """The path of a facility, which programs write as the facility's name rather than as a result."""
 FileMode: TypeAlias = Annotated[int, Kind("mode")]
@@ -245,11 +245,11 @@ ConfigurationName: TypeAlias = Annotated[int, Kind("sysconf", "SC_", combined=Fa
 
 
 class Fault(Exception):
-    """A memory access that was refused: what a signal handler would be told.
+    """A memory access that was refused, with what a signal handler receives.
 
     `signal` is "SIGSEGV", "SIGBUS" (or another signal's name); `code` is si_code by name: "SEGV_MAPERR" (nothing
     mapped), "SEGV_ACCERR" (mapped without the right), "BUS_ADRERR" (past the end of the file), "SI_KERNEL" …, or a
-    number as text where it has no name; `address` is si_addr, or None where the system does not tell.
+    number as text where it has no name; `address` is si_addr, or None where the system does not report it.
     """
 
     def __init__(self, signal: str, code: str, address: int | None) -> None:
@@ -259,7 +259,7 @@ class Fault(Exception):
         self.address = address
 
     def __str__(self) -> str:
-        where = "an address that was not told" if self.address is None else f"{self.address:#x}"
+        where = "an address that was not reported" if self.address is None else f"{self.address:#x}"
         return f"{self.signal} ({self.code}) at {where}"
 
 
@@ -268,11 +268,11 @@ class Unsupported(NotImplementedError):
 
 
 class Unresolved(Exception):
-    """The suite could not tell, and why: set-up failed, the implementation died, hangs or babbles."""
+    """No verdict is possible, and why: set-up failed, the implementation died, hangs or sends garbage."""
 
 
 class Stat(NamedTuple):
-    """What fstat tells."""
+    """The part of the result of fstat that the suite uses."""
 
     kind: str
     """"regular", "directory", "character", "block", "fifo", "socket" or "other"."""
@@ -307,7 +307,7 @@ class Process:
     # ---- the documented API
 
     def mmap(self, addr: Address, length: Length, prot: ProtBits, flags: MapFlags, fd: Fd, offset: Offset) -> Address:
-        """Map `length` bytes of the file behind `fd` from `offset` on and return the address (clauses mmap.*).
+        """Map `length` bytes of the file of `fd` from `offset` on and return the address (clauses mmap.*).
 
         `addr` 0 is NULL.  `fd` is -1 with MAP_ANONYMOUS.  Unknown bits in `prot` and `flags` are passed on.  A failed
         call raises OSError: EACCES, EAGAIN, EBADF, EINVAL, ENFILE, ENODEV, ENOMEM, EOVERFLOW, EPERM and others.
@@ -338,14 +338,14 @@ class Process:
     # ---- neighbours of the documented API
 
     def mprotect(self, addr: Address, length: Length, prot: ProtBits) -> None:
-        """Set the rights of the pages in [addr, addr + length)."""
+        """Set the protection of the pages in [addr, addr + length)."""
         raise _missing("mprotect")
 
     def fragment(self, addr: Address, pages: Count) -> str | None:
-        """Split a mapping with rights PROT_NONE: mprotect to PROT_READ page 1, 3, 5 … of `pages` pages from `addr` on.
+        """Split a mapping with PROT_NONE: mprotect to PROT_READ page 1, 3, 5 … of `pages` pages from `addr` on.
 
         Stops at the first mprotect that fails and returns its errno's name; None when all have succeeded.  This
-        default makes the calls one by one; a backend to which each call travels far should override it.
+        default makes the calls one by one; a backend whose calls have a high latency should override it.
         """
         page = self.sysconf(SC_PAGESIZE)
         for index in range(1, pages, 2):
@@ -360,31 +360,31 @@ class Process:
         raise _missing("mlock")
 
     def munlock(self, addr: Address, length: Length) -> None:
-        """Take the locks of the pages in [addr, addr + length) away."""
+        """Unlock the pages in [addr, addr + length)."""
         raise _missing("munlock")
 
     def mlock2(self, addr: Address, length: Length, flags: Mlock2Flags) -> None:
-        """Lock the pages of [addr, addr + length); with MLOCK_ONFAULT each only when it is first touched."""
+        """Lock the pages of [addr, addr + length); with MLOCK_ONFAULT each page when it is first accessed."""
         raise _missing("mlock2")
 
     def mseal(self, addr: Address, length: Length, flags: Amount = 0) -> None:
-        """Seal the mappings of [addr, addr + length): they stay as they are until the process ends, or execs."""
+        """Seal the mappings of [addr, addr + length): they cannot be changed until the process ends or execs."""
         raise _missing("mseal")
 
     def mlockall(self, flags: MlockallFlags) -> None:
-        """Lock what is mapped (MCL_CURRENT), or what will be (MCL_FUTURE); with MCL_ONFAULT when first touched."""
+        """Lock all mappings (MCL_CURRENT), or future ones (MCL_FUTURE); MCL_ONFAULT: each page when first accessed."""
         raise _missing("mlockall")
 
     def munlockall(self) -> None:
-        """Take all locks away, and what mlockall has said of mappings to come."""
+        """Unlock all mappings, and undo mlockall's effect on future mappings."""
         raise _missing("munlockall")
 
     def madvise(self, addr: Address, length: Length, advice: Advice) -> None:
-        """Say what the pages of [addr, addr + length) are for (MADV_*); some of it changes them (madvise.*)."""
+        """Advise the system about the pages in [addr, addr + length) (MADV_*); some advice changes them (madvise.*)."""
         raise _missing("madvise")
 
     def mincore(self, addr: Address, length: Length) -> list[bool]:
-        """For each page of [addr, addr + length), whether it is resident."""
+        """Return for each page of [addr, addr + length) whether it is resident."""
         raise _missing("mincore")
 
     # ---- memory accesses
@@ -398,40 +398,40 @@ class Process:
         raise _missing("store")
 
     def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
-        """What stands in some pages and files, in short: to be compared with what should stand there.
+        """Return digests of pages and files, to be compared with what they should contain.
 
         `ranges`: (address of a page, how many pages); for each page its CRC-32 in eight digits, or the si_code of the
         fault, where it cannot be loaded.  `fds`: for each, "SIZE:CRC" of the file and its first 65,536 bytes; "-" for
-        what is not to be had.  This default loads and reads it all; a backend to which each call travels far should
-        override it.
+        a value that is not available.  This default loads and reads everything; a backend whose calls have a high
+        latency should override it.
         """
         from zlib import crc32
 
         page = self.sysconf(SC_PAGESIZE)
-        told = []
+        digests = []
         for addr, pages in ranges:
             for at in range(addr, addr + pages * page, page):
                 try:
-                    told.append(f"{crc32(self.load(at, page)):08x}")
+                    digests.append(f"{crc32(self.load(at, page)):08x}")
                 except Fault as fault:
-                    told.append(fault.code)
+                    digests.append(fault.code)
         for fd in fds:
             try:
                 size: object = self.fstat(fd).size
             except OSError:
                 size = "-"
             try:
-                told.append(f"{size}:{crc32(self.pread(fd, 65536, 0)):08x}")
+                digests.append(f"{size}:{crc32(self.pread(fd, 65536, 0)):08x}")
             except OSError:
-                told.append(f"{size}:-")
-        return told
+                digests.append(f"{size}:-")
+        return digests
 
     def return_instruction(self) -> bytes:
-        """Machine code of a function that does nothing but return; what `execute` may be pointed at."""
+        """Return the machine code of a function that only returns; `execute` can call it."""
         raise _missing("return_instruction")
 
     def execute(self, addr: Address) -> None:
-        """Call the function at `addr`, where `return_instruction` stands.  Refused execution raises Fault."""
+        """Call the function at `addr`, which is `return_instruction`.  Refused execution raises Fault."""
         raise _missing("execute")
 
     def add(self, addr: Address, times: Count, lock: Address = 0) -> None:
@@ -445,15 +445,15 @@ class Process:
     # ---- files
 
     def open(self, path: Path, flags: OpenFlags, mode: FileMode = 0o600) -> Fd:
-        """Open a file and return the lowest free descriptor.  A relative path starts in the system's own folder."""
+        """Open a file and return the lowest free descriptor.  A relative path starts in the system's own directory."""
         raise _missing("open")
 
     def close(self, fd: Fd) -> None:
-        """Give a descriptor back."""
+        """Close a descriptor."""
         raise _missing("close")
 
     def dup(self, fd: Fd) -> Fd:
-        """Another descriptor, the lowest free one, of the same open file description."""
+        """Return another descriptor, the lowest free one, of the same open file description."""
         raise _missing("dup")
 
     def ftruncate(self, fd: Fd, length: Length) -> None:
@@ -495,15 +495,15 @@ class Process:
         raise _missing("fsync")
 
     def drop_cache(self, fd: Fd) -> None:
-        """fsync, then ask that the file's pages leave memory (POSIX_FADV_DONTNEED).  They may stay all the same."""
+        """fsync, then ask that the file's pages leave memory (POSIX_FADV_DONTNEED).  They may stay."""
         raise _missing("drop_cache")
 
     def set_old_mtime(self, fd: Fd) -> None:
-        """Set the times of the file's last access and modification back to a moment long past (futimens)."""
+        """Set the times of the file's last access and modification to a moment long past (futimens)."""
         raise _missing("set_old_mtime")
 
     def has_old_mtime(self, fd: Fd) -> bool:
-        """Whether that moment is still the time of its last modification (fstat, st_mtim)."""
+        """Return whether that moment is still the time of the last modification (fstat, st_mtim)."""
         raise _missing("has_old_mtime")
 
     def unlink(self, path: Path) -> None:
@@ -546,13 +546,13 @@ class Process:
         raise _missing("record_lock")
 
     def watch(self, path: Path) -> Fd:
-        """A descriptor that notes each time an open file description of `path` is let go (inotify, IN_CLOSE)."""
+        """Return a descriptor that counts the releases of open file descriptions of `path` (inotify, IN_CLOSE)."""
         raise _missing("watch")
 
     def close_events(self, watch: Fd) -> int:
-        """How many closes the descriptor from `watch` has noted since it was last asked.
+        """Return how many closes the descriptor from `watch` has counted since the last call.
 
-        Closes in a row that are alike (of files open for writing, or of others) are noted as one.
+        Closes in a row that are alike (of files open for writing, or of others) count as one.
         """
         raise _missing("close_events")
 
@@ -560,14 +560,14 @@ class Process:
         """Bytes free in the file system that holds `path`."""
         raise _missing("free_space")
 
-    # ---- life
+    # ---- lifecycle
 
     def fork(self) -> Process:
         """A child: the same descriptors, the same mappings at the same addresses."""
         raise _missing("fork")
 
     def exit(self, status: Count = 0) -> Amount:
-        """End normally; returns, once the process has been waited for, the status that its parent was told."""
+        """End normally; return, once the process has been waited for, the exit status that its parent received."""
         raise _missing("exit")
 
     def kill(self) -> None:
@@ -578,39 +578,39 @@ class Process:
         """Become another program: descriptors without O_CLOEXEC stay, mappings go.  Returns when it speaks."""
         raise _missing("exec")
 
-    # ---- rights and limits
+    # ---- privileges and limits
 
-    def set_limit_headroom(self, resource: Resource, room: Length) -> None:
-        """Let this process have `room` more bytes of the resource than it uses now, and no more.
+    def set_limit_headroom(self, resource: Resource, headroom: Length) -> None:
+        """Limit this process to `headroom` more bytes of the resource than it uses now.
 
-        Of STACK nothing counts as used: a mapping that grows downwards may become `room` bytes long.
+        Of STACK nothing counts as used: a mapping that grows downwards may become `headroom` bytes long.
         """
         raise _missing("set_limit_headroom")
 
     def drop_capability(self, capability: str) -> None:
-        """Give up a privilege by its Linux name ("CAP_IPC_LOCK").  One that the process does not have is no error."""
+        """Drop a privilege by its Linux name ("CAP_IPC_LOCK").  One that the process does not have is no error."""
         raise _missing("drop_capability")
 
-    # ---- telling
+    # ---- introspection
 
     def scratch_range(self) -> Range:
-        """(address, length) of a range that the implementation keeps free of its own, for MAP_FIXED and hints.
+        """Return (address, length) of a range that the implementation does not use itself, for MAP_FIXED and hints.
 
         Page aligned, empty at the start of each process, at least 1 MiB.
         """
         raise _missing("scratch_range")
 
     def counters(self) -> Counters:
-        """How much the process has done so far."""
+        """Return how much the process has done so far."""
         raise _missing("counters")
 
     def maps(self) -> str:
-        """The address space as text, to be shown with a failing case."""
+        """Return the address space as text, to be shown with a failing case."""
         raise _missing("maps")
 
 
 class Resource(StrEnum):
-    """What `Process.set_limit_headroom` limits."""
+    """A resource that `Process.set_limit_headroom` limits."""
 
     ADDRESS_SPACE = "address-space"
     LOCKED_MEMORY = "locked-memory"
@@ -624,7 +624,7 @@ class Resource(StrEnum):
 
 
 class Facility(StrEnum):
-    """Something a case needs of its surroundings, asked for by name with `System.facility`, which returns a path.
+    """Something that a case needs of its environment; `System.facility` returns its path.
 
     Files that cannot be mapped, each for its own reason, and directories with one special property each.
     """
@@ -638,19 +638,19 @@ class Facility(StrEnum):
     PROC_FILE = "proc-file"
     """A regular file that cannot be mapped and lies on a noexec file system (Linux: /proc/self/maps)."""
     SYS_FILE = "sys-file"
-    """A regular file that cannot be mapped, found out late (Linux: an attribute in /sys)."""
+    """A regular file that cannot be mapped, which Linux detects late (an attribute in /sys)."""
     NOEXEC_DIRECTORY = "noexec-directory"
     """A directory, writable, on a file system from which nothing may be executed."""
     OWN_FILE_SYSTEM = "own-file-system"
-    """A directory on a file system that nobody but this case uses, whose free space tells when storage is returned."""
+    """A directory on a file system that only this case uses, so that its free space shows when storage is released."""
     CRASHING_FILE_SYSTEM = "crashing-file-system"
-    """A directory on a file system with a disk of its own, which `System.crash` cuts the power of."""
+    """A directory on a file system with a disk of its own, whose power `System.crash` cuts."""
     MANDATORY_LOCK = "mandatory-lock"
-    """The path of a file, readable and writable, that another holds a mandatory write lock on."""
+    """The path of a file, readable and writable, on which another process holds a mandatory write lock."""
 
 
 class Call(NamedTuple):
-    """A call that is yet to be made, for `System.run_concurrently`."""
+    """A call to be made, for `System.run_concurrently`."""
 
     process: Process
     name: str
@@ -679,7 +679,7 @@ class System:
         return [call.make() for call in calls]
 
     def facility(self, facility: Facility) -> FacilityPath:
-        """The path of what is asked for; usable by every process of the system.  Not to be had: Unsupported, why."""
+        """Return the path of a facility, usable by every process of the system; without one raise Unsupported."""
         raise Unsupported(f"the backend has no facility {facility.value}")
 
     def crash(self) -> None:
@@ -694,7 +694,7 @@ class System:
         raise _missing("full_file_table")
 
     def mapping_limit(self) -> int:
-        """How many mappings a process may have.  A backend may lower its limit when asked, to be met sooner."""
+        """Return how many mappings a process may have.  A backend may lower its limit here."""
         raise _missing("mapping_limit")
 
     def close(self) -> None:
@@ -706,10 +706,10 @@ class System:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked of every backend."""
+    """The options of a run that concern every backend."""
 
     directory: str | None = None
-    """--mmap-dir: the file system under test is the one that holds this folder; None: the backend's own choice."""
+    """--mmap-dir: the file system under test is the one that holds this directory; None: the backend chooses."""
     timeout: float = 30.0
     """--mmap-timeout: seconds that one call may take."""
     disruptive: bool = False
@@ -718,7 +718,7 @@ class Options:
 
 @dataclass
 class Facts:
-    """Who was judged; for headers, reports, conditions."""
+    """The implementation that was judged; for headers, reports, conditions."""
 
     name: str
     """The backend, as the user named it."""
@@ -735,11 +735,11 @@ class Backend:
     options: Options = Options()
 
     def configure(self, options: Options) -> None:
-        """Told once, before anything else, what the user asked for."""
+        """Take the user's options.  Called once, before anything else."""
         self.options = options
 
     def facts(self) -> Facts:
-        """Who is judged.  May start the implementation."""
+        """Return facts about the implementation.  May start it."""
         return Facts(self.name)
 
     def boot(self) -> System:

@@ -70,15 +70,15 @@ class Process(MappingCalls, PageCalls, Advice, Buffers):
 
     # ----------------------------------------------------------------------------------------------- rights and limits
 
-    def set_limit_headroom(self, resource: Resource, room: int) -> None:
+    def set_limit_headroom(self, resource: Resource, headroom: int) -> None:
         if resource == Resource.ADDRESS_SPACE:
-            self.address_space_limit = self.space.size + room
+            self.address_space_limit = self.space.size + headroom
         elif resource == Resource.DATA:
-            self.data_limit = self.space.data() + room
+            self.data_limit = self.space.data() + headroom
         elif resource == Resource.STACK:
-            self.stack_limit = room
+            self.stack_limit = headroom
         else:
-            self.locked_limit = self.space.locked + room
+            self.locked_limit = self.space.locked + headroom
 
     def drop_capability(self, capability: str) -> None:
         self.capabilities = self.capabilities - {capability}

@@ -236,7 +236,7 @@ def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
 @pytest.mark.parametrize(("room", "admitted"), [(40, True), (80, False)])
 def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room: int, admitted: bool) -> None:
     class Tight(Process):
-        def set_limit_headroom(self, resource: Resource, room: int) -> None:
+        def set_limit_headroom(self, resource: Resource, headroom: int) -> None:
             super().set_limit_headroom(resource, 0)
 
     process = judged(Tight)

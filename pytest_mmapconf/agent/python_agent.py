@@ -355,14 +355,14 @@ class LinuxProcess(Process):
 
     # ---- rights, limits, telling
 
-    def set_limit_headroom(self, resource_: Resource, room: int) -> None:
+    def set_limit_headroom(self, resource_: Resource, headroom: int) -> None:
         which, label = LIMITS[resource_]
         used = 0
         if label:
             with open("/proc/self/status") as told:
                 used = next(int(line.split()[1]) * 1024 for line in told if line.startswith(label))
         _, most = resource.getrlimit(which)
-        resource.setrlimit(which, (used + room, most if most == -1 else max(most, used + room)))
+        resource.setrlimit(which, (used + headroom, most if most == -1 else max(most, used + headroom)))
 
     def drop_capability(self, capability: str) -> None:
         number = {f"CAP_{name}": number for number, name in CAPABILITIES.items()}.get(capability)

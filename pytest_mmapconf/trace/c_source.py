@@ -94,7 +94,7 @@ CALL: Final = {
     "close_events": "close_events({watch})",
     "fork": "fork()",
     "exec": "exec_again({number})",
-    "set_limit_headroom": "set_limit_headroom({resource}, {room})",
+    "set_limit_headroom": "set_limit_headroom({resource}, {headroom})",
     "drop_capability": "drop_capability({capability})",
     "scratch_range": "free_range",
 }
