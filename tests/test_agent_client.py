@@ -40,7 +40,7 @@ StartAgent = Callable[..., CommandBackend]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartAgent]:
-    """start(code): a backend behind the small agent above, with `code` put over what it does."""
+    """start(code): a backend that uses the small agent above, extended by `code`."""
     started: list[CommandBackend] = []
 
     def start(code: str = "", timeout: float = 5.0) -> CommandBackend:
@@ -106,9 +106,9 @@ def odd(number, verb, arguments):
         .spawn()
     )
 
-    told = process.audit([(0, 40), (1 << 31, 1), (4096, 1)], [5, 6, 7])
+    reported = process.audit([(0, 40), (1 << 31, 1), (4096, 1)], [5, 6, 7])
 
-    assert told == [*(f"{at:08x}" for at in range(40)), "00080000", "00000001", "1:2", "1:2", "1:2"]
+    assert reported == [*(f"{at:08x}" for at in range(40)), "00080000", "00000001", "1:2", "1:2", "1:2"]
 
 
 def test_an_audit_with_too_few_answers_is_babble(start: StartAgent) -> None:
@@ -149,9 +149,9 @@ def test_an_error_without_a_name_here_is_unresolved(start: StartAgent) -> None:
         process.mkdir("x")
 
 
-@pytest.mark.parametrize(("told", "address"), [("0x1234", 0x1234), ("-", None)])
-def test_faults(start: StartAgent, told: str, address: int | None) -> None:
-    process = start(f'def odd(*_): return "fault SIGBUS BUS_ADRERR {told}"').boot().spawn()
+@pytest.mark.parametrize(("reported", "address"), [("0x1234", 0x1234), ("-", None)])
+def test_faults(start: StartAgent, reported: str, address: int | None) -> None:
+    process = start(f'def odd(*_): return "fault SIGBUS BUS_ADRERR {reported}"').boot().spawn()
 
     with pytest.raises(Fault) as fault:
         process.load(0x1234, 1)
@@ -216,7 +216,7 @@ def test_calls_made_together_are_all_under_way_before_one_is_answered(start: Sta
         assert system.run_concurrently(calls) == values
 
 
-def test_a_failure_among_calls_made_together_leaves_no_answer_behind(start: StartAgent) -> None:
+def test_a_failure_among_calls_made_together_leaves_no_answer(start: StartAgent) -> None:
     system = start(TOGETHER).boot()
     processes = [system.spawn() for _ in range(3)]
 
@@ -255,13 +255,13 @@ BROKEN = {
     "is killed": ("def odd(*_): import os; os.kill(os.getpid(), 9)", r"ended at 'sysconf 30' \(by signal SIGKILL\)"),
     "hangs": ("def odd(*_): import time; time.sleep(60)", "no answer to 'sysconf 30' in 0.5 s"),
     "hangs at boot": ("def answer(*_): import time; time.sleep(60)", "no answer to 'boot' in 0.5 s"),
-    "babbles": ('def odd(*_): return "ok 1\\nand more\\n"', "said 'and more', which nobody had asked"),
-    "answers for another": ('def odd(*_): say("7 ok\\n")', "said '7 ok', which nobody had asked"),
+    "babbles": ('def odd(*_): return "ok 1\\nand more\\n"', "said 'and more', without a request"),
+    "answers for another": ('def odd(*_): say("7 ok\\n")', "said '7 ok', without a request"),
     "answers nonsense": ('def odd(*_): return "perhaps 12"', "answered 'perhaps 12' to sysconf"),
     "not a number": ('def odd(*_): return "ok twelve"', "answered 'twelve' where a number belongs"),
     "endless line": ('def odd(*_): say("1 ok " + "1" * 100000)', "a line of more than 272 bytes"),
     "long line": ('def odd(*_): return "ok " + "1" * 1000', "a line of more than 272 bytes"),
-    "not text": ('def odd(*_): sys.stdout.buffer.write(b"\\xff\\xfe\\n"); return "ok"', "which nobody had asked"),
+    "not text": ('def odd(*_): sys.stdout.buffer.write(b"\\xff\\xfe\\n"); return "ok"', "without a request"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The contract: what a backend leaves out is told by name, and never taken for an answer."""
+"""The contract: a call that a backend lacks is reported by name, and never taken for an answer."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_together_makes_each_call_and_keeps_the_order() -> None:
     assert System().run_concurrently(calls) == [11, 21]
 
 
-def test_a_fault_tells_what_a_signal_handler_would_be_told() -> None:
+def test_fault_has_what_a_signal_handler_receives() -> None:
     assert str(Fault("SIGBUS", "BUS_ADRERR", 0x1000)) == "SIGBUS (BUS_ADRERR) at 0x1000"
-    assert str(Fault("SIGSEGV", "SI_KERNEL", None)) == "SIGSEGV (SI_KERNEL) at an address that was not told"
+    assert str(Fault("SIGSEGV", "SI_KERNEL", None)) == "SIGSEGV (SI_KERNEL) at an address that was not reported"
 
 
 def test_errno_name() -> None:

@@ -243,12 +243,12 @@ def test_every_call_of_the_contract_is_derived() -> None:
         (1 << 40 | 12345678901, Sum(bytes=1 << 40 | 12345678901)),
     ],
 )
-def test_a_number_is_told_in_pages(value: int, expected: Sum) -> None:
+def test_number_is_expressed_in_pages(value: int, expected: Sum) -> None:
     assert amount(value, 4096) == expected
     assert expected.pages * 4096 + expected.bytes == value
 
 
-def test_repeated_bytes_are_told_once() -> None:
+def test_repeated_bytes_are_stated_once() -> None:
     assert runs(b"ab" + b"c" * 4096 + b"\xc3" + b"d" * 15, 4096, b"\xc3") == (
         Run(b"ab"),
         Run(b"c", PAGE),
@@ -258,8 +258,8 @@ def test_repeated_bytes_are_told_once() -> None:
     assert runs(b"", 4096, None) == ()
 
 
-def test_what_fills_a_page_behind_code() -> None:
-    """As many bytes as the code of another machine leaves."""
+def test_rest_of_a_page_after_code() -> None:
+    """Its length depends on the length of the code of the machine."""
     data = (Run(Special.RETURN_INSTRUCTION), Run(b"x", Sum(pages=1, minus=CODE)))
     step = Step("p1", "store", (Sum("r1"), data))
 
@@ -316,7 +316,7 @@ def test_the_unusual_calls() -> None:
     assert player.number(Sum("fd3")) == player.number(Sum("fd2")) + 1
 
 
-def test_the_reference_tells_every_refusal() -> None:
+def test_reference_reports_every_applicable_error() -> None:
     (outcome,) = replay(
         (Step("p1", "mmap", (Sum(), Sum(), 0, int(MAP_SHARED), Sum(bytes=99), Sum(bytes=1))),),
         ReferenceBackend().boot(),
@@ -395,7 +395,7 @@ def test_the_lines_run(tmp_path: Path) -> None:
     }, done.stdout
 
 
-def test_bytes_that_nobody_promises_are_left_out() -> None:
+def test_indeterminate_bytes_are_left_out() -> None:
     program = (Step("p1", "scratch_range", (), ("r1",)), Step("p1", "load", (Sum("r1"), PAGE)))
     masked = Returns((Run(b"ab"), Run(Special.ANY, Sum(pages=1, bytes=-3)), Run(b"c")))
 

@@ -137,8 +137,8 @@ def test_a_program_says_what_was_meant(system: RecordedSystem) -> None:
     assert replay(program, ReferenceBackend(page=65536).boot()) == outcomes
 
 
-def test_neighbours_are_told_apart(system: RecordedSystem) -> None:
-    """The page behind one region is another's first one: which was meant, the number remembers."""
+def test_neighbours_are_distinguished(system: RecordedSystem) -> None:
+    """The address after one region is the start of another: the number keeps which one was meant."""
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
     high = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
@@ -254,7 +254,7 @@ def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
 
 
 def test_what_a_system_lacks_and_how_it_dies() -> None:
-    """What cannot be asked is a step like any other; the step in which a system died has no outcome."""
+    """An unsupported call is a step like any other; the step in which a system died has no outcome."""
 
     class Dying(Process):
         def munmap(self, addr: int, length: int) -> None:
@@ -283,7 +283,7 @@ def test_what_a_system_lacks_and_how_it_dies() -> None:
 
 
 def test_every_case_runs_through_a_recorder(tmp_path: Path) -> None:
-    """With the same verdicts; and what is written down, as JSON, comes to the same when it is replayed."""
+    """With the same verdicts; and what is written down, as JSON, gives the same when it is replayed."""
     (tmp_path / "recording.py").write_text(
         textwrap.dedent(
             """

@@ -1,4 +1,4 @@
-"""Backends behind an agent: the system that pytest runs on, and whatever a command speaks for.
+"""Backends that use an agent: the system that pytest runs on, and the agent that a command starts.
 
 One agent for a backend, started when it is first needed, and again by the first boot after one has died.
 """
@@ -61,7 +61,7 @@ class CommandBackend(Backend):
         if agent.next_is_booted:
             try:
                 return AgentSystem(agent)
-            except Unresolved:  # what the case before left behind is no matter of the next: a new agent
+            except Unresolved:  # the failure belongs to the previous case; the next one gets a new agent
                 agent.close()
         return AgentSystem(self.agent())
 

@@ -1,4 +1,4 @@
-"""The client's side of PROTOCOL.md: an agent, behind any byte stream, as a System with its Processes.
+"""The client's side of PROTOCOL.md: an agent at the other end of a byte stream, as a System with its Processes.
 
 A call is a line there and a line back.  The stream is two file descriptors; each wait is bounded by the timeout of a
 call.  Whatever an agent may do wrong ends in one way: its processes are killed, `Unresolved` says what happened, and
@@ -6,7 +6,7 @@ the next system that is booted starts a new agent.  So a case survives its backe
 notice.
 
 Several processes may be at work at once (`System.run_concurrently`): each may have one request under way, and answers
-are told
+are digests
 apart by the process's number.  To send first and wait later, such a call is simply made twice: the first time it stops
 after sending, the second time it goes on with the answer.
 """
@@ -47,13 +47,13 @@ PROTOCOL: Final = 1
 """The version of the protocol that is spoken here."""
 
 CHATTER: Final = 64 * 1024
-"""How many bytes may come before the handshake: what a console, an emulator or a login says first."""
+"""Bytes that may arrive before the handshake: the output of a console, an emulator or a login."""
 
 STDERR_KEPT: Final = 4096
-"""How much of what an agent says on stderr is kept, to be shown when it fails."""
+"""Bytes of an agent's stderr that are kept, to be shown when it fails."""
 
 PICTURE_KEPT: Final = 64 * 1024
-"""How much of a picture of an address space is asked for."""
+"""Bytes of the text of an address space that are requested."""
 
 
 class Agent:
@@ -70,7 +70,7 @@ class Agent:
         self.folder: str | None = None
         """The folder of the system that is booted: to be removed here, should the agent die of something."""
         self.next_is_booted = False
-        """Whether an "end", a "boot" and a "spawn" are under way for the next system."""
+        """True if an "end", a "boot" and a "spawn" have been sent for the next system."""
         self.system: AgentSystem | None = None
         """The system that is booted: an agent has one at a time."""
         self._said = b""
@@ -103,13 +103,13 @@ class Agent:
         atexit.register(self.close)
         self._line = 1 << 20  # of the greeting, until it says more
         self.facts = self._greeting()
-        """What the greeting told: names and values as text."""
+        """The greeting: names and values as text."""
         self.bits = self._number("bits", 64)
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
         self._line = self._number("line", 4096) + 16
         self.audits = max(3, min(1024, self._line // 20))
-        """How much one audit looks at: a page for each, and two more for each range or file, go into a line."""
+        """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
     # ---- calls
 
@@ -166,8 +166,8 @@ class Agent:
         number, _, answer = line.partition(" ")
         if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
             if answer.startswith("died "):
-                return  # told unasked; it is told again to whoever asks
-            raise self.fail(f"it said {_short(line)!r}, which nobody had asked")
+                return  # reported without a request; it is reported again on request
+            raise self.fail(f"it said {_short(line)!r}, without a request")
         self._awaited[int(number)] -= 1
         self._answers[int(number)].append(answer)
 
@@ -280,7 +280,7 @@ class Agent:
 
 
 def _rest(descriptor: int) -> bytes:
-    """What can still be read of a stream whose other end is dead (or held by one that will not write): 1 MiB of it."""
+    """Return what can still be read of a stream whose other end is dead or silent: at most 1 MiB."""
     os.set_blocking(descriptor, False)
     rest = b""
     with contextlib.suppress(OSError):
@@ -414,13 +414,13 @@ class AgentProcess(Process):
             requests[-1] += " " + words
             room -= looks + 2
         try:
-            told = [word for request in requests for word in self._call(request).split(" ")]
+            digests = [word for request in requests for word in self._call(request).split(" ")]
         except Unsupported:
             self._system.audits = False
             return super().audit(ranges, fds)
-        if len(told) != sum(looks for _, looks in wanted):
-            raise self._agent.fail(f"it answered {len(told)} words to an audit of another number of pages and files")
-        return told
+        if len(digests) != sum(looks for _, looks in wanted):
+            raise self._agent.fail(f"it answered {len(digests)} words to an audit of another number of pages and files")
+        return digests
 
     def return_instruction(self) -> bytes:
         return self._bytes("return-instruction", 64)
@@ -530,7 +530,7 @@ class AgentSystem(System):
         else:
             agent.send_all(0, "boot", "spawn")
         self.audits = True
-        """Whether the agent has the verb; until it says otherwise."""
+        """True until the agent reports that it lacks the verb."""
         self._first: AgentProcess | None = None
         """The process that was spawned with the boot, until it is asked for."""
         try:
@@ -605,6 +605,6 @@ class AgentSystem(System):
             self.ended = "the system is closed"
             self.agent.system = None
             if self.agent.failure is None:
-                # The next system is made ready while the client is at other work; nobody waits for it here.
+                # The next system is prepared while the client does other work; the client does not wait for it.
                 self.agent.send_all(0, "end", "boot", "spawn")
                 self.agent.next_is_booted = True

@@ -26,7 +26,7 @@ from ..trace.calls import CALLS
 from ..trace.program import Allowed, Fails, Faults, NotExecuted, Program, Step, SymbolicOutcome, needed, to_json
 from ..trace.pytest_source import pytest_source
 from ..trace.recorder import RecordedProcess, RecordedSystem
-from ..trace.replay import Player, allowed, is_told_where, replay
+from ..trace.replay import Player, allowed, is_address_given, replay
 from .blame import MUTATING_CALLS
 from .divergence import Divergence, as_data
 from .lockstep import LockstepProcess, LockstepSystem, measured
@@ -141,7 +141,7 @@ def _by_choice(judged: Replayed) -> bool:
     """
     step = judged.program[-1]
     chosen = CALLS[step.call].result in ("fd", "fds", "process", "scratch_range") or (
-        CALLS[step.call].result == "address" and not is_told_where(step)
+        CALLS[step.call].result == "address" and not is_address_given(step)
     )
     if not chosen or judged.divergence is None:
         return False

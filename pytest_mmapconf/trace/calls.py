@@ -94,7 +94,7 @@ SYSTEM_CALLS: Final = tuple(_OF_THE_SYSTEM)
 """The calls that the system makes rather than one of its processes."""
 
 PREFIXES: Final = {name: kind.prefix for name, kind in _KINDS.items() if kind.prefix}
-"""How the names of each kind of constants begin."""
+"""The prefix of the names of each kind of constants."""
 
 NAMES: Final = {
     kind: {name: int(value) for name, value in vars(contract).items() if name.startswith(prefix)}

@@ -18,10 +18,10 @@ As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a 
 * Bytes are a list of runs: a text (one character a byte), ``{"bytes": TEXT, "times": NUMBER}``,
 ``{"return_instruction": 1}``
   for the machine's code of a function that returns, whose length a NUMBER here calls ``code``, or, among expectations,
-  ``{"any": NUMBER}`` for as many bytes that nobody promises.
+  ``{"any": NUMBER}`` for as many indeterminate bytes.
 * A path is a text in which ``<dev-zero>`` stands for what the facility of that name gave.
 
-What a step came to is an `SymbolicOutcome`: `Returns`, `Fails`, `Faults` or `NotExecuted`.
+The result of a step is a `SymbolicOutcome`: `Returns`, `Fails`, `Faults` or `NotExecuted`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .calls import CALLS, NAMES, NUMBERS, PREFIXES, SYSTEM_CALLS, flag_names
 
 
 class ProgramError(ValueError):
-    """What is wrong with a program, and in which step."""
+    """An invalid program: what is wrong, and in which step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ class Special(StrEnum):
     """Bytes that a program cannot spell out."""
 
     ANY = "any"
-    """In an expectation: a byte that nobody promises."""
+    """In an expectation: an indeterminate byte."""
     RETURN_INSTRUCTION = "return_instruction"
-    """What `Process.return_instruction` gives on the machine."""
+    """The result of `Process.return_instruction` on the machine."""
 
 
 CODE: Final = "code"
@@ -98,11 +98,11 @@ class Run:
 
     content: bytes | Special
     times: Sum = Sum(bytes=1)
-    """May have CODE taken away: what fills a page behind the return code, however long that is."""
+    """May have CODE subtracted: the rest of a page after the return code, whose length depends on the machine."""
 
 
 def length(data: Sequence[Run]) -> Sum:
-    """How many bytes these are."""
+    """Return the number of bytes of `data`."""
     codes = pages = count = 0
     for run in data:
         width = len(run.content) if isinstance(run.content, bytes) else 1
@@ -113,7 +113,7 @@ def length(data: Sequence[Run]) -> Sum:
         pages += run.times.pages * width
         count += run.times.bytes * width
     if codes not in (0, 1):
-        raise ProgramError("no sum tells the length of data with the return code in it more than once")
+        raise ProgramError("no sum expresses the length of data that contains the return code more than once")
     return Sum(CODE if codes else "", pages, count)
 
 
@@ -125,7 +125,7 @@ class Step:
     """The name of the process that makes it; "" for a call of the system."""
     call: str
     arguments: tuple[Argument, ...]
-    """As many as the call has, each of the type that belongs to its kind in CALLS."""
+    """One value for each argument of the call, of the type that belongs to its kind in CALLS."""
     results: tuple[str, ...] = ()
     """The names that its results get: none, one, or two for a call that makes two descriptors."""
 
@@ -150,7 +150,7 @@ Program: TypeAlias = tuple[Step, ...]
 class Returns:
     """The call succeeded.
 
-    An address that the step was told to use, by an argument, is that argument; one that the system chose is the name
+    An address that an argument of the step names is that argument; one that the system chose is the name
     that the step gives it.  Among what is allowed, that name therefore means: any address.
     """
 
@@ -163,7 +163,7 @@ class Fails:
 
     errno: str
     allowed: frozenset[str] = field(default=frozenset(), compare=False)
-    """What else it might have been: told by the reference, which knows every refusal that applies."""
+    """The other errnos that the reference allows: it knows every error that applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +381,7 @@ def names_in(step: Step) -> Iterator[str]:
 
 
 def needed(program: Program, outcomes: Sequence[SymbolicOutcome]) -> tuple[Program, list[SymbolicOutcome]]:
-    """A program, and what its steps came to, without the calls that only tell what any player of it finds out."""
+    """Return a program and its outcomes without the calls whose results a replay finds out itself."""
     used = {name for step in program for name in names_in(step)}
     unneeded = {
         number

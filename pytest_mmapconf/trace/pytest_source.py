@@ -29,10 +29,10 @@ _INDENT: Final = "    "
 
 
 def pytest_source(program: Program, expected: Sequence[Allowed], name: str, clauses: Sequence[str] = ()) -> str:
-    """A module with one test function, `test_NAME`, that makes the program's steps and judges what they come to.
+    """A module with one test function, `test_NAME`, that makes the program's steps and judges their results.
 
     `expected` has the outcomes that are allowed for each step, and none where a step is not judged.  A step that may
-    come to things of different kinds (an error, or a result) is made and not judged.
+    have outcomes of different kinds (an error, or a result) is made and not judged.
     """
     printer = _Printer(program, expected)
     lines = [line for index in range(len(program)) for line in printer.lines(index)]
@@ -62,7 +62,7 @@ class _Printer:
         self.program = program
         self.expected = expected
         self.names = {"p1": "process", CODE: "len(return_instruction)"}
-        """What each name of the program is called."""
+        """The Python name of each name of the program."""
 
     def lines(self, index: int) -> Iterator[str]:
         """A step and what is expected of it."""

@@ -23,7 +23,7 @@ from .replay import amount, fault_address, runs, symbolic
 
 
 class Symbol(int):
-    """A number that remembers how it came to be."""
+    """A number that keeps the sum it was computed from."""
 
     sum: Sum
 
@@ -173,35 +173,35 @@ class RecordedSystem(System):
             raise
         kind = CALLS[call].result
         results: tuple[str, ...] = ()
-        told = result
+        symbolic = result
         if kind in _NAMED:
             letter = _NAMED[kind]
             if kind == "fds":
                 results = (self._name(letter), self._name(letter))
-                told = tuple(symbol(value, Sum(name)) for value, name in zip(result, results, strict=True))
+                symbolic = tuple(symbol(value, Sum(name)) for value, name in zip(result, results, strict=True))
             else:
                 name = self._name(letter)
                 results = (name,)
                 if kind == "process":
-                    told = RecordedProcess(self, result, name)
+                    symbolic = RecordedProcess(self, result, name)
                 elif kind == "scratch_range":
-                    told = symbol(result[0], Sum(name)), result[1]
+                    symbolic = symbol(result[0], Sum(name)), result[1]
                 else:
-                    told = symbol(result, Sum(name))
+                    symbolic = symbol(result, Sum(name))
         elif call == "sysconf" and arguments[0] == SC_PAGESIZE:
             self.page = self.page or result
-            told = symbol(result, Sum(pages=1) if result == self.page else Sum(bytes=result))
+            symbolic = symbol(result, Sum(pages=1) if result == self.page else Sum(bytes=result))
         self.noted.append((process, call, arguments, results, result, None))
-        return told
+        return symbolic
 
     def _name(self, letter: str) -> str:
         self.counts[letter] += 1
         return f"{letter}{self.counts[letter]}"
 
-    # ---- telling
+    # ---- introspection
 
     def program(self) -> tuple[Program, list[SymbolicOutcome]]:
-        """The program that was run, and what each step came to.  A step in which the run ended has no outcome."""
+        """Return the program that was run and the outcome of each step; a step in which the run ended has none."""
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
 
 
@@ -230,10 +230,10 @@ class RecordedBackend(Backend):
 
 
 _UNKNOWN: Final = 1 << 80
-"""Stands for the page's size where nobody has asked for it: no number is told in pages then."""
+"""The page size if it is unknown: no number is expressed in pages then."""
 
 _MANY: Final = 1 << 20
-"""So many pages were not counted: they are a certain address, on pages of whatever size."""
+"""More pages than this are not a count: the number is an address, whatever the page size."""
 
 _NAMED: Final = {"address": "r", "scratch_range": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
@@ -243,7 +243,7 @@ _NAMED: Final = {"address": "r", "scratch_range": "r", "fd": "fd", "fds": "fd", 
 
 
 class _Symbols:
-    """What the numbers of a run stand for, while it is gone through from the start."""
+    """The symbols of the numbers of a run, while its steps are visited from the start."""
 
     def __init__(self, page: int) -> None:
         self.page = page
@@ -317,7 +317,7 @@ class _Symbols:
         return int(value)
 
     def number(self, kind: str, value: int) -> Sum:
-        """What a number was meant as; one that has lost its name is looked up."""
+        """Return the sum that a number was computed from; look up one without a name."""
         if isinstance(value, Symbol):
             meant = value.sum
             if abs(meant.pages) >= _MANY:

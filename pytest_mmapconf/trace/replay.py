@@ -1,8 +1,8 @@
-"""Replay: a program's calls are made on a system, and what they come to is told by symbol.
+"""Replay: make a program's calls on a system, and express their results by symbol.
 
-Numbers and bytes that come out of a system are put in the terms of `program`: a page's size is `pages(1)`, an address
-that a call was told to use is that argument, one that the system chose is the name that the step gives it, and bytes
-are runs.  So what two systems answer can be compared although neither places anything where the other does.
+Results are expressed in the terms of `program`: a page's size is `pages(1)`; an address that an argument of a call names
+is that argument; one that the system chose is the name that the step gives it; bytes are runs.  So the results of two
+systems can be compared although each places its mappings elsewhere.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from .program import (
 # ------------------------------------------------------------------------------------------ numbers and bytes by symbol
 
 _NEAR = 64
-"""How many bytes below a page's end are told from that end."""
+"""Numbers at most this many bytes below a page boundary are expressed relative to it."""
 
 _MANY = 4096
 """Numbers of more pages than this have nothing to do with pages."""
@@ -72,7 +72,7 @@ _REPEATED = re.compile(rb"(.)\1{15}", re.DOTALL)
 
 
 def runs(data: bytes, page: int, code: bytes | None) -> tuple[Run, ...]:
-    """Bytes as runs: what is repeated often is told once; `code`, where known, is the machine's return code."""
+    """Return bytes as runs, so that repetition is stated once; `code`, if known, is the machine's return code."""
     found: list[Run] = []
     for index, part in enumerate(data.split(code) if code else [data]):
         if index:
@@ -108,7 +108,7 @@ class Player:
         self.values: dict[str, int] = {}
         """The value of each name of a region or descriptor."""
         self.paths: dict[str, str] = {}
-        """What each facility that was asked for has given."""
+        """The path of each facility that was requested."""
         self.page = self.processes["p1"].sysconf(SC_PAGESIZE)
         self.code: bytes | None = None
         """The machine's return code, once it has been asked for."""
@@ -205,7 +205,7 @@ class Player:
         return _FACILITY.sub(given, path)
 
     def returned(self, step: Step, arguments: Sequence[Any], result: Any) -> Value:
-        """What a call has returned, by symbol; the names of the results get their values."""
+        """Return a call's result by symbol; bind the names of the results to their values."""
         kind = CALLS[step.call].result
         if kind == "process":
             if step.results:
@@ -223,18 +223,18 @@ _FACILITY: Final = re.compile(r"<([a-z-]+)>")
 
 
 def symbolic(step: Step, arguments: Sequence[Any], result: Any, page: int, code: bytes | None) -> Value:
-    """What a call has returned, by symbol."""
+    """Return a call's result by symbol."""
     kind = CALLS[step.call].result
     own = Sum(step.results[0] if step.results else "")
     if kind == "address":
-        told = [
+        related = [
             argument
             for argument, (_name, of), value in zip(
                 step.arguments, CALLS[step.call].arguments.items(), arguments, strict=True
             )
             if of == "address" and value == result and isinstance(argument, Sum)
         ]
-        return told[-1] if told else own
+        return related[-1] if related else own
     if kind in ("fd", "process", "scratch_range"):
         return own
     if kind == "fds":
@@ -265,7 +265,7 @@ def _plain(result: Any) -> Value:
 
 
 def fault_address(step: Step, arguments: Sequence[Any], address: int | None, page: int) -> Sum | None:
-    """Where an access faulted, told from where it began."""
+    """Return the address of a fault relative to the start of the access."""
     if address is None or not arguments or not isinstance(start := step.arguments[0], Sum):
         return None
     distance = amount(address - arguments[0], page)
@@ -273,14 +273,14 @@ def fault_address(step: Step, arguments: Sequence[Any], address: int | None, pag
 
 
 def replay(program: Program, system: System) -> list[SymbolicOutcome]:
-    """Make a program's calls on a freshly booted system, which the caller closes; what each came to."""
+    """Make a program's calls on a freshly booted system, which the caller closes; return the outcome of each."""
     player = Player(system)
     with player.full:
         return [player.play(step) for step in program]
 
 
 def allowed(step: Step, outcome: SymbolicOutcome) -> frozenset[SymbolicOutcome]:
-    """What a step may come to anywhere, by what it came to on the reference: empty where nothing is promised.
+    """Return the outcomes that any system may have, given that of the reference; empty if nothing is promised.
 
     Any refusal that applies; any address where the step asks for none in particular; no counts of pages in memory, of
     faults, of bytes free.
@@ -289,13 +289,13 @@ def allowed(step: Step, outcome: SymbolicOutcome) -> frozenset[SymbolicOutcome]:
         return frozenset(map(Fails, outcome.allowed or (outcome.errno,)))
     if isinstance(outcome, NotExecuted) or step.call in ("mincore", "counters", "free_space", "mapping_limit"):
         return frozenset()
-    if isinstance(outcome, Returns) and not is_told_where(step):
+    if isinstance(outcome, Returns) and not is_address_given(step):
         return frozenset([Returns(Sum(step.results[0] if step.results else ""))])
     return frozenset([outcome])
 
 
-def is_told_where(step: Step) -> bool:
-    """Whether the address that a step returns, if it returns one, is not the system's choice."""
+def is_address_given(step: Step) -> bool:
+    """Return whether the arguments of a step, and not the system, determine the address that it returns."""
     if step.call == "mmap":
         return bool(int(step.arguments[3]) & (MAP_FIXED | MAP_FIXED_NOREPLACE))  # type: ignore[arg-type]
     if step.call == "mremap":
