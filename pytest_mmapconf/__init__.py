@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# Installed, the cases and the reference lie in this folder.  In a checkout they lie beside it, and a Python that is
-# started there takes this folder for the package.
+# In an installed package, the cases and the reference are in this directory.  In a checkout they are beside it, and a
+# Python that is started in the checkout imports the package from this directory.
 if not Path(__file__).with_name("conformance").exists():
     __path__.append(str(Path(__file__).parent.parent))

@@ -1,4 +1,4 @@
-"""For authors of cases: `clause`, `fails`, `faults`, and the types of the fixtures that are functions."""
+"""What authors of cases import: `clause`, `fails`, `faults`, and the types of the fixtures that are functions."""
 
 from __future__ import annotations
 
@@ -11,26 +11,35 @@ import pytest
 from .contract import O_RDWR, Fault, errno_name
 
 clause = pytest.mark.clause
-"""``@clause("munmap.range", …)``: the clauses that a case judges.  It counts for each; none, and it is an error."""
+"""``@clause("munmap.range", …)``: the clauses that a case judges.  Its verdict counts for each of them.
+
+A case of the suite without a clause is an error.
+"""
 
 
 class ExpectationFailed(AssertionError):
-    """What was expected has not happened: both in words."""
+    """A call or access had another outcome than the expected one."""
 
-    __module__ = "builtins"  # so that a traceback has its name without this package's, which would hide what it says
+    __module__ = "builtins"  # a traceback then shows the name without the package, which would push the message aside
 
-    def __init__(self, expected: str, seen: str) -> None:
-        super().__init__(f"expected {expected}, but {seen}")
+    def __init__(self, expected: str, observed: str) -> None:
+        super().__init__(f"expected {expected}, but {observed}")
         self.expected = expected
-        self.seen = seen
+        """The expected outcome, in words."""
+        self.observed = observed
+        """The outcome, in words: a clause such as "the call succeeded"."""
 
 
 class fails:
-    """``with fails("EINVAL"):`` the call must fail with exactly this errno (or one of these); success fails."""
+    """``with fails("EINVAL"):`` the call in the block must fail with this errno, or with one of several.
+
+    The case fails if the call succeeds or fails with another errno.  Exceptions other than OSError pass through.
+    """
 
     def __init__(self, *names: str) -> None:
         self.names = names
-        self.seen: str | None = None
+        self.observed: str | None = None
+        """The name of the errno, once the call has failed."""
 
     def __enter__(self) -> fails:
         return self
@@ -43,14 +52,18 @@ class fails:
             raise ExpectationFailed(" or ".join(self.names), "the call succeeded")
         if not isinstance(error, OSError):
             return False
-        self.seen = errno_name(error)
-        if self.seen not in self.names:
-            raise ExpectationFailed(" or ".join(self.names), f"the call failed with {self.seen}") from error
+        self.observed = errno_name(error)
+        if self.observed not in self.names:
+            raise ExpectationFailed(" or ".join(self.names), f"the call failed with {self.observed}") from error
         return True
 
 
 class faults:
-    """``with faults("SIGSEGV", at=address):`` the access must fault, with this signal, there, and with this code."""
+    """``with faults("SIGSEGV", at=address, code="SEGV_MAPERR"):`` the access in the block must raise this signal.
+
+    If `at` is given, si_addr must be that address; if `code` is given, si_code must be that one.  The case fails if the
+    access succeeds or has another fault.  Exceptions other than Fault pass through.
+    """
 
     def __init__(self, signal: str, *, at: int | None = None, code: str | None = None) -> None:
         self.signal = signal

@@ -1,7 +1,7 @@
 """The version of the suite: installed, in a checkout, or copied into another project.
 
-A copy has a manifest beside its modules, which `vendor` writes; a checkout has its pyproject.toml above them; what is
-installed is known to Python by the distribution's name.
+A copy has a manifest beside its modules, which `vendor` writes.  A checkout has its pyproject.toml in the directory
+above them.  For an installed package, Python's metadata has the version, under the distribution's name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The catalogue: what is refused, and what the suite's own holds."""
+"""The catalogue of clauses: parsing, errors, and the suite's own catalogue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ source = "XSH mmap()"
 """
 
 
-def test_a_clause() -> None:
+def test_clause_is_parsed() -> None:
     clause = Clause("map.size", "posix", "map", "A length of zero is refused.", "EINVAL", "XSH mmap()")
 
     assert parse(GOOD) == {"map.size": clause}
@@ -46,25 +46,25 @@ def test_a_clause() -> None:
         (GOOD.replace('"EINVAL"', "22"), "clause 1 (map.size): observed is not text"),
         (GOOD.replace('id = "map.size"', ""), "clause 1 (without id): id is missing"),
         (GOOD + 'not_known = "x"', "clause 1 (map.size): not_known is not known; there are id, level, text, "),
-        (GOOD + 'when = ">=6.17"', "clause 1 (map.size): when: '>=6.17' is no condition; "),
+        (GOOD + 'when = ">=6.17"', "clause 1 (map.size): when: '>=6.17' is not a condition; "),
         ("[[clause", "not TOML: "),
     ],
     ids=["twice", "level", "missing", "empty", "not-text", "no-id", "unknown", "when", "not-toml"],
 )
-def test_what_is_refused(text: str, message: str) -> None:
+def test_invalid_catalogues(text: str, message: str) -> None:
     with pytest.raises(CatalogueError) as caught:
         parse(text)
 
     assert str(caught.value).startswith(message)
 
 
-def test_levels_include_those_before() -> None:
+def test_levels_include_the_narrower_ones() -> None:
     assert included("documented") == ("documented",)
     assert included("posix") == ("documented", "posix")
     assert included("linux") == ("documented", "posix", "linux")
 
 
-def test_the_suites_own_catalogue() -> None:
+def test_catalogue_of_the_suite() -> None:
     clauses = catalogue.load()
 
     assert {clause.level for clause in clauses.values()} == set(catalogue.LEVELS)
@@ -73,7 +73,7 @@ def test_the_suites_own_catalogue() -> None:
     assert catalogue.load() is clauses
 
 
-def test_the_page_of_behaviours_names_clauses_that_are_there() -> None:
+def test_behaviours_page_names_existing_clauses() -> None:
     page = Path(__file__).parent.parent.joinpath("docs", "behaviours.md").read_text(encoding="utf-8")
     groups = "|".join({clause.group for clause in catalogue.load().values()})
     named = re.findall(rf"`((?:{groups})\.[^`()]+)`", page)

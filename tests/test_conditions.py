@@ -1,4 +1,4 @@
-"""Conditions: what holds of whom, what is refused, and what becomes of cases that are not for everybody."""
+"""Conditions: when they are true, the invalid ones, and cases of clauses with a false condition."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ NATIVE = Facts(
         ('kernel = ">=5.18"', True),
         ('kernel = "<6.17"', False),
         ('kernel = "<6.17.4"', True),
-        ('kernel = "<=6.17"', True),  # as far as the test says it
+        ('kernel = "<=6.17"', True),  # compared to the precision of the test
         ('kernel = ">6.17"', False),
         ('kernel = "==6.17"', True),
         ('kernel = "!=6.17"', False),
-        ('kernel = "==6.17.3.0"', True),  # what is not told is 0
+        ('kernel = "==6.17.3.0"', True),  # missing parts are 0
         ('kernel = ">=6.1,<6.17"', False),
         ('kernel = ">=6.1, < 6.18"', True),
         ('kernel = ["<5", ">=6"]', True),
@@ -78,11 +78,11 @@ NATIVE = Facts(
         ('machine = ">=1"', False),  # x86_64 has no number
         ('kernel = ">=6"\nuser = "root"', False),
         ('kernel = ">=6"\nuser = "uid *"', True),
-        ("bits = 64", False),  # not told
-        ('bits = "!32"', False),  # not told, so nobody knows
+        ("bits = 64", False),  # not reported
+        ('bits = "!32"', False),  # not reported, so a negated test is false as well
     ],
 )
-def test_what_holds(condition: str, holds: bool) -> None:
+def test_condition_is_true_or_false(condition: str, holds: bool) -> None:
     assert (parse(tomllib.loads(condition)).unmet(NATIVE) is None) == holds
 
 
@@ -91,51 +91,51 @@ def test_what_holds(condition: str, holds: bool) -> None:
     [
         ('kernel = ">=6.18"', "only for kernel >=6.18; this is Linux 6.17.3-amd64"),
         ('file_system = ["tmpfs", "xfs"]', "only for file system tmpfs or xfs; this is ext4"),
-        ("bits = 64", "only for bits 64; the backend does not tell its bits"),
+        ("bits = 64", "only for bits 64; the backend does not report its bits"),
     ],
 )
-def test_why_it_does_not_hold(condition: str, reason: str) -> None:
+def test_reason_for_a_false_condition(condition: str, reason: str) -> None:
     assert parse(tomllib.loads(condition)).unmet(NATIVE) == reason
 
 
-def test_an_agent_that_does_not_know_tells_nothing() -> None:
+def test_question_marks_of_an_agent_are_no_facts() -> None:
     facts = Facts("agent:x", details={"kernel": "? ?", "libc": "?"})
 
-    assert parse({"libc": "!musl"}).unmet(facts) == "only for libc !musl; the backend does not tell its libc"
-    assert parse({"kernel": "!<6"}).unmet(facts) == "only for kernel !<6; the backend does not tell its kernel"
+    assert parse({"libc": "!musl"}).unmet(facts) == "only for libc !musl; the backend does not report its libc"
+    assert parse({"kernel": "!<6"}).unmet(facts) == "only for kernel !<6; the backend does not report its kernel"
 
 
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ({}, "{} is no condition; write one as { kernel"),
-        (">=6.17", "'>=6.17' is no condition; "),
-        ({"kernal": ">=6.17"}, "nothing is known of 'kernal'; did you mean kernel?"),
-        ({"colour": "red"}, f"nothing is known of 'colour'; there are: {', '.join(FACTS)}"),
-        ({"kernel": ">=six"}, "kernel: '>=six' is no test; write a name"),
-        ({"kernel": ">=6.17 Linux"}, "kernel: '>=6.17 Linux' is no test; "),
-        ({"kernel": "=6.17"}, "kernel: '=6.17' is no test; "),
-        ({"kernel": ""}, "kernel: '' is no test; "),
-        ({"kernel": "!"}, "kernel: '!' is no test; "),
-        ({"kernel": True}, "kernel: True is no test; "),
-        ({"kernel": []}, "kernel: an empty list holds for nobody"),
+        ({}, "{} is not a condition; write one as { kernel"),
+        (">=6.17", "'>=6.17' is not a condition; "),
+        ({"kernal": ">=6.17"}, "there is no fact 'kernal'; did you mean kernel?"),
+        ({"colour": "red"}, f"there is no fact 'colour'; there are: {', '.join(FACTS)}"),
+        ({"kernel": ">=six"}, "kernel: '>=six' is not a test; write a name"),
+        ({"kernel": ">=6.17 Linux"}, "kernel: '>=6.17 Linux' is not a test; "),
+        ({"kernel": "=6.17"}, "kernel: '=6.17' is not a test; "),
+        ({"kernel": ""}, "kernel: '' is not a test; "),
+        ({"kernel": "!"}, "kernel: '!' is not a test; "),
+        ({"kernel": True}, "kernel: True is not a test; "),
+        ({"kernel": []}, "kernel: an empty list is never true"),
         ({"kernel": 6.1}, "kernel: 6.1 is a decimal fraction; write a version as text"),
     ],
 )
-def test_what_is_refused(condition: object, message: str) -> None:
+def test_invalid_conditions(condition: object, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
         parse(condition)
 
     assert str(caught.value).startswith(message)
 
 
-def test_as_text() -> None:
+def test_condition_as_text() -> None:
     condition = parse({"kernel": ">=6.17", "file_system": ["tmpfs", "ext*"], "page": 4096})
 
     assert str(condition) == "kernel >=6.17, file system tmpfs or ext*, page 4096"
 
 
-def test_the_reference_plays_the_newest_kernel() -> None:
+def test_reference_reports_a_recent_kernel() -> None:
     facts = ReferenceBackend(bits=64).facts()
 
     for condition in ({"kernel": ">=6.17"}, {"machine": "x86_64"}, {"page": 4096, "bits": 64, "user": "root"}):
@@ -147,7 +147,7 @@ def test_the_reference_plays_the_newest_kernel() -> None:
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    """A copy in which two clauses are not for everybody, and a case judges both one of them and one that is."""
+    """A copy in which two clauses have a condition; one case judges one of these and a clause without condition."""
     library = build(
         tmp_path / "the library",
         {**CASES, "both.py": "from ..testing import clause\n@clause('map.size', 'map.address')\ndef test_both(): pass"},
@@ -162,7 +162,7 @@ def library(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"], ["--setup-show"]], ids=["plain", "two-workers", "setup-show"])
-def test_cases_of_a_clause_that_is_not_for_this_backend(
+def test_clause_with_a_false_condition_is_unsupported(
     judge: Callable[..., pytest.RunResult], pytester: pytest.Pytester, library: Path, mode: list[str]
 ) -> None:
     result = judge("Known", "--mmap-report=v.json", *mode, library=library)
@@ -177,7 +177,7 @@ def test_cases_of_a_clause_that_is_not_for_this_backend(
     result.stdout.fnmatch_lines([f"*map.address*{why}*"])
 
 
-def test_a_backend_that_tells_nothing(judge: Callable[..., pytest.RunResult], library: Path) -> None:
+def test_backend_that_reports_no_facts(judge: Callable[..., pytest.RunResult], library: Path) -> None:
     result = judge("Good", library=library)
 
     result.assert_outcomes(passed=2, skipped=4, deselected=2)

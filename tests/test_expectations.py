@@ -1,4 +1,4 @@
-"""Expectations: what is refused, which entry counts, what verdicts become by it, what is written."""
+"""Expectations: invalid files, which entry applies, its effect on verdicts, and updates of the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITH_WORKERS = pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", 
 
 # the subject Bad of `vendored` breaks map.size (both cases) and map.address, by mapping at odd addresses
 BAD = """
-# what is wrong with it
+# its defects
 [[expect]]
 clause = "map.size"
 verdict = "fail"
@@ -34,12 +34,12 @@ reason = "odd addresses"
 
 
 def expect(**fields: object) -> dict[str, Any]:
-    """A table as `read` gives it."""
+    """Return a table such as `read` returns."""
     return {"file": "known.toml", "number": 1, "verdict": "fail", "reason": "known", **fields}
 
 
 def cases(report: Path) -> dict[str, dict[str, Any]]:
-    """Each case of a JSON report."""
+    """Return the cases of a JSON report by id."""
     document = json.loads(report.read_text())
     return {case["id"]: case for case in document["cases"]}
 
@@ -47,7 +47,7 @@ def cases(report: Path) -> dict[str, dict[str, Any]]:
 # --------------------------------------------------------------------------------------------------------- the entries
 
 
-def test_an_entry() -> None:
+def test_entry_is_parsed() -> None:
     (entry,) = parse([expect(case="a.b[c]", reason="one\n two", link="http://x", when={"bits": 64})])
 
     assert (entry.kind, entry.id, entry.verdict, entry.summary) == ("case", "a.b[c]", "fail", "one two (http://x)")
@@ -70,13 +70,13 @@ def test_an_entry() -> None:
         ("*", ["a.b", ""], []),
     ],
 )
-def test_brackets_are_themselves(id: str, matching: list[str], others: list[str]) -> None:
+def test_brackets_are_literal(id: str, matching: list[str], others: list[str]) -> None:
     entry = Entry("f", 1, "case", id, "fail", "known")
 
     assert [id for id in matching + others if entry.matches(id)] == matching
 
 
-def test_which_entry_counts() -> None:
+def test_which_entry_applies() -> None:
     about: list[dict[str, object]] = [
         {"clause": "x.y"},
         {"case": "m.*"},
@@ -107,12 +107,12 @@ def test_which_entry_counts() -> None:
         ({"case": "a", "verdict": "pass"}, "(a): verdict 'pass' is not one of fail, unresolved, unsupported, flaky"),
         ({"case": "a", "until": "x"}, "(a): until is not known; there are case, clause, verdict"),
         ({"case": 3}, "(3): case is not text"),
-        ({"case": "a", "when": {"kernal": "x"}}, "(a): when: nothing is known of 'kernal'; did you mean kernel?"),
+        ({"case": "a", "when": {"kernal": "x"}}, "(a): when: there is no fact 'kernal'; did you mean kernel?"),
         ({"case": "a", "program": "[]"}, "(a): program: not a program of version 1"),
-        ({"clause": "a", "program": "[]"}, "(a): program is for a case"),
+        ({"clause": "a", "program": "[]"}, "(a): program is allowed for a case only"),
     ],
 )
-def test_what_is_refused(table: dict[str, Any], message: str) -> None:
+def test_invalid_entries(table: dict[str, Any], message: str) -> None:
     with pytest.raises(ExpectationError) as caught:
         parse([expect(**table)])
 
@@ -124,12 +124,12 @@ def test_what_is_refused(table: dict[str, Any], message: str) -> None:
     ("text", "message"),
     [
         ("[[expect", "known.toml: not TOML: "),
-        ("[expect]\ncase = 'a'", "known.toml: expect: there are only tables called [[expect]]"),
-        ("[[expected]]", "known.toml: expected: there are only tables called [[expect]]"),
+        ("[expect]\ncase = 'a'", "known.toml: expect: only tables named [[expect]] are allowed"),
+        ("[[expected]]", "known.toml: expected: only tables named [[expect]] are allowed"),
         ("[[expect]]\nprogram = 'none.json'", "known.toml, entry 1: program: none.json cannot be read: "),
     ],
 )
-def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_files(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "known.toml").write_text(text)
 
     with pytest.raises(ExpectationError) as caught:
@@ -142,7 +142,7 @@ def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None
 
 
 @WITH_WORKERS
-def test_what_is_on_record_is_expected_and_told(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_deviation_on_record_is_expected_and_listed(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     pytester.path.joinpath("known.toml").write_text(BAD)
 
     result = judge("Bad", "--mmap-expectations=known.toml", "--mmap-report=v.json", *mode)
@@ -157,30 +157,30 @@ def test_what_is_on_record_is_expected_and_told(judge: Judge, pytester: pytest.P
             "conforms to level documented except for deviations on record of 2 clauses: 1 pass, 2 expected",
         ]
     )
-    seen = cases(pytester.path / "v.json")
-    assert {id: case["verdict"] for id, case in seen.items()} == {
+    results = cases(pytester.path / "v.json")
+    assert {id: case["verdict"] for id, case in results.items()} == {
         "files.content": "pass",
         "files.content_written": "pass",
         "mapping.aligned": "expected",
         "mapping.no_length[none]": "expected",
         "mapping.no_length[read]": "expected",
     }
-    assert seen["mapping.no_length[none]"]["on record"]["seen"] == {
+    assert results["mapping.no_length[none]"]["on record"]["seen"] == {
         "verdict": "fail",
         "reason": "expected EINVAL, but the call succeeded",
     }
-    assert seen["mapping.no_length[none]"]["on record"]["link"] == "https://bugs.example/17"
-    assert "on record" not in seen["files.content"]
+    assert results["mapping.no_length[none]"]["on record"]["link"] == "https://bugs.example/17"
+    assert "on record" not in results["files.content"]
 
 
 @WITH_WORKERS
-def test_an_unexpected_pass_is_a_failure(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_unexpected_pass_is_a_failure(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     pytester.path.joinpath("known.toml").write_text(BAD)
 
     result = judge("Good", "--mmap-expectations=known.toml", *mode)
 
     assert result.ret == 1
-    result.assert_outcomes(passed=4, failed=1, deselected=0 if mode else 2)  # a clause is no test of pytest's
+    result.assert_outcomes(passed=4, failed=1, deselected=0 if mode else 2)  # pytest counts cases, not clauses
     result.stdout.fnmatch_lines(
         [
             "  map.size     passes, although on record as fail: maps nothing*",
@@ -190,7 +190,7 @@ def test_an_unexpected_pass_is_a_failure(judge: Judge, pytester: pytest.Pytester
     )
 
 
-def test_only_a_clause_passes(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_unexpected_pass_of_a_clause_fails_the_run(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.path.joinpath("known.toml").write_text(BAD.partition("[[expect]]\ncase")[0])
 
     result = judge("Good", "--mmap-expectations=known.toml")
@@ -200,7 +200,7 @@ def test_only_a_clause_passes(judge: Judge, pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("mode", [["-k", "read"], ["-n", "2", "-k", "read"]], ids=" ".join)
-def test_a_clause_that_was_asked_in_part_only_is_left_alone(
+def test_clause_of_which_only_some_cases_ran_keeps_its_entry(
     judge: Judge, pytester: pytest.Pytester, mode: list[str]
 ) -> None:
     pytester.path.joinpath("known.toml").write_text(BAD)
@@ -227,7 +227,7 @@ reason = "known"
         ("CannotSetUp", "unresolved", {"xfailed": 2}, "expected"),
         ("Crashes", "unresolved", {"xfailed": 2}, "expected"),
         ("Crashes", "flaky", {"xfailed": 2}, "flaky"),
-        # what is on record is another thing
+        # the verdict on record is another
         ("Dies", "fail", {"errors": 2}, "unresolved"),
         ("Crashes", "fail", {"errors": 2}, "unresolved"),
         ("Good", "unsupported", {"passed": 2}, "fail"),
@@ -247,14 +247,15 @@ def test_verdicts_on_record(
     assert {name: counts.get(name) for name in outcome} == {
         name: (count + 3 if name == "passed" else count) for name, count in outcome.items()
     }
-    (told,) = (of for of in json.loads((pytester.path / "v.json").read_text())["clauses"] if of["id"] == "file.content")
-    assert told["verdict"] == clause
+    document = json.loads((pytester.path / "v.json").read_text())
+    (judged,) = (entry for entry in document["clauses"] if entry["id"] == "file.content")
+    assert judged["verdict"] == clause
     if clause not in ("unresolved", "unsupported"):
-        assert "known" in told["reason"]
+        assert "known" in judged["reason"]
         assert any("known" in line for line in result.outlines)
 
 
-def test_a_case_that_is_unresolved_in_its_teardown(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_case_that_is_unresolved_in_its_teardown(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.path.joinpath("known.toml").write_text(
         '[[expect]]\ncase = "*"\nverdict = "unresolved"\nreason = "still mounted"\n'
     )
@@ -275,11 +276,11 @@ def test_entries_that_match_nothing(judge: Judge, pytester: pytest.Pytester, mod
         [[expect]]
         case = "mapping.no_length[raed]"
         verdict = "fail"
-        reason = "a slip of the pen"
+        reason = "a misspelt parameter"
         [[expect]]
         clause = "mapp.size"
         verdict = "fail"
-        reason = "and another"
+        reason = "a misspelt group"
         [[expect]]
         case = "files.linux"  # of another level
         verdict = "fail"
@@ -287,20 +288,20 @@ def test_entries_that_match_nothing(judge: Judge, pytester: pytest.Pytester, mod
         [[expect]]
         case = "nothing.such"
         verdict = "fail"
-        reason = "about others"
+        reason = "for other systems"
         when = { page = 65536 }
         """
     )
 
     result = judge("Good", "--mmap-expectations=known.toml", "--mmap-clause=file.*", *mode)
 
-    assert result.ret == (1 if mode else 2)  # with workers, the cases that there are run all the same
+    assert result.ret == (1 if mode else 2)  # with workers, the other cases still run
     lines = "\n".join(result.outlines)
     assert (
         "known.toml, entry 1: there is no case 'mapping.no_length[raed]'; did you mean mapping.no_length[read]" in lines
     )
     assert "known.toml, entry 2: there is no clause 'mapp.size'; did you mean map.size" in lines
-    assert "entry 3: there is no case 'files.linux'" in lines  # it is called files.first
+    assert "entry 3: there is no case 'files.linux'" in lines  # the case is named files.first
     assert "nothing.such" not in lines
 
 
@@ -312,12 +313,12 @@ def test_entries_that_match_nothing(judge: Judge, pytester: pytest.Pytester, mod
         (["-k", "aligned"], 0),
         (["--mmap-clause=file.*"], 0),
         (["conformance/files.py"], 0),
-        (["conformance/mapping.py"], 2),  # which was collected whole, and has no such case
+        (["conformance/mapping.py"], 2),  # collected as a whole, without such a case
         (["conformance/mapping.py::test_aligned"], 0),
         (["--lf"], 0),
     ],
 )
-def test_entries_of_what_this_run_leaves_out(
+def test_entries_for_cases_that_this_run_leaves_out(
     judge: Judge, pytester: pytest.Pytester, options: list[str], status: int
 ) -> None:
     wrong = "mapping.nothing" if "conformance" in options[0] else "mapping.aligned"
@@ -329,7 +330,7 @@ def test_entries_of_what_this_run_leaves_out(
     assert judge("Known", "--mmap-expectations=known.toml", *options).ret == status
 
 
-def test_the_first_failure_is_not_one_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_stop_at_the_first_failure_ignores_those_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.path.joinpath("known.toml").write_text(BAD)
 
     result = judge("Bad", "-x", "-n", "1", "--mmap-expectations=known.toml")
@@ -353,7 +354,7 @@ def test_wrong_options(judge: Judge, options: list[str], message: str) -> None:
     result.stderr.fnmatch_lines([message])
 
 
-def test_the_ini_file(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_ini_file_names_expectations(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.path.joinpath("known files.toml").write_text(BAD)
     pytester.makeini("[pytest]\nmmap_expectations = 'known files.toml'")
 
@@ -378,20 +379,20 @@ DEVIATES = "--mmap-backend=mutant:munmap-takes-an-unaligned-address"
 
 
 @pytest.mark.parametrize(
-    ("backend", "outcome", "told"),
+    ("backend", "outcome", "reason"),
     [
         (DEVIATES, {"xfailed": 1}, "takes any address"),
         ("--mmap-backend=reference", {"failed": 1}, "passes, although on record as fail: takes any address"),
         (
             "--mmap-backend=mutant:munmap-takes-length-0",
             {"failed": 1},
-            "the program on record shows no difference any more; process 1: munmap",
+            "the program on record no longer shows a difference; process 1: munmap",
         ),
     ],
     ids=["deviates", "repaired", "deviates-otherwise"],
 )
-def test_a_program_on_record_is_made_in_the_place_of_the_case(
-    pytester: pytest.Pytester, backend: str, outcome: dict[str, int], told: str
+def test_program_on_record_is_replayed_in_place_of_the_case(
+    pytester: pytest.Pytester, backend: str, outcome: dict[str, int], reason: str
 ) -> None:
     (pytester.path / "known.toml").write_text(RANDOM)
     (pytester.path / "shown by.json").write_text(json.dumps(UNALIGNED))
@@ -402,11 +403,11 @@ def test_a_program_on_record_is_made_in_the_place_of_the_case(
 
     result.assert_outcomes(**outcome, deselected=result.parseoutcomes()["deselected"])
     (case,) = cases(pytester.path / "v.json").values()
-    assert case["reason"].startswith(told)
-    assert ("recorded" in case) == ("failed" in outcome)  # whether programs were drawn
+    assert case["reason"].startswith(reason)
+    assert ("recorded" in case) == ("failed" in outcome)  # recorded only if programs were drawn
 
 
-def test_the_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> None:
+def test_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> None:
     options = [
         "--mmap-expectations=known.toml",
         "-k",
@@ -432,11 +433,11 @@ def test_the_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> N
 
 
 @WITH_WORKERS
-def test_written_from_a_run_and_run_again(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_entries_written_from_a_run_apply_to_the_next(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     options = ["--mmap-expectations=sub/known.toml", *mode]
 
     first = judge("Bad", "--mmap-update-expectations", *options)
-    assert first.ret == 1  # it is on record from now on
+    assert first.ret == 1  # it is on record for later runs
     first.stdout.fnmatch_lines(
         [
             "sub/known.toml: added case mapping.aligned (fail)",
@@ -520,7 +521,7 @@ our own'''
     assert judge("Bad", "--mmap-expectations=known.toml", "--mmap-expectations=other.toml").ret == 0
 
 
-def test_a_pattern_is_left_to_whoever_wrote_it(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_pattern_is_left_unchanged(judge: Judge, pytester: pytest.Pytester) -> None:
     file = pytester.path / "known.toml"
     file.write_text(KEPT)
 
@@ -529,13 +530,13 @@ def test_a_pattern_is_left_to_whoever_wrote_it(judge: Judge, pytester: pytest.Py
     result.stdout.fnmatch_lines(
         [
             "known.toml: removed case files.content (fail: in words of our own): it passes",
-            "known.toml, entry 3: left as it is: case mapping.aligned passes, but 'mapping.[*]' may match others",
+            "known.toml, entry 3: left unchanged: case mapping.aligned passes, but 'mapping.[*]' may match others",
         ]
     )
     assert file.read_text().count("[[expect]]") == 2
 
 
-def test_a_verdict_that_has_become_another(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_changed_verdict_is_updated(judge: Judge, pytester: pytest.Pytester) -> None:
     file = pytester.path / "known.toml"
     file.write_text('[[expect]]\ncase = "files.content" # its\nverdict = "fail"\nreason = "reason"\n')
 
@@ -546,7 +547,7 @@ def test_a_verdict_that_has_become_another(judge: Judge, pytester: pytest.Pytest
     assert judge("Dies", "--mmap-expectations=known.toml").ret == 0
 
 
-def test_xfail_marks_are_nothing_to_write(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_xfail_marks_are_not_written(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_mine=f"""
         import pytest
@@ -567,7 +568,7 @@ def test_xfail_marks_are_nothing_to_write(judge: Judge, pytester: pytest.Pyteste
     assert not (pytester.path / "known.toml").exists()
 
 
-def test_without_tomlkit(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_update_without_tomlkit_is_an_error(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
         import sys

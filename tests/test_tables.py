@@ -1,4 +1,4 @@
-"""Tables with fixed keys, and advice on misspelt names."""
+"""Tables with fixed keys, and suggestions for misspelt names."""
 
 from __future__ import annotations
 

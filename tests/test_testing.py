@@ -1,4 +1,4 @@
-"""The words that cases are written with: success must fail them too."""
+"""`fails` and `faults`: another outcome than the expected one, success included, fails the case."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pytest_mmapconf.contract import Fault, Unresolved, Unsupported
 from pytest_mmapconf.testing import clause, fails, faults
 
 
-def test_fails_takes_its_errno_and_remembers_it() -> None:
+def test_fails_accepts_a_listed_errno_and_keeps_it() -> None:
     with fails("EACCES", "EINVAL") as expected:
         raise OSError(errno.EINVAL, "no")
 
-    assert expected.seen == "EINVAL"
+    assert expected.observed == "EINVAL"
 
 
-def test_fails_wants_a_failure() -> None:
+def test_fails_rejects_success() -> None:
     with (
         pytest.raises(AssertionError, match=r"^expected EINVAL or EBADF, but the call succeeded$"),
         fails("EINVAL", "EBADF"),
@@ -25,12 +25,12 @@ def test_fails_wants_a_failure() -> None:
         pass
 
 
-def test_fails_takes_no_other_errno() -> None:
+def test_fails_rejects_another_errno() -> None:
     with pytest.raises(AssertionError, match=r"^expected EINVAL, but the call failed with ENOMEM$"), fails("EINVAL"):
         raise OSError(errno.ENOMEM, "no")
 
 
-def test_fails_takes_no_error_without_a_known_number() -> None:
+def test_fails_rejects_an_error_without_errno() -> None:
     with pytest.raises(AssertionError, match=r"^expected EINVAL, but the call failed with None$"), fails("EINVAL"):
         raise OSError("no number")
 
@@ -38,7 +38,7 @@ def test_fails_takes_no_error_without_a_known_number() -> None:
 @pytest.mark.parametrize(
     "error", [Unsupported("no"), Unresolved("died"), Fault("SIGSEGV", "SEGV_MAPERR", 1), KeyError()]
 )
-def test_fails_lets_everything_else_through(error: Exception) -> None:
+def test_fails_passes_other_exceptions_on(error: Exception) -> None:
     with pytest.raises(type(error)), fails("EINVAL"):
         raise error
 
@@ -53,7 +53,7 @@ def test_fails_lets_everything_else_through(error: Exception) -> None:
     ],
     ids=str,
 )
-def test_faults_takes_its_fault(expected: faults) -> None:
+def test_faults_accepts_the_expected_fault(expected: faults) -> None:
     with expected:
         raise Fault("SIGBUS", "BUS_ADRERR", 4096)
 
@@ -67,14 +67,14 @@ def test_faults_takes_its_fault(expected: faults) -> None:
     ],
     ids=["signal", "address", "code"],
 )
-def test_faults_takes_no_other(expected: faults, text: str) -> None:
+def test_faults_rejects_another_fault(expected: faults, text: str) -> None:
     with pytest.raises(AssertionError) as caught, expected:
         raise Fault("SIGBUS", "BUS_ADRERR", 4096)
 
     assert str(caught.value) == text
 
 
-def test_faults_wants_a_fault() -> None:
+def test_faults_rejects_success() -> None:
     with (
         pytest.raises(AssertionError, match=r"^expected SIGBUS at 0x10, but the access succeeded$"),
         faults("SIGBUS", at=16),
@@ -83,10 +83,10 @@ def test_faults_wants_a_fault() -> None:
 
 
 @pytest.mark.parametrize("error", [Unsupported("no"), Unresolved("died"), OSError(errno.EFAULT, "no")])
-def test_faults_lets_everything_else_through(error: Exception) -> None:
+def test_faults_passes_other_exceptions_on(error: Exception) -> None:
     with pytest.raises(type(error)), faults("SIGSEGV"):
         raise error
 
 
-def test_clause_is_pytests_marker() -> None:
+def test_clause_is_a_marker_of_pytest() -> None:
     assert clause("munmap.range", "munmap.result").mark == pytest.mark.clause("munmap.range", "munmap.result").mark

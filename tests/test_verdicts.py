@@ -1,4 +1,4 @@
-"""Verdicts: which one wins, and the reasons that are told."""
+"""Verdicts: their precedence, and the reasons that are reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def case(verdict: str, reason: str = "", id: str = "", clauses: tuple[str, ...] 
     ],
     ids="+".join,
 )
-def test_a_case_by_its_phases(phases: list[str], verdict: str, reason: str) -> None:
+def test_verdict_of_a_case_follows_from_its_phases(phases: list[str], verdict: str, reason: str) -> None:
     judged = CaseResult("c", ())
     for phase, why in zip(phases, ["first", "second", "third"], strict=True):
         judged.add(phase, why)
@@ -47,15 +47,15 @@ def test_a_case_by_its_phases(phases: list[str], verdict: str, reason: str) -> N
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else "",
 )
-def test_a_clause_by_its_cases(cases: list[str], verdict: str) -> None:
+def test_verdict_of_a_clause_follows_from_its_cases(cases: list[str], verdict: str) -> None:
     judged = judge(clause(), [case(of, f"why {of}", f"{of}-{n}") for n, of in enumerate(cases)])
 
     assert judged.verdict == verdict
-    told = {"pass": "why unsupported" if "unsupported" in cases else ""}.get(verdict, f"why {verdict}")
-    assert judged.reason == told
+    reason = {"pass": "why unsupported" if "unsupported" in cases else ""}.get(verdict, f"why {verdict}")
+    assert judged.reason == reason
 
 
-def test_clauses_that_nobody_asked_have_no_verdict() -> None:
+def test_clauses_without_cases_have_no_verdict() -> None:
     clauses = {id: clause(id) for id in ("map.size", "map.address", "file.end")}
     both = case("pass", clauses=("map.size", "file.end", "not.selected"))
 
@@ -64,13 +64,13 @@ def test_clauses_that_nobody_asked_have_no_verdict() -> None:
     assert [(entry.clause.id, entry.verdict) for entry in judged] == [("map.size", "pass"), ("file.end", "fail")]
 
 
-def test_reasons_are_told_once_and_not_for_ever() -> None:
+def test_reasons_are_listed_once_and_at_most_three() -> None:
     assert reasons([case("fail", "one"), case("fail", "one"), case("fail", "two")]) == "one; two"
     assert reasons(case("fail", f"number {n}") for n in range(5)) == "number 0; number 1; number 2; and 2 more"
     assert reasons([]) == ""
 
 
-def test_what_a_backend_lacks_is_one_reason() -> None:
+def test_missing_calls_are_one_reason() -> None:
     lacking = [case("unsupported", f"the backend has no {call}") for call in ("open", "fork", "load", "store", "open")]
 
     assert reasons([*lacking, case("unsupported", "no root")]) == (

@@ -1,21 +1,21 @@
-"""Conditions on who is judged: for clauses that a system keeps from some version on, and for deviations on record.
+"""Conditions on the system under test, for clauses that hold on some systems only and for deviations on record.
 
-A condition is data, a table of TOML: the name of a fact, and what is asked of it.  All of them have to hold::
+A condition is a TOML table of facts and tests; all facts must pass their tests::
 
     when = { kernel = ">=6.17", file_system = ["tmpfs", "ext*"], page = 4096, user = "!root" }
 
-What is asked of a fact is one test or a list of them, of which one has to hold.  A test is a name, in which `*`, `?`
-and `[…]` are wild; or comparisons of the first number in the fact, parted by commas; or a name and comparisons
-(`"glibc >=2.36"`).  With `!` in front it is its opposite.  A version is compared as far as the test says it: 6.17.3 is
-`"==6.17"`, `"<=6.17"` and not `">6.17"`.  A kernel without a name is Linux.
+A fact has one test, or a list of tests of which one must pass.  A test is a name, in which `*`, `?` and `[…]` are
+wildcards; or comparisons of the first number in the fact, separated by commas, all of which must be true; or a name and
+comparisons (`"glibc >=2.36"`).  A leading `!` negates the test.  A version is compared to the precision of the test:
+6.17.3 is `"==6.17"` and `"<=6.17"`, and not `">6.17"`.  A test of the kernel without a name is about Linux.
 
-A fact that the backend does not tell holds no condition: nobody knows whether it would.
+A condition on a fact that the backend does not report is false, also if the test is negated.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
@@ -35,11 +35,11 @@ FACTS: Final = {
     "page": "bytes",
     "bits": "width of an address",
     "byte_order": '"little" or "big"',
-    "file_system": 'where the files of cases lie: "ext4", "tmpfs" …',
+    "file_system": 'the file system that holds the files of cases: "ext4", "tmpfs" …',
     "user": '"root" or "uid 1000"',
-    "capabilities": 'Linux\'s names, parted by commas; "none"',
+    "capabilities": 'Linux\'s names, separated by commas; "none"',
 }
-"""What can be asked about; a blank in the backend's own name for it is an underscore here."""
+"""The facts that a condition may name, and their values.  A backend spells the names with spaces for underscores."""
 
 OPERATORS: Final = {">=": ge, "<=": le, "==": eq, "!=": ne, ">": gt, "<": lt}
 
@@ -49,25 +49,27 @@ NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)*")
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be understood, and why."""
+    """A condition is not valid; the message says why."""
 
 
 @dataclass(frozen=True)
 class Test:
-    """One thing that is asked of a fact."""
+    """One test of a fact."""
 
     text: str
-    """As it was written."""
-    opposite: bool
+    """The text of the test, as in the file."""
+    negated: bool
     name: str
-    """A pattern for the whole fact, or for what stands before its number; empty for any."""
+    """A pattern for the whole fact, or for the part before its number; empty for any."""
     comparisons: tuple[tuple[str, tuple[int, ...]], ...]
+    """An operator and a version for each comparison."""
 
-    def holds(self, fact: str) -> bool:
-        """Whether it is true of a fact."""
-        return self._as_written(fact) != self.opposite
+    def passes(self, fact: str) -> bool:
+        """Return True if the fact passes the test."""
+        return self._matches(fact) != self.negated
 
-    def _as_written(self, fact: str) -> bool:
+    def _matches(self, fact: str) -> bool:
+        """Return True if the fact matches the name and the comparisons, regardless of `negated`."""
         number = NUMBER.search(fact)
         before = fact[: number.start()].strip() if number else fact
         if self.name and not (fnmatchcase(fact, self.name) or fnmatchcase(before, self.name)):
@@ -75,71 +77,81 @@ class Test:
         if not self.comparisons:
             return True
         version = tuple(map(int, number[0].split("."))) if number else ()
-        return bool(version) and all(OPERATORS[by](_as_long(version, than), than) for by, than in self.comparisons)
+        return bool(version) and all(OPERATORS[by](_same_length(version, than), than) for by, than in self.comparisons)
 
 
-def _as_long(version: tuple[int, ...], than: tuple[int, ...]) -> tuple[int, ...]:
+def _same_length(version: tuple[int, ...], than: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `version` cut, or padded with zeros, to the length of `than`."""
     return (version + (0,) * len(than))[: len(than)]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Tests by the name of their fact."""
+    """The condition of a clause or of an entry of a file of expectations."""
 
     tests: tuple[tuple[str, tuple[Test, ...]], ...]
+    """For each fact, its name and its tests; one of them must pass."""
 
     def __str__(self) -> str:
-        return ", ".join(f"{_plain(name)} {' or '.join(test.text for test in tests)}" for name, tests in self.tests)
+        return ", ".join(_in_words(name, tests) for name, tests in self.tests)
 
     def unmet(self, facts: Facts) -> str | None:
-        """Why it does not hold of a backend that tells these facts; None where it does."""
+        """Return why the condition is false for a backend with these facts; None if it is true."""
         for name, tests in self.tests:
-            fact = _told(facts, name)
-            wanted = f"{_plain(name)} {' or '.join(test.text for test in tests)}"
+            fact = _reported(facts, name)
+            wanted = _in_words(name, tests)
             if not fact:
-                return f"only for {wanted}; the backend does not tell its {_plain(name)}"
-            if not any(test.holds(fact) for test in tests):
+                return f"only for {wanted}; the backend does not report its {_with_spaces(name)}"
+            if not any(test.passes(fact) for test in tests):
                 return f"only for {wanted}; this is {fact}"
         return None
 
 
-def _plain(name: str) -> str:
+def _in_words(name: str, tests: Iterable[Test]) -> str:
+    """Return the tests of a fact as text, such as "kernel >=6.17 or >=6.12,<6.13"."""
+    return f"{_with_spaces(name)} {' or '.join(test.text for test in tests)}"
+
+
+def _with_spaces(name: str) -> str:
+    """Return the name of a fact as a backend spells it."""
     return name.replace("_", " ")
 
 
-def _told(facts: Facts, name: str) -> str:
+def _reported(facts: Facts, name: str) -> str:
+    """Return the value of a fact; empty if the backend does not report it."""
     if name == "backend":
         return facts.name
-    fact = facts.version if name == "version" else facts.details.get(_plain(name), "")
-    return fact if fact.strip("? ") else ""  # an agent that does not know says "?"
+    fact = facts.version if name == "version" else facts.details.get(_with_spaces(name), "")
+    return fact if fact.strip("? ") else ""  # an agent reports "?" for an unknown value
 
 
 def parse(table: object) -> Condition:
-    """The condition that a table of TOML says.  Raises ConditionError."""
+    """Return the condition of a TOML table.  Raises ConditionError."""
     if not isinstance(table, Mapping) or not table:
-        raise ConditionError(f'{table!r} is no condition; write one as {{ kernel = ">=6.17" }}')
-    found = []
-    for name, asked in table.items():
+        raise ConditionError(f'{table!r} is not a condition; write one as {{ kernel = ">=6.17" }}')
+    parsed = []
+    for name, value in table.items():
         if name not in FACTS:
-            raise ConditionError(f"nothing is known of {name!r}; {did_you_mean(str(name), FACTS)}")
-        several = asked if isinstance(asked, list) else [asked]
-        if not several:
-            raise ConditionError(f"{name}: an empty list holds for nobody")
-        found.append((str(name), tuple(_test(str(name), one) for one in several)))
-    return Condition(tuple(found))
+            raise ConditionError(f"there is no fact {name!r}; {did_you_mean(str(name), FACTS)}")
+        tests = value if isinstance(value, list) else [value]
+        if not tests:
+            raise ConditionError(f"{name}: an empty list is never true")
+        parsed.append((str(name), tuple(_test(str(name), test) for test in tests)))
+    return Condition(tuple(parsed))
 
 
-def _test(name: str, asked: object) -> Test:
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        return Test(str(asked), False, "", (("==", (asked,)),))
-    if isinstance(asked, float):
-        raise ConditionError(f'{name}: {asked} is a decimal fraction; write a version as text: "=={asked}"')
-    match = TEST.fullmatch(asked.strip()) if isinstance(asked, str) else None
+def _test(name: str, value: object) -> Test:
+    """Return the test of the fact `name` that this TOML value describes.  Raises ConditionError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Test(str(value), False, "", (("==", (value,)),))
+    if isinstance(value, float):
+        raise ConditionError(f'{name}: {value} is a decimal fraction; write a version as text: "=={value}"')
+    match = TEST.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match or not (match[2] or match[3]):
         raise ConditionError(
-            f'{name}: {asked!r} is no test; write a name ("tmpfs", "ext*"), comparisons (">=6.1,<6.17"), '
+            f'{name}: {value!r} is not a test; write a name ("tmpfs", "ext*"), comparisons (">=6.1,<6.17"), '
             'both ("glibc >=2.36"), or "!" and one of these'
         )
-    compared = tuple((by, tuple(map(int, than.split(".")))) for by, than in COMPARISON.findall(match[3] or ""))
+    comparisons = tuple((by, tuple(map(int, than.split(".")))) for by, than in COMPARISON.findall(match[3] or ""))
     pattern = match[2] or ("Linux" if name == "kernel" else "")
-    return Test(match[0], bool(match[1]), pattern, compared)
+    return Test(match[0], bool(match[1]), pattern, comparisons)

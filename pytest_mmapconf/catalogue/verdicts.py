@@ -55,7 +55,7 @@ class CaseResult:
     """What was observed at its failure, as plain data (`report/schema.json`)."""
     expected: dict[str, Any] = field(default_factory=dict)
     """The expectation that applies to it: file, number, verdict, reason, link of the entry; empty for none."""
-    seen: tuple[str, str] = (PASS, "")
+    observed: tuple[str, str] = (PASS, "")
     """Its verdict and reason, regardless of expectations."""
     program: str = ""
     """For a random case that failed: the program that shows the failure, as JSON."""
@@ -67,8 +67,8 @@ class CaseResult:
 
     def add_observed(self, verdict: str, reason: str) -> None:
         """Add the verdict of another phase, regardless of expectations."""
-        if RANK[verdict] < RANK[self.seen[0]]:
-            self.seen = verdict, reason
+        if RANK[verdict] < RANK[self.observed[0]]:
+            self.observed = verdict, reason
 
 
 @dataclass(frozen=True)

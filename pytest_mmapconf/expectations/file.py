@@ -1,6 +1,6 @@
-"""Deviations on record: what an implementation is known not to do, so that a run is red for what is new.
+"""Deviations on record: failures that are known, so that a run fails for new ones only.
 
-A file of expectations is TOML, a table for each::
+A file of expectations is TOML, with a table for each deviation::
 
     [[expect]]
     case = "munmap.range[whole]"        # or: clause = "munmap.range"
@@ -8,13 +8,13 @@ A file of expectations is TOML, a table for each::
     reason = "munmap leaves the last page"
     link = "https://bugs.example/17"    # optional
     when = { kernel = "<6.17" }         # optional: `conditions`
-    program = "random.json"             # optional: what to replay in place of a random case, beside this file
+    program = "random.json"             # optional: a program beside this file, replayed in place of a random case
 
-In an id `*` and `?` are wild; brackets are themselves.  What is said of a case goes before what is said of its clause,
-and of two that say the same sort of thing the later counts.  An entry whose condition does not hold is not looked at.
+In an id `*` and `?` are wildcards; brackets are literal.  An entry for a case takes precedence over one for its clause,
+and of two for the same id the later one applies.  An entry whose condition is false is ignored.
 
-All but flaky is strict.  A case on record that passes fails the run; so does a clause on record of which every case was
-asked and none has come to what the entry says.
+Every verdict but flaky is strict.  A case on record that passes fails the run; so does a clause on record if each of
+its cases ran and none had the verdict of the entry.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..trace.program import Program
 
 EXPECTED_VERDICTS: Final = (FAIL, UNRESOLVED, UNSUPPORTED, FLAKY)
-NAMES: Final = ("case", "clause", "verdict", "reason", "link", "when", "program")
+KEYS: Final = ("case", "clause", "verdict", "reason", "link", "when", "program")
 
 
 class ExpectationError(ValueError):
@@ -127,7 +127,7 @@ def read(file: str, folder: Path) -> list[dict[str, Any]]:
     others = [name for name in tables if name != "expect"]
     expect = tables.get("expect", [])
     if others or not isinstance(expect, list) or not all(isinstance(table, dict) for table in expect):
-        raise ExpectationError(f"{file}: {others[0] if others else 'expect'}: there are only tables called [[expect]]")
+        raise ExpectationError(f"{file}: {others[0] if others else 'expect'}: only tables named [[expect]] are allowed")
     entries = []
     for number, table in enumerate(expect, 1):
         entry: dict[str, Any] = {**table, "file": file, "number": number}
@@ -146,14 +146,15 @@ def parse(tables: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
 
 
 def _entry(table: Mapping[str, Any]) -> Entry:
+    """Return the entry of a table.  Raises ExpectationError."""
     values = {name: value for name, value in table.items() if name not in ("file", "number")}
     where = f"{table['file']}, entry {table['number']}"
     kinds = [kind for kind in ("case", "clause") if kind in values]
     if len(kinds) != 1:
-        raise ExpectationError(f"{where}: must have either case or clause, the id that it is about")
+        raise ExpectationError(f"{where}: must have either case or clause, with the id that it applies to")
     kind = kinds[0]
     where += f" ({values[kind]})"
-    error = table_error(values, ("verdict", "reason"), NAMES)
+    error = table_error(values, ("verdict", "reason"), KEYS)
     if error is not None:
         raise ExpectationError(f"{where}: {error}")
     if values["verdict"] not in EXPECTED_VERDICTS:
@@ -163,7 +164,7 @@ def _entry(table: Mapping[str, Any]) -> Entry:
     except ConditionError as wrong:
         raise ExpectationError(f"{where}: when: {wrong}") from None
     if "program" in values and kind == "clause":
-        raise ExpectationError(f"{where}: program is for a case, and this is about a clause")
+        raise ExpectationError(f"{where}: program is allowed for a case only, and this entry is for a clause")
     program = _program(values["program"], where) if "program" in values else None
     reason = " ".join(values["reason"].split())
     return Entry(
@@ -180,6 +181,7 @@ def _entry(table: Mapping[str, Any]) -> Entry:
 
 
 def _program(text: str, where: str) -> Program:
+    """Return the program of an entry; `where` names the entry in the error.  Raises ExpectationError."""
     from ..trace.program import ProgramError, from_json
 
     try:

@@ -1,7 +1,7 @@
-"""Writing expectations from a run: what is new goes into the last file, what is over comes out of the file it is in.
+"""Update files of expectations from a run: add new deviations to the last file, remove those that no longer occur.
 
-Comments, order and everything else stay as they are.  What came out of a run is not as certain as what a person has
-written, so a pattern is never touched: what it gets wrong is told.
+Comments, order and everything else are kept.  The result of a run is less certain than an entry that a person wrote, so
+an entry with a pattern is never changed; the update reports where it is wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class File:
-    """A file of expectations that is being changed."""
+    """A file of expectations, open for changes."""
 
     def __init__(self, name: str, folder: Path) -> None:
         import tomlkit
@@ -28,11 +28,11 @@ class File:
         text = self.path.read_text("utf-8") if self.path.exists() else ""
         self.document: TOMLDocument = tomlkit.parse(text)
         self.removed: set[int] = set()
-        """Entries by their place."""
+        """The positions of the entries to remove, from 0."""
         self.changed = False
 
     def tables(self) -> Any:
-        """The entries, as tomlkit has them."""
+        """Return tomlkit's array of the entries, an empty one if there is none yet."""
         import tomlkit
 
         if "expect" not in self.document:
@@ -42,10 +42,10 @@ class File:
         return self.document["expect"]
 
     def add(self, case: CaseResult) -> str:
-        """Write an entry for a case; returns what was done."""
+        """Add an entry for a case; return a line that reports it."""
         import tomlkit
 
-        verdict, reason = case.seen
+        verdict, reason = case.observed
         table = tomlkit.table()
         table["case"] = case.id
         table["verdict"] = verdict
@@ -60,7 +60,7 @@ class File:
         return f"{self.name}: added case {case.id} ({verdict})"
 
     def write_program(self, case: CaseResult, name: str = "") -> str:
-        """Write the program that shows the failure of a random case, beside the file; returns its name."""
+        """Write the program that shows the failure of a random case into the file's directory; return its file name."""
         from ..differential.reproducers import file_name
 
         name = name or f"{self.path.stem}.{file_name(case.id)}.json"
@@ -68,29 +68,32 @@ class File:
         return name
 
     def save(self) -> None:
-        """Take out what is over, and write the file."""
+        """Remove the entries of `removed`, and write the file if it has changed."""
         tables = self.tables() if self.removed else []
-        for place in sorted(self.removed, reverse=True):
-            self.take_out(tables, place)
+        for position in sorted(self.removed, reverse=True):
+            self.remove(tables, position)
         if self.removed or self.changed:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(self.document.as_string().lstrip("\n"), "utf-8")
 
-    def take_out(self, tables: Any, place: int) -> None:
-        """Remove an entry, and not the comments behind it: to tomlkit they are of it, to a reader of the next."""
+    def remove(self, tables: Any, position: int) -> None:
+        """Remove an entry, but keep the comments after it.
+
+        tomlkit attaches them to the entry before them; a reader takes them as comments on the next entry.
+        """
         from tomlkit.items import Whitespace
 
-        body = tables[place].value.body
+        body = tables[position].value.body
         first = next((at for at in range(len(body), 0, -1) if body[at - 1][0] is not None), 0)
-        behind = body[first:]
-        del tables[place]
-        if place:
-            while behind and isinstance(behind[0][1], Whitespace):  # the entry before ends with such a line
-                del behind[0]
-            tables[place - 1].value.body.extend(behind)
+        comments = body[first:]
+        del tables[position]
+        if position:
+            while comments and isinstance(comments[0][1], Whitespace):  # the previous entry ends with an empty line
+                del comments[0]
+            tables[position - 1].value.body.extend(comments)
         else:
             at = next(at for at, (key, _) in enumerate(self.document.body) if key is not None and key.key == "expect")
-            self.document.body[at : at + (not len(tables))] = behind
+            self.document.body[at : at + (not len(tables))] = comments
 
 
 def update(
@@ -100,47 +103,53 @@ def update(
     cases: Iterable[CaseResult],
     passing: Iterable[tuple[str, Entry]],
 ) -> list[str]:
-    """Bring files of expectations in line with what came out; returns a line for each thing done or left.
+    """Update files of expectations from a run; return a line for each entry that changes, or that a person must change.
 
-    `entries` are those of the files, `passing` the clauses that pass although one is about them; relative names start
-    in `folder`.
+    `files` are names relative to `folder`, `entries` the entries in them, `passing` the clauses that pass although an
+    entry applies, each with that entry.
     """
     opened = {name: File(name, folder) for name in files}
-    by_place = {(entry.file, entry.number): entry for entry in entries}
-    told = []
+    by_position = {(entry.file, entry.number): entry for entry in entries}
+    lines = []
     for case in sorted(cases, key=lambda case: case.id):
-        seen = case.seen[0]
-        entry = by_place.get((case.expected.get("file", ""), case.expected.get("number", 0)))
+        verdict = case.observed[0]
+        entry = by_position.get((case.expected.get("file", ""), case.expected.get("number", 0)))
         exact = entry is not None and entry.kind == "case" and not entry.wild
-        if seen in (FAIL, UNRESOLVED) and case.verdict not in (EXPECTED, FLAKY) and not exact:
-            told.append(opened[files[-1]].add(case))
+        if verdict in (FAIL, UNRESOLVED) and case.verdict not in (EXPECTED, FLAKY) and not exact:
+            lines.append(opened[files[-1]].add(case))
         elif entry is not None and entry.verdict != FLAKY:
-            told += _revise(opened[entry.file], entry, case, exact)
-    told += [_over(opened[entry.file], entry, f"clause {clause}", not entry.wild) for clause, entry in passing]
+            lines += _update_entry(opened[entry.file], entry, case, exact)
+    lines += [_remove_entry(opened[entry.file], entry, f"clause {clause}", not entry.wild) for clause, entry in passing]
     for file in opened.values():
         file.save()
-    return told
+    return lines
 
 
-def _revise(file: File, entry: Entry, case: CaseResult, exact: bool) -> list[str]:
-    """Bring an entry in line with what its case came to."""
-    seen = case.seen[0]
-    if seen == PASS and case.verdict == FAIL:
-        return [_over(file, entry, f"case {case.id}", exact)]
-    if not exact or seen not in (FAIL, UNRESOLVED) or case.verdict == EXPECTED:
+def _update_entry(file: File, entry: Entry, case: CaseResult, exact: bool) -> list[str]:
+    """Remove the entry of a case that passes, or record the verdict of the case; return the lines that report it.
+
+    `exact` is True if the entry is for this case alone.
+    """
+    verdict, reason = case.observed
+    if verdict == PASS and case.verdict == FAIL:
+        return [_remove_entry(file, entry, f"case {case.id}", exact)]
+    if not exact or verdict not in (FAIL, UNRESOLVED) or case.verdict == EXPECTED:
         return []
     table = file.tables()[entry.number - 1]
-    table["verdict"] = seen
+    table["verdict"] = verdict
     file.changed = True
     if case.program:
         table["program"] = file.write_program(case, str(table.get("program", "")))
-    return [f"{file.name}: changed case {case.id}: {entry.verdict} is now {seen}: {case.seen[1]}"]
+    return [f"{file.name}: changed case {case.id}: {entry.verdict} is now {verdict}: {reason}"]
 
 
-def _over(file: File, entry: Entry, what: str, exact: bool) -> str:
-    """Take out an entry about something that passes, unless it is about other things too."""
+def _remove_entry(file: File, entry: Entry, passing: str, exact: bool) -> str:
+    """Remove an entry, unless it is a pattern; return a line that reports it.
+
+    `passing` is the case or the clause that passes, in words.
+    """
     if not exact:
-        return f"{entry}: left as it is: {what} passes, but {entry.id!r} may match others"
+        return f"{entry}: left unchanged: {passing} passes, but {entry.id!r} may match others"
     file.removed.add(entry.number - 1)
-    left = f"; its program {name} is left there" if (name := file.tables()[entry.number - 1].get("program")) else ""
-    return f"{file.name}: removed {what} ({entry.verdict}: {entry.summary}): it passes{left}"
+    kept = f"; its program {name} is kept" if (name := file.tables()[entry.number - 1].get("program")) else ""
+    return f"{file.name}: removed {passing} ({entry.verdict}: {entry.summary}): it passes{kept}"

@@ -16,7 +16,7 @@ from .stash import CASE, PROGRAM, SETTINGS
 
 CALL_PASSED = pytest.StashKey[bool]()
 """Of an item."""
-STALE: Final = "the program on record shows no difference any more"
+STALE: Final = "the program on record no longer shows a difference"
 REPLAYED = pytest.StashKey[bool]()
 """Of an item: the program on record was made again, and shows nothing."""
 

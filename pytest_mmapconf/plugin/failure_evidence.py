@@ -28,7 +28,7 @@ def failure_evidence(excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, 
         return as_data(divergence)
     evidence: dict[str, Any] = {}
     if isinstance(excinfo.value, ExpectationFailed):
-        evidence = {"expected": excinfo.value.expected, "seen": excinfo.value.seen}
+        evidence = {"expected": excinfo.value.expected, "seen": excinfo.value.observed}
     pictures = [{"of": name, "text": text} for name, text in _pictures(excinfo)]
     return {**evidence, "pictures": pictures} if pictures else evidence
 

@@ -133,7 +133,12 @@ class SystemResults:
         for of in judged:
             entry = choose(entries, "", [of.clause.id])
             whole = of.clause.id not in left | self.not_whole
-            if entry and whole and of.verdict == PASS and not any(case.seen[0] == entry.verdict for case in of.cases):
+            if (
+                entry
+                and whole
+                and of.verdict == PASS
+                and not any(case.observed[0] == entry.verdict for case in of.cases)
+            ):
                 yield of.clause.id, entry
 
 

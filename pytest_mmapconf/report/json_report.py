@@ -66,7 +66,7 @@ def _case(case: CaseResult) -> dict[str, Any]:
         "reason": case.reason,
     }
     if case.expected:
-        entry["on record"] = {**case.expected, "seen": {"verdict": case.seen[0], "reason": case.seen[1]}}
+        entry["on record"] = {**case.expected, "seen": {"verdict": case.observed[0], "reason": case.observed[1]}}
     if case.recorded:
         entry["recorded"] = dict(sorted(case.recorded.items()))
     if case.reproducer:
@@ -154,7 +154,7 @@ def _read_case(entry: dict[str, Any]) -> CaseResult:
         for name in ("file", "verdict", "reason", *(case.expected.keys() & {"link"})):
             _get(case.expected, name, str)
         _get(case.expected, "number", int)
-        case.seen = _word(observed, "verdict", VERDICTS), _get(observed, "reason", str)
+        case.observed = _word(observed, "verdict", VERDICTS), _get(observed, "reason", str)
     return case
 
 
