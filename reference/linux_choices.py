@@ -34,7 +34,7 @@ class LinuxChoices:
     def has_memory(self, length: int) -> bool:
         return True
 
-    def does_part(self, call: str) -> bool:
+    def applies_prefix(self, call: str) -> bool:
         return True
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:

@@ -156,7 +156,7 @@ class ObservedChoices(LinuxChoices):
         first = space.first_mapped(start, end)
         return first is not None and not self.is_mapped(first)
 
-    def does_part(self, call: str) -> bool:
+    def applies_prefix(self, call: str) -> bool:
         if self.level != "linux" and call not in ALWAYS_PARTIAL:
             raise Unresolved(f"below level linux it is open what a failed {call} has done")
         return True

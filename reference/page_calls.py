@@ -120,7 +120,6 @@ class PageCalls(State):
                     )
         if not length:
             return
-        rights = prot & PROT_ALL
 
         # ERRORS of PROT_GROWSDOWN and PROT_GROWSUP, which extend the range to the end of the mapping
         first = next(iter(space.over(addr, end)), None)
@@ -139,28 +138,38 @@ class PageCalls(State):
             addr = first.start
 
         # ERRORS of the range
-        hole = space.hole(addr, end)
-        denied = next((m for m in space.over(addr, end) if rights & ~m.maximum), None)
-        sealed = next((m for m in space.over(addr, end) if m.sealed), None)
-        stops = {mapping.start for mapping in (denied, sealed) if mapping is not None}
         with self.errors("mprotect") as refuse:
-            for at in sorted(stops if hole is None else stops | {hole}):
-                if at == hole:
-                    refuse(ENOMEM, "mprotect.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
-                if denied is not None and at == denied.start:
-                    refuse(
-                        EACCES,
-                        "mprotect.errno.EACCES",
-                        "max-protection",
-                        "prot exceeds the maximum protection of a mapping",
-                    )
-                if sealed is not None and at == sealed.start:
-                    refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
-            stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
-            refuse.prefix = partial(space.protect, addr, stop, rights, self.is_execute_only(prot))
+            self.refuse_protection(refuse, addr, end, prot)
 
         # EFFECT
-        space.protect(addr, end, rights, self.is_execute_only(prot))
+        space.protect(addr, end, prot & PROT_ALL, self.is_execute_only(prot))
+
+    def refuse_protection(self, refuse: Refusals, addr: int, end: int, prot: int) -> None:
+        """Refuse a hole, a mapping that cannot have the protection, or a sealed one: the one at the lowest address.
+
+        The pages before it are the prefix.
+        """
+        space = self.space
+        protection = prot & PROT_ALL
+        hole = space.hole(addr, end)
+        denied = next((m for m in space.over(addr, end) if protection & ~m.maximum), None)
+        sealed = next((m for m in space.over(addr, end) if m.sealed), None)
+        stops = {mapping.start for mapping in (denied, sealed) if mapping is not None}
+
+        for at in sorted(stops if hole is None else stops | {hole}):
+            if at == hole:
+                refuse(ENOMEM, "mprotect.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
+            if denied is not None and at == denied.start:
+                refuse(
+                    EACCES,
+                    "mprotect.errno.EACCES",
+                    "max-protection",
+                    "prot exceeds the maximum protection of a mapping",
+                )
+            if sealed is not None and at == sealed.start:
+                refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
+        stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
+        refuse.prefix = partial(space.protect, addr, stop, protection, self.is_execute_only(prot))
 
     # ----------------------------------------------------------------------------------------------------------- mseal
 

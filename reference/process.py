@@ -15,11 +15,12 @@ from .files import Descriptor
 from .machine import Machine
 from .madvise import Advice
 from .mapping_calls import MappingCalls
+from .mremap_calls import MremapCalls
 from .page_calls import PageCalls
 from .user_buffers import Buffers
 
 
-class Process(MappingCalls, PageCalls, Advice, Buffers):
+class Process(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     """A process of the reference."""
 
     def __init__(self, machine: Machine) -> None:

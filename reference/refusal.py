@@ -84,7 +84,7 @@ class RefusalChoices(Protocol):
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Return the one of the refusals that apply, at least one and in Linux's order, that the call fails with."""
 
-    def does_part(self, call: str) -> bool:
+    def applies_prefix(self, call: str) -> bool:
         """True if a call that fails partway through its range has changed the pages before the failure."""
 
     def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
@@ -125,7 +125,7 @@ class Refusals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.gathered is not None and error is None:
-            if self.prefix is not None and self.choices.does_part(self.call):
+            if self.prefix is not None and self.choices.applies_prefix(self.call):
                 self.prefix()
             chosen = self.choices.refusal(self.call, self.gathered)
             if self.target is not None and self.choices.cleared_when_refused(chosen, *self.target):

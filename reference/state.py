@@ -1,7 +1,7 @@
 """What a process has: its descriptors, its address space, its rights and limits, and what it has done so far.
 
-The calls are in `mapping_calls`, `page_calls`, `accesses` and `file_calls`, each a class that adds its calls to this
-one; `process` puts them together.
+The calls are in `mapping_calls`, `mremap_calls`, `page_calls`, `accesses` and `file_calls`, each a class that adds its
+calls to this one; `process` unites them.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ class State(Contract):
         """
         code = self.machine.parameters.execute_only
         return code != "" and (prot if code == "SEGV_PKUERR" else prot & PROT_ALL) == PROT_EXEC
+
+    def is_too_low(self, addr: int) -> bool:
+        """Return whether `addr` is below mmap_min_addr and the process has no capability to map there."""
+        return addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities
 
     def locks_too_much(self, more: int) -> bool:
         """Whether `more` bytes locked would be over the limit."""

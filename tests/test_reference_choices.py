@@ -117,7 +117,7 @@ def test_what_else_linux_does() -> None:
     mapping = Mapping(space_with(), 20 * PAGE, 21 * PAGE, RW, False)
     yes = (
         LINUX.has_memory(1 << 60),
-        LINUX.does_part("mprotect"),
+        LINUX.applies_prefix("mprotect"),
         LINUX.joins(mapping, mapping),
         LINUX.is_one(mapping),
         LINUX.grows_in_place(PAGE, 3 * PAGE),

@@ -345,7 +345,7 @@ def test_neighbours_that_are_alike_may_be_one_mapping_or_several(choices: LinuxC
     if type(choices) is LinuxChoices:
         assert process.mremap(base, 2 * PAGE, 3 * PAGE, 0) == base
     else:
-        with pytest.raises(OSError, match="not all one mapping"):
+        with pytest.raises(OSError, match="not within one mapping"):
             process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
 
 
@@ -369,7 +369,7 @@ def test_a_page_that_was_moved_may_be_one_with_its_new_neighbour(choices: LinuxC
     base = beside_a_moved_page(process, RW)
 
     if type(choices) is LinuxChoices:
-        with pytest.raises(OSError, match="not all one mapping"):
+        with pytest.raises(OSError, match="not within one mapping"):
             process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
     else:
         assert process.mremap(base, 2 * PAGE, 3 * PAGE, 0) == base
@@ -798,7 +798,7 @@ def test_below_level_linux_a_failed_call_may_have_done_a_part_and_nothing_is_com
 
 
 def test_at_level_linux_it_has() -> None:
-    process = judged(choices=hardware(does_part=False))
+    process = judged(choices=hardware(applies_prefix=False))
     base = process.mmap(scratch_range(process), PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
     with pytest.raises(Divergence, match=r"mprotect.*, then store"):
@@ -1368,11 +1368,11 @@ def test_what_is_open_below_level_linux(level: str) -> None:
     is_linux = level == "linux"
     assert choices.shows_changes() is choices.copies_when_populated() is is_linux
     if is_linux:
-        assert choices.does_part("a call")
+        assert choices.applies_prefix("a call")
         assert choices.moved(4, 10) == 4
     else:
         with pytest.raises(Unresolved, match="below level linux"):
-            choices.does_part("a call")
+            choices.applies_prefix("a call")
         with pytest.raises(Unresolved, match="below level linux"):
             choices.moved(4, 10)
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space

@@ -39,7 +39,7 @@ from ..version import PACKAGE
 Pair: TypeAlias = tuple[str, str]
 """A call and its errno, or a signal and its si_code."""
 
-CALLS_FROM: Final = ("mapping_calls", "page_calls", "madvise")
+CALLS_FROM: Final = ("mapping_calls", "mremap_calls", "page_calls", "madvise")
 """The modules of the reference with the calls that the map is about; files have no clauses by errno."""
 
 REFERENCE: Final = "reference"

@@ -426,15 +426,15 @@ def mprotect_knows_no_noexec(max_protection: Original, self: Process, descriptio
 
 
 @wrong(
-    LinuxChoices.does_part,
+    LinuxChoices.applies_prefix,
     "mprotect.errno.ENOMEM.prefix",
     "mprotect.errno.EACCES.prefix",
     "mmap.range",
     bug="StarryOS (reading)",
 )
-def mprotect_does_all_or_nothing(does_part: Original, self: LinuxChoices, call: str) -> bool:
+def mprotect_does_all_or_nothing(applies_prefix: Original, self: LinuxChoices, call: str) -> bool:
     """A range that cannot have the rights throughout is left as it is."""
-    return call != "mprotect" and bool(does_part(self, call))
+    return call != "mprotect" and bool(applies_prefix(self, call))
 
 
 @wrong(Process.mprotect, "mprotect.errno.ENOMEM.prefix", "mmap.range", bug="StarryOS #918")
