@@ -1,6 +1,6 @@
 """Replay: make a program's calls on a system, and express their results by symbol.
 
-Results are expressed in the terms of `program`: a page's size is `pages(1)`; an address that an argument of a call names
+Results are in the terms of `program`: a page's size is `pages(1)`; an address that an argument of a call names
 is that argument; one that the system chose is the name that the step gives it; bytes are runs.  So the results of two
 systems can be compared although each places its mappings elsewhere.
 """
