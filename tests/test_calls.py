@@ -24,7 +24,7 @@ WORDS |= {"ADDR": "address", "NEWADDR": "address", "LOCK": "address"}
 OBSERVATIONS = {"audit": "*", "maps": "n"}
 """Verbs for the methods of a process that are no calls, and the form of their arguments."""
 
-OF_THE_AGENT = {"wait", "take", "stream"}
+OF_THE_AGENT = {"wait", "receive-descriptor", "serve-stream"}
 """Verbs of mmap_agent.c with which its processes address each other."""
 
 OF_THE_SUPERVISOR = {"kill"}

@@ -1,22 +1,42 @@
-/* The agent: lends a Linux system to the suite, through this system's libc, a line at a time (PROTOCOL.md).
+/* The agent in C: executes the requests of PROTOCOL.md on a Linux system, through the libc it is linked with.
  *
- * One program, two roles.  The SUPERVISOR reads request lines from stdin and answers on stdout.  It owns the folder, the
- * facilities and the PROCESSES: each of them is forked from it (or, by the case's fork, from one another), has a socket
- * to it, and does what its lines say.  The supervisor only passes those lines on, so each process may be at work on one
- * at the same time, and none can do it harm: a process that dies is seen by the end of its socket.
+ * One program, two roles.  The SUPERVISOR reads request lines from stdin and writes answer lines to stdout.  It owns
+ * the boot's directory, the facilities and the PROCESSES.  Each process is forked from the supervisor (or, by the
+ * case's fork, from another process), has a socket to the supervisor, and executes the requests it receives there.  The
+ * supervisor only forwards those lines, so several processes can execute a request at the same time, and no process can
+ * damage the supervisor: it detects the end of a process by the end of its socket.
  *
- * Most cases need one process and many small calls, so two things are done ahead or aside.  While a boot's first process
- * is alone, it reads and answers the stream itself, and hands it back with the first line that is not for it.  And the
- * next boot's first process and folder are made, and the last boot's remains cleared away, while the client is busy.
+ * Most cases need one process and many small calls.  Two optimisations serve them.  While a boot's first process is the
+ * only one, it reads and answers the client's stream itself, and returns the stream with the first line that is not for
+ * it.  And while the client is busy, the supervisor prepares the first process and the directory of the next boot, and
+ * removes what the previous boot left.
  *
- * A process shares its address space with this code, so it keeps out of the way of what is under test.  After its start
- * it allocates nothing, uses no stdio, and touches static buffers only; its symbols are bound before main, its stack has
- * been used 1 MiB deep, address randomisation is off where that is allowed, its own descriptors have high numbers, and
- * far away from everything lies an arena that nothing but the case uses.  Its calls are libc's, because the libc is
- * under test as well.
+ * A process shares its address space with this code, so this code must not disturb what is under test.  After its start
+ * a process allocates nothing, uses no stdio, and writes static buffers only; its symbols are bound before main, its
+ * stack has been used to a depth of 1 MiB, address randomisation is off where that is permitted, its own descriptors
+ * have high numbers, and far from every other mapping is a scratch range that only the case uses.  Its calls are the
+ * libc's, because the libc is under test as well.
  *
  * Build (any Linux libc, static or not, any byte order):
  *     cc -O2 -Wall -Wextra -Wl,-z,now -Wl,-z,noexecstack -o mmap_agent mmap_agent.c
+ *
+ * Contents, in the order of the file:
+ *     writing text                    put*: append to the answer
+ *     names                           tables of errno, signal, si_code, capability and flag names; `translate`
+ *     answers                         answer*: begin an answer
+ *     requests                        the arguments of a request
+ *     accesses                        loads, stores and calls that may fault: `attempt`
+ *     the calls of a process          do_*: one function for each verb
+ *     a process's account of itself   counters, maps, scratch range, limits, capabilities
+ *     lines over sockets              `send_line`, `receive_line`
+ *     fork, exec and exit             also the table of verbs, `execute_request`, and a process's loop, `serve`
+ *     the start of a program          `initialise`
+ *     supervisor                      boots, processes, directories
+ *     facilities                      detached mounts
+ *     a file system that can crash    ext4 on a loop device
+ *     the system's file table         fs.file-max and its guard; also `provide_facility`, the end of a boot, and the
+ *                                     supervisor's loop, `supervise`
+ *     start                           the greeting, `main`
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -59,36 +79,47 @@
 #endif
 
 #define VERSION 1
-#define DATA 16384          /* bytes of data in one line, at most */
-#define LINE (2 * DATA + 256) /* characters of a line with its newline, at most */
-#define AUDITED 65536       /* bytes of a file that an audit looks at, at most */
-#define AUDITS 1024         /* pages and files in one audit, at most */
-#define PROCESSES 1024      /* of one boot, dead ones included */
+#define MAX_DATA 16384          /* maximum bytes of data in one line */
+#define MAX_LINE (2 * MAX_DATA + 256) /* maximum length of a line with its newline */
+#define MAX_AUDITED_BYTES 65536       /* maximum bytes of a file that an audit reads */
+#define MAX_AUDITED_ITEMS 1024         /* maximum pages and files in one audit */
+#define MAX_PROCESSES 1024      /* maximum processes of one boot, ended ones included */
 
-/* Descriptors of our own.  Cases see the lowest free numbers, as in any fresh process; these lie beyond. */
-#define CHANNEL 224     /* a process's socket to the supervisor */
-#define PLACE 225       /* and following: the directories of facilities, in every process of a boot */
-#define PLACES 3
-enum { STREAM_IN = 240, STREAM_OUT, SUPERVISORS, IMAGE = SUPERVISORS, PRISTINE, GUARD, PARKED, SCRATCH = PARKED + PLACES };
+/* The agent's own descriptors.  A case gets the lowest free numbers, as in any new process; these are higher. */
+#define CHANNEL_FD 224   /* a process's socket to the supervisor */
+#define FACILITY_FDS 225 /* and following: the directories of facilities, in every process of a boot */
+#define FACILITY_COUNT 3
+enum {
+    STREAM_IN_FD = 240, /* the client's stream */
+    STREAM_OUT_FD,
+    SUPERVISOR_FDS, /* and above: in the supervisor only */
+    BOOT_IMAGE_FD = SUPERVISOR_FDS,
+    FORMATTED_IMAGE_FD,
+    GUARD_FD,
+    REUSABLE_FDS, /* and following: mounts of facilities kept for a later boot */
+    OTHER_FDS = REUSABLE_FDS + FACILITY_COUNT, /* and above: the sockets of processes */
+};
 
-static char in[LINE + 1], out[LINE + 64], bytes[DATA];
+/* The request being executed, its answer, and a buffer for any other data. */
+static char in[MAX_LINE + 1], out[MAX_LINE + 64], bytes[MAX_DATA];
 static size_t out_length;
 static char own_path[PATH_MAX];
-static char directory[PATH_MAX] = "/tmp"; /* where the agent makes a folder of its own, */
-static char root[PATH_MAX + 32];          /* this one, */
-static char folder[PATH_MAX + 64];        /* and in it one for each boot */
-static uint64_t own_reads, own_writes;    /* of a process on the stream: no calls of the case */
+static char base_directory[PATH_MAX] = "/tmp"; /* where the agent makes its own directory */
+static char agent_directory[PATH_MAX + 32];    /* the agent's own directory */
+static char boot_directory[PATH_MAX + 64];     /* in agent_directory: the directory of the current boot */
+/* The read and write calls that this code has made on the client's stream; `counters` subtracts them. */
+static uint64_t own_reads, own_writes;
 static int disruptive;
-static size_t page;
-static uintptr_t arena_start;
-static size_t arena_length;
-static unsigned char signal_stack[192 * 1024]; /* more than AT_MINSIGSTKSZ + 64 KiB on any machine known */
+static size_t page_size;
+static uintptr_t scratch_start;
+static size_t scratch_length;
+static unsigned char signal_stack[192 * 1024]; /* more than AT_MINSIGSTKSZ + 64 KiB on every known machine */
 
-/* ------------------------------------------------------------------------------------------------------ writing text */
+/* ----------------------------------------------------------------------------------------------------- writing text */
 
 static void put(const char *text)
 {
-    while (*text && out_length < LINE - 1)
+    while (*text && out_length < MAX_LINE - 1)
         out[out_length++] = *text++;
 }
 
@@ -126,16 +157,16 @@ static void put_hexadecimal(uint64_t value)
 
 static void put_bytes(const char *data, size_t length)
 {
-    for (size_t i = 0; i < length && out_length < LINE - 2; i++) {
+    for (size_t i = 0; i < length && out_length < MAX_LINE - 2; i++) {
         out[out_length++] = "0123456789abcdef"[(unsigned char)data[i] >> 4];
         out[out_length++] = "0123456789abcdef"[(unsigned char)data[i] & 15];
     }
 }
 
-/* Text as one word: what is not printable ASCII, and % and blanks, as %XX. */
+/* Append text as one field: bytes that are not printable ASCII, % and the space are written %XX. */
 static void put_word(const char *text, size_t length)
 {
-    for (size_t i = 0; i < length && out_length < LINE - 4; i++) {
+    for (size_t i = 0; i < length && out_length < MAX_LINE - 4; i++) {
         unsigned char c = (unsigned char)text[i];
 
         if (c > ' ' && c < 127 && c != '%')
@@ -147,7 +178,7 @@ static void put_word(const char *text, size_t length)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------------- names */
+/* ------------------------------------------------------------------------------------------------------------ names */
 
 struct name {
     int64_t number;
@@ -175,7 +206,7 @@ static const struct name signals[] = {
     NAME(SIGXFSZ), {0, 0},
 };
 
-/* si_code: the kernel's numbers, the same on every machine; a libc may lack the later names. */
+/* si_code: the kernel's numbers, the same on every machine; a libc may lack the newer names. */
 static const struct name any_code[] = {{0, "SI_USER"}, {0x80, "SI_KERNEL"}, {-1, "SI_QUEUE"}, {-6, "SI_TKILL"}, {0, 0}};
 static const struct name segv_codes[] = {
     {1, "SEGV_MAPERR"}, {2, "SEGV_ACCERR"}, {3, "SEGV_BNDERR"}, {4, "SEGV_PKUERR"}, {5, "SEGV_ACCADI"},
@@ -201,9 +232,9 @@ static const struct name capabilities[] = {
 };
 
 /* The protocol's numbers are those of asm-generic; some machines (MIPS, PowerPC, SPARC, Alpha, PA-RISC) have their own.
- * A bit that is not listed is passed on as it is. */
+ * A bit that is not listed is passed on unchanged. */
 struct bit {
-    uint64_t generic, own;
+    uint64_t generic, host;
 };
 
 static const struct bit map_bits[] = {
@@ -233,14 +264,14 @@ static const struct bit open_bits[] = {
 
 static int translate(const struct bit *bits, uint64_t flags)
 {
-    uint64_t own = flags;
+    uint64_t host = flags;
 
     for (const struct bit *b = bits; b->generic; b++)
-        own &= ~b->generic;
+        host &= ~b->generic;
     for (const struct bit *b = bits; b->generic; b++)
         if (flags & b->generic)
-            own |= b->own;
-    return (int)own;
+            host |= b->host;
+    return (int)host;
 }
 
 static const char *name_of(const struct name *names, int64_t number)
@@ -251,19 +282,19 @@ static const char *name_of(const struct name *names, int64_t number)
     return 0;
 }
 
-static void put_name(const struct name *names, const char *otherwise, int64_t number)
+static void put_name(const struct name *names, const char *prefix, int64_t number)
 {
     const char *name = name_of(names, number);
 
     if (name)
         put(name);
     else {
-        put(otherwise);
+        put(prefix);
         put_signed(number);
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ answers */
+/* ---------------------------------------------------------------------------------------------------------- answers */
 
 static void answer(const char *kind, const char *text)
 {
@@ -275,7 +306,7 @@ static void answer(const char *kind, const char *text)
     }
 }
 
-static void failed(void)
+static void answer_errno(void)
 {
     int error = errno;
 
@@ -287,7 +318,7 @@ static void failed(void)
 static void answer_result(int64_t result)
 {
     if (result == -1)
-        failed();
+        answer_errno();
     else
         answer("ok", "");
 }
@@ -304,7 +335,7 @@ static void answer_number(int64_t result)
 static void answer_address(void *result)
 {
     if (result == MAP_FAILED)
-        failed();
+        answer_errno();
     else {
         answer("ok", "");
         put(" ");
@@ -312,10 +343,10 @@ static void answer_address(void *result)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ requests */
+/* --------------------------------------------------------------------------------------------------------- requests */
 
-/* One argument of a request, as its verb's form says: n number, a number that must fit an address, d descriptor,
- * p path or word (%XX decoded), x data, * all words that are left, as they are. */
+/* One argument of a request.  Its letter in the verb's form gives its type: n a number, a a number that must fit an
+ * address, p a path or text (%XX decoded), x data, * the rest of the line, not decoded. */
 struct argument {
     uint64_t n;
     char *text;
@@ -356,7 +387,7 @@ static int parse_number(const char *text, uint64_t *value)
     return 1;
 }
 
-/* Decoded text and data are shorter than what they were written as: they stay where they are. */
+/* Decode in place: decoded text and data are shorter than their encoding. */
 static int parse_word(char *text, size_t *length)
 {
     char *to = text;
@@ -390,34 +421,34 @@ static int parse_bytes(char *text, size_t *length)
     return 1;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ accesses */
+/* --------------------------------------------------------------------------------------------------------- accesses */
 
-/* A load, a store or a call may be refused by a signal.  The handler leaves it for where it was tried from. */
+/* A load, a store or a call may raise a signal.  The handler then jumps back to `attempt`, which made the access. */
 static sigjmp_buf recovery;
-static volatile sig_atomic_t trying;
+static volatile sig_atomic_t attempting;
 static struct {
     int signal, code;
     uintptr_t address;
-} refusal;
+} caught_fault;
 static struct {
-    volatile unsigned char *at;
+    volatile unsigned char *address;
     size_t length;
     char *data;
     uint64_t times;
     uint32_t *lock;
-} access_to;
+} requested;
 
 static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
-    if (!trying) { /* our own code failed: die of it, so that the supervisor can tell of what */
+    if (!attempting) { /* this code itself faulted: end by the signal, so that the supervisor can report it */
         signal(signal_number, SIG_DFL);
         raise(signal_number);
         return;
     }
-    refusal.signal = signal_number;
-    refusal.code = info->si_code;
-    refusal.address = (uintptr_t)info->si_addr;
+    caught_fault.signal = signal_number;
+    caught_fault.code = info->si_code;
+    caught_fault.address = (uintptr_t)info->si_addr;
     siglongjmp(recovery, 1);
 }
 
@@ -429,95 +460,96 @@ static void catch_faults(void)
 
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK; /* a fault in the handler itself is the end, not a fault for ever */
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK; /* a fault in the handler ends the process instead of recurring */
     sigemptyset(&action.sa_mask);
     sigaltstack(&stack, 0);
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
         sigaction(caught[i], &action, 0);
 }
 
-static int tried(void (*access)(void))
+/* Make the requested access; return 1 if it was made, 0 if it raised a signal (then `caught_fault` describes it). */
+static int attempt(void (*access)(void))
 {
-    /* The mask of signals is not kept, which would be a call at each access, but set right after a fault. */
+    /* Saving the signal mask would cost a system call at each access; instead it is restored after a fault. */
     if (sigsetjmp(recovery, 0)) {
         sigset_t none;
 
-        trying = 0;
+        attempting = 0;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, 0);
         return 0;
     }
-    trying = 1;
+    attempting = 1;
     access();
-    trying = 0;
+    attempting = 0;
     return 1;
 }
 
 static void answer_fault(void)
 {
-    const struct name *codes = refusal.signal == SIGSEGV  ? segv_codes
-                               : refusal.signal == SIGBUS ? bus_codes
-                               : refusal.signal == SIGILL ? ill_codes
-                               : refusal.signal == SIGFPE ? fpe_codes
-                                                          : trap_codes;
+    const struct name *codes = caught_fault.signal == SIGSEGV  ? segv_codes
+                               : caught_fault.signal == SIGBUS ? bus_codes
+                               : caught_fault.signal == SIGILL ? ill_codes
+                               : caught_fault.signal == SIGFPE ? fpe_codes
+                                                               : trap_codes;
 
     answer("fault ", "");
-    put_name(signals, "SIG", refusal.signal);
+    put_name(signals, "SIG", caught_fault.signal);
     put(" ");
-    put_name(name_of(codes, refusal.code) ? codes : any_code, "", refusal.code);
+    put_name(name_of(codes, caught_fault.code) ? codes : any_code, "", caught_fault.code);
     put(" ");
-    if (name_of(codes, refusal.code))
-        put_hexadecimal(refusal.address);
+    if (name_of(codes, caught_fault.code))
+        put_hexadecimal(caught_fault.address);
     else
-        put("-"); /* SI_KERNEL and the like: si_addr says nothing */
+        put("-"); /* SI_KERNEL and the like: si_addr is meaningless */
 }
 
 static void load_bytes(void)
 {
-    for (size_t i = 0; i < access_to.length; i++)
-        access_to.data[i] = (char)access_to.at[i];
+    for (size_t i = 0; i < requested.length; i++)
+        requested.data[i] = (char)requested.address[i];
 }
 
 static void store_bytes(void)
 {
-    for (size_t i = 0; i < access_to.length; i++)
-        access_to.at[i] = (unsigned char)access_to.data[i];
+    for (size_t i = 0; i < requested.length; i++)
+        requested.address[i] = (unsigned char)requested.data[i];
 }
 
-static void make_code_visible(void)
+static void flush_instruction_cache(void)
 {
-    __builtin___clear_cache((char *)access_to.at, (char *)access_to.at + access_to.length);
+    __builtin___clear_cache((char *)requested.address, (char *)requested.address + requested.length);
 }
 
-static void call(void)
+static void call_code(void)
 {
 #if defined __powerpc64__ && (!defined _CALL_ELF || _CALL_ELF == 1)
-    /* A function is a descriptor here: its address, its table of contents, its environment. */
-    uint64_t own[3];
+    /* A function pointer points to a descriptor here: address, table of contents, environment. */
+    uint64_t function[3];
 
-    memcpy(own, *(void **)(void *)&(void (*){call}), sizeof own);
-    own[0] = (uintptr_t)access_to.at;
-    (*(void (**)(void))(void *)&(uint64_t *){own})();
+    memcpy(function, *(void **)(void *)&(void(*){call_code}), sizeof function);
+    function[0] = (uintptr_t)requested.address;
+    (*(void (**)(void))(void *)&(uint64_t *){function})();
 #else
-    ((void (*)(void))(uintptr_t)access_to.at)();
+    ((void (*)(void))(uintptr_t)requested.address)();
 #endif
 }
 
-static void add_ones(void)
+static void increment_word(void)
 {
-    volatile uint32_t *word = (volatile uint32_t *)(void *)(uintptr_t)access_to.at;
+    volatile uint32_t *word = (volatile uint32_t *)(void *)(uintptr_t)requested.address;
 
-    for (uint64_t i = 0; i < access_to.times; i++) {
-        if (access_to.lock)
-            while (__atomic_exchange_n(access_to.lock, 1, __ATOMIC_ACQUIRE))
+    for (uint64_t i = 0; i < requested.times; i++) {
+        if (requested.lock)
+            while (__atomic_exchange_n(requested.lock, 1, __ATOMIC_ACQUIRE))
                 sched_yield();
         *word = *word + 1;
-        if (access_to.lock)
-            __atomic_store_n(access_to.lock, 0, __ATOMIC_RELEASE);
+        if (requested.lock)
+            __atomic_store_n(requested.lock, 0, __ATOMIC_RELEASE);
     }
 }
 
-/* Machine code of a function that only returns, in this machine's byte order. */
+/* Machine code of a function that does nothing but return, in this machine's byte order. */
 #if defined __x86_64__ || defined __i386__
 static const uint8_t return_instruction[] = {0xc3};
 #elif defined __aarch64__
@@ -544,19 +576,19 @@ static const uint8_t return_instruction[] = {0x4e, 0x75};
 #define NO_RETURN_CODE
 #endif
 
-/* --------------------------------------------------------------------------------------------- what a process is asked */
+/* ------------------------------------------------------------------------------------------- the calls of a process */
 
 static void *pointer(struct argument a)
 {
     return (void *)(uintptr_t)a.n;
 }
 
-/* Our own descriptors do not exist for the case. */
+/* Return a descriptor of the case, or -1 for one of the agent's own: a case must get EBADF for those. */
 static int descriptor(struct argument a)
 {
     int fd = (int)(int64_t)a.n;
 
-    return fd >= CHANNEL && fd < SCRATCH ? -1 : fd;
+    return fd >= CHANNEL_FD && fd < OTHER_FDS ? -1 : fd;
 }
 
 static void do_mmap(struct argument *a)
@@ -572,7 +604,7 @@ static void do_munmap(struct argument *a)
 
 static void do_mremap(struct argument *a)
 {
-    /* The fifth argument always: glibc 2.36 passes on whatever stands there. */
+    /* Always with the fifth argument: glibc 2.36 reads it in any case. */
     answer_address(mremap(pointer(a[0]), (size_t)a[1].n, (size_t)a[2].n, (int)a[3].n, pointer(a[4])));
 }
 
@@ -585,10 +617,10 @@ static void do_sysconf(struct argument *a)
 {
     long value;
 
-    errno = 0; /* -1 without an error: no limit */
+    errno = 0; /* -1 without an error means no limit */
     value = sysconf(a[0].n == 30 ? _SC_PAGESIZE : (int)a[0].n);
     if (value == -1 && errno)
-        failed();
+        answer_errno();
     else {
         answer("ok ", "");
         put_signed(value);
@@ -603,8 +635,8 @@ static void do_mprotect(struct argument *a)
 static void do_fragment(struct argument *a)
 {
     for (uint64_t i = 1; i < a[1].n; i += 2)
-        if (mprotect((char *)pointer(a[0]) + i * page, page, PROT_READ)) {
-            failed();
+        if (mprotect((char *)pointer(a[0]) + i * page_size, page_size, PROT_READ)) {
+            answer_errno();
             return;
         }
     answer_result(0);
@@ -646,7 +678,7 @@ static void do_munlockall(struct argument *a)
     answer_result(munlockall());
 }
 
-/* Advice is a number, not bits.  Alpha has another one for DONTNEED; the other numbers are the same on all machines. */
+/* Advice is a number, not a set of bits.  Only MADV_DONTNEED differs between machines (on Alpha). */
 static void do_madvise(struct argument *a)
 {
     int advice = (int)a[2].n;
@@ -656,9 +688,9 @@ static void do_madvise(struct argument *a)
 
 static void do_mincore(struct argument *a)
 {
-    size_t pages = (size_t)(a[1].n / page + (a[1].n % page != 0));
+    size_t pages = (size_t)(a[1].n / page_size + (a[1].n % page_size != 0));
 
-    if (pages > DATA) {
+    if (pages > MAX_DATA) {
         answer("bad", "too many pages for a line");
         return;
     }
@@ -672,30 +704,30 @@ static void do_mincore(struct argument *a)
 
 static void do_load(struct argument *a)
 {
-    access_to.at = pointer(a[0]);
-    access_to.length = (size_t)a[1].n;
-    access_to.data = bytes;
-    if (access_to.length > DATA)
+    requested.address = pointer(a[0]);
+    requested.length = (size_t)a[1].n;
+    requested.data = bytes;
+    if (requested.length > MAX_DATA)
         answer("bad", "too many bytes for a line");
-    else if (tried(load_bytes)) {
+    else if (attempt(load_bytes)) {
         answer("ok ", "");
-        put_bytes(bytes, access_to.length);
+        put_bytes(bytes, requested.length);
     } else
         answer_fault();
 }
 
 static void do_store(struct argument *a)
 {
-    access_to.at = pointer(a[0]);
-    access_to.length = a[1].length;
-    access_to.data = a[1].text;
-    if (tried(store_bytes))
+    requested.address = pointer(a[0]);
+    requested.length = a[1].length;
+    requested.data = a[1].text;
+    if (attempt(store_bytes))
         answer("ok", "");
     else
         answer_fault();
 }
 
-/* CRC-32 as zlib has it, eight bytes at a time. */
+/* CRC-32 as defined by zlib, eight bytes at a time. */
 static uint32_t crc_tables[8][256];
 
 static void make_crc_tables(void)
@@ -715,7 +747,7 @@ static void make_crc_tables(void)
         }
 }
 
-static uint32_t crc_of(const volatile unsigned char *data, size_t length, uint32_t crc)
+static uint32_t update_crc(const volatile unsigned char *data, size_t length, uint32_t crc)
 {
     crc = ~crc;
     for (; length >= 8; length -= 8, data += 8) {
@@ -738,27 +770,27 @@ static void put_crc(uint32_t crc)
     }
 }
 
-static uint32_t crc_of_page;
+static uint32_t page_checksum;
 
-static void look_at_page(void)
+static void checksum_page(void)
 {
-    crc_of_page = crc_of(access_to.at, page, 0);
+    page_checksum = update_crc(requested.address, page_size, 0);
 }
 
-static void put_page(uintptr_t address)
+static void put_page_checksum(uintptr_t address)
 {
-    access_to.at = (volatile unsigned char *)address;
+    requested.address = (volatile unsigned char *)address;
     put(" ");
-    if (tried(look_at_page))
-        put_crc(crc_of_page);
+    if (attempt(checksum_page))
+        put_crc(page_checksum);
     else {
-        const struct name *codes = refusal.signal == SIGBUS ? bus_codes : segv_codes;
+        const struct name *codes = caught_fault.signal == SIGBUS ? bus_codes : segv_codes;
 
-        put_name(name_of(codes, refusal.code) ? codes : any_code, "", refusal.code);
+        put_name(name_of(codes, caught_fault.code) ? codes : any_code, "", caught_fault.code);
     }
 }
 
-static void put_file(int fd)
+static void put_file_checksum(int fd)
 {
     struct stat status;
     uint32_t crc = 0;
@@ -772,8 +804,12 @@ static void put_file(int fd)
     }
     put_signed((int64_t)status.st_size);
     put(":");
-    while (at < AUDITED && (n = pread(fd, bytes, DATA < AUDITED - at ? DATA : (size_t)(AUDITED - at), at)) > 0) {
-        crc = crc_of((unsigned char *)bytes, (size_t)n, crc);
+    while (at < MAX_AUDITED_BYTES) {
+        size_t wanted = MAX_DATA < MAX_AUDITED_BYTES - at ? MAX_DATA : (size_t)(MAX_AUDITED_BYTES - at);
+
+        if ((n = pread(fd, bytes, wanted, at)) <= 0)
+            break;
+        crc = update_crc((unsigned char *)bytes, (size_t)n, crc);
         at += n;
     }
     if (n < 0)
@@ -787,24 +823,24 @@ static char *next_word(char **rest);
 static void do_audit(struct argument *a)
 {
     char *rest = a[0].text, *word;
-    uint64_t n, pages, looked_at = 0;
+    uint64_t n, pages, audited = 0;
 
     answer("ok", "");
     while ((word = next_word(&rest))) {
-        int is_file = !strcmp(word, "fd"), good = is_file || (parse_number(word, &n) && n <= UINTPTR_MAX);
+        int is_file = !strcmp(word, "fd"), is_valid = is_file || (parse_number(word, &n) && n <= UINTPTR_MAX);
 
         word = next_word(&rest);
-        if (!good || !word || !parse_number(word, &pages) || (!is_file && pages > AUDITS) ||
-            (looked_at += is_file ? 1 : pages) > AUDITS) {
+        if (!is_valid || !word || !parse_number(word, &pages) || (!is_file && pages > MAX_AUDITED_ITEMS) ||
+            (audited += is_file ? 1 : pages) > MAX_AUDITED_ITEMS) {
             out_length = 0;
-            answer("bad", "an argument cannot be understood, or there is too much to look at");
+            answer("bad", "an argument cannot be understood, or there are too many pages and files");
             return;
         }
         if (is_file)
-            put_file((int)pages);
+            put_file_checksum((int)pages);
         else
-            for (; pages; pages--, n += page)
-                put_page((uintptr_t)n);
+            for (; pages; pages--, n += page_size)
+                put_page_checksum((uintptr_t)n);
     }
 }
 
@@ -812,7 +848,7 @@ static void do_return_instruction(struct argument *a)
 {
     (void)a;
 #ifdef NO_RETURN_CODE
-    answer("unsupported", "no code is known that only returns on this machine");
+    answer("unsupported", "the agent has no return instruction for this machine");
 #else
     answer("ok ", "");
     put_bytes((const char *)return_instruction, sizeof return_instruction);
@@ -821,10 +857,10 @@ static void do_return_instruction(struct argument *a)
 
 static void do_execute(struct argument *a)
 {
-    access_to.at = pointer(a[0]);
-    access_to.length = 16;
-    tried(make_code_visible); /* where it may not even be looked at, the call itself will tell */
-    if (tried(call))
+    requested.address = pointer(a[0]);
+    requested.length = 16;
+    attempt(flush_instruction_cache); /* if the code cannot even be read, the call reports the fault */
+    if (attempt(call_code))
         answer("ok", "");
     else
         answer_fault();
@@ -832,10 +868,10 @@ static void do_execute(struct argument *a)
 
 static void do_add(struct argument *a)
 {
-    access_to.at = pointer(a[0]);
-    access_to.times = a[1].n;
-    access_to.lock = pointer(a[2]);
-    if (tried(add_ones))
+    requested.address = pointer(a[0]);
+    requested.times = a[1].n;
+    requested.lock = pointer(a[2]);
+    if (attempt(increment_word))
         answer("ok", "");
     else
         answer_fault();
@@ -870,13 +906,13 @@ static void do_pread(struct argument *a)
 {
     ssize_t n;
 
-    if (a[1].n > DATA) {
+    if (a[1].n > MAX_DATA) {
         answer("bad", "too many bytes for a line");
         return;
     }
     n = pread(descriptor(a[0]), bytes, (size_t)a[1].n, (off_t)a[2].n);
     if (n == -1)
-        failed();
+        answer_errno();
     else {
         answer("ok ", "");
         put_bytes(bytes, (size_t)n);
@@ -888,7 +924,7 @@ static void do_pwrite(struct argument *a)
     answer_number(pwrite(descriptor(a[0]), a[1].text, a[1].length, (off_t)a[2].n));
 }
 
-/* The buffer is the case's own memory, so what is the matter with it is for the kernel to find. */
+/* The buffer is memory of the case, not of the agent: the kernel checks it and reports its errors. */
 static void do_read_into(struct argument *a)
 {
     answer_number(pread(descriptor(a[0]), pointer(a[1]), (size_t)a[2].n, (off_t)a[3].n));
@@ -904,7 +940,7 @@ static void do_fstat(struct argument *a)
     struct stat status;
 
     if (fstat(descriptor(a[0]), &status) == -1) {
-        failed();
+        answer_errno();
         return;
     }
     answer("ok", S_ISREG(status.st_mode)    ? "regular "
@@ -917,7 +953,7 @@ static void do_fstat(struct argument *a)
     put_signed(status.st_size);
 }
 
-/* A moment long past, which no file is last modified at by itself: 2001-09-09. */
+/* 2001-09-09, in seconds since the epoch: no file is last modified then unless the agent sets that time. */
 #define LONG_PAST 1000000000
 
 static void do_set_old_mtime(struct argument *a)
@@ -945,9 +981,9 @@ static void do_drop_cache(struct argument *a)
     int fd = descriptor(a[0]);
 
     if (fsync(fd) == -1)
-        failed();
+        answer_errno();
     else if ((errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED)))
-        failed();
+        answer_errno();
     else
         answer("ok", "");
 }
@@ -962,7 +998,7 @@ static void do_mkdir(struct argument *a)
     answer_result(mkdir(a[0].text, 0700));
 }
 
-static void answer_two(int result, const int *fds)
+static void answer_descriptors(int result, const int *fds)
 {
     answer_result(result);
     if (result == -1)
@@ -978,7 +1014,7 @@ static void do_pipe(struct argument *a)
     int fds[2];
 
     (void)a;
-    answer_two(pipe(fds), fds);
+    answer_descriptors(pipe(fds), fds);
 }
 
 static void do_socketpair(struct argument *a)
@@ -986,7 +1022,7 @@ static void do_socketpair(struct argument *a)
     int fds[2];
 
     (void)a;
-    answer_two(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), fds);
+    answer_descriptors(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), fds);
 }
 
 static void do_memfd(struct argument *a)
@@ -1000,7 +1036,7 @@ static void do_seal(struct argument *a)
     answer_result(fcntl(descriptor(a[0]), 1033 /* F_ADD_SEALS */, (int)a[1].n));
 }
 
-/* The file attributes (chattr): always read first, then changed. */
+/* The ioctls of file attributes (chattr); to change one, read all of them first. */
 #define GET_ATTRIBUTES _IOR('f', 1, long)
 #define SET_ATTRIBUTES _IOW('f', 2, long)
 #define APPEND_ONLY 0x20
@@ -1074,14 +1110,14 @@ static void do_free_space(struct argument *a)
     struct statvfs status;
 
     if (statvfs(a[0].text, &status) == -1)
-        failed();
+        answer_errno();
     else {
         answer("ok ", "");
         put_unsigned((uint64_t)status.f_bfree * status.f_frsize);
     }
 }
 
-/* ------------------------------------------------------------------------------------- what a process tells of itself */
+/* ------------------------------------------------------------------------------------ a process's account of itself */
 
 static ssize_t read_file(const char *path, char *to, size_t size)
 {
@@ -1116,7 +1152,7 @@ static void do_counters(struct argument *a)
 
     (void)a;
     if (read_file("/proc/self/io", bytes, sizeof bytes) == -1 || getrusage(RUSAGE_SELF, &usage) == -1) {
-        failed();
+        answer_errno();
         return;
     }
     answer("ok ", "");
@@ -1133,13 +1169,13 @@ static void do_maps(struct argument *a)
     ssize_t n;
 
     if (fd == -1) {
-        failed();
+        answer_errno();
         return;
     }
-    n = pread(fd, bytes, 4096, (off_t)a[0].n); /* 4096: each may become three characters */
+    n = pread(fd, bytes, 4096, (off_t)a[0].n); /* 4096, because each byte may be written as three characters */
     close(fd);
     if (n == -1)
-        failed();
+        answer_errno();
     else {
         answer("ok ", "");
         put_word(bytes, (size_t)n);
@@ -1149,58 +1185,57 @@ static void do_maps(struct argument *a)
 static void do_scratch_range(struct argument *a)
 {
     (void)a;
-    if (!arena_length) {
-        answer("unsupported", "no range of addresses was found free for an arena");
+    if (!scratch_length) {
+        answer("unsupported", "no range of addresses was found free for the scratch range");
         return;
     }
     answer("ok ", "");
-    put_hexadecimal(arena_start);
+    put_hexadecimal(scratch_start);
     put(" ");
-    put_unsigned(arena_length);
+    put_unsigned(scratch_length);
 }
+
+/* A limit, and where a process reads how much of it is in use: the number after `label` in `file`, in KiB, or in pages
+ * where the label is empty. */
+static const struct limit {
+    const char *name;
+    int resource;
+    const char *file, *label;
+} limits[] = {
+    {"address-space", RLIMIT_AS, "/proc/self/statm", ""},
+    {"locked-memory", RLIMIT_MEMLOCK, "/proc/self/status", "VmLck:"},
+    {"data", RLIMIT_DATA, "/proc/self/status", "VmData:"},
+    {"stack", RLIMIT_STACK, 0, 0}, /* counts as unused: the agent's stack is already as deep as it ever gets */
+    {0, 0, 0, 0},
+};
 
 static void do_set_limit_headroom(struct argument *a)
 {
-    struct rlimit limit;
-    int resource;
-    uint64_t used;
+    const struct limit *limit = limits;
+    struct rlimit values;
+    uint64_t used = 0;
 
-    if (!strcmp(a[0].text, "address-space")) {
-        resource = RLIMIT_AS;
-        if (read_file("/proc/self/statm", bytes, sizeof bytes) == -1) {
-            failed();
-            return;
-        }
-        used = number_after(bytes, "") * page;
-    } else if (!strcmp(a[0].text, "locked-memory")) {
-        resource = RLIMIT_MEMLOCK;
-        if (read_file("/proc/self/status", bytes, sizeof bytes) == -1) {
-            failed();
-            return;
-        }
-        used = number_after(bytes, "VmLck:") * 1024;
-    } else if (!strcmp(a[0].text, "data")) {
-        resource = RLIMIT_DATA;
-        if (read_file("/proc/self/status", bytes, sizeof bytes) == -1) {
-            failed();
-            return;
-        }
-        used = number_after(bytes, "VmData:") * 1024;
-    } else if (!strcmp(a[0].text, "stack")) {
-        resource = RLIMIT_STACK; /* ours is as deep already as it will ever be */
-        used = 0;
-    } else {
+    while (limit->name && strcmp(limit->name, a[0].text))
+        limit++;
+    if (!limit->name) {
         answer("unsupported", "this agent does not limit that");
         return;
     }
-    if (getrlimit(resource, &limit) == -1) {
-        failed();
+    if (limit->file) {
+        if (read_file(limit->file, bytes, sizeof bytes) == -1) {
+            answer_errno();
+            return;
+        }
+        used = number_after(bytes, limit->label) * (*limit->label ? 1024 : page_size);
+    }
+    if (getrlimit(limit->resource, &values) == -1) {
+        answer_errno();
         return;
     }
-    limit.rlim_cur = (rlim_t)(used + a[1].n);
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < limit.rlim_cur)
-        limit.rlim_max = limit.rlim_cur;
-    answer_result(setrlimit(resource, &limit));
+    values.rlim_cur = (rlim_t)(used + a[1].n);
+    if (values.rlim_max != RLIM_INFINITY && values.rlim_max < values.rlim_cur)
+        values.rlim_max = values.rlim_cur;
+    answer_result(setrlimit(limit->resource, &values));
 }
 
 static void do_drop_capability(struct argument *a)
@@ -1217,14 +1252,14 @@ static void do_drop_capability(struct argument *a)
     while (capability->name && strcmp(capability->name, a[0].text))
         capability++;
     if (!capability->name) {
-        answer("unsupported", "a capability that this agent does not know");
+        answer("unsupported", "this agent does not know the capability");
         return;
     }
     if (syscall(SYS_capget, &header, sets) == -1) {
-        failed();
+        answer_errno();
         return;
     }
-    /* From the bounding set too (as far as that is allowed): root would have it back by exec. */
+    /* Also from the bounding set, as far as that is permitted: otherwise root regains the capability by exec. */
     prctl(PR_CAPBSET_DROP, capability->number, 0, 0, 0);
     prctl(47 /* PR_CAP_AMBIENT */, 3 /* LOWER */, capability->number, 0, 0);
     sets[capability->number / 32].effective &= ~(1u << capability->number % 32);
@@ -1233,11 +1268,12 @@ static void do_drop_capability(struct argument *a)
     answer_result(syscall(SYS_capset, &header, sets));
 }
 
-/* ------------------------------------------------------------------------------------------------- lines over sockets */
+/* ----------------------------------------------------------------------------------------------- lines over sockets */
 
-/* Send a line, and perhaps a descriptor with it.  Sockets, not pipes, also because their calls are no reads and writes in
- * the kernel's counts, so that a case finds its own there. */
-static int send_line(int channel, char *line, size_t length, int passed)
+/* Send a line, and with it a descriptor unless passed_fd is -1.  Return 0, or -1 on an error.  Sockets are used rather
+ * than pipes also because the kernel's counters of reads and writes, which a case examines, do not include sendmsg and
+ * recvmsg. */
+static int send_line(int channel, char *line, size_t length, int passed_fd)
 {
     union {
         struct cmsghdr header;
@@ -1249,14 +1285,14 @@ static int send_line(int channel, char *line, size_t length, int passed)
     memset(&message, 0, sizeof message);
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    if (passed >= 0) {
+    if (passed_fd >= 0) {
         memset(&control, 0, sizeof control);
         message.msg_control = &control;
         message.msg_controllen = sizeof control.space;
         control.header.cmsg_level = SOL_SOCKET;
         control.header.cmsg_type = SCM_RIGHTS;
         control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
+        memcpy(CMSG_DATA(&control.header), &passed_fd, sizeof passed_fd);
     }
     while (part.iov_len) {
         ssize_t n = sendmsg(channel, &message, MSG_NOSIGNAL);
@@ -1273,9 +1309,10 @@ static int send_line(int channel, char *line, size_t length, int passed)
     return 0;
 }
 
-/* Receive one line, without its newline, and a descriptor where one is expected.  The other side sends one line and
- * waits for the answer: nothing lies behind it.  Returns its length, -1 at the end of the stream. */
-static ssize_t receive_line(int channel, char *line, size_t size, int *passed)
+/* Receive one line, remove its newline, and store a descriptor sent with it in *passed_fd if passed_fd is not null. 
+ * The sender waits for an answer after each line, so nothing follows the line.  Return its length, or -1 at the end of
+ * the stream. */
+static ssize_t receive_line(int channel, char *line, size_t size, int *passed_fd)
 {
     union {
         struct cmsghdr header;
@@ -1291,15 +1328,15 @@ static ssize_t receive_line(int channel, char *line, size_t size, int *passed)
         memset(&message, 0, sizeof message);
         message.msg_iov = &part;
         message.msg_iovlen = 1;
-        message.msg_control = passed ? &control : 0;
-        message.msg_controllen = passed ? sizeof control.space : 0;
+        message.msg_control = passed_fd ? &control : 0;
+        message.msg_controllen = passed_fd ? sizeof control.space : 0;
         n = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
         if (n == -1 && errno == EINTR)
             continue;
         if (n <= 0)
             return -1;
-        if (passed && CMSG_FIRSTHDR(&message) && control.header.cmsg_type == SCM_RIGHTS)
-            memcpy(passed, CMSG_DATA(&control.header), sizeof *passed);
+        if (passed_fd && CMSG_FIRSTHDR(&message) && control.header.cmsg_type == SCM_RIGHTS)
+            memcpy(passed_fd, CMSG_DATA(&control.header), sizeof *passed_fd);
         length += (size_t)n;
         if (line[length - 1] == '\n') {
             line[length - 1] = 0;
@@ -1309,23 +1346,23 @@ static ssize_t receive_line(int channel, char *line, size_t size, int *passed)
     return -1;
 }
 
-/* ---------------------------------------------------------------------------------------------------- a process's life */
+/* ---------------------------------------------------------------------------------------------- fork, exec and exit */
 
-static volatile sig_atomic_t ended; /* nothing is to be done any more but to tidy up */
+static volatile sig_atomic_t terminating; /* the agent only removes what it made, and exits */
 
-/* Write to the client; returns how many calls it took. */
-static unsigned write_stream(const char *text, size_t length)
+/* Write to the client; return the number of write calls made. */
+static unsigned write_to_client(const char *text, size_t length)
 {
     unsigned calls = 0;
 
     while (length) {
-        ssize_t n = write(STREAM_OUT, text, length);
+        ssize_t n = write(STREAM_OUT_FD, text, length);
 
         calls++;
-        if (n == -1 && errno == EINTR && !ended)
+        if (n == -1 && errno == EINTR && !terminating)
             continue;
         if (n <= 0) {
-            ended = 1;
+            terminating = 1;
             break;
         }
         text += n;
@@ -1334,7 +1371,7 @@ static unsigned write_stream(const char *text, size_t length)
     return calls;
 }
 
-static int passed = -1; /* the descriptor that came with the line, or -1 */
+static int passed_fd = -1; /* the descriptor received with the current line, or -1 */
 
 static void do_exit(struct argument *a)
 {
@@ -1346,28 +1383,29 @@ static void do_fork(struct argument *a)
     pid_t pid;
 
     (void)a;
-    if (passed == -1) {
-        errno = EMFILE; /* it could not be received */
-        failed();
+    if (passed_fd == -1) {
+        errno = EMFILE; /* no free descriptor: it could not be received */
+        answer_errno();
         return;
     }
     pid = fork();
     if (pid == 0) {
-        dup3(passed, CHANNEL, O_CLOEXEC);
-        close(passed);
-        close(STREAM_IN);
-        close(STREAM_OUT);
+        dup3(passed_fd, CHANNEL_FD, O_CLOEXEC);
+        close(passed_fd);
+        close(STREAM_IN_FD);
+        close(STREAM_OUT_FD);
         own_reads = own_writes = 0;
-        out_length = 0; /* the answer is the parent's */
+        out_length = 0; /* the parent answers */
         return;
     }
     answer_number(pid);
-    close(passed);
+    close(passed_fd);
 }
 
-/* Become the same program anew.  An emulator's processes are not what the kernel takes them for: its own command line,
- * up to the program's name, is what starts one. */
-static void become(char **arguments)
+/* Execute this program again in this process; return only on failure, with errno.  Under an emulator (user-mode qemu)
+ * the kernel runs the emulator's executable, so the emulator's command line, up to this program's name, must come
+ * first. */
+static void reexec(char **arguments)
 {
     static char command[8192];
     static char *words[256];
@@ -1400,17 +1438,17 @@ static void do_exec(struct argument *a)
     (void)a;
     snprintf(reads, sizeof reads, "%llu", (unsigned long long)own_reads);
     snprintf(writes, sizeof writes, "%llu", (unsigned long long)own_writes);
-    for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
+    for (int fd = CHANNEL_FD; fd < FACILITY_FDS + FACILITY_COUNT; fd++)
         fcntl(fd, F_SETFD, 0);
-    become(arguments);
+    reexec(arguments);
     error = errno;
-    for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
+    for (int fd = CHANNEL_FD; fd < FACILITY_FDS + FACILITY_COUNT; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
     errno = error;
-    failed();
+    answer_errno();
 }
 
-/* Asked by the supervisor, not by the client: */
+/* Verbs that the supervisor sends; they are not part of the protocol: */
 
 static void do_wait(struct argument *a)
 {
@@ -1422,16 +1460,16 @@ static void do_wait(struct argument *a)
     answer_number(pid == -1 ? -1 : status);
 }
 
-static void do_take(struct argument *a)
+static void do_receive_descriptor(struct argument *a)
 {
-    if (passed == -1)
+    if (passed_fd == -1)
         errno = EMFILE;
-    answer_result(passed == -1 ? -1 : dup3(passed, (int)a[0].n, O_CLOEXEC));
-    if (passed != -1)
-        close(passed);
+    answer_result(passed_fd == -1 ? -1 : dup3(passed_fd, (int)a[0].n, O_CLOEXEC));
+    if (passed_fd != -1)
+        close(passed_fd);
 }
 
-static void do_stream(struct argument *a);
+static void do_serve_stream(struct argument *a);
 
 static const struct verb {
     const char *name, *form;
@@ -1493,12 +1531,13 @@ static const struct verb {
     {"exec", "", do_exec},
     {"exit", "n", do_exit},
     {"wait", "n", do_wait},
-    {"take", "n", do_take},
-    {"stream", "", do_stream},
+    {"receive-descriptor", "n", do_receive_descriptor},
+    {"serve-stream", "", do_serve_stream},
     {0, 0, 0},
 };
 
-/* The next word of a line: cuts it off and moves on to what follows.  An empty word is written as two blanks. */
+/* Return the next field of a line, null-terminated, and advance *rest past it; 0 at the end of the line.  Two adjacent
+ * spaces enclose an empty field. */
 static char *next_word(char **rest)
 {
     char *word = *rest, *end;
@@ -1512,7 +1551,7 @@ static char *next_word(char **rest)
     return word;
 }
 
-static void obey(char *line)
+static void execute_request(char *line)
 {
     struct argument arguments[8];
     const struct verb *verb = verbs;
@@ -1527,7 +1566,7 @@ static void obey(char *line)
     }
     for (const char *form = verb->form; *form; form++, n++) {
         struct argument *a = &arguments[n];
-        int good;
+        int is_valid;
 
         if (*form == '*') {
             a->text = line;
@@ -1538,12 +1577,12 @@ static void obey(char *line)
             break;
         a->text = word;
         if (*form == 'p')
-            good = parse_word(word, &a->length);
+            is_valid = parse_word(word, &a->length);
         else if (*form == 'x')
-            good = parse_bytes(word, &a->length);
+            is_valid = parse_bytes(word, &a->length);
         else
-            good = parse_number(word, &a->n);
-        if (!good) {
+            is_valid = parse_number(word, &a->n);
+        if (!is_valid) {
             answer("bad", "an argument cannot be understood");
             return;
         }
@@ -1559,21 +1598,23 @@ static void obey(char *line)
     verb->run(arguments);
 }
 
-/* Serve process 1 on the client's stream itself, which spares each call the way through the supervisor.  That goes on
- * until a line comes that is not for this process, or is about its life, or the stream ends: then the supervisor has
- * the stream back, with what was read of it, and keeps it for the rest of the boot. */
-static void do_stream(struct argument *a)
+/* Answer the client's stream in process 1 directly, which saves each call the detour through the supervisor.  Stop at a
+ * line that is not for this process or that the supervisor must execute (fork, exit, kill, …), or at the end of the
+ * stream; then return to the supervisor what has been read but not executed.  The supervisor keeps the stream for the
+ * rest of the boot. */
+static void do_serve_stream(struct argument *a)
 {
-    static const char *const not_ours[] = {"fork", "exit ", "exec", "kill", "wait ", "take ", "stream"};
+    static const char *const supervisor_verbs[] = {
+        "fork", "exit ", "exec", "kill", "wait ", "receive-descriptor ", "serve-stream"};
     uint32_t got = 0;
 
     (void)a;
     for (;;) {
         char *end = 0;
-        int ours;
+        int is_for_process;
 
-        while (got < LINE && !(end = memchr(in, '\n', got))) {
-            ssize_t n = read(STREAM_IN, in + got, LINE - got);
+        while (got < MAX_LINE && !(end = memchr(in, '\n', got))) {
+            ssize_t n = read(STREAM_IN_FD, in + got, MAX_LINE - got);
 
             own_reads++;
             if (n == -1 && errno == EINTR)
@@ -1582,47 +1623,47 @@ static void do_stream(struct argument *a)
                 break;
             got += (uint32_t)n;
         }
-        ours = end && end + 1 == in + got && in[0] == '1' && in[1] == ' ';
-        for (size_t i = 0; ours && i < sizeof not_ours / sizeof *not_ours; i++)
-            ours = strncmp(in + 2, not_ours[i], strlen(not_ours[i]));
-        if (!ours)
+        is_for_process = end && end + 1 == in + got && in[0] == '1' && in[1] == ' ';
+        for (size_t i = 0; is_for_process && i < sizeof supervisor_verbs / sizeof *supervisor_verbs; i++)
+            is_for_process = strncmp(in + 2, supervisor_verbs[i], strlen(supervisor_verbs[i]));
+        if (!is_for_process)
             break;
         *end = 0;
         if (end[-1] == '\r')
             end[-1] = 0;
-        obey(in + 2);
+        execute_request(in + 2);
         memmove(out + 2, out, out_length);
         memcpy(out, "1 ", 2);
         out[out_length + 2] = '\n';
-        own_writes += write_stream(out, out_length + 3);
+        own_writes += write_to_client(out, out_length + 3);
         got = 0;
     }
-    close(STREAM_IN);
-    close(STREAM_OUT);
+    close(STREAM_IN_FD);
+    close(STREAM_OUT_FD);
     out_length = 0;
-    if (send_line(CHANNEL, (char *)&got, sizeof got, -1) == -1 || send_line(CHANNEL, in, got, -1) == -1)
+    if (send_line(CHANNEL_FD, (char *)&got, sizeof got, -1) == -1 || send_line(CHANNEL_FD, in, got, -1) == -1)
         _exit(0);
 }
 
 static void __attribute__((noreturn)) serve(void)
 {
     for (;;) {
-        passed = -1;
-        if (receive_line(CHANNEL, in, LINE, &passed) == -1)
+        passed_fd = -1;
+        if (receive_line(CHANNEL_FD, in, MAX_LINE, &passed_fd) == -1)
             _exit(0); /* the supervisor is gone */
-        obey(in);
+        execute_request(in);
         if (!out_length)
             continue;
         out[out_length++] = '\n';
-        if (send_line(CHANNEL, out, out_length, -1) == -1)
+        if (send_line(CHANNEL_FD, out, out_length, -1) == -1)
             _exit(0);
     }
 }
 
-/* ------------------------------------------------------------------------------------------- a program's first moments */
+/* ------------------------------------------------------------------------------------------- the start of a program */
 
-/* Have the stack reach 1 MiB deep, so that nothing the case maps comes to lie where it still has to grow. */
-static void reach_deep(void)
+/* Grow the stack to 1 MiB, so that it never has to grow into an address where the case has mapped something. */
+static void prefault_stack(void)
 {
     volatile char deep[1 << 20];
 
@@ -1643,20 +1684,20 @@ static int is_free(uintptr_t start, size_t length)
     return !taken;
 }
 
-/* Whether a page there can be had: a hint is honoured where nothing is in its way.  (Not the whole range: there are
- * emulators that keep a record of every page that was ever mapped.) */
-static int can_be_had(uintptr_t start)
+/* Return 1 if a page can be mapped at `start`: the kernel honours a hint if the range is free.  (Only one page is
+ * mapped, because some emulators keep a record of every page that was ever mapped.) */
+static int can_map_page(uintptr_t start)
 {
-    void *at = mmap((void *)start, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *at = mmap((void *)start, page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (at == MAP_FAILED)
         return 0;
-    munmap(at, page);
+    munmap(at, page_size);
     return at == (void *)start;
 }
 
-/* A range that is free now, and so far from everything that it stays free. */
-static void find_arena(void)
+/* Find a range that is free now, and so far from all mappings that it stays free; scratch_length stays 0 if none is. */
+static void find_scratch_range(void)
 {
 #if UINTPTR_MAX > UINT32_MAX
     static const uintptr_t starts[] = {0x1000000000, 0x2000000000, 0x800000000};
@@ -1665,76 +1706,76 @@ static void find_arena(void)
     static const uintptr_t starts[] = {0x20000000, 0x30000000, 0x60000000};
     const size_t length = 128 << 20;
 #endif
-    for (size_t i = 0; i < sizeof starts / sizeof *starts && !arena_length; i++)
-        if (is_free(starts[i], length) && can_be_had(starts[i]) && can_be_had(starts[i] + length - page)) {
-            arena_start = starts[i];
-            arena_length = length;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts && !scratch_length; i++)
+        if (is_free(starts[i], length) && can_map_page(starts[i]) && can_map_page(starts[i] + length - page_size)) {
+            scratch_start = starts[i];
+            scratch_length = length;
         }
 }
 
-static void settle(char **arguments)
+static void initialise(char **arguments)
 {
     struct rlimit no_core = {0, 0};
 
     if (readlink("/proc/self/exe", own_path, sizeof own_path - 1) <= 0 && !realpath(arguments[0], own_path))
         own_path[0] = 0;
-    page = (size_t)sysconf(_SC_PAGESIZE);
+    page_size = (size_t)sysconf(_SC_PAGESIZE);
     make_crc_tables();
-    reach_deep();
-    find_arena();
+    prefault_stack();
+    find_scratch_range();
     setrlimit(RLIMIT_CORE, &no_core);
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- supervisor */
+/* ------------------------------------------------------------------------------------------------------- supervisor */
 
-/* The processes of this boot, by their number; numbers are not used twice.  0 is the supervisor itself. */
+/* The processes of this boot, by number; no number is used twice.  Number 0 is the supervisor itself. */
 static struct process {
     pid_t pid;
-    int channel; /* -1: dead */
+    int channel; /* -1: the process has ended */
     int parent;
-    int status;   /* of a dead one, as wait tells it */
-    int reaped;   /* whether it has been waited for */
-    int child;    /* the process that it is about to fork */
-    char asked;   /* what the client waits for: 0 nothing, k kill, x exit, f fork, r anything else */
-} processes[PROCESSES];
-static int number_of_processes = 1;
-static int on_stream; /* whether process 1 has the stream */
-static int had_stream; /* whether it has had it in this boot */
-static char stream[LINE + 1]; /* what has been read of the stream and not yet been obeyed */
-static size_t in_stream;
+    int status; /* of an ended process, in the form of wait() */
+    int reaped; /* 1 if it has been waited for */
+    int child; /* the number of the process that it is forking */
+    char pending; /* the request under way: 0 none, k kill, x exit, f fork, r any other */
+} processes[MAX_PROCESSES];
+static int process_count = 1;
+static int stream_is_lent; /* 1 while process 1 reads the client's stream */
+static int stream_was_lent; /* 1 if process 1 has read the stream in this boot, now or earlier */
+static char stream[MAX_LINE + 1]; /* what has been read from the client and not yet executed */
+static size_t stream_length;
 
-/* The process that the next boot's first spawn will give, and its folder: made while the client has other work. */
+/* The first process of the next boot, and its directory; made while the client is busy. */
 static struct {
     pid_t pid;
     int channel;
-    char folder[sizeof folder];
+    char directory[sizeof boot_directory];
 } spare;
 
-static void on_end(int signal_number)
+static void on_termination_signal(int signal_number)
 {
     (void)signal_number;
-    ended = 1;
+    terminating = 1;
 }
 
-static char replies[2 * LINE]; /* those to lines that came together leave together */
-static size_t length_of_replies;
+static char replies[2 * MAX_LINE]; /* the answers to lines that were read together are written together */
+static size_t replies_length;
 
 static void write_replies(void)
 {
-    write_stream(replies, length_of_replies);
-    length_of_replies = 0;
+    write_to_client(replies, replies_length);
+    replies_length = 0;
 }
 
-/* Send what stands in `out` as the answer of a process. */
-static void reply(int number)
+/* Queue the contents of `out` as the answer of a process. */
+static void send_reply(int number)
 {
-    if (length_of_replies + out_length + 16 > sizeof replies)
+    if (replies_length + out_length + 16 > sizeof replies)
         write_replies();
-    length_of_replies += (size_t)snprintf(replies + length_of_replies, 16, "%d ", number);
-    memcpy(replies + length_of_replies, out, out_length);
-    length_of_replies += out_length;
-    replies[length_of_replies++] = '\n';
+    replies_length += (size_t)snprintf(replies + replies_length, 16, "%d ", number);
+    memcpy(replies + replies_length, out, out_length);
+    replies_length += out_length;
+    replies[replies_length++] = '\n';
 }
 
 static void reply_status(int number, const char *kind)
@@ -1747,13 +1788,14 @@ static void reply_status(int number, const char *kind)
         put_name(signals, "signal-", WTERMSIG(status));
     else
         put_signed(WEXITSTATUS(status));
-    reply(number);
+    send_reply(number);
 }
 
-static void closed_channel(int number);
+static void handle_process_end(int number);
 
-/* Have a dead process waited for by its parent, so that what its end lets go is gone and its status is what the parent
- * was told.  A parent that is at work is asked later; one that is dead has left its children to the supervisor. */
+/* Make the parent of an ended process wait for it, so that all its resources have been released and its status is the
+ * one that the parent obtained.  If the parent is executing a request, do this later; if it has ended, its children
+ * are the supervisor's, which waits for them itself. */
 static void reap(int number)
 {
     struct process *dead = &processes[number];
@@ -1765,7 +1807,7 @@ static void reap(int number)
         char line[64];
         int n;
 
-        if (processes[parent].asked)
+        if (processes[parent].pending)
             return;
         n = snprintf(line, sizeof line, "wait %ld\n", (long)dead->pid);
         if (send_line(processes[parent].channel, line, (size_t)n, -1) == 0 &&
@@ -1774,7 +1816,7 @@ static void reap(int number)
                 dead->status = atoi(line + 3);
             dead->reaped = 1;
         } else
-            closed_channel(parent); /* it has died meanwhile */
+            handle_process_end(parent); /* the parent has ended meanwhile */
     }
     if (!dead->reaped && (!parent || processes[parent].channel == -1)) {
         while (waitpid(dead->pid, &dead->status, 0) == -1 && errno == EINTR)
@@ -1783,58 +1825,59 @@ static void reap(int number)
     }
     if (!dead->reaped)
         return;
-    if (dead->asked == 'k') {
+    if (dead->pending == 'k') {
         answer("ok", "");
-        reply(number);
-    } else if (dead->asked == 'x' && WIFEXITED(dead->status))
+        send_reply(number);
+    } else if (dead->pending == 'x' && WIFEXITED(dead->status))
         reply_status(number, "ok");
-    else if (dead->asked)
+    else if (dead->pending)
         reply_status(number, "died");
-    dead->asked = 0;
+    dead->pending = 0;
 }
 
-/* A process has ended, as its socket tells. */
-static void closed_channel(int number)
+/* Record that a process has ended: its socket is at its end. */
+static void handle_process_end(int number)
 {
     struct process *dead = &processes[number];
 
     close(dead->channel);
     dead->channel = -1;
     if (!dead->pid)
-        dead->reaped = 1; /* its parent died before it could tell of it: the supervisor waits for it at the end */
-    if (dead->asked == 'f')
-        processes[dead->child].reaped = 1; /* never born */
-    for (int i = 1; i < number_of_processes; i++)
+        dead->reaped = 1; /* its parent ended before reporting the pid: the supervisor waits for it at the end */
+    if (dead->pending == 'f')
+        processes[dead->child].reaped = 1; /* the fork was never made */
+    for (int i = 1; i < process_count; i++)
         if (i == number || (processes[i].channel == -1 && processes[i].parent == number))
             reap(i);
 }
 
+/* Add a process to the table; return its number and, in *other_end, the end of its socket, or -1 with errno. */
 static int new_process(int parent, int *other_end)
 {
     int ends[2];
 
-    if (number_of_processes == PROCESSES) {
+    if (process_count == MAX_PROCESSES) {
         errno = EAGAIN;
         return -1;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
         return -1;
-    memset(&processes[number_of_processes], 0, sizeof *processes);
-    processes[number_of_processes].channel = fcntl(ends[0], F_DUPFD_CLOEXEC, SCRATCH);
+    memset(&processes[process_count], 0, sizeof *processes);
+    processes[process_count].channel = fcntl(ends[0], F_DUPFD_CLOEXEC, OTHER_FDS);
     close(ends[0]);
-    processes[number_of_processes].parent = parent;
+    processes[process_count].parent = parent;
     *other_end = ends[1];
-    return number_of_processes++;
+    return process_count++;
 }
 
-static void close_range_of_descriptors(unsigned first, unsigned last)
+static void close_descriptors(unsigned first, unsigned last)
 {
     if (syscall(436 /* close_range, the same on every machine */, first, last, 0) == -1)
-        for (unsigned fd = first; fd <= last && fd < SCRATCH + PROCESSES; fd++)
+        for (unsigned fd = first; fd <= last && fd < OTHER_FDS + MAX_PROCESSES; fd++)
             close((int)fd);
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where)
 {
     (void)status;
     (void)where;
@@ -1850,15 +1893,15 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return 0;
 }
 
-static void remove_folder(char *path)
+static void remove_directory(char *path)
 {
     if (path[0] && rmdir(path) == -1 && errno != ENOENT)
-        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+        nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     path[0] = 0;
 }
 
-/* Fork a process from the supervisor.  It keeps its channel, and either the places of this boot's facilities or, as the
- * next boot's first, the stream. */
+/* Fork a process from the supervisor.  Of the agent's descriptors it keeps its socket and either the directories of
+ * this boot's facilities or, as the first process of the next boot, the client's stream. */
 static pid_t start_process(int other_end, const char *where)
 {
     pid_t supervisor = getpid(), pid = fork();
@@ -1871,20 +1914,20 @@ static pid_t start_process(int other_end, const char *where)
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
-    dup3(other_end, CHANNEL, O_CLOEXEC);
-    close_range_of_descriptors(3, CHANNEL - 1);
-    if (where == spare.folder)
-        close_range_of_descriptors(PLACE, STREAM_IN - 1);
+    dup3(other_end, CHANNEL_FD, O_CLOEXEC);
+    close_descriptors(3, CHANNEL_FD - 1);
+    if (where == spare.directory)
+        close_descriptors(FACILITY_FDS, STREAM_IN_FD - 1);
     else
-        close_range_of_descriptors(STREAM_IN, STREAM_OUT);
-    close_range_of_descriptors(SUPERVISORS, ~0u);
+        close_descriptors(STREAM_IN_FD, STREAM_OUT_FD);
+    close_descriptors(SUPERVISOR_FDS, ~0u);
     serve();
 }
 
-static char free_folder[sizeof folder]; /* one that is there, empty, and nobody's */
+static char reusable_directory[sizeof boot_directory]; /* an empty directory that no boot uses, or "" */
 
-/* Empty a folder; whether that was possible. */
-static int empty_folder(const char *path)
+/* Remove every entry of a directory; return 1 if it is empty then. */
+static int empty_directory(const char *path)
 {
     DIR *entries = opendir(path);
     struct dirent *entry;
@@ -1893,23 +1936,24 @@ static int empty_folder(const char *path)
     if (!entries)
         return 0;
     while ((entry = readdir(entries))) {
-        char name[sizeof folder + 256];
+        char name[sizeof boot_directory + 256];
 
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
         if (unlink(name) == -1)
-            nftw(name, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+            nftw(name, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
         emptied &= access(name, F_OK) == -1;
     }
     closedir(entries);
     return emptied;
 }
 
-#define OWNER "agent" /* a link in an agent's folder: not to a file, but what names the agent's process */
+#define OWNER "agent" /* a symbolic link in an agent's directory; its text identifies the agent's process */
 
-/* What names a process: the start of its machine, where its number is valid, and the number. */
-static int name_process(long pid, char *name, size_t size)
+/* Write what identifies a process: the machine's boot id, the pid namespace, and the pid.  Return 0, or -1 on an
+ * error. */
+static int identify_process(long pid, char *name, size_t size)
 {
     char boot[64] = "", numbers[64] = "";
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -1926,7 +1970,7 @@ static int name_process(long pid, char *name, size_t size)
     return 0;
 }
 
-/* Whether there is no such process, or one that is dead and has not been waited for. */
+/* Return 1 if there is no process with this pid, or only a zombie. */
 static int is_dead(long pid)
 {
     char path[64], status[1024], *end;
@@ -1940,60 +1984,63 @@ static int is_dead(long pid)
     n = fd == -1 ? 0 : read(fd, status, sizeof status - 1);
     close(fd);
     status[n > 0 ? n : 0] = 0;
-    end = strrchr(status, ')'); /* of the program's name; its state is the next word */
+    end = strrchr(status, ')'); /* the end of the program's name; the state follows */
     return end && (!strncmp(end, ") Z", 3) || !strncmp(end, ") X", 3));
 }
 
-/* Remove the folders of agents that were killed together with their clients, so that nobody was left to do it.  What
- * belongs to another machine or container, or has no link, is left alone. */
+/* Remove the directories of agents that were killed together with their clients, so that neither could remove them. 
+ * Keep a directory that belongs to another machine or container, or that has no OWNER link. */
 static void remove_orphans(void)
 {
-    DIR *entries = opendir(directory);
+    DIR *entries = opendir(base_directory);
     struct dirent *entry;
 
     while (entries && (entry = readdir(entries))) {
-        char path[sizeof root + 256], owner[sizeof root + 264], told[256] = "", named[256] = "", *number;
+        char path[sizeof agent_directory + 256], owner[sizeof agent_directory + 264];
+        char recorded[256] = "", current[256] = "", *number;
         struct stat status;
         long pid;
 
         if (strncmp(entry->d_name, "mmapconf-", 9))
             continue;
-        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        snprintf(path, sizeof path, "%s/%s", base_directory, entry->d_name);
         snprintf(owner, sizeof owner, "%s/" OWNER, path);
         if (lstat(path, &status) == -1 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-            readlink(owner, told, sizeof told - 1) <= 0 || !(number = strrchr(told, ' ')))
+            readlink(owner, recorded, sizeof recorded - 1) <= 0 || !(number = strrchr(recorded, ' ')))
             continue;
         pid = strtol(number, 0, 10);
-        if (pid > 0 && name_process(pid, named, sizeof named) == 0 && !strcmp(told, named) && is_dead(pid))
-            remove_folder(path);
+        if (pid > 0 && identify_process(pid, current, sizeof current) == 0 && !strcmp(recorded, current) &&
+            is_dead(pid))
+            remove_directory(path);
     }
     if (entries)
         closedir(entries);
 }
 
-/* An empty folder for a boot: one of an earlier boot that could be emptied, or a new one in the agent's own. */
-static int make_folder(char *path, size_t size)
+/* Provide an empty directory for a boot: the emptied one of an earlier boot, or a new one.  Return 0, or -1 on an
+ * error. */
+static int make_directory(char *path, size_t size)
 {
     static unsigned long number;
     char name[256];
 
-    if (free_folder[0]) {
-        strcpy(path, free_folder);
-        free_folder[0] = 0;
+    if (reusable_directory[0]) {
+        strcpy(path, reusable_directory);
+        reusable_directory[0] = 0;
         return 0;
     }
-    if (!root[0]) {
-        snprintf(root, sizeof root, "%s/mmapconf-XXXXXX", directory);
+    if (!agent_directory[0]) {
+        snprintf(agent_directory, sizeof agent_directory, "%s/mmapconf-XXXXXX", base_directory);
         remove_orphans();
-        if (!mkdtemp(root)) {
-            root[0] = 0;
+        if (!mkdtemp(agent_directory)) {
+            agent_directory[0] = 0;
             return -1;
         }
-        snprintf(path, size, "%s/" OWNER, root);
-        if (name_process((long)getpid(), name, sizeof name) == 0 && symlink(name, path) == -1)
-            path[0] = 0; /* a file system without links: whatever is left there stays */
+        snprintf(path, size, "%s/" OWNER, agent_directory);
+        if (identify_process((long)getpid(), name, sizeof name) == 0 && symlink(name, path) == -1)
+            path[0] = 0; /* a file system without symbolic links: remove_orphans will not remove this directory */
     }
-    snprintf(path, size, "%s/%lu", root, ++number);
+    snprintf(path, size, "%s/%lu", agent_directory, ++number);
     if (mkdir(path, 0700) == 0)
         return 0;
     path[0] = 0;
@@ -2009,19 +2056,19 @@ static void end_spare(void)
             ;
     }
     spare.pid = 0;
-    remove_folder(spare.folder);
+    remove_directory(spare.directory);
 }
 
 static void make_spare(void)
 {
     int ends[2];
 
-    if (make_folder(spare.folder, sizeof spare.folder) == -1 ||
+    if (make_directory(spare.directory, sizeof spare.directory) == -1 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
         return;
-    spare.channel = fcntl(ends[0], F_DUPFD_CLOEXEC, SCRATCH);
+    spare.channel = fcntl(ends[0], F_DUPFD_CLOEXEC, OTHER_FDS);
     close(ends[0]);
-    spare.pid = start_process(ends[1], spare.folder);
+    spare.pid = start_process(ends[1], spare.directory);
     close(ends[1]);
     if (spare.pid == -1)
         end_spare();
@@ -2031,27 +2078,27 @@ static void spawn(void)
 {
     int other_end, number;
 
-    if (number_of_processes == 1 && spare.pid) {
+    if (process_count == 1 && spare.pid) {
         memset(&processes[1], 0, sizeof *processes);
         processes[1].pid = spare.pid;
         processes[1].channel = spare.channel;
         spare.pid = 0;
-        spare.folder[0] = 0;
-        number_of_processes = 2;
+        spare.directory[0] = 0;
+        process_count = 2;
         answer("ok 1", "");
-        reply(0);
+        send_reply(0);
         return;
     }
     number = new_process(0, &other_end);
     if (number == -1) {
-        failed();
-        reply(0);
+        answer_errno();
+        send_reply(0);
         return;
     }
-    processes[number].pid = start_process(other_end, folder);
+    processes[number].pid = start_process(other_end, boot_directory);
     close(other_end);
     if (processes[number].pid == -1) {
-        failed();
+        answer_errno();
         close(processes[number].channel);
         processes[number].channel = -1;
         processes[number].reaped = 1;
@@ -2059,86 +2106,87 @@ static void spawn(void)
         answer("ok ", "");
         put_signed(number);
     }
-    reply(0);
+    send_reply(0);
 }
 
-/* Pass a client's line on to a process. */
-static void pass_on(int number, char *line, size_t length)
+/* Forward a client's request to a process. */
+static void forward_request(int number, char *line, size_t length)
 {
     struct process *p = &processes[number];
     int other_end = -1;
 
-    if (number >= number_of_processes) {
+    if (number >= process_count) {
         answer("bad", "no such process");
-        reply(number);
+        send_reply(number);
     } else if (p->channel == -1 && p->reaped)
         reply_status(number, "died");
-    else if (p->asked) {
+    else if (p->pending) {
         if (strcmp(line, "kill")) {
             answer("bad", "the process is still at work");
-            reply(number);
+            send_reply(number);
         } else {
-            p->asked = 'k'; /* and what it was doing is not answered any more */
+            p->pending = 'k'; /* and the request under way is not answered */
             kill(p->pid, SIGKILL);
         }
     } else if (!strcmp(line, "kill")) {
-        p->asked = 'k';
+        p->pending = 'k';
         if (p->channel == -1)
             reap(number);
         else
             kill(p->pid, SIGKILL);
     } else {
-        p->asked = !strncmp(line, "exit ", 5) ? 'x' : 'r';
+        p->pending = !strncmp(line, "exit ", 5) ? 'x' : 'r';
         if (!strcmp(line, "fork")) {
             p->child = new_process(number, &other_end);
             if (p->child == -1) {
-                p->asked = 0;
-                failed();
-                reply(number);
+                p->pending = 0;
+                answer_errno();
+                send_reply(number);
                 return;
             }
-            p->asked = 'f';
+            p->pending = 'f';
         }
         line[length] = '\n';
-        send_line(p->channel, line, length + 1, other_end); /* a failure shows as the end of the channel */
+        send_line(p->channel, line, length + 1, other_end); /* a failure is detected as the end of the socket */
         if (other_end != -1)
             close(other_end);
     }
 }
 
-static int take_stream_back(void)
+/* Receive from process 1 what it has read from the client and not executed.  Return 0, or -1 if it ended first. */
+static int reclaim_stream(void)
 {
     uint32_t got;
 
-    if (recv(processes[1].channel, &got, sizeof got, MSG_WAITALL) != (ssize_t)sizeof got || got > LINE)
+    if (recv(processes[1].channel, &got, sizeof got, MSG_WAITALL) != (ssize_t)sizeof got || got > MAX_LINE)
         return -1;
     if (got && recv(processes[1].channel, stream, got, MSG_WAITALL) != (ssize_t)got)
         return -1;
-    in_stream = got;
+    stream_length = got;
     return 0;
 }
 
-/* A process has something to say, or has ended. */
-static void hear(int number)
+/* Receive what a process sent: the client's stream, an answer, or the end of its socket. */
+static void handle_process(int number)
 {
     struct process *p = &processes[number];
     ssize_t length;
 
-    if (on_stream && number == 1) {
-        on_stream = 0;
-        if (take_stream_back() == -1) {
-            p->asked = 'r'; /* perhaps it has been asked something, and perhaps not: it is told in any case */
-            closed_channel(number);
+    if (stream_is_lent && number == 1) {
+        stream_is_lent = 0;
+        if (reclaim_stream() == -1) {
+            p->pending = 'r'; /* a request may or may not have been under way: report the end in both cases */
+            handle_process_end(number);
         }
         return;
     }
-    length = receive_line(p->channel, out, LINE, 0);
+    length = receive_line(p->channel, out, MAX_LINE, 0);
     if (length == -1) {
-        closed_channel(number);
+        handle_process_end(number);
         return;
     }
     out_length = (size_t)length;
-    if (p->asked == 'f') {
+    if (p->pending == 'f') {
         struct process *child = &processes[p->child];
         uint64_t pid = 0;
 
@@ -2152,30 +2200,30 @@ static void hear(int number)
             child->reaped = 1;
         }
     }
-    if (p->asked != 'k') { /* one that is being killed has nothing more to tell */
-        p->asked = 0;
-        reply(number);
+    if (p->pending != 'k') { /* the answer of a process that is being killed is discarded */
+        p->pending = 0;
+        send_reply(number);
     }
-    for (int i = 1; i < number_of_processes; i++)
+    for (int i = 1; i < process_count; i++)
         if (processes[i].channel == -1 && processes[i].parent == number)
             reap(i);
 }
 
 static void kill_processes(void)
 {
-    for (int i = 1; i < number_of_processes; i++)
+    for (int i = 1; i < process_count; i++)
         if (processes[i].channel != -1) {
             if (processes[i].pid)
                 kill(processes[i].pid, SIGKILL);
             close(processes[i].channel);
             processes[i].channel = -1;
-            processes[i].status = SIGKILL; /* in the form of wait */
+            processes[i].status = SIGKILL; /* in the form of wait() */
         }
 }
 
-/* Wait for processes that have been killed; with WNOHANG, say 0 if one is not yet gone.  A parent comes before its
- * children: once it has been waited for, they are the supervisor's. */
-static int wait_for(struct process *dead, int number, int how)
+/* Wait for processes that have been killed; return 1, or 0 if `how` is WNOHANG and one has not ended yet.  Parents
+ * precede their children: once the parent has been waited for, its children are the supervisor's. */
+static int wait_for_killed(struct process *dead, int number, int how)
 {
     for (int i = 1; i < number; i++)
         if (!dead[i].reaped) {
@@ -2192,18 +2240,18 @@ static int wait_for(struct process *dead, int number, int how)
 
 /* ---------------------------------------------------------------------------------------------------------- facilities
  *
- * Directories on file systems of their own are mounted nowhere: the supervisor and every process hold a descriptor of
- * the mount, under the same number, so that /proc/self/fd/NUMBER is a path for all of them, whatever their rights, and
- * nothing is left when the last of them is gone, however that comes about. */
+ * A facility that needs a file system of its own gets a detached mount, which has no path.  The supervisor and every
+ * process have a descriptor of the mount with the same number, so /proc/self/fd/NUMBER is a path that works for all of
+ * them, whatever their privileges, and the kernel removes the mount with the last of them, however it ends. */
 
-enum { NOEXEC_PLACE = PLACE, OWN_PLACE, CRASHING_PLACE };
+enum { NOEXEC_FD = FACILITY_FDS, OWN_FILE_SYSTEM_FD, CRASHING_FD };
 
 #ifdef SYS_fsopen
 #define FSOPEN SYS_fsopen
 #define FSCONFIG SYS_fsconfig
 #define FSMOUNT SYS_fsmount
 #elif defined __mips__ || defined __alpha__
-#define FSOPEN (-1) /* these count system calls from elsewhere */
+#define FSOPEN (-1) /* these machines number system calls differently */
 #define FSCONFIG (-1)
 #define FSMOUNT (-1)
 #else
@@ -2213,12 +2261,13 @@ enum { NOEXEC_PLACE = PLACE, OWN_PLACE, CRASHING_PLACE };
 #endif
 enum { SET_STRING = 1, CREATE = 6, CREATE_EXCLUSIVELY = 8, MOUNT_NOEXEC = 8 };
 
-static char why[256]; /* the reason why something is not to be had */
-static char noexec_folder[PATH_MAX];
+static char unavailable_reason[256]; /* why the facility just asked for is unavailable */
+static char noexec_directory[PATH_MAX];
 
-static int not_had(const char *what)
+/* Set unavailable_reason from errno, and return -1. */
+static int unavailable(const char *what)
 {
-    snprintf(why, sizeof why, "%s: %s", what, strerror(errno));
+    snprintf(unavailable_reason, sizeof unavailable_reason, "%s: %s", what, strerror(errno));
     return -1;
 }
 
@@ -2227,8 +2276,8 @@ static int is_open(int fd)
     return fcntl(fd, F_GETFD) != -1;
 }
 
-/* A descriptor under the number where every process expects it. */
-static int put_at(int fd, int number)
+/* Give a descriptor the number that every process expects; return the new number, or -1 if fd is -1. */
+static int move_descriptor(int fd, int number)
 {
     if (fd == -1 || fd == number)
         return fd;
@@ -2237,26 +2286,26 @@ static int put_at(int fd, int number)
     return number;
 }
 
-/* A new file system (tmpfs, or that of a block device), mounted nowhere; a descriptor of its root. */
-static int mount_nowhere(const char *type, const char *source, int noexec)
+/* Make a detached mount of a new tmpfs or of a block device's file system; return a descriptor of its root, or -1. */
+static int mount_detached(const char *type, const char *source, int noexec)
 {
     int context = (int)syscall(FSOPEN, type, 1 /* close on exec */), mount = -1, made;
 
     if (context == -1)
-        return not_had("fsopen");
+        return unavailable("fsopen");
     syscall(FSCONFIG, context, SET_STRING, "source", source ? source : type, 0);
     if (!source) {
         syscall(FSCONFIG, context, SET_STRING, "mode", "1777", 0);
         syscall(FSCONFIG, context, SET_STRING, "size", "32m", 0);
     }
-    /* Exclusively: should anything still hold a crashed file system, it would be had again, dead, without a word. */
+    /* Exclusively: if anything still refers to a crashed file system, a plain create would silently return that one. */
     made = (int)syscall(FSCONFIG, context, CREATE_EXCLUSIVELY, 0, 0, 0);
     if (made == -1 && (errno == EINVAL || errno == EOPNOTSUPP))
         made = (int)syscall(FSCONFIG, context, CREATE, 0, 0, 0);
     if (made == -1)
-        not_had("fsconfig");
+        unavailable("fsconfig");
     else if ((mount = (int)syscall(FSMOUNT, context, 1 /* close on exec */, noexec ? MOUNT_NOEXEC : 0)) == -1)
-        not_had("fsmount");
+        unavailable("fsmount");
     close(context);
     return mount;
 }
@@ -2272,8 +2321,8 @@ static int write_file(const char *path, const char *text)
     return done ? 0 : -1;
 }
 
-/* In a namespace of its own, as root there: a tmpfs by the calls of today, else by mount(2). */
-static int mount_privately(int noexec)
+/* Mount a tmpfs as root of a new namespace, by fsmount or else by mount(2); return a descriptor of its root, or -1. */
+static int mount_in_namespace(int noexec)
 {
     char map[64];
     uid_t uid = geteuid();
@@ -2282,55 +2331,56 @@ static int mount_privately(int noexec)
 
     if (unshare(CLONE_NEWNS) == -1) {
         if (unshare(CLONE_NEWUSER | CLONE_NEWNS) == -1)
-            return not_had("a mount namespace, with or without a user namespace");
+            return unavailable("a mount namespace, with or without a user namespace");
         snprintf(map, sizeof map, "0 %lu 1", (unsigned long)uid);
         if (write_file("/proc/self/uid_map", map) == -1)
-            return not_had("uid_map of a user namespace");
+            return unavailable("uid_map of a user namespace");
         write_file("/proc/self/setgroups", "deny");
         snprintf(map, sizeof map, "0 %lu 1", (unsigned long)gid);
         if (write_file("/proc/self/gid_map", map) == -1)
-            return not_had("gid_map of a user namespace");
+            return unavailable("gid_map of a user namespace");
     }
-    if ((mount_fd = mount_nowhere("tmpfs", 0, noexec)) != -1)
+    if ((mount_fd = mount_detached("tmpfs", 0, noexec)) != -1)
         return mount_fd;
     if (mount(0, "/", 0, MS_REC | MS_PRIVATE, 0) == -1 ||
-        mount("tmpfs", folder, "tmpfs", noexec ? MS_NOEXEC : 0, "mode=1777,size=32m") == -1)
-        return not_had("mount of a tmpfs in a namespace of its own");
-    return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        mount("tmpfs", boot_directory, "tmpfs", noexec ? MS_NOEXEC : 0, "mode=1777,size=32m") == -1)
+        return unavailable("mount of a tmpfs in a namespace of its own");
+    return open(boot_directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 static int new_tmpfs(int noexec)
 {
-    int ends[2], mount = mount_nowhere("tmpfs", 0, noexec);
+    int ends[2], mount = mount_detached("tmpfs", 0, noexec);
     pid_t helper;
 
     if (mount != -1)
         return mount;
-    /* Not allowed, or not known: a helper tries in a namespace, which ends with it, and hands the mount over. */
+    /* Not permitted or not implemented: a helper process tries in a namespace of its own, and sends the mount back. */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
-        return not_had("socketpair");
+        return unavailable("socketpair");
     helper = fork();
     if (helper == 0) {
         close(ends[0]);
-        mount = mount_privately(noexec);
-        strncat(why, "\n", sizeof why - strlen(why) - 1);
-        send_line(ends[1], why, strlen(why), mount);
+        mount = mount_in_namespace(noexec);
+        strncat(unavailable_reason, "\n", sizeof unavailable_reason - strlen(unavailable_reason) - 1);
+        send_line(ends[1], unavailable_reason, strlen(unavailable_reason), mount);
         _exit(0);
     }
     close(ends[1]);
-    why[0] = 0;
-    if (receive_line(ends[0], why, sizeof why, &mount) == -1)
-        snprintf(why, sizeof why, "the helper that was to mount a tmpfs ended early");
+    unavailable_reason[0] = 0;
+    if (receive_line(ends[0], unavailable_reason, sizeof unavailable_reason, &mount) == -1)
+        snprintf(unavailable_reason, sizeof unavailable_reason, "the helper process that mounts a tmpfs ended early");
     close(ends[0]);
     while (helper != -1 && waitpid(helper, 0, 0) == -1 && errno == EINTR)
         ;
     return mount;
 }
 
-/* A folder on a file system that is mounted noexec already. */
-static int existing_noexec(void)
+/* Make a directory on a file system that is already mounted noexec; return a descriptor of it, or -1. */
+static int make_directory_on_noexec_mount(void)
 {
-    static const char kinds[] = " tmpfs ext2 ext3 ext4 xfs btrfs f2fs "; /* a folder in a cgroup's tree is a cgroup */
+    /* Not cgroup: a new directory there is a cgroup. */
+    static const char kinds[] = " tmpfs ext2 ext3 ext4 xfs btrfs f2fs ";
     FILE *mounts = setmntent("/proc/self/mounts", "r");
     struct mntent *mount;
     int fd = -1;
@@ -2341,22 +2391,22 @@ static int existing_noexec(void)
         snprintf(kind, sizeof kind, " %.20s ", mount->mnt_type);
         if (!strstr(kinds, kind) || !hasmntopt(mount, "noexec") || access(mount->mnt_dir, W_OK | X_OK) == -1)
             continue;
-        snprintf(noexec_folder, sizeof noexec_folder, "%s/mmapconf-XXXXXX", mount->mnt_dir);
-        if (!mkdtemp(noexec_folder))
-            noexec_folder[0] = 0;
-        else if ((fd = open(noexec_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
-            remove_folder(noexec_folder);
+        snprintf(noexec_directory, sizeof noexec_directory, "%s/mmapconf-XXXXXX", mount->mnt_dir);
+        if (!mkdtemp(noexec_directory))
+            noexec_directory[0] = 0;
+        else if ((fd = open(noexec_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+            remove_directory(noexec_directory);
     }
     if (mounts)
         endmntent(mounts);
     return fd;
 }
 
-/* -------------------------------------------------------------------------------- a file system that can lose its power
+/* ---------------------------------------------------------------------------------------- a file system that can crash
  *
- * ext4 on a loop device over a file in memory.  The power is cut by the shutdown ioctl without a flush of the log: from
- * then on nothing reaches the device.  Mounting the same image again is the next start.  The loop device clears itself
- * with its last user, so nothing of it outlives the agent. */
+ * ext4 on a loop device over a file in memory.  The shutdown ioctl, without a flush of the log, simulates a loss of
+ * power: from then on nothing reaches the device.  Mounting the same image again simulates the next start.  The kernel
+ * detaches the loop device with its last user, so nothing of it outlives the agent. */
 
 #define IMAGE_SIZE (32 << 20)
 #define LOOP_CONFIGURE 0x4c0a
@@ -2378,50 +2428,50 @@ static void run_mkfs(int image)
     _exit(127);
 }
 
-/* A formatted image, made once and copied for each boot. */
-static int make_pristine(void)
+/* Make a formatted image: once per agent; each boot gets a copy.  Return 0, or -1 with unavailable_reason. */
+static int format_image(void)
 {
     int status = -1, image = (int)syscall(SYS_memfd_create, "pristine", 1 /* close on exec */);
     pid_t pid;
 
     if (image == -1 || ftruncate(image, IMAGE_SIZE) == -1)
-        return not_had("a file in memory");
+        return unavailable("a file in memory");
     pid = fork();
     if (pid == 0)
         run_mkfs(image);
     while (pid != -1 && waitpid(pid, &status, 0) == -1 && errno == EINTR)
         ;
     if (status == 0) {
-        put_at(image, PRISTINE);
+        move_descriptor(image, FORMATTED_IMAGE_FD);
         return 0;
     }
     close(image);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        snprintf(why, sizeof why, "mkfs.ext4 is not installed");
+        snprintf(unavailable_reason, sizeof unavailable_reason, "mkfs.ext4 is not installed");
     else
-        snprintf(why, sizeof why, "mkfs.ext4 failed with status %#x", (unsigned)status);
+        snprintf(unavailable_reason, sizeof unavailable_reason, "mkfs.ext4 failed with status %#x", (unsigned)status);
     return -1;
 }
 
-static int copy_pristine(void)
+static int copy_formatted_image(void)
 {
     int image = (int)syscall(SYS_memfd_create, "image", 1 /* close on exec */);
     off_t at = 0;
 
     if (image == -1 || ftruncate(image, IMAGE_SIZE) == -1)
-        return not_had("a file in memory");
-    while ((at = lseek(PRISTINE, at, SEEK_DATA)) != -1) {
-        off_t end = lseek(PRISTINE, at, SEEK_HOLE);
+        return unavailable("a file in memory");
+    while ((at = lseek(FORMATTED_IMAGE_FD, at, SEEK_DATA)) != -1) {
+        off_t end = lseek(FORMATTED_IMAGE_FD, at, SEEK_HOLE);
 
         while (at < end) {
-            ssize_t n = pread(PRISTINE, bytes, end - at < DATA ? (size_t)(end - at) : DATA, at);
+            ssize_t n = pread(FORMATTED_IMAGE_FD, bytes, end - at < MAX_DATA ? (size_t)(end - at) : MAX_DATA, at);
 
             if (n <= 0 || pwrite(image, bytes, (size_t)n, at) != n)
-                return not_had("copying a file system's image");
+                return unavailable("copying a file system's image");
             at += n;
         }
     }
-    put_at(image, IMAGE);
+    move_descriptor(image, BOOT_IMAGE_FD);
     return 0;
 }
 
@@ -2438,30 +2488,30 @@ static int mount_image(void)
     char path[32];
 
     if (control == -1)
-        return not_had("/dev/loop-control");
+        return unavailable("/dev/loop-control");
     memset(&configuration, 0, sizeof configuration);
-    configuration.fd = IMAGE;
+    configuration.fd = BOOT_IMAGE_FD;
     configuration.flags = 4; /* LO_FLAGS_AUTOCLEAR */
     strcpy(configuration.name, "mmapconf");
-    for (int attempt = 0; attempt < 200; attempt++) { /* others look for a free device, too */
+    for (int attempt = 0; attempt < 200; attempt++) { /* another process may take the free device first */
         int number = ioctl(control, LOOP_CTL_GET_FREE);
 
         if (number == -1) {
-            not_had("a free loop device");
+            unavailable("a free loop device");
             break;
         }
         snprintf(path, sizeof path, "/dev/loop%d", number);
         loop = open(path, O_RDWR | O_CLOEXEC);
         if (loop == -1) {
-            not_had(path);
+            unavailable(path);
             break;
         }
         if (ioctl(loop, LOOP_CONFIGURE, &configuration) == 0) {
-            mount = mount_nowhere("ext4", path, 0);
+            mount = mount_detached("ext4", path, 0);
             close(loop);
             break;
         }
-        not_had("LOOP_CONFIGURE");
+        unavailable("LOOP_CONFIGURE");
         close(loop);
         if (errno != EBUSY)
             break;
@@ -2471,84 +2521,86 @@ static int mount_image(void)
     return mount;
 }
 
-static int crashing_file_system(void)
+static int mount_crashing_file_system(void)
 {
     if (geteuid() != 0) {
-        snprintf(why, sizeof why, "a loop device and a mount of it need root");
+        snprintf(unavailable_reason, sizeof unavailable_reason, "a loop device and a mount of it need root");
         return -1;
     }
-    if (!is_open(PRISTINE) && make_pristine() == -1)
+    if (!is_open(FORMATTED_IMAGE_FD) && format_image() == -1)
         return -1;
-    return copy_pristine() == -1 ? -1 : mount_image();
+    return copy_formatted_image() == -1 ? -1 : mount_image();
 }
 
 static void crash(void)
 {
     uint32_t how = NO_LOG_FLUSH;
-    int root;
+    int mount_root;
 
-    if (!is_open(CRASHING_PLACE)) {
-        answer("unsupported", "no crashing file system has been asked for");
+    if (!is_open(CRASHING_FD)) {
+        answer("unsupported", "no crashing file system has been requested");
         return;
     }
-    kill_processes(); /* whoever still held something of it would keep the dead file system alive */
-    wait_for(processes, number_of_processes, 0);
-    root = openat(CRASHING_PLACE, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root == -1 || ioctl(root, FS_SHUTDOWN, &how) == -1) {
-        failed();
-        close(root);
+    kill_processes(); /* any process that still used it would keep the crashed file system in the kernel */
+    wait_for_killed(processes, process_count, 0);
+    mount_root = openat(CRASHING_FD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (mount_root == -1 || ioctl(mount_root, FS_SHUTDOWN, &how) == -1) {
+        answer_errno();
+        close(mount_root);
         return;
     }
-    close(root);
-    close(CRASHING_PLACE);
-    if (put_at(mount_image(), CRASHING_PLACE) == -1)
-        answer("bad", why);
+    close(mount_root);
+    close(CRASHING_FD);
+    if (move_descriptor(mount_image(), CRASHING_FD) == -1)
+        answer("bad", unavailable_reason);
     else
         answer("ok", "");
 }
 
-/* ------------------------------------------------------------------------------------------ the whole system's file table
+/* --------------------------------------------------------------------------------------------- the system's file table
  *
- * Full is the table when fs.file-max is below what is open already; root is exempt, so nothing of the system's own stops
- * at once, but ordinary users' programs do.  So the limit is low for one second at most, and a guard sees to that: a
- * process of a session of its own, deaf to signals, that puts the old value back when it is told to, when the agent is
- * gone, or when the second is over, whatever comes first.  A lock on the very file of the limit (it is one for the whole
- * machine, and nothing is left of the lock) keeps agents from reading one another's low value as the old one. */
+ * The table is full while fs.file-max is below the number of open files.  Root is exempt, so the system's own programs
+ * go on, but those of ordinary users fail.  The limit is therefore low for one second at most, which a guard ensures: a
+ * process in its own session that ignores signals and restores the old value when the agent asks for it, when the agent
+ * has ended, or after one second, whichever is first.  A lock on the file of the limit, of which there is one per
+ * machine, keeps agents from mistaking each other's low value for the old one; it vanishes with the guard. */
 
 static void __attribute__((noreturn)) guard_file_table(int supervisor)
 {
     const char *file = "/proc/sys/fs/file-max";
     char before[32], low[32];
-    struct pollfd told = {supervisor, POLLIN, 0};
+    struct pollfd stop_request = {supervisor, POLLIN, 0};
     ssize_t length;
     int limit, locked;
 
     setsid();
     for (int number = 1; number < 32; number++)
         signal(number, SIG_IGN);
-    dup2(supervisor, CHANNEL);
-    told.fd = CHANNEL;
-    close_range_of_descriptors(3, CHANNEL - 1);
-    close_range_of_descriptors(CHANNEL + 1, ~0u);
+    dup2(supervisor, CHANNEL_FD);
+    stop_request.fd = CHANNEL_FD;
+    close_descriptors(3, CHANNEL_FD - 1);
+    close_descriptors(CHANNEL_FD + 1, ~0u);
     limit = open(file, O_RDWR | O_CLOEXEC);
     if (limit == -1) {
-        send_line(CHANNEL, (char[]){"refused\n"}, 8, -1);
+        send_line(CHANNEL_FD, (char[]){"refused\n"}, 8, -1);
         _exit(0);
     }
-    while ((locked = flock(limit, LOCK_EX | LOCK_NB)) == -1 && poll(&told, 1, 5) == 0)
+    while ((locked = flock(limit, LOCK_EX | LOCK_NB)) == -1 && poll(&stop_request, 1, 5) == 0)
         ;
     length = pread(limit, before, sizeof before, 0);
     if (locked == -1 || length <= 0)
         _exit(0);
-    /* Half of what is open: the table is full, and the sockets of all, of which twice the limit may be, are not. */
+    /* Half of what is open: the table is full for files, but not for sockets, whose limit is twice the value. */
     if (read_file("/proc/sys/fs/file-nr", low, sizeof low) > 0)
         snprintf(low, sizeof low, "%lu\n", (unsigned long)number_after(low, "") / 2 + 1);
-    pwrite(limit, low, strlen(low), 0) == (ssize_t)strlen(low) ? send_line(CHANNEL, (char[]){"full\n"}, 5, -1)
-                                    : send_line(CHANNEL, (char[]){"refused\n"}, 8, -1);
-    locked = poll(&told, 1, 1000);
+    if (pwrite(limit, low, strlen(low), 0) == (ssize_t)strlen(low))
+        send_line(CHANNEL_FD, (char[]){"full\n"}, 5, -1);
+    else
+        send_line(CHANNEL_FD, (char[]){"refused\n"}, 8, -1);
+    locked = poll(&stop_request, 1, 1000);
     while (pwrite(limit, before, (size_t)length, 0) != length)
         usleep(1000);
-    send_line(CHANNEL, locked ? (char[]){"free\n"} : (char[]){"late\n"}, 5, -1);
+    send_line(CHANNEL_FD, locked ? (char[]){"free\n"} : (char[]){"late\n"}, 5, -1);
     _exit(0);
 }
 
@@ -2556,7 +2608,7 @@ static pid_t guard;
 
 static void end_guard(void)
 {
-    close(GUARD);
+    close(GUARD_FD);
     while (guard && waitpid(guard, 0, 0) == -1 && errno == EINTR)
         ;
     guard = 0;
@@ -2575,7 +2627,7 @@ static void fill_file_table(void)
         answer("unsupported", "only root can fill the whole system's table of open files");
         return;
     }
-    if (is_open(GUARD) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1) {
+    if (is_open(GUARD_FD) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1) {
         answer("bad", "the file table is full already");
         return;
     }
@@ -2583,10 +2635,10 @@ static void fill_file_table(void)
     if (guard == 0)
         guard_file_table(ends[1]);
     close(ends[1]);
-    put_at(ends[0], GUARD);
+    move_descriptor(ends[0], GUARD_FD);
     if (guard == -1)
         guard = 0;
-    if (guard && receive_line(GUARD, line, sizeof line, 0) != -1 && !strcmp(line, "full"))
+    if (guard && receive_line(GUARD_FD, line, sizeof line, 0) != -1 && !strcmp(line, "full"))
         answer("ok", "");
     else {
         end_guard();
@@ -2598,20 +2650,20 @@ static void free_file_table(void)
 {
     char line[16];
 
-    if (!is_open(GUARD)) {
+    if (!is_open(GUARD_FD)) {
         answer("bad", "the file table is not full");
         return;
     }
-    send_line(GUARD, (char[]){"free\n"}, 5, -1);
-    if (receive_line(GUARD, line, sizeof line, 0) == -1)
+    send_line(GUARD_FD, (char[]){"free\n"}, 5, -1);
+    if (receive_line(GUARD_FD, line, sizeof line, 0) == -1)
         answer("bad", "the guard of the file table ended early");
     else
-        answer("ok", line); /* "free", or "late": it had been freed before */
+        answer("ok", line); /* "free", or "late" if the guard had already restored the limit */
     end_guard();
 }
 
-/* The path of a device or a special file, if it is there and is what it should be. */
-static void answer_file(const char *path, mode_t kind)
+/* Answer with the path of a device or a special file if it exists, has the expected type and is readable. */
+static void answer_path(const char *path, mode_t kind)
 {
     struct stat status;
 
@@ -2619,59 +2671,59 @@ static void answer_file(const char *path, mode_t kind)
         answer("ok", path);
     else {
         answer("unsupported", path);
-        put(" is not to be had here");
+        put(" is unavailable on this system");
     }
 }
 
-/* Give the directory to every process that lives; the later ones inherit it. */
-static int hand_out(int place)
+/* Send the directory of a facility to every live process; later processes inherit it.  Return 0, or -1. */
+static int send_descriptor(int fd)
 {
     char line[32];
-    int n = snprintf(line, sizeof line, "take %d\n", place);
+    int n = snprintf(line, sizeof line, "receive-descriptor %d\n", fd);
 
-    for (int i = 1; i < number_of_processes; i++) {
-        char said[64];
+    for (int i = 1; i < process_count; i++) {
+        char response[64];
 
         if (processes[i].channel == -1)
             continue;
-        if (processes[i].asked || send_line(processes[i].channel, line, (size_t)n, place) == -1 ||
-            receive_line(processes[i].channel, said, sizeof said, 0) == -1 || strncmp(said, "ok", 2)) {
-            snprintf(why, sizeof why, "process %d could not be given the directory", i);
+        if (processes[i].pending || send_line(processes[i].channel, line, (size_t)n, fd) == -1 ||
+            receive_line(processes[i].channel, response, sizeof response, 0) == -1 || strncmp(response, "ok", 2)) {
+            snprintf(unavailable_reason, sizeof unavailable_reason, "process %d did not accept the directory", i);
             return -1;
         }
     }
     return 0;
 }
 
-static fsblkcnt_t blocks_when_new[PLACES];
+static fsblkcnt_t initially_used_blocks[FACILITY_COUNT];
 
-static int new_place(int place)
+static int mount_facility(int fd)
 {
     struct statvfs status;
     char path[32];
 
-    if (put_at(new_tmpfs(place == NOEXEC_PLACE), place) == -1)
+    if (move_descriptor(new_tmpfs(fd == NOEXEC_FD), fd) == -1)
         return -1;
-    snprintf(path, sizeof path, "/proc/self/fd/%d/.", place);
-    blocks_when_new[place - PLACE] = statvfs(path, &status) == 0 ? status.f_blocks - status.f_bfree : 0;
-    return place;
+    snprintf(path, sizeof path, "/proc/self/fd/%d/.", fd);
+    initially_used_blocks[fd - FACILITY_FDS] = statvfs(path, &status) == 0 ? status.f_blocks - status.f_bfree : 0;
+    return fd;
 }
 
-static void facility(const char *name)
+static void provide_facility(const char *name)
 {
-    int place;
+    int fd;
 
     if (!strcmp(name, "dev-zero"))
-        answer_file("/dev/zero", S_IFCHR);
+        answer_path("/dev/zero", S_IFCHR);
     else if (!strcmp(name, "dev-null"))
-        answer_file("/dev/null", S_IFCHR);
+        answer_path("/dev/null", S_IFCHR);
     else if (!strcmp(name, "dev-random"))
-        answer_file("/dev/random", S_IFCHR);
+        answer_path("/dev/random", S_IFCHR);
     else if (!strcmp(name, "proc-file"))
-        answer_file("/proc/self/maps", S_IFREG);
+        answer_path("/proc/self/maps", S_IFREG);
     else if (!strcmp(name, "sys-file"))
-        answer_file(access("/sys/kernel/uevent_seqnum", R_OK) == 0 ? "/sys/kernel/uevent_seqnum"
-                                                                    : "/sys/kernel/mm/transparent_hugepage/enabled",
+        answer_path(access("/sys/kernel/uevent_seqnum", R_OK) == 0 ? "/sys/kernel/uevent_seqnum"
+                                                                   : "/sys/kernel/mm/transparent_hugepage/enabled",
                     S_IFREG);
     else if (!strcmp(name, "mandatory-lock")) {
         struct utsname system;
@@ -2684,35 +2736,35 @@ static void facility(const char *name)
             put(system.release);
         } else
             answer("unsupported", "this agent does not provide a mandatory lock");
-    } else if ((place = !strcmp(name, "noexec-directory")       ? NOEXEC_PLACE
-                        : !strcmp(name, "own-file-system")      ? OWN_PLACE
-                        : !strcmp(name, "crashing-file-system") ? CRASHING_PLACE
-                                                                : 0)) {
-        int made = is_open(place) ? place : -1;
+    } else if ((fd = !strcmp(name, "noexec-directory")       ? NOEXEC_FD
+                     : !strcmp(name, "own-file-system")      ? OWN_FILE_SYSTEM_FD
+                     : !strcmp(name, "crashing-file-system") ? CRASHING_FD
+                                                             : 0)) {
+        int made = is_open(fd) ? fd : -1;
 
         if (made == -1) {
-            if (place == CRASHING_PLACE)
-                made = put_at(crashing_file_system(), place);
-            else if (is_open(PARKED + place - PLACE))
-                made = put_at(PARKED + place - PLACE, place);
+            if (fd == CRASHING_FD)
+                made = move_descriptor(mount_crashing_file_system(), fd);
+            else if (is_open(REUSABLE_FDS + fd - FACILITY_FDS))
+                made = move_descriptor(REUSABLE_FDS + fd - FACILITY_FDS, fd);
             else
-                made = new_place(place);
-            if (made == -1 && place == NOEXEC_PLACE)
-                made = put_at(existing_noexec(), place);
+                made = mount_facility(fd);
+            if (made == -1 && fd == NOEXEC_FD)
+                made = move_descriptor(make_directory_on_noexec_mount(), fd);
             if (made != -1)
-                made = hand_out(place);
+                made = send_descriptor(fd);
         }
         if (made == -1)
-            answer("unsupported", why);
+            answer("unsupported", unavailable_reason);
         else {
             answer("ok /proc/self/fd/", "");
-            put_signed(place);
+            put_signed(fd);
         }
     } else
         answer("unsupported", "this agent does not know the facility");
 }
 
-static void mapping_limit(void)
+static void answer_mapping_limit(void)
 {
     char text[32];
     uint64_t limit;
@@ -2725,102 +2777,102 @@ static void mapping_limit(void)
     if (limit > 262144) {
         answer("unsupported", "vm.max_map_count is ");
         put_unsigned(limit);
-        put(", too many to be met");
+        put(", too many to reach");
         return;
     }
     answer("ok ", "");
     put_unsigned(limit);
 }
 
-/* Keep a tmpfs for a later boot, if it is again as it was made: unmounting one takes longer than all else. */
-static void park(int place)
+/* Keep a tmpfs for a later boot if it is as empty as a new one: unmounting it is the slowest part of ending a boot. */
+static void keep_for_reuse(int fd)
 {
     struct statvfs status;
     char path[32];
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d/.", place);
-    if (empty_folder(path) && statvfs(path, &status) == 0 &&
-        status.f_blocks - status.f_bfree == blocks_when_new[place - PLACE])
-        dup3(place, PARKED + place - PLACE, O_CLOEXEC);
+    snprintf(path, sizeof path, "/proc/self/fd/%d/.", fd);
+    if (empty_directory(path) && statvfs(path, &status) == 0 &&
+        status.f_blocks - status.f_bfree == initially_used_blocks[fd - FACILITY_FDS])
+        dup3(fd, REUSABLE_FDS + fd - FACILITY_FDS, O_CLOEXEC);
 }
 
-/* What is left of the boot before: the next need not wait until it is cleared away.  (Some ends take milliseconds, as
- * that of a process that watched a file.) */
+/* What the previous boot left: the next boot does not wait for its removal.  (Some processes need milliseconds to end,
+ * for instance one that watched a file.) */
 static struct {
-    struct process processes[PROCESSES];
-    int number_of_processes; /* 0: nothing is left */
-    int places;              /* whether a directory of a facility is */
-    char folder[sizeof folder];
-} remains;
+    struct process processes[MAX_PROCESSES];
+    int process_count; /* 0: nothing is left */
+    int has_facilities; /* 1 if directories of facilities are left */
+    char directory[sizeof boot_directory];
+} previous_boot;
 
-static void clear_away(int how)
+static void clean_up_previous_boot(int how)
 {
-    if (!remains.number_of_processes || !wait_for(remains.processes, remains.number_of_processes, how))
+    if (!previous_boot.process_count || !wait_for_killed(previous_boot.processes, previous_boot.process_count, how))
         return;
-    remains.number_of_processes = 0;
-    if (remains.places) { /* else they are those of this boot, if there are any */
-        for (int place = PLACE; place < PLACE + PLACES; place++) {
-            if (place != CRASHING_PLACE && is_open(place) && !(place == NOEXEC_PLACE && noexec_folder[0]))
-                park(place);
-            close(place);
+    previous_boot.process_count = 0;
+    if (previous_boot.has_facilities) { /* otherwise any such directories belong to the current boot */
+        for (int fd = FACILITY_FDS; fd < FACILITY_FDS + FACILITY_COUNT; fd++) {
+            if (fd != CRASHING_FD && is_open(fd) && !(fd == NOEXEC_FD && noexec_directory[0]))
+                keep_for_reuse(fd);
+            close(fd);
         }
-        close(IMAGE);
-        remove_folder(noexec_folder);
-        remains.places = 0;
+        close(BOOT_IMAGE_FD);
+        remove_directory(noexec_directory);
+        previous_boot.has_facilities = 0;
     }
-    if (remains.folder[0] && !free_folder[0] && empty_folder(remains.folder))
-        strcpy(free_folder, remains.folder);
+    if (previous_boot.directory[0] && !reusable_directory[0] && empty_directory(previous_boot.directory))
+        strcpy(reusable_directory, previous_boot.directory);
     else
-        remove_folder(remains.folder);
+        remove_directory(previous_boot.directory);
 }
 
 static void end_system(void)
 {
-    clear_away(0);
-    end_guard(); /* it puts the limit back */
+    clean_up_previous_boot(0);
+    end_guard(); /* the guard restores the limit */
     kill_processes();
-    memcpy(remains.processes, processes, (size_t)number_of_processes * sizeof *processes);
-    remains.number_of_processes = number_of_processes;
-    strcpy(remains.folder, folder);
-    remains.places = is_open(NOEXEC_PLACE) || is_open(OWN_PLACE) || is_open(CRASHING_PLACE);
-    if (spare.pid && !strcmp(spare.folder, folder))
-        end_spare(); /* this boot has never asked for its first process */
-    folder[0] = 0;
-    number_of_processes = 1;
-    had_stream = 0;
+    memcpy(previous_boot.processes, processes, (size_t)process_count * sizeof *processes);
+    previous_boot.process_count = process_count;
+    strcpy(previous_boot.directory, boot_directory);
+    previous_boot.has_facilities = is_open(NOEXEC_FD) || is_open(OWN_FILE_SYSTEM_FD) || is_open(CRASHING_FD);
+    if (spare.pid && !strcmp(spare.directory, boot_directory))
+        end_spare(); /* this boot never spawned its first process */
+    boot_directory[0] = 0;
+    process_count = 1;
+    stream_was_lent = 0;
 }
 
 static void boot(void)
 {
-    if (folder[0])
+    if (boot_directory[0])
         end_system();
     if (spare.pid)
-        strcpy(folder, spare.folder);
-    else if (make_folder(folder, sizeof folder) == -1) {
-        failed();
-        reply(0);
+        strcpy(boot_directory, spare.directory);
+    else if (make_directory(boot_directory, sizeof boot_directory) == -1) {
+        answer_errno();
+        send_reply(0);
         return;
     }
-    answer_result(chdir(folder));
+    answer_result(chdir(boot_directory));
     if (out[0] == 'o') {
         put(" ");
-        put_word(folder, strlen(folder));
+        put_word(boot_directory, strlen(boot_directory));
     }
-    reply(0);
+    send_reply(0);
 }
 
-/* The end of the agent. */
-static void end_everything(void)
+/* End the agent: every process, and everything it made. */
+static void end_agent(void)
 {
     end_system();
-    clear_away(0);
+    clean_up_previous_boot(0);
     if (spare.pid)
         end_spare();
     if (chdir("/") == 0)
-        remove_folder(root);
+        remove_directory(agent_directory);
 }
 
-static void supervise_line(char *line)
+static void execute_supervisor_request(char *line)
 {
     char *verb = next_word(&line);
 
@@ -2829,28 +2881,28 @@ static void supervise_line(char *line)
     else if (!strcmp(verb, "spawn"))
         spawn();
     else {
-        if (remains.places)
-            clear_away(0);
+        if (previous_boot.has_facilities)
+            clean_up_previous_boot(0);
         if (!strcmp(verb, "end")) {
             end_system();
             answer("ok", "");
-        } else if (!folder[0])
+        } else if (!boot_directory[0])
             answer("bad", "no system is booted");
         else if (!strcmp(verb, "facility") && line)
-            facility(line);
+            provide_facility(line);
         else if (!strcmp(verb, "crash"))
             crash();
         else if (!strcmp(verb, "file-table") && line)
             strcmp(line, "full") ? free_file_table() : fill_file_table();
         else if (!strcmp(verb, "mapping-limit"))
-            mapping_limit();
+            answer_mapping_limit();
         else
             answer("unsupported", "this agent does not know the verb");
-        reply(0);
+        send_reply(0);
     }
 }
 
-static void client_line(char *line, size_t length)
+static void handle_client_line(char *line, size_t length)
 {
     char *rest;
     long number = strtol(line, &rest, 10);
@@ -2859,78 +2911,79 @@ static void client_line(char *line, size_t length)
         line[--length] = 0;
     if (rest == line || *rest != ' ' || number < 0) {
         answer("bad", "a line is a process's number, a verb, and its arguments");
-        reply(0);
+        send_reply(0);
     } else if (number == 0)
-        supervise_line(rest + 1);
+        execute_supervisor_request(rest + 1);
     else
-        pass_on((int)(number < PROCESSES ? number : PROCESSES), rest + 1, length - (size_t)(rest + 1 - line));
+        forward_request((int)(number < MAX_PROCESSES ? number : MAX_PROCESSES), rest + 1,
+                        length - (size_t)(rest + 1 - line));
 }
 
-static void obey_stream(void)
+static void handle_client_lines(void)
 {
     char *end;
 
-    while ((end = memchr(stream, '\n', in_stream))) {
+    while ((end = memchr(stream, '\n', stream_length))) {
         size_t length = (size_t)(end - stream);
 
         memcpy(in, stream, length);
         in[length] = 0;
-        in_stream -= length + 1;
-        memmove(stream, end + 1, in_stream);
-        client_line(in, length);
+        stream_length -= length + 1;
+        memmove(stream, end + 1, stream_length);
+        handle_client_line(in, length);
     }
-    if (in_stream == LINE) {
+    if (stream_length == MAX_LINE) {
         answer("bad", "the line is too long");
-        reply(0);
-        ended = 1;
+        send_reply(0);
+        terminating = 1;
     }
 }
 
 static void supervise(void)
 {
-    static struct pollfd waiting[PROCESSES];
-    static int numbers[PROCESSES];
+    static struct pollfd waiting[MAX_PROCESSES];
+    static int numbers[MAX_PROCESSES];
 
     make_spare();
-    while (!ended) {
+    while (!terminating) {
         nfds_t n = 1;
 
-        obey_stream();
+        handle_client_lines();
         write_replies();
-        if (!had_stream && !in_stream && number_of_processes == 2 && processes[1].channel != -1 &&
-            !processes[1].asked) {
-            had_stream = on_stream = 1;
-            send_line(processes[1].channel, (char[]){"stream\n"}, 7, -1);
+        if (!stream_was_lent && !stream_length && process_count == 2 && processes[1].channel != -1 &&
+            !processes[1].pending) {
+            stream_was_lent = stream_is_lent = 1;
+            send_line(processes[1].channel, (char[]){"serve-stream\n"}, 13, -1);
         }
-        if (!spare.pid && number_of_processes > 1)
+        if (!spare.pid && process_count > 1)
             make_spare();
-        clear_away(WNOHANG); /* last, for the killed need a moment */
-        waiting[0].fd = on_stream ? -1 : STREAM_IN;
+        clean_up_previous_boot(WNOHANG); /* last, to give killed processes time to end */
+        waiting[0].fd = stream_is_lent ? -1 : STREAM_IN_FD;
         waiting[0].events = POLLIN;
         waiting[0].revents = 0;
-        for (int i = 1; i < number_of_processes; i++)
+        for (int i = 1; i < process_count; i++)
             if (processes[i].channel != -1) {
                 waiting[n].fd = processes[i].channel;
                 waiting[n].events = POLLIN;
                 numbers[n++] = i;
             }
-        if (ended || poll(waiting, n, remains.number_of_processes ? 1 : -1) == -1)
+        if (terminating || poll(waiting, n, previous_boot.process_count ? 1 : -1) == -1)
             continue;
         for (nfds_t i = 1; i < n; i++)
             if (waiting[i].revents && processes[numbers[i]].channel == waiting[i].fd)
-                hear(numbers[i]);
+                handle_process(numbers[i]);
         if (!waiting[0].revents)
             continue;
-        ssize_t more = read(STREAM_IN, stream + in_stream, LINE - in_stream);
+        ssize_t more = read(STREAM_IN_FD, stream + stream_length, MAX_LINE - stream_length);
         if (more == -1 && errno == EINTR)
             continue;
         if (more <= 0)
             return;
-        in_stream += (size_t)more;
+        stream_length += (size_t)more;
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- start */
+/* ------------------------------------------------------------------------------------------------------------ start */
 
 static void put_fact(const char *name, const char *value)
 {
@@ -2940,14 +2993,14 @@ static void put_fact(const char *name, const char *value)
     put_word(value, strlen(value));
 }
 
-static const char *file_system(void)
+static const char *file_system_type(void)
 {
     static char type[64], real[PATH_MAX];
     FILE *mounts = setmntent("/proc/self/mounts", "r");
     struct mntent *mount;
     size_t best = 0;
 
-    if (!mounts || !realpath(directory, real)) {
+    if (!mounts || !realpath(base_directory, real)) {
         if (mounts)
             endmntent(mounts);
         return "unknown";
@@ -2956,7 +3009,7 @@ static const char *file_system(void)
         size_t n = strlen(mount->mnt_dir);
 
         if (n == 1)
-            n = 0; /* the root is the beginning of every path */
+            n = 0; /* "/" is a prefix of every path */
         if (n >= best && !strncmp(real, mount->mnt_dir, n) && (real[n] == '/' || real[n] == 0)) {
             best = n;
             snprintf(type, sizeof type, "%s", mount->mnt_type);
@@ -2966,21 +3019,21 @@ static const char *file_system(void)
     return type;
 }
 
-/* Whether a mapping can be at an address, taken or not: whether that is in user space. */
-static int in_user_space(uintptr_t address)
+/* Return 1 if an address is in user space: something can be, or already is, mapped there. */
+static int is_user_address(uintptr_t address)
 {
-    void *there = mmap((void *)address, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *there = mmap((void *)address, page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
     if (there == MAP_FAILED)
         return errno == EEXIST;
-    munmap(there, page);
+    munmap(there, page_size);
     return (uintptr_t)there == address;
 }
 
-/* What whoever foretells the answers of a process has to know. */
+/* Append the limits that a model needs to predict the results of a process's calls. */
 static void put_limits(void)
 {
-    uintptr_t low = arena_start / page, high = UINTPTR_MAX / page;
+    uintptr_t low = scratch_start / page_size, high = UINTPTR_MAX / page_size;
     struct rlimit limit;
     struct {
         uint32_t version;
@@ -2990,14 +3043,14 @@ static void put_limits(void)
         uint32_t effective, permitted, inheritable;
     } sets[2] = {{0, 0, 0}, {0, 0, 0}};
 
-    if (in_user_space(low * page)) {
+    if (is_user_address(low * page_size)) {
         while (high - low > 1) {
             uintptr_t middle = low + (high - low) / 2;
 
-            *(in_user_space(middle * page) ? &low : &high) = middle;
+            *(is_user_address(middle * page_size) ? &low : &high) = middle;
         }
         put(" end=");
-        put_unsigned((uint64_t)high * page);
+        put_unsigned((uint64_t)high * page_size);
     }
     if (read_file("/proc/sys/vm/mmap_min_addr", bytes, sizeof bytes) > 0) {
         put(" lowest=");
@@ -3025,7 +3078,7 @@ static void put_limits(void)
     }
 }
 
-static void greet(void)
+static void write_greeting(void)
 {
     struct utsname name;
     char text[64];
@@ -3044,30 +3097,30 @@ static void greet(void)
 #elif defined __BIONIC__
     snprintf(text, sizeof text, "bionic");
 #else
-    snprintf(text, sizeof text, "musl"); /* which does not tell its name */
+    snprintf(text, sizeof text, "musl"); /* musl does not define a macro of its own */
 #endif
     put_fact("libc", text);
     snprintf(text, sizeof text, "%d", (int)sizeof(void *) * 8);
     put_fact("bits", text);
-    snprintf(text, sizeof text, "%lu", (unsigned long)page);
+    snprintf(text, sizeof text, "%lu", (unsigned long)page_size);
     put_fact("page", text);
     snprintf(text, sizeof text, "%d", __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
     put_fact("byteorder", text[0] == '1' ? "big" : "little");
     snprintf(text, sizeof text, "%lu", (unsigned long)geteuid());
     put_fact("uid", text);
     put_limits();
-    put_fact("filesystem", file_system());
-    put_fact("directory", directory);
-    snprintf(text, sizeof text, "%d", LINE);
+    put_fact("filesystem", file_system_type());
+    put_fact("directory", base_directory);
+    snprintf(text, sizeof text, "%d", MAX_LINE);
     put_fact("line", text);
-    snprintf(text, sizeof text, "%d", DATA);
+    snprintf(text, sizeof text, "%d", MAX_DATA);
     put_fact("data", text);
     out[out_length++] = '\n';
-    write_stream(out, out_length);
+    write_to_client(out, out_length);
 }
 
-/* Descriptors as a fresh process has them: 0 to 2 only, and ours far above. */
-static void arrange_descriptors(void)
+/* Leave descriptors 0 to 2 only, as in a new process; move the agent's own far above. */
+static void move_own_descriptors(void)
 {
     struct rlimit limit;
     int null;
@@ -3076,60 +3129,61 @@ static void arrange_descriptors(void)
         limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > 4096 ? 4096 : limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-    close_range_of_descriptors(3, ~0u);
-    dup3(0, STREAM_IN, O_CLOEXEC);
-    dup3(1, STREAM_OUT, O_CLOEXEC);
+    close_descriptors(3, ~0u);
+    dup3(0, STREAM_IN_FD, O_CLOEXEC);
+    dup3(1, STREAM_OUT_FD, O_CLOEXEC);
     null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, 0);
     dup2(null, 1);
     close(null);
 }
 
-/* A terminal (a serial console) must pass every byte as it is, both ways. */
-static void make_raw(void)
+/* If the stream is a terminal (a serial console), make it pass every byte unchanged in both directions. */
+static void make_terminal_raw(void)
 {
     struct termios terminal;
 
-    if (tcgetattr(STREAM_IN, &terminal) == 0) {
+    if (tcgetattr(STREAM_IN_FD, &terminal) == 0) {
         cfmakeraw(&terminal);
-        tcsetattr(STREAM_IN, TCSANOW, &terminal);
+        tcsetattr(STREAM_IN_FD, TCSANOW, &terminal);
     }
 }
 
 int main(int count, char **arguments)
 {
-    int placed = 0;
+    int not_random = 0;
 
-    settle(arguments);
+    initialise(arguments);
     if (count == 4 && !strcmp(arguments[1], "--process")) {
         parse_number(arguments[2], &own_reads);
         parse_number(arguments[3], &own_writes);
-        for (int fd = CHANNEL; fd < PLACE + PLACES; fd++)
+        for (int fd = CHANNEL_FD; fd < FACILITY_FDS + FACILITY_COUNT; fd++)
             fcntl(fd, F_SETFD, FD_CLOEXEC);
         catch_faults();
         answer("ok", "");
         out[out_length++] = '\n';
-        if (send_line(CHANNEL, out, out_length, -1) == 0)
+        if (send_line(CHANNEL_FD, out, out_length, -1) == 0)
             serve();
         return 1;
     }
     for (int i = 1; i < count; i++) {
-        if (!strcmp(arguments[i], "--placed"))
-            placed = 1;
+        if (!strcmp(arguments[i], "--not-random"))
+            not_random = 1;
         else if (!strcmp(arguments[i], "--disruptive"))
             disruptive = 1;
-        else if (!strcmp(arguments[i], "--directory") && i + 1 < count && strlen(arguments[i + 1]) < sizeof directory)
-            strcpy(directory, arguments[++i]);
+        else if (!strcmp(arguments[i], "--directory") && i + 1 < count &&
+                 strlen(arguments[i + 1]) < sizeof base_directory)
+            strcpy(base_directory, arguments[++i]);
         else {
-            fprintf(stderr, "usage: %s [--directory FOLDER] [--disruptive]\n", arguments[0]);
+            fprintf(stderr, "usage: %s [--directory DIRECTORY] [--disruptive]\n", arguments[0]);
             return 2;
         }
     }
-    if (!placed && count < 32) {
-        /* Once more, with every address where it always is; where that is refused, as it comes. */
+    if (!not_random && count < 32) {
+        /* Execute the program again without address randomisation; if that is not permitted, go on with it. */
         int personality_now = personality(0xffffffff);
         char *again[40];
-        static char marker[] = "--placed";
+        static char marker[] = "--not-random";
 
         if (personality_now != -1 && !(personality_now & ADDR_NO_RANDOMIZE) &&
             personality((unsigned long)personality_now | ADDR_NO_RANDOMIZE) != -1) {
@@ -3139,15 +3193,15 @@ int main(int count, char **arguments)
             execve(own_path, again, environ);
         }
     }
-    arrange_descriptors();
-    make_raw();
-    signal(SIGTERM, on_end);
-    signal(SIGINT, on_end);
-    signal(SIGHUP, on_end);
+    move_own_descriptors();
+    make_terminal_raw();
+    signal(SIGTERM, on_termination_signal);
+    signal(SIGINT, on_termination_signal);
+    signal(SIGHUP, on_termination_signal);
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     catch_faults();
-    greet();
+    write_greeting();
     supervise();
-    end_everything();
+    end_agent();
     return 0;
 }
