@@ -171,9 +171,9 @@ def main() -> None:
                 before, clock[0] = search.tally.steps, 0.0
                 blind = timed(nothing, chosen.programs, number)
                 drawing = timed(drawn, chosen.programs, number)
-                lockstep = timed(search.glance, chosen.programs, number)
+                lockstep = timed(search.run_sparsely_audited, chosen.programs, number)
                 calls, steps = clock[0], search.tally.steps - before
-                closely = timed(search.closely, chosen.programs, number)
+                closely = timed(search.run_audited, chosen.programs, number)
                 rows.append((blind, drawing, calls, lockstep, closely, (lockstep - calls) / drawing, steps))
             blind, drawing, calls, lockstep, closely, ratio, steps = (
                 statistics.median(column) for column in zip(*rows, strict=True)

@@ -44,7 +44,7 @@ def quick(search: Search, number: int | str | None) -> None:
     def agrees(data: bytes) -> None:
         search.check(data)
 
-    with suppress(Divergence):  # `search.found` has it
+    with suppress(Divergence):  # `search.counterexample` has it
         (agrees if number is None else seed(number)(agrees))()
 
 
@@ -67,7 +67,7 @@ def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None
         number = secrets.randbits(32) if number is None else number
         report = functools.partial(write_line, request.config)
         report(f"random programs of the seed {number}")
-        search.deep(chosen.steps, f"{number}", report)
+        search.run_long(chosen.steps, f"{number}", report)
     else:
         if number is None and not drawn.derandomize:
             number = secrets.randbits(32)
@@ -77,10 +77,10 @@ def test_random_programs(request: pytest.FixtureRequest, record: Record) -> None
     record("steps", search.tally.steps)
     record("refused by", dict(sorted(search.tally.refusals.items())))
     record("seen kept", dict(sorted(search.tally.effects.items())))
-    if search.found is not None:
-        request.node.stash[PROGRAM] = search.found.program
-        divergence = search.found.divergence
-        divergence.add_note(search.found.story())
+    if search.counterexample is not None:
+        request.node.stash[PROGRAM] = search.counterexample.program
+        divergence = search.counterexample.divergence
+        divergence.add_note(search.counterexample.listing())
         divergence.add_note(f"repeat with --hypothesis-seed={number}")
         raise divergence from None
     if search.unresolved:

@@ -29,8 +29,8 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.differential.reproducers import Judge, write
-from pytest_mmapconf.fuzzing import COSTLY, RARE, SELDOM, STEP, STEPS, THEMES, Digits, World
-from pytest_mmapconf.fuzzing.search import LENGTH, PATIENCE, Search, split
+from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
+from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, split
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.recorder import RecordedSystem
 
@@ -40,30 +40,30 @@ MOST_STEPS = 8
 """To how many steps each planted defect must be shrunk."""
 
 
-def step(name: str, *digits: int) -> bytes:
+def step(name: str, *draws: int) -> bytes:
     """A step by its name."""
-    kind = [1 + STEPS.index(name)] if name in STEPS else [1 + STEPS.index(SELDOM), RARE.index(name)]
-    return bytes([*kind, *digits]).ljust(STEP, b"\0")
+    kind = [1 + STEPS.index(name)] if name in STEPS else [1 + STEPS.index(RARE_STEP), RARE_STEPS.index(name)]
+    return bytes([*kind, *draws]).ljust(STEP, b"\0")
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
 
 
 def test_digits_are_taken_one_by_one_and_then_zeros() -> None:
-    digits = Digits(bytes([7, 255, 3]))
+    draws = Draws(bytes([7, 255, 3]))
 
-    assert [digits.below(5), digits.of("abc"), digits.once_in(4), digits.below(9)] == [2, "a", True, 0]
+    assert [draws.below(5), draws.choice("abc"), draws.one_in(4), draws.below(9)] == [2, "a", True, 0]
 
 
 def test_zeros_are_no_step() -> None:
     assert split(bytes(3 * STEP) + step("mmap") + bytes(STEP)) == [bytes(STEP), step("mmap")]
 
 
-NEED_MORE = ("exit", "execute", "dup", "run_concurrently", "elsewhere", "read_into", "write_from")
+NEED_MORE = ("exit", "execute", "dup", "run_concurrently", "use_noexec_directory", "read_into", "write_from")
 """The steps that do nothing at first: there is one process, nothing returns there, nothing is elsewhere."""
 
 
-@pytest.mark.parametrize("name", [name for name in dict.fromkeys((*STEPS, *RARE)) if name != SELDOM])
+@pytest.mark.parametrize("name", [name for name in dict.fromkeys((*STEPS, *RARE_STEPS)) if name != RARE_STEP])
 def test_the_simplest_step_of_each_kind_can_be_made(name: str) -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     world = World(system)
@@ -101,7 +101,7 @@ def test_processes_add_only_where_a_lock_is_free(kind: int, lock: bool) -> None:
 def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     world = World(system)
-    world.begin(bytes((len(THEMES) - 1, COSTLY - 1)))
+    world.begin(bytes((len(THEMES) - 1, FACILITY_ONE_IN - 1)))
     for name in ("mmap", "crash", "store"):
         world.step(bytes((1 + world.steps.index(name),)))
 
@@ -112,10 +112,10 @@ def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
 def test_every_step_of_every_theme_is_there() -> None:
     for number in range(len(THEMES)):
         world = World(ReferenceBackend().boot())
-        world.begin(bytes((number, COSTLY - 1)))
+        world.begin(bytes((number, FACILITY_ONE_IN - 1)))
         assert world.steps == THEMES[number].steps
-        assert all(name == SELDOM or callable(getattr(world, name)) for name in world.steps)
-        assert world.files_in == THEMES[number].place
+        assert all(name == RARE_STEP or callable(getattr(world, name)) for name in world.steps)
+        assert world.files_in == THEMES[number].facility
 
 
 # ------------------------------------------------------------------------------------------------------------- finding
@@ -131,10 +131,10 @@ def searched(backend: Backend, number: int) -> Search:
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_defect_planted_in_the_reference_is_found_and_shrunk(defect: str) -> None:
     for number in SEEDS:
-        found = searched(DefectiveBackend(defect), number).found
+        found = searched(DefectiveBackend(defect), number).counterexample
 
         assert found is not None, f"seed {number}"
-        assert len(found.program) <= MOST_STEPS, found.story()
+        assert len(found.program) <= MOST_STEPS, found.listing()
 
 
 def test_calls_that_a_step_makes_beside_the_one_that_matters_are_left_out() -> None:
@@ -147,10 +147,10 @@ def test_calls_that_a_step_makes_beside_the_one_that_matters_are_left_out() -> N
     process.mmap(0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.munmap(first, page)
     process.load(first + page, 1)
-    found = search.played(system.program()[0])
+    found = search.replay(system.program()[0])
 
     assert found is not None
-    shorter = search.without_idle_calls(found)
+    shorter = search.drop_unused_calls(found)
 
     assert [step.call for step in shorter.program] == ["mmap", "munmap", "load"]
     assert str(shorter.divergence) == str(found.divergence)
@@ -158,7 +158,7 @@ def test_calls_that_a_step_makes_beside_the_one_that_matters_are_left_out() -> N
 
 def test_the_same_seed_finds_the_same() -> None:
     defect = "shared anonymous memory is copied at fork"
-    first, second = (searched(DefectiveBackend(defect), 1).found for _ in range(2))
+    first, second = (searched(DefectiveBackend(defect), 1).counterexample for _ in range(2))
 
     assert first is not None
     assert second is not None
@@ -170,9 +170,9 @@ def test_the_same_seed_finds_the_same() -> None:
 @pytest.mark.parametrize("level", ["linux", "documented"])
 def test_the_reference_agrees_with_itself(page: int, level: str) -> None:
     search = Search(ReferenceBackend(page=page), level)
-    search.deep(3000, "1", lambda line: None)
+    search.run_long(3000, "1", lambda line: None)
 
-    assert search.found is None, search.found.story()
+    assert search.counterexample is None, search.counterexample.listing()
     if level == "linux":
         assert not search.tally.uncompared
 
@@ -181,18 +181,18 @@ def test_this_kernel_agrees_with_the_reference() -> None:
     backend = NativeBackend()
     try:
         search = Search(backend, "linux")
-        search.deep(2000, "1", lambda line: None)
+        search.run_long(2000, "1", lambda line: None)
     finally:
         backend.close()
 
-    assert search.found is None, f"{search.found.divergence}\n{search.found.story()}"
+    assert search.counterexample is None, f"{search.counterexample.divergence}\n{search.counterexample.listing()}"
     assert not search.unresolved
 
 
 def test_a_long_search_reports_its_progress() -> None:
     lines: list[str] = []
     search = Search(ReferenceBackend(), "linux")
-    search.deep(500, "1", lines.append, every=0)
+    search.run_long(500, "1", lines.append, every=0)
 
     assert 500 <= search.tally.steps < 500 + LENGTH
     assert re.fullmatch(r"5\d\d steps in 1\d programs, \d+ steps/s, \d+ MiB; .*", lines[-1])
@@ -218,8 +218,8 @@ class DyingSystem(System):
 def test_a_system_that_dies_is_asked_no_more() -> None:
     backend = Dying()
 
-    assert [str(reason) for reason in searched(backend, 1).unresolved] == ["it has died"] * PATIENCE
-    assert backend.booted == PATIENCE + 1, "once to be measured"
+    assert [str(reason) for reason in searched(backend, 1).unresolved] == ["it has died"] * MAX_UNRESOLVED
+    assert backend.booted == MAX_UNRESOLVED + 1, "once to be measured"
 
 
 class Once(Backend):
@@ -237,7 +237,7 @@ class Once(Backend):
 def test_a_difference_that_shows_only_once_is_reported() -> None:
     wrong = Search(DefectiveBackend("munmap frees one page too many"), "linux")
     programs = (split(Random(number).randbytes(LENGTH * STEP)) for number in range(60))
-    steps = next(steps for steps in programs if wrong.glance(steps))
+    steps = next(steps for steps in programs if wrong.run_sparsely_audited(steps))
     found = Search(Once(), "linux").run(steps)
 
     assert found is not None
@@ -267,9 +267,9 @@ def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_shows_it(
         folder.mkdir()
         backend = CommandBackend(shlex.join([*command, "--directory", str(folder)]))
         try:
-            found = searched(backend, number).found
+            found = searched(backend, number).counterexample
             assert found is not None, f"seed {number}"
-            assert len(found.program) <= MOST_STEPS, found.story()
+            assert len(found.program) <= MOST_STEPS, found.listing()
             summary, _ = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
         finally:
             backend.close()
@@ -359,5 +359,5 @@ class PoorBackend(Backend):
 def test_missing_calls_are_reported() -> None:
     search = searched(PoorBackend(), 1)
 
-    assert search.found is None
+    assert search.counterexample is None
     assert search.tally.lacks["mmap"] == "the backend has no mmap"

@@ -1,22 +1,31 @@
-"""Random programs: what to call next, drawn by a few bytes, guided by what the reference knows of the present state.
+"""Random programs: each next call is drawn from a few bytes, guided by the state that the reference knows.
 
-Whether random programs find anything is decided by two things.  The first is the **small world** that they act in: an
-scratch_range of a few pages for all that is placed at a fixed address, two short files with different bytes in each
-page,
-lengths of one to three pages, offsets on page borders.  In a wide world two calls hardly ever meet in the same page,
-and nothing happens that a single call would not have shown.  Most steps mean something in the present state: an access
-at a border of a mapping or at the end of the file behind it, a descriptor that is open for what it is wanted for.  A
-minority is deliberately wrong, in a way that this program has not been refused for yet.
+Two properties decide if random programs detect defects.  The first is the **small state space** that they act on: a
+scratch range of a few pages for everything that is placed at a fixed address, two short files with different bytes in
+each page, lengths of one to three pages, offsets at page boundaries.  In a large state space two calls hardly ever
+affect the same page, and a program shows nothing that a single call would not show.  Most steps are meaningful in the
+current state: an access at a boundary of a mapping or at the end of its file, a descriptor whose access mode fits the
+call.  A minority of calls is deliberately invalid, for a reason that no call of this program has failed for yet.
 
-The second is the size of a step.  Hypothesis shrinks a program by simplifying and deleting choices, so a step is one
-choice: a string of `STEP` bytes, in which each byte decides one thing (`Digits`), zeros always the simplest one.  The
-first byte says which call is made; 0 is none, so that a step is deleted by making it zeros.
+The second property is the size of a step.  Hypothesis shrinks a program by simplifying and deleting choices, so a step
+is one choice: a string of `STEP` bytes, in which each byte decides one thing (`Draws`) and zero always selects the
+simplest option.  The first byte selects the call; 0 selects none, so that zeros delete a step.
 
-Nothing is drawn from an address that a system chose.  Addresses are pages of *regions* (the scratch_range, what mmap
-and mremap returned), and beyond a region's ends nothing is ever touched: the system's own memory may be there.
+No choice depends on an address that a system chose.  Addresses are pages of *regions* (the scratch range and the
+results of mmap and mremap), and no program accesses memory outside them: the system's own memory may be there.
 """
 
-from .draws import STEP, Digits
-from .programs import COSTLY, RARE, SELDOM, STEPS, THEMES, World, at_home
+from .draws import STEP, Draws
+from .programs import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEPS, THEMES, World, in_working_directory
 
-__all__ = ["COSTLY", "RARE", "SELDOM", "STEP", "STEPS", "THEMES", "Digits", "World", "at_home"]
+__all__ = [
+    "FACILITY_ONE_IN",
+    "RARE_STEP",
+    "RARE_STEPS",
+    "STEP",
+    "STEPS",
+    "THEMES",
+    "Draws",
+    "World",
+    "in_working_directory",
+]

@@ -1,7 +1,7 @@
-"""The bytes of a step: each decides one thing, zeros always the simplest one.
+"""The bytes of a step: each byte decides one choice, and zero always selects the simplest option.
 
-A step is a string of `STEP` bytes, and a program a string of steps, so whoever shrinks a program makes bytes smaller
-and steps zeros, and needs to know nothing of calls.
+A step is a string of `STEP` bytes, and a program a string of steps.  To shrink a program is therefore to make bytes
+smaller and steps zero, without any knowledge of calls.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 STEP: Final = 20
-"""Bytes of a step."""
+"""Length of a step, in bytes."""
 
 
-class Digits:
-    """The bytes of a step, taken one by one; when there are no more, zeros."""
+class Draws:
+    """The bytes of a step, consumed one by one; zeros after the last one."""
 
     __slots__ = ("at", "data")
 
@@ -25,15 +25,15 @@ class Digits:
         self.at = 0
 
     def below(self, limit: int) -> int:
-        """From 0 to before `limit`, at most 256."""
+        """Return a number from 0 to `limit` - 1; `limit` is at most 256."""
         at = self.at
         self.at = at + 1
         return self.data[at] % limit if at < len(self.data) else 0
 
-    def of(self, options: Sequence[T]) -> T:
-        """One of the options; the first is the simplest."""
+    def choice(self, options: Sequence[T]) -> T:
+        """Return one of the options; the first is the simplest."""
         return options[self.below(len(options))]
 
-    def once_in(self, times: int) -> bool:
-        """Rarely so."""
+    def one_in(self, times: int) -> bool:
+        """Return True once in `times` draws, never for a zero."""
         return self.below(times) == times - 1

@@ -1,4 +1,4 @@
-"""Which clauses a call has kept that was not refused: what a run tells that it has seen."""
+"""The clauses that a successful call or a fault exercises: the coverage that a run of random programs reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..contract import (
 
 
 def of_mmap(addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> Iterator[str]:
-    """The clauses that a mapping that was made keeps."""
+    """Yield the clauses that a successful mmap exercises."""
     yield "mmap.result.success"
     yield "mmap.flag.anonymous" if flags & MAP_ANONYMOUS else "mmap.range"
     yield "mmap.flag.shared" if flags & MAP_SHARED else "mmap.flag.private"
@@ -32,7 +32,7 @@ def of_mmap(addr: int, length: int, prot: int, flags: int, fd: int, offset: int)
 
 
 def of_mremap(addr: int, old_size: int, new_size: int, flags: int, new_addr: int) -> Iterator[str]:
-    """The clauses that a mapping that was resized or moved keeps."""
+    """Yield the clauses that a successful mremap exercises."""
     yield "mremap.resize" if old_size else "mremap.old-size-zero"
     if flags & MREMAP_DONTUNMAP:
         yield "mremap.flags.dontunmap"
@@ -41,7 +41,7 @@ def of_mremap(addr: int, old_size: int, new_size: int, flags: int, new_addr: int
 
 
 def of_msync(addr: int, length: int, flags: int) -> Iterator[str]:
-    """The clauses that a msync that succeeded keeps."""
+    """Yield the clauses that a successful msync exercises."""
     yield "msync.result"
     for flag, clause in ((MS_SYNC, "sync"), (MS_ASYNC, "async"), (MS_INVALIDATE, "invalidate")):
         if flags & flag:
@@ -49,7 +49,7 @@ def of_msync(addr: int, length: int, flags: int) -> Iterator[str]:
 
 
 def always(*clauses: str) -> Callable[..., Iterable[str]]:
-    """The same clauses whatever the arguments."""
+    """Return a function that yields these clauses for any arguments."""
     return lambda *arguments: clauses
 
 
@@ -72,7 +72,7 @@ EFFECTS: Final[Mapping[str, Callable[..., Iterable[str]]]] = {
     "ftruncate": always("file.truncate"),
     "sysconf": always("paging.sysconf"),
 }
-"""By call, the clauses that it keeps where it succeeds."""
+"""For each call, the clauses that it exercises when it succeeds."""
 
 FAULTS: Final = {"SEGV_ACCERR": "mmap.prot.none", "BUS_ADRERR": "file.truncate"}
-"""By its code, the clause that a fault keeps."""
+"""For each signal code, the clause that the fault exercises."""

@@ -34,74 +34,74 @@ from ..contract import (
     SEEK_SET,
 )
 from ..reference.files import Inode
-from ..reference.mapping import Mapping as Area
-from .draws import Digits
-from .model_view import LARGEST, Actor, State
+from ..reference.mapping import Mapping
+from .draws import Draws
+from .model_view import MAX_PAGES, Actor, ProgramState
 
-MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_RDONLY, O_WRONLY)
+ACCESS_MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_RDONLY, O_WRONLY)
 
 SEALS: Final = (SEAL_WRITE, SEAL_GROW, SEAL_SHRINK, SEAL_FUTURE_WRITE, SEAL_SEAL, SEAL_WRITE | SEAL_SHRINK, SEAL_SEAL)
 
 
-class FileSteps(State):
-    def open(self, actor: Actor, digits: Digits) -> None:
-        name = digits.of("ab")
-        mode = digits.of(MODES)
-        more = digits.of((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC, O_CLOEXEC, O_CLOEXEC))
+class FileSteps(ProgramState):
+    def open(self, actor: Actor, draws: Draws) -> None:
+        name = draws.choice("ab")
+        mode = draws.choice(ACCESS_MODES)
+        more = draws.choice((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC, O_CLOEXEC, O_CLOEXEC))
         if mode == O_RDONLY and more == O_TRUNC:  # it is undefined what these two do together
             mode = O_RDWR
-        self.opened(actor, name, mode | more)
+        self.open_file(actor, name, mode | more)
 
-    def close(self, actor: Actor, digits: Digits) -> None:
+    def close(self, actor: Actor, draws: Draws) -> None:
         found = [fd for fd in actor.model.descriptors if fd > 2]
         if found:
-            fd = digits.of(found)
-            self.call(actor, "close", 77 if digits.once_in(16) else fd)
+            fd = draws.choice(found)
+            self.call(actor, "close", 77 if draws.one_in(16) else fd)
 
-    def dup(self, actor: Actor, digits: Digits) -> None:
-        found = self.described(actor, False, False)
+    def dup(self, actor: Actor, draws: Draws) -> None:
+        found = self.usable_descriptors(actor, False, False)
         if found and len(found) < 6:
-            self.call(actor, "dup", digits.of(found)[0])
+            self.call(actor, "dup", draws.choice(found)[0])
 
-    def unlink(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "unlink", self.folder + digits.of("ab"))
+    def unlink(self, actor: Actor, draws: Draws) -> None:
+        self.call(actor, "unlink", self.folder + draws.choice("ab"))
 
-    def ftruncate(self, actor: Actor, digits: Digits) -> None:
-        length = digits.below(LARGEST + 1) * self.page + digits.of((0, 0, 1, 100))
-        fd = self.descriptor(actor, digits, False, not digits.once_in(16))
-        self.call(actor, "ftruncate", fd, -1 if fd >= 0 and digits.once_in(32) else length)
+    def ftruncate(self, actor: Actor, draws: Draws) -> None:
+        length = draws.below(MAX_PAGES + 1) * self.page + draws.choice((0, 0, 1, 100))
+        fd = self.descriptor(actor, draws, False, not draws.one_in(16))
+        self.call(actor, "ftruncate", fd, -1 if fd >= 0 and draws.one_in(32) else length)
 
-    def pread(self, actor: Actor, digits: Digits) -> None:
-        offset, length = self.extent(digits)
-        fd = self.descriptor(actor, digits, not digits.once_in(16), False)
+    def pread(self, actor: Actor, draws: Draws) -> None:
+        offset, length = self.file_range(draws)
+        fd = self.descriptor(actor, draws, not draws.one_in(16), False)
         self.call(actor, "pread", fd, length, offset)
 
-    def pwrite(self, actor: Actor, digits: Digits) -> None:
-        offset, length = self.extent(digits)
-        data = digits.of("pqr").encode() * length
-        fd = self.descriptor(actor, digits, False, not digits.once_in(16))
+    def pwrite(self, actor: Actor, draws: Draws) -> None:
+        offset, length = self.file_range(draws)
+        data = draws.choice("pqr").encode() * length
+        fd = self.descriptor(actor, draws, False, not draws.one_in(16))
         self.call(actor, "pwrite", fd, data, offset)
 
-    def extent(self, digits: Digits) -> tuple[int, int]:
+    def file_range(self, draws: Draws) -> tuple[int, int]:
         """(offset, bytes) of a piece of a file."""
-        offset = digits.below(LARGEST) * self.page + digits.of((0, 0, 0, self.page - 1, 100))
-        return offset, digits.of((1, 8, self.page, self.page + 1))
+        offset = draws.below(MAX_PAGES) * self.page + draws.choice((0, 0, 0, self.page - 1, 100))
+        return offset, draws.choice((1, 8, self.page, self.page + 1))
 
-    def read_into(self, actor: Actor, digits: Digits) -> None:
-        self.copy(actor, digits, "read_into", PROT_WRITE)
+    def read_into(self, actor: Actor, draws: Draws) -> None:
+        self.copy(actor, draws, "read_into", PROT_WRITE)
 
-    def write_from(self, actor: Actor, digits: Digits) -> None:
-        self.copy(actor, digits, "write_from", PROT_READ)
+    def write_from(self, actor: Actor, draws: Draws) -> None:
+        self.copy(actor, draws, "write_from", PROT_READ)
 
-    def copy(self, actor: Actor, digits: Digits, call: str, right: int) -> None:
+    def copy(self, actor: Actor, draws: Draws, call: str, right: int) -> None:
         """A pread or pwrite with memory of the actor's own, which is not of the same pages.
 
         What is copied onto itself is open.  So is how long a file is after a write behind its end has failed: ext4 has
         filled it up to there.
         """
-        addr, room = self.place(actor, digits, right)
-        offset, length = self.extent(digits)
-        fd = self.descriptor(actor, digits, call == "read_into", call == "write_from")
+        addr, room = self.draw_place(actor, draws, right)
+        offset, length = self.file_range(draws)
+        fd = self.descriptor(actor, draws, call == "read_into", call == "write_from")
         descriptor = actor.model.descriptors.get(fd)
         if not room or descriptor is None:
             return
@@ -109,12 +109,12 @@ class FileSteps(State):
         length = min(length, room)
         offset = min(offset, inode.size)
         if all(
-            self.is_apart(mapping, inode, addr, length, offset)
+            self.shares_no_page(mapping, inode, addr, length, offset)
             for mapping in actor.model.space.over(addr, addr + length)
         ):
             self.call(actor, call, fd, addr, length, offset)
 
-    def is_apart(self, mapping: Area, inode: Inode, addr: int, length: int, offset: int) -> bool:
+    def shares_no_page(self, mapping: Mapping, inode: Inode, addr: int, length: int, offset: int) -> bool:
         """Whether what a mapping shows of a range has no page that a file has at `offset`, nor one behind its end."""
         start = mapping.offset + max(addr, mapping.start) - mapping.start
         end = mapping.offset + min(addr + length, mapping.end) - mapping.start
@@ -122,56 +122,56 @@ class FileSteps(State):
         is_before = (end - 1) // page < offset // page or (offset + length - 1) // page < start // page
         return mapping.inode is not inode or (is_before and max(end, offset + length) <= inode.size)
 
-    def fsync(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "fsync", self.descriptor(actor, digits))
+    def fsync(self, actor: Actor, draws: Draws) -> None:
+        self.call(actor, "fsync", self.descriptor(actor, draws))
 
     # ---- seldom
 
-    def memfd(self, actor: Actor, digits: Digits) -> None:
+    def memfd(self, actor: Actor, draws: Draws) -> None:
         """Make a file that can be sealed, of a page or two; where there is one, seal it."""
-        found = self.described(actor, False, False)
+        found = self.usable_descriptors(actor, False, False)
         sealable = [fd for fd, description in found if description.inode.sealable]
-        if sealable or digits.once_in(16):
-            fd = digits.of(sealable) if sealable else self.descriptor(actor, digits)
-            self.call(actor, "seal", fd, digits.of(SEALS))
+        if sealable or draws.one_in(16):
+            fd = draws.choice(sealable) if sealable else self.descriptor(actor, draws)
+            self.call(actor, "seal", fd, draws.choice(SEALS))
             return
         made = self.call(actor, "memfd")
-        if made is not None and (size := digits.of((self.page, 2 * self.page, 100, 0))):
+        if made is not None and (size := draws.choice((self.page, 2 * self.page, 100, 0))):
             self.call(actor, "ftruncate", made, size)
 
-    def flock(self, actor: Actor, digits: Digits) -> None:
-        operation = digits.of((LOCK_EX, LOCK_SH, LOCK_UN))
-        self.call(actor, "flock", self.descriptor(actor, digits), operation | LOCK_NB)
+    def flock(self, actor: Actor, draws: Draws) -> None:
+        operation = draws.choice((LOCK_EX, LOCK_SH, LOCK_UN))
+        self.call(actor, "flock", self.descriptor(actor, draws), operation | LOCK_NB)
 
-    def record_lock(self, actor: Actor, digits: Digits) -> None:
-        ofd = digits.below(2) == 0
-        self.call(actor, "record_lock", self.descriptor(actor, digits, False, True), ofd=ofd)
+    def record_lock(self, actor: Actor, draws: Draws) -> None:
+        ofd = draws.below(2) == 0
+        self.call(actor, "record_lock", self.descriptor(actor, draws, False, True), ofd=ofd)
 
-    def watch(self, actor: Actor, digits: Digits) -> None:
+    def watch(self, actor: Actor, draws: Draws) -> None:
         """Watch a file being let go, or ask whether it has been."""
         watches = [fd for fd, found in actor.model.descriptors.items() if found.description.watch is not None]
         if watches:
-            self.call(actor, "close_events", digits.of(watches))
+            self.call(actor, "close_events", draws.choice(watches))
             return
-        name = digits.of("ab")
-        if self.is_there(name):
+        name = draws.choice("ab")
+        if self.file_exists(name):
             self.call(actor, "watch", self.folder + name)
 
-    def odd_call(self, actor: Actor, digits: Digits) -> None:
+    def unusual_file_call(self, actor: Actor, draws: Draws) -> None:
         """A call on a file that is not of the kind for it, or with what no file has."""
-        kind = digits.below(12)
-        is_odd = digits.below(2) == 1
-        fd = self.odd_file(actor, digits) if is_odd else self.descriptor(actor, digits)
-        offset = 0 if is_odd else digits.of((0, -1))  # which of two mistakes is found first is not known here
+        kind = draws.below(12)
+        is_odd = draws.below(2) == 1
+        fd = self.special_file(actor, draws) if is_odd else self.descriptor(actor, draws)
+        offset = 0 if is_odd else draws.choice((0, -1))  # which of two mistakes is found first is not known here
         descriptor = actor.model.descriptors.get(fd)
         if descriptor is None or descriptor.description.inode.device in ("maps", "attribute"):
             return  # what these say to a write hangs on who wrote their driver
         if descriptor.description.watch is not None:
             return
         if kind == 0:
-            path = digits.of(("none", "none/a", "a/none", ".", "a", ""))
-            flags = digits.of((O_RDWR, O_RDONLY, O_RDONLY | O_DIRECTORY, O_RDWR | O_CREAT | O_EXCL))
-            self.opened(actor, "a", O_RDWR)
+            path = draws.choice(("none", "none/a", "a/none", ".", "a", ""))
+            flags = draws.choice((O_RDWR, O_RDONLY, O_RDONLY | O_DIRECTORY, O_RDWR | O_CREAT | O_EXCL))
+            self.open_file(actor, "a", O_RDWR)
             self.call(actor, "open", self.folder + path if path else path, flags & ~O_CREAT if "n" in path else flags)
         elif kind in (1, 2):
             self.call(actor, "pread", fd, 4, offset)
@@ -180,55 +180,55 @@ class FileSteps(State):
         elif kind in (5, 6):
             self.call(actor, "ftruncate", fd, offset)
         elif kind in (7, 8):
-            self.call(actor, "lseek", fd, offset, digits.of((SEEK_SET, SEEK_CUR, 99)))
+            self.call(actor, "lseek", fd, offset, draws.choice((SEEK_SET, SEEK_CUR, 99)))
         elif kind == 9:
             self.call(actor, "fsync", fd)
         elif kind == 10:
-            fd = self.descriptor(actor, digits)
+            fd = self.descriptor(actor, draws)
             if fd >= 0:  # else which of two mistakes is found first hangs on the version
                 self.call(actor, "flock", fd, 16 | LOCK_NB)
         else:
             self.call(actor, "seal", fd, SEAL_GROW)
 
-    def append(self, actor: Actor, digits: Digits) -> None:
+    def toggle_append_only(self, actor: Actor, draws: Draws) -> None:
         """Make a file one that can be appended to only, or no longer so."""
-        if digits.below(2):
-            self.append_only(actor, digits)
+        if draws.below(2):
+            self.append_only_descriptor(actor, draws)
         else:
-            self.call(actor, "set_append_only", self.descriptor(actor, digits, True, True), False)
+            self.call(actor, "set_append_only", self.descriptor(actor, draws, True, True), False)
 
-    def lseek(self, actor: Actor, digits: Digits) -> None:
-        fd = self.descriptor(actor, digits)
-        self.call(actor, "lseek", fd, *digits.of(((0, SEEK_CUR), (self.page, SEEK_SET), (0, SEEK_END))))
+    def lseek(self, actor: Actor, draws: Draws) -> None:
+        fd = self.descriptor(actor, draws)
+        self.call(actor, "lseek", fd, *draws.choice(((0, SEEK_CUR), (self.page, SEEK_SET), (0, SEEK_END))))
 
-    def fstat(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "fstat", self.odd_file(actor, digits) if digits.once_in(3) else self.descriptor(actor, digits))
+    def fstat(self, actor: Actor, draws: Draws) -> None:
+        self.call(actor, "fstat", self.special_file(actor, draws) if draws.one_in(3) else self.descriptor(actor, draws))
 
-    def set_old_mtime(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "set_old_mtime", self.descriptor(actor, digits))
+    def set_old_mtime(self, actor: Actor, draws: Draws) -> None:
+        self.call(actor, "set_old_mtime", self.descriptor(actor, draws))
 
-    def has_old_mtime(self, actor: Actor, digits: Digits) -> None:
-        self.call(actor, "has_old_mtime", self.descriptor(actor, digits))
+    def has_old_mtime(self, actor: Actor, draws: Draws) -> None:
+        self.call(actor, "has_old_mtime", self.descriptor(actor, draws))
 
-    def drop_cache(self, actor: Actor, digits: Digits) -> None:
+    def drop_cache(self, actor: Actor, draws: Draws) -> None:
         """Ask for a file's pages to leave memory, and see which do not."""
-        fd = self.descriptor(actor, digits)
+        fd = self.descriptor(actor, draws)
         descriptor = actor.model.descriptors.get(fd)
         if self.call(actor, "drop_cache", fd) is None or descriptor is None:
             return
         for mapping in [m for m in actor.model.space.mappings.values() if m.inode is descriptor.description.inode]:
-            addr, room = self.symbol(actor, mapping.start)
+            addr, room = self.symbolic(actor, mapping.start)
             self.call(actor, "mincore", addr, min(room, mapping.end - mapping.start))
 
-    def let_go(self, actor: Actor, digits: Digits) -> None:
+    def unmap_and_close(self, actor: Actor, draws: Draws) -> None:
         """Unmap all that there is of a file, close it, and ask whether anybody has it still."""
-        found = self.described(actor, False, False)
+        found = self.usable_descriptors(actor, False, False)
         if not found:
             return
-        inode = digits.of(found)[1].inode
-        replaces = digits.once_in(3)
+        inode = draws.choice(found)[1].inode
+        replaces = draws.one_in(3)
         for mapping in [m for m in actor.model.space.mappings.values() if m.inode is inode]:
-            addr, room = self.symbol(actor, mapping.start)
+            addr, room = self.symbolic(actor, mapping.start)
             size = min(room, mapping.end - mapping.start)
             other = replaces and self.call(actor, "mmap", 0, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             if other:

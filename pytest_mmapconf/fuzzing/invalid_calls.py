@@ -35,23 +35,26 @@ from ..contract import (
     Facility,
     Resource,
 )
-from ..reference.mapping import Mapping as Area
-from .draws import Digits
+from ..reference.mapping import Mapping
+from .draws import Draws
 
 if TYPE_CHECKING:
-    from .model_view import Actor, State
+    from .model_view import Actor, ProgramState
 
-TYPE: Final = 0xF
-"""The bits of flags that say of which type a mapping is."""
+TYPE_MASK: Final = 0xF
+"""The bits of mmap's flags that hold the type of the mapping (MAP_TYPE)."""
 
-ROOM: Final = 5000
-"""Pages that a process with a limit may map more than it has: what its own memory does not matter to."""
+HEADROOM_PAGES: Final = 5000
+"""Pages that a process with a limit may map in addition: enough that its own memory makes no difference."""
 
-LOW: Final = 8
-"""Pages from address 0 on that no system puts anything in."""
+LOW_PAGES: Final = 8
+"""Pages from address 0 on that no system uses for itself."""
 
-LARGE: Final = (16384, 3000)
-"""Pages of a mapping: so many that it is over any limit there is; so many that the second is."""
+OVER_LIMIT_PAGES: Final = 16384
+"""Pages of a mapping that exceeds any limit a program sets."""
+
+LARGE_PAGES: Final = 3000
+"""Pages of a mapping of which one is within a limit that a program sets, and two exceed it."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- mmap
@@ -71,186 +74,189 @@ class MmapCall:
 
     def of_type(self, type: int) -> None:
         """Be of another type."""
-        self.flags = self.flags & ~TYPE | type
+        self.flags = self.flags & ~TYPE_MASK | type
 
     def at(self, addr: int, how: int) -> None:
         """Be placed at an address: fixed, not to replace anything, or as a hint (0)."""
         self.addr, self.flags = addr, self.flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE) | how
 
 
-MmapMistake: TypeAlias = "Callable[[State, Actor, Digits, MmapCall], None]"
+MmapMistake: TypeAlias = "Callable[[ProgramState, Actor, Draws, MmapCall], None]"
 
 
-def mode(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def mode(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Of a file that is not open for what is wanted."""
-    write = digits.below(2)
+    write = draws.below(2)
     if write:
         call.of_type(MAP_SHARED)
         call.prot |= PROT_WRITE
     unfit = [
         number
-        for number, description in state.described(actor, False, False)
+        for number, description in state.usable_descriptors(actor, False, False)
         if not (description.writable if write else description.readable)
     ]
-    call.fd = digits.of(unfit) if unfit else state.opened(actor, digits.of("ab"), O_RDONLY if write else O_WRONLY)
+    if unfit:
+        call.fd = draws.choice(unfit)
+    else:
+        call.fd = state.open_file(actor, draws.choice("ab"), O_RDONLY if write else O_WRONLY)
 
 
-def append_only(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def append_only(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Shared, of a file that can be appended to only."""
     call.of_type(MAP_SHARED)
-    call.fd = state.append_only(actor, digits)
+    call.fd = state.append_only_descriptor(actor, draws)
 
 
-def no_length(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def no_length(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     call.length = 0
 
 
-def nothing(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def nothing(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Nothing of an empty file."""
-    call.fd = state.descriptor(actor, digits, True, True)
+    call.fd = state.descriptor(actor, draws, True, True)
     state.call(actor, "ftruncate", call.fd, 0)
     call.length = 0
 
 
-def huge(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def huge(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """More than there are addresses, or than can be free."""
     top = 1 << state.bits
-    call.length = digits.of((top - state.page, top - 1, top - 2 * state.page, actor.model.top - state.page))
+    call.length = draws.choice((top - state.page, top - 1, top - 2 * state.page, actor.model.top - state.page))
     call.flags |= MAP_NORESERVE
     if call.length < actor.model.top:  # there is no gap so large, and no room for so much memory
         call.prot = PROT_NONE
         call.flags &= ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_LOCKED | MAP_POPULATE)
 
 
-def over_the_limit(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def over_the_limit(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """More than the process may map."""
-    state.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, ROOM * state.page)
-    call.length = LARGE[0] * state.page
+    state.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, HEADROOM_PAGES * state.page)
+    call.length = OVER_LIMIT_PAGES * state.page
     call.flags = call.flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_POPULATE) | MAP_NORESERVE
 
 
-def odd_offset(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
-    call.offset = digits.of((1, state.page - 1, state.page + 8, -1))
+def odd_offset(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
+    call.offset = draws.choice((1, state.page - 1, state.page + 8, -1))
 
 
-def overflow(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def overflow(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """So far behind the beginning that the end is behind any file's."""
-    call.offset = digits.of(((1 << 63) - state.page, -state.page))
+    call.offset = draws.choice(((1 << 63) - state.page, -state.page))
 
 
-def odd_address(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
-    odd = state.slot(actor, digits) + digits.of((1, state.page - 1))
-    call.at(odd, digits.of((MAP_FIXED, MAP_FIXED, MAP_FIXED_NOREPLACE)))
+def odd_address(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
+    odd = state.draw_slot(actor, draws) + draws.choice((1, state.page - 1))
+    call.at(odd, draws.choice((MAP_FIXED, MAP_FIXED, MAP_FIXED_NOREPLACE)))
 
 
-def outside(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def outside(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Where no memory can be."""
-    addr = digits.of(((1 << state.bits) - state.page, 1 << (state.bits - 1)))
-    call.at(addr, digits.of((MAP_FIXED, MAP_FIXED_NOREPLACE)))
+    addr = draws.choice(((1 << state.bits) - state.page, 1 << (state.bits - 1)))
+    call.at(addr, draws.choice((MAP_FIXED, MAP_FIXED_NOREPLACE)))
 
 
-def low(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def low(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """At address 0, by a process that may not."""
     state.call(actor, "drop_capability", "CAP_SYS_RAWIO")  # else page 0 would be there
-    call.at(0, digits.of((MAP_FIXED, MAP_FIXED_NOREPLACE)))
+    call.at(0, draws.choice((MAP_FIXED, MAP_FIXED_NOREPLACE)))
 
 
-def taken(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def taken(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Where something is already that is not to be replaced."""
-    mapping = state.mapping(actor, digits)
-    addr = state.symbol(actor, mapping.start)[0] if mapping else state.slot(actor, digits)
-    call.at(addr, digits.of((MAP_FIXED_NOREPLACE, MAP_FIXED_NOREPLACE, MAP_FIXED | MAP_FIXED_NOREPLACE)))
+    mapping = state.draw_mapping(actor, draws)
+    addr = state.symbolic(actor, mapping.start)[0] if mapping else state.draw_slot(actor, draws)
+    call.at(addr, draws.choice((MAP_FIXED_NOREPLACE, MAP_FIXED_NOREPLACE, MAP_FIXED | MAP_FIXED_NOREPLACE)))
 
 
-def no_descriptor(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
-    call.fd = digits.of((-1, 77, -1000))
+def no_descriptor(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
+    call.fd = draws.choice((-1, 77, -1000))
 
 
-def odd_file(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def odd_file(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Of what cannot be mapped."""
-    call.fd = state.odd_file(actor, digits, digits.of(state.unmappable))
+    call.fd = state.special_file(actor, draws, draws.choice(state.unmappable))
 
 
-def noexec(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def noexec(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """To be executed, of a file that cannot be."""
-    call.fd = state.odd_file(actor, digits, digits.of((None, Facility.PROC_FILE)))
+    call.fd = state.special_file(actor, draws, draws.choice((None, Facility.PROC_FILE)))
     call.prot |= PROT_EXEC
 
 
-def locked_file(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def locked_file(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Of a file that somebody holds a mandatory lock on."""
-    call.fd = state.odd_file(actor, digits, Facility.MANDATORY_LOCK)
+    call.fd = state.special_file(actor, draws, Facility.MANDATORY_LOCK)
 
 
-def sealed(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def sealed(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Shared and writable, of a file that is sealed against writing."""
-    call.fd = state.sealed(actor, digits, SEAL_WRITE)
+    call.fd = state.sealed_descriptor(actor, draws, SEAL_WRITE)
     call.of_type(MAP_SHARED)
     call.prot |= PROT_WRITE
 
 
-def no_type(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def no_type(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     call.of_type(0)
 
 
-def no_type_and_no_file(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def no_type_and_no_file(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     call.of_type(0)
     call.flags, call.fd = call.flags | MAP_ANONYMOUS, -1
 
 
-def validated_without_a_file(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def validated_without_a_file(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     call.of_type(MAP_SHARED_VALIDATE)
     call.flags, call.fd = call.flags | MAP_ANONYMOUS, -1
 
 
-def other_type(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
-    call.of_type(digits.of((4, 7, 15)))
+def other_type(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
+    call.of_type(draws.choice((4, 7, 15)))
 
 
-def droppable(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def droppable(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Droppable, and of a file or locked."""
     call.of_type(MAP_DROPPABLE)
-    if digits.below(2):
+    if draws.below(2):
         call.flags, call.fd = call.flags | MAP_ANONYMOUS | MAP_LOCKED, -1
 
 
-def unknown_flag(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def unknown_flag(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     call.flags |= MAP_SHARED_VALIDATE | 1 << 27
 
 
-def synchronous(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def synchronous(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     call.flags |= MAP_SHARED_VALIDATE | MAP_SYNC
 
 
-def growing(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def growing(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """To grow downwards, and shared or of a file."""
     call.flags |= MAP_GROWSDOWN
-    if digits.below(2):
+    if draws.below(2):
         call.of_type(MAP_SHARED)
         call.flags, call.fd = call.flags | MAP_ANONYMOUS, -1
 
 
-def huge_pages(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def huge_pages(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Huge pages of a file; or of no file, and of a size that there is not."""
     call.flags |= MAP_HUGETLB
-    if digits.below(2):
+    if draws.below(2):
         call.flags, call.fd = call.flags | MAP_ANONYMOUS | 12 << 26, -1
 
 
-def over_the_limit_of_locks(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
-    state.limit_locks(actor, state.page)
+def over_the_limit_of_locks(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
+    state.set_lock_headroom(actor, state.page)
     call.flags |= MAP_LOCKED
     call.length += state.page
 
 
-def no_lock(state: State, actor: Actor, digits: Digits, call: MmapCall) -> None:
+def no_lock(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Locked, by a process that may lock nothing."""
-    state.limit_locks(actor, 0)
+    state.set_lock_headroom(actor, 0)
     call.flags |= MAP_LOCKED
     call.length += state.page
 
 
-MMAP: Final[Sequence[tuple[str, MmapMistake]]] = (
+MMAP_MISTAKES: Final[Sequence[tuple[str, MmapMistake]]] = (
     *((("mmap.errno.EACCES", mode),) * 7),
     ("mmap.errno.EACCES.append-only", append_only),
     ("mmap.errno.EINVAL", no_length),
@@ -291,7 +297,7 @@ MMAP: Final[Sequence[tuple[str, MmapMistake]]] = (
 class MremapCall:
     """A call of mremap that is to be made."""
 
-    mapping: Area
+    mapping: Mapping
     """What it is about."""
     addr: int
     old_size: int
@@ -304,85 +310,85 @@ class MremapCall:
     """A place in the scratch_range."""
 
 
-MremapMistake: TypeAlias = "Callable[[State, Actor, Digits, MremapCall], None]"
+MremapMistake: TypeAlias = "Callable[[ProgramState, Actor, Draws, MremapCall], None]"
 
 
-def odd_old_address(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def odd_old_address(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.addr += 1
 
 
-def to_nothing(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def to_nothing(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.new_size = 0
 
 
-def unknown_mremap_flag(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def unknown_mremap_flag(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.flags |= 8
 
 
-def too_much(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def too_much(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     """More than is mapped there, perhaps."""
     call.old_size += state.page
 
 
-def from_the_arena(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def from_the_arena(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     """Whatever is at another place, perhaps nothing."""
-    call.addr = state.slot(actor, digits)
+    call.addr = state.draw_slot(actor, draws)
 
 
-def fixed_alone(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def fixed_alone(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.flags = MREMAP_FIXED
 
 
-def dontunmap_alone(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def dontunmap_alone(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.flags, call.new_size = MREMAP_DONTUNMAP, call.old_size
 
 
-def a_copy_of_private_memory(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def a_copy_of_private_memory(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     if not call.mapping.is_meant_to_be_shared:
         call.old_size = 0
 
 
-def cut_off_outside(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def cut_off_outside(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     """Cut, at an end that is outside the address space."""
     call.old_size = (1 << state.bits) - state.page
 
 
-def to_a_huge_size(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
-    call.new_size = digits.of(((1 << state.bits) - state.page, call.mapping.space.top - state.page))
+def to_a_huge_size(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
+    call.new_size = draws.choice(((1 << state.bits) - state.page, call.mapping.space.top - state.page))
 
 
-def to_an_odd_address(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
-    call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, call.slot + digits.of((1, state.page - 1))
+def to_an_odd_address(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
+    call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, call.slot + draws.choice((1, state.page - 1))
 
 
-def onto_itself(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def onto_itself(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     """And never onto what may lie behind."""
     call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, call.addr
     call.new_size = min(call.new_size, call.room)
 
 
-def to_outside(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def to_outside(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 1 << (state.bits - 1)
 
 
-def to_address_0(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def to_address_0(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     """In a process that may not."""
     state.call(actor, "drop_capability", "CAP_SYS_RAWIO")
     call.flags, call.new_addr = MREMAP_MAYMOVE | MREMAP_FIXED, 0
 
 
-def kept_and_resized(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def kept_and_resized(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     call.flags, call.new_size = MREMAP_MAYMOVE | MREMAP_DONTUNMAP, call.old_size + state.page
 
 
-def locks_more(state: State, actor: Actor, digits: Digits, call: MremapCall) -> None:
+def locks_more(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
     """A locked mapping that grows, in a process that may lock no more."""
     if call.mapping.locked:
-        state.limit_locks(actor, 0)
+        state.set_lock_headroom(actor, 0)
         call.new_size += call.old_size
 
 
-MREMAP: Final[Sequence[MremapMistake]] = (
+MREMAP_MISTAKES: Final[Sequence[MremapMistake]] = (
     odd_old_address,
     to_nothing,
     unknown_mremap_flag,

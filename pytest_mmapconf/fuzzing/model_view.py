@@ -6,8 +6,7 @@ and mremap returned), and beyond a region's ends nothing is ever touched: the sy
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, abc
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -30,9 +29,9 @@ from ..contract import (
 )
 from ..reference.files import Description
 from ..reference.machine import PATHS
-from ..reference.mapping import Mapping as Area
+from ..reference.mapping import Mapping
 from ..reference.process import Process as Model
-from .draws import Digits
+from .draws import Draws
 from .exercised_clauses import EFFECTS, FAULTS
 
 T = TypeVar("T")
@@ -40,10 +39,10 @@ T = TypeVar("T")
 SLOTS: Final = 6
 """Pages of the scratch_range that things are placed in; there is one more on either side."""
 
-LARGEST: Final = 4
+MAX_PAGES: Final = 4
 """Pages that a mapping or a file may have."""
 
-ODD_FACILITIES: Final = (
+SPECIAL_FACILITIES: Final = (
     Facility.DEV_ZERO,
     Facility.DEV_NULL,
     Facility.DEV_RANDOM,
@@ -52,21 +51,21 @@ ODD_FACILITIES: Final = (
 )
 """Files of unusual kinds."""
 
-UNMAPPABLE: Final = ("pipe", "directory", "path", "file path", "socket", "write end", "watch", *ODD_FACILITIES[1:])
+UNMAPPABLE: Final = ("pipe", "directory", "path", "file path", "socket", "write end", "watch", *SPECIAL_FACILITIES[1:])
 """What a descriptor may be of that cannot be mapped."""
 
-ODD: Final = (*UNMAPPABLE, Facility.DEV_ZERO)
+SPECIAL_FILES: Final = (*UNMAPPABLE, Facility.DEV_ZERO)
 """What a descriptor may be of that cannot be mapped, or not like a file."""
 
 STRIDE: Final = 7
 """How far it is from a mistake that was made already to the next: as many as there may be of a kind."""
 
-NONE_YET: Final[Mapping[str, int]] = {}
+NO_REFUSALS: Final[abc.Mapping[str, int]] = {}
 
-PROCESSES: Final = 3
+MAX_PROCESSES: Final = 3
 """Processes that may live at the same time."""
 
-FILES: Final = {"a": (b"abcd", 2, 100), "b": (b"ABCD", 3, 0)}
+INITIAL_FILES: Final = {"a": (b"abcd", 2, 100), "b": (b"ABCD", 3, 0)}
 """The files by name: a letter for each page, and what they are filled with at first, in pages and bytes."""
 
 
@@ -78,9 +77,9 @@ class Actor:
     model: Model
     regions: list[tuple[int, int]] = field(default_factory=list)
     """(address, bytes) of the scratch range and of each result of mmap and mremap: where the program may access."""
-    odd: dict[str, int] = field(default_factory=dict)
+    special_files: dict[str, int] = field(default_factory=dict)
     """Descriptors of unusual files, by what they are."""
-    locks_all: bool = False
+    locked_all: bool = False
     """Whether all its memory has been locked: the system's own too."""
 
 
@@ -91,14 +90,14 @@ def model_of(process: Any) -> Model:
     return process
 
 
-class State:
+class ProgramState:
     """A system, and the state of it as far as drawing needs to know."""
 
     unmappable = UNMAPPABLE
     mistakes = 1
     """How many times as often as usual something is wrong on purpose."""
 
-    def __init__(self, system: System, level: str = "linux", refused: Mapping[str, int] = NONE_YET) -> None:
+    def __init__(self, system: System, level: str = "linux", refused: abc.Mapping[str, int] = NO_REFUSALS) -> None:
         self.system = system
         self.level = level
         self.refused = refused
@@ -117,9 +116,9 @@ class State:
         """Where files are opened: empty for the system's own folder, else a path that ends with a slash."""
         self.files_in: Facility | None = None
         """What kind of folder that is; None for the system's own."""
-        self.actors = [self.actor(process)]
+        self.actors = [self.new_actor(process)]
 
-    def actor(self, process: Process) -> Actor:
+    def new_actor(self, process: Process) -> Actor:
         """A process that has just begun, with its scratch_range."""
         size = (SLOTS + 2) * self.unit
         try:
@@ -128,10 +127,10 @@ class State:
             scratch_range = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         return Actor(process, model_of(process), [(scratch_range, size)])
 
-    def forked(self, actor: Actor) -> Actor | None:
+    def fork_actor(self, actor: Actor) -> Actor | None:
         """A child of a process; None where that is refused."""
         child = self.call(actor, "fork")
-        return None if child is None else Actor(child, model_of(child), list(actor.regions), dict(actor.odd))
+        return None if child is None else Actor(child, model_of(child), list(actor.regions), dict(actor.special_files))
 
     def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
         """Make a call; what it returned, or None where it was refused, faulted or cannot be asked."""
@@ -151,7 +150,7 @@ class State:
 
     # ---- addresses
 
-    def symbol(self, actor: Actor, addr: int) -> tuple[int, int]:
+    def symbolic(self, actor: Actor, addr: int) -> tuple[int, int]:
         """An address by its region, and how many bytes the region has from there on."""
         for base, size in reversed(actor.regions):
             if base <= addr < base + size:
@@ -159,41 +158,41 @@ class State:
                 return base + pages * self.unit + rest, int(base) + size - addr
         return addr, 0
 
-    def slot(self, actor: Actor, digits: Digits, taken: bool = False) -> int:
+    def draw_slot(self, actor: Actor, draws: Draws, taken: bool = False) -> int:
         """The address of a page in the scratch range; with `taken`, one that is mapped."""
         base, size = actor.regions[0]
-        which = digits.below(SLOTS * 4)
+        which = draws.below(SLOTS * 4)
         there = actor.model.space.over(base, base + size) if taken else ()
         if there:
-            return self.symbol(actor, max(there[which % len(there)].start, base))[0]
+            return self.symbolic(actor, max(there[which % len(there)].start, base))[0]
         return base + (1 + which % SLOTS) * self.unit
 
-    def length(self, digits: Digits) -> int:
+    def draw_length(self, draws: Draws) -> int:
         """Bytes of one to three pages, one time in four not a multiple of the page."""
-        pages = 1 + digits.below(3)
-        odd = digits.of((0, 0, 0, 0, 0, 0, 1, self.page - 1))
+        pages = 1 + draws.below(3)
+        odd = draws.choice((0, 0, 0, 0, 0, 0, 1, self.page - 1))
         return pages * self.page - odd
 
-    def mapping(self, actor: Actor, digits: Digits, right: int = 0) -> Area | None:
+    def draw_mapping(self, actor: Actor, draws: Draws, right: int = 0) -> Mapping | None:
         """One of the actor's mappings, of those with a right if there are any."""
-        mappings: Sequence[Area] = actor.model.space.mappings.values()
+        mappings: abc.Sequence[Mapping] = actor.model.space.mappings.values()
         if right:
             mappings = [mapping for mapping in mappings if mapping.prot & right] or mappings
-            if digits.once_in(2):  # others see the same pages
+            if draws.one_in(2):  # others see the same pages
                 seen = [
                     mapping for mapping in mappings if mapping.inode is not None and len(mapping.inode.mappings) > 1
                 ]
                 mappings = seen or mappings
-        return digits.of(mappings) if mappings else None
+        return draws.choice(mappings) if mappings else None
 
-    def fitting(self, actor: Actor, digits: Digits, fits: Callable[[Area], bool]) -> Area | None:
+    def choose_mapping(self, actor: Actor, draws: Draws, fits: abc.Callable[[Mapping], bool]) -> Mapping | None:
         """One of the actor's mappings, half the time one that `fits` if there is any."""
         mappings = actor.model.space.mappings.values()
-        fitting = [mapping for mapping in mappings if fits(mapping)] if digits.below(2) else []
-        return digits.of(fitting or mappings) if mappings else None
+        fitting = [mapping for mapping in mappings if fits(mapping)] if draws.below(2) else []
+        return draws.choice(fitting or mappings) if mappings else None
 
-    def range(
-        self, actor: Actor, digits: Digits, fits: Callable[[Area], bool] = lambda mapping: False
+    def draw_range(
+        self, actor: Actor, draws: Draws, fits: abc.Callable[[Mapping], bool] = lambda mapping: False
     ) -> tuple[int, int]:
         """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the scratch_range, holes and
         all.
@@ -201,9 +200,9 @@ class State:
         Of the mappings more often one that `fits`, if there is any.
         """
         page = self.page
-        mapping = self.fitting(actor, digits, fits)
-        shape = digits.below(8)
-        which = digits.below(12)
+        mapping = self.choose_mapping(actor, draws, fits)
+        shape = draws.below(8)
+        which = draws.below(12)
         if mapping is None or shape >= 6:
             addr, length = actor.regions[0][0] + which % (SLOTS + 1) * self.unit, (1 + which % 3) * page
         else:
@@ -219,24 +218,24 @@ class State:
             elif shape == 5:
                 addr -= page
                 length = page * 2
-            addr, room = self.symbol(actor, addr)
+            addr, room = self.symbolic(actor, addr)
             length = min(length, room)
             if not room:
-                addr, _room = self.symbol(actor, mapping.start)
+                addr, _room = self.symbolic(actor, mapping.start)
                 length = page
-        return addr, length - digits.of((0, 0, 0, 0, 0, 0, 1, page - 1))
+        return addr, length - draws.choice((0, 0, 0, 0, 0, 0, 1, page - 1))
 
-    def place(self, actor: Actor, digits: Digits, right: int) -> tuple[int, int]:
+    def draw_place(self, actor: Actor, draws: Draws, right: int) -> tuple[int, int]:
         """(address, bytes from there that may be touched): a byte at a border of something, mostly with a right."""
         page = self.page
-        mapping = self.mapping(actor, digits, 0 if digits.once_in(6) else right)
-        which = digits.below(12)
-        if mapping is None or digits.once_in(12):
+        mapping = self.draw_mapping(actor, draws, 0 if draws.one_in(6) else right)
+        which = draws.below(12)
+        if mapping is None or draws.one_in(12):
             addr = int(actor.regions[0][0]) + which % (SLOTS + 2) * page
         else:
             addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
-        border = digits.below(8)
-        if self.bits == 64 and digits.once_in(32):
+        border = draws.below(8)
+        if self.bits == 64 and draws.one_in(32):
             return 1 << 62, self.page  # where nothing ever is
         if border >= 6 and mapping is not None and mapping.inode is not None:
             end = mapping.start + mapping.inode.size - mapping.offset - (border - 6)
@@ -244,11 +243,11 @@ class State:
                 addr = end
         elif border >= 3:
             addr += (page - 1, page // 2, 8)[border % 3]
-        return self.symbol(actor, addr)
+        return self.symbolic(actor, addr)
 
     # ---- files
 
-    def described(self, actor: Actor, read: bool, write: bool) -> list[tuple[int, Description]]:
+    def usable_descriptors(self, actor: Actor, read: bool, write: bool) -> list[tuple[int, Description]]:
         """The actor's descriptors of ordinary files that can be used so."""
         return [
             (fd, descriptor.description)
@@ -260,21 +259,21 @@ class State:
             and (descriptor.description.writable or not write)
         ]
 
-    def descriptor(self, actor: Actor, digits: Digits, read: bool = False, write: bool = False) -> int:
+    def descriptor(self, actor: Actor, draws: Draws, read: bool = False, write: bool = False) -> int:
         """A descriptor of an ordinary file that can be used so; opened where there is none."""
-        choice = digits.below(12)
-        found = self.described(actor, read, write)
+        number = draws.below(12)
+        found = self.usable_descriptors(actor, read, write)
         if found:
-            return found[choice % len(found)][0]
-        return self.opened(actor, "ab"[choice % 2], O_RDWR)
+            return found[number % len(found)][0]
+        return self.open_file(actor, "ab"[number % 2], O_RDWR)
 
-    def opened(self, actor: Actor, name: str, flags: int) -> int:
+    def open_file(self, actor: Actor, name: str, flags: int) -> int:
         """Open a file, which is made and filled where it is not there; -1 where that is refused."""
         path = self.folder + name
-        if self.is_there(name):
+        if self.file_exists(name):
             fd = self.call(actor, "open", path, flags)
             return -1 if fd is None else int(fd)
-        letters, pages, rest = FILES[name]
+        letters, pages, rest = INITIAL_FILES[name]
         fd = self.call(actor, "open", path, O_CREAT | O_RDWR)
         if fd is None:
             return -1
@@ -286,11 +285,13 @@ class State:
             fd = self.call(actor, "open", path, flags)
         return -1 if fd is None else int(fd)
 
-    def sealed(self, actor: Actor, digits: Digits, seals: int) -> int:
+    def sealed_descriptor(self, actor: Actor, draws: Draws, seals: int) -> int:
         """A descriptor of a file with these seals, made where there is none; -1 where that is refused."""
-        found = [fd for fd, description in self.described(actor, False, False) if description.inode.seals & seals]
+        found = [
+            fd for fd, description in self.usable_descriptors(actor, False, False) if description.inode.seals & seals
+        ]
         if found:
-            return digits.of(found)
+            return draws.choice(found)
         fd = self.call(actor, "memfd")
         if fd is None:
             return -1
@@ -298,28 +299,28 @@ class State:
         self.call(actor, "seal", fd, seals)
         return int(fd)
 
-    def append_only(self, actor: Actor, digits: Digits) -> int:
+    def append_only_descriptor(self, actor: Actor, draws: Draws) -> int:
         """A descriptor of a file that can be appended to only, made so where there is none."""
-        files = self.described(actor, True, True)
+        files = self.usable_descriptors(actor, True, True)
         found = [fd for fd, description in files if description.inode.append_only]
         if found:
-            return digits.of(found)
-        fd = self.descriptor(actor, digits, True, True)
+            return draws.choice(found)
+        fd = self.descriptor(actor, draws, True, True)
         if self.files_in != Facility.CRASHING_FILE_SYSTEM:  # nobody knows whether it is still so after a crash
             self.call(actor, "set_append_only", fd, True)
         return fd
 
-    def limit_locks(self, actor: Actor, room: int) -> None:
+    def set_lock_headroom(self, actor: Actor, room: int) -> None:
         """Let a process lock so many bytes more; nothing where the system's own memory is locked and counts."""
-        if not actor.locks_all:
+        if not actor.locked_all:
             self.call(actor, "drop_capability", "CAP_IPC_LOCK")  # else there is no limit
             self.call(actor, "set_limit_headroom", Resource.LOCKED_MEMORY, room)
 
-    def is_there(self, name: str) -> bool:
+    def file_exists(self, name: str) -> bool:
         """Whether there is a file of that name in the folder."""
         return self.machine.look_up((PATHS[self.files_in] + "/" if self.files_in else "") + name)[2] is not None
 
-    def move_to(self, facility: Facility) -> None:
+    def use_facility(self, facility: Facility) -> None:
         """From here on files are opened in a folder of that kind, if there is one to be had."""
         try:
             self.folder = self.system.facility(facility) + "/"
@@ -328,10 +329,10 @@ class State:
         else:
             self.files_in = facility
 
-    def odd_file(self, actor: Actor, digits: Digits, wanted: str | None = None) -> int:
+    def special_file(self, actor: Actor, draws: Draws, wanted: str | None = None) -> int:
         """A descriptor of something that cannot be mapped, or not like a file; of what is wanted, if that is named."""
-        kind = wanted or digits.of(ODD)
-        fd = actor.odd.get(kind)
+        kind = wanted or draws.choice(SPECIAL_FILES)
+        fd = actor.special_files.get(kind)
         if fd is not None and fd in actor.model.descriptors:
             return fd
         if kind in ("pipe", "write end", "socket"):
@@ -342,9 +343,9 @@ class State:
         elif kind == "path":
             fd = self.call(actor, "open", ".", O_PATH)
         elif kind == "file path":
-            fd = self.opened(actor, "a", O_PATH)
+            fd = self.open_file(actor, "a", O_PATH)
         elif kind == "watch":
-            self.opened(actor, "a", O_RDWR)
+            self.open_file(actor, "a", O_RDWR)
             fd = self.call(actor, "watch", self.folder + "a")
         else:
             try:
@@ -353,20 +354,20 @@ class State:
                 return -1
             mode = O_RDONLY
             if kind in (Facility.DEV_ZERO, Facility.MANDATORY_LOCK):
-                mode = digits.of((O_RDWR, O_RDWR, O_RDONLY, O_WRONLY))
+                mode = draws.choice((O_RDWR, O_RDWR, O_RDONLY, O_WRONLY))
             fd = self.call(actor, "open", path, mode)
         if fd is None:
             return -1
-        actor.odd[kind] = int(fd)
-        return actor.odd[kind]
+        actor.special_files[kind] = int(fd)
+        return actor.special_files[kind]
 
     # ---- wrong on purpose
 
-    def errs(self, digits: Digits, times: int) -> bool:
+    def makes_mistake(self, draws: Draws, times: int) -> bool:
         """Whether something is to be wrong, usually once in so many times."""
-        return digits.once_in(max(times // self.mistakes, 2))
+        return draws.one_in(max(times // self.mistakes, 2))
 
-    def new_first(self, wrongs: Sequence[tuple[str, T]], digits: Digits) -> T:
+    def choose_mistake(self, wrongs: abc.Sequence[tuple[str, T]], draws: Draws) -> T:
         """One of several mistakes, each with the clause that it is refused by.
 
         Where the one that is drawn has been reached already, another that has not; what is drawn does not hang on that,
@@ -376,7 +377,7 @@ class State:
         reached, many = self.machine.reached, len(wrongs)
         two = []
         for _ in range(2):
-            drawn = digits.below(many)
+            drawn = draws.below(many)
             others = (wrongs[(drawn + STRIDE * turn) % many] for turn in range(many))
             two.append(next((wrong for wrong in others if wrong[0] not in reached), wrongs[drawn]))
         return min(two, key=lambda wrong: self.refused.get(wrong[0], 0))[1]

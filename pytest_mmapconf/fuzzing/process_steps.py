@@ -20,65 +20,65 @@ from ..contract import (
     Facility,
     Resource,
 )
-from ..reference.mapping import Mapping as Area
-from .draws import Digits
-from .invalid_calls import ROOM
-from .model_view import PROCESSES, Actor
+from ..reference.mapping import Mapping
+from .draws import Draws
+from .invalid_calls import HEADROOM_PAGES
+from .model_view import MAX_PROCESSES, Actor
 from .sequences import Sequences
 
 
-class LifeSteps(Sequences):
-    def fork(self, actor: Actor, digits: Digits) -> None:
-        if len(self.actors) < PROCESSES:
-            child = self.forked(actor)
+class ProcessSteps(Sequences):
+    def fork(self, actor: Actor, draws: Draws) -> None:
+        if len(self.actors) < MAX_PROCESSES:
+            child = self.fork_actor(actor)
             if child is not None:
                 self.actors.append(child)
 
-    def exit(self, actor: Actor, digits: Digits) -> None:
+    def exit(self, actor: Actor, draws: Draws) -> None:
         if len(self.actors) > 1:
-            actor = self.actors.pop(1 + digits.below(len(self.actors) - 1))
-            if digits.once_in(3):
+            actor = self.actors.pop(1 + draws.below(len(self.actors) - 1))
+            if draws.one_in(3):
                 self.call(actor, "kill")
             else:
-                self.call(actor, "exit", digits.of((0, 1, 200, 259)))
+                self.call(actor, "exit", draws.choice((0, 1, 200, 259)))
 
-    def exec(self, actor: Actor, digits: Digits) -> None:
+    def exec(self, actor: Actor, draws: Draws) -> None:
         self.call(actor, "exec")
-        actor.regions = self.actor(actor.process).regions
-        actor.locks_all = False
+        actor.regions = self.new_actor(actor.process).regions
+        actor.locked_all = False
 
-    def spawn(self, actor: Actor, digits: Digits) -> None:
+    def spawn(self, actor: Actor, draws: Draws) -> None:
         """A process that is related to no other."""
-        if len(self.actors) < PROCESSES:
-            self.actors.append(self.actor(self.system.spawn()))
+        if len(self.actors) < MAX_PROCESSES:
+            self.actors.append(self.new_actor(self.system.spawn()))
 
     # ---- rights and limits
 
-    def drop_capability(self, actor: Actor, digits: Digits) -> None:
-        capability = digits.of(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
-        if capability != "CAP_IPC_LOCK" or not actor.locks_all:  # the system counts its own memory as well
+    def drop_capability(self, actor: Actor, draws: Draws) -> None:
+        capability = draws.choice(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
+        if capability != "CAP_IPC_LOCK" or not actor.locked_all:  # the system counts its own memory as well
             self.call(actor, "drop_capability", capability)
 
-    def set_limit_headroom(self, actor: Actor, digits: Digits) -> None:
-        kind = digits.below(8)
+    def set_limit_headroom(self, actor: Actor, draws: Draws) -> None:
+        kind = draws.below(8)
         if kind < 5:
-            self.limit_locks(actor, digits.below(4) * self.page)
+            self.set_lock_headroom(actor, draws.below(4) * self.page)
         elif kind == 5:  # which does not bind the privileged
-            if not actor.locks_all:
+            if not actor.locked_all:
                 self.call(actor, "set_limit_headroom", Resource.LOCKED_MEMORY, 0)
         else:
-            self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, ROOM * self.page)
+            self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, HEADROOM_PAGES * self.page)
 
-    def recount(self, actor: Actor, digits: Digits) -> None:
+    def relock_after_release(self, actor: Actor, draws: Draws) -> None:
         """Under a limit of what is locked now: lock something else after something has been let go."""
         locked = [mapping for mapping in actor.model.space.mappings.values() if mapping.locked]
-        if not locked or actor.locks_all or actor.model.locks_future:
+        if not locked or actor.locked_all or actor.model.locks_future:
             return
-        mapping = digits.of(locked)
-        way = digits.below(6)
-        addr, room = self.symbol(actor, mapping.start)
+        mapping = draws.choice(locked)
+        way = draws.below(6)
+        addr, room = self.symbolic(actor, mapping.start)
         size = freed = min(mapping.end - mapping.start, room)
-        self.limit_locks(actor, 0)
+        self.set_lock_headroom(actor, 0)
         if way == 0:
             self.call(actor, "munlock", addr, size)
         elif way == 1:
@@ -90,41 +90,41 @@ class LifeSteps(Sequences):
             self.call(actor, "mremap", addr, size, self.page, 0, 0)
             freed = size - self.page
         elif way == 4:
-            to = self.slot(actor, digits)
+            to = self.draw_slot(actor, draws)
             self.call(actor, "mremap", addr, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
         else:
-            self.exec(actor, digits)
+            self.exec(actor, draws)
             self.call(actor, "drop_capability", "CAP_IPC_LOCK")
         got = self.call(actor, "mmap", 0, freed or size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         if got is not None:
             actor.regions.append((got, freed or size))
             self.call(actor, "mlock", got, freed or size)
 
-    def mlockall(self, actor: Actor, digits: Digits) -> None:
-        flags = digits.of(
+    def mlockall(self, actor: Actor, draws: Draws) -> None:
+        flags = draws.choice(
             (MCL_FUTURE, MCL_CURRENT, MCL_CURRENT | MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT, MCL_ONFAULT, 0, 8)
         )
-        if actor.model.locks_future and digits.below(2):
+        if actor.model.locks_future and draws.below(2):
             flags = MCL_CURRENT
         if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
             if "CAP_IPC_LOCK" not in actor.model.capabilities:
                 if actor.model.space.size - actor.model.space.locked > self.page:  # too much, whatever else there is
-                    self.limit_locks(actor, self.page)
+                    self.set_lock_headroom(actor, self.page)
                 else:
                     flags = MCL_FUTURE
             else:
-                actor.locks_all = True
+                actor.locked_all = True
         self.call(actor, "mlockall", flags)
-        if digits.below(2):  # what is to come
+        if draws.below(2):  # what is to come
             got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             if got is not None:
                 actor.regions.append((got, self.page))
-                if digits.below(2):
+                if draws.below(2):
                     self.call(actor, "mincore", got, self.page)
 
-    def full_file_table(self, actor: Actor, digits: Digits) -> None:
+    def full_file_table(self, actor: Actor, draws: Draws) -> None:
         """Memory that needs an open file, while there can be no more of these."""
-        if digits.below(4):
+        if draws.below(4):
             self.call(actor, "drop_capability", "CAP_SYS_ADMIN")
         try:
             with self.system.full_file_table():
@@ -137,32 +137,32 @@ class LifeSteps(Sequences):
 
     # ---- several processes at the same time
 
-    def run_concurrently(self, actor: Actor, digits: Digits) -> None:
+    def run_concurrently(self, actor: Actor, draws: Draws) -> None:
         """Two processes add to a word that they share, under a lock."""
         others = [other for other in self.actors if other is not actor]
-        mapping = self.mapping(actor, digits, PROT_WRITE)
+        mapping = self.draw_mapping(actor, draws, PROT_WRITE)
         if mapping is None or not mapping.shared or not mapping.prot & PROT_READ or not mapping.prot & PROT_WRITE:
             return
         if not others:  # who is alone needs no lock
             if self.is_unlocked(mapping):
-                addr, _room = self.symbol(actor, mapping.start)
+                addr, _room = self.symbolic(actor, mapping.start)
                 self.call(actor, "add", addr + 4, 3)
             return
-        other = digits.of(others)
+        other = draws.choice(others)
         theirs = other.model.space.find(mapping.start)
         if theirs is None or theirs.inode is not mapping.inode or theirs.index(0) != mapping.index(0):
             return
         if theirs.prot & mapping.prot & (PROT_READ | PROT_WRITE) != PROT_READ | PROT_WRITE:
             return
         if self.is_unlocked(mapping):
-            addr, _room = self.symbol(actor, mapping.start)
+            addr, _room = self.symbolic(actor, mapping.start)
             calls = [Call(who.process, "add", (addr + 4, 3, addr)) for who in (actor, other)]
             try:
                 self.system.run_concurrently(calls)
             except NotImplementedError as error:
                 self.lacks["add"] = str(error)
 
-    def is_unlocked(self, mapping: Area) -> bool:
+    def is_unlocked(self, mapping: Mapping) -> bool:
         """Whether the first word of a shared mapping's first page is known to be 0: a lock that nobody holds."""
         assert mapping.inode is not None
         page = mapping.inode.cache.page(mapping.index(mapping.start // self.page))
@@ -170,41 +170,41 @@ class LifeSteps(Sequences):
 
     # ---- where files are
 
-    def elsewhere(self, actor: Actor, digits: Digits) -> None:
+    def use_noexec_directory(self, actor: Actor, draws: Draws) -> None:
         """From here on files are opened in another place."""
-        if self.files_in is None and digits.below(2):
-            self.move_to(Facility.NOEXEC_DIRECTORY)
+        if self.files_in is None and draws.below(2):
+            self.use_facility(Facility.NOEXEC_DIRECTORY)
 
-    def crash(self, actor: Actor, digits: Digits) -> None:
+    def crash(self, actor: Actor, draws: Draws) -> None:
         """The power goes, where there is a file system that is made for it, and everything begins anew."""
-        if digits.below(3):
-            self.sync_some(actor, digits)
+        if draws.below(3):
+            self.sync_part(actor, draws)
         else:
-            self.store_and_sync(actor, digits)
+            self.store_and_sync(actor, draws)
         if self.files_in != Facility.CRASHING_FILE_SYSTEM or self.machine.has_unsynced_names():
             return  # nothing is promised of what the disk knows by name only, so nothing could be compared
         self.system.crash()
-        self.actors = [self.actor(self.system.spawn())]
+        self.actors = [self.new_actor(self.system.spawn())]
         for name in "ab":
-            if self.is_there(name):
-                self.look_at(self.actors[0], name)
+            if self.file_exists(name):
+                self.read_file(self.actors[0], name)
 
-    def store_and_sync(self, actor: Actor, digits: Digits) -> None:
+    def store_and_sync(self, actor: Actor, draws: Draws) -> None:
         """Store in a page that is shared, and ask for it to be on the disk, with more or less of what is around it."""
         shared = [m for m in actor.model.space.mappings.values() if m.shared and m.prot & PROT_WRITE and m.inode]
         if not shared:
             return
-        mapping = digits.of(shared)
-        at = mapping.start + digits.below(4) * self.page % (mapping.end - mapping.start)
-        start, end = digits.of(
+        mapping = draws.choice(shared)
+        at = mapping.start + draws.below(4) * self.page % (mapping.end - mapping.start)
+        start, end = draws.choice(
             ((at, at), (mapping.start, at), (mapping.start, mapping.end), (at, mapping.end + self.page))
         )
-        addr, room = self.symbol(actor, at)
-        self.call(actor, "store", addr, digits.of((b"one", b"two")))
-        addr, room = self.symbol(actor, start)
+        addr, room = self.symbolic(actor, at)
+        self.call(actor, "store", addr, draws.choice((b"one", b"two")))
+        addr, room = self.symbolic(actor, start)
         self.call(actor, "msync", addr, min(max(end - start, self.page), room), MS_SYNC)
 
-    def look_at(self, actor: Actor, name: str) -> None:
+    def read_file(self, actor: Actor, name: str) -> None:
         """What a file holds."""
-        fd = self.opened(actor, name, O_RDWR)
+        fd = self.open_file(actor, name, O_RDWR)
         self.call(actor, "pread", fd, 4 * self.page, 0)

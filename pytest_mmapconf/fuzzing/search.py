@@ -33,19 +33,19 @@ from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
 from ..trace.recorder import RecordedSystem
-from . import STEP, World, at_home
+from . import STEP, World, in_working_directory
 
 LENGTH: Final = 41
 """Strings of bytes of a program: one that it begins with, and the steps."""
 
-ATTEMPTS: Final = 2000
+MAX_ATTEMPTS: Final = 2000
 """How many programs shrinking may try."""
 
 
-PATIENCE: Final = 3
+MAX_UNRESOLVED: Final = 3
 """After how many programs that came to no end no more are tried: each may have cost a timeout."""
 
-SELDOM: Final = 8
+AUDIT_INTERVAL: Final = 8
 """After how many calls that change something a glance audits.
 
 Measured on the eight planted defects, twenty seeds each, programs until found (mean of the means) and milliseconds a
@@ -71,7 +71,7 @@ class Tally:
     """Calls that failed for reasons of the implementation's own: (call, errno)."""
 
 
-class Look(NamedTuple):
+class Probe(NamedTuple):
     """A call that shows a difference."""
 
     actor: int
@@ -81,17 +81,17 @@ class Look(NamedTuple):
 
 
 @dataclass
-class Found:
+class Counterexample:
     """A program on which the two differ."""
 
     divergence: Divergence
     program: Program
     outcomes: Sequence[SymbolicOutcome]
     """What each step but the last came to on the implementation."""
-    look: Look | None = None
+    probe: Probe | None = None
     """The call by which an audit has shown the difference; None where the last step of the program shows it."""
 
-    def story(self) -> str:
+    def listing(self) -> str:
         """The program, a line for each step."""
         lines = [f"    {number:2}  {step}" for number, step in enumerate(self.program, 1)]
         return "\n".join(["the program:", *lines])
@@ -115,43 +115,43 @@ class Search:
         """Why programs came to no end: the implementation died, hangs or babbles."""
         self.refused: Counter[str] = Counter()
         """How often programs of a long search have been refused by each clause; what was seldom is drawn more often."""
-        self.found: Found | None = None
+        self.counterexample: Counterexample | None = None
         """What was found last, shrunk."""
         self.failing = b""
         """The program that `check` found it by."""
 
-    def found_by(self, steps: Sequence[bytes]) -> Found | None:
+    def try_program(self, steps: Sequence[bytes]) -> Counterexample | None:
         """What is found by a program, shrunk; None also where the system can no longer be asked."""
         try:
-            found = self.run(steps)
+            counterexample = self.run(steps)
         except Unresolved as unresolved:
             self.unresolved.append(unresolved)
             return None
-        return found and self.shrunk(steps, found)
+        return counterexample and self.shrink(steps, counterexample)
 
     @property
-    def hopeless(self) -> bool:
+    def gave_up(self) -> bool:
         """Whether so many programs came to no end that no more are tried."""
-        return len(self.unresolved) >= PATIENCE
+        return len(self.unresolved) >= MAX_UNRESOLVED
 
-    def run(self, steps: Sequence[bytes]) -> Found | None:
+    def run(self, steps: Sequence[bytes]) -> Counterexample | None:
         """Run a program on a freshly booted system; the difference, if there is one.
 
         What a glance has seen is looked for closely; where it does not show again, the glance is what is told.
         """
-        divergence = self.glance(steps)
+        divergence = self.run_sparsely_audited(steps)
         if divergence is None:
             return None
         divergence.add_note("seen once, and not again when the same program was repeated: the implementation varies")
-        for _ in range(PATIENCE):
-            played = self.closely(steps)
-            if isinstance(played, Found):
+        for _ in range(MAX_UNRESOLVED):
+            played = self.run_audited(steps)
+            if isinstance(played, Counterexample):
                 break
-        return played if isinstance(played, Found) else Found(divergence, *played)
+        return played if isinstance(played, Counterexample) else Counterexample(divergence, *played)
 
-    def glance(self, steps: Sequence[bytes]) -> Divergence | None:
+    def run_sparsely_audited(self, steps: Sequence[bytes]) -> Divergence | None:
         """Run a program with few audits and without noting it; what it shows, and counted in the tally."""
-        system = self.boot("all", SELDOM)
+        system = self.boot("all", AUDIT_INTERVAL)
         tally = self.tally
         world: World | None = None
         try:
@@ -176,14 +176,14 @@ class Search:
             system.close()
         return None
 
-    def closely(
-        self, steps: Sequence[bytes], look: Look | None = None
-    ) -> Found | tuple[Program, Sequence[SymbolicOutcome]]:
+    def run_audited(
+        self, steps: Sequence[bytes], probe: Probe | None = None
+    ) -> Counterexample | tuple[Program, Sequence[SymbolicOutcome]]:
         """Run a program with an audit after each call that changes something; the difference, else what it was.
 
-        With `look` there are no audits, and that call is made at the end.
+        With `probe` there are no audits, and that call is made at the end.
         """
-        system = self.boot("none" if look else "all", 1)
+        system = self.boot("none" if probe else "all", 1)
         recorded = RecordedSystem(system)
         world: World | None = None
         try:
@@ -193,10 +193,10 @@ class Search:
                 world.step(step)
                 if system.uncompared is not None:
                     break
-            if look is not None and look.actor < len(world.actors):
-                world.call(world.actors[look.actor], look.call, *look.arguments)
+            if probe is not None and probe.actor < len(world.actors):
+                world.call(world.actors[probe.actor], probe.call, *probe.arguments)
         except Divergence as divergence:
-            return Found(divergence, *needed(*recorded.program()), self.look(system, world))
+            return Counterexample(divergence, *needed(*recorded.program()), self.probe(system, world))
         finally:
             system.close()
         return recorded.program()
@@ -207,36 +207,36 @@ class Search:
             self.subject.boot(), ReferenceSystem(self.parameters, ObservedChoices(self.level)), audits, every
         )
 
-    def look(self, system: LockstepSystem, world: World | None) -> Look | None:
+    def probe(self, system: LockstepSystem, world: World | None) -> Probe | None:
         """The call by which an audit has shown the difference; None where a call of the program did."""
         if world is None or system.looked is None:
             return None
         pair, call, arguments = system.looked
         models = [actor.model for actor in world.actors]
         at = models.index(pair.model) if pair.model in models else len(models)  # a fork has not come to its end
-        return Look(at, call, arguments)
+        return Probe(at, call, arguments)
 
-    def shrunk(self, steps: Sequence[bytes], found: Found) -> Found:
+    def shrink(self, steps: Sequence[bytes], counterexample: Counterexample) -> Counterexample:
         """The shortest program and the simplest steps that can be found on which the two differ too."""
         best = list(steps)
         attempts = 0
 
         def differs(candidate: list[bytes]) -> bool:
-            nonlocal attempts, best, found
+            nonlocal attempts, best, counterexample
             attempts += 1
             began = time.monotonic()
             try:
-                other = self.closely(candidate) if attempts <= ATTEMPTS else None
+                other = self.run_audited(candidate) if attempts <= MAX_ATTEMPTS else None
             except Unresolved:  # what is shrunk must show the difference, not end the implementation
-                attempts += round(ATTEMPTS / PATIENCE * min(time.monotonic() - began, 1))  # it may have hung
+                attempts += round(MAX_ATTEMPTS / MAX_UNRESOLVED * min(time.monotonic() - began, 1))  # it may have hung
                 other = None
-            if not isinstance(other, Found):
+            if not isinstance(other, Counterexample):
                 return False
-            best, found = candidate, other
+            best, counterexample = candidate, other
             return True
 
-        if at_home(best[0]) != best[0]:
-            differs([at_home(best[0]), *best[1:]])
+        if in_working_directory(best[0]) != best[0]:
+            differs([in_working_directory(best[0]), *best[1:]])
         before: list[bytes] = []
         while best != before:
             before = best
@@ -255,25 +255,25 @@ class Search:
                             [*best[:at], step[:place] + bytes((value,)) + step[place + 1 :], *best[at + 1 :]]
                         ):
                             break
-        if found.look is not None:  # as a step of the program, so that it shows without an audit
+        if counterexample.probe is not None:  # as a step of the program, so that it shows without an audit
             with suppress(Unresolved):
-                shown = self.closely(best, found.look)
-                found = shown if isinstance(shown, Found) else found
-        return self.without_idle_calls(found) if found.look is None else found
+                shown = self.run_audited(best, counterexample.probe)
+                counterexample = shown if isinstance(shown, Counterexample) else counterexample
+        return self.drop_unused_calls(counterexample) if counterexample.probe is None else counterexample
 
-    def without_idle_calls(self, found: Found) -> Found:
+    def drop_unused_calls(self, counterexample: Counterexample) -> Counterexample:
         """What shows the difference too, without calls that a step has made beside those that matter."""
-        for at in reversed(range(len(found.program) - 1)):
-            if at >= len(found.program) - 1:  # a difference has shown before
+        for at in reversed(range(len(counterexample.program) - 1)):
+            if at >= len(counterexample.program) - 1:  # a difference has shown before
                 continue
-            step, rest = found.program[at], (*found.program[:at], *found.program[at + 1 :])
+            step, rest = counterexample.program[at], (*counterexample.program[:at], *counterexample.program[at + 1 :])
             used = {name for other in rest for name in (other.process, *names_in(other))}
             if used.isdisjoint(step.results):
                 with suppress(Unresolved):
-                    found = self.played(rest) or found
-        return found
+                    counterexample = self.replay(rest) or counterexample
+        return counterexample
 
-    def played(self, program: Program) -> Found | None:
+    def replay(self, program: Program) -> Counterexample | None:
         """The difference that the calls of a program show."""
         from ..differential.reproducers import (
             Judge,  # which takes long to import, and is needed where something is found only
@@ -282,23 +282,23 @@ class Search:
         judged = Judge(self.subject, self.level).run(program, "none")
         if judged.divergence is None:
             return None
-        return Found(judged.divergence, judged.program, judged.outcomes)
+        return Counterexample(judged.divergence, judged.program, judged.outcomes)
 
     # ---- a quick search
 
     def check(self, data: bytes) -> None:
         """Run a program that hypothesis has drawn; raises Divergence, that of the shrunk program."""
-        if self.hopeless:
+        if self.gave_up:
             return
-        if self.found is None or data != self.failing:
-            self.found = self.found_by(split(data))
+        if self.counterexample is None or data != self.failing:
+            self.counterexample = self.try_program(split(data))
             self.failing = data
-        if self.found is not None:
-            raise self.found.divergence
+        if self.counterexample is not None:
+            raise self.counterexample.divergence
 
     # ---- a long search
 
-    def deep(self, steps: int, seed: str, progress: Callable[[str], None], every: float = 10.0) -> None:
+    def run_long(self, steps: int, seed: str, progress: Callable[[str], None], every: float = 10.0) -> None:
         """Run programs of `steps` steps in all, a series that `seed` decides, until there is a difference.
 
         `progress` is given a line every so many seconds.
@@ -308,16 +308,16 @@ class Search:
             random = Random(f"{seed} {self.tally.programs}")
             program = split(random.randbytes(LENGTH * STEP))
             self.refused = Counter(self.tally.refusals)
-            self.found = self.found_by(program)
-            if self.found is not None or self.hopeless:
+            self.counterexample = self.try_program(program)
+            if self.counterexample is not None or self.gave_up:
                 break
             now = time.monotonic()
             if now - told >= every:
                 told = now
-                progress(self.so_far(now - began))
-        progress(self.so_far(time.monotonic() - began))
+                progress(self.progress_line(now - began))
+        progress(self.progress_line(time.monotonic() - began))
 
-    def so_far(self, seconds: float) -> str:
+    def progress_line(self, seconds: float) -> str:
         """What has been done, in one line."""
         tally = self.tally
         return (

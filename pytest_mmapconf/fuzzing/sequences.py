@@ -16,100 +16,100 @@ from ..contract import (
     PROT_READ,
     PROT_WRITE,
 )
-from .draws import Digits
-from .model_view import PROCESSES, Actor, State
+from .draws import Draws
+from .model_view import MAX_PROCESSES, Actor, ProgramState
 
 RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_ANONYMOUS | MAP_FIXED
 
 
-class Sequences(State):
-    def add_alone(self, actor: Actor, digits: Digits) -> None:
+class Sequences(ProgramState):
+    def add_without_lock(self, actor: Actor, draws: Draws) -> None:
         """Add without a lock, which nobody else needs to hold."""
-        addr = self.slot(actor, digits)
-        self.call(actor, "mmap", addr, self.page, RW, digits.of((MAP_SHARED, MAP_PRIVATE)) | ANONYMOUS, -1, 0)
+        addr = self.draw_slot(actor, draws)
+        self.call(actor, "mmap", addr, self.page, RW, draws.choice((MAP_SHARED, MAP_PRIVATE)) | ANONYMOUS, -1, 0)
         self.call(actor, "add", addr + 4, 3)
 
-    def seal_and_cut(self, actor: Actor, digits: Digits) -> None:
+    def seal_and_shrink(self, actor: Actor, draws: Draws) -> None:
         """Make a range shorter whose end is sealed."""
-        addr = self.slot(actor, digits)
+        addr = self.draw_slot(actor, draws)
         self.call(actor, "mmap", addr, 2 * self.page, RW, MAP_PRIVATE | ANONYMOUS, -1, 0)
         self.call(actor, "mseal", addr + self.unit, self.page, 0)
         self.call(actor, "mremap", addr, 2 * self.page, self.page, 0, 0)
 
-    def free_some(self, actor: Actor, digits: Digits) -> None:
+    def free_one_page(self, actor: Actor, draws: Draws) -> None:
         """Say that pages of private memory are no more needed, but those beside them."""
-        addr = self.slot(actor, digits)
+        addr = self.draw_slot(actor, draws)
         self.call(actor, "mmap", addr, 3 * self.page, RW, MAP_PRIVATE | ANONYMOUS, -1, 0)
         for number in range(3):
             self.call(actor, "store", addr + number * self.unit, b"here")
-        self.call(actor, "madvise", addr + digits.below(3) * self.unit, self.page, MADV_FREE)
+        self.call(actor, "madvise", addr + draws.below(3) * self.unit, self.page, MADV_FREE)
 
-    def gain_locked(self, actor: Actor, digits: Digits) -> None:
+    def make_locked_writable(self, actor: Actor, draws: Draws) -> None:
         """Make locked private memory of a file writable, and change the file."""
-        addr = self.slot(actor, digits)
-        fd = self.opened(actor, "a", O_RDWR)
+        addr = self.draw_slot(actor, draws)
+        fd = self.open_file(actor, "a", O_RDWR)
         self.call(actor, "mmap", addr, self.page, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_LOCKED, fd, 0)
-        self.call(actor, "mprotect", addr, self.page, digits.of((RW, PROT_WRITE)))
+        self.call(actor, "mprotect", addr, self.page, draws.choice((RW, PROT_WRITE)))
         self.call(actor, "pwrite", fd, b"changed", 0)
 
-    def protect_three(self, actor: Actor, digits: Digits) -> None:
+    def protect_three(self, actor: Actor, draws: Draws) -> None:
         """Give the right to store to three mappings, of which the middle one may not have it."""
         base = actor.regions[0][0] + self.unit
-        fd = self.opened(actor, "a", O_RDONLY)
+        fd = self.open_file(actor, "a", O_RDONLY)
         for number in (0, 2):
             self.call(actor, "mmap", base + number * self.unit, self.page, PROT_READ, MAP_SHARED | ANONYMOUS, -1, 0)
         self.call(actor, "mmap", base + self.unit, self.page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
         self.call(actor, "mprotect", base, 3 * self.page, RW)
 
-    def lock_and_close(self, actor: Actor, digits: Digits) -> None:
+    def lock_and_close(self, actor: Actor, draws: Draws) -> None:
         """Lock a file, map it, and close it, which gives the lock up; another process asks for it."""
-        if len(self.actors) == PROCESSES:
+        if len(self.actors) == MAX_PROCESSES:
             return
-        fd = self.opened(actor, "a", O_RDWR)
-        self.call(actor, "record_lock", fd, ofd=digits.once_in(2))
-        addr = self.slot(actor, digits)
+        fd = self.open_file(actor, "a", O_RDWR)
+        self.call(actor, "record_lock", fd, ofd=draws.one_in(2))
+        addr = self.draw_slot(actor, draws)
         self.call(actor, "mmap", addr, self.page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
         self.call(actor, "close", fd)
-        other = self.forked(actor)
+        other = self.fork_actor(actor)
         if other is not None:
-            self.call(other, "record_lock", self.opened(other, "a", O_RDWR), ofd=False)
+            self.call(other, "record_lock", self.open_file(other, "a", O_RDWR), ofd=False)
             self.call(other, "exit")
 
-    def leave(self, actor: Actor, digits: Digits) -> None:
+    def exit_with_mapping(self, actor: Actor, draws: Draws) -> None:
         """A process that has a file for its mapping only comes to its end, and is asked of the file."""
-        if len(self.actors) == PROCESSES:
+        if len(self.actors) == MAX_PROCESSES:
             return
-        self.opened(actor, "a", O_RDWR)
+        self.open_file(actor, "a", O_RDWR)
         watch = self.call(actor, "watch", self.folder + "a")
-        other = self.forked(actor)
+        other = self.fork_actor(actor)
         if watch is None or other is None:
             return
-        fd = self.opened(other, "a", O_RDWR)
-        addr = self.slot(other, digits)
-        self.call(other, "mmap", addr, self.page, PROT_READ, digits.of((MAP_SHARED, MAP_PRIVATE)) | MAP_FIXED, fd, 0)
+        fd = self.open_file(other, "a", O_RDWR)
+        addr = self.draw_slot(other, draws)
+        self.call(other, "mmap", addr, self.page, PROT_READ, draws.choice((MAP_SHARED, MAP_PRIVATE)) | MAP_FIXED, fd, 0)
         self.call(other, "close", fd)
-        self.call(other, digits.of(("exit", "kill")))
+        self.call(other, draws.choice(("exit", "kill")))
         self.call(actor, "close_events", watch)
 
-    def sync_some(self, actor: Actor, digits: Digits) -> None:
+    def sync_part(self, actor: Actor, draws: Draws) -> None:
         """Store in two files that are mapped side by side, and ask for some of that to be on the disk."""
         base = actor.regions[0][0] + self.unit
         for number, name in enumerate("ab"):
-            fd = self.opened(actor, name, O_RDWR)
+            fd = self.open_file(actor, name, O_RDWR)
             self.call(actor, "fsync", fd)  # of which the name and the size are known to the disk
             addr = base + 2 * number * self.unit
             if self.call(actor, "mmap", addr, 2 * self.page, RW, MAP_SHARED | MAP_FIXED, fd, 0) is None:
                 return
-            if digits.below(2):  # what the process never touches at these addresses
-                self.call(actor, "pwrite", fd, b"written", digits.below(2) * self.page)
+            if draws.below(2):  # what the process never touches at these addresses
+                self.call(actor, "pwrite", fd, b"written", draws.below(2) * self.page)
             self.call(actor, "close", fd)
         for number in range(4):
-            if digits.below(3):
+            if draws.below(3):
                 self.call(actor, "store", base + number * self.unit, b"stored")
-        first, pages = digits.of(((0, 4), (0, 4), (1, 1), (3, 1), (1, 2), (0, 1)))
-        flags = digits.of((MS_SYNC, MS_SYNC, MS_SYNC | MS_INVALIDATE))
-        if digits.once_in(2):
+        first, pages = draws.choice(((0, 4), (0, 4), (1, 1), (3, 1), (1, 2), (0, 1)))
+        flags = draws.choice((MS_SYNC, MS_SYNC, MS_SYNC | MS_INVALIDATE))
+        if draws.one_in(2):
             self.call(actor, "mprotect", base, 4 * self.page, PROT_READ)
         if flags & MS_INVALIDATE:  # which is refused where something is locked, once what lies before it is written
             self.call(actor, "mlock", base + 3 * self.unit, self.page)
