@@ -31,15 +31,14 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.contract import Process as Contract
 from pytest_mmapconf.differential import blame as module
+from pytest_mmapconf.differential.audit import audited_pages
 from pytest_mmapconf.differential.divergence import Divergence
 from pytest_mmapconf.differential.lockstep import (
     LockstepBackend,
     LockstepProcess,
     LockstepSystem,
-    execute_only,
-    measured,
-    parameters,
 )
+from pytest_mmapconf.differential.parameters import measure_execute_only, measure_parameters, stated_parameters
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import CAPABILITIES, Parameters
@@ -79,8 +78,8 @@ def fixed(process: LockstepProcess, pages: int = 1, fd: int = -1, shared: bool =
 # ---------------------------------------------------------------------------------------------------------------- pairs
 
 
-def test_a_machine_that_does_not_follow_cannot_judge() -> None:
-    with pytest.raises(TypeError, match="follows"):
+def test_a_machine_without_observed_choices_cannot_judge() -> None:
+    with pytest.raises(TypeError, match="observed choices"):
         LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), LinuxChoices()))
 
 
@@ -104,13 +103,13 @@ def test_the_subjects_answers_are_passed_on() -> None:
     assert process.system.uncompared is None
 
 
-def test_a_divergence_tells_everything() -> None:
+def test_a_divergence_has_the_call_outcomes_clauses_and_both_address_spaces() -> None:
     class Wrong(Process):
         def load(self, addr: int, length: int) -> bytes:
             return super().load(addr, length).replace(b"b", b"d")
 
     process = lockstep(Wrong)
-    process.system.audits = "none"
+    process.system.audits.suspended = "the case loads itself"
     base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, file(process), 0)
 
     with pytest.raises(Divergence) as seen:
@@ -118,10 +117,10 @@ def test_a_divergence_tells_everything() -> None:
 
     divergence = seen.value
     assert divergence.step == f"process 1: load({base:#x}, 3)"
-    assert divergence.seen == "b'adc'"
+    assert divergence.observed == "b'adc'"
     assert divergence.allowed == ("b'abc'",)
     assert divergence.clauses == ("mmap.range", "mmap.flag.shared")
-    assert all("file" in picture and f"{base:#x}" in picture for picture in divergence.pictures)
+    assert all("file" in maps and f"{base:#x}" in maps for maps in divergence.maps)
     assert str(divergence) == f"{divergence.step}: b'adc'; allowed: b'abc' (mmap.range, mmap.flag.shared)"
 
 
@@ -446,7 +445,7 @@ def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
     process.store(base, b"x")
     process.msync(base, PAGE, 0)
     with pytest.raises(Divergence, match="all of these"):
-        system.look_around()
+        system.audit_all()
 
 
 def test_while_calls_are_counted_nothing_is_audited() -> None:
@@ -456,21 +455,21 @@ def test_while_calls_are_counted_nothing_is_audited() -> None:
     process.store(base, b"x")
 
     assert process.counters()._replace(faults=0) == before._replace(faults=0)
-    assert process.system.audits == "none"
+    assert process.system.audits.suspended is not None
 
 
 def test_long_and_many_mappings_are_audited_in_part() -> None:
     process = lockstep()
     fixed(process, 1 << 14)
-    assert len(process.in_play("store", ())) == 32 + 1, (
-        "and the page behind; the one before is outside the scratch_range"
+    assert len(audited_pages(process, "store", ())) == 32 + 1, (
+        "and the page after it; the one before is outside the scratch_range"
     )
 
     process = lockstep()
     base = fixed(process, 400)
     for at in range(0, 400, 2):
         process.mprotect(base + at * PAGE, PAGE, PROT_READ)
-    assert len(process.in_play("mprotect", (base + 8 * PAGE, PAGE, PROT_READ))) < 10
+    assert len(audited_pages(process, "mprotect", (base + 8 * PAGE, PAGE, PROT_READ))) < 10
 
 
 # ------------------------------------------------------------------------------------------- what cannot be compared
@@ -586,14 +585,14 @@ def test_a_path_that_only_the_subject_has_ends_the_comparison() -> None:
 
 def test_the_machine_is_as_the_backend_tells() -> None:
     facts = Facts("some", details={"page": "16384", "end": str(1 << 48), "locked": "7", "user": "uid 1"})
-    told = parameters(facts)
-    assert (told.page, told.top, told.locked, told.capabilities) == (16384, 1 << 48, 7, frozenset())
-    assert parameters(Facts("none")) == Parameters()
-    assert parameters(Facts("root", details={"capabilities": "CAP_IPC_LOCK,CAP_OTHER"})).capabilities == {
+    stated = stated_parameters(facts)
+    assert (stated.page, stated.top, stated.locked, stated.capabilities) == (16384, 1 << 48, 7, frozenset())
+    assert stated_parameters(Facts("none")) == Parameters()
+    assert stated_parameters(Facts("root", details={"capabilities": "CAP_IPC_LOCK,CAP_OTHER"})).capabilities == {
         "CAP_IPC_LOCK"
     }
     reference = ReferenceBackend(page=65536, lowest=1 << 20)
-    assert parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.top)
+    assert stated_parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.top)
     assert reference.parameters.capabilities == CAPABILITIES
 
 
@@ -633,11 +632,11 @@ class PartialBackend(ReferenceBackend):
 @pytest.mark.parametrize("lacks", ["boot", "spawn", "mmap", "load", "mincore", "nothing"])
 def test_experiment_with_execute_only_pages_ignores_other_failures(lacks: str) -> None:
     backend = PartialBackend(lacks)
-    found = measured(backend)
+    found = measure_parameters(backend)
 
     assert found.execute_only == ("SEGV_PKUERR" if lacks in ("mincore", "nothing") else "")
     assert not found.populates_execute_only
-    assert replace(found, execute_only="") == parameters(backend.facts())
+    assert replace(found, execute_only="") == stated_parameters(backend.facts())
     assert backend.closed == (lacks != "boot")
 
 
@@ -666,8 +665,8 @@ def test_how_such_a_load_is_refused_and_whether_the_kernel_brings_the_page_in(
                 raise OSError(ENOSPC, "no mincore here")
             return brought_in
 
-    told = execute_only(Subject(Odd).spawn(), PAGE)
-    assert told == ({} if populates is None else {"execute_only": code, "populates_execute_only": populates})
+    result = measure_execute_only(Subject(Odd).spawn(), PAGE)
+    assert result == ({} if populates is None else {"execute_only": code, "populates_execute_only": populates})
 
 
 def test_the_native_system_in_lockstep() -> None:

@@ -42,7 +42,8 @@ from pytest_mmapconf.contract import (
     Fault,
     Process,
 )
-from pytest_mmapconf.differential.lockstep import LockstepBackend, measured
+from pytest_mmapconf.differential.lockstep import LockstepBackend
+from pytest_mmapconf.differential.parameters import measure_parameters
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.constants import PROT_ALL, PROT_GROWSDOWN, PROT_SEM
 from pytest_mmapconf.testing import fails
@@ -113,7 +114,7 @@ def test_what_the_machines_are() -> None:
     backends = Keys(), Tables(), ReferenceBackend()
     told = [(backend.parameters.execute_only, backend.parameters.populates_execute_only) for backend in backends]
     assert told == [("SEGV_PKUERR", False), ("SEGV_ACCERR", True), ("", False)]
-    assert [measured(backend) for backend in backends] == [
+    assert [measure_parameters(backend) for backend in backends] == [
         replace(backend.parameters, end=backend.parameters.top) for backend in backends
     ]
 

@@ -144,7 +144,7 @@ def test_another_errno_is_not() -> None:
     with pytest.raises(Divergence) as seen:
         process.mmap(0, 0, PROT_READ, MAP_SHARED, 77, 0)
 
-    assert seen.value.seen == "ENODEV"
+    assert seen.value.observed == "ENODEV"
     assert set(seen.value.allowed) == {"EBADF", "EINVAL"}
     assert set(seen.value.clauses) == {"mmap.errno.EBADF", "mmap.errno.EINVAL"}
 
@@ -426,7 +426,7 @@ def test_but_always_the_same_and_nothing_of_a_page_to_read() -> None:
             return self.asked % 2 == 1
 
     process = judged(choices=Moody(), level="linux")
-    process.system.audits = "none"
+    process.system.audits.suspended = "it would load pages"
     base = process.mmap(scratch_range(process), PAGE, PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0)
     process.load(base, 1)
     with pytest.raises(Divergence, match="SIGSEGV"):
@@ -471,7 +471,7 @@ def test_past_the_end_without_the_right_either_fault_may_come_first(first: bool,
 
 def test_past_the_end_of_a_page_to_write_the_processor_has_let_the_load_through() -> None:
     process = judged()
-    process.system.audits = "none"  # an audit would have loaded from the first page
+    process.system.audits.suspended = "it would load pages"  # an audit would have loaded from the first page
     base = process.mmap(0, 2 * PAGE, PROT_WRITE, MAP_SHARED, file(process, b"abc"), 0)
 
     with pytest.raises(Fault, match="SIGBUS"):
@@ -723,7 +723,7 @@ def test_but_nothing_else_and_what_was_synced_is_there() -> None:
     for wrong in (Loses, Mangles):
         process = judged(wrong)
         system = process.system
-        system.audits = "none"
+        system.audits.suspended = "it would load pages"
         folder = system.facility(Facility.CRASHING_FILE_SYSTEM)
         fd = file(process, b"synced, old", f"{folder}/file")
         process.fsync(fd)
@@ -756,7 +756,7 @@ def test_but_not_the_store_that_brings_it_in_nor_is_one_made_up(changes: bool) -
             return changes
 
     process = judged(Time)
-    process.system.audits = "none"  # they would bring it in
+    process.system.audits.suspended = "it would load pages"  # they would bring it in
     fd = file(process, bytes(PAGE))
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
     process.set_old_mtime(fd)
@@ -776,7 +776,7 @@ def test_a_device_reads_as_it_likes_and_a_folder_has_the_size_it_likes() -> None
             return super().fstat(fd)._replace(size=40)
 
     process = judged(Odd)
-    process.system.audits = "none"
+    process.system.audits.suspended = "it would load pages"
     fd = process.open(process.system.facility(Facility.DEV_RANDOM), O_RDONLY)
     process.pread(fd, 8, 0)
     assert process.fstat(process.open(".", O_RDONLY)).size == 40
@@ -883,7 +883,7 @@ def test_droppable_memory_may_be_zero_and_nothing_else(seen: bytes, admitted: bo
             return seen * length
 
     process = judged(Dropping)
-    process.system.audits = "none"
+    process.system.audits.suspended = "it would load pages"
     base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"xyz")
 
@@ -1352,7 +1352,7 @@ def test_a_file_may_be_as_large_as_an_offset_can_say(refuses: bool) -> None:
 
     process = judged(Large)
     fd = file(process, b"abc")
-    process.system.audits = "none"
+    process.system.audits.suspended = "it would load pages"
 
     if refuses:
         with fails("EFBIG"):

@@ -195,7 +195,7 @@ def test_where_a_c_file_would_prove_nothing_there_is_none(broken: pytest.Pyteste
     run.assert_outcomes(failed=2, passed=1)
     assert listed(run) == [
         "out/test_mine.no_step_shows_it.json",
-        "out/test_mine.no_step_shows_it.c is not written: its calls come to what they may; "
+        "out/test_mine.no_step_shows_it.c is not written: the outcome of each call is allowed; "
         "it judges something that no single one shows",
         "out/test_mine.no_calls.c is not written: no calls of this case's own are on record",
     ]

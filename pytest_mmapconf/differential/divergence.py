@@ -14,23 +14,23 @@ MAX_LINES: Final = 60
 class Divergence(AssertionError):
     """A call of the implementation had an outcome that is not allowed.
 
-    `step` is the call as text, `seen` its outcome, `allowed` the outcomes that are allowed, `clauses` the clauses that
-    allow no other, and `pictures` the address spaces after the call: that of the implementation and that of the
+    `step` is the call as text, `observed` its outcome, `allowed` the outcomes that are allowed, `clauses` the clauses
+    that allow no other, and `maps` the address spaces after the call: that of the implementation and that of the
     reference.
     """
 
     def __init__(
-        self, step: str, seen: str, allowed: Sequence[str], clauses: Sequence[str], pictures: tuple[str, str]
+        self, step: str, observed: str, allowed: Sequence[str], clauses: Sequence[str], maps: tuple[str, str]
     ) -> None:
-        super().__init__(step, seen, tuple(allowed), tuple(clauses), pictures)
+        super().__init__(step, observed, tuple(allowed), tuple(clauses), maps)
         self.step = step
-        self.seen = seen
+        self.observed = observed
         self.allowed = tuple(allowed)
         self.clauses = tuple(clauses)
-        self.pictures = pictures
+        self.maps = maps
 
     def __str__(self) -> str:
-        return f"{self.step}: {self.seen}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
+        return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
 
 
 def call_text(call: str, arguments: Sequence[object]) -> str:
@@ -48,13 +48,13 @@ def _argument(value: object) -> str:
 
 def as_data(divergence: Divergence) -> dict[str, Any]:
     """Return a difference as plain data: `evidence` in `schema.json`."""
-    pictures = zip(("the implementation", "the reference"), map(shortened, divergence.pictures), strict=True)
+    maps = zip(("the implementation", "the reference"), map(shortened, divergence.maps), strict=True)
     return {
         "step": divergence.step,
-        "answer": divergence.seen,
+        "answer": divergence.observed,
         "allowed": list(divergence.allowed),
         "cited": list(divergence.clauses),
-        "pictures": [{"of": of, "text": text} for of, text in pictures],
+        "pictures": [{"of": of, "text": text} for of, text in maps],
     }
 
 

@@ -1,10 +1,10 @@
-"""What is handed over of a failure: a program that shows it, as JSON, as test lines, and as C.
+"""The files that reproduce a failure: a program that shows it, as JSON, as test lines, and as C.
 
-Whatever calls a case has made, they are made again on a fresh system in lockstep with the reference, by symbol.  The
-first difference ends the program: its last step is what the implementation may not do, and the steps before it went as
-they may.  So what the C file expects comes from the reference alone, and is about a step that the implementation was
-seen to get wrong twice.  Where the two do not differ, the case judges something that its steps do not show (that two
-answers are the same, say), and a C file would prove nothing: none is written, and the list of files says so.
+The calls that a case has made are made again, by symbol, on a fresh system in lockstep with the reference.  The first
+difference ends the program: the outcome of its last step is not allowed, and those of the steps before it are.  So the
+expectations of the C file are the reference's alone, and concern a step that the implementation got wrong twice.  Where
+the two do not differ, the case judges something that its steps do not show (that two results are equal, say), and a C
+file would prove nothing: none is written, and the list of files says so.
 """
 
 from __future__ import annotations
@@ -29,31 +29,33 @@ from ..trace.recorder import RecordedProcess, RecordedSystem
 from ..trace.replay import Player, allowed, is_address_given, replay
 from .blame import MUTATING_CALLS
 from .divergence import Divergence, as_data
-from .lockstep import LockstepProcess, LockstepSystem, measured
+from .lockstep import LockstepProcess, LockstepSystem
+from .pair import Pair
+from .parameters import measure_parameters
 
 HARMLESS: Final = ("load", "execute", "mincore", "sysconf", "counters", "free_space", "mapping_limit")
-"""Calls after which all goes on in the same way, whether they have succeeded or not."""
+"""Calls on whose success or failure no later step depends."""
 
 NAME_LENGTH: Final = 160
-"""Characters of a file's name."""
+"""Characters that the name of a file may have, without its suffix."""
 
 
 class Replayed(NamedTuple):
-    """How a program went in lockstep."""
+    """A program that was run in lockstep, and its outcomes."""
 
     program: Program
-    """As far as it was made; where there is a divergence, its last step shows it."""
+    """The steps that were made; if there is a divergence, the last one shows it."""
     outcomes: Sequence[SymbolicOutcome]
-    """What each step came to on the implementation; of the last not, where there is a divergence."""
+    """The outcome of each step on the implementation; without that of the last step if there is a divergence."""
     divergence: Divergence | None = None
     uncompared: str | None = None
-    """Why it was not compared to its end."""
+    """The reason why the program was not compared to its end."""
     unasked: str | None = None
-    """The first step that the implementation cannot be asked, and why."""
+    """The first step that the implementation does not support, with the reason."""
 
 
 class Judge:
-    """Judges programs on one backend's systems, at one level."""
+    """A judge of programs on one backend's systems, at one level."""
 
     def __init__(self, subject: Backend, level: str) -> None:
         self.subject = subject
@@ -62,16 +64,13 @@ class Judge:
 
     @property
     def parameters(self) -> Parameters:
-        """Of a machine that is like the implementation."""
+        """The parameters of a machine that is like the implementation."""
         if self._parameters is None:
-            self._parameters = measured(self.subject)
+            self._parameters = measure_parameters(self.subject)
         return self._parameters
 
     def judge(self, program: Program) -> Replayed:
-        """Make a program's calls in lockstep.
-
-        First by what the calls themselves come to; only where that shows nothing, by what each leaves behind.
-        """
+        """Make a program's calls in lockstep: first without audits, and only if that shows nothing, with them."""
         judged = self.run(program, "none")
         if judged.unasked is not None or (judged.divergence is not None and not _by_choice(judged)):
             return judged
@@ -79,10 +78,12 @@ class Judge:
         return judged if audited.divergence is None else audited
 
     def run(self, program: Program, audits: Literal["none", "all"]) -> Replayed:
-        """Make a program's calls in lockstep, and audit after each."""
-        reference = ReferenceSystem(
-            self.parameters, ObservedChoices(self.level)
-        )  # first: the parameters may take a boot
+        """Make a program's calls in lockstep; with audits "all", audit the effect of each step.
+
+        Step by step, because an audit can be noted as a step only once the results of the step before have names.
+        """
+        parameters = self.parameters  # before the boot of the subject: measuring them may take a boot
+        reference = ReferenceSystem(parameters, ObservedChoices(self.level))
         system = LockstepSystem(self.subject.boot(), reference, "none")
         recorded = RecordedSystem(system)
         try:
@@ -97,47 +98,51 @@ class Judge:
                         if audits == "all":
                             _audit(system, recorded, player, step, outcome)
                     except Divergence as divergence:
-                        if system.looked is not None:
-                            _note_look(recorded, player, system.looked, divergence)
+                        if system.probe is not None:
+                            _note_probe(recorded, player, system.probe, divergence)
                         return Replayed(*needed(*recorded.program()), divergence, None, unasked)
                 return Replayed(*needed(*recorded.program()), None, system.uncompared, unasked)
         finally:
             system.close()
 
     def expected(self, judged: Replayed) -> list[Allowed]:
-        """What each step may come to: what the reference does, and where it may do another thing, what was seen.
+        """Return the allowed outcomes of each step: the reference's, and where it allows another, the observed one.
 
-        Raises NotPrintable where the reference goes another way before the last step.
+        Raise NotPrintable if a step before the last has another kind of outcome on the reference.
         """
         answers = replay(judged.program, ReferenceSystem(self.parameters, LinuxChoices()))
-        found: list[Allowed] = []
+        expectations: list[Allowed] = []
         for number, (step, answer) in enumerate(zip(judged.program, answers, strict=True)):
-            may = allowed(step, answer)
+            outcomes = allowed(step, answer)
             if number < len(judged.outcomes):
-                seen = judged.outcomes[number]
-                if type(seen) is not type(answer) and step.call not in HARMLESS:
-                    raise NotPrintable(f"step {number + 1}, {step}: may come to this or that, and the rest hangs on it")
-                may = frozenset(self.as_judged(outcome) for outcome in may)
-                if may and not isinstance(seen, NotExecuted):
-                    may |= {self.as_judged(seen)}
+                observed = judged.outcomes[number]
+                if type(observed) is not type(answer) and step.call not in HARMLESS:
+                    raise NotPrintable(
+                        f"step {number + 1}, {step}: its outcome is the system's choice, and later steps depend on it"
+                    )
+                outcomes = frozenset(self.as_judged(outcome) for outcome in outcomes)
+                if outcomes and not isinstance(observed, NotExecuted):
+                    outcomes |= {self.as_judged(observed)}
             elif judged.divergence is not None:
                 signal = answer.signal if isinstance(answer, Faults) else " "
-                if not judged.divergence.seen.startswith(signal):  # else it is the code or the address that is wrong
-                    may = frozenset(self.as_judged(outcome) for outcome in may)
-            found.append(may)
-        return found
+                # If the signal is as expected, the code or the address is wrong, and must be compared.
+                if not judged.divergence.observed.startswith(signal):
+                    outcomes = frozenset(self.as_judged(outcome) for outcome in outcomes)
+            expectations.append(outcomes)
+        return expectations
 
     def as_judged(self, outcome: SymbolicOutcome) -> SymbolicOutcome:
-        """An outcome without what is not judged at this level."""
+        """Return an outcome without the parts that are not judged at this level."""
         if isinstance(outcome, Faults) and self.level != "linux":
             return Faults(outcome.signal, None, None)
         return replace(outcome, allowed=frozenset()) if isinstance(outcome, Fails) else outcome
 
 
 def _by_choice(judged: Replayed) -> bool:
-    """Whether the last step gave, as it should, a place or number of the system's choice, but a wrong one.
+    """Return True if the last step returned an address or number of the system's choice that is not allowed.
 
-    What makes it wrong is what else there is, of which a program says nothing.
+    It succeeded, as it must, but the choice conflicts with other mappings or descriptors, which a program does not
+    state.
     """
     step = judged.program[-1]
     chosen = CALLS[step.call].result in ("fd", "fds", "process", "scratch_range") or (
@@ -145,33 +150,34 @@ def _by_choice(judged: Replayed) -> bool:
     )
     if not chosen or judged.divergence is None:
         return False
-    return not any(re.match("E[A-Z]", told) for told in (judged.divergence.seen, judged.divergence.allowed[0]))
+    outcomes = judged.divergence.observed, judged.divergence.allowed[0]
+    return not any(re.match("E[A-Z]", outcome) for outcome in outcomes)
 
 
 def _audit(
     system: LockstepSystem, recorded: RecordedSystem, player: Player, step: Step, outcome: SymbolicOutcome
 ) -> None:
-    """Look at what a step has left behind, once its results have got their names."""
+    """Audit the effect of a step, once its results have names."""
     if step.call not in MUTATING_CALLS or isinstance(outcome, NotExecuted):
         return
     process = player.processes[step.process]
     assert isinstance(process, RecordedProcess)
     assert isinstance(process.inside, LockstepProcess)
-    system.audits = "all"
+    system.audits.suspended = None
     try:
-        system.audit(process.inside, step.call, recorded.noted[-1][2], refused=isinstance(outcome, Fails))
+        system.audit(process.inside, step.call, recorded.noted[-1][2], failed=isinstance(outcome, Fails))
     finally:
-        system.audits = "none"
+        system.audits.suspended = "the results of the next step have no names yet"
 
 
-def _note_look(
+def _note_probe(
     recorded: RecordedSystem,
     player: Player,
-    look: tuple[LockstepProcess, str, tuple[object, ...]],
+    probe: tuple[Pair, str, tuple[object, ...]],
     divergence: Divergence,
 ) -> None:
-    """Make the call by which an audit has shown a difference the last step of the program."""
-    pair, call, arguments = look
+    """Add the call with which an audit confirmed a difference, as the last step of the program."""
+    pair, call, arguments = probe
     for process in player.processes.values():
         if isinstance(process, RecordedProcess) and process.inside is pair:
             recorded.noted.append((process.name, call, arguments, (), None, divergence))
@@ -181,16 +187,16 @@ def _note_look(
 
 
 def file_name(id: str) -> str:
-    """A case's name as the name of a file, without an ending: "munmap.range[whole]" is "munmap.range-whole"."""
+    """Return the file name of a case's id, without a suffix: "munmap.range-whole" for "munmap.range[whole]"."""
     name = re.sub(r"[^\w.]+", "-", id, flags=re.ASCII).strip("-")
     return name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}-{crc32(id.encode()):08x}"
 
 
 def shortened(judge: Judge, program: Program) -> str:
-    """A program as JSON, as far as it has to go to show a difference; empty where it shows none."""
+    """Return a program up to its first difference, as JSON, or an empty text if it shows none."""
     try:
         judged = judge.judge(program)
-    except Exception:  # an implementation that is broken may do anything
+    except Exception:  # a broken implementation may do anything
         return ""
     return to_json(judged.program) if judged.divergence is not None else ""
 
@@ -198,33 +204,33 @@ def shortened(judge: Judge, program: Program) -> str:
 def write(
     judge: Judge, program: Program, id: str, clauses: Sequence[str], folder: Path, called: str
 ) -> tuple[list[str], dict[str, Any]]:
-    """Write what shows a case's failure to a folder, which the user calls `called`.
+    """Write the files that reproduce a case's failure to a folder, whose name in messages is `called`.
 
-    Returns a line for each file (its name, and of a C file that is not written, why), and the same as plain data.
+    Return a line for each file (its name; for a C file that is not written, the reason), and the same as plain data.
     """
     base = file_name(id)
-    word = re.sub(r"\W", "_", base)  # a module of Python's has no other name
-    told = []
+    word = re.sub(r"\W", "_", base)  # a valid name of a Python module
+    lines = []
     texts: dict[str, Any] = {}
     shown: dict[str, Any] = {"program": texts}
 
     def put(kind: str, name: str, text: str) -> None:
         (folder / name).write_text(text, encoding="utf-8")
-        told.append(f"{called}/{name}")
+        lines.append(f"{called}/{name}")
         texts[kind] = text
 
     def lacks(why: object) -> None:
-        told.append(f"{called}/{base}.c is not written: {why}")
+        lines.append(f"{called}/{base}.c is not written: {why}")
         texts["lacks"] = str(why)
 
     if not program:
         lacks("no calls of this case's own are on record")
-        return told, shown
+        return lines, shown
     why = ""
     judged = Replayed(program, ())
     try:
         judged = judge.judge(program)
-    except Exception as error:  # an implementation that is broken may do anything
+    except Exception as error:  # a broken implementation may do anything
         why = f"{type(error).__name__} when its calls were made again: {error}".partition("\n")[0]
     if judged.divergence is not None:
         shown |= as_data(judged.divergence)
@@ -232,19 +238,19 @@ def write(
     put("json", f"{base}.json", to_json(judged.program))
     try:
         if not why and judged.divergence is None:
-            why = "its calls come to what they may; it judges something that no single one shows"
+            why = "the outcome of each call is allowed; it judges something that no single one shows"
             why += f" (not compared to the end: {judged.uncompared})" if judged.uncompared else ""
         if why:
             raise NotPrintable(why)
         if _by_choice(judged):
-            raise NotPrintable(f"{judged.divergence}: this hangs on what else the system has placed")
+            raise NotPrintable(f"{judged.divergence}: this depends on what else the system has placed")
         expected = judge.expected(judged)
         if not expected[-1]:
-            raise NotPrintable(f"what {judged.program[-1]} comes to is told nowhere")
+            raise NotPrintable(f"the outcome of {judged.program[-1]} is specified nowhere")
         cited = judged.divergence.clauses if judged.divergence else clauses
         put("python", f"{word}.py", pytest_source(judged.program, expected, word, cited))
-        title = f"{id}: what shows it is step {len(judged.program)}, {judged.program[-1].call}."
+        title = f"{id}: the failure shows in step {len(judged.program)}, {judged.program[-1].call}."
         put("c", f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited))
     except NotPrintable as reason:
         lacks(reason)
-    return told, shown
+    return lines, shown

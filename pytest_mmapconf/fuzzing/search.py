@@ -28,7 +28,8 @@ from typing import Final, Literal, NamedTuple
 
 from ..contract import Backend, Unresolved
 from ..differential.divergence import Divergence
-from ..differential.lockstep import LockstepSystem, measured
+from ..differential.lockstep import LockstepSystem
+from ..differential.parameters import measure_parameters
 from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
@@ -109,7 +110,7 @@ class Search:
     def __init__(self, subject: Backend, level: str) -> None:
         self.subject = subject
         self.level = level
-        self.parameters = measured(subject)
+        self.parameters = measure_parameters(subject)
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
         """Why programs came to no end: the implementation died, hangs or babbles."""
@@ -163,7 +164,7 @@ class Search:
                 if system.uncompared is not None:
                     tally.uncompared[system.uncompared] += 1
                     break
-            system.look_around()
+            system.audit_all()
         except Divergence as divergence:
             return divergence
         finally:
@@ -209,9 +210,9 @@ class Search:
 
     def probe(self, system: LockstepSystem, world: World | None) -> Probe | None:
         """The call by which an audit has shown the difference; None where a call of the program did."""
-        if world is None or system.looked is None:
+        if world is None or system.probe is None:
             return None
-        pair, call, arguments = system.looked
+        pair, call, arguments = system.probe
         models = [actor.model for actor in world.actors]
         at = models.index(pair.model) if pair.model in models else len(models)  # a fork has not come to its end
         return Probe(at, call, arguments)

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from ..contract import SC_PAGESIZE, Backend, Call, Facility, Facts, Fault, Options, Process, System, errno_name
+from ..contract import SC_PAGESIZE, Backend, Call, Facility, Fault, Process, System, errno_name
 from .calls import CALLS, forward_calls, invoke
 from .program import Argument, Fails, Faults, NotExecuted, Program, Returns, Step, Sum, SymbolicOutcome
 from .replay import amount, fault_address, runs, symbolic
+from .wrapping import WrappingBackend
 
 
 class Symbol(int):
@@ -205,28 +206,17 @@ class RecordedSystem(System):
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
 
 
-class RecordedBackend(Backend):
+class RecordedBackend(WrappingBackend):
     """A backend whose systems are recorded."""
 
     def __init__(self, subject: Backend) -> None:
-        self.subject = subject
-        self.name = subject.name
+        super().__init__(subject)
         self.last: RecordedSystem | None = None
         """The system that was booted last."""
-
-    def configure(self, options: Options) -> None:
-        super().configure(options)
-        self.subject.configure(options)
-
-    def facts(self) -> Facts:
-        return self.subject.facts()
 
     def boot(self) -> RecordedSystem:
         self.last = RecordedSystem(self.subject.boot())
         return self.last
-
-    def close(self) -> None:
-        self.subject.close()
 
 
 _UNKNOWN: Final = 1 << 80

@@ -1,0 +1,132 @@
+"""The comparison of a call's outcome: the reference makes the same call, and both outcomes must agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from ..contract import Fault, Unresolved, errno_name
+from ..outcomes import Failed, Faulted, Outcome, Returned
+from ..reference.observed_choices import NotAllowed, ObservedChoices
+from ..reference.process import Process as ReferenceProcess
+from ..reference.refusal import Refused
+from ..trace.calls import invoke
+from .blame import cited_clauses
+from .divergence import Divergence, call_text
+from .pair import Pair
+
+
+class AuditedCall(NamedTuple):
+    """A call whose effect is audited."""
+
+    call: str
+    arguments: Sequence[object]
+    effect: Sequence[str]
+    """The clauses that state its effect."""
+
+
+class Comparison:
+    """The comparison of a system with the reference, up to the first difference."""
+
+    def __init__(self, choices: ObservedChoices) -> None:
+        self.choices = choices
+        self.uncompared: str | None = None
+        """The reason why nothing is compared any more; None as long as calls are compared."""
+        self.left_out: Counter[tuple[str, str]] = Counter()
+        """Calls that failed for reasons in the subject's environment: (call, errno)."""
+        self.probe: tuple[Pair, str, tuple[object, ...]] | None = None
+        """The last call with which an audit confirmed a difference; it is not a call of the program."""
+        self.compared = 0
+        """Calls that were compared, without those of audits."""
+
+    def give_up(self, reason: str) -> None:
+        """Compare nothing from here on; the first reason is kept."""
+        if self.uncompared is None:
+            self.uncompared = reason
+
+    def judge(
+        self,
+        pair: Pair,
+        call: str,
+        arguments: Sequence[object],
+        observed: Outcome,
+        after: AuditedCall | None = None,
+    ) -> None:
+        """Make a call of the reference that the subject has made, and raise Divergence if the outcomes disagree.
+
+        `after` is the call whose effect an audit examines with this one.
+        """
+        choices = self.choices
+        choices.tell(call, observed)
+        choices.is_mapped = pair.is_mapped
+        choices.scratch_range = pair.subject_scratch_range
+        choices.is_full = pair.is_disk_full
+        try:
+            expected: Outcome = Returned(invoke(pair.model, call, tuple(arguments)))
+        except NotAllowed as error:
+            self.diverge(pair, call, arguments, after, observed, error.allowed, error.clauses)
+        except Refused as refused:
+            expected = Failed(refused.chosen.name)
+        except Fault as fault:
+            expected = Faulted(fault.signal, fault.code, fault.address)
+        except (NotImplementedError, Unresolved) as reason:
+            if call == "sysconf":  # changes nothing
+                self.left_out[call, "unknown name"] += 1
+            else:
+                self.give_up(f"{call_text(call, arguments)}: {reason}")
+            return
+        self.compared += after is None
+        if expected != observed and not self.agree(expected, observed):
+            if choices.misplaced is not None:
+                allowed, clauses = choices.misplaced.allowed, choices.misplaced.clauses
+            else:
+                allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments)
+            self.diverge(pair, call, arguments, after, observed, allowed, clauses)
+
+    def confirm(self, pair: Pair, after: AuditedCall, call: str, *arguments: object) -> None:
+        """Make a call of the subject, and judge it, to confirm a difference that an audit has shown."""
+        self.probe = pair, call, arguments
+        try:
+            observed: Outcome = Returned(invoke(pair.subject, call, arguments))
+        except OSError as error:
+            observed = Failed(errno_name(error))
+        except Fault as fault:
+            observed = Faulted(fault.signal, fault.code, fault.address)
+        self.judge(pair, call, arguments, observed, after)
+
+    def agree(self, expected: Outcome, observed: Outcome) -> bool:
+        """Return True if two outcomes that are not equal have the same meaning."""
+        if isinstance(expected, Returned) and isinstance(observed, Returned):
+            return isinstance(expected.value, ReferenceProcess)
+        if not isinstance(expected, Faulted) or not isinstance(observed, Faulted):
+            return False
+        if expected.signal != observed.signal:
+            return False
+        if self.choices.level != "linux":
+            page = self.choices.page
+            have_addresses = expected.address is not None and observed.address is not None
+            return not have_addresses or (expected.address or 0) // page == (observed.address or 0) // page
+        return expected.address == observed.address and (
+            expected.code == observed.code or observed.code == "SEGV_PKUERR"
+        )
+
+    def diverge(
+        self,
+        pair: Pair,
+        call: str,
+        arguments: Sequence[object],
+        after: AuditedCall | None,
+        observed: Outcome,
+        allowed: Sequence[str],
+        clauses: Sequence[str],
+    ) -> NoReturn:
+        """Raise Divergence, and compare nothing from here on."""
+        step = call_text(call, arguments)
+        if after is not None:
+            step = f"{call_text(after.call, after.arguments)}, then {step}"
+            clauses = tuple(dict.fromkeys((*after.effect, *clauses)))
+        step = f"process {pair.model.number}: {step}"
+        maps = pair.both_maps()
+        self.give_up(f"it has diverged at {step}")
+        raise Divergence(step, str(observed), allowed, clauses, maps)
