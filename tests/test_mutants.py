@@ -1,4 +1,4 @@
-"""Mutants: what they are made of, and the command that says what catches them."""
+"""Mutants: their forms, the matrix of cases that kill them, the gate, and the command."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from pytest_mmapconf import __main__
 from pytest_mmapconf.catalogue.clauses import load
 from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, Backend, Process
 from pytest_mmapconf.fuzzing.search import Search
-from pytest_mmapconf.gates import mutation_matrix as matrix
-from pytest_mmapconf.gates.mutation_matrix import Matrix, Reasons, Row
+from pytest_mmapconf.gates import mutation_matrix, runner
+from pytest_mmapconf.gates.mutation_matrix import Matrix, Reasons
+from pytest_mmapconf.gates.runner import InstrumentedReference, MutantResult, ProgramSeries
 from pytest_mmapconf.outcomes import Failed
 from pytest_mmapconf.reference import mutant as form
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -72,8 +73,8 @@ def test_a_call_that_is_refused_although_it_should_not_be() -> None:
     assert failed.value.errno == EPERM
 
 
-def test_a_method_that_does_something_else() -> None:
-    @wrong(Model.sysconf, "paging.sysconf", bug="nobody's")
+def test_method_with_another_effect() -> None:
+    @wrong(Model.sysconf, "paging.sysconf", bug="test #1")
     def pages_are_too_large(sysconf: Original, self: Model, name: int) -> int:
         """A page is
         too large."""
@@ -82,7 +83,7 @@ def test_a_method_that_does_something_else() -> None:
     assert process(pages_are_too_large.boot()).sysconf(30) == 2 * PAGE
     assert pages_are_too_large.id == "pages-are-too-large"
     assert pages_are_too_large.text == "A page is too large."
-    assert pages_are_too_large.bug == "nobody's"
+    assert pages_are_too_large.bug == "test #1"
 
 
 def test_a_call_whose_arguments_are_changed() -> None:
@@ -106,7 +107,7 @@ def test_a_call_whose_arguments_are_changed() -> None:
     assert mutant.load(base + PAGE, 1) == b"\0"
 
 
-def test_a_property_that_says_something_else() -> None:
+def test_property_with_another_value() -> None:
     @wrong(Inode.mappable, "mmap.errno.ENODEV")
     def anything_can_be_mapped(mappable: Original, self: Inode) -> bool:
         return True
@@ -132,7 +133,7 @@ def test_two_mutants_of_one_name_are_refused() -> None:
         form.by_id([module])
 
 
-def test_every_mutant_names_clauses_that_there_are_and_says_what_it_does() -> None:
+def test_every_mutant_names_existing_clauses_and_has_a_text() -> None:
     for mutant in form.load().values():
         assert set(mutant.clauses) <= load().keys(), mutant.id
         assert mutant.text, mutant.id
@@ -152,7 +153,7 @@ def test_a_mutant_is_a_backend(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["fail", "  munmap.range *"])
 
 
-def test_a_wrong_id_is_told_the_nearest(pytester: pytest.Pytester) -> None:
+def test_wrong_id_suggests_the_nearest(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--mmap-backend=mutant:munmap-takes-the-nxt-page")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -170,7 +171,7 @@ def breaks_down(munmap: Original, self: Model, addr: int, length: int) -> None:
 
 @wrong(Model.munmap, "munmap.range")
 def is_right(munmap: Original, self: Model, addr: int, length: int) -> None:
-    """Nothing is wrong."""
+    """The mutant acts like the reference."""
     munmap(self, addr, length)
 
 
@@ -188,16 +189,16 @@ def never_ends(munmap: Original, self: Model, addr: int, length: int) -> None:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mutants of this module instead of the suite's own; little patience."""
+    """Replace the suite's mutants by those of this module, and shorten the time limit."""
     mutants = {mutant.id: mutant for mutant in (breaks_down, is_right, is_wrong_otherwise, never_ends)}
     monkeypatch.setattr(form, "load", lambda: mutants)
-    monkeypatch.setattr(matrix, "SECONDS", 1)
-    matrix.booted.cache_clear()
+    monkeypatch.setattr(runner, "TIME_LIMIT", 1)
+    runner.cached_backend.cache_clear()
 
 
 @pytest.mark.usefixtures("few")
-def test_what_does_not_count_as_caught() -> None:
-    rows = matrix.run([*form.load().values()], "linux", 1, 6, everything=True).rows
+def test_results_that_do_not_count_as_killed() -> None:
+    rows = mutation_matrix.run([*form.load().values()], "linux", 1, 6, everything=True).results
 
     assert [(row.id, row.killers, bool(row.crash), row.programs > 0) for row in rows] == [
         ("breaks-down", [], True, False),
@@ -207,17 +208,17 @@ def test_what_does_not_count_as_caught() -> None:
     ]
 
 
-def test_all_cases_that_catch_a_mutant() -> None:
+def test_all_cases_that_kill_a_mutant() -> None:
     mutant = form.load()["munmap-takes-the-next-page"]
 
-    one, all_ = (matrix.run([mutant], "linux", 2, 60, everything).rows[0] for everything in (False, True))
+    one, all_ = (mutation_matrix.run([mutant], "linux", 2, 60, everything).results[0] for everything in (False, True))
 
     assert len(one.killers) == 1
     assert len(all_.killers) > 2
     assert one.programs == all_.programs > 0
 
 
-def test_the_command_tells_and_writes(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_and_writes_the_matrix(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
     path = f"{tmp_path}/matrix.json"
 
     assert __main__.main(["mutants", "munmap-takes-length-0", "-n", "1", "--programs", "20", "--json", path]) == 0
@@ -227,12 +228,12 @@ def test_the_command_tells_and_writes(tmp_path: object, capsys: pytest.CaptureFi
         assert '"munmap-takes-length-0"' in file.read()
 
 
-def test_survivors_are_told_but_those_of_programs_only_where_there_were_any(
+def test_survivors_are_printed_those_of_programs_only_if_any_were_run(
     few: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert __main__.main(["mutants", "is-*", "-n", "1", "--programs", "6"]) == 1
     out = capsys.readouterr().out
-    assert "is-right: NOT CAUGHT by munmap.range; no random program\n" in out
+    assert "is-right: NOT KILLED by munmap.range; no random program\n" in out
     assert "survives the cases: is-right (munmap.range)\n" in out
     assert "survives random programs: is-right (munmap.range)\n" in out
     assert "found by at most 6 random programs: 1 of 2, 0 by a clause that they name\n" in out
@@ -261,53 +262,53 @@ ALL = {id: never(f"m-{id}", id) for id in load()}
 
 
 def gate(reasons: Reasons = NONE, **found: object) -> list[str]:
-    """What the gate says of a matrix in which nothing else is amiss."""
+    """Return the gaps that the gate finds in a matrix that is complete except for `found`."""
     whole = Matrix("linux", **{"programs": 400, "cases": {id: (id,) for id in load()}} | found)  # type: ignore[arg-type]
-    return matrix.holes(whole, {mutant.id: mutant for mutant in ALL.values()}, reasons)
+    return mutation_matrix.find_gaps(whole, {mutant.id: mutant for mutant in ALL.values()}, reasons)
 
 
-def row(**found: object) -> Row:
-    return Row("m", ("mmap.range",), "own", "", **{"killers": ["c"], "programs": 1} | found)  # type: ignore[arg-type]
+def result(**found: object) -> MutantResult:
+    return MutantResult("m", ("mmap.range",), "own", "", **{"killers": ["c"], "programs": 1} | found)  # type: ignore[arg-type]
 
 
 def test_nothing_is_missing() -> None:
-    assert gate(rows=[row()]) == []
+    assert gate(results=[result()]) == []
 
 
-def test_what_the_gate_finds() -> None:
-    site, refusal = next(iter(matrix.refusal_sites().items()))
+def test_gaps_that_the_gate_finds() -> None:
+    site, refusal = next(iter(mutation_matrix.refusal_sites().items()))
     assert refusal is not None
 
     assert gate(failing=["c"]) == ["case c: the reference does not pass it"]
-    assert gate(rows=[row(killers=[])]) == ["mutant m: no case of mmap.range catches it"]
-    assert gate(rows=[row(programs=0)]) == ["mutant m: no random program finds it; 0 come to what is wrong"]
-    assert gate(rows=[row(programs=0)], programs=0) == []
-    assert gate(rows=[row(crash="so")]) == ["mutant m: breaks down: so"]
+    assert gate(results=[result(killers=[])]) == ["mutant m: no case of mmap.range kills it"]
+    assert gate(results=[result(programs=0)]) == ["mutant m: no random program finds it; 0 execute the mutated code"]
+    assert gate(results=[result(programs=0)], programs=0) == []
+    assert gate(results=[result(crash="so")]) == ["mutant m: crashes: so"]
     assert gate(unreached=[site]) == [
         f"reference/{site[0]}.py:{site[1]}: {refusal.reason} ({refusal.clause}): no case reaches this refusal"
     ]
-    assert gate(unlisted=[("files", 7)]) == ["reference/files.py:7: refuses otherwise than by refuse(...)"]
-    assert gate(idle=["c"]) == ["case c: catches no mutant"]
+    assert gate(unlisted=[("files", 7)]) == ["reference/files.py:7: refuses without a call of refuse(...)"]
+    assert gate(redundant_cases=["c"]) == ["case c: kills no mutant"]
 
 
 def test_a_clause_without_case_or_mutant() -> None:
-    holes = matrix.holes(Matrix("documented", 400), {}, NONE)
+    gaps = mutation_matrix.find_gaps(Matrix("documented", 400), {}, NONE)
 
-    assert "clause munmap.range: there is no case" in holes
-    assert "clause munmap.range: there is no mutant" in holes
-    assert not [hole for hole in holes if "munmap.hole" in hole]  # of another level
+    assert "clause munmap.range: there is no case" in gaps
+    assert "clause munmap.range: there is no mutant" in gaps
+    assert not [gap for gap in gaps if "munmap.hole" in gap]  # of another level
 
 
 def test_reasons_are_accepted_and_wrong_ones_found() -> None:
-    assert gate(Reasons({"m-mmap.range": "so"}, {}), rows=[Row("m-mmap.range", (), "own", "", ["c"])]) == []
+    assert gate(Reasons({"m-mmap.range": "so"}, {}), results=[MutantResult("m-mmap.range", (), "own", "", ["c"])]) == []
     assert gate(Reasons({"no-such": "so"}, {})) == ["reason for no-such: there is no such mutant"]
-    assert gate(Reasons({}, {"nobody knows": "so"})) == ["reason for nobody knows: nothing is refused for it"]
+    assert gate(Reasons({}, {"no-such": "so"})) == ["reason for no-such: nothing is refused for it"]
     reached = gate(Reasons({}, {"type-missing": "so"}))
     assert reached
-    assert all("reached, in spite of the reason" in hole for hole in reached)
+    assert all("reached, although there is a reason" in gap for gap in reached)
 
 
-def test_which_mutants_would_have_differed_is_noted() -> None:
+def test_mutants_that_would_have_differed_are_recorded() -> None:
     mutants = (
         is_right,
         never("that-refusal", "munmap.errno.EINVAL", reason="length-zero"),
@@ -317,54 +318,54 @@ def test_which_mutants_would_have_differed_is_noted() -> None:
         refuses("others", Model.munmap, EPERM, lambda self, addr, length: length == 7, "munmap.range", text="it is 7"),
         wrong(Model.mlock, "mlock.success")(lambda *arguments: None),
     )
-    watched = matrix.Watched(mutants)
+    instrumented = InstrumentedReference(mutants)
 
     with pytest.raises(OSError, match="length is 0"):
-        watched.boot().spawn().munmap(0, 0)
+        instrumented.boot().spawn().munmap(0, 0)
 
-    assert watched.differing == {"is-right", "that-refusal", "those", "down"}
+    assert instrumented.differing == {"is-right", "that-refusal", "those", "down"}
 
 
-def test_what_does_not_come_to_a_mutant_is_not_run_on_it() -> None:
+def test_programs_that_do_not_reach_a_mutation_are_not_run() -> None:
     mutant = form.load()["munmap-takes-length-0"]
 
-    programs = matrix.Series([mutant], 20)
-    row = Row(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    matrix.find(row, Search(mutant.boot(), "linux"), programs)
+    programs = ProgramSeries([mutant], 20)
+    result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
+    runner.search_with_programs(result, Search(mutant.boot(), "linux"), programs)
 
-    assert len(programs.drawn) == row.programs
-    coming = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
-    assert row.programs == coming[row.tried - 1]
-    assert 0 < len(coming) < 20
+    assert len(programs.samples) == result.programs
+    reaching = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
+    assert result.programs == reaching[result.tried - 1]
+    assert 0 < len(reaching) < 20
 
 
-def test_places_that_refuse_are_read_off_and_seen() -> None:
-    sites = matrix.refusal_sites()
-    watched = matrix.Watched()
+def test_places_that_refuse_are_found_and_recorded() -> None:
+    sites = mutation_matrix.refusal_sites()
+    instrumented = InstrumentedReference()
 
     with pytest.raises(OSError, match="length is 0"):
-        watched.boot().spawn().munmap(0, 0)
+        instrumented.boot().spawn().munmap(0, 0)
 
-    (reached,) = watched.sites
+    (reached,) = instrumented.sites
     assert sites[reached] == ("munmap.errno.EINVAL", "length-zero", "length is 0")
     assert sites.keys() - {reached}
 
 
-def test_a_refusal_over_several_lines_is_the_one_that_was_seen() -> None:
-    watched = matrix.Watched()
-    process = watched.boot().spawn()
+def test_refusal_over_several_lines_is_recorded_at_its_first_line() -> None:
+    instrumented = InstrumentedReference()
+    process = instrumented.boot().spawn()
     with pytest.raises(OSError, match="page"):
         process.mmap(0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, -1, 1)
 
-    assert watched.sites <= matrix.refusal_sites().keys()
+    assert instrumented.sites <= mutation_matrix.refusal_sites().keys()
 
 
-def test_the_gate_sees_every_refusal_of_the_reference() -> None:
-    sources = matrix.reference_sources()
+def test_gate_finds_every_refusal_of_the_reference() -> None:
+    sources = mutation_matrix.reference_sources()
     del sources["refusal"]  # whose docstring has an example
     calls = sum(len(re.findall(r"^ +refuse\(", source, re.MULTILINE)) for source in sources.values())
 
-    sites = matrix.refusal_sites()
+    sites = mutation_matrix.refusal_sites()
 
     assert None not in sites.values()
     assert len(sites) == calls > 180
@@ -380,15 +381,15 @@ def test_the_gate_sees_every_refusal_of_the_reference() -> None:
     ],
 )
 def test_a_refusal_that_the_source_does_not_show_fails_the_gate(arguments: str) -> None:
-    sites = matrix.refusal_sites({"user_buffers": f"def call(refuse, clause):\n    refuse({arguments})\n"})
+    sites = mutation_matrix.refusal_sites({"user_buffers": f"def call(refuse, clause):\n    refuse({arguments})\n"})
 
-    assert matrix.refusal_holes(sites, [], [], NONE) == [
+    assert mutation_matrix.find_refusal_gaps(sites, [], [], NONE) == [
         "reference/user_buffers.py:2: the clause, the reason and the text of a refusal must be string literals"
     ]
 
 
 def test_an_id_of_a_reason_has_one_text_and_a_text_one_id() -> None:
-    refusals = {refusal for refusal in matrix.refusal_sites().values() if refusal is not None}
+    refusals = {refusal for refusal in mutation_matrix.refusal_sites().values() if refusal is not None}
     pairs = {(refusal.reason, refusal.text) for refusal in refusals}
 
     for names in ([reason for reason, _ in pairs], [text for _, text in pairs]):
@@ -398,10 +399,10 @@ def test_an_id_of_a_reason_has_one_text_and_a_text_one_id() -> None:
 
 
 def test_every_reason_that_is_named_elsewhere_is_one_of_a_refusal() -> None:
-    known = {refusal.reason for refusal in matrix.refusal_sites().values() if refusal is not None}
+    known = {refusal.reason for refusal in mutation_matrix.refusal_sites().values() if refusal is not None}
 
     assert ORDER_OF_MMAP.keys() | FOUND_EARLY.keys() <= known
-    assert matrix.reasons().unreached.keys() <= known
+    assert mutation_matrix.reasons().unreached.keys() <= known
     for source in Path(form.__file__ or "").parent.joinpath("mutants").glob("*.py"):
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             match node:
@@ -426,7 +427,7 @@ def calls_with_several_errors(process: Process) -> list[tuple[Callable[..., obje
 @pytest.mark.parametrize("level", ["posix", "linux"])
 @pytest.mark.parametrize("errno", ["EINVAL", "ENOMEM", "EBADF", "EFAULT", "EPERM"])
 def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> None:
-    """The same calls are judged the same when every text is another."""
+    """Verdicts on the same calls stay the same if every text is replaced."""
 
     def reword(
         refuse: Original, self: Refusals, errno: int, clause: str, reason: str, text: str, late: bool = False

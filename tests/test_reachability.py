@@ -18,12 +18,12 @@ REASONS = reachability.reasons()
 
 @pytest.fixture(scope="module")
 def reference() -> Run:
-    """What the cases reach on the reference."""
+    """The pairs that the cases reach on the reference."""
     return reachability.run("reference", Options())
 
 
-def test_pairs_are_read_off() -> None:
-    """One of each kind of place: the catalogue, a refusal, one that two calls share, a fault, the agent."""
+def test_pairs_are_derived_from_every_source() -> None:
+    """Check a pair of each source: the catalogue, a refusal, a shared refusal, a fault, the agent."""
     assert PAIRS["mmap", "EBADF"] == ["mmap.errno.EBADF", "mmap.errno.EBADF.path"]
     assert PAIRS["msync", "EBUSY"] == ["msync.flag.invalidate.busy"]
     assert PAIRS["mremap", "EPERM"] == ["mmap.errno.EPERM.zero", "mremap.errno.EPERM"]
@@ -35,42 +35,42 @@ def test_pairs_are_read_off() -> None:
 
 
 def test_every_pair_is_reached_or_has_a_reason(reference: Run) -> None:
-    assert reachability.wrong([reference], PAIRS, REASONS) == []
+    assert reachability.find_gaps([reference], PAIRS, REASONS) == []
 
 
 @pytest.mark.parametrize("reason", [reason for reason in REASONS if reason.system in ("", "reference")], ids=str)
-def test_without_its_reason_it_is_a_hole(reference: Run, reason: Reason) -> None:
+def test_pair_without_its_reason_is_a_gap(reference: Run, reason: Reason) -> None:
     others = [other for other in REASONS if other != reason]
 
-    holes = reachability.wrong([reference], PAIRS, others)
+    gaps = reachability.find_gaps([reference], PAIRS, others)
 
-    assert holes == [f"{' '.join(reason.pair)}: neither reached on reference nor is there a reason"]
-
-
-def test_an_invented_pair_is_a_hole(reference: Run) -> None:
-    holes = reachability.wrong([reference], [*PAIRS, ("munmap", "EDOM")], REASONS)
-
-    assert holes == ["munmap EDOM: neither reached on reference nor is there a reason"]
+    assert gaps == [f"{' '.join(reason.pair)}: neither reached on reference nor is there a reason"]
 
 
-def test_a_reason_for_what_is_reached_is_wrong(reference: Run) -> None:
-    reasons = [*REASONS, Reason(("mmap", "EBADF"), "nobody is so careless")]
+def test_unreachable_pair_is_a_gap(reference: Run) -> None:
+    gaps = reachability.find_gaps([reference], [*PAIRS, ("munmap", "EDOM")], REASONS)
 
-    assert reachability.wrong([reference], PAIRS, reasons) == [
-        "mmap EBADF: reached on reference, in spite of the reason: nobody is so careless"
+    assert gaps == ["munmap EDOM: neither reached on reference nor is there a reason"]
+
+
+def test_reason_for_a_reached_pair_is_wrong(reference: Run) -> None:
+    reasons = [*REASONS, Reason(("mmap", "EBADF"), "no case does so")]
+
+    assert reachability.find_gaps([reference], PAIRS, reasons) == [
+        "mmap EBADF: reached on reference, although there is a reason: no case does so"
     ]
 
 
-def test_a_reason_for_what_there_is_not_is_wrong(reference: Run) -> None:
+def test_reason_for_an_unknown_pair_is_wrong(reference: Run) -> None:
     reasons = [*REASONS, Reason(("mmap", "EDOM"), "no such errno")]
 
-    assert reachability.wrong([reference], PAIRS, reasons) == ["mmap EDOM: there is a reason, but no such pair"]
+    assert reachability.find_gaps([reference], PAIRS, reasons) == ["mmap EDOM: there is a reason, but no such pair"]
 
 
-def test_what_is_reached_and_unknown_is_told(reference: Run) -> None:
+def test_unknown_reached_pair_is_an_error(reference: Run) -> None:
     pairs = [pair for pair in PAIRS if pair != ("mmap", "EBADF")]
 
-    assert reachability.wrong([reference], pairs, REASONS) == [
+    assert reachability.find_gaps([reference], pairs, REASONS) == [
         "mmap EBADF: reached on reference, unknown to the catalogue and the reference"
     ]
 
@@ -91,13 +91,13 @@ def test_conditions(without: str, options: Options, reached: bool, wrong: bool) 
     run = Run("native", Facts("native", details={"kernel": "Linux 6.1"}), options, {pair: ()} if reached else {})
     reasons = [Reason(pair, "why", "Linux", without), Reason(pair, "elsewhere", "reference")]
 
-    assert bool(reachability.wrong([run], [pair], reasons)) is wrong
+    assert bool(reachability.find_gaps([run], [pair], reasons)) is wrong
 
 
 def test_the_page(
     reference: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A row for each pair, with the smallest program, or the reason."""
+    """The page has a row for each pair, with the smallest program or the reason."""
     monkeypatch.setattr(reachability, "run", lambda name, options: reference)
     path = tmp_path / "new" / "page.md"
 
@@ -115,8 +115,8 @@ def test_the_page(
     assert capsys.readouterr().out == f"reference: {len(PAIRS.keys() & reference.reached)} of {len(PAIRS)} reached\n"
 
 
-def test_programs_are_as_small_as_can_be(reference: Run) -> None:
-    """Without any step but the last, the same is not reached."""
+def test_programs_are_minimal(reference: Run) -> None:
+    """Without any one of the steps before the last, the pair is not reached."""
     with reachability.started("reference", Options()) as backend:
         for pair, found in reachability.smallest([reference]).items():
             ((program, names),) = found
@@ -126,7 +126,7 @@ def test_programs_are_as_small_as_can_be(reference: Run) -> None:
                 assert not reachability.reaches(backend, program[:place] + program[place + 1 :], pair)
 
 
-def test_a_hole_fails_the_command(
+def test_gap_fails_the_command(
     reference: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reached = {pair: program for pair, program in reference.reached.items() if pair != ("munmap", "EINVAL")}

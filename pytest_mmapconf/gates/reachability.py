@@ -1,14 +1,14 @@
-"""The reachability map: for every errno of every call and every fault, whether it is ever seen, and by which program.
+"""The reachability map: every errno of every call and every fault, with the smallest program that produces it.
 
-A suite that never provokes an error says nothing about it, whatever its verdicts.  The map is drawn from three sides:
+A suite that never provokes an error does not test it, whatever its verdicts.  The map has three sources:
 
-* What there is to be reached is read off, not typed: the catalogue's clauses CALL.errno.ERRNO, the refusals and faults
-  in the reference's source, and the names of si_code that an agent can tell.
-* What is reached is watched: the installed cases are run, each of their systems in a recorder, and for each pair the
-  shortest beginning of a program that comes to it is kept.  Programs drawn at random are left out, so that the same
-  run gives the same page.
-* What is not reached needs a reason, in `conformance/unreachable.toml`.  A pair with neither is a hole; a reason for
-  what was reached all the same is wrong.  Either makes the command fail.
+* The pairs to reach are derived, not listed by hand: the catalogue's clauses CALL.errno.ERRNO, the refusals and faults
+  in the reference's source, and the names of si_code that an agent can report.
+* The reached pairs are recorded: the installed cases are run, each of their systems in a recorder, and for each pair
+  the shortest prefix of a program that produces it is kept.  Random programs are left out, so that the same run gives
+  the same page.
+* A pair that is not reached needs a reason in `conformance/unreachable.toml`.  A pair with neither a program nor a
+  reason is a gap; a reason for a reached pair is wrong.  Either makes the command fail.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ Pair: TypeAlias = tuple[str, str]
 """A call and its errno, or a signal and its si_code."""
 
 CALLS_FROM: Final = ("mapping_calls", "mremap_calls", "page_calls", "madvise")
-"""The modules of the reference with the calls that the map is about; files have no clauses by errno."""
+"""Modules of the reference with the calls of the map; the catalogue has no clauses by errno for file calls."""
 
 REFERENCE: Final = "reference"
 
 
-# ------------------------------------------------------------------------------------------------- what there is at all
+# --------------------------------------------------------------------------------------------------------------- pairs
 
 
 def pairs() -> dict[Pair, list[str]]:
-    """Every pair, with the clauses that name it: the calls and errnos first, then the signals."""
-    found: dict[Pair, set[str]] = {}
+    """Return every pair with the clauses that name it: first the calls and errnos, then the signals."""
+    clauses: dict[Pair, set[str]] = {}
     for pair, clause in (*_of_catalogue(), *_of_refusals()):
-        found.setdefault(pair, set()).add(clause)
+        clauses.setdefault(pair, set()).add(clause)
     for pair in (*_of_faults(), *_of_agent()):
-        found.setdefault(pair, set())
-    ordered = sorted(found, key=lambda pair: (pair[0].startswith("SIG"), pair))
-    return {pair: sorted(found[pair]) for pair in ordered}
+        clauses.setdefault(pair, set())
+    ordered = sorted(clauses, key=lambda pair: (pair[0].startswith("SIG"), pair))
+    return {pair: sorted(clauses[pair]) for pair in ordered}
 
 
 def _of_catalogue() -> Iterator[tuple[Pair, str]]:
@@ -66,7 +66,7 @@ def _of_catalogue() -> Iterator[tuple[Pair, str]]:
 
 
 def _of_refusals() -> Iterator[tuple[Pair, str]]:
-    """From the blocks `with self.errors(CALL) as refuse:` and the methods to which these hand `refuse`."""
+    """Yield the pairs of blocks `with self.errors(CALL) as refuse:`, and of methods that are passed `refuse`."""
     nodes = [node for module in CALLS_FROM for node in ast.walk(_source(module))]
     methods = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
 
@@ -86,7 +86,7 @@ def _of_refusals() -> Iterator[tuple[Pair, str]]:
 
 
 def _of_faults() -> Iterator[Pair]:
-    """From the calls of `fault`, and from what raises a Fault itself."""
+    """Yield the signals and codes in calls of `fault` and of `Fault`."""
     for node in ast.walk(_source("accesses")):
         match node:
             case ast.Call(ast.Attribute(attr="fault"), [_, ast.Constant(str(signal)), ast.Constant(str(code)), *_]):
@@ -96,7 +96,7 @@ def _of_faults() -> Iterator[Pair]:
 
 
 def _of_agent() -> Iterator[Pair]:
-    """The codes of SIGSEGV and SIGBUS that the agent knows by name."""
+    """Yield the codes of SIGSEGV and SIGBUS that the agent reports by name."""
     text = (files(f"{PACKAGE}.agent") / "mmap_agent.c").read_text(encoding="utf-8")
     for code in re.findall(r'\{\d+, "((?:SEGV|BUS)_\w+)"\}', text):
         yield "SIG" + code.partition("_")[0], code
@@ -106,26 +106,26 @@ def _source(module: str) -> ast.Module:
     return ast.parse((files(f"{PACKAGE}.reference") / f"{module}.py").read_text(encoding="utf-8"))
 
 
-# ----------------------------------------------------------------------------------------------------- what was reached
+# -------------------------------------------------------------------------------------------------------- reached pairs
 
 
 @dataclass
 class Run:
-    """What the cases have reached on one backend."""
+    """The pairs that the cases have reached on one backend."""
 
     name: str
     facts: Facts
     options: Options
     reached: dict[Pair, Program]
-    """By pair, the shortest program seen whose last step comes to it."""
+    """By pair, the shortest recorded program whose last step produces it."""
 
     @property
     def system(self) -> str:
-        """What reasons call it: "reference", "Linux", or the backend's name."""
+        """Name of the system in reasons: "reference", "Linux", or the name of the backend."""
         return self.name if self.name == REFERENCE else self.facts.details.get("kernel", self.name).partition(" ")[0]
 
     def has(self, condition: str) -> bool | None:
-        """Whether it has what a reason says is lacking; None where nobody can tell."""
+        """Return whether the run has a condition, such as "root"; None if that is unknown."""
         details = self.facts.details
         known = {
             "disruptive": self.options.disruptive,
@@ -135,8 +135,8 @@ class Run:
         return known.get(condition)
 
 
-class _Watching(Backend):
-    """A backend whose systems are recorded."""
+class _RecordingBackend(Backend):
+    """A backend that records the reached pairs of its systems."""
 
     def __init__(self, inside: Backend) -> None:
         self.inside = inside
@@ -150,14 +150,14 @@ class _Watching(Backend):
         return self.inside.facts()
 
     def boot(self) -> System:
-        return _Watched(self.inside.boot(), self.reached)
+        return _RecordingSystem(self.inside.boot(), self.reached)
 
     def close(self) -> None:
         self.inside.close()
 
 
-class _Watched(RecordedSystem):
-    """A system whose program is looked through when it is thrown away."""
+class _RecordingSystem(RecordedSystem):
+    """A system that adds the pairs of its program to `reached` when it is closed."""
 
     def __init__(self, inside: System, reached: dict[Pair, Program]) -> None:
         super().__init__(inside)
@@ -175,7 +175,7 @@ class _Watched(RecordedSystem):
 
 
 def pair_of(step: Step, outcome: SymbolicOutcome) -> Pair | None:
-    """What a step has reached by failing."""
+    """Return the pair that a step has produced by failing or faulting; None if it succeeded."""
     if isinstance(outcome, Fails):
         return step.call, outcome.errno
     if isinstance(outcome, Faults):
@@ -183,23 +183,23 @@ def pair_of(step: Step, outcome: SymbolicOutcome) -> Pair | None:
     return None
 
 
-class _Naming:
-    """Gives the watched backend a name that pytest can be told."""
+class _NamedBackend:
+    """A plugin of pytest that makes the recording backend available by a name."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
     def pytest_mmapconf_backends(self) -> Mapping[str, Callable[[], Backend]]:
-        return {"watched": lambda: self.backend}
+        return {"recorded": lambda: self.backend}
 
 
 def run(name: str, options: Options) -> Run:
-    """Run the installed cases on a backend, in a pytest of their own.  Raises UsageError where it cannot run them."""
-    backend = _Watching(backends.make(name, folders=[os.getcwd()]))
-    asked = ["-m", "not mmap_random", "--mmap-backend=watched", f"--mmap-level={LEVELS[-1]}"]
-    asked += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
-    asked += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
-    status, output = isolated_run.run(asked, [_Naming(backend)])
+    """Run the installed cases on a backend, in a separate pytest.  Raises UsageError if it cannot run them."""
+    backend = _RecordingBackend(backends.make(name, folders=[os.getcwd()]))
+    arguments = ["-m", "not mmap_random", "--mmap-backend=recorded", f"--mmap-level={LEVELS[-1]}"]
+    arguments += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
+    arguments += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
+    status, output = isolated_run.run(arguments, [_NamedBackend(backend)])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise pytest.UsageError(f"the cases could not be run on {name}:\n{output}")
     with started(name, options) as again:
@@ -208,7 +208,7 @@ def run(name: str, options: Options) -> Run:
 
 @contextmanager
 def started(name: str, options: Options) -> Iterator[Backend]:
-    """A backend of its own, closed afterwards."""
+    """Make and configure a backend, and close it afterwards."""
     backend = backends.make(name, folders=[os.getcwd()])
     backend.configure(options)
     try:
@@ -221,7 +221,7 @@ def started(name: str, options: Options) -> Iterator[Backend]:
 
 
 def reaches(backend: Backend, program: Program, pair: Pair) -> bool:
-    """Whether a program's last step comes to `pair` there."""
+    """Return whether the last step of a program produces `pair` on a backend."""
     system = backend.boot()
     try:
         return pair_of(program[-1], replay(program, system)[-1]) == pair
@@ -232,33 +232,33 @@ def reaches(backend: Backend, program: Program, pair: Pair) -> bool:
 
 
 def shortest(backend: Backend, program: Program, pair: Pair) -> Program:
-    """A program that comes to `pair`, without the steps that are not needed for it."""
+    """Return a program that produces `pair`, without the steps that are not needed."""
     place = len(program) - 2
     while place >= 0:
         without = program[:place] + program[place + 1 :]
         if reaches(backend, without, pair):
-            program, place = without, len(without) - 1  # what was needed for it may be so no more
+            program, place = without, len(without) - 1  # steps that were needed may now be removable
         place -= 1
     return program
 
 
 def smallest(runs: Sequence[Run]) -> dict[Pair, list[tuple[Program, list[str]]]]:
-    """For each pair that was reached, its programs, each with the names of the runs in which it comes to it.
+    """Return the programs of each reached pair, each with the names of the runs in which it produces the pair.
 
-    That is one program, where what is short on the first backend comes to the same on the others.
+    There is one program if the shortest one of the first backend produces the pair on the others too.
     """
-    found: dict[Pair, list[tuple[Program, list[str]]]] = {}
+    programs: dict[Pair, list[tuple[Program, list[str]]]] = {}
     for run in runs:
         with started(run.name, run.options) as backend:
             for pair, program in run.reached.items():
-                known = found.setdefault(pair, [])
+                known = programs.setdefault(pair, [])
                 for shown, names in known:
                     if reaches(backend, shown, pair):
                         names.append(run.name)
                         break
                 else:
                     known.append((shortest(backend, program, pair), [run.name]))
-    return found
+    return programs
 
 
 # ------------------------------------------------------------------------------------------------------------- reasons
@@ -266,23 +266,23 @@ def smallest(runs: Sequence[Run]) -> dict[Pair, list[tuple[Program, list[str]]]]
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a pair is not reached."""
+    """A reason why a pair is not reached."""
 
     pair: Pair
     text: str
     system: str = ""
-    """Where it holds: "reference", "Linux"; "" for everywhere."""
+    """The system for which the reason holds: "reference", "Linux"; "" for all."""
     without: str = ""
-    """What a run must lack for it: "root", "disruptive", "x86-64".  Of anything else nobody knows whether a run has it,
-    so the pair may be reached or not."""
+    """The condition that a run must lack: "root", "disruptive", "x86-64".  For any other text it is unknown whether a
+    run has the condition, so the pair may be reached or not."""
 
     def holds(self, run: Run) -> bool:
-        """Whether it is a reason in a run."""
+        """Return whether the reason holds in a run."""
         return self.system in ("", run.system) and not (self.without and run.has(self.without))
 
 
 def reasons(text: str | None = None) -> list[Reason]:
-    """The reasons of a file's text; of the suite's own without one."""
+    """Read the reasons in the text of a file; without `text`, in the suite's own file."""
     if text is None:
         text = (files(f"{PACKAGE}.conformance") / "unreachable.toml").read_text(encoding="utf-8")
     return [
@@ -291,40 +291,40 @@ def reasons(text: str | None = None) -> list[Reason]:
     ]
 
 
-def wrong(runs: Sequence[Run], pairs: Collection[Pair], reasons: Sequence[Reason]) -> list[str]:
-    """What is the matter with the map: holes, reasons for what was reached, and pairs that nobody knows of."""
-    found = [f"{' '.join(r.pair)}: there is a reason, but no such pair" for r in reasons if r.pair not in pairs]
+def find_gaps(runs: Sequence[Run], pairs: Collection[Pair], reasons: Sequence[Reason]) -> list[str]:
+    """Return the errors of the map: gaps, reasons for reached pairs, and unknown pairs."""
+    gaps = [f"{' '.join(r.pair)}: there is a reason, but no such pair" for r in reasons if r.pair not in pairs]
     calls = {call for call, _errno in pairs}
     for run in runs:
         for pair in pairs:
             why = [reason for reason in reasons if reason.pair == pair and reason.holds(run)]
             if pair not in run.reached and not why:
-                found.append(f"{' '.join(pair)}: neither reached on {run.name} nor is there a reason")
+                gaps.append(f"{' '.join(pair)}: neither reached on {run.name} nor is there a reason")
             for reason in why:
                 if pair in run.reached and (not reason.without or run.has(reason.without) is False):
-                    found.append(f"{' '.join(pair)}: reached on {run.name}, in spite of the reason: {reason.text}")
+                    gaps.append(f"{' '.join(pair)}: reached on {run.name}, although there is a reason: {reason.text}")
         for pair in run.reached:
             if pair not in pairs and (pair[0] in calls or pair[0].startswith("SIG")):
-                found.append(f"{' '.join(pair)}: reached on {run.name}, unknown to the catalogue and the reference")
-    return found
+                gaps.append(f"{' '.join(pair)}: reached on {run.name}, unknown to the catalogue and the reference")
+    return gaps
 
 
 # ---------------------------------------------------------------------------------------------------------------- page
 
 
 def page(runs: Sequence[Run], pairs: Mapping[Pair, Sequence[str]], reasons: Sequence[Reason]) -> str:
-    """The map as a page of Markdown."""
+    """Return the map as a page of Markdown."""
     programs = smallest(runs)
     lines = [
-        "# What is reached",
+        "# Reachability",
         "",
-        "Every errno that the catalogue or the reference names for a call, every si_code that an agent can tell of a",
-        "fault: is it seen when the installed cases are run, and which is the smallest program that shows it? Names",
-        "are those of [a recorded program](../pytest_mmapconf/trace/program.py): `r1` an address, `fd1` a descriptor,",
+        "Every errno that the catalogue or the reference names for a call, and every si_code that an agent can report",
+        "for a fault: whether the installed cases produce it, and the smallest program that does. Names are those of",
+        "[a recorded program](../pytest_mmapconf/trace/program.py): `r1` an address, `fd1` a descriptor,",
         f"`p1` a process. Generated by `python -m {PACKAGE} reach`, which fails where there is neither a program nor a",
         "reason ([unreachable.toml](../conformance/unreachable.toml)).",
         "",
-        *(f"- {run.name}: {_who(run)}" for run in runs),
+        *(f"- {run.name}: {_describe(run)}" for run in runs),
     ]
     columns = [run.name for run in runs]
     for heading, first, signals in (("Calls", "call | errno | clauses", False), ("Faults", "signal | si_code", True)):
@@ -339,14 +339,14 @@ def page(runs: Sequence[Run], pairs: Mapping[Pair, Sequence[str]], reasons: Sequ
     return "\n".join(lines) + "\n"
 
 
-def _who(run: Run) -> str:
+def _describe(run: Run) -> str:
     details = run.facts.details
     if run.name == REFERENCE:
-        return "the model, answering as Linux does"
+        return "the model, with Linux's choices"
     kernel = re.sub(r"(\d+(\.\d+)+)\S*", r"\1", details.get("kernel", ""))  # without a builder's suffix
-    told = [kernel, *(details.get(name, "") for name in ("machine", "libc", "file system", "user"))]
-    told += ["--disruptive"] * run.options.disruptive
-    return ", ".join(filter(None, told)) or run.facts.version
+    parts = [kernel, *(details.get(name, "") for name in ("machine", "libc", "file system", "user"))]
+    parts += ["--disruptive"] * run.options.disruptive
+    return ", ".join(filter(None, parts)) or run.facts.version
 
 
 def _cell(run: Run, pair: Pair, reasons: Sequence[Reason]) -> str:
@@ -365,7 +365,7 @@ def _programs(programs: Sequence[tuple[Program, Sequence[str]]], columns: Sequen
 
 
 def _lines(program: Program) -> list[str]:
-    """A program's steps, with its names counted anew, as cells of a table can hold them."""
+    """Return the steps of a program for a cell of a table, with its symbols renumbered."""
     text = "\n".join(map(str, program))
     counts: Counter[str] = Counter()
     names = {"p1": "p1"}
@@ -383,24 +383,24 @@ def _lines(program: Program) -> list[str]:
 
 
 def main(names: Sequence[str], options: Options, output: str | None, check: bool) -> int:
-    """`python -m pytest_mmapconf reach`; the exit status."""
+    """Run `python -m pytest_mmapconf reach`; return the exit status."""
     names = list(dict.fromkeys([REFERENCE, *names]))
-    for name in names:  # what cannot be is said before anything is run
+    for name in names:  # a wrong name is an error before anything is run
         backends.make(name, folders=[os.getcwd()])
     runs = [run(name, options) for name in names]
-    all_pairs, why = pairs(), reasons()
-    faults = wrong(runs, all_pairs, why)
+    all_pairs, accepted = pairs(), reasons()
+    gaps = find_gaps(runs, all_pairs, accepted)
     if not check:
-        text = page(runs, all_pairs, why)
+        text = page(runs, all_pairs, accepted)
         if output:
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             Path(output).write_text(text, encoding="utf-8")
         else:
             print(text, end="")
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if not faults and (check or output):
+    for gap in gaps:
+        print(gap, file=sys.stderr)
+    if not gaps and (check or output):
         print(
             ", ".join(f"{run.name}: {len(all_pairs.keys() & run.reached)} of {len(all_pairs)} reached" for run in runs)
         )
-    return 1 if faults else 0
+    return 1 if gaps else 0

@@ -1,0 +1,403 @@
+"""Run mutants: against the cases, and against random programs.
+
+The cases are collected once, by a pytest in this process; the process then forks, and each worker runs one mutant
+after another through pytest's own protocol, with the mutant as backend.
+
+First, the random programs, and for the gate the cases too, run on the unchanged reference, which records the mutants
+that would have acted differently: those whose method was called with arguments for which they change it.  A case or a
+program in which a mutant acts like the reference cannot find it, and is not run on it.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import pytest
+
+from ..catalogue.clauses import LEVELS
+from ..catalogue.verdicts import FAIL
+from ..contract import Backend, Facts, Fault, Options, System, Unresolved
+from ..fuzzing import STEP
+from ..fuzzing.search import LENGTH, Search, split
+from ..plugin.stash import ATTRIBUTE, CASE
+from ..reference import mutant as mutant_module
+from ..reference.backend import ReferenceBackend
+from ..reference.mutant import Mutant, Original
+from ..reference.refusal import Refusals
+
+SEED: Final = "mutants"
+"""Seed of the random programs."""
+
+TIME_LIMIT: Final = 20.0
+"""Time limit in seconds of one case, or of one random program."""
+
+Site: TypeAlias = tuple[str, int]
+"""A place in the reference's source: module and line."""
+
+
+@dataclass
+class MutantResult:
+    """The result of running one mutant."""
+
+    id: str
+    clauses: tuple[str, ...]
+    bug: str
+    text: str
+    killers: list[str] = field(default_factory=list)
+    """The cases that killed the mutant; only the first, unless all were requested."""
+    programs: int = 0
+    """Number of the random program that found the mutant, from 1; 0 if none did."""
+    tried: int = 0
+    """Number of random programs, up to that one, that executed the mutated code."""
+    cited: list[str] = field(default_factory=list)
+    """The clauses that were cited when a random program found the mutant."""
+    crash: str = ""
+    """The exception of the mutant itself, if it crashed."""
+    seconds: float = 0.0
+
+    @property
+    def is_named(self) -> bool:
+        """True if the clauses that were cited include one that the mutant names."""
+        return not set(self.clauses).isdisjoint(self.cited)
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+
+
+class SwitchableBackend(Backend):
+    """A backend that delegates to another one, which can be replaced between cases."""
+
+    name = "current"
+
+    def __init__(self) -> None:
+        self.inside: Backend = ReferenceBackend()
+
+    def configure(self, options: Options) -> None:
+        self.inside.configure(options)
+
+    def facts(self) -> Facts:
+        return self.inside.facts()
+
+    def boot(self) -> System:
+        return self.inside.boot()
+
+
+class InstrumentedReference(Backend):
+    """A copy of the reference that records where it refuses, and which mutants would have acted differently."""
+
+    name = "reference"
+
+    def __init__(self, mutants: Iterable[Mutant] = ()) -> None:
+        self.sites: set[Site] = set()
+        """Places in the source that have refused a call."""
+        self.differing: set[str] = set()
+        """Ids of the mutants that would have acted differently; every other one would have acted like the reference."""
+        package = mutant_module.copied()
+        by_method: dict[Original, list[Mutant]] = {}
+        for mutant in mutants:
+            by_method.setdefault(mutant.method, []).append(mutant)
+        for method, replacing in by_method.items():
+            mutant_module.patch(package, method, partial(self.record_differing, replacing))
+        mutant_module.patch(package, Refusals.__call__, self.record_refusal)
+        self.inside: Backend = mutant_module.package_backend(package)
+
+    def record_differing(self, mutants: Sequence[Mutant], original: Original, *arguments: Any, **keywords: Any) -> Any:
+        """Record the mutants that would change this call of a method, then call the method."""
+        for mutant in mutants:
+            if mutant.id not in self.differing:
+                try:
+                    differs = mutant.when(*arguments, **keywords)
+                except Exception:  # the mutant will fail in the same way when it is run
+                    differs = True
+                if differs:
+                    self.differing.add(mutant.id)
+        return original(*arguments, **keywords)
+
+    def record_refusal(self, original: Original, refusals: Refusals, *refusal: Any, **late: bool) -> None:
+        """Record the place of a refusal, then refuse."""
+        frame = sys._getframe(2)
+        self.sites.add((frame.f_globals["__name__"].rpartition(".")[2], frame.f_lineno))
+        original(refusals, *refusal, **late)
+
+    def facts(self) -> Facts:
+        return self.inside.facts()
+
+    def boot(self) -> System:
+        return self.inside.boot()
+
+
+class Runner:
+    """A plugin of pytest that calls `work` with the collected cases, instead of running them."""
+
+    def __init__(self, work: Callable[[Runner], None]) -> None:
+        self.work = work
+        self.current = SwitchableBackend()
+        self.items: list[pytest.Item] = []
+        self.differing: dict[str, set[str]] = {}
+        """By case, the ids of the mutants that would have acted differently from the reference."""
+        self.verdict = ""
+        self.crash = ""
+        self.error: BaseException | None = None
+
+    def pytest_mmapconf_backends(self) -> Mapping[str, Callable[[], Backend]]:
+        return {"current": lambda: self.current}
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if not session.testsfailed:
+            self.items = session.items
+            session.config.option.no_summary = True  # of thousands of failures
+            try:
+                self.work(self)
+            except BaseException as error:
+                self.error = error
+        return True
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.excinfo is not None and is_crash(call.excinfo.value):
+            self.crash = f"{item.stash[CASE].id}: {type(call.excinfo.value).__name__}: {call.excinfo.value}"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        verdict: str = getattr(report, ATTRIBUTE, {}).get("verdict", "")
+        if report.when == "call" or verdict == "unresolved":
+            self.verdict = verdict
+
+    def run(self, item: pytest.Item) -> str:
+        """Run one case and return its verdict."""
+        self.verdict = self.crash = ""
+        with time_limit():
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        return self.verdict
+
+    def run_on_reference(self, reference: InstrumentedReference) -> list[str]:
+        """Run every case on the reference, recording the differing mutants; return the cases that fail."""
+        self.current.inside = reference
+        failing = []
+        for id, item in self.cases.items():
+            reference.differing = self.differing[id] = set()
+            if self.run(item) != "pass":
+                failing.append(id)
+        return failing
+
+    def may_kill(self, id: str, mutant: Mutant) -> bool:
+        """Return False if a case is known to act the same on a mutant and on the reference."""
+        return id not in self.differing or mutant.id in self.differing[id]
+
+    @cached_property
+    def cases(self) -> dict[str, pytest.Item]:
+        """The collected cases by id."""
+        return {item.stash[CASE].id: item for item in self.items}
+
+
+REFERENCE_DIRECTORY: Final = os.path.dirname(mutant_module.__file__)
+"""Directory of the reference's modules."""
+
+
+def is_crash(error: BaseException) -> bool:
+    """Return whether a mutant crashed: the reference's modules raised an exception that no implementation can raise."""
+    if isinstance(error, (OSError, Fault, NotImplementedError, Unresolved)):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        if os.path.dirname(trace.tb_frame.f_code.co_filename) == REFERENCE_DIRECTORY:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+@contextmanager
+def time_limit() -> Iterator[None]:
+    """Raise Unresolved if the block takes longer than TIME_LIMIT seconds."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Unresolved(f"not finished after {TIME_LIMIT} s")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def run_with_cases(level: str, work: Callable[[Runner], None]) -> None:
+    """Collect the installed cases of a level, except those that draw at random, and do `work`.  Raises UsageError."""
+    runner = Runner(work)
+    output = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(output):
+        ini = Path(folder, "pytest.ini")
+        ini.write_text("[pytest]\n", encoding="utf-8")
+        arguments = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q", "-s"]
+        arguments += ["--tb=native", "-m", "not mmap_random", "--mmap-backend=current", f"--mmap-level={level}"]
+        pytest.main(arguments, plugins=[runner])
+    if runner.error is not None:
+        raise runner.error
+    if not runner.items:
+        raise pytest.UsageError(f"the cases could not be collected:\n{output.getvalue()}")
+
+
+@cache
+def cached_backend(id: str) -> Backend:
+    """Return the backend of a mutant; each worker makes it once."""
+    return mutant_module.load()[id].boot()
+
+
+def evaluate(runner: Runner, mutant: Mutant, everything: bool, programs: Iterable[SampledProgram]) -> MutantResult:
+    """Run one mutant on its cases and on random programs.
+
+    `everything`: do not stop at the first case that kills it.
+    """
+    began = time.monotonic()
+    result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
+    backend = runner.current.inside = cached_backend(mutant.id)
+    for id, item in runner.cases.items():
+        if mutant.clauses[0] in item.stash[CASE].clauses and runner.may_kill(id, mutant):
+            verdict = runner.run(item)
+            if runner.crash:
+                result.crash = runner.crash
+            elif verdict == FAIL:
+                result.killers.append(id)
+                if not everything:
+                    break
+    search_with_programs(result, Search(backend, LEVELS[-1]), programs)
+    result.seconds = round(time.monotonic() - began, 3)
+    return result
+
+
+class SampledProgram(NamedTuple):
+    """A random program, the same for every mutant."""
+
+    steps: Sequence[bytes]
+    refused: Counter[str]
+    """Number of refusals by clause in the programs before it; they determine the invalid calls that it makes."""
+    differing: set[str]
+    """Ids of the mutants that act differently from the reference in the program."""
+
+
+class ProgramSeries:
+    """A series of `number` random programs, the same for every mutant; each is generated when it is first needed."""
+
+    def __init__(self, mutants: Iterable[Mutant], number: int) -> None:
+        self.number = number
+        self.reference = InstrumentedReference(mutants)
+        self.search = Search(self.reference, LEVELS[-1])
+        self.samples: list[SampledProgram] = []
+
+    def __iter__(self) -> Iterator[SampledProgram]:
+        for number in range(self.number):
+            if number == len(self.samples):
+                self.samples.append(self.sample(number))
+            yield self.samples[number]
+
+    def sample(self, number: int) -> SampledProgram:
+        """Generate the next program, and run it on the reference."""
+        steps = split(Random(f"{SEED} {number}").randbytes(LENGTH * STEP))
+        self.search.refused = refused = Counter(self.search.tally.refusals)
+        self.reference.differing = differing = set[str]()
+        counterexample = self.search.run(steps)
+        if counterexample is not None:
+            raise counterexample.divergence
+        return SampledProgram(steps, refused, differing)
+
+
+def search_with_programs(result: MutantResult, search: Search, programs: Iterable[SampledProgram]) -> None:
+    """Run random programs on a mutant until one finds it; store the outcome in `result`."""
+    for number, program in enumerate(programs, 1):
+        if result.id not in program.differing:
+            continue
+        result.tried += 1
+        search.refused = program.refused
+        try:
+            with time_limit():
+                counterexample = search.run(program.steps)
+        except (OSError, Fault, Unresolved):  # outside of compared calls: a system that cannot be closed
+            continue
+        except Exception as error:  # a mutant with an impossible state may crash when the state is used
+            if not is_crash(error):
+                raise
+            continue
+        if counterexample is not None:
+            result.programs, result.cited = number, list(counterexample.divergence.clauses)
+            return
+
+
+def find_killers(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> dict[str, str]:
+    """For each of some cases, find a mutant of the same groups of clauses that the case kills; return its id by case.
+
+    Mutants that another of the cases has killed are tried first.  Mutants of the case's own clauses have been tried
+    before.
+    """
+    killed: dict[str, str] = {}
+    for id in ids:
+        item = runner.cases[id]
+        clauses = set(item.stash[CASE].clauses)
+        groups = {clause_group(clause) for clause in clauses}
+        left = [
+            mutant
+            for mutant in mutants
+            if runner.may_kill(id, mutant)
+            and mutant.clauses[0] not in clauses
+            and not groups.isdisjoint(map(clause_group, mutant.clauses))
+        ]
+        for mutant in sorted(left, key=lambda mutant: mutant.id not in killed.values()):
+            runner.current.inside = cached_backend(mutant.id)
+            if runner.run(item) == FAIL and not runner.crash:
+                killed[id] = mutant.id
+                break
+    return killed
+
+
+def clause_group(clause: str) -> str:
+    """Return the call or the subject that a clause is about: the first part of its id."""
+    return clause.partition(".")[0]
+
+
+# ------------------------------------------------------------------------------------------------------------ parallel
+
+_work: Callable[[Any], Any]
+"""The function that workers apply; they inherit it when they are forked."""
+
+
+def _apply(argument: Any) -> Any:
+    return _work(argument)
+
+
+def parallel_map(work: Callable[[Any], Any], arguments: Sequence[Any], workers: int) -> Iterator[Any]:
+    """Yield work(argument) for every argument, in any order, computed by `workers` forked processes."""
+    global _work
+    _work = work
+    if workers == 1:
+        yield from map(work, arguments)
+        return
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        yield from pool.imap_unordered(_apply, arguments)
+
+
+class Progress:
+    """Prints the number of finished items on stderr, every few seconds."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what = what
+        self.total = total
+        self.last_print = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self.last_print >= 5:
+            self.last_print = now
+            print(f"{done} of {self.total} {self.what}", file=sys.stderr, flush=True)
