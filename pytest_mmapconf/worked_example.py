@@ -1,8 +1,8 @@
 """The chapter's worked example: a program that prints a file through a mapping.
 
-`print_file` is the program itself, its calls one after the other as the chapter has them, made of any implementation
-through the contract.  Its messages and exit statuses are the chapter's: -1 for whatever failed (a parent is told 255),
-1 for what is not a regular file, 0 when all is printed.
+`print_file` is the program itself: it makes the calls of the chapter, in their order, to any implementation of the
+contract.  Its messages and exit statuses are those of the chapter: -1 if a call failed (a parent process sees 255), 1
+if the file is not a regular file, 0 if the whole file was printed.
 
 `main` runs it from a command line: ``python -m pytest_mmapconf print FILE [--backend NAME]``.
 """
@@ -32,8 +32,8 @@ from .contract import (
 )
 from .plugin import backends
 
-PIECE = 4096
-"""Bytes that are loaded, and printed, at a time."""
+BLOCK_SIZE = 4096
+"""Number of bytes that are loaded and printed at a time."""
 
 
 def print_file(
@@ -41,7 +41,7 @@ def print_file(
 ) -> int:
     """Print the file that `arguments` name, through a mapping made by `process`; return the exit status.
 
-    `write` is given what goes to the standard output, `complain` each line for the standard error.
+    `write` writes bytes to the standard output, `complain` writes a line to the standard error.
     """
 
     def perror(call: str, error: OSError) -> int:
@@ -77,8 +77,8 @@ def print_file(
     except OSError as error:
         return perror("close", error)
 
-    for place in range(0, status.size, PIECE):
-        write(process.load(base + place, min(PIECE, status.size - place)))
+    for offset in range(0, status.size, BLOCK_SIZE):
+        write(process.load(base + offset, min(BLOCK_SIZE, status.size - offset)))
 
     try:
         process.munmap(base, status.size)
@@ -92,14 +92,14 @@ def print_file(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``print FILE [--backend NAME]``: print a file of this machine; return the exit status, 255 for -1."""
+    """``print FILE [--backend NAME]``: print a file of this machine; return the exit status (255 for -1)."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {__package__} print",
         description="The worked example: print a file through a mapping.",
-        epilog="A backend other than native has files of its own: there a copy of FILE is printed.",
+        epilog="A backend other than native has files of its own: a copy of FILE is printed there.",
     )
     parser.add_argument("file", metavar="FILE", nargs="?", help="the file to print; without it, the usage is printed")
-    parser.add_argument("--backend", metavar="NAME", default="native", help="whose mmap (default: native)")
+    parser.add_argument("--backend", metavar="NAME", default="native", help="the implementation (default: native)")
     asked = parser.parse_args(arguments)
     try:
         backend = backends.make(asked.backend, folders=[os.getcwd()])
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
             return print_file(system.spawn(), files, _write, _say) & 0xFF
         finally:
             system.close()
-    except BrokenPipeError:  # whoever reads the output has had enough
+    except BrokenPipeError:  # the reader has closed the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 255
     except (OSError, Fault, NotImplementedError, Unresolved) as error:
@@ -129,22 +129,22 @@ def _write(data: bytes) -> None:
 
 
 def _say(line: str) -> int:
-    """Print a line to the standard error; the status of what failed."""
+    """Print a line to the standard error; return the exit status of a failure."""
     print(line, file=sys.stderr)
     return 255
 
 
 def _on_this_machine(system: System, path: str) -> str:
-    """A path that means the same to another process of this machine: each has descriptors of its own in /dev/fd."""
+    """Return a path that names the same file in another process; /dev/fd has the descriptors of each process itself."""
     path = os.path.abspath(path)
-    mine = f"/proc/{os.getpid()}/fd/"
-    if path.startswith("/dev/fd/") and os.path.isdir(mine):
-        return mine + path.removeprefix("/dev/fd/")
+    own = f"/proc/{os.getpid()}/fd/"
+    if path.startswith("/dev/fd/") and os.path.isdir(own):
+        return own + path.removeprefix("/dev/fd/")
     return path
 
 
 def _copied(system: System, path: str) -> str:
-    """The name of a copy of this machine's file in the system.  What is not there is not there in the system either."""
+    """Copy a file of this machine into the system and return its name there; a missing file is missing there too."""
     name = os.path.basename(os.path.abspath(path)) or "root"
     if not os.path.exists(path):
         return name
@@ -158,8 +158,8 @@ def _copied(system: System, path: str) -> str:
         fd = process.open(name, O_CREAT | O_EXCL | O_WRONLY)
         written = 0
         while written < len(content):
-            written += process.pwrite(fd, content[written : written + PIECE], written)
+            written += process.pwrite(fd, content[written : written + BLOCK_SIZE], written)
     else:
-        raise Unresolved(f"{path} cannot be copied there: it is neither a regular file nor a directory")
+        raise Unresolved(f"{path} cannot be copied: it is neither a regular file nor a directory")
     process.exit()
     return name

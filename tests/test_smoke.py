@@ -426,7 +426,7 @@ WRONG_AGENTS = {
     "hangs": ("mapping", "no answer to 'mmap 0x0", "flushed"),
     "wrong-process": (
         "page",
-        "it said '77 ok 4096', which",
+        "it said '77 ok 4096', without a request",
         "the number of the process of the request",
     ),
     "babbles": ("page", "it said 'DEBUG: asked for", "diagnostics go to stderr"),

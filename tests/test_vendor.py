@@ -1,4 +1,4 @@
-"""Copies of the suite: what is in them, whether they are whole, bringing them to another version."""
+"""vendoring.vendor: the contents of a copy, the check of a copy, upgrades."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mmapconf import __main__, version
-from pytest_mmapconf.vendoring import vendor
-from pytest_mmapconf.vendoring import verdict_changes as changes
+from pytest_mmapconf.vendoring import vendor, verdict_changes
 
 PROJECT = Path(__file__).parents[1]
 
@@ -36,7 +35,7 @@ Suite = Callable[[str, dict[str, str]], None]
 
 @pytest.fixture
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    """`suite(version, files)`: be a suite of that version, that consists of these files."""
+    """Return a function `suite(version, files)` that replaces the running suite by one of these files."""
 
     def suite(version: str, files: dict[str, str]) -> None:
         folder = tmp_path / "suites" / version
@@ -45,14 +44,14 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
             (folder / path).write_text(text)
         monkeypatch.setattr(vendor, "package_files", lambda: {path: folder / path for path in files})
         monkeypatch.setattr(vendor, "suite_version", lambda: version)
-        monkeypatch.setattr(changes, "cases_now", lambda: [f"mapping.size[{version}]"])
+        monkeypatch.setattr(verdict_changes, "current_case_ids", lambda: [f"mapping.size[{version}]"])
 
     return suite
 
 
 @pytest.fixture
 def copy(tmp_path: Path, suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of version 1 in a host project, as a path that is relative to it; the suite is version 2 now."""
+    """Return the relative path of a copy of version 1 in a host project; the suite has version 2 afterwards."""
     host = tmp_path / "host"
     host.mkdir()
     monkeypatch.chdir(host)
@@ -64,7 +63,7 @@ def copy(tmp_path: Path, suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def content(folder: Path) -> dict[str, str]:
-    """The files of a copy, without the manifest."""
+    """Return the files of a copy, without the manifest."""
     there = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     del there[version.MANIFEST]
     return there
@@ -73,7 +72,7 @@ def content(folder: Path) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------ what a copy has
 
 
-def test_a_copy_has_all_of_the_package_and_the_licence() -> None:
+def test_copy_has_the_whole_package_and_the_licence() -> None:
     files = vendor.package_files()
 
     assert all(path.is_file() for path in files.values())
@@ -86,7 +85,7 @@ def test_a_copy_has_all_of_the_package_and_the_licence() -> None:
         "py.typed",
     ):
         assert path in files
-    for room in vendor.ROOMS:
+    for room in vendor.EXTERNAL_PACKAGES:
         there = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / room).rglob("*.*") if path.is_file()}
         assert {path for path in there if not path.endswith(".pyc")} == {
             path for path in files if path.startswith(f"{room}/")
@@ -94,7 +93,7 @@ def test_a_copy_has_all_of_the_package_and_the_licence() -> None:
     assert not [path for path in files if "__pycache__" in path or path.endswith(".pyc") or path == version.MANIFEST]
 
 
-def test_nobodys_run_collects_a_copy_by_accident() -> None:
+def test_no_run_of_the_project_collects_a_copy() -> None:
     names = [Path(path).name for path in vendor.package_files()]
 
     assert not [name for name in names if re.match(r"test_.*\.py$|.*_test\.py$|conftest\.py$|test.*\.txt$", name)]
@@ -106,9 +105,9 @@ def test_every_module_imports_relatively() -> None:
     assert not [path for path, file in vendor.package_files().items() if absolute.search(file.read_text("utf-8"))]
 
 
-def test_a_new_copy_is_whole(copy: Path) -> None:
+def test_new_copy_is_complete(copy: Path) -> None:
     assert content(copy) == ONE
-    assert vendor.check(copy) == (True, ["third_party/mm: pytest-mmapconf 1, 5 files, whole and unmodified"])
+    assert vendor.check(copy) == (True, ["third_party/mm: pytest-mmapconf 1, 5 files, complete and unmodified"])
     manifest = json.loads((copy / version.MANIFEST).read_text())
     assert (manifest["version"], manifest["package"]) == ("1", "third_party.mm")
     assert manifest["cases"] == ["mapping.size[1]"]
@@ -117,7 +116,7 @@ def test_a_new_copy_is_whole(copy: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- --check
 
 
-def test_check_names_each_file_that_is_not_as_it_was(copy: Path) -> None:
+def test_check_names_each_modified_file(copy: Path) -> None:
     (copy / "plugin.py").write_text("mine")
     (copy / "old/gone.py").unlink()
     (copy / "conformance/more.py").touch()
@@ -125,7 +124,7 @@ def test_check_names_each_file_that_is_not_as_it_was(copy: Path) -> None:
     assert vendor.check(copy) == (
         False,
         [
-            "third_party/mm: pytest-mmapconf 1, 5 files, not as they were copied",
+            "third_party/mm: pytest-mmapconf 1, 5 files, modified",
             "changed: plugin.py",
             "extra: conformance/more.py",
             "missing: old/gone.py",
@@ -133,7 +132,7 @@ def test_check_names_each_file_that_is_not_as_it_was(copy: Path) -> None:
     )
 
 
-def test_what_python_and_editors_leave_is_no_modification(copy: Path) -> None:
+def test_files_of_python_and_editors_are_no_modification(copy: Path) -> None:
     for name in ("__pycache__/plugin.cpython-313.pyc", "old.pyc", "old/plugin.py~", ".plugin.py.swp", ".cache/x"):
         (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).touch()
@@ -145,13 +144,13 @@ def test_the_exit_status_of_check(copy: Path, capsys: pytest.CaptureFixture[str]
     command = ["vendor", "--check", str(copy)]
 
     assert __main__.main(command) == 0
-    assert "whole and unmodified" in capsys.readouterr().out
+    assert "complete and unmodified" in capsys.readouterr().out
     (copy / "plugin.py").write_text("mine")
     assert __main__.main(command) == 1
     assert "changed: plugin.py" in capsys.readouterr().out
     (copy / version.MANIFEST).unlink()
     assert __main__.main(command) == 2
-    assert "third_party/mm: no copy of the suite (there is no vendored.json)" in capsys.readouterr().err
+    assert "third_party/mm: not a copy of the suite (there is no vendored.json)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -167,12 +166,12 @@ def test_the_exit_status_of_check(copy: Path, capsys: pytest.CaptureFixture[str]
         '{"version": "1", "files": {"": "0"}, "cases": []}',
     ],
 )
-def test_a_manifest_that_is_none(copy: Path, manifest: str) -> None:
+def test_invalid_manifest(copy: Path, manifest: str) -> None:
     (copy / version.MANIFEST).write_text(manifest)
 
     for use in (vendor.check, vendor.vendor):
         with pytest.raises(
-            vendor.VendorError, match=r"vendored\.json is no manifest of a copy.*: restore it, or remove"
+            vendor.VendorError, match=r"vendored\.json is not a valid manifest.*: restore it, or remove"
         ):
             use(copy)
 
@@ -184,21 +183,21 @@ def test_an_upgrade(copy: Path) -> None:
     (copy / "old/__pycache__").mkdir()
     (copy / "notes.txt").write_text("the host's own")
 
-    told = vendor.vendor(copy)
+    lines = vendor.vendor(copy)
 
     assert content(copy) == {**TWO, "notes.txt": "the host's own"}
     assert not (copy / "old").exists()
-    assert told[0] == "third_party/mm: pytest-mmapconf 1 -> 2: 1 files new, 2 changed, 1 removed"
-    assert told[1:10] == [
+    assert lines[0] == "third_party/mm: pytest-mmapconf 1 -> 2: 1 files new, 2 changed, 1 removed"
+    assert lines[1:10] == [
         "",
-        "What changes in verdicts:",
+        "Changes that may affect verdicts:",
         "clauses, changed: 1",
         "  map.size",
         "      level: documented",
         "        was: posix",
         "cases, new: 1",
         "  mapping.size[2]",
-        "cases, gone: 1",
+        "cases, removed: 1",
     ]
     assert vendor.check(copy)[1][1:] == ["extra: notes.txt"]
 
@@ -207,19 +206,19 @@ def test_the_same_version_again_changes_nothing(copy: Path) -> None:
     vendor.vendor(copy)
     before = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.name != version.MANIFEST}
 
-    told = vendor.vendor(copy)
+    lines = vendor.vendor(copy)
 
-    assert told[:4] == [
+    assert lines[:4] == [
         "third_party/mm: pytest-mmapconf 2: no change",
         "",
-        "What changes in verdicts:",
+        "Changes that may affect verdicts:",
         "  nothing",
     ]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def spoil(copy: Path) -> list[str]:
-    """Modify a copy in each way that an upgrade would undo; return what is to be said of it."""
+def modify(copy: Path) -> list[str]:
+    """Modify a copy in each way that an upgrade would undo; return the lines that report it."""
     (copy / "plugin.py").write_text("mine")
     (copy / "__init__.py").unlink()
     (copy / "old/gone.py").write_text("still needed")
@@ -229,7 +228,7 @@ def spoil(copy: Path) -> list[str]:
 
 
 def test_local_modifications_are_not_lost(copy: Path) -> None:
-    told = spoil(copy)
+    modifications = modify(copy)
     before = content(copy)
 
     with pytest.raises(vendor.VendorError) as caught:
@@ -237,7 +236,7 @@ def test_local_modifications_are_not_lost(copy: Path) -> None:
 
     assert str(caught.value).splitlines()[:-1] == [
         "third_party/mm: has local modifications, which would be lost:",
-        *told,
+        *modifications,
     ]
     assert "--force" in str(caught.value).splitlines()[-1]
     assert content(copy) == before
@@ -245,7 +244,7 @@ def test_local_modifications_are_not_lost(copy: Path) -> None:
 
 
 def test_force_overwrites_local_modifications(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spoil(copy)
+    modify(copy)
 
     assert __main__.main(["vendor", str(copy)]) == 2
     assert __main__.main(["vendor", str(copy), "--force"]) == 0
@@ -279,7 +278,7 @@ def test_an_upgrade_that_was_interrupted_goes_on(copy: Path, monkeypatch: pytest
 # --------------------------------------------------------------------------------------------------- what it refuses
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(suite: Suite, tmp_path: Path) -> None:
+def test_directory_of_the_project_is_not_touched(suite: Suite, tmp_path: Path) -> None:
     suite("1", ONE)
     (tmp_path / "code").mkdir()
     (tmp_path / "code/plugin.py").write_text("mine")
@@ -290,7 +289,7 @@ def test_a_folder_of_somebody_elses_is_left_alone(suite: Suite, tmp_path: Path) 
     assert (tmp_path / "code/plugin.py").read_text() == "mine"
 
 
-def test_an_empty_folder_will_do(suite: Suite, tmp_path: Path) -> None:
+def test_empty_directory_is_accepted(suite: Suite, tmp_path: Path) -> None:
     suite("1", ONE)
     (tmp_path / "mm").mkdir()
 
@@ -301,7 +300,7 @@ def test_an_empty_folder_will_do(suite: Suite, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("inside", ["", "deeper/down", ".."], ids=["itself", "inside", "around"])
 def test_a_copy_does_not_write_over_itself(copy: Path, monkeypatch: pytest.MonkeyPatch, inside: str) -> None:
-    """Else a modified file would come into the manifest as if it were right."""
+    """Otherwise the manifest would record a modified file as original."""
     monkeypatch.setattr(vendor, "HERE", copy.absolute())
 
     with pytest.raises(vendor.VendorError, match="upgrade a copy from the installed suite"):
@@ -312,11 +311,11 @@ def test_a_modified_copy_is_not_copied_further(copy: Path, monkeypatch: pytest.M
     monkeypatch.setattr(vendor, "HERE", copy.absolute())
     (copy / "plugin.py").write_text("mine")
 
-    with pytest.raises(vendor.VendorError, match=r"is itself a copy, and not as it was copied:\nchanged: plugin\.py"):
+    with pytest.raises(vendor.VendorError, match=r"is itself a copy, and modified:\nchanged: plugin\.py"):
         vendor.vendor(tmp_path / "further")
 
 
-def test_a_place_that_cannot_be(suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_destination(suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite("1", ONE)
     (tmp_path / "file").touch()
 
@@ -335,20 +334,24 @@ def test_a_place_that_cannot_be(suite: Suite, tmp_path: Path, capsys: pytest.Cap
         ("../mm", None, "mm"),
     ],
 )
-def test_what_a_copy_is_imported_as(folder: str, name: str | None, package: str) -> None:
+def test_import_name_of_a_copy(folder: str, name: str | None, package: str) -> None:
     assert vendor.name_of(Path(folder), name) == package
 
 
 @pytest.mark.parametrize(
     ("folder", "name", "message"),
     [
-        ("third-party/mm-conf", None, "a package cannot be called 'mm-conf'; give the folder a name such as mmapconf"),
+        (
+            "third-party/mm-conf",
+            None,
+            "a package cannot be called 'mm-conf'; give the directory a name such as mmapconf",
+        ),
         ("import", None, "a package cannot be called 'import'"),
         ("mm", "host-mm", "--name=host-mm: must be names with dots between"),
-        ("src/mm", "host.mm", "--name=host.mm: must be the end of the folder's path, src/mm"),
+        ("src/mm", "host.mm", "--name=host.mm: must be the end of the directory's path, src/mm"),
     ],
 )
-def test_what_no_copy_can_be_imported_as(folder: str, name: str | None, message: str) -> None:
+def test_invalid_import_names(folder: str, name: str | None, message: str) -> None:
     with pytest.raises(vendor.VendorError, match=re.escape(message)):
         vendor.name_of(Path(folder), name)
 
@@ -361,7 +364,7 @@ def test_what_no_copy_can_be_imported_as(folder: str, name: str | None, message:
         ("src/host/mm", "host.mm", "  PYTHONPATH=src python -m pytest -p host.mm.plugin --mmap-backend=reference"),
     ],
 )
-def test_how_to_use_it_is_said(
+def test_usage_is_described(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, name: str | None, command: str
 ) -> None:
     suite("1", ONE)

@@ -1,4 +1,4 @@
-"""What another version changes in verdicts."""
+"""vendoring.verdict_changes: changes of another version that may affect verdicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mmapconf.plugin import isolated_run
-from pytest_mmapconf.vendoring import verdict_changes as changes
+from pytest_mmapconf.vendoring import verdict_changes
 
 CLAUSES = """
 [[clause]]
@@ -19,7 +19,7 @@ text = "A length of zero is refused."
 [[clause]]
 id = "map.gone"
 level = "linux"
-text = "Nobody needs this."
+text = "This clause is removed."
 """
 
 CASES = '''
@@ -38,7 +38,7 @@ def test_other():
 
 
 def written(folder: Path, clauses: str = CLAUSES, cases: str = CASES, helpers: str = "length = len") -> dict[str, Path]:
-    """A suite's conformance folder; returns its files as `vendor.package_files` does."""
+    """Write the conformance directory of a suite; return its files as `vendor.package_files` does."""
     texts = {"clauses.toml": clauses, "mapping.py": cases, "_helpers.py": helpers}
     (folder / "conformance").mkdir(parents=True)
     for name, text in texts.items():
@@ -46,21 +46,21 @@ def written(folder: Path, clauses: str = CLAUSES, cases: str = CASES, helpers: s
     return {f"conformance/{name}": folder / "conformance" / name for name in texts}
 
 
-def told(tmp_path: Path, *, old_cases: tuple[str, ...] = (), new_cases: tuple[str, ...] = (), **new: str) -> str:
-    """What is said of a suite with these files, beside one with those above."""
+def summary(tmp_path: Path, *, old_cases: tuple[str, ...] = (), new_cases: tuple[str, ...] = (), **new: str) -> str:
+    """Return the summary for a suite with these files, compared with the one above."""
     written(tmp_path / "old")
-    return "\n".join(changes.told(tmp_path / "old", written(tmp_path / "new", **new), old_cases, new_cases))
+    return "\n".join(verdict_changes.summary(tmp_path / "old", written(tmp_path / "new", **new), old_cases, new_cases))
 
 
 def expected(text: str) -> str:
-    return "\nWhat changes in verdicts:\n" + textwrap.dedent(text).strip()
+    return "\nChanges that may affect verdicts:\n" + textwrap.dedent(text).strip()
 
 
-NOTHING = "\nWhat changes in verdicts:\n  nothing"
+NOTHING = "\nChanges that may affect verdicts:\n  nothing"
 
 
 def test_nothing(tmp_path: Path) -> None:
-    assert told(tmp_path) == NOTHING
+    assert summary(tmp_path) == NOTHING
 
 
 def test_clauses(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ level = "documented"
 text = "An address is a multiple of the page."
 """
 
-    assert told(tmp_path, clauses=new) == expected(
+    assert summary(tmp_path, clauses=new) == expected(
         """
         clauses, new: 1
           map.new (documented)
               An address is a multiple of the page.
-        clauses, gone: 1
+        clauses, removed: 1
           map.gone (linux)
-              Nobody needs this.
+              This clause is removed.
         clauses, changed: 1
           map.size
               level: posix
@@ -98,14 +98,14 @@ text = "An address is a multiple of the page."
 
 
 def test_cases(tmp_path: Path) -> None:
-    seen = told(tmp_path, old_cases=("a.one", "a.two[x]"), new_cases=("a.one", "a.two[y]", "a.three"))
+    lines = summary(tmp_path, old_cases=("a.one", "a.two[x]"), new_cases=("a.one", "a.two[y]", "a.three"))
 
-    assert seen == expected(
+    assert lines == expected(
         """
         cases, new: 2
           a.three
           a.two[y]
-        cases, gone: 1
+        cases, removed: 1
           a.two[x]
         """
     )
@@ -120,30 +120,30 @@ def test_cases(tmp_path: Path) -> None:
     ],
     ids=["documentation", "remark", "layout"],
 )
-def test_what_is_no_code_counts_for_nothing(tmp_path: Path, right: str, wrong: str) -> None:
+def test_changes_outside_code_are_ignored(tmp_path: Path, right: str, wrong: str) -> None:
     assert right in CASES
-    assert told(tmp_path, cases=CASES.replace(right, wrong)) == expected("  nothing").replace(
+    assert summary(tmp_path, cases=CASES.replace(right, wrong)) == expected("  nothing").replace(
         "\nnothing", "\n  nothing"
     )
 
 
 def test_code_of_a_case(tmp_path: Path) -> None:
-    assert told(tmp_path, cases=CASES.replace("== 0", "== 1")) == expected(
+    assert summary(tmp_path, cases=CASES.replace("== 0", "== 1")) == expected(
         "cases, changed in their code: 1\n  mapping.size"
     )
 
 
 def test_code_that_cases_share(tmp_path: Path) -> None:
-    seen = told(tmp_path, cases=CASES.replace("1, 2", "1, 3"), helpers="length = sum")
+    lines = summary(tmp_path, cases=CASES.replace("1, 2", "1, 3"), helpers="length = sum")
 
-    assert seen == expected("what cases share, changed: 2\n  _helpers\n  mapping")
+    assert lines == expected("shared code of cases, changed: 2\n  _helpers\n  mapping")
 
 
-def test_a_copy_that_cannot_be_read_is_compared_as_far_as_it_can(tmp_path: Path) -> None:
+def test_unreadable_files_of_a_copy_are_ignored(tmp_path: Path) -> None:
     sources = written(tmp_path / "new")
     written(tmp_path / "old", clauses="[[", cases="def", helpers="\0")
 
-    lines = changes.told(tmp_path / "old", sources, (), ())
+    lines = verdict_changes.summary(tmp_path / "old", sources, (), ())
 
     assert lines[2] == "clauses, new: 2"
     assert "cases, changed in their code: 2" not in lines
@@ -159,5 +159,5 @@ def test_the_cases_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated_run, "run", run)
 
     with pytest.raises(RuntimeError, match="the cases could not be collected:\ncannot be"):
-        changes.cases_now()
+        verdict_changes.current_case_ids()
     assert "--mmap-level=linux" in ran[0]

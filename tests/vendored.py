@@ -1,7 +1,7 @@
-"""A copy of the package, small and under another name, and a few made-up subjects.
+"""A small copy of the package under another name, and a few backends for it.
 
-The copy is laid out as an installed package is, with a catalogue of five clauses and cases of its own; so the tests
-that run it say nothing of the real cases, and everything they show, vendoring has too.
+The copy has the layout of an installed package, with a catalogue of five clauses and cases of its own.  Tests that run
+it do not depend on the real cases, and test vendoring at the same time.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_aligned(process, page, record):
 from ..testing import clause
 
 def helper():
-    raise AssertionError("this is no case")
+    raise AssertionError("this is not a case")
 
 @clause("file.content")
 def test_content(process, file):

@@ -36,8 +36,8 @@ AGENT_FIXES: Final = {
     r"did not greet": "The greeting is one line `mmapconf 1 NAME=VALUE …`; other lines may precede it.",
     r"speaks version": "This suite supports version 1: the greeting is `mmapconf 1 …`.",
     r"its greeting says": "The numbers in the greeting are decimal and above 0; an unknown value is left out.",
-    r"it said .*, which": "An answer begins with the number of the process of the request (0 is the supervisor), and "
-    "each request has one answer. Write nothing else to stdout: diagnostics go to stderr.",
+    r"it said .*, without a request": "An answer begins with the number of the process of the request (0 is the "
+    "supervisor), and each request has one answer. Write nothing else to stdout: diagnostics go to stderr.",
     r"no answer to": "Each request line has one answer line, ended by a newline and flushed, even if the call returns "
     "nothing: `PROCESS ok`.",
     r"error that Python has no name for": "Errors are reported by name: `error EINVAL`, not by number.",

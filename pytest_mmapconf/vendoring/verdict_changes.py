@@ -1,8 +1,8 @@
-"""What another version of the suite may change in verdicts: clauses and cases that are new, gone, or not as they were.
+"""Changes of another version of the suite that may affect verdicts: clauses and cases that are new, removed or changed.
 
-A clause is compared word by word.  A case is new or gone by its id; it has changed where its code has, and may have
-where what its module's cases share has.  Code is compared by its syntax tree, so comments, documentation strings and
-layout count for nothing.
+Clauses are compared by their text.  A case is new or removed according to its id; it has changed if its code has, and
+may have changed if the code shared by the cases of its module has.  Code is compared by its syntax tree, so comments,
+docstrings and layout are ignored.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from ..plugin import isolated_run
 CLAUSES: Final = "conformance/clauses.toml"
 
 Clauses = Mapping[str, Mapping[str, Any]]
-"""The entries of a catalogue, as another version may have written them, by id."""
+"""The entries of a catalogue, possibly of another version, by id."""
 
 
-def cases_now() -> list[str]:
-    """The ids of this suite's cases, of every level."""
+def current_case_ids() -> list[str]:
+    """Return the ids of this suite's cases of every level."""
     from ..plugin.stash import CASE
 
-    class Noting:
+    class CaseIds:
         def __init__(self) -> None:
             self.ids: list[str] = []
 
         def pytest_collection_finish(self, session: pytest.Session) -> None:
             self.ids = sorted(item.stash[CASE].id for item in session.items)
 
-    noting = Noting()
+    collected = CaseIds()
     arguments = ["--collect-only", "--mmap-backend=reference", f"--mmap-level={LEVELS[-1]}"]
-    status, output = isolated_run.run(arguments, [noting])
+    status, output = isolated_run.run(arguments, [collected])
     if status != pytest.ExitCode.OK:
         raise RuntimeError(f"the cases could not be collected:\n{output}")
-    return noting.ids
+    return collected.ids
 
 
-def told(
+def summary(
     folder: Path, sources: Mapping[str, Path], old_cases: Collection[str], new_cases: Collection[str]
 ) -> list[str]:
-    """What changes in verdicts between the copy in `folder` and the suite that `sources` are, in lines."""
+    """Return the differences between the copy in `folder` and the suite made of `sources`, as lines."""
     old_clauses, new_clauses = clauses(folder / CLAUSES), clauses(sources[CLAUSES])
     old_code = {path.stem: code(path) for path in (folder / "conformance").glob("*.py")}
     new_code = {path.stem: code(path) for name, path in sources.items() if _is_module_of_cases(name)}
     lines = [
         *_section("clauses, new", [id for id in new_clauses if id not in old_clauses], _clause(new_clauses)),
-        *_section("clauses, gone", [id for id in old_clauses if id not in new_clauses], _clause(old_clauses)),
+        *_section("clauses, removed", [id for id in old_clauses if id not in new_clauses], _clause(old_clauses)),
         *_section(
             "clauses, changed",
             [id for id, entry in new_clauses.items() if old_clauses.get(id, entry) != entry],
             lambda id: _changed_clause(id, old_clauses[id], new_clauses[id]),
         ),
         *_section("cases, new", sorted(set(new_cases) - set(old_cases))),
-        *_section("cases, gone", sorted(set(old_cases) - set(new_cases))),
+        *_section("cases, removed", sorted(set(old_cases) - set(new_cases))),
         *_section("cases, changed in their code", sorted(_changed_cases(old_code, new_code))),
-        *_section("what cases share, changed", sorted(_changed_shares(old_code, new_code))),
+        *_section("shared code of cases, changed", sorted(_changed_shares(old_code, new_code))),
     ]
-    return ["", "What changes in verdicts:", *(lines or ["  nothing"])]
+    return ["", "Changes that may affect verdicts:", *(lines or ["  nothing"])]
 
 
 def _is_module_of_cases(name: str) -> bool:
@@ -71,7 +71,7 @@ def _is_module_of_cases(name: str) -> bool:
 
 
 def clauses(path: Path) -> Clauses:
-    """The clauses of a catalogue's file; none where it cannot be read."""
+    """Return the clauses in the file of a catalogue; none if it cannot be read."""
     try:
         entries = tomllib.loads(path.read_text("utf-8")).get("clause", [])
     except (OSError, ValueError):
@@ -80,7 +80,7 @@ def clauses(path: Path) -> Clauses:
 
 
 def code(path: Path) -> dict[str, str]:
-    """The code of a module's cases by function, and under "" that of all the rest; nothing where it is not Python."""
+    """Return the code of a module's cases by function, and the rest under ""; nothing if the module is not Python."""
     try:
         tree = ast.parse(path.read_text("utf-8"))
     except (OSError, ValueError, SyntaxError):
@@ -113,10 +113,10 @@ def _changed_shares(old: Code, new: Code) -> Iterable[str]:
             yield module
 
 
-def _section(title: str, ids: Collection[str], tell: Callable[[str], list[str]] = lambda id: [id]) -> list[str]:
+def _section(title: str, ids: Collection[str], describe: Callable[[str], list[str]] = lambda id: [id]) -> list[str]:
     if not ids:
         return []
-    return [f"{title}: {len(ids)}", *(f"  {line}" for id in ids for line in tell(id))]
+    return [f"{title}: {len(ids)}", *(f"  {line}" for id in ids for line in describe(id))]
 
 
 def _clause(entries: Clauses) -> Callable[[str], list[str]]:

@@ -205,7 +205,7 @@ def test_a_conformance_run_under_any_name(
     assert f"mmapconf {manifest['version']}: backend reference" in run.output
     assert "host says hello" in run.output
     checked = python(host, "-m", package, "vendor", "--check", place, path=host / root)
-    assert checked.stdout.endswith("whole and unmodified\n")
+    assert checked.stdout.endswith("complete and unmodified\n")
 
 
 def test_every_case_of_a_copy(python: Command, copy: Path, host: Path) -> None:
