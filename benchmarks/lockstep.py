@@ -25,10 +25,10 @@ from typing import Any, cast
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from pytest_mmapconf import backends
 from pytest_mmapconf.contract import SC_PAGESIZE, Call, Options, Process, System
 from pytest_mmapconf.fuzzing import STEP, World
 from pytest_mmapconf.fuzzing.search import LENGTH, Search, split
-from pytest_mmapconf.plugin import backends
 from pytest_mmapconf.reference.backend import ReferenceBackend
 
 

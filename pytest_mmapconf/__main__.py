@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return vendor.main(asked.dest, asked.name, check_only=asked.check, force=asked.force)
     import pytest
 
-    from .plugin import backends, listing, options
+    from . import backends
+    from .plugin import listing, options
 
     try:
         if asked.command == "reach":

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from . import backends
 from .contract import (
     MAP_SHARED,
     O_CREAT,
@@ -30,7 +31,6 @@ from .contract import (
     System,
     Unresolved,
 )
-from .plugin import backends
 
 BLOCK_SIZE = 4096
 """Number of bytes that are loaded and printed at a time."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mmapconf import backends
 from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Facts, Options, System, Unsupported
-from pytest_mmapconf.plugin import backends
 
 MINE = """
 import errno

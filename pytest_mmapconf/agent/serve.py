@@ -235,7 +235,7 @@ def main(arguments: list[str]) -> int:
     """Lend a Python object over stdin and stdout; what it prints itself goes to stderr."""
     import pytest
 
-    from ..plugin.backends import make
+    from ..backends import make
 
     if len(arguments) != 1:
         print(f"usage: python -m {__spec__.name} MODULE:FACTORY", file=sys.stderr)

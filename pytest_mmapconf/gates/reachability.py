@@ -28,9 +28,10 @@ from typing import Final, TypeAlias
 
 import pytest
 
+from .. import backends
 from ..catalogue.clauses import LEVELS, load
 from ..contract import Backend, Facts, Options, System, Unresolved
-from ..plugin import backends, isolated_run
+from ..plugin import isolated_run
 from ..trace.program import Fails, Faults, Program, Step, SymbolicOutcome
 from ..trace.recorder import RecordedSystem
 from ..trace.replay import replay

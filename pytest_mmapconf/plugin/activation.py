@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from .. import backends
 from ..contract import Backend
 from ..report import outputs
 from ..version import PACKAGE
-from . import backends, collection, fixtures, options
+from . import collection, fixtures, options
 from .expectation_hooks import ExpectationHooks
 from .item_hooks import VerdictHooks, WorkerAnnouncement
 from .settings import Settings
@@ -37,7 +38,7 @@ def activate(config: pytest.Config) -> None:
     backend_options = options.backend_options(config)
     reports = prepare_reports(config)
     name = options.value(config, "mmap_backend")
-    subject = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.import_directories(config))
+    subject = backends.make(name, config.hook.pytest_mmapconf_backends(), options.import_directories(config))
     program, reproducers = options.program(config), options.reproducers(config)
     tables, entries = options.expectations(config)
     update = options.update(config)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from .. import backends
 from ..catalogue.clauses import LEVELS, Clause
-from . import backends, options
+from . import options
 
 
 def show(config: pytest.Config) -> int:

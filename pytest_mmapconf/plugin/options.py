@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -158,3 +159,8 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
         raise pytest.UsageError(f"--mmap-replay={given}: {error}") from error
     except OSError as error:
         raise pytest.UsageError(f"--mmap-replay={given}: cannot be read: {error.strerror}") from error
+
+
+def import_directories(config: pytest.Config) -> list[str]:
+    """Where python:MODULE is looked for beside sys.path: first the folder that pytest was started in, then its root."""
+    return [os.fspath(config.rootpath), os.fspath(config.invocation_params.dir)]

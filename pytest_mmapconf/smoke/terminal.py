@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
+from .. import backends
 from ..catalogue.clauses import LEVELS
 from ..contract import Backend
-from ..plugin import backends
 from ..plugin import options as plugin_options
 from ..version import suite_version
 from . import required_calls
@@ -76,7 +76,7 @@ def show(config: pytest.Config) -> int:
     options = plugin_options.backend_options(config)
 
     def make() -> Backend:
-        backend = backends.make(name, config.hook.pytest_mmapconf_backends(), backends.import_directories(config))
+        backend = backends.make(name, config.hook.pytest_mmapconf_backends(), plugin_options.import_directories(config))
         backend.configure(options)
         return backend
 

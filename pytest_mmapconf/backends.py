@@ -7,7 +7,6 @@ Whatever is wrong with it is the user's to put right, so it ends in a usage erro
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
@@ -16,9 +15,9 @@ from typing import Any, Final
 
 import pytest
 
-from ..catalogue.tables import did_you_mean
-from ..contract import SC_PAGESIZE, Backend, Facts, Process, System, Unsupported
-from ..version import PACKAGE
+from .catalogue.tables import did_you_mean
+from .contract import SC_PAGESIZE, Backend, Facts, Process, System, Unsupported
+from .version import PACKAGE
 
 GROUP: Final = "pytest_mmapconf.backends"
 """The entry-point group.  Its name is fixed, also for a copy of the package under another name."""
@@ -189,8 +188,3 @@ class FactoryBackend(Backend):
 
     def boot(self) -> System:
         return self.factory()
-
-
-def import_directories(config: pytest.Config) -> list[str]:
-    """Where python:MODULE is looked for beside sys.path: first the folder that pytest was started in, then its root."""
-    return [os.fspath(config.rootpath), os.fspath(config.invocation_params.dir)]
