@@ -1,4 +1,4 @@
-"""Loads, stores and executions: which fault, where, and in which order."""
+"""Test loads, stores and executions: which fault they raise, where, and in which order."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_access_may_cross_pages_and_mappings(process: Process) -> None:
 
 
 @pytest.mark.parametrize("prot", range(8))
-def test_rights(process: Process, prot: int) -> None:
+def test_protection_of_accesses(process: Process, prot: int) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, process.return_instruction())
     process.mprotect(base, PAGE, prot)
@@ -74,7 +74,7 @@ def test_rights(process: Process, prot: int) -> None:
             process.execute(base)
 
 
-def test_rights_come_before_the_end_of_the_file_but_for_execution(process: Process) -> None:
+def test_protection_is_checked_before_the_end_of_the_file_except_for_execution(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
     with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
@@ -88,7 +88,7 @@ def test_rights_come_before_the_end_of_the_file_but_for_execution(process: Proce
         process.load(base, 1)
 
 
-def test_nothing_mapped_and_nothing_mappable(process: Process) -> None:
+def test_unmapped_and_unmappable_addresses_fault(process: Process) -> None:
     with faults("SIGSEGV", at=process.top, code="SEGV_MAPERR"):
         process.load(process.top, 1)
     for addr in (1 << 47, 1 << 63, 2**64 - 1):
@@ -96,14 +96,14 @@ def test_nothing_mapped_and_nothing_mappable(process: Process) -> None:
             process.store(addr, b"x")
 
 
-def test_only_the_code_that_returns_can_be_run(process: Process) -> None:
+def test_only_the_return_instruction_can_be_executed(process: Process) -> None:
     base = process.mmap(0, PAGE, PROT_READ | PROT_EXEC, ANONYMOUS, -1, 0)
     with pytest.raises(Unresolved):
         process.execute(base)
 
 
 @pytest.mark.parametrize(
-    ("bits", "user_bits", "addr", "code", "told"),
+    ("bits", "user_bits", "addr", "code", "reported"),
     [
         (64, 47, (1 << 47) - 1, "SEGV_MAPERR", True),
         (64, 47, 1 << 47, "SI_KERNEL", False),
@@ -112,13 +112,15 @@ def test_only_the_code_that_returns_can_be_run(process: Process) -> None:
         (32, 31, (1 << 32) - 1, "SEGV_MAPERR", True),
     ],
 )
-def test_which_addresses_are_none_is_the_machine_s(bits: int, user_bits: int, addr: int, code: str, told: bool) -> None:
+def test_the_machine_decides_which_addresses_are_canonical(
+    bits: int, user_bits: int, addr: int, code: str, reported: bool
+) -> None:
     process = ReferenceBackend(bits=bits, user_bits=user_bits).boot().spawn()
 
     with pytest.raises(Fault) as seen:
         process.load(addr, 1)
 
-    assert (seen.value.code, seen.value.address is not None) == (code, told)
+    assert (seen.value.code, seen.value.address is not None) == (code, reported)
 
 
 def test_sizes_have_the_width_of_addresses() -> None:
@@ -136,12 +138,12 @@ def test_sizes_have_the_width_of_addresses() -> None:
 
 @pytest.fixture
 def growing(process: Process) -> int:
-    """A page that grows down, with 512 free pages below it."""
+    """Map a page that grows down, with 512 free pages below it."""
     return process.mmap(process.scratch_range()[0] + 512 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
 
 
 def grows(process: Process, addr: int) -> bool:
-    """Whether a load there succeeds where nothing was mapped before."""
+    """Return whether a load succeeds at an unmapped address because a mapping grows down to it."""
     assert process.space.find(addr) is None
     if process.space.growing(addr) is not None:
         with suppress(Fault):
@@ -154,7 +156,7 @@ def grows(process: Process, addr: int) -> bool:
 
 
 @pytest.mark.parametrize(("below", "allowed"), [(300, 43), (258, 1), (257, 0)])
-def test_growth_leaves_256_pages_to_what_can_be_accessed(
+def test_growth_keeps_a_gap_of_256_pages_to_an_accessible_mapping(
     process: Process, growing: int, below: int, allowed: int
 ) -> None:
     process.mmap(growing - below * PAGE, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -165,20 +167,20 @@ def test_growth_leaves_256_pages_to_what_can_be_accessed(
 
 
 @pytest.mark.parametrize(("prot", "flags"), [(PROT_NONE, 0), (RW, MAP_GROWSDOWN)], ids=["inaccessible", "growing"])
-def test_growth_goes_up_to_what_needs_no_gap(process: Process, growing: int, prot: int, flags: int) -> None:
+def test_growth_needs_no_gap_to_these_mappings(process: Process, growing: int, prot: int, flags: int) -> None:
     process.mmap(growing - 2 * PAGE, PAGE, prot, ANONYMOUS | MAP_FIXED | flags, -1, 0)
 
     assert grows(process, growing - PAGE)
 
 
-def test_growth_keeps_to_the_limits(process: Process, growing: int) -> None:
+def test_growth_is_limited(process: Process, growing: int) -> None:
     process.set_limit_headroom(Resource.ADDRESS_SPACE, PAGE)
     assert not grows(process, growing - 2 * PAGE)
     assert grows(process, growing - PAGE)
     assert process.space.size == 2 * PAGE
 
 
-def test_a_locked_stack_keeps_to_the_limit_of_locked_memory(process: Process) -> None:
+def test_growth_of_a_locked_stack_is_limited_by_rlimit_memlock(process: Process) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     base = process.scratch_range()[0] + 8 * PAGE
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * PAGE)
@@ -189,7 +191,7 @@ def test_a_locked_stack_keeps_to_the_limit_of_locked_memory(process: Process) ->
     assert process.space.locked == 2 * PAGE
 
 
-def test_what_is_left_of_a_stack_goes_on_growing(process: Process, growing: int) -> None:
+def test_the_rest_of_a_stack_still_grows(process: Process, growing: int) -> None:
     process.load(growing - 3 * PAGE, 1)
     process.munmap(growing - 3 * PAGE, 2 * PAGE)
     child = process.fork()
@@ -208,7 +210,7 @@ def test_nothing_grows_below_the_lowest_address(process: Process) -> None:
 # ------------------------------------------------------------------------------------------------------------ droppable
 
 
-def test_what_was_stored_in_droppable_memory_may_be_zero(process: Process) -> None:
+def test_bytes_stored_in_droppable_memory_may_be_zero(process: Process) -> None:
     base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base + 1, b"xy")
 
@@ -218,8 +220,8 @@ def test_what_was_stored_in_droppable_memory_may_be_zero(process: Process) -> No
 
 
 @pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
-def test_how_much_a_stack_has_grown_hangs_on_no_address(process: Process, locked: int) -> None:
-    """Also where it becomes many times as long."""
+def test_a_stack_grows_by_the_distance_at_low_addresses(process: Process, locked: int) -> None:
+    """The mapping also becomes many times as long."""
     process.mmap(1 << 20, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
     process.store(1 << 17, b"x")
     (mapping,) = process.space.mappings.values()
@@ -229,7 +231,7 @@ def test_how_much_a_stack_has_grown_hangs_on_no_address(process: Process, locked
 
 
 @pytest.mark.parametrize("at", [1, 6, PAGE - 1])
-def test_code_runs_wherever_it_stands(process: Process, at: int) -> None:
+def test_code_can_be_executed_at_any_offset(process: Process, at: int) -> None:
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
     process.store(base + at, process.return_instruction())
     process.execute(base + at)
@@ -238,8 +240,8 @@ def test_code_runs_wherever_it_stands(process: Process, at: int) -> None:
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 6), (0, 7), (3, 3), (3, 4), (5, 5), (6, 1), (9, 9), (2, PAGE - 2)])
-def test_what_is_stored_behind_the_end_is_open(process: Process, start: int, length: int) -> None:
-    """The file has six bytes of its third page."""
+def test_bytes_stored_past_the_end_of_the_file_are_indeterminate(process: Process, start: int, length: int) -> None:
+    """The last page of the file has six bytes."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 2 * PAGE + 6)
     base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, PAGE)
@@ -250,16 +252,16 @@ def test_what_is_stored_behind_the_end_is_open(process: Process, start: int, len
     assert page.data[:6] == b"zzz" + (b"\0" * start + b"x" * length + bytes(6))[3:6]
 
 
-# ------------------------------------------------------------------------------------------------------- what is loaded
+# -------------------------------------------------------------------------------------------------------------- loading
 
 
-def test_nothing_is_loaded_from_nowhere(process: Process) -> None:
+def test_a_load_of_no_bytes_does_not_fault(process: Process) -> None:
     assert process.load(process.scratch_range()[0], 0) == b""
 
 
 @pytest.mark.parametrize("base", [0, 3 * PAGE, 1 << 20])
-def test_accesses_near_the_bottom(process: Process, base: int) -> None:
-    """Where an address is less than much."""
+def test_accesses_at_low_addresses(process: Process, base: int) -> None:
+    """An address that is less than a length is not special."""
     content = bytes(range(1, 252)) * (3 * PAGE // 251 + 1)
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     for at in (0, 1, 5):
@@ -275,14 +277,14 @@ def test_accesses_near_the_bottom(process: Process, base: int) -> None:
 
 
 def test_addresses_wrap(process: Process) -> None:
-    """They have 64 bits, whatever is passed."""
+    """Addresses have 64 bits; higher bits are ignored."""
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
     process.store(base + (1 << 64), process.return_instruction())
     process.execute(base - (1 << 64))
     assert process.load(base + (1 << 65), 1) == process.load(base, 1) == process.return_instruction()
 
 
-def test_the_last_access_is_told_with_its_fault(process: Process) -> None:
+def test_the_last_access_is_recorded_with_its_fault(process: Process) -> None:
     base = process.mmap(0, PAGE, PROT_READ, ANONYMOUS, -1, 0)
     process.load(base + 1, 1)
     assert process.last_access == ("load", base + 1, "")
@@ -299,7 +301,7 @@ def test_the_last_access_is_told_with_its_fault(process: Process) -> None:
 
 
 @pytest.mark.parametrize("code", [b"\xc2", b"\xc4", b"\0", b"\xff"])
-def test_other_code_is_not_run(process: Process, code: bytes) -> None:
+def test_other_code_is_unresolved(process: Process, code: bytes) -> None:
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
     process.store(base + 5, code)
     with pytest.raises(Unresolved):
@@ -307,7 +309,7 @@ def test_other_code_is_not_run(process: Process, code: bytes) -> None:
 
 
 @pytest.mark.parametrize("flags", [MAP_SHARED, MAP_PRIVATE])
-def test_what_is_only_looked_at_is_neither_copied_nor_dirty(process: Process, flags: int) -> None:
+def test_a_page_that_is_only_read_is_neither_copied_nor_dirty(process: Process, flags: int) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, process.return_instruction() * 2 * PAGE, 0)
     process.fsync(fd)
@@ -319,19 +321,19 @@ def test_what_is_only_looked_at_is_neither_copied_nor_dirty(process: Process, fl
     assert not any(page.dirty or page.sharers for page in cache.pages.values())
 
 
-# ----------------------------------------------------------------------------------------------------- how far it grows
+# ----------------------------------------------------------------------------------------------------- limits of growth
 
 
 def stack(process: Process, pages: int, locked: int = 0) -> int:
-    """Pages that grow down, the first of them at an odd place some way up."""
+    """Map pages that grow down, at an odd page above 1 MiB."""
     base = (1 << 20) + 5 * PAGE
     return process.mmap(base, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
 
 
 @pytest.mark.parametrize("more", [1, 3, 100, 137, 200, 240])
 @pytest.mark.parametrize("resource", [Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY])
-def test_growth_counts_by_what_is_new(process: Process, resource: Resource, more: int) -> None:
-    """Also where it is most of the way down to 0; there is room for as much and no more."""
+def test_growth_counts_only_the_new_pages(process: Process, resource: Resource, more: int) -> None:
+    """The limit admits exactly the new pages, even if they reach most of the way down to 0."""
     base = stack(process, 3, MAP_LOCKED)
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(resource, more * PAGE - 1)
@@ -354,7 +356,7 @@ def test_a_stack_grows_to_its_limit(process: Process, pages: int, most: int) -> 
     assert grows(process, end - most * PAGE)
 
 
-def test_the_usual_limit_of_a_stack_is_8_mib(process: Process) -> None:
+def test_the_default_stack_limit_is_8_mib(process: Process) -> None:
     base = process.scratch_range()[0] + (16 << 20)
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     assert not grows(process, base + PAGE - (8 << 20) - 1)
@@ -371,8 +373,8 @@ def test_a_stack_grows_to_the_lowest_address(process: Process) -> None:
     ("seen", "admitted"), [(Returned(b"\0"), True), (Faulted("SIGSEGV", "SEGV_MAPERR", None), False)]
 )
 @pytest.mark.parametrize("joined", [True, False])
-def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joined: bool) -> None:
-    """For the limit of a stack, to a system that has not joined them."""
+def test_a_merged_mapping_may_count_as_several(seen: Outcome, admitted: bool, joined: bool) -> None:
+    """A system that has not merged the mappings counts only one of them for the stack limit."""
     following = ObservedChoices()
     process = ReferenceSystem(Parameters(), following).spawn()
     base = stack(process, 3)
@@ -382,7 +384,7 @@ def test_what_was_joined_may_count_as_several(seen: Outcome, admitted: bool, joi
     assert (process.grown(base - 1) is not None) == (admitted and joined)
 
 
-# --------------------------------------------------------------------------------------------- what is open when loaded
+# -------------------------------------------------------------------------------------------------- indeterminate bytes
 
 
 def judged() -> tuple[ObservedChoices, Process]:
@@ -391,11 +393,11 @@ def judged() -> tuple[ObservedChoices, Process]:
 
 
 def opened(process: Process, addr: int) -> list[int]:
-    """Which bytes of the page of an address are open."""
+    """Return the offsets of the indeterminate bytes in the page at an address."""
     return sorted(process.space.table.entries[addr // PAGE].open or ())
 
 
-def test_what_was_freed_stays_open_until_it_is_stored_to() -> None:
+def test_freed_bytes_are_indeterminate_until_a_store() -> None:
     following, process = judged()
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"abcdef")
@@ -407,10 +409,10 @@ def test_what_was_freed_stays_open_until_it_is_stored_to() -> None:
     assert opened(process, base) == [0, 1, 2, 5]
     following.tell("load", Returned(b"a\0"))
     assert process.load(base, 2) == b"a\0"
-    assert opened(process, base) == [2, 5], "it is not freed any more: what was seen stays"
+    assert opened(process, base) == [2, 5], "the page is no longer freed: the observed bytes stay"
 
 
-def test_what_was_loaded_of_a_private_page_is_settled() -> None:
+def test_a_load_resolves_bytes_of_a_private_page() -> None:
     following, process = judged()
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, PAGE + 2)
@@ -427,8 +429,8 @@ def test_what_was_loaded_of_a_private_page_is_settled() -> None:
 @pytest.mark.parametrize(
     ("start", "length"), [(0, 3), (9, 1), (PAGE - 3, 3), (PAGE - 3, 4), (PAGE - 3, 8), (PAGE - 3, PAGE + 5)]
 )
-def test_what_was_loaded_is_settled_byte_by_byte(start: int, length: int) -> None:
-    """Over the ends of pages too.  Each byte of the file is that of `content`, or zero."""
+def test_a_load_resolves_each_byte_that_it_loads(start: int, length: int) -> None:
+    """The load may cross pages.  Each byte of the file is that of `content`, or zero."""
     following, process = judged()
     content = (bytes(range(1, 252)) * (PAGE // 251 + 1))[:PAGE]
     fd = process.open("f", O_RDWR | O_CREAT)
@@ -446,7 +448,7 @@ def test_what_was_loaded_is_settled_byte_by_byte(start: int, length: int) -> Non
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 6), (3, 3), (3, 4), (5, 5), (6, 1), (9, 9), (2, PAGE - 2)])
-def test_all_that_is_stored_to_droppable_memory_is_open(process: Process, start: int, length: int) -> None:
+def test_every_byte_stored_to_droppable_memory_is_indeterminate(process: Process, start: int, length: int) -> None:
     base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base + start, b"x" * length)
     assert opened(process, base) == list(range(start, start + length))
@@ -456,10 +458,10 @@ def test_all_that_is_stored_to_droppable_memory_is_open(process: Process, start:
     ("touched", "noticed"), [([], True), ([-1, 3], True), ([0], False), ([2], False), ([0, 1, 2], False)]
 )
 @pytest.mark.parametrize("elsewhere", [0, 9])
-def test_the_first_store_through_a_mapping_is_noticed(
+def test_the_first_store_through_a_mapping_updates_st_mtime(
     process: Process, touched: list[int], noticed: bool, elsewhere: int
 ) -> None:
-    """Of three pages, at an odd place among others, of which as many are in use."""
+    """The mapping has three pages, of which `touched` are faulted in, between other mappings in use."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 3 * PAGE)
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) + PAGE
@@ -472,14 +474,14 @@ def test_the_first_store_through_a_mapping_is_noticed(
     assert inode.backdated == (not noticed)
 
 
-# --------------------------------------------------------------------------------------------------------------- adding
+# ------------------------------------------------------------------------------------------------------------------ add
 
 
 @pytest.mark.parametrize("times", [0, 1, 2, 3, 4, 5, 7, 1000])
 @pytest.mark.parametrize("value", [0, 255, (1 << 32) - 1, (1 << 32) - 3])
 @pytest.mark.parametrize("locks", [True, False])
-def test_adding_changes_one_word(process: Process, times: int, value: int, locks: bool) -> None:
-    """It has 32 bits; the lock is another word, and free again."""
+def test_add_changes_one_word(process: Process, times: int, value: int, locks: bool) -> None:
+    """The word has 32 bits; the lock, another word, is free afterwards."""
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"\xff" * 64)
     process.store(base + 8, value.to_bytes(4, "little"))
@@ -489,7 +491,7 @@ def test_adding_changes_one_word(process: Process, times: int, value: int, locks
     assert process.load(base, 64) == b"\xff" * 8 + word + b"\xff" * 12 + bytes(4) + b"\xff" * 36
 
 
-def test_a_lock_is_waited_for(process: Process) -> None:
+def test_add_waits_for_the_lock(process: Process) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base + 4, b"\0\0\0\1")
     adding = process.adding(base, 4, base + 4)

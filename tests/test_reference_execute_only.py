@@ -1,7 +1,7 @@
-"""Pages with PROT_EXEC alone: what a machine keeps from them that cannot load them, and what it does not.
+"""Test pages with PROT_EXEC alone, on machines that cannot load them and on those that can.
 
-Each is asked of references by protection keys and by page tables, and in lockstep of the kernel that the tests run on,
-whatever its processor can do.
+Each test runs on references with protection keys and with page tables, and in lockstep with the kernel of the test
+machine, whatever its processor supports.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ MEANINGLESS = 0x10
 MACHINES = {"keys": Keys, "tables": Tables, "usual": ReferenceBackend, "native": NativeBackend}
 
 
-class Asked:
-    """A machine to be asked: a process of it, and what it makes of pages with PROT_EXEC alone."""
+class MachineUnderTest:
+    """A machine under test: one process, and the properties of pages with PROT_EXEC alone."""
 
     def __init__(self, backend: LockstepBackend) -> None:
         system = backend.boot()
@@ -69,7 +69,7 @@ class Asked:
         self.process: Process = system.spawn()
 
     def check_load(self, addr: int, loads: bool, process: Process | None = None) -> None:
-        """Whether a page can be loaded, and by what it is refused."""
+        """Check that a page can be loaded, or that the load faults with the machine's code."""
         process = process or self.process
         if loads:
             process.load(addr, 1)
@@ -79,27 +79,27 @@ class Asked:
         assert (refused.value.signal, refused.value.code, refused.value.address) == ("SIGSEGV", self.code, addr)
 
     def check_lock(self, addr: int, locks: bool, pages: int = 1) -> None:
-        """Whether pages can be locked."""
+        """Check that pages can be locked, or that mlock fails with ENOMEM."""
         check_errno("ENOMEM", not locks, lambda: self.process.mlock(addr, pages * PAGE))
 
-    def fresh(self, prot: int = PROT_EXEC, flags: int = ANONYMOUS, pages: int = 1, fd: int = -1) -> int:
+    def map(self, prot: int = PROT_EXEC, flags: int = ANONYMOUS, pages: int = 1, fd: int = -1) -> int:
         return self.process.mmap(0, pages * PAGE, prot, flags, fd, 0)
 
 
 def check_errno(errno: str, refused: bool, call: Callable[[], object]) -> None:
-    """Whether a call fails, and with what."""
+    """Check that a call fails with `errno` if it must be refused, and succeeds otherwise."""
     with fails(errno) if refused else nullcontext():
         call()
 
 
 @pytest.fixture(params=MACHINES)
-def machine(request: pytest.FixtureRequest) -> Iterator[Asked]:
+def machine(request: pytest.FixtureRequest) -> Iterator[MachineUnderTest]:
     backend = LockstepBackend(MACHINES[request.param](), "linux")
     try:
-        asked = Asked(backend)
-        yield asked
-        assert asked.system.uncompared is None
-        asked.system.close()
+        under_test = MachineUnderTest(backend)
+        yield under_test
+        assert under_test.system.uncompared is None
+        under_test.system.close()
     finally:
         backend.close()
 
@@ -110,10 +110,10 @@ def code_file(process: Process) -> int:
     return fd
 
 
-def test_what_the_machines_are() -> None:
+def test_parameters_of_the_machines() -> None:
     backends = Keys(), Tables(), ReferenceBackend()
-    told = [(backend.parameters.execute_only, backend.parameters.populates_execute_only) for backend in backends]
-    assert told == [("SEGV_PKUERR", False), ("SEGV_ACCERR", True), ("", False)]
+    parameters = [(backend.parameters.execute_only, backend.parameters.populates_execute_only) for backend in backends]
+    assert parameters == [("SEGV_PKUERR", False), ("SEGV_ACCERR", True), ("", False)]
     assert [measure_parameters(backend) for backend in backends] == [
         replace(backend.parameters, end=backend.parameters.top) for backend in backends
     ]
@@ -121,10 +121,10 @@ def test_what_the_machines_are() -> None:
 
 @pytest.mark.parametrize("kind", [MAP_PRIVATE, MAP_SHARED])
 @pytest.mark.parametrize("file", [False, True])
-def test_it_can_be_executed_but_not_loaded(machine: Asked, kind: int, file: bool) -> None:
+def test_a_page_can_be_executed_but_not_loaded(machine: MachineUnderTest, kind: int, file: bool) -> None:
     process = machine.process
     fd = code_file(process)
-    base = machine.fresh(PROT_EXEC, kind if file else kind | MAP_ANONYMOUS, 1, fd if file else -1)
+    base = machine.map(PROT_EXEC, kind if file else kind | MAP_ANONYMOUS, 1, fd if file else -1)
 
     machine.check_load(base, machine.loads)
     if file:
@@ -132,19 +132,19 @@ def test_it_can_be_executed_but_not_loaded(machine: Asked, kind: int, file: bool
         machine.check_load(base, machine.loads)
 
 
-def test_a_store_is_refused_with_the_same_code(machine: Asked) -> None:
-    base = machine.fresh()
+def test_a_store_is_refused_with_the_same_code(machine: MachineUnderTest) -> None:
+    base = machine.map()
     with pytest.raises(Fault) as refused:
         machine.process.store(base + 3, b"x")
     assert (refused.value.code, refused.value.address) == (machine.code or "SEGV_ACCERR", base + 3)
 
-    readable = machine.fresh(PROT_READ)
+    readable = machine.map(PROT_READ)
     with pytest.raises(Fault, match="SEGV_ACCERR"):
         machine.process.store(readable, b"x")
 
 
-def test_rights_are_looked_at_before_the_end_of_the_file(machine: Asked) -> None:
-    base = machine.fresh(PROT_EXEC, MAP_SHARED, 2, code_file(machine.process))
+def test_protection_is_checked_before_the_end_of_the_file(machine: MachineUnderTest) -> None:
+    base = machine.map(PROT_EXEC, MAP_SHARED, 2, code_file(machine.process))
     with pytest.raises(Fault) as refused:
         machine.process.load(base + PAGE, 1)
     assert refused.value.code == (machine.code or "BUS_ADRERR")
@@ -154,19 +154,19 @@ def test_rights_are_looked_at_before_the_end_of_the_file(machine: Asked) -> None
 
 @pytest.mark.parametrize("prot", range(8))
 @pytest.mark.parametrize("more", [0, PROT_SEM, MEANINGLESS])
-def test_only_of_pages_with_that_right_alone(machine: Asked, prot: int, more: int) -> None:
-    """A bit beside it, also one that means nothing, keeps Linux from giving the page a key."""
+def test_only_pages_with_no_other_protection_are_execute_only(machine: MachineUnderTest, prot: int, more: int) -> None:
+    """Any other bit, even one without a meaning, keeps Linux from assigning a protection key."""
     alone = prot == PROT_EXEC and not (machine.keys and more)
     if prot:
-        machine.check_load(machine.fresh(prot | more), machine.loads or not alone)
-    machine.check_lock(machine.fresh(prot | more), prot != PROT_NONE and (machine.populates or not alone))
+        machine.check_load(machine.map(prot | more), machine.loads or not alone)
+    machine.check_lock(machine.map(prot | more), prot != PROT_NONE and (machine.populates or not alone))
 
 
 @pytest.mark.parametrize("before", [PROT_NONE, RW, PROT_EXEC | PROT_SEM])
 @pytest.mark.parametrize("after", [PROT_READ, RW | PROT_EXEC, PROT_EXEC | PROT_SEM])
-def test_mprotect_makes_it_so_and_ends_it(machine: Asked, before: int, after: int) -> None:
+def test_mprotect_sets_and_clears_execute_only(machine: MachineUnderTest, before: int, after: int) -> None:
     process = machine.process
-    base = machine.fresh(before)
+    base = machine.map(before)
     if before == RW:
         process.store(base, b"here")
     process.mprotect(base, PAGE, PROT_EXEC)
@@ -180,9 +180,9 @@ def test_mprotect_makes_it_so_and_ends_it(machine: Asked, before: int, after: in
         assert process.load(base, 4) == (b"here" if before == RW else bytes(4))
 
 
-def test_what_is_in_memory_already_is_kept_from_loads_too(machine: Asked) -> None:
+def test_a_resident_page_cannot_be_loaded_either(machine: MachineUnderTest) -> None:
     process = machine.process
-    base = machine.fresh(RW)
+    base = machine.map(RW)
     process.store(base, b"x")
     process.mprotect(base, PAGE, PROT_EXEC)
 
@@ -193,7 +193,7 @@ def test_what_is_in_memory_already_is_kept_from_loads_too(machine: Asked) -> Non
     check_errno("EFAULT", not machine.loads, lambda: process.write_from(fd, base, 1, 0))
 
 
-def test_down_to_where_a_mapping_has_grown(machine: Asked) -> None:
+def test_a_mapping_that_grows_down(machine: MachineUnderTest) -> None:
     process = machine.process
     top = process.scratch_range()[0] + 1024 * PAGE
     process.mmap(top, PAGE, PROT_EXEC, ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED, -1, 0)
@@ -204,21 +204,21 @@ def test_down_to_where_a_mapping_has_grown(machine: Asked) -> None:
     machine.check_load(top - PAGE, machine.loads)
 
 
-# ---------------------------------------------------------------------------------------------------- being brought in
+# ----------------------------------------------------------------------------------------------------------- populating
 
 
 @pytest.mark.parametrize("kind", [MAP_PRIVATE, MAP_SHARED])
 @pytest.mark.parametrize("flag", [MAP_LOCKED, MAP_POPULATE])
-def test_mmap_brings_it_in_where_the_kernel_can(machine: Asked, kind: int, flag: int) -> None:
+def test_mmap_populates_where_the_kernel_can(machine: MachineUnderTest, kind: int, flag: int) -> None:
     process = machine.process
-    base = machine.fresh(PROT_EXEC, kind | MAP_ANONYMOUS | flag, 2)
+    base = machine.map(PROT_EXEC, kind | MAP_ANONYMOUS | flag, 2)
     assert process.mincore(base, 2 * PAGE) == [machine.populates] * 2
     check_errno("EBUSY", flag == MAP_LOCKED, lambda: process.msync(base, PAGE, MS_INVALIDATE))
 
 
-def test_mlock_stops_there_and_all_is_locked(machine: Asked) -> None:
+def test_mlock_stops_populating_but_locks_the_range(machine: MachineUnderTest) -> None:
     process = machine.process
-    base = machine.fresh(RW, pages=3)
+    base = machine.map(RW, pages=3)
     process.mprotect(base + PAGE, PAGE, PROT_EXEC)
 
     machine.check_lock(base, machine.populates, 3)
@@ -228,13 +228,13 @@ def test_mlock_stops_there_and_all_is_locked(machine: Asked) -> None:
             process.msync(at, PAGE, MS_INVALIDATE)
 
 
-def test_what_is_locked_when_it_is_touched_is_not_brought_in(machine: Asked) -> None:
-    base = machine.fresh()
+def test_mlock_onfault_does_not_populate(machine: MachineUnderTest) -> None:
+    base = machine.map()
     machine.process.mlock2(base, PAGE, MLOCK_ONFAULT)
     assert machine.process.mincore(base, PAGE) == [False]
 
 
-def test_mlockall_goes_on_behind_it(machine: Asked) -> None:
+def test_mlockall_populates_the_mappings_after_it(machine: MachineUnderTest) -> None:
     process = machine.process
     low = process.scratch_range()[0]
     for number, prot in enumerate((PROT_READ, PROT_EXEC, RW)):
@@ -242,29 +242,29 @@ def test_mlockall_goes_on_behind_it(machine: Asked) -> None:
     process.mlockall(MCL_CURRENT)
     assert process.mincore(low, 3 * PAGE) == [True, machine.populates, True]
     process.mlockall(MCL_FUTURE)
-    assert process.mincore(machine.fresh(), PAGE) == [machine.populates]
+    assert process.mincore(machine.map(), PAGE) == [machine.populates]
 
 
-def test_a_locked_one_grows_by_what_can_be_brought_in(machine: Asked) -> None:
+def test_growing_a_locked_mapping_populates_where_the_kernel_can(machine: MachineUnderTest) -> None:
     process = machine.process
-    base = process.mremap(machine.fresh(PROT_EXEC, ANONYMOUS | MAP_LOCKED), PAGE, 2 * PAGE, MREMAP_MAYMOVE)
+    base = process.mremap(machine.map(PROT_EXEC, ANONYMOUS | MAP_LOCKED), PAGE, 2 * PAGE, MREMAP_MAYMOVE)
     assert process.mincore(base, 2 * PAGE) == [machine.populates] * 2
     machine.check_load(base + PAGE, machine.loads)
 
 
 @pytest.mark.parametrize("advice", [MADV_POPULATE_READ, MADV_POPULATE_WRITE])
-def test_madvise_does_not_touch_what_it_may_not_read(machine: Asked, advice: int) -> None:
-    """So it is whether or not the processor can load the page."""
-    check_errno("EINVAL", True, lambda: machine.process.madvise(machine.fresh(), PAGE, advice))
+def test_madvise_does_not_populate_unreadable_pages(machine: MachineUnderTest, advice: int) -> None:
+    """This does not depend on whether the processor can load the page."""
+    check_errno("EINVAL", True, lambda: machine.process.madvise(machine.map(), PAGE, advice))
 
 
-# ------------------------------------------------------------------------------------------------------------- buffers
+# -------------------------------------------------------------------------------------------------------------- buffers
 
 
-def test_as_a_buffer_it_is_as_for_the_processor(machine: Asked) -> None:
+def test_a_buffer_cannot_be_read_from_execute_only_pages(machine: MachineUnderTest) -> None:
     process = machine.process
     fd = code_file(process)
-    base = machine.fresh(RW, pages=2)
+    base = machine.map(RW, pages=2)
     process.mprotect(base + PAGE, PAGE, PROT_EXEC)
 
     check_errno("EFAULT", not machine.loads, lambda: process.write_from(fd, base + PAGE, 10, 0))
@@ -272,22 +272,22 @@ def test_as_a_buffer_it_is_as_for_the_processor(machine: Asked) -> None:
     check_errno("EFAULT", True, lambda: process.read_into(fd, base + PAGE, 10, 0))
 
 
-# ----------------------------------------------------------------------------------------------------- moves and lives
+# --------------------------------------------------------------------------------------------------- moving and forking
 
 
-def test_it_stays_so_where_it_is_moved(machine: Asked) -> None:
+def test_a_moved_page_stays_execute_only(machine: MachineUnderTest) -> None:
     process = machine.process
-    base = machine.fresh()
+    base = machine.map()
     moved = process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
     machine.check_load(base, machine.loads)
     machine.check_load(moved, machine.loads)
 
-    shared = machine.fresh(PROT_EXEC, MAP_SHARED, 1, code_file(process))
+    shared = machine.map(PROT_EXEC, MAP_SHARED, 1, code_file(process))
     machine.check_load(process.mremap(shared, 0, PAGE, MREMAP_MAYMOVE), machine.loads)
 
 
 @pytest.mark.parametrize("more", [0, PROT_SEM])
-def test_it_is_one_mapping_only_with_what_is_so_too(machine: Asked, more: int) -> None:
+def test_only_mappings_that_are_both_execute_only_merge(machine: MachineUnderTest, more: int) -> None:
     process = machine.process
     low = process.scratch_range()[0]
     for at, prot in ((low, PROT_EXEC), (low + PAGE, PROT_EXEC | more)):
@@ -295,15 +295,15 @@ def test_it_is_one_mapping_only_with_what_is_so_too(machine: Asked, more: int) -
     check_errno("EFAULT", machine.keys and more != 0, lambda: process.mremap(low, 2 * PAGE, 3 * PAGE, MREMAP_MAYMOVE))
 
 
-def test_a_part_that_is_cut_off_stays_so(machine: Asked) -> None:
-    base = machine.fresh(pages=3)
+def test_a_split_mapping_stays_execute_only(machine: MachineUnderTest) -> None:
+    base = machine.map(pages=3)
     machine.process.munmap(base + PAGE, PAGE)
     machine.check_load(base, machine.loads)
     machine.check_load(base + 2 * PAGE, machine.loads)
 
 
-def test_a_child_has_it_as_its_parent(machine: Asked) -> None:
-    base = machine.fresh()
+def test_a_child_inherits_execute_only(machine: MachineUnderTest) -> None:
+    base = machine.map()
     child = machine.process.fork()
     machine.check_load(base, machine.loads, child)
     child.mprotect(base, PAGE, PROT_READ)
@@ -311,7 +311,7 @@ def test_a_child_has_it_as_its_parent(machine: Asked) -> None:
     machine.check_load(base, machine.loads)
 
 
-# ----------------------------------------------------------------------------------------------------------- the suite
+# ------------------------------------------------------------------------------------------------------------ the suite
 
 
 @pytest.mark.parametrize("kind", ["Keys", "Tables"])

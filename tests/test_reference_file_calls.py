@@ -1,4 +1,4 @@
-"""The calls that work on files and descriptors: what each flag says, and where each limit is."""
+"""Test the calls on files and descriptors: their flags and their limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from pytest_mmapconf.testing import fails
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
 UNKNOWN = 1 << 23
-"""A flag that open does not know, and ignores (openat2(2))."""
+"""A flag that open does not know and ignores (openat2(2))."""
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def make(process: Process, content: bytes = b"abc", path: str = "f") -> int:
         ("append-only", O_WRONLY | UNKNOWN, "EPERM"),
     ],
 )
-def test_what_open_refuses(process: Process, path: str, flags: int, errno: str | None) -> None:
+def test_errors_of_open(process: Process, path: str, flags: int, errno: str | None) -> None:
     process.mkdir("directory")
     make(process, path="file")
     process.set_append_only(make(process, path="append-only"), True)
@@ -123,8 +123,8 @@ def test_what_open_refuses(process: Process, path: str, flags: int, errno: str |
         (O_RDWR | O_PATH | O_APPEND | O_CLOEXEC, {"path_only", "close_on_exec"}),
     ],
 )
-def test_what_an_open_file_is(process: Process, flags: int, properties: set[str]) -> None:
-    """As open(2) has it; 3 stands for a descriptor that may neither read nor write."""
+def test_properties_of_an_open_file(process: Process, flags: int, properties: set[str]) -> None:
+    """The flags have the meaning of open(2); access mode 3 is a descriptor that may neither read nor write."""
     make(process)
     descriptor = process.descriptors[process.open("f", flags)]
     found = {
@@ -144,14 +144,14 @@ def test_what_an_open_file_is(process: Process, flags: int, properties: set[str]
         (O_RDWR | O_TRUNC | O_PATH, 3),
     ],
 )
-def test_which_open_empties_a_file(process: Process, flags: int, size: int) -> None:
-    """Reading only, that is open(2)'s to leave open; here it does not."""
+def test_open_with_o_trunc_empties_a_file(process: Process, flags: int, size: int) -> None:
+    """open(2) leaves O_RDONLY with O_TRUNC unspecified; the reference does not truncate."""
     fd = make(process)
     process.open("f", flags)
     assert process.fstat(fd).size == size
 
 
-def test_what_is_open_survives_exec_unless_it_says_so(process: Process) -> None:
+def test_descriptors_survive_exec_unless_close_on_exec(process: Process) -> None:
     make(process)
     kept = [process.open("f", flags) for flags in (O_RDWR, O_PATH, O_RDWR | UNKNOWN)]
     gone = [process.open("f", flags) for flags in (O_RDWR | O_CLOEXEC, O_PATH | O_CLOEXEC)]
@@ -178,7 +178,7 @@ def test_names_of_files_and_directories(process: Process) -> None:
     assert process.open("f", O_RDONLY)
 
 
-# --------------------------------------------------------------------------------------------------------- descriptors
+# ---------------------------------------------------------------------------------------------------------- descriptors
 
 
 @pytest.mark.parametrize("free", [0, 1, 2])
@@ -193,7 +193,9 @@ def test_names_of_files_and_directories(process: Process) -> None:
         ("socketpair", (), 2),
     ],
 )
-def test_how_many_descriptors_a_call_needs(call: str, arguments: tuple[object, ...], needs: int, free: int) -> None:
+def test_number_of_descriptors_that_a_call_needs(
+    call: str, arguments: tuple[object, ...], needs: int, free: int
+) -> None:
     process = ReferenceBackend(descriptors=300).boot().spawn()
     fd = make(process)
     while len(process.descriptors) < 300 - free:
@@ -208,8 +210,8 @@ def test_how_many_descriptors_a_call_needs(call: str, arguments: tuple[object, .
 
 
 @pytest.mark.parametrize("privileged", [True, False])
-def test_how_many_files_may_be_open(privileged: bool) -> None:
-    """One more than the table has needs the privilege; the terminal takes one."""
+def test_limit_of_open_files(privileged: bool) -> None:
+    """Only a privileged process exceeds the file table; the terminal takes one entry."""
     process = ReferenceBackend(open_files=300).boot().spawn()
     if not privileged:
         process.drop_capability("CAP_SYS_ADMIN")
@@ -237,7 +239,7 @@ def test_how_many_files_may_be_open(privileged: bool) -> None:
         (5, 0, None),
     ],
 )
-def test_where_a_file_offset_may_be(process: Process, whence: int, offset: int, now: int | None) -> None:
+def test_valid_file_offsets(process: Process, whence: int, offset: int, now: int | None) -> None:
     fd = make(process, b"x" * 300)
     process.lseek(fd, 7, SEEK_SET)
 
@@ -249,11 +251,11 @@ def test_where_a_file_offset_may_be(process: Process, whence: int, offset: int, 
     assert process.lseek(fd, 0, SEEK_CUR) == (7 if now is None else now)
 
 
-# ------------------------------------------------------------------------------------------------------------- content
+# -------------------------------------------------------------------------------------------------------------- content
 
 
 @pytest.mark.parametrize(("offset", "fits"), [(LARGEST - PAGE, True), (LARGEST - PAGE + 1, False), (LARGEST, False)])
-def test_how_large_a_file_may_be(process: Process, offset: int, fits: bool) -> None:
+def test_largest_size_of_a_file(process: Process, offset: int, fits: bool) -> None:
     fd = make(process)
     if fits:
         assert process.pwrite(fd, b"x", offset) == 1
@@ -281,7 +283,7 @@ def test_offsets_and_lengths_are_not_negative(process: Process) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socketpair"])
-def test_what_has_no_content_at_an_offset(process: Process, kind: str) -> None:
+def test_files_without_positioned_reads_and_writes(process: Process, kind: str) -> None:
     reader, writer = getattr(process, kind)()
     for call in (
         lambda: process.pread(reader, 1, 0),
@@ -310,10 +312,10 @@ def test_what_has_no_content_at_an_offset(process: Process, kind: str) -> None:
         (-10 * PAGE, 2 * PAGE + 1, 3 * PAGE, 0, 0, -10 * PAGE),
     ],
 )
-def test_how_far_a_write_comes_when_the_disk_is_full(
+def test_bytes_written_when_the_disk_is_full(
     process: Process, before: int, offset: int, length: int, room: int, written: int, after: int
 ) -> None:
-    """`room`: how many pages the disk has.  A size below 0: of a file that is all hole."""
+    """`room`: pages that the disk has free.  A negative size is that of a file that is one hole."""
     fd = make(process, b"", "/own/f")
     disk = process.machine.mounts["own"].disk
     disk.capacity = room * PAGE
@@ -332,7 +334,7 @@ def test_how_far_a_write_comes_when_the_disk_is_full(
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/maps"])
-def test_a_device_takes_all_and_keeps_nothing(process: Process, path: str) -> None:
+def test_a_device_accepts_and_discards_writes(process: Process, path: str) -> None:
     fd = process.open(path, O_RDWR)
     before = process.fstat(fd).size
     assert process.pwrite(fd, b"x" * 300, 5) == 300
@@ -340,13 +342,13 @@ def test_a_device_takes_all_and_keeps_nothing(process: Process, path: str) -> No
     assert b"xx" not in process.pread(fd, 300, 0)
 
 
-def test_nothing_written_changes_nothing(process: Process) -> None:
+def test_a_write_of_no_bytes_changes_nothing(process: Process) -> None:
     fd = make(process)
     assert process.pwrite(fd, b"", 300) == 0
     assert process.fstat(fd).size == 3
 
 
-def test_what_a_directory_can_do(process: Process) -> None:
+def test_calls_on_a_directory(process: Process) -> None:
     fd = process.open(".", O_RDONLY)
     process.fsync(fd)
     process.drop_cache(fd)
@@ -359,9 +361,7 @@ def test_what_a_directory_can_do(process: Process) -> None:
 @pytest.mark.parametrize("now", [True, False])
 @pytest.mark.parametrize("wanted", [True, False])
 @pytest.mark.parametrize("privileged", [True, False])
-def test_who_may_say_that_a_file_can_only_be_appended_to(
-    process: Process, now: bool, wanted: bool, privileged: bool
-) -> None:
+def test_setting_append_only_requires_a_capability(process: Process, now: bool, wanted: bool, privileged: bool) -> None:
     fd = make(process)
     process.set_append_only(fd, now)
     if not privileged:
@@ -375,7 +375,7 @@ def test_who_may_say_that_a_file_can_only_be_appended_to(
     assert process.descriptors[fd].description.inode.append_only is now
 
 
-def test_every_watch_is_told(process: Process) -> None:
+def test_every_inotify_watch_gets_the_event(process: Process) -> None:
     fds = [make(process), make(process)]
     watches = [process.watch("f") for _ in range(3)]
     for fd in fds:
@@ -399,7 +399,7 @@ def test_every_watch_is_told(process: Process) -> None:
         (SEAL_SEAL | SEAL_GROW | SEAL_WRITE, {"seal", "longer", "write", "append"}),
     ],
 )
-def test_what_a_seal_is_against(process: Process, seals: int, refused: set[str]) -> None:
+def test_calls_that_a_seal_refuses(process: Process, seals: int, refused: set[str]) -> None:
     calls: dict[str, Callable[[int], object]] = {
         "shorter": lambda fd: process.ftruncate(fd, 299),
         "as-long": lambda fd: process.ftruncate(fd, 300),
@@ -420,7 +420,7 @@ def test_what_a_seal_is_against(process: Process, seals: int, refused: set[str])
 
 
 @pytest.mark.parametrize("first", [SEAL_SHRINK, SEAL_WRITE])
-def test_seals_are_added_to_what_there_is(process: Process, first: int) -> None:
+def test_seals_are_added_to_the_existing_ones(process: Process, first: int) -> None:
     fd = process.memfd()
     process.seal(fd, first)
     process.seal(fd, first | SEAL_GROW)
@@ -438,10 +438,10 @@ def test_seals_are_added_to_what_there_is(process: Process, first: int) -> None:
         (O_RDWR, MAP_PRIVATE, RW, SEAL_WRITE, False),
     ],
 )
-def test_which_mappings_are_in_the_way_of_a_seal(
+def test_mappings_that_prevent_a_seal(
     process: Process, flags: int, type_: int, prot: int, seals: int, busy: bool
 ) -> None:
-    """Those that may be written through, now or after mprotect, are in the way of the seal against writing."""
+    """Shared mappings that are writable, now or after mprotect, prevent the seal against writing."""
     fd = process.memfd()
     process.ftruncate(fd, PAGE)
     process.mmap(0, PAGE, prot, type_, process.open(f"/dev/fd/{fd}", flags), 0)
@@ -453,7 +453,7 @@ def test_which_mappings_are_in_the_way_of_a_seal(
         process.seal(fd, seals)
 
 
-def test_who_may_seal(process: Process) -> None:
+def test_sealing_requires_a_writable_descriptor(process: Process) -> None:
     fd = process.memfd()
     with fails("EPERM"):
         process.seal(process.open(f"/dev/fd/{fd}", O_RDONLY), SEAL_GROW)
@@ -462,7 +462,7 @@ def test_who_may_seal(process: Process) -> None:
             process.seal(fd, SEAL_GROW)
 
 
-def test_the_storage_of_a_file_in_memory_is_given_back(process: Process) -> None:
+def test_the_storage_of_a_file_in_memory_is_freed(process: Process) -> None:
     fd = process.memfd()
     process.pwrite(fd, b"x" * 3 * PAGE, 0)
     disk = process.machine.memory_files.disk
@@ -479,8 +479,8 @@ def test_the_storage_of_a_file_in_memory_is_given_back(process: Process) -> None
     [(None, None), (None, LOCK_SH), (None, LOCK_EX), (LOCK_SH, None), (LOCK_EX, None), (LOCK_SH, LOCK_SH)],
 )
 @pytest.mark.parametrize("wanted", [0, LOCK_SH, LOCK_EX, LOCK_SH | LOCK_EX, LOCK_UN, LOCK_UN | LOCK_SH, 16, -8])
-def test_who_may_have_a_lock(process: Process, mine: int | None, others: int | None, wanted: int) -> None:
-    """Any number share it, or one has it alone; whoever cannot have another loses the one that they have."""
+def test_flock_conflicts(process: Process, mine: int | None, others: int | None, wanted: int) -> None:
+    """A lock is shared by any number or exclusive; a request that fails loses the lock already held."""
     fd, other = make(process), process.open("f", O_RDONLY)
     for one, lock in ((fd, mine), (other, others)):
         if lock is not None:
@@ -504,7 +504,7 @@ def test_who_may_have_a_lock(process: Process, mine: int | None, others: int | N
     assert [locks.get(description) for description in descriptions] == [now, others]
 
 
-def test_a_record_lock_needs_the_right_to_write(process: Process) -> None:
+def test_a_write_record_lock_requires_a_writable_descriptor(process: Process) -> None:
     make(process)
     for flags in (O_RDONLY, O_PATH | O_RDWR):
         with fails("EBADF"):

@@ -1,4 +1,4 @@
-"""Gaps: what is free, and the highest gap that fits."""
+"""Test the gaps of an address space, and the search for one that fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOP = 64
 
 
 def gaps_of(free: list[bool]) -> list[tuple[int, int]]:
-    """The runs of True as (start, end)."""
+    """Return the runs of True as (start, end)."""
     runs = []
     start = None
     for at, is_free in enumerate([*free, False]):
@@ -25,7 +25,7 @@ def gaps_of(free: list[bool]) -> list[tuple[int, int]]:
     return runs
 
 
-def test_all_is_one_gap_at_first() -> None:
+def test_an_empty_address_space_is_one_gap() -> None:
     assert dict(Gaps(0, TOP * PAGE, PAGE).starts) == {0: TOP * PAGE}
 
 
@@ -52,7 +52,7 @@ def test_a_gap_of_the_same_class_is_found_when_there_is_no_other() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, TOP - 1), st.integers(1, 8)), max_size=40), st.integers(1, TOP))
-def test_gaps_are_what_is_not_taken(ranges: list[tuple[int, int]], wanted: int) -> None:
+def test_gaps_are_the_pages_not_taken(ranges: list[tuple[int, int]], wanted: int) -> None:
     gaps = Gaps(0, TOP * PAGE, PAGE)
     free = [True] * TOP
     for start, length in ranges:
@@ -75,7 +75,7 @@ def test_gaps_are_what_is_not_taken(ranges: list[tuple[int, int]], wanted: int) 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, TOP - 1), st.integers(1, 8)), max_size=20), st.integers(1, 16))
-def test_lowest_is_the_lowest_place_within_bounds(ranges: list[tuple[int, int]], wanted: int) -> None:
+def test_lowest_returns_the_lowest_fit_within_bounds(ranges: list[tuple[int, int]], wanted: int) -> None:
     gaps = Gaps(0, TOP * PAGE, PAGE)
     free = [True] * TOP
     for start, length in ranges:
@@ -120,8 +120,8 @@ def test_the_first_address_is_free_again() -> None:
         (1, 20, 42, 41),
     ],
 )
-def test_the_lowest_place_in_any_bounds(length: int, low: int, high: int, place: int | None) -> None:
-    """Two pages are free from the third on, seven from the thirteenth on, and all from the 41st on."""
+def test_lowest_fit_for_given_bounds(length: int, low: int, high: int, place: int | None) -> None:
+    """Free are two pages from page 3 on, seven from page 13 on, and all from page 41 on (counted from 1)."""
     gaps = Gaps(0, TOP * PAGE, PAGE)
     for start, end in ((0, 3), (5, 13), (20, 41)):
         gaps.take(start * PAGE, end * PAGE)

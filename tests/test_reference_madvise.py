@@ -1,4 +1,4 @@
-"""Advice: what of it changes pages, and what is done before a refusal."""
+"""Test madvise: which advice changes pages, and which pages are changed before a refusal."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def filled(process: Process, pages: int) -> int:
     return base
 
 
-def firsts(process: Process, base: int, pages: int) -> bytes:
+def first_bytes(process: Process, base: int, pages: int) -> bytes:
     return b"".join(process.load(base + number * PAGE, 1) for number in range(pages))
 
 
-def test_pages_are_let_go_up_to_the_mapping_that_refuses(process: Process) -> None:
+def test_pages_are_dropped_up_to_the_mapping_that_refuses(process: Process) -> None:
     base = filled(process, 4)
     process.munmap(base + PAGE, PAGE)
     process.mlock(base + 3 * PAGE, PAGE)
-    with fails("EINVAL"):  # not ENOMEM, which is told only where nothing else is wrong
+    with fails("EINVAL"):  # not ENOMEM, which is reported only if no other error applies
         process.madvise(base, 4 * PAGE, MADV_DONTNEED)
     assert process.load(base, 1) + process.load(base + 2 * PAGE, 1) + process.load(base + 3 * PAGE, 1) == b"\0\0x"
 
 
-def test_a_freed_page_is_open_until_it_is_stored_to(process: Process) -> None:
+def test_a_freed_page_is_indeterminate_until_a_store(process: Process) -> None:
     base = filled(process, 2)
     child = process.fork()
     process.madvise(base, 2 * PAGE, MADV_FREE)
@@ -70,17 +70,17 @@ def test_a_freed_page_is_open_until_it_is_stored_to(process: Process) -> None:
     assert child.space.table.entries[base // PAGE].open is None
     process.store(base, b"y")
     assert not page.freed
-    assert 0 not in page.open  # the others may have become zero before
+    assert 0 not in page.open  # the other bytes may have become zero before the store
 
 
-def test_no_more_pages_are_freed_than_were_said(process: Process) -> None:
+def test_only_pages_of_the_range_are_freed(process: Process) -> None:
     base = filled(process, 9)
     process.madvise(base + 3 * PAGE, 2 * PAGE, MADV_FREE)
     table = process.space.table.entries
     assert [number for number in range(9) if table[base // PAGE + number].freed] == [3, 4]
 
 
-def test_a_hole_gives_room_back_and_leaves_private_copies(process: Process) -> None:
+def test_a_punched_hole_frees_storage_and_keeps_private_copies(process: Process) -> None:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"abc" * PAGE, 0)
     free = process.free_space("file")
@@ -88,14 +88,14 @@ def test_a_hole_gives_room_back_and_leaves_private_copies(process: Process) -> N
     private = process.mmap(0, 3 * PAGE, RW, MAP_PRIVATE, fd, 0)
     process.store(private + PAGE, b"p")
     process.madvise(shared + PAGE, 2 * PAGE, MADV_REMOVE)
-    assert firsts(process, shared, 3) == b"a\0\0"
-    assert firsts(process, private, 3) == b"ap\0"
+    assert first_bytes(process, shared, 3) == b"a\0\0"
+    assert first_bytes(process, private, 3) == b"ap\0"
     assert process.pread(fd, 2, 2 * PAGE - 1) == b"\0\0"
     assert process.fstat(fd).size == 3 * PAGE
     assert process.free_space("file") == free + 2 * PAGE
 
 
-def test_what_a_child_gets_is_said_page_by_page(process: Process) -> None:
+def test_fork_advice_applies_page_by_page(process: Process) -> None:
     base = filled(process, 4)
     process.madvise(base + PAGE, PAGE, MADV_DONTFORK)
     process.madvise(base + 2 * PAGE, PAGE, MADV_WIPEONFORK)
@@ -107,10 +107,10 @@ def test_what_a_child_gets_is_said_page_by_page(process: Process) -> None:
     assert child.load(base + 2 * PAGE, 1) == b"\0"
     process.madvise(base, 2 * PAGE, MADV_DOFORK)
     assert len(process.space.mappings) == 3
-    assert firsts(process.fork(), base, 4) == b"xx\0x"
+    assert first_bytes(process.fork(), base, 4) == b"xx\0x"
 
 
-def test_populating_stops_where_a_page_cannot_be_had(process: Process) -> None:
+def test_populating_stops_at_an_unavailable_page(process: Process) -> None:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"a" * PAGE, 0)
     base = process.mmap(0, 2 * PAGE, RW, MAP_PRIVATE, fd, 0)
@@ -122,7 +122,7 @@ def test_populating_stops_where_a_page_cannot_be_had(process: Process) -> None:
 
 
 @pytest.mark.parametrize("advice", [MADV_NORMAL, MADV_WILLNEED, MADV_POPULATE_READ])
-def test_a_hole_is_told_of(process: Process, advice: int) -> None:
+def test_a_hole_is_reported(process: Process, advice: int) -> None:
     base = filled(process, 2)
     process.munmap(base, PAGE)
     with fails("ENOMEM"):
@@ -134,13 +134,13 @@ def test_a_hole_is_told_of(process: Process, advice: int) -> None:
     [(0, 0, 999), (1, 0, MADV_NORMAL), (0, 2**64 - 1, MADV_NORMAL), (PAGE, 2**64 - PAGE, MADV_NORMAL)],
     ids=["unknown", "unaligned", "rounds-to-0", "wraps"],
 )
-def test_what_is_refused_of_the_arguments(process: Process, addr: int, length: int, advice: int) -> None:
+def test_invalid_arguments_are_refused(process: Process, addr: int, length: int, advice: int) -> None:
     with fails("EINVAL"):
         process.madvise(addr, length, advice)
     process.madvise(PAGE, 0, MADV_NORMAL)
 
 
-def test_parts_that_are_read_in_another_order_are_mappings_of_their_own(process: Process) -> None:
+def test_different_read_advice_splits_a_mapping(process: Process) -> None:
     base = filled(process, 3)
     process.madvise(base, PAGE, MADV_SEQUENTIAL)
     assert len(process.space.mappings) == 2

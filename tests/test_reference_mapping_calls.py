@@ -1,4 +1,4 @@
-"""mmap and its family in the model: what is not asked of every backend, or what went wrong once."""
+"""Test mmap and its family in the reference: details that no case requires of every backend, and former bugs."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def process() -> Process:
     return ReferenceBackend().boot().spawn()
 
 
-def lay(process: Process, letters: str) -> int:
-    """Map a page for each letter from the scratch_range on, one by one, neighbours unlike; "." is a hole."""
+def map_letters(process: Process, letters: str) -> int:
+    """Map a page for each letter at the scratch range, alternately shared and private; "." is a hole."""
     base = process.scratch_range()[0]
     for at, letter in enumerate(letters):
         if letter != ".":
@@ -73,8 +73,8 @@ def lay(process: Process, letters: str) -> int:
     return base
 
 
-def shown(process: Process, count: int = 16) -> str:
-    """What `lay` has laid, wherever it is now; "-" is zero."""
+def letters_in_memory(process: Process, count: int = 16) -> str:
+    """Return the first letter of each page of the scratch range; "-" is zero, "." is a hole."""
     base = process.scratch_range()[0]
     letters = ""
     for at in range(base, base + count * PAGE, PAGE):
@@ -87,7 +87,7 @@ def shown(process: Process, count: int = 16) -> str:
 
 
 @pytest.mark.parametrize("writable", [False, True])
-def test_the_rights_that_mprotect_may_give_are_fixed_when_mapping(process: Process, writable: bool) -> None:
+def test_the_maximum_protection_is_fixed_by_mmap(process: Process, writable: bool) -> None:
     process.open("f", O_RDWR | O_CREAT)
     fd = process.open("f", O_RDWR if writable else O_RDONLY)
     shared = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -101,7 +101,7 @@ def test_the_rights_that_mprotect_may_give_are_fixed_when_mapping(process: Proce
             process.mprotect(shared, PAGE, RW)
 
 
-def test_hints(process: Process) -> None:
+def test_hint_addresses(process: Process) -> None:
     base = process.scratch_range()[0]
     assert process.mmap(base + 5, PAGE, RW, ANONYMOUS, -1, 0) == base
     taken = process.mmap(base, PAGE, RW, ANONYMOUS, -1, 0)
@@ -110,15 +110,15 @@ def test_hints(process: Process) -> None:
     assert process.mmap(2**64 - PAGE, PAGE, RW, ANONYMOUS, -1, 0) < process.top
 
 
-def test_noreplace(process: Process) -> None:
-    base = lay(process, "a.b")
+def test_map_fixed_noreplace(process: Process) -> None:
+    base = map_letters(process, "a.b")
     for first, pages in ((0, 1), (0, 3), (1, 2)):
         with fails("EEXIST"):
             process.mmap(base + first * PAGE, pages * PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
     assert process.mmap(base + PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == base + PAGE
 
 
-def test_an_address_space_without_room() -> None:
+def test_mmap_without_a_large_enough_gap() -> None:
     process = ReferenceBackend(user_bits=32).boot().spawn()
     process.mmap(1 << 31, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     with fails("ENOMEM"):
@@ -126,7 +126,7 @@ def test_an_address_space_without_room() -> None:
     assert process.mmap(0, 1 << 30, RW, ANONYMOUS, -1, 0) > 1 << 31
 
 
-def test_flags_that_few_mappings_can_have(process: Process) -> None:
+def test_map_hugetlb_and_map_growsdown_refusals(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     with fails("EINVAL"):
         process.mmap(0, PAGE, RW, MAP_SHARED | MAP_HUGETLB, fd, 0)
@@ -137,8 +137,8 @@ def test_flags_that_few_mappings_can_have(process: Process) -> None:
             process.mmap(0, PAGE, RW, flags | MAP_GROWSDOWN, fd_, 0)
 
 
-def test_replacing_counts_for_the_limit_only_what_is_new(process: Process) -> None:
-    base = lay(process, "ab")
+def test_a_replaced_range_does_not_count_for_rlimit_as(process: Process) -> None:
+    base = map_letters(process, "ab")
     process.address_space_limit = 2 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     with fails("ENOMEM"):
@@ -159,7 +159,7 @@ def test_replacing_counts_for_the_limit_only_what_is_new(process: Process) -> No
         pytest.param("a", 1, 2, MOVE, 4, "....a", id="grow-elsewhere"),
         pytest.param("ab", 1, 1, MOVE, 1, ".a", id="over-a-neighbour"),
         pytest.param("abc", 3, 3, MOVE, 5, ".....abc", id="several-at-once"),
-        pytest.param("a.cd.....wxyz", 4, 4, MOVE, 9, ".........axcd", id="a-hole-leaves-what-is-opposite"),
+        pytest.param("a.cd.....wxyz", 4, 4, MOVE, 9, ".........axcd", id="a-hole-in-the-source-keeps-the-target"),
         pytest.param("a.cd.....wxyz", 3, 3, MOVE, 9, "...d.....axcz", id="part-of-several"),
         pytest.param("abc", 3, 1, MOVE, 5, ".....a", id="shrink-and-move"),
         pytest.param("abc", 3, 2, MOVE, 5, "EFAULT", id="shrink-and-move-several"),
@@ -172,12 +172,12 @@ def test_replacing_counts_for_the_limit_only_what_is_new(process: Process) -> No
     ],
 )
 def test_mremap(process: Process, before: str, old: int, new: int, flags: int, to: int, after: str) -> None:
-    base = lay(process, before)
+    base = map_letters(process, before)
     old, new = (old if old > 1 << 40 else old * PAGE), (new if new > 1 << 40 else new * PAGE)
     if after.isupper():
         with fails(after):
             process.mremap(base, old, new, flags, base + to * PAGE)
-        assert shown(process) == before.rstrip(".")
+        assert letters_in_memory(process) == before.rstrip(".")
         return
     place = process.mremap(base, old, new, flags, base + to * PAGE)
     assert place == base + to * PAGE
@@ -185,27 +185,27 @@ def test_mremap(process: Process, before: str, old: int, new: int, flags: int, t
         with faults("SIGBUS", at=place + old):
             process.load(place + old, 1)
         process.munmap(place + old, new - old)
-    assert shown(process) == after
+    assert letters_in_memory(process) == after
     assert process.space.size == sum(letter != "." for letter in after) * PAGE
 
 
-def test_a_private_page_that_stays_is_fresh(process: Process) -> None:
-    base = lay(process, ".b")
+def test_mremap_dontunmap_leaves_zeros_of_a_private_page(process: Process) -> None:
+    base = map_letters(process, ".b")
     process.mremap(base + PAGE, PAGE, PAGE, MOVE | MREMAP_DONTUNMAP, base + 3 * PAGE)
-    assert shown(process) == ".-.b"
+    assert letters_in_memory(process) == ".-.b"
 
 
 def test_a_private_page_cannot_be_duplicated(process: Process) -> None:
-    base = lay(process, ".b")
+    base = map_letters(process, ".b")
     with fails("EINVAL"):
         process.mremap(base + PAGE, 0, PAGE, MREMAP_MAYMOVE)
 
 
-def test_a_duplicate_over_its_source_has_cleared_it(process: Process) -> None:
-    base = lay(process, "a")
+def test_a_refused_duplicate_over_its_source_unmaps_it(process: Process) -> None:
+    base = map_letters(process, "a")
     with fails("EFAULT"):
         process.mremap(base, 0, PAGE, MOVE, base)
-    assert shown(process) == ""
+    assert letters_in_memory(process) == ""
 
 
 def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
@@ -214,11 +214,11 @@ def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.mremap(base + PAGE, PAGE, PAGE, MOVE, base + 5 * PAGE)
-    assert shown(process) == "a.c..b"
+    assert letters_in_memory(process) == "a.c..b"
     assert process.descriptors[fd].description.references == 4
 
 
-def test_growing_a_locked_mapping_brings_in_the_new_part(process: Process) -> None:
+def test_growing_a_locked_mapping_populates_the_new_part(process: Process) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     process.mremap(base, PAGE, 3 * PAGE, 0)
@@ -233,7 +233,7 @@ def test_growing_a_locked_mapping_brings_in_the_new_part(process: Process) -> No
 # ----------------------------------------------------------------------------------------------- msync, mprotect, mlock
 
 
-def test_msync_does_what_it_can_before_it_fails(process: Process) -> None:
+def test_msync_writes_all_mapped_pages_before_it_fails(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 2 * PAGE)
     base = process.scratch_range()[0]
@@ -250,15 +250,15 @@ def test_msync_does_what_it_can_before_it_fails(process: Process) -> None:
 
 
 def test_msync_stops_at_a_locked_page(process: Process) -> None:
-    base = lay(process, "aba")
+    base = map_letters(process, "aba")
     process.mlock(base + PAGE, 1)
     process.msync(base, PAGE, MS_INVALIDATE)
     with fails("EBUSY"):
         process.msync(base, 3 * PAGE, MS_SYNC | MS_INVALIDATE)
 
 
-def test_mprotect_changes_what_comes_before_the_failure(process: Process) -> None:
-    base = lay(process, "ab.c")
+def test_mprotect_changes_the_pages_before_the_failure(process: Process) -> None:
+    base = map_letters(process, "ab.c")
     with fails("ENOMEM"):
         process.mprotect(base, 4 * PAGE, PROT_READ)
     assert [m.prot for m in process.space.mappings.values()] == [PROT_READ, PROT_READ, RW]
@@ -267,7 +267,7 @@ def test_mprotect_changes_what_comes_before_the_failure(process: Process) -> Non
     assert process.space.mappings[base + 3 * PAGE].prot == PROT_READ
 
 
-def test_mprotect_of_a_locked_private_page_makes_the_copy(process: Process) -> None:
+def test_mprotect_copies_a_locked_private_page(process: Process) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a", 0)
     base = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_LOCKED, fd, 0)
@@ -278,8 +278,8 @@ def test_mprotect_of_a_locked_private_page_makes_the_copy(process: Process) -> N
     assert process.load(base, 1) == b"b"
 
 
-def test_mlock_locks_although_it_fails(process: Process) -> None:
-    base = lay(process, "a.b")
+def test_mlock_locks_the_range_although_it_fails(process: Process) -> None:
+    base = map_letters(process, "a.b")
     with fails("ENOMEM"):
         process.mlock(base, 3 * PAGE)
     assert [m.locked for m in process.space.mappings.values()] == [True, False]
@@ -297,7 +297,7 @@ def test_mlock_locks_although_it_fails(process: Process) -> None:
             call(base, 2**64 - base)
 
 
-def test_sysconf_knows_that_it_does_not_know(process: Process) -> None:
+def test_sysconf_supports_the_page_size_only(process: Process) -> None:
     with fails("EINVAL"):
         process.sysconf(-1)
     with pytest.raises(Unsupported):
@@ -305,7 +305,7 @@ def test_sysconf_knows_that_it_does_not_know(process: Process) -> None:
 
 
 def test_mincore_refuses_holes_and_unaligned_addresses(process: Process) -> None:
-    base = lay(process, "a.b")
+    base = map_letters(process, "a.b")
     with fails("ENOMEM"):
         process.mincore(base, 3 * PAGE)
     with fails("EINVAL"):
@@ -313,8 +313,8 @@ def test_mincore_refuses_holes_and_unaligned_addresses(process: Process) -> None
     assert process.mincore(base, 0) == []
 
 
-def test_zero_device_is_private_where_nobody_can_store() -> None:
-    """Mapped shared by a descriptor that only reads, it needs no file of its own, and never becomes writable."""
+def test_a_read_only_shared_mapping_of_dev_zero_is_private() -> None:
+    """Such a mapping needs no file of its own and never becomes writable."""
     system = ReferenceBackend().boot()
     process = system.spawn()
     fd = process.open(system.facility(Facility.DEV_ZERO), O_RDONLY)
@@ -327,7 +327,7 @@ def test_zero_device_is_private_where_nobody_can_store() -> None:
         process.mprotect(base, PAGE, RW)
 
 
-def test_a_mapping_that_stays_without_its_pages_loses_its_lock_as_a_whole(process: Process) -> None:
+def test_mremap_dontunmap_unlocks_the_whole_source(process: Process) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
 
     moved = process.mremap(base + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
@@ -336,15 +336,13 @@ def test_a_mapping_that_stays_without_its_pages_loses_its_lock_as_a_whole(proces
         process.msync(addr, PAGE, MS_INVALIDATE)
     with fails("EBUSY"):
         process.msync(moved, PAGE, MS_INVALIDATE)
-    assert process.space.locked == 4 * PAGE  # as Linux counts
+    assert process.space.locked == 4 * PAGE  # Linux counts so too
 
 
-@pytest.mark.parametrize("beside", [-1, 2], ids=["before", "behind"])
+@pytest.mark.parametrize("beside", [-1, 2], ids=["before", "after"])
 @pytest.mark.parametrize("stored", [False, True])
-def test_a_copy_beside_memory_that_was_never_stored_to_loses_its_lock_with_it(
-    process: Process, beside: int, stored: bool
-) -> None:
-    """The two are one mapping then; a third that is like them is part of it."""
+def test_mremap_dontunmap_unlocks_an_untouched_neighbour(process: Process, beside: int, stored: bool) -> None:
+    """The two merge then, and a third with the same attributes merges with them."""
     base = process.scratch_range()[0] + 8 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     if stored:
@@ -366,12 +364,10 @@ def test_a_copy_beside_memory_that_was_never_stored_to_loses_its_lock_with_it(
             process.msync(addr, PAGE, MS_INVALIDATE)
 
 
-@pytest.mark.parametrize("beside", [-1, 1], ids=["before", "behind"])
+@pytest.mark.parametrize("beside", [-1, 1], ids=["before", "after"])
 @pytest.mark.parametrize("prot", [PROT_READ, RW], ids=["read", "write"])
-def test_so_does_what_was_stored_to_beside_the_copy_if_it_may_be_stored_to(
-    process: Process, prot: int, beside: int
-) -> None:
-    """As Linux 6.18 has it."""
+def test_mremap_dontunmap_unlocks_a_written_neighbour_if_writable(process: Process, prot: int, beside: int) -> None:
+    """Linux 6.18 does so."""
     base = process.scratch_range()[0] + 8 * PAGE
     target, third = base + beside * PAGE, base + 2 * beside * PAGE
     for addr in (base, third):
@@ -392,7 +388,7 @@ def test_so_does_what_was_stored_to_beside_the_copy_if_it_may_be_stored_to(
         process.msync(third, PAGE, MS_INVALIDATE)
 
 
-def test_a_refused_mprotect_leaves_one_mapping_one(process: Process) -> None:
+def test_a_refused_mprotect_does_not_split_a_mapping(process: Process) -> None:
     process.open("f", O_RDWR | O_CREAT)
     base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, process.open("f", O_RDONLY), 0)
     with fails("EACCES"):
@@ -400,8 +396,8 @@ def test_a_refused_mprotect_leaves_one_mapping_one(process: Process) -> None:
     assert [mapping.joined for mapping in process.space.mappings.values()] == [False]
 
 
-def test_what_stays_of_a_mapping_has_been_stored_to_unless_all_of_it_was_moved(process: Process) -> None:
-    """Only what is moved as a whole is fresh at the place where MREMAP_DONTUNMAP leaves it."""
+def test_a_source_left_by_mremap_dontunmap_is_untouched_only_if_moved_as_a_whole(process: Process) -> None:
+    """MREMAP_DONTUNMAP resets a source to untouched only if the whole mapping was moved."""
     for first, count in ((0, 1), (1, 1), (2, 1), (0, 3)):
         base = process.mmap(process.scratch_range()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
         process.store(base, b"x" * (3 * PAGE))
@@ -412,7 +408,7 @@ def test_what_stays_of_a_mapping_has_been_stored_to_unless_all_of_it_was_moved(p
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (1, 1), (1, 2), (0, 3)])
-def test_what_a_move_leaves_is_one_with_its_neighbours_again(process: Process, first: int, count: int) -> None:
+def test_a_source_left_by_a_move_merges_with_its_neighbours(process: Process, first: int, count: int) -> None:
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED
     process.mremap(base + first * PAGE, count * PAGE, count * PAGE, flags, base + 20 * PAGE)
@@ -421,7 +417,7 @@ def test_what_a_move_leaves_is_one_with_its_neighbours_again(process: Process, f
 
 
 def test_the_last_page_of_user_space(process: Process) -> None:
-    """It is one like any other; a byte more is too much."""
+    """The last page can be mapped like any other; one byte more is refused."""
     last = process.top - PAGE
     process.mmap(last, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
     process.store(last, b"x" * PAGE)
@@ -447,7 +443,7 @@ def test_the_last_page_of_user_space(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3), (3, 5), (5, 6)])
-def test_growth_counts_for_the_limits_by_what_is_new(process: Process, old: int, new: int) -> None:
+def test_growing_counts_only_the_new_pages(process: Process, old: int, new: int) -> None:
     base = process.mmap(process.scratch_range()[0], old * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     process.drop_capability("CAP_IPC_LOCK")
     for resource in (Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY):
@@ -462,7 +458,7 @@ def test_growth_counts_for_the_limits_by_what_is_new(process: Process, old: int,
     assert process.mremap(base, old * PAGE, new * PAGE, 0) == base
 
 
-def test_droppable_memory_takes_other_flags(process: Process) -> None:
+def test_flags_of_droppable_memory(process: Process) -> None:
     for flag in (MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_FIXED_NOREPLACE):
         process.mmap(process.scratch_range()[0] + flag, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
     for flag in (MAP_LOCKED, MAP_HUGETLB, MAP_GROWSDOWN):
@@ -472,25 +468,27 @@ def test_droppable_memory_takes_other_flags(process: Process) -> None:
 
 
 def window(process: Process, flags: int = MAP_SHARED) -> tuple[int, int]:
-    """Nine pages of a file of sixteen, mapped from the fourth on at an odd place; the descriptor."""
+    """Map pages 4 to 12 of a file of 16 at an odd page; return the address and the descriptor."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * (16 * PAGE), 0)
     return process.mmap(process.scratch_range()[0] + 7 * PAGE, 9 * PAGE, RW, flags | MAP_FIXED, fd, 3 * PAGE), fd
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 1), (2, 3), (5, 4), (8, 1), (3, 0)])
-def test_msync_carries_the_pages_of_its_range(process: Process, first: int, count: int) -> None:
+def test_msync_writes_the_pages_of_its_range(process: Process, first: int, count: int) -> None:
     base, fd = window(process)
     cache = process.descriptors[fd].description.inode.cache
     process.msync(base + first * PAGE, max(count * PAGE - 5, 0), MS_SYNC)
     assert [index for index in range(16) if not cache.pages[index].dirty] == list(range(3 + first, 3 + first + count))
     assert cache.record is not None
-    assert cache.record.size == ((3 + first + count) * PAGE if count else 0)  # what is behind is not there yet
+    assert cache.record.size == (
+        (3 + first + count) * PAGE if count else 0
+    )  # the pages after it are not on the disk yet
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 13])
 def test_msync_of_a_file_that_ends_within_the_mapping(process: Process, size: int) -> None:
-    """The disk has as much of the file as there is."""
+    """msync writes no byte past the end of the file."""
     base, fd = window(process)
     process.ftruncate(fd, size * PAGE + 100)
     process.msync(base, 9 * PAGE, MS_SYNC)
@@ -501,7 +499,7 @@ def test_msync_of_a_file_that_ends_within_the_mapping(process: Process, size: in
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 9), (1, 3), (5, 4), (8, 1)])
-def test_mincore_looks_at_the_pages_of_its_range(process: Process, start: int, length: int) -> None:
+def test_mincore_reports_the_pages_of_its_range(process: Process, start: int, length: int) -> None:
     base, fd = window(process)
     process.drop_cache(fd)
     process.load(base + 2 * PAGE, 1)
@@ -512,7 +510,7 @@ def test_mincore_looks_at_the_pages_of_its_range(process: Process, start: int, l
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (1, 3), (4, 5), (8, 1)])
-def test_locking_and_populating_touch_the_pages_of_their_range(process: Process, first: int, count: int) -> None:
+def test_locking_and_populating_fault_in_the_pages_of_their_range(process: Process, first: int, count: int) -> None:
     for call in ("mlock", "madvise"):
         base, _fd = window(process, MAP_PRIVATE)
         if call == "mlock":
@@ -525,17 +523,17 @@ def test_locking_and_populating_touch_the_pages_of_their_range(process: Process,
 
 
 @pytest.mark.parametrize(("first", "count"), [(1, 3), (4, 5), (0, 2)])
-def test_pages_let_go_are_those_of_the_range(process: Process, first: int, count: int) -> None:
+def test_dropped_pages_are_those_of_the_range(process: Process, first: int, count: int) -> None:
     base, _fd = window(process, MAP_PRIVATE)
     process.store(base, b"x" * (9 * PAGE))
     process.madvise(base + first * PAGE, count * PAGE, MADV_DONTNEED)
-    shown = [process.load(base + number * PAGE, 1) for number in range(9)]
-    assert shown == [b"a" if first <= number < first + count else b"x" for number in range(9)]
+    letters_in_memory = [process.load(base + number * PAGE, 1) for number in range(9)]
+    assert letters_in_memory == [b"a" if first <= number < first + count else b"x" for number in range(9)]
 
 
 @pytest.mark.parametrize(("first", "count", "more"), [(0, 9, 4), (1, 3, 1), (4, 5, 2), (2, 5, 0), (3, 2, 0), (7, 2, 2)])
-def test_what_is_locked_already_needs_no_room(process: Process, first: int, count: int, more: int) -> None:
-    """Of nine pages the third to the seventh are locked."""
+def test_pages_already_locked_do_not_count_again(process: Process, first: int, count: int, more: int) -> None:
+    """Pages 3 to 7 of nine are locked."""
     base, _fd = window(process)
     process.mlock(base + 2 * PAGE, 5 * PAGE)
     process.drop_capability("CAP_IPC_LOCK")
@@ -550,7 +548,7 @@ def test_what_is_locked_already_needs_no_room(process: Process, first: int, coun
 
 @pytest.mark.parametrize("too_many", [False, True])
 @pytest.mark.parametrize(("call", "more"), [("move-to", 6), ("move", 4), ("split", 1), ("map", 0)])
-def test_how_many_more_mappings_a_call_may_need(call: str, more: int, too_many: bool) -> None:
+def test_mappings_that_a_call_may_add(call: str, more: int, too_many: bool) -> None:
     process = ReferenceBackend(mappings=20).boot().spawn()
     base = process.scratch_range()[0]
     process.mmap(base + 3 * PAGE, PAGE, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -570,10 +568,10 @@ def test_how_many_more_mappings_a_call_may_need(call: str, more: int, too_many: 
         calls[call]()
 
 
-# --------------------------------------------------------------------------------------------------------------- mseal
+# ---------------------------------------------------------------------------------------------------------------- mseal
 
 
-def test_mprotect_changes_what_lies_before_sealed_memory(process: Process) -> None:
+def test_mprotect_changes_the_pages_before_sealed_memory(process: Process) -> None:
     base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mseal(base + 2 * PAGE, PAGE)
 
@@ -587,7 +585,9 @@ def test_mprotect_changes_what_lies_before_sealed_memory(process: Process) -> No
 @pytest.mark.parametrize(
     ("hole", "sealed", "errors"), [(2, 1, {"EPERM", "ENOMEM"}), (1, 2, {"ENOMEM", "EPERM"}), (9, 1, {"EPERM"})]
 )
-def test_mprotect_stops_at_whichever_comes_first(process: Process, hole: int, sealed: int, errors: set[str]) -> None:
+def test_mprotect_stops_at_the_first_hole_or_sealed_mapping(
+    process: Process, hole: int, sealed: int, errors: set[str]
+) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mseal(base + sealed * PAGE, PAGE)
     if hole < 3:
@@ -600,7 +600,7 @@ def test_mprotect_stops_at_whichever_comes_first(process: Process, hole: int, se
     assert refused.value.refusals[0].name == ("ENOMEM" if hole < sealed else "EPERM")
 
 
-def test_neighbours_of_which_one_is_sealed_are_no_one_mapping(process: Process) -> None:
+def test_sealed_and_unsealed_neighbours_do_not_merge(process: Process) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mseal(base + PAGE, PAGE)
     assert len(process.space.mappings) == 3
@@ -616,7 +616,7 @@ def test_mseal_is_for_64_bits() -> None:
         process.mseal(process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0), PAGE)
 
 
-# ----------------------------------------------------------------------------------------- all that refuses, only that
+# ------------------------------------------------------------------------------- refusals: all that apply, and no other
 
 
 def reasons(call: Callable[..., object], *arguments: object) -> list[str]:
@@ -638,9 +638,9 @@ NO_SYNC = "late: sync-unsupported"
     ("at", "length", "flags", "found"),
     [
         pytest.param(0, 0, ANONYMOUS | MAP_FIXED, ["length-zero"], id="nothing"),
-        pytest.param(0, 0, ANONYMOUS | MAP_FIXED_NOREPLACE, ["length-zero"], id="nothing-in-a-taken-place"),
-        pytest.param(0, 1 << 47, ANONYMOUS | MAP_FIXED, [TOO_LARGE], id="more-than-there-is"),
-        pytest.param(0, 1 << 46, ANONYMOUS | MAP_FIXED, [], id="as-much-as-is-behind"),
+        pytest.param(0, 0, ANONYMOUS | MAP_FIXED_NOREPLACE, ["length-zero"], id="nothing-in-a-taken-range"),
+        pytest.param(0, 1 << 47, ANONYMOUS | MAP_FIXED, [TOO_LARGE], id="more-than-user-space"),
+        pytest.param(0, 1 << 46, ANONYMOUS | MAP_FIXED, [], id="half-of-user-space"),
         pytest.param(1 << 46, 1 << 46, ANONYMOUS | MAP_FIXED, [OUTSIDE], id="end"),
         pytest.param(0, PAGE, ANONYMOUS | MAP_POPULATE | MAP_NORESERVE, [], id="flags-beside-MAP_LOCKED"),
         pytest.param(
@@ -652,15 +652,15 @@ NO_SYNC = "late: sync-unsupported"
         ),
     ],
 )
-def test_what_mmap_refuses(process: Process, at: int, length: int, flags: int, found: list[str]) -> None:
-    base = lay(process, "abc")
+def test_refusals_of_mmap(process: Process, at: int, length: int, flags: int, found: list[str]) -> None:
+    base = map_letters(process, "abc")
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
 
     assert reasons(process.mmap, base + at + PAGE, length, RW, flags, -1, 0) == found
 
 
-def test_all_of_user_space_can_be_had(process: Process) -> None:
+def test_all_of_user_space_can_be_mapped(process: Process) -> None:
     flags = ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 
     assert reasons(process.mmap, 0, process.top + PAGE, PROT_NONE, flags, -1, 0) == [TOO_LARGE]
@@ -668,8 +668,8 @@ def test_all_of_user_space_can_be_had(process: Process) -> None:
 
 
 @pytest.mark.parametrize("flag", [0, MAP_UNINITIALIZED, MAP_NORESERVE | MAP_STACK])
-def test_sealed_memory_is_not_replaced_whatever_flags_there_are(process: Process, flag: int) -> None:
-    base = lay(process, "abc")
+def test_sealed_memory_is_not_replaced_with_any_flag(process: Process, flag: int) -> None:
+    base = map_letters(process, "abc")
     process.mseal(base + PAGE, PAGE)
 
     assert reasons(process.mmap, base, PAGE, RW, ANONYMOUS | MAP_FIXED | flag, -1, 0) == []
@@ -679,7 +679,7 @@ def test_sealed_memory_is_not_replaced_whatever_flags_there_are(process: Process
 @pytest.mark.parametrize(
     ("flags", "how_many"), [(MAP_FIXED, 1), (MAP_FIXED_NOREPLACE, 2), (MAP_FIXED_NOREPLACE | MAP_STACK, 2)]
 )
-def test_a_library_may_say_otherwise_at_0_unless_that_is_fixed(process: Process, flags: int, how_many: int) -> None:
+def test_a_c_library_may_report_enomem_at_address_0(process: Process, flags: int, how_many: int) -> None:
     process.drop_capability("CAP_SYS_RAWIO")
 
     found = reasons(process.mmap, 0, PAGE, RW, ANONYMOUS | flags, -1, 0)
@@ -691,7 +691,7 @@ def test_a_library_may_say_otherwise_at_0_unless_that_is_fixed(process: Process,
     ("flags", "counts"),
     [(0, True), (MAP_NORESERVE, True), (MAP_GROWSDOWN, False), (MAP_GROWSDOWN | MAP_NORESERVE, False)],
 )
-def test_what_counts_as_data(process: Process, flags: int, counts: bool) -> None:
+def test_mappings_that_count_for_rlimit_data(process: Process, flags: int, counts: bool) -> None:
     process.set_limit_headroom(Resource.DATA, PAGE)
 
     assert bool(reasons(process.mmap, 0, 2 * PAGE, RW, ANONYMOUS | flags, -1, 0)) is counts
@@ -699,7 +699,7 @@ def test_what_counts_as_data(process: Process, flags: int, counts: bool) -> None
 
 
 @pytest.mark.parametrize(("room", "fits"), [(2, True), (1, False)])
-def test_replacing_counts_as_data_only_by_what_is_new(process: Process, room: int, fits: bool) -> None:
+def test_a_replaced_range_does_not_count_for_rlimit_data(process: Process, room: int, fits: bool) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.set_limit_headroom(Resource.DATA, room * PAGE)
@@ -707,7 +707,7 @@ def test_replacing_counts_as_data_only_by_what_is_new(process: Process, room: in
     assert (reasons(process.mmap, base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) == []) is fits
 
 
-def test_who_cannot_store_to_the_device_of_zeros_can_to_a_private_mapping() -> None:
+def test_a_private_mapping_of_read_only_dev_zero_is_writable() -> None:
     system = ReferenceBackend().boot()
     process = system.spawn()
     fd = process.open(system.facility(Facility.DEV_ZERO), O_RDONLY)
@@ -728,8 +728,8 @@ def test_who_cannot_store_to_the_device_of_zeros_can_to_a_private_mapping() -> N
         (O_RDWR, MAP_PRIVATE, False),
     ],
 )
-def test_zeros_can_be_duplicated_if_they_were_to_be_shared(mode: int, type_: int, can: bool) -> None:
-    """As on Linux 6.18, where those that nobody can store to are private, but count as shared here."""
+def test_dev_zero_can_be_duplicated_if_requested_shared(mode: int, type_: int, can: bool) -> None:
+    """On Linux 6.18 a mapping of a read-only /dev/zero is private, but mremap treats it as requested: shared."""
     system = ReferenceBackend().boot()
     process = system.spawn()
     fd = process.open(system.facility(Facility.DEV_ZERO), mode)
@@ -741,7 +741,7 @@ def test_zeros_can_be_duplicated_if_they_were_to_be_shared(mode: int, type_: int
 
 
 @pytest.mark.parametrize("type_", [MAP_SHARED_VALIDATE, MAP_SHARED, MAP_PRIVATE])
-def test_a_file_system_without_MAP_SYNC_says_so_late(process: Process, type_: int) -> None:
+def test_unsupported_map_sync_is_a_late_refusal(process: Process, type_: int) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
 
     assert reasons(process.mmap, 0, PAGE, RW, type_ | MAP_SYNC, fd, 0) == [NO_SYNC]
@@ -751,7 +751,7 @@ def test_a_file_system_without_MAP_SYNC_says_so_late(process: Process, type_: in
     "seals", [SEAL_WRITE, SEAL_FUTURE_WRITE, SEAL_WRITE | SEAL_FUTURE_WRITE, SEAL_GROW | SEAL_SHRINK]
 )
 @pytest.mark.parametrize("prot", [PROT_READ, PROT_EXEC, PROT_READ | PROT_EXEC, PROT_WRITE, RW | PROT_EXEC])
-def test_a_sealed_file_is_not_mapped_to_be_stored_to(process: Process, seals: int, prot: int) -> None:
+def test_a_sealed_file_cannot_be_mapped_shared_writable(process: Process, seals: int, prot: int) -> None:
     fd = process.memfd()
     process.seal(fd, seals)
     refused = prot & PROT_WRITE and seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)
@@ -774,7 +774,7 @@ CUT_SEALED = "late: cut-range-sealed"
     [
         pytest.param(1, (1 << 63) - PAGE, MREMAP_MAYMOVE, [HUGE], id="as-large-as-an-object"),
         pytest.param(1, 1 << 63, MREMAP_MAYMOVE, [HUGE, ODD], id="larger-than-any-object"),
-        pytest.param(0, PAGE, 0, [NO_DUPLICATE], id="a-duplicate-in-its-place"),
+        pytest.param(0, PAGE, 0, [NO_DUPLICATE], id="a-duplicate-in-place"),
         pytest.param(
             0,
             PAGE,
@@ -792,58 +792,58 @@ CUT_SEALED = "late: cut-range-sealed"
         ),
         pytest.param(1 << 47, PAGE, 0, [CUT_OUTSIDE, CUT_SEALED], id="cut-off-outside"),
         pytest.param(3 * PAGE, 2 * PAGE, 0, [CUT_SEALED], id="cut-off-sealed"),
-        pytest.param(3 * PAGE, PAGE, 0, [CUT_SEALED], id="more-of-it"),
+        pytest.param(3 * PAGE, PAGE, 0, [CUT_SEALED], id="cut-off-sealed-more"),
     ],
 )
-def test_what_mremap_refuses(process: Process, old: int, new: int, flags: int, found: list[str]) -> None:
-    base = lay(process, "abcd")
+def test_refusals_of_mremap(process: Process, old: int, new: int, flags: int, found: list[str]) -> None:
+    base = map_letters(process, "abcd")
     process.mseal(base + 2 * PAGE, PAGE)
 
     assert reasons(process.mremap, base, old, new, flags) == found
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_what_is_kept_of_a_range_may_be_sealed(process: Process, first: int) -> None:
-    base = lay(process, "......"[:first] + "abc")
+def test_a_sealed_part_that_shrinking_keeps_is_allowed(process: Process, first: int) -> None:
+    base = map_letters(process, "......"[:first] + "abc")
     addr = base + first * PAGE
     process.mseal(addr + PAGE, PAGE)
 
     assert process.mremap(addr, 3 * PAGE, 2 * PAGE, 0) == addr
-    assert shown(process) == "."[:1] * first + "ab"
-    with pytest.raises(Unsupported):  # nobody has seen what becomes of it
+    assert letters_in_memory(process) == "."[:1] * first + "ab"
+    with pytest.raises(Unsupported):  # the result on Linux is not known
         process.mremap(addr, 2 * PAGE, 2 * PAGE, MOVE, base + 9 * PAGE)
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-def test_what_is_refused_late_has_cleared_the_new_range(process: Process, pages: int) -> None:
-    base = lay(process, "abcd")
+def test_a_late_refusal_unmaps_the_new_range(process: Process, pages: int) -> None:
+    base = map_letters(process, "abcd")
     process.mmap(base + 5 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
     with fails("EINVAL"):
         process.mremap(base + 5 * PAGE, 1 << 47, pages * PAGE, MOVE, base + PAGE)
-    assert shown(process) == "a" + pages * "." + "bcd"[pages:] + ".--"
+    assert letters_in_memory(process) == "a" + pages * "." + "bcd"[pages:] + ".--"
 
 
-def test_the_same_size_takes_nothing_of_what_is_around(process: Process) -> None:
-    base = lay(process, ".abc")
+def test_mremap_to_the_same_size_changes_no_neighbour(process: Process) -> None:
+    base = map_letters(process, ".abc")
 
     process.mremap(base + 2 * PAGE, PAGE, PAGE, 0)
     assert not any(process.space.is_free(base + at * PAGE, base + (at + 1) * PAGE) for at in (1, 2, 3))
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
-    assert shown(process) == "-abc"
+    assert letters_in_memory(process) == "-abc"
 
 
-def test_growth_brings_in_nothing_of_what_lies_behind(process: Process) -> None:
+def test_growing_populates_nothing_after_the_new_range(process: Process) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
-    behind = process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    after = process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
 
     process.mremap(base, PAGE, 2 * PAGE, 0)
     assert process.mincore(base, 2 * PAGE) == [True, True]
-    assert process.mincore(behind, PAGE) == [False]
+    assert process.mincore(after, PAGE) == [False]
 
 
-def test_what_is_moved_becomes_one_with_what_it_fits_between(process: Process) -> None:
+def test_a_moved_mapping_merges_with_its_new_neighbours(process: Process) -> None:
     base = process.scratch_range()[0]
     fd = process.open("f", O_RDWR | O_CREAT)
     for place, index in ((1, 0), (7, 1), (3, 2)):
@@ -853,8 +853,8 @@ def test_what_is_moved_becomes_one_with_what_it_fits_between(process: Process) -
     assert [(m.start - base, m.end - base) for m in process.space.mappings.values()] == [(PAGE, 4 * PAGE)]
 
 
-def test_advice_stops_at_the_first_mapping_that_it_is_wrong_for(process: Process) -> None:
-    base = lay(process, "abc")
+def test_madvise_stops_at_the_first_mapping_that_refuses(process: Process) -> None:
+    base = map_letters(process, "abc")
 
     assert reasons(process.madvise, base, 3 * PAGE, MADV_FREE) == ["free-not-private"]
     process.mlock(base, 3 * PAGE)
@@ -862,7 +862,7 @@ def test_advice_stops_at_the_first_mapping_that_it_is_wrong_for(process: Process
 
 
 @pytest.mark.parametrize(("pages", "low"), [(-1, True), (0, False), (1, False), (7, False)])
-def test_only_what_is_below_the_lowest_address_needs_a_right(process: Process, pages: int, low: bool) -> None:
+def test_only_addresses_below_mmap_min_addr_need_a_capability(process: Process, pages: int, low: bool) -> None:
     addr = process.space.lowest + pages * PAGE
     process.drop_capability("CAP_SYS_RAWIO")
 

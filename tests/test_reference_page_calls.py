@@ -1,4 +1,4 @@
-"""msync, mprotect, mlock, mincore and sysconf: which flags they take, which pages they work on, where they stop."""
+"""Test msync, mprotect, mlock, mincore and sysconf: their flags, the pages they change, and where they stop."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def process() -> Process:
 
 
 def window(process: Process, pages: int, prot: int = RW, flags: int = MAP_SHARED) -> tuple[int, PageCache]:
-    """Mapped at an odd place: pages of a file from its third on, all of which are dirty; and the file's cache."""
+    """Map pages of a file from its third on, all dirty, at an odd page; return the address and the file's cache."""
     fd = process.open("file", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * ((3 + pages) * PAGE), 0)
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, pages * PAGE, prot, flags | MAP_FIXED, fd, 3 * PAGE)
@@ -68,7 +68,7 @@ def clean(cache: PageCache) -> list[int]:
 
 
 def layout(process: Process, base: int) -> list[tuple[int, int, int]]:
-    """(first page, page behind, rights) of each mapping."""
+    """Return (first page, end page, protection) of each mapping."""
     return [((m.start - base) // PAGE, (m.end - base) // PAGE, m.prot) for m in process.space.mappings.values()]
 
 
@@ -76,7 +76,7 @@ def layout(process: Process, base: int) -> list[tuple[int, int, int]]:
 
 
 class WritesAtOnce(LinuxChoices):
-    """A system whose MS_ASYNC does not wait."""
+    """A system whose MS_ASYNC writes at once."""
 
     def writes_when_asynchronous(self) -> bool:
         return True
@@ -84,7 +84,7 @@ class WritesAtOnce(LinuxChoices):
 
 @pytest.mark.parametrize("choices", [LinuxChoices(), WritesAtOnce()])
 @pytest.mark.parametrize("flags", range(9))
-def test_which_flags_of_msync_write(choices: LinuxChoices, flags: int) -> None:
+def test_flags_with_which_msync_writes(choices: LinuxChoices, flags: int) -> None:
     process = ReferenceSystem(Parameters(), choices).spawn()
     base, cache = window(process, 2)
     if flags in (MS_ASYNC | MS_SYNC, MS_ASYNC | MS_SYNC | MS_INVALIDATE, 8):
@@ -97,7 +97,7 @@ def test_which_flags_of_msync_write(choices: LinuxChoices, flags: int) -> None:
 
 
 @pytest.mark.parametrize("flags", [1 << bit for bit in range(3, 31)])
-def test_msync_knows_no_other_flag(process: Process, flags: int) -> None:
+def test_msync_refuses_unknown_flags(process: Process, flags: int) -> None:
     base, _cache = window(process, 1)
     for more in (0, MS_SYNC, MS_ASYNC | MS_INVALIDATE):
         with fails("EINVAL"):
@@ -105,7 +105,7 @@ def test_msync_knows_no_other_flag(process: Process, flags: int) -> None:
 
 
 @pytest.mark.parametrize("flags", range(5))
-def test_only_invalidating_minds_a_lock(process: Process, flags: int) -> None:
+def test_only_ms_invalidate_refuses_locked_pages(process: Process, flags: int) -> None:
     base, cache = window(process, 5)
     process.mlock(base + 2 * PAGE, PAGE)
     if flags & MS_INVALIDATE:
@@ -116,7 +116,7 @@ def test_only_invalidating_minds_a_lock(process: Process, flags: int) -> None:
     assert clean(cache) == ([3, 4, 5, 6, 7] if flags == MS_SYNC else [])
 
 
-def test_msync_writes_nothing_from_a_locked_page_on(process: Process) -> None:
+def test_msync_stops_writing_at_a_locked_page(process: Process) -> None:
     base, cache = window(process, 7)
     process.mlock(base + 2 * PAGE, PAGE)
     process.mlock(base + 5 * PAGE, PAGE)
@@ -138,7 +138,7 @@ def test_msync_writes_shared_pages_of_a_file_only(process: Process) -> None:
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 5), (1, 6), (2, 3), (6, 2), (6, 3), (8, 1)])
 def test_msync_over_several_mappings(process: Process, first: int, count: int) -> None:
-    """Memory, three pages of a file from its third on, memory, and two from its ninth on."""
+    """The range has memory, three pages of a file from its third on, memory, and two from its ninth on."""
     base, cache = window(process, 13)
     process.mmap(base, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     for at, pages, index in ((2, 3, 3), (7, 2, 9)):
@@ -149,7 +149,7 @@ def test_msync_over_several_mappings(process: Process, first: int, count: int) -
 
 
 @pytest.mark.parametrize("addr", [1, PAGE - 1, PAGE + 8])
-def test_addresses_that_are_no_multiple_of_the_page(process: Process, addr: int) -> None:
+def test_unaligned_addresses_are_refused(process: Process, addr: int) -> None:
     base, _cache = window(process, 3)
     for call in (
         lambda: process.msync(base + addr, PAGE, MS_SYNC),
@@ -163,7 +163,7 @@ def test_addresses_that_are_no_multiple_of_the_page(process: Process, addr: int)
 
 
 def test_addresses_wrap(process: Process) -> None:
-    """They have 64 bits, whatever is passed."""
+    """Addresses have 64 bits; higher bits are ignored."""
     base, cache = window(process, 3)
     far = base + (1 << 64)
     process.msync(far + PAGE, PAGE, MS_SYNC)
@@ -191,7 +191,7 @@ def test_sysconf_knows_the_page_size(page: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "known"), [(-1, False), (0, True), (29, True), (31, True), (250, True), (251, False)])
-def test_sysconf_knows_other_names(process: Process, name: int, known: bool) -> None:
+def test_sysconf_names(process: Process, name: int, known: bool) -> None:
     if known:
         with pytest.raises(Unsupported):
             process.sysconf(name)
@@ -204,8 +204,8 @@ def test_sysconf_knows_other_names(process: Process, name: int, known: bool) -> 
 
 
 @pytest.mark.parametrize("bit", range(32))
-def test_which_bits_mprotect_knows(process: Process, bit: int) -> None:
-    """Rights, and memory for atomic operations (8); nothing here grows downwards (1 << 24), or upwards."""
+def test_protection_bits_that_mprotect_accepts(process: Process, bit: int) -> None:
+    """The three protection bits and PROT_SEM (8) are accepted; nothing here grows downwards (1 << 24) or upwards."""
     base = process.mmap(process.scratch_range()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     for more in (PROT_NONE, PROT_READ):
         if bit in range(4):
@@ -216,14 +216,14 @@ def test_which_bits_mprotect_knows(process: Process, bit: int) -> None:
                 process.mprotect(base, 3 * PAGE, 1 << bit | more)
 
 
-def test_a_bit_that_mprotect_does_not_know_is_nothing_to_a_length_of_0(process: Process) -> None:
+def test_mprotect_ignores_unknown_bits_for_length_0(process: Process) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.mprotect(base, 0, 1 << 20)
     process.mprotect(process.top, 0, PROT_READ)
     assert layout(process, base) == [(0, 1, RW)]
 
 
-def test_mprotect_from_where_a_mapping_begins_that_grows_down(process: Process) -> None:
+def test_prot_growsdown_extends_to_the_start_of_the_mapping(process: Process) -> None:
     base = process.mmap(
         process.scratch_range()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0
     )
@@ -243,8 +243,8 @@ def test_mprotect_from_where_a_mapping_begins_that_grows_down(process: Process) 
 
 
 @pytest.mark.parametrize(("first", "count", "room"), [(1, 1, 2), (2, 2, 2), (0, 2, 1), (3, 2, 1), (0, 5, 0)])
-def test_rights_of_its_own_make_a_part_a_mapping_of_its_own(first: int, count: int, room: int) -> None:
-    """In the middle that needs two mappings more (Linux 6.18)."""
+def test_a_part_with_its_own_protection_is_a_mapping(first: int, count: int, room: int) -> None:
+    """A part in the middle needs two more mappings (Linux 6.18)."""
     process = ReferenceBackend(mappings=20).boot().spawn()
     base = process.scratch_range()[0]
     process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -260,13 +260,13 @@ def test_rights_of_its_own_make_a_part_a_mapping_of_its_own(first: int, count: i
 
 
 @pytest.mark.parametrize("flag", [PROT_GROWSDOWN, PROT_GROWSUP])
-def test_mprotect_of_nothing_that_grows(process: Process, flag: int) -> None:
+def test_prot_grows_refuses_a_mapping_that_does_not_grow(process: Process, flag: int) -> None:
     base = process.scratch_range()[0]
     with fails("ENOMEM"):
         process.mprotect(base, PAGE, PROT_READ | flag)
 
 
-def test_where_a_range_that_begins_in_a_hole_is_to_grow(process: Process) -> None:
+def test_prot_grows_of_a_range_that_begins_in_a_hole(process: Process) -> None:
     base = process.scratch_range()[0] + 7 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 8 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
@@ -278,7 +278,7 @@ def test_where_a_range_that_begins_in_a_hole_is_to_grow(process: Process) -> Non
 
 
 @pytest.mark.parametrize("hole", range(1, 6))
-def test_mprotect_has_changed_what_lies_before_a_hole(process: Process, hole: int) -> None:
+def test_mprotect_changes_the_pages_before_a_hole(process: Process, hole: int) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + hole * PAGE, PAGE)
     with fails("ENOMEM"):
@@ -288,8 +288,8 @@ def test_mprotect_has_changed_what_lies_before_a_hole(process: Process, hole: in
 
 @pytest.mark.parametrize("first", range(4))
 @pytest.mark.parametrize("what", ["denied", "sealed"])
-def test_mprotect_has_changed_what_lies_before_memory_that_refuses(process: Process, what: str, first: int) -> None:
-    """Which is the fourth and fifth of seven pages; a range that begins within it changes nothing."""
+def test_mprotect_changes_the_pages_before_a_mapping_that_refuses(process: Process, what: str, first: int) -> None:
+    """Pages 4 and 5 of seven refuse; a range that begins within them changes nothing."""
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
     if what == "denied":
         fd = process.open("file", O_RDWR | O_CREAT)
@@ -306,7 +306,7 @@ def test_mprotect_has_changed_what_lies_before_memory_that_refuses(process: Proc
 
 
 @pytest.mark.parametrize("order", [*permutations(("hole", "denied", "sealed")), ("both", "hole"), ("hole", "both")])
-def test_what_mprotect_meets_first_is_told_first(process: Process, order: tuple[str, ...]) -> None:
+def test_mprotect_reports_the_error_at_the_lowest_address(process: Process, order: tuple[str, ...]) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
     process.close(process.open("file", O_RDWR | O_CREAT))
     fd = process.open("file", 0)
@@ -341,12 +341,12 @@ def test_what_mprotect_meets_first_is_told_first(process: Process, order: tuple[
     ],
 )
 @pytest.mark.parametrize("locked", [True, False])
-def test_locked_private_memory_that_may_be_stored_to_is_brought_in(
+def test_mprotect_populates_locked_private_writable_memory(
     process: Process, before: int, after: int, flags: int, brought_in: bool, locked: bool
 ) -> None:
     base, _cache = window(process, 5, before, flags)
     if locked:
-        process.space.lock(base + PAGE, base + 4 * PAGE, True)  # without bringing in what may be touched already
+        process.space.lock(base + PAGE, base + 4 * PAGE, True)  # without populating the accessible pages
     process.mprotect(base, 3 * PAGE, after)
     entries = [number - base // PAGE for number in process.space.table.entries]
     assert entries == ([1, 2] if brought_in and locked else [])
@@ -357,7 +357,7 @@ def test_locked_private_memory_that_may_be_stored_to_is_brought_in(
 
 
 @pytest.mark.parametrize("flags", [1, 2, 1 << 31])
-def test_mseal_has_no_flags(process: Process, flags: int) -> None:
+def test_mseal_refuses_flags(process: Process, flags: int) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     with fails("EINVAL"):
         process.mseal(base, PAGE, flags)
@@ -368,8 +368,8 @@ def test_mseal_has_no_flags(process: Process, flags: int) -> None:
     ("length", "errno"),
     [(ALL, "EINVAL"), (ALL - PAGE + 2, "EINVAL"), (ALL - PAGE + 1, "EINVAL"), (5 * PAGE, "ENOMEM"), (1 << 64, None)],
 )
-def test_how_much_can_be_sealed(process: Process, length: int, errno: str | None) -> None:
-    """Of four pages; a length that wraps to 0 is none."""
+def test_lengths_that_mseal_accepts(process: Process, length: int, errno: str | None) -> None:
+    """Four pages are mapped; a length that wraps to 0 is refused."""
     base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
     if errno is None:
         process.mseal(base, length)
@@ -394,7 +394,7 @@ def test_whole_pages_are_sealed(process: Process) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addr", "length", "first", "behind"),
+    ("addr", "length", "first", "stop"),
     [
         (0, PAGE, 0, 1),
         (5, 1, 0, 1),
@@ -407,11 +407,11 @@ def test_whole_pages_are_sealed(process: Process) -> None:
         (2 * PAGE + 1, 0, 2, 3),
     ],
 )
-def test_each_page_that_a_range_has_a_byte_of_is_locked(
-    process: Process, addr: int, length: int, first: int, behind: int
+def test_every_page_with_a_byte_of_the_range_is_locked(
+    process: Process, addr: int, length: int, first: int, stop: int
 ) -> None:
     base, _cache = window(process, 5)
-    expected = [first <= at < behind for at in range(5)]
+    expected = [first <= at < stop for at in range(5)]
 
     def locked() -> list[bool]:
         found = [process.space.find(base + at * PAGE) for at in range(5)]
@@ -428,7 +428,7 @@ def test_each_page_that_a_range_has_a_byte_of_is_locked(
 
 
 @pytest.mark.parametrize("flags", [1 << bit for bit in range(1, 31)])
-def test_mlock2_knows_one_flag(process: Process, flags: int) -> None:
+def test_mlock2_accepts_one_flag(process: Process, flags: int) -> None:
     base, _cache = window(process, 5)
     for more in (0, MLOCK_ONFAULT):
         with fails("EINVAL"):
@@ -443,8 +443,8 @@ def test_mlock2_knows_one_flag(process: Process, flags: int) -> None:
 
 @pytest.mark.parametrize("room", [0, 1, PAGE - 1, PAGE, 3 * PAGE - 1, 3 * PAGE])
 @pytest.mark.parametrize("call", ["mlock", "mlockall"])
-def test_how_much_more_may_be_locked(process: Process, call: str, room: int) -> None:
-    """Of seven pages four are locked already."""
+def test_limit_of_locked_memory(process: Process, call: str, room: int) -> None:
+    """Four of the seven pages are locked already."""
     base, _cache = window(process, 7)
     process.mlock(base + PAGE, 4 * PAGE)
     process.drop_capability("CAP_IPC_LOCK")
@@ -460,7 +460,7 @@ def test_how_much_more_may_be_locked(process: Process, call: str, room: int) -> 
 
 
 @pytest.mark.parametrize("hole", range(6))
-def test_what_lies_before_a_hole_is_locked_or_not(process: Process, hole: int) -> None:
+def test_the_pages_before_a_hole_are_locked_or_unlocked(process: Process, hole: int) -> None:
     base, _cache = window(process, 7)
     process.munmap(base + hole * PAGE, PAGE)
     with fails("ENOMEM"):
@@ -473,8 +473,8 @@ def test_what_lies_before_a_hole_is_locked_or_not(process: Process, hole: int) -
     assert process.space.locked == (6 - hole) * PAGE
 
 
-def test_a_page_that_cannot_be_brought_in_keeps_those_behind_it_out(process: Process) -> None:
-    """Which are locked all the same."""
+def test_mlock_stops_populating_at_an_unavailable_page(process: Process) -> None:
+    """The pages after it are locked, but not populated."""
     base, cache = window(process, 7)
     process.mprotect(base + 3 * PAGE, 2 * PAGE, PROT_NONE)
     with fails("ENOMEM"):
@@ -491,7 +491,7 @@ def test_a_page_that_cannot_be_brought_in_keeps_those_behind_it_out(process: Pro
 
 
 @pytest.mark.parametrize("prot", range(8))
-def test_populating_copies_what_may_be_stored_to(process: Process, prot: int) -> None:
+def test_populating_copies_writable_private_pages(process: Process, prot: int) -> None:
     for flags in (MAP_PRIVATE, MAP_SHARED):
         base, _cache = window(process, 3, prot, flags)
         assert process.space.populate(base + PAGE, base + 3 * PAGE) == (prot != PROT_NONE)
@@ -525,7 +525,7 @@ def test_mlockall(process: Process, flags: int) -> None:
     assert not any(m.locked or m.on_fault for m in process.space.mappings.values())
 
 
-def test_mlockall_without_the_right(process: Process) -> None:
+def test_mlockall_without_the_capability(process: Process) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     for flags in (MCL_CURRENT, MCL_FUTURE):
@@ -569,13 +569,13 @@ def test_a_range_that_wraps_cannot_be_locked(process: Process, call: str) -> Non
 
 
 @pytest.mark.parametrize("length", [0, 1, PAGE, PAGE + 1, 3 * PAGE])
-def test_mincore_tells_of_whole_pages(process: Process, length: int) -> None:
+def test_mincore_reports_whole_pages(process: Process, length: int) -> None:
     base = process.mmap(process.scratch_range()[0] + PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + PAGE, b"x")
     assert process.mincore(base, length) == [False, True, False][: -(-length // PAGE)]
 
 
-def test_mincore_ends_with_user_space(process: Process) -> None:
+def test_mincore_refuses_ranges_past_user_space(process: Process) -> None:
     last = process.mmap(process.top - 2 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     assert process.mincore(last, 2 * PAGE) == [False, False]
     for addr, length in ((last, 2 * PAGE + 1), (last + PAGE, PAGE + 1), (last, ALL), (process.top + PAGE, 0)):
@@ -584,8 +584,8 @@ def test_mincore_ends_with_user_space(process: Process) -> None:
     assert process.mincore(process.top, 0) == []
 
 
-class Asked(LinuxChoices):
-    """Notes which pages it was asked about."""
+class RecordingChoices(LinuxChoices):
+    """Choices that record the pages whose residence was asked for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, bool]] = []
@@ -595,9 +595,9 @@ class Asked(LinuxChoices):
         return there
 
 
-def test_of_which_pages_mincore_promises_nothing() -> None:
-    """Those of files, and private ones that were touched but not locked, or that a fork may have brought in."""
-    choices = Asked()
+def test_pages_whose_residence_is_a_choice() -> None:
+    """These are pages of files, and private pages that were touched but not locked, or that a fork may have copied."""
+    choices = RecordingChoices()
     process = ReferenceSystem(Parameters(), choices).spawn()
     base, _cache = window(process, 3)
     process.mmap(base + 3 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -613,8 +613,8 @@ def test_of_which_pages_mincore_promises_nothing() -> None:
 # ------------------------------------------------------------------------------------------------- what is done in part
 
 
-def test_below_level_linux_a_call_that_can_be_done_is_done_as_a_whole() -> None:
-    """It is open how much only where a part of the range cannot be."""
+def test_below_level_linux_only_a_failing_call_is_unresolved() -> None:
+    """How much of the range is changed is unspecified only if a part of it is refused."""
     process = ReferenceSystem(Parameters(), ObservedChoices("posix")).spawn()
     base, _cache = window(process, 7)
     process.munmap(base + 4 * PAGE, PAGE)

@@ -1,4 +1,4 @@
-"""Refusals: all that apply, one of them raised."""
+"""Test refusals: a call carries all that apply, and raises one of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RW = PROT_READ | PROT_WRITE
 
 
 class Last(LinuxChoices):
-    """As Linux, but of several errors the last."""
+    """Linux's choices, except that of several errors the last is reported."""
 
     __slots__ = ()
 
@@ -100,7 +100,9 @@ MMAP_ERRORS = [
 
 
 @pytest.mark.parametrize(("arguments", "raised", "allowed"), MMAP_ERRORS)
-def test_mmap(process: Process, arguments: tuple[int, int, int, int, int, int], raised: str, allowed: set[str]) -> None:
+def test_errors_of_mmap(
+    process: Process, arguments: tuple[int, int, int, int, int, int], raised: str, allowed: set[str]
+) -> None:
     with pytest.raises(Refused) as refused:
         process.mmap(*arguments)
     assert refused.value.allowed == allowed
@@ -132,7 +134,7 @@ def test_mmap_without_privileges(process: Process) -> None:
         (MREMAP_DONTUNMAP, {"mremap.errno.EINVAL.dontunmap", "mremap.errno.ENOMEM"}),
     ],
 )
-def test_mremap_elsewhere_that_may_not_move(process: Process, flag: int, clauses: set[str]) -> None:
+def test_mremap_to_another_address_requires_maymove(process: Process, flag: int, clauses: set[str]) -> None:
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     with pytest.raises(Refused) as refused:
         process.mremap(base, PAGE, PAGE, flag, process.scratch_range()[0])
@@ -143,7 +145,7 @@ def test_mremap_elsewhere_that_may_not_move(process: Process, flag: int, clauses
 @pytest.mark.parametrize(
     ("type_", "clause"), [(0, "mmap.errno.EINVAL.type"), (4, "mmap.errno.EINVAL.unknown-type")], ids=["none", "unknown"]
 )
-def test_which_clause_a_type_is_refused_by(process: Process, of: str, type_: int, clause: str) -> None:
+def test_clause_of_an_invalid_type(process: Process, of: str, type_: int, clause: str) -> None:
     fd = process.open("f", O_WRONLY | O_CREAT)
     flags = type_ | (MAP_ANONYMOUS if of == "memory" else 0)
     with pytest.raises(Refused) as refused:
@@ -162,8 +164,8 @@ def test_which_clause_a_type_is_refused_by(process: Process, of: str, type_: int
         ("orr", {"EACCES"}),
     ],
 )
-def test_what_mprotect_may_say_of_a_range(process: Process, layout: str, allowed: set[str]) -> None:
-    """A page for each letter: memory, or of a file open for reading only, or nothing."""
+def test_errors_of_mprotect_for_a_range(process: Process, layout: str, allowed: set[str]) -> None:
+    """Each letter of the layout is a page: memory, a file that is open for reading only, or a hole."""
     process.open("f", O_RDWR | O_CREAT)
     fd = process.open("f", O_RDONLY)
     base = process.scratch_range()[0] + 7 * PAGE
@@ -177,7 +179,7 @@ def test_what_mprotect_may_say_of_a_range(process: Process, layout: str, allowed
     assert refused.value.allowed == allowed
 
 
-def test_of_a_growth_no_part_is_cut_off(process: Process) -> None:
+def test_growing_is_not_refused_as_shrinking(process: Process) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
     with pytest.raises(Refused) as refused:
@@ -185,7 +187,7 @@ def test_of_a_growth_no_part_is_cut_off(process: Process) -> None:
     assert refused.value.clauses == {"mremap.errno.EFAULT", "mremap.errno.ENOMEM"}
 
 
-def test_munmap_and_msync(process: Process) -> None:
+def test_errors_of_munmap_and_msync(process: Process) -> None:
     with pytest.raises(Refused) as refused:
         process.munmap(1, 0)
     assert [refusal.reason for refusal in refused.value.refusals] == ["addr-unaligned", "length-zero"]
@@ -200,7 +202,7 @@ def test_munmap_and_msync(process: Process) -> None:
     assert refused.value.chosen.name == "EBUSY"
 
 
-def test_mremap(process: Process) -> None:
+def test_errors_of_mremap(process: Process) -> None:
     with pytest.raises(Refused) as refused:
         process.mremap(PAGE, PAGE, 2 * PAGE, MREMAP_FIXED, 5)
     assert refused.value.allowed == {"EINVAL", "EFAULT"}
@@ -230,14 +232,14 @@ def test_an_early_refusal_has_cleared_nothing(process: Process) -> None:
     assert process.space.find(base) is not None
 
 
-def test_the_choices_decide() -> None:
+def test_the_choices_select_the_error() -> None:
     process = ReferenceSystem(Parameters(), Last()).spawn()
     with pytest.raises(Refused) as refused:
         process.mmap(0, 0, RW, MAP_SHARED, 77, 5)
     assert refused.value.chosen.reason == "length-zero"
 
 
-def test_what_a_run_has_reached_is_known(process: Process) -> None:
+def test_clauses_of_refusals_are_recorded(process: Process) -> None:
     with pytest.raises(Refused):
         process.munmap(1, PAGE)
     fd = process.open("f", O_RDWR | O_CREAT)
@@ -247,16 +249,16 @@ def test_what_a_run_has_reached_is_known(process: Process) -> None:
 
 
 @pytest.mark.parametrize("power", range(64))
-def test_which_sizes_of_huge_pages_there_are(process: Process, power: int) -> None:
-    """2 MiB and 1 GiB on x86-64; 0 stands for the usual size.  There are none to be had."""
+def test_sizes_of_huge_pages(process: Process, power: int) -> None:
+    """x86-64 has 2 MiB and 1 GiB; 0 is the default size.  No huge page is available."""
     with pytest.raises(Refused) as refused:
         process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | power << 26, -1, 0)
     assert refused.value.allowed == {"ENOMEM" if power in (0, 21, 30) else "EINVAL"}
 
 
 @pytest.mark.parametrize("bit", range(4, 40))
-def test_which_flags_can_be_validated(process: Process, bit: int) -> None:
-    """As Linux 6.18 was seen to do: of a file on ext4, which has no MAP_SYNC, nor huge pages."""
+def test_flags_that_map_shared_validate_accepts(process: Process, bit: int) -> None:
+    """Linux 6.18 was observed to do so with a file on ext4, which has neither MAP_SYNC nor huge pages."""
     refused = {18: "EINVAL", 19: "EOPNOTSUPP", 8: "EINVAL"}
     known = {4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, *range(26, 31)}
     errno = refused.get(bit) if bit in known else "EOPNOTSUPP"
@@ -274,8 +276,8 @@ def test_which_flags_can_be_validated(process: Process, bit: int) -> None:
 
 
 @pytest.mark.parametrize("prot", range(32))
-def test_which_rights_mprotect_knows(process: Process, prot: int) -> None:
-    """Those three, and PROT_SEM, which on Linux says nothing."""
+def test_protection_bits_that_mprotect_accepts(process: Process, prot: int) -> None:
+    """mprotect accepts the three protection bits, and PROT_SEM, which has no effect on Linux."""
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if prot < 16:
         process.mprotect(base, PAGE, prot)
@@ -288,8 +290,8 @@ def test_which_rights_mprotect_knows(process: Process, prot: int) -> None:
         assert refused.value.allowed == {"EINVAL"}
 
 
-def test_nothing_may_be_executed_of_a_pipe_or_a_terminal(process: Process) -> None:
-    """Which is found before that they cannot be mapped (Linux)."""
+def test_a_pipe_or_a_terminal_cannot_be_mapped_executable(process: Process) -> None:
+    """Linux checks this before it finds that they cannot be mapped at all."""
     for fd in (0, process.pipe()[0], process.watch(".")):
         with pytest.raises(Refused) as refused:
             process.mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0)

@@ -1,4 +1,4 @@
-"""Calls that are handed memory: how far they come, what they copy, and what of it is open."""
+"""Test calls with a buffer in memory: how many bytes they transfer, which ones, and which are indeterminate."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ def file(process: Process, content: bytes = b"") -> int:
 
 
 def before_a_hole(process: Process) -> int:
-    """The address of five bytes before memory that is not mapped."""
+    """Return the address of five bytes before a hole."""
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     process.munmap(base + PAGE, PAGE)
     process.store(base + PAGE - 5, b"abcde")
     return base + PAGE - 5
 
 
-def test_outside_user_space_is_refused_before_anything_is_looked_at(process: Process) -> None:
+def test_a_buffer_outside_user_space_is_refused_first(process: Process) -> None:
     fd = file(process, b"abc")
     for addr, length in ((process.top, 1), (process.top - 1, 2), (1 << 63, 1)):
         with fails("EFAULT"):
             process.read_into(fd, addr, length, 3)
         with fails("EFAULT"):
             process.write_from(process.open("/dev/null", O_RDWR), addr, length, 0)
-    assert process.read_into(fd, process.top - 1, 1, 3) == 0, "nothing to move"
+    assert process.read_into(fd, process.top - 1, 1, 3) == 0, "there is nothing to transfer"
 
 
-def test_up_to_where_memory_ends(process: Process) -> None:
+def test_a_transfer_ends_at_a_hole(process: Process) -> None:
     fd, at = file(process, b"0123456789"), before_a_hole(process)
     assert process.write_from(fd, at, 10, 2) == 5
     assert process.pread(fd, 20, 0) == b"01abcde789"
@@ -73,7 +73,7 @@ def test_up_to_where_memory_ends(process: Process) -> None:
     assert process.read_into(fd, at + 5, 1, 10) == 0
 
 
-def test_a_buffer_goes_on_in_the_next_page(process: Process) -> None:
+def test_a_buffer_may_cross_pages(process: Process) -> None:
     fd = file(process, b"0123456789")
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     assert process.read_into(fd, base + PAGE - 3, 10, 0) == 10
@@ -82,14 +82,14 @@ def test_a_buffer_goes_on_in_the_next_page(process: Process) -> None:
     assert process.pread(fd, 20, 0) == b"012340123456789"
 
 
-def test_a_kernels_store_copies_a_private_page(process: Process) -> None:
+def test_a_store_by_the_kernel_copies_a_private_page(process: Process) -> None:
     fd = file(process, b"old")
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
     assert process.read_into(fd, base + 8, 3, 0) == 3
     assert (process.load(base, 11), process.pread(fd, 20, 0)) == (b"old" + bytes(5) + b"old", b"old")
 
 
-def test_devices_look_at_no_buffer_that_they_write_nothing_of(process: Process) -> None:
+def test_a_write_to_a_device_does_not_access_the_buffer(process: Process) -> None:
     zero = process.open("/dev/zero", O_RDWR)
     at = before_a_hole(process)
     assert process.write_from(zero, at + 5, 10, 0) == 10
@@ -97,7 +97,7 @@ def test_devices_look_at_no_buffer_that_they_write_nothing_of(process: Process) 
     assert process.load(at, 5) == bytes(5)
 
 
-def test_bytes_copied_onto_one_another_are_not_guessed_at(process: Process) -> None:
+def test_overlapping_copies_are_unresolved(process: Process) -> None:
     fd = file(process, b"a" * 2 * PAGE)
     base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
     for move in (process.read_into, process.write_from):
@@ -107,13 +107,13 @@ def test_bytes_copied_onto_one_another_are_not_guessed_at(process: Process) -> N
 
 
 @pytest.mark.parametrize("at", [1, 3, 7])
-def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -> None:
-    """One is of the file itself, a window from its third page on; where that has a byte of both, nobody knows."""
+def test_a_buffer_may_span_mappings(process: Process, at: int) -> None:
+    """The second mapping is a window of the file from its third page on; overlapping copies are unresolved."""
     fd = file(process, b"a" * (8 * PAGE))
     base = process.scratch_range()[0] + at * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 2 * PAGE, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 2 * PAGE)
-    for addr, length, offset, guess in (
+    for addr, length, offset, overlaps in (
         (base, 2 * PAGE, 2 * PAGE, False),
         (base + PAGE, PAGE + 5, 2 * PAGE + 4, True),
         (base + PAGE, PAGE + 5, 2 * PAGE + 5, False),
@@ -124,15 +124,15 @@ def test_what_is_copied_may_lie_in_several_mappings(process: Process, at: int) -
         (base + 4 * PAGE, PAGE, 3 * PAGE, False),
     ):
         for move in (process.read_into, process.write_from):
-            if guess:
+            if overlaps:
                 with pytest.raises(Unresolved, match="onto one another"):
                     move(fd, addr, length, offset)
             else:
                 assert move(fd, addr, length, offset) == length
 
 
-def test_what_is_open_stays_so_when_it_is_copied() -> None:
-    """A byte stored behind the end of a file that has then grown is that byte or zero; so is its copy."""
+def test_a_copy_of_an_indeterminate_byte_is_indeterminate() -> None:
+    """A byte stored past the end of a file that has then grown is that byte or zero; so is its copy."""
     following = ObservedChoices()
     process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
@@ -148,7 +148,7 @@ def test_what_is_open_stays_so_when_it_is_copied() -> None:
         assert process.load(at, 3) == content
 
 
-def test_below_level_linux_a_part_is_open() -> None:
+def test_below_level_linux_a_partial_transfer_is_unresolved() -> None:
     following = ObservedChoices("posix")
     process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
@@ -157,7 +157,7 @@ def test_below_level_linux_a_part_is_open() -> None:
         process.write_from(fd, before_a_hole(process), 10, 0)
 
 
-def test_reading_and_writing_are_counted(process: Process) -> None:
+def test_reads_and_writes_are_counted(process: Process) -> None:
     fd, at = file(process, b"abc"), before_a_hole(process)
     before = process.counters()
     for times in (1, 2, 3):
@@ -183,7 +183,7 @@ def test_addresses_wrap(process: Process) -> None:
 
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (PAGE - 3, 3), (PAGE - 3, 10), (5, 2 * PAGE), (7, 3 * PAGE - 7)])
 @pytest.mark.parametrize("offset", [0, 5, PAGE + 3])
-def test_what_is_moved_is_what_was_asked_for(process: Process, start: int, length: int, offset: int) -> None:
+def test_the_requested_bytes_are_transferred(process: Process, start: int, length: int, offset: int) -> None:
     content = bytes(range(1, 252)) * (5 * PAGE // 251 + 1)
     fd = file(process, content)
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -196,7 +196,7 @@ def test_what_is_moved_is_what_was_asked_for(process: Process, start: int, lengt
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-def test_a_page_that_lacks_the_right_ends_the_buffer(process: Process, pages: int) -> None:
+def test_a_page_without_the_protection_ends_the_transfer(process: Process, pages: int) -> None:
     fd = file(process, b"a" * 4 * PAGE)
     base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mprotect(base + pages * PAGE, PAGE, PROT_READ)
@@ -208,7 +208,7 @@ def test_a_page_that_lacks_the_right_ends_the_buffer(process: Process, pages: in
             move(fd, base + pages * PAGE, PAGE, 0)
 
 
-def test_a_full_disk_takes_what_it_has_room_for(process: Process) -> None:
+def test_a_write_to_a_full_disk_is_partial(process: Process) -> None:
     fd = process.open("/own/file", O_CREAT | O_RDWR)
     disk = process.machine.mounts["own"].disk
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
@@ -230,8 +230,8 @@ def test_appending_from_memory(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("at", "length", "offset"), [(0, 4, 0), (8, 4, 0), (0, 4, 6), (8, 4, 6), (2, 5, 3)])
-def test_memory_beside_a_buffer_is_nothing_to_it(process: Process, at: int, length: int, offset: int) -> None:
-    """The file's pages from the third to the fifth are mapped five pages behind the beginning of the range."""
+def test_memory_next_to_a_buffer_has_no_effect(process: Process, at: int, length: int, offset: int) -> None:
+    """The file's fourth to sixth page are mapped five pages after the start of the range."""
     fd = file(process, b"a" * (16 * PAGE))
     base = process.scratch_range()[0] + 7 * PAGE
     process.mmap(base, 13 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -244,11 +244,11 @@ def test_memory_beside_a_buffer_is_nothing_to_it(process: Process, at: int, leng
             assert move(fd, base + at * PAGE, length * PAGE, offset * PAGE) == length * PAGE
 
 
-# --------------------------------------------------------------------------------------------------------- what is open
+# -------------------------------------------------------------------------------------------------- indeterminate bytes
 
 
-def open_file(process: Process, choices: dict[int, bytes]) -> int:
-    """A file of six pages of which some bytes may be others."""
+def file_with_indeterminate_bytes(process: Process, choices: dict[int, bytes]) -> int:
+    """Make a file of six pages; `choices`: the allowed values of some of its bytes, by offset."""
     fd = file(process, bytes(6 * PAGE))
     cache = process.descriptors[fd].description.inode.cache
     for at, values in choices.items():
@@ -257,8 +257,8 @@ def open_file(process: Process, choices: dict[int, bytes]) -> int:
     return fd
 
 
-def found_open(process: Process, base: int) -> dict[int, bytes]:
-    """Which bytes are open of the pages in memory from `base` on."""
+def indeterminate_bytes(process: Process, base: int) -> dict[int, bytes]:
+    """Return the allowed values of the indeterminate bytes in memory from `base` on, by offset."""
     return {
         (number * PAGE - base) + at: values
         for number, page in process.space.table.entries.items()
@@ -272,11 +272,11 @@ PLACES = (PAGE - 5, PAGE - 1, PAGE, PAGE + 3, 2 * PAGE - 1, 2 * PAGE, 3 * PAGE +
 
 @pytest.mark.parametrize("start", [0, 1, 3, 7, PAGE - 5, PAGE - 1, PAGE + 12])
 @pytest.mark.parametrize(("offset", "length"), [(0, 4 * PAGE), (PAGE - 5, 5), (PAGE - 4, 4), (PAGE - 1, PAGE + 2)])
-def test_each_open_byte_that_is_read_is_open_where_it_goes(
+def test_an_indeterminate_byte_that_is_read_is_indeterminate_in_memory(
     process: Process, start: int, offset: int, length: int
 ) -> None:
     choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
-    fd = open_file(process, choices)
+    fd = file_with_indeterminate_bytes(process, choices)
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 6 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 6 * PAGE)
     for at in (0, start, 6 * PAGE - 1):
@@ -285,12 +285,12 @@ def test_each_open_byte_that_is_read_is_open_where_it_goes(
     expected = {at: b"before" for at in (0, 6 * PAGE - 1) if not start <= at < start + length}
     expected |= {start + at - offset: values for at, values in choices.items() if offset <= at < offset + length}
     assert process.read_into(fd, base + start, length, offset) == length
-    assert found_open(process, base) == expected
+    assert indeterminate_bytes(process, base) == expected
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 7, PAGE - 5, PAGE - 1, PAGE + 12])
 @pytest.mark.parametrize(("offset", "length"), [(0, 4 * PAGE), (PAGE - 5, 5), (PAGE - 4, 4), (PAGE - 1, PAGE + 2)])
-def test_each_open_byte_that_is_written_is_open_in_the_file(
+def test_an_indeterminate_byte_that_is_written_is_indeterminate_in_the_file(
     process: Process, start: int, offset: int, length: int
 ) -> None:
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -299,7 +299,9 @@ def test_each_open_byte_that_is_written_is_open_in_the_file(
     for at, values in choices.items():
         page = process.space.table.entries[(base + at) // PAGE]
         page.open = (page.open or {}) | {at % PAGE: values}
-    fd = open_file(process, {start + 2: b"gone", 6 * PAGE - 1: b"stays", start + length + 1: b"stays"})
+    fd = file_with_indeterminate_bytes(
+        process, {start + 2: b"gone", 6 * PAGE - 1: b"stays", start + length + 1: b"stays"}
+    )
     expected = {start + at - offset: values for at, values in choices.items() if offset <= at < offset + length}
     assert process.write_from(fd, base + offset, length, start) == length
     expected |= {6 * PAGE - 1: b"stays", start + length + 1: b"stays"}
@@ -307,11 +309,11 @@ def test_each_open_byte_that_is_written_is_open_in_the_file(
     assert inode.open_bytes(0, 6 * PAGE) == expected
 
 
-def test_an_open_byte_that_did_not_come_so_far_is_open_nowhere(process: Process) -> None:
-    fd = open_file(process, {2: b"ab", 5: b"cd", 6: b"ef"})
+def test_an_indeterminate_byte_that_is_not_transferred_changes_nothing(process: Process) -> None:
+    fd = file_with_indeterminate_bytes(process, {2: b"ab", 5: b"cd", 6: b"ef"})
     at = before_a_hole(process)
     assert process.read_into(fd, at, 10, 1) == 5
-    assert found_open(process, at - at % PAGE) == {at % PAGE + 1: b"ab", at % PAGE + 4: b"cd"}
+    assert indeterminate_bytes(process, at - at % PAGE) == {at % PAGE + 1: b"ab", at % PAGE + 4: b"cd"}
     own = process.open("/own/file", O_CREAT | O_RDWR)
     disk = process.machine.mounts["own"].disk
     disk.capacity = disk.used + PAGE
