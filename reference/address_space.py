@@ -241,12 +241,16 @@ class AddressSpace:
 
     # ---- calls
 
-    def protect(self, start: int, end: int, prot: int, execute_only: bool = False) -> None:
-        """Give the mapped pages of [start, end) the protection `prot`; `execute_only`: they cannot be loaded from."""
+    def set_execute_only(self, start: int, end: int, execute_only: bool) -> None:
+        """Set whether the pages of [start, end) cannot be loaded from.  `protect` follows, and merges what is alike."""
+        for mapping in self.cut_out(start, end):
+            mapping.execute_only = execute_only
+
+    def protect(self, start: int, end: int, prot: int) -> None:
+        """Give the mapped pages of [start, end) the protection `prot`."""
         for mapping in self.cut_out(start, end):
             gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
             mapping.prot = prot
-            mapping.execute_only = execute_only
             if gains_store and mapping.locked and not mapping.shared:
                 self.populate(mapping.start, mapping.end)
         self.join(start, end)

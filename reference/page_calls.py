@@ -142,7 +142,7 @@ class PageCalls(State):
             self.refuse_protection(refuse, addr, end, prot)
 
         # EFFECT
-        space.protect(addr, end, prot & PROT_ALL, self.is_execute_only(prot))
+        self.change_protection(addr, end, prot)
 
     def refuse_protection(self, refuse: Refusals, addr: int, end: int, prot: int) -> None:
         """Refuse a hole, a mapping that cannot have the protection, or a sealed one: the one at the lowest address.
@@ -169,7 +169,13 @@ class PageCalls(State):
             if sealed is not None and at == sealed.start:
                 refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
         stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
-        refuse.prefix = partial(space.protect, addr, stop, protection, self.is_execute_only(prot))
+        refuse.prefix = partial(self.change_protection, addr, stop, prot)
+
+    def change_protection(self, start: int, end: int, prot: int) -> None:
+        """Give the mapped pages of [start, end) the protection `prot`, which may have PROT_SEM."""
+        if self.machine.parameters.execute_only:
+            self.space.set_execute_only(start, end, self.is_execute_only(prot))
+        self.space.protect(start, end, prot & PROT_ALL)
 
     # ----------------------------------------------------------------------------------------------------------- mseal
 
