@@ -1,4 +1,4 @@
-"""Random programs: what they are made of, and whether they find what is wrong."""
+"""Random programs: the drawing of their steps, and the detection and reduction of defects."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from pytest_mmapconf.trace.recorder import RecordedSystem
 
 HERE = Path(__file__).parent
 SEEDS = range(5)
-MOST_STEPS = 8
-"""To how many steps each planted defect must be shrunk."""
+MAX_STEPS = 8
+"""Largest number of steps of a shrunk program, for each injected defect."""
 
 
 def step(name: str, *draws: int) -> bytes:
-    """A step by its name."""
+    """Return the bytes of a step, by its name and its draws."""
     kind = [1 + STEPS.index(name)] if name in STEPS else [1 + STEPS.index(RARE_STEP), RARE_STEPS.index(name)]
     return bytes([*kind, *draws]).ljust(STEP, b"\0")
 
@@ -49,7 +49,7 @@ def step(name: str, *draws: int) -> bytes:
 # ------------------------------------------------------------------------------------------------------------- drawing
 
 
-def test_digits_are_taken_one_by_one_and_then_zeros() -> None:
+def test_draws_are_consumed_one_by_one_and_then_zeros() -> None:
     draws = Draws(bytes([7, 255, 3]))
 
     assert [draws.below(5), draws.choice("abc"), draws.one_in(4), draws.below(9)] == [2, "a", True, 0]
@@ -60,7 +60,7 @@ def test_zeros_are_no_step() -> None:
 
 
 NEED_MORE = ("exit", "execute", "dup", "run_concurrently", "use_noexec_directory", "read_into", "write_from")
-"""The steps that do nothing at first: there is one process, nothing returns there, nothing is elsewhere."""
+"""Steps without an effect in an initial program: they need a second process, code, or another state."""
 
 
 @pytest.mark.parametrize("name", [name for name in dict.fromkeys((*STEPS, *RARE_STEPS)) if name != RARE_STEP])
@@ -89,7 +89,7 @@ def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_choos
 
 
 @pytest.mark.parametrize(("kind", "lock"), [(0, False), (2, True)], ids=["letters", "zeros"])
-def test_processes_add_only_where_a_lock_is_free(kind: int, lock: bool) -> None:
+def test_processes_add_only_if_a_lock_is_free(kind: int, lock: bool) -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     world = World(system)
     for made in (step("mmap", 0, 1, kind), step("fork"), step("run_concurrently")):
@@ -98,7 +98,7 @@ def test_processes_add_only_where_a_lock_is_free(kind: int, lock: bool) -> None:
     assert ([call for _process, call, *_rest in system.noted][-1] == "run_concurrently") == lock
 
 
-def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
+def test_after_a_crash_the_program_continues_with_the_files_of_the_disk() -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     world = World(system)
     world.begin(bytes((len(THEMES) - 1, FACILITY_ONE_IN - 1)))
@@ -109,7 +109,7 @@ def test_after_a_crash_the_program_goes_on_with_what_the_disk_has() -> None:
     assert calls[calls.index("crash") + 1 :] == ["spawn", "scratch_range", "open", "pread", "store"]
 
 
-def test_every_step_of_every_theme_is_there() -> None:
+def test_every_step_of_every_theme_is_defined() -> None:
     for number in range(len(THEMES)):
         world = World(ReferenceBackend().boot())
         world.begin(bytes((number, FACILITY_ONE_IN - 1)))
@@ -122,22 +122,22 @@ def test_every_step_of_every_theme_is_there() -> None:
 
 
 def searched(backend: Backend, number: int) -> Search:
-    """A default run, by a seed."""
+    """Return a quick search that has run with a seed."""
     search = Search(backend, "linux")
     quick(search, number)
     return search
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_planted_in_the_reference_is_found_and_shrunk(defect: str) -> None:
+def test_a_defect_of_the_reference_is_found_and_shrunk(defect: str) -> None:
     for number in SEEDS:
         found = searched(DefectiveBackend(defect), number).counterexample
 
         assert found is not None, f"seed {number}"
-        assert len(found.program) <= MOST_STEPS, found.listing()
+        assert len(found.program) <= MAX_STEPS, found.listing()
 
 
-def test_calls_that_a_step_makes_beside_the_one_that_matters_are_left_out() -> None:
+def test_calls_without_a_part_in_the_difference_are_removed() -> None:
     search = Search(DefectiveBackend("munmap frees one page too many"), "linux")
     system = RecordedSystem(ReferenceBackend().boot())
     process = system.spawn()
@@ -201,7 +201,7 @@ def test_a_long_search_reports_its_progress() -> None:
 
 
 class Dying(Backend):
-    """Dies in each system's first process."""
+    """A backend each of whose systems dies in its first process."""
 
     booted = 0
 
@@ -215,15 +215,15 @@ class DyingSystem(System):
         raise Unresolved("it has died")
 
 
-def test_a_system_that_dies_is_asked_no_more() -> None:
+def test_a_search_ends_after_systems_that_die() -> None:
     backend = Dying()
 
     assert [str(reason) for reason in searched(backend, 1).unresolved] == ["it has died"] * MAX_UNRESOLVED
-    assert backend.booted == MAX_UNRESOLVED + 1, "once to be measured"
+    assert backend.booted == MAX_UNRESOLVED + 1, "one system is booted for its parameters"
 
 
 class Once(Backend):
-    """Wrong in the first system that a program is run on, which is booted after one to be measured."""
+    """A backend with a defect in its second system only: the first one that runs a program."""
 
     booted = 0
 
@@ -257,9 +257,7 @@ def broken_libc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_shows_it(
-    defect: str, broken_libc: Path, tmp_path: Path
-) -> None:
+def test_a_defect_of_a_libc_is_found_and_its_c_program_shows_it(defect: str, broken_libc: Path, tmp_path: Path) -> None:
     variables = {"LD_PRELOAD": str(broken_libc), "BROKEN": defect}
     command = ["env", *(f"{name}={value}" for name, value in variables.items()), str(build_agent())]
     for number in SEEDS:
@@ -269,7 +267,7 @@ def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_shows_it(
         try:
             found = searched(backend, number).counterexample
             assert found is not None, f"seed {number}"
-            assert len(found.program) <= MOST_STEPS, found.listing()
+            assert len(found.program) <= MAX_STEPS, found.listing()
             summary, _ = write(Judge(backend, "linux"), found.program, defect, (), folder, "here")
         finally:
             backend.close()
@@ -286,7 +284,7 @@ def test_a_defect_planted_in_a_libc_is_found_and_its_c_program_shows_it(
 
 
 def run_case(folder: Path, *arguments: str) -> str:
-    """What pytest says of the case, judging a reference with a defect."""
+    """Return pytest's output for the case, run on a reference with a defect."""
     (folder / "defective.py").write_text(
         "from defects import DefectiveBackend\n\n\ndef make():\n"
         "    return DefectiveBackend('a MAP_FIXED that fails with EACCES unmaps first')\n"
@@ -324,7 +322,7 @@ def test_the_clauses_that_a_difference_breaks_fail(tmp_path: Path) -> None:
 
 
 def test_numbers_are_shown_in_pages() -> None:
-    """So that a program can be played where pages are of another size."""
+    """A program can be replayed where pages have another size."""
     system = RecordedSystem(ReferenceBackend().boot())
     random = Random(5)
     world = World(system)
@@ -335,7 +333,7 @@ def test_numbers_are_shown_in_pages() -> None:
 
 
 class Poor(Process):
-    """Has no mmap."""
+    """A process without mmap."""
 
     def sysconf(self, name: int) -> int:
         if name != SC_PAGESIZE:

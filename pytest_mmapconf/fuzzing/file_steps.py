@@ -48,7 +48,7 @@ class FileSteps(ProgramState):
         name = draws.choice("ab")
         mode = draws.choice(ACCESS_MODES)
         more = draws.choice((0, 0, 0, 0, 0, O_APPEND, O_CREAT | O_EXCL, O_TRUNC, O_CLOEXEC, O_CLOEXEC))
-        if mode == O_RDONLY and more == O_TRUNC:  # it is undefined what these two do together
+        if mode == O_RDONLY and more == O_TRUNC:  # the combination is undefined
             mode = O_RDWR
         self.open_file(actor, name, mode | more)
 
@@ -83,7 +83,7 @@ class FileSteps(ProgramState):
         self.call(actor, "pwrite", fd, data, offset)
 
     def file_range(self, draws: Draws) -> tuple[int, int]:
-        """(offset, bytes) of a piece of a file."""
+        """Draw an (offset, bytes) range of a file."""
         offset = draws.below(MAX_PAGES) * self.page + draws.choice((0, 0, 0, self.page - 1, 100))
         return offset, draws.choice((1, 8, self.page, self.page + 1))
 
@@ -94,10 +94,10 @@ class FileSteps(ProgramState):
         self.copy(actor, draws, "write_from", PROT_READ)
 
     def copy(self, actor: Actor, draws: Draws, call: str, right: int) -> None:
-        """A pread or pwrite with memory of the actor's own, which is not of the same pages.
+        """Make a pread or pwrite with a buffer in the actor's memory that shares no page with the range of the file.
 
-        What is copied onto itself is open.  So is how long a file is after a write behind its end has failed: ext4 has
-        filled it up to there.
+        The result of a copy of pages onto themselves is not specified.  Nor is the size of a file after a write past
+        its end has failed: ext4 has extended the file up to there.
         """
         addr, room = self.draw_place(actor, draws, right)
         offset, length = self.file_range(draws)
@@ -115,7 +115,7 @@ class FileSteps(ProgramState):
             self.call(actor, call, fd, addr, length, offset)
 
     def shares_no_page(self, mapping: Mapping, inode: Inode, addr: int, length: int, offset: int) -> bool:
-        """Whether what a mapping shows of a range has no page that a file has at `offset`, nor one behind its end."""
+        """Return True if a range of a mapping shares no page with the file range, and both are within the file."""
         start = mapping.offset + max(addr, mapping.start) - mapping.start
         end = mapping.offset + min(addr + length, mapping.end) - mapping.start
         page = self.page
@@ -125,10 +125,10 @@ class FileSteps(ProgramState):
     def fsync(self, actor: Actor, draws: Draws) -> None:
         self.call(actor, "fsync", self.descriptor(actor, draws))
 
-    # ---- seldom
+    # ---- rare steps
 
     def memfd(self, actor: Actor, draws: Draws) -> None:
-        """Make a file that can be sealed, of a page or two; where there is one, seal it."""
+        """Seal a memfd; if there is none, create one of up to two pages."""
         found = self.usable_descriptors(actor, False, False)
         sealable = [fd for fd, description in found if description.inode.sealable]
         if sealable or draws.one_in(16):
@@ -148,7 +148,7 @@ class FileSteps(ProgramState):
         self.call(actor, "record_lock", self.descriptor(actor, draws, False, True), ofd=ofd)
 
     def watch(self, actor: Actor, draws: Draws) -> None:
-        """Watch a file being let go, or ask whether it has been."""
+        """Read the close events of a watched file; if there is none, watch one."""
         watches = [fd for fd, found in actor.model.descriptors.items() if found.description.watch is not None]
         if watches:
             self.call(actor, "close_events", draws.choice(watches))
@@ -158,14 +158,14 @@ class FileSteps(ProgramState):
             self.call(actor, "watch", self.folder + name)
 
     def unusual_file_call(self, actor: Actor, draws: Draws) -> None:
-        """A call on a file that is not of the kind for it, or with what no file has."""
+        """Make a call on a file of the wrong kind, or with an invalid argument."""
         kind = draws.below(12)
         is_odd = draws.below(2) == 1
         fd = self.special_file(actor, draws) if is_odd else self.descriptor(actor, draws)
-        offset = 0 if is_odd else draws.choice((0, -1))  # which of two mistakes is found first is not known here
+        offset = 0 if is_odd else draws.choice((0, -1))  # the order of the two errors is not known here
         descriptor = actor.model.descriptors.get(fd)
         if descriptor is None or descriptor.description.inode.device in ("maps", "attribute"):
-            return  # what these say to a write hangs on who wrote their driver
+            return  # the result of a write depends on their drivers
         if descriptor.description.watch is not None:
             return
         if kind == 0:
@@ -185,13 +185,13 @@ class FileSteps(ProgramState):
             self.call(actor, "fsync", fd)
         elif kind == 10:
             fd = self.descriptor(actor, draws)
-            if fd >= 0:  # else which of two mistakes is found first hangs on the version
+            if fd >= 0:  # else the order of the two errors depends on the version
                 self.call(actor, "flock", fd, 16 | LOCK_NB)
         else:
             self.call(actor, "seal", fd, SEAL_GROW)
 
     def toggle_append_only(self, actor: Actor, draws: Draws) -> None:
-        """Make a file one that can be appended to only, or no longer so."""
+        """Set or clear the append-only attribute of a file."""
         if draws.below(2):
             self.append_only_descriptor(actor, draws)
         else:
@@ -211,7 +211,7 @@ class FileSteps(ProgramState):
         self.call(actor, "has_old_mtime", self.descriptor(actor, draws))
 
     def drop_cache(self, actor: Actor, draws: Draws) -> None:
-        """Ask for a file's pages to leave memory, and see which do not."""
+        """Drop a file's pages from the page cache, and query which are still resident."""
         fd = self.descriptor(actor, draws)
         descriptor = actor.model.descriptors.get(fd)
         if self.call(actor, "drop_cache", fd) is None or descriptor is None:
@@ -221,7 +221,7 @@ class FileSteps(ProgramState):
             self.call(actor, "mincore", addr, min(room, mapping.end - mapping.start))
 
     def unmap_and_close(self, actor: Actor, draws: Draws) -> None:
-        """Unmap all that there is of a file, close it, and ask whether anybody has it still."""
+        """Unmap all mappings of a file, close it, and read the close events: is it still open?"""
         found = self.usable_descriptors(actor, False, False)
         if not found:
             return

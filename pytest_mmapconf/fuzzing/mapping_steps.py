@@ -1,4 +1,4 @@
-"""The steps that map, unmap, move, protect and lock."""
+"""The steps that map, unmap, move, protect, synchronise and lock memory."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ FORK_ADVICE: Final = (
     (MADV_WIPEONFORK, MADV_KEEPONFORK),
     (MADV_DONTFORK, MADV_DOFORK),
 )
-"""What is said of what a child is to have, and perhaps taken back."""
+"""Pairs of advice about inheritance by a child, and the advice that revokes it (0 for none)."""
 
 HUGE_4_KIB: Final = 12 << 26
-"""The flags for huge pages of 4 KiB, which there are none of."""
+"""Flags that request huge pages of 4 KiB, a size that does not exist."""
 
 FEW_MAPPINGS: Final = 1000
-"""Mappings that are soon made."""
+"""Largest limit of mappings that a program exhausts."""
 
 
 REVEALING: Final[abc.Mapping[int, abc.Callable[[Mapping], bool]]] = {
@@ -123,7 +123,7 @@ REVEALING: Final[abc.Mapping[int, abc.Callable[[Mapping], bool]]] = {
     MADV_DONTNEED_LOCKED: lambda mapping: mapping.locked,
     MADV_REMOVE: lambda mapping: mapping.shared and mapping.maximum & PROT_WRITE != 0,
 }
-"""By advice, which mappings show more often than others whether it is heeded; else those with pages of their own."""
+"""For each advice, a predicate of the mappings that show its effect; the default is mappings with private pages."""
 
 
 class MappingSteps(UnusualMmaps):
@@ -150,20 +150,20 @@ class MappingSteps(UnusualMmaps):
         fd = -1 if anonymous else self.descriptor(actor, draws, True, bool(shared and prot & PROT_WRITE))
         flags |= MAP_ANONYMOUS if anonymous else 0
         got = self.map_region(actor, addr, length, prot, flags, fd, 0 if anonymous else offset)
-        comes = flags & (MAP_LOCKED | MAP_POPULATE) or actor.model.locks_future
-        if got is not None and comes and draws.below(2):  # whether it has been brought in, before anybody touches it
+        populated = flags & (MAP_LOCKED | MAP_POPULATE) or actor.model.locks_future
+        if got is not None and populated and draws.below(2):  # before any access to the pages
             self.call(actor, "mincore", got, min(length, self.symbolic(actor, got)[1]))
         return None
 
     def map_large(self, actor: Actor, draws: Draws) -> None:
-        """So much that two are over the limit, whatever else there is; perhaps in the place of another."""
+        """Map a region large enough that two of them exceed RLIMIT_AS, sometimes over an existing one."""
         limit = actor.model.address_space_limit
         if limit is None or limit > actor.model.space.size + 2 * HEADROOM_PAGES * self.page:
             self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, HEADROOM_PAGES * self.page)
         flags = draws.choice((MAP_PRIVATE, MAP_SHARED)) | MAP_NORESERVE | MAP_ANONYMOUS
-        found = [mapping for mapping in actor.model.space.mappings.values() if self.is_large(mapping)]
-        if found and draws.below(2):
-            mapping = draws.choice(found)
+        large = [mapping for mapping in actor.model.space.mappings.values() if self.is_large(mapping)]
+        if large and draws.below(2):
+            mapping = draws.choice(large)
             addr, room = self.symbolic(actor, mapping.start)
             self.map_region(actor, addr, min(room, mapping.end - mapping.start), PROT_NONE, flags | MAP_FIXED, -1, 0)
         else:
@@ -178,8 +178,8 @@ class MappingSteps(UnusualMmaps):
             )
 
     def reach_data_limit(self, actor: Actor, draws: Draws) -> None:
-        """Two large mappings under a limit of data, which only what can be stored to counts towards."""
-        self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, RESERVED_BYTES)  # any more
+        """Make two large mappings under RLIMIT_DATA, which counts only private writable memory."""
+        self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, RESERVED_BYTES)  # remove the limit
         self.call(actor, "set_limit_headroom", Resource.DATA, HEADROOM_PAGES * self.page)
         size = LARGE_PAGES * self.page
         kinds = (RW, MAP_PRIVATE), (PROT_READ, MAP_PRIVATE), (RW, MAP_SHARED)
@@ -189,28 +189,28 @@ class MappingSteps(UnusualMmaps):
         for addr in got:
             if addr is not None:
                 self.call(actor, "munmap", addr, size)
-        self.call(actor, "set_limit_headroom", Resource.DATA, RESERVED_BYTES)  # no limit any more
+        self.call(actor, "set_limit_headroom", Resource.DATA, RESERVED_BYTES)  # remove the limit
 
     def map_growing(self, actor: Actor, draws: Draws) -> None:
-        """Memory that grows downwards, with room below it or with little."""
+        """Map memory that grows downwards, sometimes with little space below it."""
         if draws.one_in(6):
             self.call(actor, "set_limit_headroom", Resource.STACK, (2 + draws.below(2)) * self.page)
         base = actor.regions[0][0] + (2 + draws.below(SLOTS - 1)) * self.unit
         prot = draws.choice((RW, PROT_READ, PROT_READ))
         flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN
         self.map_region(actor, base, self.page, prot, flags, -1, 0)
-        if draws.one_in(3):  # which grows until there is no room
+        if draws.one_in(3):  # the memory grows until it reaches this mapping
             flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
             self.map_region(actor, base - 2 * self.unit, self.page, RW, flags, -1, 0)
 
     def access_below_growing(self, actor: Actor, draws: Draws) -> None:
-        """Touch what is below such memory, or give it other rights."""
+        """Access the addresses below memory that grows downwards, or change its protection with PROT_GROWSDOWN."""
         growing = [mapping for mapping in actor.model.space.mappings.values() if mapping.grows]
         if not growing:
             return self.map_growing(actor, draws)
         mapping = draws.choice(growing)
         left = actor.model.space.find(mapping.start - 1)
-        if mapping.joined or (left and left.grows):  # which the system may take for several, or not
+        if mapping.joined or (left and left.grows):  # the system may have one mapping here, or several
             return None
         if draws.one_in(4):
             addr, room = self.symbolic(actor, mapping.end - self.page)
@@ -224,7 +224,7 @@ class MappingSteps(UnusualMmaps):
         return None
 
     def reach_mapping_limit(self, actor: Actor, draws: Draws) -> None:
-        """Map, unmap or move something when there are as many mappings as there may be, where these are few."""
+        """Map, unmap or move memory at the limit of mappings, if that limit is low."""
         try:
             limit = self.system.mapping_limit()
         except NotImplementedError as error:
@@ -249,7 +249,7 @@ class MappingSteps(UnusualMmaps):
                     (3, PROT_READ),
                     (4, PROT_NONE),
                     (5, PROT_READ),
-                ):  # the last of them may be one too many
+                ):  # the last of them may exceed the limit
                     self.call(actor, "mmap", addr + number * self.unit, self.page, prot, flags | MAP_FIXED, -1, 0)
             self.call(actor, "munmap", got, pages * self.page)
 
@@ -257,7 +257,7 @@ class MappingSteps(UnusualMmaps):
         return mapping.end - mapping.start > LARGE_PAGES * self.page // 2
 
     def map_dev_zero(self, actor: Actor, draws: Draws) -> None:
-        """A mapping of the device of zeros, or what it reads as."""
+        """Map /dev/zero, or read from it."""
         page = self.page
         fd = self.special_file(actor, draws, Facility.DEV_ZERO)
         if draws.one_in(3):
@@ -276,7 +276,7 @@ class MappingSteps(UnusualMmaps):
         )
 
     def mmap_invalid(self, actor: Actor, draws: Draws, addr: int, length: int, prot: int, flags: int) -> None:
-        """A call with something the matter with it, now and then with two things."""
+        """Make a call with one mistake, or two."""
         call = MmapCall(addr, length, prot, flags)
         self.choose_mistake(MMAP_MISTAKES, draws)(self, actor, draws, call)
         if draws.one_in(2):
@@ -284,7 +284,7 @@ class MappingSteps(UnusualMmaps):
         if call.fd is None:
             call.fd = self.descriptor(actor, draws, True, bool(call.flags & MAP_SHARED and call.prot & PROT_WRITE))
         length = call.length & ((1 << self.bits) - 1)
-        if call.flags & MAP_HUGETLB and call.flags & MAP_ANONYMOUS:  # whose order is their file system's
+        if call.flags & MAP_HUGETLB and call.flags & MAP_ANONYMOUS:  # the file system decides the order of errors
             call = MmapCall(0, length, call.prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | HUGE_4_KIB, -1)
         assert call.fd is not None
         self.map_region(actor, call.addr, length, call.prot, call.flags, call.fd, call.offset)
@@ -296,23 +296,23 @@ class MappingSteps(UnusualMmaps):
         self.call(actor, "munmap", addr, length)
 
     def invalid_range(self, call: str, addr: int, length: int, draws: Draws) -> tuple[int, int]:
-        """A range with something the matter with it, or two things."""
+        """Return a range with one mistake, or two."""
         page, top = self.page, 1 << self.bits
         for _ in range(2 if draws.one_in(3) else 1):
-            wrong = draws.below(4)
-            if wrong == 0:  # mlock and munlock take the page that it is in, and must not reach the next
+            mistake = draws.below(4)
+            if mistake == 0:  # mlock and munlock round down; the range must stay within the page
                 addr = addr - addr % page + draws.choice((1, page - 1))
                 length = 1 if "lock" in call and length else length
-            elif wrong == 1:
+            elif mistake == 1:
                 length = 0
-            elif wrong == 2:
+            elif mistake == 2:
                 length = top - draws.choice((page, 1))
-            elif call != "mprotect":  # which has effects before it fails
+            elif call != "mprotect":  # mprotect has effects before it fails
                 addr = (1 << (self.bits - 1)) - page
         return addr, length
 
     def has_much_to_preserve(self, mapping: Mapping) -> bool:
-        """Whether much has to be kept when it is moved: its own pages, a lock, which rights it may not have."""
+        """Return True if a move has much to preserve: private pages, a lock, a maximum protection, a large size."""
         return mapping.stored or mapping.locked or not mapping.maximum & PROT_WRITE or self.is_large(mapping)
 
     def mremap(self, actor: Actor, draws: Draws) -> None:
@@ -334,7 +334,7 @@ class MappingSteps(UnusualMmaps):
                 new_size = draws.choice((new_size, page))
         elif shape == 4 and mapping.is_meant_to_be_shared:
             addr, old_size = at, 0
-        elif shape == 5:  # whatever is there: several mappings, with or without holes
+        elif shape == 5:  # a range of several mappings, with or without holes
             addr, old_size = self.draw_slot(actor, draws, True), (2 + which % 2) * page
             new_size = old_size if draws.below(4) else new_size
             how = draws.choice((how, 3))
@@ -347,7 +347,7 @@ class MappingSteps(UnusualMmaps):
         new_addr = 0
         if how >= 5 and (not mapping.locked or self.is_single_vma(mapping)):
             flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP | draws.choice((0, 0, MREMAP_FIXED))
-            new_addr = slot * draws.below(2)  # a wish
+            new_addr = slot * draws.below(2)  # a hint
             new_size = old_size - draws.choice((0, 0, 0, 1))
         if flags & MREMAP_FIXED:
             flags, new_addr = (flags, slot) if not self.is_large(mapping) else (flags & ~MREMAP_FIXED, 0)
@@ -355,37 +355,38 @@ class MappingSteps(UnusualMmaps):
         if self.makes_mistake(draws, 5):
             for _ in range(2 if draws.one_in(3) else 1):
                 draws.choice(MREMAP_MISTAKES)(self, actor, draws, call)
-        if call.old_size < actor.model.top or call.flags & MREMAP_FIXED:  # which would replace it before it is found
+        if (
+            call.old_size < actor.model.top or call.flags & MREMAP_FIXED
+        ):  # the move would replace the end of the range first
             call.old_size = min(call.old_size, self.symbolic(actor, call.addr)[1])
         if call.flags & MREMAP_FIXED and self.has_dev_zero_among_several(actor, call.addr, call.old_size):
             return
         locked = mapping.locked
-        if call.flags & MREMAP_FIXED and not call.new_addr:  # what is to be cut off would be gone before that is found
+        if call.flags & MREMAP_FIXED and not call.new_addr:  # the call unmaps the tail before it fails
             call.new_size = max(call.new_size, call.old_size)
-            if (
-                LOW_PAGES * page < call.new_size <= actor.model.top
-            ):  # the subject's own program may be there, and be gone
+            if LOW_PAGES * page < call.new_size <= actor.model.top:  # the call may unmap the subject's own program
                 return
         old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
         overlaps = call.new_addr < call.addr + old_size and call.addr < call.new_addr + new_size
         if overlaps and not call.flags & MREMAP_FIXED:
-            call.new_addr = 0  # a libc need not pass a wish on (musl does not), and then nothing is the matter
+            call.new_addr = 0  # a libc need not pass a hint on (musl does not), and then the call succeeds
         got = self.call(actor, "mremap", call.addr, old_size, new_size, call.flags, call.new_addr)
         if got is not None:
             self.add_region(actor, got)
-            if locked and draws.below(2):  # what it has grown by has been brought in
+            if locked and draws.below(2):  # the pages that were added are resident
                 self.call(actor, "mincore", got, min(new_size, self.symbolic(actor, got)[1]))
 
     def is_single_vma(self, mapping: Mapping) -> bool:
-        """Whether a mapping is surely one, and none with a copy: it loses its lock as a whole (MREMAP_DONTUNMAP)."""
+        """Return True if a mapping is certainly one VMA: MREMAP_DONTUNMAP then removes its lock as a whole."""
         left, right = mapping.space.find(mapping.start - 1), mapping.space.find(mapping.end)
-        alone = not (left and mapping.is_like(left)) and not (right and right.is_like(mapping))
-        return alone and not mapping.joined and not mapping.is_fresh
+        separate = not (left and mapping.is_like(left)) and not (right and right.is_like(mapping))
+        return separate and not mapping.joined and not mapping.is_fresh
 
     def has_dev_zero_among_several(self, actor: Actor, addr: int, length: int) -> bool:
-        """Whether a range holds mappings of the device of zeros, and is not all one mapping.
+        """Return True if a range holds mappings of /dev/zero and is not a single mapping.
 
-        Linux moves several at once unless one has a driver that places mappings itself; what went before has moved.
+        Linux moves several mappings in one call, unless the driver of one places its mappings itself; those before it
+        have moved by then.
         """
         space, start, end = actor.model.space, int(addr), int(addr) + length
         sources = space.over(start, end)
@@ -397,21 +398,21 @@ class MappingSteps(UnusualMmaps):
         addr, length = self.draw_range(actor, draws, lambda mapping: mapping.shared and mapping.inode is not None)
         flags = draws.choice(MSYNC_FLAGS)
         for _ in range((2 if draws.one_in(3) else 1) if self.makes_mistake(draws, 6) else 0):
-            wrong = draws.below(6)
-            if wrong == 0:
+            mistake = draws.below(6)
+            if mistake == 0:
                 addr += 1
-            elif wrong == 5:
+            elif mistake == 5:
                 length = 0
-            elif wrong == 1:
+            elif mistake == 1:
                 flags |= 8
-            elif wrong == 2:
+            elif mistake == 2:
                 flags = MS_ASYNC | MS_SYNC
             else:
-                length = (1 << self.bits) - (1 if wrong == 3 else page)
+                length = (1 << self.bits) - (1 if mistake == 3 else page)
         self.call(actor, "msync", addr, length, flags)
 
     def is_sensitive_to_protection(self, mapping: Mapping) -> bool:
-        """Whether new rights show what could not be seen, or copy what is locked, or may lose what it holds."""
+        """Return True if a new protection can show content, copy locked pages, or lose private pages."""
         return not mapping.prot or mapping.stored or (mapping.locked and not mapping.shared)
 
     def mprotect(self, actor: Actor, draws: Draws) -> None:
@@ -419,18 +420,18 @@ class MappingSteps(UnusualMmaps):
         prot = draws.choice(PROTECTIONS)
         if self.makes_mistake(draws, 6):
             denying = [mapping for mapping in actor.model.space.mappings.values() if not mapping.maximum & PROT_WRITE]
-            wrong = draws.below(4)
-            if wrong < 2 and denying:
+            mistake = draws.below(4)
+            if mistake < 2 and denying:
                 mapping = draws.choice(denying)
                 addr, room = self.symbolic(actor, mapping.start)
                 prot, length = (
                     prot | PROT_WRITE,
                     min(mapping.end - mapping.start + draws.choice((0, 1, 1, 2)) * self.page, room),
                 )
-            elif wrong == 2:
+            elif mistake == 2:
                 grows = any(mapping.grows for mapping in actor.model.space.mappings.values())
                 prot |= draws.choice((0x10000000, PROT_GROWSDOWN | PROT_GROWSUP, 8, 0 if grows else PROT_GROWSDOWN))
-            if wrong in (0, 3) and draws.below(3):
+            if mistake in (0, 3) and draws.below(3):
                 addr, length = self.invalid_range("mprotect", addr, length, draws)
             if draws.one_in(4):
                 prot |= draws.choice((0x10000000, 8))
@@ -461,30 +462,30 @@ class MappingSteps(UnusualMmaps):
         self.advise(actor, draws, draws.choice(ADVICE))
 
     def advise_inheritance(self, actor: Actor, draws: Draws) -> None:
-        """Say what a child is to have."""
+        """Advise what a child inherits, and sometimes revoke that."""
         first, second = draws.choice(FORK_ADVICE)
         addr, length = self.advise(actor, draws, first)
         if second:
             self.call(actor, "madvise", addr, length, second)
 
     def advise(self, actor: Actor, draws: Draws, advice: int) -> tuple[int, int]:
-        """Say something of a range; which it was."""
+        """Give advice on a range; return the range."""
         addr, length = self.draw_range(actor, draws, REVEALING.get(advice, lambda mapping: mapping.stored))
         for _ in range((2 if draws.one_in(3) else 1) if self.makes_mistake(draws, 6) else 0):
-            wrong = draws.below(3)
-            if wrong == 0:
+            mistake = draws.below(3)
+            if mistake == 0:
                 addr += 1
-            elif wrong == 1:
+            elif mistake == 1:
                 advice = 99
             else:
                 length = draws.choice((0, (1 << self.bits) - self.page))
         done = self.call(actor, "madvise", addr, length, advice)
-        if advice == MADV_FREE and done and length:  # what is stored from now on stays
+        if advice == MADV_FREE and done and length:  # later stores are preserved
             self.call(actor, "store", addr, b"kept")
         return addr, length
 
     def mseal(self, actor: Actor, draws: Draws) -> None:
-        """Seal what is mapped in a range."""
+        """Seal the mappings of a range."""
         addr, length = self.draw_range(actor, draws)
         flags = 0
         if self.makes_mistake(draws, 6):

@@ -1,7 +1,7 @@
-"""What a program acts in, as far as drawing needs to know it: processes, addresses, descriptors.
+"""The state of the system that the drawing of steps depends on: processes, addresses, descriptors.
 
-Nothing is drawn from an address that a system chose.  Addresses are pages of *regions* (the scratch_range, what mmap
-and mremap returned), and beyond a region's ends nothing is ever touched: the system's own memory may be there.
+No choice depends on an address that a system chose.  Addresses are pages of *regions* (the scratch range and the
+results of mmap and mremap), and no program accesses memory outside them: the system's own memory may be there.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from .exercised_clauses import EFFECTS, FAULTS
 T = TypeVar("T")
 
 SLOTS: Final = 6
-"""Pages of the scratch_range that things are placed in; there is one more on either side."""
+"""Pages of the scratch range for mappings at fixed addresses; there is one more page on either side."""
 
 MAX_PAGES: Final = 4
-"""Pages that a mapping or a file may have."""
+"""Largest number of pages of a mapping or a file."""
 
 SPECIAL_FACILITIES: Final = (
     Facility.DEV_ZERO,
@@ -49,77 +49,77 @@ SPECIAL_FACILITIES: Final = (
     Facility.PROC_FILE,
     Facility.SYS_FILE,
 )
-"""Files of unusual kinds."""
+"""Special files that a system may provide."""
 
 UNMAPPABLE: Final = ("pipe", "directory", "path", "file path", "socket", "write end", "watch", *SPECIAL_FACILITIES[1:])
-"""What a descriptor may be of that cannot be mapped."""
+"""Kinds of files that cannot be mapped."""
 
 SPECIAL_FILES: Final = (*UNMAPPABLE, Facility.DEV_ZERO)
-"""What a descriptor may be of that cannot be mapped, or not like a file."""
+"""Kinds of files that cannot be mapped, or not like a regular file."""
 
 STRIDE: Final = 7
-"""How far it is from a mistake that was made already to the next: as many as there may be of a kind."""
+"""Distance between two mistakes in the table that are tried in turn: the largest number of entries of one mistake."""
 
 NO_REFUSALS: Final[abc.Mapping[str, int]] = {}
 
 MAX_PROCESSES: Final = 3
-"""Processes that may live at the same time."""
+"""Largest number of processes at the same time."""
 
 INITIAL_FILES: Final = {"a": (b"abcd", 2, 100), "b": (b"ABCD", 3, 0)}
-"""The files by name: a letter for each page, and what they are filled with at first, in pages and bytes."""
+"""For each file name, its initial content: (a letter for each page, whole pages, further bytes)."""
 
 
 @dataclass
 class Actor:
-    """A process of the program: what makes the calls, and what the reference knows of it."""
+    """A process of the program, and the state that the reference has of it."""
 
     process: Process
     model: Model
     regions: list[tuple[int, int]] = field(default_factory=list)
-    """(address, bytes) of the scratch range and of each result of mmap and mremap: where the program may access."""
+    """(address, bytes) of the scratch range and of each result of mmap and mremap; other memory is not accessed."""
     special_files: dict[str, int] = field(default_factory=dict)
-    """Descriptors of unusual files, by what they are."""
+    """Descriptors of special files, by kind."""
     locked_all: bool = False
-    """Whether all its memory has been locked: the system's own too."""
+    """True if all its memory has been locked, which includes the system's own."""
 
 
 def model_of(process: Any) -> Model:
-    """The reference's process behind a pair, a recorded process, or itself."""
+    """Return the reference's process of a pair, of a recorded process, or the process itself."""
     while not isinstance(process, Model):
         process = process.model if hasattr(process, "model") else process.inside
     return process
 
 
 class ProgramState:
-    """A system, and the state of it as far as drawing needs to know."""
+    """A system, and the part of its state that drawing depends on."""
 
     unmappable = UNMAPPABLE
     mistakes = 1
-    """How many times as often as usual something is wrong on purpose."""
+    """Factor by which invalid calls are more frequent than usual."""
 
     def __init__(self, system: System, level: str = "linux", refused: abc.Mapping[str, int] = NO_REFUSALS) -> None:
         self.system = system
         self.level = level
         self.refused = refused
-        """How often programs before this one were refused by each clause: what was seldom is drawn more often."""
+        """For each clause, how many earlier programs had a call fail by it; a low number is preferred."""
         self.effects: Counter[str] = Counter()
-        """How often what each clause promises has happened."""
+        """For each clause, how often a call has exercised it."""
         self.lacks: dict[str, str] = {}
-        """Calls that the system cannot be asked, and why."""
+        """Calls that the system does not support, and the reasons."""
         process = system.spawn()
         self.unit = process.sysconf(SC_PAGESIZE)
-        """The page, by symbol: what addresses are counted in."""
+        """The page's size as a symbol; addresses are sums of it."""
         self.page = int(self.unit)
         self.bits = process.bits
         self.machine = model_of(process).machine
         self.folder = ""
-        """Where files are opened: empty for the system's own folder, else a path that ends with a slash."""
+        """Directory in which files are opened: empty for the working directory, else a path that ends with a slash."""
         self.files_in: Facility | None = None
-        """What kind of folder that is; None for the system's own."""
+        """Facility that provides this directory; None for the working directory."""
         self.actors = [self.new_actor(process)]
 
     def new_actor(self, process: Process) -> Actor:
-        """A process that has just begun, with its scratch_range."""
+        """Return a new process with its scratch range."""
         size = (SLOTS + 2) * self.unit
         try:
             scratch_range, _length = process.scratch_range()
@@ -128,12 +128,12 @@ class ProgramState:
         return Actor(process, model_of(process), [(scratch_range, size)])
 
     def fork_actor(self, actor: Actor) -> Actor | None:
-        """A child of a process; None where that is refused."""
+        """Fork a process and return the child; None if the call fails."""
         child = self.call(actor, "fork")
         return None if child is None else Actor(child, model_of(child), list(actor.regions), dict(actor.special_files))
 
     def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
-        """Make a call; what it returned, or None where it was refused, faulted or cannot be asked."""
+        """Make a call and return its result: True for none, None if it fails, faults or is not supported."""
         try:
             result = getattr(actor.process, name)(*arguments, **keywords)
         except Fault as fault:
@@ -151,7 +151,7 @@ class ProgramState:
     # ---- addresses
 
     def symbolic(self, actor: Actor, addr: int) -> tuple[int, int]:
-        """An address by its region, and how many bytes the region has from there on."""
+        """Return an address relative to its region, and the number of bytes from there to the region's end."""
         for base, size in reversed(actor.regions):
             if base <= addr < base + size:
                 pages, rest = divmod(addr - base, self.page)
@@ -159,7 +159,7 @@ class ProgramState:
         return addr, 0
 
     def draw_slot(self, actor: Actor, draws: Draws, taken: bool = False) -> int:
-        """The address of a page in the scratch range; with `taken`, one that is mapped."""
+        """Draw the address of a page in the scratch range; with `taken`, of a mapping there if there is one."""
         base, size = actor.regions[0]
         which = draws.below(SLOTS * 4)
         there = actor.model.space.over(base, base + size) if taken else ()
@@ -168,25 +168,25 @@ class ProgramState:
         return base + (1 + which % SLOTS) * self.unit
 
     def draw_length(self, draws: Draws) -> int:
-        """Bytes of one to three pages, one time in four not a multiple of the page."""
+        """Draw a length of one to three pages, one time in four not a multiple of the page."""
         pages = 1 + draws.below(3)
         odd = draws.choice((0, 0, 0, 0, 0, 0, 1, self.page - 1))
         return pages * self.page - odd
 
-    def draw_mapping(self, actor: Actor, draws: Draws, right: int = 0) -> Mapping | None:
-        """One of the actor's mappings, of those with a right if there are any."""
+    def draw_mapping(self, actor: Actor, draws: Draws, prot: int = 0) -> Mapping | None:
+        """Draw one of the actor's mappings, one with a bit of the protection `prot` if there is any."""
         mappings: abc.Sequence[Mapping] = actor.model.space.mappings.values()
-        if right:
-            mappings = [mapping for mapping in mappings if mapping.prot & right] or mappings
-            if draws.one_in(2):  # others see the same pages
-                seen = [
+        if prot:
+            mappings = [mapping for mapping in mappings if mapping.prot & prot] or mappings
+            if draws.one_in(2):  # pages that are mapped more than once
+                mapped_twice = [
                     mapping for mapping in mappings if mapping.inode is not None and len(mapping.inode.mappings) > 1
                 ]
-                mappings = seen or mappings
+                mappings = mapped_twice or mappings
         return draws.choice(mappings) if mappings else None
 
     def choose_mapping(self, actor: Actor, draws: Draws, fits: abc.Callable[[Mapping], bool]) -> Mapping | None:
-        """One of the actor's mappings, half the time one that `fits` if there is any."""
+        """Draw one of the actor's mappings, half the time one that `fits` if there is any."""
         mappings = actor.model.space.mappings.values()
         fitting = [mapping for mapping in mappings if fits(mapping)] if draws.below(2) else []
         return draws.choice(fitting or mappings) if mappings else None
@@ -194,10 +194,9 @@ class ProgramState:
     def draw_range(
         self, actor: Actor, draws: Draws, fits: abc.Callable[[Mapping], bool] = lambda mapping: False
     ) -> tuple[int, int]:
-        """(address, bytes) of a range to work on: (a part of) a mapping, or a window of the scratch_range, holes and
-        all.
+        """Draw the (address, bytes) of a range: a mapping, a part of one, or pages of the scratch range with any holes.
 
-        Of the mappings more often one that `fits`, if there is any.
+        A mapping that `fits` is preferred, if there is any.
         """
         page = self.page
         mapping = self.choose_mapping(actor, draws, fits)
@@ -225,10 +224,10 @@ class ProgramState:
                 length = page
         return addr, length - draws.choice((0, 0, 0, 0, 0, 0, 1, page - 1))
 
-    def draw_place(self, actor: Actor, draws: Draws, right: int) -> tuple[int, int]:
-        """(address, bytes from there that may be touched): a byte at a border of something, mostly with a right."""
+    def draw_place(self, actor: Actor, draws: Draws, prot: int) -> tuple[int, int]:
+        """Draw an (address, accessible bytes) at a boundary, mostly in a mapping with the protection `prot`."""
         page = self.page
-        mapping = self.draw_mapping(actor, draws, 0 if draws.one_in(6) else right)
+        mapping = self.draw_mapping(actor, draws, 0 if draws.one_in(6) else prot)
         which = draws.below(12)
         if mapping is None or draws.one_in(12):
             addr = int(actor.regions[0][0]) + which % (SLOTS + 2) * page
@@ -236,7 +235,7 @@ class ProgramState:
             addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
         border = draws.below(8)
         if self.bits == 64 and draws.one_in(32):
-            return 1 << 62, self.page  # where nothing ever is
+            return 1 << 62, self.page  # an address that is never mapped
         if border >= 6 and mapping is not None and mapping.inode is not None:
             end = mapping.start + mapping.inode.size - mapping.offset - (border - 6)
             if mapping.start <= end < mapping.end:
@@ -248,7 +247,7 @@ class ProgramState:
     # ---- files
 
     def usable_descriptors(self, actor: Actor, read: bool, write: bool) -> list[tuple[int, Description]]:
-        """The actor's descriptors of ordinary files that can be used so."""
+        """Return the actor's (descriptor, description) pairs of regular files with the access mode that is required."""
         return [
             (fd, descriptor.description)
             for fd, descriptor in actor.model.descriptors.items()
@@ -260,15 +259,15 @@ class ProgramState:
         ]
 
     def descriptor(self, actor: Actor, draws: Draws, read: bool = False, write: bool = False) -> int:
-        """A descriptor of an ordinary file that can be used so; opened where there is none."""
+        """Draw a descriptor of a regular file with the access mode that is required; open a file if there is none."""
         number = draws.below(12)
-        found = self.usable_descriptors(actor, read, write)
-        if found:
-            return found[number % len(found)][0]
+        fds = self.usable_descriptors(actor, read, write)
+        if fds:
+            return fds[number % len(fds)][0]
         return self.open_file(actor, "ab"[number % 2], O_RDWR)
 
     def open_file(self, actor: Actor, name: str, flags: int) -> int:
-        """Open a file, which is made and filled where it is not there; -1 where that is refused."""
+        """Open a file, after creating and filling it if it does not exist; return -1 if a call fails."""
         path = self.folder + name
         if self.file_exists(name):
             fd = self.call(actor, "open", path, flags)
@@ -279,19 +278,19 @@ class ProgramState:
             return -1
         content = b"".join(letters[at : at + 1] * self.page for at in range(pages)) + letters[pages : pages + 1] * rest
         self.call(actor, "pwrite", fd, content, 0)
-        if self.files_in == Facility.CRASHING_FILE_SYSTEM:  # so that its name and size are there after a crash
+        if self.files_in == Facility.CRASHING_FILE_SYSTEM:  # its name and size survive a crash
             self.call(actor, "fsync", fd)
         if flags != O_RDWR:
             fd = self.call(actor, "open", path, flags)
         return -1 if fd is None else int(fd)
 
     def sealed_descriptor(self, actor: Actor, draws: Draws, seals: int) -> int:
-        """A descriptor of a file with these seals, made where there is none; -1 where that is refused."""
-        found = [
+        """Return a descriptor of a file with one of these seals, a new file if there is none; -1 if the call fails."""
+        fds = [
             fd for fd, description in self.usable_descriptors(actor, False, False) if description.inode.seals & seals
         ]
-        if found:
-            return draws.choice(found)
+        if fds:
+            return draws.choice(fds)
         fd = self.call(actor, "memfd")
         if fd is None:
             return -1
@@ -300,28 +299,28 @@ class ProgramState:
         return int(fd)
 
     def append_only_descriptor(self, actor: Actor, draws: Draws) -> int:
-        """A descriptor of a file that can be appended to only, made so where there is none."""
+        """Return a descriptor of an append-only file; make a file append-only if there is none."""
         files = self.usable_descriptors(actor, True, True)
-        found = [fd for fd, description in files if description.inode.append_only]
-        if found:
-            return draws.choice(found)
+        fds = [fd for fd, description in files if description.inode.append_only]
+        if fds:
+            return draws.choice(fds)
         fd = self.descriptor(actor, draws, True, True)
-        if self.files_in != Facility.CRASHING_FILE_SYSTEM:  # nobody knows whether it is still so after a crash
+        if self.files_in != Facility.CRASHING_FILE_SYSTEM:  # a crash may lose the attribute
             self.call(actor, "set_append_only", fd, True)
         return fd
 
     def set_lock_headroom(self, actor: Actor, room: int) -> None:
-        """Let a process lock so many bytes more; nothing where the system's own memory is locked and counts."""
+        """Limit a process to `room` more locked bytes, unless the system's own memory is locked and counts."""
         if not actor.locked_all:
-            self.call(actor, "drop_capability", "CAP_IPC_LOCK")  # else there is no limit
+            self.call(actor, "drop_capability", "CAP_IPC_LOCK")  # else the limit has no effect
             self.call(actor, "set_limit_headroom", Resource.LOCKED_MEMORY, room)
 
     def file_exists(self, name: str) -> bool:
-        """Whether there is a file of that name in the folder."""
+        """Return True if a file of that name exists in the directory."""
         return self.machine.look_up((PATHS[self.files_in] + "/" if self.files_in else "") + name)[2] is not None
 
     def use_facility(self, facility: Facility) -> None:
-        """From here on files are opened in a folder of that kind, if there is one to be had."""
+        """Open files in the directory of a facility from now on, if the system provides it."""
         try:
             self.folder = self.system.facility(facility) + "/"
         except NotImplementedError as error:
@@ -330,7 +329,7 @@ class ProgramState:
             self.files_in = facility
 
     def special_file(self, actor: Actor, draws: Draws, wanted: str | None = None) -> int:
-        """A descriptor of something that cannot be mapped, or not like a file; of what is wanted, if that is named."""
+        """Return a descriptor of a special file, of the kind `wanted` if that is given; -1 if there is none."""
         kind = wanted or draws.choice(SPECIAL_FILES)
         fd = actor.special_files.get(kind)
         if fd is not None and fd in actor.model.descriptors:
@@ -361,23 +360,23 @@ class ProgramState:
         actor.special_files[kind] = int(fd)
         return actor.special_files[kind]
 
-    # ---- wrong on purpose
+    # ---- invalid calls
 
     def makes_mistake(self, draws: Draws, times: int) -> bool:
-        """Whether something is to be wrong, usually once in so many times."""
+        """Return True if the call is made invalid: once in `times` draws at the usual rate."""
         return draws.one_in(max(times // self.mistakes, 2))
 
-    def choose_mistake(self, wrongs: abc.Sequence[tuple[str, T]], draws: Draws) -> T:
-        """One of several mistakes, each with the clause that it is refused by.
+    def choose_mistake(self, mistakes: abc.Sequence[tuple[str, T]], draws: Draws) -> T:
+        """Draw one of several mistakes, each with the clause that it violates.
 
-        Where the one that is drawn has been reached already, another that has not; what is drawn does not hang on that,
-        so that a program stays as it is when a step of it is left out.  Of two that are drawn, the one that was reached
-        less often before.
+        If the program has reached the clause of the drawn mistake already, take the next one that it has not reached.
+        The number of draws does not depend on that, so that the rest of a program stays the same when a step is
+        removed.  Of two mistakes that are drawn, take the one that earlier programs reached less often.
         """
-        reached, many = self.machine.reached, len(wrongs)
+        reached, number = self.machine.reached, len(mistakes)
         two = []
         for _ in range(2):
-            drawn = draws.below(many)
-            others = (wrongs[(drawn + STRIDE * turn) % many] for turn in range(many))
-            two.append(next((wrong for wrong in others if wrong[0] not in reached), wrongs[drawn]))
-        return min(two, key=lambda wrong: self.refused.get(wrong[0], 0))[1]
+            drawn = draws.below(number)
+            others = (mistakes[(drawn + STRIDE * turn) % number] for turn in range(number))
+            two.append(next((mistake for mistake in others if mistake[0] not in reached), mistakes[drawn]))
+        return min(two, key=lambda mistake: self.refused.get(mistake[0], 0))[1]

@@ -1,4 +1,4 @@
-"""The steps by which processes begin, end, become others, and lose rights; and those that all of them feel."""
+"""The steps that begin and end processes, execute programs, change privileges and limits, and affect all processes."""
 
 from __future__ import annotations
 
@@ -48,29 +48,29 @@ class ProcessSteps(Sequences):
         actor.locked_all = False
 
     def spawn(self, actor: Actor, draws: Draws) -> None:
-        """A process that is related to no other."""
+        """Create a process that is not related to any other."""
         if len(self.actors) < MAX_PROCESSES:
             self.actors.append(self.new_actor(self.system.spawn()))
 
-    # ---- rights and limits
+    # ---- privileges and limits
 
     def drop_capability(self, actor: Actor, draws: Draws) -> None:
         capability = draws.choice(("CAP_IPC_LOCK", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_LINUX_IMMUTABLE"))
-        if capability != "CAP_IPC_LOCK" or not actor.locked_all:  # the system counts its own memory as well
+        if capability != "CAP_IPC_LOCK" or not actor.locked_all:  # else the system's own memory counts
             self.call(actor, "drop_capability", capability)
 
     def set_limit_headroom(self, actor: Actor, draws: Draws) -> None:
         kind = draws.below(8)
         if kind < 5:
             self.set_lock_headroom(actor, draws.below(4) * self.page)
-        elif kind == 5:  # which does not bind the privileged
+        elif kind == 5:  # a privileged process has no limit
             if not actor.locked_all:
                 self.call(actor, "set_limit_headroom", Resource.LOCKED_MEMORY, 0)
         else:
             self.call(actor, "set_limit_headroom", Resource.ADDRESS_SPACE, HEADROOM_PAGES * self.page)
 
     def relock_after_release(self, actor: Actor, draws: Draws) -> None:
-        """Under a limit of what is locked now: lock something else after something has been let go."""
+        """Release locked memory, with that amount as the limit, and lock as much elsewhere."""
         locked = [mapping for mapping in actor.model.space.mappings.values() if mapping.locked]
         if not locked or actor.locked_all or actor.model.locks_future:
             return
@@ -106,16 +106,16 @@ class ProcessSteps(Sequences):
         )
         if actor.model.locks_future and draws.below(2):
             flags = MCL_CURRENT
-        if flags & MCL_CURRENT:  # the system's own memory counts as well, where anything does
+        if flags & MCL_CURRENT:  # the system's own memory counts, unless privileged
             if "CAP_IPC_LOCK" not in actor.model.capabilities:
-                if actor.model.space.size - actor.model.space.locked > self.page:  # too much, whatever else there is
+                if actor.model.space.size - actor.model.space.locked > self.page:  # over the limit in any case
                     self.set_lock_headroom(actor, self.page)
                 else:
                     flags = MCL_FUTURE
             else:
                 actor.locked_all = True
         self.call(actor, "mlockall", flags)
-        if draws.below(2):  # what is to come
+        if draws.below(2):  # a later mapping
             got = self.call(actor, "mmap", 0, self.page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             if got is not None:
                 actor.regions.append((got, self.page))
@@ -123,7 +123,7 @@ class ProcessSteps(Sequences):
                     self.call(actor, "mincore", got, self.page)
 
     def full_file_table(self, actor: Actor, draws: Draws) -> None:
-        """Memory that needs an open file, while there can be no more of these."""
+        """Map memory that needs an open file while the system's file table is full."""
         if draws.below(4):
             self.call(actor, "drop_capability", "CAP_SYS_ADMIN")
         try:
@@ -138,12 +138,12 @@ class ProcessSteps(Sequences):
     # ---- several processes at the same time
 
     def run_concurrently(self, actor: Actor, draws: Draws) -> None:
-        """Two processes add to a word that they share, under a lock."""
+        """Add to a shared word in two processes, under a lock."""
         others = [other for other in self.actors if other is not actor]
         mapping = self.draw_mapping(actor, draws, PROT_WRITE)
         if mapping is None or not mapping.shared or not mapping.prot & PROT_READ or not mapping.prot & PROT_WRITE:
             return
-        if not others:  # who is alone needs no lock
+        if not others:  # a single process needs no lock
             if self.is_unlocked(mapping):
                 addr, _room = self.symbolic(actor, mapping.start)
                 self.call(actor, "add", addr + 4, 3)
@@ -156,33 +156,33 @@ class ProcessSteps(Sequences):
             return
         if self.is_unlocked(mapping):
             addr, _room = self.symbolic(actor, mapping.start)
-            calls = [Call(who.process, "add", (addr + 4, 3, addr)) for who in (actor, other)]
+            calls = [Call(member.process, "add", (addr + 4, 3, addr)) for member in (actor, other)]
             try:
                 self.system.run_concurrently(calls)
             except NotImplementedError as error:
                 self.lacks["add"] = str(error)
 
     def is_unlocked(self, mapping: Mapping) -> bool:
-        """Whether the first word of a shared mapping's first page is known to be 0: a lock that nobody holds."""
+        """Return True if the first word of a shared mapping is known to be 0: a lock that no process holds."""
         assert mapping.inode is not None
         page = mapping.inode.cache.page(mapping.index(mapping.start // self.page))
         return mapping.room(mapping.start) >= 8 and not page.open and not any(page.data[:4])
 
-    # ---- where files are
+    # ---- directories and file systems
 
     def use_noexec_directory(self, actor: Actor, draws: Draws) -> None:
-        """From here on files are opened in another place."""
+        """Open files in a directory without execution from now on."""
         if self.files_in is None and draws.below(2):
             self.use_facility(Facility.NOEXEC_DIRECTORY)
 
     def crash(self, actor: Actor, draws: Draws) -> None:
-        """The power goes, where there is a file system that is made for it, and everything begins anew."""
+        """Simulate a power failure if the files are in a crash file system, and begin with a new process."""
         if draws.below(3):
             self.sync_part(actor, draws)
         else:
             self.store_and_sync(actor, draws)
         if self.files_in != Facility.CRASHING_FILE_SYSTEM or self.machine.has_unsynced_names():
-            return  # nothing is promised of what the disk knows by name only, so nothing could be compared
+            return  # no clause covers files of which the disk has only the name
         self.system.crash()
         self.actors = [self.new_actor(self.system.spawn())]
         for name in "ab":
@@ -190,7 +190,7 @@ class ProcessSteps(Sequences):
                 self.read_file(self.actors[0], name)
 
     def store_and_sync(self, actor: Actor, draws: Draws) -> None:
-        """Store in a page that is shared, and ask for it to be on the disk, with more or less of what is around it."""
+        """Store to a shared page, and synchronise a range at, before or around it."""
         shared = [m for m in actor.model.space.mappings.values() if m.shared and m.prot & PROT_WRITE and m.inode]
         if not shared:
             return
@@ -205,6 +205,6 @@ class ProcessSteps(Sequences):
         self.call(actor, "msync", addr, min(max(end - start, self.page), room), MS_SYNC)
 
     def read_file(self, actor: Actor, name: str) -> None:
-        """What a file holds."""
+        """Read the content of a file."""
         fd = self.open_file(actor, name, O_RDWR)
         self.call(actor, "pread", fd, 4 * self.page, 0)

@@ -1,18 +1,19 @@
-"""Looking for a program on which an implementation and the reference differ, and making it short.
+"""The search for a program on which an implementation and the reference differ, and its reduction.
 
-A program is its theme and then its steps, `LENGTH` strings of `STEP` bytes in all (`generator`).  Whoever asks chooses
-the bytes: hypothesis for the quick search that is part of the suite, a counted series of seeds for a long one.  What
-was found is shrunk here and not by hypothesis, which does not know which bytes are one step: it needs seconds where
-this needs a tenth of one.
+A program is its theme and its steps: `LENGTH` strings of `STEP` bytes in all.  The caller supplies the bytes:
+hypothesis for the quick search that is part of the suite, a numbered series of seeds for a long one.  A counterexample
+is shrunk here and not by hypothesis, which does not know which bytes form a step: it needs seconds where this module
+needs a tenth of one.
 
-Measured on eight planted defects, five seeds each (reference against a defective reference): programs until found,
-seconds for shrinking, steps that are left.
+Measured on eight injected defects, five seeds each (the reference against a defective reference): programs until the
+defect is detected, seconds for shrinking, steps that are left.
 
 * A state machine with a rule for each call and one string of bytes for each rule: up to 255, twice not in 400; 0.3 to
-  9 s; 4 or 5.  That is the style which a prototype had found best.
+  9 s; 4 or 5.  This style was the best one in a prototype.
 * One tuple of strings of bytes, zeros for no step: up to 70, once 387; 0.4 to 1.3 s; 3 or 4.  Hypothesis spends most
   runs on mutating one program, by copying one step over another.
-* One string for the whole program, which it cannot mutate: at most 20; 1 to 8 s; 3 to 5.  Shrunk here: 0.1 s; 3 to 5.
+* One string for the whole program, which hypothesis cannot mutate: at most 20; 1 to 8 s; 3 to 5.  Shrunk by this
+  module: 0.1 s; 3 to 5.
 """
 
 from __future__ import annotations
@@ -37,69 +38,72 @@ from ..trace.recorder import RecordedSystem
 from . import STEP, World, in_working_directory
 
 LENGTH: Final = 41
-"""Strings of bytes of a program: one that it begins with, and the steps."""
+"""Strings of bytes of a program: one for its theme, and the steps."""
 
 MAX_ATTEMPTS: Final = 2000
-"""How many programs shrinking may try."""
-
+"""Largest number of programs that shrinking tries."""
 
 MAX_UNRESOLVED: Final = 3
-"""After how many programs that came to no end no more are tried: each may have cost a timeout."""
+"""Programs without a result after which a search gives up: each may have taken a timeout."""
+
+REPETITIONS: Final = 3
+"""Fully audited runs that try to reproduce a difference."""
 
 AUDIT_INTERVAL: Final = 8
-"""After how many calls that change something a glance audits.
+"""State-changing calls from one audit to the next in a sparsely audited run.
 
-Measured on the eight planted defects, twenty seeds each, programs until found (mean of the means) and milliseconds a
-program: after each call 5.5 and 6.0, after every 4th 6.0 and 4.5, every 8th 6.1 and 3.5, at the end only 7.1 and 3.1.
+Measured on the eight injected defects, twenty seeds each, programs until the defect is detected (mean of the means) and
+milliseconds a program: with an audit after each call 5.5 and 6.0, after every 4th 6.0 and 4.5, every 8th 6.1 and 3.5,
+at the end only 7.1 and 3.1.
 """
 
 
 @dataclass
 class Tally:
-    """What a search has done so far."""
+    """The counts of a search."""
 
     programs: int = 0
     steps: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
-    """In how many programs a call was refused by each clause."""
+    """For each clause, the programs in which a call failed by it."""
     effects: Counter[str] = field(default_factory=Counter)
-    """How often what each clause promises has happened, where nothing was refused."""
+    """For each clause, how often a successful call has exercised it."""
     uncompared: Counter[str] = field(default_factory=Counter)
-    """Why programs could not be compared to their end."""
+    """The reasons why programs could not be compared to their end."""
     lacks: dict[str, str] = field(default_factory=dict)
-    """Calls that the implementation cannot be asked, and why."""
+    """Calls that the implementation does not support, and the reasons."""
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Calls that failed for reasons of the implementation's own: (call, errno)."""
+    """Calls that failed for lack of a resource of the implementation: (call, errno)."""
 
 
 class Probe(NamedTuple):
-    """A call that shows a difference."""
+    """A call that shows a difference which an audit has detected."""
 
     actor: int
-    """Which of the processes that live makes it."""
+    """Index of the process that makes the call, among the living ones."""
     call: str
     arguments: tuple[object, ...]
 
 
 @dataclass
 class Counterexample:
-    """A program on which the two differ."""
+    """A program on which the implementation and the reference differ."""
 
     divergence: Divergence
     program: Program
     outcomes: Sequence[SymbolicOutcome]
-    """What each step but the last came to on the implementation."""
+    """The outcome of each step but the last on the implementation."""
     probe: Probe | None = None
-    """The call by which an audit has shown the difference; None where the last step of the program shows it."""
+    """The call that shows the difference that an audit has detected; None if the last step shows it."""
 
     def listing(self) -> str:
-        """The program, a line for each step."""
+        """Return the program with one line for each step."""
         lines = [f"    {number:2}  {step}" for number, step in enumerate(self.program, 1)]
         return "\n".join(["the program:", *lines])
 
 
 def split(data: bytes) -> list[bytes]:
-    """What a program begins with, then its steps; those that are none are left out."""
+    """Return the bytes of a program's theme and of each of its steps, without the empty steps."""
     begin, *steps = (data[at : at + STEP] for at in range(0, len(data), STEP))
     return [begin, *(step for step in steps if step[0])]
 
@@ -113,16 +117,16 @@ class Search:
         self.parameters = measure_parameters(subject)
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
-        """Why programs came to no end: the implementation died, hangs or babbles."""
+        """Why programs have no result: the implementation died, does not respond, or responds with invalid data."""
         self.refused: Counter[str] = Counter()
-        """How often programs of a long search have been refused by each clause; what was seldom is drawn more often."""
+        """For each clause, the programs of a long search in which a call failed by it; a low number is preferred."""
         self.counterexample: Counterexample | None = None
-        """What was found last, shrunk."""
+        """The latest counterexample, shrunk."""
         self.failing = b""
-        """The program that `check` found it by."""
+        """The bytes for which `check` found the counterexample."""
 
     def try_program(self, steps: Sequence[bytes]) -> Counterexample | None:
-        """What is found by a program, shrunk; None also where the system can no longer be asked."""
+        """Run a program and return its shrunk counterexample; None also if the program has no result."""
         try:
             counterexample = self.run(steps)
         except Unresolved as unresolved:
@@ -132,26 +136,29 @@ class Search:
 
     @property
     def gave_up(self) -> bool:
-        """Whether so many programs came to no end that no more are tried."""
+        """True if so many programs had no result that the search has ended."""
         return len(self.unresolved) >= MAX_UNRESOLVED
 
     def run(self, steps: Sequence[bytes]) -> Counterexample | None:
-        """Run a program on a freshly booted system; the difference, if there is one.
+        """Run a program on a freshly booted system and return the counterexample, if any.
 
-        What a glance has seen is looked for closely; where it does not show again, the glance is what is told.
+        A difference that a sparsely audited run detects is reproduced with full auditing; if it does not recur, the
+        original difference is reported.
         """
         divergence = self.run_sparsely_audited(steps)
         if divergence is None:
             return None
-        divergence.add_note("seen once, and not again when the same program was repeated: the implementation varies")
-        for _ in range(MAX_UNRESOLVED):
-            played = self.run_audited(steps)
-            if isinstance(played, Counterexample):
+        divergence.add_note(
+            "this occurred once, and not again when the same program was repeated: the implementation varies"
+        )
+        for _ in range(REPETITIONS):
+            result = self.run_audited(steps)
+            if isinstance(result, Counterexample):
                 break
-        return played if isinstance(played, Counterexample) else Counterexample(divergence, *played)
+        return result if isinstance(result, Counterexample) else Counterexample(divergence, *result)
 
     def run_sparsely_audited(self, steps: Sequence[bytes]) -> Divergence | None:
-        """Run a program with few audits and without noting it; what it shows, and counted in the tally."""
+        """Run a program with few audits, add it to the tally, and return the difference; the calls are not recorded."""
         system = self.boot("all", AUDIT_INTERVAL)
         tally = self.tally
         world: World | None = None
@@ -180,9 +187,10 @@ class Search:
     def run_audited(
         self, steps: Sequence[bytes], probe: Probe | None = None
     ) -> Counterexample | tuple[Program, Sequence[SymbolicOutcome]]:
-        """Run a program with an audit after each call that changes something; the difference, else what it was.
+        """Run a program with an audit after each state-changing call.
 
-        With `probe` there are no audits, and that call is made at the end.
+        Return the counterexample; if there is no difference, the program and its outcomes.  With `probe` there are no
+        audits, and that call is made at the end.
         """
         system = self.boot("none" if probe else "all", 1)
         recorded = RecordedSystem(system)
@@ -203,22 +211,22 @@ class Search:
         return recorded.program()
 
     def boot(self, audits: Literal["all", "none"], every: int) -> LockstepSystem:
-        """A fresh system beside a fresh reference."""
+        """Boot a system and pair it with a new reference."""
         return LockstepSystem(
             self.subject.boot(), ReferenceSystem(self.parameters, ObservedChoices(self.level)), audits, every
         )
 
     def probe(self, system: LockstepSystem, world: World | None) -> Probe | None:
-        """The call by which an audit has shown the difference; None where a call of the program did."""
+        """Return the call that shows the difference of an audit; None if a call of the program shows it."""
         if world is None or system.probe is None:
             return None
         pair, call, arguments = system.probe
         models = [actor.model for actor in world.actors]
-        at = models.index(pair.model) if pair.model in models else len(models)  # a fork has not come to its end
+        at = models.index(pair.model) if pair.model in models else len(models)  # a child whose fork is not complete
         return Probe(at, call, arguments)
 
     def shrink(self, steps: Sequence[bytes], counterexample: Counterexample) -> Counterexample:
-        """The shortest program and the simplest steps that can be found on which the two differ too."""
+        """Return a counterexample with as few and as simple steps as shrinking reaches."""
         best = list(steps)
         attempts = 0
 
@@ -228,8 +236,10 @@ class Search:
             began = time.monotonic()
             try:
                 other = self.run_audited(candidate) if attempts <= MAX_ATTEMPTS else None
-            except Unresolved:  # what is shrunk must show the difference, not end the implementation
-                attempts += round(MAX_ATTEMPTS / MAX_UNRESOLVED * min(time.monotonic() - began, 1))  # it may have hung
+            except Unresolved:  # the shrunk program must show the difference, not end the implementation
+                attempts += round(
+                    MAX_ATTEMPTS / MAX_UNRESOLVED * min(time.monotonic() - began, 1)
+                )  # a timeout may have passed
                 other = None
             if not isinstance(other, Counterexample):
                 return False
@@ -256,16 +266,18 @@ class Search:
                             [*best[:at], step[:place] + bytes((value,)) + step[place + 1 :], *best[at + 1 :]]
                         ):
                             break
-        if counterexample.probe is not None:  # as a step of the program, so that it shows without an audit
+        if counterexample.probe is not None:  # as a step, the call shows the difference without an audit
             with suppress(Unresolved):
                 shown = self.run_audited(best, counterexample.probe)
                 counterexample = shown if isinstance(shown, Counterexample) else counterexample
         return self.drop_unused_calls(counterexample) if counterexample.probe is None else counterexample
 
     def drop_unused_calls(self, counterexample: Counterexample) -> Counterexample:
-        """What shows the difference too, without calls that a step has made beside those that matter."""
+        """Remove calls whose results no other call uses, as long as the difference remains."""
         for at in reversed(range(len(counterexample.program) - 1)):
-            if at >= len(counterexample.program) - 1:  # a difference has shown before
+            if (
+                at >= len(counterexample.program) - 1
+            ):  # the program has become shorter: an earlier call shows a difference
                 continue
             step, rest = counterexample.program[at], (*counterexample.program[:at], *counterexample.program[at + 1 :])
             used = {name for other in rest for name in (other.process, *names_in(other))}
@@ -275,10 +287,8 @@ class Search:
         return counterexample
 
     def replay(self, program: Program) -> Counterexample | None:
-        """The difference that the calls of a program show."""
-        from ..differential.reproducers import (
-            Judge,  # which takes long to import, and is needed where something is found only
-        )
+        """Make the calls of a program again and return the counterexample, if any."""
+        from ..differential.reproducers import Judge  # slow to import, and needed for a counterexample only
 
         judged = Judge(self.subject, self.level).run(program, "none")
         if judged.divergence is None:
@@ -288,7 +298,7 @@ class Search:
     # ---- a quick search
 
     def check(self, data: bytes) -> None:
-        """Run a program that hypothesis has drawn; raises Divergence, that of the shrunk program."""
+        """Run a program that hypothesis has drawn.  Raises the Divergence of the shrunk program."""
         if self.gave_up:
             return
         if self.counterexample is None or data != self.failing:
@@ -300,11 +310,11 @@ class Search:
     # ---- a long search
 
     def run_long(self, steps: int, seed: str, progress: Callable[[str], None], every: float = 10.0) -> None:
-        """Run programs of `steps` steps in all, a series that `seed` decides, until there is a difference.
+        """Run programs of `steps` steps in all, in a series that `seed` determines, until a difference is found.
 
-        `progress` is given a line every so many seconds.
+        `progress` is called with a line of text every `every` seconds.
         """
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         while self.tally.steps < steps:
             random = Random(f"{seed} {self.tally.programs}")
             program = split(random.randbytes(LENGTH * STEP))
@@ -313,23 +323,24 @@ class Search:
             if self.counterexample is not None or self.gave_up:
                 break
             now = time.monotonic()
-            if now - told >= every:
-                told = now
+            if now - reported >= every:
+                reported = now
                 progress(self.progress_line(now - began))
         progress(self.progress_line(time.monotonic() - began))
 
     def progress_line(self, seconds: float) -> str:
-        """What has been done, in one line."""
+        """Return the tally in one line."""
         tally = self.tally
         return (
             f"{tally.steps} steps in {tally.programs} programs, {tally.steps / seconds:.0f} steps/s,"
-            f" {resident() >> 20} MiB; {len(tally.refusals)} clauses refused by, {len(tally.effects)} seen kept,"
+            f" {resident_bytes() >> 20} MiB; {len(tally.refusals)} clauses with an error,"
+            f" {len(tally.effects)} exercised by success,"
             f" {sum(tally.uncompared.values())} programs not compared to their end"
         )
 
 
-def resident() -> int:
-    """Bytes of memory that this process takes now; 0 where that is not told."""
+def resident_bytes() -> int:
+    """Return the resident memory of this process in bytes; 0 if it is not known."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

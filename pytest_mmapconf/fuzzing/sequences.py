@@ -1,4 +1,4 @@
-"""Steps that are several calls in a row, for what single ones hardly ever come to."""
+"""Steps of several calls in a row, which reach states that single calls hardly ever reach."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ ANONYMOUS = MAP_ANONYMOUS | MAP_FIXED
 
 class Sequences(ProgramState):
     def add_without_lock(self, actor: Actor, draws: Draws) -> None:
-        """Add without a lock, which nobody else needs to hold."""
+        """Add to a word that no other process uses, without a lock."""
         addr = self.draw_slot(actor, draws)
         self.call(actor, "mmap", addr, self.page, RW, draws.choice((MAP_SHARED, MAP_PRIVATE)) | ANONYMOUS, -1, 0)
         self.call(actor, "add", addr + 4, 3)
 
     def seal_and_shrink(self, actor: Actor, draws: Draws) -> None:
-        """Make a range shorter whose end is sealed."""
+        """Shrink a range whose last page is sealed."""
         addr = self.draw_slot(actor, draws)
         self.call(actor, "mmap", addr, 2 * self.page, RW, MAP_PRIVATE | ANONYMOUS, -1, 0)
         self.call(actor, "mseal", addr + self.unit, self.page, 0)
         self.call(actor, "mremap", addr, 2 * self.page, self.page, 0, 0)
 
     def free_one_page(self, actor: Actor, draws: Draws) -> None:
-        """Say that pages of private memory are no more needed, but those beside them."""
+        """Mark one of three pages of private memory as no longer needed."""
         addr = self.draw_slot(actor, draws)
         self.call(actor, "mmap", addr, 3 * self.page, RW, MAP_PRIVATE | ANONYMOUS, -1, 0)
         for number in range(3):
@@ -46,7 +46,7 @@ class Sequences(ProgramState):
         self.call(actor, "madvise", addr + draws.below(3) * self.unit, self.page, MADV_FREE)
 
     def make_locked_writable(self, actor: Actor, draws: Draws) -> None:
-        """Make locked private memory of a file writable, and change the file."""
+        """Make a locked private mapping of a file writable, and change the file."""
         addr = self.draw_slot(actor, draws)
         fd = self.open_file(actor, "a", O_RDWR)
         self.call(actor, "mmap", addr, self.page, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_LOCKED, fd, 0)
@@ -54,7 +54,7 @@ class Sequences(ProgramState):
         self.call(actor, "pwrite", fd, b"changed", 0)
 
     def protect_three(self, actor: Actor, draws: Draws) -> None:
-        """Give the right to store to three mappings, of which the middle one may not have it."""
+        """Make three mappings writable, of which the middle one must not become writable."""
         base = actor.regions[0][0] + self.unit
         fd = self.open_file(actor, "a", O_RDONLY)
         for number in (0, 2):
@@ -63,7 +63,7 @@ class Sequences(ProgramState):
         self.call(actor, "mprotect", base, 3 * self.page, RW)
 
     def lock_and_close(self, actor: Actor, draws: Draws) -> None:
-        """Lock a file, map it, and close it, which gives the lock up; another process asks for it."""
+        """Lock a file, map it and close it, which releases the lock; another process requests the lock."""
         if len(self.actors) == MAX_PROCESSES:
             return
         fd = self.open_file(actor, "a", O_RDWR)
@@ -77,7 +77,7 @@ class Sequences(ProgramState):
             self.call(other, "exit")
 
     def exit_with_mapping(self, actor: Actor, draws: Draws) -> None:
-        """A process that has a file for its mapping only comes to its end, and is asked of the file."""
+        """End a process whose mapping is its only reference to a file, and read the file's close events."""
         if len(self.actors) == MAX_PROCESSES:
             return
         self.open_file(actor, "a", O_RDWR)
@@ -93,15 +93,15 @@ class Sequences(ProgramState):
         self.call(actor, "close_events", watch)
 
     def sync_part(self, actor: Actor, draws: Draws) -> None:
-        """Store in two files that are mapped side by side, and ask for some of that to be on the disk."""
+        """Store to two files that are mapped next to each other, and synchronise a part of the range."""
         base = actor.regions[0][0] + self.unit
         for number, name in enumerate("ab"):
             fd = self.open_file(actor, name, O_RDWR)
-            self.call(actor, "fsync", fd)  # of which the name and the size are known to the disk
+            self.call(actor, "fsync", fd)  # the disk has the name and the size
             addr = base + 2 * number * self.unit
             if self.call(actor, "mmap", addr, 2 * self.page, RW, MAP_SHARED | MAP_FIXED, fd, 0) is None:
                 return
-            if draws.below(2):  # what the process never touches at these addresses
+            if draws.below(2):  # dirty pages that this mapping has not accessed
                 self.call(actor, "pwrite", fd, b"written", draws.below(2) * self.page)
             self.call(actor, "close", fd)
         for number in range(4):
@@ -111,6 +111,6 @@ class Sequences(ProgramState):
         flags = draws.choice((MS_SYNC, MS_SYNC, MS_SYNC | MS_INVALIDATE))
         if draws.one_in(2):
             self.call(actor, "mprotect", base, 4 * self.page, PROT_READ)
-        if flags & MS_INVALIDATE:  # which is refused where something is locked, once what lies before it is written
+        if flags & MS_INVALIDATE:  # fails at a locked page, after writing the pages before it
             self.call(actor, "mlock", base + 3 * self.unit, self.page)
         self.call(actor, "msync", base + first * self.unit, pages * self.page, flags)
