@@ -1,4 +1,4 @@
-"""The whole product as users have it: the built wheel, run from an empty folder in a pytest of its own."""
+"""The whole product as users have it: the built wheel, run from an empty directory in a pytest of its own."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ import pytest
 from finished import ORDINARY_USER, Run
 
 CORE = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers")
-"""pytest, pluggy, hypothesis, and what these need: what a copy of the suite runs with."""
+"""Distributions that a copy of the suite needs: pytest, pluggy, hypothesis and their dependencies."""
 
 NEEDED = (*CORE, "pytest-xdist", "execnet")
-"""What the suite runs with."""
+"""Distributions that the suite needs."""
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
 def locked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """A folder that the workers of this session share, held by one of them at a time."""
+    """Lock a directory that the workers of this session share, and yield it."""
     top = tmp_path_factory.getbasetemp()
     folder = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "shared" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel under test: MMAPCONF_WHEEL (as CI built it), else one built now from a copy of the project."""
+    """Return the wheel under test: MMAPCONF_WHEEL (built by CI), or one built now from a copy of the project."""
     if "MMAPCONF_WHEEL" in os.environ:
         return Path(os.environ["MMAPCONF_WHEEL"]).resolve()
     with locked(tmp_path_factory, "wheel") as folder:
@@ -55,7 +55,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def public() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own folders are closed to others again by each run that starts."""
+    """Yield a directory that every user may enter; every run of pytest closes its own directories to other users."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -63,7 +63,7 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, public: Path) -> Path:
-    """A folder with nothing but the wheel's content; it goes first on the import path."""
+    """Return a directory with the wheel's content only, for the beginning of the import path."""
     folder = public / "installed"
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(folder)], check=True)
     subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
@@ -72,7 +72,7 @@ def installed(wheel: Path, public: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def interpreter_for_all(public: Path) -> tuple[str, str]:
-    """A Python of this version that any user may run, and a folder with what the suite runs with."""
+    """Return a Python of this version that any user may run, and a directory with the suite's requirements."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         try:
@@ -88,25 +88,25 @@ def interpreter_for_all(public: Path) -> tuple[str, str]:
 
 
 def copied_libraries(names: Iterable[str], to: Path) -> Path:
-    """A folder with nothing but these distributions, which every user may read."""
+    """Return a directory with these distributions only, which every user may read."""
     for name in names:
         for file in importlib.metadata.files(name) or ():
             if ".." not in file.parts and Path(str(file.locate())).exists():
                 (to / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file.locate(), to / file)  # with its time, so that its bytecode is valid
+                shutil.copy2(file.locate(), to / file)  # keeps the modification time, so that the bytecode is valid
     subprocess.run(["chmod", "-R", "a+rX", str(to)], check=True)
     return to
 
 
 @pytest.fixture(scope="session")
 def core(public: Path) -> Path:
-    """A folder with nothing but pytest, pluggy, hypothesis and what these need."""
+    """Return a directory with pytest, pluggy, hypothesis and their dependencies only."""
     return copied_libraries(CORE, public / "core")
 
 
 @pytest.fixture
 def suite(request: pytest.FixtureRequest, installed: Path, public: Path, tmp_path: Path) -> Callable[..., Run]:
-    """Run the installed suite from an empty folder, as this user or (`user=`) as another."""
+    """Run the installed suite from an empty directory, as this user or (`user=`) as another."""
 
     def run(*arguments: str, folder: Path | None = None, user: int | None = None, check: bool = True) -> Run:
         environment = {**os.environ, "PYTHONPATH": str(installed)}
@@ -142,7 +142,7 @@ def suite(request: pytest.FixtureRequest, installed: Path, public: Path, tmp_pat
 
 @pytest.fixture
 def suite_once(suite: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
-    """Run the installed suite from an empty folder, once in a session for each command line; the result is shared."""
+    """Run the installed suite from an empty directory, once in a session for each command line; share the result."""
 
     def run(*arguments: str) -> Run:
         with locked(tmp_path_factory, sha256("\0".join(arguments).encode()).hexdigest()[:16]) as folder:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ORDINARY_USER = 65534
-"""An ordinary user."""
+"""An unprivileged user."""
 
 
 @dataclass
@@ -19,14 +19,14 @@ class Run:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Verdict by clause id."""
+        """Verdicts by clause id."""
         return {clause["id"]: clause["verdict"] for clause in self.report["clauses"]}
 
     @property
     def case_verdicts(self) -> dict[str, str]:
-        """Verdict by case id."""
+        """Verdicts by case id."""
         return {case["id"]: case["verdict"] for case in self.report["cases"]}
 
     def with_verdict(self, verdict: str) -> set[str]:
-        """The clauses with this verdict."""
+        """Return the clauses with this verdict."""
         return {clause for clause, seen in self.verdicts.items() if seen == verdict}

@@ -1,17 +1,17 @@
 """Every command that README.md and docs/ show is run, from the wheel, and does what the page says.
 
-A page is a session: its `sh` blocks are run from top to bottom in one scratch folder that holds the page's files.
-Comments right above a block say more:
+A page is a session: its `sh` blocks are run from top to bottom in one scratch directory that contains the page's files.
+A comment directly above a block adds to this:
 
-    <!-- file: NAME -->       the block is the content of this file, which is there before the first command
-    <!-- command: NAME -->    a command that .ci/run takes from the README and runs itself
-    <!-- elsewhere: PATH -->  takes too long for here; each of its lines stands in this file, which runs them
-    <!-- exits: STATUS -->    the command ends with this status and not with 0
-    <!-- needs: PROGRAM … --> left out, and the test skipped by name, where a program (or `root`) is missing
-    <!-- prints -->           the command above prints these lines, each somewhere; … stands for anything
+    <!-- file: NAME -->       the block is the content of this file, which exists before the first command
+    <!-- command: NAME -->    .ci/run takes this command from the README and runs it itself
+    <!-- elsewhere: PATH -->  the commands take too long for a test; this file contains each of the lines, and runs them
+    <!-- exits: STATUS -->    the command exits with this status and not with 0
+    <!-- needs: PROGRAM … --> the block is left out, and the test skipped by name, if a program (or `root`) is missing
+    <!-- prints -->           the command above prints these lines, in any order; … matches any text
 
-Whatever this machine cannot have (a board behind ssh) has a stand-in: a program of that name, first on PATH.  There is
-no other way out: a block in another shell language, or one that the parser would not see, fails.
+What this machine cannot have (a board that ssh reaches) is replaced by a stand-in: a program of that name, first on
+PATH.  There is no other exception: a block in another shell language, or one that the parser does not see, fails.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ STAND_INS = {
     "sudo": 'exec "$@"',
     "scp": 'for to; do :; done; [ "$to" = board: ] || exit 1; while [ $# -gt 1 ]; do cp "$1" "$BOARD"; shift; done',
 }
-"""Programs in `sh` that stand for what is elsewhere, or not installed in the environment of the tests."""
+"""Programs in `sh` that replace other machines, and programs that the environment of the tests does not have."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def blocks(page: Path) -> list[Block]:
 
 @pytest.fixture
 def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
-    """The wheel, and the stand-ins first on PATH."""
+    """Provide the wheel, and the stand-ins first on PATH."""
     programs, board = tmp_path / "stand-ins", tmp_path / "board"
     board.mkdir()
     programs.mkdir()
@@ -148,7 +148,7 @@ def test_the_commands_of(page: Path, environment: dict[str, str], tmp_path: Path
 
 
 def github(recipe: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The commands of a workflow's jobs in their order, once for each value of a matrix of one dimension."""
+    """Yield the commands of a workflow's jobs in order, once for each value of a matrix of one dimension."""
     for job in recipe["jobs"].values():
         ((dimension, values),) = job.get("strategy", {}).get("matrix", {"": [""]}).items()
         for value in values:
@@ -160,7 +160,7 @@ def github(recipe: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def gitlab(recipe: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The same of a pipeline."""
+    """Yield the commands of a pipeline's jobs in order, each once for each of its parallel runs."""
     before = recipe.pop("default")["before_script"]
     for job in recipe.values():
         total = job.get("parallel", 1)
@@ -174,7 +174,7 @@ RECIPES = {".github/workflows/mmap.yml": github, ".gitlab-ci.yml": gitlab}
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_recipe_for(recipe: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """Every job of it, in one folder, which stands for the artifacts that are handed on."""
+    """Run every job in one directory, which replaces the artifacts passed from job to job."""
     files = {block.marks["file"]: block.text for block in blocks(PROJECT / "docs/ci.md") if "file" in block.marks}
     assert {file for file in files if file.endswith(".yml")} == set(RECIPES)
     (tmp_path / "mine.py").write_text(files["mine.py"])
@@ -196,7 +196,7 @@ def test_the_recipe_for(recipe: str, environment: dict[str, str], tmp_path: Path
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_block_has_its_treatment(page: Path) -> None:
-    """No command in a language or a place that is not looked at."""
+    """Require that the test sees every block: its language, its comments, its place."""
     found = blocks(page)
 
     assert {block.language for block in found} <= LANGUAGES

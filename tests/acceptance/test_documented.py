@@ -1,4 +1,4 @@
-"""The documented API, judged on the reference and on this kernel, from the wheel and an empty folder."""
+"""The documented API, judged on the reference and on this kernel, from the wheel and an empty directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from finished import ORDINARY_USER, Run
 
 MUST_NOT_BE_MISSED = 60
-"""So many documented clauses there are at least: fewer would mean that the catalogue was cut, not that all is well."""
+"""Least number of documented clauses: fewer mean that the catalogue was cut."""
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 with_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
@@ -67,7 +67,7 @@ def test_the_same_verdicts_however_it_is_run(
 
 
 def machine_state(folder: str) -> set[str]:
-    """Return everything that a run with its files in `folder` might leave on a machine."""
+    """Return everything that a run with its files in `folder` may leave on a machine."""
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     loops = [path.name for path in Path("/sys/block").glob("loop*") if (path / "loop/backing_file").exists()]
     agents = [line for line in processes.splitlines() if "mmap_agent" in line and folder in line]
@@ -88,7 +88,7 @@ def assert_same_state(folder: str, before: set[str]) -> None:
 @as_root
 @pytest.mark.parametrize("place", ["/tmp", "/dev/shm"], ids=["tmp", "tmpfs"])
 def test_this_kernel_as_root(suite: Suite, place: str) -> None:
-    """Unsupported is only what this kernel cannot have, or what was not allowed; nothing is left on the machine."""
+    """Only what this kernel cannot have, or what was not allowed, is unsupported; nothing is left on the machine."""
     with TemporaryDirectory(dir=place) as folder:
         before = machine_state(folder)
         run = suite("--mmap-backend=native", f"--mmap-dir={folder}")
@@ -131,7 +131,7 @@ PORTS = {
 
 @pytest.mark.parametrize("port", PORTS)
 def test_the_agent_elsewhere(suite: Suite, installed: Path, tmp_path: Path, port: str) -> None:
-    """Another libc, another machine: what they get wrong is shown, but the harness reports every case."""
+    """Judge through another libc and on another machine: their faults are shown, and the harness reports every case."""
     compiler, emulator = PORTS[port]
     for program in (compiler[0], *emulator):
         if not shutil.which(program):

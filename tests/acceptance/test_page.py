@@ -1,6 +1,6 @@
-"""The page of a run, in a browser: Debian's chromium, without a network.
+"""The page of a run in a browser: Debian's chromium, without a network.
 
-The pages are the wheel's own, of a reference with one thing wrong and of the reference itself.
+The pages are written by the wheel: of a mutant, and of the mutant and the reference side by side.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ FLAGS = (
 )
 
 BROKEN = "munmap.errno.EINVAL"
-"""The clause that the mutant breaks, beside others."""
+"""One of the clauses that the mutant breaks."""
 
 
 class Pages(NamedTuple):
-    """Where the pages are, and the JSON report of what they are about."""
+    """The paths of the pages, and the JSON report that they show."""
 
     one: Path
-    """Of the mutant."""
+    """The page of the mutant."""
     many: Path
-    """Of the mutant and the reference side by side."""
+    """The page of the mutant and the reference side by side."""
     report: dict[str, Any]
 
 
@@ -74,7 +74,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 class Page:
-    """A page that is open."""
+    """A page in the browser."""
 
     def __init__(self, browser: Chrome, path: Path) -> None:
         self.browser = browser
@@ -88,7 +88,7 @@ class Page:
         return self.browser.find_element(By.CSS_SELECTOR, selector)
 
     def shown(self) -> list[str]:
-        """The ids of the clauses that are not filtered out."""
+        """Return the ids of the clauses that the filter shows."""
         script = "return [...document.querySelectorAll('.clause .id')].filter((id) => id.checkVisibility())"
         texts: list[str] = self.browser.execute_script(f"{script}.map((id) => id.textContent)")
         return texts
@@ -104,15 +104,15 @@ class Page:
         pytest.fail(f"fifty steps of the keyboard do not lead to {element.text!r}, but to {self.at().text!r}")
 
     def at(self) -> WebElement:
-        """Where the keyboard is."""
+        """Return the element that has the focus."""
         return self.browser.switch_to.active_element
 
     def problems(self) -> list[str]:
-        """What the browser has complained of: scripts and styles that its policy forbids, mistakes."""
+        """Return the messages of the browser: errors, and scripts and styles that the policy forbids."""
         return [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def overflows(self) -> bool:
-        """Whether one has to scroll sideways."""
+        """Return True if the page is wider than the window."""
         wide: bool = self.browser.execute_script(
             "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
         )
@@ -172,7 +172,7 @@ def test_filtering_by_text_and_level(page: Page) -> None:
 
 
 def test_opening_a_clause_and_copying_its_program(page: Page, pages: Pages) -> None:
-    """By keyboard alone."""
+    """Use the keyboard only."""
     clause = page.one(f"[id='clause-{BROKEN}']")
     assert clause.get_attribute("open") is None
     page.press("/", BROKEN)
@@ -193,7 +193,7 @@ def test_opening_a_clause_and_copying_its_program(page: Page, pages: Pages) -> N
 
 
 def copied(page: Page) -> str:
-    """What was copied; where a browser lets no page copy, what the page has selected for that."""
+    """Return the copied text; if the browser does not allow a page to copy, the text that the page selected."""
     page.browser.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
     while not (said := page.one("#said").text):
         pass
@@ -252,7 +252,7 @@ def test_side_by_side(many: Page, pages: Pages) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
 def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
-    """Nothing is wider than the window, and text contrasts with its background (WCAG 2.1, 1.4.3)."""
+    """No element is wider than the window, and text contrasts with its background (WCAG 2.1, 1.4.3)."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     feature = {"name": "prefers-color-scheme", "value": scheme}
     execute: Any = page.browser.execute_cdp_cmd

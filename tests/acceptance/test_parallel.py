@@ -1,4 +1,4 @@
-"""However the cases are spread over workers, Pythons, machines and shards: the same report, but for the time."""
+"""The report is the same, except for the time, for every distribution over workers, Pythons, machines and shards."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Suite = Callable[..., Run]
 
 LINUX = ("--mmap-backend=reference", "--mmap-level=linux", "--hypothesis-seed=1")
 WHOLE = (*LINUX, "--mmap-clause=m*map.*")
-"""Cases of all kinds from many files, random ones too: with the same seed, they draw the same."""
+"""Cases of all kinds from many files; the random ones draw the same programs from the same seed."""
 
 PART = (*LINUX, "--mmap-clause=munmap.*")
-"""Some hundred of them, from several files and with random ones, for what differs in their distribution only."""
+"""About a hundred of these cases, random ones too, for runs that differ only in how the cases are distributed."""
 
 
 @pytest.fixture(scope="module")
 def other_machine(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where an execnet server stands for one: HOST:PORT."""
+    """Yield HOST:PORT of an execnet server that replaces another machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
@@ -51,7 +51,7 @@ def other_machine(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def without_date(run: Run) -> dict[str, Any]:
-    """A report without its date."""
+    """Return a report without its date."""
     return {name: value for name, value in run.report.items() if name != "date"}
 
 

@@ -1,4 +1,4 @@
-"""The files that the page shows to newcomers work as it says."""
+"""The files of docs/write-a-backend.md work, and docs/options.md lists every option."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def file_of_the_page(name: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the page's backend in it."""
+    """Return a directory that contains the page's backend."""
     (tmp_path / "mine.py").write_text(file_of_the_page("mine.py"))
     return tmp_path
 

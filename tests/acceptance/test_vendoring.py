@@ -1,4 +1,4 @@
-"""The suite as a folder of another project, beside nothing but pytest, pluggy and hypothesis."""
+"""A copy of the suite in another project, which has only pytest, pluggy and hypothesis."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ Host = Callable[..., Path]
 
 @pytest.fixture
 def python(core: Path, installed: Path, tmp_path: Path) -> Command:
-    """`python(host, *arguments)`: run a Python that has nothing but pytest, pluggy and hypothesis, in a host project.
+    """Return `python(host, *arguments)`, which runs a Python with only pytest, pluggy and hypothesis in a host project.
 
     With `suite`, the installed suite as well, with `everything`, all that this Python has; `path` goes first.
     """
@@ -124,7 +124,7 @@ def python(core: Path, installed: Path, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A project with tests, a conftest, ini options and a plugin of its own.  Its path has spaces."""
+    """Return a project with tests, a conftest, ini options and a plugin of its own, and with spaces in its path."""
     folder = tmp_path / "a host project"
     files = {"pytest.ini": INI, "hostplugin.py": PLUGIN, "conftest.py": CONFTEST, "tests/test_more.py": MORE}
     files |= {f"tests/test_{module}.py": TESTS for module in MODULES}
@@ -136,7 +136,7 @@ def host(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def copy(core: Path, installed: Path, public: Path) -> Path:
-    """A copy that the installed suite has made; each test puts one of its own into a host project."""
+    """Return a copy that the installed suite has made; each test copies it into a host project."""
     folder = public / "copies/mmconf"
     command = [sys.executable, "-S", "-m", "pytest_mmapconf", "vendor", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), str(core)])}
@@ -145,19 +145,19 @@ def copy(core: Path, installed: Path, public: Path) -> Path:
 
 
 def put(copy: Path, host: Path, place: str = "third_party/mmconf") -> Path:
-    """Put the copy into a host project, as it is in a project's version control."""
+    """Copy the directory into a host project."""
     return Path(shutil.copytree(copy, host / place))
 
 
 def own_run(python: Command, host: Path, *arguments: str, **how: bool) -> tuple[dict[str, str], str]:
-    """The host's own tests: outcome by node id, and what was printed, but for the time that it took."""
+    """Run the host's own tests; return the outcome by node id, and the output without its durations."""
     done = python(host, "-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments, status=1, **how)
     outcomes = dict(re.findall(r"^(tests/\S+::\S+) ([A-Z]+)", done.stdout, re.MULTILINE))
     return outcomes, re.sub(r" in \d+\.\d+s", "", done.stdout)
 
 
 def judged(python: Command, host: Path, *arguments: str, package: str = "third_party.mmconf", **how: Any) -> Run:
-    """A conformance run with the copy in a project."""
+    """Run the copy in a project."""
     report = host / "verdicts.json"
     report.unlink(missing_ok=True)
     command = ["-m", "pytest", "-p", f"{package}.plugin", f"--mmap-report={report}", "-p", "no:cacheprovider"]
@@ -166,7 +166,7 @@ def judged(python: Command, host: Path, *arguments: str, package: str = "third_p
 
 
 def files_in(folder: Path) -> dict[str, int]:
-    """Everything in a folder, and when it was changed last."""
+    """Return every path in a directory with its modification time."""
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
@@ -300,7 +300,7 @@ def pytest_mmapconf_backends():
 def test_a_copy_that_cannot_be_written(
     copy: Path, public: Path, interpreter_for_all: tuple[str, str], core: Path
 ) -> None:
-    """By an ordinary user, and with root's rights: nothing is put beside the modules, nothing is needed there."""
+    """Run a read-only copy as an unprivileged user: no file is written beside the modules."""
     mine = public / "read-only/mmconf"
     shutil.copytree(copy, mine, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["chmod", "-R", "a=rX", str(mine.parent)], check=True)
@@ -346,7 +346,7 @@ def test_a_checkout_gives_the_same_copy_as_the_wheel(python: Command, copy: Path
 
 
 def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Path) -> None:
-    """The older version: one clause less, another at another level, a case less, a module more."""
+    """The older version has one clause and one case less, one clause at another level, and one module more."""
     mine = put(copy, host)
     older_version(mine)
     command = "-m", "pytest_mmapconf", "vendor", "third_party/mmconf"
@@ -370,7 +370,7 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
 
 
 def older_version(copy: Path) -> None:
-    """Make an older version of a copy, whole by its manifest."""
+    """Make an older version of a copy, with a manifest that matches it."""
     clauses, cases, manifest = (
         copy / name for name in ("conformance/clauses.toml", "conformance/munmap.py", "vendored.json")
     )
