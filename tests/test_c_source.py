@@ -62,13 +62,13 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 Make = Callable[[System, Process, int], object]
 
 refused = pytest.raises((OSError, Fault))
-"""What the reference refuses, this system has to refuse in the same way."""
+"""The block of a call that the reference refuses; this system must refuse it in the same way."""
 
 # ----------------------------------------------------------------------------------------------------------- programs
 
 
 def letters(process: Process, page: int, path: str = "file-1") -> int:
-    """A file of three pages, of A, B and C."""
+    """Return a descriptor of a file of three pages, filled with A, B and C."""
     fd = process.open(path, O_RDWR | O_CREAT)
     process.pwrite(fd, b"A" * page + b"B" * page + b"C" * page, 0)
     return fd
@@ -174,7 +174,7 @@ def forked(system: System, process: Process, page: int) -> None:
 
 
 def started_again(system: System, process: Process, page: int) -> None:
-    """A process and its child become other programs: what was mapped is gone, what was open is there."""
+    """A process and its child call exec: their mappings are gone, their descriptors remain."""
     fd = letters(process, page)
     start, _length = process.scratch_range()
     process.mmap(start, page, RW, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -195,7 +195,7 @@ def started_again(system: System, process: Process, page: int) -> None:
 
 
 def unrelated(system: System, process: Process, page: int) -> None:
-    """Two processes with one file; the first ends, then its child, then the other is left."""
+    """Two processes map one file; the first ends, then its child, and the other remains."""
     fd = letters(process, page)
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
     other = system.spawn()
@@ -326,7 +326,7 @@ def built(folder: Path, text: str, *compiler: str) -> Path:
 
 
 def run(binary: Path, preload: Path | None = None) -> tuple[int, str]:
-    """Run it in an empty folder, in which it may not leave anything."""
+    """Run a program in an empty directory, in which it may leave no files."""
     folder = binary.with_name("files")
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, **({"LD_PRELOAD": str(preload)} if preload else {})}
@@ -350,8 +350,8 @@ def test_conforms_here_for_root(tmp_path: Path, make: Make) -> None:
     assert run(built(tmp_path, source(make))) == (0, "conforms\n")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_cannot_tell_where_nothing_may_be_mounted(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_inconclusive_where_nothing_may_be_mounted(tmp_path: Path) -> None:
     binary = built(tmp_path, source(mounted))
     with tempfile.TemporaryDirectory() as folder:  # that others may look into
         Path(folder).chmod(0o755)
@@ -359,13 +359,13 @@ def test_cannot_tell_where_nothing_may_be_mounted(tmp_path: Path) -> None:
         done = subprocess.run(command, user=65534, capture_output=True, check=False)
 
     assert done.returncode == 2
-    assert b"cannot tell: this needs a file system of its own" in done.stdout
+    assert b"inconclusive: this needs a file system of its own" in done.stdout
 
 
 @by_name
 @pytest.mark.parametrize("compiler", ["cc -O2", "musl-gcc -static", "aarch64-linux-gnu-gcc -static"])
 def test_compiles_elsewhere(tmp_path: Path, make: Make, compiler: str) -> None:
-    """Without a warning; and where it can run, it says the same."""
+    """Compile without a warning; where the program can run, it conforms as well."""
     command = compiler.split()
     if not shutil.which(command[0]):
         pytest.skip(f"there is no {command[0]}")
@@ -375,7 +375,7 @@ def test_compiles_elsewhere(tmp_path: Path, make: Make, compiler: str) -> None:
 
 
 def test_reads_as_plain_calls() -> None:
-    """A bug report that people read: the calls with their constants, and nothing that is not used."""
+    """A bug report for people: the calls with their constants, and nothing that is not used."""
     text = source(a_hole, "munmap.range", "msync.errno.ENOMEM")
 
     assert text.startswith(
@@ -505,7 +505,7 @@ void *mremap(void *addr, size_t old, size_t new, int flags, ...)
     ids=["private", "shared-memory", "munmap-more", "msync", "munmap-nothing", "mremap", "exec"],
 )
 def test_deviates_on_a_broken_system(tmp_path: Path, defect: str, make: Make, seen: str) -> None:
-    """Exit 1, with clause, step, expected, seen; also when it is another process that sees it."""
+    """Exit 1 and print clause, step, expected and observed outcome; also if another process observes it."""
     library = tmp_path / "broken.so"
     (tmp_path / "broken.c").write_text(BROKEN)
     subprocess.run(["cc", "-shared", "-fPIC", f"-D{defect}", "-o", library, tmp_path / "broken.c"], check=True)
@@ -517,11 +517,11 @@ def test_deviates_on_a_broken_system(tmp_path: Path, defect: str, make: Make, se
     assert re.fullmatch(rf"deviates from some\.clause, another\.clause\n{seen}{where}", output), output
 
 
-# ------------------------------------------------------------------------------------------------- neither the one nor
+# ------------------------------------------------------------------------------------------------- inconclusive
 
 
-def test_cannot_tell(tmp_path: Path) -> None:
-    """What has to be so before anything can be judged is not: here, no descriptor is to be had."""
+def test_inconclusive_if_a_precondition_fails(tmp_path: Path) -> None:
+    """A precondition for judging anything does not hold: here, no descriptor is available."""
     binary = built(tmp_path, source(shared_file), "cc", "-static")
 
     done = subprocess.run(
@@ -529,7 +529,7 @@ def test_cannot_tell(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 2
-    assert done.stdout.startswith("cannot tell: not even this is so\nstep 2: fd1 = open(")
+    assert done.stdout.startswith("inconclusive: a precondition does not hold\nstep 2: fd1 = open(")
     assert "expected: result != -1\n  seen:     EMFILE\n" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"it", "it.c"}
 
@@ -579,7 +579,7 @@ def test_any_of_several_errors(tmp_path: Path, expected: Allowed, status: int) -
 
 
 def test_a_mapping_that_may_fail_is_needed_afterwards(tmp_path: Path) -> None:
-    """Either is right, but the rest cannot be told without it."""
+    """Either outcome is allowed, but later steps cannot be judged without the mapping."""
     impossible = Step("p1", "mmap", (Sum(), Sum(bytes=1 << 62), 1, int(ANONYMOUS), Sum(bytes=-1), Sum()), ("r1",))
     either: Allowed = {Returns(Sum("r1")), Fails("ENOMEM")}
     anything: Allowed = ()
@@ -589,22 +589,22 @@ def test_a_mapping_that_may_fail_is_needed_afterwards(tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies(tmp_path: Path) -> None:
-    """Nobody waits for it for ever."""
+    """The wait for it has a limit."""
     steps = (MAPPED, Step("p1", "fork", (), ("p2",)), Step("p2", "munmap", (Sum("r1"), PAGE)))
     text = c_source(steps, [ANY_ADDRESS, {Returns(Sum("p2"))}, {Returns()}], "Dies")
     text = text.replace("alarm(20)", "alarm(1)").replace("STEP(3,", "raise(SIGKILL);\nSTEP(3,")
 
-    assert run(built(tmp_path, text)) == (2, "cannot tell: a process has died or hangs\n")
+    assert run(built(tmp_path, text)) == (2, "inconclusive: a process has died or does not respond\n")
 
 
 @pytest.mark.parametrize(
     ("step", "why"),
     [
-        (Step("", "crash", ()), "step 2: crash has no likeness in C"),
-        (Step("", "full_file_table", ()), "step 2: full_file_table has no likeness in C"),
+        (Step("", "crash", ()), "step 2: crash has no equivalent in C"),
+        (Step("", "full_file_table", ()), "step 2: full_file_table has no equivalent in C"),
         (
             Step("p1", "open", ("<mandatory-lock>", 2, Sum(bytes=0o600)), ("fd1",)),
-            "<mandatory-lock> has to be provided for",
+            "<mandatory-lock> must be provided by the tester",
         ),
         (Step("p1", "load", (Sum("r1"), Sum(bytes=1 << 40))), "2**40 bytes at once are too many"),
         (Step("p1", "fork", ()), "step 2: the new process has no name"),

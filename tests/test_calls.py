@@ -10,7 +10,7 @@ import pytest
 from pytest_mmapconf.agent.client import AgentProcess
 from pytest_mmapconf.contract import MAP_PRIVATE, Process
 from pytest_mmapconf.differential.lockstep import LockstepProcess
-from pytest_mmapconf.trace.c_source import CALL, PRINTED_OTHERWISE, UNPRINTABLE
+from pytest_mmapconf.trace.c_calls import C_CALLS, PRINTED_OTHERWISE, UNPRINTABLE
 from pytest_mmapconf.trace.calls import CALLS, PROCESS_CALLS, forwarder, invoke
 from pytest_mmapconf.trace.recorder import RecordedProcess
 
@@ -80,8 +80,8 @@ def test_the_protocol_names_each_argument_by_its_kind(call: str) -> None:
 
 
 def test_every_call_can_be_printed_in_c_or_is_known_not_to_be() -> None:
-    assert sorted([*CALL, *PRINTED_OTHERWISE, *UNPRINTABLE]) == sorted(CALLS)
-    for call, text in CALL.items():
+    assert sorted([*C_CALLS, *PRINTED_OTHERWISE, *UNPRINTABLE]) == sorted(CALLS)
+    for call, text in C_CALLS.items():
         assert set(re.findall(r"{(\w+)}", text)) <= {*CALLS[call].arguments, "number"}
 
 

@@ -237,7 +237,7 @@ def test_c_files_tell_a_broken_system_from_a_right_one(
     assert sources
     assert {line for line in lines if line.endswith(".c")} == {f"out/{source.name}" for source in sources}
     for line in lines:
-        assert " " not in line or "own-file-system>/file-1 has to be provided for" in line
+        assert " " not in line or "own-file-system>/file-1 must be provided by the tester" in line
     for source in sources[:2]:
         binary = built(source)
         assert (status(binary), status(binary, **environment)) == (0, 1), source.read_text()
