@@ -1,8 +1,8 @@
-"""From "--mmap-backend=STRING" to a backend.
+"""Create the backend that `--mmap-backend=STRING` names.
 
-A string is a name (one of the suite's own, one registered by an installed distribution's entry point or by the hook
-`pytest_mmapconf_backends`), or a form with a colon that says how to get at an implementation that nobody registered.
-Whatever is wrong with it is the user's to put right, so it ends in a usage error that says how.
+The string is a name (one of the suite's own backends, or one registered by an entry point of an installed distribution
+or by the hook `pytest_mmapconf_backends`), or a form with a colon that locates an implementation without registration.
+Every error is a usage error whose message says how to correct the option or the backend.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .contract import SC_PAGESIZE, Backend, Facts, Process, System, Unsupported
 from .version import PACKAGE
 
 GROUP: Final = "pytest_mmapconf.backends"
-"""The entry-point group.  Its name is fixed, also for a copy of the package under another name."""
+"""The entry-point group.  A copy of the package under another name uses the same group."""
 
 BUILT_IN: Final = {
     "reference": f"{PACKAGE}.reference.backend:ReferenceBackend",
@@ -32,16 +32,19 @@ COMMAND: Final = f"{PACKAGE}.agent.backend:CommandBackend"
 MUTANTS: Final = f"{PACKAGE}.reference.mutant:load"
 
 FORMS: Final = {
-    "agent:COMMAND ARGS…": "an agent that COMMAND starts, spoken to over its stdin and stdout",
-    "python:MODULE:FACTORY": "FACTORY() of a Python module: a Backend, a System or a Process",
-    "mutant:ID": f"the reference with something wrong, to see it found; `python -m {PACKAGE} mutants --list`",
+    "agent:COMMAND ARGS…": "an agent that COMMAND starts, connected by its stdin and stdout",
+    "python:MODULE:FACTORY": "FACTORY() of a Python module, which returns a Backend, a System or a Process",
+    "mutant:ID": f"the reference with a known defect; `python -m {PACKAGE} mutants --list` lists them",
 }
 
 Factory = Callable[[], Backend]
 
 
 def named_backends(hooked: Iterable[Mapping[str, Factory]]) -> dict[str, str | EntryPoint | Factory]:
-    """Every backend that has a name, and where it is; `hooked` is what the hook's implementations returned."""
+    """Return the factory of every backend that has a name, or the place where it is; `hooked` are the hook's results.
+
+    Raises UsageError if a name of the hook contains a colon or is already in use.
+    """
     names: dict[str, str | EntryPoint | Factory] = {}
     names.update({point.name: point for point in entry_points(group=GROUP)})
     for mapping in hooked:
@@ -56,19 +59,22 @@ def named_backends(hooked: Iterable[Mapping[str, Factory]]) -> dict[str, str | E
 
 
 def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Iterable[str] = ()) -> Backend:
-    """The backend that `string` says, not started yet.  `folders` are searched for MODULE too.  Raises UsageError."""
+    """Create the backend that `string` names; it is not started yet.  Raises UsageError.
+
+    `hooked` are the results of the hook; `folders` are directories to search for MODULE in addition to sys.path.
+    """
     kind, colon, rest = string.partition(":")
     if kind == "agent" and colon:
         if not rest.strip():
             raise pytest.UsageError("--mmap-backend=agent: needs a command, such as 'agent:ssh board ./mmap_agent'")
-        return _call(string, _attribute(string, COMMAND), rest.strip())
+        return _call(string, _import(string, COMMAND), rest.strip())
     if kind == "python" and colon:
         for folder in folders:
             if folder not in sys.path:
                 sys.path.insert(0, folder)
-        return _python(string, rest)
+        return _from_module(string, rest)
     if kind == "mutant" and colon:
-        mutants = _attribute(string, MUTANTS)()
+        mutants = _import(string, MUTANTS)()
         if rest not in mutants:
             close = did_you_mean(rest, mutants, otherwise="there are many")
             raise pytest.UsageError(
@@ -79,56 +85,58 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
     if string not in names:
         forms = ", ".join(FORMS)
         raise pytest.UsageError(f"--mmap-backend={string}: no such backend; {did_you_mean(string, names)} (or {forms})")
-    found = names[string]
-    if isinstance(found, EntryPoint):
+    entry = names[string]
+    if isinstance(entry, EntryPoint):
         try:
-            factory = found.load()
+            factory = entry.load()
         except Exception as error:
             raise pytest.UsageError(
-                f"--mmap-backend={string}: {found.value} cannot be loaded: {_say(error)}"
+                f"--mmap-backend={string}: {entry.value} cannot be loaded: {_error_text(error)}"
             ) from error
     else:
-        factory = _attribute(string, found) if isinstance(found, str) else found
+        factory = _import(string, entry) if isinstance(entry, str) else entry
     return _call(string, factory)
 
 
 def _call(string: str, factory: Callable[..., Any], *arguments: object) -> Backend:
-    backend = _made(string, factory, *arguments)
+    """Return the backend that a factory creates.  Raises UsageError if it fails or returns something else."""
+    backend = _create(string, factory, *arguments)
     if not isinstance(backend, Backend):
-        raise pytest.UsageError(f"--mmap-backend={string}: its factory returned {_kind(backend)}, not a Backend")
+        raise pytest.UsageError(f"--mmap-backend={string}: its factory returned {_type_name(backend)}, not a Backend")
     return backend
 
 
-def _python(string: str, place: str) -> Backend:
+def _from_module(string: str, place: str) -> Backend:
+    """Return a backend for "MODULE:FACTORY", whose factory returns a backend, a system or a process."""
     if place.count(":") != 1 or not all(place.split(":")):
         raise pytest.UsageError(f"--mmap-backend={string}: must be python:MODULE:FACTORY, such as python:mine:Mine")
-    factory = _attribute(string, place)
+    factory = _import(string, place)
     if not callable(factory):
-        raise pytest.UsageError(f"--mmap-backend={string}: {place} is {_kind(factory)}, which cannot be called")
-    made = _made(string, factory)
-    if isinstance(made, Backend):
-        return made
-    if isinstance(made, System):
-        made.close()
+        raise pytest.UsageError(f"--mmap-backend={string}: {place} is {_type_name(factory)}, which cannot be called")
+    created = _create(string, factory)
+    if isinstance(created, Backend):
+        return created
+    if isinstance(created, System):
+        created.close()
         return FactoryBackend(string, factory)
-    if isinstance(made, Process):
+    if isinstance(created, Process):
         return FactoryBackend(string, lambda: SingleProcessSystem(factory()))
     raise pytest.UsageError(
-        f"--mmap-backend={string}: {place}() returned {_kind(made)}; it must return a Process, a System or a Backend "
-        f"(derive your class from {Process.__module__}.Process)"
+        f"--mmap-backend={string}: {place}() returned {_type_name(created)}; "
+        f"it must return a Process, a System or a Backend (derive your class from {Process.__module__}.Process)"
     )
 
 
-def _attribute(string: str, place: str) -> Any:
-    """What stands at "MODULE:ATTRIBUTE"."""
+def _import(string: str, place: str) -> Any:
+    """Return the object at "MODULE:ATTRIBUTE".  Raises UsageError."""
     module_name, _, name = place.partition(":")
     try:
         module = import_module(module_name)
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "?")
-        advice = "; run pytest in the folder where it is, or put that on PYTHONPATH" if missing else ""
+        advice = "; run pytest in the module's directory, or add that directory to PYTHONPATH" if missing else ""
         raise pytest.UsageError(
-            f"--mmap-backend={string}: cannot import {module_name}: {_say(error)}{advice}"
+            f"--mmap-backend={string}: cannot import {module_name}: {_error_text(error)}{advice}"
         ) from error
     value: Any = module
     for part in name.split("."):
@@ -141,23 +149,26 @@ def _attribute(string: str, place: str) -> Any:
     return value
 
 
-def _made(string: str, factory: Callable[..., object], *arguments: object) -> object:
+def _create(string: str, factory: Callable[..., object], *arguments: object) -> object:
+    """Return the result of a factory.  Raises UsageError if the factory fails."""
     try:
         return factory(*arguments)
     except Exception as error:
-        raise pytest.UsageError(f"--mmap-backend={string}: its factory failed: {_say(error)}") from error
+        raise pytest.UsageError(f"--mmap-backend={string}: its factory failed: {_error_text(error)}") from error
 
 
-def _say(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
+    """Return the type and message of an exception."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
+    """Return a phrase that says what kind of object a value is."""
     return f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
 
 
 class SingleProcessSystem(System):
-    """A system for an implementation that is one process: the first spawn gives it, it can have no second."""
+    """A system for an implementation that is one process: the first spawn returns it, another is unsupported."""
 
     def __init__(self, process: Process) -> None:
         self.process: Process | None = process
@@ -170,7 +181,7 @@ class SingleProcessSystem(System):
 
 
 class FactoryBackend(Backend):
-    """A backend for a factory of systems: each boot is a call of it."""
+    """A backend for a factory of systems: each boot calls the factory."""
 
     def __init__(self, name: str, factory: Callable[[], System]) -> None:
         self.name = name

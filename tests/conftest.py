@@ -1,4 +1,4 @@
-"""What the plugin's tests share."""
+"""Fixtures of the plugin's tests."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from vendored import NAME, build
 
 pytest_plugins = ["pytester"]
 
-# Hundreds of tests start an interpreter; without stored bytecode each compiles the package and its cases again, which
-# takes longer than most of them.
+# Hundreds of tests start an interpreter.  Without stored bytecode each compiles the package and its cases again, which
+# takes longer than most of the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The copy, for tests that change nothing in it; its path has spaces."""
+    """A copy of the suite, for tests that do not change it; its path has spaces."""
     return build(tmp_path_factory.mktemp("the lib") / "my libraries")
 
 
 @pytest.fixture
 def judge(pytester: pytest.Pytester, library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
-    """`judge("Good", "-q", …)`: run pytest in an empty folder on python:subjects:Good; without a name, on nothing.
+    """`judge("Good", "-q", …)`: run pytest in an empty directory on python:subjects:Good, or without a backend for "".
 
-    With workers, or `alone`, in a process of its own; else in this one, which is ten times as fast.
+    The run has a process of its own if it has workers or for `alone`; otherwise it uses this one, which is ten times as
+    fast.
     """
 
     def judge(subject: str, *arguments: str, library: Path = library, alone: bool = False) -> pytest.RunResult:
         monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
         backend = [f"--mmap-backend=python:subjects:{subject}"] if subject else []
-        # hypothesis is imported by its own plugin at the end of each run, which takes longer than all the rest
+        # the plugin of hypothesis imports hypothesis at the end of each run, which takes longer than the run itself
         quick = ["-p", "no:mmapconf", "-p", "no:hypothesispytest"]
         command = [*quick, "-p", f"{NAME}.plugin", *backend, *arguments]
         if alone or "-n" in arguments:

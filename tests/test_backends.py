@@ -1,4 +1,4 @@
-"""From a string to a backend."""
+"""Creation of the backend that --mmap-backend names."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def gives_class():
 
 @pytest.fixture(autouse=True)
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A folder with the module `mine`, which nothing else knows."""
+    """A directory with the module `mine`, which is not on sys.path."""
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "half.py").write_text("import no_such_thing\n")
     (tmp_path / "torn.py").write_text("def (:\n")
@@ -67,13 +67,13 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         sys.modules.pop(name, None)
 
 
-def made(string: str, folder: str) -> Backend:
+def make(string: str, folder: str) -> Backend:
     return backends.make(string, folders=[folder])
 
 
 @pytest.mark.parametrize("factory", ["Mine", "process", "inside.Mine"])
-def test_a_process_is_enough(mine: str, factory: str) -> None:
-    backend = made(f"python:mine:{factory}", mine)
+def test_factory_of_a_process(mine: str, factory: str) -> None:
+    backend = make(f"python:mine:{factory}", mine)
     backend.configure(Options())
 
     one, two = backend.boot(), backend.boot()
@@ -86,15 +86,15 @@ def test_a_process_is_enough(mine: str, factory: str) -> None:
     assert backend.facts() == Facts(f"python:mine:{factory}", details={"page": "8192", "bits": "64"})
 
 
-def test_facts_of_a_process_that_knows_no_page_size(mine: str) -> None:
-    assert made("python:mine:NoPages", mine).facts() == Facts("python:mine:NoPages")
+def test_facts_of_a_process_without_page_size(mine: str) -> None:
+    assert make("python:mine:NoPages", mine).facts() == Facts("python:mine:NoPages")
 
 
-def test_a_system_is_booted_for_each_case(mine: str) -> None:
-    backend = made("python:mine:MySystem", mine)
+def test_factory_of_a_system_is_called_for_each_boot(mine: str) -> None:
+    backend = make("python:mine:MySystem", mine)
     systems = sys.modules["mine"].MySystem
 
-    assert systems.closed == 1  # the one that was made to see what it is
+    assert systems.closed == 1  # the one that `make` created to determine its type
     one, two = backend.boot(), backend.boot()
     assert isinstance(one, System)
     assert one is not two
@@ -102,8 +102,8 @@ def test_a_system_is_booted_for_each_case(mine: str) -> None:
     assert systems.closed == 2
 
 
-def test_a_backend_is_taken_as_it_is(mine: str) -> None:
-    assert made("python:mine:MyBackend", mine).facts() == Facts("mine")
+def test_factory_of_a_backend(mine: str) -> None:
+    assert make("python:mine:MyBackend", mine).facts() == Facts("mine")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_backend_is_taken_as_it_is(mine: str) -> None:
         (
             "python:mime:Mine",
             "cannot import mime: ModuleNotFoundError: No module named 'mime'; "
-            "run pytest in the folder where it is, or put that on PYTHONPATH",
+            "run pytest in the module's directory, or add that directory to PYTHONPATH",
         ),
         ("python:half:Mine", "cannot import half: ModuleNotFoundError: No module named 'no_such_thing'"),
         ("python:torn:Mine", "cannot import torn: SyntaxError: invalid syntax (torn.py, line 1)"),
@@ -145,17 +145,17 @@ def test_a_backend_is_taken_as_it_is(mine: str) -> None:
         ),
     ],
 )
-def test_wrong_strings(mine: str, string: str, message: str) -> None:
+def test_invalid_strings(mine: str, string: str, message: str) -> None:
     with pytest.raises(pytest.UsageError) as caught:
-        made(string, mine)
+        make(string, mine)
 
-    told = str(caught.value)
-    assert told.removeprefix(f"--mmap-backend={string}").removeprefix("--mmap-backend=agent").lstrip(": ") == (
+    text = str(caught.value)
+    assert text.removeprefix(f"--mmap-backend={string}").removeprefix("--mmap-backend=agent").lstrip(": ") == (
         message.format(folder=mine)
     )
 
 
-def test_the_suites_own() -> None:
+def test_backends_of_the_suite() -> None:
     for name in ("reference", "native"):
         backend = backends.make(name)
         assert isinstance(backend, Backend)
@@ -164,7 +164,7 @@ def test_the_suites_own() -> None:
     assert type(agent).__name__ == "CommandBackend"
 
 
-def test_names_of_the_hook(mine: str) -> None:
+def test_names_from_the_hook(mine: str) -> None:
     toy = Backend()
 
     assert backends.make("toy", [{"toy": lambda: toy}]) is toy
@@ -179,17 +179,17 @@ def test_names_of_the_hook(mine: str) -> None:
         ([{"toy:1": Backend}], "the name 'toy:1' must not contain a colon"),
     ],
 )
-def test_wrong_names_of_the_hook(hooked: list[dict[str, type[Backend]]], message: str) -> None:
+def test_invalid_names_from_the_hook(hooked: list[dict[str, type[Backend]]], message: str) -> None:
     with pytest.raises(pytest.UsageError, match=re.escape(message)):
         backends.named_backends(hooked)
 
 
-def test_a_hooks_factory_must_return_a_backend() -> None:
+def test_factory_from_the_hook_must_return_a_backend() -> None:
     with pytest.raises(pytest.UsageError, match=r"its factory returned an object of int, not a Backend"):
         backends.make("toy", [{"toy": int}])  # type: ignore[dict-item]
 
 
-def test_names_of_entry_points(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_from_entry_points(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     points = [
         EntryPoint("mine", "mine:MyBackend", backends.GROUP),
         EntryPoint("lost", "nowhere:Lost", backends.GROUP),
@@ -199,6 +199,8 @@ def test_names_of_entry_points(mine: str, monkeypatch: pytest.MonkeyPatch) -> No
     sys.path.insert(0, mine)
 
     assert backends.make("mine").facts() == Facts("mine")
-    assert type(backends.make("native")).__name__ == "NativeBackend"  # the suite's own is not to be had otherwise
+    assert (
+        type(backends.make("native")).__name__ == "NativeBackend"
+    )  # an entry point does not replace a backend of the suite
     with pytest.raises(pytest.UsageError, match=r"nowhere:Lost cannot be loaded: ModuleNotFoundError"):
         backends.make("lost")

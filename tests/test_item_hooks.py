@@ -1,4 +1,4 @@
-"""What pytest's own JUnit report tells of each case."""
+"""The properties of each case in pytest's own JUnit report."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Judge = Callable[..., pytest.RunResult]
 
 
 def properties(path: Path) -> dict[str, tuple[str, list[str]]]:
-    """By case id: verdict and clauses."""
-    found = {}
-    for case in ElementTree.parse(path).iter("testcase"):
-        told = [(item.attrib["name"], item.attrib["value"]) for item in case.iter("property")]
-        ids = [value for name, value in told if name == "mmap.case"]
-        verdicts = [value for name, value in told if name == "mmap.verdict"]
+    """Return the verdict and the clauses of each case by its id."""
+    cases = {}
+    for element in ElementTree.parse(path).iter("testcase"):
+        listed = [(item.attrib["name"], item.attrib["value"]) for item in element.iter("property")]
+        ids = [value for name, value in listed if name == "mmap.case"]
+        verdicts = [value for name, value in listed if name == "mmap.verdict"]
         if ids or verdicts:
             (id,), (verdict,) = ids, verdicts
-            found[id] = verdict, [value for name, value in told if name == "mmap.clause"]
-    return found
+            cases[id] = verdict, [value for name, value in listed if name == "mmap.clause"]
+    return cases
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
-def test_cases_clauses_and_verdicts(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_properties_name_cases_clauses_and_verdicts(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     pytester.makepyfile(
         mixed="""
         from subjects import *
@@ -46,7 +46,7 @@ def test_cases_clauses_and_verdicts(judge: Judge, pytester: pytest.Pytester, mod
     }
 
 
-def test_the_gravest_of_a_cases_phases_counts(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_worst_phase_determines_the_verdict(judge: Judge, pytester: pytest.Pytester) -> None:
     judge("NotClosing", "--junitxml=junit.xml", "-k", "aligned or none")
 
     assert properties(pytester.path / "junit.xml") == {
@@ -55,7 +55,7 @@ def test_the_gravest_of_a_cases_phases_counts(judge: Judge, pytester: pytest.Pyt
     }
 
 
-def test_a_case_that_ran_out_of_time(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_case_that_ran_out_of_time(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         slow="""
         import pytest, signal, time
@@ -74,7 +74,7 @@ def test_a_case_that_ran_out_of_time(judge: Judge, pytester: pytest.Pytester) ->
     assert properties(pytester.path / "junit.xml") == {"mapping.aligned": ("unresolved", ["map.address"])}
 
 
-def test_a_case_whose_worker_died(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_case_whose_worker_died(judge: Judge, pytester: pytest.Pytester) -> None:
     result = judge("Crashes", "-n", "1", "--junitxml=junit.xml")
 
     result.assert_outcomes(passed=3, errors=2)

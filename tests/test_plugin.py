@@ -1,4 +1,4 @@
-"""The plugin from outside: what a user types, what comes out."""
+"""The plugin as a user sees it: options, output, exit status and reports."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ DOCUMENTED = {
 
 
 def cases(report: Path) -> dict[str, str]:
-    """The verdict on each case in a JSON report."""
+    """Return the verdict on each case in a JSON report."""
     document = json.loads(report.read_text())
     return {case["id"]: case["verdict"] for case in document["cases"] if case["clauses"]}
 
 
 def clauses(report: Path) -> dict[str, str]:
-    """The verdict on each clause in a JSON report."""
+    """Return the verdict on each clause in a JSON report."""
     return {clause["id"]: clause["verdict"] for clause in json.loads(report.read_text())["clauses"]}
 
 
-def test_cases_stand_where_pytest_would_find_them(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_location_of_a_case_is_pytests_own(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
         import pytest
@@ -46,15 +46,15 @@ def test_cases_stand_where_pytest_would_find_them(judge: Judge, pytester: pytest
 # ------------------------------------------------------------------------------------------------- without the option
 
 
-def test_without_the_option_nothing_is_there(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_without_the_option_nothing_is_imported(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         f"""
         import sys
         def pytest_sessionfinish(session):
-            ours = sorted(name for name in sys.modules if name.startswith({NAME!r}))
-            dear = [name for name in ("hypothesis", "ctypes", "sortedcontainers", "tomllib") if name in sys.modules]
+            modules = sorted(name for name in sys.modules if name.startswith({NAME!r}))
+            heavy = [name for name in ("hypothesis", "ctypes", "sortedcontainers", "tomllib") if name in sys.modules]
             plugins = [name for name, _ in session.config.pluginmanager.list_name_plugin() if name.startswith({NAME!r})]
-            print("\\nseen", *ours, "and", *dear, "and", *plugins)
+            print("\\nimported", *modules, "and", *heavy, "and", *plugins)
         """
     )
     pytester.makepyfile("def test_mine(): pass")
@@ -62,7 +62,7 @@ def test_without_the_option_nothing_is_there(judge: Judge, pytester: pytest.Pyte
     result = judge("", "-s", "--strict-markers", "-p", "no:xdist", alone=True)
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines([f"seen {NAME} {NAME}.plugin {NAME}.plugin.hookspecs and and {NAME}.plugin"])
+    result.stdout.fnmatch_lines([f"imported {NAME} {NAME}.plugin {NAME}.plugin.hookspecs and and {NAME}.plugin"])
     assert "mmap" not in result.stdout.str().replace(NAME, "")
 
 
@@ -75,7 +75,7 @@ def test_without_the_option_there_are_no_fixtures(judge: Judge, pytester: pytest
     result.stdout.fnmatch_lines(["*fixture 'process' not found"])
 
 
-def test_markers_are_known_to_strict_runs(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_markers_are_registered(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -101,10 +101,10 @@ def test_markers_are_known_to_strict_runs(judge: Judge, pytester: pytest.Pyteste
         pytest.param(["-n", "2", "--dist", "worksteal"], id="worksteal"),
         pytest.param(["-n", "2", "--dist", "loadfile"], id="loadfile"),
         pytest.param(["-p", "no:cacheprovider", "-q"], id="quiet"),
-        pytest.param(["--setup-show"], id="pytest-makes-the-fixtures"),
+        pytest.param(["--setup-show"], id="pytest-creates-the-fixtures"),
     ],
 )
-def test_no_path_judges_the_installed_cases(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_without_paths_the_installed_cases_run(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     pytester.makepyfile("def test_mine(): assert False, 'the user named no file'")
 
     result = judge("Good", "--mmap-report=out/verdicts.json", *mode)
@@ -116,7 +116,7 @@ def test_no_path_judges_the_installed_cases(judge: Judge, pytester: pytest.Pytes
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
-def test_a_planted_bug_fails_its_clauses(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_defect_fails_its_clauses(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     result = judge("Bad", "--mmap-report=v.json", *mode)
 
     result.assert_outcomes(passed=2, failed=3, deselected=0 if mode else 2)
@@ -133,7 +133,7 @@ def test_a_planted_bug_fails_its_clauses(judge: Judge, pytester: pytest.Pytester
     )
 
 
-def test_what_a_backend_lacks_is_unsupported(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_missing_call_is_unsupported(judge: Judge, pytester: pytest.Pytester) -> None:
     result = judge("NoFiles", "--mmap-report=v.json", "-rs")
 
     result.assert_outcomes(passed=3, skipped=2, deselected=2)
@@ -149,15 +149,15 @@ def test_what_a_backend_lacks_is_unsupported(judge: Judge, pytester: pytest.Pyte
     )
 
 
-def test_a_run_that_could_ask_nothing_is_red(judge: Judge) -> None:
+def test_run_without_supported_case_fails(judge: Judge) -> None:
     result = judge("Nothing")
 
     result.assert_outcomes(skipped=5, deselected=2)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["nothing could be asked: every case is unsupported"])
+    result.stdout.fnmatch_lines(["no case could run: every case is unsupported"])
 
 
-def test_no_case_at_all_is_pytests_own_status(judge: Judge) -> None:
+def test_run_without_cases_has_pytests_own_status(judge: Judge) -> None:
     assert judge("Good", "-k", "no_such_case").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -177,12 +177,12 @@ def test_unresolved_is_an_error(
     result.assert_outcomes(passed=3, errors=2, deselected=0 if mode else 2)
     assert result.ret == 1
     document = json.loads((pytester.path / "v.json").read_text())
-    told = next(clause for clause in document["clauses"] if clause["id"] == "file.content")
-    assert (told["verdict"], told["reason"]) == ("unresolved", reason)
+    result_of_clause = next(clause for clause in document["clauses"] if clause["id"] == "file.content")
+    assert (result_of_clause["verdict"], result_of_clause["reason"]) == ("unresolved", reason)
     result.stdout.fnmatch_lines(["unresolved", f"  file.content  {reason.replace('[', '[[]')[:40]}*"])
 
 
-def test_a_system_that_cannot_be_closed_is_unresolved(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_case_whose_system_cannot_be_closed_is_unresolved(judge: Judge, pytester: pytest.Pytester) -> None:
     result = judge("NotClosing", "--mmap-report=v.json", "-k", "aligned")
 
     result.assert_outcomes(passed=1, errors=1, deselected=6)
@@ -196,7 +196,7 @@ def test_a_system_that_cannot_be_closed_is_unresolved(judge: Judge, pytester: py
         pytest.param("CrashesAtBirth", {**DOCUMENTED, "mapping.aligned": "unresolved"}),
     ],
 )
-def test_a_case_that_kills_its_worker_keeps_its_clause(
+def test_case_that_kills_its_worker_keeps_its_clause(
     judge: Judge, pytester: pytest.Pytester, subject: str, verdicts: dict[str, str]
 ) -> None:
     class_of = "NotAsking" if subject == "CrashesAtBirth" else subject
@@ -218,7 +218,7 @@ def test_a_case_that_kills_its_worker_keeps_its_clause(
     assert cases(pytester.path / "v.json") == verdicts
 
 
-def test_deviations_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_xfail_marks_are_deviations_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_mine="""
         import pytest
@@ -268,7 +268,7 @@ def test_deviations_on_record(judge: Judge, pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["  map.address   passes, although a deviation is on record: known no more*"])
 
 
-def test_not_implemented_in_an_ordinary_test_is_its_own_affair(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_not_implemented_error_fails_an_ordinary_test(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_mine="def test_ordinary(): raise NotImplementedError('mine')\ndef test_fine(): pass")
 
     result = judge("Good", "test_mine.py")
@@ -303,7 +303,7 @@ class TestGroup:
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
-def test_further_cases_of_the_user(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_cases_of_the_user(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     pytester.makepyfile(test_mine=MINE)
 
     result = judge("Good", "--mmap-level=linux", "test_mine.py", "--mmap-report=v.json", *mode)
@@ -318,7 +318,7 @@ def test_further_cases_of_the_user(judge: Judge, pytester: pytest.Pytester, mode
     result.stdout.fnmatch_lines(["partial run: 2 of 5 clauses of level linux asked: 2 pass"])
 
 
-def test_fixtures_of_the_user_work_with_ours(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_fixtures_of_the_user_work_with_the_plugins(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_mine="""
         import pytest
@@ -354,7 +354,7 @@ def test_fixtures_of_the_user_work_with_ours(judge: Judge, pytester: pytest.Pyte
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
-def test_an_unknown_clause_is_an_error(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_unknown_clause_is_an_error(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     pytester.makepyfile(test_mine=MINE.replace("map.address", "map.adress"))
 
     result = judge("Good", "test_mine.py", *mode)
@@ -365,7 +365,7 @@ def test_an_unknown_clause_is_an_error(judge: Judge, pytester: pytest.Pytester, 
     )
 
 
-def test_an_installed_case_without_clause_is_an_error(judge: Judge, tmp_path: Path) -> None:
+def test_installed_case_without_clause_is_an_error(judge: Judge, tmp_path: Path) -> None:
     changed = build(tmp_path / "lib", {**CASES, "third.py": "def test_nameless(process): pass"})
 
     result = judge("Good", library=changed)
@@ -374,7 +374,7 @@ def test_an_installed_case_without_clause_is_an_error(judge: Judge, tmp_path: Pa
     result.stdout.fnmatch_lines(["*case third.nameless: names no clause*"])
 
 
-# ---------------------------------------------------------------------------------------------- surroundings of users
+# ------------------------------------------------------------------------------------------------ the user's project
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,9 @@ def test_an_installed_case_without_clause_is_an_error(judge: Judge, tmp_path: Pa
     ],
     ids=["other-names", "every-file", "norecursedirs", "testpaths", "testpaths-two-workers"],
 )
-def test_whatever_the_ini_file_says(judge: Judge, pytester: pytest.Pytester, ini: str, mode: list[str]) -> None:
+def test_ini_file_does_not_change_the_installed_cases(
+    judge: Judge, pytester: pytest.Pytester, ini: str, mode: list[str]
+) -> None:
     pytester.makeini(f"[pytest]\n{ini}\n")
     pytester.mkdir("tests")
     pytester.makepyfile(**{"tests/test_mine": "def test_mine(): assert False"})
@@ -398,8 +400,8 @@ def test_whatever_the_ini_file_says(judge: Judge, pytester: pytest.Pytester, ini
     assert cases(pytester.path / "v.json") == DOCUMENTED
 
 
-def test_vendored_inside_the_users_own_tree(judge: Judge, pytester: pytest.Pytester) -> None:
-    """A folder above the cases is named, and the user's python_files match them too: still once each."""
+def test_copy_inside_the_users_own_tree(judge: Judge, pytester: pytest.Pytester) -> None:
+    """Each case is collected once, although a directory above is named and the user's python_files match the cases."""
     pytester.makeini("[pytest]\npython_files = *.py\n")
     inside = build(pytester.path / "libs")
 
@@ -409,9 +411,9 @@ def test_vendored_inside_the_users_own_tree(judge: Judge, pytester: pytest.Pytes
     assert cases(pytester.path / "v.json") == DOCUMENTED
 
 
-def test_one_file_and_one_printed_node_id(judge: Judge, pytester: pytest.Pytester, library: Path) -> None:
-    folder = library / "third_party/mm/conformance"
-    by_path = judge("Good", f"{folder}/files.py", "--rootdir=.", "-v")  # so that it is outside the root
+def test_file_or_printed_node_id_selects_cases(judge: Judge, pytester: pytest.Pytester, library: Path) -> None:
+    directory = library / "third_party/mm/conformance"
+    by_path = judge("Good", f"{directory}/files.py", "--rootdir=.", "-v")  # the file is outside the root directory
     by_node = judge("Good", "conformance/mapping.py::test_no_length[read]", "-v")
 
     by_path.stdout.fnmatch_lines(["conformance/files.py::test_content PASSED*"])
@@ -433,7 +435,7 @@ def test_collect_only_starts_nothing(judge: Judge, pytester: pytest.Pytester) ->
 
 
 @pytest.mark.parametrize("mode", [["--setup-only"], ["--setup-plan"], ["--setup-only", "-n", "2"]], ids="-".join)
-def test_what_is_only_set_up_is_not_judged(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
+def test_cases_that_are_only_set_up_are_not_judged(judge: Judge, pytester: pytest.Pytester, mode: list[str]) -> None:
     result = judge("Bad", "--mmap-report=v.json", *mode)
 
     assert result.ret in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -441,7 +443,7 @@ def test_what_is_only_set_up_is_not_judged(judge: Judge, pytester: pytest.Pytest
     assert not (pytester.path / "v.json").exists()
 
 
-def test_junit(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_junit_report_counts_cases(judge: Judge, pytester: pytest.Pytester) -> None:
     judge("Bad", "--junitxml=j.xml", "-n", "2")
 
     text = (pytester.path / "j.xml").read_text()
@@ -449,7 +451,7 @@ def test_junit(judge: Judge, pytester: pytest.Pytester) -> None:
     assert 'failures="3"' in text
 
 
-def test_python_warnings_are_errors(judge: Judge) -> None:
+def test_run_causes_no_python_warnings(judge: Judge) -> None:
     judge("Good", "-W", "error").assert_outcomes(passed=5, deselected=2)
 
 
@@ -467,7 +469,9 @@ def test_python_warnings_are_errors(judge: Judge) -> None:
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else "",
 )
-def test_selection(judge: Judge, pytester: pytest.Pytester, options: list[str], there: set[str]) -> None:
+def test_level_and_clause_options_select_clauses(
+    judge: Judge, pytester: pytest.Pytester, options: list[str], there: set[str]
+) -> None:
     judge("Good", "--mmap-report=v.json", *options)
 
     assert set(clauses(pytester.path / "v.json")) == there
@@ -484,18 +488,18 @@ def test_selection(judge: Judge, pytester: pytest.Pytester, options: list[str], 
     ],
     ids="_".join,
 )
-def test_a_run_that_leaves_cases_out_claims_no_conformity(judge: Judge, options: list[str]) -> None:
-    """Every clause is asked in each of these runs but -x; not by every case of it, though."""
+def test_partial_run_makes_no_conformance_statement(judge: Judge, options: list[str]) -> None:
+    """In each of these runs but -x every clause has a case that runs, but not all its cases run."""
     result = judge("Bad" if options == ["-x"] else "Good", *options)
 
     result.stdout.fnmatch_lines(["partial run: *"])
     result.stdout.no_fnmatch_line("*conform*s to level*")
 
 
-# -------------------------------------------------------------------------------------------------------- ini twins
+# ------------------------------------------------------------------------------------------------------ the ini file
 
 
-def test_the_ini_file_says_it_all(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_ini_file_has_all_options(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeini(
         """
         [pytest]
@@ -519,7 +523,7 @@ def test_the_ini_file_says_it_all(judge: Judge, pytester: pytest.Pytester) -> No
     assert (pytester.path / "closed.txt").read_text() == f"closed {options}\n"
 
 
-def test_the_command_line_goes_before_the_ini_file(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_command_line_overrides_the_ini_file(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmmap_backend = no-such\nmmap_level = linux\n")
 
     result = judge("Known", "--mmap-level=documented", "--mmap-timeout=1")
@@ -533,7 +537,7 @@ def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pyt
     assert len((pytester.path / "closed.txt").read_text().splitlines()) == 3
 
 
-# ------------------------------------------------------------------------------------------------------ wrong values
+# ---------------------------------------------------------------------------------------------------- invalid values
 
 
 @pytest.mark.parametrize(
@@ -541,7 +545,10 @@ def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pyt
     [
         (["--mmap-backend=nativ"], "no such backend; did you mean native? *"),
         (["--mmap-backend="], "no such backend; there are: native, reference*"),
-        (["--mmap-backend=python:nowhere:Mine"], "cannot import nowhere: ModuleNotFoundError: *put that on PYTHONPATH"),
+        (
+            ["--mmap-backend=python:nowhere:Mine"],
+            "cannot import nowhere: ModuleNotFoundError: *add that directory to PYTHONPATH",
+        ),
         (["--mmap-backend=python:subjects:Goof"], "subjects (*) has no Goof; did you mean Good*?"),
         (["--mmap-backend=python:subjects:NotStarting"], "cannot start: no such machine\nbuy one"),
         (["--mmap-level=posicks"], "no such level; choose from documented, posix, linux"),
@@ -552,12 +559,12 @@ def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pyt
         (["--mmap-timeout=soon"], "must be a number of seconds above 0, such as 30 or 0.5"),
         (["--mmap-timeout=-1"], "must be a number of seconds above 0, such as 30 or 0.5"),
         (["--mmap-timeout=inf"], "must be a number of seconds above 0, such as 30 or 0.5"),
-        (["--mmap-dir=nowhere"], "is not a folder"),
+        (["--mmap-dir=nowhere"], "is not a directory"),
         (["--mmap-report=/dev/null/v.json"], "cannot be written: its directory is a file"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_values(judge: Judge, options: list[str], message: str) -> None:
+def test_invalid_values(judge: Judge, options: list[str], message: str) -> None:
     result = judge("Good", *options)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -595,11 +602,11 @@ def test_list_backends_names_those_of_a_conftest(judge: Judge, pytester: pytest.
     run.assert_outcomes(passed=5)
 
 
-def test_two_backends_of_one_name(judge: Judge, pytester: pytest.Pytester) -> None:
+def test_hook_may_not_return_a_name_of_the_suite(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makeconftest("def pytest_mmapconf_backends(): return {'native': object}")
 
     result = judge("Good")
 
-    assert result.ret == 0  # nobody asked for it by name
+    assert result.ret == 0  # the run does not look up names of the hook
     result = judge("", "--mmap-backend=native")
     result.stderr.fnmatch_lines(["ERROR: pytest_mmapconf_backends: the name 'native' is taken"])

@@ -56,8 +56,8 @@ def test_table() -> None:
 def test_first_of_several_exceptions_is_reported() -> None:
     error = ExceptionGroup("2 distinct failures", [AssertionError("expected EINVAL\nhere"), ValueError("other")])
 
-    assert item_hooks._say(error) == "expected EINVAL (the first of 2)"
-    assert item_hooks._say(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
+    assert item_hooks._in_one_line(error) == "expected EINVAL (the first of 2)"
+    assert item_hooks._in_one_line(OSError(22, "wrong")) == "OSError: [Errno 22] wrong"
 
 
 def test_details_at_80_columns() -> None:

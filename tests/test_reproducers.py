@@ -115,7 +115,7 @@ def test_what_was_handed_over_shows_the_same(broken: pytest.Pytester) -> None:
 
     run.assert_outcomes(failed=1)
     run.stdout.fnmatch_lines(
-        [SHOWN.replace("[", "[[]"), "the program, as far as it was made:", "     1  r1 = p1.mmap(*"]
+        [SHOWN.replace("[", "[[]"), "the program, up to the difference:", "     1  r1 = p1.mmap(*"]
     )
     (clause,) = json.loads((broken.path / "report.json").read_text())["clauses"]
     assert (clause["id"], clause["verdict"]) == ("munmap.errno.EINVAL", "fail")

@@ -1,4 +1,4 @@
-"""Workers of pytest-xdist that die: no case is lost or asked twice, and the run comes to its end, in every mode."""
+"""Workers of pytest-xdist that die: in every mode no case is lost or run twice, and the run ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_dying(process, number):
     if number in (0, 3, 5):
         os._exit(9)
 """
-"""Cases of which each third takes its worker with it: the first, one in the middle, the last."""
+"""Six cases, of which the first, one in the middle and the last kill their worker."""
 
 
 MANY = """
@@ -41,18 +41,20 @@ def test_many(process, number):
 
 @pytest.fixture
 def dying(tmp_path: Path) -> Path:
-    """A copy with those cases."""
+    """A copy of the suite with the cases of DYING."""
     return build(tmp_path / "library", {**CASES, "dying.py": DYING})
 
 
 def verdicts(path: Path) -> list[dict[str, str]]:
-    """The verdict on each case, of each run that the report tells of."""
-    told = json.loads(path.read_text())
-    return [{case["id"]: case["verdict"] for case in run["cases"]} for run in told.get("runs", [told])]
+    """Return the verdict on each case, for each run in the report."""
+    document = json.loads(path.read_text())
+    return [{case["id"]: case["verdict"] for case in run["cases"]} for run in document.get("runs", [document])]
 
 
 @pytest.mark.parametrize("dist", MODES)
-def test_what_is_asked_of_workers_that_die(judge: Judge, pytester: pytest.Pytester, dying: Path, dist: str) -> None:
+def test_each_case_runs_once_although_workers_die(
+    judge: Judge, pytester: pytest.Pytester, dying: Path, dist: str
+) -> None:
     result = judge("Good", "-n", "2", "--dist", dist, "--mmap-report=v.json", library=dying)
 
     expected = {f"dying.dying[{number}]": "unresolved" if number in (0, 3, 5) else "pass" for number in range(6)}
@@ -67,8 +69,8 @@ def test_what_is_asked_of_workers_that_die(judge: Judge, pytester: pytest.Pytest
 
 
 @pytest.mark.parametrize("dist", MODES)
-def test_a_worker_dies_just_before_it_is_given_more(judge: Judge, pytester: pytest.Pytester, dist: str) -> None:
-    when = 2 if dist in ("load", "loadgroup") else 1  # the others are given all that they get at once
+def test_worker_dies_just_before_it_receives_more(judge: Judge, pytester: pytest.Pytester, dist: str) -> None:
+    when = 2 if dist in ("load", "loadgroup") else 1  # in other modes a worker receives all its cases at once
     pytester.makeconftest(
         f"""
         import os
@@ -95,19 +97,21 @@ def test_a_worker_dies_just_before_it_is_given_more(judge: Judge, pytester: pyte
 
     assert (pytester.path / "died").exists()
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
-    for told in verdicts(pytester.path / "v.json"):
-        assert len(told) == 45
-        assert sum(verdict == "unresolved" for verdict in told.values()) <= 1  # the one that it was in
+    for run in verdicts(pytester.path / "v.json"):
+        assert len(run) == 45
+        assert sum(verdict == "unresolved" for verdict in run.values()) <= 1  # the one in which it died
 
 
 @pytest.mark.parametrize("dist", MODES)
-def test_when_no_more_workers_are_started(judge: Judge, pytester: pytest.Pytester, dying: Path, dist: str) -> None:
+def test_remaining_cases_are_unresolved_without_workers(
+    judge: Judge, pytester: pytest.Pytester, dying: Path, dist: str
+) -> None:
     options = ["-n", "1", "--max-worker-restart=0"]
     judge("Good", *options, "--dist", dist, "--mmap-report=v.json", library=dying)
 
-    (told,) = verdicts(pytester.path / "v.json")
-    assert len(told) == 11
-    assert set(told.values()) == {"unresolved"}  # the first case has taken the only worker with it
+    (run,) = verdicts(pytester.path / "v.json")
+    assert len(run) == 11
+    assert set(run.values()) == {"unresolved"}  # the first case has killed the only worker
 
 
 def test_each_worker_judges_a_system_of_its_own(judge: Judge, pytester: pytest.Pytester) -> None:
@@ -133,4 +137,4 @@ def test_each_worker_judges_a_system_of_its_own(judge: Judge, pytester: pytest.P
     runs = json.loads((pytester.path / "each.json").read_text())["runs"]
     assert [(run["backend"]["version"], run["backend"]["worker"]) for run in runs] == [("gw0", "gw0"), ("gw1", "gw1")]
     assert load.ret == 1
-    load.stdout.fnmatch_lines(["no statement: workers asked backend mine gw?, kernel Toy 4, and backend mine gw?, *"])
+    load.stdout.fnmatch_lines(["no statement: workers judged backend mine gw?, kernel Toy 4, and backend mine gw?, *"])

@@ -1,11 +1,11 @@
-"""The plugin's front: options, markers, and the switch that starts everything else.
+"""The pytest plugin: its options and markers, and the start of everything else.
 
-pytest loads this module in every run of an environment where the suite is installed, also where nobody wants to judge
-anything.  So it does nothing but name its options until `--mmap-backend` (or its ini twin) is given; what follows then
-stands in `activation`, which only that run imports.
+pytest loads this module in every run of an environment in which the suite is installed, also in runs that judge no
+implementation.  So the module only declares its options until `--mmap-backend`, or the ini option of that name, is
+given.  The rest of the plugin starts in `activation`, which only such a run imports.
 
-All imports are relative: the package works under whatever name it was copied to.  Such a copy is named with `-p`, which
-pytest loads before what is installed; so it keeps an installed suite of perhaps another version out of the run.
+All imports are relative, so a copy of the package works under any name.  A copy is loaded with `-p`, and pytest loads
+these plugins before installed ones; the copy then blocks an installed suite, which may have another version.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import pytest
 
 MARKERS = (
     "clause(*ids): the clauses that a case judges (mmap-conformance)",
-    "mmap_random: a case that draws with hypothesis",
+    "mmap_random: a case with random input, drawn by hypothesis",
     "mmap_crash: a case that crashes a file system",
 )
 
 ENTRY_POINT = "mmapconf"
-"""What an installed suite's plugin is called."""
+"""The name of an installed suite's plugin."""
 
-LEVELS = "documented, posix or linux, each including those before"
+LEVELS = "documented, posix or linux, each including those before it"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -59,30 +59,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-timeout", metavar="SECONDS", help=help)
     ini("mmap_timeout", help, default="30")
 
-    help = "the file system under test is the one that holds this folder"
+    help = "test the file system that holds this directory"
     option("--mmap-dir", metavar="DIR", help=help)
     ini("mmap_dir", help, default="")
 
-    help = "allow what disturbs the machine for a moment (a full file table)"
+    help = "allow cases that disturb the machine for a moment (a full file table)"
     option("--mmap-disruptive", action="store_true", default=None, help=help)
     ini("mmap_disruptive", help, type="bool", default=False)
 
-    help = "run every case on the reference as well, side by side: the first difference fails it"
+    help = "run every case on the reference as well, side by side; the first difference fails the case"
     option("--mmap-lockstep", action="store_true", default=None, help=help)
     ini("mmap_lockstep", help, type="bool", default=False)
 
-    help = "random programs of so many steps in all, instead of a few"
+    help = "run random programs of N steps in total, instead of a short series"
     option("--mmap-steps", metavar="N", type=int, default=0, help=help)
 
-    help = "make the calls of this program (JSON), in lockstep with the reference, instead of the suite's cases"
+    help = "run this program (JSON) in lockstep with the reference, instead of the suite's cases"
     option("--mmap-replay", metavar="FILE", help=help)
     ini("mmap_replay", help, default="")
 
-    help = "write what shows each failure to this folder: a program in C, as test lines, and as JSON"
+    help = "write programs that reproduce each failure to this directory: in C, as a test, and as JSON"
     option("--mmap-reproducers", metavar="DIR", help=help)
     ini("mmap_reproducers", help, default="")
 
-    help = "only the I-th of N parts of the cases, which stay the same whatever cases are added"
+    help = "run only the I-th of N parts of the cases; a case stays in its part when others are added"
     option("--mmap-shard", metavar="I/N", help=help)
     ini("mmap_shard", help, default="")
 
@@ -90,16 +90,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-report", metavar="PATH", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])
 
-    help = "deviations on record, so that only what is new fails (TOML); repeatable"
+    help = "deviations on record (TOML), so that only new ones fail the run; repeatable"
     option("--mmap-expectations", metavar="FILE", action="append", help=help)
     ini("mmap_expectations", help, type="args", default=[])
 
-    help = "write what fails in this run to the last file of --mmap-expectations, and take out what passes"
+    help = "add the failures of this run to the last file of --mmap-expectations, and remove entries that pass"
     option("--mmap-update-expectations", action="store_true", default=False, help=help)
 
-    option("--mmap-smoke", action="store_true", help="ask whether the adapter works, say what to put right, and exit")
-    option("--mmap-list-clauses", action="store_true", help="list the clauses, those of --mmap-level, and exit")
-    option("--mmap-list-backends", action="store_true", help="list the backends that can be named, and exit")
+    option("--mmap-smoke", action="store_true", help="check that the adapter works, say how to repair it, and exit")
+    option("--mmap-list-clauses", action="store_true", help="list the clauses of --mmap-level, and exit")
+    option("--mmap-list-backends", action="store_true", help="list the names and forms of backends, and exit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,7 +109,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Runs before any session, on the controller and again in each worker, which reads the same command line."""
+    """List, run the smoke test, or activate the plugin, as the options ask.
+
+    pytest calls this hook before the session begins, on the controller and again in each worker, which parses the same
+    command line.
+    """
     option = config.option
     if option.mmap_list_clauses or option.mmap_list_backends:
         from . import listing

@@ -1,11 +1,11 @@
-"""Which cases there are, what they are called, and which of them this run is about.
+"""Collect the cases, give each its id, and select those that this run executes.
 
-The installed cases lie in the folder `conformance`, in modules without pytest's usual prefix, so that nobody's run
-collects them by accident; here they are collected whatever the user's ini file says of names, and imported as modules
-of this package whatever it says of import modes.
+The installed cases are in the directory `conformance`, in modules without pytest's usual prefix, so that no run
+collects them by accident.  This module collects them regardless of the naming options in the user's ini file, and
+imports them as modules of this package regardless of the import mode.
 
-A case's own name is made of its module, its function and its parameters: "munmap.range[whole]".  It is the same
-wherever the suite is installed and however it is run; a node id is not.
+The id of a case consists of its module, its function and its parameters: "munmap.range[whole]".  Unlike pytest's node
+id, it does not depend on where the suite is installed and how it is run.
 """
 
 from __future__ import annotations
@@ -36,34 +36,35 @@ if TYPE_CHECKING:
 
 CASES_PACKAGE = f"{PACKAGE}.conformance"
 NODE = "conformance"
-"""What node ids of the installed cases begin with, wherever they are installed."""
+"""The first part of the node id of an installed case, regardless of the directory of the installation."""
 
 
 def cases_directory() -> Path:
-    """Where the installed cases are."""
+    """Return the directory of the installed cases."""
     spec = find_spec(CASES_PACKAGE)
     if spec is None or spec.origin is None:
-        raise pytest.UsageError(f"{CASES_PACKAGE} is not there: the installed cases are missing")
+        raise pytest.UsageError(f"{CASES_PACKAGE} does not exist: the installed cases are missing")
     return Path(spec.origin).parent
 
 
 def arguments_to_collect(config: pytest.Config) -> list[str]:
-    """What to collect: the installed cases, unless the user named something else.
+    """Return the paths and node ids to collect: the installed cases, unless the user named others.
 
-    A node id of an installed case, as pytest prints it, may be named too.
+    The user may also name an installed case by the node id that pytest prints.
     """
     if is_selection_named(config):
-        also = [str(cases_directory())] if config.stash[SETTINGS].program is not None else []
-        return [*also, *(_place(config, argument) for argument in config.args)]
+        replay = [str(cases_directory())] if config.stash[SETTINGS].program is not None else []
+        return [*replay, *(_installed_path(config, argument) for argument in config.args)]
     return [str(cases_directory())]
 
 
 def is_selection_named(config: pytest.Config) -> bool:
-    """Whether the user named what to collect."""
+    """Return True if the user named files or node ids to collect."""
     return config.args_source is pytest.Config.ArgsSource.ARGS
 
 
-def _place(config: pytest.Config, argument: str) -> str:
+def _installed_path(config: pytest.Config, argument: str) -> str:
+    """Return an argument with the path of the installed cases, if it is a node id of one of them."""
     path, colons, rest = argument.partition("::")
     parts = Path(path).parts
     if parts[:1] == (NODE,) and not Path(config.invocation_params.dir, path).exists():
@@ -84,7 +85,7 @@ class CaseModule(pytest.Module):
         return False
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        """Cases that know where they stand: pytest would look for it in each, for a twentieth of the time of a case."""
+        """Collect the cases and set the `location` of each; pytest's own lookup costs about 5 % of a case's time."""
         path = None
         for item in super().collect():
             if isinstance(item, pytest.Function):
@@ -96,8 +97,8 @@ class CaseModule(pytest.Module):
 class Replay(pytest.Item):
     """The program of --mmap-replay, as a case."""
 
-    def __init__(self, *, file: str, program: Program, judge: Judge, **others: Any) -> None:
-        super().__init__(f"replay[{file}]", **others)
+    def __init__(self, *, file: str, program: Program, judge: Judge, **options: Any) -> None:
+        super().__init__(f"replay[{file}]", **options)
         self.program = program
         self.judge = judge
         self.stash[CASE] = CaseId(f"replay.{Path(file).stem}", ())
@@ -107,7 +108,7 @@ class Replay(pytest.Item):
         judged = self.judge.judge(self.program)
         if judged.divergence is not None:
             lines = [f"    {number:2}  {step}" for number, step in enumerate(judged.program, 1)]
-            judged.divergence.add_note("\n".join(["the program, as far as it was made:", *lines]))
+            judged.divergence.add_note("\n".join(["the program, up to the difference:", *lines]))
             raise judged.divergence
         if judged.unasked is not None:
             raise Unsupported(judged.unasked)
@@ -118,20 +119,21 @@ class Replay(pytest.Item):
         return self.path, 0, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """A difference needs no traceback: it has happened in the program."""
+        """Show a difference without a traceback: it has occurred in the program, not in Python code."""
         if excinfo.errisinstance(AssertionError):
             return "\n".join([str(excinfo.value), *getattr(excinfo.value, "__notes__", ())])
         return super().repr_failure(excinfo, style)
 
 
-class Cases(pytest.Directory):
-    """The folder of the installed cases.
+class CasesDirectory(pytest.Directory):
+    """The directory of the installed cases.
 
-    Our fixtures are also this folder's own, as if it had a conftest file of them: else a conftest file of the project
-    that pytest runs in would come before the plugin, and its `process` or `page` would be given to the installed cases.
+    The plugin's fixtures are registered for this directory too, like those of a conftest file in it.  Otherwise the
+    conftest file of the user's project would take precedence over the plugin, and the installed cases would get its
+    `process` or `page`.
     """
 
-    obj = ModuleType(fixtures.__name__)  # what pytest parses for fixtures; it parses no module twice
+    obj = ModuleType(fixtures.__name__)  # a copy to parse for fixtures; pytest parses no module twice
     vars(obj).update(vars(fixtures))
 
     def collect(self) -> Iterable[CaseModule | Replay]:
@@ -147,11 +149,12 @@ class Cases(pytest.Directory):
 
 
 class ConditionHooks:
-    """Says of cases whose clauses are not for everybody, before a system is booted, whether they can be asked."""
+    """Makes a case unsupported, before a system is booted for it, if the condition of one of its clauses is false."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.cases: dict[pytest.Item, list[tuple[str, Condition]]] = {}
+        """For each case that has clauses with a condition, the ids and conditions of these clauses."""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
@@ -170,21 +173,21 @@ class ConditionHooks:
 
 
 class CollectionHooks:
-    """The hooks of collection."""
+    """The hooks of collection: give cases their ids, report invalid cases, and deselect those outside the run."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = config.stash[SETTINGS]
-        self.folder = cases_directory()
-        self.dropped = False
-        """Whether somebody else (-k, -m, --lf …) takes away cases that the level and the clauses leave."""
-        self.not_whole: set[str] = set()
-        """Clauses of which some case was collected and is not run."""
+        self.directory = cases_directory()
+        self.has_deselected = False
+        """True if another option or plugin (-k, -m, --lf …) has deselected cases that the plugin's options select."""
+        self.incomplete_clauses: set[str] = set()
+        """The ids of clauses of which a collected case was deselected."""
 
-    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> Cases | None:
-        if path != self.folder:
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> CasesDirectory | None:
+        if path != self.directory:
             return None
-        made: Cases = Cases.from_parent(parent, path=path, nodeid=NODE)
-        return made
+        collector: CasesDirectory = CasesDirectory.from_parent(parent, path=path, nodeid=NODE)
+        return collector
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -192,62 +195,63 @@ class CollectionHooks:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         report = yield
         if report.passed:
-            wrong = [text for item in report.result if isinstance(item, pytest.Item) for text in self.name(item)]
-            if wrong:
+            errors = [text for item in report.result if isinstance(item, pytest.Item) for text in self.identify(item)]
+            if errors:
                 report.outcome = "failed"
-                report.longrepr = "\n".join(wrong)
+                report.longrepr = "\n".join(errors)
                 report.result = []
         return report
 
-    def name(self, item: pytest.Item) -> list[str]:
-        """Give a case its name; say what is wrong with it.  Tests that are none of ours are left alone."""
+    def identify(self, item: pytest.Item) -> list[str]:
+        """Store the id and the clauses of a case in its stash; return its errors.  Other tests are left unchanged."""
         clauses = dict.fromkeys(id for mark in item.iter_markers("clause") for id in mark.args)
-        installed = item.path.parent == self.folder
-        if not clauses and not installed and not _uses_our_fixtures(item):
+        installed = item.path.parent == self.directory
+        if not clauses and not installed and not _uses_plugin_fixtures(item):
             return []
         id = case_id(item)
         item.stash[CASE] = CaseId(id, tuple(clauses))
         parameters = fixtures.fast_parameters(item)
         if parameters is not None:
             item.stash[FAST_PARAMETERS] = parameters
-        wrong = [
+        errors = [
             f"case {id}: there is no clause {clause!r}; {did_you_mean(str(clause), load())}"
             for clause in clauses
             if clause not in load()
         ]
         if installed and not clauses:
-            wrong.append(f"case {id}: names no clause")
-        return wrong
+            errors.append(f"case {id}: names no clause")
+        return errors
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         kept: list[pytest.Item] = []
-        others: list[pytest.Item] = []
+        deselected: list[pytest.Item] = []
         for item in items:
-            (kept if self.wanted(item) and self.in_shard(item) else others).append(item)
-        if others:
-            config.hook.pytest_deselected(items=others)
+            (kept if self.is_selected(item) and self.is_in_shard(item) else deselected).append(item)
+        if deselected:
+            config.hook.pytest_deselected(items=deselected)
             items[:] = kept
 
     def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
-        self.dropped = self.dropped or any(
-            CASE in item.stash and self.wanted(item) and self.in_shard(item) for item in items
+        self.has_deselected = self.has_deselected or any(
+            CASE in item.stash and self.is_selected(item) and self.is_in_shard(item) for item in items
         )
-        self.not_whole.update(id for item in items if CASE in item.stash for id in item.stash[CASE].clauses)
+        self.incomplete_clauses.update(id for item in items if CASE in item.stash for id in item.stash[CASE].clauses)
 
     def pytest_collection_finish(self) -> None:
-        """What stands now (cases, libraries) stays to the end: keep the garbage collector from looking at it again.
+        """Exempt the objects that exist now from garbage collection.
 
-        One look takes as long as a hundred cases do.
+        They are cases and libraries, which live to the end of the run; one collection that traverses them takes as long
+        as a hundred cases.
         """
         gc.freeze()
 
-    def in_shard(self, item: pytest.Item) -> bool:
-        """Whether a case, or a test that is none of ours, is in the part of --mmap-shard."""
+    def is_in_shard(self, item: pytest.Item) -> bool:
+        """Return True if an item, a case or another test, is in the part of --mmap-shard."""
         shard = self.settings.shard
         return shard is None or shard.has(item.stash[CASE].id if CASE in item.stash else item.nodeid)
 
-    def wanted(self, item: pytest.Item) -> bool:
-        """Whether this run is about a case: every clause of it is of the level, and one is asked for."""
+    def is_selected(self, item: pytest.Item) -> bool:
+        """Return True for a case whose clauses are all of the level, one of them selected; also for other tests."""
         name = item.stash.get(CASE, None)
         if name is None:
             return True
@@ -256,15 +260,15 @@ class CollectionHooks:
         return self.settings.asks_for(name.clauses)
 
 
-def _uses_our_fixtures(item: pytest.Item) -> bool:
-    """Whether `system` is among its fixtures and is ours: all of ours that touch the implementation need that one."""
+def _uses_plugin_fixtures(item: pytest.Item) -> bool:
+    """Return True if the item uses the plugin's `system`, which all fixtures need that use the implementation."""
     info = getattr(item, "_fixtureinfo", None)
     definitions = info.name2fixturedefs.get("system", ()) if info else ()
     return any(definition.func.__module__ == fixtures.__name__ for definition in definitions)
 
 
 def case_id(item: pytest.Item) -> str:
-    """The name of a case: its module, its class if it has one, its function, its parameters."""
+    """Return the id of a case: its module, its class if it has one, its function, its parameters."""
     function = getattr(item, "originalname", None) or item.name
     parameters = item.name[len(function) :]
     classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]

@@ -1,4 +1,4 @@
-"""What is seen of a failure, as plain data: `evidence` in `schema.json`."""
+"""The evidence of a failure, as plain data: `evidence` in `schema.json`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..contract import Process
 from ..differential.divergence import Divergence, as_data, shortened
 from ..testing import ExpectationFailed
 
-PICTURES: Final = 4
-"""How many processes a failing case shows at most."""
+MAX_PROCESSES: Final = 4
+"""The largest number of processes whose address spaces a failing case shows."""
 
 
 def as_divergence(error: BaseException | None) -> Divergence | None:
@@ -22,28 +22,28 @@ def as_divergence(error: BaseException | None) -> Divergence | None:
 
 
 def failure_evidence(excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
-    """What a case that fails has seen."""
+    """Return the evidence of a failed case: the difference, or the outcomes and the address spaces."""
     divergence = as_divergence(excinfo.value)
     if divergence is not None:
         return as_data(divergence)
     evidence: dict[str, Any] = {}
     if isinstance(excinfo.value, ExpectationFailed):
         evidence = {"expected": excinfo.value.expected, "seen": excinfo.value.observed}
-    pictures = [{"of": name, "text": text} for name, text in _pictures(excinfo)]
-    return {**evidence, "pictures": pictures} if pictures else evidence
+    maps = [{"of": name, "text": text} for name, text in _address_spaces(excinfo)]
+    return {**evidence, "pictures": maps} if maps else evidence
 
 
-def _pictures(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[str, str]]:
-    """The address spaces of the processes that the failing code had in its hands, by their names there."""
-    found: dict[int, tuple[str, Process]] = {}
+def _address_spaces(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tuple[str, str]]:
+    """Yield the address spaces of the processes in local variables of the traceback, each with the variable's name."""
+    processes: dict[int, tuple[str, Process]] = {}
     for entry in excinfo.traceback:
         for name, value in entry.frame.f_locals.items():
             for process in value if isinstance(value, (list, tuple)) else (value,):
                 if isinstance(process, Process) and name != "self":
-                    found.setdefault(id(process), (name, process))
-    for name, process in islice(found.values(), PICTURES):
+                    processes.setdefault(id(process), (name, process))
+    for name, process in islice(processes.values(), MAX_PROCESSES):
         try:
-            picture = process.maps()
-        except Exception:  # no picture, or none any more: the failure is told all the same
+            maps = process.maps()
+        except Exception:  # the backend does not report it, or the process has ended; the failure is still reported
             continue
-        yield name, shortened(picture)
+        yield name, shortened(maps)

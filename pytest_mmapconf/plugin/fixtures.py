@@ -1,7 +1,7 @@
-"""The fixtures that cases are written with; there only when an implementation is judged.
+"""The fixtures of cases; they exist only in a run that judges an implementation.
 
-One system is booted for each case and closed after it.  What goes wrong while a case is being prepared is never taken
-for something that the implementation was asked: it is `Unresolved`.
+Each case has a freshly booted system, which is closed after it.  An error in the set-up of a case is not a result of
+the call that the case judges: the case is then unresolved.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .stash import FAST_PARAMETERS, RECORDED, SETTINGS
 
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """The implementation that is judged."""
+    """The backend under test."""
     return request.config.stash[SETTINGS].backend
 
 
@@ -33,7 +33,7 @@ def system(backend: Backend) -> Iterator[System]:
 
 @pytest.fixture
 def process(system: System) -> Process:
-    """A process of the system."""
+    """A new process of `system`."""
     return system.spawn()
 
 
@@ -45,37 +45,40 @@ def page(process: Process) -> int:
 
 @pytest.fixture
 def new_path(system: System) -> NewPath:
-    """`new_path()`: a file name that the case has not used yet, in the system's own folder."""
+    """`new_path()`: a file name that the case has not used yet, in the system's own directory."""
     return make_new_path()
 
 
 @pytest.fixture
 def file(process: Process, new_path: NewPath) -> File:
-    """`file(content=b"", flags=O_RDWR, path=None)`: a new file with that content, opened in `process` with `flags`."""
+    """`file(content=b"", flags=O_RDWR, path=None)`: a descriptor in `process` of a new file, opened with `flags`."""
     return make_file(process, new_path)
 
 
 @pytest.fixture
 def write_file(process: Process) -> WriteFile:
-    """`write_file(path, content)`: a new file with that content, by `process`, leaving no descriptor of it."""
+    """`write_file(path, content)`: create a file with that content in `process`, and close it."""
     return make_write_file(process)
 
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
-    """`record(name, value)`: note a choice that the specification leaves to the implementation, for the report."""
+    """`record(name, value)`: report a choice that the specification leaves to the implementation."""
     return make_record(request.node)
 
 
-# ------------------------------------------------------------------------------------------------- what they return
+# --------------------------------------------------------------------------------------------- values of the fixtures
 
 
 def make_new_path() -> NewPath:
+    """Return the function of the fixture `new_path`."""
     count = itertools.count(1)
     return lambda: f"file-{next(count)}"
 
 
 def make_file(process: Process, new_path: NewPath) -> File:
+    """Return the function of the fixture `file`."""
+
     def file(content: bytes = b"", flags: int = O_RDWR, path: str | None = None) -> int:
         path = path or new_path()
         try:
@@ -91,6 +94,8 @@ def make_file(process: Process, new_path: NewPath) -> File:
 
 
 def make_write_file(process: Process) -> WriteFile:
+    """Return the function of the fixture `write_file`."""
+
     def write_file(path: str, content: bytes) -> None:
         try:
             process.close(_create(process, path, content))
@@ -101,6 +106,7 @@ def make_write_file(process: Process) -> WriteFile:
 
 
 def make_record(item: pytest.Item) -> Record:
+    """Return the function of the fixture `record`, which stores values in the item's stash."""
     notes: dict[str, Any] = item.stash.setdefault(RECORDED, {})
 
     def record(name: str, value: object) -> None:
@@ -110,6 +116,7 @@ def make_record(item: pytest.Item) -> Record:
 
 
 def _create(process: Process, path: str, content: bytes) -> int:
+    """Create a file with this content; return its descriptor, open for reading and writing."""
     fd = process.open(path, O_CREAT | O_EXCL | O_RDWR)
     written = 0
     while written < len(content):
@@ -117,41 +124,44 @@ def _create(process: Process, path: str, content: bytes) -> int:
     return fd
 
 
-# ------------------------------------------------------------------------------------------------------- the short way
+# ------------------------------------------------------------------------------------------------------- fast fixtures
 
 FIXTURES: Final = ("backend", "system", "process", "page", "new_path", "file", "write_file", "record")
-"""Every fixture of this module."""
+"""The fixtures of this module that `FastFixtures` creates."""
 
 
 def fast_parameters(item: pytest.Item) -> dict[str, object] | None:
-    """A case's parameters, if no fixture but ours takes part in it, so that nothing can tell how ours came to be."""
+    """Return the parameters of a case that uses no fixture but those of FIXTURES, and None for other items.
+
+    In such a case no other code can detect that pytest did not create the fixtures.
+    """
     info = getattr(item, "_fixtureinfo", None)
     if info is None or not hasattr(item, "funcargs") or "request" in info.argnames:
         return None
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-        return None  # hypothesis asks pytest for every fixture's scope, which makes it
+        return None  # hypothesis asks pytest for the scope of every fixture, and pytest then creates the fixture
     callspec = getattr(item, "callspec", None)
     parameters: dict[str, object] = dict(callspec.params) if callspec else {}
     for name in info.names_closure:
         definitions = info.name2fixturedefs.get(name, ())
-        module = definitions[-1].func.__module__ if definitions else None  # the last is the one that is used
+        module = definitions[-1].func.__module__ if definitions else None  # the last definition overrides the others
         if name in parameters:
-            # pytest makes a fixture of its own of each parameter; another module's has it as `request.param`
-            theirs = name in FIXTURES or not (module or "_pytest.").startswith("_pytest.")
+            # for a direct parameter pytest defines a fixture itself; a user's fixture gets it as `request.param`
+            foreign = name in FIXTURES or not (module or "_pytest.").startswith("_pytest.")
         else:
-            theirs = name != "request" and (name not in FIXTURES or module != __name__)  # `request`: ours ask for it
-        if theirs:
+            foreign = name != "request" and (name not in FIXTURES or module != __name__)  # FIXTURES use `request`
+        if foreign:
             return None
     return parameters
 
 
 class FastFixtures:
-    """Makes the fixtures of a case at a fraction of the cost of pytest's own way.
+    """Creates the fixtures of a case at a fraction of the cost of pytest's own mechanism.
 
-    A case on the reference takes a few calls, and pytest spends longer on three or four fixtures, and on parameters,
-    which are fixtures to it, than the case on those.  pytest makes no fixture whose value an item has already; so for
-    cases that use our fixtures only, the values are put there, and the system is closed when the item is torn down.
-    All other cases take pytest's way.
+    A case on the reference makes a few calls, which take less time than pytest spends on three or four fixtures, and on
+    parameters, which it treats as fixtures.  pytest creates no fixture whose value an item already has.  So for cases
+    that use the plugin's fixtures only, this hook stores the values in the item, and closes the system in the item's
+    teardown.  pytest creates the fixtures of all other cases.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -164,7 +174,7 @@ class FastFixtures:
             return (yield)
         values: dict[str, Any] = item.funcargs  # type: ignore[attr-defined]
         values.update(parameters)
-        values["request"] = None  # which only our fixtures would have asked for
+        values["request"] = None  # only the fixtures of FIXTURES would use it
         names = item.fixturenames  # type: ignore[attr-defined]
         if "backend" in names:
             values["backend"] = self.backend

@@ -22,12 +22,12 @@ def run(arguments: Sequence[str], plugins: Sequence[object]) -> tuple[int, str]:
     output = io.StringIO()
     options = os.environ.pop("PYTEST_ADDOPTS", None)
     try:
-        with tempfile.TemporaryDirectory() as folder, redirect_stdout(output):
-            ini = Path(folder, "pytest.ini")
+        with tempfile.TemporaryDirectory() as root, redirect_stdout(output):
+            ini = Path(root, "pytest.ini")
             ini.write_text("[pytest]\n", encoding="utf-8")
-            asked = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
-            asked += ["-p", f"{PACKAGE}.plugin", "-q", *arguments]
-            status = int(pytest.main(asked, plugins=list(plugins)))
+            command = ["-c", str(ini), "--rootdir", root, "--noconftest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+            command += ["-p", f"{PACKAGE}.plugin", "-q", *arguments]
+            status = int(pytest.main(command, plugins=list(plugins)))
     finally:
         if options is not None:
             os.environ["PYTEST_ADDOPTS"] = options

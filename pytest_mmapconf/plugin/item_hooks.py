@@ -1,6 +1,7 @@
-"""Where the cases run: what happened to a case, and whose it is, on each of pytest's reports.
+"""Attach the result of a case to each of pytest's reports, in the process that runs the case.
 
-It travels as plain data, so it arrives whole from a worker of pytest-xdist, also from one that dies later.
+The result is plain data, which pytest-xdist sends to the controller with each report; so the results of a worker that
+dies later are not lost.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from .expectation_hooks import ExpectationHooks
 
 BROKEN = pytest.StashKey[tuple[str, ...]]()
-"""Of an item that has failed: the clauses."""
+"""Of an item that has failed: the clauses that it has broken."""
 
-WORST = pytest.StashKey[CaseResult]()
-"""Of an item: what it came to so far."""
+RESULT = pytest.StashKey[CaseResult]()
+"""Of an item: its result from the phases so far."""
 
 
 class VerdictHooks:
-    """Turns what happened to a case into its verdict, on each report."""
+    """Determines the verdict of each phase of a case and attaches it to the report."""
 
-    def __init__(self, collection: CollectionHooks, expecting: ExpectationHooks | None = None) -> None:
+    def __init__(self, collection: CollectionHooks, expectations: ExpectationHooks | None = None) -> None:
         self.collection = collection
-        self.expecting = expecting
+        self.expectations = expectations
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -45,12 +46,12 @@ class VerdictHooks:
             return (yield)
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, NotImplementedError) and call.when != "teardown":
-            call.excinfo = _skipped(error)
+            call.excinfo = _as_skip(error)
         report = yield
-        simply_passed = report.passed and not hasattr(report, "wasxfail")
-        if simply_passed and call.when != "call" and WORST not in item.stash:
-            return report  # nothing has been asked, or not yet
-        verdict, reason = (PASS, "") if simply_passed else _verdict(report, error)
+        passed = report.passed and not hasattr(report, "wasxfail")
+        if passed and call.when != "call" and RESULT not in item.stash:
+            return report  # the call has not been made
+        verdict, reason = (PASS, "") if passed else _verdict(report, error)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         if error is None and verdict == FAIL:  # it passed, although it has an xfail mark
             data["seen"] = PASS, ""
@@ -60,26 +61,29 @@ class VerdictHooks:
             if not_compared is not None and verdict == PASS:
                 recorded = {**(recorded or {}), "not compared": not_compared}
             if recorded:
-                data["recorded"] = {key: _plain(value) for key, value in recorded.items()}
+                data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
                 data["evidence"] = evidence = failure_evidence(call.excinfo)
                 divergence = as_divergence(call.excinfo.value)
                 if divergence is not None:
                     cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
                     data["broken"] = cited or name.clauses
-                for picture in evidence.get("pictures", ()):
-                    report.sections.append((f"address space of {picture['of']}", picture["text"]))
-        self.keep_evidence(item, call.when, verdict, data)
-        if self.expecting is not None:
-            self.expecting.weigh(item, report, data)
-        self.keep_properties(item, report, data)
-        if self.collection.dropped:
+                for maps in evidence.get("pictures", ()):
+                    report.sections.append((f"address space of {maps['of']}", maps["text"]))
+        self.add_reproducers(item, call.when, verdict, data)
+        if self.expectations is not None:
+            self.expectations.apply(item, report, data)
+        self.add_properties(item, report, data)
+        if self.collection.has_deselected:
             data["partial"] = True
         setattr(report, ATTRIBUTE, data)
         return report
 
-    def keep_evidence(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
-        """Write or tell what shows a failure, where that was asked for, once the case is over and its system closed."""
+    def add_reproducers(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
+        """Write the reproducers of a failed case and add them to the data, if the options ask for them.
+
+        This waits for the teardown: the reproducers run after the case's system is closed.
+        """
         settings = item.config.stash[SETTINGS]
         if not (settings.reproducers or settings.update):
             return
@@ -95,40 +99,40 @@ class VerdictHooks:
         random = settings.update and item.get_closest_marker("mmap_random")
         if not (settings.reproducers or random):
             return
-        from ..differential import reproducers as evidence
+        from ..differential import reproducers
 
         clauses = item.stash[BROKEN]
-        judge = settings.judge or evidence.Judge(settings.bare, settings.level)
+        judge = settings.judge or reproducers.Judge(settings.bare, settings.level)
         program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
         if settings.reproducers:
-            folder = Path(item.config.invocation_params.dir, settings.reproducers)
-            data["reproducer"], data["evidence"] = evidence.write(
-                judge, program, data["case"], clauses, folder, settings.reproducers
+            directory = Path(item.config.invocation_params.dir, settings.reproducers)
+            data["reproducer"], data["evidence"] = reproducers.write(
+                judge, program, data["case"], clauses, directory, settings.reproducers
             )
         if random:
-            data["program"] = evidence.shortened(judge, program)
+            data["program"] = reproducers.shortened(judge, program)
 
-    def keep_properties(self, item: pytest.Item, report: pytest.TestReport, data: dict[str, Any]) -> None:
-        """Once the case is over, what pytest's own reports (--junitxml) are to tell of it."""
-        worst = item.stash.get(WORST, None)
-        if worst is None:
-            worst = item.stash[WORST] = CaseResult(data["case"], data["clauses"])
-        worst.clauses = tuple(data.get("broken", worst.clauses))
-        worst.add(data["verdict"], data["reason"])
+    def add_properties(self, item: pytest.Item, report: pytest.TestReport, data: dict[str, Any]) -> None:
+        """Update the case's result; at the teardown, add its properties for pytest's own reports (--junitxml)."""
+        result = item.stash.get(RESULT, None)
+        if result is None:
+            result = item.stash[RESULT] = CaseResult(data["case"], data["clauses"])
+        result.clauses = tuple(data.get("broken", result.clauses))
+        result.add(data["verdict"], data["reason"])
         if report.when == "teardown":
-            report.user_properties.extend(properties(worst))
+            report.user_properties.extend(properties(result))
 
 
 def properties(case: CaseResult) -> list[tuple[str, object]]:
-    """What pytest's own reports tell of a case."""
+    """Return the properties of a case for pytest's own reports."""
     clauses = [("mmap.clause", id) for id in case.clauses]
     return [("mmap.case", case.id), *clauses, ("mmap.verdict", case.verdict)]
 
 
-def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
-    """What pytest sees where a case cannot be asked."""
+def _as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
+    """Return a skip, with the reason, for a case that the backend does not support."""
     skip = pytest.skip.Exception(f"unsupported: {str(error) or 'not implemented'}")
-    skip._use_item_location = True  # the case's place, not this one's
+    skip._use_item_location = True  # show the location of the case, not of this line
     try:
         raise skip
     except pytest.skip.Exception as raised:
@@ -136,13 +140,12 @@ def _skipped(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
 
 
 def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[str, str]:
-    """The verdict on one phase of a case, and why.  Puts right where pytest's outcome says another thing."""
+    """Return the verdict and reason of one phase of a case; correct pytest's outcome if it differs."""
     on_record: str | None = getattr(report, "wasxfail", None)
-    cannot_ask = report.skipped and on_record is None
-    if cannot_ask:
+    if report.skipped and on_record is None:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         return UNSUPPORTED, text.removeprefix("Skipped: ").removeprefix("unsupported: ")
-    if error is None:  # it passed although a deviation is on record
+    if error is None:  # the case passed although a deviation is on record
         if on_record is not None:
             del report.wasxfail
             report.longrepr = f"[XPASS(strict)] {on_record}"
@@ -154,45 +157,45 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         or _timed_out(error)
         or (report.when != "call" and not imperative and as_divergence(error) is None)
     ):
-        if on_record is not None:  # a deviation on record says nothing of this
+        if on_record is not None:  # the deviation on record is another one
             del report.wasxfail
         report.outcome = "failed"
-        return UNRESOLVED, _say(error)
+        return UNRESOLVED, _in_one_line(error)
     if on_record is not None:
         return EXPECTED, on_record.removeprefix("reason: ")
-    return FAIL, _say(error)
+    return FAIL, _in_one_line(error)
 
 
 def _timed_out(error: BaseException) -> bool:
-    """Whether pytest-timeout has ended the case, which says of no clause that it is broken."""
+    """Return True if pytest-timeout has ended the case, so that no clause is known to be broken."""
     frames = walk_tb(error.__traceback__) if isinstance(error, pytest.fail.Exception) else ()
     return any(frame.f_globals.get("__name__") == "pytest_timeout" for frame, _line in frames)
 
 
 def _not_compared(backend: Backend) -> str | None:
-    """Why lockstep could not compare the system that was booted last to its end."""
+    """Return why lockstep stopped comparing the last system; None if it did not, or there is no lockstep."""
     system = getattr(backend, "last", None)
     reason: str | None = getattr(getattr(system, "inside", system), "uncompared", None)
     return reason
 
 
-def _say(error: BaseException) -> str:
-    """An exception in one line; of several at once, the first."""
+def _in_one_line(error: BaseException) -> str:
+    """Return an exception as one line of text; of a group of exceptions, the first."""
     if isinstance(error, BaseExceptionGroup):
-        return f"{_say(error.exceptions[0])} (the first of {len(error.exceptions)})"
+        return f"{_in_one_line(error.exceptions[0])} (the first of {len(error.exceptions)})"
     text = str(error).strip().partition("\n")[0]
     if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _plain(value: object) -> object:
-    """A recorded value as JSON has it."""
+def _as_json(value: object) -> object:
+    """Return a recorded value as a type that JSON has."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 class WorkerAnnouncement:
-    """In a worker: tells the controller, before the first test, what there is: the names of all cases."""
+    """In a worker: sends the backend's facts and the ids of all cases to the controller before the first test."""
 
     def __init__(self, config: pytest.Config, collection: CollectionHooks) -> None:
         self.config = config
@@ -207,14 +210,14 @@ class WorkerAnnouncement:
 
 
 def announcement(session: pytest.Session, collection: CollectionHooks) -> dict[str, Any]:
-    """What there is, as plain data."""
+    """Return the backend's facts and the cases of the run, as plain data."""
     cases = {item.nodeid: item.stash[CASE] for item in session.items if CASE in item.stash}
     try:
         facts = asdict(session.config.stash[SETTINGS].facts)
-    except Exception:  # each case will say so
+    except Exception:  # the backend fails to report its facts; each case will report that
         facts = None
     return {
         "facts": facts,
         "names": {node: (name.id, name.clauses) for node, name in cases.items()},
-        "not whole": sorted(collection.not_whole),
+        "incomplete clauses": sorted(collection.incomplete_clauses),
     }

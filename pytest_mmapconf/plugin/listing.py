@@ -1,4 +1,4 @@
-"""What can be asked for: the clauses, the backends."""
+"""The lists of --mmap-list-clauses and --mmap-list-backends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import options
 
 
 def show(config: pytest.Config) -> int:
-    """What --mmap-list-clauses and --mmap-list-backends print; the exit status."""
+    """Print the lists that the options ask for; return the exit status."""
     if config.option.mmap_list_clauses:
         level = options.level(config) if config.option.mmap_level else LEVELS[-1]
         print("\n".join(clauses(options.selected_clauses(level, options.value(config, "mmap_clause")).values())))
@@ -23,13 +23,13 @@ def show(config: pytest.Config) -> int:
     return 0
 
 
-def clauses(wanted: Iterable[Clause]) -> list[str]:
-    """A paragraph for each clause: its id, its level, what it says."""
-    wanted = list(wanted)
+def clauses(selected: Iterable[Clause]) -> list[str]:
+    """Return a paragraph for each clause: its id, its level, its text."""
+    selected = list(selected)
     width = max(shutil.get_terminal_size().columns, 60)
-    column = max(len(clause.id) for clause in wanted) + 2
+    column = max(len(clause.id) for clause in selected) + 2
     lines = []
-    for clause in wanted:
+    for clause in selected:
         first = f"{clause.id:{column}}{clause.level:12}"
         text = f"{clause.text} Only for {clause.when}." if clause.when else clause.text
         lines.append(textwrap.fill(first + text, width, subsequent_indent=" " * min(len(first), width // 2)))
@@ -37,6 +37,6 @@ def clauses(wanted: Iterable[Clause]) -> list[str]:
 
 
 def backend_lines(names: Iterable[str]) -> list[str]:
-    """A line for each name, then for each form."""
+    """Return a line for each name of a backend, then a line for each form of --mmap-backend."""
     width = max(len(form) for form in backends.FORMS) + 2
     return [*names, *(f"{form:{width}}{text}" for form, text in backends.FORMS.items())]

@@ -1,4 +1,4 @@
-"""What the user asked for, once it is known to make sense."""
+"""The plugin's options, checked.  Every function raises UsageError for a value that is not valid."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def value(config: pytest.Config, name: str) -> Any:
-    """What the command line says, else the ini file."""
+    """Return the value of an option from the command line, or else from the ini file."""
     given = getattr(config.option, name)
     return config.getini(name) if given is None else given
 
 
 def level(config: pytest.Config) -> str:
-    """The level, checked."""
+    """Return the level of --mmap-level."""
     level: str = value(config, "mmap_level")
     if level not in LEVELS:
         raise pytest.UsageError(f"--mmap-level={level}: no such level; choose from {', '.join(LEVELS)}")
@@ -39,7 +39,7 @@ def level(config: pytest.Config) -> str:
 
 
 def selected_clauses(level: str, globs: Iterable[str]) -> dict[str, Clause]:
-    """The clauses of a level that match one of the globs, or all of the level where there is none."""
+    """Return the clauses of a level that match one of the globs; all clauses of the level if there is no glob."""
     catalogue = load()
     levels = included(level)
     clauses = {id: clause for id, clause in catalogue.items() if clause.level in levels}
@@ -47,16 +47,17 @@ def selected_clauses(level: str, globs: Iterable[str]) -> dict[str, Clause]:
     for glob in globs:
         matching = {id for id in clauses if fnmatchcase(id, glob)}
         if not matching:
-            wider = [clause for id, clause in catalogue.items() if fnmatchcase(id, glob)]
-            if wider:
-                raise pytest.UsageError(f"--mmap-clause={glob}: {wider[0].id} needs --mmap-level={wider[0].level}")
+            excluded = [clause for id, clause in catalogue.items() if fnmatchcase(id, glob)]
+            if excluded:
+                first = excluded[0]
+                raise pytest.UsageError(f"--mmap-clause={glob}: {first.id} needs --mmap-level={first.level}")
             raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {did_you_mean(glob, clauses)}")
         chosen |= matching
     return {id: clause for id, clause in clauses.items() if id in chosen} if chosen else clauses
 
 
 def backend_options(config: pytest.Config) -> Options:
-    """What every backend is told, checked."""
+    """Return the options that every backend receives."""
     given = value(config, "mmap_timeout")
     try:
         timeout = float(given)
@@ -68,30 +69,33 @@ def backend_options(config: pytest.Config) -> Options:
 
 
 def directory(config: pytest.Config) -> str | None:
-    """The folder of --mmap-dir, checked; an agent's command may run it elsewhere, so its folder is left as it is."""
+    """Return the directory of --mmap-dir, None if it is not given.
+
+    The directory of an agent is not checked: its command may run on another machine.
+    """
     given: str = value(config, "mmap_dir")
     if not given or value(config, "mmap_backend").startswith("agent:"):
         return given or None
     path = Path(config.invocation_params.dir, given)
     if not path.is_dir():
-        raise pytest.UsageError(f"--mmap-dir={given}: is not a folder")
+        raise pytest.UsageError(f"--mmap-dir={given}: is not a directory")
     return str(path)
 
 
 def runs_no_case(config: pytest.Config) -> bool:
-    """Whether no case is going to be run (--collect-only, --setup-only, --setup-plan): there is nothing to tell."""
+    """Return True if the run executes no case (--collect-only, --setup-only, --setup-plan), so has no results."""
     option = config.option
     return bool(option.collectonly or option.setuponly or option.setupplan)
 
 
 def reproducers(config: pytest.Config) -> str:
-    """The folder of --mmap-reproducers, made and known to be writable; empty for none.  Raises UsageError."""
+    """Create the directory of --mmap-reproducers and check that it is writable; return it, or "" if it is not given."""
     given: str = value(config, "mmap_reproducers")
     if given and not runs_no_case(config):
-        folder = Path(config.invocation_params.dir, given)
+        path = Path(config.invocation_params.dir, given)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=folder):
+            path.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=path):
                 pass
         except OSError as error:
             raise pytest.UsageError(f"--mmap-reproducers={given}: cannot be written to: {error.strerror}") from error
@@ -99,7 +103,7 @@ def reproducers(config: pytest.Config) -> str:
 
 
 def shard(config: pytest.Config) -> Shard | None:
-    """The part of --mmap-shard, checked."""
+    """Return the part of --mmap-shard, None if it is not given."""
     given: str = value(config, "mmap_shard")
     if not given:
         return None
@@ -111,11 +115,11 @@ def shard(config: pytest.Config) -> Shard | None:
 
 
 EXPECTATIONS: Final = f"{PACKAGE}.expectations"
-"""Under this name a worker is given the tables of expectations: its machine need not have the files."""
+"""The key of a worker's input for the tables of expectations; the worker's machine need not have the files."""
 
 
 def expectations(config: pytest.Config) -> tuple[list[dict[str, Any]], tuple[Entry, ...]]:
-    """What --mmap-expectations has on record: as plain data, and checked.  Raises UsageError."""
+    """Return the expectations of --mmap-expectations: their tables as plain data, and the entries parsed from them."""
     from ..expectations.file import ExpectationError, parse, read
 
     folder = config.invocation_params.dir
@@ -134,7 +138,7 @@ def expectations(config: pytest.Config) -> tuple[list[dict[str, Any]], tuple[Ent
 
 
 def update(config: pytest.Config) -> bool:
-    """Whether expectations are written from this run; known to be possible.  Raises UsageError."""
+    """Return True if this run updates the file of expectations; check that it can."""
     if not config.option.mmap_update_expectations:
         return False
     if not value(config, "mmap_expectations"):
@@ -147,7 +151,7 @@ def update(config: pytest.Config) -> bool:
 
 
 def program(config: pytest.Config) -> tuple[str, Program] | None:
-    """What --mmap-replay is about, checked.  Raises UsageError."""
+    """Return the file of --mmap-replay and its program, None if the option is not given."""
     given: str = value(config, "mmap_replay")
     if not given:
         return None
@@ -162,5 +166,8 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
 
 
 def import_directories(config: pytest.Config) -> list[str]:
-    """Where python:MODULE is looked for beside sys.path: first the folder that pytest was started in, then its root."""
+    """Return directories to search for python:MODULE in addition to sys.path.
+
+    `backends.make` inserts each at the front, so the directory that pytest was started in precedes the root directory.
+    """
     return [os.fspath(config.rootpath), os.fspath(config.invocation_params.dir)]

@@ -1,4 +1,4 @@
-"""On the controller: gathers the verdicts and makes of them all that the user is told."""
+"""On the controller: collect the results, and print and write the reports of the run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..version import suite_version
 from . import options
 from .collection import CollectionHooks, is_selection_named
 from .item_hooks import announcement, properties
-from .results import SystemResults, crashed
+from .results import SystemResults, is_crash
 from .settings import Shard
 from .stash import ATTRIBUTE, SETTINGS
 
 
 class TerminalHooks:
-    """Gathers the verdicts and tells them."""
+    """Collects the results of all systems; prints the summary and writes the files that the options ask for."""
 
     def __init__(self, config: pytest.Config, closing: ExitStack, collection: CollectionHooks) -> None:
         self.config = config
@@ -32,20 +32,22 @@ class TerminalHooks:
         self.closing = closing
         self.collection = collection
         self.facts = Facts(self.settings.backend_name)
-        self.gathered: dict[str, SystemResults] = {}
-        """By the name of the system: with --dist=each its worker's, else empty."""
+        self.results: dict[str, SystemResults] = {}
+        """By the name of the system: the name of its worker with --dist=each, otherwise empty."""
         self.workers: dict[int, str] = {}
+        """By the id of xdist's spec of a worker, the name of the first worker with that spec."""
         self.partial = is_selection_named(config) or self.settings.narrowed
-        """Whether there are cases of the level that were not run."""
-        self.unwritten: list[str] = []
-        """Of reports that could not be written, why."""
-        self.written: list[str] | None = None
-        """What has been done to files of expectations."""
+        """True if some cases of the level are not in the run."""
+        self.report_errors: list[str] = []
+        """A message for each report that could not be written."""
+        self.update_lines: list[str] | None = None
+        """A line for each change of the files of expectations; None without --mmap-update-expectations."""
 
     @property
-    def each(self) -> bool:
-        """Whether each worker judges a system of its own."""
-        return bool(self.config.getoption("dist", "no") == "each")  # told late: -n 0 makes it "no"
+    def is_each(self) -> bool:
+        """True if each worker judges a system of its own."""
+        # A property, because xdist changes the option after this object is created: -n 0 sets it to "no".
+        return bool(self.config.getoption("dist", "no") == "each")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -58,7 +60,7 @@ class TerminalHooks:
             kind = f"{type(error).__name__}: " if type(error).__module__ == "builtins" else ""
             raise pytest.UsageError(f"--mmap-backend={name}: cannot start: {kind}{error}") from error
         if self.config.pluginmanager.has_plugin("dsession"):
-            self.closing.close()  # only the workers go on to use it
+            self.closing.close()  # the controller needs the backend no more; each worker has its own
 
     def pytest_report_header(self) -> str:
         return terminal.header(self.facts, self.settings.level)
@@ -67,42 +69,48 @@ class TerminalHooks:
         self.partial = self.partial or report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Called where there are no workers."""
+        """Add the cases of this process; with workers, pytest calls this hook in the workers only."""
         if not self.config.option.collectonly:
-            self.system("").announce(announcement(session, self.collection))
+            self.system("").add_announcement(announcement(session, self.collection))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None]:
-        system = self.system(self.worker(report) if self.each else "")
-        system.take(report)
+        system = self.system(self.worker(report) if self.is_each else "")
+        system.add_report(report)
         yield
-        if crashed(report) and report.nodeid in system.cases:
-            # No teardown has been reported, and pytest's JUnit report takes properties from there.
-            told = properties(system.cases[report.nodeid])
-            end = pytest.TestReport(
-                report.nodeid, report.location, {}, "passed", None, "teardown", user_properties=told, node=report.node
+        if is_crash(report) and report.nodeid in system.cases:
+            # The worker reported no teardown, from which pytest's JUnit report takes the properties.
+            teardown = pytest.TestReport(
+                report.nodeid,
+                report.location,
+                {},
+                "passed",
+                None,
+                "teardown",
+                user_properties=properties(system.cases[report.nodeid]),
+                node=report.node,
             )
-            self.config.hook.pytest_runtest_logreport(report=end)
+            self.config.hook.pytest_runtest_logreport(report=teardown)
 
     def system(self, name: str) -> SystemResults:
-        """What has come in of a system."""
-        if name not in self.gathered:
-            self.gathered[name] = SystemResults(self.settings, self.facts, name)
-        return self.gathered[name]
+        """Return the results of a system, empty ones if it is new."""
+        if name not in self.results:
+            self.results[name] = SystemResults(self.settings, self.facts, name)
+        return self.results[name]
 
     def systems(self) -> list[SystemResults]:
-        """All that something has come in of, by the number of their workers."""
-        return sorted(self.gathered.values(), key=lambda system: (len(system.worker), system.worker))
+        """Return the results of all systems, in the order of their workers' numbers."""
+        return sorted(self.results.values(), key=lambda system: (len(system.worker), system.worker))
 
     def worker(self, report: pytest.TestReport) -> str:
-        """The worker that a report is from; the one that it stands in for, where that has died."""
+        """Return the name of the worker that sent a report; for a replacement, the name of the worker it replaced."""
         gateway: Any = report.node.gateway
         return self.workers.setdefault(id(gateway.spec), gateway.id)
 
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
         if report.failed:
             unresolved = report.when == "call" and getattr(report, ATTRIBUTE, {}).get("verdict") == UNRESOLVED
-            if unresolved or (crashed(report) and any(report.nodeid in of.cases for of in self.gathered.values())):
+            if unresolved or (is_crash(report) and any(report.nodeid in of.cases for of in self.results.values())):
                 return "error", "E", "ERROR"
         return None
 
@@ -112,38 +120,42 @@ class TerminalHooks:
         self.partial = self.partial or stopped
         if options.runs_no_case(self.config):
             return
-        for system in self.gathered.values():
+        for system in self.results.values():
             if not stopped:
                 system.finish("it was not run: pytest-xdist has lost it with a worker that died")
-            if session.exitstatus == pytest.ExitCode.OK and not self.green(system):
+            if session.exitstatus == pytest.ExitCode.OK and not self.has_passed(system):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.settings.update:
             from ..expectations.update import update
 
             system = self.system("")
-            self.written = update(
+            self.update_lines = update(
                 options.value(self.config, "mmap_expectations"),
                 self.config.invocation_params.dir,
                 self.settings.expectations,
                 system.cases.values(),
-                system.passing(judge_all(self.settings.clauses, system.cases.values())),
+                system.unexpected_passes(judge_all(self.settings.clauses, system.cases.values())),
             )
-        runs = [self.run(system) for system in self.systems()] or [self.run(self.system(""))]
+        runs = [self.result(system) for system in self.systems()] or [self.result(self.system(""))]
         for path in self.settings.reports:
             try:
                 outputs.write(path, runs)
             except OSError as error:
-                self.unwritten.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
-        if self.unwritten and session.exitstatus == pytest.ExitCode.OK:
+                self.report_errors.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
+        if self.report_errors and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
-    def green(self, system: SystemResults) -> bool:
-        """Whether nothing is wrong that no report of pytest's says."""
-        verdicts = {judged.verdict for judged in system.judged()} | {case.verdict for case in system.cases.values()}
-        return not (system.nothing_asked or system.others or verdicts & {FAIL, UNRESOLVED})
+    def has_passed(self, system: SystemResults) -> bool:
+        """Return True if the run passes by the criteria that pytest does not know.
 
-    def run(self, system: SystemResults) -> Run:
-        """What is told of a system."""
+        No clause and no case fails or is unresolved, some case is supported, and all workers judged the same system.
+        """
+        verdicts = {result.verdict for result in system.clause_results()}
+        verdicts |= {case.verdict for case in system.cases.values()}
+        return not (system.is_unsupported or system.conflicting_facts or verdicts & {FAIL, UNRESOLVED})
+
+    def result(self, system: SystemResults) -> Run:
+        """Return the result of a system, for the reports."""
         shard = self.settings.shard or Shard(1, 1)
         return Run(
             suite_version(),
@@ -152,48 +164,46 @@ class TerminalHooks:
             datetime.now(UTC).isoformat(timespec="seconds"),
             clauses_of(self.settings.level),
             self.partial or system.partial,
-            tuple(system.judged()),
+            tuple(system.clause_results()),
             tuple(sorted(system.cases.values(), key=lambda case: case.id)),
             (shard.number,),
             shard.of,
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for line in self.unwritten:
+        for line in self.report_errors:
             terminalreporter.write_line(line, red=True, bold=True)
         for system in self.systems():
             if system.cases:
                 title = f": {system.worker}, {terminal.describe_backend(system.facts)}" if system.worker else ""
                 terminalreporter.write_sep("=", f"mmap conformance{title}")
                 self.summarise(terminalreporter, system)
-        if self.written is not None:
+        if self.update_lines is not None:
             terminalreporter.write_sep("=", "expectations")
-            for line in self.written or ["nothing to write"]:
+            for line in self.update_lines or ["nothing to write"]:
                 terminalreporter.write_line(line)
 
     def summarise(self, terminalreporter: pytest.TerminalReporter, system: SystemResults) -> None:
-        """Tell what has come in of a system."""
+        """Print the summary of a system."""
         write = terminalreporter.write_line
-        judged = system.judged()
+        results = system.clause_results()
         if terminalreporter.verbosity >= 0:
-            for line in terminal.table(judged):
+            for line in terminal.table(results):
                 write(line)
         if terminalreporter.verbosity >= -1:
-            for text, markup in terminal.details(judged, shutil.get_terminal_size().columns):
+            for text, markup in terminal.details(results, shutil.get_terminal_size().columns):
                 write(text, **markup)
-        if system.nothing_asked:
-            write("nothing could be asked: every case is unsupported", red=True, bold=True)
+        if system.is_unsupported:
+            write("no case could run: every case is unsupported", red=True, bold=True)
         files = [line for case in system.cases.values() for line in case.reproducer]
         if files and terminalreporter.verbosity >= -1:
             write("reproducers", bold=True)
             for line in files:
                 write(f"  {line}")
-        if system.others:
-            others = ", ".join(dict.fromkeys(map(terminal.describe_backend, system.others)))
-            write(
-                f"no statement: workers asked {terminal.describe_backend(system.facts)}, and {others}; see --dist=each",
-                red=True,
-            )
+        if system.conflicting_facts:
+            first = terminal.describe_backend(system.facts)
+            others = ", ".join(dict.fromkeys(map(terminal.describe_backend, system.conflicting_facts)))
+            write(f"no statement: workers judged {first}, and {others}; see --dist=each", red=True)
             return
-        good, line = self.run(system).statement
-        write(line, bold=True, **{"green" if good else "red": True})
+        passed, line = self.result(system).statement
+        write(line, bold=True, **{"green" if passed else "red": True})

@@ -1,15 +1,16 @@
-"""Schedulers of pytest-xdist that lose no case when a worker dies, and never wait for a dead worker.
+"""Schedulers for pytest-xdist that lose no case when a worker dies, and never wait for a dead worker.
 
-Measured with xdist 3.8.0:
+The schedulers of xdist 3.8.0 have these defects, each of which was observed:
 
-* in every mode, sending work to a worker that has died ends the run with an OSError (see `tolerate_dead_worker`);
-* loadscope, loadfile and loadgroup run the case again that a worker died in, and its new worker dies of it too; a
-  group of one case, handed to a new worker, waits for ever for a next one; and a worker that has said that it is there
-  and not yet what it has collected is given work, which ends the run with a KeyError;
-* each does that too; it loses what is left of a worker that dies for the second time, and may hand one worker's cases
-  to the replacement of another, though the two may judge different systems.
+* In every mode, sending work to a worker that has died ends the run with an OSError (see `tolerate_dead_worker`).
+* loadscope, loadfile and loadgroup run the case in which a worker died again, and the replacement dies in it too.  A
+  group of one case that goes to a new worker waits forever for a next case.  A worker that has started, but has not yet
+  reported its collection, receives work, which ends the run with a KeyError.
+* each has the last defect too.  It also loses the remaining cases of a worker whose replacement dies, and may give one
+  worker's cases to the replacement of another, although the two may judge different systems.
 
-The classes here change just that.  They are used wherever `--mmap-backend` is, unless a conftest file has another.
+The classes below change only that.  A run with `--mmap-backend` uses them, unless a conftest file provides another
+scheduler.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from xdist.scheduler import (  # type: ignore[import-untyped]
 )
 
 Worker: TypeAlias = Any
-"""xdist's WorkerController; xdist tells mypy no types."""
+"""xdist's WorkerController; xdist has no type annotations for mypy."""
 
 
 class ByScope(LoadScopeScheduling):  # type: ignore[misc]
-    """--dist=loadscope: a unit of work is the cases of one scope, and what is left of it when its worker dies."""
+    """--dist=loadscope: a unit of work is the cases of one scope, or those that remain when its worker dies."""
 
     def remove_node(self, node: Worker) -> str | None:
         units = {
-            scope: left
+            scope: remaining
             for scope, unit in self.assigned_work.pop(node).items()
-            if (left := {nodeid: done for nodeid, done in unit.items() if not done})
+            if (remaining := {nodeid: done for nodeid, done in unit.items() if not done})
         }
-        if self.collection is None:  # nothing has been handed out; its replacement is waited for
+        if self.collection is None:  # no work is assigned yet, and the scheduler waits for the replacement
             self.registered_collections.pop(node, None)
         crashed = None
         if units:
@@ -54,7 +55,7 @@ class ByScope(LoadScopeScheduling):  # type: ignore[misc]
         return crashed
 
     def _assign_work_unit(self, node: Worker) -> None:
-        self.assigned_work[node].pop(next(iter(self.workqueue)), None)  # done; so that units are in the order of work
+        self.assigned_work[node].pop(next(iter(self.workqueue)), None)  # finished; the units stay in order
         super()._assign_work_unit(node)
 
     def _reschedule(self, node: Worker) -> None:
@@ -75,18 +76,18 @@ class ByGroup(ByScope, LoadGroupScheduling):  # type: ignore[misc]
 
 
 class Each(EachScheduling):  # type: ignore[misc]
-    """--dist=each: what is left of a worker goes to the one that replaces it, as often as that is."""
+    """--dist=each: the remaining cases of a worker that dies go to its replacement, any number of times."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.replacing: set[Worker] = set()
-        """Workers that came after the cases had been handed out."""
+        self.replacements: set[Worker] = set()
+        """Workers that started after the cases were assigned."""
 
     def add_node_collection(self, node: Worker, collection: Sequence[str]) -> None:
         if not self.collection_is_completed:
             super().add_node_collection(node, collection)
             return
-        self.replacing.add(node)
+        self.replacements.add(node)
         self.node2collection[node] = list(collection)
         for dead in self._removed2pending:
             if dead.gateway.spec is node.gateway.spec:
@@ -96,7 +97,7 @@ class Each(EachScheduling):  # type: ignore[misc]
                 return
 
     def remove_node(self, node: Worker) -> Any:
-        if not self.collection_is_completed:  # nothing has been handed out; its replacement is waited for
+        if not self.collection_is_completed:  # no work is assigned yet, and the scheduler waits for the replacement
             self.node2collection.pop(node, None)
         return super().remove_node(node)
 
@@ -104,7 +105,7 @@ class Each(EachScheduling):  # type: ignore[misc]
         for node, pending in self.node2pending.items():
             if node in self._started or node not in self.node2collection:
                 continue
-            if node not in self.replacing:
+            if node not in self.replacements:
                 pending[:] = range(len(self.node2collection[node]))
             if pending:
                 node.send_runtest_some(pending)
@@ -113,9 +114,9 @@ class Each(EachScheduling):  # type: ignore[misc]
 
 
 def tolerate_dead_worker(node: Worker) -> None:
-    """Lets the controller outlive a worker: what is sent to one that has died is lost.
+    """Make commands to a dead worker have no effect, instead of ending the controller with an OSError.
 
-    That it has died is told by an event of its own, upon which all that it had been given goes to others.
+    xdist reports the death by a separate event, after which the worker's cases go to other workers.
     """
     send = node.sendcommand
 
@@ -130,6 +131,6 @@ SCHEDULERS: dict[str, Any] = {"loadscope": ByScope, "loadfile": ByFile, "loadgro
 
 
 def make_scheduler(config: pytest.Config, log: Any) -> object:
-    """The scheduler for --dist; None where xdist's own will do."""
+    """Return the scheduler for --dist; None if xdist's own has no defect in that mode."""
     scheduler = SCHEDULERS.get(config.getoption("dist"))
     return scheduler(config, log) if scheduler else None
