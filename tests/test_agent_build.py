@@ -1,4 +1,4 @@
-"""Building the agent: once, kept under what it is made of; and what is said where it cannot be built."""
+"""The build of the agent: once, cached under a hash of its inputs; and the error when it cannot be built."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ chmod +x "$2"
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache's folder, empty, for this test alone."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    return folder / "pytest-mmapconf"
+    """Return the path of an empty cache for this test only."""
+    directory = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(directory))
+    return directory / "pytest-mmapconf"
 
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The log of a compiler that writes a line a build; it is the one that $CC names."""
+    """Set $CC to a compiler that writes a line for each build; return its log."""
     compiler, log = tmp_path / "fake compiler", tmp_path / "log"
     compiler.write_text(SLOW_FAKE.format(log=log))
     compiler.chmod(0o755)
@@ -40,7 +40,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-def test_it_is_built_once_and_kept(cache: Path, log: Path) -> None:
+def test_the_agent_is_built_once_and_kept(cache: Path, log: Path) -> None:
     first, second = build_agent(), build_agent()
 
     assert first == second
@@ -50,7 +50,7 @@ def test_it_is_built_once_and_kept(cache: Path, log: Path) -> None:
     assert log.read_text() == "built\n"
 
 
-@pytest.mark.parametrize("named", ["", "relative/cache"], ids=["no name", "a name that is no path"])
+@pytest.mark.parametrize("named", ["", "relative/cache"], ids=["empty", "relative path"])
 def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", named)
@@ -73,23 +73,23 @@ def test_another_source_or_compiler_is_another_agent(
     assert log.read_text() == "built\n" * 3
 
 
-def test_two_that_build_at_once_do_not_disturb_one_another(cache: Path, log: Path) -> None:
+def test_concurrent_builds_do_not_disturb_one_another(cache: Path, log: Path) -> None:
     code = """
 from pytest_mmapconf.agent.build import build_agent
 print(build_agent())
 """
     builders = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = {builder.communicate(timeout=60)[0] for builder in builders}
+    outputs = {builder.communicate(timeout=60)[0] for builder in builders}
 
-    assert len(said) == 1
-    assert [entry.name for entry in cache.iterdir()] == [Path(said.pop().strip()).name]
+    assert len(outputs) == 1
+    assert [entry.name for entry in cache.iterdir()] == [Path(outputs.pop().strip()).name]
 
 
-def test_without_a_cache_that_can_be_written_it_is_built_for_this_run(
+def test_without_a_writable_cache_the_agent_is_built_for_this_run(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocked = tmp_path / "blocked"
-    blocked.touch()  # a file, where the cache's folder would have to be made
+    blocked.touch()  # a file, where the cache's directory must be made
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked / "cache"))
     code = """
 from pytest_mmapconf.agent.build import build_agent
@@ -104,11 +104,13 @@ print(agent)
     assert not agent.parent.exists()
 
 
-def three_ways_out(text: str) -> bool:
+def has_the_three_solutions(text: str) -> bool:
     return "$CC" in text and "pip install ziglang" in text and "--mmap-backend=agent:PATH" in text
 
 
-def test_no_compiler(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_the_error_lists_the_solutions(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -116,16 +118,16 @@ def test_no_compiler(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BuildError, match=r"there is no C compiler \(cc, gcc, clang\)") as error:
         build_agent()
 
-    assert three_ways_out(str(error.value))
+    assert has_the_three_solutions(str(error.value))
 
 
-def test_a_compiler_that_is_not_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_does_not_exist(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler -O2")
 
-    with pytest.raises(BuildError, match=r"\$CC names a compiler that is not there: no-such-compiler") as error:
+    with pytest.raises(BuildError, match=r"\$CC names a compiler that does not exist: no-such-compiler") as error:
         build_agent()
 
-    assert three_ways_out(str(error.value))
+    assert has_the_three_solutions(str(error.value))
 
 
 def test_a_compiler_that_fails(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,12 +139,12 @@ def test_a_compiler_that_fails(cache: Path, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(BuildError, match=r"failing .* failed:\nno headers here") as error:
         build_agent()
 
-    assert three_ways_out(str(error.value))
+    assert has_the_three_solutions(str(error.value))
     assert list(cache.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("named", "there", "ziglang", "found"),
+    ("named", "installed", "ziglang", "chosen"),
     [
         ("mine -m32", ["mine", "cc"], False, ["mine", "-m32"]),
         ("", ["gcc", "cc", "clang"], False, ["cc"]),
@@ -152,17 +154,17 @@ def test_a_compiler_that_fails(cache: Path, tmp_path: Path, monkeypatch: pytest.
     ],
     ids=["CC", "cc", "gcc", "clang", "ziglang"],
 )
-def test_which_compiler(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, there: list[str], ziglang: bool, found: list[str]
+def test_the_compiler_is_chosen_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, installed: list[str], ziglang: bool, chosen: list[str]
 ) -> None:
-    for name in there:
+    for name in installed:
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CC", named)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if ziglang else None)
 
-    assert find_compiler() == found
+    assert find_compiler() == chosen
 
 
 def test_the_source_has_no_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The agent in Python: faults that are observed and not guessed, real processes, and the suite through it."""
+"""The agent in Python: faults observed by ptrace, processes of the operating system, and the suite through it."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def test_faults_have_signal_code_and_address(process: AgentProcess) -> None:
     assert fault_of(process, "load", past + 1, 1) == ("SIGBUS", "BUS_ADRERR", past + 1)
     assert fault_of(process, "store", past, b"x") == ("SIGBUS", "BUS_ADRERR", past)
     assert fault_of(process, "load", 0, 1) == ("SIGSEGV", "SEGV_MAPERR", 0)
-    assert process.load(base, 1) == b"\0", "the process lives on"
+    assert process.load(base, 1) == b"\0", "the process continues"
 
 
-def test_what_lies_before_a_fault_is_stored(process: AgentProcess) -> None:
+def test_the_bytes_before_a_fault_are_stored(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     base = process.mmap(0, 2 * page, RW, MEMORY, -1, 0)
     process.mprotect(base + page, page, PROT_READ)
@@ -88,7 +88,7 @@ def test_what_lies_before_a_fault_is_stored(process: AgentProcess) -> None:
     assert process.load(base + page - 3, 6) == b"abc\0\0\0"
 
 
-def test_execution(process: AgentProcess) -> None:
+def test_code_is_executed_where_permitted(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     base = process.mmap(0, page, RW, MEMORY, -1, 0)
     process.store(base, process.return_instruction())
@@ -110,11 +110,11 @@ def test_unavailable_information_is_unsupported(process: AgentProcess) -> None:
         process.counters()
     process.madvise(base, page, MADV_DONTFORK)
     assert process.load(base, 1) == b"\3"
-    with pytest.raises(Unsupported, match="keeps memory from its children"):
+    with pytest.raises(Unsupported, match="hides memory from its children"):
         process.load(0, 1)
 
 
-def test_processes_share_what_they_should_and_end(system: AgentSystem, process: AgentProcess) -> None:
+def test_forked_processes_share_memory_and_end(system: AgentSystem, process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     shared = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     private = process.mmap(0, page, RW, MEMORY, -1, 0)
@@ -133,40 +133,40 @@ def test_processes_share_what_they_should_and_end(system: AgentSystem, process: 
     assert system.spawn().fork().exit(0) == 0
 
 
-def test_a_new_program_has_the_descriptors_and_not_the_mappings(process: AgentProcess) -> None:
+def test_exec_keeps_descriptors_and_drops_mappings(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
-    stays, goes = process.open("a", O_RDWR | O_CREAT), process.open("a", O_RDWR | O_CLOEXEC)
+    kept, closed = process.open("a", O_RDWR | O_CREAT), process.open("a", O_RDWR | O_CLOEXEC)
     scratch_range, length = process.scratch_range()
     process.mmap(scratch_range, page, RW, MEMORY | MAP_FIXED, -1, 0)
 
     process.exec()
 
-    assert process.pwrite(stays, b"x", 0) == 1
+    assert process.pwrite(kept, b"x", 0) == 1
     with fails("EBADF"):
-        process.fstat(goes)
+        process.fstat(closed)
     assert fault_of(process, "load", scratch_range, 1)[1] == "SEGV_MAPERR"
     assert process.scratch_range() == (scratch_range, length)
 
 
 def test_the_interpreter_makes_no_mappings_of_its_own(process: AgentProcess) -> None:
-    """What is under test shares its address space: whatever is asked, only the answer's own mapping comes."""
+    """The interpreter shares the address space under test: no call makes a mapping other than its own result."""
     page = process.sysconf(SC_PAGESIZE)
     base = process.mmap(0, 64 * page, RW, MEMORY, -1, 0)
 
-    def places() -> list[str]:
+    def ranges() -> list[str]:
         lines = process.maps().splitlines()
         return [line.split()[0] for line in lines if "[heap]" not in line and "[stack]" not in line]
 
-    before = places()
+    before = ranges()
     for _ in range(50):
         process.store(base, os.urandom(60 * page))
         assert len(process.load(base, 60 * page)) == 60 * page
         process.mincore(base, 64 * page)
         fault_of(process, "load", 0, 1)
-    assert places() == before
+    assert ranges() == before
 
 
-def test_limits_bind(process: AgentProcess) -> None:
+def test_a_limit_is_enforced(process: AgentProcess) -> None:
     page = process.sysconf(SC_PAGESIZE)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 16 * page)
 
@@ -176,12 +176,12 @@ def test_limits_bind(process: AgentProcess) -> None:
 
 
 def test_the_end_of_a_process_is_reported(process: AgentProcess) -> None:
-    """It unmaps all there is, itself included."""
+    """The process unmaps its whole address space, this code included."""
     with pytest.raises(Unresolved, match=r"ended by itself \(SIG(SEGV|BUS)\)"):
         process.munmap(0, (1 << 47) - process.sysconf(SC_PAGESIZE))
 
 
-def test_the_suite_through_it(pytester: pytest.Pytester, tmp_path: Path) -> None:
+def test_the_suite_passes_through_the_agent(pytester: pytest.Pytester, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
 
     # Random programs limit the process's memory, which leaves the interpreter without any of its own.

@@ -1,4 +1,4 @@
-"""The agent's side of the protocol, in Python: requests, answers, and any backend that makes the calls."""
+"""The agent's side of the protocol, in Python: requests, answers, and a backend that makes the calls."""
 
 from __future__ import annotations
 
@@ -63,23 +63,23 @@ def process() -> Process:
     ],
 )
 def test_a_request_and_its_answer(process: Process, request_: str, answer: str) -> None:
-    assert serve.obey(process, request_) == answer
+    assert serve.execute_request(process, request_) == answer
 
 
 def test_every_call_of_the_contract_has_arguments_that_can_be_read(process: Process) -> None:
-    """A call whose arguments were of another type could not be asked of any agent."""
+    """An agent could not make a call with an argument of a type that has no parser."""
     calls = [name for name, value in vars(Process).items() if callable(value) and not name.startswith("_")]
 
-    answers = {name: serve.obey(Process(), " ".join([name.replace("_", "-"), *["0"] * 9])) for name in calls}
+    answers = {name: serve.execute_request(Process(), " ".join([name.replace("_", "-"), *["0"] * 9])) for name in calls}
 
-    answers = {name: said for name, said in answers.items() if name not in ("audit", "maps")}
+    answers = {name: message for name, message in answers.items() if name not in ("audit", "maps")}
     assert set(answers.values()) == {"bad the verb has another number of arguments"}
     for name in answers:
-        assert len(serve.readers(name)) == len(inspect.signature(vars(Process)[name]).parameters) - 1
+        assert len(serve.argument_parsers(name)) == len(inspect.signature(vars(Process)[name]).parameters) - 1
 
 
 class Broken(Process):
-    """Of each outcome one."""
+    """A process with one call for each kind of outcome."""
 
     def munlockall(self) -> None:
         raise NotImplementedError
@@ -103,17 +103,17 @@ class Broken(Process):
         ("fork", "unsupported the backend has no fork"),
     ],
 )
-def test_what_is_not_there(request_: str, answer: str) -> None:
-    assert serve.obey(Broken(), request_) == answer
+def test_a_missing_call_is_unsupported_or_died(request_: str, answer: str) -> None:
+    assert serve.execute_request(Broken(), request_) == answer
 
 
 def test_a_bug_of_the_backend_is_no_answer() -> None:
     with pytest.raises(KeyError):
-        serve.obey(Broken(), "dup 3")
+        serve.execute_request(Broken(), "dup 3")
 
 
 def converse(*lines: str) -> list[str]:
-    """What the reference answers to some lines, after its greeting."""
+    """Return the reference's answers to some lines, without its greeting."""
     write = io.BytesIO()
     serve.serve(ReferenceBackend(), io.BytesIO("".join(f"{line}\r\n" for line in lines).encode()), write)
     greeting, *answers = write.getvalue().decode().splitlines()
@@ -151,7 +151,7 @@ def test_the_supervisor() -> None:
     ]
 
 
-def test_a_line_too_long_is_the_end() -> None:
+def test_a_line_that_is_too_long_ends_the_conversation() -> None:
     assert converse("0 boot", "0 " + "x" * serve.LINE, "0 boot") == ["0 ok /"]
 
 
@@ -184,7 +184,7 @@ def test_the_client_reaches_the_reference(system: AgentSystem) -> None:
         raise Unsupported
 
 
-def test_the_suite_through_it(pytester: pytest.Pytester) -> None:
+def test_the_suite_passes_through_serve(pytester: pytest.Pytester) -> None:
     run = pytester.runpytest_subprocess(
         f"--mmap-backend=agent:{sys.executable} -m pytest_mmapconf.agent.serve {REFERENCE}"
     )
@@ -194,16 +194,16 @@ def test_the_suite_through_it(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "usage: python -m pytest_mmapconf.agent.serve MODULE:FACTORY"),
         (["nowhere:Nothing"], "cannot import nowhere"),
     ],
 )
-def test_usage(arguments: list[str], said: str) -> None:
+def test_usage(arguments: list[str], message: str) -> None:
     command = [sys.executable, "-m", "pytest_mmapconf.agent.serve", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stdout == ""

@@ -1,1 +1,1 @@
-"""A backend in another process: the protocol, its client, and the agent in C that lends the system it runs on."""
+"""A backend in another process: the protocol, its client, and the agent in C for the Linux system it runs on."""

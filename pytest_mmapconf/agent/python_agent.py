@@ -1,23 +1,22 @@
-"""The agent in Python: lends the Linux system that it runs on, as the one in C does (a worked example of a port).
+"""The agent in Python: executes requests on the Linux system it runs on, like the agent in C (an example of a port).
 
     pytest --mmap-backend='agent:python -m pytest_mmapconf.agent.python_agent'
 
-`serve` speaks; here is what it speaks for.  The supervisor forks a process of the operating system for each process of
-a case, with a socket to it that carries the same lines (`Child` is its end, `attend` the other).  There a call is a
-call of libc, through ctypes.  Two things are not as simple as that in a high language.
+`serve` implements the protocol; this module implements the system.  The supervisor forks a process of the operating
+system for each process of a case, with a socket to it that carries the same lines (`Child` is the supervisor's side,
+`serve_process` the other).  In that process a call is a call of libc, through ctypes.  Two things are harder than in C.
 
-*A fault must not be the interpreter's end*, and Python cannot return from a SIGSEGV.  So the process never touches what
-is under test itself: the kernel copies from there to a socket, and from a socket there, with the same page tables, and
-says EFAULT where it may not.  What the fault would have been (signal, code, address) is not guessed from that: a child
-makes the same access, is stopped by the fault, and its siginfo is read with ptrace.  Execution is tried in such a child
-alone.
+*A fault must not end the interpreter*, and Python cannot return from a SIGSEGV.  So the process never accesses the
+memory under test itself: the kernel copies between that memory and a socket, with the same page tables, and returns
+EFAULT where the access is not permitted.  The fault (signal, code, address) is observed, not derived from that: a child
+makes the same access, the fault stops it, and ptrace reads its siginfo.  Code is executed only in such a child.
 
-*The interpreter lives in the same address space.*  Its objects come from malloc (PYTHONMALLOC), and malloc is told to
-keep to the heap, which has been made large enough; so no mapping comes or goes but the case's.
+*The interpreter lives in the same address space.*  Its objects are allocated by malloc (PYTHONMALLOC), which is
+configured to use only the heap, made large enough at the start; so no mapping appears or disappears except the case's.
 
-What cannot be told truly so is not told: counters (the interpreter has page faults of its own), additions under a lock
-(Python has no atomic exchange), faults of a process that keeps memory from its children, facilities that are more than
-a path.  Needs glibc, 64 bits, and a machine with asm-generic's numbers.
+What cannot be reported correctly in this way is unsupported: counters (the interpreter causes page faults of its own),
+additions under a lock (Python has no atomic exchange), faults of a process that hides memory from its children,
+facilities that are more than a path.  Requires glibc, 64 bits, and a machine with asm-generic's numbers.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ from ..contract import (
     Unresolved,
     Unsupported,
 )
-from .serve import LINE, answer, obey, serve
+from .serve import LINE, answer, execute_request, serve
 
 # -------------------------------------------------------------------------------------------------------- calls of libc
 
@@ -72,33 +71,33 @@ TYPES: Final[dict[str, Any]] = {
 }
 
 
-def function(name: str, form: str) -> Callable[..., Any]:
-    """A function of libc as a call of the contract.  The form: letters of TYPES, the result's first."""
+def libc_function(name: str, form: str) -> Callable[..., Any]:
+    """Return a function of libc as a call of the contract; `form` has letters of TYPES, the result's first."""
     result, *arguments = (TYPES[letter] for letter in form)
     failure = result(-1).value
-    of_libc = ctypes.CFUNCTYPE(result, *arguments, use_errno=True)((name, libc))
+    libc_call = ctypes.CFUNCTYPE(result, *arguments, use_errno=True)((name, libc))
 
     def call(*values: object) -> int | None:
         ctypes.set_errno(0)
-        value: int = of_libc(*(os.fsencode(value) if isinstance(value, str) else value for value in values))
-        if value == failure and ctypes.get_errno():  # sysconf says -1 for "no limit", too
+        value: int = libc_call(*(os.fsencode(value) if isinstance(value, str) else value for value in values))
+        if value == failure and ctypes.get_errno():  # sysconf also returns -1 for "no limit"
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return value
 
     return call
 
 
-def method(name: str, form: str) -> Any:
-    return staticmethod(function(name, form))
+def libc_method(name: str, form: str) -> Any:
+    return staticmethod(libc_function(name, form))
 
 
-send = function("send", "lizzi")
-recv = function("recv", "lizzi")
-ptrace = function("ptrace", "llipp")
-prctl = function("prctl", "izzzzz")
-capget = function("capget", "ipp")
-capset = function("capset", "ipp")
-syscall = function("syscall", "llzzz")
+send = libc_function("send", "lizzi")
+recv = libc_function("recv", "lizzi")
+ptrace = libc_function("ptrace", "llipp")
+prctl = libc_function("prctl", "izzzzz")
+capget = libc_function("capget", "ipp")
+capset = libc_function("capset", "ipp")
+syscall = libc_function("syscall", "llzzz")
 
 # ----------------------------------------------------------------------------------------------------- observing faults
 
@@ -113,43 +112,43 @@ CODES: Final = {
     (signal.SIGILL, 1): "ILL_ILLOPC",
     (signal.SIGILL, 2): "ILL_ILLOPN",
 }
-"""si_code by name, where si_addr tells something."""
+"""(signal, si_code) -> name, for the codes with which si_addr is meaningful."""
 ONE_BYTE: Final = ctypes.create_string_buffer(1)
-NOT_TRACED, NOT_MADE = 3, 4
+TRACE_REFUSED, ACCESS_RAISED = 3, 4
 
 
-def fault_of(access: Callable[[], object]) -> Fault | None:
-    """Make an access in a child, which may die of it; the fault that stops it, if one does."""
+def observe_fault(access: Callable[[], object]) -> Fault | None:
+    """Make an access in a traced child; return the fault that stops the child, or None if the access succeeds."""
     pid = os.fork()
     if pid == 0:
         try:
             ptrace(PTRACE_TRACEME, 0, None, None)
         except OSError:
-            os._exit(NOT_TRACED)
+            os._exit(TRACE_REFUSED)
         try:
             access()
         except Exception:
-            os._exit(NOT_MADE)
+            os._exit(ACCESS_RAISED)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return None
     if not os.WIFSTOPPED(status):
-        traced = os.WIFEXITED(status) and os.WEXITSTATUS(status) == NOT_MADE
-        raise Unsupported("Python cannot do that" if traced else "ptrace is not allowed, by which a fault is looked at")
-    told = ctypes.create_string_buffer(128)
-    ptrace(PTRACE_GETSIGINFO, pid, None, ctypes.addressof(told))
+        traced = os.WIFEXITED(status) and os.WEXITSTATUS(status) == ACCESS_RAISED
+        raise Unsupported("Python cannot do that" if traced else "ptrace, which observes faults, is not permitted")
+    siginfo = ctypes.create_string_buffer(128)
+    ptrace(PTRACE_GETSIGINFO, pid, None, ctypes.addressof(siginfo))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    number, _, code, address = struct.unpack_from("3iP", told)
+    number, _, code, address = struct.unpack_from("3iP", siginfo)
     name = CODES.get((signal.Signals(number), code))
     return Fault(
         signal.Signals(number).name, name or {0x80: "SI_KERNEL"}.get(code, str(code)), address if name else None
     )
 
 
-def pieces(addr: int, length: int) -> Iterator[tuple[int, int]]:
-    """(address, length) of each page's part of a range: only from page to page do rights differ."""
+def split_by_page(addr: int, length: int) -> Iterator[tuple[int, int]]:
+    """Yield (address, length) of the part of a range in each page, because protection differs between pages only."""
     while length:
         part = min(length, PAGE - addr % PAGE)
         yield addr, part
@@ -159,13 +158,13 @@ def pieces(addr: int, length: int) -> Iterator[tuple[int, int]]:
 # ------------------------------------------------------------------------------------------------------------ a process
 
 RETURN: Final = {"x86_64": b"\xc3", "aarch64": b"\xc0\x03\x5f\xd6", "riscv64": b"\x67\x80\x00\x00"}
-"""Machine code of a function that only returns."""
-CHANNEL, CARRIER_IN, CARRIER_OUT = 224, 225, 226
-"""Descriptors of our own, beyond the lowest free ones that a case sees."""
+"""Machine -> machine code of a function that does nothing but return."""
+CHANNEL, COPY_IN, COPY_OUT = 224, 225, 226
+"""The agent's own descriptors, far above the lowest free ones that a case gets."""
 PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 24, 36
 IN_CLOSE: Final = 0x18
 LONG_PAST: Final = 10**9
-"""A moment of 2001, in seconds: no file is last modified then by itself."""
+"""2001-09-09, in seconds since the epoch: no file is last modified then unless the agent sets that time."""
 CAPABILITIES: Final = {9: "LINUX_IMMUTABLE", 14: "IPC_LOCK", 17: "SYS_RAWIO", 21: "SYS_ADMIN", 24: "SYS_RESOURCE"}
 LIMITS: Final = {
     Resource.ADDRESS_SPACE: (resource.RLIMIT_AS, "VmSize:"),
@@ -176,48 +175,48 @@ LIMITS: Final = {
 
 
 class LinuxProcess(Process):
-    """This very process, as the contract has it."""
+    """The current process of the operating system as a process of the contract."""
 
     def __init__(self, scratch_range: tuple[int, int] | None) -> None:
         self._scratch_range = scratch_range
-        self.keeps_from_children = False
-        carrier = socket.socketpair()
-        for end, number in zip(carrier, (CARRIER_IN, CARRIER_OUT), strict=True):
+        self.hides_memory_from_children = False
+        copy_sockets = socket.socketpair()
+        for end, number in zip(copy_sockets, (COPY_IN, COPY_OUT), strict=True):
             os.dup2(end.fileno(), number, inheritable=False)
             end.close()
 
-    mmap = method("mmap", "zzziiil")
-    munmap = method("munmap", "izz")
-    mremap = method("mremap", "zzzziz")
-    msync = method("msync", "izzi")
-    sysconf = method("sysconf", "li")
-    mprotect = method("mprotect", "izzi")
-    mlock = method("mlock", "izz")
-    mlock2 = method("mlock2", "izzi")
-    munlock = method("munlock", "izz")
-    mlockall = method("mlockall", "ii")
-    munlockall = method("munlockall", "i")
-    open = method("open", "isii")
-    close = method("close", "ii")
-    dup = method("dup", "ii")
-    ftruncate = method("ftruncate", "iil")
-    lseek = method("lseek", "lili")
-    read_into = method("pread", "lizzl")
-    write_from = method("pwrite", "lizzl")
-    fsync = method("fsync", "ii")
-    flock = method("flock", "iii")
-    unlink = method("unlink", "is")
-    _madvise = staticmethod(function("madvise", "izzi"))
-    _mincore = staticmethod(function("mincore", "izzp"))
-    _pair = staticmethod(function("pipe", "ip"))
-    _sockets = staticmethod(function("socketpair", "iiiip"))
-    _inotify = staticmethod(function("inotify_init1", "ii"))
-    _add_watch = staticmethod(function("inotify_add_watch", "iisi"))
-    _memfd = staticmethod(function("memfd_create", "isi"))
+    mmap = libc_method("mmap", "zzziiil")
+    munmap = libc_method("munmap", "izz")
+    mremap = libc_method("mremap", "zzzziz")
+    msync = libc_method("msync", "izzi")
+    sysconf = libc_method("sysconf", "li")
+    mprotect = libc_method("mprotect", "izzi")
+    mlock = libc_method("mlock", "izz")
+    mlock2 = libc_method("mlock2", "izzi")
+    munlock = libc_method("munlock", "izz")
+    mlockall = libc_method("mlockall", "ii")
+    munlockall = libc_method("munlockall", "i")
+    open = libc_method("open", "isii")
+    close = libc_method("close", "ii")
+    dup = libc_method("dup", "ii")
+    ftruncate = libc_method("ftruncate", "iil")
+    lseek = libc_method("lseek", "lili")
+    read_into = libc_method("pread", "lizzl")
+    write_from = libc_method("pwrite", "lizzl")
+    fsync = libc_method("fsync", "ii")
+    flock = libc_method("flock", "iii")
+    unlink = libc_method("unlink", "is")
+    _madvise = staticmethod(libc_function("madvise", "izzi"))
+    _mincore = staticmethod(libc_function("mincore", "izzp"))
+    _pair = staticmethod(libc_function("pipe", "ip"))
+    _sockets = staticmethod(libc_function("socketpair", "iiiip"))
+    _inotify = staticmethod(libc_function("inotify_init1", "ii"))
+    _add_watch = staticmethod(libc_function("inotify_add_watch", "iisi"))
+    _memfd = staticmethod(libc_function("memfd_create", "isi"))
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         self._madvise(addr, length, advice)
-        self.keeps_from_children |= advice == MADV_DONTFORK
+        self.hides_memory_from_children |= advice == MADV_DONTFORK
 
     def mincore(self, addr: int, length: int) -> list[bool]:
         resident = ctypes.create_string_buffer(max(1, -(-length // PAGE)))
@@ -228,46 +227,46 @@ class LinuxProcess(Process):
 
     def load(self, addr: int, length: int) -> bytes:
         loaded = b""
-        for at, part in pieces(addr, length):
-            self._copy(send, CARRIER_IN, at, part, lambda at=at: ctypes.memmove(ONE_BYTE, at, 1))  # type: ignore[misc]
-            loaded += os.read(CARRIER_OUT, part)
+        for at, part in split_by_page(addr, length):
+            self._copy(send, COPY_IN, at, part, lambda at=at: ctypes.memmove(ONE_BYTE, at, 1))  # type: ignore[misc]
+            loaded += os.read(COPY_OUT, part)
         return loaded
 
     def store(self, addr: int, data: bytes) -> None:
-        for at, part in pieces(addr, len(data)):
-            os.write(CARRIER_IN, data[at - addr : at - addr + part])
+        for at, part in split_by_page(addr, len(data)):
+            os.write(COPY_IN, data[at - addr : at - addr + part])
             try:
-                self._copy(recv, CARRIER_OUT, at, part, lambda at=at: ctypes.memset(at, 0, 1))  # type: ignore[misc]
+                self._copy(recv, COPY_OUT, at, part, lambda at=at: ctypes.memset(at, 0, 1))  # type: ignore[misc]
             except BaseException:
-                os.read(CARRIER_OUT, part)
+                os.read(COPY_OUT, part)
                 raise
 
     def _copy(self, call: Callable[..., Any], fd: int, at: int, length: int, access: Callable[[], object]) -> None:
-        """Have the kernel copy between a socket and what is under test; say what fault keeps it from doing so."""
+        """Let the kernel copy between a socket and the memory under test; raise the fault that prevents it."""
         try:
             call(fd, at, length, 0)
         except OSError as error:
             if error.errno != errno.EFAULT:
                 raise Unresolved(f"a copy by the kernel failed: {error.strerror}") from error
-            fault = self._fault_of(access)
-            raise fault or Unsupported("the kernel could not go where a child could") from None
+            fault = self._observe_fault(access)
+            raise fault or Unsupported("the kernel failed to access memory that a child can access") from None
 
-    def _fault_of(self, access: Callable[[], object]) -> Fault | None:
-        if self.keeps_from_children:
-            raise Unsupported("this process keeps memory from its children, where a fault is looked at")
-        return fault_of(access)
+    def _observe_fault(self, access: Callable[[], object]) -> Fault | None:
+        if self.hides_memory_from_children:
+            raise Unsupported("this process hides memory from its children, which observe faults")
+        return observe_fault(access)
 
     def return_instruction(self) -> bytes:
         return RETURN[os.uname().machine]
 
     def execute(self, addr: int) -> None:
-        fault = self._fault_of(ctypes.CFUNCTYPE(None)(addr))
+        fault = self._observe_fault(ctypes.CFUNCTYPE(None)(addr))
         if fault:
             raise fault
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:
         if lock:
-            raise Unsupported("Python has no atomic exchange to take the lock by")
+            raise Unsupported("Python has no atomic exchange with which to take the lock")
         for _ in range(times):
             self.store(addr, struct.pack("=I", struct.unpack("=I", self.load(addr, 4))[0] + 1 & 0xFFFFFFFF))
 
@@ -301,19 +300,19 @@ class LinuxProcess(Process):
         os.mkdir(path, 0o700)
 
     def pipe(self) -> tuple[int, int]:
-        return self._two(lambda at: self._pair(at))
+        return self._descriptors(lambda at: self._pair(at))
 
     def socketpair(self) -> tuple[int, int]:
-        return self._two(lambda at: self._sockets(socket.AF_UNIX, socket.SOCK_STREAM, 0, at))
+        return self._descriptors(lambda at: self._sockets(socket.AF_UNIX, socket.SOCK_STREAM, 0, at))
 
-    def _two(self, call: Callable[[int], object]) -> tuple[int, int]:
+    def _descriptors(self, call: Callable[[int], object]) -> tuple[int, int]:
         fds = (ctypes.c_int * 2)()
         call(ctypes.addressof(fds))
         return fds[0], fds[1]
 
     def memfd(self) -> int:
-        made: int = self._memfd("case", os.MFD_ALLOW_SEALING)
-        return made
+        fd: int = self._memfd("case", os.MFD_ALLOW_SEALING)
+        return fd
 
     def seal(self, fd: int, seals: int) -> None:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
@@ -342,33 +341,34 @@ class LinuxProcess(Process):
     def close_events(self, watch: int) -> int:
         closes = 0
         with contextlib.suppress(BlockingIOError):
-            while noted := os.read(watch, 65536):
-                while noted:
-                    _, mask, _, name = struct.unpack_from("iIII", noted)
+            while events := os.read(watch, 65536):
+                while events:
+                    _, mask, _, name = struct.unpack_from("iIII", events)
                     closes += mask & IN_CLOSE != 0
-                    noted = noted[16 + name :]
+                    events = events[16 + name :]
         return closes
 
     def free_space(self, path: str) -> int:
         status = os.statvfs(path)
         return status.f_bfree * status.f_frsize
 
-    # ---- rights, limits, telling
+    # ---- limits, capabilities, introspection
 
     def set_limit_headroom(self, resource_: Resource, headroom: int) -> None:
         which, label = LIMITS[resource_]
         used = 0
         if label:
-            with open("/proc/self/status") as told:
-                used = next(int(line.split()[1]) * 1024 for line in told if line.startswith(label))
-        _, most = resource.getrlimit(which)
-        resource.setrlimit(which, (used + headroom, most if most == -1 else max(most, used + headroom)))
+            with open("/proc/self/status") as status:
+                used = next(int(line.split()[1]) * 1024 for line in status if line.startswith(label))
+        _, hard_limit = resource.getrlimit(which)
+        limit = used + headroom
+        resource.setrlimit(which, (limit, hard_limit if hard_limit == -1 else max(hard_limit, limit)))
 
     def drop_capability(self, capability: str) -> None:
         number = {f"CAP_{name}": number for number, name in CAPABILITIES.items()}.get(capability)
         if number is None:
-            raise Unsupported("a capability that this agent does not know")
-        with contextlib.suppress(OSError):  # not everybody may, and not everybody would have it back by exec
+            raise Unsupported("this agent does not know the capability")
+        with contextlib.suppress(OSError):  # without CAP_SETPCAP it fails, but exec does not restore the capability
             prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
         header, sets = capabilities()
         for kind in range(3):
@@ -377,7 +377,7 @@ class LinuxProcess(Process):
 
     def scratch_range(self) -> tuple[int, int]:
         if self._scratch_range is None:
-            raise Unsupported("no range of addresses was found free for an scratch_range")
+            raise Unsupported("no range of addresses was found free for the scratch range")
         return self._scratch_range
 
     def maps(self) -> str:
@@ -386,14 +386,14 @@ class LinuxProcess(Process):
 
 
 def capabilities() -> tuple[Any, Any]:
-    """capget's header, and what it says: effective, permitted, inheritable, twice 32 of them."""
+    """Return capget's header and its result: effective, permitted, inheritable, of 32 capabilities each, twice."""
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     capget(ctypes.addressof(header), ctypes.addressof(sets))
     return header, sets
 
 
-def attend(process: LinuxProcess) -> NoReturn:
-    """A process's life: answer the supervisor's lines until there are no more."""
+def serve_process(process: LinuxProcess) -> NoReturn:
+    """Answer the supervisor's requests to this process until its socket is closed."""
     channel = socket.socket(fileno=CHANNEL)
     while True:
         received, passed, _, _ = socket.recv_fds(channel, LINE, 1)
@@ -405,22 +405,22 @@ def attend(process: LinuxProcess) -> NoReturn:
         if verb == "exit":
             os._exit(int(argument) & 255)
         elif verb == "fork":
-            said = answer(lambda: fork(passed))  # noqa: B023 - called at once
+            answered = answer(lambda: fork(passed))  # noqa: B023 - called immediately
         elif verb == "exec":
-            said = answer(become_new)
+            answered = answer(reexec)
         else:
-            said = obey(process, f"{verb} {argument}" if argument or received.endswith(b" \n") else verb)
-        channel.sendall(said.encode("ascii", "replace") + b"\n")
+            answered = execute_request(process, f"{verb} {argument}" if argument or received.endswith(b" \n") else verb)
+        channel.sendall(answered.encode("ascii", "replace") + b"\n")
 
 
 def fork(passed: list[int]) -> int | str:
     """Fork twice, so that the supervisor is the parent of every process; the child answers on its own channel."""
     if not passed:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    between = os.fork()
-    if between:
+    intermediate = os.fork()
+    if intermediate:
         os.close(passed[0])
-        _, status = os.waitpid(between, 0)
+        _, status = os.waitpid(intermediate, 0)
         if os.WEXITSTATUS(status):
             raise OSError(os.WEXITSTATUS(status), os.strerror(os.WEXITSTATUS(status)))
         return "forked"
@@ -434,8 +434,8 @@ def fork(passed: list[int]) -> int | str:
     return os.getpid()
 
 
-def become_new() -> None:
-    """This program anew, in the same process; it answers when it is there."""
+def reexec() -> None:
+    """Execute this program again in the same process; the new program writes the answer."""
     os.set_inheritable(CHANNEL, True)
     try:
         os.execve(sys.executable, command("--process"), os.environ)
@@ -447,7 +447,7 @@ def become_new() -> None:
 
 
 class Child(Process):
-    """A process, seen by the supervisor."""
+    """A process, from the supervisor's side: each call is a request over a socket."""
 
     def __init__(self, system: LinuxSystem, channel: socket.socket, pid: int) -> None:
         self.system = system
@@ -457,14 +457,14 @@ class Child(Process):
         system.children.append(self)
 
     def ask(self, request: str, passed: list[int] | None = None) -> str:
-        """Its answer to a request; how it ended, if it has."""
+        """Send a request, with descriptors, and return the answer; if the process has ended, return "died" and how."""
         try:
             socket.send_fds(self.channel, [request.encode("ascii", "replace") + b"\n"], passed or [])
-            return self.hear()
+            return self.receive()
         except OSError:
             return f"died {self.reap()}"
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         line = b""
         while not line.endswith(b"\n"):
             more = self.channel.recv(LINE)
@@ -481,16 +481,16 @@ class Child(Process):
 
     def fork(self) -> Child:
         ours, theirs = socket.socketpair()
-        said = self.ask("fork", [theirs.fileno()])
+        answered = self.ask("fork", [theirs.fileno()])
         theirs.close()
-        kind, _, rest = said.partition(" ")
+        kind, _, rest = answered.partition(" ")
         if kind == "error":
             code = getattr(errno, rest)
             raise OSError(code, os.strerror(code))
         if kind != "ok":
             raise Unresolved(rest)
         child = Child(self.system, ours, 0)
-        child.pid = int(child.hear().partition(" ")[2])
+        child.pid = int(child.receive().partition(" ")[2])
         return child
 
     def exit(self, status: int = 0) -> int:
@@ -503,13 +503,13 @@ class Child(Process):
 
 
 def ask(process: Process, request: str) -> str:
-    """What `serve` has a process answer: its end is our business, all else its own."""
+    """Execute a request for `serve`: exit and kill here, because the supervisor waits for the process; others there."""
     assert isinstance(process, Child)
-    return obey(process, request) if request.partition(" ")[0] in ("exit", "kill") else process.ask(request)
+    return execute_request(process, request) if request.partition(" ")[0] in ("exit", "kill") else process.ask(request)
 
 
 class LinuxSystem(System):
-    """A folder and the processes that were started in it."""
+    """A directory, and the processes that were started in it."""
 
     FILES: Final = {
         Facility.DEV_ZERO: "/dev/zero",
@@ -533,7 +533,7 @@ class LinuxSystem(System):
                 os.dup2(theirs.fileno(), CHANNEL, inheritable=False)
                 os.closerange(3, CHANNEL)
                 os.closerange(CHANNEL + 1, 1 << 20)
-                attend(LinuxProcess(self.scratch_range))
+                serve_process(LinuxProcess(self.scratch_range))
             finally:
                 os._exit(1)
         theirs.close()
@@ -596,7 +596,7 @@ class LinuxBackend(Backend):
 
 
 def find_scratch_range() -> tuple[int, int] | None:
-    """A range so far from everything that it stays free; that its ends can be had is tried."""
+    """Return (address, length) of a range so far from all mappings that it stays free; None if there is none."""
     length = 32 << 30
     for start in (0x1000000000, 0x2000000000):
         try:
@@ -610,12 +610,12 @@ def find_scratch_range() -> tuple[int, int] | None:
 
 
 def command(*arguments: str) -> list[str]:
-    """What starts this program."""
+    """Return the command that starts this program."""
     return [sys.executable, "-P", "-m", __spec__.name, *arguments]
 
 
-def keep_to_the_heap() -> None:
-    """From now on the interpreter makes no mapping: see the module's docstring."""
+def confine_allocator_to_heap() -> None:
+    """Prevent the interpreter from making mappings from now on; the module's docstring has the reason."""
     mmap_max, top_pad, trim_threshold = -4, -2, -1
     libc.mallopt(mmap_max, 0)
     libc.mallopt(trim_threshold, -1)
@@ -624,9 +624,11 @@ def keep_to_the_heap() -> None:
 
 
 def main() -> int:
-    """Start once more where addresses are not random and objects come from malloc, then lend the system."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description="Lend this Linux system.")
-    parser.add_argument("--directory", default=tempfile.gettempdir(), help="where the cases' files lie")
+    """Execute this program again without address randomisation and with malloc for objects; then serve the system."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__spec__.name}", description="Make this Linux system available to the suite."
+    )
+    parser.add_argument("--directory", default=tempfile.gettempdir(), help="where the cases' files are made")
     parser.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if os.uname().machine not in RETURN or not os.confstr("CS_GNU_LIBC_VERSION"):
@@ -638,12 +640,12 @@ def main() -> int:
         root = os.path.abspath(__file__).removesuffix(__spec__.name.replace(".", "/") + ".py")
         paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         os.execve(sys.executable, command(*sys.argv[1:]), {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": paths})
-    keep_to_the_heap()
+    confine_allocator_to_heap()
     scratch_range = find_scratch_range()
     if asked.process:
         os.set_inheritable(CHANNEL, False)
         os.write(CHANNEL, b"ok\n")
-        attend(LinuxProcess(scratch_range))
+        serve_process(LinuxProcess(scratch_range))
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stream = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDWR)

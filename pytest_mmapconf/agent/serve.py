@@ -1,14 +1,14 @@
-"""The agent's side of PROTOCOL.md, in Python: lends whatever keeps the contract to a client, over a stream of bytes.
+"""Serve any backend in Python to a client over a byte stream: the agent's side of PROTOCOL.md.
 
-`obey` is the heart: one request to one process, and its answer.  The verbs are the contract's calls, and how an
-argument is written follows from its type in the contract, so neither is listed here again.  `serve` is the supervisor:
-boots, processes by number, facilities.  It answers one request after the other, which is one of the orders that "at the
-same time" allows.
+`execute_request` executes one request to one process and returns its answer.  The verbs are the calls of the contract,
+and the encoding of an argument follows from its type in the contract, so this module lists neither.  `Supervisor`
+executes the requests to process 0: boots, numbered processes, facilities.  `serve` answers one request after another,
+which is one of the orders in which concurrent requests may be answered.
 
     python -m pytest_mmapconf.agent.serve MODULE:FACTORY
 
-lends a Python object, as `--mmap-backend=python:MODULE:FACTORY` takes it, but in an interpreter of its own: it may
-crash or hang, be another Python, stand on another machine.
+serves the backend that `--mmap-backend=python:MODULE:FACTORY` would use, but in an interpreter of its own: that one may
+crash or hang, be of another version, or run on another machine.
 """
 
 from __future__ import annotations
@@ -27,60 +27,60 @@ from ..trace.calls import PROCESS_CALLS, invoke
 
 VERSION: Final = 1
 DATA: Final = 16384
-"""Bytes of data in one line, at most."""
+"""Maximum bytes of data in one line."""
 LINE: Final = 2 * DATA + 256
-"""Characters of a line with its newline, at most."""
+"""Maximum length of a line with its newline."""
 
-Obey = Callable[[Process, str], str]
-
-
-# ---------------------------------------------------------------------------------------------------------------- words
+ExecuteRequest = Callable[[Process, str], str]
 
 
-def number(word: str) -> int:
-    """Decimal, or 0x and hexadecimal."""
+# --------------------------------------------------------------------------------------------------------------- fields
+
+
+def parse_number(word: str) -> int:
+    """Return the value of a decimal number, or of a hexadecimal one after 0x."""
     return int(word, 16 if word.startswith("0x") else 10)
 
 
-ARGUMENTS: Final[dict[Any, Callable[[str], object]]] = {
-    int: number,
-    bool: lambda word: bool(number(word)),
+PARSERS: Final[dict[Any, Callable[[str], object]]] = {
+    int: parse_number,
+    bool: lambda word: bool(parse_number(word)),
     str: unquote,
     bytes: bytes.fromhex,
     Resource: lambda word: Resource(unquote(word)),
 }
-"""The function that reads an argument, by the argument's type in the contract."""
+"""Argument type in the contract -> the function that parses an argument of that type."""
 
 
 @cache
-def readers(call: str) -> list[Callable[[str], object]]:
-    """Return the functions that read the arguments of a call, in order."""
+def argument_parsers(call: str) -> list[Callable[[str], object]]:
+    """Return the functions that parse the arguments of a call, in order."""
     types = get_type_hints(getattr(Process, call))
-    return [ARGUMENTS[types[name]] for name in PROCESS_CALLS[call].arguments]
+    return [PARSERS[types[name]] for name in PROCESS_CALLS[call].arguments]
 
 
-def word_of(text: str | bytes) -> str:
-    """Text as one word."""
+def encode_text(text: str | bytes) -> str:
+    """Return text as one field of a line."""
     return quote_from_bytes(os.fsencode(text), safe="/.-_~:+,=@")
 
 
-def written(result: object) -> str:
-    """A result as words."""
+def format_result(result: object) -> str:
+    """Return the result of a call as fields of an answer."""
     if result is None:
         return ""
     if isinstance(result, bytes):
         return result.hex()
     if isinstance(result, tuple):
-        return " ".join(map(written, result))
+        return " ".join(map(format_result, result))
     if isinstance(result, list):  # of mincore
         return "".join("1" if resident else "0" for resident in result)
     return str(int(result)) if isinstance(result, int) else str(result)
 
 
 def answer(call: Callable[[], object]) -> str:
-    """Make a call, and say what became of it."""
+    """Make a call, and return the answer that reports its result, error or fault."""
     try:
-        return f"ok {written(call())}".rstrip()
+        return f"ok {format_result(call())}".rstrip()
     except OSError as error:
         return f"error {errno_name(error)}"
     except Fault as fault:
@@ -94,34 +94,34 @@ def answer(call: Callable[[], object]) -> str:
 # ------------------------------------------------------------------------------------------------ requests to a process
 
 
-def obey(process: Process, request: str) -> str:
-    """The answer of a process to a request, both without its number."""
+def execute_request(process: Process, request: str) -> str:
+    """Execute a request to a process and return the answer, both without the process's number."""
     verb, *words = request.split(" ")
     call = verb.replace("-", "_")
     try:
         if call == "audit":
             return answer(lambda: audit(process, words))
         if call == "maps":
-            return answer(lambda: word_of(process.maps().encode()[number(words[0]) :][:4096]))
+            return answer(lambda: encode_text(process.maps().encode()[parse_number(words[0]) :][:4096]))
         if call not in PROCESS_CALLS:
             return "unsupported this agent does not know the verb"
-        if len(words) != len(readers(call)):
+        if len(words) != len(argument_parsers(call)):
             return "bad the verb has another number of arguments"
-        arguments = tuple(read(word) for read, word in zip(readers(call), words, strict=True))
-        if call in ("load", "pread") and number(words[1]) > DATA:
+        arguments = tuple(read(word) for read, word in zip(argument_parsers(call), words, strict=True))
+        if call in ("load", "pread") and parse_number(words[1]) > DATA:
             return "bad too many bytes for a line"
     except (ValueError, IndexError):
         return "bad an argument cannot be understood"
-    if call == "fragment":  # the one call that returns an error instead of raising it
+    if call == "fragment":  # the only call that returns an error instead of raising it
         failed = process.fragment(*arguments)  # type: ignore[arg-type]
         return f"error {failed}" if failed else "ok"
     return answer(lambda: invoke(process, call, arguments))
 
 
 def audit(process: Process, words: list[str]) -> str:
-    """The words come in pairs: an address and how many pages, or `fd` and a descriptor."""
-    pairs = list(zip(words[::2], map(number, words[1::2]), strict=True))
-    ranges = [(number(at), pages) for at, pages in pairs if at != "fd"]
+    """Audit pages and files; `words` are pairs of an address and a number of pages, or of `fd` and a descriptor."""
+    pairs = list(zip(words[::2], map(parse_number, words[1::2]), strict=True))
+    ranges = [(parse_number(at), pages) for at, pages in pairs if at != "fd"]
     return " ".join(process.audit(ranges, [fd for at, fd in pairs if at == "fd"]))
 
 
@@ -129,32 +129,34 @@ def audit(process: Process, words: list[str]) -> str:
 
 
 class Supervisor:
-    """Process 0: what is booted, and the processes by their number.  `obey` answers for each of them."""
+    """Process 0: owns the booted system and its numbered processes, for which `execute_request` executes requests."""
 
-    def __init__(self, backend: Backend, obey: Obey) -> None:
+    def __init__(self, backend: Backend, execute_request: ExecuteRequest) -> None:
         self.backend = backend
-        self.obey = obey
+        self.execute_request = execute_request
         self.system: System | None = None
         self.processes: list[Process | str] = []
-        """Number 1 is the first; a dead one is the word that says how it ended."""
-        self.full = ExitStack()
+        """The processes from number 1 on; of an ended process, the exit status or the signal that ended it, as text."""
+        self.full_file_table = ExitStack()
 
     def add(self, process: Process) -> int:
         self.processes.append(process)
         return len(self.processes)
 
-    def reply(self, line: str) -> str:
-        """The answer to a line, both with their number."""
+    def answer_line(self, line: str) -> str:
+        """Execute the request in a line and return its answer line, both with the process's number."""
         index, _, request = line.partition(" ")
         if not index.isdecimal() or not request:
             return "0 bad a line is a process's number, a verb, and its arguments"
-        return f"{index} {self.supervise(request) if index == '0' else self.ask(int(index), request)}"
+        if index == "0":
+            return f"0 {self.execute_supervisor_request(request)}"
+        return f"{index} {self.forward_request(int(index), request)}"
 
-    def supervise(self, request: str) -> str:
+    def execute_supervisor_request(self, request: str) -> str:
         if request == "boot":
             self.end()
             self.system = self.backend.boot()
-            return f"ok {word_of(getattr(self.system, 'folder', '/'))}"
+            return f"ok {encode_text(getattr(self.system, 'folder', '/'))}"
         if request == "end":
             self.end()
             return "ok"
@@ -165,19 +167,19 @@ class Supervisor:
         if verb == "facility":
             if word not in list(Facility):
                 return "unsupported this agent does not know the facility"
-            return answer(lambda: word_of(system.facility(Facility(word))))
+            return answer(lambda: encode_text(system.facility(Facility(word))))
         supervised: dict[str, Callable[[], object]] = {
             "spawn": lambda: self.add(system.spawn()),
             "crash": system.crash,
             "mapping-limit": system.mapping_limit,
-            "file-table full": lambda: self.full.enter_context(system.full_file_table()),
+            "file-table full": lambda: self.full_file_table.enter_context(system.full_file_table()),
             "file-table free": self.free_file_table,
         }
         if request not in supervised:
             return "unsupported this agent does not know the verb"
         return answer(supervised[request])
 
-    def ask(self, index: int, request: str) -> str:
+    def forward_request(self, index: int, request: str) -> str:
         if not 0 < index <= len(self.processes):
             return "bad no such process"
         process = self.processes[index - 1]
@@ -185,18 +187,18 @@ class Supervisor:
             return f"died {process}"
         if request == "fork":
             return answer(lambda: self.add(process.fork()))
-        said = self.obey(process, request)
-        kind, _, how = said.partition(" ")
+        answered = self.execute_request(process, request)
+        kind, _, how = answered.partition(" ")
         if kind == "died" or (kind == "ok" and request.partition(" ")[0] in ("exit", "kill")):
             self.processes[index - 1] = how or "SIGKILL"
-        return said
+        return answered
 
     def free_file_table(self) -> str:
-        self.full.close()
+        self.full_file_table.close()
         return "free"
 
     def end(self) -> None:
-        self.full.close()
+        self.full_file_table.close()
         if self.system is not None:
             self.system.close()
         self.system = None
@@ -204,35 +206,35 @@ class Supervisor:
 
 
 def greeting(backend: Backend) -> str:
-    """Who is lent.  What its facts call by a plain word goes as it is."""
+    """Return the first line of the stream: the facts of a backend that have names of lower-case letters."""
     facts = backend.facts()
     system, _, release = facts.details.get("kernel", facts.version or facts.name).partition(" ")
-    told = {name: value for name, value in facts.details.items() if re.fullmatch("[a-z]+", name) and name != "kernel"}
-    told |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA)}
-    return f"mmapconf {VERSION} " + " ".join(f"{name}={word_of(value)}" for name, value in told.items())
+    values = {name: value for name, value in facts.details.items() if re.fullmatch("[a-z]+", name) and name != "kernel"}
+    values |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA)}
+    return f"mmapconf {VERSION} " + " ".join(f"{name}={encode_text(value)}" for name, value in values.items())
 
 
-def serve(backend: Backend, read: BinaryIO, write: BinaryIO, obey: Obey = obey) -> None:
-    """Lend a backend until the stream ends."""
-    supervisor = Supervisor(backend, obey)
+def serve(backend: Backend, read: BinaryIO, write: BinaryIO, execute_request: ExecuteRequest = execute_request) -> None:
+    """Answer a client's requests to a backend until the stream ends."""
+    supervisor = Supervisor(backend, execute_request)
 
-    def say(line: str) -> None:
+    def write_line(line: str) -> None:
         write.write(line.encode("ascii", "replace") + b"\n")
         write.flush()
 
     try:
-        say(greeting(backend))
+        write_line(greeting(backend))
         while line := read.readline(LINE + 1):
             if len(line) > LINE:
                 break
-            say(supervisor.reply(line.decode("ascii", "replace").rstrip("\r\n")))
+            write_line(supervisor.answer_line(line.decode("ascii", "replace").rstrip("\r\n")))
     finally:
         supervisor.end()
         backend.close()
 
 
 def main(arguments: list[str]) -> int:
-    """Lend a Python object over stdin and stdout; what it prints itself goes to stderr."""
+    """Serve a backend over stdin and stdout; the backend's own output goes to stderr."""
     import pytest
 
     from ..backends import make
