@@ -1,6 +1,6 @@
-"""A reference that places mappings where no other does: ``--mmap-backend=python:odd_machine:Odd``.
+"""A reference with unusual placement of mappings: ``--mmap-backend=python:odd_machine:Odd``.
 
-Two mistakes of a case are hidden by the usual placement, and show here:
+Unusual placement detects two mistakes of a case that the usual placement hides:
 
 * A wrong sum of addresses is often right where an address is a multiple of a large power of two: adding to it is the
   same as setting bits.  Linux places memory at random, but the reference as high as possible, and the first addresses
@@ -8,7 +8,7 @@ Two mistakes of a case are hidden by the usual placement, and show here:
 * A case that unmaps a range, makes another mapping and then expects the range to be free depends on a choice of the
   system.  Here a mapping without a hint is placed in the range that was unmapped last, if it fits.
 
-To the cases it is one more implementation.
+For the cases it is another implementation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_mmapconf.reference.process import Process
 from pytest_mmapconf.reference.system import ReferenceSystem
 
 ONES = 7
-"""The lowest bits of the page number of each place, all set."""
+"""Mask of the lowest bits of a page number, which are all set in each place."""
 
 
 class OddChoices(LinuxChoices):
@@ -31,7 +31,7 @@ class OddChoices(LinuxChoices):
 
     def __init__(self) -> None:
         self.holes: dict[int, list[tuple[int, int]]] = {}
-        """The ranges that were unmapped, the last one last, by the address space's id()."""
+        """Unmapped ranges, in order of time, by the id() of the address space."""
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         if hint or below:
@@ -61,7 +61,7 @@ class OddProcess(Process):
 
 
 class OddMachine(ReferenceSystem):
-    """A machine of such processes."""
+    """A machine whose processes are of type OddProcess."""
 
     process_type = OddProcess
 

@@ -35,7 +35,7 @@ def test_no_clause_matches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no clause matches; did you mean munmap.range" in capsys.readouterr().err
 
 
-def test_where_the_source_of_the_agent_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_path_of_the_source_of_the_agent(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["agent", "--source"]) == 0
 
     assert "int main(" in Path(capsys.readouterr().out.strip()).read_text()
@@ -47,7 +47,7 @@ def test_backends(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"native", "reference"} <= set(capsys.readouterr().out.splitlines())
 
 
-def test_agent_prints_where_it_was_built(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_prints_its_path(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_mmapconf.agent.build.build_agent", lambda: Path("/cache/agent"))
 
     assert __main__.main(["agent"]) == 0
@@ -55,7 +55,7 @@ def test_agent_prints_where_it_was_built(capsys: pytest.CaptureFixture[str], mon
     assert capsys.readouterr().out == "/cache/agent\n"
 
 
-def test_print_hands_everything_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_print_passes_all_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_mmapconf.worked_example.main", lambda argv: 40 + len(argv))
 
     assert __main__.main(["print", "file", "--backend", "reference"]) == 43

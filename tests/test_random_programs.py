@@ -10,9 +10,9 @@ import sys
 from errno import EINVAL
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import pytest
-from defects import DEFECTS, DefectiveBackend
 
 from pytest_mmapconf.agent.backend import CommandBackend, NativeBackend
 from pytest_mmapconf.agent.build import build_agent
@@ -31,6 +31,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.differential.reproducers import Judge, write
 from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
 from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, split
+from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.recorder import RecordedSystem
 
@@ -38,6 +39,23 @@ HERE = Path(__file__).parent
 SEEDS = range(5)
 MAX_STEPS = 8
 """Largest number of steps of a shrunk program, for each injected defect."""
+
+MUTANT_OF: Final = {
+    "private writes go through": "private-stores-reach-the-file",
+    "mremap loses the tail": "mremap-loses-the-tail",
+    "munmap frees one page too many": "munmap-takes-the-next-page",
+    "msync says 0 for a hole": "msync-says-0-for-a-hole",
+    "a MAP_FIXED that fails with EACCES unmaps first": "mmap-fixed-unmaps-before-it-looks-at-the-mode",
+    "close drops the mapping": "closing-drops-the-mapping",
+    "shared anonymous memory is copied at fork": "shared-memory-is-copied-at-fork",
+    "a truncated page is not zeroed": "a-truncated-page-is-not-zeroed",
+}
+"""Defects of broken_libc.c -> the mutant of the reference with the same defect."""
+
+
+def mutated(id: str) -> ReferenceBackend:
+    """Return the backend of a mutant."""
+    return mutant.load()[id].boot()
 
 
 def step(name: str, *draws: int) -> bytes:
@@ -128,17 +146,17 @@ def searched(backend: Backend, number: int) -> Search:
     return search
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_a_defect_of_the_reference_is_found_and_shrunk(defect: str) -> None:
+@pytest.mark.parametrize("id", MUTANT_OF.values())
+def test_a_mutant_is_found_and_the_program_shrunk(id: str) -> None:
     for number in SEEDS:
-        found = searched(DefectiveBackend(defect), number).counterexample
+        found = searched(mutated(id), number).counterexample
 
         assert found is not None, f"seed {number}"
         assert len(found.program) <= MAX_STEPS, found.listing()
 
 
 def test_calls_without_a_part_in_the_difference_are_removed() -> None:
-    search = Search(DefectiveBackend("munmap frees one page too many"), "linux")
+    search = Search(mutated("munmap-takes-the-next-page"), "linux")
     system = RecordedSystem(ReferenceBackend().boot())
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
@@ -157,8 +175,8 @@ def test_calls_without_a_part_in_the_difference_are_removed() -> None:
 
 
 def test_the_same_seed_finds_the_same() -> None:
-    defect = "shared anonymous memory is copied at fork"
-    first, second = (searched(DefectiveBackend(defect), 1).counterexample for _ in range(2))
+    backend = mutated("shared-memory-is-copied-at-fork")
+    first, second = (searched(backend, 1).counterexample for _ in range(2))
 
     assert first is not None
     assert second is not None
@@ -229,13 +247,11 @@ class Once(Backend):
 
     def boot(self) -> System:
         self.booted += 1
-        return (
-            DefectiveBackend("munmap frees one page too many").boot() if self.booted == 2 else ReferenceBackend().boot()
-        )
+        return mutated("munmap-takes-the-next-page").boot() if self.booted == 2 else ReferenceBackend().boot()
 
 
 def test_a_difference_that_shows_only_once_is_reported() -> None:
-    wrong = Search(DefectiveBackend("munmap frees one page too many"), "linux")
+    wrong = Search(mutated("munmap-takes-the-next-page"), "linux")
     programs = (split(Random(number).randbytes(LENGTH * STEP)) for number in range(60))
     steps = next(steps for steps in programs if wrong.run_sparsely_audited(steps))
     found = Search(Once(), "linux").run(steps)
@@ -256,7 +272,7 @@ def broken_libc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.parametrize("defect", MUTANT_OF)
 def test_a_defect_of_a_libc_is_found_and_its_c_program_shows_it(defect: str, broken_libc: Path, tmp_path: Path) -> None:
     variables = {"LD_PRELOAD": str(broken_libc), "BROKEN": defect}
     command = ["env", *(f"{name}={value}" for name, value in variables.items()), str(build_agent())]
@@ -284,15 +300,11 @@ def test_a_defect_of_a_libc_is_found_and_its_c_program_shows_it(defect: str, bro
 
 
 def run_case(folder: Path, *arguments: str) -> str:
-    """Return pytest's output for the case, run on a reference with a defect."""
-    (folder / "defective.py").write_text(
-        "from defects import DefectiveBackend\n\n\ndef make():\n"
-        "    return DefectiveBackend('a MAP_FIXED that fails with EACCES unmaps first')\n"
-    )
+    """Return pytest's output for the case, run on a mutant in `folder`."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--mmap-level=linux"]
     case = "conformance/random_programs.py::test_random_programs"
     return subprocess.run(
-        [*command, "--mmap-backend=python:defective:make", *arguments, case],
+        [*command, "--mmap-backend=mutant:mmap-fixed-unmaps-before-it-looks-at-the-mode", *arguments, case],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{HERE}"},
         capture_output=True,

@@ -10,7 +10,6 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from defects import DefectiveBackend, DefectiveMachine
 
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.contract import (
@@ -26,8 +25,12 @@ from pytest_mmapconf.contract import (
     System,
 )
 from pytest_mmapconf.differential.reproducers import Judge, file_name, write
+from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
+from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import Process as Model
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.trace.program import Program, from_json, needed
 from pytest_mmapconf.trace.recorder import RecordedSystem
 
@@ -261,7 +264,7 @@ def program() -> Program:
 
 def test_what_was_left_behind_is_looked_at_by_a_step() -> None:
     """The calls come to what they may, but the mapping has gone: a step is added that looks there."""
-    backend = DefectiveBackend("close drops the mapping")
+    backend = mutant.load()["closing-drops-the-mapping"].boot()
 
     judged = Judge(backend, "linux").judge(program())
 
@@ -286,9 +289,13 @@ class Mad(Model):
         raise KeyError(f"where was {fd}?")
 
 
+class MadSystem(ReferenceSystem):
+    process_type = Mad
+
+
 class MadBackend(Backend):
     def boot(self) -> System:
-        return DefectiveMachine(Mad)
+        return MadSystem(Parameters(), LinuxChoices())
 
 
 def test_an_implementation_that_goes_mad(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The worked example as a command: what a shell, and a parent process, see of it."""
+"""The worked example as a command: its output and exit status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_output_is_the_file(tmp_path: Path, backend: str, content: bytes) ->
     assert (done.returncode, done.stdout, done.stderr) == (0, content, b"")
 
 
-def test_a_relative_path_starts_in_the_own_folder(tmp_path: Path) -> None:
+def test_relative_path_starts_in_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "test.file").write_bytes(b"here\n")
 
     assert run("test.file", cwd=tmp_path).stdout == b"here\n"
@@ -76,7 +76,7 @@ def test_a_device() -> None:
 
 
 def test_a_pipe() -> None:
-    """Named as a shell's <(…) names it: a descriptor of the command itself."""
+    """A path as in a shell's <(…): a descriptor of the command itself."""
     reader, writer = os.pipe()
     try:
         done = run(f"/dev/fd/{reader}", pass_fds=[reader])
@@ -102,7 +102,7 @@ def test_an_unknown_backend(tmp_path: Path) -> None:
     assert b"reference" in done.stderr
 
 
-def test_a_reader_that_has_had_enough(tmp_path: Path) -> None:
+def test_reader_that_closes_the_output(tmp_path: Path) -> None:
     path = tmp_path / "long"
     path.write_bytes(bytes(1 << 20))
     command = [sys.executable, "-m", "pytest_mmapconf", "print", str(path)]

@@ -180,7 +180,7 @@ class NotStarting(Known):
 
 
 def build(folder: Path, cases: dict[str, str] = CASES) -> Path:
-    """Put the copy and the subjects into `folder`, which belongs on PYTHONPATH then."""
+    """Write the copy and the backends into `folder`, which must then be on PYTHONPATH."""
     source = Path(pytest_mmapconf.__file__).parent
     package = folder.joinpath(*NAME.split("."))
     package.parent.mkdir(parents=True)

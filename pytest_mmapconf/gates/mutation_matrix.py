@@ -196,21 +196,27 @@ def run(
         order = [mutant.id for mutant in mutants]
         matrix.results.sort(key=lambda result: order.index(result.id))
         if gate is not None:
-            killing = {id for result in matrix.results for id in result.killers}
-            left: dict[str, list[str]] = {}
-            for id in runner.cases:
-                if id not in killing:
-                    left.setdefault(id.partition("[")[0], []).append(id)
-            progress = Progress("functions of cases that have killed none yet", len(left))
-            for number, killed in enumerate(
-                parallel_map(lambda ids: find_killers(runner, ids, mutants), [*left.values()], workers)
-            ):
-                killing.update(killed)
-                progress(number + 1)
-            matrix.redundant_cases = [id for id in runner.cases if id not in killing]
+            matrix.redundant_cases = find_redundant_cases(runner, mutants, matrix.results, workers)
 
     run_with_cases(level, work)
     return matrix
+
+
+def find_redundant_cases(
+    runner: Runner, mutants: Sequence[Mutant], results: Sequence[MutantResult], workers: int
+) -> list[str]:
+    """Return the cases that kill no mutant, neither in `results` nor of the same groups of clauses."""
+    killing = {id for result in results for id in result.killers}
+    remaining: dict[str, list[str]] = {}
+    for id in runner.cases:
+        if id not in killing:
+            remaining.setdefault(id.partition("[")[0], []).append(id)
+    progress = Progress("functions of cases that have killed none yet", len(remaining))
+    found = parallel_map(lambda ids: find_killers(runner, ids, mutants), [*remaining.values()], workers)
+    for number, killed in enumerate(found, 1):
+        killing.update(killed)
+        progress(number)
+    return [id for id in runner.cases if id not in killing]
 
 
 def find_gaps(matrix: Matrix, mutants: Mapping[str, Mutant], reasons: Reasons) -> list[str]:
