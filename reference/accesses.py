@@ -51,7 +51,7 @@ class Accesses(State):
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
         if found.open:
             start = addr % self.page
-            firm = 0 if found.freed or mapping.droppable else self.page if found.sharers else mapping.room(addr)
+            firm = 0 if found.freed or mapping.droppable else self.page if found.sharers else mapping.bytes_to_eof(addr)
             self.choices.settle(found, start, firm, done)
         return found.data
 
@@ -78,7 +78,7 @@ class Accesses(State):
                 found.opened(start, start + len(part))
             if mapping.shared and mapping.inode is not None:
                 mapping.inode.changed_by_store(is_first)
-                firm = mapping.room(addr)
+                firm = mapping.bytes_to_eof(addr)
                 if start + len(part) > firm:
                     found.opened(max(start, firm), start + len(part))
             addr += len(part)
@@ -153,11 +153,11 @@ class Accesses(State):
         start = addr - addr % self.page
         more = mapping.start - start
         if (
-            start < self.machine.parameters.lowest
+            start < self.machine.parameters.mmap_min_addr
             or (left is not None and not self.choices.grows_down(left // self.page))
-            or (mapping.end - start > self.stack_limit and not (mapping.joined and self.choices.grows_down(1)))
-            or self.maps_too_much(more)
-            or (mapping.locked and self.locks_too_much(more))
+            or (mapping.end - start > self.stack_limit and not (mapping.merged and self.choices.grows_down(1)))
+            or self.exceeds_rlimit_as(more)
+            or (mapping.locked and self.exceeds_memlock(more))
         ):
             return None
         self.space.grow_down(mapping, start)

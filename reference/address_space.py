@@ -32,13 +32,13 @@ class PlacementChoices(PageChoices, Protocol):
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         """Return an address for `length` bytes, no higher than `below` if that is not 0; None if there is no room."""
 
-    def joins(self, left: Mapping, right: Mapping) -> bool:
+    def merges(self, left: Mapping, right: Mapping) -> bool:
         """True if neighbours that are alike become one mapping."""
 
-    def are_one(self, left: Mapping, right: Mapping) -> bool:
+    def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
         """True if neighbours of private memory are one mapping although one of them was mapped elsewhere."""
 
-    def is_one(self, mapping: Mapping) -> bool:
+    def is_single_vma(self, mapping: Mapping) -> bool:
         """True if a mapping that was merged of several can grow or move as one."""
 
     def shows_changes(self) -> bool:
@@ -54,17 +54,17 @@ class PlacementChoices(PageChoices, Protocol):
 class AddressSpace:
     """The mappings of one process, its page table, and how much of its limits it uses."""
 
-    def __init__(self, memory: Memory, lowest: int, top: int, choices: PlacementChoices) -> None:
+    def __init__(self, memory: Memory, mmap_min_addr: int, task_size: int, choices: PlacementChoices) -> None:
         self.page = memory.page
-        self.lowest = lowest
+        self.mmap_min_addr = mmap_min_addr
         """Where mappings without a fixed address begin at the lowest."""
-        self.top = top
+        self.task_size = task_size
         """The first address behind what can be mapped."""
         self.choices = choices
         self.populates_execute_only = False
         """True if the kernel populates execute-only pages on request."""
         self.mappings: SortedDict[int, Mapping] = SortedDict()
-        self.gaps = Gaps(0, top, memory.page)
+        self.gaps = Gaps(0, task_size, memory.page)
         self.table = PageTable(memory)
         self.size = 0
         """Bytes mapped."""
@@ -124,10 +124,10 @@ class AddressSpace:
         if at == len(self.mappings):
             return None
         above = self.mappings.peekitem(at)[1]
-        if not above.grows:
+        if not above.grows_down:
             return None
         below = self.mappings.peekitem(at - 1)[1] if at else None
-        if below is None or below.grows or not below.prot:
+        if below is None or below.grows_down or not below.prot:
             return above, None
         return above, addr - addr % self.page - below.end
 
@@ -150,7 +150,7 @@ class AddressSpace:
         self.size += length
         if mapping.locked:
             self.locked += length
-        mapping.hold()
+        mapping.acquire()
 
     def split(self, addr: int) -> None:
         """Cut the mapping that holds `addr` in two there."""
@@ -159,7 +159,7 @@ class AddressSpace:
             right = mapping.part(addr, mapping.end, self)
             mapping.end = addr
             self.mappings[addr] = right
-            right.hold()
+            right.acquire()
 
     def cut_out(self, start: int, end: int) -> list[Mapping]:
         """The mappings of [start, end), after splitting those that reach over its ends."""
@@ -169,13 +169,13 @@ class AddressSpace:
         self.split(end)
         return self.over(start, end)
 
-    def join(self, start: int, end: int) -> None:
+    def merge_adjacent(self, start: int, end: int) -> None:
         """Join neighbours that are alike, from those that meet at `start` to those that meet at `end`."""
         for at in list(self.mappings.irange(start, end)):
             mapping = self.mappings[at]
             left = self.find(at - 1)
-            if left is not None and mapping.continues(left) and self.choices.joins(left, mapping):
-                self.append(left, mapping)
+            if left is not None and mapping.is_contiguous_with(left) and self.choices.merges(left, mapping):
+                self.absorb(left, mapping)
 
     def mergeable(self, left: Mapping, end: int) -> list[Mapping]:
         """Return the mappings after `left`, up to `end`, that are like it and that Linux may have merged with it."""
@@ -183,7 +183,7 @@ class AddressSpace:
         last = left
         while last.end < end and left.inode is None:
             right = self.mappings.get(last.end)
-            if right is None or not right.is_like(last) or not self.choices.are_one(last, right):
+            if right is None or not right.is_like(last) or not self.choices.may_merge_moved(last, right):
                 break
             found.append(right)
             last = right
@@ -192,15 +192,15 @@ class AddressSpace:
     def fuse(self, left: Mapping, end: int) -> None:
         """Join what follows `left`, up to `end`, where it may be one with it, wherever it was mapped first."""
         for right in self.mergeable(left, end):
-            self.append(left, right)
+            self.absorb(left, right)
 
-    def append(self, left: Mapping, right: Mapping) -> None:
+    def absorb(self, left: Mapping, right: Mapping) -> None:
         """Make `right`, which follows `left`, part of it."""
         del self.mappings[right.start]
         left.end = right.end
-        left.changes = min(left.changes, right.changes)
-        left.joined = True
-        left.stored = left.stored or right.stored
+        left.file_version = min(left.file_version, right.file_version)
+        left.merged = True
+        left.has_private_pages = left.has_private_pages or right.has_private_pages
         right.release()
 
     def clear(self, start: int, end: int) -> None:
@@ -253,24 +253,24 @@ class AddressSpace:
             mapping.prot = prot
             if gains_store and mapping.locked and not mapping.shared:
                 self.populate(mapping.start, mapping.end)
-        self.join(start, end)
+        self.merge_adjacent(start, end)
 
     def lock(self, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
         """Make the mappings of [start, end) locked, or not; `on_fault`: each page when it is first touched."""
         for mapping in self.cut_out(start, end):
             if mapping.droppable and locked:  # it stays droppable, and the call succeeds
                 continue
-            mapping.on_fault = on_fault
+            mapping.lock_on_fault = on_fault
             if mapping.locked != locked:
                 mapping.locked = locked
                 self.locked += (mapping.end - mapping.start) * (1 if locked else -1)
-        self.join(start, end)
+        self.merge_adjacent(start, end)
 
     def populate(self, start: int, end: int) -> bool:
         """Bring in the pages of [start, end), unless they wait to be touched; False when one of them cannot be had."""
         page = self.page
         for mapping in self.over(start, end):
-            if mapping.on_fault:
+            if mapping.lock_on_fault:
                 continue
             if not mapping.prot:  # any right will do
                 return False
@@ -303,7 +303,7 @@ class AddressSpace:
             moved = source.part(start, start + length, self)
             moved.start = place + start - addr
             moved.end = moved.start + length
-            if moved.is_fresh:
+            if moved.is_untouched:
                 moved.offset = moved.start
             self.insert(moved)
             if old:
@@ -314,9 +314,9 @@ class AddressSpace:
             if locked:
                 self.forget_lock(start, end)
             if addr <= start and end <= addr + old:
-                self.over(start, end)[0].stored = False
-        self.join(place, place + new)
-        self.join(addr, addr + old)
+                self.over(start, end)[0].has_private_pages = False
+        self.merge_adjacent(place, place + new)
+        self.merge_adjacent(addr, addr + old)
 
     def forget_lock(self, start: int, end: int) -> None:
         """Take the lock of the mapping that MREMAP_DONTUNMAP leaves, also where only a part of it was moved.
@@ -324,13 +324,21 @@ class AddressSpace:
         On Linux it counts as locked all the same; and what was never stored to is one mapping with a copy that lies
         beside it, so that both lose the lock.
         """
-        if self.mappings[start].is_fresh:
-            while (left := self.find(start - 1)) and left.is_one_with_fresh and self.mappings[start].continues(left):
+        if self.mappings[start].is_untouched:
+            while (
+                (left := self.find(start - 1))
+                and left.may_merge_with_untouched
+                and self.mappings[start].is_contiguous_with(left)
+            ):
                 start = left.start
-            while (right := self.find(end)) and right.is_one_with_fresh and right.continues(self.over(start, end)[-1]):
+            while (
+                (right := self.find(end))
+                and right.may_merge_with_untouched
+                and right.is_contiguous_with(self.over(start, end)[-1])
+            ):
                 end = right.end
         for mapping in self.over(start, end):
-            mapping.locked = mapping.on_fault = False
+            mapping.locked = mapping.lock_on_fault = False
 
     # ---- faults
 
@@ -347,16 +355,16 @@ class AddressSpace:
                 return None
         if not mapping.shared:
             inode, choices = mapping.inode, self.choices
-            changed = inode is not None and not page.sharers and inode.changes != mapping.changes
+            changed = inode is not None and not page.sharers and inode.content_version != mapping.file_version
             is_open = changed and not choices.shows_changes()
             if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
                 self.table.minor += not is_first
                 page = self.table.copy(number, page)
-                mapping.stored = True
+                mapping.has_private_pages = True
             if is_open:
                 page.open = dict.fromkeys(range(len(page.data)), b"")
         elif store and not page.dirty and mapping.inode is not None:
-            has_room = mapping.inode.cache.dirty(mapping.index(number), page, self.choices)
+            has_room = mapping.inode.cache.dirty(mapping.file_page(number), page, self.choices)
             return page if has_room else None
         return page
 
@@ -367,7 +375,7 @@ class AddressSpace:
             self.table.minor += 1
             page = self.table.memory.zeros()
         else:
-            index = mapping.index(number)
+            index = mapping.file_page(number)
             if index * self.page >= inode.size:
                 return None
             if inode.cache.stored(index):
@@ -389,22 +397,22 @@ class AddressSpace:
 
         Of those that a child is not to have, or not to see, it gets nothing, or no pages.
         """
-        child = AddressSpace(self.table.memory, self.lowest, self.top, self.choices)
+        child = AddressSpace(self.table.memory, self.mmap_min_addr, self.task_size, self.choices)
         child.populates_execute_only = self.populates_execute_only
         child.table = self.table.fork()
         for mapping in self.mappings.values():
-            if mapping.not_forked or mapping.wiped:
+            if mapping.dont_fork or mapping.wipe_on_fork:
                 child.table.zap(mapping.start // self.page, mapping.end // self.page)
-            if not mapping.not_forked:
+            if not mapping.dont_fork:
                 inherited = mapping.part(mapping.start, mapping.end, child)
-                inherited.locked = inherited.on_fault = False
-                inherited.inherited = True
+                inherited.locked = inherited.lock_on_fault = False
+                inherited.forked = True
                 child.insert(inherited)
         return child
 
     def end(self) -> None:
         """Let go of files and pages; it is used no longer, so what is free in it does not matter."""
-        self.table.zap(0, self.top // self.page)
+        self.table.zap(0, self.task_size // self.page)
         for mapping in self.mappings.values():
             mapping.release()
         self.mappings.clear()

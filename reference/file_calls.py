@@ -439,7 +439,7 @@ class FileCalls(State):
                 )
             if not description.writable:
                 refuse(EPERM, "file.errno", "fd-not-writable", "fd is not open for writing")
-            if seals & SEAL_WRITE and any(m.shared and m.maximum & PROT_WRITE for m in inode.mappings):
+            if seals & SEAL_WRITE and any(m.shared and m.max_prot & PROT_WRITE for m in inode.mappings):
                 refuse(EBUSY, "memfd.seal.write.busy", "mapped-writable", "the file is mapped shared and writable")
             if inode.seals & SEAL_SEAL:
                 refuse(EPERM, "memfd.seal.seal", "seals-sealed", "the file is sealed against being sealed")

@@ -57,7 +57,7 @@ class FileMapping(Protocol):
     end: int
     offset: int
     shared: bool
-    maximum: int
+    max_prot: int
     locked: bool
 
     def drop_file_pages(self, first: int, stop: int, private: bool = True) -> None:
@@ -148,7 +148,7 @@ class Inode:
         self.device = device
         """What a character device or an unusual file does: "zero", "null", "random", "maps", "attribute"."""
         self.size = 0
-        self.changes = 0
+        self.content_version = 0
         """How often its content has changed."""
         self.links = 0
         """How many names it has."""
@@ -197,7 +197,7 @@ class Inode:
 
     def changed(self) -> None:
         """Its content has been changed by a call."""
-        self.changes += 1
+        self.content_version += 1
         self.backdated = False
 
     def changed_by_store(self, is_first: bool) -> None:
@@ -205,7 +205,7 @@ class Inode:
 
         A system sees a store only where it has to bring in the page for it, or has write-protected it.
         """
-        self.changes += 1
+        self.content_version += 1
         if is_first:
             self.backdated = False
         self.perhaps_modified = True
@@ -277,7 +277,7 @@ class Inode:
         """Make a hole of whole pages: it reads as zero, and its storage is given back.  Private copies stay."""
         page = self.cache.memory.page
         first, behind = offset // page, (offset + length) // page
-        self.changes += 1
+        self.content_version += 1
         self.perhaps_modified = True  # ext4 says so, tmpfs does not
         self.cache.punch(first, behind)
         for mapping in self.mappings:

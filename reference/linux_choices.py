@@ -40,22 +40,22 @@ class LinuxChoices:
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         """At the hint, rounded down, if that is free; else in a gap as high as can be found."""
         if hint:
-            hint = max(hint - hint % space.page, space.lowest)
-            if hint <= (below or space.top) - length and space.is_free(hint, hint + length):
+            hint = max(hint - hint % space.page, space.mmap_min_addr)
+            if hint <= (below or space.task_size) - length and space.is_free(hint, hint + length):
                 return hint
         if below:
             return space.gaps.lowest(length, below // 2, below)
         found = space.gaps.highest(length)
-        return found if found is not None and found >= space.lowest else None
+        return found if found is not None and found >= space.mmap_min_addr else None
 
-    def joins(self, left: Mapping, right: Mapping) -> bool:
+    def merges(self, left: Mapping, right: Mapping) -> bool:
         return True
 
-    def are_one(self, left: Mapping, right: Mapping) -> bool:
+    def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
         """As far as can be known: what has been moved with pages of its own is told apart."""
         return False
 
-    def is_one(self, mapping: Mapping) -> bool:
+    def is_single_vma(self, mapping: Mapping) -> bool:
         return True
 
     def has_foreign(self, start: int, end: int) -> bool:

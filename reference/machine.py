@@ -34,7 +34,7 @@ class Parameters:
     """User space ends one page below 2 ** user_bits, unless `end` is given."""
     end: int = 0
     """The first address behind user space."""
-    lowest: int = 65536
+    mmap_min_addr: int = 65536
     """The lowest address of mappings that are not fixed, and of fixed ones without CAP_SYS_RAWIO."""
     address_space: int | None = None
     """Bytes that a process may map; None for no limit."""
@@ -62,7 +62,7 @@ class Parameters:
         return 1 << (self.user_bits if self.bits == 64 else self.bits)
 
     @property
-    def top(self) -> int:
+    def task_size(self) -> int:
         """The first address behind user space."""
         return self.end or (1 << self.user_bits) - self.page
 
@@ -107,7 +107,7 @@ class Machine:
         """The clauses by which a call was refused."""
         self.return_instruction = RETURN
         """Machine code that returns."""
-        self.home = FileSystem("home", self.memory)
+        self.cwd_file_system = FileSystem("home", self.memory)
         self.mounts: dict[str, FileSystem] = {}
         """The special file systems that have been mounted so far, by their name below the root."""
         self.processes: list[RunningProcess] = []
@@ -139,7 +139,7 @@ class Machine:
     def look_up(self, path: str) -> tuple[str, Inode | None, Inode | None]:
         """Return the last part of a path, its directory, and the file; None where one of these does not exist."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
-        inode: Inode | None = self.home.root
+        inode: Inode | None = self.cwd_file_system.root
         directory = inode
         if path.startswith("/") and parts:
             mounted = self.mount(parts.pop(0))

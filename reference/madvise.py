@@ -113,7 +113,7 @@ class Advice(State):
             elif advice in DROPS:
                 self.space.table.zap(start // self.page, stop // self.page)
         if advice in KEPT:
-            self.space.join(addr, end)
+            self.space.merge_adjacent(addr, end)
 
     def refuse_advice(self, refuse: Refusals, mapping: Mapping, advice: int) -> None:
         """Refuse advice that a mapping cannot have."""
@@ -141,7 +141,7 @@ class Advice(State):
                     "no-file-to-punch",
                     "no file is mapped in which to punch a hole",
                 )
-            elif not mapping.shared or not mapping.maximum & PROT_WRITE:
+            elif not mapping.shared or not mapping.max_prot & PROT_WRITE:
                 refuse(
                     EACCES,
                     "madvise.errno.EACCES",
@@ -158,9 +158,9 @@ class Advice(State):
         if advice in READS:
             mapping.read_ahead = advice
         elif advice in (MADV_DONTFORK, MADV_DOFORK):
-            mapping.not_forked = advice == MADV_DONTFORK
+            mapping.dont_fork = advice == MADV_DONTFORK
         else:
-            mapping.wiped = advice == MADV_WIPEONFORK
+            mapping.wipe_on_fork = advice == MADV_WIPEONFORK
 
     def populate_range(self, refuse: Refusals, addr: int, end: int, advice: int) -> None:
         """Fault in the pages of a range, up to the first that is not available, which is refused."""

@@ -19,15 +19,15 @@ from .paging import Page
 MERGE_FIELDS: Final = (
     "prot",
     "execute_only",
-    "maximum",
+    "max_prot",
     "shared",
     "inode",
     "description",
     "locked",
-    "on_fault",
-    "not_forked",
-    "wiped",
-    "grows",
+    "lock_on_fault",
+    "dont_fork",
+    "wipe_on_fork",
+    "grows_down",
     "droppable",
     "read_ahead",
     "sealed",
@@ -42,7 +42,7 @@ class Space(Protocol):
     """The address space of a mapping, as far as a mapping and its file use it."""
 
     page: int
-    top: int
+    task_size: int
     table: PageTable
 
     def find(self, addr: int) -> Mapping | None: ...
@@ -54,28 +54,28 @@ class Mapping:
     """A range of pages with one meaning."""
 
     __slots__ = (
-        "changes",
         "description",
+        "dont_fork",
         "droppable",
         "end",
         "execute_only",
-        "grows",
-        "inherited",
+        "file_version",
+        "forked",
+        "grows_down",
+        "has_private_pages",
         "inode",
-        "joined",
+        "lock_on_fault",
         "locked",
-        "maximum",
-        "not_forked",
+        "max_prot",
+        "merged",
         "offset",
-        "on_fault",
         "prot",
         "read_ahead",
         "sealed",
         "shared",
         "space",
         "start",
-        "stored",
-        "wiped",
+        "wipe_on_fork",
     )
 
     def __init__(
@@ -95,7 +95,7 @@ class Mapping:
         self.end = end
         self.prot = prot
         """The rights of its pages."""
-        self.maximum = PROT_ALL
+        self.max_prot = PROT_ALL
         """The rights that mprotect may give them: fixed when it was mapped, by the descriptor of then."""
         self.shared = shared
         self.inode = inode
@@ -107,13 +107,13 @@ class Mapping:
         self.locked = locked
         self.execute_only = False
         """True if the hardware refuses loads, because PROT_EXEC was all that was requested."""
-        self.on_fault = False
+        self.lock_on_fault = False
         """Whether it is locked page by page, each when it is first touched."""
-        self.not_forked = False
+        self.dont_fork = False
         """Whether a child does not get it (MADV_DONTFORK)."""
-        self.wiped = False
+        self.wipe_on_fork = False
         """Whether a child finds it zero (MADV_WIPEONFORK)."""
-        self.grows = False
+        self.grows_down = False
         """Whether it grows downwards when something below it is touched."""
         self.droppable = False
         """Whether its pages may become zero at any time."""
@@ -121,24 +121,24 @@ class Mapping:
         """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
         self.sealed = False
         """Whether it stays as it is to the process's end (mseal)."""
-        self.changes = 0
+        self.file_version = 0
         """How often the file had changed when it was mapped."""
-        self.inherited = False
+        self.forked = False
         """Whether a fork has made it: pages that the parent has only loaded from may be there at once, or not."""
-        self.joined = False
+        self.merged = False
         """Whether it was made of several; a system may still take it for these."""
-        self.stored = False
+        self.has_private_pages = False
         """Whether a page of it has ever been private: Linux then knows it by the addresses that it had."""
 
-    def index(self, number: int) -> int:
+    def file_page(self, number: int) -> int:
         """Which page of the file the address space's page number `number` shows."""
         page = self.space.page
         return (self.offset - self.start) // page + number
 
-    def room(self, addr: int) -> int:
+    def bytes_to_eof(self, addr: int) -> int:
         """How many bytes of the file behind it begin with the page at `addr`; below 0 when that is past its end."""
         assert self.inode is not None
-        return self.inode.size - self.index(addr // self.space.page) * self.space.page
+        return self.inode.size - self.file_page(addr // self.space.page) * self.space.page
 
     def part(self, start: int, end: int, space: Space) -> Mapping:
         """Return the part of it from `start` to `end` as a mapping of its own, in an address space."""
@@ -155,7 +155,7 @@ class Mapping:
         shift = (self.start - self.offset) // page
         self.space.table.zap(max(self.start // page, first + shift), min(self.end // page, stop + shift), private)
 
-    def continues(self, left: Mapping) -> bool:
+    def is_contiguous_with(self, left: Mapping) -> bool:
         """True if `left` ends where this mapping begins, has the same properties, and shows what comes before."""
         return self.is_like(left) and left.offset + left.end - left.start == self.offset
 
@@ -164,29 +164,29 @@ class Mapping:
         return left.end == self.start and properties(left) == properties(self)
 
     @property
-    def is_fresh(self) -> bool:
+    def is_untouched(self) -> bool:
         """Whether it is private memory that nobody has ever stored to."""
-        return self.inode is None and not self.shared and not self.stored
+        return self.inode is None and not self.shared and not self.has_private_pages
 
     @property
-    def is_one_with_fresh(self) -> bool:
+    def may_merge_with_untouched(self) -> bool:
         """Whether Linux may join it to fresh memory that is like it: what was made read-only after a store it counts
         as data still, and so as unlike.
         """
-        return self.is_fresh or self.prot & PROT_WRITE != 0
+        return self.is_untouched or self.prot & PROT_WRITE != 0
 
     @property
-    def is_meant_to_be_shared(self) -> bool:
+    def requested_shared(self) -> bool:
         """Whether it was asked for as shared: also of zeros that nobody can store to, which Linux makes private."""
         zeros = self.inode is None and self.description is not None
-        return self.shared or (zeros and not self.maximum & PROT_WRITE)
+        return self.shared or (zeros and not self.max_prot & PROT_WRITE)
 
     @property
     def is_data(self) -> bool:
         """Whether it counts as data of the process."""
-        return not self.shared and not self.grows and self.prot & PROT_WRITE != 0
+        return not self.shared and not self.grows_down and self.prot & PROT_WRITE != 0
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """Count it among those who refer to its file."""
         if self.description is not None:
             self.description.references += 1

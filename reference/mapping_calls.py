@@ -124,17 +124,17 @@ class MappingCalls(State):
             self.refuse_huge_pages(refuse, request)
             if request.length == 0:
                 refuse(EINVAL, "mmap.errno.EINVAL", "length-zero", "length is 0")
-            elif size == 0 or size > self.top:
+            elif size == 0 or size > self.task_size:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length-too-large", "length is larger than the address space")
-            if self.too_many_mappings(0):
+            if self.exceeds_max_map_count(0):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "mapping-limit", "the process has as many mappings as it may have")
             if request.fixed:
                 self.refuse_address(refuse, request)
             elif place is None:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "no-gap", "no gap of the address space is large enough")
-            if request.flags & MAP_LOCKED and self.may_not_lock():
+            if request.flags & MAP_LOCKED and self.memlock_is_zero():
                 refuse(EPERM, "mmap.errno.EPERM.locked", "lock-not-permitted", "the process may lock no memory")
-            if request.locked and self.locks_too_much(size):
+            if request.locked and self.exceeds_memlock(size):
                 refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "locked-limit", "too much memory would be locked")
             if description is not None:
                 self.refuse_file(refuse, request, description)
@@ -159,7 +159,7 @@ class MappingCalls(State):
         if request.fixed:
             space.clear(place, end)
         space.insert(mapping)
-        space.join(place, end)
+        space.merge_adjacent(place, end)
         if request.locked or request.flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
             space.populate(place, end)
 
@@ -194,7 +194,7 @@ class MappingCalls(State):
 
     def place_mapping(self, request: MmapRequest) -> int | None:
         """Return the address at which a new mapping begins; None if no gap is large enough."""
-        if request.fixed or not 0 < request.size <= self.top:
+        if request.fixed or not 0 < request.size <= self.task_size:
             return request.addr
         below = 1 << 31 if request.flags & MAP_32BIT and self.bits == 64 else 0
         return self.choices.place(self.space, request.size, request.addr, below)
@@ -205,14 +205,14 @@ class MappingCalls(State):
         mapping = Mapping(self.space, place, place + request.size, request.prot & PROT_ALL, request.shared)
         mapping.locked = request.locked and not request.droppable
         mapping.execute_only = self.is_execute_only(request.prot)
-        mapping.on_fault = mapping.locked and self.locks_on_fault
-        mapping.grows = request.flags & MAP_GROWSDOWN != 0
-        mapping.droppable = mapping.wiped = request.droppable
+        mapping.lock_on_fault = mapping.locked and self.locks_on_fault
+        mapping.grows_down = request.flags & MAP_GROWSDOWN != 0
+        mapping.droppable = mapping.wipe_on_fork = request.droppable
         if not request.zeros:
             assert description is not None
             mapping.inode, mapping.description, mapping.offset = description.inode, description, request.offset
-            mapping.maximum = self.max_protection(description, request.shared)
-            mapping.changes = description.inode.changes
+            mapping.max_prot = self.max_protection(description, request.shared)
+            mapping.file_version = description.inode.content_version
         elif request.shared:
             mapping.inode = shared_memory(self.machine.memory, request.size)
             mapping.offset = 0 if request.anonymous else request.offset  # the file is as long as the mapping
@@ -220,7 +220,7 @@ class MappingCalls(State):
         else:
             mapping.description, mapping.offset = description, place
             if description is not None:
-                mapping.maximum = self.max_protection(description, request.type != MAP_PRIVATE)
+                mapping.max_prot = self.max_protection(description, request.type != MAP_PRIVATE)
         return mapping
 
     def refuse_descriptor(self, refuse: Refusals, fd: int) -> None:
@@ -251,7 +251,7 @@ class MappingCalls(State):
         space = self.space
         addr, size, end = request.addr, request.size, request.end
 
-        if size <= self.top < end:
+        if size <= self.task_size < end:
             refuse(ENOMEM, "mmap.errno.ENOMEM", "fixed-range-outside", "the fixed range is outside the address space")
         if addr % self.page:
             refuse(
@@ -262,11 +262,11 @@ class MappingCalls(State):
             )
         if self.is_too_low(addr):
             refuse(EPERM, "mmap.errno.EPERM.zero", "fixed-addr-low", "the fixed address is below mmap_min_addr")
-        if size == 0 or end > self.top or addr % self.page:
+        if size == 0 or end > self.task_size or addr % self.page:
             return
         if request.replaces:
             refuse.target = space, addr, end
-            if space.splits(addr, end) and self.too_many_mappings(1):
+            if space.splits(addr, end) and self.exceeds_max_map_count(1):
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings")
         elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "fixed-range-taken", "something is mapped in the fixed range")
@@ -393,9 +393,9 @@ class MappingCalls(State):
         size = request.size
         added = size - (self.space.mapped(request.addr, request.end) if request.fixed else 0)
 
-        if self.maps_too_much(added):
+        if self.exceeds_rlimit_as(added):
             refuse(ENOMEM, "mmap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
-        if request.is_data and self.has_too_much_data(added):
+        if request.is_data and self.exceeds_rlimit_data(added):
             refuse(ENOMEM, "mmap.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
         if request.is_committed and not self.choices.has_memory(size):
             refuse(ENOMEM, "mmap.errno.ENOMEM", "overcommit-limit", "the system cannot commit so much memory")
@@ -451,11 +451,11 @@ class MappingCalls(State):
         with self.errors("munmap") as refuse:
             if addr % self.page:
                 refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
-            if (length & self.mask) > self.top - addr:
+            if (length & self.mask) > self.task_size - addr:
                 refuse(EINVAL, "munmap.errno.EINVAL", "range-outside", "the range is outside the address space")
             if size == 0:
                 refuse(EINVAL, "munmap.errno.EINVAL", "length-zero", "length is 0")
-            if self.space.splits(addr, end) and self.too_many_mappings(1):
+            if self.space.splits(addr, end) and self.exceeds_max_map_count(1):
                 refuse(ENOMEM, "munmap.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings")
             if self.space.is_sealed(addr, end):
                 refuse(EPERM, "munmap.errno.EPERM", "range-sealed", "something in the range is sealed")

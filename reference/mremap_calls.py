@@ -80,7 +80,7 @@ class MremapCalls(State):
                 elif not in_place:
                     self.refuse_moving(refuse, request, place)
             self.refuse_shrinking(refuse, request, mapping)
-            if request.fixed and request.new_addr % self.page == 0 and request.new_addr + new <= self.top:
+            if request.fixed and request.new_addr % self.page == 0 and request.new_addr + new <= self.task_size:
                 refuse.target = space, request.new_addr, request.new_addr + new
 
         # EFFECT
@@ -98,7 +98,7 @@ class MremapCalls(State):
             space.move(addr, old, place, new, keep=request.keeps_source)
         elif new > old:
             space.grow(mapping, new - old)
-            space.join(mapping.end, mapping.end)
+            space.merge_adjacent(mapping.end, mapping.end)
         if new > old and mapping.locked:
             space.populate(place + old, place + new)
 
@@ -118,7 +118,7 @@ class MremapCalls(State):
         """Return the address at which the resized mapping begins; None if no gap is large enough."""
         if request.fixed:
             return request.new_addr
-        if in_place or not 0 < request.new <= self.top:
+        if in_place or not 0 < request.new <= self.task_size:
             return request.addr
         return self.choices.place(self.space, request.new, request.new_addr if request.must_move else 0)
 
@@ -137,7 +137,7 @@ class MremapCalls(State):
         """Refuse a new size, `new_size` bytes before it was rounded up, that no mapping can have."""
         if request.new == 0:
             refuse(EINVAL, "mremap.errno.EINVAL", "new-size-zero", "new_size is 0")
-        if request.new > self.top:
+        if request.new > self.task_size:
             refuse(EINVAL, "mremap.errno.EINVAL", "new-size-too-large", "new_size is larger than the address space")
         if new_size > self.mask // 2:
             refuse(
@@ -152,7 +152,7 @@ class MremapCalls(State):
         addr, old, new, new_addr = request.addr, request.old, request.new, request.new_addr
         may_move = request.flags & MREMAP_MAYMOVE
 
-        if new_addr > self.top - new:
+        if new_addr > self.task_size - new:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.new-address",
@@ -189,14 +189,14 @@ class MremapCalls(State):
             )
         if (addr + old) & self.mask > new_addr and new_addr + new > addr:
             refuse(EINVAL, "mremap.errno.EINVAL.overlap", "ranges-overlap", "the old and the new range overlap")
-        if self.too_many_mappings(6 - len(request.merging)):
+        if self.exceeds_max_map_count(6 - len(request.merging)):
             refuse(ENOMEM, "mremap.errno.ENOMEM.count", "move-mapping-limit", "moving could make too many mappings")
 
     def refuse_resizing(self, refuse: Refusals, request: MremapRequest, mapping: Mapping) -> None:
         """Refuse to grow or to move a mapping."""
         addr, old, new = request.addr, request.old, request.new
 
-        if old == 0 and not mapping.is_meant_to_be_shared:
+        if old == 0 and not mapping.requested_shared:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.old-size-zero",
@@ -204,17 +204,17 @@ class MremapCalls(State):
                 "a private mapping cannot be duplicated",
             )
         several = request.fixed and old == new
-        joined = mapping.joined or request.merging
+        joined = mapping.merged or request.merging
         if not several and (
-            min(old, new) > request.reach(mapping) - addr or (joined and not self.choices.is_one(mapping))
+            min(old, new) > request.reach(mapping) - addr or (joined and not self.choices.is_single_vma(mapping))
         ):
             refuse(
                 EFAULT, "mremap.errno.EFAULT", "old-range-not-one-mapping", "the old range is not within one mapping"
             )
-        if new > old and mapping.locked and self.locks_too_much(new - old):
+        if new > old and mapping.locked and self.exceeds_memlock(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "locked-limit", "too much memory would be locked")
         more = new if request.keeps_source else max(new - old, 0)
-        if self.maps_too_much(more):
+        if self.exceeds_rlimit_as(more):
             if request.keeps_source:
                 refuse(
                     ENOMEM,
@@ -256,13 +256,13 @@ class MremapCalls(State):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "cannot-grow-in-place", "the mapping cannot grow where it is")
         elif place is None:
             refuse(ENOMEM, "mremap.errno.ENOMEM", "no-gap", "no gap of the address space is large enough")
-        elif self.too_many_mappings(4 - len(request.merging)):
+        elif self.exceeds_max_map_count(4 - len(request.merging)):
             refuse(ENOMEM, "mremap.errno.ENOMEM.count", "move-mapping-limit", "moving could make too many mappings")
 
     def refuse_shrinking(self, refuse: Refusals, request: MremapRequest, mapping: Mapping | None) -> None:
         """Refuse to unmap the end of the old range, which Linux finds late."""
         addr, old, new = request.addr, request.old, request.new
-        if mapping is not None and new < old and old > self.top - addr:
+        if mapping is not None and new < old and old > self.task_size - addr:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL",

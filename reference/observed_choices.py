@@ -189,11 +189,11 @@ class ObservedChoices(LinuxChoices):
         What is very large finds no room where the subject's own memory is in its way.
         """
         seen = self.seen
-        if seen == Failed("ENOMEM") and length > space.top // 8:
+        if seen == Failed("ENOMEM") and length > space.task_size // 8:
             return None
         if isinstance(seen, Returned) and isinstance(seen.value, int):
             at = seen.value
-            top = below or space.top
+            top = below or space.task_size
             if at >= space.page and at % space.page == 0 and at <= top - length and space.is_free(at, at + length):
                 return at
             # Not raised at once: the call may have had to be refused, which says more.
@@ -207,10 +207,10 @@ class ObservedChoices(LinuxChoices):
             )
         return super().place(space, length, hint, below)
 
-    def are_one(self, left: Mapping, right: Mapping) -> bool:
+    def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
         return isinstance(self.seen, Returned)
 
-    def is_one(self, mapping: Mapping) -> bool:
+    def is_single_vma(self, mapping: Mapping) -> bool:
         return self.seen != Failed("EFAULT")
 
     def has_foreign(self, start: int, end: int) -> bool:

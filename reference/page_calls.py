@@ -114,7 +114,7 @@ class PageCalls(State):
                         "prot-unknown",
                         "prot contains an unknown bit",
                     )
-                if space.splits(addr, end) and self.too_many_mappings(2):
+                if space.splits(addr, end) and self.exceeds_max_map_count(2):
                     refuse(
                         ENOMEM, "mprotect.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings"
                     )
@@ -125,7 +125,7 @@ class PageCalls(State):
         first = next(iter(space.over(addr, end)), None)
         with self.errors("mprotect") as refuse:
             if grows and first is not None:
-                if grows == PROT_GROWSDOWN and not first.grows:
+                if grows == PROT_GROWSDOWN and not first.grows_down:
                     refuse(
                         EINVAL,
                         "mprotect.errno.EINVAL.grows-not",
@@ -152,7 +152,7 @@ class PageCalls(State):
         space = self.space
         protection = prot & PROT_ALL
         hole = space.hole(addr, end)
-        denied = next((m for m in space.over(addr, end) if protection & ~m.maximum), None)
+        denied = next((m for m in space.over(addr, end) if protection & ~m.max_prot), None)
         sealed = next((m for m in space.over(addr, end) if m.sealed), None)
         stops = {mapping.start for mapping in (denied, sealed) if mapping is not None}
 
@@ -201,7 +201,7 @@ class PageCalls(State):
         # EFFECT
         for mapping in space.cut_out(addr, end):
             mapping.sealed = True
-        space.join(addr, end)
+        space.merge_adjacent(addr, end)
 
     # ----------------------------------------------------------------------------------------------------------- mlock
 
@@ -239,9 +239,9 @@ class PageCalls(State):
         """Refuse to lock a range, whatever is mapped there."""
         already = sum(min(end, m.end) - max(start, m.start) for m in self.space.over(start, end) if m.locked)
 
-        if self.may_not_lock():
+        if self.memlock_is_zero():
             refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
-        if self.locks_too_much(end - start - already):
+        if self.exceeds_memlock(end - start - already):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
         if end > self.mask:
             refuse(EINVAL, "mlock.errno.EINVAL", "range-wraps", "the range wraps around")
@@ -280,9 +280,9 @@ class PageCalls(State):
         with self.errors("mlockall") as refuse:
             if not flags & (MCL_CURRENT | MCL_FUTURE) or flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
                 refuse(EINVAL, "mlock.errno.EINVAL", "mlockall-flags", "flags are not MCL_CURRENT, MCL_FUTURE or both")
-            if self.may_not_lock():
+            if self.memlock_is_zero():
                 refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
-            if flags & MCL_CURRENT and self.locks_too_much(self.space.size - self.space.locked):
+            if flags & MCL_CURRENT and self.exceeds_memlock(self.space.size - self.space.locked):
                 refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
 
         # EFFECT
@@ -290,7 +290,7 @@ class PageCalls(State):
         self.locks_future = flags & MCL_FUTURE != 0
         self.locks_on_fault = self.locks_future and on_fault
         if flags & MCL_CURRENT:
-            self.space.lock(0, self.top, True, on_fault)
+            self.space.lock(0, self.task_size, True, on_fault)
             # Linux goes on with the next mapping where a page is not available.
             for mapping in self.space.mappings.values():
                 self.space.populate(mapping.start, mapping.end)
@@ -298,7 +298,7 @@ class PageCalls(State):
     def munlockall(self) -> None:
         # EFFECT
         self.locks_future = self.locks_on_fault = False
-        self.space.lock(0, self.top, False)
+        self.space.lock(0, self.task_size, False)
 
     # --------------------------------------------------------------------------------------------------------- mincore
 
@@ -312,7 +312,7 @@ class PageCalls(State):
         with self.errors("mincore") as refuse:
             if addr % page:
                 refuse(EINVAL, "mincore.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
-            if (length & self.mask) > self.top - addr or space.hole(addr, end) is not None:
+            if (length & self.mask) > self.task_size - addr or space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mincore.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
 
         # RESULT
@@ -323,7 +323,7 @@ class PageCalls(State):
             for number in range(max(addr, mapping.start) // page, min(end, mapping.end) // page):
                 touched = number in space.table.entries
                 # Of files nothing is promised; private memory is there when it has been touched, and stays if locked.
-                sure = cached is None and (mapping.locked if touched else not mapping.inherited)
+                sure = cached is None and (mapping.locked if touched else not mapping.forked)
                 there = touched or (cached is not None and number + shift in cached)
                 resident.append(there if sure else self.choices.is_resident(len(resident), there))
         return resident

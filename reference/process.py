@@ -20,7 +20,7 @@ from .page_calls import PageCalls
 from .user_buffers import Buffers
 
 
-class Process(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
+class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     """A process of the reference."""
 
     def __init__(self, machine: Machine) -> None:
@@ -29,7 +29,7 @@ class Process(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
 
     # ------------------------------------------------------------------------------------------------------------ life
 
-    def fork(self) -> Process:
+    def fork(self) -> ReferenceProcess:
         child = type(self)(self.machine)
         child.descriptors = {
             fd: Descriptor(descriptor.description, descriptor.close_on_exec)
@@ -62,7 +62,7 @@ class Process(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     def exec(self) -> None:
         self.faults_before += self.space.table.minor + self.space.table.major
         self.space.end()
-        self.space = AddressSpace(self.machine.memory, self.space.lowest, self.top, self.choices)
+        self.space = AddressSpace(self.machine.memory, self.space.mmap_min_addr, self.task_size, self.choices)
         self.space.populates_execute_only = self.machine.parameters.populates_execute_only
         self.locks_future = self.locks_on_fault = False
         for fd, descriptor in list(self.descriptors.items()):
@@ -88,8 +88,8 @@ class Process(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
 
     def scratch_range(self) -> tuple[int, int]:
         """A quarter of the way up; what is placed without a wish begins at the top."""
-        size = min(self.top // 8, 1 << 36) // self.page * self.page
-        return self.top // 4 // size * size, size
+        size = min(self.task_size // 8, 1 << 36) // self.page * self.page
+        return self.task_size // 4 // size * size, size
 
     def counters(self) -> Counters:
         table = self.space.table

@@ -42,9 +42,9 @@ class State(Contract):
         self.mask = (1 << parameters.bits) - 1
         """The largest address and size: unsigned as C's size_t, so that larger and negative ones wrap."""
         self.page = parameters.page
-        self.top = parameters.top
+        self.task_size = parameters.task_size
         self.descriptors = {}
-        self.space = AddressSpace(machine.memory, parameters.lowest, parameters.top, machine.choices)
+        self.space = AddressSpace(machine.memory, parameters.mmap_min_addr, parameters.task_size, machine.choices)
         self.space.populates_execute_only = parameters.populates_execute_only
         self.capabilities = parameters.capabilities
         self.address_space_limit = parameters.address_space
@@ -114,26 +114,26 @@ class State(Contract):
 
     def is_too_low(self, addr: int) -> bool:
         """Return whether `addr` is below mmap_min_addr and the process has no capability to map there."""
-        return addr < self.machine.parameters.lowest and "CAP_SYS_RAWIO" not in self.capabilities
+        return addr < self.machine.parameters.mmap_min_addr and "CAP_SYS_RAWIO" not in self.capabilities
 
-    def locks_too_much(self, more: int) -> bool:
+    def exceeds_memlock(self, more: int) -> bool:
         """Whether `more` bytes locked would be over the limit."""
         return "CAP_IPC_LOCK" not in self.capabilities and self.space.locked + more > self.locked_limit
 
-    def may_not_lock(self) -> bool:
+    def memlock_is_zero(self) -> bool:
         """Whether it may lock nothing at all."""
         return self.locked_limit == 0 and "CAP_IPC_LOCK" not in self.capabilities
 
-    def maps_too_much(self, more: int) -> bool:
+    def exceeds_rlimit_as(self, more: int) -> bool:
         """Whether `more` bytes mapped would be over the limit."""
         limit = self.address_space_limit
         return limit is not None and self.choices.is_over("bytes", self.space.size + more, limit)
 
-    def has_too_much_data(self, more: int) -> bool:
+    def exceeds_rlimit_data(self, more: int) -> bool:
         """Whether `more` bytes of private memory that may be written would be over the limit."""
         limit = self.data_limit
         return limit is not None and self.choices.is_over("bytes", self.space.data() + more, limit)
 
-    def too_many_mappings(self, more: int) -> bool:
+    def exceeds_max_map_count(self, more: int) -> bool:
         """Whether `more` mappings would be over the limit."""
         return self.choices.is_over("mappings", len(self.space.mappings) + more, self.machine.max_map_count)

@@ -9,7 +9,7 @@ from typing import Final
 from ..contract import Call, Facility, System, Unsupported
 from .files import Descriptor
 from .machine import PATHS, Machine
-from .process import Process
+from .process import ReferenceProcess
 
 LOW_MAP_COUNT: Final = 256
 """The mapping limit of a system that was asked for it: so low that a case reaches it soon."""
@@ -18,12 +18,12 @@ LOW_MAP_COUNT: Final = 256
 class ReferenceSystem(Machine, System):
     """A booted reference."""
 
-    process_type: type[Process] = Process
+    process_type: type[ReferenceProcess] = ReferenceProcess
     """The class of its processes."""
 
     # ------------------------------------------------------------------------------------------------------- processes
 
-    def spawn(self) -> Process:
+    def spawn(self) -> ReferenceProcess:
         process = self.process_type(self)
         process.descriptors = {fd: Descriptor(self.terminal, False) for fd in range(3)}
         return process
@@ -33,7 +33,7 @@ class ReferenceSystem(Machine, System):
         running = {}
         results: list[object] = []
         for at, call in enumerate(calls):
-            if call.name == "add" and isinstance(call.process, Process):
+            if call.name == "add" and isinstance(call.process, ReferenceProcess):
                 running[at] = call.process.adding(*call.arguments)  # type: ignore[arg-type]
                 results.append(None)
             else:

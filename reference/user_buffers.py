@@ -27,7 +27,7 @@ class Buffers(Accesses, FileCalls):
         # ERRORS of the arguments
         with self.errors("pread") as refuse:
             self.refuse_reading(refuse, description, offset)
-            if addr + length > self.top:  # also when nothing is to be copied
+            if addr + length > self.task_size:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.store", "buffer-outside", "the buffer is outside user space")
 
         # EFFECT
@@ -57,7 +57,7 @@ class Buffers(Accesses, FileCalls):
         # ERRORS of the arguments
         with self.errors("pwrite") as refuse:
             self.refuse_writing(refuse, description, length, offset)
-            if addr + length > self.top:  # also when nothing is to be copied
+            if addr + length > self.task_size:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
 
         # EFFECT

@@ -19,7 +19,7 @@ from pytest_mmapconf.reference.address_space import AddressSpace
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 
 ONES = 7
@@ -38,15 +38,15 @@ class OddChoices(LinuxChoices):
             return super().place(space, length, hint, below)
         pages = -(-length // space.page) * space.page
         for start, end in reversed(self.holes.get(id(space), [])):
-            if end - start >= pages and start >= space.lowest and not space.mapped(end - pages, end):
+            if end - start >= pages and start >= space.mmap_min_addr and not space.mapped(end - pages, end):
                 return end - pages
         lowest = space.gaps.highest(length + ONES * space.page)
-        if lowest is not None and lowest >= space.lowest:
+        if lowest is not None and lowest >= space.mmap_min_addr:
             return lowest + (ONES - lowest // space.page) % (ONES + 1) * space.page
         return super().place(space, length, hint, below)
 
 
-class OddProcess(Process):
+class OddProcess(ReferenceProcess):
     """A process with a scratch_range whose second page has an odd page number as well."""
 
     def munmap(self, addr: int, length: int) -> None:

@@ -43,7 +43,7 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import CAPABILITIES, Parameters
 from pytest_mmapconf.reference.observed_choices import ObservedChoices
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 
 RW = PROT_READ | PROT_WRITE
@@ -54,12 +54,12 @@ PAGE = 4096
 class Subject(ReferenceSystem):
     """A reference to be judged, whose processes are of a class."""
 
-    def __init__(self, kind: type[Process]) -> None:
+    def __init__(self, kind: type[ReferenceProcess]) -> None:
         super().__init__(Parameters(), LinuxChoices())
         self.process_type = kind
 
 
-def lockstep(kind: type[Process] = Process) -> LockstepProcess:
+def lockstep(kind: type[ReferenceProcess] = ReferenceProcess) -> LockstepProcess:
     return LockstepSystem(Subject(kind), ReferenceSystem(Parameters(), ObservedChoices())).spawn()
 
 
@@ -80,7 +80,7 @@ def fixed(process: LockstepProcess, pages: int = 1, fd: int = -1, shared: bool =
 
 def test_a_machine_without_observed_choices_cannot_judge() -> None:
     with pytest.raises(TypeError, match="observed choices"):
-        LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), LinuxChoices()))
+        LockstepSystem(Subject(ReferenceProcess), ReferenceSystem(Parameters(), LinuxChoices()))
 
 
 def test_every_call_of_the_contract_is_one_of_the_pair() -> None:
@@ -104,7 +104,7 @@ def test_the_subjects_answers_are_passed_on() -> None:
 
 
 def test_a_divergence_has_the_call_outcomes_clauses_and_both_address_spaces() -> None:
-    class Wrong(Process):
+    class Wrong(ReferenceProcess):
         def load(self, addr: int, length: int) -> bytes:
             return super().load(addr, length).replace(b"b", b"d")
 
@@ -140,7 +140,7 @@ def test_every_clause_that_is_cited_exists() -> None:
 
 
 def test_descriptors_are_the_lowest_free_ones() -> None:
-    class Skips(Process):
+    class Skips(ReferenceProcess):
         def dup(self, fd: int) -> int:
             wasted = super().dup(fd)
             found = super().dup(fd)
@@ -156,13 +156,13 @@ def test_descriptors_are_the_lowest_free_ones() -> None:
 @pytest.mark.parametrize("kept", [3, 0])
 def test_a_process_begins_with_the_descriptors_that_its_system_gives_it(kept: int) -> None:
     class Begins(Subject):
-        def spawn(self) -> Process:
+        def spawn(self) -> ReferenceProcess:
             process = super().spawn()
             for fd in range(kept, 3):
                 process.close(fd)
             return process
 
-    process = LockstepSystem(Begins(Process), ReferenceSystem(Parameters(), ObservedChoices())).spawn()
+    process = LockstepSystem(Begins(ReferenceProcess), ReferenceSystem(Parameters(), ObservedChoices())).spawn()
 
     assert file(process) == kept
 
@@ -182,8 +182,8 @@ def test_fork_makes_a_pair_of_children() -> None:
 
 
 def test_a_child_that_sees_too_much_diverges() -> None:
-    class Shares(Process):
-        def fork(self) -> Process:
+    class Shares(ReferenceProcess):
+        def fork(self) -> ReferenceProcess:
             child = super().fork()
             for number, page in self.space.table.entries.items():
                 child.space.table.entries[number] = page
@@ -200,14 +200,14 @@ def test_a_child_that_sees_too_much_diverges() -> None:
 
 
 def test_exit_status_and_kill_and_exec() -> None:
-    class WrongStatus(Process):
+    class WrongStatus(ReferenceProcess):
         def exit(self, status: int = 0) -> int:
             return super().exit(status) + 1
 
     with pytest.raises(Divergence, match=r"exit\(3\): 4; allowed: 3"):
         lockstep(WrongStatus).exit(3)
 
-    class KeepsMappings(Process):
+    class KeepsMappings(ReferenceProcess):
         def exec(self) -> None:
             pass
 
@@ -247,7 +247,7 @@ def adding(times: int, lost: int, locked: bool) -> bytes:
             process.store(addr, value.to_bytes(4, "little"))
             return results
 
-    system = LockstepSystem(Loses(Process), ReferenceSystem(Parameters(), ObservedChoices()))
+    system = LockstepSystem(Loses(ReferenceProcess), ReferenceSystem(Parameters(), ObservedChoices()))
     one = system.spawn()
     base = fixed(one, shared=True)
     other = one.fork()
@@ -275,7 +275,7 @@ def test_scatter_is_followed_to_where_it_failed() -> None:
     assert process.fragment(base, limit + 4) == "ENOMEM"
     assert process.system.uncompared is None
 
-    class Forgets(Process):
+    class Forgets(ReferenceProcess):
         def fragment(self, addr: int, pages: int) -> str | None:
             return super().fragment(addr, pages - 4)
 
@@ -289,7 +289,7 @@ def test_scatter_is_followed_to_where_it_failed() -> None:
 
 
 def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
-    class FreesTooMuch(Process):
+    class FreesTooMuch(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             super().munmap(addr, length)
             self.space.clear(addr + length, addr + length + PAGE)
@@ -303,7 +303,7 @@ def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
 
 
 def test_an_audit_looks_after_a_call_that_was_refused() -> None:
-    class UnmapsFirst(Process):
+    class UnmapsFirst(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             if fd == 77:
                 self.space.clear(addr, addr + length)
@@ -317,7 +317,7 @@ def test_an_audit_looks_after_a_call_that_was_refused() -> None:
 
 
 def test_an_audit_looks_at_the_pages_beside() -> None:
-    class FreesTooLittle(Process):
+    class FreesTooLittle(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             super().munmap(addr, length - PAGE)
 
@@ -327,7 +327,7 @@ def test_an_audit_looks_at_the_pages_beside() -> None:
         process.munmap(base, 2 * PAGE)
     assert seen.value.clauses == ("munmap.range",)
 
-    class MapsTooMuch(Process):
+    class MapsTooMuch(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             return super().mmap(addr, length + PAGE, prot, flags, fd, offset)
 
@@ -336,7 +336,7 @@ def test_an_audit_looks_at_the_pages_beside() -> None:
 
 
 def test_an_audit_looks_where_the_system_has_placed_something_before() -> None:
-    class FreesNothing(Process):
+    class FreesNothing(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             pass
 
@@ -348,7 +348,7 @@ def test_an_audit_looks_where_the_system_has_placed_something_before() -> None:
 
 
 def test_an_audit_reads_the_files() -> None:
-    class GoesThrough(Process):
+    class GoesThrough(ReferenceProcess):
         def store(self, addr: int, data: bytes) -> None:
             super().store(addr, data)
             mapping = self.space.find(addr)
@@ -364,8 +364,8 @@ def test_an_audit_reads_the_files() -> None:
 
 
 def test_an_audit_looks_at_other_processes() -> None:
-    class Copies(Process):
-        def fork(self) -> Process:
+    class Copies(ReferenceProcess):
+        def fork(self) -> ReferenceProcess:
             child = super().fork()
             for mapping in child.space.mappings.values():
                 mapping.shared = False
@@ -381,19 +381,19 @@ def test_an_audit_looks_at_other_processes() -> None:
 
 
 def test_an_audit_of_touched_pages_touches_no_others() -> None:
-    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), ObservedChoices()), "touched")
+    system = LockstepSystem(Subject(ReferenceProcess), ReferenceSystem(Parameters(), ObservedChoices()), "touched")
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base + PAGE, b"x")
     assert process.mincore(base, 3 * PAGE) == [False, True, False]
 
-    system = LockstepSystem(Subject(Process), ReferenceSystem(Parameters(), ObservedChoices()))
+    system = LockstepSystem(Subject(ReferenceProcess), ReferenceSystem(Parameters(), ObservedChoices()))
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     assert process.mincore(base, 3 * PAGE) == [True, True, True]
 
 
-class Crowded(Process):
+class Crowded(ReferenceProcess):
     """Finds the table of files full at first: somebody else has filled it."""
 
     tries = 0
@@ -410,7 +410,7 @@ def test_a_table_of_files_that_others_have_filled_is_waited_for() -> None:
     assert process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
 
 
-class Full(Process):
+class Full(ReferenceProcess):
     """Never has room in the table of files."""
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
@@ -422,7 +422,7 @@ def test_a_table_of_files_that_stays_full_without_cause_is_a_difference() -> Non
         lockstep(Full).mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
 
 
-class Forgets(Process):
+class Forgets(ReferenceProcess):
     """Whose msync zeroes the page."""
 
     def msync(self, addr: int, length: int, flags: int) -> None:
@@ -476,7 +476,7 @@ def test_long_and_many_mappings_are_audited_in_part() -> None:
 
 
 def test_a_call_that_failed_by_the_subjects_own_trouble_is_left_out() -> None:
-    class Full(Process):
+    class Full(ReferenceProcess):
         def pwrite(self, fd: int, data: bytes, offset: int) -> int:
             raise OSError(ENOSPC, "no room")
 
@@ -497,7 +497,7 @@ def test_a_call_that_failed_by_the_subjects_own_trouble_is_left_out() -> None:
 
 
 def test_what_the_subject_does_not_have_is_nobodys_call() -> None:
-    class Without(Process):
+    class Without(ReferenceProcess):
         def mlock(self, addr: int, length: int) -> None:
             raise Unsupported("no mlock")
 
@@ -522,7 +522,7 @@ def test_where_the_reference_cannot_tell_the_subject_goes_on_alone() -> None:
 
 
 def test_an_unknown_name_of_sysconf_changes_nothing() -> None:
-    class Knows(Process):
+    class Knows(ReferenceProcess):
         def sysconf(self, name: int) -> int:
             return self.page if name == SC_PAGESIZE else 7
 
@@ -536,7 +536,7 @@ def test_an_unknown_name_of_sysconf_changes_nothing() -> None:
 
 
 def test_a_store_that_finds_the_disk_full_is_admitted_where_it_is() -> None:
-    class Full(Process):
+    class Full(ReferenceProcess):
         def store(self, addr: int, data: bytes) -> None:
             raise Fault("SIGBUS", "BUS_ADRERR", addr)
 
@@ -561,7 +561,7 @@ def test_a_facility_is_where_each_of_the_two_has_it() -> None:
         def facility(self, facility: Facility) -> str:
             return "there" if facility is Facility.NOEXEC_DIRECTORY else super().facility(facility)
 
-    subject = Elsewhere(Process)
+    subject = Elsewhere(ReferenceProcess)
     subject.spawn().mkdir("there")
     system = LockstepSystem(subject, ReferenceSystem(Parameters(), ObservedChoices()))
     process = system.spawn()
@@ -586,13 +586,13 @@ def test_a_path_that_only_the_subject_has_ends_the_comparison() -> None:
 def test_the_machine_is_as_the_backend_tells() -> None:
     facts = Facts("some", details={"page": "16384", "end": str(1 << 48), "locked": "7", "user": "uid 1"})
     stated = stated_parameters(facts)
-    assert (stated.page, stated.top, stated.locked, stated.capabilities) == (16384, 1 << 48, 7, frozenset())
+    assert (stated.page, stated.task_size, stated.locked, stated.capabilities) == (16384, 1 << 48, 7, frozenset())
     assert stated_parameters(Facts("none")) == Parameters()
     assert stated_parameters(Facts("root", details={"capabilities": "CAP_IPC_LOCK,CAP_OTHER"})).capabilities == {
         "CAP_IPC_LOCK"
     }
     reference = ReferenceBackend(page=65536, lowest=1 << 20)
-    assert stated_parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.top)
+    assert stated_parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.task_size)
     assert reference.parameters.capabilities == CAPABILITIES
 
 
@@ -610,7 +610,7 @@ class PartialBackend(ReferenceBackend):
             raise Unresolved("it does not start")
 
         class PartialSystem(ReferenceSystem):
-            def spawn(self) -> Process:
+            def spawn(self) -> ReferenceProcess:
                 if backend.lacks == "spawn":
                     raise Unresolved("it has died")
                 process = super().spawn()
@@ -656,7 +656,7 @@ def test_experiment_with_execute_only_pages_ignores_other_failures(lacks: str) -
 def test_how_such_a_load_is_refused_and_whether_the_kernel_brings_the_page_in(
     code: str, brought_in: list[bool] | None, populates: bool | None
 ) -> None:
-    class Odd(Process):
+    class Odd(ReferenceProcess):
         def load(self, addr: int, length: int) -> bytes:
             raise Fault("SIGSEGV", code, addr)
 
@@ -705,7 +705,7 @@ def test_not_compared(process):
 
 WRONG = """
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 
 class Wrong(ReferenceBackend):
     def boot(self):
@@ -713,7 +713,7 @@ class Wrong(ReferenceBackend):
         machine.process_type = FreesTooMuch
         return machine
 
-class FreesTooMuch(Process):
+class FreesTooMuch(ReferenceProcess):
     def munmap(self, addr, length):
         super().munmap(addr, length)
         self.space.clear(addr + length, addr + length + self.page)

@@ -26,7 +26,7 @@ from pytest_mmapconf.reference.files import Inode
 from pytest_mmapconf.reference.mutant import Original, never, other, refuses, wrong
 from pytest_mmapconf.reference.mutants.calls import Mmap, Mremap
 from pytest_mmapconf.reference.observed_choices import FOUND_EARLY, ORDER_OF_MMAP
-from pytest_mmapconf.reference.process import Process as Model
+from pytest_mmapconf.reference.process import ReferenceProcess as Model
 from pytest_mmapconf.reference.refusal import Refusals
 
 PAGE = 4096

@@ -29,7 +29,7 @@ from pytest_mmapconf.outcomes import Faulted, Outcome, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import ObservedChoices
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults
 
@@ -39,11 +39,11 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def test_an_access_may_cross_pages_and_mappings(process: Process) -> None:
+def test_an_access_may_cross_pages_and_mappings(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -53,7 +53,7 @@ def test_an_access_may_cross_pages_and_mappings(process: Process) -> None:
 
 
 @pytest.mark.parametrize("prot", range(8))
-def test_protection_of_accesses(process: Process, prot: int) -> None:
+def test_protection_of_accesses(process: ReferenceProcess, prot: int) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, process.return_instruction())
     process.mprotect(base, PAGE, prot)
@@ -74,7 +74,7 @@ def test_protection_of_accesses(process: Process, prot: int) -> None:
             process.execute(base)
 
 
-def test_protection_is_checked_before_the_end_of_the_file_except_for_execution(process: Process) -> None:
+def test_protection_is_checked_before_the_end_of_the_file_except_for_execution(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
     with faults("SIGSEGV", at=base, code="SEGV_ACCERR"):
@@ -88,15 +88,15 @@ def test_protection_is_checked_before_the_end_of_the_file_except_for_execution(p
         process.load(base, 1)
 
 
-def test_unmapped_and_unmappable_addresses_fault(process: Process) -> None:
-    with faults("SIGSEGV", at=process.top, code="SEGV_MAPERR"):
-        process.load(process.top, 1)
+def test_unmapped_and_unmappable_addresses_fault(process: ReferenceProcess) -> None:
+    with faults("SIGSEGV", at=process.task_size, code="SEGV_MAPERR"):
+        process.load(process.task_size, 1)
     for addr in (1 << 47, 1 << 63, 2**64 - 1):
         with faults("SIGSEGV", code="SI_KERNEL"):
             process.store(addr, b"x")
 
 
-def test_only_the_return_instruction_can_be_executed(process: Process) -> None:
+def test_only_the_return_instruction_can_be_executed(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, PROT_READ | PROT_EXEC, ANONYMOUS, -1, 0)
     with pytest.raises(Unresolved):
         process.execute(base)
@@ -137,12 +137,12 @@ def test_sizes_have_the_width_of_addresses() -> None:
 
 
 @pytest.fixture
-def growing(process: Process) -> int:
+def growing(process: ReferenceProcess) -> int:
     """Map a page that grows down, with 512 free pages below it."""
     return process.mmap(process.scratch_range()[0] + 512 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
 
 
-def grows(process: Process, addr: int) -> bool:
+def grows(process: ReferenceProcess, addr: int) -> bool:
     """Return whether a load succeeds at an unmapped address because a mapping grows down to it."""
     assert process.space.find(addr) is None
     if process.space.growing(addr) is not None:
@@ -157,7 +157,7 @@ def grows(process: Process, addr: int) -> bool:
 
 @pytest.mark.parametrize(("below", "allowed"), [(300, 43), (258, 1), (257, 0)])
 def test_growth_keeps_a_gap_of_256_pages_to_an_accessible_mapping(
-    process: Process, growing: int, below: int, allowed: int
+    process: ReferenceProcess, growing: int, below: int, allowed: int
 ) -> None:
     process.mmap(growing - below * PAGE, PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -167,20 +167,20 @@ def test_growth_keeps_a_gap_of_256_pages_to_an_accessible_mapping(
 
 
 @pytest.mark.parametrize(("prot", "flags"), [(PROT_NONE, 0), (RW, MAP_GROWSDOWN)], ids=["inaccessible", "growing"])
-def test_growth_needs_no_gap_to_these_mappings(process: Process, growing: int, prot: int, flags: int) -> None:
+def test_growth_needs_no_gap_to_these_mappings(process: ReferenceProcess, growing: int, prot: int, flags: int) -> None:
     process.mmap(growing - 2 * PAGE, PAGE, prot, ANONYMOUS | MAP_FIXED | flags, -1, 0)
 
     assert grows(process, growing - PAGE)
 
 
-def test_growth_is_limited(process: Process, growing: int) -> None:
+def test_growth_is_limited(process: ReferenceProcess, growing: int) -> None:
     process.set_limit_headroom(Resource.ADDRESS_SPACE, PAGE)
     assert not grows(process, growing - 2 * PAGE)
     assert grows(process, growing - PAGE)
     assert process.space.size == 2 * PAGE
 
 
-def test_growth_of_a_locked_stack_is_limited_by_rlimit_memlock(process: Process) -> None:
+def test_growth_of_a_locked_stack_is_limited_by_rlimit_memlock(process: ReferenceProcess) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     base = process.scratch_range()[0] + 8 * PAGE
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * PAGE)
@@ -191,7 +191,7 @@ def test_growth_of_a_locked_stack_is_limited_by_rlimit_memlock(process: Process)
     assert process.space.locked == 2 * PAGE
 
 
-def test_the_rest_of_a_stack_still_grows(process: Process, growing: int) -> None:
+def test_the_rest_of_a_stack_still_grows(process: ReferenceProcess, growing: int) -> None:
     process.load(growing - 3 * PAGE, 1)
     process.munmap(growing - 3 * PAGE, 2 * PAGE)
     child = process.fork()
@@ -201,7 +201,7 @@ def test_the_rest_of_a_stack_still_grows(process: Process, growing: int) -> None
     assert process.load(growing - 3 * PAGE, 4 * PAGE) == bytes(4 * PAGE)
 
 
-def test_nothing_grows_below_the_lowest_address(process: Process) -> None:
+def test_nothing_grows_below_the_lowest_address(process: ReferenceProcess) -> None:
     process.mmap(65536, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
 
     assert not grows(process, 65535)
@@ -210,7 +210,7 @@ def test_nothing_grows_below_the_lowest_address(process: Process) -> None:
 # ------------------------------------------------------------------------------------------------------------ droppable
 
 
-def test_bytes_stored_in_droppable_memory_may_be_zero(process: Process) -> None:
+def test_bytes_stored_in_droppable_memory_may_be_zero(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base + 1, b"xy")
 
@@ -220,7 +220,7 @@ def test_bytes_stored_in_droppable_memory_may_be_zero(process: Process) -> None:
 
 
 @pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
-def test_a_stack_grows_by_the_distance_at_low_addresses(process: Process, locked: int) -> None:
+def test_a_stack_grows_by_the_distance_at_low_addresses(process: ReferenceProcess, locked: int) -> None:
     """The mapping also becomes many times as long."""
     process.mmap(1 << 20, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
     process.store(1 << 17, b"x")
@@ -231,7 +231,7 @@ def test_a_stack_grows_by_the_distance_at_low_addresses(process: Process, locked
 
 
 @pytest.mark.parametrize("at", [1, 6, PAGE - 1])
-def test_code_can_be_executed_at_any_offset(process: Process, at: int) -> None:
+def test_code_can_be_executed_at_any_offset(process: ReferenceProcess, at: int) -> None:
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
     process.store(base + at, process.return_instruction())
     process.execute(base + at)
@@ -240,7 +240,9 @@ def test_code_can_be_executed_at_any_offset(process: Process, at: int) -> None:
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 6), (0, 7), (3, 3), (3, 4), (5, 5), (6, 1), (9, 9), (2, PAGE - 2)])
-def test_bytes_stored_past_the_end_of_the_file_are_indeterminate(process: Process, start: int, length: int) -> None:
+def test_bytes_stored_past_the_end_of_the_file_are_indeterminate(
+    process: ReferenceProcess, start: int, length: int
+) -> None:
     """The last page of the file has six bytes."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 2 * PAGE + 6)
@@ -255,12 +257,12 @@ def test_bytes_stored_past_the_end_of_the_file_are_indeterminate(process: Proces
 # -------------------------------------------------------------------------------------------------------------- loading
 
 
-def test_a_load_of_no_bytes_does_not_fault(process: Process) -> None:
+def test_a_load_of_no_bytes_does_not_fault(process: ReferenceProcess) -> None:
     assert process.load(process.scratch_range()[0], 0) == b""
 
 
 @pytest.mark.parametrize("base", [0, 3 * PAGE, 1 << 20])
-def test_accesses_at_low_addresses(process: Process, base: int) -> None:
+def test_accesses_at_low_addresses(process: ReferenceProcess, base: int) -> None:
     """An address that is less than a length is not special."""
     content = bytes(range(1, 252)) * (3 * PAGE // 251 + 1)
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -276,7 +278,7 @@ def test_accesses_at_low_addresses(process: Process, base: int) -> None:
         assert process.load(base, 3 * PAGE - 3) == content[: 3 * PAGE - 3]
 
 
-def test_addresses_wrap(process: Process) -> None:
+def test_addresses_wrap(process: ReferenceProcess) -> None:
     """Addresses have 64 bits; higher bits are ignored."""
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
     process.store(base + (1 << 64), process.return_instruction())
@@ -284,7 +286,7 @@ def test_addresses_wrap(process: Process) -> None:
     assert process.load(base + (1 << 65), 1) == process.load(base, 1) == process.return_instruction()
 
 
-def test_the_last_access_is_recorded_with_its_fault(process: Process) -> None:
+def test_the_last_access_is_recorded_with_its_fault(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, PROT_READ, ANONYMOUS, -1, 0)
     process.load(base + 1, 1)
     assert process.last_access == ("load", base + 1, "")
@@ -301,7 +303,7 @@ def test_the_last_access_is_recorded_with_its_fault(process: Process) -> None:
 
 
 @pytest.mark.parametrize("code", [b"\xc2", b"\xc4", b"\0", b"\xff"])
-def test_other_code_is_unresolved(process: Process, code: bytes) -> None:
+def test_other_code_is_unresolved(process: ReferenceProcess, code: bytes) -> None:
     base = process.mmap(0, PAGE, RW | PROT_EXEC, ANONYMOUS, -1, 0)
     process.store(base + 5, code)
     with pytest.raises(Unresolved):
@@ -309,7 +311,7 @@ def test_other_code_is_unresolved(process: Process, code: bytes) -> None:
 
 
 @pytest.mark.parametrize("flags", [MAP_SHARED, MAP_PRIVATE])
-def test_a_page_that_is_only_read_is_neither_copied_nor_dirty(process: Process, flags: int) -> None:
+def test_a_page_that_is_only_read_is_neither_copied_nor_dirty(process: ReferenceProcess, flags: int) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, process.return_instruction() * 2 * PAGE, 0)
     process.fsync(fd)
@@ -324,7 +326,7 @@ def test_a_page_that_is_only_read_is_neither_copied_nor_dirty(process: Process, 
 # ----------------------------------------------------------------------------------------------------- limits of growth
 
 
-def stack(process: Process, pages: int, locked: int = 0) -> int:
+def stack(process: ReferenceProcess, pages: int, locked: int = 0) -> int:
     """Map pages that grow down, at an odd page above 1 MiB."""
     base = (1 << 20) + 5 * PAGE
     return process.mmap(base, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
@@ -332,7 +334,7 @@ def stack(process: Process, pages: int, locked: int = 0) -> int:
 
 @pytest.mark.parametrize("more", [1, 3, 100, 137, 200, 240])
 @pytest.mark.parametrize("resource", [Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY])
-def test_growth_counts_only_the_new_pages(process: Process, resource: Resource, more: int) -> None:
+def test_growth_counts_only_the_new_pages(process: ReferenceProcess, resource: Resource, more: int) -> None:
     """The limit admits exactly the new pages, even if they reach most of the way down to 0."""
     base = stack(process, 3, MAP_LOCKED)
     process.drop_capability("CAP_IPC_LOCK")
@@ -345,7 +347,7 @@ def test_growth_counts_only_the_new_pages(process: Process, resource: Resource, 
 
 
 @pytest.mark.parametrize(("pages", "most"), [(1, 2), (2, 5), (3, 8), (3, 131), (7, 240)])
-def test_a_stack_grows_to_its_limit(process: Process, pages: int, most: int) -> None:
+def test_a_stack_grows_to_its_limit(process: ReferenceProcess, pages: int, most: int) -> None:
     base = stack(process, pages)
     end = base + pages * PAGE
     process.set_limit_headroom(Resource.STACK, most * PAGE)
@@ -356,14 +358,14 @@ def test_a_stack_grows_to_its_limit(process: Process, pages: int, most: int) -> 
     assert grows(process, end - most * PAGE)
 
 
-def test_the_default_stack_limit_is_8_mib(process: Process) -> None:
+def test_the_default_stack_limit_is_8_mib(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0] + (16 << 20)
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     assert not grows(process, base + PAGE - (8 << 20) - 1)
     assert grows(process, base + PAGE - (8 << 20))
 
 
-def test_a_stack_grows_to_the_lowest_address(process: Process) -> None:
+def test_a_stack_grows_to_the_lowest_address(process: ReferenceProcess) -> None:
     process.mmap(65536 + 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     assert not grows(process, 65535)
     assert grows(process, 65536)
@@ -378,7 +380,7 @@ def test_a_merged_mapping_may_count_as_several(seen: Outcome, admitted: bool, jo
     following = ObservedChoices()
     process = ReferenceSystem(Parameters(), following).spawn()
     base = stack(process, 3)
-    process.space.mappings[base].joined = joined
+    process.space.mappings[base].merged = joined
     process.set_limit_headroom(Resource.STACK, 3 * PAGE)
     following.tell("load", seen)
     assert (process.grown(base - 1) is not None) == (admitted and joined)
@@ -387,12 +389,12 @@ def test_a_merged_mapping_may_count_as_several(seen: Outcome, admitted: bool, jo
 # -------------------------------------------------------------------------------------------------- indeterminate bytes
 
 
-def judged() -> tuple[ObservedChoices, Process]:
+def judged() -> tuple[ObservedChoices, ReferenceProcess]:
     following = ObservedChoices()
     return following, ReferenceSystem(Parameters(), following).spawn()
 
 
-def opened(process: Process, addr: int) -> list[int]:
+def opened(process: ReferenceProcess, addr: int) -> list[int]:
     """Return the offsets of the indeterminate bytes in the page at an address."""
     return sorted(process.space.table.entries[addr // PAGE].open or ())
 
@@ -448,7 +450,9 @@ def test_a_load_resolves_each_byte_that_it_loads(start: int, length: int) -> Non
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 6), (3, 3), (3, 4), (5, 5), (6, 1), (9, 9), (2, PAGE - 2)])
-def test_every_byte_stored_to_droppable_memory_is_indeterminate(process: Process, start: int, length: int) -> None:
+def test_every_byte_stored_to_droppable_memory_is_indeterminate(
+    process: ReferenceProcess, start: int, length: int
+) -> None:
     base = process.mmap(0, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.store(base + start, b"x" * length)
     assert opened(process, base) == list(range(start, start + length))
@@ -459,7 +463,7 @@ def test_every_byte_stored_to_droppable_memory_is_indeterminate(process: Process
 )
 @pytest.mark.parametrize("elsewhere", [0, 9])
 def test_the_first_store_through_a_mapping_updates_st_mtime(
-    process: Process, touched: list[int], noticed: bool, elsewhere: int
+    process: ReferenceProcess, touched: list[int], noticed: bool, elsewhere: int
 ) -> None:
     """The mapping has three pages, of which `touched` are faulted in, between other mappings in use."""
     fd = process.open("f", O_RDWR | O_CREAT)
@@ -480,7 +484,7 @@ def test_the_first_store_through_a_mapping_updates_st_mtime(
 @pytest.mark.parametrize("times", [0, 1, 2, 3, 4, 5, 7, 1000])
 @pytest.mark.parametrize("value", [0, 255, (1 << 32) - 1, (1 << 32) - 3])
 @pytest.mark.parametrize("locks", [True, False])
-def test_add_changes_one_word(process: Process, times: int, value: int, locks: bool) -> None:
+def test_add_changes_one_word(process: ReferenceProcess, times: int, value: int, locks: bool) -> None:
     """The word has 32 bits; the lock, another word, is free afterwards."""
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"\xff" * 64)
@@ -491,7 +495,7 @@ def test_add_changes_one_word(process: Process, times: int, value: int, locks: b
     assert process.load(base, 64) == b"\xff" * 8 + word + b"\xff" * 12 + bytes(4) + b"\xff" * 36
 
 
-def test_add_waits_for_the_lock(process: Process) -> None:
+def test_add_waits_for_the_lock(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base + 4, b"\0\0\0\1")
     adding = process.adding(base, 4, base + 4)

@@ -34,7 +34,7 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.mapping import Mapping
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import faults
 
@@ -44,24 +44,24 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def layout(process: Process) -> list[tuple[int, int, int]]:
+def layout(process: ReferenceProcess) -> list[tuple[int, int, int]]:
     """(first page, page behind, rights) of each mapping, in pages from the scratch_range on."""
     base = process.scratch_range()[0]
     return [((m.start - base) // PAGE, (m.end - base) // PAGE, m.prot) for m in process.space.mappings.values()]
 
 
-def test_unmapping_the_middle_splits(process: Process) -> None:
+def test_unmapping_the_middle_splits(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + PAGE, 1)
     assert layout(process) == [(0, 1, 3), (2, 3, 3)]
 
 
-def test_a_split_file_mapping_keeps_its_offsets(process: Process) -> None:
+def test_a_split_file_mapping_keeps_its_offsets(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"".join(bytes([65 + n]) * PAGE for n in range(3)), 0)
     base = process.mmap(0, 3 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -70,7 +70,7 @@ def test_a_split_file_mapping_keeps_its_offsets(process: Process) -> None:
     assert process.load(base, 1) + process.load(base + 2 * PAGE, 1) == b"AC"
 
 
-def test_protecting_and_back_splits_and_joins(process: Process) -> None:
+def test_protecting_and_back_splits_and_joins(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mprotect(base + PAGE, 2 * PAGE, PROT_READ)
@@ -79,7 +79,7 @@ def test_protecting_and_back_splits_and_joins(process: Process) -> None:
     assert layout(process) == [(0, 4, 3)]
 
 
-def test_like_neighbours_join_and_unlike_do_not(process: Process) -> None:
+def test_like_neighbours_join_and_unlike_do_not(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -90,7 +90,7 @@ def test_like_neighbours_join_and_unlike_do_not(process: Process) -> None:
     assert layout(process) == [(0, 3, 3), (3, 4, 3), (4, 5, 3)], "each shared memory is a file of its own"
 
 
-def test_windows_of_one_file_join_when_they_continue_each_other(process: Process) -> None:
+def test_windows_of_one_file_join_when_they_continue_each_other(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 4 * PAGE)
     base = process.scratch_range()[0]
@@ -100,7 +100,7 @@ def test_windows_of_one_file_join_when_they_continue_each_other(process: Process
     assert layout(process) == [(0, 2, 3), (2, 3, 3)]
 
 
-def test_joining_and_splitting_keep_the_count_of_references(process: Process) -> None:
+def test_joining_and_splitting_keep_the_count_of_references(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 4 * PAGE)
     description = process.descriptors[fd].description
@@ -209,13 +209,13 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
     assert seen == pages
     assert process.space.size == len(pages) * PAGE
     assert [m.start for m in mappings] == list(process.space.mappings)
-    assert not any(right.continues(left) for left, right in itertools.pairwise(mappings))
+    assert not any(right.is_contiguous_with(left) for left, right in itertools.pairwise(mappings))
     free = [(start, end) for start, end in process.space.gaps.starts.items()]
-    ends = [0, *(edge for m in mappings for edge in (m.start, m.end)), process.top]
+    ends = [0, *(edge for m in mappings for edge in (m.start, m.end)), process.task_size]
     assert free == [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]
 
 
-def test_behind_the_last_of_many_mappings(process: Process) -> None:
+def test_behind_the_last_of_many_mappings(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     for number in range(300):
         process.mmap(base + 2 * number * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -224,7 +224,7 @@ def test_behind_the_last_of_many_mappings(process: Process) -> None:
     assert process.space.growing(base + 600 * PAGE) is None
 
 
-def test_how_much_there_is_hangs_on_no_address(process: Process) -> None:
+def test_how_much_there_is_hangs_on_no_address(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     for start, pages in ((1, 2), (7, 3), (15, 6)):
         process.mmap(base + start * PAGE, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
@@ -235,7 +235,7 @@ def test_how_much_there_is_hangs_on_no_address(process: Process) -> None:
     assert (space.size, space.locked, space.data()) == (7 * PAGE, 7 * PAGE, 7 * PAGE)
 
 
-def test_an_empty_range_is_over_no_mapping(process: Process) -> None:
+def test_an_empty_range_is_over_no_mapping(process: ReferenceProcess) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlock(base, 3 * PAGE)
 
@@ -246,7 +246,7 @@ def test_an_empty_range_is_over_no_mapping(process: Process) -> None:
 # ------------------------------------------------------------------------------------------------------ ranges of pages
 
 
-def test_every_range_of_a_few_mappings(process: Process) -> None:
+def test_every_range_of_a_few_mappings(process: ReferenceProcess) -> None:
     """Mappings of the second page, of three that follow, and of two further on, each of a kind of its own."""
     base = process.scratch_range()[0] + 5 * PAGE
     owner = {1: 0, 2: 1, 3: 1, 4: 1, 7: 2, 8: 2}
@@ -278,7 +278,9 @@ def test_every_range_of_a_few_mappings(process: Process) -> None:
     ("addr", "above", "left"),
     [(2, 7, None), (6, 7, None), (10, None, None), (19, 20, 7), (13, 20, 1), (12, 20, 0), (24, 27, None), (40, 41, 9)],
 )
-def test_what_grows_has_this_much_left(process: Process, addr: int, above: int | None, left: int | None) -> None:
+def test_what_grows_has_this_much_left(
+    process: ReferenceProcess, addr: int, above: int | None, left: int | None
+) -> None:
     """What may be accessed below counts only; what cannot, or grows itself, is in nobody's way."""
     base = process.scratch_range()[0] + PAGE
     for start, pages, prot, flags in (
@@ -300,7 +302,7 @@ def test_what_grows_has_this_much_left(process: Process, addr: int, above: int |
             assert found == expected
 
 
-def two(process: Process) -> tuple[Mapping, Mapping]:
+def two(process: ReferenceProcess) -> tuple[Mapping, Mapping]:
     """Neighbours that are alike: three pages of a file from its third page on, and two from where those end."""
     fd = process.open("f", O_RDWR | O_CREAT)
     description = process.descriptors[fd].description
@@ -316,17 +318,17 @@ def two(process: Process) -> tuple[Mapping, Mapping]:
     ("attribute", "low", "high"),
     [
         ("prot", PROT_READ, RW),
-        ("maximum", RW, RW | PROT_EXEC),
+        ("max_prot", RW, RW | PROT_EXEC),
         ("read_ahead", 0, 2),
         *(
             (name, False, True)
             for name in (
                 "shared",
                 "locked",
-                "on_fault",
-                "not_forked",
-                "wiped",
-                "grows",
+                "lock_on_fault",
+                "dont_fork",
+                "wipe_on_fork",
+                "grows_down",
                 "droppable",
                 "sealed",
             )
@@ -336,65 +338,74 @@ def two(process: Process) -> tuple[Mapping, Mapping]:
     ],
 )
 def test_neighbours_that_differ_in_anything_are_not_alike(
-    process: Process, attribute: str, low: object, high: object
+    process: ReferenceProcess, attribute: str, low: object, high: object
 ) -> None:
     left, right = two(process)
     assert right.is_like(left)
-    assert right.continues(left)
+    assert right.is_contiguous_with(left)
     for one, other in ((low, high), (high, low)):
         setattr(left, attribute, one)
         setattr(right, attribute, other)
         assert not right.is_like(left)
-        assert not right.continues(left)
+        assert not right.is_contiguous_with(left)
 
 
 @pytest.mark.parametrize("pages", [-4, -3, -1, 1, 2, 7])
-def test_windows_that_do_not_continue_each_other_are_none(process: Process, pages: int) -> None:
+def test_windows_that_do_not_continue_each_other_are_none(process: ReferenceProcess, pages: int) -> None:
     left, right = two(process)
     right.offset += pages * PAGE
     assert right.is_like(left)
-    assert not right.continues(left)
+    assert not right.is_contiguous_with(left)
 
 
 @pytest.mark.parametrize("pages", [-1, 1])
-def test_nor_are_mappings_that_do_not_meet(process: Process, pages: int) -> None:
+def test_nor_are_mappings_that_do_not_meet(process: ReferenceProcess, pages: int) -> None:
     left, right = two(process)
     left.start += pages * PAGE
     left.end += pages * PAGE
     assert not right.is_like(left)
 
 
-def test_a_part_is_as_the_whole(process: Process) -> None:
+def test_a_part_is_as_the_whole(process: ReferenceProcess) -> None:
     """But for where it begins and ends, there and in the file."""
     left, _right = two(process)
-    for name in ("on_fault", "not_forked", "wiped", "sealed", "inherited", "joined", "stored", "locked"):
+    for name in (
+        "lock_on_fault",
+        "dont_fork",
+        "wipe_on_fork",
+        "sealed",
+        "forked",
+        "merged",
+        "has_private_pages",
+        "locked",
+    ):
         for value in (True, False):
             setattr(left, name, value)
             part = left.part(left.start + PAGE, left.end, process.space)
             assert {at for at in Mapping.__slots__ if getattr(part, at) != getattr(left, at)} == {"start", "offset"}
             assert part.offset == 4 * PAGE
-    assert [part.index(part.start // PAGE + at) for at in (0, 1)] == [4, 5]
+    assert [part.file_page(part.start // PAGE + at) for at in (0, 1)] == [4, 5]
     left.inode = process.descriptors[process.open("g", O_RDWR | O_CREAT)].description.inode
     left.inode.size = 5 * PAGE + 6
-    rooms = [left.room(left.start + at * PAGE + 9) for at in range(3)]
+    rooms = [left.bytes_to_eof(left.start + at * PAGE + 9) for at in range(3)]
     assert rooms == [2 * PAGE + 6, PAGE + 6, 6]
 
 
 @pytest.mark.parametrize("prot", range(8))
-def test_what_counts_as_data(process: Process, prot: int) -> None:
+def test_what_counts_as_data(process: ReferenceProcess, prot: int) -> None:
     for shared, grows in itertools.product((False, True), repeat=2):
         mapping = Mapping(process.space, 0, PAGE, prot, shared)
-        mapping.grows = grows
+        mapping.grows_down = grows
         assert mapping.is_data == (bool(prot & PROT_WRITE) and not shared and not grows)
-        assert mapping.is_fresh == (not shared)
-        assert mapping.is_one_with_fresh == (not shared or bool(prot & PROT_WRITE))
-        mapping.stored = True
-        assert not mapping.is_fresh
-        assert mapping.is_one_with_fresh == bool(prot & PROT_WRITE)
+        assert mapping.is_untouched == (not shared)
+        assert mapping.may_merge_with_untouched == (not shared or bool(prot & PROT_WRITE))
+        mapping.has_private_pages = True
+        assert not mapping.is_untouched
+        assert mapping.may_merge_with_untouched == bool(prot & PROT_WRITE)
 
 
 @pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
-def test_what_is_locked_is_counted_whatever_is_done(process: Process, locked: int) -> None:
+def test_what_is_locked_is_counted_whatever_is_done(process: ReferenceProcess, locked: int) -> None:
     base = process.scratch_range()[0] + 9 * PAGE
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | locked, -1, 0)
     process.mmap(base + 400 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
@@ -409,7 +420,7 @@ def test_what_is_locked_is_counted_whatever_is_done(process: Process, locked: in
         assert process.space.locked == (pages * PAGE if locked else 0)
 
 
-def test_a_child_has_other_mappings_of_the_same(process: Process) -> None:
+def test_a_child_has_other_mappings_of_the_same(process: ReferenceProcess) -> None:
     """None is locked; of what it is not to have it has nothing, of what it is not to see no page."""
     base = process.scratch_range()[0] + 3 * PAGE
     process.mmap(base, 9 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -426,26 +437,26 @@ def test_a_child_has_other_mappings_of_the_same(process: Process) -> None:
     ]
     assert sorted(number - base // PAGE for number in child.space.table.entries) == [0, 4, 7, 8]
     assert (child.space.size, child.space.locked) == (6 * PAGE, 0)
-    assert all(m.inherited and not m.locked and not m.on_fault for m in child.space.mappings.values())
-    assert not any(m.inherited for m in process.space.mappings.values())
+    assert all(m.forked and not m.locked and not m.lock_on_fault for m in child.space.mappings.values())
+    assert not any(m.forked for m in process.space.mappings.values())
     assert len(process.space.table.entries) == 9
 
 
-def test_an_empty_range_leaves_one_mapping_one(process: Process) -> None:
+def test_an_empty_range_leaves_one_mapping_one(process: ReferenceProcess) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlock(base + PAGE, 0)
     process.mprotect(base + PAGE, 0, PROT_READ)
     process.mseal(base + PAGE, 0)
     assert process.space.cut_out(base + PAGE, base + PAGE) == []
     (mapping,) = process.space.mappings.values()
-    assert not mapping.joined
+    assert not mapping.merged
     process.mlock(base + PAGE, PAGE)
     process.munlock(base + PAGE, PAGE)
     (mapping,) = process.space.mappings.values()
-    assert mapping.joined
+    assert mapping.merged
 
 
-def test_of_what_is_joined_the_older_counts(process: Process) -> None:
+def test_of_what_is_joined_the_older_counts(process: ReferenceProcess) -> None:
     """A private page that was stored to makes the whole mapping such; what is mapped of a file is as old as can be."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 8 * PAGE)
@@ -454,21 +465,21 @@ def test_of_what_is_joined_the_older_counts(process: Process) -> None:
         for at in (first, 1 - first):
             process.mmap(base + at * PAGE, PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, at * PAGE)
             if at == first:
-                before = process.descriptors[fd].description.inode.changes
+                before = process.descriptors[fd].description.inode.content_version
                 process.pwrite(fd, b"x", 0)
                 process.store(base + at * PAGE, b"x")
         mapping = process.space.mappings[base]
         assert mapping.end == base + 2 * PAGE
-        assert (mapping.changes, mapping.joined, mapping.stored) == (before, True, True)
+        assert (mapping.file_version, mapping.merged, mapping.has_private_pages) == (before, True, True)
 
 
 class Several(LinuxChoices):
     """Takes neighbours that are alike for several mappings, but may find that they are one."""
 
-    def joins(self, left: Mapping, right: Mapping) -> bool:
+    def merges(self, left: Mapping, right: Mapping) -> bool:
         return False
 
-    def are_one(self, left: Mapping, right: Mapping) -> bool:
+    def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
         return True
 
 
@@ -488,7 +499,7 @@ def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: in
     assert sizes == (pages if flags == ANONYMOUS else [2, 3, 1, 1])
 
 
-def test_what_is_behind_a_hole_is_another(process: Process) -> None:
+def test_what_is_behind_a_hole_is_another(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + 2 * PAGE, PAGE)
@@ -497,7 +508,9 @@ def test_what_is_behind_a_hole_is_another(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("first", "pages"), [(0, 5), (1, 5), (2, 5), (3, 1), (1, 1)])
-def test_what_lies_below_its_own_size_is_counted_like_any_other(process: Process, first: int, pages: int) -> None:
+def test_what_lies_below_its_own_size_is_counted_like_any_other(
+    process: ReferenceProcess, first: int, pages: int
+) -> None:
     """Memory at the bottom of the address space."""
     space, base, size = process.space, first * PAGE, pages * PAGE
     for lock_later in (True, False):
@@ -513,4 +526,4 @@ def test_what_lies_below_its_own_size_is_counted_like_any_other(process: Process
         assert space.locked == size + PAGE
         process.munmap(base, size + 2 * PAGE)
         assert (space.size, space.locked, space.data()) == (0, 0, 0)
-        assert list(space.gaps.starts.items()) == [(0, process.top)]
+        assert list(space.gaps.starts.items()) == [(0, process.task_size)]

@@ -21,7 +21,7 @@ LINUX = LinuxChoices()
 
 def space_with(*taken: tuple[int, int]) -> AddressSpace:
     """User space of 255 pages, of which the first seven are for fixed addresses only; some are taken."""
-    space = ReferenceSystem(Parameters(user_bits=20, lowest=7 * PAGE), LINUX).spawn().space
+    space = ReferenceSystem(Parameters(user_bits=20, mmap_min_addr=7 * PAGE), LINUX).spawn().space
     for start, end in taken:
         space.insert(Mapping(space, start * PAGE, end * PAGE, RW, False))
     return space
@@ -118,8 +118,8 @@ def test_what_else_linux_does() -> None:
     yes = (
         LINUX.has_memory(1 << 60),
         LINUX.applies_prefix("mprotect"),
-        LINUX.joins(mapping, mapping),
-        LINUX.is_one(mapping),
+        LINUX.merges(mapping, mapping),
+        LINUX.is_single_vma(mapping),
         LINUX.grows_in_place(PAGE, 3 * PAGE),
         LINUX.refuses_sync(),
         LINUX.nameless_is_noexec(),
@@ -131,7 +131,7 @@ def test_what_else_linux_does() -> None:
         LINUX.evicts(),
     )
     no = (
-        LINUX.are_one(mapping, mapping),
+        LINUX.may_merge_moved(mapping, mapping),
         LINUX.has_foreign(PAGE, 2 * PAGE),
         LINUX.has_huge_pages(),
         LINUX.copies_when_loaded(),

@@ -115,7 +115,7 @@ def test_parameters_of_the_machines() -> None:
     parameters = [(backend.parameters.execute_only, backend.parameters.populates_execute_only) for backend in backends]
     assert parameters == [("SEGV_PKUERR", False), ("SEGV_ACCERR", True), ("", False)]
     assert [measure_parameters(backend) for backend in backends] == [
-        replace(backend.parameters, end=backend.parameters.top) for backend in backends
+        replace(backend.parameters, end=backend.parameters.task_size) for backend in backends
     ]
 
 

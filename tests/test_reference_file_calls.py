@@ -37,7 +37,7 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import LARGEST
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.testing import fails
 
 PAGE = 4096
@@ -47,11 +47,11 @@ UNKNOWN = 1 << 23
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def make(process: Process, content: bytes = b"abc", path: str = "f") -> int:
+def make(process: ReferenceProcess, content: bytes = b"abc", path: str = "f") -> int:
     fd = process.open(path, O_RDWR | O_CREAT)
     process.pwrite(fd, content, 0)
     return fd
@@ -95,7 +95,7 @@ def make(process: Process, content: bytes = b"abc", path: str = "f") -> int:
         ("append-only", O_WRONLY | UNKNOWN, "EPERM"),
     ],
 )
-def test_errors_of_open(process: Process, path: str, flags: int, errno: str | None) -> None:
+def test_errors_of_open(process: ReferenceProcess, path: str, flags: int, errno: str | None) -> None:
     process.mkdir("directory")
     make(process, path="file")
     process.set_append_only(make(process, path="append-only"), True)
@@ -123,7 +123,7 @@ def test_errors_of_open(process: Process, path: str, flags: int, errno: str | No
         (O_RDWR | O_PATH | O_APPEND | O_CLOEXEC, {"path_only", "close_on_exec"}),
     ],
 )
-def test_properties_of_an_open_file(process: Process, flags: int, properties: set[str]) -> None:
+def test_properties_of_an_open_file(process: ReferenceProcess, flags: int, properties: set[str]) -> None:
     """The flags have the meaning of open(2); access mode 3 is a descriptor that may neither read nor write."""
     make(process)
     descriptor = process.descriptors[process.open("f", flags)]
@@ -144,14 +144,14 @@ def test_properties_of_an_open_file(process: Process, flags: int, properties: se
         (O_RDWR | O_TRUNC | O_PATH, 3),
     ],
 )
-def test_open_with_o_trunc_empties_a_file(process: Process, flags: int, size: int) -> None:
+def test_open_with_o_trunc_empties_a_file(process: ReferenceProcess, flags: int, size: int) -> None:
     """open(2) leaves O_RDONLY with O_TRUNC unspecified; the reference does not truncate."""
     fd = make(process)
     process.open("f", flags)
     assert process.fstat(fd).size == size
 
 
-def test_descriptors_survive_exec_unless_close_on_exec(process: Process) -> None:
+def test_descriptors_survive_exec_unless_close_on_exec(process: ReferenceProcess) -> None:
     make(process)
     kept = [process.open("f", flags) for flags in (O_RDWR, O_PATH, O_RDWR | UNKNOWN)]
     gone = [process.open("f", flags) for flags in (O_RDWR | O_CLOEXEC, O_PATH | O_CLOEXEC)]
@@ -160,7 +160,7 @@ def test_descriptors_survive_exec_unless_close_on_exec(process: Process) -> None
     assert not set(gone) & process.descriptors.keys()
 
 
-def test_names_of_files_and_directories(process: Process) -> None:
+def test_names_of_files_and_directories(process: ReferenceProcess) -> None:
     process.mkdir("d")
     make(process, path="d/f")
     make(process, path="f")
@@ -239,7 +239,7 @@ def test_limit_of_open_files(privileged: bool) -> None:
         (5, 0, None),
     ],
 )
-def test_valid_file_offsets(process: Process, whence: int, offset: int, now: int | None) -> None:
+def test_valid_file_offsets(process: ReferenceProcess, whence: int, offset: int, now: int | None) -> None:
     fd = make(process, b"x" * 300)
     process.lseek(fd, 7, SEEK_SET)
 
@@ -255,7 +255,7 @@ def test_valid_file_offsets(process: Process, whence: int, offset: int, now: int
 
 
 @pytest.mark.parametrize(("offset", "fits"), [(LARGEST - PAGE, True), (LARGEST - PAGE + 1, False), (LARGEST, False)])
-def test_largest_size_of_a_file(process: Process, offset: int, fits: bool) -> None:
+def test_largest_size_of_a_file(process: ReferenceProcess, offset: int, fits: bool) -> None:
     fd = make(process)
     if fits:
         assert process.pwrite(fd, b"x", offset) == 1
@@ -268,7 +268,7 @@ def test_largest_size_of_a_file(process: Process, offset: int, fits: bool) -> No
             process.ftruncate(fd, offset)
 
 
-def test_offsets_and_lengths_are_not_negative(process: Process) -> None:
+def test_offsets_and_lengths_are_not_negative(process: ReferenceProcess) -> None:
     fd = make(process)
     for call in (
         lambda: process.pread(fd, 1, -1),
@@ -283,7 +283,7 @@ def test_offsets_and_lengths_are_not_negative(process: Process) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socketpair"])
-def test_files_without_positioned_reads_and_writes(process: Process, kind: str) -> None:
+def test_files_without_positioned_reads_and_writes(process: ReferenceProcess, kind: str) -> None:
     reader, writer = getattr(process, kind)()
     for call in (
         lambda: process.pread(reader, 1, 0),
@@ -313,7 +313,7 @@ def test_files_without_positioned_reads_and_writes(process: Process, kind: str) 
     ],
 )
 def test_bytes_written_when_the_disk_is_full(
-    process: Process, before: int, offset: int, length: int, room: int, written: int, after: int
+    process: ReferenceProcess, before: int, offset: int, length: int, room: int, written: int, after: int
 ) -> None:
     """`room`: pages that the disk has free.  A negative size is that of a file that is one hole."""
     fd = make(process, b"", "/own/f")
@@ -334,7 +334,7 @@ def test_bytes_written_when_the_disk_is_full(
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/maps"])
-def test_a_device_accepts_and_discards_writes(process: Process, path: str) -> None:
+def test_a_device_accepts_and_discards_writes(process: ReferenceProcess, path: str) -> None:
     fd = process.open(path, O_RDWR)
     before = process.fstat(fd).size
     assert process.pwrite(fd, b"x" * 300, 5) == 300
@@ -342,13 +342,13 @@ def test_a_device_accepts_and_discards_writes(process: Process, path: str) -> No
     assert b"xx" not in process.pread(fd, 300, 0)
 
 
-def test_a_write_of_no_bytes_changes_nothing(process: Process) -> None:
+def test_a_write_of_no_bytes_changes_nothing(process: ReferenceProcess) -> None:
     fd = make(process)
     assert process.pwrite(fd, b"", 300) == 0
     assert process.fstat(fd).size == 3
 
 
-def test_calls_on_a_directory(process: Process) -> None:
+def test_calls_on_a_directory(process: ReferenceProcess) -> None:
     fd = process.open(".", O_RDONLY)
     process.fsync(fd)
     process.drop_cache(fd)
@@ -361,7 +361,9 @@ def test_calls_on_a_directory(process: Process) -> None:
 @pytest.mark.parametrize("now", [True, False])
 @pytest.mark.parametrize("wanted", [True, False])
 @pytest.mark.parametrize("privileged", [True, False])
-def test_setting_append_only_requires_a_capability(process: Process, now: bool, wanted: bool, privileged: bool) -> None:
+def test_setting_append_only_requires_a_capability(
+    process: ReferenceProcess, now: bool, wanted: bool, privileged: bool
+) -> None:
     fd = make(process)
     process.set_append_only(fd, now)
     if not privileged:
@@ -375,7 +377,7 @@ def test_setting_append_only_requires_a_capability(process: Process, now: bool, 
     assert process.descriptors[fd].description.inode.append_only is now
 
 
-def test_every_inotify_watch_gets_the_event(process: Process) -> None:
+def test_every_inotify_watch_gets_the_event(process: ReferenceProcess) -> None:
     fds = [make(process), make(process)]
     watches = [process.watch("f") for _ in range(3)]
     for fd in fds:
@@ -399,7 +401,7 @@ def test_every_inotify_watch_gets_the_event(process: Process) -> None:
         (SEAL_SEAL | SEAL_GROW | SEAL_WRITE, {"seal", "longer", "write", "append"}),
     ],
 )
-def test_calls_that_a_seal_refuses(process: Process, seals: int, refused: set[str]) -> None:
+def test_calls_that_a_seal_refuses(process: ReferenceProcess, seals: int, refused: set[str]) -> None:
     calls: dict[str, Callable[[int], object]] = {
         "shorter": lambda fd: process.ftruncate(fd, 299),
         "as-long": lambda fd: process.ftruncate(fd, 300),
@@ -420,7 +422,7 @@ def test_calls_that_a_seal_refuses(process: Process, seals: int, refused: set[st
 
 
 @pytest.mark.parametrize("first", [SEAL_SHRINK, SEAL_WRITE])
-def test_seals_are_added_to_the_existing_ones(process: Process, first: int) -> None:
+def test_seals_are_added_to_the_existing_ones(process: ReferenceProcess, first: int) -> None:
     fd = process.memfd()
     process.seal(fd, first)
     process.seal(fd, first | SEAL_GROW)
@@ -439,7 +441,7 @@ def test_seals_are_added_to_the_existing_ones(process: Process, first: int) -> N
     ],
 )
 def test_mappings_that_prevent_a_seal(
-    process: Process, flags: int, type_: int, prot: int, seals: int, busy: bool
+    process: ReferenceProcess, flags: int, type_: int, prot: int, seals: int, busy: bool
 ) -> None:
     """Shared mappings that are writable, now or after mprotect, prevent the seal against writing."""
     fd = process.memfd()
@@ -453,7 +455,7 @@ def test_mappings_that_prevent_a_seal(
         process.seal(fd, seals)
 
 
-def test_sealing_requires_a_writable_descriptor(process: Process) -> None:
+def test_sealing_requires_a_writable_descriptor(process: ReferenceProcess) -> None:
     fd = process.memfd()
     with fails("EPERM"):
         process.seal(process.open(f"/dev/fd/{fd}", O_RDONLY), SEAL_GROW)
@@ -462,7 +464,7 @@ def test_sealing_requires_a_writable_descriptor(process: Process) -> None:
             process.seal(fd, SEAL_GROW)
 
 
-def test_the_storage_of_a_file_in_memory_is_freed(process: Process) -> None:
+def test_the_storage_of_a_file_in_memory_is_freed(process: ReferenceProcess) -> None:
     fd = process.memfd()
     process.pwrite(fd, b"x" * 3 * PAGE, 0)
     disk = process.machine.memory_files.disk
@@ -479,7 +481,7 @@ def test_the_storage_of_a_file_in_memory_is_freed(process: Process) -> None:
     [(None, None), (None, LOCK_SH), (None, LOCK_EX), (LOCK_SH, None), (LOCK_EX, None), (LOCK_SH, LOCK_SH)],
 )
 @pytest.mark.parametrize("wanted", [0, LOCK_SH, LOCK_EX, LOCK_SH | LOCK_EX, LOCK_UN, LOCK_UN | LOCK_SH, 16, -8])
-def test_flock_conflicts(process: Process, mine: int | None, others: int | None, wanted: int) -> None:
+def test_flock_conflicts(process: ReferenceProcess, mine: int | None, others: int | None, wanted: int) -> None:
     """A lock is shared by any number or exclusive; a request that fails loses the lock already held."""
     fd, other = make(process), process.open("f", O_RDONLY)
     for one, lock in ((fd, mine), (other, others)):
@@ -504,7 +506,7 @@ def test_flock_conflicts(process: Process, mine: int | None, others: int | None,
     assert [locks.get(description) for description in descriptions] == [now, others]
 
 
-def test_a_write_record_lock_requires_a_writable_descriptor(process: Process) -> None:
+def test_a_write_record_lock_requires_a_writable_descriptor(process: ReferenceProcess) -> None:
     make(process)
     for flags in (O_RDONLY, O_PATH | O_RDWR):
         with fails("EBADF"):

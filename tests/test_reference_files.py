@@ -40,7 +40,7 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import Inode, Watch
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.refusal import Refused
 from pytest_mmapconf.testing import fails, faults
 
@@ -50,24 +50,24 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def make(process: Process, content: bytes = b"abc", path: str = "f") -> int:
+def make(process: ReferenceProcess, content: bytes = b"abc", path: str = "f") -> int:
     fd = process.open(path, O_RDWR | O_CREAT)
     process.pwrite(fd, content, 0)
     return fd
 
 
-def inode_of(process: Process, fd: int) -> Inode:
+def inode_of(process: ReferenceProcess, fd: int) -> Inode:
     return process.descriptors[fd].description.inode
 
 
 # ----------------------------------------------------------------------------------------------------- reference counts
 
 
-def test_names_and_descriptions_are_counted(process: Process) -> None:
+def test_names_and_descriptions_are_counted(process: ReferenceProcess) -> None:
     fd = make(process)
     inode = inode_of(process, fd)
     description = process.descriptors[fd].description
@@ -88,7 +88,7 @@ def test_names_and_descriptions_are_counted(process: Process) -> None:
     assert (inode.references, description.references) == (0, 0)
 
 
-def test_fork_counts_descriptors_and_mappings(process: Process) -> None:
+def test_fork_counts_descriptors_and_mappings(process: ReferenceProcess) -> None:
     fd = make(process)
     description = process.descriptors[fd].description
     process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -98,7 +98,7 @@ def test_fork_counts_descriptors_and_mappings(process: Process) -> None:
     assert description.references == 2
 
 
-def test_the_storage_of_a_file_is_given_back_when_nobody_refers_to_it(process: Process) -> None:
+def test_the_storage_of_a_file_is_given_back_when_nobody_refers_to_it(process: ReferenceProcess) -> None:
     before = process.free_space("/own")
     fd = make(process, b"x" * 3 * PAGE, "/own/f")
     assert process.free_space("/own") == before - 3 * PAGE
@@ -113,7 +113,7 @@ def test_the_storage_of_a_file_is_given_back_when_nobody_refers_to_it(process: P
 
 
 @pytest.mark.parametrize("end", ["exit", "kill", "exec"])
-def test_the_end_of_a_process_lets_its_files_go(process: Process, end: str) -> None:
+def test_the_end_of_a_process_lets_its_files_go(process: ReferenceProcess, end: str) -> None:
     watch = None
     make(process)
     watch = process.watch("f")
@@ -127,7 +127,7 @@ def test_the_end_of_a_process_lets_its_files_go(process: Process, end: str) -> N
     assert process.close_events(watch) == 0, "noted once"
 
 
-def test_closes_of_one_kind_in_a_row_are_noted_as_one(process: Process) -> None:
+def test_closes_of_one_kind_in_a_row_are_noted_as_one(process: ReferenceProcess) -> None:
     fds = [process.open("a", flags) for flags in (O_RDWR | O_CREAT, O_WRONLY, O_RDONLY, O_WRONLY)]
     watch = process.watch("a")
 
@@ -137,7 +137,7 @@ def test_closes_of_one_kind_in_a_row_are_noted_as_one(process: Process) -> None:
     assert process.close_events(watch) == 3
 
 
-def test_a_path_only_descriptor_is_no_close_to_a_watch(process: Process) -> None:
+def test_a_path_only_descriptor_is_no_close_to_a_watch(process: ReferenceProcess) -> None:
     make(process)
     watch = process.watch("f")
     process.close(process.open("f", O_PATH))
@@ -148,7 +148,7 @@ def test_a_path_only_descriptor_is_no_close_to_a_watch(process: Process) -> None
         process.close_events(0)
 
 
-def test_open_files_are_counted(process: Process) -> None:
+def test_open_files_are_counted(process: ReferenceProcess) -> None:
     used = process.machine.file_table.used
     fd = make(process)
     base = process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -164,7 +164,7 @@ def test_open_files_are_counted(process: Process) -> None:
 # ---------------------------------------------------------------------------------------------------------------- locks
 
 
-def test_flock_is_held_until_the_last_mapping_goes(process: Process) -> None:
+def test_flock_is_held_until_the_last_mapping_goes(process: ReferenceProcess) -> None:
     fd = make(process)
     other = process.open("f", O_RDWR)
     process.flock(fd, LOCK_EX)
@@ -178,7 +178,7 @@ def test_flock_is_held_until_the_last_mapping_goes(process: Process) -> None:
     process.flock(other, LOCK_EX | LOCK_NB)
 
 
-def test_flock_shared_and_unlocked(process: Process) -> None:
+def test_flock_shared_and_unlocked(process: ReferenceProcess) -> None:
     one = make(process)
     two = process.open("f", O_RDWR)
     process.flock(one, LOCK_SH)
@@ -191,8 +191,8 @@ def test_flock_shared_and_unlocked(process: Process) -> None:
         process.flock(one, 0)
 
 
-def test_ofd_locks_live_with_the_description_and_posix_locks_do_not(process: Process) -> None:
-    other = Process(process.machine)
+def test_ofd_locks_live_with_the_description_and_posix_locks_do_not(process: ReferenceProcess) -> None:
+    other = ReferenceProcess(process.machine)
     for ofd in (True, False):
         fd = make(process)
         process.record_lock(fd, ofd=ofd)
@@ -211,7 +211,7 @@ def test_ofd_locks_live_with_the_description_and_posix_locks_do_not(process: Pro
 # --------------------------------------------------------------------------------------------------------------- errors
 
 
-def test_open(process: Process) -> None:
+def test_open(process: ReferenceProcess) -> None:
     process.mkdir("d")
     make(process)
     with fails("ENOENT"):
@@ -245,7 +245,7 @@ def test_too_many_descriptors(limit: int) -> None:
         process.pipe()
 
 
-def test_the_lowest_free_descriptor_is_taken(process: Process) -> None:
+def test_the_lowest_free_descriptor_is_taken(process: ReferenceProcess) -> None:
     first, second, third = (make(process, path=str(n)) for n in range(3))
     assert (first, second, third) == (3, 4, 5)
     process.close(second)
@@ -254,7 +254,7 @@ def test_the_lowest_free_descriptor_is_taken(process: Process) -> None:
         process.close(99)
 
 
-def test_truncating_at_open_and_appending(process: Process) -> None:
+def test_truncating_at_open_and_appending(process: ReferenceProcess) -> None:
     fd = make(process)
     append = process.open("f", O_WRONLY | O_APPEND)
     assert process.pwrite(append, b"d", 0) == 1
@@ -263,7 +263,7 @@ def test_truncating_at_open_and_appending(process: Process) -> None:
     assert process.fstat(fd) == Stat("regular", 0)
 
 
-def test_ftruncate_pread_pwrite_lseek(process: Process) -> None:
+def test_ftruncate_pread_pwrite_lseek(process: ReferenceProcess) -> None:
     fd = make(process)
     read_only = process.open("f", O_RDONLY)
     write_only = process.open("f", O_WRONLY)
@@ -296,13 +296,13 @@ def test_ftruncate_pread_pwrite_lseek(process: Process) -> None:
     assert process.counters()[:2] == (4, 2)
 
 
-def test_a_write_behind_the_end_leaves_zeros(process: Process) -> None:
+def test_a_write_behind_the_end_leaves_zeros(process: ReferenceProcess) -> None:
     fd = make(process)
     process.pwrite(fd, b"z", 2 * PAGE)
     assert process.pread(fd, 3 * PAGE, 0) == b"abc" + bytes(2 * PAGE - 3) + b"z"
 
 
-def test_a_full_disk(process: Process) -> None:
+def test_a_full_disk(process: ReferenceProcess) -> None:
     process.free_space("/own")
     disk = process.machine.mounts["own"].disk
     disk.capacity = PAGE
@@ -319,7 +319,7 @@ def test_a_full_disk(process: Process) -> None:
     [(2 * PAGE, 2 * PAGE - 1, 1), (2 * PAGE, PAGE, PAGE), (PAGE + 100, 8, PAGE - 8), (100, 8, 0), (PAGE, PAGE, 0)],
 )
 def test_a_write_past_a_seal_against_growth_ends_where_the_last_whole_page_does(
-    process: Process, size: int, offset: int, written: int
+    process: ReferenceProcess, size: int, offset: int, written: int
 ) -> None:
     """As Linux 6.18 was seen to do."""
     fd = process.memfd()
@@ -334,7 +334,7 @@ def test_a_write_past_a_seal_against_growth_ends_where_the_last_whole_page_does(
     assert process.fstat(fd).size == size
 
 
-def test_a_lock_that_cannot_become_another_is_lost(process: Process) -> None:
+def test_a_lock_that_cannot_become_another_is_lost(process: ReferenceProcess) -> None:
     """As flock(2) says: first the one is given up, and then the other is asked for."""
     first, second = make(process), process.open("f", O_RDWR)
     process.flock(first, LOCK_SH)
@@ -344,7 +344,7 @@ def test_a_lock_that_cannot_become_another_is_lost(process: Process) -> None:
     process.flock(second, LOCK_EX | LOCK_NB)
 
 
-def test_closing_a_mere_path_gives_up_no_record_lock(process: Process) -> None:
+def test_closing_a_mere_path_gives_up_no_record_lock(process: ReferenceProcess) -> None:
     fd = make(process)
     process.record_lock(fd, ofd=False)
     process.close(process.open("f", O_PATH))
@@ -354,12 +354,12 @@ def test_closing_a_mere_path_gives_up_no_record_lock(process: Process) -> None:
     process.record_lock(fd, ofd=True)
 
 
-def test_no_file_has_an_empty_name(process: Process) -> None:
+def test_no_file_has_an_empty_name(process: ReferenceProcess) -> None:
     with fails("ENOENT"):
         process.open("", O_RDWR | O_CREAT)
 
 
-def test_seals(process: Process) -> None:
+def test_seals(process: ReferenceProcess) -> None:
     fd = process.memfd()
     process.ftruncate(fd, PAGE)
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
@@ -394,7 +394,9 @@ def test_seals(process: Process) -> None:
     ],
     ids=["write", "shorter", "as-long", "longer", "store", "hole"],
 )
-def test_a_change_ends_what_backdate_did(process: Process, change: Callable[[Process, int, int], object]) -> None:
+def test_a_change_ends_what_backdate_did(
+    process: ReferenceProcess, change: Callable[[ReferenceProcess, int, int], object]
+) -> None:
     fd = make(process)
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
     assert not process.has_old_mtime(fd)
@@ -410,7 +412,7 @@ def test_a_change_ends_what_backdate_did(process: Process, change: Callable[[Pro
     assert process.has_old_mtime(fd)
 
 
-def test_who_may_not_backdate(process: Process) -> None:
+def test_who_may_not_backdate(process: ReferenceProcess) -> None:
     fd = make(process)
     path = process.open("f", O_PATH)
     process.set_append_only(fd, True)
@@ -424,7 +426,7 @@ def test_who_may_not_backdate(process: Process) -> None:
             call(99)
 
 
-def test_append_only(process: Process) -> None:
+def test_append_only(process: ReferenceProcess) -> None:
     fd = make(process)
     process.set_append_only(fd, True)
     with fails("EACCES"):
@@ -440,7 +442,7 @@ def test_append_only(process: Process) -> None:
         process.set_append_only(fd, False)
 
 
-def test_devices_and_unusual_files(process: Process) -> None:
+def test_devices_and_unusual_files(process: ReferenceProcess) -> None:
     zero, null, random, maps, attribute = (
         process.open(path, O_RDONLY)
         for path in ("/dev/zero", "/dev/null", "/dev/random", "/proc/maps", "/sys/attribute")
@@ -458,7 +460,7 @@ def test_devices_and_unusual_files(process: Process) -> None:
         assert refused.value.allowed == {"ENODEV"}
 
 
-def test_a_descriptor_can_be_opened_by_its_path(process: Process) -> None:
+def test_a_descriptor_can_be_opened_by_its_path(process: ReferenceProcess) -> None:
     reader, _writer = process.pipe()
     assert process.fstat(process.open(f"/dev/fd/{reader}", O_RDONLY)).kind == "fifo"
     for flags in (O_RDONLY, O_RDWR | O_CREAT):
@@ -466,7 +468,7 @@ def test_a_descriptor_can_be_opened_by_its_path(process: Process) -> None:
             process.open("/dev/fd/99", flags)
 
 
-def test_which_bytes_of_a_part_are_open(process: Process) -> None:
+def test_which_bytes_of_a_part_are_open(process: ReferenceProcess) -> None:
     """They are counted from where the part begins; what is open before and behind it is not of it."""
     inode = inode_of(process, make(process, b"a" * (3 * PAGE)))
     for index in (0, 1, 2):
@@ -477,7 +479,7 @@ def test_which_bytes_of_a_part_are_open(process: Process) -> None:
 
 
 @pytest.mark.parametrize("touched", [3, 40])
-def test_a_hole_in_the_middle_of_what_is_mapped(process: Process, touched: int) -> None:
+def test_a_hole_in_the_middle_of_what_is_mapped(process: ReferenceProcess, touched: int) -> None:
     """Whether more or fewer pages have been touched than are cut out."""
     fd = make(process, b"a" * (40 * PAGE))
     base = process.mmap(0, 30 * PAGE, RW, MAP_SHARED, fd, 7 * PAGE)
@@ -575,7 +577,7 @@ def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, i
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 3), (5, 4), (PAGE - 2, 2), (PAGE - 2, 5), (7, 2 * PAGE)])
-def test_what_is_written_is_open_no_longer(process: Process, start: int, length: int) -> None:
+def test_what_is_written_is_open_no_longer(process: ReferenceProcess, start: int, length: int) -> None:
     """Nor is what the kernel stores; what lies before and behind it is open as it was."""
     for call in ("write", "store"):
         fd = make(process, b"a" * (4 * PAGE), path=call)
@@ -591,7 +593,7 @@ def test_what_is_written_is_open_no_longer(process: Process, start: int, length:
         assert inode.open_bytes(0, 4 * PAGE).keys() == set(range(4 * PAGE)) - written
 
 
-def test_a_new_file_has_no_date_to_be_changed(process: Process) -> None:
+def test_a_new_file_has_no_date_to_be_changed(process: ReferenceProcess) -> None:
     fd = process.open("new", O_RDWR | O_CREAT)
     assert not process.has_old_mtime(fd)
     process.set_old_mtime(fd)
@@ -617,7 +619,7 @@ WINDOW_AT = 4
 WINDOW_PAGES = 5
 
 
-def mapped_between_others(process: Process) -> tuple[int, int]:
+def mapped_between_others(process: ReferenceProcess) -> tuple[int, int]:
     """(a descriptor, a page number): of a file that is mapped in part, right between two mappings of another one.
 
     All pages have been touched.  The page number is what the file's first page would have.
@@ -638,22 +640,22 @@ def mapped_between_others(process: Process) -> tuple[int, int]:
 
 @pytest.mark.parametrize("first", range(FILE))
 @pytest.mark.parametrize("count", [1, 2, 5, 7, FILE])
-def test_a_hole_takes_the_files_own_pages_only(process: Process, first: int, count: int) -> None:
+def test_a_hole_takes_the_files_own_pages_only(process: ReferenceProcess, first: int, count: int) -> None:
     fd, zero = mapped_between_others(process)
     before = set(process.space.table.entries)
     inode = inode_of(process, fd)
-    changes = inode.changes
+    changes = inode.content_version
     inode.punch(first * PAGE, count * PAGE, process.choices)
     hole = set(range(first, first + count))
     window = set(range(WINDOW_AT, WINDOW_AT + WINDOW_PAGES))
     assert before - set(process.space.table.entries) == {zero + number for number in hole & window}
     assert set(inode.cache.pages) == set(range(FILE)) - hole
-    assert inode.changes != changes
+    assert inode.content_version != changes
 
 
 @pytest.mark.parametrize("locked", [None, (0, 1), (1, 1), (3, 2), (0, WINDOW_PAGES)])
 def test_eviction_takes_the_files_own_pages_that_are_not_locked(
-    process: Process, locked: tuple[int, int] | None
+    process: ReferenceProcess, locked: tuple[int, int] | None
 ) -> None:
     fd, zero = mapped_between_others(process)
     kept: set[int] = set()
@@ -672,7 +674,7 @@ def test_eviction_takes_the_files_own_pages_that_are_not_locked(
 @pytest.mark.parametrize(
     "size", [0, 1, 3 * PAGE, 4 * PAGE, 4 * PAGE + 1, 6 * PAGE, 6 * PAGE + 7, 9 * PAGE, FILE * PAGE]
 )
-def test_a_cut_takes_the_files_own_pages_behind_its_end(process: Process, size: int) -> None:
+def test_a_cut_takes_the_files_own_pages_behind_its_end(process: ReferenceProcess, size: int) -> None:
     fd, zero = mapped_between_others(process)
     before = set(process.space.table.entries)
     process.ftruncate(fd, size)

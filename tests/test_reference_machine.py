@@ -37,7 +37,7 @@ def machine() -> ReferenceSystem:
     ],
 )
 def test_where_user_space_ends(parameters: Parameters, top: int, canonical: int) -> None:
-    assert (parameters.top, parameters.canonical) == (top, canonical)
+    assert (parameters.task_size, parameters.canonical) == (top, canonical)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.testing import fails, faults
 
 PAGE = 4096
@@ -36,21 +36,21 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def filled(process: Process, pages: int) -> int:
+def filled(process: ReferenceProcess, pages: int) -> int:
     base = process.mmap(0, pages * PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"x" * (pages * PAGE))
     return base
 
 
-def first_bytes(process: Process, base: int, pages: int) -> bytes:
+def first_bytes(process: ReferenceProcess, base: int, pages: int) -> bytes:
     return b"".join(process.load(base + number * PAGE, 1) for number in range(pages))
 
 
-def test_pages_are_dropped_up_to_the_mapping_that_refuses(process: Process) -> None:
+def test_pages_are_dropped_up_to_the_mapping_that_refuses(process: ReferenceProcess) -> None:
     base = filled(process, 4)
     process.munmap(base + PAGE, PAGE)
     process.mlock(base + 3 * PAGE, PAGE)
@@ -59,7 +59,7 @@ def test_pages_are_dropped_up_to_the_mapping_that_refuses(process: Process) -> N
     assert process.load(base, 1) + process.load(base + 2 * PAGE, 1) + process.load(base + 3 * PAGE, 1) == b"\0\0x"
 
 
-def test_a_freed_page_is_indeterminate_until_a_store(process: Process) -> None:
+def test_a_freed_page_is_indeterminate_until_a_store(process: ReferenceProcess) -> None:
     base = filled(process, 2)
     child = process.fork()
     process.madvise(base, 2 * PAGE, MADV_FREE)
@@ -73,14 +73,14 @@ def test_a_freed_page_is_indeterminate_until_a_store(process: Process) -> None:
     assert 0 not in page.open  # the other bytes may have become zero before the store
 
 
-def test_only_pages_of_the_range_are_freed(process: Process) -> None:
+def test_only_pages_of_the_range_are_freed(process: ReferenceProcess) -> None:
     base = filled(process, 9)
     process.madvise(base + 3 * PAGE, 2 * PAGE, MADV_FREE)
     table = process.space.table.entries
     assert [number for number in range(9) if table[base // PAGE + number].freed] == [3, 4]
 
 
-def test_a_punched_hole_frees_storage_and_keeps_private_copies(process: Process) -> None:
+def test_a_punched_hole_frees_storage_and_keeps_private_copies(process: ReferenceProcess) -> None:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"abc" * PAGE, 0)
     free = process.free_space("file")
@@ -95,7 +95,7 @@ def test_a_punched_hole_frees_storage_and_keeps_private_copies(process: Process)
     assert process.free_space("file") == free + 2 * PAGE
 
 
-def test_fork_advice_applies_page_by_page(process: Process) -> None:
+def test_fork_advice_applies_page_by_page(process: ReferenceProcess) -> None:
     base = filled(process, 4)
     process.madvise(base + PAGE, PAGE, MADV_DONTFORK)
     process.madvise(base + 2 * PAGE, PAGE, MADV_WIPEONFORK)
@@ -110,7 +110,7 @@ def test_fork_advice_applies_page_by_page(process: Process) -> None:
     assert first_bytes(process.fork(), base, 4) == b"xx\0x"
 
 
-def test_populating_stops_at_an_unavailable_page(process: Process) -> None:
+def test_populating_stops_at_an_unavailable_page(process: ReferenceProcess) -> None:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, b"a" * PAGE, 0)
     base = process.mmap(0, 2 * PAGE, RW, MAP_PRIVATE, fd, 0)
@@ -122,7 +122,7 @@ def test_populating_stops_at_an_unavailable_page(process: Process) -> None:
 
 
 @pytest.mark.parametrize("advice", [MADV_NORMAL, MADV_WILLNEED, MADV_POPULATE_READ])
-def test_a_hole_is_reported(process: Process, advice: int) -> None:
+def test_a_hole_is_reported(process: ReferenceProcess, advice: int) -> None:
     base = filled(process, 2)
     process.munmap(base, PAGE)
     with fails("ENOMEM"):
@@ -134,13 +134,13 @@ def test_a_hole_is_reported(process: Process, advice: int) -> None:
     [(0, 0, 999), (1, 0, MADV_NORMAL), (0, 2**64 - 1, MADV_NORMAL), (PAGE, 2**64 - PAGE, MADV_NORMAL)],
     ids=["unknown", "unaligned", "rounds-to-0", "wraps"],
 )
-def test_invalid_arguments_are_refused(process: Process, addr: int, length: int, advice: int) -> None:
+def test_invalid_arguments_are_refused(process: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     with fails("EINVAL"):
         process.madvise(addr, length, advice)
     process.madvise(PAGE, 0, MADV_NORMAL)
 
 
-def test_different_read_advice_splits_a_mapping(process: Process) -> None:
+def test_different_read_advice_splits_a_mapping(process: ReferenceProcess) -> None:
     base = filled(process, 3)
     process.madvise(base, PAGE, MADV_SEQUENTIAL)
     assert len(process.space.mappings) == 2

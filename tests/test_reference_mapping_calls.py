@@ -47,7 +47,7 @@ from pytest_mmapconf.contract import (
     Unsupported,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.refusal import Refused
 from pytest_mmapconf.testing import fails, faults
 
@@ -58,11 +58,11 @@ MOVE = MREMAP_MAYMOVE | MREMAP_FIXED
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def map_letters(process: Process, letters: str) -> int:
+def map_letters(process: ReferenceProcess, letters: str) -> int:
     """Map a page for each letter at the scratch range, alternately shared and private; "." is a hole."""
     base = process.scratch_range()[0]
     for at, letter in enumerate(letters):
@@ -73,7 +73,7 @@ def map_letters(process: Process, letters: str) -> int:
     return base
 
 
-def letters_in_memory(process: Process, count: int = 16) -> str:
+def letters_in_memory(process: ReferenceProcess, count: int = 16) -> str:
     """Return the first letter of each page of the scratch range; "-" is zero, "." is a hole."""
     base = process.scratch_range()[0]
     letters = ""
@@ -87,7 +87,7 @@ def letters_in_memory(process: Process, count: int = 16) -> str:
 
 
 @pytest.mark.parametrize("writable", [False, True])
-def test_the_maximum_protection_is_fixed_by_mmap(process: Process, writable: bool) -> None:
+def test_the_maximum_protection_is_fixed_by_mmap(process: ReferenceProcess, writable: bool) -> None:
     process.open("f", O_RDWR | O_CREAT)
     fd = process.open("f", O_RDWR if writable else O_RDONLY)
     shared = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -101,16 +101,16 @@ def test_the_maximum_protection_is_fixed_by_mmap(process: Process, writable: boo
             process.mprotect(shared, PAGE, RW)
 
 
-def test_hint_addresses(process: Process) -> None:
+def test_hint_addresses(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     assert process.mmap(base + 5, PAGE, RW, ANONYMOUS, -1, 0) == base
     taken = process.mmap(base, PAGE, RW, ANONYMOUS, -1, 0)
     assert taken != base
     assert process.mmap(1, PAGE, RW, ANONYMOUS, -1, 0) == 65536
-    assert process.mmap(2**64 - PAGE, PAGE, RW, ANONYMOUS, -1, 0) < process.top
+    assert process.mmap(2**64 - PAGE, PAGE, RW, ANONYMOUS, -1, 0) < process.task_size
 
 
-def test_map_fixed_noreplace(process: Process) -> None:
+def test_map_fixed_noreplace(process: ReferenceProcess) -> None:
     base = map_letters(process, "a.b")
     for first, pages in ((0, 1), (0, 3), (1, 2)):
         with fails("EEXIST"):
@@ -126,7 +126,7 @@ def test_mmap_without_a_large_enough_gap() -> None:
     assert process.mmap(0, 1 << 30, RW, ANONYMOUS, -1, 0) > 1 << 31
 
 
-def test_map_hugetlb_and_map_growsdown_refusals(process: Process) -> None:
+def test_map_hugetlb_and_map_growsdown_refusals(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     with fails("EINVAL"):
         process.mmap(0, PAGE, RW, MAP_SHARED | MAP_HUGETLB, fd, 0)
@@ -137,7 +137,7 @@ def test_map_hugetlb_and_map_growsdown_refusals(process: Process) -> None:
             process.mmap(0, PAGE, RW, flags | MAP_GROWSDOWN, fd_, 0)
 
 
-def test_a_replaced_range_does_not_count_for_rlimit_as(process: Process) -> None:
+def test_a_replaced_range_does_not_count_for_rlimit_as(process: ReferenceProcess) -> None:
     base = map_letters(process, "ab")
     process.address_space_limit = 2 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -171,7 +171,7 @@ def test_a_replaced_range_does_not_count_for_rlimit_as(process: Process) -> None
         pytest.param("a", 2**63, 1, 0, 0, "EINVAL", id="cut-outside"),
     ],
 )
-def test_mremap(process: Process, before: str, old: int, new: int, flags: int, to: int, after: str) -> None:
+def test_mremap(process: ReferenceProcess, before: str, old: int, new: int, flags: int, to: int, after: str) -> None:
     base = map_letters(process, before)
     old, new = (old if old > 1 << 40 else old * PAGE), (new if new > 1 << 40 else new * PAGE)
     if after.isupper():
@@ -189,26 +189,26 @@ def test_mremap(process: Process, before: str, old: int, new: int, flags: int, t
     assert process.space.size == sum(letter != "." for letter in after) * PAGE
 
 
-def test_mremap_dontunmap_leaves_zeros_of_a_private_page(process: Process) -> None:
+def test_mremap_dontunmap_leaves_zeros_of_a_private_page(process: ReferenceProcess) -> None:
     base = map_letters(process, ".b")
     process.mremap(base + PAGE, PAGE, PAGE, MOVE | MREMAP_DONTUNMAP, base + 3 * PAGE)
     assert letters_in_memory(process) == ".-.b"
 
 
-def test_a_private_page_cannot_be_duplicated(process: Process) -> None:
+def test_a_private_page_cannot_be_duplicated(process: ReferenceProcess) -> None:
     base = map_letters(process, ".b")
     with fails("EINVAL"):
         process.mremap(base + PAGE, 0, PAGE, MREMAP_MAYMOVE)
 
 
-def test_a_refused_duplicate_over_its_source_unmaps_it(process: Process) -> None:
+def test_a_refused_duplicate_over_its_source_unmaps_it(process: ReferenceProcess) -> None:
     base = map_letters(process, "a")
     with fails("EFAULT"):
         process.mremap(base, 0, PAGE, MOVE, base)
     assert letters_in_memory(process) == ""
 
 
-def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
+def test_moving_part_of_a_mapping_leaves_the_rest(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"".join(letter * PAGE for letter in (b"a", b"b", b"c")), 0)
     base = process.scratch_range()[0]
@@ -218,7 +218,7 @@ def test_moving_part_of_a_mapping_leaves_the_rest(process: Process) -> None:
     assert process.descriptors[fd].description.references == 4
 
 
-def test_growing_a_locked_mapping_populates_the_new_part(process: Process) -> None:
+def test_growing_a_locked_mapping_populates_the_new_part(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     process.mremap(base, PAGE, 3 * PAGE, 0)
@@ -233,7 +233,7 @@ def test_growing_a_locked_mapping_populates_the_new_part(process: Process) -> No
 # ----------------------------------------------------------------------------------------------- msync, mprotect, mlock
 
 
-def test_msync_writes_all_mapped_pages_before_it_fails(process: Process) -> None:
+def test_msync_writes_all_mapped_pages_before_it_fails(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 2 * PAGE)
     base = process.scratch_range()[0]
@@ -249,7 +249,7 @@ def test_msync_writes_all_mapped_pages_before_it_fails(process: Process) -> None
     process.msync(base, 2**64 - 1, MS_SYNC)
 
 
-def test_msync_stops_at_a_locked_page(process: Process) -> None:
+def test_msync_stops_at_a_locked_page(process: ReferenceProcess) -> None:
     base = map_letters(process, "aba")
     process.mlock(base + PAGE, 1)
     process.msync(base, PAGE, MS_INVALIDATE)
@@ -257,7 +257,7 @@ def test_msync_stops_at_a_locked_page(process: Process) -> None:
         process.msync(base, 3 * PAGE, MS_SYNC | MS_INVALIDATE)
 
 
-def test_mprotect_changes_the_pages_before_the_failure(process: Process) -> None:
+def test_mprotect_changes_the_pages_before_the_failure(process: ReferenceProcess) -> None:
     base = map_letters(process, "ab.c")
     with fails("ENOMEM"):
         process.mprotect(base, 4 * PAGE, PROT_READ)
@@ -267,7 +267,7 @@ def test_mprotect_changes_the_pages_before_the_failure(process: Process) -> None
     assert process.space.mappings[base + 3 * PAGE].prot == PROT_READ
 
 
-def test_mprotect_copies_a_locked_private_page(process: Process) -> None:
+def test_mprotect_copies_a_locked_private_page(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a", 0)
     base = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE | MAP_LOCKED, fd, 0)
@@ -278,7 +278,7 @@ def test_mprotect_copies_a_locked_private_page(process: Process) -> None:
     assert process.load(base, 1) == b"b"
 
 
-def test_mlock_locks_the_range_although_it_fails(process: Process) -> None:
+def test_mlock_locks_the_range_although_it_fails(process: ReferenceProcess) -> None:
     base = map_letters(process, "a.b")
     with fails("ENOMEM"):
         process.mlock(base, 3 * PAGE)
@@ -297,14 +297,14 @@ def test_mlock_locks_the_range_although_it_fails(process: Process) -> None:
             call(base, 2**64 - base)
 
 
-def test_sysconf_supports_the_page_size_only(process: Process) -> None:
+def test_sysconf_supports_the_page_size_only(process: ReferenceProcess) -> None:
     with fails("EINVAL"):
         process.sysconf(-1)
     with pytest.raises(Unsupported):
         process.sysconf(4)
 
 
-def test_mincore_refuses_holes_and_unaligned_addresses(process: Process) -> None:
+def test_mincore_refuses_holes_and_unaligned_addresses(process: ReferenceProcess) -> None:
     base = map_letters(process, "a.b")
     with fails("ENOMEM"):
         process.mincore(base, 3 * PAGE)
@@ -327,7 +327,7 @@ def test_a_read_only_shared_mapping_of_dev_zero_is_private() -> None:
         process.mprotect(base, PAGE, RW)
 
 
-def test_mremap_dontunmap_unlocks_the_whole_source(process: Process) -> None:
+def test_mremap_dontunmap_unlocks_the_whole_source(process: ReferenceProcess) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
 
     moved = process.mremap(base + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
@@ -341,7 +341,7 @@ def test_mremap_dontunmap_unlocks_the_whole_source(process: Process) -> None:
 
 @pytest.mark.parametrize("beside", [-1, 2], ids=["before", "after"])
 @pytest.mark.parametrize("stored", [False, True])
-def test_mremap_dontunmap_unlocks_an_untouched_neighbour(process: Process, beside: int, stored: bool) -> None:
+def test_mremap_dontunmap_unlocks_an_untouched_neighbour(process: ReferenceProcess, beside: int, stored: bool) -> None:
     """The two merge then, and a third with the same attributes merges with them."""
     base = process.scratch_range()[0] + 8 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -366,7 +366,9 @@ def test_mremap_dontunmap_unlocks_an_untouched_neighbour(process: Process, besid
 
 @pytest.mark.parametrize("beside", [-1, 1], ids=["before", "after"])
 @pytest.mark.parametrize("prot", [PROT_READ, RW], ids=["read", "write"])
-def test_mremap_dontunmap_unlocks_a_written_neighbour_if_writable(process: Process, prot: int, beside: int) -> None:
+def test_mremap_dontunmap_unlocks_a_written_neighbour_if_writable(
+    process: ReferenceProcess, prot: int, beside: int
+) -> None:
     """Linux 6.18 does so."""
     base = process.scratch_range()[0] + 8 * PAGE
     target, third = base + beside * PAGE, base + 2 * beside * PAGE
@@ -388,27 +390,27 @@ def test_mremap_dontunmap_unlocks_a_written_neighbour_if_writable(process: Proce
         process.msync(third, PAGE, MS_INVALIDATE)
 
 
-def test_a_refused_mprotect_does_not_split_a_mapping(process: Process) -> None:
+def test_a_refused_mprotect_does_not_split_a_mapping(process: ReferenceProcess) -> None:
     process.open("f", O_RDWR | O_CREAT)
     base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, process.open("f", O_RDONLY), 0)
     with fails("EACCES"):
         process.mprotect(base + PAGE, PAGE, RW)
-    assert [mapping.joined for mapping in process.space.mappings.values()] == [False]
+    assert [mapping.merged for mapping in process.space.mappings.values()] == [False]
 
 
-def test_a_source_left_by_mremap_dontunmap_is_untouched_only_if_moved_as_a_whole(process: Process) -> None:
+def test_a_source_left_by_mremap_dontunmap_is_untouched_only_if_moved_as_a_whole(process: ReferenceProcess) -> None:
     """MREMAP_DONTUNMAP resets a source to untouched only if the whole mapping was moved."""
     for first, count in ((0, 1), (1, 1), (2, 1), (0, 3)):
         base = process.mmap(process.scratch_range()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
         process.store(base, b"x" * (3 * PAGE))
         process.mremap(base + first * PAGE, count * PAGE, count * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
-        stored = {mapping.stored for mapping in process.space.over(base, base + 3 * PAGE)}
+        stored = {mapping.has_private_pages for mapping in process.space.over(base, base + 3 * PAGE)}
         assert stored == {count != 3}, (first, count)
         process.munmap(base, 3 * PAGE)
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (1, 1), (1, 2), (0, 3)])
-def test_a_source_left_by_a_move_merges_with_its_neighbours(process: Process, first: int, count: int) -> None:
+def test_a_source_left_by_a_move_merges_with_its_neighbours(process: ReferenceProcess, first: int, count: int) -> None:
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED
     process.mremap(base + first * PAGE, count * PAGE, count * PAGE, flags, base + 20 * PAGE)
@@ -416,9 +418,9 @@ def test_a_source_left_by_a_move_merges_with_its_neighbours(process: Process, fi
     assert there == [0, 20]
 
 
-def test_the_last_page_of_user_space(process: Process) -> None:
+def test_the_last_page_of_user_space(process: ReferenceProcess) -> None:
     """The last page can be mapped like any other; one byte more is refused."""
-    last = process.top - PAGE
+    last = process.task_size - PAGE
     process.mmap(last, PAGE, RW, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
     process.store(last, b"x" * PAGE)
     fd = process.open("f", O_RDWR | O_CREAT)
@@ -443,7 +445,7 @@ def test_the_last_page_of_user_space(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 3), (3, 5), (5, 6)])
-def test_growing_counts_only_the_new_pages(process: Process, old: int, new: int) -> None:
+def test_growing_counts_only_the_new_pages(process: ReferenceProcess, old: int, new: int) -> None:
     base = process.mmap(process.scratch_range()[0], old * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     process.drop_capability("CAP_IPC_LOCK")
     for resource in (Resource.ADDRESS_SPACE, Resource.LOCKED_MEMORY):
@@ -458,7 +460,7 @@ def test_growing_counts_only_the_new_pages(process: Process, old: int, new: int)
     assert process.mremap(base, old * PAGE, new * PAGE, 0) == base
 
 
-def test_flags_of_droppable_memory(process: Process) -> None:
+def test_flags_of_droppable_memory(process: ReferenceProcess) -> None:
     for flag in (MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_FIXED_NOREPLACE):
         process.mmap(process.scratch_range()[0] + flag, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS | flag, -1, 0)
     for flag in (MAP_LOCKED, MAP_HUGETLB, MAP_GROWSDOWN):
@@ -467,7 +469,7 @@ def test_flags_of_droppable_memory(process: Process) -> None:
         assert "mmap.errno.EINVAL.droppable" in refused.value.clauses
 
 
-def window(process: Process, flags: int = MAP_SHARED) -> tuple[int, int]:
+def window(process: ReferenceProcess, flags: int = MAP_SHARED) -> tuple[int, int]:
     """Map pages 4 to 12 of a file of 16 at an odd page; return the address and the descriptor."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * (16 * PAGE), 0)
@@ -475,7 +477,7 @@ def window(process: Process, flags: int = MAP_SHARED) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 1), (2, 3), (5, 4), (8, 1), (3, 0)])
-def test_msync_writes_the_pages_of_its_range(process: Process, first: int, count: int) -> None:
+def test_msync_writes_the_pages_of_its_range(process: ReferenceProcess, first: int, count: int) -> None:
     base, fd = window(process)
     cache = process.descriptors[fd].description.inode.cache
     process.msync(base + first * PAGE, max(count * PAGE - 5, 0), MS_SYNC)
@@ -487,7 +489,7 @@ def test_msync_writes_the_pages_of_its_range(process: Process, first: int, count
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 13])
-def test_msync_of_a_file_that_ends_within_the_mapping(process: Process, size: int) -> None:
+def test_msync_of_a_file_that_ends_within_the_mapping(process: ReferenceProcess, size: int) -> None:
     """msync writes no byte past the end of the file."""
     base, fd = window(process)
     process.ftruncate(fd, size * PAGE + 100)
@@ -499,7 +501,7 @@ def test_msync_of_a_file_that_ends_within_the_mapping(process: Process, size: in
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 9), (1, 3), (5, 4), (8, 1)])
-def test_mincore_reports_the_pages_of_its_range(process: Process, start: int, length: int) -> None:
+def test_mincore_reports_the_pages_of_its_range(process: ReferenceProcess, start: int, length: int) -> None:
     base, fd = window(process)
     process.drop_cache(fd)
     process.load(base + 2 * PAGE, 1)
@@ -510,7 +512,9 @@ def test_mincore_reports_the_pages_of_its_range(process: Process, start: int, le
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (1, 3), (4, 5), (8, 1)])
-def test_locking_and_populating_fault_in_the_pages_of_their_range(process: Process, first: int, count: int) -> None:
+def test_locking_and_populating_fault_in_the_pages_of_their_range(
+    process: ReferenceProcess, first: int, count: int
+) -> None:
     for call in ("mlock", "madvise"):
         base, _fd = window(process, MAP_PRIVATE)
         if call == "mlock":
@@ -523,7 +527,7 @@ def test_locking_and_populating_fault_in_the_pages_of_their_range(process: Proce
 
 
 @pytest.mark.parametrize(("first", "count"), [(1, 3), (4, 5), (0, 2)])
-def test_dropped_pages_are_those_of_the_range(process: Process, first: int, count: int) -> None:
+def test_dropped_pages_are_those_of_the_range(process: ReferenceProcess, first: int, count: int) -> None:
     base, _fd = window(process, MAP_PRIVATE)
     process.store(base, b"x" * (9 * PAGE))
     process.madvise(base + first * PAGE, count * PAGE, MADV_DONTNEED)
@@ -532,7 +536,7 @@ def test_dropped_pages_are_those_of_the_range(process: Process, first: int, coun
 
 
 @pytest.mark.parametrize(("first", "count", "more"), [(0, 9, 4), (1, 3, 1), (4, 5, 2), (2, 5, 0), (3, 2, 0), (7, 2, 2)])
-def test_pages_already_locked_do_not_count_again(process: Process, first: int, count: int, more: int) -> None:
+def test_pages_already_locked_do_not_count_again(process: ReferenceProcess, first: int, count: int, more: int) -> None:
     """Pages 3 to 7 of nine are locked."""
     base, _fd = window(process)
     process.mlock(base + 2 * PAGE, 5 * PAGE)
@@ -571,7 +575,7 @@ def test_mappings_that_a_call_may_add(call: str, more: int, too_many: bool) -> N
 # ---------------------------------------------------------------------------------------------------------------- mseal
 
 
-def test_mprotect_changes_the_pages_before_sealed_memory(process: Process) -> None:
+def test_mprotect_changes_the_pages_before_sealed_memory(process: ReferenceProcess) -> None:
     base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mseal(base + 2 * PAGE, PAGE)
 
@@ -586,7 +590,7 @@ def test_mprotect_changes_the_pages_before_sealed_memory(process: Process) -> No
     ("hole", "sealed", "errors"), [(2, 1, {"EPERM", "ENOMEM"}), (1, 2, {"ENOMEM", "EPERM"}), (9, 1, {"EPERM"})]
 )
 def test_mprotect_stops_at_the_first_hole_or_sealed_mapping(
-    process: Process, hole: int, sealed: int, errors: set[str]
+    process: ReferenceProcess, hole: int, sealed: int, errors: set[str]
 ) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mseal(base + sealed * PAGE, PAGE)
@@ -600,7 +604,7 @@ def test_mprotect_stops_at_the_first_hole_or_sealed_mapping(
     assert refused.value.refusals[0].name == ("ENOMEM" if hole < sealed else "EPERM")
 
 
-def test_sealed_and_unsealed_neighbours_do_not_merge(process: Process) -> None:
+def test_sealed_and_unsealed_neighbours_do_not_merge(process: ReferenceProcess) -> None:
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mseal(base + PAGE, PAGE)
     assert len(process.space.mappings) == 3
@@ -652,7 +656,7 @@ NO_SYNC = "late: sync-unsupported"
         ),
     ],
 )
-def test_refusals_of_mmap(process: Process, at: int, length: int, flags: int, found: list[str]) -> None:
+def test_refusals_of_mmap(process: ReferenceProcess, at: int, length: int, flags: int, found: list[str]) -> None:
     base = map_letters(process, "abc")
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
@@ -660,15 +664,15 @@ def test_refusals_of_mmap(process: Process, at: int, length: int, flags: int, fo
     assert reasons(process.mmap, base + at + PAGE, length, RW, flags, -1, 0) == found
 
 
-def test_all_of_user_space_can_be_mapped(process: Process) -> None:
+def test_all_of_user_space_can_be_mapped(process: ReferenceProcess) -> None:
     flags = ANONYMOUS | MAP_FIXED | MAP_NORESERVE
 
-    assert reasons(process.mmap, 0, process.top + PAGE, PROT_NONE, flags, -1, 0) == [TOO_LARGE]
-    assert process.mmap(0, process.top, PROT_NONE, flags, -1, 0) == 0
+    assert reasons(process.mmap, 0, process.task_size + PAGE, PROT_NONE, flags, -1, 0) == [TOO_LARGE]
+    assert process.mmap(0, process.task_size, PROT_NONE, flags, -1, 0) == 0
 
 
 @pytest.mark.parametrize("flag", [0, MAP_UNINITIALIZED, MAP_NORESERVE | MAP_STACK])
-def test_sealed_memory_is_not_replaced_with_any_flag(process: Process, flag: int) -> None:
+def test_sealed_memory_is_not_replaced_with_any_flag(process: ReferenceProcess, flag: int) -> None:
     base = map_letters(process, "abc")
     process.mseal(base + PAGE, PAGE)
 
@@ -679,7 +683,7 @@ def test_sealed_memory_is_not_replaced_with_any_flag(process: Process, flag: int
 @pytest.mark.parametrize(
     ("flags", "how_many"), [(MAP_FIXED, 1), (MAP_FIXED_NOREPLACE, 2), (MAP_FIXED_NOREPLACE | MAP_STACK, 2)]
 )
-def test_a_c_library_may_report_enomem_at_address_0(process: Process, flags: int, how_many: int) -> None:
+def test_a_c_library_may_report_enomem_at_address_0(process: ReferenceProcess, flags: int, how_many: int) -> None:
     process.drop_capability("CAP_SYS_RAWIO")
 
     found = reasons(process.mmap, 0, PAGE, RW, ANONYMOUS | flags, -1, 0)
@@ -691,7 +695,7 @@ def test_a_c_library_may_report_enomem_at_address_0(process: Process, flags: int
     ("flags", "counts"),
     [(0, True), (MAP_NORESERVE, True), (MAP_GROWSDOWN, False), (MAP_GROWSDOWN | MAP_NORESERVE, False)],
 )
-def test_mappings_that_count_for_rlimit_data(process: Process, flags: int, counts: bool) -> None:
+def test_mappings_that_count_for_rlimit_data(process: ReferenceProcess, flags: int, counts: bool) -> None:
     process.set_limit_headroom(Resource.DATA, PAGE)
 
     assert bool(reasons(process.mmap, 0, 2 * PAGE, RW, ANONYMOUS | flags, -1, 0)) is counts
@@ -699,7 +703,7 @@ def test_mappings_that_count_for_rlimit_data(process: Process, flags: int, count
 
 
 @pytest.mark.parametrize(("room", "fits"), [(2, True), (1, False)])
-def test_a_replaced_range_does_not_count_for_rlimit_data(process: Process, room: int, fits: bool) -> None:
+def test_a_replaced_range_does_not_count_for_rlimit_data(process: ReferenceProcess, room: int, fits: bool) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.set_limit_headroom(Resource.DATA, room * PAGE)
@@ -741,7 +745,7 @@ def test_dev_zero_can_be_duplicated_if_requested_shared(mode: int, type_: int, c
 
 
 @pytest.mark.parametrize("type_", [MAP_SHARED_VALIDATE, MAP_SHARED, MAP_PRIVATE])
-def test_unsupported_map_sync_is_a_late_refusal(process: Process, type_: int) -> None:
+def test_unsupported_map_sync_is_a_late_refusal(process: ReferenceProcess, type_: int) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
 
     assert reasons(process.mmap, 0, PAGE, RW, type_ | MAP_SYNC, fd, 0) == [NO_SYNC]
@@ -751,7 +755,7 @@ def test_unsupported_map_sync_is_a_late_refusal(process: Process, type_: int) ->
     "seals", [SEAL_WRITE, SEAL_FUTURE_WRITE, SEAL_WRITE | SEAL_FUTURE_WRITE, SEAL_GROW | SEAL_SHRINK]
 )
 @pytest.mark.parametrize("prot", [PROT_READ, PROT_EXEC, PROT_READ | PROT_EXEC, PROT_WRITE, RW | PROT_EXEC])
-def test_a_sealed_file_cannot_be_mapped_shared_writable(process: Process, seals: int, prot: int) -> None:
+def test_a_sealed_file_cannot_be_mapped_shared_writable(process: ReferenceProcess, seals: int, prot: int) -> None:
     fd = process.memfd()
     process.seal(fd, seals)
     refused = prot & PROT_WRITE and seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)
@@ -795,7 +799,7 @@ CUT_SEALED = "late: cut-range-sealed"
         pytest.param(3 * PAGE, PAGE, 0, [CUT_SEALED], id="cut-off-sealed-more"),
     ],
 )
-def test_refusals_of_mremap(process: Process, old: int, new: int, flags: int, found: list[str]) -> None:
+def test_refusals_of_mremap(process: ReferenceProcess, old: int, new: int, flags: int, found: list[str]) -> None:
     base = map_letters(process, "abcd")
     process.mseal(base + 2 * PAGE, PAGE)
 
@@ -803,7 +807,7 @@ def test_refusals_of_mremap(process: Process, old: int, new: int, flags: int, fo
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_a_sealed_part_that_shrinking_keeps_is_allowed(process: Process, first: int) -> None:
+def test_a_sealed_part_that_shrinking_keeps_is_allowed(process: ReferenceProcess, first: int) -> None:
     base = map_letters(process, "......"[:first] + "abc")
     addr = base + first * PAGE
     process.mseal(addr + PAGE, PAGE)
@@ -815,7 +819,7 @@ def test_a_sealed_part_that_shrinking_keeps_is_allowed(process: Process, first: 
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-def test_a_late_refusal_unmaps_the_new_range(process: Process, pages: int) -> None:
+def test_a_late_refusal_unmaps_the_new_range(process: ReferenceProcess, pages: int) -> None:
     base = map_letters(process, "abcd")
     process.mmap(base + 5 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -824,7 +828,7 @@ def test_a_late_refusal_unmaps_the_new_range(process: Process, pages: int) -> No
     assert letters_in_memory(process) == "a" + pages * "." + "bcd"[pages:] + ".--"
 
 
-def test_mremap_to_the_same_size_changes_no_neighbour(process: Process) -> None:
+def test_mremap_to_the_same_size_changes_no_neighbour(process: ReferenceProcess) -> None:
     base = map_letters(process, ".abc")
 
     process.mremap(base + 2 * PAGE, PAGE, PAGE, 0)
@@ -833,7 +837,7 @@ def test_mremap_to_the_same_size_changes_no_neighbour(process: Process) -> None:
     assert letters_in_memory(process) == "-abc"
 
 
-def test_growing_populates_nothing_after_the_new_range(process: Process) -> None:
+def test_growing_populates_nothing_after_the_new_range(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)
     after = process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -843,7 +847,7 @@ def test_growing_populates_nothing_after_the_new_range(process: Process) -> None
     assert process.mincore(after, PAGE) == [False]
 
 
-def test_a_moved_mapping_merges_with_its_new_neighbours(process: Process) -> None:
+def test_a_moved_mapping_merges_with_its_new_neighbours(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     fd = process.open("f", O_RDWR | O_CREAT)
     for place, index in ((1, 0), (7, 1), (3, 2)):
@@ -853,7 +857,7 @@ def test_a_moved_mapping_merges_with_its_new_neighbours(process: Process) -> Non
     assert [(m.start - base, m.end - base) for m in process.space.mappings.values()] == [(PAGE, 4 * PAGE)]
 
 
-def test_madvise_stops_at_the_first_mapping_that_refuses(process: Process) -> None:
+def test_madvise_stops_at_the_first_mapping_that_refuses(process: ReferenceProcess) -> None:
     base = map_letters(process, "abc")
 
     assert reasons(process.madvise, base, 3 * PAGE, MADV_FREE) == ["free-not-private"]
@@ -862,8 +866,8 @@ def test_madvise_stops_at_the_first_mapping_that_refuses(process: Process) -> No
 
 
 @pytest.mark.parametrize(("pages", "low"), [(-1, True), (0, False), (1, False), (7, False)])
-def test_only_addresses_below_mmap_min_addr_need_a_capability(process: Process, pages: int, low: bool) -> None:
-    addr = process.space.lowest + pages * PAGE
+def test_only_addresses_below_mmap_min_addr_need_a_capability(process: ReferenceProcess, pages: int, low: bool) -> None:
+    addr = process.space.mmap_min_addr + pages * PAGE
     process.drop_capability("CAP_SYS_RAWIO")
 
     found = ["fixed-addr-low"] if low else []

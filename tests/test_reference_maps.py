@@ -18,14 +18,14 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.maps import ranges, rights
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
@@ -38,7 +38,7 @@ def test_rights() -> None:
     assert [rights(prot) for prot in range(8)] == ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"]
 
 
-def test_the_whole(process: Process) -> None:
+def test_the_whole(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"x" * 4 * PAGE, 0)
@@ -62,7 +62,7 @@ def test_the_whole(process: Process) -> None:
 
 
 @pytest.mark.parametrize("page", [0, 2, 4])
-def test_an_access_where_nothing_is_mapped_is_shown_between(process: Process, page: int) -> None:
+def test_an_access_where_nothing_is_mapped_is_shown_between(process: ReferenceProcess, page: int) -> None:
     base = process.scratch_range()[0]
     for at in (1, 3):
         process.mmap(base + at * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -73,7 +73,7 @@ def test_an_access_where_nothing_is_mapped_is_shown_between(process: Process, pa
     assert lines[page // 2].endswith(f"<- load at {base + page * PAGE:#x}: SIGSEGV")
 
 
-def test_frames_on_request(process: Process) -> None:
+def test_frames_on_request(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     process.store(base, b"x")
     frame = process.space.table.entries[base // PAGE].frame

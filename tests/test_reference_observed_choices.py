@@ -45,7 +45,7 @@ from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.mapping import Mapping
 from pytest_mmapconf.reference.observed_choices import NotAllowed, ObservedChoices
 from pytest_mmapconf.reference.paging import Page
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.refusal import Refusal, TargetSpace
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
@@ -56,7 +56,7 @@ PAGE = 4096
 
 
 def subject(
-    process: type[Process] = Process, choices: LinuxChoices | None = None, **parameters: Any
+    process: type[ReferenceProcess] = ReferenceProcess, choices: LinuxChoices | None = None, **parameters: Any
 ) -> ReferenceSystem:
     """A reference to be judged."""
 
@@ -67,7 +67,10 @@ def subject(
 
 
 def judged(
-    process: type[Process] = Process, choices: LinuxChoices | None = None, level: str = "linux", **parameters: Any
+    process: type[ReferenceProcess] = ReferenceProcess,
+    choices: LinuxChoices | None = None,
+    level: str = "linux",
+    **parameters: Any,
 ) -> LockstepProcess:
     """A process of such a reference, in lockstep."""
     machine = ReferenceSystem(Parameters(**parameters), ObservedChoices(level))
@@ -99,13 +102,13 @@ class Last(LinuxChoices):
         return refusals[-1]
 
 
-def failing(call: str, errno: int) -> type[Process]:
+def failing(call: str, errno: int) -> type[ReferenceProcess]:
     """A process whose `call` fails with that errno, whatever it is asked."""
 
-    def fail(self: Process, *arguments: object) -> None:
+    def fail(self: ReferenceProcess, *arguments: object) -> None:
         raise OSError(errno, "wrong")
 
-    return type("Failing", (Process,), {call: fail})
+    return type("Failing", (ReferenceProcess,), {call: fail})
 
 
 def test_any_errno_whose_reason_applies_is_admitted() -> None:
@@ -150,7 +153,7 @@ def test_another_errno_is_not() -> None:
 
 
 def test_success_is_not_where_a_reason_to_refuse_applies() -> None:
-    class Lenient(Process):
+    class Lenient(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             pass
 
@@ -216,7 +219,7 @@ def test_on_linux_it_may_not() -> None:
 
 
 def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
-    class Poor(Process):
+    class Poor(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             if length >= self.machine.parameters.open_files:
                 raise OSError(ENOMEM, "too much")
@@ -235,7 +238,7 @@ def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
 
 @pytest.mark.parametrize(("room", "admitted"), [(40, True), (80, False)])
 def test_a_limit_that_counts_the_systems_own_memory_is_met_within_64_pages(room: int, admitted: bool) -> None:
-    class Tight(Process):
+    class Tight(ReferenceProcess):
         def set_limit_headroom(self, resource: Resource, headroom: int) -> None:
             super().set_limit_headroom(resource, 0)
 
@@ -265,10 +268,10 @@ def test_the_limit_of_mappings_may_be_met_a_little_early(early: int, admitted: b
 # ------------------------------------------------------------------------------------------------------------ addresses
 
 
-def placed(where: int | None) -> type[Process]:
+def placed(where: int | None) -> type[ReferenceProcess]:
     """A process whose mappings without a fixed address go to one place (None: the lowest)."""
 
-    class Placed(Process):
+    class Placed(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             if not flags & MAP_FIXED and where is None:
                 addr, flags = (self.space.mappings.keys() or [1 << 30])[-1] + (1 << 20), flags | MAP_FIXED
@@ -331,7 +334,7 @@ def test_growth_where_it_is_may_find_the_systems_own_memory_outside_the_arena_on
 
 
 class Several(LinuxChoices):
-    def is_one(self, mapping: Mapping) -> bool:
+    def is_single_vma(self, mapping: Mapping) -> bool:
         return False
 
 
@@ -350,7 +353,7 @@ def test_neighbours_that_are_alike_may_be_one_mapping_or_several(choices: LinuxC
 
 
 class OneWhereverMapped(LinuxChoices):
-    def are_one(self, left: Mapping, right: Mapping) -> bool:
+    def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
         return True
 
 
@@ -376,7 +379,7 @@ def test_a_page_that_was_moved_may_be_one_with_its_new_neighbour(choices: LinuxC
 
 
 def test_but_not_with_one_of_other_rights() -> None:
-    class Lenient(Process):
+    class Lenient(ReferenceProcess):
         def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
             return super().mremap(addr, old_size, new_size, flags, new_addr) if flags else addr
 
@@ -478,7 +481,7 @@ def test_past_the_end_of_a_page_to_write_the_processor_has_let_the_load_through(
         process.load(base + PAGE, 1)
 
 
-class WrongCode(Process):
+class WrongCode(ReferenceProcess):
     """Tells the right signal and address with another code."""
 
     def load(self, addr: int, length: int) -> bytes:
@@ -488,7 +491,7 @@ class WrongCode(Process):
             raise Fault(fault.signal, "SEGV_BNDERR", fault.address) from None
 
 
-class WrongPlace(Process):
+class WrongPlace(ReferenceProcess):
     """Tells an address within the page."""
 
     def load(self, addr: int, length: int) -> bytes:
@@ -498,7 +501,7 @@ class WrongPlace(Process):
             raise Fault(fault.signal, fault.code, (fault.address or 0) & ~0xFFF) from None
 
 
-class WrongPage(Process):
+class WrongPage(ReferenceProcess):
     """Tells the next page."""
 
     def load(self, addr: int, length: int) -> bytes:
@@ -508,7 +511,7 @@ class WrongPage(Process):
             raise Fault(fault.signal, fault.code, (fault.address or 0) + PAGE) from None
 
 
-class WrongSignal(Process):
+class WrongSignal(ReferenceProcess):
     """Tells SIGBUS."""
 
     def load(self, addr: int, length: int) -> bytes:
@@ -521,7 +524,7 @@ class WrongSignal(Process):
 @pytest.mark.parametrize(
     ("process", "admitted"),
     [
-        (Process, {"linux", "posix"}),
+        (ReferenceProcess, {"linux", "posix"}),
         (WrongCode, {"posix"}),
         (WrongPlace, {"posix"}),
         (WrongPage, set[str]()),
@@ -529,7 +532,9 @@ class WrongSignal(Process):
     ],
 )
 @pytest.mark.parametrize("level", ["linux", "posix"])
-def test_a_fault_is_compared_as_far_as_the_level_tells(process: type[Process], admitted: set[str], level: str) -> None:
+def test_a_fault_is_compared_as_far_as_the_level_tells(
+    process: type[ReferenceProcess], admitted: set[str], level: str
+) -> None:
     pair = judged(process, level=level)
 
     with pytest.raises(Fault if level in admitted else Divergence):
@@ -589,7 +594,7 @@ def test_a_file_that_is_made_as_long_as_it_is_keeps_what_stands_behind_its_end()
     assert process.load(base, 6) == b"abCxyz"
 
 
-class Looked(Process):
+class Looked(ReferenceProcess):
     """Sees something else at one address from the `turns`th load on."""
 
     turns = 0
@@ -604,7 +609,7 @@ class Looked(Process):
         return data
 
 
-def looked(content: bytes, turns: int) -> type[Process]:
+def looked(content: bytes, turns: int) -> type[ReferenceProcess]:
     return type("Wrong", (Looked,), {"bytes_there": content, "turns": turns})
 
 
@@ -712,11 +717,11 @@ def test_after_a_crash_what_was_not_synced_may_be_old_or_new(survives: bool) -> 
 
 
 def test_but_nothing_else_and_what_was_synced_is_there() -> None:
-    class Loses(Process):
+    class Loses(ReferenceProcess):
         def fsync(self, fd: int) -> None:
             pass
 
-    class Mangles(Process):
+    class Mangles(ReferenceProcess):
         def pread(self, fd: int, length: int, offset: int) -> bytes:
             return super().pread(fd, length, offset).replace(b"old", b"odd")
 
@@ -735,7 +740,7 @@ def test_but_nothing_else_and_what_was_synced_is_there() -> None:
 
 @pytest.mark.parametrize("notices", [True, False])
 def test_a_store_to_a_page_that_is_there_may_be_missed(notices: bool) -> None:
-    class Time(Process):
+    class Time(ReferenceProcess):
         def has_old_mtime(self, fd: int) -> bool:
             return not notices
 
@@ -751,7 +756,7 @@ def test_a_store_to_a_page_that_is_there_may_be_missed(notices: bool) -> None:
 
 @pytest.mark.parametrize("changes", [True, False])
 def test_but_not_the_store_that_brings_it_in_nor_is_one_made_up(changes: bool) -> None:
-    class Time(Process):
+    class Time(ReferenceProcess):
         def has_old_mtime(self, fd: int) -> bool:
             return changes
 
@@ -768,7 +773,7 @@ def test_but_not_the_store_that_brings_it_in_nor_is_one_made_up(changes: bool) -
 
 
 def test_a_device_reads_as_it_likes_and_a_folder_has_the_size_it_likes() -> None:
-    class Odd(Process):
+    class Odd(ReferenceProcess):
         def pread(self, fd: int, length: int, offset: int) -> bytes:
             return super().pread(fd, length, offset)[::-1]
 
@@ -856,7 +861,7 @@ def test_that_no_gap_is_left_is_a_difference() -> None:
 
 
 def test_nothing_is_compared_any_more_where_there_are_huge_pages() -> None:
-    class Rich(Process):
+    class Rich(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             return super().mmap(addr, length, prot, flags & ~MAP_HUGETLB, fd, offset)
 
@@ -867,7 +872,7 @@ def test_nothing_is_compared_any_more_where_there_are_huge_pages() -> None:
 
 
 def test_memory_below_2_gib_has_to_be_there() -> None:
-    class High(Process):
+    class High(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             return super().mmap(addr, length, prot, flags & ~MAP_32BIT, fd, offset)
 
@@ -878,7 +883,7 @@ def test_memory_below_2_gib_has_to_be_there() -> None:
 
 @pytest.mark.parametrize(("seen", "admitted"), [(b"\0", True), (b"?", False)])
 def test_droppable_memory_may_be_zero_and_nothing_else(seen: bytes, admitted: bool) -> None:
-    class Dropping(Process):
+    class Dropping(ReferenceProcess):
         def load(self, addr: int, length: int) -> bytes:
             return seen * length
 
@@ -1101,7 +1106,7 @@ def test_which_errno_says_what(errno: str) -> None:
     mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
     said = {
         "EEXIST": choices.has_foreign(PAGE, 2 * PAGE),
-        "EFAULT": not choices.is_one(mapping),
+        "EFAULT": not choices.is_single_vma(mapping),
         "EOPNOTSUPP": choices.refuses_sync(),
         "EPERM": choices.nameless_is_noexec(),
     }
@@ -1109,9 +1114,9 @@ def test_which_errno_says_what(errno: str) -> None:
     is_poor = errno == "ENOMEM"
     assert choices.has_huge_pages() is not is_poor
     assert choices.has_memory(1 << 60) is not is_poor
-    assert (choices.place(space, space.top // 2, 0) is None) is is_poor
+    assert (choices.place(space, space.task_size // 2, 0) is None) is is_poor
     assert choices.limits_files()
-    assert not choices.are_one(mapping, mapping)
+    assert not choices.may_merge_moved(mapping, mapping)
     assert not choices.grows_in_place(PAGE, 3 * PAGE)
     assert not choices.notices()
     assert not choices.end_before_rights()
@@ -1124,10 +1129,10 @@ def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
     choices = following(seen)
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
-    assert choices.is_one(mapping)
+    assert choices.is_single_vma(mapping)
     assert choices.has_huge_pages()
     assert choices.has_memory(1 << 60)
-    assert choices.place(space, space.top // 2, 0) is not None
+    assert choices.place(space, space.task_size // 2, 0) is not None
     for said in (
         choices.has_foreign(PAGE, 2 * PAGE),
         choices.refuses_sync(),
@@ -1137,15 +1142,15 @@ def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
     ):
         assert not said
     assert following(Returned(False)).notices()
-    assert choices.are_one(mapping, mapping) is isinstance(seen, Returned)
+    assert choices.may_merge_moved(mapping, mapping) is isinstance(seen, Returned)
 
 
 @pytest.mark.parametrize(("more", "may_fail"), [(-1, False), (0, False), (1, True), (PAGE, True)])
 def test_from_which_length_on_there_may_be_no_gap(more: int, may_fail: bool) -> None:
     """More than an eighth of user space."""
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
-    assert (following(NO_MEMORY).place(space, space.top // 8 + more, 0) is None) is may_fail
-    assert following(Failed("EINVAL")).place(space, space.top // 8 + more, 0) is not None
+    assert (following(NO_MEMORY).place(space, space.task_size // 8 + more, 0) is None) is may_fail
+    assert following(Failed("EINVAL")).place(space, space.task_size // 8 + more, 0) is not None
 
 
 @pytest.mark.parametrize(
@@ -1332,7 +1337,7 @@ def test_what_is_behind_the_end_of_a_file_may_outlive_eviction() -> None:
 
 
 def test_a_device_of_zeros_has_no_others() -> None:
-    class Wrong(Process):
+    class Wrong(ReferenceProcess):
         def pread(self, fd: int, length: int, offset: int) -> bytes:
             return b"x" * length
 
@@ -1344,7 +1349,7 @@ def test_a_device_of_zeros_has_no_others() -> None:
 
 @pytest.mark.parametrize("refuses", [True, False])
 def test_a_file_may_be_as_large_as_an_offset_can_say(refuses: bool) -> None:
-    class Large(Process):
+    class Large(ReferenceProcess):
         def ftruncate(self, fd: int, length: int) -> None:
             if refuses:
                 raise OSError(EFBIG, "")

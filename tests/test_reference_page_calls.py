@@ -39,7 +39,7 @@ from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.paging import PageCache
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.refusal import Refused
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
@@ -51,11 +51,11 @@ ALL = (1 << 64) - 1
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def window(process: Process, pages: int, prot: int = RW, flags: int = MAP_SHARED) -> tuple[int, PageCache]:
+def window(process: ReferenceProcess, pages: int, prot: int = RW, flags: int = MAP_SHARED) -> tuple[int, PageCache]:
     """Map pages of a file from its third on, all dirty, at an odd page; return the address and the file's cache."""
     fd = process.open("file", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * ((3 + pages) * PAGE), 0)
@@ -67,7 +67,7 @@ def clean(cache: PageCache) -> list[int]:
     return [index for index, page in sorted(cache.pages.items()) if not page.dirty]
 
 
-def layout(process: Process, base: int) -> list[tuple[int, int, int]]:
+def layout(process: ReferenceProcess, base: int) -> list[tuple[int, int, int]]:
     """Return (first page, end page, protection) of each mapping."""
     return [((m.start - base) // PAGE, (m.end - base) // PAGE, m.prot) for m in process.space.mappings.values()]
 
@@ -97,7 +97,7 @@ def test_flags_with_which_msync_writes(choices: LinuxChoices, flags: int) -> Non
 
 
 @pytest.mark.parametrize("flags", [1 << bit for bit in range(3, 31)])
-def test_msync_refuses_unknown_flags(process: Process, flags: int) -> None:
+def test_msync_refuses_unknown_flags(process: ReferenceProcess, flags: int) -> None:
     base, _cache = window(process, 1)
     for more in (0, MS_SYNC, MS_ASYNC | MS_INVALIDATE):
         with fails("EINVAL"):
@@ -105,7 +105,7 @@ def test_msync_refuses_unknown_flags(process: Process, flags: int) -> None:
 
 
 @pytest.mark.parametrize("flags", range(5))
-def test_only_ms_invalidate_refuses_locked_pages(process: Process, flags: int) -> None:
+def test_only_ms_invalidate_refuses_locked_pages(process: ReferenceProcess, flags: int) -> None:
     base, cache = window(process, 5)
     process.mlock(base + 2 * PAGE, PAGE)
     if flags & MS_INVALIDATE:
@@ -116,7 +116,7 @@ def test_only_ms_invalidate_refuses_locked_pages(process: Process, flags: int) -
     assert clean(cache) == ([3, 4, 5, 6, 7] if flags == MS_SYNC else [])
 
 
-def test_msync_stops_writing_at_a_locked_page(process: Process) -> None:
+def test_msync_stops_writing_at_a_locked_page(process: ReferenceProcess) -> None:
     base, cache = window(process, 7)
     process.mlock(base + 2 * PAGE, PAGE)
     process.mlock(base + 5 * PAGE, PAGE)
@@ -127,7 +127,7 @@ def test_msync_stops_writing_at_a_locked_page(process: Process) -> None:
     assert clean(cache) == [4]
 
 
-def test_msync_writes_shared_pages_of_a_file_only(process: Process) -> None:
+def test_msync_writes_shared_pages_of_a_file_only(process: ReferenceProcess) -> None:
     base, cache = window(process, 3, RW, MAP_PRIVATE)
     process.store(base, b"x")
     process.mmap(base + 3 * PAGE, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -137,7 +137,7 @@ def test_msync_writes_shared_pages_of_a_file_only(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 9), (0, 5), (1, 6), (2, 3), (6, 2), (6, 3), (8, 1)])
-def test_msync_over_several_mappings(process: Process, first: int, count: int) -> None:
+def test_msync_over_several_mappings(process: ReferenceProcess, first: int, count: int) -> None:
     """The range has memory, three pages of a file from its third on, memory, and two from its ninth on."""
     base, cache = window(process, 13)
     process.mmap(base, 20 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -149,7 +149,7 @@ def test_msync_over_several_mappings(process: Process, first: int, count: int) -
 
 
 @pytest.mark.parametrize("addr", [1, PAGE - 1, PAGE + 8])
-def test_unaligned_addresses_are_refused(process: Process, addr: int) -> None:
+def test_unaligned_addresses_are_refused(process: ReferenceProcess, addr: int) -> None:
     base, _cache = window(process, 3)
     for call in (
         lambda: process.msync(base + addr, PAGE, MS_SYNC),
@@ -162,7 +162,7 @@ def test_unaligned_addresses_are_refused(process: Process, addr: int) -> None:
     assert layout(process, base) == [(0, 3, RW)]
 
 
-def test_addresses_wrap(process: Process) -> None:
+def test_addresses_wrap(process: ReferenceProcess) -> None:
     """Addresses have 64 bits; higher bits are ignored."""
     base, cache = window(process, 3)
     far = base + (1 << 64)
@@ -191,7 +191,7 @@ def test_sysconf_knows_the_page_size(page: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "known"), [(-1, False), (0, True), (29, True), (31, True), (250, True), (251, False)])
-def test_sysconf_names(process: Process, name: int, known: bool) -> None:
+def test_sysconf_names(process: ReferenceProcess, name: int, known: bool) -> None:
     if known:
         with pytest.raises(Unsupported):
             process.sysconf(name)
@@ -204,7 +204,7 @@ def test_sysconf_names(process: Process, name: int, known: bool) -> None:
 
 
 @pytest.mark.parametrize("bit", range(32))
-def test_protection_bits_that_mprotect_accepts(process: Process, bit: int) -> None:
+def test_protection_bits_that_mprotect_accepts(process: ReferenceProcess, bit: int) -> None:
     """The three protection bits and PROT_SEM (8) are accepted; nothing here grows downwards (1 << 24) or upwards."""
     base = process.mmap(process.scratch_range()[0], 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     for more in (PROT_NONE, PROT_READ):
@@ -216,14 +216,14 @@ def test_protection_bits_that_mprotect_accepts(process: Process, bit: int) -> No
                 process.mprotect(base, 3 * PAGE, 1 << bit | more)
 
 
-def test_mprotect_ignores_unknown_bits_for_length_0(process: Process) -> None:
+def test_mprotect_ignores_unknown_bits_for_length_0(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.mprotect(base, 0, 1 << 20)
-    process.mprotect(process.top, 0, PROT_READ)
+    process.mprotect(process.task_size, 0, PROT_READ)
     assert layout(process, base) == [(0, 1, RW)]
 
 
-def test_prot_growsdown_extends_to_the_start_of_the_mapping(process: Process) -> None:
+def test_prot_growsdown_extends_to_the_start_of_the_mapping(process: ReferenceProcess) -> None:
     base = process.mmap(
         process.scratch_range()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0
     )
@@ -260,13 +260,13 @@ def test_a_part_with_its_own_protection_is_a_mapping(first: int, count: int, roo
 
 
 @pytest.mark.parametrize("flag", [PROT_GROWSDOWN, PROT_GROWSUP])
-def test_prot_grows_refuses_a_mapping_that_does_not_grow(process: Process, flag: int) -> None:
+def test_prot_grows_refuses_a_mapping_that_does_not_grow(process: ReferenceProcess, flag: int) -> None:
     base = process.scratch_range()[0]
     with fails("ENOMEM"):
         process.mprotect(base, PAGE, PROT_READ | flag)
 
 
-def test_prot_grows_of_a_range_that_begins_in_a_hole(process: Process) -> None:
+def test_prot_grows_of_a_range_that_begins_in_a_hole(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0] + 7 * PAGE
     process.mmap(base, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 8 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
@@ -278,7 +278,7 @@ def test_prot_grows_of_a_range_that_begins_in_a_hole(process: Process) -> None:
 
 
 @pytest.mark.parametrize("hole", range(1, 6))
-def test_mprotect_changes_the_pages_before_a_hole(process: Process, hole: int) -> None:
+def test_mprotect_changes_the_pages_before_a_hole(process: ReferenceProcess, hole: int) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + hole * PAGE, PAGE)
     with fails("ENOMEM"):
@@ -288,7 +288,9 @@ def test_mprotect_changes_the_pages_before_a_hole(process: Process, hole: int) -
 
 @pytest.mark.parametrize("first", range(4))
 @pytest.mark.parametrize("what", ["denied", "sealed"])
-def test_mprotect_changes_the_pages_before_a_mapping_that_refuses(process: Process, what: str, first: int) -> None:
+def test_mprotect_changes_the_pages_before_a_mapping_that_refuses(
+    process: ReferenceProcess, what: str, first: int
+) -> None:
     """Pages 4 and 5 of seven refuse; a range that begins within them changes nothing."""
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
     if what == "denied":
@@ -306,7 +308,7 @@ def test_mprotect_changes_the_pages_before_a_mapping_that_refuses(process: Proce
 
 
 @pytest.mark.parametrize("order", [*permutations(("hole", "denied", "sealed")), ("both", "hole"), ("hole", "both")])
-def test_mprotect_reports_the_error_at_the_lowest_address(process: Process, order: tuple[str, ...]) -> None:
+def test_mprotect_reports_the_error_at_the_lowest_address(process: ReferenceProcess, order: tuple[str, ...]) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
     process.close(process.open("file", O_RDWR | O_CREAT))
     fd = process.open("file", 0)
@@ -342,7 +344,7 @@ def test_mprotect_reports_the_error_at_the_lowest_address(process: Process, orde
 )
 @pytest.mark.parametrize("locked", [True, False])
 def test_mprotect_populates_locked_private_writable_memory(
-    process: Process, before: int, after: int, flags: int, brought_in: bool, locked: bool
+    process: ReferenceProcess, before: int, after: int, flags: int, brought_in: bool, locked: bool
 ) -> None:
     base, _cache = window(process, 5, before, flags)
     if locked:
@@ -357,7 +359,7 @@ def test_mprotect_populates_locked_private_writable_memory(
 
 
 @pytest.mark.parametrize("flags", [1, 2, 1 << 31])
-def test_mseal_refuses_flags(process: Process, flags: int) -> None:
+def test_mseal_refuses_flags(process: ReferenceProcess, flags: int) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     with fails("EINVAL"):
         process.mseal(base, PAGE, flags)
@@ -368,7 +370,7 @@ def test_mseal_refuses_flags(process: Process, flags: int) -> None:
     ("length", "errno"),
     [(ALL, "EINVAL"), (ALL - PAGE + 2, "EINVAL"), (ALL - PAGE + 1, "EINVAL"), (5 * PAGE, "ENOMEM"), (1 << 64, None)],
 )
-def test_lengths_that_mseal_accepts(process: Process, length: int, errno: str | None) -> None:
+def test_lengths_that_mseal_accepts(process: ReferenceProcess, length: int, errno: str | None) -> None:
     """Four pages are mapped; a length that wraps to 0 is refused."""
     base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
     if errno is None:
@@ -379,7 +381,7 @@ def test_lengths_that_mseal_accepts(process: Process, length: int, errno: str | 
     assert not process.space.is_sealed(base, base + 4 * PAGE)
 
 
-def test_whole_pages_are_sealed(process: Process) -> None:
+def test_whole_pages_are_sealed(process: ReferenceProcess) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 7 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mseal(base + 2 * PAGE, 2 * PAGE + 1)
     assert [process.space.is_sealed(base + at * PAGE, base + at * PAGE + 1) for at in range(7)] == [
@@ -408,7 +410,7 @@ def test_whole_pages_are_sealed(process: Process) -> None:
     ],
 )
 def test_every_page_with_a_byte_of_the_range_is_locked(
-    process: Process, addr: int, length: int, first: int, stop: int
+    process: ReferenceProcess, addr: int, length: int, first: int, stop: int
 ) -> None:
     base, _cache = window(process, 5)
     expected = [first <= at < stop for at in range(5)]
@@ -428,7 +430,7 @@ def test_every_page_with_a_byte_of_the_range_is_locked(
 
 
 @pytest.mark.parametrize("flags", [1 << bit for bit in range(1, 31)])
-def test_mlock2_accepts_one_flag(process: Process, flags: int) -> None:
+def test_mlock2_accepts_one_flag(process: ReferenceProcess, flags: int) -> None:
     base, _cache = window(process, 5)
     for more in (0, MLOCK_ONFAULT):
         with fails("EINVAL"):
@@ -438,12 +440,12 @@ def test_mlock2_accepts_one_flag(process: Process, flags: int) -> None:
     assert process.space.table.entries == {}
     process.mlock2(base + 2 * PAGE, 2 * PAGE, 0)
     assert [number - base // PAGE for number in process.space.table.entries] == [2, 3]
-    assert [m.on_fault for m in process.space.mappings.values()] == [False, True, False, False]
+    assert [m.lock_on_fault for m in process.space.mappings.values()] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("room", [0, 1, PAGE - 1, PAGE, 3 * PAGE - 1, 3 * PAGE])
 @pytest.mark.parametrize("call", ["mlock", "mlockall"])
-def test_limit_of_locked_memory(process: Process, call: str, room: int) -> None:
+def test_limit_of_locked_memory(process: ReferenceProcess, call: str, room: int) -> None:
     """Four of the seven pages are locked already."""
     base, _cache = window(process, 7)
     process.mlock(base + PAGE, 4 * PAGE)
@@ -460,7 +462,7 @@ def test_limit_of_locked_memory(process: Process, call: str, room: int) -> None:
 
 
 @pytest.mark.parametrize("hole", range(6))
-def test_the_pages_before_a_hole_are_locked_or_unlocked(process: Process, hole: int) -> None:
+def test_the_pages_before_a_hole_are_locked_or_unlocked(process: ReferenceProcess, hole: int) -> None:
     base, _cache = window(process, 7)
     process.munmap(base + hole * PAGE, PAGE)
     with fails("ENOMEM"):
@@ -473,7 +475,7 @@ def test_the_pages_before_a_hole_are_locked_or_unlocked(process: Process, hole: 
     assert process.space.locked == (6 - hole) * PAGE
 
 
-def test_mlock_stops_populating_at_an_unavailable_page(process: Process) -> None:
+def test_mlock_stops_populating_at_an_unavailable_page(process: ReferenceProcess) -> None:
     """The pages after it are locked, but not populated."""
     base, cache = window(process, 7)
     process.mprotect(base + 3 * PAGE, 2 * PAGE, PROT_NONE)
@@ -491,7 +493,7 @@ def test_mlock_stops_populating_at_an_unavailable_page(process: Process) -> None
 
 
 @pytest.mark.parametrize("prot", range(8))
-def test_populating_copies_writable_private_pages(process: Process, prot: int) -> None:
+def test_populating_copies_writable_private_pages(process: ReferenceProcess, prot: int) -> None:
     for flags in (MAP_PRIVATE, MAP_SHARED):
         base, _cache = window(process, 3, prot, flags)
         assert process.space.populate(base + PAGE, base + 3 * PAGE) == (prot != PROT_NONE)
@@ -504,7 +506,7 @@ def test_populating_copies_writable_private_pages(process: Process, prot: int) -
 
 
 @pytest.mark.parametrize("flags", range(17))
-def test_mlockall(process: Process, flags: int) -> None:
+def test_mlockall(process: ReferenceProcess, flags: int) -> None:
     base, _cache = window(process, 3)
     if flags in (1, 2, 3, 5, 6, 7):
         process.mlockall(flags)
@@ -514,18 +516,18 @@ def test_mlockall(process: Process, flags: int) -> None:
     known = flags if flags in (1, 2, 3, 5, 6, 7) else 0
     current, future, on_fault = bool(known & MCL_CURRENT), bool(known & MCL_FUTURE), bool(known & MCL_ONFAULT)
     (mapping,) = process.space.mappings.values()
-    assert (mapping.locked, mapping.on_fault) == (current, current and on_fault)
+    assert (mapping.locked, mapping.lock_on_fault) == (current, current and on_fault)
     assert process.space.locked == (3 * PAGE if current else 0)
     assert len(process.space.table.entries) == (3 if current and not on_fault else 0)
     assert (process.locks_future, process.locks_on_fault) == (future, future and on_fault)
     later = process.space.mappings[process.mmap(base + 5 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)]
-    assert (later.locked, later.on_fault) == (future, future and on_fault)
+    assert (later.locked, later.lock_on_fault) == (future, future and on_fault)
     process.munlockall()
     assert (process.locks_future, process.locks_on_fault, process.space.locked) == (False, False, 0)
-    assert not any(m.locked or m.on_fault for m in process.space.mappings.values())
+    assert not any(m.locked or m.lock_on_fault for m in process.space.mappings.values())
 
 
-def test_mlockall_without_the_capability(process: Process) -> None:
+def test_mlockall_without_the_capability(process: ReferenceProcess) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 0)
     for flags in (MCL_CURRENT, MCL_FUTURE):
@@ -535,15 +537,15 @@ def test_mlockall_without_the_capability(process: Process) -> None:
         process.mlock2(process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0), PAGE, 0)
 
 
-def test_droppable_memory_is_never_locked(process: Process) -> None:
+def test_droppable_memory_is_never_locked(process: ReferenceProcess) -> None:
     base = process.mmap(0, 3 * PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
     process.mlock(base + PAGE, PAGE)
     process.mlockall(MCL_CURRENT)
     assert process.space.locked == 0
-    assert [(m.locked, m.on_fault) for m in process.space.mappings.values()] == [(False, False)]
+    assert [(m.locked, m.lock_on_fault) for m in process.space.mappings.values()] == [(False, False)]
 
 
-def test_locking_twice_counts_once(process: Process) -> None:
+def test_locking_twice_counts_once(process: ReferenceProcess) -> None:
     base = process.mmap(0, 5 * PAGE, RW, ANONYMOUS | MAP_LOCKED, -1, 0)
     process.mlock(base + PAGE, 2 * PAGE)
     assert process.space.locked == 5 * PAGE
@@ -553,7 +555,7 @@ def test_locking_twice_counts_once(process: Process) -> None:
 
 
 @pytest.mark.parametrize("call", ["mlock", "munlock", "mlock2"])
-def test_a_range_that_wraps_cannot_be_locked(process: Process, call: str) -> None:
+def test_a_range_that_wraps_cannot_be_locked(process: ReferenceProcess, call: str) -> None:
     calls: dict[str, Callable[[int, int], None]] = {
         "mlock": process.mlock,
         "munlock": process.munlock,
@@ -569,19 +571,19 @@ def test_a_range_that_wraps_cannot_be_locked(process: Process, call: str) -> Non
 
 
 @pytest.mark.parametrize("length", [0, 1, PAGE, PAGE + 1, 3 * PAGE])
-def test_mincore_reports_whole_pages(process: Process, length: int) -> None:
+def test_mincore_reports_whole_pages(process: ReferenceProcess, length: int) -> None:
     base = process.mmap(process.scratch_range()[0] + PAGE, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base + PAGE, b"x")
     assert process.mincore(base, length) == [False, True, False][: -(-length // PAGE)]
 
 
-def test_mincore_refuses_ranges_past_user_space(process: Process) -> None:
-    last = process.mmap(process.top - 2 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+def test_mincore_refuses_ranges_past_user_space(process: ReferenceProcess) -> None:
+    last = process.mmap(process.task_size - 2 * PAGE, 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     assert process.mincore(last, 2 * PAGE) == [False, False]
-    for addr, length in ((last, 2 * PAGE + 1), (last + PAGE, PAGE + 1), (last, ALL), (process.top + PAGE, 0)):
+    for addr, length in ((last, 2 * PAGE + 1), (last + PAGE, PAGE + 1), (last, ALL), (process.task_size + PAGE, 0)):
         with fails("ENOMEM"):
             process.mincore(addr, length)
-    assert process.mincore(process.top, 0) == []
+    assert process.mincore(process.task_size, 0) == []
 
 
 class RecordingChoices(LinuxChoices):

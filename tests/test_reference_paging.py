@@ -27,7 +27,7 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.paging import FRAGMENT, FRAMES, Memory, Page, between
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
@@ -36,21 +36,21 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def make(process: Process, content: bytes) -> int:
+def make(process: ReferenceProcess, content: bytes) -> int:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, content, 0)
     return fd
 
 
-def faults(process: Process) -> tuple[int, int]:
+def faults(process: ReferenceProcess) -> tuple[int, int]:
     return process.space.table.minor, process.space.table.major
 
 
-def test_a_page_of_a_file_is_one_frame_for_all(process: Process) -> None:
+def test_a_page_of_a_file_is_one_frame_for_all(process: ReferenceProcess) -> None:
     fd = make(process, b"abc")
     one = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
     two = process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0)
@@ -60,7 +60,7 @@ def test_a_page_of_a_file_is_one_frame_for_all(process: Process) -> None:
     assert entries[one // PAGE] is entries[two // PAGE]
 
 
-def test_a_private_page_follows_the_file_until_the_first_store(process: Process) -> None:
+def test_a_private_page_follows_the_file_until_the_first_store(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * 2 * PAGE)
     base = process.mmap(0, 2 * PAGE, RW, MAP_PRIVATE, fd, 0)
     assert process.load(base, 1) == b"a"
@@ -75,14 +75,14 @@ def test_a_private_page_follows_the_file_until_the_first_store(process: Process)
 
 
 @pytest.mark.parametrize("flag", [MAP_POPULATE, MAP_LOCKED])
-def test_populating_makes_the_private_copy(process: Process, flag: int) -> None:
+def test_populating_makes_the_private_copy(process: ReferenceProcess, flag: int) -> None:
     fd = make(process, b"a")
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | flag, fd, 0)
     process.pwrite(fd, b"b", 0)
     assert process.load(base, 1) == b"a"
 
 
-def test_frames_are_scattered_and_never_given_twice(process: Process) -> None:
+def test_frames_are_scattered_and_never_given_twice(process: ReferenceProcess) -> None:
     base = process.mmap(0, 64 * PAGE, RW, ANONYMOUS, -1, 0)
     for n in range(64):
         process.store(base + n * PAGE, b"x")
@@ -91,7 +91,7 @@ def test_frames_are_scattered_and_never_given_twice(process: Process) -> None:
     assert not any(b - a == 1 for a, b in itertools.pairwise(frames))
 
 
-def test_a_first_touch_is_a_minor_fault_and_the_next_is_none(process: Process) -> None:
+def test_a_first_touch_is_a_minor_fault_and_the_next_is_none(process: ReferenceProcess) -> None:
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"x")
     process.load(base, 1)
@@ -103,7 +103,7 @@ def test_a_first_touch_is_a_minor_fault_and_the_next_is_none(process: Process) -
     assert process.counters().faults == 3
 
 
-def test_a_page_that_is_on_the_disk_only_is_a_major_fault(process: Process) -> None:
+def test_a_page_that_is_on_the_disk_only_is_a_major_fault(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * 2 * PAGE)
     process.drop_cache(fd)
     base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -113,7 +113,7 @@ def test_a_page_that_is_on_the_disk_only_is_a_major_fault(process: Process) -> N
     assert process.mincore(base, 2 * PAGE) == [False, True]
 
 
-def test_evicting_spares_locked_pages_and_private_copies(process: Process) -> None:
+def test_evicting_spares_locked_pages_and_private_copies(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, MAP_PRIVATE, fd, 0)
     process.store(base, b"X")
@@ -128,7 +128,7 @@ def test_evicting_spares_locked_pages_and_private_copies(process: Process) -> No
     assert faults(process) == before, "a locked page keeps its entry as well"
 
 
-def test_evicting_takes_every_page(process: Process) -> None:
+def test_evicting_takes_every_page(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * 5 * PAGE)
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
     process.load(base, 5 * PAGE)
@@ -140,7 +140,7 @@ def test_evicting_takes_every_page(process: Process) -> None:
 
 
 @pytest.mark.parametrize("locked", [0, 1, 2, 3, 4])
-def test_evicting_leaves_a_locked_page_among_others(process: Process, locked: int) -> None:
+def test_evicting_leaves_a_locked_page_among_others(process: ReferenceProcess, locked: int) -> None:
     fd = make(process, b"a" * 5 * PAGE)
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
     process.load(base, 5 * PAGE)
@@ -158,7 +158,7 @@ def test_bytes_that_are_written_are_open_no_longer_and_those_around_them_are() -
     assert set(page.open) == {0, 2, 3}
 
 
-def test_stores_make_dirty_and_synchronising_makes_clean(process: Process) -> None:
+def test_stores_make_dirty_and_synchronising_makes_clean(process: ReferenceProcess) -> None:
     fd = make(process, b"")
     process.ftruncate(fd, 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0)
@@ -176,7 +176,7 @@ def test_stores_make_dirty_and_synchronising_makes_clean(process: Process) -> No
     assert inode.cache.record.blocks[1][:1] == b"x"
 
 
-def test_fork_shares_private_pages_until_one_stores(process: Process) -> None:
+def test_fork_shares_private_pages_until_one_stores(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"a")
     child = process.fork()
@@ -191,14 +191,14 @@ def test_fork_shares_private_pages_until_one_stores(process: Process) -> None:
     assert faults(process) == before, "the only one who holds a page need not copy it"
 
 
-def test_the_last_sharer_stores_in_place_after_the_other_has_ended(process: Process) -> None:
+def test_the_last_sharer_stores_in_place_after_the_other_has_ended(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"a")
     process.fork().kill()
     assert process.space.table.entries[base // PAGE].sharers == 1
 
 
-def test_cutting_a_file_takes_pages_away_and_keeps_the_copy_of_the_last_one(process: Process) -> None:
+def test_cutting_a_file_takes_pages_away_and_keeps_the_copy_of_the_last_one(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * 3 * PAGE)
     shared = process.mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0)
     private = process.mmap(0, 3 * PAGE, RW, MAP_PRIVATE, fd, 0)
@@ -216,7 +216,7 @@ def test_cutting_a_file_takes_pages_away_and_keeps_the_copy_of_the_last_one(proc
     assert process.load(private + 2 * PAGE, 1) == process.load(shared + 2 * PAGE, 1) == b"\0"
 
 
-def test_slack_is_never_in_the_file(process: Process) -> None:
+def test_slack_is_never_in_the_file(process: ReferenceProcess) -> None:
     fd = make(process, b"abc")
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
     assert process.load(base + 3, 5) == bytes(5)
@@ -231,7 +231,7 @@ def test_slack_is_never_in_the_file(process: Process) -> None:
     assert process.pread(fd, 8, 0) == b"abc" + bytes(5)
 
 
-def test_slack_goes_with_write_back_from_a_page_that_is_not_the_first(process: Process) -> None:
+def test_slack_goes_with_write_back_from_a_page_that_is_not_the_first(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * PAGE + b"abc")
     base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
     process.store(base + PAGE + 3, b"slack")
@@ -254,7 +254,7 @@ def test_a_store_that_the_disk_has_no_room_for_is_a_bus_error() -> None:
     process.store(base + PAGE, b"y")
 
 
-def test_an_access_of_many_bytes_has_done_what_comes_before_its_fault(process: Process) -> None:
+def test_an_access_of_many_bytes_has_done_what_comes_before_its_fault(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | 0x10, -1, 0)
     with pytest.raises(Fault) as fault:
@@ -345,7 +345,7 @@ def test_what_may_be_another_is_open_where_it_differs() -> None:
     assert page.open == {1: b"bX", 3: b"dY"}
 
 
-def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: Process) -> None:
+def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: ReferenceProcess) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 3 * PAGE)
     process.load(base + 3 * PAGE, 1)
@@ -394,14 +394,14 @@ def test_a_private_page_of_a_file_that_has_changed_may_be_anything(
         assert page.sharers == is_open
     assert pages[base // PAGE + 2].open is None
     mapping = process.space.mappings[base]
-    assert mapping.stored == (flags == MAP_PRIVATE)
+    assert mapping.has_private_pages == (flags == MAP_PRIVATE)
 
 
 # ------------------------------------------------------------------------------------------------- write-back and holes
 
 
 @pytest.mark.parametrize("first", range(5))
-def test_what_is_clean_makes_no_file_longer(process: Process, first: int) -> None:
+def test_what_is_clean_makes_no_file_longer(process: ReferenceProcess, first: int) -> None:
     """On the disk: as long as what was written last asks for, while other pages still wait."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 5 * PAGE + 9)
@@ -423,7 +423,7 @@ def test_what_is_clean_makes_no_file_longer(process: Process, first: int) -> Non
 
 
 @pytest.mark.parametrize("size", [0, 1, PAGE, PAGE + 7, 2 * PAGE, 3 * PAGE - 1, 3 * PAGE])
-def test_cutting_leaves_the_pages_that_have_a_byte(process: Process, size: int) -> None:
+def test_cutting_leaves_the_pages_that_have_a_byte(process: ReferenceProcess, size: int) -> None:
     fd = make(process, b"a" * 3 * PAGE)
     cache = process.descriptors[fd].description.inode.cache
     process.ftruncate(fd, size)
@@ -433,7 +433,7 @@ def test_cutting_leaves_the_pages_that_have_a_byte(process: Process, size: int) 
     )
 
 
-def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: Process) -> None:
+def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: ReferenceProcess) -> None:
     fd = make(process, b"a" * PAGE)
     process.ftruncate(fd, 3 * PAGE)
     process.drop_cache(fd)
@@ -450,7 +450,9 @@ def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: Process) -> N
 
 
 @pytest.mark.parametrize(("first", "behind"), [(0, 5), (1, 3), (2, 2), (3, 9)])
-def test_entries_are_dropped_moved_and_found_by_their_numbers(process: Process, first: int, behind: int) -> None:
+def test_entries_are_dropped_moved_and_found_by_their_numbers(
+    process: ReferenceProcess, first: int, behind: int
+) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 5 * PAGE)
     table, number = process.space.table, base // PAGE
@@ -468,7 +470,7 @@ def test_entries_are_dropped_moved_and_found_by_their_numbers(process: Process, 
     assert [page.sharers for page in pages] == [0 if at in within else 1 for at in range(5)]
 
 
-def test_a_copy_has_one_holder_and_is_a_fault(process: Process) -> None:
+def test_a_copy_has_one_holder_and_is_a_fault(process: ReferenceProcess) -> None:
     """Two faults, if it was loaded from before."""
     fd = make(process, b"a" * 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, MAP_PRIVATE, fd, 0)
@@ -494,7 +496,9 @@ def test_a_copy_has_one_holder_and_is_a_fault(process: Process) -> None:
 
 @pytest.mark.parametrize("dirty", [None, *range(8)])
 @pytest.mark.parametrize(("grown", "synced"), [(8, 0), (8, 3), (8, 6), (5, 1)])
-def test_how_long_a_grown_file_is_on_the_disk(process: Process, dirty: int | None, grown: int, synced: int) -> None:
+def test_how_long_a_grown_file_is_on_the_disk(
+    process: ReferenceProcess, dirty: int | None, grown: int, synced: int
+) -> None:
     """Five pages are there; it is as long as it is known to be, unless a page waits that is behind these."""
     fd = make(process, b"a" * 5 * PAGE)
     process.fsync(fd)
@@ -530,7 +534,7 @@ def test_a_system_may_copy_a_private_page_when_it_is_first_loaded(flags: int) ->
         page = process.space.table.entries[number]
         assert page.sharers == (0 if flags == MAP_SHARED else 1)
         assert faults(process) == (1, 0)
-    assert process.space.mappings[base].stored == (flags != MAP_SHARED)
+    assert process.space.mappings[base].has_private_pages == (flags != MAP_SHARED)
     child = process.fork()
     child.load(base, 1)
     assert child.space.table.entries[number] is page

@@ -23,7 +23,7 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.testing import fails, faults
 
 PAGE = 4096
@@ -32,11 +32,11 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def test_fork_keeps_addresses_and_shares_what_is_shared(process: Process) -> None:
+def test_fork_keeps_addresses_and_shares_what_is_shared(process: ReferenceProcess) -> None:
     shared = process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     private = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(private, b"p")
@@ -48,7 +48,7 @@ def test_fork_keeps_addresses_and_shares_what_is_shared(process: Process) -> Non
     assert process.load(shared, 1) == b"s"
 
 
-def test_locks_are_not_inherited(process: Process) -> None:
+def test_locks_are_not_inherited(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.mlock(base, PAGE)
     child = process.fork()
@@ -56,7 +56,7 @@ def test_locks_are_not_inherited(process: Process) -> None:
     child.msync(base, PAGE, 2)
 
 
-def test_exit_tells_the_low_byte_of_the_status(process: Process) -> None:
+def test_exit_tells_the_low_byte_of_the_status(process: ReferenceProcess) -> None:
     child = process.fork()
     assert child.exit(-1) == 255
     for status in (0, 1, 7, 255, 256, 263):
@@ -65,7 +65,7 @@ def test_exit_tells_the_low_byte_of_the_status(process: Process) -> None:
     assert process.machine.processes == []
 
 
-def test_a_process_that_has_ended_answers_nothing(process: Process) -> None:
+def test_a_process_that_has_ended_answers_nothing(process: ReferenceProcess) -> None:
     process.kill()
     for call in (lambda: process.load(0, 1), lambda: process.close(0), process.fork, lambda: process.munmap(0, PAGE)):
         with pytest.raises(Unresolved, match="ended"):
@@ -74,7 +74,7 @@ def test_a_process_that_has_ended_answers_nothing(process: Process) -> None:
         process.nothing  # noqa: B018 - the attribute's absence is what is tested
 
 
-def test_exec_keeps_descriptors_that_are_not_closed_on_exec(process: Process) -> None:
+def test_exec_keeps_descriptors_that_are_not_closed_on_exec(process: ReferenceProcess) -> None:
     kept = process.open("kept", O_RDWR | O_CREAT)
     closed = process.open("closed", O_RDWR | O_CREAT | O_CLOEXEC)
     base = process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -89,7 +89,7 @@ def test_exec_keeps_descriptors_that_are_not_closed_on_exec(process: Process) ->
     assert process.counters().faults == before
 
 
-def test_exec_counts_all_faults_on(process: Process) -> None:
+def test_exec_counts_all_faults_on(process: ReferenceProcess) -> None:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"x" * 5 * PAGE, 0)
     faults = 0
@@ -107,7 +107,7 @@ def test_exec_counts_all_faults_on(process: Process) -> None:
 
 
 @pytest.mark.parametrize("flags", [MCL_FUTURE, MCL_FUTURE | MCL_ONFAULT])
-def test_exec_locks_nothing_more(process: Process, flags: int) -> None:
+def test_exec_locks_nothing_more(process: ReferenceProcess, flags: int) -> None:
     process.mlockall(flags)
     process.exec()
     process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
@@ -118,12 +118,12 @@ def test_exec_locks_nothing_more(process: Process, flags: int) -> None:
 
 def test_exec_has_the_same_user_space() -> None:
     process = ReferenceBackend(user_bits=40, lowest=7 * PAGE).boot().spawn()
-    low, top = process.space.lowest, process.space.top
+    low, top = process.space.mmap_min_addr, process.space.task_size
     process.exec()
-    assert (process.space.lowest, process.space.top) == (low, top) == (7 * PAGE, (1 << 40) - PAGE)
+    assert (process.space.mmap_min_addr, process.space.task_size) == (low, top) == (7 * PAGE, (1 << 40) - PAGE)
 
 
-def test_a_child_has_its_parents_limits_and_rights(process: Process) -> None:
+def test_a_child_has_its_parents_limits_and_rights(process: ReferenceProcess) -> None:
     for room, resource in enumerate(Resource, 7 * PAGE):
         process.set_limit_headroom(resource, room)
     process.drop_capability("CAP_SYS_RAWIO")
@@ -136,7 +136,7 @@ def test_a_child_has_its_parents_limits_and_rights(process: Process) -> None:
     assert child.space.locked == 0, "what it locks is its own affair"
 
 
-def test_a_limit_is_told_as_the_room_that_is_left(process: Process) -> None:
+def test_a_limit_is_told_as_the_room_that_is_left(process: ReferenceProcess) -> None:
     """Of a stack it is told whole."""
     process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlock(process.mmap(0, 4 * PAGE, PROT_READ, ANONYMOUS, -1, 0), 4 * PAGE)
@@ -151,31 +151,31 @@ def test_a_limit_is_told_as_the_room_that_is_left(process: Process) -> None:
 @pytest.mark.parametrize("there", [0, 3])
 @pytest.mark.parametrize("room", [0, 1, 2])
 @pytest.mark.parametrize("more", [1, 2, 3])
-def test_how_much_fits_into_the_room_that_is_left(process: Process, there: int, room: int, more: int) -> None:
+def test_how_much_fits_into_the_room_that_is_left(process: ReferenceProcess, there: int, room: int, more: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     if there:
         process.mlock(process.mmap(0, there * PAGE, RW, ANONYMOUS, -1, 0), there * PAGE)
     for resource in Resource:
         process.set_limit_headroom(resource, room * PAGE)
     process.machine.max_map_count = len(process.space.mappings) + room
-    asked = (process.maps_too_much, process.has_too_much_data, process.locks_too_much)
+    asked = (process.exceeds_rlimit_as, process.exceeds_rlimit_data, process.exceeds_memlock)
     assert [is_over(more * PAGE) for is_over in asked] == [more > room] * 3
-    assert process.too_many_mappings(more) is (more > room)
+    assert process.exceeds_max_map_count(more) is (more > room)
 
 
 @pytest.mark.parametrize("privileged", [True, False])
 @pytest.mark.parametrize("limit", [0, 1, PAGE])
-def test_who_may_lock_nothing(process: Process, privileged: bool, limit: int) -> None:
+def test_who_may_lock_nothing(process: ReferenceProcess, privileged: bool, limit: int) -> None:
     process.locked_limit = limit
     if not privileged:
         process.drop_capability("CAP_IPC_LOCK")
-    assert process.may_not_lock() is (limit == 0 and not privileged)
-    assert process.locks_too_much(2 * PAGE) is not privileged
+    assert process.memlock_is_zero() is (limit == 0 and not privileged)
+    assert process.exceeds_memlock(2 * PAGE) is not privileged
 
 
-def test_without_limits_there_is_none(process: Process) -> None:
-    assert not process.maps_too_much(1 << 46)
-    assert not process.has_too_much_data(1 << 46)
+def test_without_limits_there_is_none(process: ReferenceProcess) -> None:
+    assert not process.exceeds_rlimit_as(1 << 46)
+    assert not process.exceeds_rlimit_data(1 << 46)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_without_limits_there_is_none(process: Process) -> None:
     ],
 )
 def test_the_offsets_of_a_device_have_64_bits_without_a_sign(
-    process: Process, offset: int, length: int, fits: bool
+    process: ReferenceProcess, offset: int, length: int, fits: bool
 ) -> None:
     fd = process.open("/dev/zero", O_RDWR)
     if fits:
@@ -199,7 +199,7 @@ def test_the_offsets_of_a_device_have_64_bits_without_a_sign(
             process.mmap(0, length, RW, MAP_PRIVATE, fd, offset)
 
 
-def test_the_address_space_limit_counts_mappings_and_growth(process: Process) -> None:
+def test_the_address_space_limit_counts_mappings_and_growth(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, PAGE)
@@ -213,7 +213,7 @@ def test_the_address_space_limit_counts_mappings_and_growth(process: Process) ->
     process.mmap(0, 1, RW, ANONYMOUS, -1, 0)
 
 
-def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: Process) -> None:
+def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.set_limit_headroom(Resource.LOCKED_MEMORY, PAGE)
@@ -238,7 +238,7 @@ def test_the_locked_memory_limit_is_for_those_without_the_privilege(process: Pro
         process.mlockall(MCL_FUTURE)
 
 
-def test_mlockall_brings_in_what_can_be_had(process: Process) -> None:
+def test_mlockall_brings_in_what_can_be_had(process: ReferenceProcess) -> None:
     """What lies past the end of a file keeps no other mapping from it (Linux 6.18)."""
     fd = process.open("short", O_CREAT | O_RDWR)
     process.pwrite(fd, b"x", 0)
@@ -250,7 +250,7 @@ def test_mlockall_brings_in_what_can_be_had(process: Process) -> None:
     assert process.load(high, 1) == b"x"
 
 
-def test_mlockall(process: Process) -> None:
+def test_mlockall(process: ReferenceProcess) -> None:
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlockall(MCL_CURRENT)
     assert process.mincore(base, 2 * PAGE) == [True, True]
@@ -266,7 +266,7 @@ def test_mlockall(process: Process) -> None:
             process.mlockall(flags)
 
 
-def test_munlockall_reaches_the_first_page(process: Process) -> None:
+def test_munlockall_reaches_the_first_page(process: ReferenceProcess) -> None:
     process.mmap(0, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mlockall(MCL_CURRENT)
     process.munlockall()
@@ -274,7 +274,7 @@ def test_munlockall_reaches_the_first_page(process: Process) -> None:
     assert [mapping.locked for mapping in process.space.mappings.values()] == [False]
 
 
-def test_the_arena_is_empty_and_stays_so(process: Process) -> None:
+def test_the_arena_is_empty_and_stays_so(process: ReferenceProcess) -> None:
     base, length = process.scratch_range()
     assert base % PAGE == length % PAGE == 0
     assert length >= 1 << 20
@@ -290,7 +290,7 @@ def test_the_arena_of_other_machines(page: int, user_bits: int) -> None:
     base, length = process.scratch_range()
     assert base % page == length % page == 0
     assert 1 << 20 <= length <= 1 << 36
-    assert process.machine.parameters.lowest <= base <= base + length <= process.top // 2
+    assert process.machine.parameters.mmap_min_addr <= base <= base + length <= process.task_size // 2
     assert process.mmap(base + length - page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0) == base + length - page
 
 

@@ -30,7 +30,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.refusal import Refusal, Refusals, Refused
 from pytest_mmapconf.reference.system import ReferenceSystem
 
@@ -48,7 +48,7 @@ class Last(LinuxChoices):
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
@@ -101,7 +101,7 @@ MMAP_ERRORS = [
 
 @pytest.mark.parametrize(("arguments", "raised", "allowed"), MMAP_ERRORS)
 def test_errors_of_mmap(
-    process: Process, arguments: tuple[int, int, int, int, int, int], raised: str, allowed: set[str]
+    process: ReferenceProcess, arguments: tuple[int, int, int, int, int, int], raised: str, allowed: set[str]
 ) -> None:
     with pytest.raises(Refused) as refused:
         process.mmap(*arguments)
@@ -109,7 +109,7 @@ def test_errors_of_mmap(
     assert refused.value.chosen.name == raised
 
 
-def test_mmap_of_a_write_only_file_on_noexec_past_any_file(process: Process) -> None:
+def test_mmap_of_a_write_only_file_on_noexec_past_any_file(process: ReferenceProcess) -> None:
     fd = process.open("/noexec/f", O_WRONLY | O_CREAT)
     with pytest.raises(Refused) as refused:
         process.mmap(0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 2**63 - PAGE)
@@ -117,7 +117,7 @@ def test_mmap_of_a_write_only_file_on_noexec_past_any_file(process: Process) -> 
     assert refused.value.clauses == {"mmap.errno.EOVERFLOW", "mmap.errno.EACCES", "mmap.errno.EPERM"}
 
 
-def test_mmap_without_privileges(process: Process) -> None:
+def test_mmap_without_privileges(process: ReferenceProcess) -> None:
     process.drop_capability("CAP_SYS_RAWIO")
     process.drop_capability("CAP_IPC_LOCK")
     process.locked_limit = 0
@@ -134,7 +134,7 @@ def test_mmap_without_privileges(process: Process) -> None:
         (MREMAP_DONTUNMAP, {"mremap.errno.EINVAL.dontunmap", "mremap.errno.ENOMEM"}),
     ],
 )
-def test_mremap_to_another_address_requires_maymove(process: Process, flag: int, clauses: set[str]) -> None:
+def test_mremap_to_another_address_requires_maymove(process: ReferenceProcess, flag: int, clauses: set[str]) -> None:
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     with pytest.raises(Refused) as refused:
         process.mremap(base, PAGE, PAGE, flag, process.scratch_range()[0])
@@ -145,7 +145,7 @@ def test_mremap_to_another_address_requires_maymove(process: Process, flag: int,
 @pytest.mark.parametrize(
     ("type_", "clause"), [(0, "mmap.errno.EINVAL.type"), (4, "mmap.errno.EINVAL.unknown-type")], ids=["none", "unknown"]
 )
-def test_clause_of_an_invalid_type(process: Process, of: str, type_: int, clause: str) -> None:
+def test_clause_of_an_invalid_type(process: ReferenceProcess, of: str, type_: int, clause: str) -> None:
     fd = process.open("f", O_WRONLY | O_CREAT)
     flags = type_ | (MAP_ANONYMOUS if of == "memory" else 0)
     with pytest.raises(Refused) as refused:
@@ -164,7 +164,7 @@ def test_clause_of_an_invalid_type(process: Process, of: str, type_: int, clause
         ("orr", {"EACCES"}),
     ],
 )
-def test_errors_of_mprotect_for_a_range(process: Process, layout: str, allowed: set[str]) -> None:
+def test_errors_of_mprotect_for_a_range(process: ReferenceProcess, layout: str, allowed: set[str]) -> None:
     """Each letter of the layout is a page: memory, a file that is open for reading only, or a hole."""
     process.open("f", O_RDWR | O_CREAT)
     fd = process.open("f", O_RDONLY)
@@ -179,15 +179,15 @@ def test_errors_of_mprotect_for_a_range(process: Process, layout: str, allowed: 
     assert refused.value.allowed == allowed
 
 
-def test_growing_is_not_refused_as_shrinking(process: Process) -> None:
+def test_growing_is_not_refused_as_shrinking(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
     with pytest.raises(Refused) as refused:
-        process.mremap(base, process.top - PAGE, process.top, MREMAP_MAYMOVE)
+        process.mremap(base, process.task_size - PAGE, process.task_size, MREMAP_MAYMOVE)
     assert refused.value.clauses == {"mremap.errno.EFAULT", "mremap.errno.ENOMEM"}
 
 
-def test_errors_of_munmap_and_msync(process: Process) -> None:
+def test_errors_of_munmap_and_msync(process: ReferenceProcess) -> None:
     with pytest.raises(Refused) as refused:
         process.munmap(1, 0)
     assert [refusal.reason for refusal in refused.value.refusals] == ["addr-unaligned", "length-zero"]
@@ -202,7 +202,7 @@ def test_errors_of_munmap_and_msync(process: Process) -> None:
     assert refused.value.chosen.name == "EBUSY"
 
 
-def test_errors_of_mremap(process: Process) -> None:
+def test_errors_of_mremap(process: ReferenceProcess) -> None:
     with pytest.raises(Refused) as refused:
         process.mremap(PAGE, PAGE, 2 * PAGE, MREMAP_FIXED, 5)
     assert refused.value.allowed == {"EINVAL", "EFAULT"}
@@ -225,7 +225,7 @@ def test_a_late_refusal_has_cleared_the_fixed_range() -> None:
     assert process.space.find(base) is None
 
 
-def test_an_early_refusal_has_cleared_nothing(process: Process) -> None:
+def test_an_early_refusal_has_cleared_nothing(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     with pytest.raises(Refused):
         process.mmap(base, PAGE, RW, MAP_SHARED | MAP_FIXED, 0, 1)
@@ -239,7 +239,7 @@ def test_the_choices_select_the_error() -> None:
     assert refused.value.chosen.reason == "length-zero"
 
 
-def test_clauses_of_refusals_are_recorded(process: Process) -> None:
+def test_clauses_of_refusals_are_recorded(process: ReferenceProcess) -> None:
     with pytest.raises(Refused):
         process.munmap(1, PAGE)
     fd = process.open("f", O_RDWR | O_CREAT)
@@ -249,7 +249,7 @@ def test_clauses_of_refusals_are_recorded(process: Process) -> None:
 
 
 @pytest.mark.parametrize("power", range(64))
-def test_sizes_of_huge_pages(process: Process, power: int) -> None:
+def test_sizes_of_huge_pages(process: ReferenceProcess, power: int) -> None:
     """x86-64 has 2 MiB and 1 GiB; 0 is the default size.  No huge page is available."""
     with pytest.raises(Refused) as refused:
         process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | power << 26, -1, 0)
@@ -257,7 +257,7 @@ def test_sizes_of_huge_pages(process: Process, power: int) -> None:
 
 
 @pytest.mark.parametrize("bit", range(4, 40))
-def test_flags_that_map_shared_validate_accepts(process: Process, bit: int) -> None:
+def test_flags_that_map_shared_validate_accepts(process: ReferenceProcess, bit: int) -> None:
     """Linux 6.18 was observed to do so with a file on ext4, which has neither MAP_SYNC nor huge pages."""
     refused = {18: "EINVAL", 19: "EOPNOTSUPP", 8: "EINVAL"}
     known = {4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, *range(26, 31)}
@@ -276,7 +276,7 @@ def test_flags_that_map_shared_validate_accepts(process: Process, bit: int) -> N
 
 
 @pytest.mark.parametrize("prot", range(32))
-def test_protection_bits_that_mprotect_accepts(process: Process, prot: int) -> None:
+def test_protection_bits_that_mprotect_accepts(process: ReferenceProcess, prot: int) -> None:
     """mprotect accepts the three protection bits, and PROT_SEM, which has no effect on Linux."""
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if prot < 16:
@@ -290,7 +290,7 @@ def test_protection_bits_that_mprotect_accepts(process: Process, prot: int) -> N
         assert refused.value.allowed == {"EINVAL"}
 
 
-def test_a_pipe_or_a_terminal_cannot_be_mapped_executable(process: Process) -> None:
+def test_a_pipe_or_a_terminal_cannot_be_mapped_executable(process: ReferenceProcess) -> None:
     """Linux checks this before it finds that they cannot be mapped at all."""
     for fd in (0, process.pipe()[0], process.watch(".")):
         with pytest.raises(Refused) as refused:

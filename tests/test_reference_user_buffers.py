@@ -21,7 +21,7 @@ from pytest_mmapconf.outcomes import Failed, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.observed_choices import ObservedChoices
-from pytest_mmapconf.reference.process import Process
+from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails
 
@@ -31,17 +31,17 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 @pytest.fixture
-def process() -> Process:
+def process() -> ReferenceProcess:
     return ReferenceBackend().boot().spawn()
 
 
-def file(process: Process, content: bytes = b"") -> int:
+def file(process: ReferenceProcess, content: bytes = b"") -> int:
     fd = process.open("file", O_CREAT | O_RDWR)
     process.pwrite(fd, content, 0)
     return fd
 
 
-def before_a_hole(process: Process) -> int:
+def before_a_hole(process: ReferenceProcess) -> int:
     """Return the address of five bytes before a hole."""
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     process.munmap(base + PAGE, PAGE)
@@ -49,17 +49,17 @@ def before_a_hole(process: Process) -> int:
     return base + PAGE - 5
 
 
-def test_a_buffer_outside_user_space_is_refused_first(process: Process) -> None:
+def test_a_buffer_outside_user_space_is_refused_first(process: ReferenceProcess) -> None:
     fd = file(process, b"abc")
-    for addr, length in ((process.top, 1), (process.top - 1, 2), (1 << 63, 1)):
+    for addr, length in ((process.task_size, 1), (process.task_size - 1, 2), (1 << 63, 1)):
         with fails("EFAULT"):
             process.read_into(fd, addr, length, 3)
         with fails("EFAULT"):
             process.write_from(process.open("/dev/null", O_RDWR), addr, length, 0)
-    assert process.read_into(fd, process.top - 1, 1, 3) == 0, "there is nothing to transfer"
+    assert process.read_into(fd, process.task_size - 1, 1, 3) == 0, "there is nothing to transfer"
 
 
-def test_a_transfer_ends_at_a_hole(process: Process) -> None:
+def test_a_transfer_ends_at_a_hole(process: ReferenceProcess) -> None:
     fd, at = file(process, b"0123456789"), before_a_hole(process)
     assert process.write_from(fd, at, 10, 2) == 5
     assert process.pread(fd, 20, 0) == b"01abcde789"
@@ -73,7 +73,7 @@ def test_a_transfer_ends_at_a_hole(process: Process) -> None:
     assert process.read_into(fd, at + 5, 1, 10) == 0
 
 
-def test_a_buffer_may_cross_pages(process: Process) -> None:
+def test_a_buffer_may_cross_pages(process: ReferenceProcess) -> None:
     fd = file(process, b"0123456789")
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     assert process.read_into(fd, base + PAGE - 3, 10, 0) == 10
@@ -82,14 +82,14 @@ def test_a_buffer_may_cross_pages(process: Process) -> None:
     assert process.pread(fd, 20, 0) == b"012340123456789"
 
 
-def test_a_store_by_the_kernel_copies_a_private_page(process: Process) -> None:
+def test_a_store_by_the_kernel_copies_a_private_page(process: ReferenceProcess) -> None:
     fd = file(process, b"old")
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
     assert process.read_into(fd, base + 8, 3, 0) == 3
     assert (process.load(base, 11), process.pread(fd, 20, 0)) == (b"old" + bytes(5) + b"old", b"old")
 
 
-def test_a_write_to_a_device_does_not_access_the_buffer(process: Process) -> None:
+def test_a_write_to_a_device_does_not_access_the_buffer(process: ReferenceProcess) -> None:
     zero = process.open("/dev/zero", O_RDWR)
     at = before_a_hole(process)
     assert process.write_from(zero, at + 5, 10, 0) == 10
@@ -97,7 +97,7 @@ def test_a_write_to_a_device_does_not_access_the_buffer(process: Process) -> Non
     assert process.load(at, 5) == bytes(5)
 
 
-def test_overlapping_copies_are_unresolved(process: Process) -> None:
+def test_overlapping_copies_are_unresolved(process: ReferenceProcess) -> None:
     fd = file(process, b"a" * 2 * PAGE)
     base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, 0)
     for move in (process.read_into, process.write_from):
@@ -107,7 +107,7 @@ def test_overlapping_copies_are_unresolved(process: Process) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 3, 7])
-def test_a_buffer_may_span_mappings(process: Process, at: int) -> None:
+def test_a_buffer_may_span_mappings(process: ReferenceProcess, at: int) -> None:
     """The second mapping is a window of the file from its third page on; overlapping copies are unresolved."""
     fd = file(process, b"a" * (8 * PAGE))
     base = process.scratch_range()[0] + at * PAGE
@@ -157,7 +157,7 @@ def test_below_level_linux_a_partial_transfer_is_unresolved() -> None:
         process.write_from(fd, before_a_hole(process), 10, 0)
 
 
-def test_reads_and_writes_are_counted(process: Process) -> None:
+def test_reads_and_writes_are_counted(process: ReferenceProcess) -> None:
     fd, at = file(process, b"abc"), before_a_hole(process)
     before = process.counters()
     for times in (1, 2, 3):
@@ -168,7 +168,7 @@ def test_reads_and_writes_are_counted(process: Process) -> None:
         assert process.counters()[:2] == (before.reads + 3, before.writes + times)
 
 
-def test_addresses_wrap(process: Process) -> None:
+def test_addresses_wrap(process: ReferenceProcess) -> None:
     fd, at = file(process, b"0123456789"), before_a_hole(process)
     far = at + (1 << 64)
     assert process.read_into(fd, far, 9, 4) == 5
@@ -183,7 +183,7 @@ def test_addresses_wrap(process: Process) -> None:
 
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (PAGE - 3, 3), (PAGE - 3, 10), (5, 2 * PAGE), (7, 3 * PAGE - 7)])
 @pytest.mark.parametrize("offset", [0, 5, PAGE + 3])
-def test_the_requested_bytes_are_transferred(process: Process, start: int, length: int, offset: int) -> None:
+def test_the_requested_bytes_are_transferred(process: ReferenceProcess, start: int, length: int, offset: int) -> None:
     content = bytes(range(1, 252)) * (5 * PAGE // 251 + 1)
     fd = file(process, content)
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 4 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -196,7 +196,7 @@ def test_the_requested_bytes_are_transferred(process: Process, start: int, lengt
 
 
 @pytest.mark.parametrize("pages", [1, 2])
-def test_a_page_without_the_protection_ends_the_transfer(process: Process, pages: int) -> None:
+def test_a_page_without_the_protection_ends_the_transfer(process: ReferenceProcess, pages: int) -> None:
     fd = file(process, b"a" * 4 * PAGE)
     base = process.mmap(0, 4 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mprotect(base + pages * PAGE, PAGE, PROT_READ)
@@ -208,7 +208,7 @@ def test_a_page_without_the_protection_ends_the_transfer(process: Process, pages
             move(fd, base + pages * PAGE, PAGE, 0)
 
 
-def test_a_write_to_a_full_disk_is_partial(process: Process) -> None:
+def test_a_write_to_a_full_disk_is_partial(process: ReferenceProcess) -> None:
     fd = process.open("/own/file", O_CREAT | O_RDWR)
     disk = process.machine.mounts["own"].disk
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
@@ -222,7 +222,7 @@ def test_a_write_to_a_full_disk_is_partial(process: Process) -> None:
         process.write_from(fd, base, PAGE, 2 * PAGE)
 
 
-def test_appending_from_memory(process: Process) -> None:
+def test_appending_from_memory(process: ReferenceProcess) -> None:
     fd = file(process, b"abc")
     appending = process.open("file", O_RDWR | O_APPEND)
     assert process.write_from(appending, before_a_hole(process), 5, 1) == 5
@@ -230,7 +230,7 @@ def test_appending_from_memory(process: Process) -> None:
 
 
 @pytest.mark.parametrize(("at", "length", "offset"), [(0, 4, 0), (8, 4, 0), (0, 4, 6), (8, 4, 6), (2, 5, 3)])
-def test_memory_next_to_a_buffer_has_no_effect(process: Process, at: int, length: int, offset: int) -> None:
+def test_memory_next_to_a_buffer_has_no_effect(process: ReferenceProcess, at: int, length: int, offset: int) -> None:
     """The file's fourth to sixth page are mapped five pages after the start of the range."""
     fd = file(process, b"a" * (16 * PAGE))
     base = process.scratch_range()[0] + 7 * PAGE
@@ -247,7 +247,7 @@ def test_memory_next_to_a_buffer_has_no_effect(process: Process, at: int, length
 # -------------------------------------------------------------------------------------------------- indeterminate bytes
 
 
-def file_with_indeterminate_bytes(process: Process, choices: dict[int, bytes]) -> int:
+def file_with_indeterminate_bytes(process: ReferenceProcess, choices: dict[int, bytes]) -> int:
     """Make a file of six pages; `choices`: the allowed values of some of its bytes, by offset."""
     fd = file(process, bytes(6 * PAGE))
     cache = process.descriptors[fd].description.inode.cache
@@ -257,7 +257,7 @@ def file_with_indeterminate_bytes(process: Process, choices: dict[int, bytes]) -
     return fd
 
 
-def indeterminate_bytes(process: Process, base: int) -> dict[int, bytes]:
+def indeterminate_bytes(process: ReferenceProcess, base: int) -> dict[int, bytes]:
     """Return the allowed values of the indeterminate bytes in memory from `base` on, by offset."""
     return {
         (number * PAGE - base) + at: values
@@ -273,7 +273,7 @@ PLACES = (PAGE - 5, PAGE - 1, PAGE, PAGE + 3, 2 * PAGE - 1, 2 * PAGE, 3 * PAGE +
 @pytest.mark.parametrize("start", [0, 1, 3, 7, PAGE - 5, PAGE - 1, PAGE + 12])
 @pytest.mark.parametrize(("offset", "length"), [(0, 4 * PAGE), (PAGE - 5, 5), (PAGE - 4, 4), (PAGE - 1, PAGE + 2)])
 def test_an_indeterminate_byte_that_is_read_is_indeterminate_in_memory(
-    process: Process, start: int, offset: int, length: int
+    process: ReferenceProcess, start: int, offset: int, length: int
 ) -> None:
     choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
     fd = file_with_indeterminate_bytes(process, choices)
@@ -291,7 +291,7 @@ def test_an_indeterminate_byte_that_is_read_is_indeterminate_in_memory(
 @pytest.mark.parametrize("start", [0, 1, 3, 7, PAGE - 5, PAGE - 1, PAGE + 12])
 @pytest.mark.parametrize(("offset", "length"), [(0, 4 * PAGE), (PAGE - 5, 5), (PAGE - 4, 4), (PAGE - 1, PAGE + 2)])
 def test_an_indeterminate_byte_that_is_written_is_indeterminate_in_the_file(
-    process: Process, start: int, offset: int, length: int
+    process: ReferenceProcess, start: int, offset: int, length: int
 ) -> None:
     base = process.mmap(process.scratch_range()[0] + 7 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 5 * PAGE)
@@ -309,7 +309,7 @@ def test_an_indeterminate_byte_that_is_written_is_indeterminate_in_the_file(
     assert inode.open_bytes(0, 6 * PAGE) == expected
 
 
-def test_an_indeterminate_byte_that_is_not_transferred_changes_nothing(process: Process) -> None:
+def test_an_indeterminate_byte_that_is_not_transferred_changes_nothing(process: ReferenceProcess) -> None:
     fd = file_with_indeterminate_bytes(process, {2: b"ab", 5: b"cd", 6: b"ef"})
     at = before_a_hole(process)
     assert process.read_into(fd, at, 10, 1) == 5

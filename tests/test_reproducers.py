@@ -29,7 +29,7 @@ from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
-from pytest_mmapconf.reference.process import Process as Model
+from pytest_mmapconf.reference.process import ReferenceProcess as Model
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.trace.program import Program, from_json, needed
 from pytest_mmapconf.trace.recorder import RecordedSystem

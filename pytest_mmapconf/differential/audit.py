@@ -18,7 +18,7 @@ from ..reference.constants import PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.mapping import Mapping
 from ..reference.observed_choices import ObservedChoices
-from ..reference.process import Process as ReferenceProcess
+from ..reference.process import ReferenceProcess as ReferenceProcess
 from .blame import CROSS_PROCESS_CALLS, EFFECT_CLAUSES, EFFECT_CLAUSES_OF_FAILURE, MUTATING_CALLS
 from .comparison import AuditedCall
 from .pair import AUDITED_PAGES, Pair, outer_pages
@@ -205,7 +205,7 @@ def _range(process: ReferenceProcess, addr: object, length: object) -> tuple[int
     """Return an address and a length among a call's arguments as a range within user space: its start and end."""
     assert isinstance(addr, int)
     assert isinstance(length, int)
-    top, page = process.top, process.page
+    top, page = process.task_size, process.page
     if not 0 <= addr < top or addr % page:
         return 0, 0
     return addr, min(addr + process.round_up(length), top)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ..contract import MAP_FIXED
 
 if TYPE_CHECKING:
-    from ..reference.process import Process
+    from ..reference.process import ReferenceProcess
 
 ENVIRONMENT_ERRNOS: Final = {
     "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
@@ -89,7 +89,7 @@ MUTATING_CALLS.update(("munlockall", "close"))
 """Calls that change something; an audit follows them."""
 
 
-def cited_clauses(process: Process, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
+def cited_clauses(process: ReferenceProcess, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
     """Return the clauses that state the result of a call that is not refused."""
     if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
         mapping = process.space.find(arguments[0])

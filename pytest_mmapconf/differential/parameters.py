@@ -22,6 +22,8 @@ def stated_parameters(facts: Facts) -> Parameters:
         capabilities = CAPABILITIES & frozenset(details["capabilities"].split(","))
     else:
         capabilities = CAPABILITIES if details.get("user", "root") == "root" else frozenset()
+    if "lowest" in numbers:
+        numbers["mmap_min_addr"] = numbers.pop("lowest")
     return Parameters(**numbers, capabilities=capabilities)
 
 

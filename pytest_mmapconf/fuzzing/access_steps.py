@@ -30,7 +30,7 @@ class AccessSteps(ProgramState):
         mapping = actor.model.space.find(addr)
         page = actor.model.space.table.entries.get(number)
         if page is None and mapping is not None and mapping.inode is not None:
-            page = mapping.inode.cache.pages.get(mapping.index(number))
+            page = mapping.inode.cache.pages.get(mapping.file_page(number))
         return b"" if page is None or page.open else bytes(page.data[start : start + length])
 
     def execute(self, actor: Actor, draws: Draws) -> None:
@@ -52,9 +52,9 @@ class AccessSteps(ProgramState):
         number, start = divmod(addr, self.page)
         page = actor.model.space.table.entries.get(number)
         if page is None and mapping.inode is not None:
-            if mapping.room(addr) <= 0:
+            if mapping.bytes_to_eof(addr) <= 0:
                 return True  # past the end of the file: a fault
-            page = mapping.inode.cache.pages.get(mapping.index(number))
+            page = mapping.inode.cache.pages.get(mapping.file_page(number))
         stop = start + len(code)
         if page is None or (page.open and any(start <= at < stop for at in page.open)):
             return False

@@ -121,9 +121,9 @@ def empty_file(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) 
 def huge_length(state: ProgramState, actor: Actor, draws: Draws, call: MmapCall) -> None:
     """Map more bytes than there are addresses, or more than can be free."""
     top = 1 << state.bits
-    call.length = draws.choice((top - state.page, top - 1, top - 2 * state.page, actor.model.top - state.page))
+    call.length = draws.choice((top - state.page, top - 1, top - 2 * state.page, actor.model.task_size - state.page))
     call.flags |= MAP_NORESERVE
-    if call.length < actor.model.top:  # no gap is that large
+    if call.length < actor.model.task_size:  # no gap is that large
         call.prot = PROT_NONE
         call.flags &= ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_LOCKED | MAP_POPULATE)
 
@@ -344,7 +344,7 @@ def dontunmap_without_maymove(state: ProgramState, actor: Actor, draws: Draws, c
 
 
 def copy_of_private_mapping(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
-    if not call.mapping.is_meant_to_be_shared:
+    if not call.mapping.requested_shared:
         call.old_size = 0
 
 
@@ -354,7 +354,7 @@ def shrink_outside_user_space(state: ProgramState, actor: Actor, draws: Draws, c
 
 
 def huge_new_size(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:
-    call.new_size = draws.choice(((1 << state.bits) - state.page, call.mapping.space.top - state.page))
+    call.new_size = draws.choice(((1 << state.bits) - state.page, call.mapping.space.task_size - state.page))
 
 
 def unaligned_new_address(state: ProgramState, actor: Actor, draws: Draws, call: MremapCall) -> None:

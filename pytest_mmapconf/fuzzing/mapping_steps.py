@@ -118,10 +118,10 @@ FEW_MAPPINGS: Final = 1000
 
 
 REVEALING: Final[abc.Mapping[int, abc.Callable[[Mapping], bool]]] = {
-    MADV_DOFORK: lambda mapping: mapping.not_forked,
-    MADV_KEEPONFORK: lambda mapping: mapping.wiped,
+    MADV_DOFORK: lambda mapping: mapping.dont_fork,
+    MADV_KEEPONFORK: lambda mapping: mapping.wipe_on_fork,
     MADV_DONTNEED_LOCKED: lambda mapping: mapping.locked,
-    MADV_REMOVE: lambda mapping: mapping.shared and mapping.maximum & PROT_WRITE != 0,
+    MADV_REMOVE: lambda mapping: mapping.shared and mapping.max_prot & PROT_WRITE != 0,
 }
 """For each advice, a predicate of the mappings that show its effect; the default is mappings with private pages."""
 
@@ -205,12 +205,12 @@ class MappingSteps(UnusualMmaps):
 
     def access_below_growing(self, actor: Actor, draws: Draws) -> None:
         """Access the addresses below memory that grows downwards, or change its protection with PROT_GROWSDOWN."""
-        growing = [mapping for mapping in actor.model.space.mappings.values() if mapping.grows]
+        growing = [mapping for mapping in actor.model.space.mappings.values() if mapping.grows_down]
         if not growing:
             return self.map_growing(actor, draws)
         mapping = draws.choice(growing)
         left = actor.model.space.find(mapping.start - 1)
-        if mapping.joined or (left and left.grows):  # the system may have one mapping here, or several
+        if mapping.merged or (left and left.grows_down):  # the system may have one mapping here, or several
             return None
         if draws.one_in(4):
             addr, room = self.symbolic(actor, mapping.end - self.page)
@@ -313,7 +313,9 @@ class MappingSteps(UnusualMmaps):
 
     def has_much_to_preserve(self, mapping: Mapping) -> bool:
         """Return True if a move has much to preserve: private pages, a lock, a maximum protection, a large size."""
-        return mapping.stored or mapping.locked or not mapping.maximum & PROT_WRITE or self.is_large(mapping)
+        return (
+            mapping.has_private_pages or mapping.locked or not mapping.max_prot & PROT_WRITE or self.is_large(mapping)
+        )
 
     def mremap(self, actor: Actor, draws: Draws) -> None:
         page = self.page
@@ -332,7 +334,7 @@ class MappingSteps(UnusualMmaps):
             if shape == 3:
                 old_size = min(old_size, (1 + which % 2) * page)
                 new_size = draws.choice((new_size, page))
-        elif shape == 4 and mapping.is_meant_to_be_shared:
+        elif shape == 4 and mapping.requested_shared:
             addr, old_size = at, 0
         elif shape == 5:  # a range of several mappings, with or without holes
             addr, old_size = self.draw_slot(actor, draws, True), (2 + which % 2) * page
@@ -356,7 +358,7 @@ class MappingSteps(UnusualMmaps):
             for _ in range(2 if draws.one_in(3) else 1):
                 draws.choice(MREMAP_MISTAKES)(self, actor, draws, call)
         if (
-            call.old_size < actor.model.top or call.flags & MREMAP_FIXED
+            call.old_size < actor.model.task_size or call.flags & MREMAP_FIXED
         ):  # the move would replace the end of the range first
             call.old_size = min(call.old_size, self.symbolic(actor, call.addr)[1])
         if call.flags & MREMAP_FIXED and self.has_dev_zero_among_several(actor, call.addr, call.old_size):
@@ -364,7 +366,9 @@ class MappingSteps(UnusualMmaps):
         locked = mapping.locked
         if call.flags & MREMAP_FIXED and not call.new_addr:  # the call unmaps the tail before it fails
             call.new_size = max(call.new_size, call.old_size)
-            if LOW_PAGES * page < call.new_size <= actor.model.top:  # the call may unmap the subject's own program
+            if (
+                LOW_PAGES * page < call.new_size <= actor.model.task_size
+            ):  # the call may unmap the subject's own program
                 return
         old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
         overlaps = call.new_addr < call.addr + old_size and call.addr < call.new_addr + new_size
@@ -380,7 +384,7 @@ class MappingSteps(UnusualMmaps):
         """Return True if a mapping is certainly one VMA: MREMAP_DONTUNMAP then removes its lock as a whole."""
         left, right = mapping.space.find(mapping.start - 1), mapping.space.find(mapping.end)
         separate = not (left and mapping.is_like(left)) and not (right and right.is_like(mapping))
-        return separate and not mapping.joined and not mapping.is_fresh
+        return separate and not mapping.merged and not mapping.is_untouched
 
     def has_dev_zero_among_several(self, actor: Actor, addr: int, length: int) -> bool:
         """Return True if a range holds mappings of /dev/zero and is not a single mapping.
@@ -391,7 +395,7 @@ class MappingSteps(UnusualMmaps):
         space, start, end = actor.model.space, int(addr), int(addr) + length
         sources = space.over(start, end)
         zeros = any(source.description and source.description.inode.device for source in sources)
-        return zeros and (len(sources) > 1 or sources[0].joined or space.hole(start, end) is not None)
+        return zeros and (len(sources) > 1 or sources[0].merged or space.hole(start, end) is not None)
 
     def msync(self, actor: Actor, draws: Draws) -> None:
         page = self.page
@@ -413,13 +417,13 @@ class MappingSteps(UnusualMmaps):
 
     def is_sensitive_to_protection(self, mapping: Mapping) -> bool:
         """Return True if a new protection can show content, copy locked pages, or lose private pages."""
-        return not mapping.prot or mapping.stored or (mapping.locked and not mapping.shared)
+        return not mapping.prot or mapping.has_private_pages or (mapping.locked and not mapping.shared)
 
     def mprotect(self, actor: Actor, draws: Draws) -> None:
         addr, length = self.draw_range(actor, draws, self.is_sensitive_to_protection)
         prot = draws.choice(PROTECTIONS)
         if self.makes_mistake(draws, 6):
-            denying = [mapping for mapping in actor.model.space.mappings.values() if not mapping.maximum & PROT_WRITE]
+            denying = [mapping for mapping in actor.model.space.mappings.values() if not mapping.max_prot & PROT_WRITE]
             mistake = draws.below(4)
             if mistake < 2 and denying:
                 mapping = draws.choice(denying)
@@ -429,7 +433,7 @@ class MappingSteps(UnusualMmaps):
                     min(mapping.end - mapping.start + draws.choice((0, 1, 1, 2)) * self.page, room),
                 )
             elif mistake == 2:
-                grows = any(mapping.grows for mapping in actor.model.space.mappings.values())
+                grows = any(mapping.grows_down for mapping in actor.model.space.mappings.values())
                 prot |= draws.choice((0x10000000, PROT_GROWSDOWN | PROT_GROWSUP, 8, 0 if grows else PROT_GROWSDOWN))
             if mistake in (0, 3) and draws.below(3):
                 addr, length = self.invalid_range("mprotect", addr, length, draws)
@@ -470,7 +474,7 @@ class MappingSteps(UnusualMmaps):
 
     def advise(self, actor: Actor, draws: Draws, advice: int) -> tuple[int, int]:
         """Give advice on a range; return the range."""
-        addr, length = self.draw_range(actor, draws, REVEALING.get(advice, lambda mapping: mapping.stored))
+        addr, length = self.draw_range(actor, draws, REVEALING.get(advice, lambda mapping: mapping.has_private_pages))
         for _ in range((2 if draws.one_in(3) else 1) if self.makes_mistake(draws, 6) else 0):
             mistake = draws.below(3)
             if mistake == 0:

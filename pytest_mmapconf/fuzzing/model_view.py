@@ -30,7 +30,7 @@ from ..contract import (
 from ..reference.files import Description
 from ..reference.machine import PATHS
 from ..reference.mapping import Mapping
-from ..reference.process import Process as Model
+from ..reference.process import ReferenceProcess as Model
 from .draws import Draws
 from .exercised_clauses import EFFECTS, FAULTS
 

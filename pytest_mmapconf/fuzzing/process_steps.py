@@ -150,7 +150,7 @@ class ProcessSteps(Sequences):
             return
         other = draws.choice(others)
         theirs = other.model.space.find(mapping.start)
-        if theirs is None or theirs.inode is not mapping.inode or theirs.index(0) != mapping.index(0):
+        if theirs is None or theirs.inode is not mapping.inode or theirs.file_page(0) != mapping.file_page(0):
             return
         if theirs.prot & mapping.prot & (PROT_READ | PROT_WRITE) != PROT_READ | PROT_WRITE:
             return
@@ -165,8 +165,8 @@ class ProcessSteps(Sequences):
     def is_unlocked(self, mapping: Mapping) -> bool:
         """Return True if the first word of a shared mapping is known to be 0: a lock that no process holds."""
         assert mapping.inode is not None
-        page = mapping.inode.cache.page(mapping.index(mapping.start // self.page))
-        return mapping.room(mapping.start) >= 8 and not page.open and not any(page.data[:4])
+        page = mapping.inode.cache.page(mapping.file_page(mapping.start // self.page))
+        return mapping.bytes_to_eof(mapping.start) >= 8 and not page.open and not any(page.data[:4])
 
     # ---- directories and file systems
 

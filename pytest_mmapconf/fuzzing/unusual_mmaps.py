@@ -97,7 +97,7 @@ class UnusualMmaps(ProgramState):
 
     def map_descriptor_0(self, actor: Actor, draws: Draws, call: MmapCall) -> None:
         """Map the file whose descriptor is 0, in place of the inherited one where a file exists."""
-        if any(name in self.machine.home.root.entries for name in "ab") and actor.model.descriptors.get(0):
+        if any(name in self.machine.cwd_file_system.root.entries for name in "ab") and actor.model.descriptors.get(0):
             self.call(actor, "close", 0)
             self.open_file(actor, draws.choice("ab"), O_RDWR)
         self.map_call(actor, call, 0)

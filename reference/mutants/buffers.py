@@ -7,15 +7,15 @@ from typing import Any
 
 from ..constants import PROT_WRITE
 from ..mutant import Original, never, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from ..user_buffers import Buffers
 
 
-def unmapped(self: Process, fd: int, addr: int, length: int, offset: int) -> bool:
+def unmapped(self: ReferenceProcess, fd: int, addr: int, length: int, offset: int) -> bool:
     return self.space.find(addr) is None
 
 
-def same_file(self: Process, fd: int, addr: int, length: int, offset: int) -> bool:
+def same_file(self: ReferenceProcess, fd: int, addr: int, length: int, offset: int) -> bool:
     mapping, description = self.space.find(addr), self.description(fd)
     return mapping is not None and description is not None and mapping.inode is description.inode
 
@@ -25,7 +25,7 @@ REFUSALS = (
     never("write-from-nowhere-is-0", "buffer.load"),
     refuses(
         "read-looks-at-memory-first",
-        Process.read_into,
+        ReferenceProcess.read_into,
         EFAULT,
         unmapped,
         "buffer.nothing-to-move",
@@ -33,7 +33,7 @@ REFUSALS = (
     ),
     refuses(
         "write-looks-at-memory-first",
-        Process.write_from,
+        ReferenceProcess.write_from,
         EFAULT,
         unmapped,
         "buffer.nothing-to-move",
@@ -41,7 +41,7 @@ REFUSALS = (
     ),
     refuses(
         "read-into-the-files-own-mapping-deadlocks",
-        Process.read_into,
+        ReferenceProcess.read_into,
         EDEADLK,
         same_file,
         "buffer.own-file",
@@ -49,7 +49,7 @@ REFUSALS = (
     ),
     refuses(
         "write-from-the-files-own-mapping-deadlocks",
-        Process.write_from,
+        ReferenceProcess.write_from,
         EDEADLK,
         same_file,
         "buffer.own-file",
@@ -59,21 +59,21 @@ REFUSALS = (
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store", "buffer.store.part")
-def a_read_raises_signals(store: Original, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+def a_read_raises_signals(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
     """Memory that cannot be stored to is a fault of the process."""
     self.store(addr, data)
     return len(data)
 
 
 @wrong(Buffers.load_up_to_a_fault, "buffer.load", "buffer.load.part")
-def a_write_raises_signals(load: Original, self: Process, addr: int, length: int) -> tuple[bytes, Any]:
+def a_write_raises_signals(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """Memory that cannot be loaded from is a fault of the process."""
     return self.load(addr, length), {}
 
 
-@wrong(Process.write_from, "buffer.load")
+@wrong(ReferenceProcess.write_from, "buffer.load")
 def a_refused_write_makes_the_file_longer(
-    write: Original, self: Process, fd: int, addr: int, length: int, offset: int
+    write: Original, self: ReferenceProcess, fd: int, addr: int, length: int, offset: int
 ) -> int:
     """The file grows before the buffer is looked at."""
     description = self.description(fd)
@@ -85,7 +85,7 @@ def a_refused_write_makes_the_file_longer(
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store")
-def kernel_stores_need_no_right(store: Original, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+def kernel_stores_need_no_right(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
     """Memory that is mapped without PROT_WRITE is stored to all the same."""
     mapping = self.space.find(addr)
     if mapping is None or mapping.prot & PROT_WRITE:
@@ -98,35 +98,35 @@ def kernel_stores_need_no_right(store: Original, self: Process, addr: int, data:
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store.part")
-def a_read_is_all_or_nothing(store: Original, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+def a_read_is_all_or_nothing(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
     """Where the buffer ends too early the call fails, although it has stored."""
     moved: int = store(self, addr, data, unsure)
     return moved if moved == len(data) else 0
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store.part", "buffer.store")
-def a_read_tells_what_it_was_asked(store: Original, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+def a_read_tells_what_it_was_asked(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
     """The result is what was there to be read, not what was stored."""
     store(self, addr, data, unsure)
     return len(data)
 
 
 @wrong(Buffers.load_up_to_a_fault, "buffer.load.part")
-def a_write_is_all_or_nothing(load: Original, self: Process, addr: int, length: int) -> tuple[bytes, Any]:
+def a_write_is_all_or_nothing(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """Where the buffer ends too early nothing is written."""
     data, unsure = load(self, addr, length)
     return (data, unsure) if len(data) == length else (b"", {})
 
 
 @wrong(Buffers.load_up_to_a_fault, "buffer.load.part", "buffer.load")
-def a_write_fills_up_with_zeros(load: Original, self: Process, addr: int, length: int) -> tuple[bytes, Any]:
+def a_write_fills_up_with_zeros(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """What cannot be loaded is written as zeros."""
     data, unsure = load(self, addr, length)
     return data + bytes(length - len(data)), unsure
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
-def a_kernels_store_makes_no_copy(store: Original, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+def a_kernels_store_makes_no_copy(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
     """What a call stores into a private page whoever has the page sees."""
     moved = 0
     while moved < len(data):
@@ -146,7 +146,9 @@ def a_kernels_store_makes_no_copy(store: Original, self: Process, addr: int, dat
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.shared")
-def a_kernels_store_is_the_callers_own(store: Original, self: Process, addr: int, data: bytes, unsure: Any) -> int:
+def a_kernels_store_is_the_callers_own(
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any
+) -> int:
     """What a call stores into a shared page nobody else sees."""
     table = self.space.table
     for number in range(addr // self.page, (addr + len(data) - 1) // self.page + 1):

@@ -8,7 +8,7 @@ from ..address_space import AddressSpace
 from ..files import Inode
 from ..mapping import Mapping
 from ..mutant import Call
-from ..process import Process
+from ..process import ReferenceProcess
 
 
 def mappings_of(inode: Inode) -> list[Mapping]:
@@ -17,7 +17,7 @@ def mappings_of(inode: Inode) -> list[Mapping]:
 
 
 class Mmap(Call):
-    method = Process.mmap
+    method = ReferenceProcess.mmap
 
     addr: int
     length: int
@@ -28,7 +28,7 @@ class Mmap(Call):
 
 
 class Mremap(Call):
-    method = Process.mremap
+    method = ReferenceProcess.mremap
 
     addr: int
     old_size: int

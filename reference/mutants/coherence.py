@@ -14,7 +14,7 @@ from ..linux_choices import LinuxChoices
 from ..mutant import Original, wrong
 from ..page_table import PageTable
 from ..paging import Page, PageCache
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap, mappings_of
 
 
@@ -61,7 +61,7 @@ def each_open_has_its_own_pages(fault_in: Original, self: AddressSpace, mapping:
 
 
 @wrong(Mmap, "coherence.alias")
-def a_file_over_itself_is_left_alone(self: Process, mmap: Mmap) -> int:
+def a_file_over_itself_is_left_alone(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED over a mapping of the same file changes nothing."""
     mapping, description = self.space.find(mmap.addr), self.description(mmap.fd)
     if mmap.flags & MAP_FIXED and description and mapping and mapping.inode is description.inode:
@@ -75,7 +75,7 @@ def the_last_page_does_not_grow(extend: Original, self: Inode, size: int, choice
     last = self.size // self.cache.memory.page
     for mapping in mappings_of(self):
         for number in mapping.space.table.within(*numbers(mapping)):
-            if mapping.index(number) == last:
+            if mapping.file_page(number) == last:
                 own(mapping.space.table, number)
     extend(self, size, choices)
 
@@ -84,7 +84,7 @@ def the_last_page_does_not_grow(extend: Original, self: Inode, size: int, choice
 
 
 @wrong(Mmap, "private.follows", "private.loaded", "private.page-wise")
-def a_private_mapping_is_a_copy(self: Process, mmap: Mmap) -> int:
+def a_private_mapping_is_a_copy(self: ReferenceProcess, mmap: Mmap) -> int:
     """The whole content is copied at once, as the chapter says."""
     base = mmap()
     mapping = self.space.find(base)
@@ -101,7 +101,7 @@ def a_load_makes_a_copy(copies_when_loaded: Original, self: LinuxChoices) -> boo
 
 
 @wrong(Accesses.store, "private.page-wise")
-def a_store_copies_the_whole_mapping(store: Original, self: Process, addr: int, data: bytes) -> None:
+def a_store_copies_the_whole_mapping(store: Original, self: ReferenceProcess, addr: int, data: bytes) -> None:
     """The first store makes copies of all pages."""
     store(self, addr, data)
     mapping = self.space.find(addr)
@@ -111,7 +111,7 @@ def a_store_copies_the_whole_mapping(store: Original, self: Process, addr: int, 
 
 
 @wrong(Accesses.store, "private.same-value")
-def a_store_of_what_is_there_is_left_out(store: Original, self: Process, addr: int, data: bytes) -> None:
+def a_store_of_what_is_there_is_left_out(store: Original, self: ReferenceProcess, addr: int, data: bytes) -> None:
     """Nothing is copied where nothing would change."""
     mapping = self.space.find(addr)
     if mapping is not None and not mapping.shared and mapping.prot & PROT_WRITE:
@@ -131,7 +131,7 @@ def the_first_fault_settles_the_end(fault_in: Original, self: AddressSpace, mapp
     """Past what was the end when a mapping was first touched there is nothing for ever."""
     if mapping.inode is not None:
         ends: dict[Any, int] = mapping.inode.__dict__.setdefault("ends", {})
-        if mapping.index(number) * self.table.memory.page >= ends.setdefault(mapping, mapping.inode.size):
+        if mapping.file_page(number) * self.table.memory.page >= ends.setdefault(mapping, mapping.inode.size):
             return None
     page: Page | None = fault_in(self, mapping, number)
     return page
@@ -162,8 +162,10 @@ def a_window_loses_nothing(cut: Original, self: Inode, size: int) -> None:
         table.entries[number] = page
 
 
-@wrong(Process.open, "truncation.open", bug="WSL #902 (refused)")
-def o_trunc_leaves_mappings_alone(open: Original, self: Process, path: str, flags: int, mode: int = 0o600) -> int:
+@wrong(ReferenceProcess.open, "truncation.open", bug="WSL #902 (refused)")
+def o_trunc_leaves_mappings_alone(
+    open: Original, self: ReferenceProcess, path: str, flags: int, mode: int = 0o600
+) -> int:
     """The file is empty, but who has mapped it keeps the pages."""
     fd: int = open(self, path, int(flags) & ~O_TRUNC, mode)
     inode = self.descriptors[fd].description.inode
@@ -195,7 +197,7 @@ def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int) -> None:
     index, used = divmod(size, self.cache.memory.page)
     for mapping in mappings_of(self):
         for number in mapping.space.table.within(*numbers(mapping)):
-            if mapping.index(number) == index and used:
+            if mapping.file_page(number) == index and used:
                 mapping.space.table.entries[number].wipe(used)
 
 
@@ -218,7 +220,7 @@ def a_store_in_a_hole_is_the_mappings_own(
 ) -> Page | None:
     """What is stored in a hole does not reach the file."""
     record = mapping.inode.cache.record if mapping.shared and mapping.inode is not None else None
-    is_hole = record is not None and mapping.index(number) not in record.blocks
+    is_hole = record is not None and mapping.file_page(number) not in record.blocks
     page: Page | None = access(self, mapping, number, store)
     return own(self.table, number) if store and is_hole and page is not None else page
 
@@ -244,13 +246,13 @@ def a_store_without_room_is_kept_in_memory(
 ) -> Page | None:
     """Nobody is told that the file system is full."""
     page: Page | None = access(self, mapping, number, store)
-    if page is None and store and mapping.room(number * self.table.memory.page) > 0:
+    if page is None and store and mapping.bytes_to_eof(number * self.table.memory.page) > 0:
         return self.table.entries.get(number)
     return page
 
 
 @wrong(Mmap, "mmap.refcount.no-descriptor", bug="emscripten #21360")
-def a_mapping_takes_a_descriptor(self: Process, mmap: Mmap) -> int:
+def a_mapping_takes_a_descriptor(self: ReferenceProcess, mmap: Mmap) -> int:
     """The file behind a mapping stays open by a descriptor of its own."""
     base = mmap()
     if not mmap.flags & MAP_ANONYMOUS:

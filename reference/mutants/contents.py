@@ -10,7 +10,7 @@ from ..mapping import Mapping
 from ..mutant import Original, wrong
 from ..page_table import PageTable
 from ..paging import Page, PageCache
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap, mappings_of
 
 CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
@@ -26,8 +26,8 @@ def private_stores_reach_the_file(store: Original, self: Accesses, addr: int, da
     store(self, addr, data)
     mapping = self.space.find(addr)
     if mapping is not None and not mapping.shared and mapping.inode is not None:
-        part = data[: max(mapping.room(addr) - addr % self.page, 0)][: self.page - addr % self.page]
-        page = mapping.inode.cache.page(mapping.index(addr // self.page))
+        part = data[: max(mapping.bytes_to_eof(addr) - addr % self.page, 0)][: self.page - addr % self.page]
+        page = mapping.inode.cache.page(mapping.file_page(addr // self.page))
         page.data[addr % self.page : addr % self.page + len(part)] = part
 
 
@@ -56,10 +56,10 @@ def a_child_has_no_private_copies(fork: Original, self: PageTable) -> PageTable:
     return child
 
 
-@wrong(Process.fork, "mmap.flag.anonymous", *CONTENT, "overview.shared-by-processes", bug="Asterinas #504")
-def shared_memory_is_copied_at_fork(fork: Original, self: Process) -> Process:
+@wrong(ReferenceProcess.fork, "mmap.flag.anonymous", *CONTENT, "overview.shared-by-processes", bug="Asterinas #504")
+def shared_memory_is_copied_at_fork(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
     """Shared anonymous memory is a child's own from the fork on."""
-    child: Process = fork(self)
+    child: ReferenceProcess = fork(self)
     for mapping in child.space.mappings.values():
         if mapping.inode is not None and mapping.inode.name == "anonymous":
             own = shared_memory(self.machine.memory, mapping.inode.size)
@@ -67,7 +67,7 @@ def shared_memory_is_copied_at_fork(fork: Original, self: Process) -> Process:
                 own.cache.page(index).data[:] = page.data
             mapping.release()
             mapping.inode, mapping.description = own, Description(self.machine.file_table, own)
-            mapping.hold()
+            mapping.acquire()
             child.space.table.zap(mapping.start // self.page, mapping.end // self.page)
     return child
 
@@ -82,7 +82,7 @@ def a_child_gets_private_mappings(fork: Original, self: AddressSpace) -> Address
 
 
 @wrong(Mmap, "overview.shared-by-processes", *CONTENT, bug="emscripten #5928")
-def a_file_is_shared_by_relatives_only(self: Process, mmap: Mmap) -> int:
+def a_file_is_shared_by_relatives_only(self: ReferenceProcess, mmap: Mmap) -> int:
     """Who maps a file that another process has mapped gets pages of its own."""
     place = mmap()
     mapping = self.space.find(place)
@@ -102,12 +102,12 @@ def recycled_pages_are_not_zeroed(
     drop(self, first, behind, private)
 
 
-@wrong(Process.munmap, "mmap.flag.shared", *CONTENT, bug="elfuse #330, qiling #404")
-def unmapping_throws_stores_away(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "mmap.flag.shared", *CONTENT, bug="elfuse #330, qiling #404")
+def unmapping_throws_stores_away(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What was stored and not yet synced is lost with the mapping."""
     found = [(m, max(m.start, addr), min(m.end, addr + length)) for m in self.space.over(addr, addr + length)]
     stale = [
-        (m.inode, m.index(number))
+        (m.inode, m.file_page(number))
         for m, start, end in found
         if m.shared and m.inode is not None and m.inode.name != "anonymous"
         for number in self.space.table.within(start // self.page, -(-end // self.page))
@@ -121,8 +121,8 @@ def unmapping_throws_stores_away(munmap: Original, self: Process, addr: int, len
             page.data[: len(old)] = old
 
 
-@wrong(Process.exit, "mmap.flag.shared", *CONTENT, "mmap.refcount.exit")
-def exit_throws_stores_away(exit: Original, self: Process, status: int = 0) -> int:
+@wrong(ReferenceProcess.exit, "mmap.flag.shared", *CONTENT, "mmap.refcount.exit")
+def exit_throws_stores_away(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
     """What was stored and not unmapped before the end of the process is lost."""
     pages = [
         page

@@ -9,12 +9,12 @@ from ..accesses import Accesses
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 
 
 @wrong(Accesses.fault, "fault.unmapped")
 def unmapped_is_a_missing_right(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """SEGV_ACCERR where nothing is mapped."""
     raise Fault(signal, "SEGV_ACCERR" if code == "SEGV_MAPERR" else code, addr)
@@ -22,7 +22,7 @@ def unmapped_is_a_missing_right(
 
 @wrong(Accesses.fault, "fault.inaccessible", bug="gVisor #12518")
 def inaccessible_is_unmapped(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """SEGV_MAPERR where PROT_NONE is."""
     mapping = self.space.find(addr)
@@ -30,7 +30,9 @@ def inaccessible_is_unmapped(
 
 
 @wrong(Accesses.fault, "fault.read-only")
-def read_only_is_unmapped(fault: Original, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def read_only_is_unmapped(
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
     """SEGV_MAPERR for a store where only loads are allowed."""
     mapping = self.space.find(addr)
     allowed = access == "store" and mapping is not None and mapping.prot and code == "SEGV_ACCERR"
@@ -45,7 +47,7 @@ def what_can_be_loaded_can_be_executed(may_execute: Original, self: LinuxChoices
 
 @wrong(Accesses.fault, "fault.not-executable")
 def not_executable_is_illegal(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """SIGILL for an execution that is not allowed."""
     illegal = access == "execute" and code == "SEGV_ACCERR"
@@ -54,7 +56,7 @@ def not_executable_is_illegal(
 
 @wrong(Accesses.fault, "fault.end-of-file", bug="FreeBSD")
 def past_the_end_is_an_object_error(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """BUS_OBJERR past the end of a file."""
     raise Fault(signal, "BUS_OBJERR" if code == "BUS_ADRERR" else code, addr)
@@ -62,7 +64,7 @@ def past_the_end_is_an_object_error(
 
 @wrong(Accesses.fault, "fault.end-of-file", bug="Cygwin 8adc45fde")
 def past_the_end_is_a_segmentation_fault(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """SIGSEGV past the end of a file."""
     past = code == "BUS_ADRERR"
@@ -70,30 +72,32 @@ def past_the_end_is_a_segmentation_fault(
 
 
 @wrong(Accesses.fault, "fault.address", bug="s390x (as it is)")
-def only_the_page_is_told(fault: Original, self: Process, access: str, signal: str, code: str, addr: int) -> NoReturn:
+def only_the_page_is_told(
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
+) -> NoReturn:
     """The address is that of the page's first byte."""
     raise Fault(signal, code, addr - addr % self.page)
 
 
 @wrong(Accesses.fault, "fault.address")
 def where_it_was_is_not_told(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """There is no address."""
     raise Fault(signal, code, None)
 
 
 @wrong(Accesses.at, "fault.order")
-def the_end_is_looked_at_before_rights(at: Original, self: Process, access: str, addr: int) -> Mapping:
+def the_end_is_looked_at_before_rights(at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
     """Past the end of a file it is SIGBUS, whatever the rights."""
     mapping: Mapping = at(self, access, addr)
-    if mapping.inode is not None and mapping.room(addr) <= 0:
+    if mapping.inode is not None and mapping.bytes_to_eof(addr) <= 0:
         self.fault(access, "SIGBUS", "BUS_ADRERR", addr)
     return mapping
 
 
 @wrong(Accesses.at, "fault.cured")
-def what_was_not_mapped_never_will_be(at: Original, self: Process, access: str, addr: int) -> Mapping:
+def what_was_not_mapped_never_will_be(at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
     """Where an access has found nothing once, none is allowed any more."""
     found: set[int] = self.__dict__.setdefault("found", set())
     if self.space.find(addr) is None:
@@ -106,11 +110,11 @@ def what_was_not_mapped_never_will_be(at: Original, self: Process, access: str, 
 
 @wrong(Accesses.fault, "fault.cured", bug="Asterinas #1458 (loops in place of it)")
 def a_fault_takes_all_rights_away(
-    fault: Original, self: Process, access: str, signal: str, code: str, addr: int
+    fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """After a fault the file behind the mapping is never stored to again."""
     mapping = self.space.find(addr)
     if mapping is not None:
-        mapping.prot = mapping.maximum = 0
+        mapping.prot = mapping.max_prot = 0
     fault(self, access, signal, code, addr)
     raise AssertionError

@@ -10,7 +10,7 @@ from ..constants import MAP_PRIVATE, MAP_SHARED, MAP_TYPE, PROT_READ, PROT_WRITE
 from ..files import FileChoices
 from ..mutant import Original, wrong
 from ..page_table import PageTable
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap, mappings_of
 
 FEW = 64
@@ -39,16 +39,16 @@ def a_child_may_store_anywhere(fork: Original, self: AddressSpace) -> AddressSpa
     return child
 
 
-@wrong(Process.munmap, "fork.independent")
-def unmapping_is_for_the_family(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "fork.independent")
+def unmapping_is_for_the_family(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Every other process loses what it has there."""
     munmap(self, addr, length)
     for process in self.machine.processes:
         process.space.clear(addr, addr + self.round_up(length))
 
 
-@wrong(Process.mprotect, "fork.independent")
-def rights_are_for_the_family(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "fork.independent")
+def rights_are_for_the_family(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
     """Every other process gets the same rights there."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
@@ -79,10 +79,10 @@ def a_child_stores_without_copying(fork: Original, self: PageTable) -> PageTable
     return child
 
 
-@wrong(Process.fork, "fork.private.siblings")
-def every_child_gets_what_the_first_got(fork: Original, self: Process) -> Process:
+@wrong(ReferenceProcess.fork, "fork.private.siblings")
+def every_child_gets_what_the_first_got(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
     """Private memory is as it was at the first fork."""
-    child: Process = fork(self)
+    child: ReferenceProcess = fork(self)
     table = child.space.table
     private = {number: bytes(page.data) for number, page in table.entries.items() if page.sharers}
     for number, data in self.__dict__.setdefault("first", private).items():
@@ -157,7 +157,7 @@ def shared_memory_ends_with_any_process(end: Original, self: AddressSpace) -> No
 
 
 @wrong(Mmap, "fork.shared.later")
-def children_map_files_for_themselves(self: Process, mmap: Mmap) -> int:
+def children_map_files_for_themselves(self: ReferenceProcess, mmap: Mmap) -> int:
     """What a child maps of a file later is private."""
     if self.number > 1 and mmap.flags & MAP_TYPE == MAP_SHARED and not mmap.flags & MAP_ANONYMOUS:
         mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
@@ -167,8 +167,8 @@ def children_map_files_for_themselves(self: Process, mmap: Mmap) -> int:
 # ---------------------------------------------------------------------------------------------------------------- exec
 
 
-@wrong(Process.exec, "exec.mappings")
-def private_memory_outlives_exec(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "exec.mappings")
+def private_memory_outlives_exec(exec: Original, self: ReferenceProcess) -> None:
     """Memory of no file is still mapped in the new program."""
     kept = [(m.start, m.end - m.start, m.prot) for m in self.space.mappings.values() if m.inode is None]
     exec(self)
@@ -176,24 +176,24 @@ def private_memory_outlives_exec(exec: Original, self: Process) -> None:
         self.mmap(start, length, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
 
 
-@wrong(Process.exec, "exec.memory", bug="OSv bc6cd07a (the same of munmap)")
-def old_pages_outlive_exec(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "exec.memory", bug="OSv bc6cd07a (the same of munmap)")
+def old_pages_outlive_exec(exec: Original, self: ReferenceProcess) -> None:
     """The page table is not emptied."""
     entries = dict(self.space.table.entries)
     exec(self)
     self.space.table.entries.update(entries)
 
 
-@wrong(Process.exec, "exec.descriptors")
-def all_descriptors_outlive_exec(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "exec.descriptors")
+def all_descriptors_outlive_exec(exec: Original, self: ReferenceProcess) -> None:
     """O_CLOEXEC does nothing."""
     for descriptor in self.descriptors.values():
         descriptor.close_on_exec = False
     exec(self)
 
 
-@wrong(Process.exec, "exec.descriptors")
-def no_descriptor_outlives_exec(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "exec.descriptors")
+def no_descriptor_outlives_exec(exec: Original, self: ReferenceProcess) -> None:
     """Every descriptor is closed."""
     for descriptor in self.descriptors.values():
         descriptor.close_on_exec = True
@@ -220,9 +220,9 @@ def the_end_writes_private_memory_back(end: Original, self: AddressSpace) -> Non
         inode = mapping.inode
         if inode is not None and not mapping.shared:
             for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
-                room = max(mapping.room(number * self.page), 0)
+                room = max(mapping.bytes_to_eof(number * self.page), 0)
                 content = bytes(self.table.entries[number].data[:room])
-                inode.write(content, mapping.index(number) * self.page, cast(FileChoices, self.choices))
+                inode.write(content, mapping.file_page(number) * self.page, cast(FileChoices, self.choices))
     end(self)
 
 

@@ -10,7 +10,7 @@ from ..files import Inode
 from ..linux_choices import LinuxChoices
 from ..mutant import Original, never, refuses, wrong
 from ..page_calls import PageCalls
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusals
 from .calls import mappings_of
 
@@ -30,7 +30,7 @@ REFUSALS = (
     never("mlock-needs-no-pages", "mlock.errno.ENOMEM.fault", named="mlock.errno.ENOMEM", reason="page-not-available"),
     refuses(
         "mlock-refuses-an-unaligned-address",
-        Process.mlock,
+        ReferenceProcess.mlock,
         EINVAL,
         lambda self, addr, length: addr % self.page != 0,
         "mlock.rounding",
@@ -38,7 +38,7 @@ REFUSALS = (
     ),
     refuses(
         "mlock-of-no-length-is-refused",
-        Process.mlock,
+        ReferenceProcess.mlock,
         EINVAL,
         lambda self, addr, length: length == 0,
         "mlock.length-zero",
@@ -46,7 +46,7 @@ REFUSALS = (
     ),
     refuses(
         "munlock-of-what-is-not-locked-is-refused",
-        Process.munlock,
+        ReferenceProcess.munlock,
         EINVAL,
         lambda self, addr, length: not any(m.locked for m in self.space.over(addr, addr + length)),
         "mlock.nesting",
@@ -65,7 +65,7 @@ def locking_brings_nothing_in(populate: Original, self: AddressSpace, start: int
 
 
 @wrong(PageCalls.pages_of, "mlock.rounding", "munlock.range")
-def a_lock_is_of_full_pages(pages_of: Original, self: Process, addr: int, length: int) -> tuple[int, int]:
+def a_lock_is_of_full_pages(pages_of: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[int, int]:
     """Pages that the range has only a part of are left out."""
     start, end = pages_of(self, addr, length)
     if addr % self.page:
@@ -90,10 +90,10 @@ def locks_nest(lock: Original, self: AddressSpace, start: int, end: int, locked:
 
 @wrong(PageCalls.refuse_locking, "mlock.limit.once")
 def what_is_locked_is_counted_again(
-    refuse_locking: Original, self: Process, refuse: Refusals, start: int, end: int
+    refuse_locking: Original, self: ReferenceProcess, refuse: Refusals, start: int, end: int
 ) -> None:
     """Locked pages in the range are counted as if they were not."""
-    if self.locks_too_much(end - start):
+    if self.exceeds_memlock(end - start):
         refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
     refuse_locking(self, refuse, start, end)
 
@@ -125,8 +125,8 @@ def a_fork_takes_the_parents_locks(fork: Original, self: AddressSpace) -> Addres
     return child
 
 
-@wrong(Process.exec, "mlock.exec")
-def what_was_locked_before_exec_is_counted(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "mlock.exec")
+def what_was_locked_before_exec_is_counted(exec: Original, self: ReferenceProcess) -> None:
     """The new program begins with as much locked as the old one had."""
     locked = self.space.locked
     exec(self)
@@ -162,7 +162,7 @@ def a_lock_keeps_what_the_file_has_lost(cut: Original, self: Inode, size: int) -
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
 def over_a_hole_nothing_is_locked(
-    lock: Original, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
+    lock: Original, self: ReferenceProcess, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """A range with a hole is refused before anything is done."""
     if self.space.hole(start, end) is not None:
@@ -173,7 +173,7 @@ def over_a_hole_nothing_is_locked(
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
 def behind_a_hole_it_goes_on(
-    lock: Original, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
+    lock: Original, self: ReferenceProcess, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """What lies behind a hole is locked as well."""
     lock(self, refuse, start, end, on_fault=on_fault)
@@ -182,7 +182,7 @@ def behind_a_hole_it_goes_on(
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.fault")
 def what_cannot_be_had_is_not_locked(
-    lock: Original, self: Process, refuse: Refusals, start: int, end: int, on_fault: bool
+    lock: Original, self: ReferenceProcess, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
     """A refusal takes the locks back."""
     lock(self, refuse, start, end, on_fault=on_fault)
@@ -190,8 +190,8 @@ def what_cannot_be_had_is_not_locked(
         self.space.lock(start, end, False)
 
 
-@wrong(Process.munlock, "mlock.fork")
-def locks_are_the_familys(munlock: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munlock, "mlock.fork")
+def locks_are_the_familys(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What one process unlocks is unlocked in every other."""
     munlock(self, addr, length)
     for process in self.machine.processes:
@@ -199,7 +199,7 @@ def locks_are_the_familys(munlock: Original, self: Process, addr: int, length: i
 
 
 @wrong(PageCalls.pages_of, "mlock.errno.EINVAL", "munlock.errno.EINVAL", bug="phoenix-rtos #1759 (the same of munmap)")
-def a_range_that_wraps_is_empty(pages_of: Original, self: Process, addr: int, length: int) -> tuple[int, int]:
+def a_range_that_wraps_is_empty(pages_of: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[int, int]:
     """The end of a range wraps around, and then there is nothing to do."""
     start, end = pages_of(self, addr, length)
     return start, end & self.mask
@@ -208,8 +208,8 @@ def a_range_that_wraps_is_empty(pages_of: Original, self: Process, addr: int, le
 # ------------------------------------------------------------------------------------------------------------- munlock
 
 
-@wrong(Process.munlock, "munlock.range", bug="SerenityOS #965 (the same of mprotect)")
-def the_whole_mapping_is_unlocked(munlock: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munlock, "munlock.range", bug="SerenityOS #965 (the same of mprotect)")
+def the_whole_mapping_is_unlocked(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """The neighbours in the same mapping lose their locks as well."""
     munlock(self, addr, length)
     for mapping in self.space.over(addr - self.page, addr + length + self.page):
@@ -227,16 +227,16 @@ def what_is_unlocked_is_counted(
         self.locked = before
 
 
-@wrong(Process.munlock, "munlock.content")
-def unlocked_pages_are_let_go(munlock: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munlock, "munlock.content")
+def unlocked_pages_are_let_go(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What was unlocked is fresh."""
     munlock(self, addr, length)
     start, end = self.pages_of(addr, length)
     self.space.table.zap(start // self.page, end // self.page)
 
 
-@wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
-def over_a_hole_nothing_is_unlocked(munlock: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munlock, "munlock.errno.ENOMEM.prefix")
+def over_a_hole_nothing_is_unlocked(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """A range with a hole is refused before anything is done."""
     start, end = self.pages_of(addr, length)
     if end <= self.mask and self.space.hole(start, end) is not None:
@@ -244,86 +244,86 @@ def over_a_hole_nothing_is_unlocked(munlock: Original, self: Process, addr: int,
     munlock(self, addr, length)
 
 
-@wrong(Process.munlock, "munlock.errno.ENOMEM.prefix")
-def behind_a_hole_it_unlocks_too(munlock: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munlock, "munlock.errno.ENOMEM.prefix")
+def behind_a_hole_it_unlocks_too(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What lies behind a hole is unlocked as well."""
     start, end = self.pages_of(addr, length)
-    self.space.lock(start, min(end, self.top), False)
+    self.space.lock(start, min(end, self.task_size), False)
     munlock(self, addr, length)
 
 
 # ------------------------------------------------------------------------------------------------------------ mlockall
 
 
-@wrong(Process.mlockall, "mlockall.current")
-def what_is_mapped_is_not_locked(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.current")
+def what_is_mapped_is_not_locked(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """MCL_CURRENT does nothing."""
     mlockall(self, flags)
     if flags & MCL_CURRENT:
-        self.space.lock(0, self.top, False)
+        self.space.lock(0, self.task_size, False)
 
 
-@wrong(Process.mlockall, "mlockall.current")
-def what_comes_is_locked_as_well(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.current")
+def what_comes_is_locked_as_well(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """MCL_CURRENT is for what comes, too."""
     mlockall(self, flags)
     self.locks_future = True
 
 
-@wrong(Process.mlockall, "mlockall.future")
-def what_comes_is_not_locked(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.future")
+def what_comes_is_not_locked(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """MCL_FUTURE does nothing."""
     mlockall(self, flags)
     self.locks_future = False
 
 
-@wrong(Process.mlockall, "mlockall.future")
-def what_is_there_is_locked_as_well(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.future")
+def what_is_there_is_locked_as_well(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """MCL_FUTURE is for what is mapped, too."""
     mlockall(self, flags | MCL_CURRENT if flags & MCL_FUTURE else flags)
 
 
-@wrong(Process.mlockall, "mlockall.future.replaced")
-def what_was_said_of_what_comes_holds_for_ever(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.future.replaced")
+def what_was_said_of_what_comes_holds_for_ever(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """A later mlockall does not take MCL_FUTURE back."""
     before = self.locks_future
     mlockall(self, flags)
     self.locks_future = self.locks_future or before
 
 
-@wrong(Process.fork, "mlockall.future.fork")
-def a_child_inherits_what_is_to_come(fork: Original, self: Process) -> Process:
+@wrong(ReferenceProcess.fork, "mlockall.future.fork")
+def a_child_inherits_what_is_to_come(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
     """What a child maps is locked."""
-    child: Process = fork(self)
+    child: ReferenceProcess = fork(self)
     child.locks_future = self.locks_future
     return child
 
 
-@wrong(Process.exec, "mlockall.future.exec")
-def another_program_inherits_what_is_to_come(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "mlockall.future.exec")
+def another_program_inherits_what_is_to_come(exec: Original, self: ReferenceProcess) -> None:
     """What another program maps is locked."""
     before = self.locks_future
     exec(self)
     self.locks_future = before
 
 
-@wrong(Process.munlockall, "munlockall.current")
-def munlockall_is_for_what_comes(munlockall: Original, self: Process) -> None:
+@wrong(ReferenceProcess.munlockall, "munlockall.current")
+def munlockall_is_for_what_comes(munlockall: Original, self: ReferenceProcess) -> None:
     """What is locked stays locked."""
     self.locks_future = self.locks_on_fault = False
 
 
-@wrong(Process.munlockall, "munlockall.current")
-def munlockall_forgets_what_waits(munlockall: Original, self: Process) -> None:
+@wrong(ReferenceProcess.munlockall, "munlockall.current")
+def munlockall_forgets_what_waits(munlockall: Original, self: ReferenceProcess) -> None:
     """What is locked on first touch stays locked."""
-    waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.on_fault]
+    waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.lock_on_fault]
     munlockall(self)
     for start, end in waiting:
         self.space.lock(start, end, True, True)
 
 
-@wrong(Process.munlockall, "munlockall.future")
-def munlockall_is_for_what_is_there(munlockall: Original, self: Process) -> None:
+@wrong(ReferenceProcess.munlockall, "munlockall.future")
+def munlockall_is_for_what_is_there(munlockall: Original, self: ReferenceProcess) -> None:
     """What is mapped later is still locked."""
     before = self.locks_future, self.locks_on_fault
     munlockall(self)
@@ -333,33 +333,33 @@ def munlockall_is_for_what_is_there(munlockall: Original, self: Process) -> None
 # --------------------------------------------------------------------------------------------- when it is first touched
 
 
-@wrong(Process.mlock2, "mlock2.onfault")
-def on_first_touch_is_at_once(mlock2: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.mlock2, "mlock2.onfault")
+def on_first_touch_is_at_once(mlock2: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """MLOCK_ONFAULT does nothing."""
     mlock2(self, addr, length, flags & ~MLOCK_ONFAULT)
 
 
-@wrong(Process.mlock2, "mlock2.onfault")
-def on_first_touch_is_never(mlock2: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.mlock2, "mlock2.onfault")
+def on_first_touch_is_never(mlock2: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """With MLOCK_ONFAULT nothing is locked."""
     if not flags & MLOCK_ONFAULT:
         mlock2(self, addr, length, flags)
 
 
-@wrong(Process.mlock2, "mlock2.no-flags")
-def mlock2_always_waits(mlock2: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.mlock2, "mlock2.no-flags")
+def mlock2_always_waits(mlock2: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """mlock2 is always MLOCK_ONFAULT."""
     mlock2(self, addr, length, flags | MLOCK_ONFAULT)
 
 
-@wrong(Process.mlockall, "mlockall.onfault")
-def everything_on_first_touch_is_at_once(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.onfault")
+def everything_on_first_touch_is_at_once(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """MCL_ONFAULT does nothing."""
     mlockall(self, flags & ~MCL_ONFAULT if flags != MCL_ONFAULT else flags)
 
 
-@wrong(Process.mlockall, "mlockall.errno.EINVAL.onfault")
-def mlockall_may_say_only_when(mlockall: Original, self: Process, flags: int) -> None:
+@wrong(ReferenceProcess.mlockall, "mlockall.errno.EINVAL.onfault")
+def mlockall_may_say_only_when(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
     """MCL_ONFAULT alone is no error."""
     if flags != MCL_ONFAULT:
         mlockall(self, flags)

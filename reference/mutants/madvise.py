@@ -25,7 +25,7 @@ from ..madvise import HINTS, Advice
 from ..mapping import Mapping
 from ..mutant import Original, never, other, refuses, wrong
 from ..page_table import PageTable
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import mappings_of
 
 REFUSALS = (
@@ -46,7 +46,7 @@ REFUSALS = (
     other("madvise-hole-is-EINVAL", EINVAL, "madvise.errno.ENOMEM"),
     refuses(
         "madvise-knows-no-dontneed-locked",
-        Process.madvise,
+        ReferenceProcess.madvise,
         EINVAL,
         lambda self, addr, length, advice: advice == MADV_DONTNEED_LOCKED,
         "madvise.dontneed-locked",
@@ -54,7 +54,7 @@ REFUSALS = (
     ),
     refuses(
         "madvise-of-no-length-is-refused",
-        Process.madvise,
+        ReferenceProcess.madvise,
         EINVAL,
         lambda self, addr, length, advice: length == 0,
         "madvise.length-zero",
@@ -63,22 +63,22 @@ REFUSALS = (
 )
 
 
-@wrong(Process.madvise, "madvise.errno.EINVAL.advice", "madvise.errno.EINVAL.address")
+@wrong(ReferenceProcess.madvise, "madvise.errno.EINVAL.advice", "madvise.errno.EINVAL.address")
 def madvise_of_no_length_looks_at_nothing(
-    madvise: Original, self: Process, addr: int, length: int, advice: int
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
     """With a length of 0 nothing is checked."""
     if length:
         madvise(self, addr, length, advice)
 
 
-@wrong(Process.madvise, "madvise.dontneed.anonymous", bug="Asterinas 033c240d8")
-def dontneed_does_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.dontneed.anonymous", bug="Asterinas 033c240d8")
+def dontneed_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """MADV_DONTNEED is taken for a hint."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_DONTNEED else advice)
 
 
-def let_go(self: Process, addr: int, length: int, advice: int) -> Iterator[tuple[Mapping, int, int]]:
+def let_go(self: ReferenceProcess, addr: int, length: int, advice: int) -> Iterator[tuple[Mapping, int, int]]:
     """The parts of mappings that MADV_DONTNEED is about, each with its first page number and the one behind."""
     if advice == MADV_DONTNEED:
         end = addr + self.round_up(length)
@@ -86,8 +86,10 @@ def let_go(self: Process, addr: int, length: int, advice: int) -> Iterator[tuple
             yield mapping, max(addr, mapping.start) // self.page, min(end, mapping.end) // self.page
 
 
-@wrong(Process.madvise, "madvise.dontneed.private-file")
-def dontneed_keeps_private_copies(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.dontneed.private-file")
+def dontneed_keeps_private_copies(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """Of a file's pages only those are let go that have not been copied."""
     entries = self.space.table.entries
     copies = {
@@ -102,8 +104,10 @@ def dontneed_keeps_private_copies(madvise: Original, self: Process, addr: int, l
         page.sharers += 1
 
 
-@wrong(Process.madvise, "madvise.dontneed.shared", bug="qiling (reading)")
-def dontneed_zeroes_shared_memory(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.dontneed.shared", bug="qiling (reading)")
+def dontneed_zeroes_shared_memory(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """Shared memory becomes zero as well."""
     for mapping, first, behind in let_go(self, addr, length, advice):
         for number in self.space.table.within(first, behind) if mapping.shared else ():
@@ -111,8 +115,10 @@ def dontneed_zeroes_shared_memory(madvise: Original, self: Process, addr: int, l
     madvise(self, addr, length, advice)
 
 
-@wrong(Process.madvise, "madvise.dontneed.apart")
-def dontneed_is_for_every_process(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.dontneed.apart")
+def dontneed_is_for_every_process(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """Pages are let go in every process that has something there."""
     madvise(self, addr, length, advice)
     for process in self.machine.processes:
@@ -120,44 +126,50 @@ def dontneed_is_for_every_process(madvise: Original, self: Process, addr: int, l
             process.space.table.zap(first, behind)
 
 
-@wrong(Process.madvise, "madvise.dontneed.rights")
-def dontneed_needs_the_right_to_store(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.dontneed.rights")
+def dontneed_needs_the_right_to_store(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """What cannot be stored to stays."""
     if all(mapping.prot & PROT_WRITE for mapping, *_ in let_go(self, addr, length, advice)):
         madvise(self, addr, length, advice)
 
 
-@wrong(Process.madvise, "madvise.dontneed.rights")
-def dontneed_gives_rights(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.dontneed.rights")
+def dontneed_gives_rights(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """What was let go can be loaded from and stored to, whatever could be before."""
     madvise(self, addr, length, advice)
     for mapping, *_ in let_go(self, addr, length, advice):
         mapping.prot |= PROT_READ | PROT_WRITE
 
 
-@wrong(Process.madvise, "madvise.range")
-def advice_is_for_full_pages(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.range")
+def advice_is_for_full_pages(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """A length that is not a multiple of the page is rounded down."""
-    madvise(self, addr, length - length % self.page if length < self.top else length, advice)
+    madvise(self, addr, length - length % self.page if length < self.task_size else length, advice)
 
 
-@wrong(Process.madvise, "madvise.range")
-def advice_is_for_the_next_page_too(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.range")
+def advice_is_for_the_next_page_too(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """The page behind the range is let go as well."""
     madvise(self, addr, length, advice)
     for _, _, behind in let_go(self, addr, length, advice):
         self.space.table.zap(behind, behind + 1)
 
 
-@wrong(Process.madvise, "madvise.length-zero")
-def advice_of_no_length_is_for_a_page(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.length-zero")
+def advice_of_no_length_is_for_a_page(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """A length of 0 is one of 1."""
     madvise(self, addr, length or 1, advice)
 
 
-@wrong(Process.madvise, "madvise.dontneed-locked")
+@wrong(ReferenceProcess.madvise, "madvise.dontneed-locked")
 def dontneed_locked_spares_what_is_locked(
-    madvise: Original, self: Process, addr: int, length: int, advice: int
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
     """Locked pages stay."""
     if advice != MADV_DONTNEED_LOCKED or not any(m.locked for m in self.space.over(addr, addr + length)):
@@ -201,8 +213,8 @@ def no_holes_in_memory_without_a_file(punch: Original, self: Inode, offset: int,
         punch(self, offset, length, choices)
 
 
-@wrong(Process.madvise, "madvise.remove", "madvise.remove.file")
-def holes_are_the_callers_own(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.remove", "madvise.remove.file")
+def holes_are_the_callers_own(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """Only the caller finds zeros."""
     if advice != MADV_REMOVE:
         madvise(self, addr, length, advice)
@@ -238,7 +250,7 @@ def a_hole_takes_private_copies(punch: Original, self: Inode, offset: int, lengt
 def forgotten(advice: int) -> Any:
     """An `Advice.record` that does not hear one advice."""
 
-    def record(honest: Original, self: Process, mapping: Mapping, said: int) -> None:
+    def record(honest: Original, self: ReferenceProcess, mapping: Mapping, said: int) -> None:
         if said != advice:
             honest(self, mapping, said)
 
@@ -265,7 +277,7 @@ def wipeonfork_wipes_the_parent(fork: Original, self: AddressSpace) -> AddressSp
     """The parent finds zeros as well."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
-        if mapping.wiped:
+        if mapping.wipe_on_fork:
             self.table.zap(mapping.start // self.page, mapping.end // self.page)
     return child
 
@@ -275,19 +287,19 @@ def wipeonfork_is_for_one_generation(fork: Original, self: AddressSpace) -> Addr
     """A child does not inherit the advice."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
-        mapping.wiped = False
+        mapping.wipe_on_fork = False
     return child
 
 
 @wrong(AddressSpace.fork, "madvise.dontfork")
 def dontfork_leaves_memory_without_rights(fork: Original, self: AddressSpace) -> AddressSpace:
     """The child has the range, but may not access it."""
-    hidden = [mapping for mapping in self.mappings.values() if mapping.not_forked]
+    hidden = [mapping for mapping in self.mappings.values() if mapping.dont_fork]
     for mapping in hidden:
-        mapping.not_forked = False
+        mapping.dont_fork = False
     child: AddressSpace = fork(self)
     for mapping in hidden:
-        mapping.not_forked = True
+        mapping.dont_fork = True
         child.mappings[mapping.start].prot = 0
     return child
 
@@ -295,45 +307,49 @@ def dontfork_leaves_memory_without_rights(fork: Original, self: AddressSpace) ->
 # ----------------------------------------------------------------------------------------------------------- the rest
 
 
-@wrong(Process.madvise, "madvise.populate-read")
-def populate_read_does_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.populate-read")
+def populate_read_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_READ is taken for a hint."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_READ else advice)
 
 
-@wrong(Process.madvise, "madvise.populate-read")
-def populate_read_copies(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.populate-read")
+def populate_read_copies(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_READ makes private copies."""
     madvise(self, addr, length, MADV_POPULATE_WRITE if advice == MADV_POPULATE_READ else advice)
 
 
-@wrong(Process.madvise, "madvise.populate-write")
-def populate_write_copies_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.populate-write")
+def populate_write_copies_nothing(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """MADV_POPULATE_WRITE only loads."""
     madvise(self, addr, length, MADV_POPULATE_READ if advice == MADV_POPULATE_WRITE else advice)
 
 
-@wrong(Process.madvise, "madvise.populate-write")
-def populate_write_does_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.populate-write")
+def populate_write_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """MADV_POPULATE_WRITE is taken for a hint."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_WRITE else advice)
 
 
-@wrong(Process.madvise, "madvise.hints")
-def a_hint_lets_pages_go(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.hints")
+def a_hint_lets_pages_go(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """Advice about speed lets go what has been read."""
     madvise(self, addr, length, MADV_DONTNEED if advice in HINTS else advice)
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")
-def advice_ends_at_a_hole(advise: Original, self: Process, addr: int, end: int, advice: int) -> None:
+def advice_ends_at_a_hole(advise: Original, self: ReferenceProcess, addr: int, end: int, advice: int) -> None:
     """What lies behind a hole is left alone."""
     hole = self.space.hole(addr, end)
     advise(self, addr, end if hole is None else hole, advice)
 
 
-@wrong(Process.madvise, "madvise.errno.ENOMEM.rest")
-def advice_is_for_all_or_nothing(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "madvise.errno.ENOMEM.rest")
+def advice_is_for_all_or_nothing(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
     """Over a hole nothing is done at all."""
     if addr % self.page == 0 and self.space.hole(addr, addr + self.round_up(length)) is not None:
         raise OSError(ENOMEM, "the mutant does nothing")

@@ -7,7 +7,7 @@ from errno import EINVAL, ENOMEM
 from ...contract import MADV_DONTNEED
 from ..constants import MAP_FIXED, PROT_WRITE
 from ..mutant import Original, never, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap
 
 REFUSALS = (
@@ -15,7 +15,7 @@ REFUSALS = (
     never("mincore-tells-of-no-hole", "mincore.errno.ENOMEM"),
     refuses(
         "mincore-of-no-length-is-refused",
-        Process.mincore,
+        ReferenceProcess.mincore,
         EINVAL,
         lambda self, addr, length: length == 0,
         "mincore.length-zero",
@@ -24,7 +24,7 @@ REFUSALS = (
     ),
     refuses(
         "mincore-needs-rights",
-        Process.mincore,
+        ReferenceProcess.mincore,
         ENOMEM,
         lambda self, addr, length: any(not m.prot & PROT_WRITE for m in self.space.over(addr, addr + length)),
         "mincore.rights",
@@ -32,38 +32,38 @@ REFUSALS = (
     ),
     refuses(
         "mincore-outside-is-EINVAL",
-        Process.mincore,
+        ReferenceProcess.mincore,
         EINVAL,
-        lambda self, addr, length: addr >= self.top,
+        lambda self, addr, length: addr >= self.task_size,
         "mincore.errno.ENOMEM.outside",
         text="the range is outside the address space",
     ),
 )
 
 
-@wrong(Process.mincore, "mincore.errno.ENOMEM.outside")
-def mincore_of_no_length_looks_nowhere(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
+@wrong(ReferenceProcess.mincore, "mincore.errno.ENOMEM.outside")
+def mincore_of_no_length_looks_nowhere(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """With a length of 0 an address outside is fine."""
     told: list[bool] = mincore(self, addr, length) if length or addr % self.page else []
     return told
 
 
-@wrong(Process.mincore, "mincore.vector")
-def mincore_tells_the_last_page_first(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
+@wrong(ReferenceProcess.mincore, "mincore.vector")
+def mincore_tells_the_last_page_first(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """The order is the wrong way round."""
     told: list[bool] = mincore(self, addr, length)
     return told[::-1]
 
 
-@wrong(Process.mincore, "mincore.vector")
-def mincore_tells_all_or_nothing(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
+@wrong(ReferenceProcess.mincore, "mincore.vector")
+def mincore_tells_all_or_nothing(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """Where one page is resident, all are."""
     told: list[bool] = mincore(self, addr, length)
     return [any(told)] * len(told)
 
 
-@wrong(Process.mincore, "mincore.across-mappings")
-def mincore_knows_the_first_mapping(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
+@wrong(ReferenceProcess.mincore, "mincore.across-mappings")
+def mincore_knows_the_first_mapping(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """Of the mappings behind the first, no page is told as resident."""
     told: list[bool] = mincore(self, addr, length)
     mapping = self.space.find(addr)
@@ -71,23 +71,23 @@ def mincore_knows_the_first_mapping(mincore: Original, self: Process, addr: int,
     return told[:known] + [False] * (len(told) - known)
 
 
-@wrong(Process.mincore, "mincore.rounding")
-def mincore_rounds_down(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
+@wrong(ReferenceProcess.mincore, "mincore.rounding")
+def mincore_rounds_down(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """A last page that the range has only a part of is not told of."""
     told: list[bool] = mincore(self, addr, length - length % self.page)
     return told
 
 
-@wrong(Process.mincore, "mincore.passive")
-def mincore_touches(mincore: Original, self: Process, addr: int, length: int) -> list[bool]:
+@wrong(ReferenceProcess.mincore, "mincore.passive")
+def mincore_touches(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """To be asked about, a page is brought in."""
     told: list[bool] = mincore(self, addr, length)
     self.space.populate(addr, addr + self.round_up(length))
     return told
 
 
-@wrong(Process.madvise, "mincore.gone")
-def what_was_let_go_is_resident(madvise: Original, self: Process, addr: int, length: int, advice: int) -> None:
+@wrong(ReferenceProcess.madvise, "mincore.gone")
+def what_was_let_go_is_resident(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """Pages that are let go are replaced by zeros at once."""
     madvise(self, addr, length, advice)
     if advice == MADV_DONTNEED:
@@ -95,7 +95,7 @@ def what_was_let_go_is_resident(madvise: Original, self: Process, addr: int, len
 
 
 @wrong(Mmap, "mincore.gone")
-def what_was_replaced_is_resident(self: Process, mmap: Mmap) -> int:
+def what_was_replaced_is_resident(self: ReferenceProcess, mmap: Mmap) -> int:
     """Pages in the place of others are brought in at once."""
     base = mmap()
     if mmap.flags & MAP_FIXED:

@@ -20,14 +20,14 @@ from ..constants import (
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap
 
 ANYWHERE = MAP_FIXED | MAP_FIXED_NOREPLACE
 DONE = "mmap.result.success"
 
 
-def is_taken(self: Process, addr: int, length: int) -> bool:
+def is_taken(self: ReferenceProcess, addr: int, length: int) -> bool:
     """Whether something is mapped where a hint, or a fixed address, points."""
     return not self.space.is_free(addr - addr % self.page, addr + self.round_up(length))
 
@@ -35,7 +35,7 @@ def is_taken(self: Process, addr: int, length: int) -> bool:
 MADE = (
     refuses(
         "mmap-refuses-a-taken-hint",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EEXIST,
         lambda self, addr, length, prot, flags, fd, offset: (
             addr and length and not flags & ANYWHERE and is_taken(self, addr, length)
@@ -46,7 +46,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-an-unaligned-hint",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and addr % self.page,
         "mmap.addr.boundary",
@@ -57,28 +57,30 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-a-hint-outside",
-        Process.mmap,
+        ReferenceProcess.mmap,
         ENOMEM,
-        lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and addr >= self.top,
+        lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and addr >= self.task_size,
         "mmap.addr.hint.unusable",
         DONE,
         text="the hint is outside the address space",
     ),
     refuses(
         "mmap-refuses-a-low-hint",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EPERM,
-        lambda self, addr, length, prot, flags, fd, offset: not flags & ANYWHERE and 0 < addr < self.space.lowest,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            not flags & ANYWHERE and 0 < addr < self.space.mmap_min_addr
+        ),
         "mmap.addr.hint.unusable",
         DONE,
         text="the hint is below the lowest address",
     ),
     refuses(
         "mmap-fixed-refuses-what-is-taken",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: (
-            flags & MAP_FIXED and 0 < length < self.top and is_taken(self, addr, length)
+            flags & MAP_FIXED and 0 < length < self.task_size and is_taken(self, addr, length)
         ),
         "mmap.flag.fixed-replaces",
         "mmap.flag.fixed",
@@ -87,7 +89,7 @@ MADE = (
     ),
     refuses(
         "mmap-noreplace-refuses-a-neighbour",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EEXIST,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_FIXED_NOREPLACE and not self.space.is_free(addr - self.page, addr + self.round_up(length))
@@ -98,7 +100,7 @@ MADE = (
     ),
     refuses(
         "mmap-noreplace-does-not-know-the-end",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EEXIST,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_FIXED_NOREPLACE and not self.space.is_free(addr, addr + self.round_up(length) + self.page)
@@ -109,7 +111,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-write-alone",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: prot == PROT_WRITE,
         "mmap.prot.write",
@@ -124,75 +126,75 @@ MADE = (
 
 
 @wrong(Mmap, "mmap.addr.null", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def mmap_chooses_what_is_taken(self: Process, mmap: Mmap) -> int:
+def mmap_chooses_what_is_taken(self: ReferenceProcess, mmap: Mmap) -> int:
     """Without a hint the place of another mapping is chosen, which is lost."""
     mappings = self.space.mappings
-    if not mmap.addr and not mmap.flags & ANYWHERE and 0 < mmap.length < self.top and mappings:
+    if not mmap.addr and not mmap.flags & ANYWHERE and 0 < mmap.length < self.task_size and mappings:
         mmap.addr, mmap.flags = mappings.keys()[0], mmap.flags | MAP_FIXED
     return mmap()
 
 
 @wrong(Mmap, "mmap.addr.null", "mmap.addr.hint", bug="emscripten #4835")
-def mmap_returns_an_unaligned_address(self: Process, mmap: Mmap) -> int:
+def mmap_returns_an_unaligned_address(self: ReferenceProcess, mmap: Mmap) -> int:
     """The address that the system chose is 16 bytes into the page."""
     place = mmap()
     return place if mmap.flags & ANYWHERE else place + 16
 
 
 @wrong(Mmap, "mmap.addr.boundary", "mmap.addr.hint")
-def mmap_returns_the_hint_as_it_is(self: Process, mmap: Mmap) -> int:
+def mmap_returns_the_hint_as_it_is(self: ReferenceProcess, mmap: Mmap) -> int:
     """What is placed in the page of the hint is returned with the hint's low bits."""
     place = mmap()
     return mmap.addr if mmap.addr - mmap.addr % self.page == place else place
 
 
 @wrong(Mmap, "mmap.addr.hint", "mmap.flag.private", "mmap.flag.shared", "mmap.range", bug="prosper #137")
-def mmap_takes_a_hint_for_an_order(self: Process, mmap: Mmap) -> int:
+def mmap_takes_a_hint_for_an_order(self: ReferenceProcess, mmap: Mmap) -> int:
     """A hint is taken as if it were MAP_FIXED, whatever is there."""
-    if not mmap.flags & ANYWHERE and self.space.lowest <= mmap.addr < self.top - mmap.length:
+    if not mmap.flags & ANYWHERE and self.space.mmap_min_addr <= mmap.addr < self.task_size - mmap.length:
         mmap.addr, mmap.flags = mmap.addr - mmap.addr % self.page, mmap.flags | MAP_FIXED
     return mmap()
 
 
 @wrong(Mmap, "mmap.addr.hint", "mmap.addr.returned", "mmap.addr.null")
-def mmap_returns_the_hint(self: Process, mmap: Mmap) -> int:
+def mmap_returns_the_hint(self: ReferenceProcess, mmap: Mmap) -> int:
     """The hint is returned, wherever the mapping is."""
     place = mmap()
     return mmap.addr - mmap.addr % self.page or place
 
 
 @wrong(Mmap, "mmap.addr.returned", "mmap.range", "mmap.addr.null", "mmap.flag.private", "mmap.flag.shared")
-def mmap_returns_the_next_page(self: Process, mmap: Mmap) -> int:
+def mmap_returns_the_next_page(self: ReferenceProcess, mmap: Mmap) -> int:
     """The address of the second page is returned, where there are several and the system chose the place."""
     place = mmap()
     return place + self.page if not mmap.addr and mmap.length > self.page else place
 
 
 @wrong(Mmap, "mmap.result.success", "mmap.addr.null", bug="emscripten #17853")
-def mmap_takes_high_addresses_for_errors(self: Process, mmap: Mmap) -> int:
+def mmap_takes_high_addresses_for_errors(self: ReferenceProcess, mmap: Mmap) -> int:
     """An address in the upper half of user space is returned as an error."""
     place = mmap()
-    if place > self.top // 2:
+    if place > self.task_size // 2:
         raise OSError(ENOMEM, "the mutant takes the address for an error")
     return place
 
 
 @wrong(Mmap, "mmap.flag.fixed", bug="qiling PR #979, angr #3425")
-def mmap_takes_an_order_for_a_hint(self: Process, mmap: Mmap) -> int:
+def mmap_takes_an_order_for_a_hint(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED is a hint."""
     return mmap(flags=mmap.flags & ~MAP_FIXED)
 
 
 @wrong(Mmap, "mmap.flag.fixed", "mmap.errno.EINVAL", "mmap.errno.ENOMEM", bug="simuvex #101")
-def mmap_ignores_an_order_it_cannot_follow(self: Process, mmap: Mmap) -> int:
+def mmap_ignores_an_order_it_cannot_follow(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED at an address that cannot be used is placed elsewhere."""
-    if mmap.flags & MAP_FIXED and (mmap.addr % self.page or mmap.addr + mmap.length > self.top):
+    if mmap.flags & MAP_FIXED and (mmap.addr % self.page or mmap.addr + mmap.length > self.task_size):
         mmap.flags &= ~MAP_FIXED
     return mmap()
 
 
 @wrong(Mmap, "mmap.errno.EEXIST", bug="gVisor PR #14008, Asterinas 6e46641a0")
-def mmap_noreplace_replaces(self: Process, mmap: Mmap) -> int:
+def mmap_noreplace_replaces(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED_NOREPLACE is MAP_FIXED."""
     if mmap.flags & MAP_FIXED_NOREPLACE:
         mmap.flags = mmap.flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
@@ -200,13 +202,13 @@ def mmap_noreplace_replaces(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EEXIST", "mmap.flag.fixed-noreplace", bug="gVisor a10e246e7")
-def mmap_noreplace_is_a_hint(self: Process, mmap: Mmap) -> int:
+def mmap_noreplace_is_a_hint(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED_NOREPLACE is a hint, as for kernels that do not know it."""
     return mmap(flags=mmap.flags & ~MAP_FIXED_NOREPLACE)
 
 
 @wrong(Mmap, "mmap.errno.EEXIST")
-def mmap_noreplace_looks_at_the_first_page(self: Process, mmap: Mmap) -> int:
+def mmap_noreplace_looks_at_the_first_page(self: ReferenceProcess, mmap: Mmap) -> int:
     """Only the first page of a MAP_FIXED_NOREPLACE range has to be free."""
     if mmap.flags & MAP_FIXED_NOREPLACE and self.space.find(mmap.addr) is None:
         mmap.flags = mmap.flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED
@@ -214,7 +216,7 @@ def mmap_noreplace_looks_at_the_first_page(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.fixed-replaces", "mmap.flag.private", "mmap.flag.shared", "mmap.range")
-def mmap_fixed_replaces_a_page_too_many(self: Process, mmap: Mmap) -> int:
+def mmap_fixed_replaces_a_page_too_many(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED takes away the page behind its range as well."""
     place = mmap()
     if mmap.flags & MAP_FIXED:
@@ -224,7 +226,7 @@ def mmap_fixed_replaces_a_page_too_many(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.fixed-replaces", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def mmap_fixed_shows_the_old_pages(self: Process, mmap: Mmap) -> int:
+def mmap_fixed_shows_the_old_pages(self: ReferenceProcess, mmap: Mmap) -> int:
     """The private pages of what MAP_FIXED replaces are still there."""
     table = self.space.table
     kept = {}
@@ -247,7 +249,7 @@ def mmap_fixed_shows_the_old_pages(self: Process, mmap: Mmap) -> int:
     "mmap.flag.private",
     bug="Cygwin 677e31509",
 )
-def mmap_fixed_keeps_the_old_rights(self: Process, mmap: Mmap) -> int:
+def mmap_fixed_keeps_the_old_rights(self: ReferenceProcess, mmap: Mmap) -> int:
     """What is mapped with MAP_FIXED over a mapping has the rights of that one."""
     before = self.space.find(mmap.addr) if mmap.flags & MAP_FIXED else None
     old = None if before is None else before.prot
@@ -258,7 +260,7 @@ def mmap_fixed_keeps_the_old_rights(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.result.failure", "mmap.result.failure.fixed")
-def mmap_fixed_unmaps_before_it_looks_at_the_descriptor(self: Process, mmap: Mmap) -> int:
+def mmap_fixed_unmaps_before_it_looks_at_the_descriptor(self: ReferenceProcess, mmap: Mmap) -> int:
     """A MAP_FIXED call that fails with EBADF or EINVAL has cleared its range."""
     try:
         return mmap()
@@ -267,14 +269,14 @@ def mmap_fixed_unmaps_before_it_looks_at_the_descriptor(self: Process, mmap: Mma
             mmap.flags & MAP_FIXED
             and error.errno in (EBADF, EINVAL)
             and mmap.addr % self.page == 0
-            and mmap.length < self.top
+            and mmap.length < self.task_size
         ):
             self.space.clear(mmap.addr, mmap.addr + self.round_up(mmap.length))
         raise
 
 
 @wrong(Mmap, "mmap.result.failure.fixed", "mmap.result.failure")
-def mmap_fixed_unmaps_before_it_looks_at_the_mode(self: Process, mmap: Mmap) -> int:
+def mmap_fixed_unmaps_before_it_looks_at_the_mode(self: ReferenceProcess, mmap: Mmap) -> int:
     """A MAP_FIXED call that fails otherwise has cleared its range, as POSIX allows."""
     try:
         return mmap()
@@ -283,14 +285,14 @@ def mmap_fixed_unmaps_before_it_looks_at_the_mode(self: Process, mmap: Mmap) -> 
             mmap.flags & MAP_FIXED
             and error.errno not in (EBADF, EINVAL)
             and mmap.addr % self.page == 0
-            and mmap.length < self.top
+            and mmap.length < self.task_size
         ):
             self.space.clear(mmap.addr, mmap.addr + self.round_up(mmap.length))
         raise
 
 
 @wrong(Mmap, "mmap.result.failure", "munmap.range")
-def mmap_that_fails_leaves_a_mapping(self: Process, mmap: Mmap) -> int:
+def mmap_that_fails_leaves_a_mapping(self: ReferenceProcess, mmap: Mmap) -> int:
     """A call that is refused because of the file has mapped something all the same, where its range is free."""
     try:
         return mmap()
@@ -320,7 +322,7 @@ def read_alone_cannot_be_read(may_load: Original, self: LinuxChoices, prot: int,
 
 
 @wrong(Mmap, "mmap.prot.read", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def read_is_write(self: Process, mmap: Mmap) -> int:
+def read_is_write(self: ReferenceProcess, mmap: Mmap) -> int:
     """A private mapping that can be read can be stored to."""
     if mmap.prot & PROT_READ and mmap.flags & MAP_TYPE == MAP_PRIVATE:
         mmap.prot |= PROT_WRITE
@@ -349,13 +351,13 @@ def nothing_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int
 
 
 @wrong(Mmap, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="Asterinas ea142155f")
-def exec_is_lost_where_write_is_asked_for(self: Process, mmap: Mmap) -> int:
+def exec_is_lost_where_write_is_asked_for(self: ReferenceProcess, mmap: Mmap) -> int:
     """Nothing is both writable and executable: PROT_EXEC is dropped."""
     return mmap(prot=mmap.prot & ~PROT_EXEC if mmap.prot & PROT_WRITE else mmap.prot)
 
 
 @wrong(Mmap, "mmap.prot.unknown-bits", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def unknown_prot_bits_take_the_rights_away(self: Process, mmap: Mmap) -> int:
+def unknown_prot_bits_take_the_rights_away(self: ReferenceProcess, mmap: Mmap) -> int:
     """A prot with an unknown bit is PROT_NONE."""
     return mmap(prot=mmap.prot if mmap.prot < 8 else 0)
 
@@ -372,7 +374,7 @@ def missing_rights_are_told_as_nothing_mapped(
 
 
 @wrong(Mmap, "mmap.flag.shared-validate", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
-def shared_validate_is_private(self: Process, mmap: Mmap) -> int:
+def shared_validate_is_private(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_SHARED_VALIDATE of a file has the bit of MAP_PRIVATE, and is private."""
     if (
         mmap.flags & MAP_TYPE == MAP_SHARED_VALIDATE
@@ -384,14 +386,14 @@ def shared_validate_is_private(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.unknown-bits", "mmap.range", "overview.one-to-one", "mmap.flag.shared")
-def unknown_flag_bits_make_a_mapping_private(self: Process, mmap: Mmap) -> int:
+def unknown_flag_bits_make_a_mapping_private(self: ReferenceProcess, mmap: Mmap) -> int:
     """A mapping with an unknown flag is anonymous."""
     unknown = 1 << 23 | 1 << 27
     return mmap(flags=mmap.flags | MAP_ANONYMOUS if mmap.flags & unknown else mmap.flags)
 
 
 @wrong(Mmap, "mmap.flag.shared", "overview.one-to-one", "mmap.range", bug="emscripten #21706, elfuse #13")
-def shared_is_private(self: Process, mmap: Mmap) -> int:
+def shared_is_private(self: ReferenceProcess, mmap: Mmap) -> int:
     """Each shared mapping of a file that can be stored to has pages of its own."""
     description = self.description(mmap.fd)
     shared = not mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_TYPE == MAP_SHARED
@@ -401,7 +403,12 @@ def shared_is_private(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(
-    Mapping.index, "mmap.range", "overview.one-to-one", "mmap.flag.shared", "mmap.flag.private", bug="emscripten #10094"
+    Mapping.file_page,
+    "mmap.range",
+    "overview.one-to-one",
+    "mmap.flag.shared",
+    "mmap.flag.private",
+    bug="emscripten #10094",
 )
 def the_offset_is_ignored(index: Original, self: Mapping, number: int) -> int:
     """A mapping shows the file from its start, whatever the offset."""
@@ -409,7 +416,7 @@ def the_offset_is_ignored(index: Original, self: Mapping, number: int) -> int:
 
 
 @wrong(Mmap, "mmap.range", "overview.one-to-one", "mmap.flag.shared", "mmap.flag.private", bug="zrt #39")
-def the_offset_counts_from_the_file_offset(self: Process, mmap: Mmap) -> int:
+def the_offset_counts_from_the_file_offset(self: ReferenceProcess, mmap: Mmap) -> int:
     """offset counts from the descriptor's file offset."""
     description = self.description(mmap.fd)
     if description is not None and not mmap.flags & MAP_ANONYMOUS:
@@ -418,7 +425,7 @@ def the_offset_counts_from_the_file_offset(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
-def offsets_have_32_bits(self: Process, mmap: Mmap) -> int:
+def offsets_have_32_bits(self: ReferenceProcess, mmap: Mmap) -> int:
     """An offset of a file past 4 GiB wraps."""
     wraps = not mmap.flags & MAP_ANONYMOUS and 1 << 32 <= mmap.offset < 1 << 40
     return mmap(offset=mmap.offset % (1 << 32) if wraps else mmap.offset)

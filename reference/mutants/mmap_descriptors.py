@@ -9,7 +9,7 @@ from ..file_calls import FileCalls
 from ..files import Description, Descriptor
 from ..mapping_calls import MappingCalls
 from ..mutant import NO_KNOWN_BUG, Mutant, Original, never, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap
 
 
@@ -17,7 +17,7 @@ def maps(id: str, clause: str, *kinds: str, bug: str = NO_KNOWN_BUG) -> Mutant:
     """A mutant that maps files of kinds, or with devices, that cannot be mapped: zeros are found there."""
 
     def mmap(
-        honest: Original, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+        honest: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
     ) -> int:
         try:
             place: int = honest(self, addr, length, prot, flags, fd, offset)
@@ -31,10 +31,10 @@ def maps(id: str, clause: str, *kinds: str, bug: str = NO_KNOWN_BUG) -> Mutant:
         return place
 
     text = f"it can be mapped: {', '.join(kinds)}"
-    return Mutant(id, (clause, "mmap.errno.ENODEV"), bug, text, Process.mmap, mmap)
+    return Mutant(id, (clause, "mmap.errno.ENODEV"), bug, text, ReferenceProcess.mmap, mmap)
 
 
-def is_zeros(self: Process, flags: int, fd: int) -> bool:
+def is_zeros(self: ReferenceProcess, flags: int, fd: int) -> bool:
     """Whether what is to be mapped is the device of zeros."""
     if flags & MAP_ANONYMOUS or fd not in self.descriptors:
         return False
@@ -57,7 +57,7 @@ DESCRIPTORS = (
     ),
     refuses(
         "mmap-takes-descriptor-0-for-none",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EBADF,
         lambda self, addr, length, prot, flags, fd, offset: fd == 0 and not flags & MAP_ANONYMOUS,
         "mmap.fd.zero",
@@ -66,7 +66,7 @@ DESCRIPTORS = (
     ),
     refuses(
         "mmap-takes-appending-for-a-conflict",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_TYPE == MAP_SHARED and fd in self.descriptors and self.descriptors[fd].description.append
@@ -76,7 +76,7 @@ DESCRIPTORS = (
     ),
     refuses(
         "mmap-looks-for-a-place-in-the-device-of-zeros",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: offset and is_zeros(self, flags, fd),
         "mmap.zero.offset",
@@ -84,7 +84,7 @@ DESCRIPTORS = (
     ),
     refuses(
         "mmap-takes-whole-pages-of-zeros-only",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: length % self.page and is_zeros(self, flags, fd),
         "mmap.zero.length",
@@ -94,8 +94,8 @@ DESCRIPTORS = (
 )
 
 
-@wrong(Process.close, "mmap.fd.dup", bug="wasix")
-def close_closes_duplicates(close: Original, self: Process, fd: int) -> None:
+@wrong(ReferenceProcess.close, "mmap.fd.dup", bug="wasix")
+def close_closes_duplicates(close: Original, self: ReferenceProcess, fd: int) -> None:
     """Closing a descriptor closes its duplicates."""
     closed = self.descriptors.get(fd)
     close(self, fd)
@@ -104,8 +104,8 @@ def close_closes_duplicates(close: Original, self: Process, fd: int) -> None:
             close(self, other_fd)
 
 
-@wrong(Process.dup, "mmap.fd.dup.mode")
-def dup_opens_for_both(dup: Original, self: Process, fd: int) -> int:
+@wrong(ReferenceProcess.dup, "mmap.fd.dup.mode")
+def dup_opens_for_both(dup: Original, self: ReferenceProcess, fd: int) -> int:
     """A duplicate can be read from and written to, whatever its original can be."""
     duplicate: int = dup(self, fd)
     inode = self.descriptors[fd].description.inode
@@ -115,7 +115,7 @@ def dup_opens_for_both(dup: Original, self: Process, fd: int) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EACCES.any-prot", "mmap.errno.EACCES", bug="NetBSD, qiling (reading)")
-def mmap_reads_only_what_is_to_be_read(self: Process, mmap: Mmap) -> int:
+def mmap_reads_only_what_is_to_be_read(self: ReferenceProcess, mmap: Mmap) -> int:
     """Without PROT_READ a descriptor need not be open for reading."""
     description = None if mmap.flags & MAP_ANONYMOUS else self.description(mmap.fd)
     if description is None or mmap.prot & PROT_READ:
@@ -128,16 +128,16 @@ def mmap_reads_only_what_is_to_be_read(self: Process, mmap: Mmap) -> int:
     return place
 
 
-@wrong(Process.mprotect, "mmap.prot.fd-mode.lasts", bug="gVisor #147")
+@wrong(ReferenceProcess.mprotect, "mmap.prot.fd-mode.lasts", bug="gVisor #147")
 def mprotect_looks_at_the_descriptors_of_now(
-    mprotect: Original, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
     """What rights a shared mapping may have depends on the descriptors of its file that are open now."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.shared and mapping.description is not None:
             descriptions = [descriptor.description for descriptor in self.descriptors.values()]
             writable = any(found.inode is mapping.inode and found.writable for found in descriptions)
-            mapping.maximum = PROT_ALL if writable else PROT_ALL - PROT_WRITE
+            mapping.max_prot = PROT_ALL if writable else PROT_ALL - PROT_WRITE
     mprotect(self, addr, length, prot)
 
 
@@ -151,7 +151,7 @@ def private_mappings_never_become_writable(
 
 
 @wrong(Mmap, "mmap.zero.private")
-def private_zeros_are_shared(self: Process, mmap: Mmap) -> int:
+def private_zeros_are_shared(self: ReferenceProcess, mmap: Mmap) -> int:
     """A private mapping of the device of zeros is shared with children."""
     if is_zeros(self, mmap.flags, mmap.fd) and mmap.flags & MAP_TYPE == MAP_PRIVATE:
         mmap.flags ^= MAP_PRIVATE | MAP_SHARED
@@ -159,7 +159,7 @@ def private_zeros_are_shared(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.zero.shared")
-def shared_zeros_are_private(self: Process, mmap: Mmap) -> int:
+def shared_zeros_are_private(self: ReferenceProcess, mmap: Mmap) -> int:
     """A shared mapping of the device of zeros is not shared with children."""
     if is_zeros(self, mmap.flags, mmap.fd) and mmap.flags & MAP_TYPE == MAP_SHARED:
         mmap.flags ^= MAP_PRIVATE | MAP_SHARED
@@ -167,7 +167,7 @@ def shared_zeros_are_private(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.zero.apart")
-def zeros_are_one_file(self: Process, mmap: Mmap) -> int:
+def zeros_are_one_file(self: ReferenceProcess, mmap: Mmap) -> int:
     """All mappings of the device of zeros are the same memory."""
     if is_zeros(self, mmap.flags, mmap.fd) and mmap.flags & MAP_TYPE == MAP_PRIVATE:
         mmap.flags ^= MAP_PRIVATE | MAP_SHARED
@@ -178,13 +178,13 @@ def zeros_are_one_file(self: Process, mmap: Mmap) -> int:
             if other_one is not mapping and other_one.inode is not None and other_one.inode.name == "anonymous":
                 mapping.release()
                 mapping.inode, mapping.description = other_one.inode, other_one.description
-                mapping.hold()
+                mapping.acquire()
                 break
     return place
 
 
 @wrong(Mmap, "mmap.zero.mode")
-def zeros_have_no_mode(self: Process, mmap: Mmap) -> int:
+def zeros_have_no_mode(self: ReferenceProcess, mmap: Mmap) -> int:
     """The mode of a descriptor of the device of zeros does not count."""
     if not is_zeros(self, mmap.flags, mmap.fd):
         return mmap()
@@ -210,8 +210,8 @@ def zeros_keep_what_is_stored(read_device: Original, self: FileCalls, device: st
     return content
 
 
-@wrong(Process.memfd, "memfd.empty")
-def memory_files_begin_with_a_page(memfd: Original, self: Process) -> int:
+@wrong(ReferenceProcess.memfd, "memfd.empty")
+def memory_files_begin_with_a_page(memfd: Original, self: ReferenceProcess) -> int:
     """A new file in memory is a page long."""
     fd: int = memfd(self)
     self.descriptors[fd].description.inode.size = self.page

@@ -28,7 +28,7 @@ from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import NO_KNOWN_BUG, Mutant, Original, never, other, refuses, wrong
 from ..paging import Memory, Page
-from ..process import Process
+from ..process import ReferenceProcess
 from ..state import State
 from .calls import Mmap
 
@@ -37,7 +37,7 @@ def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: 
     """A mutant whose mmap does not know a flag, or takes it for others."""
 
     def mmap(
-        honest: Original, self: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+        honest: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
     ) -> int:
         if flags & flag:
             flags = flags & ~flag | instead
@@ -45,7 +45,7 @@ def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: 
         return place
 
     text = f"the flag {flag:#x} is ignored" + (f", {instead:#x} taken for it" if instead else "")
-    return Mutant(id, (clause, *also), bug, text, Process.mmap, mmap)
+    return Mutant(id, (clause, *also), bug, text, ReferenceProcess.mmap, mmap)
 
 
 FLAGS = (
@@ -61,7 +61,7 @@ FLAGS = (
     never("mmap-locks-what-is-droppable", "mmap.errno.EINVAL.droppable"),
     refuses(
         "mmap-knows-no-droppable-memory",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and flags & MAP_TYPE == MAP_DROPPABLE,
         "mmap.flag.droppable",
@@ -69,7 +69,7 @@ FLAGS = (
     ),
     refuses(
         "mmap-looks-at-the-offset-of-anonymous-memory",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EOVERFLOW,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and (offset < 0 or offset >> 50),
         "mmap.flag.anonymous.offset",
@@ -78,7 +78,7 @@ FLAGS = (
     ),
     refuses(
         "mmap-denies-write",
-        Process.mmap,
+        ReferenceProcess.mmap,
         ETXTBSY,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_DENYWRITE
@@ -91,7 +91,7 @@ FLAGS = (
     ),
     refuses(
         "mmap-validates-old-flags-away",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EOPNOTSUPP,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_TYPE == MAP_SHARED_VALIDATE and flags & ~(MAP_TYPE | MAP_FIXED)
@@ -101,7 +101,7 @@ FLAGS = (
     ),
     refuses(
         "mmap-wants-executables-executed",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_EXECUTABLE and not prot & PROT_EXEC,
         "mmap.flag.ignored",
@@ -110,7 +110,7 @@ FLAGS = (
     ),
     refuses(
         "mmap-validates-no-fixed-address",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EOPNOTSUPP,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_TYPE == MAP_SHARED_VALIDATE and flags & MAP_FIXED
@@ -120,7 +120,7 @@ FLAGS = (
     ),
     refuses(
         "mmap-must-reserve",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_NORESERVE and prot & PROT_WRITE,
         "mmap.flag.noreserve",
@@ -129,15 +129,17 @@ FLAGS = (
     ),
     refuses(
         "reservations-take-memory",
-        Process.mmap,
+        ReferenceProcess.mmap,
         ENOMEM,
-        lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and 1 << 36 <= length < self.top // 2,
+        lambda self, addr, length, prot, flags, fd, offset: (
+            flags & MAP_ANONYMOUS and 1 << 36 <= length < self.task_size // 2
+        ),
         "mmap.prot.none.reservation",
         text="memory is promised for all that is mapped, whatever its rights, and there is not so much",
     ),
     refuses(
         "mmap-finds-32-bit-addresses-too-large",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_32BIT and flags & MAP_FIXED and addr >> 31,
         "mmap.flag.32bit.fixed",
@@ -168,7 +170,7 @@ def private_memory_comes_as_it_was_left(
 
 
 @wrong(Mmap, "mmap.flag.uninitialized")
-def mmap_leaves_memory_uninitialized(self: Process, mmap: Mmap) -> int:
+def mmap_leaves_memory_uninitialized(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_UNINITIALIZED the memory holds what somebody has left there."""
     place = mmap()
     mapping = self.space.find(place)
@@ -180,7 +182,7 @@ def mmap_leaves_memory_uninitialized(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.anonymous.apart", "mmap.flag.anonymous", "mmap.zero.apart")
-def shared_memory_is_all_the_same(self: Process, mmap: Mmap) -> int:
+def shared_memory_is_all_the_same(self: ReferenceProcess, mmap: Mmap) -> int:
     """There is one object for all shared memory without a file."""
     place = mmap()
     mapping = self.space.find(place)
@@ -189,7 +191,7 @@ def shared_memory_is_all_the_same(self: Process, mmap: Mmap) -> int:
             if other_one is not mapping and is_shared_memory(other_one):
                 mapping.release()
                 mapping.inode, mapping.description = other_one.inode, other_one.description
-                mapping.hold()
+                mapping.acquire()
                 break
     return place
 
@@ -206,7 +208,7 @@ def populated_pages_are_not_copied(copies_when_populated: Original, self: LinuxC
 
 
 @wrong(Mmap, "mmap.flag.populate.copies")
-def populated_pages_are_always_copied(self: Process, mmap: Mmap) -> int:
+def populated_pages_are_always_copied(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_POPULATE copies private pages also where they can only be loaded from."""
     place = mmap()
     mapping = self.space.find(place)
@@ -217,7 +219,7 @@ def populated_pages_are_always_copied(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EINVAL.droppable")
-def files_are_droppable(self: Process, mmap: Mmap) -> int:
+def files_are_droppable(self: ReferenceProcess, mmap: Mmap) -> int:
     """A file is mapped private where it should be mapped droppable."""
     if mmap.flags & MAP_TYPE == MAP_DROPPABLE and not mmap.flags & MAP_ANONYMOUS:
         mmap.flags ^= MAP_DROPPABLE | MAP_PRIVATE
@@ -225,7 +227,7 @@ def files_are_droppable(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.populate.best-effort", bug="StarryOS #1164, OSv f9dfd864")
-def mmap_must_populate(self: Process, mmap: Mmap) -> int:
+def mmap_must_populate(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_POPULATE fails where a page cannot be brought in."""
     place = mmap()
     if mmap.flags & MAP_POPULATE and not self.space.populate(place, place + self.round_up(mmap.length)):
@@ -234,7 +236,7 @@ def mmap_must_populate(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.locked.best-effort")
-def mmap_must_lock(self: Process, mmap: Mmap) -> int:
+def mmap_must_lock(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_LOCKED fails where a page cannot be brought in, as mlock does."""
     place = mmap()
     if mmap.flags & MAP_LOCKED and not self.space.populate(place, place + self.round_up(mmap.length)):
@@ -243,7 +245,7 @@ def mmap_must_lock(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.locked.resident")
-def locked_memory_comes_later(self: Process, mmap: Mmap) -> int:
+def locked_memory_comes_later(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_LOCKED does not bring the pages in."""
     place = mmap()
     mapping = self.space.find(place)
@@ -254,19 +256,19 @@ def locked_memory_comes_later(self: Process, mmap: Mmap) -> int:
     return place
 
 
-@wrong(State.may_not_lock, "mmap.flag.locked.privileged")
-def nobody_locks_past_the_limit(may_not_lock: Original, self: State) -> bool:
+@wrong(State.memlock_is_zero, "mmap.flag.locked.privileged")
+def nobody_locks_past_the_limit(memlock_is_zero: Original, self: State) -> bool:
     """The limit of locked memory binds privileged processes as well."""
     return self.locked_limit == 0
 
 
 @wrong(Mmap, "mmap.flag.droppable.fork")
-def children_have_droppable_memory(self: Process, mmap: Mmap) -> int:
+def children_have_droppable_memory(self: ReferenceProcess, mmap: Mmap) -> int:
     """A child finds in droppable memory what its parent has stored."""
     place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and mapping.droppable:
-        mapping.wiped = False
+        mapping.wipe_on_fork = False
     return place
 
 
@@ -287,14 +289,14 @@ def stacks_grow_into_each_other(grows_down: Original, self: LinuxChoices, left: 
 def stacks_grow_without_a_limit(grown: Original, self: Accesses, addr: int) -> Mapping | None:
     """What grows down goes on past the limit of the stack."""
     limit = self.stack_limit
-    self.stack_limit = self.top
+    self.stack_limit = self.task_size
     mapping: Mapping | None = grown(self, addr)
     self.stack_limit = limit
     return mapping
 
 
 @wrong(Mmap, "mmap.flag.fixed-replaces.lock")
-def replaced_memory_stays_locked(self: Process, mmap: Mmap) -> int:
+def replaced_memory_stays_locked(self: ReferenceProcess, mmap: Mmap) -> int:
     """What MAP_FIXED has replaced goes on counting as locked."""
     before = self.space.locked
     place = mmap()

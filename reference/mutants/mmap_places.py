@@ -9,7 +9,7 @@ from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, never, other, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusal
 from .calls import Mmap
 
@@ -35,7 +35,7 @@ ROOM = (
     ),
     refuses(
         "mmap-counts-all-memory-as-data",
-        Process.mmap,
+        ReferenceProcess.mmap,
         ENOMEM,
         lambda self, addr, length, prot, flags, fd, offset: (
             self.data_limit is not None and length > self.data_limit - self.space.data()
@@ -45,7 +45,7 @@ ROOM = (
     ),
     refuses(
         "mmap-stops-a-page-before-the-last-offset",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EOVERFLOW,
         lambda self, addr, length, prot, flags, fd, offset: (
             not flags & MAP_ANONYMOUS and length > 0 and offset + self.round_up(length) == END - self.page
@@ -56,7 +56,7 @@ ROOM = (
     ),
     refuses(
         "mmap-takes-the-largest-length-for-0",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: length and self.round_up(length) == 0,
         "mmap.errno.ENOMEM.length-wraps",
@@ -69,7 +69,7 @@ ROOM = (
 
 
 @wrong(Mmap, "mmap.addr.never-replaces", bug="occlum #1110")
-def reservations_are_free(self: Process, mmap: Mmap) -> int:
+def reservations_are_free(self: ReferenceProcess, mmap: Mmap) -> int:
     """What has no rights is taken for free when a place is looked for."""
     size = self.round_up(mmap.length)
     if not mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
@@ -80,14 +80,14 @@ def reservations_are_free(self: Process, mmap: Mmap) -> int:
     return mmap()
 
 
-@wrong(Mapping.continues, "mmap.range.windows", bug="usercorn #287")
+@wrong(Mapping.is_contiguous_with, "mmap.range.windows", bug="usercorn #287")
 def neighbours_are_joined_wherever_they_are_from(continues: Original, self: Mapping, left: Mapping) -> bool:
     """Neighbours become one mapping although they show other parts of the file."""
     return self.is_like(left)
 
 
 @wrong(Mmap, "mmap.flag.fixed-replaces.file")
-def what_is_replaced_is_lost(self: Process, mmap: Mmap) -> int:
+def what_is_replaced_is_lost(self: ReferenceProcess, mmap: Mmap) -> int:
     """What was stored through a shared mapping is lost when the mapping is replaced."""
     if mmap.flags & MAP_FIXED:
         for mapping in self.space.over(mmap.addr, mmap.addr + self.round_up(mmap.length)):
@@ -97,7 +97,7 @@ def what_is_replaced_is_lost(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.fixed-replaces.elsewhere")
-def mmap_replaces_in_every_process(self: Process, mmap: Mmap) -> int:
+def mmap_replaces_in_every_process(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED takes away what other processes have at that address."""
     place = mmap()
     for process in self.machine.processes:
@@ -117,7 +117,7 @@ def a_late_refusal_takes_the_page_before(
 
 
 @wrong(Mmap, "mmap.flag.fixed-noreplace.with-fixed", bug="gVisor PR #14008")
-def fixed_replaces_all_the_same(self: Process, mmap: Mmap) -> int:
+def fixed_replaces_all_the_same(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED, MAP_FIXED_NOREPLACE is ignored."""
     if mmap.flags & MAP_FIXED:
         mmap.flags &= ~MAP_FIXED_NOREPLACE
@@ -125,7 +125,7 @@ def fixed_replaces_all_the_same(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EEXIST.inaccessible")
-def reservations_are_replaced(self: Process, mmap: Mmap) -> int:
+def reservations_are_replaced(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_FIXED_NOREPLACE replaces what has no rights."""
     over = self.space.over(mmap.addr, mmap.addr + self.round_up(mmap.length))
     if mmap.flags & MAP_FIXED_NOREPLACE and not any(mapping.prot for mapping in over):
@@ -134,7 +134,7 @@ def reservations_are_replaced(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EINVAL.noreplace")
-def noreplace_rounds_its_address(self: Process, mmap: Mmap) -> int:
+def noreplace_rounds_its_address(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE an address within a page is rounded down."""
     if mmap.flags & MAP_FIXED_NOREPLACE and not mmap.flags & MAP_FIXED:
         mmap.addr -= mmap.addr % self.page
@@ -142,31 +142,31 @@ def noreplace_rounds_its_address(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.ENOMEM.noreplace", bug="gVisor a10e246e7, Asterinas 6e46641a0")
-def noreplace_outside_is_a_wish(self: Process, mmap: Mmap) -> int:
+def noreplace_outside_is_a_wish(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE an address outside the address space is only a hint."""
-    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr > self.top:
+    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr > self.task_size:
         mmap.flags &= ~MAP_FIXED_NOREPLACE
     return mmap()
 
 
 @wrong(Mmap, "mmap.errno.ENOMEM.noreplace")
-def noreplace_ends_where_memory_ends(self: Process, mmap: Mmap) -> int:
+def noreplace_ends_where_memory_ends(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE a range that ends outside the address space is cut off there."""
-    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr < self.top < mmap.addr + mmap.length:
-        mmap.length = self.top - mmap.addr
+    if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr < self.task_size < mmap.addr + mmap.length:
+        mmap.length = self.task_size - mmap.addr
     return mmap()
 
 
 @wrong(Mmap, "mmap.errno.ENOMEM.range")
-def fixed_ends_where_memory_ends(self: Process, mmap: Mmap) -> int:
+def fixed_ends_where_memory_ends(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED a range that ends outside the address space is cut off there."""
-    if mmap.flags & MAP_FIXED and mmap.addr < self.top < mmap.addr + mmap.length:
-        mmap.length = self.top - mmap.addr
+    if mmap.flags & MAP_FIXED and mmap.addr < self.task_size < mmap.addr + mmap.length:
+        mmap.length = self.task_size - mmap.addr
     return mmap()
 
 
 @wrong(Mmap, "mmap.errno.EPERM.noreplace")
-def noreplace_at_0_is_no_address(self: Process, mmap: Mmap) -> int:
+def noreplace_at_0_is_no_address(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE address 0 means any address."""
     if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr == 0:
         mmap.flags &= ~MAP_FIXED_NOREPLACE
@@ -174,7 +174,7 @@ def noreplace_at_0_is_no_address(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.ENOMEM.address-space", "mmap.errno.ENOMEM")
-def reservations_do_not_count(self: Process, mmap: Mmap) -> int:
+def reservations_do_not_count(self: ReferenceProcess, mmap: Mmap) -> int:
     """What has no rights does not count against the limit of address space."""
     limit = self.address_space_limit
     if not mmap.prot:

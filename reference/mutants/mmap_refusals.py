@@ -31,7 +31,7 @@ from ..constants import (
 from ..files import Description, Inode
 from ..mapping_calls import MmapRequest
 from ..mutant import Original, never, other, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusals
 from ..state import State
 from .calls import Mmap
@@ -113,7 +113,7 @@ MADE = (
     # ---- refused, and should not be
     refuses(
         "mmap-refuses-advisory-locks",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
             (found := self.description(fd)) is not None and (found.inode.flocks or found.inode.record_lock)
@@ -124,7 +124,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-PROT_NONE",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: not prot & PROT_ALL,
         "mmap.prot.none",
@@ -135,7 +135,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-unknown-prot-bits",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: prot & ~PROT_ALL,
         "mmap.prot.unknown-bits",
@@ -146,7 +146,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-unknown-flag-bits",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & ~MAP_VALIDATED and flags & MAP_TYPE != MAP_SHARED_VALIDATE
@@ -158,7 +158,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-private-stores-to-a-read-only-file",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
             prot & PROT_WRITE and (found := self.description(fd)) is not None and not found.writable
@@ -171,7 +171,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-descriptor-0",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EBADF,
         lambda self, addr, length, prot, flags, fd, offset: fd == 0 and not flags & MAP_ANONYMOUS,
         "mmap.range",
@@ -182,7 +182,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-a-sealed-file-for-reading",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EPERM,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_TYPE == MAP_PRIVATE and (found := self.description(fd)) is not None and found.inode.seals
@@ -194,7 +194,7 @@ MADE = (
     ),
     refuses(
         "mmap-checks-the-descriptor-of-anonymous-memory",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EBADF,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and fd != -1,
         "mmap.flag.anonymous",
@@ -205,7 +205,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-an-offset-of-anonymous-memory",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: flags & MAP_ANONYMOUS and offset,
         "mmap.flag.anonymous",
@@ -216,7 +216,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-lengths-that-are-no-pages",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EINVAL,
         lambda self, addr, length, prot, flags, fd, offset: length % self.page,
         "overview.page-multiple",
@@ -227,7 +227,7 @@ MADE = (
     ),
     refuses(
         "mmap-refuses-a-noexec-file-altogether",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EPERM,
         lambda self, addr, length, prot, flags, fd, offset: (
             (found := self.description(fd)) is not None and found.inode.kind == "regular" and found.inode.noexec
@@ -238,7 +238,7 @@ MADE = (
     ),
     refuses(
         "mmap-takes-O_APPEND-for-append-only",
-        Process.mmap,
+        ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_TYPE == MAP_SHARED and (found := self.description(fd)) is not None and found.append
@@ -252,19 +252,19 @@ MADE = (
 
 
 @wrong(Mmap, "mmap.errno.EBADF", bug="OSv 25806da3")
-def mmap_of_descriptor_minus_1_is_anonymous(self: Process, mmap: Mmap) -> int:
+def mmap_of_descriptor_minus_1_is_anonymous(self: ReferenceProcess, mmap: Mmap) -> int:
     """fd -1 makes a mapping anonymous, whatever the flags."""
     return mmap(flags=mmap.flags | MAP_ANONYMOUS if mmap.fd == -1 else mmap.flags)
 
 
 @wrong(Mmap, "mmap.errno.EINVAL", bug="Asterinas #1180, StarryOS #285")
-def mmap_takes_length_0(self: Process, mmap: Mmap) -> int:
+def mmap_takes_length_0(self: ReferenceProcess, mmap: Mmap) -> int:
     """A length of 0 is a page."""
     return mmap(length=mmap.length or 1)
 
 
 @wrong(Mmap, "example.empty", "mmap.errno.EINVAL", bug="WSL #658, emscripten #22202")
-def mmap_takes_length_0_of_an_empty_file(self: Process, mmap: Mmap) -> int:
+def mmap_takes_length_0_of_an_empty_file(self: ReferenceProcess, mmap: Mmap) -> int:
     """A length of 0 is a page, where the file is empty."""
     description = self.description(mmap.fd)
     empty = description is not None and description.inode.size == 0 and not mmap.flags & MAP_ANONYMOUS
@@ -272,65 +272,65 @@ def mmap_takes_length_0_of_an_empty_file(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EINVAL", bug="emscripten #8633")
-def mmap_rounds_the_offset_down(self: Process, mmap: Mmap) -> int:
+def mmap_rounds_the_offset_down(self: ReferenceProcess, mmap: Mmap) -> int:
     """An offset that is not a multiple of the page is rounded down."""
     return mmap(offset=mmap.offset - mmap.offset % self.page)
 
 
 @wrong(Mmap, "mmap.errno.EINVAL")
-def mmap_rounds_a_fixed_address_down(self: Process, mmap: Mmap) -> int:
+def mmap_rounds_a_fixed_address_down(self: ReferenceProcess, mmap: Mmap) -> int:
     """A fixed address that is not a multiple of the page is rounded down."""
     fixed = mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
     return mmap(addr=mmap.addr - mmap.addr % self.page if fixed else mmap.addr)
 
 
 @wrong(Mmap, "mmap.errno.ENOMEM", bug="phoenix-rtos #1759, gVisor's HugeLength")
-def mmap_wraps_a_huge_length(self: Process, mmap: Mmap) -> int:
+def mmap_wraps_a_huge_length(self: ReferenceProcess, mmap: Mmap) -> int:
     """A length within a page of the largest wraps, to a page."""
     return mmap(length=self.page if mmap.length > self.mask - self.page else mmap.length)
 
 
 @wrong(Mmap, "mmap.errno.EINVAL.type", bug="nanos #1723")
-def mmap_needs_no_type(self: Process, mmap: Mmap) -> int:
+def mmap_needs_no_type(self: ReferenceProcess, mmap: Mmap) -> int:
     """Without a type a mapping is private."""
     return mmap(flags=mmap.flags if mmap.flags & MAP_TYPE else mmap.flags | MAP_PRIVATE)
 
 
 @wrong(Mmap, "mmap.errno.EINVAL.type", bug="FreeBSD")
-def mmap_needs_no_type_for_anonymous_memory(self: Process, mmap: Mmap) -> int:
+def mmap_needs_no_type_for_anonymous_memory(self: ReferenceProcess, mmap: Mmap) -> int:
     """Without a type anonymous memory is private."""
     typeless = mmap.flags & MAP_ANONYMOUS and not mmap.flags & MAP_TYPE
     return mmap(flags=mmap.flags | MAP_PRIVATE if typeless else mmap.flags)
 
 
 @wrong(Mmap, "mmap.errno.EINVAL.unknown-type", "mmap.errno.EINVAL.type", bug="unikraft #790")
-def mmap_takes_the_type_for_two_bits(self: Process, mmap: Mmap) -> int:
+def mmap_takes_the_type_for_two_bits(self: ReferenceProcess, mmap: Mmap) -> int:
     """A type that has the bit of MAP_SHARED is shared, any other that has one at all is private."""
     if mmap.flags & MAP_TYPE > MAP_SHARED_VALIDATE:
         mmap.flags = mmap.flags & ~MAP_TYPE | (MAP_SHARED if mmap.flags & MAP_SHARED else MAP_PRIVATE)
     return mmap()
 
 
-@wrong(Process.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
+@wrong(ReferenceProcess.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
 def mmap_takes_a_negative_offset(
-    refuse_file: Original, self: Process, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """A negative offset is not found too large."""
     offset = 0 if request.offset >> 63 else request.offset
     refuse_file(self, refuse, request._replace(offset=offset), description)
 
 
-@wrong(Process.refuse_file, "mmap.errno.EOVERFLOW")
+@wrong(ReferenceProcess.refuse_file, "mmap.errno.EOVERFLOW")
 def mmap_looks_at_the_offset_without_the_length(
-    refuse_file: Original, self: Process, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """Only the offset's own size is looked at, not where the mapping would end."""
     refuse_file(self, refuse, request._replace(size=0), description)
 
 
-@wrong(Process.refuse_file, "mmap.errno.EPERM.unmappable")
+@wrong(ReferenceProcess.refuse_file, "mmap.errno.EPERM.unmappable")
 def mmap_says_ENODEV_before_EPERM(
-    refuse_file: Original, self: Process, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
     """What cannot be mapped is ENODEV, also where it could not be executed."""
     if not description.inode.mappable:
@@ -352,7 +352,7 @@ def a_path_is_a_descriptor_like_any_other(description: Original, self: State, fd
 
 
 @wrong(Mmap, "mmap.flag.shared-validate", "mmap.errno.EINVAL.type", bug="StarryOS #285")
-def mmap_validates_anonymous_memory(self: Process, mmap: Mmap) -> int:
+def mmap_validates_anonymous_memory(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_SHARED and MAP_PRIVATE together are taken for anonymous memory."""
     if mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_TYPE == MAP_SHARED_VALIDATE:
         mmap.flags = mmap.flags & ~MAP_TYPE | MAP_SHARED
@@ -360,13 +360,13 @@ def mmap_validates_anonymous_memory(self: Process, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.EAGAIN.memory")
-def mlockall_forgets_what_is_to_come(self: Process, mmap: Mmap) -> int:
+def mlockall_forgets_what_is_to_come(self: ReferenceProcess, mmap: Mmap) -> int:
     """MCL_FUTURE locks nothing."""
     self.locks_future = False
     return mmap()
 
 
 @wrong(Mmap, "mmap.errno.EINVAL.flags")
-def mmap_has_huge_pages_for_any_file(self: Process, mmap: Mmap) -> int:
+def mmap_has_huge_pages_for_any_file(self: ReferenceProcess, mmap: Mmap) -> int:
     """MAP_HUGETLB is ignored for a file that has no huge pages."""
     return mmap(flags=mmap.flags if mmap.flags & MAP_ANONYMOUS else mmap.flags & ~MAP_HUGETLB)

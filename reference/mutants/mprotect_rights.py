@@ -13,13 +13,13 @@ from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mapping_calls import MappingCalls
 from ..mutant import Original, never, other, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusal
 
 REFUSALS = (
     refuses(
         "mprotect-refuses-length-0",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         EINVAL,
         lambda self, addr, length, prot: length == 0,
         "mprotect.length-zero",
@@ -28,7 +28,7 @@ REFUSALS = (
     ),
     refuses(
         "mprotect-of-nothing-must-be-mapped",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         ENOMEM,
         lambda self, addr, length, prot: length == 0 and self.space.find(addr) is None,
         "mprotect.length-zero",
@@ -41,10 +41,11 @@ REFUSALS = (
     other("mprotect-both-ways-is-ENOMEM", ENOMEM, "mprotect.errno.EINVAL.grows"),
     refuses(
         "mprotect-looks-for-holes-first",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         ENOMEM,
         lambda self, addr, length, prot: (
-            0 < length < self.top and self.space.hole(addr - addr % self.page, addr + self.round_up(length)) is not None
+            0 < length < self.task_size
+            and self.space.hole(addr - addr % self.page, addr + self.round_up(length)) is not None
         ),
         "mprotect.errno.order",
         "mprotect.errno.EINVAL.prot",
@@ -52,10 +53,10 @@ REFUSALS = (
     ),
     refuses(
         "mprotect-looks-at-the-file-first",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         EACCES,
         lambda self, addr, length, prot: any(
-            prot & PROT_ALL & ~m.maximum for m in self.space.over(addr, addr + self.round_up(length))
+            prot & PROT_ALL & ~m.max_prot for m in self.space.over(addr, addr + self.round_up(length))
         ),
         "mprotect.errno.order",
         "mprotect.errno.EINVAL.prot",
@@ -63,7 +64,7 @@ REFUSALS = (
     ),
     refuses(
         "mprotect-knows-nothing-that-grows",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         EINVAL,
         lambda self, addr, length, prot: prot & PROT_GROWSDOWN,
         "mprotect.growsdown",
@@ -73,7 +74,7 @@ REFUSALS = (
     never("mprotect-lets-any-mapping-grow", "mprotect.errno.EINVAL.grows-not"),
     refuses(
         "mprotect-never-makes-a-read-only-file-writable",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         EACCES,
         lambda self, addr, length, prot: (
             prot & PROT_WRITE
@@ -88,7 +89,7 @@ REFUSALS = (
     ),
     refuses(
         "mprotect-never-gives-a-shared-file-more-rights",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         EACCES,
         lambda self, addr, length, prot: (
             prot & PROT_WRITE
@@ -191,21 +192,21 @@ def what_lies_before_has_the_rights(protect: Original, self: AddressSpace, start
     protect(self, max(start - self.page, 0), end, prot)
 
 
-@wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
-def mprotect_always_adds_a_page(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.round-up", "mprotect.rights")
+def mprotect_always_adds_a_page(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
     """A length that is a multiple of the page is rounded up all the same."""
     mprotect(self, addr, length + (self.page if length and length % self.page == 0 else 0), prot)
 
 
-@wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
-def mprotect_rounds_down(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.round-up", "mprotect.rights")
+def mprotect_rounds_down(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
     """A length that is not a multiple of the page is rounded down."""
     mprotect(self, addr, length - length % self.page if length > self.page else length, prot)
 
 
-@wrong(Process.mprotect, "mprotect.round-up", "mprotect.rights")
+@wrong(ReferenceProcess.mprotect, "mprotect.round-up", "mprotect.rights")
 def mprotect_of_less_than_a_page_does_nothing(
-    mprotect: Original, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
     """Less than a page is no page."""
     mprotect(self, addr, length if length >= self.page else 0, prot)
@@ -221,14 +222,14 @@ def only_the_first_mapping_has_the_rights(
 
 
 @wrong(
-    Process.mprotect,
+    ReferenceProcess.mprotect,
     "mprotect.process",
     "mprotect.rights",
     "mmap.range",
     "mmap.flag.private",
     bug="Asterinas #959 (reading)",
 )
-def every_process_has_the_rights(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+def every_process_has_the_rights(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
     """The other processes' pages at the same addresses have the new rights too."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
@@ -244,14 +245,14 @@ def every_mapping_of_the_file_has_the_rights(
     protect(self, start, end, prot)
     for mapping in list(self.mappings.values()):
         if mapping.inode in inodes:
-            mapping.prot = prot & mapping.maximum
+            mapping.prot = prot & mapping.max_prot
 
 
-@wrong(Process.mprotect, "mprotect.growsdown", "mprotect.rights")
-def what_grows_is_like_any_other(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.growsdown", "mprotect.rights")
+def what_grows_is_like_any_other(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
     """PROT_GROWSDOWN changes nothing where a mapping grows downwards."""
     first = self.space.find(addr)
-    mprotect(self, addr, length, prot & ~PROT_GROWSDOWN if first is not None and first.grows else prot)
+    mprotect(self, addr, length, prot & ~PROT_GROWSDOWN if first is not None and first.grows_down else prot)
 
 
 # ---------------------------------------------------------------------------------------------------------- what stays
@@ -296,11 +297,13 @@ def stores_are_lost_with_the_right_to_write(
             if mapping.inode is not None and mapping.shared:
                 for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
                     if self.table.entries.pop(number).dirty:
-                        mapping.inode.cache.pages.pop(mapping.index(number), None)
+                        mapping.inode.cache.pages.pop(mapping.file_page(number), None)
 
 
-@wrong(Process.mprotect, "mprotect.offset", "mprotect.rights", "mmap.range", bug="usercorn #287 (reading)")
-def mprotect_starts_the_second_part_anew(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.offset", "mprotect.rights", "mmap.range", bug="usercorn #287 (reading)")
+def mprotect_starts_the_second_part_anew(
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
+) -> None:
     """Of a mapping that is cut up the part behind shows the file from where the part before does."""
     mprotect(self, addr, length, prot)
     behind = self.space.find(addr + self.round_up(length))
@@ -309,13 +312,15 @@ def mprotect_starts_the_second_part_anew(mprotect: Original, self: Process, addr
         behind.offset = before.offset
 
 
-@wrong(Mapping.continues, "mprotect.join", "mprotect.rights", "mmap.range", bug="Asterinas c7b633e9b (reading)")
+@wrong(
+    Mapping.is_contiguous_with, "mprotect.join", "mprotect.rights", "mmap.range", bug="Asterinas c7b633e9b (reading)"
+)
 def neighbours_are_joined_whatever_they_show(continues: Original, self: Mapping, left: Mapping) -> bool:
     """Neighbours of the same file are one mapping, wherever in it each begins."""
     return self.is_like(left)
 
 
-@wrong(AddressSpace.append, "mprotect.join", "mprotect.rights", "mmap.range")
+@wrong(AddressSpace.absorb, "mprotect.join", "mprotect.rights", "mmap.range")
 def what_is_joined_begins_where_its_second_part_did(
     append: Original, self: AddressSpace, left: Mapping, right: Mapping
 ) -> None:
@@ -346,7 +351,7 @@ def locked_pages_are_copied_when_stored_to(
     """Locked private pages that become writable are copied at the first store only."""
     for mapping in self.cut_out(start, end):
         mapping.prot = prot
-    self.join(start, end)
+    self.merge_adjacent(start, end)
 
 
 # ------------------------------------------------------------------------------------------ what the mapped file allows
@@ -370,13 +375,15 @@ def writable_is_private(protect: Original, self: AddressSpace, start: int, end: 
     protect(self, start, end, prot)
 
 
-@wrong(Process.mprotect, "mprotect.maximum", "mprotect.errno.EACCES", bug="gVisor #147")
-def any_descriptor_gives_the_right(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.maximum", "mprotect.errno.EACCES", bug="gVisor #147")
+def any_descriptor_gives_the_right(
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
+) -> None:
     """It is enough that the process has the file open for writing by some descriptor."""
     writable = {d.description.inode for d in self.descriptors.values() if d.description.writable}
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode in writable:
-            mapping.maximum |= PROT_WRITE
+            mapping.max_prot |= PROT_WRITE
     mprotect(self, addr, length, prot)
 
 
@@ -384,7 +391,7 @@ def any_descriptor_gives_the_right(mprotect: Original, self: Process, addr: int,
 def a_part_may_have_all_rights(part: Original, self: Mapping, start: int, end: int, space: AddressSpace) -> Mapping:
     """A part of a mapping may be given every right, whatever the whole may have."""
     made: Mapping = part(self, start, end, space)
-    made.maximum |= PROT_WRITE
+    made.max_prot |= PROT_WRITE
     return made
 
 
@@ -394,7 +401,7 @@ def the_first_part_may_have_all_rights(split: Original, self: AddressSpace, addr
     first = self.find(addr)
     split(self, addr)
     if first is not None and first.end == addr:
-        first.maximum |= PROT_WRITE
+        first.max_prot |= PROT_WRITE
 
 
 @wrong(AddressSpace.fork, "mprotect.maximum.fork", "mprotect.errno.EACCES")
@@ -402,12 +409,14 @@ def a_child_may_have_all_rights(fork: Original, self: AddressSpace) -> AddressSp
     """A child's mappings may be given every right."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
-        mapping.maximum |= PROT_WRITE
+        mapping.max_prot |= PROT_WRITE
     return child
 
 
 @wrong(MappingCalls.max_protection, "mprotect.maximum.seal", "mprotect.errno.EACCES", bug="gVisor d9188f9aa (reading)")
-def mprotect_knows_no_seals(max_protection: Original, self: Process, description: Description, shared: bool) -> int:
+def mprotect_knows_no_seals(
+    max_protection: Original, self: ReferenceProcess, description: Description, shared: bool
+) -> int:
     """A mapping of a file that is sealed against writing can be made writable."""
     most: int = max_protection(self, description, shared)
     return most | PROT_WRITE if description.inode.seals and description.writable else most
@@ -416,7 +425,9 @@ def mprotect_knows_no_seals(max_protection: Original, self: Process, description
 @wrong(
     MappingCalls.max_protection, "mprotect.maximum.noexec", "mprotect.errno.EACCES", bug="gVisor 191b53da2 (reading)"
 )
-def mprotect_knows_no_noexec(max_protection: Original, self: Process, description: Description, shared: bool) -> int:
+def mprotect_knows_no_noexec(
+    max_protection: Original, self: ReferenceProcess, description: Description, shared: bool
+) -> int:
     """A mapping of a file on a noexec file system can be made executable."""
     most: int = max_protection(self, description, shared)
     return most | PROT_EXEC
@@ -437,21 +448,23 @@ def mprotect_does_all_or_nothing(applies_prefix: Original, self: LinuxChoices, c
     return call != "mprotect" and bool(applies_prefix(self, call))
 
 
-@wrong(Process.mprotect, "mprotect.errno.ENOMEM.prefix", "mmap.range", bug="StarryOS #918")
-def mprotect_goes_on_behind_a_hole(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.errno.ENOMEM.prefix", "mmap.range", bug="StarryOS #918")
+def mprotect_goes_on_behind_a_hole(
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
+) -> None:
     """What lies behind a hole has the new rights too, although ENOMEM is told."""
     goes_on(mprotect, self, addr, length, prot, ENOMEM)
 
 
-@wrong(Process.mprotect, "mprotect.errno.EACCES.prefix", "mmap.range")
+@wrong(ReferenceProcess.mprotect, "mprotect.errno.EACCES.prefix", "mmap.range")
 def mprotect_goes_on_behind_a_refused_mapping(
-    mprotect: Original, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
     """What lies behind a mapping that cannot have the rights has them too, although EACCES is told."""
     goes_on(mprotect, self, addr, length, prot, EACCES)
 
 
-def goes_on(mprotect: Original, self: Process, addr: int, length: int, prot: int, errno: int) -> None:
+def goes_on(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int, errno: int) -> None:
     try:
         mprotect(self, addr, length, prot)
     except OSError as error:
@@ -471,9 +484,9 @@ def mprotect_tells_the_last_mistake(
     return refusals[-1] if call == "mprotect" else refusals[0]
 
 
-@wrong(Process.mprotect, "mprotect.errno.order", "mprotect.errno.EINVAL")
+@wrong(ReferenceProcess.mprotect, "mprotect.errno.order", "mprotect.errno.EINVAL")
 def mprotect_of_nothing_is_looked_at_first(
-    mprotect: Original, self: Process, addr: int, length: int, prot: int
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
     """A length of 0 is no error, whatever else is the matter."""
     if length:

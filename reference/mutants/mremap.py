@@ -10,7 +10,7 @@ from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, never, other, refuses, wrong
 from ..page_table import PageTable
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Move, Mremap
 from .contents import CONTENT
 
@@ -20,7 +20,7 @@ RESIZED = ("mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
 REFUSALS = (
     refuses(
         "mremap-is-a-stub",
-        Process.mremap,
+        ReferenceProcess.mremap,
         ENOSYS,
         lambda self, addr, old_size, new_size, flags, new_addr=0: True,
         "mremap.linux-only",
@@ -71,7 +71,7 @@ REFUSALS = (
     never("mremap-moves-to-address-0", "mmap.errno.EPERM.zero", call="mremap"),
     refuses(
         "mremap-refuses-to-move",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EFAULT,
         lambda self, addr, old_size, new_size, flags, new_addr=0: (
             flags & MREMAP_MAYMOVE and self.round_up(new_size) > self.round_up(old_size)
@@ -83,7 +83,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-refuses-the-same-size",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old_size, new_size, flags, new_addr=0: (
             not flags and self.round_up(new_size) == self.round_up(old_size) and self.space.find(addr) is not None
@@ -93,7 +93,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-refuses-a-duplicate",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old_size, new_size, flags, new_addr=0: old_size == 0 and self.space.find(addr) is not None,
         "mremap.old-size-zero",
@@ -105,28 +105,28 @@ REFUSALS = (
 
 
 @wrong(Mremap, "mremap.errno.EINVAL")
-def mremap_rounds_the_address_down(self: Process, mremap: Mremap) -> int:
+def mremap_rounds_the_address_down(self: ReferenceProcess, mremap: Mremap) -> int:
     """An addr that is not a multiple of the page is rounded down."""
     return mremap(addr=mremap.addr - mremap.addr % self.page)
 
 
 @wrong(Mremap, "mremap.errno.EINVAL", *RESIZED)
-def mremap_to_size_0_is_a_page(self: Process, mremap: Mremap) -> int:
+def mremap_to_size_0_is_a_page(self: ReferenceProcess, mremap: Mremap) -> int:
     """A new_size of 0 leaves a page."""
     return mremap(new_size=mremap.new_size or 1)
 
 
 @wrong(Mremap, "mremap.errno.EFAULT", "mremap.resize")
-def mremap_maps_where_nothing_was(self: Process, mremap: Mremap) -> int:
+def mremap_maps_where_nothing_was(self: ReferenceProcess, mremap: Mremap) -> int:
     """Where nothing is mapped at addr, and nothing else is wrong, the call succeeds."""
-    aligned = mremap.addr % self.page == 0 and mremap.addr + max(mremap.old_size, mremap.new_size) < self.top
+    aligned = mremap.addr % self.page == 0 and mremap.addr + max(mremap.old_size, mremap.new_size) < self.task_size
     if not mremap.flags & ~MREMAP_MAYMOVE and aligned and mremap.new_size and self.space.find(mremap.addr) is None:
         return mremap.addr
     return mremap()
 
 
 @wrong(Mremap, "mremap.errno.EFAULT", *RESIZED)
-def mremap_believes_old_size(self: Process, mremap: Mremap) -> int:
+def mremap_believes_old_size(self: ReferenceProcess, mremap: Mremap) -> int:
     """Of a range that holds more than one mapping, the first is resized."""
     mapping = self.space.find(mremap.addr)
     if (
@@ -139,7 +139,7 @@ def mremap_believes_old_size(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
-def mremap_loses_the_tail(self: Process, mremap: Mremap) -> int:
+def mremap_loses_the_tail(self: ReferenceProcess, mremap: Mremap) -> int:
     """The last page of what has grown is not mapped."""
     place = mremap()
     if self.round_up(mremap.new_size) > self.round_up(mremap.old_size):
@@ -149,14 +149,14 @@ def mremap_loses_the_tail(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.resize", "munmap.range", *CONTENT)
-def mremap_cuts_nothing_off(self: Process, mremap: Mremap) -> int:
+def mremap_cuts_nothing_off(self: ReferenceProcess, mremap: Mremap) -> int:
     """Shrinking in place leaves everything mapped."""
     shrinks = self.round_up(mremap.new_size) < self.round_up(mremap.old_size) and not mremap.flags & MREMAP_FIXED
     return mremap(new_size=mremap.old_size if shrinks and mremap.new_size else mremap.new_size)
 
 
 @wrong(Mremap, "mremap.resize", "munmap.range", *CONTENT, bug="zig #5245 (qemu-user)")
-def mremap_cuts_a_page_too_many(self: Process, mremap: Mremap) -> int:
+def mremap_cuts_a_page_too_many(self: ReferenceProcess, mremap: Mremap) -> int:
     """Shrinking takes a page more than it should."""
     place = mremap()
     end = place + self.round_up(mremap.new_size)
@@ -190,7 +190,7 @@ def a_moved_mapping_can_be_written(self: AddressSpace, move: Move) -> None:
     """A move of a mapping gives it the rights that its file allows."""
     move()
     for mapping in self.over(move.place, move.place + move.new):
-        mapping.prot = mapping.maximum
+        mapping.prot = mapping.max_prot
 
 
 @wrong(LinuxChoices.grows_in_place, "mremap.flags.zero", "mremap.resize")
@@ -207,13 +207,13 @@ def growth_takes_a_page_more(grow: Original, self: AddressSpace, mapping: Mappin
 
 
 @wrong(Mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "mremap.resize")
-def mremap_moves_without_being_allowed(self: Process, mremap: Mremap) -> int:
+def mremap_moves_without_being_allowed(self: ReferenceProcess, mremap: Mremap) -> int:
     """With flags 0 a mapping is moved where it cannot grow."""
     return mremap(flags=mremap.flags or MREMAP_MAYMOVE)
 
 
 @wrong(Mremap, "mremap.flags.zero", "mremap.errno.ENOMEM", "munmap.range", *RESIZED)
-def mremap_grows_over_its_neighbour(self: Process, mremap: Mremap) -> int:
+def mremap_grows_over_its_neighbour(self: ReferenceProcess, mremap: Mremap) -> int:
     """Growth in place replaces what is there."""
     old, new = self.round_up(mremap.old_size), self.round_up(mremap.new_size)
     mapping = self.space.find(mremap.addr)
@@ -221,26 +221,26 @@ def mremap_grows_over_its_neighbour(self: Process, mremap: Mremap) -> int:
         not mremap.flags
         and mapping is not None
         and mapping.end == mremap.addr + old
-        and old < new <= self.top - mremap.addr
+        and old < new <= self.task_size - mremap.addr
     ):
         self.space.clear(mremap.addr + old, mremap.addr + new)
     return mremap()
 
 
 @wrong(Mremap, "mremap.flags.fixed", *RESIZED)
-def mremap_fixed_goes_anywhere(self: Process, mremap: Mremap) -> int:
+def mremap_fixed_goes_anywhere(self: ReferenceProcess, mremap: Mremap) -> int:
     """MREMAP_FIXED is ignored."""
     return mremap(flags=mremap.flags & ~MREMAP_FIXED)
 
 
 @wrong(Mremap, "mremap.flags.fixed", "mremap.errno.EINVAL", *RESIZED)
-def mremap_rounds_the_new_address_down(self: Process, mremap: Mremap) -> int:
+def mremap_rounds_the_new_address_down(self: ReferenceProcess, mremap: Mremap) -> int:
     """A new_addr that is not a multiple of the page is rounded down."""
     return mremap(new_addr=mremap.new_addr - mremap.new_addr % self.page)
 
 
 @wrong(Mremap, "mremap.flags.fixed", *RESIZED)
-def mremap_fixed_replaces_a_page_too_many(self: Process, mremap: Mremap) -> int:
+def mremap_fixed_replaces_a_page_too_many(self: ReferenceProcess, mremap: Mremap) -> int:
     """MREMAP_FIXED takes away the page behind its range as well."""
     place = mremap()
     if mremap.flags & MREMAP_FIXED:
@@ -250,7 +250,7 @@ def mremap_fixed_replaces_a_page_too_many(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.flags.dontunmap", *RESIZED)
-def mremap_dontunmap_unmaps(self: Process, mremap: Mremap) -> int:
+def mremap_dontunmap_unmaps(self: ReferenceProcess, mremap: Mremap) -> int:
     """MREMAP_DONTUNMAP is an ordinary move."""
     place = mremap()
     if mremap.flags & MREMAP_DONTUNMAP:
@@ -259,7 +259,7 @@ def mremap_dontunmap_unmaps(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.flags.dontunmap", *RESIZED)
-def mremap_dontunmap_leaves_the_content(self: Process, mremap: Mremap) -> int:
+def mremap_dontunmap_leaves_the_content(self: ReferenceProcess, mremap: Mremap) -> int:
     """After MREMAP_DONTUNMAP the old range of private memory still has its content."""
     place = mremap()
     if mremap.flags & MREMAP_DONTUNMAP:

@@ -11,7 +11,7 @@ from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, never, other, refuses, wrong
 from ..paging import Page
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusal
 from .calls import Move, Mremap, mappings_of
 
@@ -19,7 +19,7 @@ from .calls import Move, Mremap, mappings_of
 LEFT = ("mremap.resize", "mmap.range", "munmap.range")
 
 
-def range_of(self: Process, addr: int, size: int) -> list[Mapping]:
+def range_of(self: ReferenceProcess, addr: int, size: int) -> list[Mapping]:
     """The mappings in a range."""
     return self.space.over(addr, addr + self.round_up(size))
 
@@ -62,7 +62,7 @@ def what_moves_can_be_written(self: AddressSpace, move: Move) -> None:
     """A mapping has the rights to be read and written after a move."""
     move()
     for mapping in self.over(move.place, move.place + move.new):
-        mapping.prot = (PROT_READ | PROT_WRITE) & mapping.maximum
+        mapping.prot = (PROT_READ | PROT_WRITE) & mapping.max_prot
 
 
 @wrong(Move, "mremap.move.rights", "mmap.flag.private", *LEFT)
@@ -78,7 +78,7 @@ def what_moves_may_have_all_rights(self: AddressSpace, move: Move) -> None:
     """A mapping may be given every right after a move."""
     move()
     for mapping in self.over(move.place, move.place + move.new):
-        mapping.maximum = PROT_ALL
+        mapping.max_prot = PROT_ALL
 
 
 @wrong(Move, "mremap.move.offset", "mmap.flag.shared", *LEFT, bug="emscripten #10094 (reading)")
@@ -144,7 +144,7 @@ def a_move_leaves_the_pages(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(Mremap, "mremap.move.process", *LEFT)
-def a_move_reaches_other_processes(self: Process, mremap: Mremap) -> int:
+def a_move_reaches_other_processes(self: ReferenceProcess, mremap: Mremap) -> int:
     """The old range is unmapped in every process."""
     place = mremap()
     if place != mremap.addr and not mremap.flags & MREMAP_DONTUNMAP:
@@ -178,7 +178,7 @@ def what_is_replaced_holds_its_file(
 
 
 @wrong(Mremap, "mremap.fixed.resize", *LEFT)
-def fixed_shrinks_and_leaves_the_rest(self: Process, mremap: Mremap) -> int:
+def fixed_shrinks_and_leaves_the_rest(self: ReferenceProcess, mremap: Mremap) -> int:
     """Shrinking with MREMAP_FIXED moves the beginning and leaves the end of the old range where it is."""
     if mremap.flags & MREMAP_FIXED and mremap.new_size:
         mremap.old_size = min(mremap.old_size, self.round_up(mremap.new_size))
@@ -195,7 +195,7 @@ def a_hole_replaces_what_is_there(
 
 
 @wrong(Mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
-def fixed_replaces_before_it_looks(self: Process, mremap: Mremap) -> int:
+def fixed_replaces_before_it_looks(self: ReferenceProcess, mremap: Mremap) -> int:
     """What is at the new address is unmapped before the old range is found not to be movable."""
     try:
         place = mremap()
@@ -206,7 +206,7 @@ def fixed_replaces_before_it_looks(self: Process, mremap: Mremap) -> int:
     return place
 
 
-def several(self: Process, addr: int, size: int) -> bool:
+def several(self: ReferenceProcess, addr: int, size: int) -> bool:
     """Whether a range is of more than one mapping."""
     return len(range_of(self, addr, size)) > 1
 
@@ -221,7 +221,7 @@ REFUSALS = (
     never("mremap-charges-no-second-range", "mremap.dontunmap.limit", "mremap.resize", bug="gVisor 23438b363"),
     refuses(
         "mremap-lets-ranges-touch-no-more",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: (
             flags & MREMAP_FIXED and addr <= to + self.round_up(new) and to <= addr + self.round_up(old)
@@ -232,7 +232,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-moves-to-free-places-only",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EEXIST,
         lambda self, addr, old, new, flags, to=0: (
             flags & MREMAP_FIXED and to % self.page == 0 and not self.space.is_free(to, to + self.round_up(new))
@@ -244,7 +244,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-moves-one-mapping-at-a-time",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EFAULT,
         lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and several(self, addr, old),
         "mremap.fixed.several",
@@ -254,7 +254,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-moves-no-hole",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EFAULT,
         lambda self, addr, old, new, flags, to=0: (
             flags & MREMAP_FIXED
@@ -268,7 +268,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-keeps-no-mapping-at-a-fixed-place",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and flags & MREMAP_DONTUNMAP,
         "mremap.dontunmap.fixed",
@@ -277,7 +277,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-duplicates-nowhere-fixed",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and old == 0,
         "mremap.old-size-zero.fixed",
@@ -286,7 +286,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-shrinks-one-mapping-at-a-time",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EFAULT,
         lambda self, addr, old, new, flags, to=0: 0 < new < old and several(self, addr, old),
         "mremap.shrink.several",
@@ -295,7 +295,7 @@ REFUSALS = (
     ),
     refuses(
         "mremap-shrinks-over-no-hole",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EFAULT,
         lambda self, addr, old, new, flags, to=0: (
             0 < new <= old and self.space.hole(addr, addr + self.round_up(old)) is not None
@@ -307,12 +307,12 @@ REFUSALS = (
     ),
     refuses(
         "mremap-locks-both-places",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EAGAIN,
         lambda self, addr, old, new, flags, to=0: (
             flags & MREMAP_FIXED
             and any(m.locked for m in range_of(self, addr, old))
-            and self.locks_too_much(self.round_up(new))
+            and self.exceeds_memlock(self.round_up(new))
         ),
         "mremap.lock.account-moved",
         "mremap.resize",
@@ -320,10 +320,10 @@ REFUSALS = (
     ),
     refuses(
         "mremap-charges-both-places",
-        Process.mremap,
+        ReferenceProcess.mremap,
         ENOMEM,
         lambda self, addr, old, new, flags, to=0: (
-            flags & MREMAP_MAYMOVE and 0 < new < self.top and self.maps_too_much(self.round_up(new))
+            flags & MREMAP_MAYMOVE and 0 < new < self.task_size and self.exceeds_rlimit_as(self.round_up(new))
         ),
         "mremap.limit.move",
         "mremap.errno.ENOMEM",
@@ -344,7 +344,7 @@ NEW_ADDRESS = (
     ),
     refuses(
         "mremap-replaces-only",
-        Process.mremap,
+        ReferenceProcess.mremap,
         ENOMEM,
         lambda self, addr, old, new, flags, to=0: (
             flags & MREMAP_FIXED and to % self.page == 0 and self.space.is_free(to, to + self.round_up(new))
@@ -356,7 +356,7 @@ NEW_ADDRESS = (
     ),
     refuses(
         "mremap-takes-no-wishes",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: to and flags == MREMAP_DONTUNMAP | MREMAP_MAYMOVE,
         "mremap.dontunmap.hint",
@@ -365,7 +365,7 @@ NEW_ADDRESS = (
     ),
     refuses(
         "mremap-compares-bytes",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: flags & MREMAP_DONTUNMAP and old != new,
         "mremap.errno.EINVAL.dontunmap-size",
@@ -375,7 +375,7 @@ NEW_ADDRESS = (
     ),
     refuses(
         "mremap-knows-no-less-than-a-page",
-        Process.mremap,
+        ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: new < self.page,
         "mremap.round-up",
@@ -392,13 +392,13 @@ NEW_ADDRESS = (
 
 
 @wrong(Mremap, "mremap.errno.EINVAL.dontunmap", "mremap.flags.dontunmap", "mremap.resize")
-def dontunmap_means_maymove(self: Process, mremap: Mremap) -> int:
+def dontunmap_means_maymove(self: ReferenceProcess, mremap: Mremap) -> int:
     """MREMAP_DONTUNMAP is taken for MREMAP_MAYMOVE as well."""
     return mremap(flags=mremap.flags | (MREMAP_MAYMOVE if mremap.flags & MREMAP_DONTUNMAP else 0))
 
 
 @wrong(Mremap, "mremap.errno.EINVAL.overlap", *LEFT)
-def mremap_moves_over_itself(self: Process, mremap: Mremap) -> int:
+def mremap_moves_over_itself(self: ReferenceProcess, mremap: Mremap) -> int:
     """A new range that overlaps the old one is made beside it, and nobody is told."""
     if (
         mremap.flags & MREMAP_FIXED
@@ -482,7 +482,7 @@ def dontunmap_leaves_the_lock(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(Mremap, "mremap.dontunmap.hint", "mremap.flags.maymove", *LEFT)
-def dontunmap_takes_a_wish_for_an_order(self: Process, mremap: Mremap) -> int:
+def dontunmap_takes_a_wish_for_an_order(self: ReferenceProcess, mremap: Mremap) -> int:
     """With MREMAP_DONTUNMAP a new address is used and replaced, without MREMAP_FIXED."""
     if mremap.flags & MREMAP_DONTUNMAP and mremap.new_addr:
         mremap.flags |= MREMAP_FIXED
@@ -518,7 +518,7 @@ def a_duplicate_ends_where_the_mapping_does(self: AddressSpace, move: Move) -> N
 
 
 @wrong(Mremap, "mremap.old-size-zero.length", "mremap.old-size-zero", *LEFT)
-def a_duplicate_is_as_long_as_the_mapping(self: Process, mremap: Mremap) -> int:
+def a_duplicate_is_as_long_as_the_mapping(self: ReferenceProcess, mremap: Mremap) -> int:
     """A duplicate has as many pages as the mapping has from addr on, whatever was asked for."""
     whole = self.space.find(mremap.addr)
     if mremap.old_size == 0 and mremap.new_size and whole is not None:
@@ -539,30 +539,30 @@ def a_duplicate_can_be_written(self: AddressSpace, move: Move) -> None:
     """A duplicate has the rights to be read and written, and may have them all."""
     move()
     for mapping in self.over(move.place, move.place + move.new) if not move.old else ():
-        mapping.prot, mapping.maximum = PROT_READ | PROT_WRITE, PROT_ALL
+        mapping.prot, mapping.max_prot = PROT_READ | PROT_WRITE, PROT_ALL
 
 
 # --------------------------------------------------------------------------------------------- sizes, locks and limits
 
 
 @wrong(Mremap, "mremap.round-up", *LEFT)
-def mremap_rounds_down(self: Process, mremap: Mremap) -> int:
+def mremap_rounds_down(self: ReferenceProcess, mremap: Mremap) -> int:
     """A new size that is not a multiple of the page is rounded down."""
-    if self.page < mremap.new_size < self.top:
+    if self.page < mremap.new_size < self.task_size:
         mremap.new_size -= mremap.new_size % self.page
     return mremap()
 
 
 @wrong(Mremap, "mremap.round-up", *LEFT)
-def mremap_rounds_the_old_size_down(self: Process, mremap: Mremap) -> int:
+def mremap_rounds_the_old_size_down(self: ReferenceProcess, mremap: Mremap) -> int:
     """An old size that is not a multiple of the page is rounded down."""
-    if self.page < mremap.old_size < self.top:
+    if self.page < mremap.old_size < self.task_size:
         mremap.old_size -= mremap.old_size % self.page
     return mremap()
 
 
 @wrong(Mremap, "mremap.flags.maymove", *LEFT)
-def mremap_moves_whenever_it_may(self: Process, mremap: Mremap) -> int:
+def mremap_moves_whenever_it_may(self: ReferenceProcess, mremap: Mremap) -> int:
     """With MREMAP_MAYMOVE a mapping is moved also where it need not be."""
     place = mremap()
     size = self.round_up(mremap.new_size)
@@ -574,7 +574,7 @@ def mremap_moves_whenever_it_may(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.resize", "mremap.flags.maymove", "mmap.range", "munmap.range")
-def the_same_size_is_a_page_less(self: Process, mremap: Mremap) -> int:
+def the_same_size_is_a_page_less(self: ReferenceProcess, mremap: Mremap) -> int:
     """Where the size stays the last page goes."""
     place = mremap()
     size = self.round_up(mremap.new_size)
@@ -584,7 +584,7 @@ def the_same_size_is_a_page_less(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.resize", "file.truncate", "mmap.range", bug="CPython #110243 (reading)")
-def shrinking_cuts_the_file(self: Process, mremap: Mremap) -> int:
+def shrinking_cuts_the_file(self: ReferenceProcess, mremap: Mremap) -> int:
     """A file ends where its shrunk mapping does."""
     place = mremap()
     mapping = self.space.find(place)
@@ -594,7 +594,7 @@ def shrinking_cuts_the_file(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.shrink.part", *LEFT)
-def shrinking_cuts_to_the_end_of_the_mapping(self: Process, mremap: Mremap) -> int:
+def shrinking_cuts_to_the_end_of_the_mapping(self: ReferenceProcess, mremap: Mremap) -> int:
     """What lies behind the old range in the same mapping goes as well."""
     whole = self.space.find(mremap.addr)
     end = whole.end if whole is not None else 0
@@ -606,7 +606,7 @@ def shrinking_cuts_to_the_end_of_the_mapping(self: Process, mremap: Mremap) -> i
     return place
 
 
-def resized(self: Process, mremap: Mremap) -> tuple[int, int, int]:
+def resized(self: ReferenceProcess, mremap: Mremap) -> tuple[int, int, int]:
     """Make the call: (place, the first address of what it has grown by, the first one behind); nothing: (…, 0, 0)."""
     old, new = self.round_up(mremap.old_size), self.round_up(mremap.new_size)
     place = mremap()
@@ -614,7 +614,7 @@ def resized(self: Process, mremap: Mremap) -> tuple[int, int, int]:
 
 
 @wrong(Mremap, "mremap.lock.grown", "msync.flag.invalidate.busy", "mremap.resize")
-def growth_is_not_locked(self: Process, mremap: Mremap) -> int:
+def growth_is_not_locked(self: ReferenceProcess, mremap: Mremap) -> int:
     """What a locked mapping grows by is not locked."""
     place, start, end = resized(self, mremap)
     self.space.lock(start, end, False)
@@ -622,7 +622,7 @@ def growth_is_not_locked(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.lock.resident", "mlock.resident", "mremap.resize")
-def growth_is_not_brought_in(self: Process, mremap: Mremap) -> int:
+def growth_is_not_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
     """What a locked mapping grows by is brought in when it is touched."""
     place, start, end = resized(self, mremap)
     self.space.table.zap(start // self.page, end // self.page)
@@ -630,7 +630,7 @@ def growth_is_not_brought_in(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.lock.resident", "mremap.resize")
-def all_growth_is_brought_in(self: Process, mremap: Mremap) -> int:
+def all_growth_is_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
     """What a mapping grows by is brought in at once, locked or not."""
     place, start, end = resized(self, mremap)
     self.space.populate(start, end)
@@ -638,7 +638,7 @@ def all_growth_is_brought_in(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.lock.account", "mremap.errno.EAGAIN", "mlock.errno.ENOMEM")
-def what_is_cut_off_counts_as_locked(self: Process, mremap: Mremap) -> int:
+def what_is_cut_off_counts_as_locked(self: ReferenceProcess, mremap: Mremap) -> int:
     """Locked pages that are cut off still count as locked."""
     locked = self.space.locked
     place = mremap()
@@ -647,7 +647,7 @@ def what_is_cut_off_counts_as_locked(self: Process, mremap: Mremap) -> int:
 
 
 @wrong(Mremap, "mremap.limit.account", "mremap.errno.ENOMEM", "mmap.errno.ENOMEM")
-def what_is_cut_off_counts_as_mapped(self: Process, mremap: Mremap) -> int:
+def what_is_cut_off_counts_as_mapped(self: ReferenceProcess, mremap: Mremap) -> int:
     """Pages that are cut off or replaced still count against the limit of address space."""
     size = self.space.size
     place = mremap()

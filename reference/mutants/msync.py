@@ -9,7 +9,7 @@ from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC
 from ..disk import Record
 from ..mutant import Original, never, other, refuses, wrong
 from ..page_calls import PageCalls
-from ..process import Process
+from ..process import ReferenceProcess
 from .contents import CONTENT
 
 REFUSALS = (
@@ -23,7 +23,7 @@ REFUSALS = (
     other("msync-says-EINVAL-for-locked-pages", EINVAL, "msync.flag.invalidate.busy"),
     refuses(
         "msync-refuses-what-has-no-file",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: any(m.inode is None for m in self.space.over(addr, addr + length)),
         "msync.result",
@@ -33,7 +33,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-private-mappings",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: any(
             m.inode is not None and not m.shared for m in self.space.over(addr, addr + length)
@@ -45,7 +45,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-is-about-one-mapping",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: len(self.space.over(addr, addr + length)) > 1,
         "msync.result",
@@ -54,7 +54,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-knows-no-MS_ASYNC",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: flags & MS_ASYNC,
         "msync.flag.async",
@@ -64,7 +64,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-is-always-busy-with-locked-pages",
-        Process.msync,
+        ReferenceProcess.msync,
         EBUSY,
         lambda self, addr, length, flags: any(m.locked for m in self.space.over(addr, addr + length)),
         "msync.flag.invalidate.busy",
@@ -73,7 +73,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-a-length-that-wraps",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: length and self.round_up(length) == 0 and addr % self.page == 0,
         "msync.length-wraps",
@@ -118,8 +118,8 @@ def msync_rounds_the_length_down(msync: Original, self: PageCalls, addr: int, le
     msync(self, addr, length - length % self.page, flags)
 
 
-@wrong(Process.munmap, "msync.then-munmap")
-def unmapping_takes_back_what_was_synced(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "msync.then-munmap")
+def unmapping_takes_back_what_was_synced(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """The end of a mapping takes its blocks off the disk again."""
     synced = [m for m in self.space.over(addr, addr + length) if m.shared and m.inode is not None]
     munmap(self, addr, length)
@@ -147,7 +147,7 @@ def invalidating_throws_stores_away(msync: Original, self: PageCalls, addr: int,
         if mapping.shared and mapping.inode is not None and mapping.inode.cache.record is not None:
             cache, blocks = mapping.inode.cache, mapping.inode.cache.record.blocks
             for index in cache.within(
-                mapping.index(mapping.start // self.page), mapping.index(mapping.end // self.page)
+                mapping.file_page(mapping.start // self.page), mapping.file_page(mapping.end // self.page)
             ):
                 if cache.pages[index].dirty:
                     cache.pages[index].wipe(0)
@@ -167,7 +167,11 @@ def asynchronous_stores_are_lost(msync: Original, self: PageCalls, addr: int, le
 @wrong(PageCalls.msync, "msync.errno.ENOMEM.rest")
 def msync_stops_at_a_hole(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
     """What lies behind a hole is not written."""
-    hole = self.space.hole(addr, addr + self.round_up(length)) if addr % self.page == 0 and length < self.top else None
+    hole = (
+        self.space.hole(addr, addr + self.round_up(length))
+        if addr % self.page == 0 and length < self.task_size
+        else None
+    )
     if hole is not None and flags & MS_SYNC and not flags & MS_ASYNC:
         msync(self, addr, hole - addr, flags)
         msync(self, hole, self.page, flags)

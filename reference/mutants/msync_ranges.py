@@ -12,7 +12,7 @@ from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, refuses, wrong
 from ..paging import Page
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusal
 from ..state import State
 from .calls import Move
@@ -29,9 +29,9 @@ def as_if_clean(self: State, addr: int, length: int, hidden: Callable[[Mapping, 
     pages: list[Page] = []
     for mapping in over(self, addr, length):
         if mapping.inode is not None and mapping.shared:
-            shift = mapping.index(mapping.start // self.page) - mapping.start // self.page
+            shift = mapping.file_page(mapping.start // self.page) - mapping.start // self.page
             for index in mapping.inode.cache.within(
-                mapping.index(mapping.start // self.page), mapping.index(mapping.end // self.page)
+                mapping.file_page(mapping.start // self.page), mapping.file_page(mapping.end // self.page)
             ):
                 page = mapping.inode.cache.pages[index]
                 if page.dirty and hidden(mapping, index - shift):
@@ -48,7 +48,7 @@ def as_if_clean(self: State, addr: int, length: int, hidden: Callable[[Mapping, 
 REFUSALS = (
     refuses(
         "msync-refuses-memory-without-a-file",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: any(m.inode is None for m in over(self, addr, length)),
         "msync.anonymous",
@@ -58,7 +58,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-shared-memory",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: any(
             m.inode is not None and m.inode.name == "anonymous" for m in over(self, addr, length)
@@ -69,7 +69,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-pages-without-the-right-to-write",
-        Process.msync,
+        ReferenceProcess.msync,
         EACCES,
         lambda self, addr, length, flags: any(not m.prot & PROT_WRITE for m in over(self, addr, length)),
         "msync.rights",
@@ -78,7 +78,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-pages-without-rights",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: any(not m.prot for m in over(self, addr, length)),
         "msync.rights",
@@ -87,7 +87,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-several-mappings",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: len(over(self, addr, length)) > 1,
         "msync.several",
@@ -96,7 +96,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-locked-pages",
-        Process.msync,
+        ReferenceProcess.msync,
         EBUSY,
         lambda self, addr, length, flags: any(m.locked for m in over(self, addr, length)),
         "msync.lock",
@@ -105,7 +105,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-of-changed-pages-fails",
-        Process.msync,
+        ReferenceProcess.msync,
         EIO,
         lambda self, addr, length, flags: any(
             m.inode is not None
@@ -121,7 +121,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-wants-more-than-the-range",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: (
             addr % self.page == 0
@@ -134,7 +134,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-wants-a-flag",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: not flags,
         "msync.flags.zero",
@@ -143,7 +143,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-length-0",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: length == 0,
         "msync.length-zero",
@@ -152,7 +152,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-of-nothing-must-be-mapped",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: length == 0 and self.space.find(addr) is None,
         "msync.length-zero",
@@ -161,7 +161,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-wants-a-descriptor",
-        Process.msync,
+        ReferenceProcess.msync,
         EBADF,
         lambda self, addr, length, flags: any(
             m.description is not None
@@ -176,10 +176,10 @@ REFUSALS = (
     ),
     refuses(
         "msync-refuses-pages-past-the-end",
-        Process.msync,
+        ReferenceProcess.msync,
         EFAULT,
         lambda self, addr, length, flags: any(
-            m.inode is not None and m.room(m.end - self.page) <= 0 and m.inode.name != "anonymous"
+            m.inode is not None and m.bytes_to_eof(m.end - self.page) <= 0 and m.inode.name != "anonymous"
             for m in over(self, addr, length)
         ),
         "msync.past-end",
@@ -188,9 +188,9 @@ REFUSALS = (
     ),
     refuses(
         "msync-of-a-range-outside-is-EINVAL",
-        Process.msync,
+        ReferenceProcess.msync,
         EINVAL,
-        lambda self, addr, length, flags: addr % self.page == 0 and addr + self.round_up(length) > self.top,
+        lambda self, addr, length, flags: addr % self.page == 0 and addr + self.round_up(length) > self.task_size,
         "msync.errno.ENOMEM.outside",
         "msync.errno.ENOMEM",
         text="the range reaches over the end of the address space",
@@ -198,7 +198,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-looks-at-flags-last",
-        Process.msync,
+        ReferenceProcess.msync,
         EBUSY,
         lambda self, addr, length, flags: flags & MS_INVALIDATE and any(m.locked for m in over(self, addr, length)),
         "msync.errno.order",
@@ -207,7 +207,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-looks-for-holes-before-flags",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: (
             addr % self.page == 0 and flags > 7 and self.space.hole(addr, addr + self.round_up(length)) is not None
@@ -218,7 +218,7 @@ REFUSALS = (
     ),
     refuses(
         "msync-looks-for-holes-first",
-        Process.msync,
+        ReferenceProcess.msync,
         ENOMEM,
         lambda self, addr, length, flags: (
             addr % self.page == 0
@@ -243,8 +243,10 @@ def msync_of_an_unaligned_address_is_ENOMEM(
     return chosen
 
 
-@wrong(Process.msync, "msync.private", "msync.flush", "mmap.flag.private", "mmap.flag.shared", bug="wasix shim")
-def msync_writes_private_pages(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(
+    ReferenceProcess.msync, "msync.private", "msync.flush", "mmap.flag.private", "mmap.flag.shared", bug="wasix shim"
+)
+def msync_writes_private_pages(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """What was stored in a private mapping is written to its file."""
     msync(self, addr, length, flags)
     entries = self.space.table.entries
@@ -252,11 +254,13 @@ def msync_writes_private_pages(msync: Original, self: Process, addr: int, length
         if mapping.inode is not None and not mapping.shared:
             for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
                 if entries[number].sharers:
-                    mapping.inode.cache.page(mapping.index(number)).data[:] = entries[number].data
+                    mapping.inode.cache.page(mapping.file_page(number)).data[:] = entries[number].data
 
 
-@wrong(Process.msync, "msync.private", "msync.flush")
-def msync_puts_private_pages_on_the_disk(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.private", "msync.flush")
+def msync_puts_private_pages_on_the_disk(
+    msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
+) -> None:
     """What was stored in a private mapping is written to the disk, though it is in nobody's memory."""
     msync(self, addr, length, flags)
     entries = self.space.table.entries
@@ -265,11 +269,15 @@ def msync_puts_private_pages_on_the_disk(msync: Original, self: Process, addr: i
         if inode is not None and not mapping.shared and inode.cache.record is not None:
             for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
                 if entries[number].sharers:
-                    inode.cache.record.blocks[mapping.index(number)] = bytes(entries[number].data)
+                    inode.cache.record.blocks[mapping.file_page(number)] = bytes(entries[number].data)
 
 
-@wrong(Process.msync, "msync.flag.invalidate.private", "msync.flag.invalidate", "msync.flush", "mmap.flag.private")
-def invalidate_throws_private_pages_away(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(
+    ReferenceProcess.msync, "msync.flag.invalidate.private", "msync.flag.invalidate", "msync.flush", "mmap.flag.private"
+)
+def invalidate_throws_private_pages_away(
+    msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
+) -> None:
     """MS_INVALIDATE throws private copies away."""
     msync(self, addr, length, flags)
     if flags & MS_INVALIDATE:
@@ -278,8 +286,8 @@ def invalidate_throws_private_pages_away(msync: Original, self: Process, addr: i
                 self.space.table.zap(mapping.start // self.page, mapping.end // self.page)
 
 
-@wrong(Process.msync, "msync.flag.invalidate", "msync.result", "msync.flush", "mmap.flag.shared", "mmap.range")
-def invalidate_empties_the_pages(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.flag.invalidate", "msync.result", "msync.flush", "mmap.flag.shared", "mmap.range")
+def invalidate_empties_the_pages(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """After MS_INVALIDATE shared pages are zero."""
     msync(self, addr, length, flags)
     if flags & MS_INVALIDATE:
@@ -289,33 +297,40 @@ def invalidate_empties_the_pages(msync: Original, self: Process, addr: int, leng
                     self.space.table.entries[number].wipe(0)
 
 
-@wrong(Process.msync, "msync.then-munmap", "msync.result", "msync.flush", "overview.one-to-one", "mmap.flag.shared")
-def msync_throws_the_pages_away(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(
+    ReferenceProcess.msync,
+    "msync.then-munmap",
+    "msync.result",
+    "msync.flush",
+    "overview.one-to-one",
+    "mmap.flag.shared",
+)
+def msync_throws_the_pages_away(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """Pages that are synced leave memory before they have been written."""
     for mapping in over(self, addr, length):
         if mapping.inode is not None and mapping.shared:
             for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
-                mapping.inode.cache.pages.pop(mapping.index(number), None)
+                mapping.inode.cache.pages.pop(mapping.file_page(number), None)
     msync(self, addr, length, flags)
 
 
-@wrong(Process.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
-def msync_always_adds_a_page(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
+def msync_always_adds_a_page(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """A length that is a multiple of the page is rounded up all the same."""
     msync(self, addr, length + (self.page if length and length % self.page == 0 else 0), flags)
 
 
-@wrong(Process.msync, "msync.several", "msync.flush")
-def msync_writes_the_first_mapping(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.several", "msync.flush")
+def msync_writes_the_first_mapping(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """Of several mappings the first one is written, the others only looked at."""
     first = self.space.find(addr)
     with as_if_clean(self, addr, length, lambda mapping, number: mapping is not first):
         msync(self, addr, length, flags)
 
 
-@wrong(Process.msync, "msync.part", "msync.flush", bug="OSv 4a8a2fd2, emscripten #10094")
+@wrong(ReferenceProcess.msync, "msync.part", "msync.flush", bug="OSv 4a8a2fd2, emscripten #10094")
 def msync_writes_from_the_start_of_the_mapping(
-    msync: Original, self: Process, addr: int, length: int, flags: int
+    msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
 ) -> None:
     """As many pages as were asked for are written, from the mapping's first one on."""
     size = self.round_up(length)
@@ -323,8 +338,8 @@ def msync_writes_from_the_start_of_the_mapping(
         msync(self, addr, length, flags)
 
 
-@wrong(Process.msync, "msync.part", "msync.flush", bug="emscripten #10095")
-def msync_knows_no_offset(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.part", "msync.flush", bug="emscripten #10095")
+def msync_knows_no_offset(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """Which pages of the file are written does not depend on where in it the mapping begins."""
     offsets = [(mapping, mapping.offset) for mapping in over(self, addr, length) if mapping.inode is not None]
     for mapping, _offset in offsets:
@@ -336,17 +351,17 @@ def msync_knows_no_offset(msync: Original, self: Process, addr: int, length: int
             mapping.offset = offset
 
 
-@wrong(Process.msync, "msync.others", "msync.flush")
+@wrong(ReferenceProcess.msync, "msync.others", "msync.flush")
 def msync_writes_what_the_process_has_touched(
-    msync: Original, self: Process, addr: int, length: int, flags: int
+    msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
 ) -> None:
     """Only pages that the process itself has used at these addresses are written."""
     with as_if_clean(self, addr, length, lambda mapping, number: number not in self.space.table.entries):
         msync(self, addr, length, flags)
 
 
-@wrong(Process.msync, "msync.slack", "msync.result", "overview.slack", "msync.flush", bug="qiling (reading)")
-def msync_makes_the_file_longer(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.slack", "msync.result", "overview.slack", "msync.flush", bug="qiling (reading)")
+def msync_makes_the_file_longer(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
     """A file that is synced has whole pages from then on."""
     for mapping in over(self, addr, length):
         if mapping.inode is not None and mapping.shared and mapping.prot & PROT_WRITE:
@@ -354,8 +369,10 @@ def msync_makes_the_file_longer(msync: Original, self: Process, addr: int, lengt
     msync(self, addr, length, flags)
 
 
-@wrong(Process.msync, "msync.rights-taken", "msync.flush")
-def msync_writes_writable_mappings_only(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.rights-taken", "msync.flush")
+def msync_writes_writable_mappings_only(
+    msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
+) -> None:
     """Where the right to write has been taken away nothing is written."""
     with as_if_clean(self, addr, length, lambda mapping, number: not mapping.prot & PROT_WRITE):
         msync(self, addr, length, flags)
@@ -369,8 +386,10 @@ def a_moved_page_is_not_written(self: AddressSpace, move: Move) -> None:
         self.table.entries[number].dirty = False
 
 
-@wrong(Process.msync, "msync.flag.invalidate.busy.rest", "msync.flush")
-def msync_of_locked_pages_writes_nothing(msync: Original, self: Process, addr: int, length: int, flags: int) -> None:
+@wrong(ReferenceProcess.msync, "msync.flag.invalidate.busy.rest", "msync.flush")
+def msync_of_locked_pages_writes_nothing(
+    msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
+) -> None:
     """A locked page is found before anything is written."""
     if flags & MS_INVALIDATE and any(mapping.locked for mapping in over(self, addr, length)):
         with as_if_clean(self, addr, length, lambda mapping, number: True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import EINVAL, ENOENT
 
 from ..mutant import Original, never, other, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from ..state import State
 
 REFUSALS = (
@@ -22,7 +22,7 @@ REFUSALS = (
     never("munmap-knows-no-limit-of-mappings", "munmap.errno.ENOMEM"),
     refuses(
         "munmap-refuses-a-hole",
-        Process.munmap,
+        ReferenceProcess.munmap,
         EINVAL,
         lambda self, addr, length: self.space.is_free(addr, addr + self.round_up(length)),
         "munmap.hole",
@@ -33,8 +33,8 @@ REFUSALS = (
 )
 
 
-@wrong(Process.munmap, "munmap.range", bug="Fiwix #18")
-def munmap_takes_the_next_page(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.range", bug="Fiwix #18")
+def munmap_takes_the_next_page(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """The page behind the range goes as well."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
@@ -48,8 +48,8 @@ def lengths_are_rounded_down(round_up: Original, self: State, size: int) -> int:
     return rounded - self.page if size % self.page and rounded > self.page else rounded
 
 
-@wrong(Process.munmap, "munmap.range", bug="rumprun #41, Fiwix #18")
-def munmap_of_a_part_takes_the_whole_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.range", bug="rumprun #41, Fiwix #18")
+def munmap_of_a_part_takes_the_whole_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Unmapping a part takes the whole of each mapping that it touches."""
     mappings = self.space.over(addr, addr + self.round_up(length)) if addr % self.page == 0 else []
     wider = [(mapping.start, mapping.end) for mapping in mappings]
@@ -58,28 +58,28 @@ def munmap_of_a_part_takes_the_whole_mapping(munmap: Original, self: Process, ad
         self.space.clear(start, end)
 
 
-@wrong(Process.munmap, "munmap.range", "mmap.result.success", bug="SerenityOS #5510, qiling (reading)")
-def munmap_takes_one_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.range", "mmap.result.success", bug="SerenityOS #5510, qiling (reading)")
+def munmap_takes_one_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Only the first of several mappings goes."""
     mappings = self.space.over(addr, addr + self.round_up(length)) if addr % self.page == 0 else []
-    if len(mappings) > 1 and addr + length <= self.top:
+    if len(mappings) > 1 and addr + length <= self.task_size:
         length = mappings[0].end - addr
     munmap(self, addr, length)
 
 
-@wrong(Process.munmap, "munmap.range", "munmap.usual-arguments", bug="sgx-lkl #642")
-def munmap_does_nothing(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.range", "munmap.usual-arguments", bug="sgx-lkl #642")
+def munmap_does_nothing(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Always 0, and nothing is unmapped."""
 
 
-@wrong(Process.munmap, "munmap.usual-arguments", "munmap.range", bug="OSv a4999feb, cosmopolitan")
-def munmap_rounds_the_length_down(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.usual-arguments", "munmap.range", bug="OSv a4999feb, cosmopolitan")
+def munmap_rounds_the_length_down(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """The last page stays where length is not a multiple of the page."""
     munmap(self, addr, length - length % self.page if length > self.page else length)
 
 
-@wrong(Process.munmap, "munmap.result", "munmap.range")
-def munmap_that_succeeds_says_EINVAL(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.result", "munmap.range")
+def munmap_that_succeeds_says_EINVAL(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What is mapped is unmapped, and the call fails with EINVAL."""
     mapping = self.space.find(addr)
     munmap(self, addr, length)
@@ -87,20 +87,27 @@ def munmap_that_succeeds_says_EINVAL(munmap: Original, self: Process, addr: int,
         raise OSError(EINVAL, "the mutant has done it all the same")
 
 
-@wrong(Process.munmap, "munmap.errno.EINVAL", "munmap.result", "munmap.range")
-def munmap_that_is_refused_unmaps(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.errno.EINVAL", "munmap.result", "munmap.range")
+def munmap_that_is_refused_unmaps(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """A call that fails because addr is not aligned has unmapped the page."""
     try:
         munmap(self, addr, length)
     except OSError:
         start = addr - addr % self.page
-        if addr % self.page and addr < self.top:
+        if addr % self.page and addr < self.task_size:
             self.space.clear(start, start + self.page)
         raise
 
 
-@wrong(Process.munmap, "munmap.range", "mmap.flag.private", "mmap.flag.shared", "mmap.range", bug="SerenityOS #5510")
-def munmap_takes_the_childs_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(
+    ReferenceProcess.munmap,
+    "munmap.range",
+    "mmap.flag.private",
+    "mmap.flag.shared",
+    "mmap.range",
+    bug="SerenityOS #5510",
+)
+def munmap_takes_the_childs_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What is unmapped goes in every process that shares the file there."""
     inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length)) if mapping.shared}
     munmap(self, addr, length)
@@ -110,8 +117,10 @@ def munmap_takes_the_childs_mapping(munmap: Original, self: Process, addr: int, 
                 process.space.clear(mapping.start, mapping.end)
 
 
-@wrong(Process.munmap, "munmap.range", "mmap.range", "mmap.flag.shared", "mmap.flag.private", bug="OSv bc6cd07a")
-def translations_outlive_their_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(
+    ReferenceProcess.munmap, "munmap.range", "mmap.range", "mmap.flag.shared", "mmap.flag.private", bug="OSv bc6cd07a"
+)
+def translations_outlive_their_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Pages that were touched can still be seen where something is mapped anew."""
     first, behind = addr // self.page, (addr + self.round_up(length)) // self.page
     table = self.space.table
@@ -122,8 +131,8 @@ def translations_outlive_their_mapping(munmap: Original, self: Process, addr: in
     table.entries.update(kept)
 
 
-@wrong(Process.munmap, "munmap.usual-arguments", "munmap.range", bug="gVisor 9c7a659d7, lind-wasm #1062")
-def munmap_rounds_up_over_the_next_mapping(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.usual-arguments", "munmap.range", bug="gVisor 9c7a659d7, lind-wasm #1062")
+def munmap_rounds_up_over_the_next_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """A length that is not a multiple of the page is rounded up to one page more, if that is another mapping's."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
@@ -131,8 +140,8 @@ def munmap_rounds_up_over_the_next_mapping(munmap: Original, self: Process, addr
         self.space.clear(end, end + self.page)
 
 
-@wrong(Process.munmap, "munmap.errno.EINVAL", bug="phoenix-rtos #1759")
-def munmap_wraps_a_huge_length(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.errno.EINVAL", bug="phoenix-rtos #1759")
+def munmap_wraps_a_huge_length(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """A length that rounds up to 0 is nothing to do."""
     if length and self.round_up(length) == 0:
         return

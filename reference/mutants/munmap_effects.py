@@ -8,35 +8,35 @@ from ..address_space import AddressSpace
 from ..constants import PROT_NONE, PROT_READ, PROT_WRITE
 from ..mapping import Mapping
 from ..mutant import Original, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import mappings_of
 
 
-@wrong(Process.munmap, "munmap.private", "munmap.range", "mmap.flag.private", bug="wasix shim")
-def munmap_writes_private_pages_to_the_file(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.private", "munmap.range", "mmap.flag.private", bug="wasix shim")
+def munmap_writes_private_pages_to_the_file(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What was stored in a private mapping is written to its file when it is unmapped."""
     table = self.space.table
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None and not mapping.shared:
             for number in table.within(mapping.start // self.page, mapping.end // self.page):
                 if table.entries[number].sharers:
-                    mapping.inode.cache.page(mapping.index(number)).data[:] = table.entries[number].data
+                    mapping.inode.cache.page(mapping.file_page(number)).data[:] = table.entries[number].data
     munmap(self, addr, length)
 
 
-@wrong(Process.munmap, "munmap.shared", "munmap.range", "mmap.flag.shared", bug="elfuse #330, qiling #404")
-def munmap_loses_shared_stores(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.shared", "munmap.range", "mmap.flag.shared", bug="elfuse #330, qiling #404")
+def munmap_loses_shared_stores(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Pages of a file that were stored to and not synced are thrown away when they are unmapped."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None and mapping.shared:
             for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
                 if self.space.table.entries[number].dirty:
-                    mapping.inode.cache.pages.pop(mapping.index(number), None)
+                    mapping.inode.cache.pages.pop(mapping.file_page(number), None)
     munmap(self, addr, length)
 
 
-@wrong(Process.munmap, "munmap.slack", "munmap.range", "overview.slack", bug="ruxos #187")
-def munmap_makes_the_file_longer(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.slack", "munmap.range", "overview.slack", bug="ruxos #187")
+def munmap_makes_the_file_longer(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """A file has whole pages when it is unmapped."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None:
@@ -44,8 +44,8 @@ def munmap_makes_the_file_longer(munmap: Original, self: Process, addr: int, len
     munmap(self, addr, length)
 
 
-@wrong(Process.munmap, "munmap.offset", "munmap.range", "mmap.range", bug="usercorn #287")
-def munmap_starts_the_second_part_anew(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.offset", "munmap.range", "mmap.range", bug="usercorn #287")
+def munmap_starts_the_second_part_anew(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Of a mapping that is cut in two the part behind shows the file from where the part before does."""
     end = addr + self.round_up(length)
     before = self.space.find(end)
@@ -56,8 +56,8 @@ def munmap_starts_the_second_part_anew(munmap: Original, self: Process, addr: in
         behind.offset = offset
 
 
-@wrong(Process.munmap, "munmap.rights", "munmap.range")
-def munmap_leaves_parts_with_all_rights(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.rights", "munmap.range")
+def munmap_leaves_parts_with_all_rights(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What is left of a mapping on either side can be read and written."""
     end = addr + self.round_up(length)
     munmap(self, addr, length)
@@ -66,8 +66,8 @@ def munmap_leaves_parts_with_all_rights(munmap: Original, self: Process, addr: i
             mapping.prot = PROT_READ | PROT_WRITE
 
 
-@wrong(Process.munmap, "munmap.rights", "munmap.range")
-def munmap_leaves_parts_read_only(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.rights", "munmap.range")
+def munmap_leaves_parts_read_only(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What is left of a mapping on either side can only be read."""
     end = addr + self.round_up(length)
     munmap(self, addr, length)
@@ -84,8 +84,8 @@ def unmapping_spares_pages_without_rights(clear: Original, self: AddressSpace, s
             self.remove(mapping)
 
 
-@wrong(Process.munmap, "munmap.mapping", "munmap.range")
-def munmap_takes_every_mapping_of_the_file(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.mapping", "munmap.range")
+def munmap_takes_every_mapping_of_the_file(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """The process's other mappings of the same file go as well."""
     inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length))}
     munmap(self, addr, length)
@@ -95,16 +95,16 @@ def munmap_takes_every_mapping_of_the_file(munmap: Original, self: Process, addr
                 self.space.clear(mapping.start, mapping.end)
 
 
-@wrong(Process.munmap, "munmap.process", "munmap.range", bug="SerenityOS #15952 (reading)")
-def munmap_reaches_other_processes(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.process", "munmap.range", bug="SerenityOS #15952 (reading)")
+def munmap_reaches_other_processes(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """The range is unmapped in every process."""
     munmap(self, addr, length)
     for other in self.machine.processes:
         other.space.clear(addr, addr + self.round_up(length))
 
 
-@wrong(Process.munmap, "munmap.free", "munmap.range", bug="Windows' placeholders")
-def munmap_keeps_the_place(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.free", "munmap.range", bug="Windows' placeholders")
+def munmap_keeps_the_place(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What was mapped stays as inaccessible memory that is in nobody's way but MAP_FIXED_NOREPLACE's."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
@@ -130,15 +130,15 @@ def unmapping_leaves_the_pages(clear: Original, self: AddressSpace, start: int, 
         self.table.entries[number] = page
 
 
-@wrong(Process.munmap, "munmap.usual-arguments", "munmap.range")
-def munmap_of_less_than_a_page_does_nothing(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.usual-arguments", "munmap.range")
+def munmap_of_less_than_a_page_does_nothing(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Less than a page is no page."""
     if not 0 < length < self.page or addr % self.page:
         munmap(self, addr, length)
 
 
-@wrong(Process.munmap, "munmap.result", "munmap.errno.EINVAL", "munmap.range")
-def munmap_unmaps_and_refuses(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.result", "munmap.errno.EINVAL", "munmap.range")
+def munmap_unmaps_and_refuses(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """What is refused is unmapped all the same, a page at least."""
     try:
         munmap(self, addr, length)
@@ -148,24 +148,24 @@ def munmap_unmaps_and_refuses(munmap: Original, self: Process, addr: int, length
         raise
 
 
-@wrong(Process.munmap, "munmap.lock", "mmap.result.success")
-def munmap_leaves_a_lock_at_the_place(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.lock", "mmap.result.success")
+def munmap_leaves_a_lock_at_the_place(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Where locked pages were unmapped, whatever is mapped from then on is locked."""
     locked = any(mapping.locked for mapping in self.space.over(addr, addr + self.round_up(length)))
     munmap(self, addr, length)
     self.locks_future = self.locks_future or locked
 
 
-@wrong(Process.munmap, "munmap.lock.account", "mlock.errno.ENOMEM", "mmap.errno.EAGAIN.memory")
-def munmap_counts_locked_pages_for_ever(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.lock.account", "mlock.errno.ENOMEM", "mmap.errno.EAGAIN.memory")
+def munmap_counts_locked_pages_for_ever(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Locked pages that are unmapped still count as locked."""
     locked = self.space.locked
     munmap(self, addr, length)
     self.space.locked = locked
 
 
-@wrong(Process.munmap, "munmap.limit", "mmap.errno.ENOMEM")
-def munmap_counts_pages_for_ever(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.limit", "mmap.errno.ENOMEM")
+def munmap_counts_pages_for_ever(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Pages that are unmapped still count against the limit of address space."""
     size = self.space.size
     munmap(self, addr, length)
@@ -175,7 +175,7 @@ def munmap_counts_pages_for_ever(munmap: Original, self: Process, addr: int, len
 MAPPED_TWICE = (
     refuses(
         "munmap-refuses-a-file-that-is-mapped-twice",
-        Process.munmap,
+        ReferenceProcess.munmap,
         EINVAL,
         lambda self, addr, length: any(
             mapping.inode is not None and len(mapping.inode.mappings) > 1

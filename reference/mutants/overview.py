@@ -10,14 +10,14 @@ from ..constants import MAP_ANONYMOUS, MAP_FIXED, O_CREAT
 from ..file_calls import FileCalls
 from ..files import Inode
 from ..mutant import Original, never, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import Mmap, mappings_of
 from .contents import CONTENT
 
 REFUSALS = (
     refuses(
         "a-mapped-file-cannot-be-cut",
-        Process.ftruncate,
+        ReferenceProcess.ftruncate,
         EBUSY,
         lambda self, fd, length: (found := self.description(fd)) is not None and found.inode.mappings,
         "file.truncate",
@@ -27,7 +27,7 @@ REFUSALS = (
     ),
     refuses(
         "fstat-of-a-directory-fails",
-        Process.fstat,
+        ReferenceProcess.fstat,
         EINVAL,
         lambda self, fd: (found := self.description(fd)) is not None and found.inode.kind == "directory",
         "example.regular",
@@ -36,7 +36,7 @@ REFUSALS = (
     ),
     refuses(
         "munmap-fails-where-the-descriptor-is-closed",
-        Process.munmap,
+        ReferenceProcess.munmap,
         EINVAL,
         lambda self, addr, length: (
             (found := self.space.find(addr)) is not None
@@ -78,7 +78,7 @@ def fstat_tells_whole_pages(fstat: Original, self: FileCalls, fd: int) -> object
 
 
 @wrong(Mmap, "overview.one-to-one", *CONTENT)
-def a_mapping_begins_in_the_middle(self: Process, mmap: Mmap) -> int:
+def a_mapping_begins_in_the_middle(self: ReferenceProcess, mmap: Mmap) -> int:
     """A mapping from a page other than the first begins a page too late."""
     shift = (
         self.page
@@ -110,15 +110,15 @@ def every_store_is_a_write(store: Original, self: Accesses, addr: int, data: byt
     store(self, addr, data)
 
 
-@wrong(Process.exit, "example.usage", "file.errno")
-def a_parent_is_told_the_sign(exit: Original, self: Process, status: int = 0) -> int:
+@wrong(ReferenceProcess.exit, "example.usage", "file.errno")
+def a_parent_is_told_the_sign(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
     """A status is told whole, not its lowest eight bits."""
     exit(self, status)
     return status
 
 
-@wrong(Process.exit, "example.errors", "file.errno")
-def a_status_has_seven_bits(exit: Original, self: Process, status: int = 0) -> int:
+@wrong(ReferenceProcess.exit, "example.errors", "file.errno")
+def a_status_has_seven_bits(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
     """The eighth bit of a status is lost."""
     return int(exit(self, status)) & 0x7F
 
@@ -132,7 +132,7 @@ def every_addition_is_a_read_and_a_write(add: Original, self: Accesses, addr: in
 
 
 @wrong(Mmap, "overview.pointer-navigation", "file.errno", bug="qiling (reading)")
-def mmap_moves_the_file_offset(self: Process, mmap: Mmap) -> int:
+def mmap_moves_the_file_offset(self: ReferenceProcess, mmap: Mmap) -> int:
     """Mapping a file moves the descriptor's file offset to where the mapping begins."""
     place = mmap()
     description = self.description(mmap.fd)
@@ -156,16 +156,16 @@ def an_addition_without_a_lock_is_made_twice(
 
 
 @wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="emscripten #11565")
-def the_last_part_of_a_page_is_not_mapped(self: Process, mmap: Mmap) -> int:
+def the_last_part_of_a_page_is_not_mapped(self: ReferenceProcess, mmap: Mmap) -> int:
     """A length that is not a multiple of the page is rounded down, unless that is nothing."""
-    shorter = mmap.length - mmap.length % self.page if self.page < mmap.length < self.top else mmap.length
+    shorter = mmap.length - mmap.length % self.page if self.page < mmap.length < self.task_size else mmap.length
     return mmap(length=shorter)
 
 
 @wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="WSL #7569")
-def a_mapping_is_a_multiple_of_two_pages(self: Process, mmap: Mmap) -> int:
+def a_mapping_is_a_multiple_of_two_pages(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED a mapping of an odd number of pages takes one more."""
-    odd = mmap.flags & MAP_FIXED and 0 < mmap.length < self.top and self.round_up(mmap.length) // self.page % 2
+    odd = mmap.flags & MAP_FIXED and 0 < mmap.length < self.task_size and self.round_up(mmap.length) // self.page % 2
     return mmap(length=self.round_up(mmap.length) + self.page if odd else mmap.length)
 
 

@@ -9,7 +9,7 @@ from ..mutant import Original, wrong
 from ..page_calls import PageCalls
 from ..page_table import PageTable
 from ..paging import Page
-from ..process import Process
+from ..process import ReferenceProcess
 from .contents import CONTENT
 
 
@@ -22,12 +22,12 @@ def a_load_does_not_cross_into_the_next_page(load: Original, self: Accesses, add
     return bytes(load(self, addr, room) + load(self, addr - addr % self.page, length - room))
 
 
-@wrong(Mapping.index, "paging.pages", *CONTENT)
+@wrong(Mapping.file_page, "paging.pages", *CONTENT)
 def pages_of_a_file_lie_in_its_order(index: Original, self: Mapping, number: int) -> int:
     """A mapping shows the page of the file that the one before it in memory makes one expect."""
     before = self.space.find(self.start - 1)
     if before is not None and before.inode is self.inode and before.inode is not None:
-        return int(before.index(number))
+        return int(before.file_page(number))
     return int(index(self, number))
 
 
@@ -46,7 +46,7 @@ def a_file_ends_two_pages_later(fault_in: Original, self: AddressSpace, mapping:
     """The page behind the last one of a file can be had too."""
     found: Page | None = fault_in(self, mapping, number)
     inode = mapping.inode
-    if found is None and inode is not None and (mapping.index(number) - 1) * self.table.memory.page < inode.size:
+    if found is None and inode is not None and (mapping.file_page(number) - 1) * self.table.memory.page < inode.size:
         found = self.table.entries[number] = self.table.memory.fresh()
     return found
 
@@ -57,7 +57,7 @@ def a_page_is_there_before_its_content(
 ) -> Page | None:
     """A page that has to be read from the disk is seen as zero."""
     inode = mapping.inode
-    stored = inode is not None and inode.cache.stored(mapping.index(number))
+    stored = inode is not None and inode.cache.stored(mapping.file_page(number))
     found: Page | None = fault_in(self, mapping, number)
     if found is not None and stored:
         found.wipe(0)
@@ -130,8 +130,8 @@ def a_page_is_two(sysconf: Original, self: PageCalls, name: int) -> int:
     return 2 * int(sysconf(self, name))
 
 
-@wrong(Process.sysconf, "paging.size.hardware", "paging.sysconf")
-def each_process_has_its_own_page_size(sysconf: Original, self: Process, name: int) -> int:
+@wrong(ReferenceProcess.sysconf, "paging.size.hardware", "paging.sysconf")
+def each_process_has_its_own_page_size(sysconf: Original, self: ReferenceProcess, name: int) -> int:
     """Every process but the first is told another page size."""
     return int(sysconf(self, name)) << (self.number > 1)
 
@@ -145,8 +145,8 @@ def sysconf_says_0_for_what_it_does_not_know(sysconf: Original, self: PageCalls,
         return 0
 
 
-@wrong(Process.sysconf, "paging.sysconf")
-def the_page_size_is_another_each_time(sysconf: Original, self: Process, name: int) -> int:
+@wrong(ReferenceProcess.sysconf, "paging.sysconf")
+def the_page_size_is_another_each_time(sysconf: Original, self: ReferenceProcess, name: int) -> int:
     """The page size is said to be twice as large each time that it is asked for."""
     asked: int = self.__dict__.get("asked", 0)
     self.__dict__["asked"] = asked + 1

@@ -7,7 +7,7 @@ from errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 from ..address_space import AddressSpace
 from ..constants import PROT_ALL, PROT_WRITE
 from ..mutant import Original, never, other, refuses, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .contents import CONTENT
 
 REFUSALS = (
@@ -31,7 +31,7 @@ REFUSALS = (
     never("mincore-skips-holes", "mincore.errno.ENOMEM"),
     refuses(
         "mprotect-refuses-several-mappings",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         ENOMEM,
         lambda self, addr, length, prot: len(self.space.over(addr, addr + self.round_up(length))) > 1,
         "mprotect.rights",
@@ -41,7 +41,7 @@ REFUSALS = (
     ),
     refuses(
         "mprotect-refuses-write-for-a-private-read-only-file",
-        Process.mprotect,
+        ReferenceProcess.mprotect,
         EACCES,
         lambda self, addr, length, prot: any(
             m.description is not None and not m.description.writable and prot & PROT_WRITE
@@ -93,8 +93,10 @@ def mprotect_none_drops_the_content(protect: Original, self: AddressSpace, start
         self.table.zap(start // self.page, end // self.page)
 
 
-@wrong(Process.mprotect, "mprotect.rights", *CONTENT, bug="Asterinas")
-def mprotect_changes_the_childs_rights(mprotect: Original, self: Process, addr: int, length: int, prot: int) -> None:
+@wrong(ReferenceProcess.mprotect, "mprotect.rights", *CONTENT, bug="Asterinas")
+def mprotect_changes_the_childs_rights(
+    mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
+) -> None:
     """Rights change in parent and child alike."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:

@@ -7,7 +7,7 @@ from ..file_calls import FileCalls
 from ..files import Inode
 from ..mapping import Mapping
 from ..mutant import Original, wrong
-from ..process import Process
+from ..process import ReferenceProcess
 from .calls import mappings_of
 
 GONE = ("mmap.refcount.close", "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
@@ -51,7 +51,7 @@ def a_mapping_belongs_to_the_number_of_its_descriptor(
     return fd
 
 
-@wrong(Mapping.hold, "mmap.refcount.increment", *GONE)
+@wrong(Mapping.acquire, "mmap.refcount.increment", *GONE)
 def a_mapping_does_not_hold_its_file(hold: Original, self: Mapping) -> None:
     """Mapping a file does not count."""
     hold(self)
@@ -96,8 +96,8 @@ def a_fork_does_not_hold_the_file(fork: Original, self: AddressSpace) -> Address
     return child
 
 
-@wrong(Process.exit, "mmap.refcount.exit", bug="gVisor d11ef20a9")
-def exit_lets_nothing_go(exit: Original, self: Process, status: int = 0) -> int:
+@wrong(ReferenceProcess.exit, "mmap.refcount.exit", bug="gVisor d11ef20a9")
+def exit_lets_nothing_go(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
     """A process that exits leaves what it has mapped counted."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:
@@ -105,8 +105,8 @@ def exit_lets_nothing_go(exit: Original, self: Process, status: int = 0) -> int:
     return int(exit(self, status))
 
 
-@wrong(Process.kill, "mmap.refcount.exit")
-def kill_lets_nothing_go(kill: Original, self: Process) -> None:
+@wrong(ReferenceProcess.kill, "mmap.refcount.exit")
+def kill_lets_nothing_go(kill: Original, self: ReferenceProcess) -> None:
     """A process that is killed leaves what it has mapped counted."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:
@@ -114,8 +114,8 @@ def kill_lets_nothing_go(kill: Original, self: Process) -> None:
     kill(self)
 
 
-@wrong(Process.exec, "mmap.refcount.exec")
-def exec_lets_nothing_go(exec: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "mmap.refcount.exec")
+def exec_lets_nothing_go(exec: Original, self: ReferenceProcess) -> None:
     """A process that becomes another program leaves what it had mapped counted."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:

@@ -11,7 +11,7 @@ from ..madvise import Advice
 from ..mapping import Mapping
 from ..mutant import Original, never, other, refuses, wrong
 from ..page_calls import PageCalls
-from ..process import Process
+from ..process import ReferenceProcess
 from ..refusal import Refusals
 
 SEALED = ("munmap.errno.EPERM", "mmap.errno.EPERM.sealed", "mremap.errno.EPERM")
@@ -32,7 +32,7 @@ REFUSALS = (
     never("sealed-memory-is-discarded", "madvise.errno.EPERM"),
     refuses(
         "mseal-refuses-length-0",
-        Process.mseal,
+        ReferenceProcess.mseal,
         EINVAL,
         lambda self, addr, length, flags=0: not length,
         "mseal.length-zero",
@@ -40,7 +40,7 @@ REFUSALS = (
     ),
     refuses(
         "mseal-refuses-what-is-sealed",
-        Process.mseal,
+        ReferenceProcess.mseal,
         EINVAL,
         lambda self, addr, length, flags=0: self.space.is_sealed(addr, addr + length),
         "mseal.result",
@@ -48,7 +48,7 @@ REFUSALS = (
     ),
     refuses(
         "sealed-memory-cannot-be-locked",
-        Process.mlock,
+        ReferenceProcess.mlock,
         ENOMEM,
         lambda self, addr, length: self.space.is_sealed(addr, addr + length),
         "mseal.result",
@@ -57,8 +57,8 @@ REFUSALS = (
 )
 
 
-@wrong(Process.mseal, "mseal.rounding")
-def whole_mappings_are_sealed(mseal: Original, self: Process, addr: int, length: int, flags: int = 0) -> None:
+@wrong(ReferenceProcess.mseal, "mseal.rounding")
+def whole_mappings_are_sealed(mseal: Original, self: ReferenceProcess, addr: int, length: int, flags: int = 0) -> None:
     """So are the pages beside the range that are of one mapping with it."""
     mappings = self.space.over(addr, addr + length)
     mseal(self, addr, length, flags)
@@ -69,17 +69,17 @@ def whole_mappings_are_sealed(mseal: Original, self: Process, addr: int, length:
         mseal(self, start, end - start, flags)
 
 
-@wrong(Process.mseal, "mseal.rounding")
+@wrong(ReferenceProcess.mseal, "mseal.rounding")
 def the_last_part_of_a_page_is_not_sealed(
-    mseal: Original, self: Process, addr: int, length: int, flags: int = 0
+    mseal: Original, self: ReferenceProcess, addr: int, length: int, flags: int = 0
 ) -> None:
     """The length is rounded down."""
     mseal(self, addr, length - length % self.page if length < 1 << 32 else length, flags)
 
 
-@wrong(Process.mseal, "mseal.errno.ENOMEM")
+@wrong(ReferenceProcess.mseal, "mseal.errno.ENOMEM")
 def a_range_with_a_hole_is_sealed_up_to_it(
-    mseal: Original, self: Process, addr: int, length: int, flags: int = 0
+    mseal: Original, self: ReferenceProcess, addr: int, length: int, flags: int = 0
 ) -> None:
     """The error comes when the pages before the hole have been sealed."""
     hole = self.space.hole(addr, addr + self.round_up(length)) if length < 1 << 32 else None
@@ -95,8 +95,10 @@ def only_the_first_mapping_is_looked_at(is_sealed: Original, self: AddressSpace,
     return bool(found) and found[0].sealed
 
 
-@wrong(Process.munmap, "munmap.errno.EPERM")
-def what_lies_before_sealed_memory_is_unmapped(munmap: Original, self: Process, addr: int, length: int) -> None:
+@wrong(ReferenceProcess.munmap, "munmap.errno.EPERM")
+def what_lies_before_sealed_memory_is_unmapped(
+    munmap: Original, self: ReferenceProcess, addr: int, length: int
+) -> None:
     """munmap goes from mapping to mapping, and stops at the one that is sealed."""
     end = addr + self.round_up(length)
     sealed = next((m for m in self.space.over(addr, end) if m.sealed), None)
@@ -143,8 +145,8 @@ def a_child_has_nothing_sealed(fork: Original, self: AddressSpace, *arguments: A
     return child
 
 
-@wrong(Process.exec, "mseal.exec")
-def sealed_memory_outlives_exec(exec_: Original, self: Process) -> None:
+@wrong(ReferenceProcess.exec, "mseal.exec")
+def sealed_memory_outlives_exec(exec_: Original, self: ReferenceProcess) -> None:
     """What is sealed is still mapped in the new program."""
     kept = [mapping for mapping in self.space.mappings.values() if mapping.sealed]
     exec_(self)
@@ -153,8 +155,8 @@ def sealed_memory_outlives_exec(exec_: Original, self: Process) -> None:
         self.space.insert(part)
 
 
-@wrong(Process.execute, "mseal.result")
-def sealed_code_does_not_run(execute: Original, self: Process, addr: int) -> None:
+@wrong(ReferenceProcess.execute, "mseal.result")
+def sealed_code_does_not_run(execute: Original, self: ReferenceProcess, addr: int) -> None:
     """Executing a sealed page is refused, as if it had not the right."""
     mapping = self.space.find(addr)
     if mapping is not None and mapping.sealed:

@@ -11,7 +11,7 @@ from ..mutant import Original, wrong
 @wrong(Inode.changed_by_store, "times.store", "times.at-once", "times.again")
 def stores_leave_the_time(changed_by_store: Original, self: Inode, is_first: bool) -> None:
     """Only calls that write mark a file as modified."""
-    self.changes += 1
+    self.content_version += 1
 
 
 @wrong(Inode.changed_by_store, "times.again", bug="Linux tmpfs")
