@@ -1,4 +1,4 @@
-/* A libc with one thing wrong, which the environment variable BROKEN names: to be put before the real one.
+/* A library with one bug, named by the environment variable BROKEN; to be loaded before the real libc.
  *
  *     cc -shared -fPIC -o broken_libc.so broken_libc.c
  *     LD_PRELOAD=./broken_libc.so BROKEN="close drops the mapping" PROGRAM
@@ -13,10 +13,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int broken(const char *what)
+static int has_bug(const char *bug)
 {
     const char *name = getenv("BROKEN");
-    return name && strcmp(name, what) == 0;
+    return name && strcmp(name, bug) == 0;
 }
 
 static size_t page(void)
@@ -24,7 +24,7 @@ static size_t page(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static size_t whole(size_t length)
+static size_t round_up_to_page(size_t length)
 {
     return (length + page() - 1) / page() * page();
 }
@@ -39,36 +39,36 @@ static int real_munmap(void *addr, size_t length)
     return (int)syscall(SYS_munmap, addr, length);
 }
 
-/* Which descriptor each mapping was made with. */
+/* The file mappings, each with the descriptor passed to mmap. */
 static struct {
     int fd;
     void *addr;
     size_t length;
-} made[1024];
-static size_t makings;
+} mappings[1024];
+static size_t mappings_made;
 
 void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
     void *at;
     int type = flags & MAP_TYPE, anonymous = flags & MAP_ANONYMOUS;
-    if (!anonymous && type == MAP_PRIVATE && broken("private writes go through")) {
+    if (!anonymous && type == MAP_PRIVATE && has_bug("private writes go through")) {
         at = real_mmap(addr, length, prot, (flags & ~MAP_TYPE) | MAP_SHARED, fd, offset);
         if (at != MAP_FAILED)
             return at;
     }
-    if (anonymous && type == MAP_SHARED && broken("shared anonymous memory is copied at fork"))
+    if (anonymous && type == MAP_SHARED && has_bug("shared anonymous memory is copied at fork"))
         flags = (flags & ~MAP_TYPE) | MAP_PRIVATE;
     at = real_mmap(addr, length, prot, flags, fd, offset);
     if (at == MAP_FAILED && errno == EACCES && flags & MAP_FIXED
-        && broken("a MAP_FIXED that fails with EACCES unmaps first")) {
+        && has_bug("a MAP_FIXED that fails with EACCES unmaps first")) {
         real_munmap(addr, length);
         errno = EACCES;
     }
     if (at != MAP_FAILED && !anonymous) {
-        size_t last = makings++ % (sizeof made / sizeof *made);
-        made[last].fd = fd;
-        made[last].addr = at;
-        made[last].length = length;
+        size_t last = mappings_made++ % (sizeof mappings / sizeof *mappings);
+        mappings[last].fd = fd;
+        mappings[last].addr = at;
+        mappings[last].length = length;
     }
     return at;
 }
@@ -76,8 +76,8 @@ void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 int munmap(void *addr, size_t length)
 {
     int result = real_munmap(addr, length);
-    if (result == 0 && broken("munmap frees one page too many"))
-        real_munmap((char *)addr + whole(length), page());
+    if (result == 0 && has_bug("munmap frees one page too many"))
+        real_munmap((char *)addr + round_up_to_page(length), page());
     return result;
 }
 
@@ -89,25 +89,25 @@ void *mremap(void *addr, size_t old_size, size_t new_size, int flags, ...)
     new_addr = va_arg(rest, void *);
     va_end(rest);
     at = (void *)syscall(SYS_mremap, addr, old_size, new_size, flags, new_addr);
-    if (at != MAP_FAILED && whole(new_size) > whole(old_size) && broken("mremap loses the tail"))
-        real_munmap((char *)at + whole(new_size) - page(), page());
+    if (at != MAP_FAILED && round_up_to_page(new_size) > round_up_to_page(old_size) && has_bug("mremap loses the tail"))
+        real_munmap((char *)at + round_up_to_page(new_size) - page(), page());
     return at;
 }
 
 int msync(void *addr, size_t length, int flags)
 {
     int result = (int)syscall(SYS_msync, addr, length, flags);
-    return result == -1 && errno == ENOMEM && broken("msync says 0 for a hole") ? 0 : result;
+    return result == -1 && errno == ENOMEM && has_bug("msync says 0 for a hole") ? 0 : result;
 }
 
 int close(int fd)
 {
-    size_t at, count = sizeof made / sizeof *made;
-    if (fd >= 0 && broken("close drops the mapping"))
+    size_t at, count = sizeof mappings / sizeof *mappings;
+    if (fd >= 0 && has_bug("close drops the mapping"))
         for (at = 0; at < count; at++)
-            if (made[at].length && made[at].fd == fd) {
-                real_munmap(made[at].addr, made[at].length);
-                made[at].length = 0;
+            if (mappings[at].length && mappings[at].fd == fd) {
+                real_munmap(mappings[at].addr, mappings[at].length);
+                mappings[at].length = 0;
             }
     return (int)syscall(SYS_close, fd);
 }
@@ -119,7 +119,7 @@ int ftruncate(int fd, off_t length)
     off_t used = length % (off_t)page();
     ssize_t kept = 0;
     int result;
-    if (length > 0 && used && broken("a truncated page is not zeroed") && fstat(fd, &status) == 0
+    if (length > 0 && used && has_bug("a truncated page is not zeroed") && fstat(fd, &status) == 0
         && status.st_size > length)
         kept = pread(fd, tail, page() - (size_t)used, length);
     result = (int)syscall(SYS_ftruncate, fd, length);

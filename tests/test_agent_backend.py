@@ -1,4 +1,4 @@
-"""The native backend: a real system, real processes, real faults; and nothing of them left, however they end."""
+"""The native backend: system, processes and faults of the operating system; nothing remains, however they end."""
 
 from __future__ import annotations
 
@@ -74,23 +74,23 @@ class Running(NamedTuple):
 
 
 def processes_of(directory: Path) -> list[Running]:
-    """The agent that was started for `directory`, and the processes of its cases: they all have its command line."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
+    """Return the agent that was started for `directory`, and its processes: all have the agent's command line."""
+    running = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
             continue
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
         if os.fsencode(directory) in words:
-            found.append(Running(int(folder.name), int(parent), state == "Z"))
-    return found
+            running.append(Running(int(entry.name), int(parent), state == "Z"))
+    return running
 
 
 def soon(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within five seconds."""
+    """Return True as soon as the condition is true, False if it is not within five seconds."""
     deadline = time.monotonic() + 5
     while not condition():
         if time.monotonic() > deadline:
@@ -105,9 +105,9 @@ def agent_pid(backend: CommandBackend) -> int:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    folder = tmp_path / "a place"
-    folder.mkdir()
-    return folder
+    path = tmp_path / "a directory"
+    path.mkdir()
+    return path
 
 
 @pytest.fixture
@@ -159,13 +159,13 @@ def test_facts(backend: NativeBackend, directory: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- accesses
 
 
-def test_faults_are_reported_and_the_process_goes_on(process: AgentProcess, page: int) -> None:
+def test_faults_are_reported_and_the_process_continues(process: AgentProcess, page: int) -> None:
     fd = a_file(process, b"abc")
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     none = process.mmap(0, page, PROT_NONE, MEMORY, -1, 0)
     scratch_range = process.scratch_range()[0]
 
-    seen = []
+    faults = []
     for access in (
         lambda: process.store(base + 1, b"x"),
         lambda: process.load(base + page + 3, 1),
@@ -176,9 +176,9 @@ def test_faults_are_reported_and_the_process_goes_on(process: AgentProcess, page
     ):
         with pytest.raises(Fault) as fault:
             access()
-        seen.append((fault.value.signal, fault.value.code, fault.value.address))
+        faults.append((fault.value.signal, fault.value.code, fault.value.address))
 
-    assert seen == [
+    assert faults == [
         ("SIGSEGV", "SEGV_ACCERR", base + 1),
         ("SIGBUS", "BUS_ADRERR", base + page + 3),
         ("SIGSEGV", "SEGV_ACCERR", none + 7),
@@ -198,7 +198,7 @@ def test_a_load_faults_at_the_first_byte_that_cannot_be_loaded(process: AgentPro
     assert fault.value.address == base + 8 * page
 
 
-def test_a_store_has_stored_what_lies_before_the_fault(process: AgentProcess, page: int) -> None:
+def test_the_bytes_before_a_fault_are_stored(process: AgentProcess, page: int) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, page, RW, MEMORY | MAP_FIXED, -1, 0)
 
@@ -207,7 +207,7 @@ def test_a_store_has_stored_what_lies_before_the_fault(process: AgentProcess, pa
     assert process.load(base + page - 3, 3) == b"abc"
 
 
-def test_code_is_really_executed(process: AgentProcess, page: int) -> None:
+def test_code_is_executed(process: AgentProcess, page: int) -> None:
     base = process.mmap(0, page, RW | PROT_EXEC, MEMORY, -1, 0)
     process.store(base, process.return_instruction())
 
@@ -229,10 +229,10 @@ def test_an_audit_returns_the_results_of_loads_and_reads(process: AgentProcess, 
     assert audit[2:6] == ["BUS_ADRERR", "SEGV_ACCERR", "SEGV_MAPERR", "SEGV_MAPERR"]
     assert audit[-3].startswith(f"{page + 5}:")
     assert audit[-2:] == ["0:-", "-:-"]
-    assert process.load(base + page, 5) == process.pread(fd, 5, page), "and the process lives on"
+    assert process.load(base + page, 5) == process.pread(fd, 5, page), "and the process continues"
 
 
-def test_a_long_audit(process: AgentProcess, page: int) -> None:
+def test_a_long_audit_is_split_into_several_requests(process: AgentProcess, page: int) -> None:
     pages = 2500
     base = process.mmap(0, pages * page, RW, MEMORY, -1, 0)
     process.store(base + 2000 * page, b"x")
@@ -243,7 +243,7 @@ def test_a_long_audit(process: AgentProcess, page: int) -> None:
     assert process.audit([], []) == []
 
 
-def test_its_limits_are_reported(backend: NativeBackend, process: AgentProcess, page: int) -> None:
+def test_the_limits_of_the_system_are_reported(backend: NativeBackend, process: AgentProcess, page: int) -> None:
     details = backend.facts().details
     end = int(details["end"])
     flags = MEMORY | MAP_FIXED_NOREPLACE
@@ -258,7 +258,7 @@ def test_its_limits_are_reported(backend: NativeBackend, process: AgentProcess, 
     assert ("CAP_SYS_ADMIN" in details["capabilities"].split(",")) == bool(has_admin)
 
 
-def test_much_data(process: AgentProcess, page: int) -> None:
+def test_much_data_is_split_into_several_requests(process: AgentProcess, page: int) -> None:
     data = os.urandom(100_000)
     fd = a_file(process, data)
     base = process.mmap(0, len(data), RW, MAP_SHARED, fd, 0)
@@ -270,7 +270,7 @@ def test_much_data(process: AgentProcess, page: int) -> None:
     assert process.mincore(base, len(data)) == [True] * -(-len(data) // page)
 
 
-def test_advice_and_locks(process: AgentProcess, page: int) -> None:
+def test_madvise_mlock2_and_munlockall(process: AgentProcess, page: int) -> None:
     base = process.mmap(0, 2 * page, RW, MEMORY, -1, 0)
     process.store(base, b"x" * 2 * page)
 
@@ -286,7 +286,7 @@ def test_advice_and_locks(process: AgentProcess, page: int) -> None:
     assert process.load(base + page, 1) == b"\0"
 
 
-def test_buffers_of_the_process(process: AgentProcess, page: int) -> None:
+def test_reads_and_writes_use_buffers_of_the_process(process: AgentProcess, page: int) -> None:
     fd = a_file(process, b"abc")
     base = process.mmap(0, page, RW, MEMORY, -1, 0)
 
@@ -298,7 +298,7 @@ def test_buffers_of_the_process(process: AgentProcess, page: int) -> None:
         process.read_into(fd, 1, 1, 0)
 
 
-def test_numbers_wider_than_an_address_go_through_whole(process: AgentProcess, page: int) -> None:
+def test_large_numbers_are_not_truncated(process: AgentProcess, page: int) -> None:
     with pytest.raises(OSError, match="Cannot allocate memory"):
         process.mmap(0, 2**64 - 1 - page, PROT_READ, MEMORY, -1, 0)
     with pytest.raises(OSError, match="Invalid argument"):
@@ -310,7 +310,7 @@ def test_numbers_wider_than_an_address_go_through_whole(process: AgentProcess, p
 # ---------------------------------------------------------------------------------------------------------- descriptors
 
 
-def test_descriptors_are_those_of_a_fresh_process(process: AgentProcess) -> None:
+def test_descriptors_are_those_of_a_new_process(process: AgentProcess) -> None:
     assert [process.open(name, O_RDWR | O_CREAT) for name in "abc"] == [3, 4, 5]
     assert process.fstat(0).kind == "character"
     for own in range(224, 228):
@@ -320,14 +320,14 @@ def test_descriptors_are_those_of_a_fresh_process(process: AgentProcess) -> None
 
 
 @pytest.mark.parametrize("name", ["a b", "%41", "ä\n", "-x"])
-def test_any_name_of_a_file(process: AgentProcess, system: AgentSystem, name: str) -> None:
+def test_a_file_may_have_any_name(process: AgentProcess, system: AgentSystem, name: str) -> None:
     process.close(a_file(process, b"abc", name))
 
     assert system.agent.folder is not None
     assert (Path(system.agent.folder) / name).read_bytes() == b"abc"
 
 
-# ----------------------------------------------------------------------------------------------------------------- life
+# --------------------------------------------------------------------------------------------------------- end and exec
 
 
 def test_fork_shares_and_copies(process: AgentProcess, page: int) -> None:
@@ -388,20 +388,20 @@ def test_exec_keeps_descriptors_and_drops_mappings(process: AgentProcess, page: 
     assert process.exit(3) == 3
 
 
-def test_processes_work_at_the_same_time(system: AgentSystem, process: AgentProcess) -> None:
+def test_processes_execute_requests_concurrently(system: AgentSystem, process: AgentProcess) -> None:
     fd = a_file(process, b"")
     other = system.spawn()
     its = other.open("file", O_RDWR)
     process.flock(fd, LOCK_EX)
 
-    # The first of them can only end after the second has begun.
+    # The first call can only return after the second has begun.
     assert (
         system.run_concurrently([Call(other, "flock", (its, LOCK_EX)), Call(process, "flock", (fd, LOCK_UN))])
         == [None] * 2
     )
 
 
-def test_additions_under_a_lock_lose_nothing(process: AgentProcess, system: AgentSystem, page: int) -> None:
+def test_no_addition_under_a_lock_is_lost(process: AgentProcess, system: AgentSystem, page: int) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     workers = [process, *(process.fork() for _ in range(3))]
 
@@ -410,7 +410,7 @@ def test_additions_under_a_lock_lose_nothing(process: AgentProcess, system: Agen
     assert int.from_bytes(process.load(base, 4), sys.byteorder) == 40_000
 
 
-def test_the_end_of_a_process_is_reported_and_the_others_live(
+def test_the_end_of_a_process_is_reported_and_the_others_continue(
     backend: NativeBackend, system: AgentSystem, process: AgentProcess, directory: Path
 ) -> None:
     victim = process.fork()
@@ -426,7 +426,7 @@ def test_the_end_of_a_process_is_reported_and_the_others_live(
     assert soon(lambda: not any(running.zombie for running in processes_of(directory)))
 
 
-def test_a_process_that_unmaps_its_own_program_dies_alone(system: AgentSystem, process: AgentProcess) -> None:
+def test_only_the_process_that_unmaps_its_own_program_ends(system: AgentSystem, process: AgentProcess) -> None:
     victim = system.spawn()
     program = next(line for line in victim.maps().splitlines() if " r-xp " in line)
     start, end = (int(part, 16) for part in program.split()[0].split("-"))
@@ -436,10 +436,10 @@ def test_a_process_that_unmaps_its_own_program_dies_alone(system: AgentSystem, p
     assert process.sysconf(SC_PAGESIZE)
 
 
-# ---------------------------------------------------------------------------------------------------- what is left over
+# --------------------------------------------------------------------------------------------------------- what remains
 
 
-def test_a_system_leaves_nothing_to_the_next(backend: NativeBackend) -> None:
+def test_nothing_of_a_system_remains_in_the_next(backend: NativeBackend) -> None:
     for _ in range(3):
         system = backend.boot()
         process = system.spawn()
@@ -452,8 +452,8 @@ def test_a_system_leaves_nothing_to_the_next(backend: NativeBackend) -> None:
         system.close()
 
 
-def test_the_system_that_is_booted_ends_the_one_before(backend: NativeBackend) -> None:
-    """A process that closes the former does no harm to it, nor to its successors."""
+def test_a_boot_ends_the_previous_system(backend: NativeBackend) -> None:
+    """Closing the previous system then affects neither the current one nor later ones."""
     one, two = backend.boot(), backend.boot()
     two.close()
     one.close()
@@ -465,7 +465,7 @@ def test_the_system_that_is_booted_ends_the_one_before(backend: NativeBackend) -
     three.close()
 
 
-def test_boots_without_a_process(backend: NativeBackend) -> None:
+def test_a_system_needs_no_process(backend: NativeBackend) -> None:
     system = backend.boot()
     for _ in range(3):
         system.agent.call(0, "end")
@@ -478,7 +478,7 @@ def test_boots_without_a_process(backend: NativeBackend) -> None:
 
 
 @needs_root
-def test_files_that_can_only_be_appended_to_are_removed(process: AgentProcess) -> None:
+def test_append_only_files_are_removed(process: AgentProcess) -> None:
     fd = a_file(process, b"abc")
     try:
         process.set_append_only(fd, True)
@@ -486,7 +486,7 @@ def test_files_that_can_only_be_appended_to_are_removed(process: AgentProcess) -
         pytest.skip(f"the file system has no such attribute: {error}")
 
 
-def test_a_call_that_takes_too_long(directory: Path) -> None:
+def test_a_call_that_times_out_ends_the_agent(directory: Path) -> None:
     backend = NativeBackend()
     backend.configure(Options(directory=str(directory), timeout=0.5))
     system = backend.boot()
@@ -505,7 +505,7 @@ def test_a_call_that_takes_too_long(directory: Path) -> None:
     backend.close()
 
 
-def test_an_agent_that_is_killed(backend: NativeBackend, directory: Path) -> None:
+def test_an_agent_that_is_killed_is_replaced(backend: NativeBackend, directory: Path) -> None:
     process = backend.boot().spawn()
     a_file(process, b"abc")
     child = process.fork()
@@ -519,19 +519,21 @@ def test_an_agent_that_is_killed(backend: NativeBackend, directory: Path) -> Non
     assert backend.boot().spawn().sysconf(SC_PAGESIZE)
 
 
-@pytest.mark.parametrize("asked", [True, False], ids=["asked", "idle"])
-def test_the_first_process_may_die(backend: NativeBackend, system: AgentSystem, directory: Path, asked: bool) -> None:
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+def test_the_end_of_the_first_process_is_reported(
+    backend: NativeBackend, system: AgentSystem, directory: Path, busy: bool
+) -> None:
     process = system.spawn()
     fd = a_file(process, b"")
     folder = Path(system.agent.folder or "")
 
-    def at_home() -> list[int]:
+    def running_there() -> list[int]:
         children = [running.pid for running in processes_of(directory) if running.parent == agent_pid(backend)]
         return [pid for pid in children if Path(f"/proc/{pid}/cwd").readlink() == folder]
 
-    assert soon(lambda: len(at_home()) == 1)  # the one that is made ready for the next system moves to its own folder
-    (pid,) = at_home()
-    if asked:
+    assert soon(lambda: len(running_there()) == 1)  # the process prepared for the next system leaves
+    (pid,) = running_there()
+    if busy:
         with (folder / "file").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             threading.Timer(0.1, os.kill, (pid, signal.SIGKILL)).start()
@@ -547,7 +549,9 @@ def test_the_first_process_may_die(backend: NativeBackend, system: AgentSystem, 
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_an_agent_that_is_asked_to_end_tidies_up(backend: NativeBackend, directory: Path, how: signal.Signals) -> None:
+def test_an_agent_that_is_terminated_removes_everything(
+    backend: NativeBackend, directory: Path, how: signal.Signals
+) -> None:
     a_file(backend.boot().spawn(), b"abc")
 
     os.kill(agent_pid(backend), how)
@@ -556,7 +560,7 @@ def test_an_agent_that_is_asked_to_end_tidies_up(backend: NativeBackend, directo
     assert soon(lambda: [running for running in processes_of(directory) if not running.zombie] == [])
 
 
-def test_a_client_that_is_killed_leaves_nothing(directory: Path) -> None:
+def test_nothing_remains_when_the_client_is_killed(directory: Path) -> None:
     code = f"""
 import time
 from pytest_mmapconf.agent.backend import NativeBackend
@@ -579,7 +583,7 @@ time.sleep(60)
     assert soon(lambda: processes_of(directory) == [])
 
 
-def test_what_is_left_of_an_agent_killed_with_its_client_goes_with_the_next(
+def test_the_next_agent_removes_the_directory_of_one_killed_with_its_client(
     backend: NativeBackend, directory: Path
 ) -> None:
     code = f"""
@@ -597,27 +601,27 @@ time.sleep(60)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         agent = int(client.stdout.readline())
-        (left,) = set(directory.iterdir()) - {another}
-        alive = backend.boot()  # while the other lives
-        assert left.exists()
+        (orphaned,) = set(directory.iterdir()) - {another}
+        alive = backend.boot()  # while the other agent is running
+        assert orphaned.exists()
         os.kill(agent, signal.SIGSTOP)
         client.kill()
         os.kill(agent, signal.SIGKILL)
     assert soon(lambda: [running for running in processes_of(directory) if running.pid == agent] == [])
-    assert left.exists()
+    assert orphaned.exists()
 
     third = NativeBackend()
     third.configure(Options(directory=str(directory)))
     third.boot().close()
     third.close()
 
-    assert not left.exists()
+    assert not orphaned.exists()
     assert alive.spawn().sysconf(SC_PAGESIZE)
     assert Path(backend.agent().folder or "").parent in directory.iterdir()
     another.rmdir()
 
 
-def test_a_client_that_forgets_to_close_leaves_nothing(directory: Path) -> None:
+def test_nothing_remains_when_the_client_does_not_close(directory: Path) -> None:
     code = f"""
 from pytest_mmapconf.agent.backend import NativeBackend
 from pytest_mmapconf.contract import Options
@@ -631,7 +635,7 @@ backend.boot().spawn()
     assert processes_of(directory) == []
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
     backend = NativeBackend()
     backend.configure(Options(directory=str(tmp_path / "none")))
 
@@ -643,7 +647,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- facilities
 
 
-def test_own_house(process: AgentProcess, page: int) -> None:
+def test_the_agent_maps_nothing_in_the_scratch_range_and_allocates_nothing(process: AgentProcess, page: int) -> None:
     start, length = process.scratch_range()
     assert start % page == 0
     assert length >= 2**20
@@ -658,14 +662,14 @@ def test_own_house(process: AgentProcess, page: int) -> None:
     assert " rwxp " not in process.maps()
 
 
-def test_the_stack_has_been_used_a_mebibyte_deep(process: AgentProcess) -> None:
+def test_the_stack_is_at_least_a_mebibyte(process: AgentProcess) -> None:
     stack = next(line for line in process.maps().splitlines() if "[stack]" in line)
     start, end = (int(part, 16) for part in stack.split()[0].split("-"))
 
     assert end - start >= 2**20
 
 
-def test_its_own_calls_are_not_among_the_reads_and_writes(process: AgentProcess, page: int) -> None:
+def test_the_counters_exclude_the_agents_own_calls(process: AgentProcess, page: int) -> None:
     base = process.mmap(0, page, RW, MEMORY, -1, 0)
     idle = [process.counters() for _ in range(3)]
     for _ in range(10):
@@ -689,7 +693,7 @@ def test_files_that_cannot_be_mapped(system: AgentSystem, process: AgentProcess,
 def test_a_directory_on_a_noexec_file_system(system: AgentSystem, process: AgentProcess, page: int) -> None:
     path = facility_or_skip(system, Facility.NOEXEC_DIRECTORY)
 
-    for other in (process, process.fork(), system.spawn()):  # alive before it was asked for, and not
+    for other in (process, process.fork(), system.spawn()):  # started before the facility was requested, and after
         fd = a_file(other, b"abc", f"{path}/file")
         assert other.load(other.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0), 3) == b"abc"
         with pytest.raises(OSError, match="Operation not permitted"):
@@ -715,7 +719,7 @@ def test_a_file_system_of_its_own(backend: NativeBackend, system: AgentSystem, p
     assert again.spawn().free_space(again.facility(Facility.OWN_FILE_SYSTEM)) == free
 
 
-def test_a_mandatory_lock_is_not_to_be_had(system: AgentSystem) -> None:
+def test_a_mandatory_lock_is_unsupported(system: AgentSystem) -> None:
     with pytest.raises(Unsupported, match=r"mandatory lock"):
         system.facility(Facility.MANDATORY_LOCK)
 
@@ -745,23 +749,23 @@ def test_a_crash_keeps_what_was_synced(system: AgentSystem, page: int) -> None:
 
 
 @needs_root
-def test_no_loop_device_is_left(backend: NativeBackend, directory: Path) -> None:
-    def ours() -> list[Path]:
+def test_no_loop_device_remains(backend: NativeBackend, directory: Path) -> None:
+    def loop_devices() -> list[Path]:
         names = Path("/sys/block").glob("loop*/loop/backing_file")
         return [name for name in names if "memfd:image" in _text(name)]
 
-    before = ours()
+    before = loop_devices()
     for end in ("close", "kill"):
         system = backend.boot()
         facility_or_skip(system, Facility.CRASHING_FILE_SYSTEM)
-        assert len(ours()) > len(before)
+        assert len(loop_devices()) > len(before)
         if end == "kill":
             os.kill(agent_pid(backend), signal.SIGKILL)
             with pytest.raises(Unresolved):
                 system.mapping_limit()
         else:
             system.close()
-        assert soon(lambda: len(ours()) <= len(before))
+        assert soon(lambda: len(loop_devices()) <= len(before))
 
 
 def _text(path: Path) -> str:
@@ -771,13 +775,13 @@ def _text(path: Path) -> str:
         return ""
 
 
-def test_the_file_table_is_left_alone_unless_it_was_allowed(system: AgentSystem) -> None:
+def test_the_file_table_is_filled_only_with_permission(system: AgentSystem) -> None:
     with pytest.raises(Unsupported, match="--mmap-disruptive"), system.full_file_table():
         raise AssertionError("the table is full")
 
 
 @needs_root
-def test_the_file_table_is_full_and_then_is_not(directory: Path, page: int, pytestconfig: pytest.Config) -> None:
+def test_the_file_table_is_full_only_within_the_block(directory: Path, page: int, pytestconfig: pytest.Config) -> None:
     if not pytestconfig.getoption("--mmap-disruptive", default=False):
         pytest.skip("needs --mmap-disruptive: it fills the whole system's table of open files for a moment")
     limit = Path("/proc/sys/fs/file-max")
@@ -804,7 +808,7 @@ def test_the_file_table_is_full_and_then_is_not(directory: Path, page: int, pyte
     backend.close()
 
 
-def test_limits(process: AgentProcess, page: int) -> None:
+def test_limits_of_locked_memory_and_address_space(process: AgentProcess, page: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     process.mmap(0, 2 * page, RW, MEMORY | MAP_LOCKED, -1, 0)
@@ -817,7 +821,7 @@ def test_limits(process: AgentProcess, page: int) -> None:
         process.mmap(0, page, RW, MEMORY, -1, 0)
 
 
-def test_limit_of_data(process: AgentProcess, page: int) -> None:
+def test_the_limit_of_data(process: AgentProcess, page: int) -> None:
     process.set_limit_headroom(Resource.DATA, 16 * page)
     process.mmap(0, 16 * page, RW, MEMORY, -1, 0)
     with pytest.raises(OSError, match="Cannot allocate memory"):
@@ -825,7 +829,7 @@ def test_limit_of_data(process: AgentProcess, page: int) -> None:
     process.mmap(0, page, PROT_READ, MEMORY, -1, 0)
 
 
-def test_limit_of_a_stack(process: AgentProcess, page: int) -> None:
+def test_the_limit_of_a_stack(process: AgentProcess, page: int) -> None:
     process.set_limit_headroom(Resource.STACK, 4 * page)
     base = process.scratch_range()[0] + 8 * page
     process.mmap(base, page, RW, MEMORY | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
@@ -845,8 +849,8 @@ def facility_or_skip(system: AgentSystem, facility: Facility) -> str:
 # --------------------------------------------------------------------------------------------- other libcs and machines
 
 
-def try_out(backend: Backend) -> None:
-    """The least that an agent must be able to do, whatever runs it."""
+def check_basic_calls(backend: Backend) -> None:
+    """Check the calls that an agent needs on every system."""
     system = backend.boot()
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
@@ -872,7 +876,9 @@ def try_out(backend: Backend) -> None:
     [("musl-gcc", []), ("aarch64-linux-gnu-gcc", ["qemu-aarch64-static"])],
     ids=["musl", "aarch64"],
 )
-def test_the_agent_runs_elsewhere(directory: Path, tmp_path: Path, compiler: str, emulator: list[str]) -> None:
+def test_the_agent_runs_with_other_libcs_and_machines(
+    directory: Path, tmp_path: Path, compiler: str, emulator: list[str]
+) -> None:
     for command in (compiler, *emulator):
         if shutil.which(command) is None:
             pytest.skip(f"{command} is not installed")
@@ -882,7 +888,7 @@ def test_the_agent_runs_elsewhere(directory: Path, tmp_path: Path, compiler: str
     backend = CommandBackend(f"{' '.join(emulator)} '{agent}' --directory '{directory}'")
     backend.configure(Options(timeout=20))
 
-    try_out(backend)
+    check_basic_calls(backend)
 
     backend.close()
     assert list(directory.iterdir()) == []
@@ -890,7 +896,7 @@ def test_the_agent_runs_elsewhere(directory: Path, tmp_path: Path, compiler: str
 
 
 @needs_root
-def test_an_ordinary_user() -> None:
+def test_the_agent_runs_as_an_ordinary_user() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("setpriv is not installed")
     with tempfile.TemporaryDirectory() as folder:
@@ -902,7 +908,7 @@ def test_an_ordinary_user() -> None:
         backend = CommandBackend(f"{user} {agent} --directory {directory}")
         backend.configure(Options(timeout=10))
 
-        try_out(backend)
+        check_basic_calls(backend)
 
         system = backend.boot()
         process = system.spawn()
@@ -910,7 +916,7 @@ def test_an_ordinary_user() -> None:
         assert backend.facts().details["capabilities"] == "none"
         with pytest.raises(Unsupported, match="need root"):
             system.facility(Facility.CRASHING_FILE_SYSTEM)
-        with contextlib.suppress(Unsupported):  # not every system lets its users have namespaces
+        with contextlib.suppress(Unsupported):  # some systems do not permit users to make namespaces
             fd = a_file(process, b"abc", f"{system.facility(Facility.NOEXEC_DIRECTORY)}/file")
             with pytest.raises(OSError, match="Operation not permitted"):
                 process.mmap(0, 1, PROT_EXEC, MAP_SHARED, fd, 0)
