@@ -1,4 +1,4 @@
-"""smoke.required_calls: the calls that a case needs, and the number of clauses that some calls support."""
+"""plugin.required_calls: the calls that a case needs, and the number of clauses that some calls support."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from pytest_mmapconf.catalogue.clauses import included, load
 from pytest_mmapconf.contract import Call, Process, System
-from pytest_mmapconf.smoke import required_calls
+from pytest_mmapconf.plugin import required_calls
+from pytest_mmapconf.smoke.contract_calls import CALLS
 from pytest_mmapconf.testing import File, clause
 
 SMALL = {"mmap", "munmap", "sysconf", "load", "store"}
@@ -66,7 +67,7 @@ def test_all_calls_support_every_clause_with_a_case() -> None:
     asked = {id for _, ids in required_calls.cases() for id in ids}
 
     for level in ("documented", "posix", "linux"):
-        possible, total, missing = required_calls.possible(level, required_calls.CALLS)
+        possible, total, missing = required_calls.possible(level, CALLS)
         ids = {id for id, clause in load().items() if clause.level in included(level)}
         assert total == len(ids)
         assert possible <= len(ids & asked)

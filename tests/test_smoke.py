@@ -17,11 +17,11 @@ import pytest
 from pytest_mmapconf.agent.backend import CommandBackend
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.contract import Backend, Facts, Fault, Options, Process, System, Unsupported
+from pytest_mmapconf.plugin import smoke_report
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.smoke import terminal
 from pytest_mmapconf.smoke.checks import CHECKS
+from pytest_mmapconf.smoke.contract_calls import CALLS
 from pytest_mmapconf.smoke.outcomes import LACKS, OK, SKIPPED, WRONG, Outcome
-from pytest_mmapconf.smoke.required_calls import CALLS
 from pytest_mmapconf.smoke.run import PROBED, run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -288,7 +288,7 @@ def test_unsupported_call_is_not_an_error() -> None:
         "open": "files come next week",
         "mremap": "",
     }
-    works, lines = terminal.report("mine", checks, probes)
+    works, lines = smoke_report.report("mine", checks, probes)
     assert works
     assert "lacks  mremap, open (files come next week)" in lines
     assert lines[-1] == "the adapter works: 9 ok, 1 unsupported, 3 skipped"

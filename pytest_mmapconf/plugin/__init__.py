@@ -120,9 +120,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
         return listing.show(config)
     if option.mmap_smoke:
-        from ..smoke import terminal
+        from . import smoke_report
 
-        return terminal.show(config)
+        return smoke_report.show(config)
     if option.mmap_backend is not None or config.getini("mmap_backend"):
         from . import activation
 

@@ -17,8 +17,8 @@ import pytest
 
 from ..contract import Backend
 from .checks import CHECKS
+from .contract_calls import CALLS, DERIVED_CALLS
 from .outcomes import OK, SKIPPED, WRONG, Outcome, outcome_of, probe
-from .required_calls import CALLS, DERIVED_CALLS
 from .subject import Announce, Subject
 
 MAKING: Final = "making the backend"

@@ -12,12 +12,12 @@ import pytest
 from .. import backends
 from ..catalogue.clauses import LEVELS
 from ..contract import Backend
-from ..plugin import options as plugin_options
+from ..smoke.checks import CHECKS
+from ..smoke.outcomes import LACKS, OK, SKIPPED, WRONG, Outcome
+from ..smoke.run import run
 from ..version import suite_version
+from . import options as plugin_options
 from . import required_calls
-from .checks import CHECKS
-from .outcomes import LACKS, OK, SKIPPED, WRONG, Outcome
-from .run import run
 
 
 def report(name: str, checks: Sequence[Outcome], probes: Sequence[Outcome]) -> tuple[bool, list[str]]:
@@ -81,9 +81,8 @@ def show(config: pytest.Config) -> int:
         return backend
 
     agent = name.partition(":")[0] in ("agent", "native")
-    seconds = options.timeout + (
-        5 if agent else 0
-    )  # an agent's client has this time-out too, and its message is more detailed
+    # An agent's client has this time-out too, and its message is more detailed.
+    seconds = options.timeout + (5 if agent else 0)
     works, lines = report(name, *run(make, agent, seconds))
     print("\n".join(lines))
     return int(pytest.ExitCode.OK if works else pytest.ExitCode.TESTS_FAILED)

@@ -16,17 +16,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from ..catalogue.clauses import included, load
-from ..contract import Process
-from ..plugin import fixtures
+from ..smoke.contract_calls import CALLS, DERIVED_CALLS
 from ..version import PACKAGE
-
-CALLS: Final = tuple(
-    name for name, member in vars(Process).items() if isinstance(member, FunctionType) and not name.startswith("_")
-)
-"""Every call of the contract."""
-
-DERIVED_CALLS: Final = frozenset({"fragment", "audit"})
-"""Calls that every backend has, because `Process` implements them by other calls."""
+from . import fixtures
 
 OPTIONAL: Final = DERIVED_CALLS | {"scratch_range", "maps"}
 """Calls that cases use only if the backend has them."""
