@@ -18,7 +18,7 @@ from .mapping import Mapping
 from .state import State
 
 SLICES = 4
-"""Turns that a process takes in `adding`."""
+"""The slices of `add`: the number of additions that another process can interrupt."""
 
 
 class Accesses(State):
@@ -30,22 +30,22 @@ class Accesses(State):
         page = self.page
         start = addr % page
         if 0 < length <= page - start:
-            return bytes(self.loaded(addr, 0)[start : start + length])
+            return bytes(self.load_page(addr, 0)[start : start + length])
         parts = []
         done = 0
         while done < length:
-            part = self.loaded(addr, done)[start : start + length - done]
+            part = self.load_page(addr, done)[start : start + length - done]
             parts.append(part)
             addr += len(part)
             done += len(part)
             start = 0
         return b"".join(parts)
 
-    def loaded(self, addr: int, done: int) -> bytearray:
+    def load_page(self, addr: int, done: int) -> bytearray:
         """Return the page at an address, to be loaded from there on; `done` bytes have been loaded before."""
-        mapping = self.at("load", addr)
+        mapping = self.mapping_at("load", addr)
         if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
-            self.fault("load", "SIGSEGV", self.code(mapping), addr)
+            self.fault("load", "SIGSEGV", self.protection_fault_code(mapping), addr)
         found = self.space.access(mapping, addr // self.page, False)
         if found is None:
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
@@ -62,9 +62,9 @@ class Accesses(State):
         done = 0
         while done < len(data):
             start = addr % page
-            mapping = self.at("store", addr)
+            mapping = self.mapping_at("store", addr)
             if not mapping.prot & PROT_WRITE:
-                self.fault("store", "SIGSEGV", self.code(mapping), addr)
+                self.fault("store", "SIGSEGV", self.protection_fault_code(mapping), addr)
             is_first = mapping.inode is not None and mapping.inode.backdated and self.is_unused(mapping)
             found = self.space.access(mapping, addr // page, True)
             if found is None:
@@ -94,9 +94,9 @@ class Accesses(State):
     def execute(self, addr: int) -> None:
         self.last_access = ("execute", addr, "")
         addr &= self.mask
-        mapping = self.at("execute", addr)
+        mapping = self.mapping_at("execute", addr)
         allowed = self.choices.may_execute(mapping.prot)
-        if not allowed and not (self.choices.end_before_rights() and self.choices.may_load(mapping.prot, addr)):
+        if not allowed and not (self.choices.eof_before_protection() and self.choices.may_load(mapping.prot, addr)):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         found = self.space.access(mapping, addr // self.page, False)
         if found is None:
@@ -109,42 +109,42 @@ class Accesses(State):
             raise Unresolved(f"the code at {addr:#x} is not the code that returns, and the reference runs no other")
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:
-        for _turn in self.adding(addr, times, lock):
+        for _slice in self.add_slices(addr, times, lock):
             pass
 
-    def adding(self, addr: int, times: int, lock: int = 0) -> Iterator[None]:
-        """Do `add`, yielding the processor now and then, also between a load and its store."""
+    def add_slices(self, addr: int, times: int, lock: int = 0) -> Iterator[None]:
+        """Add as `add` does; yield to other processes in each slice, between its load and its store."""
         for turn in range(SLICES):
             share = (times + turn) // SLICES
-            while lock and self.word(lock):
+            while lock and self.load_word(lock):
                 yield
             if lock:
                 self.store(lock, (1).to_bytes(4, "little"))
-            value = self.word(addr)
+            value = self.load_word(addr)
             yield
             self.store(addr, ((value + share) % (1 << 32)).to_bytes(4, "little"))
             if lock:
                 self.store(lock, bytes(4))
 
-    def word(self, addr: int) -> int:
+    def load_word(self, addr: int) -> int:
         """Return the 4-byte word at an address."""
         return int.from_bytes(self.load(addr, 4), "little")
 
-    def at(self, access: str, addr: int) -> Mapping:
+    def mapping_at(self, access: str, addr: int) -> Mapping:
         """Return the mapping at an address, which grows there if it can; raise the fault if there is none."""
-        mapping = self.space.find(addr) or self.grown(addr)
+        mapping = self.space.find(addr) or self.grow_to(addr)
         if mapping is None:
-            if self.choices.tells_address(addr, self.machine.parameters.canonical):
+            if self.choices.reports_address(addr, self.machine.parameters.canonical):
                 self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
             self.last_access = (access, addr, "SIGSEGV")
             raise Fault("SIGSEGV", "SI_KERNEL", None)
         return mapping
 
-    def code(self, mapping: Mapping) -> str:
+    def protection_fault_code(self, mapping: Mapping) -> str:
         """Return the code of a fault because of the protection; that of a protection key is one of its own."""
         return self.machine.parameters.execute_only if mapping.execute_only else "SEGV_ACCERR"
 
-    def grown(self, addr: int) -> Mapping | None:
+    def grow_to(self, addr: int) -> Mapping | None:
         """Grow a mapping downwards to an address and return it; None if none can grow there."""
         found = self.space.growing(addr)
         if found is None:

@@ -55,13 +55,13 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def may_execute(self, prot: int) -> bool:
         """Whether the hardware can execute from a page with these rights."""
 
-    def nameless_is_noexec(self) -> bool:
+    def non_file_is_noexec(self) -> bool:
         """Whether nothing may be executed of what a process begins with, and of what no file is behind."""
 
-    def end_before_rights(self) -> bool:
+    def eof_before_protection(self) -> bool:
         """Whether execution past the end of a file is SIGBUS, even where the right is missing as well."""
 
-    def tells_address(self, addr: int, canonical: int) -> bool:
+    def reports_address(self, addr: int, canonical: int) -> bool:
         """Whether a fault where nothing is mapped tells the address; from `canonical` on nothing ever can be."""
 
     # ---- contents
@@ -75,17 +75,17 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def limits_files(self) -> bool:
         """Whether a file cannot be as large as an offset can say."""
 
-    def noted(self, told: int, closes: int) -> int:
-        """How many of `closes` a watch tells: `told`, if they came in the order in which they were made here."""
+    def coalesced_closes(self, reported: int, closes: int) -> int:
+        """Return how many events a watch reports for `closes` closes: `reported` in the order of the reference."""
 
     def is_resident(self, which: int, there: bool) -> bool:
         """Whether page number `which` that mincore is asked about is in memory; it is `there` if none has left."""
 
-    def notices(self) -> bool:
-        """Whether a file that has changed in a way that a system may miss has been modified to fstat."""
+    def mtime_updated(self) -> bool:
+        """True if st_mtime reflects a change that the system was not obliged to detect."""
 
     def writes_when_asynchronous(self) -> bool:
         """Whether MS_ASYNC has reached the disk by the time of a crash."""
 
-    def moved(self, possible: int, wanted: int) -> int:
+    def transferred(self, possible: int, wanted: int) -> int:
         """How much a call has moved whose buffer ends, or begins, `possible` bytes on where it cannot be used."""

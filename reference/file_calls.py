@@ -363,7 +363,7 @@ class FileCalls(State):
 
         # RESULT
         inode = self.descriptors[fd].description.inode
-        return inode.backdated and not (inode.perhaps_modified and self.choices.notices())
+        return inode.backdated and not (inode.perhaps_modified and self.choices.mtime_updated())
 
     def fsync(self, fd: int) -> None:
         description = self.require_description("fsync", fd)
@@ -530,4 +530,4 @@ class FileCalls(State):
 
         # RESULT
         assert noted is not None
-        return self.choices.noted(*noted.take())
+        return self.choices.coalesced_closes(*noted.take())

@@ -82,14 +82,14 @@ class LinuxChoices:
     def may_execute(self, prot: int) -> bool:
         return prot & PROT_EXEC != 0
 
-    def nameless_is_noexec(self) -> bool:
+    def non_file_is_noexec(self) -> bool:
         """As of a pipe."""
         return True
 
-    def end_before_rights(self) -> bool:
+    def eof_before_protection(self) -> bool:
         return True
 
-    def tells_address(self, addr: int, canonical: int) -> bool:
+    def reports_address(self, addr: int, canonical: int) -> bool:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < canonical
 
@@ -112,8 +112,8 @@ class LinuxChoices:
     def has_room(self, free: int, length: int) -> bool:
         return length <= free
 
-    def noted(self, told: int, closes: int) -> int:
-        return told
+    def coalesced_closes(self, reported: int, closes: int) -> int:
+        return reported
 
     def is_resident(self, which: int, there: bool) -> bool:
         return there
@@ -124,7 +124,7 @@ class LinuxChoices:
     def copies_when_populated(self) -> bool:
         return True
 
-    def notices(self) -> bool:
+    def mtime_updated(self) -> bool:
         return True
 
     def slack_survives_growth(self) -> bool:
@@ -139,7 +139,7 @@ class LinuxChoices:
     def writes_when_asynchronous(self) -> bool:
         return False
 
-    def moved(self, possible: int, wanted: int) -> int:
+    def transferred(self, possible: int, wanted: int) -> int:
         return possible
 
     def survives(self, name: str, block: int) -> bool | None:

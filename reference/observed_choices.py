@@ -119,7 +119,7 @@ class ObservedChoices(LinuxChoices):
         self._hardware: dict[tuple[str, int], bool] = {}
         """What the subject's processor was seen to allow, by access and rights."""
 
-    def tell(self, call: str, seen: Outcome) -> None:
+    def observe(self, call: str, seen: Outcome) -> None:
         """The subject has made `call`, and this came of it."""
         self.call = call
         self.seen = seen
@@ -168,10 +168,10 @@ class ObservedChoices(LinuxChoices):
             return self.seen == Failed("ENOMEM")
         return used > limit
 
-    def noted(self, told: int, closes: int) -> int:
-        """As was seen, if that is possible in any order: a process that ends closes what it has in one of its own."""
+    def coalesced_closes(self, reported: int, closes: int) -> int:
+        """Accept the observed count if some order of the closes explains it: an exiting process closes in any order."""
         seen = self.seen.value if isinstance(self.seen, Returned) else None
-        return seen if isinstance(seen, int) and min(closes, 1) <= seen <= closes else told
+        return seen if isinstance(seen, int) and min(closes, 1) <= seen <= closes else reported
 
     def is_resident(self, which: int, there: bool) -> bool:
         """As was seen: a page may leave memory at any time, and that of a file may have been there before."""
@@ -266,13 +266,13 @@ class ObservedChoices(LinuxChoices):
                 self._hardware[access, prot] = known
         return known
 
-    def nameless_is_noexec(self) -> bool:
+    def non_file_is_noexec(self) -> bool:
         return self.seen == Failed("EPERM")
 
-    def end_before_rights(self) -> bool:
+    def eof_before_protection(self) -> bool:
         return isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS"
 
-    def tells_address(self, addr: int, canonical: int) -> bool:
+    def reports_address(self, addr: int, canonical: int) -> bool:
         return not isinstance(self.seen, Faulted) or self.seen.address is not None
 
     # ---- contents
@@ -315,7 +315,7 @@ class ObservedChoices(LinuxChoices):
         """Unless the subject has none: its disks are not those of the reference."""
         return not (isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS") or not self.is_full()
 
-    def moved(self, possible: int, wanted: int) -> int:
+    def transferred(self, possible: int, wanted: int) -> int:
         """All that could be moved; below level linux EFAULT may come although something has been moved."""
         if self.level != "linux" and 0 < possible < wanted:
             raise Unresolved("below level linux it is open how much is moved from or to a buffer that ends in a hole")
@@ -324,7 +324,7 @@ class ObservedChoices(LinuxChoices):
     def survives(self, name: str, block: int) -> bool | None:
         return None
 
-    def notices(self) -> bool:
+    def mtime_updated(self) -> bool:
         """As was seen."""
         return self.seen == Returned(False)
 

@@ -34,7 +34,7 @@ class ReferenceSystem(Machine, System):
         results: list[object] = []
         for at, call in enumerate(calls):
             if call.name == "add" and isinstance(call.process, ReferenceProcess):
-                running[at] = call.process.adding(*call.arguments)  # type: ignore[arg-type]
+                running[at] = call.process.add_slices(*call.arguments)  # type: ignore[arg-type]
                 results.append(None)
             else:
                 results.append(call.make())

@@ -38,7 +38,7 @@ class Buffers(Accesses, FileCalls):
         else:
             data = inode.read(length, offset, self.choices)
             unsure = inode.open_bytes(offset, len(data))
-        moved = self.choices.moved(self.store_up_to_a_fault(addr, data, unsure), len(data))
+        moved = self.choices.transferred(self.store_up_to_a_fault(addr, data, unsure), len(data))
 
         # ERRORS of the buffer
         with self.errors("pread") as refuse:
@@ -66,7 +66,7 @@ class Buffers(Accesses, FileCalls):
         length = self.writable_length(inode, length, offset)
         self.require_no_overlap(inode, addr, length, offset)
         data, unsure = self.load_up_to_a_fault(addr, length)
-        available = self.choices.moved(len(data), length)
+        available = self.choices.transferred(len(data), length)
         start = inode.size if description.append else offset
         written = inode.write(data[:available], start, self.choices) if available else 0
         for at, values in unsure.items():
@@ -124,7 +124,7 @@ class Buffers(Accesses, FileCalls):
         try:
             while moved < length:
                 start = (addr + moved) % self.page
-                part = self.loaded(addr + moved, moved)[start : start + length - moved]
+                part = self.load_page(addr + moved, moved)[start : start + length - moved]
                 target = self.space.table.entries[(addr + moved) // self.page]
                 for at, values in (target.open or {}).items():
                     if start <= at < start + len(part):

@@ -442,7 +442,7 @@ def test_no_verdict_depends_on_the_text_of_a_refusal(level: str, errno: str) -> 
         process = system.spawn()
         found: list[object] = []
         for call, arguments in calls_with_several_errors(process):
-            choices.tell(call.__name__, Failed(errno))
+            choices.observe(call.__name__, Failed(errno))
             try:
                 call(*arguments)
             except choices_of.NotAllowed as wrong:

@@ -382,8 +382,8 @@ def test_a_merged_mapping_may_count_as_several(seen: Outcome, admitted: bool, jo
     base = stack(process, 3)
     process.space.mappings[base].merged = joined
     process.set_limit_headroom(Resource.STACK, 3 * PAGE)
-    following.tell("load", seen)
-    assert (process.grown(base - 1) is not None) == (admitted and joined)
+    following.observe("load", seen)
+    assert (process.grow_to(base - 1) is not None) == (admitted and joined)
 
 
 # -------------------------------------------------------------------------------------------------- indeterminate bytes
@@ -404,12 +404,12 @@ def test_freed_bytes_are_indeterminate_until_a_store() -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"abcdef")
     process.madvise(base, PAGE, MADV_FREE)
-    following.tell("load", Returned(b"abcdef"))
+    following.observe("load", Returned(b"abcdef"))
     assert process.load(base, 6) == b"abcdef"
     assert opened(process, base) == [0, 1, 2, 3, 4, 5]
     process.store(base + 3, b"xy")
     assert opened(process, base) == [0, 1, 2, 5]
-    following.tell("load", Returned(b"a\0"))
+    following.observe("load", Returned(b"a\0"))
     assert process.load(base, 2) == b"a\0"
     assert opened(process, base) == [2, 5], "the page is no longer freed: the observed bytes stay"
 
@@ -422,7 +422,7 @@ def test_a_load_resolves_bytes_of_a_private_page() -> None:
     private = process.mmap(0, 2 * PAGE, RW, MAP_PRIVATE, fd, 0)
     process.store(shared + PAGE, b"abcdef")
     process.store(private + PAGE + 100, b"x")
-    following.tell("load", Returned(b"cdef"))
+    following.observe("load", Returned(b"cdef"))
     for base, left in ((shared, [2, 3, 4, 5]), (private, [])):
         assert process.load(base + PAGE + 2, 4) == b"cdef"
         assert opened(process, base + PAGE) == left
@@ -441,9 +441,9 @@ def test_a_load_resolves_each_byte_that_it_loads(start: int, length: int) -> Non
     for index in range(3):
         process.descriptors[fd].description.inode.cache.page(index).either(content)
     seen = (content * 3)[start : start + length]
-    following.tell("load", Returned(seen))
+    following.observe("load", Returned(seen))
     assert process.load(base + start, length) == seen
-    following.tell("load", Returned(None))
+    following.observe("load", Returned(None))
     process.load(base, 3 * PAGE)
     left = [index * PAGE + byte for index in range(3) for byte in opened(process, base + index * PAGE)]
     assert left == [at for at in range(3 * PAGE) if not start <= at < start + length]
@@ -498,14 +498,14 @@ def test_add_changes_one_word(process: ReferenceProcess, times: int, value: int,
 def test_add_waits_for_the_lock(process: ReferenceProcess) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base + 4, b"\0\0\0\1")
-    adding = process.adding(base, 4, base + 4)
+    slices = process.add_slices(base, 4, base + 4)
     for _ in range(9):
-        next(adding)
+        next(slices)
     assert process.load(base, 8) == bytes(7) + b"\1"
     process.store(base + 4, bytes(4))
-    next(adding)
-    assert process.word(base + 4) != 0
-    assert process.word(base) == 0
-    for _ in adding:
+    next(slices)
+    assert process.load_word(base + 4) != 0
+    assert process.load_word(base) == 0
+    for _ in slices:
         pass
-    assert (process.word(base), process.word(base + 4)) == (4, 0)
+    assert (process.load_word(base), process.load_word(base + 4)) == (4, 0)

@@ -101,7 +101,7 @@ def test_the_gap_below_a_stack(left: int, grows: bool) -> None:
 
 @pytest.mark.parametrize(("addr", "tells"), [((1 << 47) - 1, True), (1 << 47, False), (1 << 63, False)])
 def test_which_faults_have_an_address(addr: int, tells: bool) -> None:
-    assert LINUX.tells_address(addr, 1 << 47) is tells
+    assert LINUX.reports_address(addr, 1 << 47) is tells
 
 
 @pytest.mark.parametrize("more", [0, 0x8, 0x01000000])
@@ -122,12 +122,12 @@ def test_what_else_linux_does() -> None:
         LINUX.is_single_vma(mapping),
         LINUX.grows_in_place(PAGE, 3 * PAGE),
         LINUX.refuses_sync(),
-        LINUX.nameless_is_noexec(),
-        LINUX.end_before_rights(),
+        LINUX.non_file_is_noexec(),
+        LINUX.eof_before_protection(),
         LINUX.shows_changes(),
         LINUX.limits_files(),
         LINUX.copies_when_populated(),
-        LINUX.notices(),
+        LINUX.mtime_updated(),
         LINUX.evicts(),
     )
     no = (
@@ -142,5 +142,5 @@ def test_what_else_linux_does() -> None:
     )
     assert yes == (True,) * len(yes)
     assert no == (False,) * len(no)
-    assert (LINUX.special_size(), LINUX.noted(3, 5), LINUX.moved(3, 5)) == (0, 3, 3)
+    assert (LINUX.special_size(), LINUX.coalesced_closes(3, 5), LINUX.transferred(3, 5)) == (0, 3, 3)
     assert [LINUX.is_resident(0, there) for there in (True, False)] == [True, False]

@@ -465,7 +465,7 @@ def test_but_not_whether_one_to_execute_can() -> None:
 
 @pytest.mark.parametrize(("first", "signal"), [(True, "SIGBUS"), (False, "SIGSEGV")])
 def test_past_the_end_without_the_right_either_fault_may_come_first(first: bool, signal: str) -> None:
-    process = judged(choices=hardware(end_before_rights=first))
+    process = judged(choices=hardware(eof_before_protection=first))
     base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, file(process, b"abc"), 0)
 
     with pytest.raises(Fault, match=signal):
@@ -543,7 +543,7 @@ def test_a_fault_is_compared_as_far_as_the_level_tells(
 
 @pytest.mark.parametrize("told", [True, False])
 def test_of_an_address_that_can_be_nobodys_the_fault_may_tell_it_or_not(told: bool) -> None:
-    process = judged(choices=hardware(tells_address=told))
+    process = judged(choices=hardware(reports_address=told))
 
     with pytest.raises(Fault) as seen:
         process.load(1 << 62, 1)
@@ -919,7 +919,7 @@ def test_an_outcome_in_words(outcome: Outcome, text: str) -> None:
 def following(seen: Outcome, call: str = "call", level: str = "linux") -> ObservedChoices:
     """A judge who has seen that.  Its strings are no literals, so equal ones are two objects."""
     choices = ObservedChoices("".join(level))
-    choices.tell("".join(call), seen)
+    choices.observe("".join(call), seen)
     return choices
 
 
@@ -930,7 +930,7 @@ def test_an_errno_is_known_by_its_letters() -> None:
 
 def test_at_level_linux_how_much_was_moved_is_no_question() -> None:
     for possible in (0, 4, 10):
-        assert following(Returned(possible)).moved(possible, 10) == possible
+        assert following(Returned(possible)).transferred(possible, 10) == possible
 
 
 def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
@@ -944,7 +944,7 @@ def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
     [(0, 0, 0), (0, 1, 9), (3, 0, 9), (3, 1, 1), (3, 2, 2), (3, 3, 3), (3, 4, 9)],
 )
 def test_as_many_closes_are_told_as_may_be(closes: int, seen: int, told: int) -> None:
-    assert following(Returned(seen)).noted(9, closes) == told
+    assert following(Returned(seen)).coalesced_closes(9, closes) == told
 
 
 NO_MEMORY = Failed("ENOMEM")
@@ -1018,7 +1018,7 @@ def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
         choices.place(space, PAGE, 0, below)
         assert choices.misplaced is not None
         assert choices.misplaced.clauses == clauses
-        choices.tell(call, Returned(None))
+        choices.observe(call, Returned(None))
         assert choices.misplaced is None
 
 
@@ -1108,7 +1108,7 @@ def test_which_errno_says_what(errno: str) -> None:
         "EEXIST": choices.has_foreign(PAGE, 2 * PAGE),
         "EFAULT": not choices.is_single_vma(mapping),
         "EOPNOTSUPP": choices.refuses_sync(),
-        "EPERM": choices.nameless_is_noexec(),
+        "EPERM": choices.non_file_is_noexec(),
     }
     assert [name for name, value in said.items() if value] == ([errno] if errno in said else [])
     is_poor = errno == "ENOMEM"
@@ -1118,9 +1118,9 @@ def test_which_errno_says_what(errno: str) -> None:
     assert choices.limits_files()
     assert not choices.may_merge_moved(mapping, mapping)
     assert not choices.grows_in_place(PAGE, 3 * PAGE)
-    assert not choices.notices()
-    assert not choices.end_before_rights()
-    assert choices.tells_address(0, 0)
+    assert not choices.mtime_updated()
+    assert not choices.eof_before_protection()
+    assert choices.reports_address(0, 0)
     assert choices.grows_down(1)
 
 
@@ -1136,12 +1136,12 @@ def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
     for said in (
         choices.has_foreign(PAGE, 2 * PAGE),
         choices.refuses_sync(),
-        choices.nameless_is_noexec(),
+        choices.non_file_is_noexec(),
         choices.limits_files(),
-        choices.notices(),
+        choices.mtime_updated(),
     ):
         assert not said
-    assert following(Returned(False)).notices()
+    assert following(Returned(False)).mtime_updated()
     assert choices.may_merge_moved(mapping, mapping) is isinstance(seen, Returned)
 
 
@@ -1200,9 +1200,9 @@ def test_what_the_processor_does_is_seen_and_stays_so(seen: Outcome, allowed: bo
     """A fault is this page's if it is no higher than where the access has come to; SIGBUS is of the file."""
     choices = following(seen, "load")
     assert choices.may_load(PROT_WRITE, 7 * PAGE + 5) is allowed
-    choices.tell("load", Faulted("SIGSEGV", "SEGV_ACCERR", 0) if allowed else Returned(b""))
+    choices.observe("load", Faulted("SIGSEGV", "SEGV_ACCERR", 0) if allowed else Returned(b""))
     assert choices.may_load(PROT_WRITE, 0) is allowed
-    choices.tell("pread", Returned(b""))
+    choices.observe("pread", Returned(b""))
     assert choices.may_load(PROT_WRITE, 0) is allowed
     assert choices.may_load(PROT_EXEC, 0), "as on x86, as long as nobody has seen it"
     assert not choices.may_execute(PROT_WRITE)
@@ -1217,13 +1217,13 @@ def test_of_execution_only_success_stays_so() -> None:
     """Which fault comes first is open where several are the matter, so one says nothing of the next."""
     choices = following(Faulted("SIGSEGV", "SEGV_ACCERR", 1 << 46), "execute")
     assert not choices.may_execute(PROT_READ)
-    choices.tell("execute", Faulted("SIGBUS", "BUS_ADRERR", 0))
+    choices.observe("execute", Faulted("SIGBUS", "BUS_ADRERR", 0))
     assert choices.may_execute(PROT_READ)
-    choices.tell("load", Returned(b""))
+    choices.observe("load", Returned(b""))
     assert not choices.may_execute(PROT_READ), "as on x86"
-    choices.tell("execute", Returned(None))
+    choices.observe("execute", Returned(None))
     assert choices.may_execute(PROT_READ)
-    choices.tell("execute", Faulted("SIGSEGV", "SEGV_ACCERR", 0))
+    choices.observe("execute", Faulted("SIGSEGV", "SEGV_ACCERR", 0))
     assert choices.may_execute(PROT_READ)
     assert not choices.may_execute(PROT_WRITE)
 
@@ -1242,8 +1242,8 @@ def test_of_execution_only_success_stays_so() -> None:
 )
 def test_what_a_fault_says(seen: Outcome, first: bool, tells: bool, room_asked: bool) -> None:
     choices = following(seen)
-    assert choices.end_before_rights() is first
-    assert choices.tells_address(5, 9) is tells
+    assert choices.eof_before_protection() is first
+    assert choices.reports_address(5, 9) is tells
     assert choices.has_room(0, PAGE), "the subject's disk is not full"
     choices.is_full = lambda: True
     assert choices.has_room(PAGE, PAGE) is not room_asked
@@ -1254,9 +1254,9 @@ def test_below_level_linux_a_part_that_was_moved_is_open(possible: int, is_open:
     choices = following(Returned(possible), level="posix")
     if is_open:
         with pytest.raises(Unresolved, match="how much is moved"):
-            choices.moved(possible, 10)
+            choices.transferred(possible, 10)
     else:
-        assert choices.moved(possible, 10) == possible
+        assert choices.transferred(possible, 10) == possible
 
 
 def refusals(*reasons: tuple[int, str]) -> list[Refusal]:
@@ -1374,12 +1374,12 @@ def test_what_is_open_below_level_linux(level: str) -> None:
     assert choices.shows_changes() is choices.copies_when_populated() is is_linux
     if is_linux:
         assert choices.applies_prefix("a call")
-        assert choices.moved(4, 10) == 4
+        assert choices.transferred(4, 10) == 4
     else:
         with pytest.raises(Unresolved, match="below level linux"):
             choices.applies_prefix("a call")
         with pytest.raises(Unresolved, match="below level linux"):
-            choices.moved(4, 10)
+            choices.transferred(4, 10)
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     space.insert(Mapping(space, 20 * PAGE, 22 * PAGE, RW, False))
     asked: list[int] = []
@@ -1417,7 +1417,7 @@ def test_what_was_seen_says_nothing_of_another_thing(seen: Outcome) -> None:
     value = seen.value if isinstance(seen, Returned) else None
     assert choices.device_content(b"said") == (value if isinstance(value, bytes) else b"said")
     assert choices.special_size() == (7 if isinstance(value, tuple) else 0)
-    assert choices.noted(9, 3) == (2 if value == 2 else 9)
+    assert choices.coalesced_closes(9, 3) == (2 if value == 2 else 9)
     assert choices.is_resident(0, True) is not isinstance(value, list)
     page = Page(0, bytearray(b"open"))
     page.open = dict.fromkeys(range(4), b"")

@@ -155,10 +155,10 @@ def test_additions_at_the_same_time_take_turns(machine: ReferenceSystem) -> None
     two, three = one.fork(), one.fork()
     calls = [Call(process, "add", (base, 1000, base + 4)) for process in (one, two, three)]
     assert machine.run_concurrently(calls) == [None, None, None]
-    assert one.word(base) == 3000
-    assert one.word(base + 4) == 0, "the lock has been given back"
+    assert one.load_word(base) == 3000
+    assert one.load_word(base + 4) == 0, "the lock has been given back"
     machine.run_concurrently([Call(process, "add", (base + 8, 1000)) for process in (one, two)])
-    assert one.word(base + 8) == 1000, "each load comes before the other's store"
+    assert one.load_word(base + 8) == 1000, "each load comes before the other's store"
 
 
 def test_an_addition_alone_is_exact_and_wraps(machine: ReferenceSystem) -> None:
@@ -166,7 +166,7 @@ def test_an_addition_alone_is_exact_and_wraps(machine: ReferenceSystem) -> None:
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"\xfe\xff\xff\xff")
     process.add(base, 7)
-    assert process.word(base) == 5
+    assert process.load_word(base) == 5
     assert machine.run_concurrently([Call(process, "load", (base, 1))]) == [b"\x05"]
 
 

@@ -144,7 +144,7 @@ def test_a_copy_of_an_indeterminate_byte_is_indeterminate() -> None:
     assert process.read_into(fd, base + 4, 3, 0) == 3
     assert process.write_from(fd, base + 4, 3, 10) == 3
     for at, content in ((base + 4, b"a\0\0"), (shared + 10, b"as\0")):
-        following.tell("load", Returned(content))
+        following.observe("load", Returned(content))
         assert process.load(at, 3) == content
 
 
@@ -152,7 +152,7 @@ def test_below_level_linux_a_partial_transfer_is_unresolved() -> None:
     following = ObservedChoices("posix")
     process = ReferenceSystem(Parameters(), following).spawn()
     fd = process.open("file", O_CREAT | O_RDWR)
-    following.tell("write_from", Failed("EFAULT"))
+    following.observe("write_from", Failed("EFAULT"))
     with pytest.raises(Unresolved, match="below level linux"):
         process.write_from(fd, before_a_hole(process), 10, 0)
 

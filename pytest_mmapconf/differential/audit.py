@@ -111,7 +111,7 @@ class Auditor:
             if word != expected:
                 self.confirm(pair, after, "load", number * page, page)
         for (fd, inode), word in zip(files.items(), words[len(numbers) :], strict=True):
-            self.choices.tell("pread", Returned(None))
+            self.choices.observe("pread", Returned(None))
             content = inode.read(AUDITED_BYTES, 0, self.choices)
             if word != f"{inode.size}:{crc32(content):08x}":
                 self.confirm(pair, after, "fstat", fd)
@@ -135,10 +135,10 @@ class Auditor:
     def page_word(self, pair: Pair, addr: int, reported: str) -> str:
         """Return the digest or fault code that the reference allows for a page, given the one the subject reported."""
         if len(reported) == 8:
-            self.choices.tell("load", Returned(None))
+            self.choices.observe("load", Returned(None))
         else:
             signal = "SIGBUS" if reported.startswith("BUS") else "SIGSEGV"
-            self.choices.tell("load", Faulted(signal, reported, addr))
+            self.choices.observe("load", Faulted(signal, reported, addr))
         with pair.model.unobserved():
             try:
                 return f"{crc32(pair.model.load(addr, pair.model.page)):08x}"

@@ -58,7 +58,7 @@ class Comparison:
         `after` is the call whose effect an audit examines with this one.
         """
         choices = self.choices
-        choices.tell(call, observed)
+        choices.observe(call, observed)
         choices.is_mapped = pair.is_mapped
         choices.scratch_range = pair.subject_scratch_range
         choices.is_full = pair.is_disk_full

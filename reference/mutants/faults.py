@@ -87,24 +87,24 @@ def where_it_was_is_not_told(
     raise Fault(signal, code, None)
 
 
-@wrong(Accesses.at, "fault.order")
-def the_end_is_looked_at_before_rights(at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
+@wrong(Accesses.mapping_at, "fault.order")
+def the_end_is_looked_at_before_rights(mapping_at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
     """Past the end of a file it is SIGBUS, whatever the rights."""
-    mapping: Mapping = at(self, access, addr)
+    mapping: Mapping = mapping_at(self, access, addr)
     if mapping.inode is not None and mapping.bytes_to_eof(addr) <= 0:
         self.fault(access, "SIGBUS", "BUS_ADRERR", addr)
     return mapping
 
 
-@wrong(Accesses.at, "fault.cured")
-def what_was_not_mapped_never_will_be(at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
+@wrong(Accesses.mapping_at, "fault.cured")
+def what_was_not_mapped_never_will_be(mapping_at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
     """Where an access has found nothing once, none is allowed any more."""
     found: set[int] = self.__dict__.setdefault("found", set())
     if self.space.find(addr) is None:
         found.add(addr // self.page)
     elif addr // self.page in found:
         self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
-    mapping: Mapping = at(self, access, addr)
+    mapping: Mapping = mapping_at(self, access, addr)
     return mapping
 
 

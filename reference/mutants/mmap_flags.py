@@ -285,12 +285,12 @@ def stacks_grow_into_each_other(grows_down: Original, self: LinuxChoices, left: 
     return True
 
 
-@wrong(Accesses.grown, "mmap.flag.growsdown.limit")
-def stacks_grow_without_a_limit(grown: Original, self: Accesses, addr: int) -> Mapping | None:
+@wrong(Accesses.grow_to, "mmap.flag.growsdown.limit")
+def stacks_grow_without_a_limit(grow_to: Original, self: Accesses, addr: int) -> Mapping | None:
     """What grows down goes on past the limit of the stack."""
     limit = self.stack_limit
     self.stack_limit = self.task_size
-    mapping: Mapping | None = grown(self, addr)
+    mapping: Mapping | None = grow_to(self, addr)
     self.stack_limit = limit
     return mapping
 

@@ -141,18 +141,20 @@ def mmap_moves_the_file_offset(self: ReferenceProcess, mmap: Mmap) -> int:
     return place
 
 
-@wrong(Accesses.adding, "overview.critical-section")
-def a_lock_keeps_nobody_out(adding: Original, self: Accesses, addr: int, times: int, lock: int = 0) -> Iterator[None]:
+@wrong(Accesses.add_slices, "overview.critical-section")
+def a_lock_keeps_nobody_out(
+    add_slices: Original, self: Accesses, addr: int, times: int, lock: int = 0
+) -> Iterator[None]:
     """A word that is a lock is not looked at by others."""
-    return adding(self, addr, times, 0)  # type: ignore[no-any-return]
+    return add_slices(self, addr, times, 0)  # type: ignore[no-any-return]
 
 
-@wrong(Accesses.adding, "overview.critical-section")
+@wrong(Accesses.add_slices, "overview.critical-section")
 def an_addition_without_a_lock_is_made_twice(
-    adding: Original, self: Accesses, addr: int, times: int, lock: int = 0
+    add_slices: Original, self: Accesses, addr: int, times: int, lock: int = 0
 ) -> Iterator[None]:
     """The last one is, as if somebody had come between the first time."""
-    return adding(self, addr, times if lock else times + 1, lock)  # type: ignore[no-any-return]
+    return add_slices(self, addr, times if lock else times + 1, lock)  # type: ignore[no-any-return]
 
 
 @wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="emscripten #11565")

@@ -98,12 +98,12 @@ def faults_are_not_counted(fault_in: Original, self: AddressSpace, mapping: Mapp
     return found
 
 
-@wrong(Accesses.at, "paging.fault-outside", "munmap.range")
-def outside_is_SIGBUS(at: Original, self: Accesses, access: str, addr: int) -> Mapping:
+@wrong(Accesses.mapping_at, "paging.fault-outside", "munmap.range")
+def outside_is_SIGBUS(mapping_at: Original, self: Accesses, access: str, addr: int) -> Mapping:
     """An access where nothing can ever be is SIGBUS."""
     if addr >= self.machine.parameters.canonical:
         self.fault(access, "SIGBUS", "BUS_ADRERR", addr)
-    return at(self, access, addr)  # type: ignore[no-any-return]
+    return mapping_at(self, access, addr)  # type: ignore[no-any-return]
 
 
 @wrong(Accesses.fault, "munmap.range", "mmap.range", bug="Cygwin 8adc45fde")
