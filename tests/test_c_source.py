@@ -1,4 +1,4 @@
-"""Programs as C: they compile without a warning, exit 0 on this system, and 1 on one that is broken."""
+"""Programs as C: they compile without a warning, exit 0 on this system, and 1 on a broken one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Make = Callable[[System, Process, int], object]
 refused = pytest.raises((OSError, Fault))
 """The block of a call that the reference refuses; this system must refuse it in the same way."""
 
-# ----------------------------------------------------------------------------------------------------------- programs
+# ------------------------------------------------------------------------------------------------------------- programs
 
 
 def letters(process: Process, page: int, path: str = "file-1") -> int:
@@ -336,7 +336,7 @@ def run(binary: Path, preload: Path | None = None) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-# ------------------------------------------------------------------------------------------------------ a right system
+# ------------------------------------------------------------------------------------------------------- a right system
 
 
 @by_name
@@ -411,7 +411,7 @@ def test_reads_as_plain_calls() -> None:
         assert unused not in text
 
 
-# ---------------------------------------------------------------------------------------------------- a broken system
+# ------------------------------------------------------------------------------------------------------ a broken system
 
 BROKEN: Final = r"""
 #define _GNU_SOURCE
@@ -517,7 +517,7 @@ def test_deviates_on_a_broken_system(tmp_path: Path, defect: str, make: Make, se
     assert re.fullmatch(rf"deviates from some\.clause, another\.clause\n{seen}{where}", output), output
 
 
-# ------------------------------------------------------------------------------------------------- inconclusive
+# --------------------------------------------------------------------------------------------------------- inconclusive
 
 
 def test_inconclusive_if_a_precondition_fails(tmp_path: Path) -> None:
@@ -534,7 +534,7 @@ def test_inconclusive_if_a_precondition_fails(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"it", "it.c"}
 
 
-def test_no_folder(tmp_path: Path) -> None:
+def test_a_missing_directory_is_inconclusive(tmp_path: Path) -> None:
     binary = built(tmp_path, source(shared_file))
 
     done = subprocess.run([binary, tmp_path / "missing"], capture_output=True, text=True, check=False)
@@ -563,7 +563,7 @@ ANY_ADDRESS: Final = {Returns(Sum("r1"))}
     ],
     ids=["masked", "masked-wrong", "either", "neither", "or-fault", "must-fault", "not-judged"],
 )
-def test_what_is_allowed(tmp_path: Path, expected: Allowed, status: int) -> None:
+def test_any_allowed_outcome_conforms(tmp_path: Path, expected: Allowed, status: int) -> None:
     text = c_source((MAPPED, STORE, LOAD), [ANY_ADDRESS, {Returns()}, expected], "Choices")
 
     assert run(built(tmp_path, text))[0] == status
@@ -578,7 +578,7 @@ def test_any_of_several_errors(tmp_path: Path, expected: Allowed, status: int) -
     assert run(built(tmp_path, text))[0] == status
 
 
-def test_a_mapping_that_may_fail_is_needed_afterwards(tmp_path: Path) -> None:
+def test_a_mapping_that_may_fail_is_a_precondition_of_later_steps(tmp_path: Path) -> None:
     """Either outcome is allowed, but later steps cannot be judged without the mapping."""
     impossible = Step("p1", "mmap", (Sum(), Sum(bytes=1 << 62), 1, int(ANONYMOUS), Sum(bytes=-1), Sum()), ("r1",))
     either: Allowed = {Returns(Sum("r1")), Fails("ENOMEM")}
@@ -588,7 +588,7 @@ def test_a_mapping_that_may_fail_is_needed_afterwards(tmp_path: Path) -> None:
     assert run(built(tmp_path, c_source((impossible,), [either], "Not needed")))[0] == 0
 
 
-def test_a_process_that_dies(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_inconclusive(tmp_path: Path) -> None:
     """The wait for it has a limit."""
     steps = (MAPPED, Step("p1", "fork", (), ("p2",)), Step("p2", "munmap", (Sum("r1"), PAGE)))
     text = c_source(steps, [ANY_ADDRESS, {Returns(Sum("p2"))}, {Returns()}], "Dies")
@@ -611,7 +611,7 @@ def test_a_process_that_dies(tmp_path: Path) -> None:
     ],
     ids=["crash", "file-table", "file-system", "large", "nameless"],
 )
-def test_what_cannot_be_printed(step: Step, why: str) -> None:
+def test_programs_that_cannot_be_printed(step: Step, why: str) -> None:
     with pytest.raises(NotPrintable) as caught:
         c_source((MAPPED, step), [ANY_ADDRESS, ()], "No")
 

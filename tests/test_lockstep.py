@@ -1,4 +1,4 @@
-"""Lockstep: pairs of processes, what an audit sees, what is left out, what is not compared, and the plugin's option."""
+"""Lockstep: pairs of processes, audits, calls that are left out, the end of the comparison, and the plugin's option."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PAGE = 4096
 
 
 class Subject(ReferenceSystem):
-    """A reference to be judged, whose processes are of a class."""
+    """A reference under test, whose processes are of a given class."""
 
     def __init__(self, kind: type[ReferenceProcess]) -> None:
         super().__init__(Parameters(), LinuxChoices())
@@ -70,7 +70,7 @@ def file(process: LockstepProcess, content: bytes = b"abc", path: str = "file") 
 
 
 def fixed(process: LockstepProcess, pages: int = 1, fd: int = -1, shared: bool = False, at: int = 0) -> int:
-    """Pages in the scratch_range, from its page `at` on."""
+    """Map pages in the scratch range, from its page `at` on."""
     flags = (MAP_SHARED if shared else MAP_PRIVATE) | (MAP_ANONYMOUS if fd < 0 else 0) | MAP_FIXED
     return process.mmap(process.scratch_range()[0] + at * PAGE, pages * PAGE, RW, flags, fd, 0)
 
@@ -112,10 +112,10 @@ def test_a_divergence_has_the_call_outcomes_clauses_and_both_address_spaces() ->
     process.system.audits.suspended = "the case loads itself"
     base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, file(process), 0)
 
-    with pytest.raises(Divergence) as seen:
+    with pytest.raises(Divergence) as caught:
         process.load(base, 3)
 
-    divergence = seen.value
+    divergence = caught.value
     assert divergence.step == f"process 1: load({base:#x}, 3)"
     assert divergence.observed == "b'adc'"
     assert divergence.allowed == ("b'abc'",)
@@ -143,9 +143,9 @@ def test_descriptors_are_the_lowest_free_ones() -> None:
     class Skips(ReferenceProcess):
         def dup(self, fd: int) -> int:
             wasted = super().dup(fd)
-            found = super().dup(fd)
+            result = super().dup(fd)
             self.close(wasted)
-            return found
+            return result
 
     process = lockstep(Skips)
 
@@ -236,7 +236,7 @@ def test_record_locks_and_watches() -> None:
 
 
 def adding(times: int, lost: int, locked: bool) -> bytes:
-    """Two processes add to the same word at the same time, and the subject loses some."""
+    """Return the word to which two processes have added concurrently, when the subject has lost some additions."""
 
     class Loses(Subject):
         def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
@@ -267,7 +267,7 @@ def test_additions_at_the_same_time_may_be_lost_without_a_lock() -> None:
         adding(100, 30, locked=True)
 
 
-def test_scatter_is_followed_to_where_it_failed() -> None:
+def test_fragment_is_compared_up_to_its_failure() -> None:
     process = lockstep()
     limit = process.system.mapping_limit()
     base = process.mmap(0, (limit + 4) * PAGE, 0, ANONYMOUS, -1, 0)
@@ -288,7 +288,7 @@ def test_scatter_is_followed_to_where_it_failed() -> None:
 # --------------------------------------------------------------------------------------------------------------- audits
 
 
-def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
+def test_an_audit_shows_a_difference_in_pages_that_no_call_accesses() -> None:
     class FreesTooMuch(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             super().munmap(addr, length)
@@ -297,12 +297,12 @@ def test_an_audit_sees_at_once_what_nobody_has_looked_at() -> None:
     process = lockstep(FreesTooMuch)
     base = fixed(process, 3)
     step = rf"munmap\({base:#x}, 4096\), then load\({base + PAGE:#x}, 4096\): SIGSEGV"
-    with pytest.raises(Divergence, match=step) as seen:
+    with pytest.raises(Divergence, match=step) as caught:
         process.munmap(base, PAGE)
-    assert seen.value.clauses == ("munmap.range", "mmap.range", "mmap.flag.private")
+    assert caught.value.clauses == ("munmap.range", "mmap.range", "mmap.flag.private")
 
 
-def test_an_audit_looks_after_a_call_that_was_refused() -> None:
+def test_an_audit_follows_a_call_that_failed() -> None:
     class UnmapsFirst(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             if fd == 77:
@@ -311,21 +311,21 @@ def test_an_audit_looks_after_a_call_that_was_refused() -> None:
 
     process = lockstep(UnmapsFirst)
     fixed(process)
-    with pytest.raises(Divergence, match=r"mmap\(.*77, 0\), then load") as seen:
+    with pytest.raises(Divergence, match=r"mmap\(.*77, 0\), then load") as caught:
         fixed(process, fd=77)
-    assert seen.value.clauses[:2] == ("mmap.result.failure", "mmap.result.failure.fixed")
+    assert caught.value.clauses[:2] == ("mmap.result.failure", "mmap.result.failure.fixed")
 
 
-def test_an_audit_looks_at_the_pages_beside() -> None:
+def test_an_audit_covers_the_adjacent_pages() -> None:
     class FreesTooLittle(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             super().munmap(addr, length - PAGE)
 
     process = lockstep(FreesTooLittle)
     base = fixed(process, 2)
-    with pytest.raises(Divergence, match=rf"then load\({base + PAGE:#x}.*allowed: SIGSEGV") as seen:
+    with pytest.raises(Divergence, match=rf"then load\({base + PAGE:#x}.*allowed: SIGSEGV") as caught:
         process.munmap(base, 2 * PAGE)
-    assert seen.value.clauses == ("munmap.range",)
+    assert caught.value.clauses == ("munmap.range",)
 
     class MapsTooMuch(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
@@ -335,7 +335,7 @@ def test_an_audit_looks_at_the_pages_beside() -> None:
         fixed(lockstep(MapsTooMuch))
 
 
-def test_an_audit_looks_where_the_system_has_placed_something_before() -> None:
+def test_an_audit_covers_addresses_at_which_the_system_has_placed_mappings() -> None:
     class FreesNothing(ReferenceProcess):
         def munmap(self, addr: int, length: int) -> None:
             pass
@@ -363,7 +363,7 @@ def test_an_audit_reads_the_files() -> None:
         process.store(base, b"X")
 
 
-def test_an_audit_looks_at_other_processes() -> None:
+def test_an_audit_covers_other_processes() -> None:
     class Copies(ReferenceProcess):
         def fork(self) -> ReferenceProcess:
             child = super().fork()
@@ -380,7 +380,7 @@ def test_an_audit_looks_at_other_processes() -> None:
         child.store(base, b"x")
 
 
-def test_an_audit_of_touched_pages_touches_no_others() -> None:
+def test_an_audit_of_touched_pages_accesses_no_others() -> None:
     system = LockstepSystem(Subject(ReferenceProcess), ReferenceSystem(Parameters(), ObservedChoices()), "touched")
     process = system.spawn()
     base = process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
@@ -394,7 +394,7 @@ def test_an_audit_of_touched_pages_touches_no_others() -> None:
 
 
 class Crowded(ReferenceProcess):
-    """Finds the table of files full at first: somebody else has filled it."""
+    """A process whose first calls of mmap fail because another process has filled the file table."""
 
     tries = 0
 
@@ -405,32 +405,32 @@ class Crowded(ReferenceProcess):
         return super().mmap(addr, length, prot, flags, fd, offset)
 
 
-def test_a_table_of_files_that_others_have_filled_is_waited_for() -> None:
+def test_enfile_caused_by_another_process_is_retried() -> None:
     process = lockstep(Crowded)
     assert process.mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
 
 
 class Full(ReferenceProcess):
-    """Never has room in the table of files."""
+    """A process whose calls of mmap always fail with ENFILE."""
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         raise OSError(ENFILE, "full")
 
 
-def test_a_table_of_files_that_stays_full_without_cause_is_a_difference() -> None:
+def test_enfile_without_a_cause_is_a_difference() -> None:
     with pytest.raises(Divergence, match="ENFILE"):
         lockstep(Full).mmap(0, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
 
 
 class Forgets(ReferenceProcess):
-    """Whose msync zeroes the page."""
+    """A process whose msync zeroes the page."""
 
     def msync(self, addr: int, length: int, flags: int) -> None:
         super().msync(addr, length, flags)
         super().store(addr, bytes(PAGE))
 
 
-def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
+def test_a_sparse_audit_follows_every_nth_call_or_a_request() -> None:
     system = LockstepSystem(Subject(Forgets), ReferenceSystem(Parameters(), ObservedChoices()), every=4)
     process = system.spawn()
     base = fixed(process)
@@ -448,7 +448,7 @@ def test_an_audit_now_and_then_looks_at_the_next_turn_or_when_asked() -> None:
         system.audit_all()
 
 
-def test_while_calls_are_counted_nothing_is_audited() -> None:
+def test_counters_suspend_the_audits() -> None:
     process = lockstep()
     base = fixed(process)
     before = process.counters()
@@ -472,10 +472,10 @@ def test_long_and_many_mappings_are_audited_in_part() -> None:
     assert len(audited_pages(process, "mprotect", (base + 8 * PAGE, PAGE, PROT_READ))) < 10
 
 
-# ------------------------------------------------------------------------------------------- what cannot be compared
+# -------------------------------------------------------------------------------------------- the end of the comparison
 
 
-def test_a_call_that_failed_by_the_subjects_own_trouble_is_left_out() -> None:
+def test_a_call_that_failed_because_of_the_environment_is_left_out() -> None:
     class Full(ReferenceProcess):
         def pwrite(self, fd: int, data: bytes, offset: int) -> int:
             raise OSError(ENOSPC, "no room")
@@ -496,7 +496,7 @@ def test_a_call_that_failed_by_the_subjects_own_trouble_is_left_out() -> None:
     assert process.system.uncompared is None
 
 
-def test_what_the_subject_does_not_have_is_nobodys_call() -> None:
+def test_an_unsupported_call_is_not_made_by_the_reference() -> None:
     class Without(ReferenceProcess):
         def mlock(self, addr: int, length: int) -> None:
             raise Unsupported("no mlock")
@@ -509,7 +509,7 @@ def test_what_the_subject_does_not_have_is_nobodys_call() -> None:
     assert process.system.uncompared is None
 
 
-def test_where_the_reference_cannot_tell_the_subject_goes_on_alone() -> None:
+def test_after_the_comparison_has_ended_the_subject_goes_on_alone() -> None:
     process = lockstep()
     fd = file(process)
     base = process.mmap(0, PAGE, PROT_READ, MAP_SHARED, fd, 0)
@@ -535,16 +535,16 @@ def test_an_unknown_name_of_sysconf_changes_nothing() -> None:
         process.sysconf(100_000)
 
 
-def test_a_store_that_finds_the_disk_full_is_admitted_where_it_is() -> None:
+def test_sigbus_of_a_store_is_allowed_only_on_a_full_disk() -> None:
     class Full(ReferenceProcess):
         def store(self, addr: int, data: bytes) -> None:
             raise Fault("SIGBUS", "BUS_ADRERR", addr)
 
-    class Told(Full):
+    class ReportsFull(Full):
         def free_space(self, path: str) -> int:
             return 0
 
-    for kind, expected in ((Full, Divergence), (Told, Fault)):
+    for kind, expected in ((Full, Divergence), (ReportsFull, Fault)):
         process = lockstep(kind)
         fd = process.open("file", O_CREAT | O_RDWR)
         process.ftruncate(fd, PAGE)
@@ -553,10 +553,10 @@ def test_a_store_that_finds_the_disk_full_is_admitted_where_it_is() -> None:
             process.store(base, b"x")
 
 
-# ----------------------------------------------------------------------------------------------------- who is compared
+# -------------------------------------------------------------------------------------------- facilities and parameters
 
 
-def test_a_facility_is_where_each_of_the_two_has_it() -> None:
+def test_the_path_of_a_facility_is_translated() -> None:
     class Elsewhere(Subject):
         def facility(self, facility: Facility) -> str:
             return "there" if facility is Facility.NOEXEC_DIRECTORY else super().facility(facility)
@@ -583,7 +583,7 @@ def test_a_path_that_only_the_subject_has_ends_the_comparison() -> None:
     assert "/dev/zero" in process.system.uncompared
 
 
-def test_the_machine_is_as_the_backend_tells() -> None:
+def test_the_facts_of_the_backend_determine_the_machine() -> None:
     facts = Facts("some", details={"page": "16384", "end": str(1 << 48), "locked": "7", "user": "uid 1"})
     stated = stated_parameters(facts)
     assert (stated.page, stated.task_size, stated.locked, stated.capabilities) == (16384, 1 << 48, 7, frozenset())
@@ -632,16 +632,16 @@ class PartialBackend(ReferenceBackend):
 @pytest.mark.parametrize("lacks", ["boot", "spawn", "mmap", "load", "mincore", "nothing"])
 def test_experiment_with_execute_only_pages_ignores_other_failures(lacks: str) -> None:
     backend = PartialBackend(lacks)
-    found = measure_parameters(backend)
+    measured = measure_parameters(backend)
 
-    assert found.execute_only == ("SEGV_PKUERR" if lacks in ("mincore", "nothing") else "")
-    assert not found.populates_execute_only
-    assert replace(found, execute_only="") == stated_parameters(backend.facts())
+    assert measured.execute_only == ("SEGV_PKUERR" if lacks in ("mincore", "nothing") else "")
+    assert not measured.populates_execute_only
+    assert replace(measured, execute_only="") == stated_parameters(backend.facts())
     assert backend.closed == (lacks != "boot")
 
 
 @pytest.mark.parametrize(
-    ("code", "brought_in", "populates"),
+    ("code", "resident", "populates"),
     [
         ("SEGV_PKUERR", [False], False),
         ("SEGV_PKUERR", [True], True),
@@ -653,17 +653,17 @@ def test_experiment_with_execute_only_pages_ignores_other_failures(lacks: str) -
         ("BUS_ADRERR", [True], None),
     ],
 )
-def test_how_such_a_load_is_refused_and_whether_the_kernel_brings_the_page_in(
-    code: str, brought_in: list[bool] | None, populates: bool | None
+def test_the_experiment_finds_the_fault_code_and_if_the_kernel_populates_the_page(
+    code: str, resident: list[bool] | None, populates: bool | None
 ) -> None:
     class Odd(ReferenceProcess):
         def load(self, addr: int, length: int) -> bytes:
             raise Fault("SIGSEGV", code, addr)
 
         def mincore(self, addr: int, length: int) -> list[bool]:
-            if brought_in is None:
+            if resident is None:
                 raise OSError(ENOSPC, "no mincore here")
-            return brought_in
+            return resident
 
     result = measure_execute_only(Subject(Odd).spawn(), PAGE)
     assert result == ({} if populates is None else {"execute_only": code, "populates_execute_only": populates})
@@ -686,7 +686,7 @@ def test_the_native_system_in_lockstep() -> None:
         backend.close()
 
 
-# --------------------------------------------------------------------------------------------------------- the plugin
+# ----------------------------------------------------------------------------------------------------------- the plugin
 
 CASE = """
 from pytest_mmapconf.contract import *
@@ -747,9 +747,9 @@ def test_a_divergence_fails_a_case_that_sees_nothing_itself(run: pytest.Pytester
         ]
     )
     report = json.loads((run.path / "report.json").read_text())
-    told = {case["id"]: case for case in report["cases"]}
-    assert "mmap.flag.private" in told["test_mine.nothing_is_looked_at"]["reason"]
-    assert "/dev/zero" in told["test_mine.not_compared"]["recorded"]["not compared"]
+    cases = {case["id"]: case for case in report["cases"]}
+    assert "mmap.flag.private" in cases["test_mine.nothing_is_looked_at"]["reason"]
+    assert "/dev/zero" in cases["test_mine.not_compared"]["recorded"]["not compared"]
 
 
 def test_the_reference_agrees_with_itself(run: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""What --mmap-reproducers hands over of a failure, and --mmap-replay of what was handed over."""
+"""The files that --mmap-reproducers writes for a failure, and their replay with --mmap-replay."""
 
 from __future__ import annotations
 
@@ -25,12 +25,8 @@ from pytest_mmapconf.contract import (
     System,
 )
 from pytest_mmapconf.differential.reproducers import Judge, file_name, write
-from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.linux_choices import LinuxChoices
-from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.process import ReferenceProcess as Model
-from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.trace.program import Program, from_json, needed
 from pytest_mmapconf.trace.recorder import RecordedSystem
 
@@ -41,7 +37,7 @@ BROKEN_LIBC = Path(__file__).with_name("broken_libc.c")
 
 
 def built(source: Path) -> Path:
-    """The program of a C file, which is in order."""
+    """Compile a C file without a warning, and return the program."""
     binary = source.with_suffix("")
     done = subprocess.run(
         ["cc", "-Wall", "-Wextra", "-Werror", "-o", binary, source], capture_output=True, text=True, check=False
@@ -51,26 +47,26 @@ def built(source: Path) -> Path:
 
 
 def status(binary: Path, **environment: str) -> int:
-    """With what it exits."""
+    """Return the exit status of a program."""
     return subprocess.run([binary], env={**os.environ, **environment}, capture_output=True, check=False).returncode
 
 
 def listed(run: pytest.RunResult) -> list[str]:
-    """The lines about reproducers at the end of a run."""
+    """Return the lines about reproducers at the end of a run."""
     lines = run.outlines
     start = lines.index("reproducers") + 1
     return [line.strip() for line in takewhile(lambda line: line.startswith("  "), lines[start:])]
 
 
-# ----------------------------------------------------------------------------------------------- a backend in Python
+# -------------------------------------------------------------------------------------------------- a backend in Python
 
 
 @pytest.fixture
 def broken(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A folder with the page's backend, which does not see that an address is unaligned."""
-    found = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
-    assert found is not None
-    source = found[1]
+    """Return a folder with the documentation's backend, changed to accept an unaligned address."""
+    match = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```\n", PAGE.read_text(), re.DOTALL)
+    assert match is not None
+    source = match[1]
     assert "if addr % 4096 or not" in source
     (pytester.path / "mine.py").write_text(source.replace("if addr % 4096 or not", "if not"))
     return pytester
@@ -84,7 +80,7 @@ SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.err
 @pytest.mark.parametrize(
     "mode", [["-n", "2"], ["--mmap-lockstep"], ["--setup-show"]], ids=["workers", "lockstep", "setup-show"]
 )
-def test_every_failure_is_handed_over(broken: pytest.Pytester, mode: list[str]) -> None:
+def test_every_failure_has_reproducers(broken: pytest.Pytester, mode: list[str]) -> None:
     run = broken.runpytest_subprocess(
         MINE, "--mmap-clause=munmap.errno.EINVAL", "--mmap-reproducers=out/files", "--mmap-report=report.json", *mode
     )
@@ -93,12 +89,12 @@ def test_every_failure_is_handed_over(broken: pytest.Pytester, mode: list[str]) 
     cases = {case["id"]: case for case in report["cases"]}
     failed = {id for id, case in cases.items() if case["verdict"] == "fail"}
     assert "munmap.unaligned_address_is_refused[1-page]" in failed
-    told = [line for case in cases.values() for line in case.get("reproducer", ())]
+    reported = [line for case in cases.values() for line in case.get("reproducer", ())]
     assert {id for id, case in cases.items() if "reproducer" in case} == failed
-    assert sorted(told) == sorted(listed(run))
+    assert sorted(reported) == sorted(listed(run))
     expected = {f"out/files/{file_name(id)}{ending}" for id in failed for ending in (".c", ".json")}
     expected |= {f"out/files/{re.sub(r'[-.]', '_', file_name(id))}.py" for id in failed}
-    assert set(told) == expected
+    assert set(reported) == expected
     assert {f"out/files/{path.name}" for path in (broken.path / "out/files").iterdir()} == expected
     for id in sorted(failed)[:3]:
         source = broken.path / f"out/files/{file_name(id)}.c"
@@ -106,8 +102,8 @@ def test_every_failure_is_handed_over(broken: pytest.Pytester, mode: list[str]) 
         assert status(built(source)) == 0
 
 
-def test_what_was_handed_over_shows_the_same(broken: pytest.Pytester) -> None:
-    """The JSON in a replay, with the same files again; the test lines as a case; on a right system both pass."""
+def test_each_kind_of_reproducer_shows_the_failure(broken: pytest.Pytester) -> None:
+    """Replay the JSON, which writes the same files again; run the test lines as a case; on a right system both pass."""
     broken.runpytest_subprocess(MINE, ONE, "--mmap-reproducers=one").assert_outcomes(failed=1)
     stem = "munmap.unaligned_address_is_refused-1-page"
     kept = broken.path / f"one/{stem}.json"
@@ -134,7 +130,7 @@ def test_what_was_handed_over_shows_the_same(broken: pytest.Pytester) -> None:
     broken.runpytest_subprocess(right, "one/munmap_unaligned_address_is_refused_1_page.py").assert_outcomes(passed=1)
 
 
-def test_a_replay_that_cannot_be_asked(broken: pytest.Pytester) -> None:
+def test_a_replay_of_an_unsupported_call(broken: pytest.Pytester) -> None:
     opens = {"process": "p1", "call": "open", "arguments": {"path": "a", "flags": "O_RDWR"}}
     (broken.path / "it.json").write_text(json.dumps({"version": 1, "steps": [opens]}))
     broken.makeini("[pytest]\nmmap_replay = it.json")
@@ -145,7 +141,7 @@ def test_a_replay_that_cannot_be_asked(broken: pytest.Pytester) -> None:
     run.stdout.fnmatch_lines(['*unsupported: step 1, p1.open("a", O_RDWR*): the backend has no open'])
 
 
-def test_an_ini_file_can_ask_for_it(broken: pytest.Pytester) -> None:
+def test_an_ini_file_can_request_reproducers(broken: pytest.Pytester) -> None:
     broken.makeini("[pytest]\nmmap_reproducers = kept")
 
     broken.runpytest_subprocess(MINE, ONE).assert_outcomes(failed=1)
@@ -154,7 +150,7 @@ def test_an_ini_file_can_ask_for_it(broken: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
         ("--mmap-reproducers=mine.py", "--mmap-reproducers=mine.py: cannot be written to: File exists"),
         ("--mmap-replay=none.json", "--mmap-replay=none.json: cannot be read: No such file or directory"),
@@ -162,13 +158,13 @@ def test_an_ini_file_can_ask_for_it(broken: pytest.Pytester) -> None:
         ("--mmap-replay=bad.json", "--mmap-replay=bad.json: step 1: no call is named 'unmap'"),
     ],
 )
-def test_what_cannot_be_used(broken: pytest.Pytester, option: str, told: str) -> None:
+def test_an_unusable_path_is_a_usage_error(broken: pytest.Pytester, option: str, message: str) -> None:
     (broken.path / "bad.json").write_text('{"version": 1, "steps": [{"process": "p1", "call": "unmap"}]}')
 
     run = broken.runpytest_subprocess(MINE, option)
 
     assert run.ret == pytest.ExitCode.USAGE_ERROR
-    run.stderr.fnmatch_lines([f"ERROR: {told}"])
+    run.stderr.fnmatch_lines([f"ERROR: {message}"])
 
 
 CASES = """
@@ -178,7 +174,7 @@ from pytest_mmapconf.testing import clause
 @clause("munmap.range")
 def test_no_step_shows_it(process, page):
     process.mmap(0, page, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    assert False, "this judges the weather"
+    assert False, "no step shows this"
 
 @clause("munmap.range")
 def test_no_calls(system):
@@ -190,7 +186,7 @@ def test_passes(process, page):
 """
 
 
-def test_where_a_c_file_would_prove_nothing_there_is_none(broken: pytest.Pytester) -> None:
+def test_no_c_file_is_written_that_would_prove_nothing(broken: pytest.Pytester) -> None:
     broken.makepyfile(test_mine=CASES)
 
     run = broken.runpytest_subprocess("--mmap-backend=reference", "test_mine.py", "--mmap-reproducers=out")
@@ -205,7 +201,7 @@ def test_where_a_c_file_would_prove_nothing_there_is_none(broken: pytest.Pyteste
     assert [path.name for path in (broken.path / "out").iterdir()] == ["test_mine.no_step_shows_it.json"]
 
 
-# -------------------------------------------------------------------------------------------------- a broken C library
+# --------------------------------------------------------------------------------------------------- a broken C library
 
 CASES_OF = {
     "private writes go through": "mmap_arguments.py",
@@ -217,11 +213,11 @@ CASES_OF = {
     "shared anonymous memory is copied at fork": "mmap_arguments.py",
     "a truncated page is not zeroed": "truncation.py",
 }
-"""By what is wrong, a module with cases that see it."""
+"""Per defect, a module with cases that fail because of it."""
 
 
 @pytest.mark.parametrize("defect", CASES_OF)
-def test_c_files_tell_a_broken_system_from_a_right_one(
+def test_c_files_fail_on_a_broken_system_and_pass_on_a_right_one(
     pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, defect: str
 ) -> None:
     library = tmp_path_factory.getbasetemp() / "broken_libc.so"
@@ -246,11 +242,11 @@ def test_c_files_tell_a_broken_system_from_a_right_one(
         assert (status(binary), status(binary, **environment)) == (0, 1), source.read_text()
 
 
-# --------------------------------------------------------------------------------------------------- the parts of it
+# ------------------------------------------------------------------------------------------------------------ the parts
 
 
 def program() -> Program:
-    """A file is mapped and closed, and something else is mapped."""
+    """Return a program that maps and closes a file, and makes another mapping."""
     system = RecordedSystem(ReferenceBackend().boot())
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
@@ -262,9 +258,9 @@ def program() -> Program:
     return needed(*system.program())[0]
 
 
-def test_what_was_left_behind_is_looked_at_by_a_step() -> None:
-    """The calls come to what they may, but the mapping has gone: a step is added that looks there."""
-    backend = mutant.load()["closing-drops-the-mapping"].boot()
+def test_the_probe_of_an_audit_becomes_the_last_step() -> None:
+    """The outcome of each call is allowed, but the mapping is gone: a step is added that loads from it."""
+    backend = DefectiveBackend("close drops the mapping")
 
     judged = Judge(backend, "linux").judge(program())
 
@@ -277,33 +273,29 @@ def test_what_was_left_behind_is_looked_at_by_a_step() -> None:
     assert "mmap.refcount.close" in judged.divergence.clauses
 
 
-def test_a_name_for_a_file() -> None:
+def test_file_names() -> None:
     assert file_name("munmap.range[whole-/dev/zero]") == "munmap.range-whole-dev-zero"
     long, longer = file_name("a" * 300), file_name("a" * 301)
     assert len(long) < 200
     assert long != longer
 
 
-class Mad(Model):
+class RaisingProcess(Model):
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         raise KeyError(f"where was {fd}?")
 
 
-class MadSystem(ReferenceSystem):
-    process_type = Mad
-
-
-class MadBackend(Backend):
+class RaisingBackend(Backend):
     def boot(self) -> System:
-        return MadSystem(Parameters(), LinuxChoices())
+        return DefectiveMachine(RaisingProcess)
 
 
-def test_an_implementation_that_goes_mad(tmp_path: Path) -> None:
-    """Whatever it does, there is a line that says so."""
-    lines, _ = write(Judge(MadBackend(), "linux"), program(), "mad", (), tmp_path, "out")
+def test_an_implementation_that_raises_an_unrelated_exception(tmp_path: Path) -> None:
+    """The exception is reported in the line of the C file that is not written."""
+    lines, _ = write(Judge(RaisingBackend(), "linux"), program(), "raising", (), tmp_path, "out")
 
     assert lines == [
-        "out/mad.json",
-        "out/mad.c is not written: KeyError when its calls were made again: 'where was 3?'",
+        "out/raising.json",
+        "out/raising.c is not written: KeyError when its calls were made again: 'where was 3?'",
     ]
-    assert from_json((tmp_path / "mad.json").read_text()) == program()
+    assert from_json((tmp_path / "raising.json").read_text()) == program()

@@ -18,7 +18,7 @@ from ..reference.constants import PROT_READ, PROT_WRITE
 from ..reference.files import Inode
 from ..reference.mapping import Mapping
 from ..reference.observed_choices import ObservedChoices
-from ..reference.process import ReferenceProcess as ReferenceProcess
+from ..reference.process import ReferenceProcess
 from .blame import CROSS_PROCESS_CALLS, EFFECT_CLAUSES, EFFECT_CLAUSES_OF_FAILURE, MUTATING_CALLS
 from .comparison import AuditedCall
 from .pair import AUDITED_PAGES, Pair, outer_pages

@@ -9,7 +9,7 @@ from typing import NamedTuple, NoReturn
 from ..contract import Fault, Unresolved, errno_name
 from ..outcomes import Failed, Faulted, Outcome, Returned
 from ..reference.observed_choices import NotAllowed, ObservedChoices
-from ..reference.process import ReferenceProcess as ReferenceProcess
+from ..reference.process import ReferenceProcess
 from ..reference.refusal import Refused
 from ..trace.calls import invoke
 from .blame import cited_clauses

@@ -45,7 +45,7 @@ from ..outcomes import Failed, Faulted, Returned
 from ..reference.constants import PROT_READ
 from ..reference.machine import PATHS, Parameters
 from ..reference.observed_choices import ObservedChoices
-from ..reference.process import ReferenceProcess as ReferenceProcess
+from ..reference.process import ReferenceProcess
 from ..reference.system import ReferenceSystem
 from ..trace.calls import CALLS, forward_calls, invoke
 from ..trace.wrapping import WrappingBackend

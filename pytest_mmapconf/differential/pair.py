@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..contract import Fault, Process, Unresolved
-from ..reference.process import ReferenceProcess as ReferenceProcess
+from ..reference.process import ReferenceProcess
 
 AUDITED_PAGES: Final = 16
 """Pages of a long mapping that are audited at its beginning, and as many at its end."""

@@ -35,6 +35,7 @@ from ..plugin import isolated_run
 from ..trace.program import Fails, Faults, Program, Step, SymbolicOutcome
 from ..trace.recorder import RecordedSystem
 from ..trace.replay import replay
+from ..trace.wrapping import WrappingBackend
 from ..version import PACKAGE
 
 Pair: TypeAlias = tuple[str, str]
@@ -136,25 +137,15 @@ class Run:
         return known.get(condition)
 
 
-class _RecordingBackend(Backend):
+class _RecordingBackend(WrappingBackend):
     """A backend that records the reached pairs of its systems."""
 
-    def __init__(self, inside: Backend) -> None:
-        self.inside = inside
-        self.name = inside.name
+    def __init__(self, subject: Backend) -> None:
+        super().__init__(subject)
         self.reached: dict[Pair, Program] = {}
 
-    def configure(self, options: Options) -> None:
-        self.inside.configure(options)
-
-    def facts(self) -> Facts:
-        return self.inside.facts()
-
     def boot(self) -> System:
-        return _RecordingSystem(self.inside.boot(), self.reached)
-
-    def close(self) -> None:
-        self.inside.close()
+        return _RecordingSystem(self.subject.boot(), self.reached)
 
 
 class _RecordingSystem(RecordedSystem):

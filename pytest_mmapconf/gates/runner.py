@@ -31,7 +31,7 @@ import pytest
 
 from ..catalogue.clauses import LEVELS
 from ..catalogue.verdicts import FAIL
-from ..contract import Backend, Facts, Fault, Options, System, Unresolved
+from ..contract import Backend, Fault, Unresolved
 from ..fuzzing import STEP
 from ..fuzzing.search import LENGTH, Search, split
 from ..plugin.stash import ATTRIBUTE, CASE
@@ -39,6 +39,7 @@ from ..reference import mutant as mutant_module
 from ..reference.backend import ReferenceBackend
 from ..reference.mutant import Mutant, Original
 from ..reference.refusal import Refusals
+from ..trace.wrapping import WrappingBackend
 
 SEED: Final = "mutants"
 """Seed of the random programs."""
@@ -79,28 +80,16 @@ class MutantResult:
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-class SwitchableBackend(Backend):
-    """A backend that delegates to another one, which can be replaced between cases."""
-
-    name = "current"
+class SwitchableBackend(WrappingBackend):
+    """A backend whose `subject` can be replaced between cases."""
 
     def __init__(self) -> None:
-        self.inside: Backend = ReferenceBackend()
-
-    def configure(self, options: Options) -> None:
-        self.inside.configure(options)
-
-    def facts(self) -> Facts:
-        return self.inside.facts()
-
-    def boot(self) -> System:
-        return self.inside.boot()
+        super().__init__(ReferenceBackend())
+        self.name = "current"
 
 
-class InstrumentedReference(Backend):
+class InstrumentedReference(WrappingBackend):
     """A copy of the reference that records where it refuses, and which mutants would have acted differently."""
-
-    name = "reference"
 
     def __init__(self, mutants: Iterable[Mutant] = ()) -> None:
         self.sites: set[Site] = set()
@@ -114,7 +103,8 @@ class InstrumentedReference(Backend):
         for method, replacing in by_method.items():
             mutant_module.patch(package, method, partial(self.record_differing, replacing))
         mutant_module.patch(package, Refusals.__call__, self.record_refusal)
-        self.inside: Backend = mutant_module.package_backend(package)
+        super().__init__(mutant_module.package_backend(package))
+        self.name = "reference"
 
     def record_differing(self, mutants: Sequence[Mutant], original: Original, *arguments: Any, **keywords: Any) -> Any:
         """Record the mutants that would change this call of a method, then call the method."""
@@ -133,12 +123,6 @@ class InstrumentedReference(Backend):
         frame = sys._getframe(2)
         self.sites.add((frame.f_globals["__name__"].rpartition(".")[2], frame.f_lineno))
         original(refusals, *refusal, **late)
-
-    def facts(self) -> Facts:
-        return self.inside.facts()
-
-    def boot(self) -> System:
-        return self.inside.boot()
 
 
 class Runner:
@@ -185,7 +169,7 @@ class Runner:
 
     def run_on_reference(self, reference: InstrumentedReference) -> list[str]:
         """Run every case on the reference, recording the differing mutants; return the cases that fail."""
-        self.current.inside = reference
+        self.current.subject = reference
         failing = []
         for id, item in self.cases.items():
             reference.differing = self.differing[id] = set()
@@ -264,7 +248,7 @@ def evaluate(runner: Runner, mutant: Mutant, everything: bool, programs: Iterabl
     """
     began = time.monotonic()
     result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    backend = runner.current.inside = cached_backend(mutant.id)
+    backend = runner.current.subject = cached_backend(mutant.id)
     for id, item in runner.cases.items():
         if mutant.clauses[0] in item.stash[CASE].clauses and runner.may_kill(id, mutant):
             verdict = runner.run(item)
@@ -355,7 +339,7 @@ def find_killers(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) 
             and not groups.isdisjoint(map(clause_group, mutant.clauses))
         ]
         for mutant in sorted(left, key=lambda mutant: mutant.id not in killed.values()):
-            runner.current.inside = cached_backend(mutant.id)
+            runner.current.subject = cached_backend(mutant.id)
             if runner.run(item) == FAIL and not runner.crash:
                 killed[id] = mutant.id
                 break
