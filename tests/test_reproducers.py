@@ -25,8 +25,12 @@ from pytest_mmapconf.contract import (
     System,
 )
 from pytest_mmapconf.differential.reproducers import Judge, file_name, write
+from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.process import ReferenceProcess as Model
+from pytest_mmapconf.reference.linux_choices import LinuxChoices
+from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.process import ReferenceProcess
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.trace.program import Program, from_json, needed
 from pytest_mmapconf.trace.recorder import RecordedSystem
 
@@ -260,7 +264,7 @@ def program() -> Program:
 
 def test_the_probe_of_an_audit_becomes_the_last_step() -> None:
     """The outcome of each call is allowed, but the mapping is gone: a step is added that loads from it."""
-    backend = DefectiveBackend("close drops the mapping")
+    backend = mutant.load()["closing-drops-the-mapping"].boot()
 
     judged = Judge(backend, "linux").judge(program())
 
@@ -280,14 +284,18 @@ def test_file_names() -> None:
     assert long != longer
 
 
-class RaisingProcess(Model):
+class RaisingProcess(ReferenceProcess):
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         raise KeyError(f"where was {fd}?")
 
 
+class RaisingSystem(ReferenceSystem):
+    process_type = RaisingProcess
+
+
 class RaisingBackend(Backend):
     def boot(self) -> System:
-        return DefectiveMachine(RaisingProcess)
+        return RaisingSystem(Parameters(), LinuxChoices())
 
 
 def test_an_implementation_that_raises_an_unrelated_exception(tmp_path: Path) -> None:
