@@ -1,4 +1,4 @@
-"""What is wrong with calls that are handed memory."""
+"""Mutants of the calls that take a buffer."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def a_refused_write_makes_the_file_longer(
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store")
 def kernel_stores_need_no_right(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
-    """Memory that is mapped without PROT_WRITE is stored to all the same."""
+    """A call stores into memory that is mapped without PROT_WRITE."""
     mapping = self.space.find(addr)
     if mapping is None or mapping.prot & PROT_WRITE:
         moved: int = store(self, addr, data, unsure)
@@ -99,13 +99,15 @@ def kernel_stores_need_no_right(store: Original, self: ReferenceProcess, addr: i
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store.part")
 def a_read_is_all_or_nothing(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
-    """Where the buffer ends too early the call fails, although it has stored."""
+    """If the buffer ends too early, the call fails although it has stored a part."""
     moved: int = store(self, addr, data, unsure)
     return moved if moved == len(data) else 0
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store.part", "buffer.store")
-def a_read_tells_what_it_was_asked(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
+def a_read_returns_the_requested_size(
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any
+) -> int:
     """The result is what was there to be read, not what was stored."""
     store(self, addr, data, unsure)
     return len(data)
@@ -113,21 +115,21 @@ def a_read_tells_what_it_was_asked(store: Original, self: ReferenceProcess, addr
 
 @wrong(Buffers.load_up_to_a_fault, "buffer.load.part")
 def a_write_is_all_or_nothing(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
-    """Where the buffer ends too early nothing is written."""
+    """If the buffer ends too early, the call writes nothing."""
     data, unsure = load(self, addr, length)
     return (data, unsure) if len(data) == length else (b"", {})
 
 
 @wrong(Buffers.load_up_to_a_fault, "buffer.load.part", "buffer.load")
 def a_write_fills_up_with_zeros(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
-    """What cannot be loaded is written as zeros."""
+    """Inaccessible bytes of the buffer are written as zeros."""
     data, unsure = load(self, addr, length)
     return data + bytes(length - len(data)), unsure
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
 def a_kernels_store_makes_no_copy(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
-    """What a call stores into a private page whoever has the page sees."""
+    """A call's store into a private page is visible to every process that shares the page."""
     moved = 0
     while moved < len(data):
         at = addr + moved
@@ -149,7 +151,7 @@ def a_kernels_store_makes_no_copy(store: Original, self: ReferenceProcess, addr:
 def a_kernels_store_is_the_callers_own(
     store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any
 ) -> int:
-    """What a call stores into a shared page nobody else sees."""
+    """A call's store into a shared page is visible to no other process."""
     table = self.space.table
     for number in range(addr // self.page, (addr + len(data) - 1) // self.page + 1):
         mapping = self.space.find(number * self.page)

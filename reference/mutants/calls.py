@@ -38,7 +38,7 @@ class Mremap(Call):
 
 
 class Move(Call):
-    """What mremap does where it moves: `old` bytes at `addr` to `new` bytes at `place`; `keep`: MREMAP_DONTUNMAP."""
+    """A move by mremap: `old` bytes at `addr` to `new` bytes at `place`; `keep` is True for MREMAP_DONTUNMAP."""
 
     method = AddressSpace.move
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file that is seen in several ways: by mappings, by read and write, as it grows and shrinks."""
+"""Mutants of the coherence of a file between mappings, reads and writes, and changes of its size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .calls import Mmap, mappings_of
 
 
 def own(table: PageTable, number: int) -> Page:
-    """Make the entry for a page a page that nobody else has, with the same content."""
+    """Replace a page table entry with a private copy of its page."""
     page = table.entries[number] = table.memory.fresh(table.entries[number].data)
     return page
 
@@ -39,7 +39,7 @@ def what_is_written_shows_in_no_mapping(write: Original, self: Inode, data: byte
 
 
 def numbers(mapping: Any) -> tuple[int, int]:
-    """The numbers of a mapping's pages: the first and the one behind."""
+    """Return the page numbers of a mapping: the first, and the end."""
     page = mapping.space.page
     return mapping.start // page, mapping.end // page
 
@@ -53,7 +53,7 @@ def a_window_is_a_copy(fault_in: Original, self: AddressSpace, mapping: Any, num
 
 @wrong(AddressSpace.fault_in, "coherence.opens", bug="emscripten #5928")
 def each_open_has_its_own_pages(fault_in: Original, self: AddressSpace, mapping: Any, number: int) -> Page | None:
-    """What is mapped by a descriptor for reading only shows the file as it was."""
+    """A mapping by a read-only descriptor shows the file's content at the time of the first access."""
     page: Page | None = fault_in(self, mapping, number)
     if page is not None and mapping.inode is not None and mapping.description and not mapping.description.writable:
         return own(self.table, number)
@@ -139,7 +139,7 @@ def the_first_fault_settles_the_end(fault_in: Original, self: AddressSpace, mapp
 
 @wrong(Inode.cut, "growth.zero", bug="unikraft #394 (the same of memory)")
 def a_cut_leaves_old_pages_in_the_cache(cut: Original, self: Inode, size: int) -> None:
-    """What was cut off is there again when the file grows."""
+    """Truncated content reappears when the file grows."""
     pages = dict(self.cache.pages)
     kept = {index: bytes(page.data) for index, page in pages.items()}
     cut(self, size)
@@ -176,7 +176,7 @@ def o_trunc_leaves_mappings_alone(
 
 @wrong(Inode.cut, "truncation.private.page")
 def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> None:
-    """What a private mapping has copied stays, past the end of the file too."""
+    """Private copies past the end of the file are kept by a truncation."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
         for mapping in mappings_of(self)
@@ -192,7 +192,7 @@ def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> 
 
 @wrong(Inode.cut, "truncation.private.tail")
 def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int) -> None:
-    """Behind the new end private copies become zero as well."""
+    """Private copies past the new end of the file become zero as well."""
     cut(self, size)
     index, used = divmod(size, self.cache.memory.page)
     for mapping in mappings_of(self):
@@ -218,7 +218,7 @@ def holes_hold_rubbish(page: Original, self: PageCache, index: int) -> Page:
 def a_store_in_a_hole_is_the_mappings_own(
     access: Original, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
-    """What is stored in a hole does not reach the file."""
+    """Stores to a hole of the file do not reach the file."""
     record = mapping.inode.cache.record if mapping.shared and mapping.inode is not None else None
     is_hole = record is not None and mapping.file_page(number) not in record.blocks
     page: Page | None = access(self, mapping, number, store)
@@ -233,10 +233,10 @@ def a_store_takes_no_room(reserve: Original, self: Record, block: int, choices: 
 
 
 @wrong(Record.punch, "hole.storage", bug="gVisor d11ef20a9")
-def a_hole_gives_no_room_back(punch: Original, self: Record, first: int, behind: int) -> None:
+def a_hole_gives_no_room_back(punch: Original, self: Record, first: int, stop: int) -> None:
     """The storage of a hole is lost."""
     used = self.disk.used
-    punch(self, first, behind)
+    punch(self, first, stop)
     self.disk.used = used
 
 
@@ -244,7 +244,7 @@ def a_hole_gives_no_room_back(punch: Original, self: Record, first: int, behind:
 def a_store_without_room_is_kept_in_memory(
     access: Original, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
-    """Nobody is told that the file system is full."""
+    """No call reports that the file system is full."""
     page: Page | None = access(self, mapping, number, store)
     if page is None and store and mapping.bytes_to_eof(number * self.table.memory.page) > 0:
         return self.table.entries.get(number)
@@ -253,7 +253,7 @@ def a_store_without_room_is_kept_in_memory(
 
 @wrong(Mmap, "mmap.refcount.no-descriptor", bug="emscripten #21360")
 def a_mapping_takes_a_descriptor(self: ReferenceProcess, mmap: Mmap) -> int:
-    """The file behind a mapping stays open by a descriptor of its own."""
+    """A descriptor of the mapping's own keeps its file open."""
     base = mmap()
     if not mmap.flags & MAP_ANONYMOUS:
         self.dup(mmap.fd)

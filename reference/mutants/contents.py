@@ -1,4 +1,4 @@
-"""What stands in a mapping is not what should: sharing, copying, zeroing, the end of the file."""
+"""Mutants of a mapping's content: sharing, copying, zeroing, the end of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..process import ReferenceProcess
 from .calls import Mmap, mappings_of
 
 CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
-"""What random programs say of wrong content, whatever made it wrong."""
+"""Clauses that random programs cite for wrong content, whatever its cause."""
 
 
 # ------------------------------------------------------------------------------------------------------ private, shared
@@ -22,7 +22,7 @@ CONTENT = ("mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-
 
 @wrong(Accesses.store, "mmap.flag.private", *CONTENT, bug="wasix shim")
 def private_stores_reach_the_file(store: Original, self: Accesses, addr: int, data: bytes) -> None:
-    """What is stored through a private mapping of a file is written to it."""
+    """Stores through a private mapping of a file are written to the file."""
     store(self, addr, data)
     mapping = self.space.find(addr)
     if mapping is not None and not mapping.shared and mapping.inode is not None:
@@ -83,7 +83,7 @@ def a_child_gets_private_mappings(fork: Original, self: AddressSpace) -> Address
 
 @wrong(Mmap, "overview.shared-by-processes", *CONTENT, bug="emscripten #5928")
 def a_file_is_shared_by_relatives_only(self: ReferenceProcess, mmap: Mmap) -> int:
-    """Who maps a file that another process has mapped gets pages of its own."""
+    """A process that maps a file which another process has mapped gets pages of its own."""
     place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and mapping.inode is not None:
@@ -92,19 +92,17 @@ def a_file_is_shared_by_relatives_only(self: ReferenceProcess, mmap: Mmap) -> in
 
 
 @wrong(PageTable.zap, "mmap.flag.anonymous", *CONTENT, bug="unikraft #394, phoenix-rtos #1742, Cygwin 677e31509")
-def recycled_pages_are_not_zeroed(
-    drop: Original, self: PageTable, first: int, behind: int, private: bool = True
-) -> None:
+def recycled_pages_are_not_zeroed(drop: Original, self: PageTable, first: int, stop: int, private: bool = True) -> None:
     """Fresh memory holds what was in a page that was given back."""
-    for number in self.within(first, behind):
+    for number in self.within(first, stop):
         if self.entries[number].sharers == 1:
             self.memory.zero = self.entries[number]
-    drop(self, first, behind, private)
+    drop(self, first, stop, private)
 
 
 @wrong(ReferenceProcess.munmap, "mmap.flag.shared", *CONTENT, bug="elfuse #330, qiling #404")
 def unmapping_throws_stores_away(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What was stored and not yet synced is lost with the mapping."""
+    """Stores that are not synchronised are lost with the mapping."""
     found = [(m, max(m.start, addr), min(m.end, addr + length)) for m in self.space.over(addr, addr + length)]
     stale = [
         (m.inode, m.file_page(number))
@@ -123,7 +121,7 @@ def unmapping_throws_stores_away(munmap: Original, self: ReferenceProcess, addr:
 
 @wrong(ReferenceProcess.exit, "mmap.flag.shared", *CONTENT, "mmap.refcount.exit")
 def exit_throws_stores_away(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
-    """What was stored and not unmapped before the end of the process is lost."""
+    """Stores to memory that is still mapped at the end of the process are lost."""
     pages = [
         page
         for m in self.space.mappings.values()
@@ -139,7 +137,7 @@ def exit_throws_stores_away(exit: Original, self: ReferenceProcess, status: int 
 
 @wrong(Inode.write, "msync.flag.invalidate", *CONTENT, bug="occlum #339, gramine #1432")
 def writes_do_not_show_in_mappings(write: Original, self: Inode, data: bytes, offset: int, choices: Choices) -> int:
-    """What is written by a descriptor does not show in pages that a mapping has touched."""
+    """Writes by a descriptor are not visible in pages that a mapping has accessed."""
     cache, size = self.cache, self.cache.memory.page
     for index in cache.within(offset // size, (offset + len(data)) // size + 1):
         old = cache.pages[index]
@@ -167,7 +165,7 @@ def mappings_do_not_show_in_the_file(
 
 @wrong(PageCache.page, "overview.slack", *CONTENT, bug="StarryOS #1164, wasi-libc")
 def slack_is_rubbish(page: Original, self: PageCache, index: int) -> Page:
-    """What a read leaves of a page behind the file's end is not cleared."""
+    """The rest of a page past the end of the file is not cleared when the page is read."""
     fresh = index not in self.pages
     found: Page = page(self, index)
     if fresh:
@@ -177,7 +175,7 @@ def slack_is_rubbish(page: Original, self: PageCache, index: int) -> Page:
 
 @wrong(Accesses.store, "overview.slack", *CONTENT, "file.truncate", bug="wasix shim, ruxos #187")
 def a_store_into_slack_makes_the_file_longer(store: Original, self: Accesses, addr: int, data: bytes) -> None:
-    """A store behind the end of a file, in its last page, makes it longer."""
+    """A store past the end of a file, in its last page, makes the file longer."""
     store(self, addr, data)
     mapping = self.space.find(addr)
     if mapping is not None and mapping.shared and mapping.inode is not None and mapping.inode.name != "anonymous":
@@ -194,17 +192,17 @@ def cut_off_pages_stay(cut: Original, self: Inode, size: int) -> None:
 
 
 @wrong(Inode.cut, "file.truncate")
-def a_cut_takes_what_is_mapped_behind(cut: Original, self: Inode, size: int) -> None:
-    """What is mapped behind a file that is cut shorter loses a page as well."""
+def a_truncation_takes_the_page_after_the_mapping(cut: Original, self: Inode, size: int) -> None:
+    """A truncation removes the page after each mapping of the file as well."""
     cut(self, size)
     for mapping in mappings_of(self):
-        behind = mapping.end // mapping.space.page
-        mapping.space.table.zap(behind, behind + 1)
+        stop = mapping.end // mapping.space.page
+        mapping.space.table.zap(stop, stop + 1)
 
 
 @wrong(PageCache.clear_slack, "file.truncate", "overview.slack", *CONTENT)
 def a_truncated_page_is_not_zeroed(clear_slack: Original, self: PageCache, size: int) -> None:
-    """What is cut off of the file's last page stays there."""
+    """Truncated bytes of the file's last page stay there."""
 
 
 @wrong(AddressSpace.fault_in, "file.truncate", *CONTENT, bug="StarryOS #1534")
@@ -226,7 +224,7 @@ def past_the_end_is_SIGSEGV(fault: Original, self: Accesses, access: str, signal
 def a_mapping_longer_than_its_file_cannot_be_touched(
     fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
-    """Where a mapping is longer than its file, its other pages cannot be had either."""
+    """If a mapping is longer than its file, its other pages are inaccessible as well."""
     if mapping.inode is not None and mapping.inode.name != "anonymous":
         size = self.table.memory.page
         if mapping.offset + mapping.end - mapping.start > -(-mapping.inode.size // size) * size:

@@ -1,4 +1,4 @@
-"""What is wrong with refused accesses."""
+"""Mutants of accesses that fault."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def past_the_end_is_a_segmentation_fault(
 
 
 @wrong(Accesses.fault, "fault.address", bug="s390x (as it is)")
-def only_the_page_is_told(
+def only_the_page_is_reported(
     fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """The address is that of the page's first byte."""
@@ -80,7 +80,7 @@ def only_the_page_is_told(
 
 
 @wrong(Accesses.fault, "fault.address")
-def where_it_was_is_not_told(
+def no_fault_address_is_reported(
     fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
     """There is no address."""
@@ -98,7 +98,7 @@ def the_end_is_looked_at_before_rights(mapping_at: Original, self: ReferenceProc
 
 @wrong(Accesses.mapping_at, "fault.cured")
 def what_was_not_mapped_never_will_be(mapping_at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
-    """Where an access has found nothing once, none is allowed any more."""
+    """After an access to an unmapped address, no access to that page is allowed any more."""
     found: set[int] = self.__dict__.setdefault("found", set())
     if self.space.find(addr) is None:
         found.add(addr // self.page)
@@ -112,7 +112,7 @@ def what_was_not_mapped_never_will_be(mapping_at: Original, self: ReferenceProce
 def a_fault_takes_all_rights_away(
     fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
-    """After a fault the file behind the mapping is never stored to again."""
+    """After a fault, no store reaches the mapping's file any more."""
     mapping = self.space.find(addr)
     if mapping is not None:
         mapping.prot = mapping.max_prot = 0

@@ -1,4 +1,4 @@
-"""What is wrong with the calls on files that cases are built from."""
+"""Mutants of the calls on files that cases use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with fork, with exec, and with the end of a process."""
+"""Mutants of fork, of exec, and of the end of a process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW = 64
 
 @wrong(AddressSpace.fork, "fork.mappings", bug="Cygwin 67a657cb1")
 def a_child_has_no_read_only_mappings(fork: Original, self: AddressSpace) -> AddressSpace:
-    """What cannot be stored to is left out."""
+    """A child does not inherit read-only mappings."""
     child: AddressSpace = fork(self)
     for mapping in list(child.mappings.values()):
         if mapping.prot == PROT_READ:
@@ -102,7 +102,7 @@ def a_page_is_held_by_two_at_most(fork: Original, self: PageTable) -> PageTable:
 
 @wrong(AddressSpace.fork, "fork.private.untouched")
 def untouched_private_memory_is_shared(fork: Original, self: AddressSpace) -> AddressSpace:
-    """What nobody had touched before a fork, parent and child have together."""
+    """Parent and child share private pages that were not accessed before the fork."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
         first = mapping.start // self.page
@@ -114,12 +114,12 @@ def untouched_private_memory_is_shared(fork: Original, self: AddressSpace) -> Ad
 
 
 @wrong(PageTable.zap, "fork.private.end", "end.others")
-def what_one_lets_go_is_wiped(drop: Original, self: PageTable, first: int, behind: int, private: bool = True) -> None:
-    """A private page that one process lets go is zero for the others that have it."""
-    for number in self.within(first, behind) if private else ():
+def a_released_page_is_wiped(drop: Original, self: PageTable, first: int, stop: int, private: bool = True) -> None:
+    """A private page that one process releases becomes zero in the processes that share it."""
+    for number in self.within(first, stop) if private else ():
         if self.entries[number].sharers:
             self.entries[number].wipe(0)
-    drop(self, first, behind, private)
+    drop(self, first, stop, private)
 
 
 @wrong(AddressSpace.fork, "fork.shared.anonymous")
@@ -158,7 +158,7 @@ def shared_memory_ends_with_any_process(end: Original, self: AddressSpace) -> No
 
 @wrong(Mmap, "fork.shared.later")
 def children_map_files_for_themselves(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What a child maps of a file later is private."""
+    """A child's later mappings of files are private."""
     if self.number > 1 and mmap.flags & MAP_TYPE == MAP_SHARED and not mmap.flags & MAP_ANONYMOUS:
         mmap.flags = mmap.flags & ~MAP_TYPE | MAP_PRIVATE
     return mmap()
@@ -215,7 +215,7 @@ def the_end_loses_what_was_stored(end: Original, self: AddressSpace) -> None:
 
 @wrong(AddressSpace.end, "end.private", bug="wasix shim")
 def the_end_writes_private_memory_back(end: Original, self: AddressSpace) -> None:
-    """What was stored through a private mapping reaches the file at the end."""
+    """Stores through a private mapping reach the file when the process ends."""
     for mapping in self.mappings.values():
         inode = mapping.inode
         if inode is not None and not mapping.shared:
@@ -228,7 +228,7 @@ def the_end_writes_private_memory_back(end: Original, self: AddressSpace) -> Non
 
 @wrong(AddressSpace.end, "end.others")
 def the_end_takes_shared_memory_away(end: Original, self: AddressSpace) -> None:
-    """Whoever has a mapping of the same file loses its pages."""
+    """Other processes with a mapping of the same file lose its pages."""
     others = [other for mapping in self.mappings.values() if mapping.inode for other in mappings_of(mapping.inode)]
     end(self)
     for other in others:

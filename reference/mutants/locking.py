@@ -1,4 +1,4 @@
-"""What is wrong with mlock, mlock2, mlockall and their opposites."""
+"""Mutants of mlock, mlock2, mlockall, munlock and munlockall."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ REFUSALS = (
     never("mlock-needs-no-privilege", "mlock.errno.EPERM"),
     never("mlockall-takes-any-flags", "mlock.errno.EINVAL", "mlockall.errno.EINVAL.onfault", reason="mlockall-flags"),
     never(
-        "mlock-tells-of-no-hole",
+        "mlock-ignores-holes",
         "mlock.errno.ENOMEM",
         reason="range-unmapped",
         bug="StarryOS #918 (the same of mprotect)",
     ),
     never("mlock-knows-no-limit", "mlock.errno.ENOMEM", reason="locked-limit"),
-    never("munlock-tells-of-no-hole", "munlock.errno.ENOMEM"),
+    never("munlock-ignores-holes", "munlock.errno.ENOMEM"),
     never("munlock-takes-a-range-that-wraps", "munlock.errno.EINVAL"),
     never("mlock-needs-no-pages", "mlock.errno.ENOMEM.fault", named="mlock.errno.ENOMEM", reason="page-not-available"),
     refuses(
@@ -60,7 +60,7 @@ REFUSALS = (
 
 @wrong(AddressSpace.populate, "mlock.resident")
 def locking_brings_nothing_in(populate: Original, self: AddressSpace, start: int, end: int) -> bool:
-    """What is locked comes into memory when it is touched."""
+    """Locked pages become resident on the first access only."""
     return True
 
 
@@ -77,7 +77,7 @@ def a_lock_is_of_full_pages(pages_of: Original, self: ReferenceProcess, addr: in
 
 @wrong(AddressSpace.lock, "mlock.nesting")
 def locks_nest(lock: Original, self: AddressSpace, start: int, end: int, locked: bool, on_fault: bool = False) -> None:
-    """As many unlocks as locks are needed."""
+    """A page stays locked until it has been unlocked as often as it was locked."""
     counts: dict[int, int] = self.__dict__.setdefault("counts", {})
     if end - start > 64 * self.page:
         lock(self, start, end, locked, on_fault)
@@ -172,10 +172,10 @@ def over_a_hole_nothing_is_locked(
 
 
 @wrong(PageCalls.lock_range, "mlock.errno.ENOMEM.prefix")
-def behind_a_hole_it_goes_on(
+def mlock_goes_on_after_a_hole(
     lock: Original, self: ReferenceProcess, refuse: Refusals, start: int, end: int, on_fault: bool
 ) -> None:
-    """What lies behind a hole is locked as well."""
+    """The mappings after a hole are locked as well."""
     lock(self, refuse, start, end, on_fault=on_fault)
     self.space.lock(start, end, True, on_fault)
 
@@ -192,7 +192,7 @@ def what_cannot_be_had_is_not_locked(
 
 @wrong(ReferenceProcess.munlock, "mlock.fork")
 def locks_are_the_familys(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What one process unlocks is unlocked in every other."""
+    """An unlock by one process unlocks the range in every other process."""
     munlock(self, addr, length)
     for process in self.machine.processes:
         process.space.lock(*self.pages_of(addr, length), False)
@@ -228,8 +228,8 @@ def what_is_unlocked_is_counted(
 
 
 @wrong(ReferenceProcess.munlock, "munlock.content")
-def unlocked_pages_are_let_go(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What was unlocked is fresh."""
+def unlocked_pages_are_dropped(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
+    """Unlocked pages lose their content."""
     munlock(self, addr, length)
     start, end = self.pages_of(addr, length)
     self.space.table.zap(start // self.page, end // self.page)
@@ -245,8 +245,8 @@ def over_a_hole_nothing_is_unlocked(munlock: Original, self: ReferenceProcess, a
 
 
 @wrong(ReferenceProcess.munlock, "munlock.errno.ENOMEM.prefix")
-def behind_a_hole_it_unlocks_too(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What lies behind a hole is unlocked as well."""
+def munlock_goes_on_after_a_hole(munlock: Original, self: ReferenceProcess, addr: int, length: int) -> None:
+    """The mappings after a hole are unlocked as well."""
     start, end = self.pages_of(addr, length)
     self.space.lock(start, min(end, self.task_size), False)
     munlock(self, addr, length)
@@ -293,7 +293,7 @@ def what_was_said_of_what_comes_holds_for_ever(mlockall: Original, self: Referen
 
 @wrong(ReferenceProcess.fork, "mlockall.future.fork")
 def a_child_inherits_what_is_to_come(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
-    """What a child maps is locked."""
+    """A child's new mappings are locked."""
     child: ReferenceProcess = fork(self)
     child.locks_future = self.locks_future
     return child
@@ -301,7 +301,7 @@ def a_child_inherits_what_is_to_come(fork: Original, self: ReferenceProcess) -> 
 
 @wrong(ReferenceProcess.exec, "mlockall.future.exec")
 def another_program_inherits_what_is_to_come(exec: Original, self: ReferenceProcess) -> None:
-    """What another program maps is locked."""
+    """New mappings are locked after exec."""
     before = self.locks_future
     exec(self)
     self.locks_future = before
@@ -309,13 +309,13 @@ def another_program_inherits_what_is_to_come(exec: Original, self: ReferenceProc
 
 @wrong(ReferenceProcess.munlockall, "munlockall.current")
 def munlockall_is_for_what_comes(munlockall: Original, self: ReferenceProcess) -> None:
-    """What is locked stays locked."""
+    """Locked pages stay locked."""
     self.locks_future = self.locks_on_fault = False
 
 
 @wrong(ReferenceProcess.munlockall, "munlockall.current")
 def munlockall_forgets_what_waits(munlockall: Original, self: ReferenceProcess) -> None:
-    """What is locked on first touch stays locked."""
+    """Pages that are locked on the first access stay locked."""
     waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.lock_on_fault]
     munlockall(self)
     for start, end in waiting:
@@ -324,7 +324,7 @@ def munlockall_forgets_what_waits(munlockall: Original, self: ReferenceProcess) 
 
 @wrong(ReferenceProcess.munlockall, "munlockall.future")
 def munlockall_is_for_what_is_there(munlockall: Original, self: ReferenceProcess) -> None:
-    """What is mapped later is still locked."""
+    """Later mappings are still locked."""
     before = self.locks_future, self.locks_on_fault
     munlockall(self)
     self.locks_future, self.locks_on_fault = before

@@ -1,4 +1,4 @@
-"""What is wrong with madvise."""
+"""Mutants of madvise."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REFUSALS = (
     never("madvise-makes-holes-through-any-mapping", "madvise.errno.EACCES"),
     never("madvise-populates-past-the-end", "madvise.errno.EFAULT"),
     other("madvise-populates-past-the-end-with-ENOMEM", ENOMEM, "madvise.errno.EFAULT"),
-    never("madvise-tells-of-no-hole", "madvise.errno.ENOMEM"),
+    never("madvise-ignores-holes", "madvise.errno.ENOMEM"),
     other("madvise-hole-is-EINVAL", EINVAL, "madvise.errno.ENOMEM"),
     refuses(
         "madvise-knows-no-dontneed-locked",
@@ -78,8 +78,8 @@ def dontneed_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, 
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_DONTNEED else advice)
 
 
-def let_go(self: ReferenceProcess, addr: int, length: int, advice: int) -> Iterator[tuple[Mapping, int, int]]:
-    """The parts of mappings that MADV_DONTNEED is about, each with its first page number and the one behind."""
+def dropped_parts(self: ReferenceProcess, addr: int, length: int, advice: int) -> Iterator[tuple[Mapping, int, int]]:
+    """Yield the parts of mappings that MADV_DONTNEED applies to, each with its first page number and its end."""
     if advice == MADV_DONTNEED:
         end = addr + self.round_up(length)
         for mapping in self.space.over(addr, end):
@@ -90,12 +90,12 @@ def let_go(self: ReferenceProcess, addr: int, length: int, advice: int) -> Itera
 def dontneed_keeps_private_copies(
     madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
-    """Of a file's pages only those are let go that have not been copied."""
+    """Private copies of a file's pages are kept, the other pages are dropped."""
     entries = self.space.table.entries
     copies = {
         number: entries[number]
-        for mapping, first, behind in let_go(self, addr, length, advice)
-        for number in self.space.table.within(first, behind)
+        for mapping, first, stop in dropped_parts(self, addr, length, advice)
+        for number in self.space.table.within(first, stop)
         if mapping.inode is not None and entries[number].sharers
     }
     madvise(self, addr, length, advice)
@@ -109,8 +109,8 @@ def dontneed_zeroes_shared_memory(
     madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
     """Shared memory becomes zero as well."""
-    for mapping, first, behind in let_go(self, addr, length, advice):
-        for number in self.space.table.within(first, behind) if mapping.shared else ():
+    for mapping, first, stop in dropped_parts(self, addr, length, advice):
+        for number in self.space.table.within(first, stop) if mapping.shared else ():
             self.space.table.entries[number].wipe(0)
     madvise(self, addr, length, advice)
 
@@ -119,27 +119,27 @@ def dontneed_zeroes_shared_memory(
 def dontneed_is_for_every_process(
     madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
-    """Pages are let go in every process that has something there."""
+    """The pages are dropped in every process that has a mapping there."""
     madvise(self, addr, length, advice)
     for process in self.machine.processes:
-        for _, first, behind in let_go(self, addr, length, advice):
-            process.space.table.zap(first, behind)
+        for _, first, stop in dropped_parts(self, addr, length, advice):
+            process.space.table.zap(first, stop)
 
 
 @wrong(ReferenceProcess.madvise, "madvise.dontneed.rights")
 def dontneed_needs_the_right_to_store(
     madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
-    """What cannot be stored to stays."""
-    if all(mapping.prot & PROT_WRITE for mapping, *_ in let_go(self, addr, length, advice)):
+    """Pages of mappings without PROT_WRITE are kept."""
+    if all(mapping.prot & PROT_WRITE for mapping, *_ in dropped_parts(self, addr, length, advice)):
         madvise(self, addr, length, advice)
 
 
 @wrong(ReferenceProcess.madvise, "madvise.dontneed.rights")
 def dontneed_gives_rights(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """What was let go can be loaded from and stored to, whatever could be before."""
+    """Dropped memory becomes readable and writable, whatever its protection was."""
     madvise(self, addr, length, advice)
-    for mapping, *_ in let_go(self, addr, length, advice):
+    for mapping, *_ in dropped_parts(self, addr, length, advice):
         mapping.prot |= PROT_READ | PROT_WRITE
 
 
@@ -153,10 +153,10 @@ def advice_is_for_full_pages(madvise: Original, self: ReferenceProcess, addr: in
 def advice_is_for_the_next_page_too(
     madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
 ) -> None:
-    """The page behind the range is let go as well."""
+    """The page after the range is dropped as well."""
     madvise(self, addr, length, advice)
-    for _, _, behind in let_go(self, addr, length, advice):
-        self.space.table.zap(behind, behind + 1)
+    for _, _, stop in dropped_parts(self, addr, length, advice):
+        self.space.table.zap(stop, stop + 1)
 
 
 @wrong(ReferenceProcess.madvise, "madvise.length-zero")
@@ -177,16 +177,16 @@ def dontneed_locked_spares_what_is_locked(
 
 
 @wrong(PageTable.free, "madvise.free")
-def free_leaves_rubbish(free: Original, self: PageTable, first: int, behind: int) -> None:
-    """What was freed holds something else at once."""
-    for number in self.within(first, behind):
+def free_leaves_rubbish(free: Original, self: PageTable, first: int, stop: int) -> None:
+    """Freed pages have other content at once."""
+    for number in self.within(first, stop):
         self.entries[number].data[:] = b"?" * self.memory.page
 
 
 @wrong(PageTable.free, "madvise.free")
-def free_takes_the_next_page(free: Original, self: PageTable, first: int, behind: int) -> None:
-    """The page behind the range goes as well."""
-    self.zap(first, behind + 1)
+def free_takes_the_next_page(free: Original, self: PageTable, first: int, stop: int) -> None:
+    """The page after the range is freed as well."""
+    self.zap(first, stop + 1)
 
 
 class Lost(bytearray):
@@ -197,9 +197,9 @@ class Lost(bytearray):
 
 
 @wrong(PageTable.free, "madvise.free.store")
-def free_loses_later_stores(free: Original, self: PageTable, first: int, behind: int) -> None:
+def free_loses_later_stores(free: Original, self: PageTable, first: int, stop: int) -> None:
     """A freed page stays zero, whatever is stored into it."""
-    for number in self.within(first, behind):
+    for number in self.within(first, stop):
         self.entries[number].data = Lost(self.memory.page)
 
 
@@ -208,14 +208,14 @@ def free_loses_later_stores(free: Original, self: PageTable, first: int, behind:
 
 @wrong(Inode.punch, "madvise.remove")
 def no_holes_in_memory_without_a_file(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
-    """What has no disk keeps its content."""
+    """MADV_REMOVE has no effect on memory without storage on a disk."""
     if self.cache.record is not None:
         punch(self, offset, length, choices)
 
 
 @wrong(ReferenceProcess.madvise, "madvise.remove", "madvise.remove.file")
 def holes_are_the_callers_own(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """Only the caller finds zeros."""
+    """The hole is visible to the caller only."""
     if advice != MADV_REMOVE:
         madvise(self, addr, length, advice)
         return
@@ -226,7 +226,7 @@ def holes_are_the_callers_own(madvise: Original, self: ReferenceProcess, addr: i
 
 @wrong(Inode.punch, "madvise.remove.file", bug="emscripten #10094 (the same of write-back)")
 def holes_are_made_at_the_files_beginning(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
-    """The mapping's offset is left out of account."""
+    """The mapping's file offset is ignored."""
     punch(self, 0, length, choices)
 
 
@@ -238,7 +238,7 @@ def a_hole_ends_the_file(punch: Original, self: Inode, offset: int, length: int,
 
 @wrong(Inode.punch, "madvise.remove.file")
 def a_hole_takes_private_copies(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
-    """What a private mapping has copied is gone as well."""
+    """Private copies are dropped as well."""
     punch(self, offset, length, choices)
     for mapping in mappings_of(self):
         mapping.space.table.zap(mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page)
@@ -335,13 +335,13 @@ def populate_write_does_nothing(madvise: Original, self: ReferenceProcess, addr:
 
 @wrong(ReferenceProcess.madvise, "madvise.hints")
 def a_hint_lets_pages_go(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """Advice about speed lets go what has been read."""
+    """Advice about performance drops pages that have been read."""
     madvise(self, addr, length, MADV_DONTNEED if advice in HINTS else advice)
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")
 def advice_ends_at_a_hole(advise: Original, self: ReferenceProcess, addr: int, end: int, advice: int) -> None:
-    """What lies behind a hole is left alone."""
+    """The mappings after a hole are not affected."""
     hole = self.space.hole(addr, end)
     advise(self, addr, end if hole is None else hole, advice)
 
@@ -357,7 +357,7 @@ def advice_is_for_all_or_nothing(
 
 
 @wrong(PageTable.free, "madvise.free", "madvise.range")
-def free_rounds_to_the_mapping(free: Original, self: PageTable, first: int, behind: int) -> None:
+def free_rounds_to_the_mapping(free: Original, self: PageTable, first: int, stop: int) -> None:
     """Every page that the process has is zero."""
     for page in self.entries.values():
         page.wipe(0)

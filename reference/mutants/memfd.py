@@ -1,4 +1,4 @@
-"""What is wrong with sealed files in memory."""
+"""Mutants of memory files and their seals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .calls import Mmap, mappings_of
 
 
 def is_sealed(self: ReferenceProcess, fd: int) -> bool:
-    """Whether the file is sealed against writing."""
+    """Return True if the file is sealed against writes."""
     description = self.description(fd)
     return description is not None and bool(description.inode.seals & SEAL_WRITE)
 

@@ -1,4 +1,4 @@
-"""What is wrong with mincore."""
+"""Mutants of mincore."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .calls import Mmap
 
 REFUSALS = (
     never("mincore-takes-an-unaligned-address", "mincore.errno.EINVAL"),
-    never("mincore-tells-of-no-hole", "mincore.errno.ENOMEM"),
+    never("mincore-ignores-holes", "mincore.errno.ENOMEM"),
     refuses(
         "mincore-of-no-length-is-refused",
         ReferenceProcess.mincore,
@@ -44,51 +44,53 @@ REFUSALS = (
 @wrong(ReferenceProcess.mincore, "mincore.errno.ENOMEM.outside")
 def mincore_of_no_length_looks_nowhere(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """With a length of 0 an address outside is fine."""
-    told: list[bool] = mincore(self, addr, length) if length or addr % self.page else []
-    return told
+    result: list[bool] = mincore(self, addr, length) if length or addr % self.page else []
+    return result
 
 
 @wrong(ReferenceProcess.mincore, "mincore.vector")
-def mincore_tells_the_last_page_first(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
+def mincore_reports_the_last_page_first(
+    mincore: Original, self: ReferenceProcess, addr: int, length: int
+) -> list[bool]:
     """The order is the wrong way round."""
-    told: list[bool] = mincore(self, addr, length)
-    return told[::-1]
+    result: list[bool] = mincore(self, addr, length)
+    return result[::-1]
 
 
 @wrong(ReferenceProcess.mincore, "mincore.vector")
-def mincore_tells_all_or_nothing(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
-    """Where one page is resident, all are."""
-    told: list[bool] = mincore(self, addr, length)
-    return [any(told)] * len(told)
+def mincore_reports_all_or_nothing(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
+    """If one page is resident, all are reported as resident."""
+    result: list[bool] = mincore(self, addr, length)
+    return [any(result)] * len(result)
 
 
 @wrong(ReferenceProcess.mincore, "mincore.across-mappings")
 def mincore_knows_the_first_mapping(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
-    """Of the mappings behind the first, no page is told as resident."""
-    told: list[bool] = mincore(self, addr, length)
+    """No page of the mappings after the first is reported as resident."""
+    result: list[bool] = mincore(self, addr, length)
     mapping = self.space.find(addr)
-    known = len(told) if mapping is None else (mapping.end - addr) // self.page
-    return told[:known] + [False] * (len(told) - known)
+    known = len(result) if mapping is None else (mapping.end - addr) // self.page
+    return result[:known] + [False] * (len(result) - known)
 
 
 @wrong(ReferenceProcess.mincore, "mincore.rounding")
 def mincore_rounds_down(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
-    """A last page that the range has only a part of is not told of."""
-    told: list[bool] = mincore(self, addr, length - length % self.page)
-    return told
+    """A last page that the range covers only in part is not reported."""
+    result: list[bool] = mincore(self, addr, length - length % self.page)
+    return result
 
 
 @wrong(ReferenceProcess.mincore, "mincore.passive")
 def mincore_touches(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
     """To be asked about, a page is brought in."""
-    told: list[bool] = mincore(self, addr, length)
+    result: list[bool] = mincore(self, addr, length)
     self.space.populate(addr, addr + self.round_up(length))
-    return told
+    return result
 
 
 @wrong(ReferenceProcess.madvise, "mincore.gone")
-def what_was_let_go_is_resident(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """Pages that are let go are replaced by zeros at once."""
+def dropped_pages_are_resident(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
+    """Dropped pages are replaced with resident pages of zeros at once."""
     madvise(self, addr, length, advice)
     if advice == MADV_DONTNEED:
         self.space.populate(addr, addr + self.round_up(length))

@@ -28,7 +28,7 @@ DONE = "mmap.result.success"
 
 
 def is_taken(self: ReferenceProcess, addr: int, length: int) -> bool:
-    """Whether something is mapped where a hint, or a fixed address, points."""
+    """Return True if the page of the address or hint is mapped."""
     return not self.space.is_free(addr - addr % self.page, addr + self.round_up(length))
 
 
@@ -143,7 +143,7 @@ def mmap_returns_an_unaligned_address(self: ReferenceProcess, mmap: Mmap) -> int
 
 @wrong(Mmap, "mmap.addr.boundary", "mmap.addr.hint")
 def mmap_returns_the_hint_as_it_is(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What is placed in the page of the hint is returned with the hint's low bits."""
+    """If the mapping is placed at the page of the hint, the result has the hint's low bits."""
     place = mmap()
     return mmap.addr if mmap.addr - mmap.addr % self.page == place else place
 
@@ -217,7 +217,7 @@ def mmap_noreplace_looks_at_the_first_page(self: ReferenceProcess, mmap: Mmap) -
 
 @wrong(Mmap, "mmap.flag.fixed-replaces", "mmap.flag.private", "mmap.flag.shared", "mmap.range")
 def mmap_fixed_replaces_a_page_too_many(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_FIXED takes away the page behind its range as well."""
+    """MAP_FIXED unmaps the page after its range as well."""
     place = mmap()
     if mmap.flags & MAP_FIXED:
         end = place + self.round_up(mmap.length)
@@ -231,8 +231,8 @@ def mmap_fixed_shows_the_old_pages(self: ReferenceProcess, mmap: Mmap) -> int:
     table = self.space.table
     kept = {}
     if mmap.flags & MAP_FIXED:
-        first, behind = mmap.addr // self.page, (mmap.addr + self.round_up(mmap.length)) // self.page
-        kept = {number: table.entries[number] for number in table.within(first, behind)}
+        first, stop = mmap.addr // self.page, (mmap.addr + self.round_up(mmap.length)) // self.page
+        kept = {number: table.entries[number] for number in table.within(first, stop)}
         kept = {number: page for number, page in kept.items() if page.sharers}
     place = mmap()
     for number, page in kept.items():
@@ -250,7 +250,7 @@ def mmap_fixed_shows_the_old_pages(self: ReferenceProcess, mmap: Mmap) -> int:
     bug="Cygwin 677e31509",
 )
 def mmap_fixed_keeps_the_old_rights(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What is mapped with MAP_FIXED over a mapping has the rights of that one."""
+    """A mapping with MAP_FIXED has the protection of the mapping that it replaces."""
     before = self.space.find(mmap.addr) if mmap.flags & MAP_FIXED else None
     old = None if before is None else before.prot
     place = mmap()
@@ -293,7 +293,7 @@ def mmap_fixed_unmaps_before_it_looks_at_the_mode(self: ReferenceProcess, mmap: 
 
 @wrong(Mmap, "mmap.result.failure", "munmap.range")
 def mmap_that_fails_leaves_a_mapping(self: ReferenceProcess, mmap: Mmap) -> int:
-    """A call that is refused because of the file has mapped something all the same, where its range is free."""
+    """A call that fails because of its file has still mapped memory, if its range is free."""
     try:
         return mmap()
     except OSError:
@@ -340,7 +340,7 @@ def write_alone_cannot_be_written(store: Original, self: Accesses, addr: int, da
 
 @wrong(LinuxChoices.may_execute, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
 def anything_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
-    """Whatever can be read can be executed."""
+    """Every readable page is executable."""
     return prot != 0
 
 
@@ -363,7 +363,7 @@ def unknown_prot_bits_take_the_rights_away(self: ReferenceProcess, mmap: Mmap) -
 
 
 @wrong(Accesses.fault, "mmap.prot.none", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="gVisor #12518")
-def missing_rights_are_told_as_nothing_mapped(
+def missing_rights_are_reported_as_unmapped(
     fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int
 ) -> None:
     """A fault for lack of a right says SEGV_MAPERR."""

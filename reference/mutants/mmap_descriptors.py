@@ -1,4 +1,4 @@
-"""What is wrong with how mmap takes its descriptor: by number, by mode, by what it is of."""
+"""Mutants of mmap's descriptor: its number, its access mode, the kind of its file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def maps(id: str, clause: str, *kinds: str, bug: str = NO_KNOWN_BUG) -> Mutant:
 
 
 def is_zeros(self: ReferenceProcess, flags: int, fd: int) -> bool:
-    """Whether what is to be mapped is the device of zeros."""
+    """Return True if the call maps /dev/zero."""
     if flags & MAP_ANONYMOUS or fd not in self.descriptors:
         return False
     return self.descriptors[fd].description.inode.device == "zero"
@@ -132,7 +132,7 @@ def mmap_reads_only_what_is_to_be_read(self: ReferenceProcess, mmap: Mmap) -> in
 def mprotect_looks_at_the_descriptors_of_now(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """What rights a shared mapping may have depends on the descriptors of its file that are open now."""
+    """The maximum protection of a shared mapping depends on the descriptors of its file that are open now."""
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.shared and mapping.description is not None:
             descriptions = [descriptor.description for descriptor in self.descriptors.values()]

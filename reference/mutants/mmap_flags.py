@@ -1,4 +1,4 @@
-"""What is wrong with a flag of mmap: it is not known, not heeded, or does too much."""
+"""Mutants of mmap's flags: one is rejected, has no effect, or has a further effect."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ FLAGS = (
 
 @wrong(Memory.fresh, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="unikraft #394, phoenix-rtos #1742")
 def memory_is_handed_out_as_it_comes_back(fresh: Original, self: Memory, content: bytes = b"") -> Page:
-    """Nobody makes pages zero, so what is handed out later holds what others have left there."""
+    """Freed pages are not cleared, so new memory has the content of earlier mappings."""
     page: Page = fresh(self, content)
     if not content and self.handed_out > 4:
         page.data[:] = b"\xaa" * self.page
@@ -162,7 +162,7 @@ def memory_is_handed_out_as_it_comes_back(fresh: Original, self: Memory, content
 def private_memory_comes_as_it_was_left(
     fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
-    """A page of private memory holds what was in it when somebody gave it back."""
+    """A new page of private memory has the content that the page had when it was freed."""
     page: Page | None = fault_in(self, mapping, number)
     if mapping.inode is None and self.table.memory.handed_out > 4:
         page = self.table.entries[number] = self.table.memory.fresh(b"\xaa" * self.table.memory.page)
@@ -171,7 +171,7 @@ def private_memory_comes_as_it_was_left(
 
 @wrong(Mmap, "mmap.flag.uninitialized")
 def mmap_leaves_memory_uninitialized(self: ReferenceProcess, mmap: Mmap) -> int:
-    """With MAP_UNINITIALIZED the memory holds what somebody has left there."""
+    """With MAP_UNINITIALIZED, the memory has the content of earlier mappings."""
     place = mmap()
     mapping = self.space.find(place)
     if mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_UNINITIALIZED and mapping is not None:
@@ -182,7 +182,7 @@ def mmap_leaves_memory_uninitialized(self: ReferenceProcess, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.anonymous.apart", "mmap.flag.anonymous", "mmap.zero.apart")
-def shared_memory_is_all_the_same(self: ReferenceProcess, mmap: Mmap) -> int:
+def all_shared_memory_is_one_file(self: ReferenceProcess, mmap: Mmap) -> int:
     """There is one object for all shared memory without a file."""
     place = mmap()
     mapping = self.space.find(place)
@@ -197,7 +197,7 @@ def shared_memory_is_all_the_same(self: ReferenceProcess, mmap: Mmap) -> int:
 
 
 def is_shared_memory(mapping: Mapping) -> bool:
-    """Whether it is shared and of no file."""
+    """Return True if a mapping is shared anonymous memory."""
     return mapping.inode is not None and mapping.inode.name == "anonymous"
 
 
@@ -257,7 +257,7 @@ def locked_memory_comes_later(self: ReferenceProcess, mmap: Mmap) -> int:
 
 
 @wrong(State.memlock_is_zero, "mmap.flag.locked.privileged")
-def nobody_locks_past_the_limit(memlock_is_zero: Original, self: State) -> bool:
+def no_process_locks_past_the_limit(memlock_is_zero: Original, self: State) -> bool:
     """The limit of locked memory binds privileged processes as well."""
     return self.locked_limit == 0
 
@@ -274,7 +274,7 @@ def children_have_droppable_memory(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(AddressSpace.grow_down, "mmap.flag.growsdown.rights")
 def what_grows_can_be_written(grow_down: Original, self: AddressSpace, mapping: Mapping, start: int) -> None:
-    """What appears below a mapping that grows down can be loaded from and stored to."""
+    """The pages by which a mapping grows downwards are readable and writable."""
     grow_down(self, mapping, start)
     mapping.prot = PROT_READ | PROT_WRITE
 
@@ -287,7 +287,7 @@ def stacks_grow_into_each_other(grows_down: Original, self: LinuxChoices, left: 
 
 @wrong(Accesses.grow_to, "mmap.flag.growsdown.limit")
 def stacks_grow_without_a_limit(grow_to: Original, self: Accesses, addr: int) -> Mapping | None:
-    """What grows down goes on past the limit of the stack."""
+    """A mapping grows downwards past the limit of the stack."""
     limit = self.stack_limit
     self.stack_limit = self.task_size
     mapping: Mapping | None = grow_to(self, addr)
@@ -297,7 +297,7 @@ def stacks_grow_without_a_limit(grow_to: Original, self: Accesses, addr: int) ->
 
 @wrong(Mmap, "mmap.flag.fixed-replaces.lock")
 def replaced_memory_stays_locked(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What MAP_FIXED has replaced goes on counting as locked."""
+    """Memory that MAP_FIXED has replaced still counts as locked."""
     before = self.space.locked
     place = mmap()
     if mmap.flags & MAP_FIXED:

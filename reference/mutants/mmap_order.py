@@ -1,4 +1,4 @@
-"""Two things are the matter with a call of mmap, and the wrong one is found first."""
+"""Mutants of the order of mmap's errors: of two applicable errors, the wrong one is reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ORDER = (
 
 @wrong(LinuxChoices.refusal, "mmap.errors.several")
 def two_errors_make_a_third(refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
-    """A call with two things the matter says EFAULT."""
+    """A call with two applicable errors fails with EFAULT."""
     first: Refusal = refusal(self, call, refusals)
     if call == "mmap" and any(refused.errno != first.errno for refused in refusals):
         return first._replace(errno=EFAULT)

@@ -1,4 +1,4 @@
-"""What is wrong with where mmap puts things, what it replaces there, and when it says that there is no room."""
+"""Mutants of mmap's placement: the address, the mappings it replaces, and ENOMEM."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ROOM = (
 
 @wrong(Mmap, "mmap.addr.never-replaces", bug="occlum #1110")
 def reservations_are_free(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What has no rights is taken for free when a place is looked for."""
+    """The placement regards mappings with PROT_NONE as free."""
     size = self.round_up(mmap.length)
     if not mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
         for mapping in self.space.mappings.values():
@@ -88,7 +88,7 @@ def neighbours_are_joined_wherever_they_are_from(continues: Original, self: Mapp
 
 @wrong(Mmap, "mmap.flag.fixed-replaces.file")
 def what_is_replaced_is_lost(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What was stored through a shared mapping is lost when the mapping is replaced."""
+    """Stores through a shared mapping are lost when the mapping is replaced."""
     if mmap.flags & MAP_FIXED:
         for mapping in self.space.over(mmap.addr, mmap.addr + self.round_up(mmap.length)):
             if mapping.shared and mapping.inode is not None:
@@ -110,14 +110,14 @@ def mmap_replaces_in_every_process(self: ReferenceProcess, mmap: Mmap) -> int:
 def a_late_refusal_takes_the_page_before(
     cleared_when_refused: Original, self: LinuxChoices, refusal: Refusal, space: AddressSpace, start: int, end: int
 ) -> bool:
-    """What is refused after the range was cleared has cleared the page before it as well."""
+    """A call that fails after clearing its range has cleared the page before the range as well."""
     if refusal.late:
         space.clear(start - space.page, end)
     return bool(cleared_when_refused(self, refusal, space, start, end))
 
 
 @wrong(Mmap, "mmap.flag.fixed-noreplace.with-fixed", bug="gVisor PR #14008")
-def fixed_replaces_all_the_same(self: ReferenceProcess, mmap: Mmap) -> int:
+def fixed_with_noreplace_replaces(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED, MAP_FIXED_NOREPLACE is ignored."""
     if mmap.flags & MAP_FIXED:
         mmap.flags &= ~MAP_FIXED_NOREPLACE
@@ -142,7 +142,7 @@ def noreplace_rounds_its_address(self: ReferenceProcess, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.errno.ENOMEM.noreplace", bug="gVisor a10e246e7, Asterinas 6e46641a0")
-def noreplace_outside_is_a_wish(self: ReferenceProcess, mmap: Mmap) -> int:
+def noreplace_outside_is_a_hint(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED_NOREPLACE an address outside the address space is only a hint."""
     if mmap.flags & MAP_FIXED_NOREPLACE and mmap.addr > self.task_size:
         mmap.flags &= ~MAP_FIXED_NOREPLACE
@@ -175,7 +175,7 @@ def noreplace_at_0_is_no_address(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(Mmap, "mmap.errno.ENOMEM.address-space", "mmap.errno.ENOMEM")
 def reservations_do_not_count(self: ReferenceProcess, mmap: Mmap) -> int:
-    """What has no rights does not count against the limit of address space."""
+    """Mappings with PROT_NONE do not count against the limit of address space."""
     limit = self.address_space_limit
     if not mmap.prot:
         self.address_space_limit = None
@@ -188,5 +188,5 @@ def reservations_do_not_count(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(AddressSpace.mapped, "mmap.errno.ENOMEM.replaced")
 def what_is_replaced_counts_twice(mapped: Original, self: AddressSpace, start: int, end: int) -> int:
-    """What MAP_FIXED replaces counts against the limit of address space, beside what replaces it."""
+    """The memory that MAP_FIXED replaces counts against the limit of address space in addition to the new mapping."""
     return 0

@@ -120,7 +120,7 @@ MADE = (
         ),
         "mmap.errno.EAGAIN.advisory",
         DONE,
-        text="somebody has an advisory lock on the file",
+        text="another process has an advisory lock on the file",
     ),
     refuses(
         "mmap-refuses-PROT_NONE",
@@ -332,7 +332,7 @@ def mmap_looks_at_the_offset_without_the_length(
 def mmap_says_ENODEV_before_EPERM(
     refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
 ) -> None:
-    """What cannot be mapped is ENODEV, also where it could not be executed."""
+    """A file that cannot be mapped is ENODEV, even if it could not be executed either."""
     if not description.inode.mappable:
         request = request._replace(prot=request.prot & ~PROT_EXEC)
     refuse_file(self, refuse, request, description)

@@ -1,4 +1,4 @@
-"""What is wrong with mprotect: which pages have which rights afterwards, what outlives them, what is refused."""
+"""Mutants of mprotect: the resulting protection of each page, content and locks, errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REFUSALS = (
         ),
         "mprotect.errno.order",
         "mprotect.errno.EINVAL.prot",
-        text="some of the range is not mapped, whatever else is the matter",
+        text="some of the range is not mapped, whatever other errors apply",
     ),
     refuses(
         "mprotect-looks-at-the-file-first",
@@ -60,7 +60,7 @@ REFUSALS = (
         ),
         "mprotect.errno.order",
         "mprotect.errno.EINVAL.prot",
-        text="a mapping of the range cannot have the rights, whatever else is the matter",
+        text="a mapping of the range cannot have the rights, whatever other errors apply",
     ),
     refuses(
         "mprotect-knows-nothing-that-grows",
@@ -151,14 +151,14 @@ def no_right_to_execute_is_given(protect: Original, self: AddressSpace, start: i
 
 @wrong(AddressSpace.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private")
 def the_right_to_execute_stays(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """What could be executed can be executed for ever."""
+    """A page that was executable stays executable."""
     first = self.find(start)
     protect(self, start, end, prot | (first.prot & PROT_EXEC if first is not None else 0))
 
 
 @wrong(AddressSpace.protect, "mprotect.at-once", "mprotect.rights", bug="OSv bc6cd07a")
 def touched_pages_keep_their_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Pages that have been used keep the rights that they had then: nobody flushes the translation."""
+    """Pages that have been accessed keep their protection: the TLB is not flushed."""
     kept = {}
     for number in self.table.within(start // self.page, end // self.page):
         mapping = self.find(number * self.page)
@@ -180,8 +180,10 @@ def whole_mappings_have_the_rights(protect: Original, self: AddressSpace, start:
 
 
 @wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", bug="nanos #1231")
-def what_lies_behind_has_the_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The rest of the last mapping behind the range has the new rights too."""
+def the_rest_of_the_mapping_has_the_rights(
+    protect: Original, self: AddressSpace, start: int, end: int, prot: int
+) -> None:
+    """The rest of the last mapping, after the range, has the new protection as well."""
     over = self.over(start, end)
     protect(self, start, max([end, *(m.end for m in over)]), prot)
 
@@ -194,7 +196,7 @@ def what_lies_before_has_the_rights(protect: Original, self: AddressSpace, start
 
 @wrong(ReferenceProcess.mprotect, "mprotect.round-up", "mprotect.rights")
 def mprotect_always_adds_a_page(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
-    """A length that is a multiple of the page is rounded up all the same."""
+    """A length that is a multiple of the page size is rounded up to the next one."""
     mprotect(self, addr, length + (self.page if length and length % self.page == 0 else 0), prot)
 
 
@@ -216,7 +218,7 @@ def mprotect_of_less_than_a_page_does_nothing(
 def only_the_first_mapping_has_the_rights(
     protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
-    """The mappings behind the first one keep the rights that they had."""
+    """The mappings after the first one keep their protection."""
     first = self.find(start)
     protect(self, start, min(end, first.end) if first is not None else end, prot)
 
@@ -260,7 +262,7 @@ def what_grows_is_like_any_other(mprotect: Original, self: ReferenceProcess, add
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.range", "mmap.flag.private")
 def without_rights_pages_are_freed(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """What stands in private pages is gone when all rights are taken away."""
+    """Private pages lose their content when PROT_NONE is set."""
     protect(self, start, end, prot)
     if prot == PROT_NONE:
         self.table.zap(start // self.page, end // self.page)
@@ -268,7 +270,7 @@ def without_rights_pages_are_freed(protect: Original, self: AddressSpace, start:
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private", "mmap.range")
 def read_only_memory_is_fresh(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """What stands in private memory is gone when the right to write is taken away."""
+    """Private memory loses its content when PROT_WRITE is removed."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
         for mapping in self.over(start, end):
@@ -290,7 +292,7 @@ def read_only_pages_are_the_files(protect: Original, self: AddressSpace, start: 
 def stores_are_lost_with_the_right_to_write(
     protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
-    """What was stored in a shared mapping and not synced is lost when the right to write is taken away."""
+    """Stores to a shared mapping that are not synchronised are lost when PROT_WRITE is removed."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
         for mapping in self.over(start, end):
@@ -304,12 +306,12 @@ def stores_are_lost_with_the_right_to_write(
 def mprotect_starts_the_second_part_anew(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """Of a mapping that is cut up the part behind shows the file from where the part before does."""
+    """When a mapping is split, the part after the range has the file offset of the part before it."""
     mprotect(self, addr, length, prot)
-    behind = self.space.find(addr + self.round_up(length))
+    stop = self.space.find(addr + self.round_up(length))
     before = self.space.find(addr)
-    if before is not None and behind is not None and behind.start == before.end and behind.inode is before.inode:
-        behind.offset = before.offset
+    if before is not None and stop is not None and stop.start == before.end and stop.inode is before.inode:
+        stop.offset = before.offset
 
 
 @wrong(
@@ -332,7 +334,7 @@ def what_is_joined_begins_where_its_second_part_did(
 
 @wrong(Mapping.is_like, "mprotect.join", "mprotect.rights", "mmap.range")
 def neighbours_of_unlike_files_are_joined(is_like: Original, self: Mapping, left: Mapping) -> bool:
-    """Private neighbours with the same rights are one mapping, whatever is behind them."""
+    """Adjacent private mappings with the same protection are merged, whatever their files."""
     alike = left.end == self.start and left.prot == self.prot and left.locked == self.locked
     return bool(is_like(self, left)) or (alike and not left.shared and not self.shared)
 
@@ -397,7 +399,7 @@ def a_part_may_have_all_rights(part: Original, self: Mapping, start: int, end: i
 
 @wrong(AddressSpace.split, "mprotect.maximum", "mprotect.errno.EACCES")
 def the_first_part_may_have_all_rights(split: Original, self: AddressSpace, addr: int) -> None:
-    """Of a mapping that is cut in two the first part may be given every right."""
+    """When a mapping is split, the first part may have any protection."""
     first = self.find(addr)
     split(self, addr)
     if first is not None and first.end == addr:
@@ -449,18 +451,18 @@ def mprotect_does_all_or_nothing(applies_prefix: Original, self: LinuxChoices, c
 
 
 @wrong(ReferenceProcess.mprotect, "mprotect.errno.ENOMEM.prefix", "mmap.range", bug="StarryOS #918")
-def mprotect_goes_on_behind_a_hole(
+def mprotect_goes_on_after_a_hole(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """What lies behind a hole has the new rights too, although ENOMEM is told."""
+    """The mappings after a hole have the new protection as well, although the call fails with ENOMEM."""
     goes_on(mprotect, self, addr, length, prot, ENOMEM)
 
 
 @wrong(ReferenceProcess.mprotect, "mprotect.errno.EACCES.prefix", "mmap.range")
-def mprotect_goes_on_behind_a_refused_mapping(
+def mprotect_goes_on_after_a_refused_mapping(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """What lies behind a mapping that cannot have the rights has them too, although EACCES is told."""
+    """The mappings after one that denies the protection have it as well, although the call fails with EACCES."""
     goes_on(mprotect, self, addr, length, prot, EACCES)
 
 
@@ -477,10 +479,10 @@ def goes_on(mprotect: Original, self: ReferenceProcess, addr: int, length: int, 
 
 
 @wrong(LinuxChoices.refusal, "mprotect.errno.order")
-def mprotect_tells_the_last_mistake(
+def mprotect_reports_the_last_error(
     refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
 ) -> Refusal:
-    """Of several mistakes the last one is told."""
+    """Of several applicable errors the last one is reported."""
     return refusals[-1] if call == "mprotect" else refusals[0]
 
 
@@ -488,6 +490,6 @@ def mprotect_tells_the_last_mistake(
 def mprotect_of_nothing_is_looked_at_first(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """A length of 0 is no error, whatever else is the matter."""
+    """A length of 0 succeeds, whatever other errors apply."""
     if length:
         mprotect(self, addr, length, prot)

@@ -1,4 +1,4 @@
-"""What is wrong with mremap."""
+"""Mutants of mremap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .calls import Move, Mremap
 from .contents import CONTENT
 
 RESIZED = ("mremap.resize", "mremap.flags.maymove", "munmap.range", *CONTENT)
-"""What random programs say of a mapping that was resized or moved wrongly."""
+"""Clauses that random programs cite for a mapping that was resized or moved wrongly."""
 
 REFUSALS = (
     refuses(
@@ -118,7 +118,7 @@ def mremap_to_size_0_is_a_page(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.errno.EFAULT", "mremap.resize")
 def mremap_maps_where_nothing_was(self: ReferenceProcess, mremap: Mremap) -> int:
-    """Where nothing is mapped at addr, and nothing else is wrong, the call succeeds."""
+    """If nothing is mapped at addr and no other error applies, the call succeeds."""
     aligned = mremap.addr % self.page == 0 and mremap.addr + max(mremap.old_size, mremap.new_size) < self.task_size
     if not mremap.flags & ~MREMAP_MAYMOVE and aligned and mremap.new_size and self.space.find(mremap.addr) is None:
         return mremap.addr
@@ -127,7 +127,7 @@ def mremap_maps_where_nothing_was(self: ReferenceProcess, mremap: Mremap) -> int
 
 @wrong(Mremap, "mremap.errno.EFAULT", *RESIZED)
 def mremap_believes_old_size(self: ReferenceProcess, mremap: Mremap) -> int:
-    """Of a range that holds more than one mapping, the first is resized."""
+    """If the range has more than one mapping, the first one is resized."""
     mapping = self.space.find(mremap.addr)
     if (
         mapping is not None
@@ -167,16 +167,16 @@ def mremap_cuts_a_page_too_many(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Move, "mremap.flags.maymove", *RESIZED, "file.truncate", bug="StarryOS #217, #263")
 def a_moved_mapping_is_private(self: AddressSpace, move: Move) -> None:
-    """What was shared is private after a move."""
+    """A shared mapping is private after a move."""
     move()
     for mapping in self.over(move.place, move.place + move.new):
         mapping.shared = mapping.shared and (mapping.inode is None or mapping.inode.name == "anonymous")
 
 
 @wrong(PageTable.move, "mremap.flags.maymove", *RESIZED)
-def a_move_loses_the_pages(move: Original, self: PageTable, first: int, behind: int, to: int) -> None:
-    """What was stored in private pages is lost by a move."""
-    self.zap(first, behind)
+def a_move_loses_the_pages(move: Original, self: PageTable, first: int, stop: int, to: int) -> None:
+    """A move loses stores to private pages."""
+    self.zap(first, stop)
 
 
 @wrong(Move, "mremap.flags.maymove", *RESIZED, "mremap.resize")
@@ -201,7 +201,7 @@ def nothing_grows_in_place(grows_in_place: Original, self: LinuxChoices, start: 
 
 @wrong(AddressSpace.grow, "mremap.resize", "mremap.flags.zero")
 def growth_takes_a_page_more(grow: Original, self: AddressSpace, mapping: Mapping, length: int) -> None:
-    """What grows in place grows by a page more, where there is room."""
+    """A mapping that grows in place grows by a page more, if that page is free."""
     more = self.page if self.is_free(mapping.end, mapping.end + length + self.page) else 0
     grow(self, mapping, length + more)
 
@@ -241,7 +241,7 @@ def mremap_rounds_the_new_address_down(self: ReferenceProcess, mremap: Mremap) -
 
 @wrong(Mremap, "mremap.flags.fixed", *RESIZED)
 def mremap_fixed_replaces_a_page_too_many(self: ReferenceProcess, mremap: Mremap) -> int:
-    """MREMAP_FIXED takes away the page behind its range as well."""
+    """MREMAP_FIXED unmaps the page after its range as well."""
     place = mremap()
     if mremap.flags & MREMAP_FIXED:
         end = place + self.round_up(mremap.new_size)
@@ -273,7 +273,7 @@ def mremap_dontunmap_leaves_the_content(self: ReferenceProcess, mremap: Mremap) 
 
 @wrong(Move, "mremap.old-size-zero", *RESIZED)
 def a_duplicate_has_pages_of_its_own(self: AddressSpace, move: Move) -> None:
-    """What is mapped a second time is private."""
+    """A duplicate mapping (old size 0) is private."""
     move()
     if move.old == 0:
         for mapping in self.over(move.place, move.place + move.new):
@@ -282,7 +282,7 @@ def a_duplicate_has_pages_of_its_own(self: AddressSpace, move: Move) -> None:
 
 @wrong(Move, "mremap.old-size-zero", *RESIZED)
 def a_duplicate_takes_the_original_away(self: AddressSpace, move: Move) -> None:
-    """What is mapped a second time is no longer where it was."""
+    """A duplicate mapping (old size 0) removes the original."""
     move()
     if move.old == 0:
         self.clear(move.addr, move.addr + min(move.new, self.page))
@@ -290,7 +290,7 @@ def a_duplicate_takes_the_original_away(self: AddressSpace, move: Move) -> None:
 
 @wrong(Mapping.part, "mremap.resize", "mprotect.rights", "munmap.range", *RESIZED, bug="OSv 4a8a2fd2")
 def a_part_begins_where_the_whole_does(part: Original, self: Mapping, start: int, end: int, space: object) -> Mapping:
-    """What is cut off, or moved, of a mapping shows the file from where the whole mapping did."""
+    """A part that is split off or moved has the file offset of the whole mapping."""
     made: Mapping = part(self, start, end, space)
     made.offset = self.offset
     return made

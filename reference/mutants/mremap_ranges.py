@@ -1,4 +1,4 @@
-"""What is wrong with mremap: what moves along, what stays, sizes, locks and limits, what is refused."""
+"""Mutants of mremap: attributes and content that move or stay, sizes, locks and limits, errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..process import ReferenceProcess
 from ..refusal import Refusal
 from .calls import Move, Mremap, mappings_of
 
-# Random programs are told of these by what a mremap leaves behind, whichever part of its promise that is.
+# Random programs detect these by the state after a mremap, whichever clause it violates.
 LEFT = ("mremap.resize", "mmap.range", "munmap.range")
 
 
@@ -108,7 +108,7 @@ def what_moves_holds_its_file_for_ever(self: AddressSpace, move: Move) -> None:
 
 @wrong(Move, "mremap.move.part", *LEFT)
 def the_rest_of_the_mapping_goes(self: AddressSpace, move: Move) -> None:
-    """Where a part of a mapping is moved the rest is unmapped."""
+    """If a part of a mapping is moved, the rest is unmapped."""
     whole = self.find(move.addr)
     start, end = (whole.start, whole.end) if whole is not None else (move.addr, move.addr)
     move()
@@ -117,8 +117,8 @@ def the_rest_of_the_mapping_goes(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(Move, "mremap.move.neighbours", *LEFT, bug="gVisor 9c7a659d7 (reading)")
-def a_move_takes_the_page_behind(self: AddressSpace, move: Move) -> None:
-    """The page behind the old range is unmapped as well."""
+def a_move_takes_the_page_after(self: AddressSpace, move: Move) -> None:
+    """The page after the old range is unmapped as well."""
     move()
     if move.place != move.addr + move.old and not move.keep and move.old:
         self.clear(move.addr + move.old, move.addr + move.old + self.page)
@@ -128,7 +128,7 @@ def a_move_takes_the_page_behind(self: AddressSpace, move: Move) -> None:
 def fixed_replaces_a_page_too_many(
     clear_target: Original, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
-    """The page behind the new range is unmapped as well."""
+    """The page after the new range is unmapped as well."""
     clear_target(self, addr, old, place, new)
     if place + new != addr:
         self.clear(place + new, place + new + self.page)
@@ -170,7 +170,7 @@ def a_move_takes_every_mapping_of_the_file(self: AddressSpace, move: Move) -> No
 def what_is_replaced_holds_its_file(
     clear_target: Original, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
-    """What MREMAP_FIXED replaces is not let go."""
+    """MREMAP_FIXED does not release the file of the mapping that it replaces."""
     for mapping in self.over(place, place + new):
         if mapping.description is not None:
             mapping.description.references += 1
@@ -196,7 +196,7 @@ def a_hole_replaces_what_is_there(
 
 @wrong(Mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
 def fixed_replaces_before_it_looks(self: ReferenceProcess, mremap: Mremap) -> int:
-    """What is at the new address is unmapped before the old range is found not to be movable."""
+    """The mapping at the new address is unmapped before the old range is found not to be movable."""
     try:
         place = mremap()
     except OSError as error:
@@ -207,7 +207,7 @@ def fixed_replaces_before_it_looks(self: ReferenceProcess, mremap: Mremap) -> in
 
 
 def several(self: ReferenceProcess, addr: int, size: int) -> bool:
-    """Whether a range is of more than one mapping."""
+    """Return True if a range has more than one mapping."""
     return len(range_of(self, addr, size)) > 1
 
 
@@ -355,7 +355,7 @@ NEW_ADDRESS = (
         text="nothing is mapped at the new address",
     ),
     refuses(
-        "mremap-takes-no-wishes",
+        "mremap-takes-no-hints",
         ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: to and flags == MREMAP_DONTUNMAP | MREMAP_MAYMOVE,
@@ -399,7 +399,7 @@ def dontunmap_means_maymove(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.errno.EINVAL.overlap", *LEFT)
 def mremap_moves_over_itself(self: ReferenceProcess, mremap: Mremap) -> int:
-    """A new range that overlaps the old one is made beside it, and nobody is told."""
+    """A new range that overlaps the old one is placed elsewhere, without an error."""
     if (
         mremap.flags & MREMAP_FIXED
         and mremap.flags & MREMAP_MAYMOVE
@@ -411,10 +411,10 @@ def mremap_moves_over_itself(self: ReferenceProcess, mremap: Mremap) -> int:
 
 
 @wrong(LinuxChoices.refusal, "mremap.errno.order")
-def mremap_tells_the_last_mistake(
+def mremap_reports_the_last_error(
     refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
 ) -> Refusal:
-    """Of several mistakes the last one is told."""
+    """Of several applicable errors the last one is reported."""
     return refusals[-1] if call == "mremap" else refusals[0]
 
 
@@ -456,7 +456,7 @@ def dontunmap_leaves_all_rights(self: AddressSpace, move: Move) -> None:
 
 @wrong(Move, "mremap.dontunmap.part", "mmap.flag.private", *LEFT)
 def dontunmap_empties_the_whole_mapping(self: AddressSpace, move: Move) -> None:
-    """Where a part of a mapping is moved the content of the rest is gone too."""
+    """If a part of a mapping is moved, the rest loses its content."""
     whole = self.find(move.addr)
     move()
     if move.keep and whole is not None:
@@ -482,7 +482,7 @@ def dontunmap_leaves_the_lock(self: AddressSpace, move: Move) -> None:
 
 
 @wrong(Mremap, "mremap.dontunmap.hint", "mremap.flags.maymove", *LEFT)
-def dontunmap_takes_a_wish_for_an_order(self: ReferenceProcess, mremap: Mremap) -> int:
+def dontunmap_takes_a_hint_as_fixed(self: ReferenceProcess, mremap: Mremap) -> int:
     """With MREMAP_DONTUNMAP a new address is used and replaced, without MREMAP_FIXED."""
     if mremap.flags & MREMAP_DONTUNMAP and mremap.new_addr:
         mremap.flags |= MREMAP_FIXED
@@ -528,7 +528,7 @@ def a_duplicate_is_as_long_as_the_mapping(self: ReferenceProcess, mremap: Mremap
 
 @wrong(Move, "mremap.old-size-zero.offset", "mmap.flag.shared", *LEFT)
 def a_duplicate_is_private(self: AddressSpace, move: Move) -> None:
-    """What is stored in a duplicate is at no page of the mapping."""
+    """Stores to a duplicate do not reach the pages of the original mapping."""
     move()
     for mapping in self.over(move.place, move.place + move.new) if not move.old else ():
         mapping.shared = False
@@ -575,7 +575,7 @@ def mremap_moves_whenever_it_may(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.resize", "mremap.flags.maymove", "mmap.range", "munmap.range")
 def the_same_size_is_a_page_less(self: ReferenceProcess, mremap: Mremap) -> int:
-    """Where the size stays the last page goes."""
+    """If the size is unchanged, the last page is unmapped."""
     place = mremap()
     size = self.round_up(mremap.new_size)
     if size == self.round_up(mremap.old_size):
@@ -595,7 +595,7 @@ def shrinking_cuts_the_file(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.shrink.part", *LEFT)
 def shrinking_cuts_to_the_end_of_the_mapping(self: ReferenceProcess, mremap: Mremap) -> int:
-    """What lies behind the old range in the same mapping goes as well."""
+    """The rest of the mapping after the old range is unmapped as well."""
     whole = self.space.find(mremap.addr)
     end = whole.end if whole is not None else 0
     place = mremap()
@@ -607,7 +607,7 @@ def shrinking_cuts_to_the_end_of_the_mapping(self: ReferenceProcess, mremap: Mre
 
 
 def resized(self: ReferenceProcess, mremap: Mremap) -> tuple[int, int, int]:
-    """Make the call: (place, the first address of what it has grown by, the first one behind); nothing: (…, 0, 0)."""
+    """Make the call and return (address, start, end) of the added memory, (address, 0, 0) if there is none."""
     old, new = self.round_up(mremap.old_size), self.round_up(mremap.new_size)
     place = mremap()
     return (place, place + old, place + new) if 0 < old < new else (place, 0, 0)
@@ -615,7 +615,7 @@ def resized(self: ReferenceProcess, mremap: Mremap) -> tuple[int, int, int]:
 
 @wrong(Mremap, "mremap.lock.grown", "msync.flag.invalidate.busy", "mremap.resize")
 def growth_is_not_locked(self: ReferenceProcess, mremap: Mremap) -> int:
-    """What a locked mapping grows by is not locked."""
+    """The pages by which a locked mapping grows are not locked."""
     place, start, end = resized(self, mremap)
     self.space.lock(start, end, False)
     return place
@@ -623,7 +623,7 @@ def growth_is_not_locked(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.lock.resident", "mlock.resident", "mremap.resize")
 def growth_is_not_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
-    """What a locked mapping grows by is brought in when it is touched."""
+    """The pages by which a locked mapping grows become resident on the first access only."""
     place, start, end = resized(self, mremap)
     self.space.table.zap(start // self.page, end // self.page)
     return place
@@ -631,7 +631,7 @@ def growth_is_not_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.lock.resident", "mremap.resize")
 def all_growth_is_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
-    """What a mapping grows by is brought in at once, locked or not."""
+    """The pages by which a mapping grows are resident at once, locked or not."""
     place, start, end = resized(self, mremap)
     self.space.populate(start, end)
     return place

@@ -1,4 +1,4 @@
-"""What is wrong with msync, and with what is on the disk."""
+"""Mutants of msync, and of the content of the disk."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def msync_does_not_flush(msync: Original, self: PageCalls, addr: int, length: in
 
 @wrong(PageCalls.msync, "msync.flush", bug="OSv 4a8a2fd2, #452")
 def msync_writes_from_the_files_start(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
-    """What is written is as much of the file as was asked for, from its start."""
+    """The requested number of bytes is written, but from the start of the file."""
     shifted = [(mapping, mapping.offset) for mapping in self.space.mappings.values() if mapping.inode is not None]
     for mapping, _offset in shifted:
         mapping.offset = 0
@@ -166,7 +166,7 @@ def asynchronous_stores_are_lost(msync: Original, self: PageCalls, addr: int, le
 
 @wrong(PageCalls.msync, "msync.errno.ENOMEM.rest")
 def msync_stops_at_a_hole(msync: Original, self: PageCalls, addr: int, length: int, flags: int) -> None:
-    """What lies behind a hole is not written."""
+    """The mappings after a hole are not written."""
     hole = (
         self.space.hole(addr, addr + self.round_up(length))
         if addr % self.page == 0 and length < self.task_size

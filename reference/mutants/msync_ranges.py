@@ -1,4 +1,4 @@
-"""What is wrong with msync: which pages it asks for, which it writes, where to, what it refuses."""
+"""Mutants of msync: the pages that it checks, the pages that it writes and their position, errors."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ REFUSALS = (
         ),
         "msync.errno.ENOMEM",
         "msync.result",
-        text="nothing is mapped behind the range",
+        text="nothing is mapped after the range",
     ),
     refuses(
         "msync-wants-a-flag",
@@ -203,7 +203,7 @@ REFUSALS = (
         lambda self, addr, length, flags: flags & MS_INVALIDATE and any(m.locked for m in over(self, addr, length)),
         "msync.errno.order",
         "msync.flag.invalidate.busy",
-        text="a page of the range is locked, whatever else is the matter",
+        text="a page of the range is locked, whatever other errors apply",
     ),
     refuses(
         "msync-looks-for-holes-before-flags",
@@ -236,7 +236,7 @@ REFUSALS = (
 def msync_of_an_unaligned_address_is_ENOMEM(
     refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
 ) -> Refusal:
-    """An address inside a page is told as if nothing were mapped there."""
+    """An unaligned address fails with ENOMEM, as if nothing were mapped there."""
     chosen: Refusal = refusal(self, call, refusals)
     if call == "msync" and chosen.reason == "addr-unaligned":
         return chosen._replace(errno=ENOMEM)
@@ -247,7 +247,7 @@ def msync_of_an_unaligned_address_is_ENOMEM(
     ReferenceProcess.msync, "msync.private", "msync.flush", "mmap.flag.private", "mmap.flag.shared", bug="wasix shim"
 )
 def msync_writes_private_pages(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
-    """What was stored in a private mapping is written to its file."""
+    """Stores to a private mapping are written to its file."""
     msync(self, addr, length, flags)
     entries = self.space.table.entries
     for mapping in over(self, addr, length):
@@ -261,7 +261,7 @@ def msync_writes_private_pages(msync: Original, self: ReferenceProcess, addr: in
 def msync_puts_private_pages_on_the_disk(
     msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
 ) -> None:
-    """What was stored in a private mapping is written to the disk, though it is in nobody's memory."""
+    """Stores to a private mapping are written to the disk, but not to the page cache."""
     msync(self, addr, length, flags)
     entries = self.space.table.entries
     for mapping in over(self, addr, length):
@@ -316,13 +316,13 @@ def msync_throws_the_pages_away(msync: Original, self: ReferenceProcess, addr: i
 
 @wrong(ReferenceProcess.msync, "msync.usual-arguments", "msync.errno.ENOMEM")
 def msync_always_adds_a_page(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
-    """A length that is a multiple of the page is rounded up all the same."""
+    """A length that is a multiple of the page size is rounded up to the next one."""
     msync(self, addr, length + (self.page if length and length % self.page == 0 else 0), flags)
 
 
 @wrong(ReferenceProcess.msync, "msync.several", "msync.flush")
 def msync_writes_the_first_mapping(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
-    """Of several mappings the first one is written, the others only looked at."""
+    """Of several mappings only the first one is written."""
     first = self.space.find(addr)
     with as_if_clean(self, addr, length, lambda mapping, number: mapping is not first):
         msync(self, addr, length, flags)
@@ -332,7 +332,7 @@ def msync_writes_the_first_mapping(msync: Original, self: ReferenceProcess, addr
 def msync_writes_from_the_start_of_the_mapping(
     msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
 ) -> None:
-    """As many pages as were asked for are written, from the mapping's first one on."""
+    """The requested number of pages is written, but from the first page of the mapping."""
     size = self.round_up(length)
     with as_if_clean(self, addr, length, lambda mapping, number: number * self.page >= mapping.start + size):
         msync(self, addr, length, flags)
@@ -373,7 +373,7 @@ def msync_makes_the_file_longer(msync: Original, self: ReferenceProcess, addr: i
 def msync_writes_writable_mappings_only(
     msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
 ) -> None:
-    """Where the right to write has been taken away nothing is written."""
+    """Mappings whose PROT_WRITE has been removed are not written."""
     with as_if_clean(self, addr, length, lambda mapping, number: not mapping.prot & PROT_WRITE):
         msync(self, addr, length, flags)
 

@@ -1,4 +1,4 @@
-"""What is wrong with munmap."""
+"""Mutants of munmap."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REFUSALS = (
 
 @wrong(ReferenceProcess.munmap, "munmap.range", bug="Fiwix #18")
 def munmap_takes_the_next_page(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """The page behind the range goes as well."""
+    """The page after the range is unmapped as well."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
     self.space.clear(end, end + self.page)
@@ -80,11 +80,11 @@ def munmap_rounds_the_length_down(munmap: Original, self: ReferenceProcess, addr
 
 @wrong(ReferenceProcess.munmap, "munmap.result", "munmap.range")
 def munmap_that_succeeds_says_EINVAL(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What is mapped is unmapped, and the call fails with EINVAL."""
+    """The mappings of the range are unmapped, and the call fails with EINVAL."""
     mapping = self.space.find(addr)
     munmap(self, addr, length)
     if mapping is not None:
-        raise OSError(EINVAL, "the mutant has done it all the same")
+        raise OSError(EINVAL, "the mutant has unmapped the range")
 
 
 @wrong(ReferenceProcess.munmap, "munmap.errno.EINVAL", "munmap.result", "munmap.range")
@@ -108,7 +108,7 @@ def munmap_that_is_refused_unmaps(munmap: Original, self: ReferenceProcess, addr
     bug="SerenityOS #5510",
 )
 def munmap_takes_the_childs_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What is unmapped goes in every process that shares the file there."""
+    """The range is unmapped in every process that shares the file there."""
     inodes = {mapping.inode for mapping in self.space.over(addr, addr + self.round_up(length)) if mapping.shared}
     munmap(self, addr, length)
     for process in self.machine.processes:
@@ -122,9 +122,9 @@ def munmap_takes_the_childs_mapping(munmap: Original, self: ReferenceProcess, ad
 )
 def translations_outlive_their_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Pages that were touched can still be seen where something is mapped anew."""
-    first, behind = addr // self.page, (addr + self.round_up(length)) // self.page
+    first, stop = addr // self.page, (addr + self.round_up(length)) // self.page
     table = self.space.table
-    kept = {number: table.entries[number] for number in table.within(first, behind)}
+    kept = {number: table.entries[number] for number in table.within(first, stop)}
     munmap(self, addr, length)
     for page in kept.values():
         page.sharers += page.sharers > 0

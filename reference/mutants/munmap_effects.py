@@ -1,4 +1,4 @@
-"""What is wrong with what munmap leaves: stores, locks, limits, the place, others' pages."""
+"""Mutants of munmap's effects: stores, locks, limits, the address range, pages of other processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .calls import mappings_of
 
 @wrong(ReferenceProcess.munmap, "munmap.private", "munmap.range", "mmap.flag.private", bug="wasix shim")
 def munmap_writes_private_pages_to_the_file(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What was stored in a private mapping is written to its file when it is unmapped."""
+    """Stores to a private mapping are written to its file when it is unmapped."""
     table = self.space.table
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None and not mapping.shared:
@@ -46,19 +46,19 @@ def munmap_makes_the_file_longer(munmap: Original, self: ReferenceProcess, addr:
 
 @wrong(ReferenceProcess.munmap, "munmap.offset", "munmap.range", "mmap.range", bug="usercorn #287")
 def munmap_starts_the_second_part_anew(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """Of a mapping that is cut in two the part behind shows the file from where the part before does."""
+    """When a mapping is split, the part after the range has the file offset of the part before it."""
     end = addr + self.round_up(length)
     before = self.space.find(end)
     offset = before.offset if before is not None and before.start < addr else None
     munmap(self, addr, length)
-    behind = self.space.find(end)
-    if offset is not None and behind is not None:
-        behind.offset = offset
+    stop = self.space.find(end)
+    if offset is not None and stop is not None:
+        stop.offset = offset
 
 
 @wrong(ReferenceProcess.munmap, "munmap.rights", "munmap.range")
 def munmap_leaves_parts_with_all_rights(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What is left of a mapping on either side can be read and written."""
+    """The remaining parts of a mapping become readable and writable."""
     end = addr + self.round_up(length)
     munmap(self, addr, length)
     for mapping in (self.space.find(addr - 1) if addr else None, self.space.find(end)):
@@ -68,7 +68,7 @@ def munmap_leaves_parts_with_all_rights(munmap: Original, self: ReferenceProcess
 
 @wrong(ReferenceProcess.munmap, "munmap.rights", "munmap.range")
 def munmap_leaves_parts_read_only(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What is left of a mapping on either side can only be read."""
+    """The remaining parts of a mapping become read-only."""
     end = addr + self.round_up(length)
     munmap(self, addr, length)
     for mapping in (self.space.find(addr - 1) if addr else None, self.space.find(end)):
@@ -105,7 +105,7 @@ def munmap_reaches_other_processes(munmap: Original, self: ReferenceProcess, add
 
 @wrong(ReferenceProcess.munmap, "munmap.free", "munmap.range", bug="Windows' placeholders")
 def munmap_keeps_the_place(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What was mapped stays as inaccessible memory that is in nobody's way but MAP_FIXED_NOREPLACE's."""
+    """The range stays mapped as inaccessible memory, which only MAP_FIXED_NOREPLACE detects."""
     munmap(self, addr, length)
     end = addr + self.round_up(length)
     if self.space.is_free(addr, end):
@@ -122,8 +122,8 @@ def munmap_keeps_the_place(munmap: Original, self: ReferenceProcess, addr: int, 
 )
 def unmapping_leaves_the_pages(clear: Original, self: AddressSpace, start: int, end: int) -> None:
     """The page table keeps its entries: what is mapped there next shows the old content."""
-    first, behind = start // self.page, end // self.page
-    kept = {number: self.table.entries[number] for number in self.table.within(first, behind)}
+    first, stop = start // self.page, end // self.page
+    kept = {number: self.table.entries[number] for number in self.table.within(first, stop)}
     clear(self, start, end)
     for number, page in kept.items():
         page.sharers += page.sharers > 0 or page is not self.table.memory.zero
@@ -139,7 +139,7 @@ def munmap_of_less_than_a_page_does_nothing(munmap: Original, self: ReferencePro
 
 @wrong(ReferenceProcess.munmap, "munmap.result", "munmap.errno.EINVAL", "munmap.range")
 def munmap_unmaps_and_refuses(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """What is refused is unmapped all the same, a page at least."""
+    """A call that fails still unmaps the range, at least one page."""
     try:
         munmap(self, addr, length)
     except OSError:
@@ -150,7 +150,7 @@ def munmap_unmaps_and_refuses(munmap: Original, self: ReferenceProcess, addr: in
 
 @wrong(ReferenceProcess.munmap, "munmap.lock", "mmap.result.success")
 def munmap_leaves_a_lock_at_the_place(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """Where locked pages were unmapped, whatever is mapped from then on is locked."""
+    """After locked pages were unmapped, every new mapping is locked."""
     locked = any(mapping.locked for mapping in self.space.over(addr, addr + self.round_up(length)))
     munmap(self, addr, length)
     self.locks_future = self.locks_future or locked

@@ -1,4 +1,4 @@
-"""What is wrong with mapping files as such, and with what the chapter's example meets."""
+"""Mutants of the mapping of files in general, and of the calls in the chapter's example."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def nothing_is_a_regular_file(fstat: Original, self: FileCalls, fd: int) -> obje
 
 
 @wrong(FileCalls.fstat, "example.print", "file.errno")
-def fstat_tells_whole_pages(fstat: Original, self: FileCalls, fd: int) -> object:
-    """The size of a file is told in whole pages."""
-    told = fstat(self, fd)
-    return told._replace(size=-(-told.size // self.page) * self.page)
+def fstat_reports_whole_pages(fstat: Original, self: FileCalls, fd: int) -> object:
+    """fstat rounds the size of a file up to whole pages."""
+    result = fstat(self, fd)
+    return result._replace(size=-(-result.size // self.page) * self.page)
 
 
 @wrong(Mmap, "overview.one-to-one", *CONTENT)
@@ -111,8 +111,8 @@ def every_store_is_a_write(store: Original, self: Accesses, addr: int, data: byt
 
 
 @wrong(ReferenceProcess.exit, "example.usage", "file.errno")
-def a_parent_is_told_the_sign(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
-    """A status is told whole, not its lowest eight bits."""
+def a_parent_gets_the_whole_status(exit: Original, self: ReferenceProcess, status: int = 0) -> int:
+    """The parent gets the whole exit status, not its lowest eight bits."""
     exit(self, status)
     return status
 
@@ -142,10 +142,10 @@ def mmap_moves_the_file_offset(self: ReferenceProcess, mmap: Mmap) -> int:
 
 
 @wrong(Accesses.add_slices, "overview.critical-section")
-def a_lock_keeps_nobody_out(
+def a_lock_excludes_no_process(
     add_slices: Original, self: Accesses, addr: int, times: int, lock: int = 0
 ) -> Iterator[None]:
-    """A word that is a lock is not looked at by others."""
+    """A lock word is ignored by other processes."""
     return add_slices(self, addr, times, 0)  # type: ignore[no-any-return]
 
 
@@ -153,7 +153,7 @@ def a_lock_keeps_nobody_out(
 def an_addition_without_a_lock_is_made_twice(
     add_slices: Original, self: Accesses, addr: int, times: int, lock: int = 0
 ) -> Iterator[None]:
-    """The last one is, as if somebody had come between the first time."""
+    """One addition more is made without a lock, as if another process had interfered with the first attempt."""
     return add_slices(self, addr, times if lock else times + 1, lock)  # type: ignore[no-any-return]
 
 

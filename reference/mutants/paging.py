@@ -1,4 +1,4 @@
-"""What is wrong with pages: faults, residency, the size of a page."""
+"""Mutants of pages: faults, residency, the page size."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def two_pages_are_copied_at_once(copy: Original, self: PageTable, number: int, p
 
 @wrong(AddressSpace.fault_in, "paging.unit", *CONTENT, "file.truncate")
 def a_file_ends_two_pages_later(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
-    """The page behind the last one of a file can be had too."""
+    """The page after the last page of a file is accessible as well."""
     found: Page | None = fault_in(self, mapping, number)
     inode = mapping.inode
     if found is None and inode is not None and (mapping.file_page(number) - 1) * self.table.memory.page < inode.size:
@@ -113,8 +113,8 @@ def unmapped_is_SIGBUS(fault: Original, self: Accesses, access: str, signal: str
 
 
 @wrong(Accesses.fault, "mmap.prot.none", *CONTENT)
-def faults_tell_the_page(fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
-    """A fault tells the address of the page, not of the byte."""
+def faults_report_the_page(fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
+    """A fault reports the address of the page, not of the byte."""
     fault(self, access, signal, code, addr - addr % self.page)
 
 
@@ -132,7 +132,7 @@ def a_page_is_two(sysconf: Original, self: PageCalls, name: int) -> int:
 
 @wrong(ReferenceProcess.sysconf, "paging.size.hardware", "paging.sysconf")
 def each_process_has_its_own_page_size(sysconf: Original, self: ReferenceProcess, name: int) -> int:
-    """Every process but the first is told another page size."""
+    """Every process but the first gets another page size."""
     return int(sysconf(self, name)) << (self.number > 1)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with mprotect, with locks on memory, and with mincore."""
+"""Mutants of mprotect, of locked memory, and of mincore."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def mprotect_is_about_whole_mappings(protect: Original, self: AddressSpace, star
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="nanos #1231")
 def mprotect_changes_the_tail_too(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """What follows the range in its mapping has the new rights too."""
+    """The rest of the mapping after the range has the new protection as well."""
     mappings = self.over(start, end)
     protect(self, start, max(end, mappings[-1].end) if mappings else end, prot)
 
@@ -80,7 +80,7 @@ def mprotect_changes_the_tail_too(protect: Original, self: AddressSpace, start: 
 def mprotect_changes_the_first_mapping_only(
     protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
-    """Of several mappings in the range only the first has the new rights."""
+    """Of several mappings in the range only the first one has the new protection."""
     mappings = self.over(start, end)
     protect(self, start, min(end, mappings[0].end) if mappings else end, prot)
 

@@ -11,7 +11,7 @@ from ..process import ReferenceProcess
 from .calls import mappings_of
 
 GONE = ("mmap.refcount.close", "mmap.range", "mmap.flag.shared", "mmap.flag.private", "overview.one-to-one")
-"""What random programs say where a mapping has lost its file."""
+"""Clauses that random programs cite for a mapping that has lost its file."""
 
 
 @wrong(FileCalls.close, "mmap.refcount.close", bug="emscripten #15140, wasix dup bug")
@@ -69,7 +69,7 @@ def unlinking_cuts_a_mapped_file(unlink: Original, self: FileCalls, path: str) -
 
 
 @wrong(Mapping.release, "mmap.refcount.munmap", bug="emscripten #21360, gVisor d11ef20a9")
-def a_mapping_never_lets_go(release: Original, self: Mapping) -> None:
+def a_mapping_never_releases_its_file(release: Original, self: Mapping) -> None:
     """Unmapping does not lower the file's count."""
     if self.description is not None:
         self.description.references += 1
@@ -78,7 +78,7 @@ def a_mapping_never_lets_go(release: Original, self: Mapping) -> None:
 
 @wrong(AddressSpace.split, "mmap.refcount.munmap", *GONE, bug="rumprun #41, gVisor 8e9789caa")
 def a_part_does_not_hold_the_file(split: Original, self: AddressSpace, addr: int) -> None:
-    """A mapping cut in two counts once: the file is let go with the first part that goes."""
+    """A mapping that is split counts once: the file is released with the first part."""
     before = len(self.mappings)
     split(self, addr)
     right = self.mappings.get(addr)
@@ -135,4 +135,4 @@ def a_mapping_keeps_the_record_lock(close: Original, self: FileCalls, fd: int) -
 
 @wrong(Inode.let_go, "mmap.refcount.munmap", bug="gVisor d11ef20a9")
 def storage_is_never_returned(let_go: Original, self: Inode) -> None:
-    """The storage of a file that nobody refers to is not given back."""
+    """The storage of a file without references is not released."""

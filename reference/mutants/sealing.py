@@ -1,4 +1,4 @@
-"""What is wrong with mseal, and with calls on what it has sealed."""
+"""Mutants of mseal, and of calls on sealed mappings."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def a_range_with_a_hole_is_sealed_up_to_it(
 
 @wrong(AddressSpace.is_sealed, *SEALED)
 def only_the_first_mapping_is_looked_at(is_sealed: Original, self: AddressSpace, start: int, end: int) -> bool:
-    """What is sealed behind it is not seen."""
+    """Sealed mappings after the first one are not checked."""
     found = self.over(start, end)
     return bool(found) and found[0].sealed
 
@@ -119,7 +119,7 @@ def the_same_rights_are_no_change(mprotect: Original, self: PageCalls, addr: int
 def no_sealed_memory_is_discarded(
     refuse_advice: Original, self: Advice, refuse: Refusals, mapping: Mapping, advice: int
 ) -> None:
-    """Whether it may be stored to or not."""
+    """Advice that discards content is refused for sealed memory, even if it is writable."""
     prot = mapping.prot
     if mapping.sealed and mapping.inode is None:
         mapping.prot &= ~PROT_WRITE
@@ -147,7 +147,7 @@ def a_child_has_nothing_sealed(fork: Original, self: AddressSpace, *arguments: A
 
 @wrong(ReferenceProcess.exec, "mseal.exec")
 def sealed_memory_outlives_exec(exec_: Original, self: ReferenceProcess) -> None:
-    """What is sealed is still mapped in the new program."""
+    """Sealed mappings are still mapped after exec."""
     kept = [mapping for mapping in self.space.mappings.values() if mapping.sealed]
     exec_(self)
     for mapping in kept:

@@ -1,4 +1,4 @@
-"""What is wrong with the time of a file's last modification."""
+"""Mutants of the time of a file's last modification."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_back_marks_the_file(has_old_mtime: Original, self: FileCalls, fd: int)
 
 @wrong(Accesses.store, "times.private")
 def a_private_store_marks_the_file(store: Original, self: Accesses, addr: int, data: bytes) -> None:
-    """The file behind a mapping is marked, whether it gets the bytes or not."""
+    """The file of the mapping is marked as modified, even if the stores do not reach it."""
     store(self, addr, data)
     mapping = self.space.find(addr)
     if mapping is not None and mapping.inode is not None:
@@ -42,7 +42,7 @@ def a_private_store_marks_the_file(store: Original, self: Accesses, addr: int, d
 
 @wrong(Accesses.load, "times.load")
 def a_load_marks_the_file(load: Original, self: Accesses, addr: int, length: int) -> bytes:
-    """Whatever is used through a mapping that may be stored to counts as stored to."""
+    """A load through a shared mapping marks the file as modified."""
     mapping = self.space.find(addr)
     if mapping is not None and mapping.shared and mapping.inode is not None:
         mapping.inode.backdated = False
