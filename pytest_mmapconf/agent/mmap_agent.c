@@ -1309,7 +1309,7 @@ static int send_line(int channel, char *line, size_t length, int passed_fd)
     return 0;
 }
 
-/* Receive one line, remove its newline, and store a descriptor sent with it in *passed_fd if passed_fd is not null. 
+/* Receive one line, remove its newline, and store a descriptor sent with it in *passed_fd if passed_fd is not null.
  * The sender waits for an answer after each line, so nothing follows the line.  Return its length, or -1 at the end of
  * the stream. */
 static ssize_t receive_line(int channel, char *line, size_t size, int *passed_fd)
@@ -1988,7 +1988,7 @@ static int is_dead(long pid)
     return end && (!strncmp(end, ") Z", 3) || !strncmp(end, ") X", 3));
 }
 
-/* Remove the directories of agents that were killed together with their clients, so that neither could remove them. 
+/* Remove the directories of agents that were killed together with their clients, so that neither could remove them.
  * Keep a directory that belongs to another machine or container, or that has no OWNER link. */
 static void remove_orphans(void)
 {
@@ -2261,7 +2261,7 @@ enum { NOEXEC_FD = FACILITY_FDS, OWN_FILE_SYSTEM_FD, CRASHING_FD };
 #endif
 enum { SET_STRING = 1, CREATE = 6, CREATE_EXCLUSIVELY = 8, MOUNT_NOEXEC = 8 };
 
-static char unavailable_reason[256]; /* why the facility just asked for is unavailable */
+static char unavailable_reason[256]; /* why the last facility requested is unavailable */
 static char noexec_directory[PATH_MAX];
 
 /* Set unavailable_reason from errno, and return -1. */
@@ -2563,7 +2563,7 @@ static void crash(void)
  * go on, but those of ordinary users fail.  The limit is therefore low for one second at most, which a guard ensures: a
  * process in its own session that ignores signals and restores the old value when the agent asks for it, when the agent
  * has ended, or after one second, whichever is first.  A lock on the file of the limit, of which there is one per
- * machine, keeps agents from mistaking each other's low value for the old one; it vanishes with the guard. */
+ * machine, keeps agents from mistaking each other's low value for the old one; it is released when the guard ends. */
 
 static void __attribute__((noreturn)) guard_file_table(int supervisor)
 {
@@ -2590,7 +2590,7 @@ static void __attribute__((noreturn)) guard_file_table(int supervisor)
     length = pread(limit, before, sizeof before, 0);
     if (locked == -1 || length <= 0)
         _exit(0);
-    /* Half of what is open: the table is full for files, but not for sockets, whose limit is twice the value. */
+    /* Half of the open files: the table is full, but AF_UNIX sockets, limited to twice the value, are available. */
     if (read_file("/proc/sys/fs/file-nr", low, sizeof low) > 0)
         snprintf(low, sizeof low, "%lu\n", (unsigned long)number_after(low, "") / 2 + 1);
     if (pwrite(limit, low, strlen(low), 0) == (ssize_t)strlen(low))
