@@ -49,10 +49,16 @@ class Accesses(State):
         found = self.space.access(mapping, addr // self.page, False)
         if found is None:
             self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
-        if found.open:
+        if found.indeterminate:
             start = addr % self.page
-            firm = 0 if found.freed or mapping.droppable else self.page if found.sharers else mapping.bytes_to_eof(addr)
-            self.choices.settle(found, start, firm, done)
+            firm = (
+                0
+                if found.lazy_free or mapping.droppable
+                else self.page
+                if found.refcount
+                else mapping.bytes_to_eof(addr)
+            )
+            self.choices.resolve(found, start, firm, done)
         return found.data
 
     def store(self, addr: int, data: bytes) -> None:
@@ -71,16 +77,16 @@ class Accesses(State):
                 self.fault("store", "SIGBUS", "BUS_ADRERR", addr)
             part = data[done : done + page - start]
             found.data[start : start + len(part)] = part
-            if found.open:
-                found.settled(start, start + len(part))
-                found.freed = False
+            if found.indeterminate:
+                found.resolve(start, start + len(part))
+                found.lazy_free = False
             if mapping.droppable:
-                found.opened(start, start + len(part))
+                found.mark_indeterminate(start, start + len(part))
             if mapping.shared and mapping.inode is not None:
                 mapping.inode.changed_by_store(is_first)
                 firm = mapping.bytes_to_eof(addr)
                 if start + len(part) > firm:
-                    found.opened(max(start, firm), start + len(part))
+                    found.mark_indeterminate(max(start, firm), start + len(part))
             addr += len(part)
             done += len(part)
 
@@ -154,8 +160,8 @@ class Accesses(State):
         more = mapping.start - start
         if (
             start < self.machine.parameters.mmap_min_addr
-            or (left is not None and not self.choices.grows_down(left // self.page))
-            or (mapping.end - start > self.stack_limit and not (mapping.merged and self.choices.grows_down(1)))
+            or (left is not None and not self.choices.may_grow_down(left // self.page))
+            or (mapping.end - start > self.stack_limit and not (mapping.merged and self.choices.may_grow_down(1)))
             or self.exceeds_rlimit_as(more)
             or (mapping.locked and self.exceeds_memlock(more))
         ):

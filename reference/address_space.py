@@ -355,16 +355,16 @@ class AddressSpace:
                 return None
         if not mapping.shared:
             inode, choices = mapping.inode, self.choices
-            changed = inode is not None and not page.sharers and inode.content_version != mapping.file_version
+            changed = inode is not None and not page.refcount and inode.content_version != mapping.file_version
             is_open = changed and not choices.shows_changes()
-            if page.sharers != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
+            if page.refcount != 1 and (store or is_open or (is_first and choices.copies_when_loaded())):
                 self.table.minor += not is_first
                 page = self.table.copy(number, page)
                 mapping.has_private_pages = True
             if is_open:
-                page.open = dict.fromkeys(range(len(page.data)), b"")
+                page.indeterminate = dict.fromkeys(range(len(page.data)), b"")
         elif store and not page.dirty and mapping.inode is not None:
-            has_room = mapping.inode.cache.dirty(mapping.file_page(number), page, self.choices)
+            has_room = mapping.inode.cache.mark_dirty(mapping.file_page(number), page, self.choices)
             return page if has_room else None
         return page
 
@@ -373,12 +373,12 @@ class AddressSpace:
         inode = mapping.inode
         if inode is None:
             self.table.minor += 1
-            page = self.table.memory.zeros()
+            page = self.table.memory.zero_page()
         else:
             index = mapping.file_page(number)
             if index * self.page >= inode.size:
                 return None
-            if inode.cache.stored(index):
+            if inode.cache.needs_disk_read(index):
                 self.table.major += 1
             else:
                 self.table.minor += 1

@@ -24,7 +24,7 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
 
     # ---- errors
 
-    def is_over(self, what: str, used: int, limit: int) -> bool:
+    def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
         """Whether a limit on `what` ("mappings", or "bytes" mapped) is passed by using so much of it."""
 
     def has_memory(self, length: int) -> bool:
@@ -38,7 +38,7 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def grows_in_place(self, start: int, end: int) -> bool:
         """Whether what begins at `start` grows to `end` where that is free (the system's own memory may be there)."""
 
-    def grows_down(self, left: int) -> bool:
+    def may_grow_down(self, left: int) -> bool:
         """Whether a mapping grows downwards until only `left` pages are between it and the one below."""
 
     def refuses_sync(self) -> bool:

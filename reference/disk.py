@@ -40,10 +40,10 @@ class Disk:
         return self.capacity - self.used
 
 
-class Record:
+class OnDiskFile:
     """What a disk keeps of one file."""
 
-    __slots__ = ("blocks", "disk", "named", "page", "shortened", "size", "undecided")
+    __slots__ = ("blocks", "disk", "indeterminate", "name_durable", "page", "size", "truncated")
 
     def __init__(self, disk: Disk, page: int) -> None:
         self.disk = disk
@@ -51,16 +51,16 @@ class Record:
         self.blocks: dict[int, bytes] = {}
         """Block by its number; empty bytes where room was taken and nothing has been written yet."""
         self.size = 0
-        self.named = False
-        self.shortened = False
+        self.name_durable = False
+        self.truncated = False
         """Whether it has been cut since it was last synced: the disk may or may not know yet."""
-        self.undecided: set[int] = set()
+        self.indeterminate: set[int] = set()
         """Blocks of which nobody knew after the last crash what they hold: what is read of them says it."""
 
-    def decide(self, block: int, content: bytes | bytearray) -> None:
+    def resolve(self, block: int, content: bytes | bytearray) -> None:
         """A page that is as it was read, or is about to be changed, has told what an undecided block holds."""
-        if block in self.undecided:
-            self.undecided.remove(block)
+        if block in self.indeterminate:
+            self.indeterminate.remove(block)
             if block in self.blocks:
                 self.blocks[block] = bytes(content)
 
@@ -74,9 +74,9 @@ class Record:
         self.blocks[block] = b""
         return True
 
-    def punch(self, first: int, behind: int) -> None:
-        """Give back the room of the blocks from `first` to before `behind`."""
-        gone = [block for block in self.blocks if first <= block < behind]
+    def punch(self, first: int, stop: int) -> None:
+        """Give back the room of the blocks from `first` to before `stop`."""
+        gone = [block for block in self.blocks if first <= block < stop]
         for block in gone:
             del self.blocks[block]
         self.disk.used -= self.page * len(gone)
@@ -88,7 +88,7 @@ class Record:
         for block in behind:
             del self.blocks[block]
         self.disk.used -= page * len(behind)
-        self.shortened = self.shortened or size < self.size
+        self.truncated = self.truncated or size < self.size
         self.size = min(self.size, size)
         last = size // page
         if self.blocks.get(last):

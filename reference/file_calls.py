@@ -51,7 +51,7 @@ from .constants import (
     O_WRONLY,
     PROT_WRITE,
 )
-from .files import LARGEST, Description, Inode, Watch
+from .files import LARGEST, Inode, InotifyWatch, OpenFileDescription
 from .refusal import Refusals
 from .state import State
 
@@ -95,7 +95,7 @@ class FileCalls(State):
         if inode is None:
             assert directory is not None
             inode = directory.add("regular", name)
-        description = Description(self.machine.file_table, inode, flags)
+        description = OpenFileDescription(self.machine.file_table, inode, flags)
         if flags & O_TRUNC and writes and inode.is_regular and inode.size:
             inode.cut(0)
 
@@ -134,7 +134,7 @@ class FileCalls(State):
         assert directory is not None
         del directory.entries[name]
         inode.links -= 1
-        inode.let_go()
+        inode.put()
 
     def mkdir(self, path: str) -> None:
         name, directory, inode = self.machine.look_up(path)
@@ -190,7 +190,7 @@ class FileCalls(State):
         # RESULT
         return self.install(self.descriptors[fd].description)
 
-    def require_description(self, call: str, fd: int) -> Description:
+    def require_description(self, call: str, fd: int) -> OpenFileDescription:
         """Return the open file description of a descriptor; refuse a descriptor that is not open."""
         description = self.description(fd)
         if description is None:
@@ -282,7 +282,7 @@ class FileCalls(State):
         content = {"attribute": ATTRIBUTE, "maps": self.maps().encode()}.get(device, b"")
         return content[offset : offset + length]
 
-    def refuse_reading(self, refuse: Refusals, description: Description, offset: int) -> None:
+    def refuse_reading(self, refuse: Refusals, description: OpenFileDescription, offset: int) -> None:
         """Refuse to read, whatever the buffer is."""
         kind = description.inode.kind
         if offset < 0:
@@ -317,7 +317,7 @@ class FileCalls(State):
         # RESULT
         return written
 
-    def refuse_writing(self, refuse: Refusals, description: Description, length: int, offset: int) -> None:
+    def refuse_writing(self, refuse: Refusals, description: OpenFileDescription, length: int, offset: int) -> None:
         """Refuse to write, whatever the buffer is."""
         inode = description.inode
         seals = SEAL_WRITE | SEAL_FUTURE_WRITE
@@ -409,7 +409,9 @@ class FileCalls(State):
         other = inode if kind == "fifo" else Inode(None, kind, kind)
 
         # RESULT
-        return self.install(Description(table, inode, first)), self.install(Description(table, other, second))
+        return self.install(OpenFileDescription(table, inode, first)), self.install(
+            OpenFileDescription(table, other, second)
+        )
 
     def memfd(self) -> int:
         # ERRORS
@@ -421,7 +423,7 @@ class FileCalls(State):
         inode.sealable = True
 
         # RESULT
-        return self.install(Description(self.machine.file_table, inode, O_RDWR))
+        return self.install(OpenFileDescription(self.machine.file_table, inode, O_RDWR))
 
     def seal(self, fd: int, seals: int) -> None:
         description = self.require_description("seal", fd)
@@ -513,8 +515,8 @@ class FileCalls(State):
 
         # EFFECT
         assert inode is not None
-        description = Description(self.machine.file_table, Inode(None, "other", "watch"))
-        description.watch = Watch()
+        description = OpenFileDescription(self.machine.file_table, Inode(None, "other", "watch"))
+        description.watch = InotifyWatch()
         inode.watches = [*(inode.watches or ()), description.watch]
 
         # RESULT

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from .constants import O_ACCESS, O_APPEND, O_PATH, O_RDONLY, O_RDWR, O_WRONLY
-from .disk import Disk, Record
+from .disk import Disk, OnDiskFile
 from .paging import Memory, Page, PageCache, PageChoices
 
 LARGEST: Final = 2**63 - 1
@@ -34,7 +34,7 @@ MAPPABLE: Final = {("regular", ""), ("regular", "attribute"), ("character", "zer
 class FileChoices(PageChoices, Protocol):
     """What the content of files leaves open."""
 
-    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
+    def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
         """Determine the indeterminate bytes of a page (`Page.open`) that is loaded from `start` on.
 
         From `firm` on they are past the end of the file and stay indeterminate; `done` bytes were loaded before them.
@@ -90,9 +90,9 @@ def restore(directory: Inode, choices: FileChoices) -> None:
         if inode.is_directory:
             restore(inode, choices)
             continue
-        record = inode.cache.record
+        record = inode.cache.on_disk
         assert record is not None
-        if not record.named:
+        if not record.name_durable:
             del directory.entries[name]
             inode.cut(0)
             continue
@@ -100,7 +100,7 @@ def restore(directory: Inode, choices: FileChoices) -> None:
         undecided = {}
         for index, cached in inode.cache.pages.items():
             room = record.size - index * page
-            record.decide(index, cached.data[: max(room, 0)])
+            record.resolve(index, cached.data[: max(room, 0)])
             if cached.dirty and room > 0:
                 survives = choices.survives(name, index)
                 if survives:
@@ -108,11 +108,11 @@ def restore(directory: Inode, choices: FileChoices) -> None:
                 elif survives is None:
                     undecided[index] = bytes(cached.data[:room])
         found = directory.add(inode.kind, name)
-        found.cache.record = record
+        found.cache.on_disk = record
         found.size = record.size
-        record.undecided = set(undecided)
+        record.indeterminate = set(undecided)
         for index, new in undecided.items():
-            found.cache.page(index).either(new)
+            found.cache.page(index).mark_either(new)
 
 
 class Inode:
@@ -127,11 +127,11 @@ class Inode:
     """Whether somebody else holds a mandatory lock on it."""
     mapping_error = False
     """Whether it says only when it is about to be mapped that it cannot be."""
-    flocks: dict[Description, int] | None = None
+    flocks: dict[OpenFileDescription, int] | None = None
     """Holders of flock locks, with LOCK_SH or LOCK_EX."""
     record_lock: object | None = None
     """Who holds the record lock on the whole file: a description or a process."""
-    watches: list[Watch] | None = None
+    watches: list[InotifyWatch] | None = None
     backdated = False
     """Whether the time of its last modification has been set back, and nothing is known to have changed it since."""
     perhaps_modified: bool
@@ -158,7 +158,7 @@ class Inode:
         """The mappings of it, in the order in which they were made."""
         if self.is_regular and file_system is not None:
             memory = file_system.memory
-            self.cache = PageCache(memory, Record(file_system.disk, memory.page))
+            self.cache = PageCache(memory, OnDiskFile(file_system.disk, memory.page))
         elif self.is_directory:
             self.entries = {}
 
@@ -185,13 +185,13 @@ class Inode:
         return (self.kind, self.device) in MAPPABLE
 
     @property
-    def is_recorded(self) -> bool:
+    def is_durable(self) -> bool:
         """Whether the disk knows its name and its size."""
         if not self.is_regular:
             return False
-        record = self.cache.record
+        record = self.cache.on_disk
         assert record is not None
-        return record.named and not record.shortened and record.size == self.size
+        return record.name_durable and not record.truncated and record.size == self.size
 
     # ---- size and content
 
@@ -235,8 +235,8 @@ class Inode:
         while done < length:
             index, start = divmod(offset + done, page)
             cached = self.cache.page(index)
-            if cached.open:
-                choices.settle(cached, start, page, done)
+            if cached.indeterminate:
+                choices.resolve(cached, start, page, done)
             part = cached.data[start : start + length - done]
             parts.append(part)
             done += len(part)
@@ -254,21 +254,21 @@ class Inode:
         while done < len(data):
             index, start = divmod(offset + done, page)
             cached = self.cache.page(index)
-            if not self.cache.dirty(index, cached, choices):
+            if not self.cache.mark_dirty(index, cached, choices):
                 self.size = max(before, offset + done) if done else before
                 break
             part = data[done : done + page - start]
             cached.data[start : start + len(part)] = part
-            cached.settled(start, start + len(part))
+            cached.resolve(start, start + len(part))
             done += len(part)
         return done
 
-    def open_bytes(self, offset: int, length: int) -> dict[int, bytes]:
+    def indeterminate_bytes(self, offset: int, length: int) -> dict[int, bytes]:
         """Which of `length` bytes from `offset` are open (`Page.open`), counted from there, and what they may be."""
         page = self.cache.memory.page
         found = {}
         for index in self.cache.within(offset // page, -(-(offset + length) // page)) if length > 0 else ():
-            for at, values in (self.cache.pages[index].open or {}).items():
+            for at, values in (self.cache.pages[index].indeterminate or {}).items():
                 if 0 <= index * page + at - offset < length:
                     found[index * page + at - offset] = values
         return found
@@ -276,12 +276,12 @@ class Inode:
     def punch(self, offset: int, length: int, choices: FileChoices) -> None:
         """Make a hole of whole pages: it reads as zero, and its storage is given back.  Private copies stay."""
         page = self.cache.memory.page
-        first, behind = offset // page, (offset + length) // page
+        first, stop = offset // page, (offset + length) // page
         self.content_version += 1
         self.perhaps_modified = True  # ext4 says so, tmpfs does not
-        self.cache.punch(first, behind)
+        self.cache.punch(first, stop)
         for mapping in self.mappings:
-            mapping.drop_file_pages(first, behind, private=False)
+            mapping.drop_file_pages(first, stop, private=False)
 
     def sync(self, choices: FileChoices) -> None:
         """Carry everything to the disk."""
@@ -306,7 +306,7 @@ class Inode:
 
     # ---- life
 
-    def let_go(self) -> None:
+    def put(self) -> None:
         """Give its storage back if nobody refers to it any more."""
         if self.is_regular and not self.references:
             self.cut(0)
@@ -324,7 +324,7 @@ def shared_memory(memory: Memory, size: int) -> Inode:
     return inode
 
 
-class Watch:
+class InotifyWatch:
     """What a watching descriptor has noted since it was last asked."""
 
     __slots__ = ("all", "closes", "last")
@@ -363,7 +363,7 @@ class FileTable:
         return self.used >= self.limit
 
 
-class Description:
+class OpenFileDescription:
     """An open file description."""
 
     __slots__ = ("append", "inode", "offset", "path_only", "readable", "references", "table", "watch", "writable")
@@ -378,7 +378,7 @@ class Description:
         self.append = bool(flags & O_APPEND)
         self.offset = 0
         """The file offset, which only calls without an offset of their own use."""
-        self.watch: Watch | None = None
+        self.watch: InotifyWatch | None = None
         self.references = 0
         """Descriptors and mappings that refer to it."""
         table.used += 1
@@ -388,9 +388,9 @@ class Description:
         """One that referred to it does so no longer."""
         self.references -= 1
         if self.references == 0:
-            self.let_go()
+            self.put()
 
-    def let_go(self) -> None:
+    def put(self) -> None:
         """What the last close of an open file does: its locks go, watchers are told, the inode is let go."""
         inode = self.inode
         self.table.used -= 1
@@ -402,7 +402,7 @@ class Description:
         if inode.watches is not None and not self.path_only:
             for watch in inode.watches:
                 watch.note(self.writable)
-        inode.let_go()
+        inode.put()
 
 
 class Descriptor:
@@ -410,7 +410,7 @@ class Descriptor:
 
     __slots__ = ("close_on_exec", "description")
 
-    def __init__(self, description: Description, close_on_exec: bool) -> None:
+    def __init__(self, description: OpenFileDescription, close_on_exec: bool) -> None:
         self.description = description
         self.close_on_exec = close_on_exec
         description.references += 1

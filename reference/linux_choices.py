@@ -28,7 +28,7 @@ class LinuxChoices:
         """What a driver or a new file finds wrong is found after the range was cleared."""
         return refusal.late
 
-    def is_over(self, what: str, used: int, limit: int) -> bool:
+    def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
         return used > limit
 
     def has_memory(self, length: int) -> bool:
@@ -64,7 +64,7 @@ class LinuxChoices:
     def grows_in_place(self, start: int, end: int) -> bool:
         return True
 
-    def grows_down(self, left: int) -> bool:
+    def may_grow_down(self, left: int) -> bool:
         """A gap is kept."""
         return left >= GUARD
 
@@ -93,7 +93,7 @@ class LinuxChoices:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < canonical
 
-    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
+    def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
         """As the page has it: what was stored behind the end of the file stays until write-back or growth."""
 
     def device_content(self, content: bytes) -> bytes:

@@ -14,7 +14,7 @@ from ..contract import Facility
 from .address_space import AddressSpace
 from .choices import Choices
 from .constants import O_RDWR
-from .files import Description, FileSystem, FileTable, Inode
+from .files import FileSystem, FileTable, Inode, OpenFileDescription
 from .mounts import MOUNTS
 from .paging import Memory
 
@@ -114,7 +114,7 @@ class Machine:
         """The processes that have not ended."""
         self.started = 0
         """The number of processes that have been started."""
-        self.terminal = Description(self.file_table, Inode(None, "character", "terminal", "terminal"), O_RDWR)
+        self.terminal = OpenFileDescription(self.file_table, Inode(None, "character", "terminal", "terminal"), O_RDWR)
         """The open file description of descriptors 0, 1 and 2 of a new process."""
 
     def allocate_pid(self) -> int:
@@ -155,4 +155,4 @@ class Machine:
         """True if the disk of the crashing file system lacks the name or the size of a file."""
         file_system = self.mount("crashing")
         assert file_system is not None
-        return any(not inode.is_recorded for inode in file_system.root.entries.values())
+        return any(not inode.is_durable for inode in file_system.root.entries.values())

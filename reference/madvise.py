@@ -109,7 +109,7 @@ class Advice(State):
                 assert mapping.inode is not None
                 mapping.inode.punch(mapping.offset + start - mapping.start, stop - start, self.choices)
             elif advice == MADV_FREE:
-                self.space.table.free(start // self.page, stop // self.page)
+                self.space.table.mark_lazy_free(start // self.page, stop // self.page)
             elif advice in DROPS:
                 self.space.table.zap(start // self.page, stop // self.page)
         if advice in KEPT:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ..contract import MADV_NORMAL
 from .constants import PROT_ALL, PROT_WRITE
-from .files import Description, Inode
+from .files import Inode, OpenFileDescription
 from .page_table import PageTable
 from .paging import Page
 
@@ -86,7 +86,7 @@ class Mapping:
         prot: int,
         shared: bool,
         inode: Inode | None = None,
-        description: Description | None = None,
+        description: OpenFileDescription | None = None,
         offset: int = 0,
         locked: bool = False,
     ) -> None:

@@ -46,7 +46,7 @@ from .constants import (
     PROT_EXEC,
     PROT_WRITE,
 )
-from .files import LARGEST, Description, shared_memory
+from .files import LARGEST, OpenFileDescription, shared_memory
 from .mapping import Mapping
 from .refusal import Refusals
 from .state import OFFSET_MASK, State
@@ -63,7 +63,7 @@ class MmapRequest(NamedTuple):
     prot: int
     flags: int
     offset: int
-    description: Description | None
+    description: OpenFileDescription | None
     """The open file description of fd; None for anonymous memory, and if fd cannot be used."""
     anonymous: bool
     zeros: bool
@@ -216,7 +216,7 @@ class MappingCalls(State):
         elif request.shared:
             mapping.inode = shared_memory(self.machine.memory, request.size)
             mapping.offset = 0 if request.anonymous else request.offset  # the file is as long as the mapping
-            mapping.description = Description(self.machine.file_table, mapping.inode)
+            mapping.description = OpenFileDescription(self.machine.file_table, mapping.inode)
         else:
             mapping.description, mapping.offset = description, place
             if description is not None:
@@ -298,7 +298,7 @@ class MappingCalls(State):
         elif type_ == MAP_SHARED and flags & MAP_GROWSDOWN:
             refuse(EINVAL, "mmap.errno.EINVAL.flags", "shared-growsdown", "shared memory cannot grow downwards")
 
-    def refuse_file(self, refuse: Refusals, request: MmapRequest, description: Description) -> None:
+    def refuse_file(self, refuse: Refusals, request: MmapRequest, description: OpenFileDescription) -> None:
         """Refuse what the file, or the way in which it is open, does not allow."""
         inode = description.inode
         prot, flags, type_ = request.prot, request.flags, request.type
@@ -351,7 +351,7 @@ class MappingCalls(State):
         else:
             self.refuse_kind_of_file(refuse, request, description)
 
-    def refuse_kind_of_file(self, refuse: Refusals, request: MmapRequest, description: Description) -> None:
+    def refuse_kind_of_file(self, refuse: Refusals, request: MmapRequest, description: OpenFileDescription) -> None:
         """Refuse what the kind of a file does not allow, for a request of a valid type."""
         inode = description.inode
         prot, flags = request.prot, request.flags
@@ -426,7 +426,7 @@ class MappingCalls(State):
                 "a C library reports EPERM at address 0 as ENOMEM",
             )
 
-    def max_protection(self, description: Description, shared: bool) -> int:
+    def max_protection(self, description: OpenFileDescription, shared: bool) -> int:
         """Return the protection that a mapping of a file may have at most: what mprotect may give it."""
         most = PROT_ALL
         sealed = description.inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)

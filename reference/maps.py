@@ -57,7 +57,7 @@ def line(mapping: Mapping, space: AddressSpace, frames: bool) -> str:
         parts.append("locked")
     if resident:
         parts.append("resident " + ranges(number - first for number in resident))
-    private = [number - first for number in resident if entries[number].sharers]
+    private = [number - first for number in resident if entries[number].refcount]
     if private and mapping.inode is not None:
         parts.append("private " + ranges(private))
     if mapping.inode is not None:

@@ -88,14 +88,14 @@ class ObservedChoices(LinuxChoices):
     __slots__ = (
         "_hardware",
         "call",
+        "failed_after_unmap",
         "is_full",
         "is_mapped",
-        "late",
         "level",
-        "misplaced",
+        "observed",
         "page",
+        "rejected_address",
         "scratch_range",
-        "seen",
     )
 
     def __init__(self, level: str = "linux") -> None:
@@ -104,11 +104,11 @@ class ObservedChoices(LinuxChoices):
         """Bytes of a page of the subject."""
         self.call = ""
         """The call that is being followed."""
-        self.seen: Outcome = Returned(None)
+        self.observed: Outcome = Returned(None)
         """What the subject did."""
-        self.misplaced: NotAllowed | None = None
+        self.rejected_address: NotAllowed | None = None
         """What is wrong with the address that was seen."""
-        self.late = False
+        self.failed_after_unmap = False
         """Whether the refusal that was seen may have come after a MAP_FIXED range was cleared."""
         self.is_full: Callable[[], bool] = lambda: False
         """Asks the subject whether a disk of it is full."""
@@ -122,19 +122,19 @@ class ObservedChoices(LinuxChoices):
     def observe(self, call: str, seen: Outcome) -> None:
         """The subject has made `call`, and this came of it."""
         self.call = call
-        self.seen = seen
-        self.misplaced = None
+        self.observed = seen
+        self.rejected_address = None
 
     # ---- errors
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """The one that was seen, if it is one of those that apply, and at level linux the first of them."""
-        seen = self.seen
+        seen = self.observed
         clause = self.clause_of_order(call, refusals)
         if isinstance(seen, Failed):
             matching = [refusal for refusal in refusals if refusal.name == seen.errno]
             if matching and (clause is None or matching[0] is refusals[0]):
-                self.late = any(refusal.late for refusal in matching)
+                self.failed_after_unmap = any(refusal.late for refusal in matching)
                 return matching[0]
             if matching and clause is not None:
                 raise NotAllowed([refusals[0].name], [clause, refusals[0].clause])
@@ -146,12 +146,12 @@ class ObservedChoices(LinuxChoices):
         if self.level != "linux":
             return None
         clause = ORDER_OF_MMAP.get(refusals[0].reason) if call == "mmap" else ORDER.get(call)
-        early = any(self.seen == Failed(FOUND_EARLY.get(refusal.reason, "")) for refusal in refusals)
+        early = any(self.observed == Failed(FOUND_EARLY.get(refusal.reason, "")) for refusal in refusals)
         return None if early and clause != "mmap.order.offset" else clause
 
     def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
         """Linux leaves the range alone but for what it finds late; others only for EBADF and EINVAL."""
-        if not self.late and (self.level == "linux" or refusal.name in ("EBADF", "EINVAL")):
+        if not self.failed_after_unmap and (self.level == "linux" or refusal.name in ("EBADF", "EINVAL")):
             return False
         first = space.first_mapped(start, end)
         return first is not None and not self.is_mapped(first)
@@ -161,25 +161,25 @@ class ObservedChoices(LinuxChoices):
             raise Unresolved(f"below level linux it is open what a failed {call} has done")
         return True
 
-    def is_over(self, what: str, used: int, limit: int) -> bool:
+    def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
         """Near a limit as was seen: the subject's own memory counts too."""
         low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
-            return self.seen == Failed("ENOMEM")
+            return self.observed == Failed("ENOMEM")
         return used > limit
 
     def coalesced_closes(self, reported: int, closes: int) -> int:
         """Accept the observed count if some order of the closes explains it: an exiting process closes in any order."""
-        seen = self.seen.value if isinstance(self.seen, Returned) else None
+        seen = self.observed.value if isinstance(self.observed, Returned) else None
         return seen if isinstance(seen, int) and min(closes, 1) <= seen <= closes else reported
 
     def is_resident(self, which: int, there: bool) -> bool:
         """As was seen: a page may leave memory at any time, and that of a file may have been there before."""
-        seen = self.seen.value if isinstance(self.seen, Returned) else None
+        seen = self.observed.value if isinstance(self.observed, Returned) else None
         return seen[which] if isinstance(seen, list) and which < len(seen) else there
 
     def has_memory(self, length: int) -> bool:
-        return length < LARGE or self.seen != Failed("ENOMEM")
+        return length < LARGE or self.observed != Failed("ENOMEM")
 
     # ---- addresses
 
@@ -188,7 +188,7 @@ class ObservedChoices(LinuxChoices):
 
         What is very large finds no room where the subject's own memory is in its way.
         """
-        seen = self.seen
+        seen = self.observed
         if seen == Failed("ENOMEM") and length > space.task_size // 8:
             return None
         if isinstance(seen, Returned) and isinstance(seen.value, int):
@@ -197,7 +197,7 @@ class ObservedChoices(LinuxChoices):
             if at >= space.page and at % space.page == 0 and at <= top - length and space.is_free(at, at + length):
                 return at
             # Not raised at once: the call may have had to be refused, which says more.
-            self.misplaced = NotAllowed(
+            self.rejected_address = NotAllowed(
                 [f"an address that is page aligned, not NULL, {'below 2 GiB' if below else 'in user space'} and free"],
                 ["mremap.flags.maymove"]
                 if self.call == "mremap"
@@ -208,13 +208,13 @@ class ObservedChoices(LinuxChoices):
         return super().place(space, length, hint, below)
 
     def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
-        return isinstance(self.seen, Returned)
+        return isinstance(self.observed, Returned)
 
     def is_single_vma(self, mapping: Mapping) -> bool:
-        return self.seen != Failed("EFAULT")
+        return self.observed != Failed("EFAULT")
 
     def has_foreign(self, start: int, end: int) -> bool:
-        return self.seen == Failed("EEXIST") and not self._in_arena(start, end)
+        return self.observed == Failed("EEXIST") and not self._in_arena(start, end)
 
     def _in_arena(self, start: int, end: int) -> bool:
         low, length = self.scratch_range()
@@ -222,20 +222,20 @@ class ObservedChoices(LinuxChoices):
 
     def grows_in_place(self, start: int, end: int) -> bool:
         """Beyond the scratch_range something of the system's own may be in the way."""
-        if self.seen == Returned(start) or isinstance(self.seen, Faulted):
+        if self.observed == Returned(start) or isinstance(self.observed, Faulted):
             return True
         return self._in_arena(start, end)
 
-    def grows_down(self, left: int) -> bool:
+    def may_grow_down(self, left: int) -> bool:
         """Something is left, but how much is a setting of the system."""
-        seen = self.seen
+        seen = self.observed
         return left > 0 and not (isinstance(seen, Faulted) and seen.code == "SEGV_MAPERR")
 
     def refuses_sync(self) -> bool:
-        return self.seen == Failed("EOPNOTSUPP")
+        return self.observed == Failed("EOPNOTSUPP")
 
     def has_huge_pages(self) -> bool:
-        return self.seen != Failed("ENOMEM")
+        return self.observed != Failed("ENOMEM")
 
     # ---- rights
 
@@ -260,44 +260,48 @@ class ObservedChoices(LinuxChoices):
         """
         known = self._hardware.get((access, prot))
         if known is None and self.call == access:
-            seen = self.seen
+            seen = self.observed
             known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV" and (seen.address or 0) <= addr)
             if access == "load" or not isinstance(seen, Faulted):
                 self._hardware[access, prot] = known
         return known
 
     def non_file_is_noexec(self) -> bool:
-        return self.seen == Failed("EPERM")
+        return self.observed == Failed("EPERM")
 
     def eof_before_protection(self) -> bool:
-        return isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS"
+        return isinstance(self.observed, Faulted) and self.observed.signal == "SIGBUS"
 
     def reports_address(self, addr: int, canonical: int) -> bool:
-        return not isinstance(self.seen, Faulted) or self.seen.address is not None
+        return not isinstance(self.observed, Faulted) or self.observed.address is not None
 
     # ---- contents
 
-    def settle(self, page: Page, start: int, firm: int, done: int) -> None:
+    def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
         """As seen, if it is one of the values that the byte may have; in the file, or zero, it stays so."""
-        seen = self.seen
-        if page.open is None or not isinstance(seen, Returned) or not isinstance(seen.value, bytes):
+        seen = self.observed
+        if page.indeterminate is None or not isinstance(seen, Returned) or not isinstance(seen.value, bytes):
             return
         loaded = seen.value[done:]
-        for at in [at for at in page.open if start <= at < start + len(loaded)]:
+        for at in [at for at in page.indeterminate if start <= at < start + len(loaded)]:
             byte = loaded[at - start]
-            if byte in page.open[at]:
+            if byte in page.indeterminate[at]:
                 page.data[at] = byte
                 if at < firm or not byte:
-                    del page.open[at]
-            elif not page.open[at]:
+                    del page.indeterminate[at]
+            elif not page.indeterminate[at]:
                 page.data[at] = byte
 
     def device_content(self, content: bytes) -> bytes:
         """A device's bytes are its own business."""
-        return self.seen.value if isinstance(self.seen, Returned) and isinstance(self.seen.value, bytes) else content
+        return (
+            self.observed.value
+            if isinstance(self.observed, Returned) and isinstance(self.observed.value, bytes)
+            else content
+        )
 
     def special_size(self) -> int:
-        seen = self.seen.value if isinstance(self.seen, Returned) else None
+        seen = self.observed.value if isinstance(self.observed, Returned) else None
         return seen[1] if isinstance(seen, tuple) else 0
 
     def shows_changes(self) -> bool:
@@ -309,11 +313,11 @@ class ObservedChoices(LinuxChoices):
 
     def limits_files(self) -> bool:
         """As was seen."""
-        return isinstance(self.seen, Failed)
+        return isinstance(self.observed, Failed)
 
     def has_room(self, free: int, length: int) -> bool:
         """Unless the subject has none: its disks are not those of the reference."""
-        return not (isinstance(self.seen, Faulted) and self.seen.signal == "SIGBUS") or not self.is_full()
+        return not (isinstance(self.observed, Faulted) and self.observed.signal == "SIGBUS") or not self.is_full()
 
     def transferred(self, possible: int, wanted: int) -> int:
         """All that could be moved; below level linux EFAULT may come although something has been moved."""
@@ -326,7 +330,7 @@ class ObservedChoices(LinuxChoices):
 
     def mtime_updated(self) -> bool:
         """As was seen."""
-        return self.seen == Returned(False)
+        return self.observed == Returned(False)
 
     def slack_survives_growth(self) -> bool:
         """It is still open; whoever looks settles it."""

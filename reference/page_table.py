@@ -21,47 +21,47 @@ class PageTable:
 
     def copy(self, number: int, page: Page) -> Page:
         """Give the page table a private copy of a page that it shares."""
-        if page.sharers:
-            page.sharers -= 1
-        own = self.memory.fresh(page.data)
-        own.open = dict(page.open) if page.open else None
-        own.sharers = 1
+        if page.refcount:
+            page.refcount -= 1
+        own = self.memory.allocate(page.data)
+        own.indeterminate = dict(page.indeterminate) if page.indeterminate else None
+        own.refcount = 1
         self.entries[number] = own
         return own
 
-    def within(self, first: int, behind: int) -> list[int]:
-        """The page numbers from `first` to before `behind` that have an entry."""
-        return between(self.entries, first, behind)
+    def within(self, first: int, stop: int) -> list[int]:
+        """The page numbers from `first` to before `stop` that have an entry."""
+        return between(self.entries, first, stop)
 
-    def zap(self, first: int, behind: int, private: bool = True) -> None:
-        """Take the entries from `first` to before `behind` away; those of `private` pages only where that is asked."""
+    def zap(self, first: int, stop: int, private: bool = True) -> None:
+        """Take the entries from `first` to before `stop` away; those of `private` pages only where that is asked."""
         if not self.entries:
             return
-        for number in self.within(first, behind):
+        for number in self.within(first, stop):
             page = self.entries[number]
-            if page.sharers:
+            if page.refcount:
                 if not private:
                     continue
-                page.sharers -= 1
+                page.refcount -= 1
             del self.entries[number]
 
-    def free(self, first: int, behind: int) -> None:
-        """The private pages from `first` to before `behind` may become zero, for this process alone."""
-        for number in self.within(first, behind):
+    def mark_lazy_free(self, first: int, stop: int) -> None:
+        """The private pages from `first` to before `stop` may become zero, for this process alone."""
+        for number in self.within(first, stop):
             page = self.entries[number]
-            if page.sharers:
-                (page if page.sharers == 1 else self.copy(number, page)).free()
+            if page.refcount:
+                (page if page.refcount == 1 else self.copy(number, page)).mark_lazy_free()
 
-    def move(self, first: int, behind: int, to: int) -> None:
-        """Move the entries from `first` to before `behind` to the page numbers from `to` on."""
-        for number in self.within(first, behind):
+    def move(self, first: int, stop: int, to: int) -> None:
+        """Move the entries from `first` to before `stop` to the page numbers from `to` on."""
+        for number in self.within(first, stop):
             self.entries[number - first + to] = self.entries.pop(number)
 
     def fork(self) -> PageTable:
         """A child's table: it holds the same private pages; those of files it will find by itself."""
         child = PageTable(self.memory)
-        private = {number: page for number, page in self.entries.items() if page.sharers}
+        private = {number: page for number, page in self.entries.items() if page.refcount}
         for page in private.values():
-            page.sharers += 1
+            page.refcount += 1
         child.entries.update(private)
         return child

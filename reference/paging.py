@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from .disk import DiskChoices, Record
+from .disk import DiskChoices, OnDiskFile
 
 FRAMES: Final = 1 << 24
 """Frames that memory has; they are handed out in an order that scatters them."""
@@ -47,50 +47,50 @@ class PageChoices(DiskChoices, Protocol):
 class Page:
     """A page frame and what is in it."""
 
-    __slots__ = ("data", "dirty", "frame", "freed", "open", "sharers")
+    __slots__ = ("data", "dirty", "frame", "indeterminate", "lazy_free", "refcount")
 
     def __init__(self, frame: int, data: bytearray) -> None:
         self.frame = frame
         self.data = data
         self.dirty = False
-        self.sharers = 0
-        self.freed = False
+        self.refcount = 0
+        self.lazy_free = False
         """Whether it may become zero at any time, until the next store (MADV_FREE)."""
-        self.open: dict[int, bytes] | None = None
+        self.indeterminate: dict[int, bytes] | None = None
         """Bytes that nobody promises anything of, by their place in the page: each with the values that it may have.
 
         They were stored behind the end of a file, or freed: that value, or zero; or not synced before a crash: the old
         value or the new one.  No values at all: any, at any time.  `data` has one of them.
         """
 
-    def opened(self, start: int, stop: int) -> None:
+    def mark_indeterminate(self, start: int, stop: int) -> None:
         """[start, stop) has been stored behind the end of the file: it may be gone when it is next looked at."""
-        if self.open is None:
-            self.open = {}
+        if self.indeterminate is None:
+            self.indeterminate = {}
         for at in range(start, stop):
             if self.data[at]:
-                self.open[at] = bytes((self.data[at], 0))
+                self.indeterminate[at] = bytes((self.data[at], 0))
 
-    def either(self, other: bytes) -> None:
+    def mark_either(self, other: bytes) -> None:
         """The page holds what `data` says, or `other`."""
         differing = {at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]}
-        self.open = (self.open or {}) | differing
+        self.indeterminate = (self.indeterminate or {}) | differing
 
-    def settled(self, start: int, stop: int) -> None:
+    def resolve(self, start: int, stop: int) -> None:
         """[start, stop) is what `data` says."""
-        if self.open:
-            for at in [at for at in self.open if start <= at < stop]:
-                del self.open[at]
+        if self.indeterminate:
+            for at in [at for at in self.indeterminate if start <= at < stop]:
+                del self.indeterminate[at]
 
-    def free(self) -> None:
+    def mark_lazy_free(self) -> None:
         """It may become zero."""
-        self.freed = True
-        self.open = {at: bytes((value, 0)) for at, value in enumerate(self.data) if value}
+        self.lazy_free = True
+        self.indeterminate = {at: bytes((value, 0)) for at, value in enumerate(self.data) if value}
 
     def wipe(self, start: int) -> None:
         """From `start` on the page is zero."""
         self.data[start:] = bytes(len(self.data) - start)
-        self.settled(start, len(self.data))
+        self.resolve(start, len(self.data))
 
 
 class Memory:
@@ -103,35 +103,35 @@ class Memory:
         self.handed_out = 0
         self.zero: Page | None = None
 
-    def fresh(self, content: bytes | bytearray = b"") -> Page:
+    def allocate(self, content: bytes | bytearray = b"") -> Page:
         """A frame that holds `content`, and zeros behind it."""
         self.handed_out += 1
         data = bytearray(content)
         data.extend(bytes(self.page - len(data)))
         return Page(self.handed_out * FRAGMENT % FRAMES, data)
 
-    def zeros(self) -> Page:
+    def zero_page(self) -> Page:
         """The one page of zeros that stands for private memory which has been loaded from, but never stored to."""
         if self.zero is None:
-            self.zero = self.fresh()
+            self.zero = self.allocate()
         return self.zero
 
 
-def between(pages: dict[int, Page], first: int, behind: int) -> list[int]:
-    """The numbers from `first` to before `behind` that `pages` has, in order."""
-    if behind - first < len(pages):
-        return [number for number in range(first, behind) if number in pages]
-    return sorted(number for number in pages if first <= number < behind)
+def between(pages: dict[int, Page], first: int, stop: int) -> list[int]:
+    """The numbers from `first` to before `stop` that `pages` has, in order."""
+    if stop - first < len(pages):
+        return [number for number in range(first, stop) if number in pages]
+    return sorted(number for number in pages if first <= number < stop)
 
 
 class PageCache:
     """The pages of one file that are in memory."""
 
-    __slots__ = ("memory", "pages", "record")
+    __slots__ = ("memory", "on_disk", "pages")
 
-    def __init__(self, memory: Memory, record: Record | None) -> None:
+    def __init__(self, memory: Memory, record: OnDiskFile | None) -> None:
         self.memory = memory
-        self.record = record
+        self.on_disk = record
         """The file on the disk; None for memory that has no file."""
         self.pages: dict[int, Page] = {}
 
@@ -139,47 +139,47 @@ class PageCache:
         """The page at `index`, read from the disk if it must be."""
         page = self.pages.get(index)
         if page is None:
-            page = self.memory.fresh(self.record.blocks.get(index, b"") if self.record else b"")
+            page = self.memory.allocate(self.on_disk.blocks.get(index, b"") if self.on_disk else b"")
             self.pages[index] = page
         return page
 
-    def stored(self, index: int) -> bool:
+    def needs_disk_read(self, index: int) -> bool:
         """Whether the page must be read from the disk."""
-        return index not in self.pages and self.record is not None and bool(self.record.blocks.get(index))
+        return index not in self.pages and self.on_disk is not None and bool(self.on_disk.blocks.get(index))
 
-    def dirty(self, index: int, page: Page, choices: PageChoices) -> bool:
+    def mark_dirty(self, index: int, page: Page, choices: PageChoices) -> bool:
         """The page is about to be changed; False when the disk has no room for it."""
-        if self.record is not None:
-            if not self.record.reserve(index, choices):
+        if self.on_disk is not None:
+            if not self.on_disk.reserve(index, choices):
                 return False
-            self.record.decide(index, page.data)
+            self.on_disk.resolve(index, page.data)
         page.dirty = True
         return True
 
-    def within(self, first: int, behind: int) -> list[int]:
-        """The indices from `first` to before `behind` whose pages are in memory."""
-        return between(self.pages, first, behind)
+    def within(self, first: int, stop: int) -> list[int]:
+        """The indices from `first` to before `stop` whose pages are in memory."""
+        return between(self.pages, first, stop)
 
-    def write_back(self, first: int, behind: int, size: int, choices: PageChoices) -> None:
-        """Carry the dirty pages from `first` to before `behind` to the disk; the file is `size` bytes long."""
-        if self.record is None:
+    def write_back(self, first: int, stop: int, size: int, choices: PageChoices) -> None:
+        """Carry the dirty pages from `first` to before `stop` to the disk; the file is `size` bytes long."""
+        if self.on_disk is None:
             return
         length = self.memory.page
         end = 0
-        for index in self.within(first, behind):
+        for index in self.within(first, stop):
             page = self.pages[index]
             if page.dirty:
                 room = size - index * length
                 if room < length and not choices.slack_survives_write_back():
                     page.wipe(room)
-                self.record.blocks[index] = bytes(page.data[:room])
+                self.on_disk.blocks[index] = bytes(page.data[:room])
                 page.dirty = False
                 end = min(index * length + length, size)
         # Where the file has grown by more than was written, how long it is on the disk is not settled yet.
-        unwritten = any(page.dirty for index, page in self.pages.items() if index * length + length > self.record.size)
-        self.record.size = max(min(self.record.size, size), end) if unwritten else size
-        self.record.named = True
-        self.record.shortened = False
+        unwritten = any(page.dirty for index, page in self.pages.items() if index * length + length > self.on_disk.size)
+        self.on_disk.size = max(min(self.on_disk.size, size), end) if unwritten else size
+        self.on_disk.name_durable = True
+        self.on_disk.truncated = False
 
     def cut(self, size: int) -> None:
         """The file is `size` bytes long: pages behind it go, and the rest of its last page is zero."""
@@ -187,15 +187,15 @@ class PageCache:
         for index in [index for index in self.pages if index * length >= size]:
             del self.pages[index]
         self.clear_slack(size)
-        if self.record is not None:
-            self.record.cut(size)
+        if self.on_disk is not None:
+            self.on_disk.cut(size)
 
-    def punch(self, first: int, behind: int) -> None:
-        """The file has a hole from page `first` to before page `behind`."""
-        for index in self.within(first, behind):
+    def punch(self, first: int, stop: int) -> None:
+        """The file has a hole from page `first` to before page `stop`."""
+        for index in self.within(first, stop):
             del self.pages[index]
-        if self.record is not None:
-            self.record.punch(first, behind)
+        if self.on_disk is not None:
+            self.on_disk.punch(first, stop)
 
     def clear_slack(self, size: int) -> None:
         """Make what stands behind a file of `size` bytes zero, in its last page."""

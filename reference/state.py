@@ -14,7 +14,7 @@ from ..contract import Process as Contract
 from ..contract import Unresolved
 from .address_space import AddressSpace
 from .constants import PROT_ALL, PROT_EXEC
-from .files import Description, Descriptor
+from .files import Descriptor, OpenFileDescription
 from .machine import Machine
 from .refusal import Refusals
 
@@ -88,14 +88,14 @@ class State(Contract):
         """A size in whole pages; like C's it wraps to 0 within a page of the largest."""
         return ((size & self.mask) + self.page - 1) // self.page * self.page & self.mask
 
-    def description(self, fd: int) -> Description | None:
+    def description(self, fd: int) -> OpenFileDescription | None:
         """The open file description behind a descriptor that can be used for more than its path."""
         descriptor = self.descriptors.get(fd)
         if descriptor is None or descriptor.description.path_only:
             return None
         return descriptor.description
 
-    def install(self, description: Description, close_on_exec: bool = False) -> int:
+    def install(self, description: OpenFileDescription, close_on_exec: bool = False) -> int:
         """The lowest free descriptor, now of this description."""
         fd = 0
         while fd in self.descriptors:
@@ -127,13 +127,13 @@ class State(Contract):
     def exceeds_rlimit_as(self, more: int) -> bool:
         """Whether `more` bytes mapped would be over the limit."""
         limit = self.address_space_limit
-        return limit is not None and self.choices.is_over("bytes", self.space.size + more, limit)
+        return limit is not None and self.choices.exceeds_limit("bytes", self.space.size + more, limit)
 
     def exceeds_rlimit_data(self, more: int) -> bool:
         """Whether `more` bytes of private memory that may be written would be over the limit."""
         limit = self.data_limit
-        return limit is not None and self.choices.is_over("bytes", self.space.data() + more, limit)
+        return limit is not None and self.choices.exceeds_limit("bytes", self.space.data() + more, limit)
 
     def exceeds_max_map_count(self, more: int) -> bool:
         """Whether `more` mappings would be over the limit."""
-        return self.choices.is_over("mappings", len(self.space.mappings) + more, self.machine.max_map_count)
+        return self.choices.exceeds_limit("mappings", len(self.space.mappings) + more, self.machine.max_map_count)

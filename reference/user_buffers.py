@@ -37,7 +37,7 @@ class Buffers(Accesses, FileCalls):
             unsure: dict[int, bytes] = {}
         else:
             data = inode.read(length, offset, self.choices)
-            unsure = inode.open_bytes(offset, len(data))
+            unsure = inode.indeterminate_bytes(offset, len(data))
         moved = self.choices.transferred(self.store_up_to_a_fault(addr, data, unsure), len(data))
 
         # ERRORS of the buffer
@@ -72,7 +72,7 @@ class Buffers(Accesses, FileCalls):
         for at, values in unsure.items():
             if at < written:
                 page = inode.cache.page((start + at) // self.page)
-                page.open = (page.open or {}) | {(start + at) % self.page: values}
+                page.indeterminate = (page.indeterminate or {}) | {(start + at) % self.page: values}
 
         # ERRORS of the buffer
         with self.errors("pwrite") as refuse:
@@ -108,7 +108,7 @@ class Buffers(Accesses, FileCalls):
                 here = {at: values for at, values in unsure.items() if moved <= at < moved + len(part)}
                 if here:
                     moving = {(addr + at) % self.page: values for at, values in here.items()}
-                    target.open = (target.open or {}) | moving
+                    target.indeterminate = (target.indeterminate or {}) | moving
                 moved += len(part)
         except Fault:
             pass
@@ -126,7 +126,7 @@ class Buffers(Accesses, FileCalls):
                 start = (addr + moved) % self.page
                 part = self.load_page(addr + moved, moved)[start : start + length - moved]
                 target = self.space.table.entries[(addr + moved) // self.page]
-                for at, values in (target.open or {}).items():
+                for at, values in (target.indeterminate or {}).items():
                     if start <= at < start + len(part):
                         unsure[moved + at - start] = values
                 parts.append(part)

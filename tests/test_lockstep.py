@@ -187,7 +187,7 @@ def test_a_child_that_sees_too_much_diverges() -> None:
             child = super().fork()
             for number, page in self.space.table.entries.items():
                 child.space.table.entries[number] = page
-                page.sharers = 1
+                page.refcount = 1
             return child
 
     process = lockstep(Shares)

@@ -215,7 +215,7 @@ def test_bytes_stored_in_droppable_memory_may_be_zero(process: ReferenceProcess)
     process.store(base + 1, b"xy")
 
     page = process.space.table.entries[base // PAGE]
-    assert page.open == {1: b"x\0", 2: b"y\0"}
+    assert page.indeterminate == {1: b"x\0", 2: b"y\0"}
     assert process.load(base, 4) == b"\0xy\0"
 
 
@@ -249,7 +249,7 @@ def test_bytes_stored_past_the_end_of_the_file_are_indeterminate(
     base = process.mmap(0, 2 * PAGE, RW, MAP_SHARED, fd, PAGE)
     process.store(base + PAGE + start, b"x" * length)
     page = process.space.table.entries[base // PAGE + 1]
-    assert sorted(page.open or ()) == list(range(max(start, 6), start + length))
+    assert sorted(page.indeterminate or ()) == list(range(max(start, 6), start + length))
     process.store(base + PAGE - 3, b"yyyzzz")
     assert page.data[:6] == b"zzz" + (b"\0" * start + b"x" * length + bytes(6))[3:6]
 
@@ -320,7 +320,7 @@ def test_a_page_that_is_only_read_is_neither_copied_nor_dirty(process: Reference
     process.load(base + PAGE, 1)
     cache = process.descriptors[fd].description.inode.cache
     assert list(process.space.table.entries.values()) == list(cache.pages.values())
-    assert not any(page.dirty or page.sharers for page in cache.pages.values())
+    assert not any(page.dirty or page.refcount for page in cache.pages.values())
 
 
 # ----------------------------------------------------------------------------------------------------- limits of growth
@@ -396,7 +396,7 @@ def judged() -> tuple[ObservedChoices, ReferenceProcess]:
 
 def opened(process: ReferenceProcess, addr: int) -> list[int]:
     """Return the offsets of the indeterminate bytes in the page at an address."""
-    return sorted(process.space.table.entries[addr // PAGE].open or ())
+    return sorted(process.space.table.entries[addr // PAGE].indeterminate or ())
 
 
 def test_freed_bytes_are_indeterminate_until_a_store() -> None:
@@ -439,7 +439,7 @@ def test_a_load_resolves_each_byte_that_it_loads(start: int, length: int) -> Non
     process.ftruncate(fd, 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0)
     for index in range(3):
-        process.descriptors[fd].description.inode.cache.page(index).either(content)
+        process.descriptors[fd].description.inode.cache.page(index).mark_either(content)
     seen = (content * 3)[start : start + length]
     following.observe("load", Returned(seen))
     assert process.load(base + start, length) == seen

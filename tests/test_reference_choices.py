@@ -90,13 +90,13 @@ def test_the_first_refusal_is_told_and_what_comes_late_has_cleared_the_range() -
 
 @pytest.mark.parametrize(("used", "is_over"), [(299, False), (300, False), (301, True)])
 def test_where_a_limit_or_a_disk_ends(used: int, is_over: bool) -> None:
-    assert LINUX.is_over("bytes", used, 300) is LINUX.is_over("mappings", used, 300) is is_over
+    assert LINUX.exceeds_limit("bytes", used, 300) is LINUX.exceeds_limit("mappings", used, 300) is is_over
     assert LINUX.has_room(300, used) is not is_over
 
 
 @pytest.mark.parametrize(("left", "grows"), [(0, False), (1, False), (255, False), (256, True), (257, True)])
 def test_the_gap_below_a_stack(left: int, grows: bool) -> None:
-    assert LINUX.grows_down(left) is grows
+    assert LINUX.may_grow_down(left) is grows
 
 
 @pytest.mark.parametrize(("addr", "tells"), [((1 << 47) - 1, True), (1 << 47, False), (1 << 63, False)])

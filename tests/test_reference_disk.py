@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_mmapconf.contract import MAP_SHARED, MS_SYNC, O_CREAT, O_RDWR, PROT_READ, PROT_WRITE, Facility, Unresolved
-from pytest_mmapconf.reference.disk import Disk, Record
+from pytest_mmapconf.reference.disk import Disk, OnDiskFile
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
 from pytest_mmapconf.reference.system import ReferenceSystem
@@ -25,7 +25,7 @@ class Kept(LinuxChoices):
 
 def test_a_record_takes_and_gives_back_room() -> None:
     disk = Disk(2 * PAGE)
-    record = Record(disk, PAGE)
+    record = OnDiskFile(disk, PAGE)
     assert record.reserve(0, LinuxChoices())
     assert record.reserve(7, LinuxChoices())
     assert record.reserve(7, LinuxChoices()), "room that was taken already"
@@ -38,7 +38,7 @@ def test_a_record_takes_and_gives_back_room() -> None:
 
 
 def test_cutting_forgets_the_bytes_behind() -> None:
-    record = Record(Disk(PAGE), PAGE)
+    record = OnDiskFile(Disk(PAGE), PAGE)
     record.reserve(0, LinuxChoices())
     record.blocks[0] = b"abcdef"
     record.size = 6
@@ -95,7 +95,7 @@ def test_a_crash_leaves_nothing_behind_the_end_that_the_disk_knows(survives: boo
     content = process.pread(fd, 4 * PAGE, 0)
     assert content == (b"n" if survives else b"o") * size
     undecided = {} if survives is not None else dict.fromkeys(range(size), b"on")
-    assert inode.open_bytes(0, 4 * PAGE) == undecided
+    assert inode.indeterminate_bytes(0, 4 * PAGE) == undecided
     process.ftruncate(fd, 2 * PAGE)
     assert process.pread(fd, 2 * PAGE, size) == bytes(2 * PAGE - size)
 
@@ -155,7 +155,7 @@ def test_how_long_a_file_is_on_the_disk_is_open_while_some_of_its_growth_is_not_
 def test_what_a_record_keeps_when_it_is_cut(size: int) -> None:
     """Of six blocks of sixteen bytes, of which the fourth was never written and the last is not full."""
     disk = Disk(10 * 16)
-    record = Record(disk, 16)
+    record = OnDiskFile(disk, 16)
     content = bytes(range(1, 6 * 16 - 4))
     record.size = len(content)
     for block in (0, 1, 2, 3, 4, 5):
@@ -166,17 +166,17 @@ def test_what_a_record_keeps_when_it_is_cut(size: int) -> None:
     kept = range(-(-size // 16))
     assert record.blocks == {block: b"" if block == 3 else left[block * 16 : block * 16 + 16] for block in kept}
     assert record.size == len(left)
-    assert record.shortened is (size < len(content))
+    assert record.truncated is (size < len(content))
     assert disk.used == 16 * len(kept)
     record.cut(len(left))
-    assert record.shortened is (size < len(content)), "until it is synced"
+    assert record.truncated is (size < len(content)), "until it is synced"
 
 
 @pytest.mark.parametrize("first", range(7))
 @pytest.mark.parametrize("behind", range(7))
 def test_what_a_hole_gives_back(first: int, behind: int) -> None:
     disk = Disk(10 * PAGE)
-    record = Record(disk, PAGE)
+    record = OnDiskFile(disk, PAGE)
     blocks = {0, 1, 3, 4, 5}
     for block in blocks:
         record.reserve(block, LinuxChoices())
@@ -187,14 +187,14 @@ def test_what_a_hole_gives_back(first: int, behind: int) -> None:
 
 @pytest.mark.parametrize("has_room", [True, False])
 def test_an_undecided_block_is_what_was_read_of_it(has_room: bool) -> None:
-    record = Record(Disk(PAGE), PAGE)
-    record.undecided = {3, 4}
+    record = OnDiskFile(Disk(PAGE), PAGE)
+    record.indeterminate = {3, 4}
     if has_room:
         record.blocks[3] = b"old"
-    record.decide(3, bytearray(b"new"))
+    record.resolve(3, bytearray(b"new"))
     assert record.blocks == ({3: b"new"} if has_room else {})
-    assert record.undecided == {4}
-    record.decide(3, b"later")
+    assert record.indeterminate == {4}
+    record.resolve(3, b"later")
     assert record.blocks == ({3: b"new"} if has_room else {})
 
 

@@ -39,7 +39,7 @@ from pytest_mmapconf.contract import (
     Unresolved,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.files import Inode, Watch
+from pytest_mmapconf.reference.files import Inode, InotifyWatch
 from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.refusal import Refused
 from pytest_mmapconf.testing import fails, faults
@@ -472,10 +472,10 @@ def test_which_bytes_of_a_part_are_open(process: ReferenceProcess) -> None:
     """They are counted from where the part begins; what is open before and behind it is not of it."""
     inode = inode_of(process, make(process, b"a" * (3 * PAGE)))
     for index in (0, 1, 2):
-        inode.cache.page(index).open = {5: b"x\0", PAGE - 1: b"y\0"}
-    assert inode.open_bytes(PAGE + 5, PAGE) == {0: b"x\0", PAGE - 6: b"y\0"}
-    assert inode.open_bytes(PAGE + 6, PAGE - 7) == {}
-    assert inode.open_bytes(PAGE + 6, PAGE) == {PAGE - 7: b"y\0", PAGE - 1: b"x\0"}
+        inode.cache.page(index).indeterminate = {5: b"x\0", PAGE - 1: b"y\0"}
+    assert inode.indeterminate_bytes(PAGE + 5, PAGE) == {0: b"x\0", PAGE - 6: b"y\0"}
+    assert inode.indeterminate_bytes(PAGE + 6, PAGE - 7) == {}
+    assert inode.indeterminate_bytes(PAGE + 6, PAGE) == {PAGE - 7: b"y\0", PAGE - 1: b"x\0"}
 
 
 @pytest.mark.parametrize("touched", [3, 40])
@@ -584,13 +584,13 @@ def test_what_is_written_is_open_no_longer(process: ReferenceProcess, start: int
         inode = inode_of(process, fd)
         base = process.mmap(0, 4 * PAGE, RW, MAP_SHARED, fd, 0)
         for index in range(4):
-            inode.cache.page(index).open = dict.fromkeys(range(PAGE), b"")
+            inode.cache.page(index).indeterminate = dict.fromkeys(range(PAGE), b"")
         if call == "write":
             process.pwrite(fd, b"x" * length, PAGE + start)
         else:
             process.store(base + PAGE + start, b"x" * length)
         written = set(range(PAGE + start, PAGE + start + length))
-        assert inode.open_bytes(0, 4 * PAGE).keys() == set(range(4 * PAGE)) - written
+        assert inode.indeterminate_bytes(0, 4 * PAGE).keys() == set(range(4 * PAGE)) - written
 
 
 def test_a_new_file_has_no_date_to_be_changed(process: ReferenceProcess) -> None:
@@ -602,7 +602,7 @@ def test_a_new_file_has_no_date_to_be_changed(process: ReferenceProcess) -> None
 
 def test_a_watch_tells_what_came_since_it_was_last_asked() -> None:
     """How many are told, of those alike in a row one, and how many there were."""
-    watch = Watch()
+    watch = InotifyWatch()
     assert watch.take() == (0, 0)
     for writable in (True, True, False, True):
         watch.note(writable)

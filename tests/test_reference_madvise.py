@@ -64,20 +64,20 @@ def test_a_freed_page_is_indeterminate_until_a_store(process: ReferenceProcess) 
     child = process.fork()
     process.madvise(base, 2 * PAGE, MADV_FREE)
     page = process.space.table.entries[base // PAGE]
-    assert page.freed
-    assert page.open is not None
-    assert page.open[5] == b"x\0"
-    assert child.space.table.entries[base // PAGE].open is None
+    assert page.lazy_free
+    assert page.indeterminate is not None
+    assert page.indeterminate[5] == b"x\0"
+    assert child.space.table.entries[base // PAGE].indeterminate is None
     process.store(base, b"y")
-    assert not page.freed
-    assert 0 not in page.open  # the other bytes may have become zero before the store
+    assert not page.lazy_free
+    assert 0 not in page.indeterminate  # the other bytes may have become zero before the store
 
 
 def test_only_pages_of_the_range_are_freed(process: ReferenceProcess) -> None:
     base = filled(process, 9)
     process.madvise(base + 3 * PAGE, 2 * PAGE, MADV_FREE)
     table = process.space.table.entries
-    assert [number for number in range(9) if table[base // PAGE + number].freed] == [3, 4]
+    assert [number for number in range(9) if table[base // PAGE + number].lazy_free] == [3, 4]
 
 
 def test_a_punched_hole_frees_storage_and_keeps_private_copies(process: ReferenceProcess) -> None:

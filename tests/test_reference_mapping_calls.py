@@ -482,8 +482,8 @@ def test_msync_writes_the_pages_of_its_range(process: ReferenceProcess, first: i
     cache = process.descriptors[fd].description.inode.cache
     process.msync(base + first * PAGE, max(count * PAGE - 5, 0), MS_SYNC)
     assert [index for index in range(16) if not cache.pages[index].dirty] == list(range(3 + first, 3 + first + count))
-    assert cache.record is not None
-    assert cache.record.size == (
+    assert cache.on_disk is not None
+    assert cache.on_disk.size == (
         (3 + first + count) * PAGE if count else 0
     )  # the pages after it are not on the disk yet
 
@@ -494,7 +494,7 @@ def test_msync_of_a_file_that_ends_within_the_mapping(process: ReferenceProcess,
     base, fd = window(process)
     process.ftruncate(fd, size * PAGE + 100)
     process.msync(base, 9 * PAGE, MS_SYNC)
-    record = process.descriptors[fd].description.inode.cache.record
+    record = process.descriptors[fd].description.inode.cache.on_disk
     assert record is not None
     written = {block: len(content) for block, content in record.blocks.items() if content}
     assert written == {index: min(PAGE, (size - index) * PAGE + 100) for index in range(3, min(size + 1, 12))}

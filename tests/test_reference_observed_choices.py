@@ -819,7 +819,7 @@ class Otherwise(LinuxChoices):
     def refuses_sync(self) -> bool:
         return False
 
-    def grows_down(self, left: int) -> bool:
+    def may_grow_down(self, left: int) -> bool:
         return left >= 1
 
 
@@ -848,7 +848,7 @@ def test_how_wide_a_gap_is_left_below_a_stack_is_open(choices: LinuxChoices) -> 
 
 def test_that_no_gap_is_left_is_a_difference() -> None:
     class None_(LinuxChoices):
-        def grows_down(self, left: int) -> bool:
+        def may_grow_down(self, left: int) -> bool:
             return True
 
     process = judged(choices=None_())
@@ -966,9 +966,9 @@ NO_MEMORY = Failed("ENOMEM")
 )
 def test_how_near_a_limit_is_as_was_seen(what: str, used: int, seen_failing: bool, else_: bool) -> None:
     what = "".join(what)
-    assert following(NO_MEMORY).is_over(what, used, 1000 * PAGE) is seen_failing
-    assert following(Returned(0)).is_over(what, used, 1000 * PAGE) is else_
-    assert following(Failed("EAGAIN")).is_over(what, used, 1000 * PAGE) is else_
+    assert following(NO_MEMORY).exceeds_limit(what, used, 1000 * PAGE) is seen_failing
+    assert following(Returned(0)).exceeds_limit(what, used, 1000 * PAGE) is else_
+    assert following(Failed("EAGAIN")).exceeds_limit(what, used, 1000 * PAGE) is else_
 
 
 @pytest.mark.parametrize(
@@ -1004,7 +1004,7 @@ def test_which_places_may_be_seen(seen: int, below: int, right: bool) -> None:
     space.insert(Mapping(space, 20 * PAGE, 21 * PAGE, RW, False))
     choices = following(Returned(seen))
     assert (choices.place(space, 3 * PAGE, 0, below) == seen) is right
-    assert (choices.misplaced is None) is right
+    assert (choices.rejected_address is None) is right
 
 
 def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
@@ -1016,10 +1016,10 @@ def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
     ):
         choices = following(Returned(1), call)
         choices.place(space, PAGE, 0, below)
-        assert choices.misplaced is not None
-        assert choices.misplaced.clauses == clauses
+        assert choices.rejected_address is not None
+        assert choices.rejected_address.clauses == clauses
         choices.observe(call, Returned(None))
-        assert choices.misplaced is None
+        assert choices.rejected_address is None
 
 
 @pytest.mark.parametrize(
@@ -1044,20 +1044,20 @@ def test_where_the_systems_own_memory_may_be(start: int, end: int, within: bool)
 def test_which_bytes_are_settled_by_what_was_loaded() -> None:
     """Those that were seen to have a value that they may have; what may have any stays open."""
     page = Page(0, bytearray(b"abcdefgh"))
-    page.open = {2: b"cC", 3: b"dA", 4: b"e\0", 5: b"fC", 6: b"", 7: b"h\0"}
-    following(Returned(b"A4CD")).settle(page, 3, 8, 0)
+    page.indeterminate = {2: b"cC", 3: b"dA", 4: b"e\0", 5: b"fC", 6: b"", 7: b"h\0"}
+    following(Returned(b"A4CD")).resolve(page, 3, 8, 0)
     assert page.data == b"abcAeCDh"
-    assert page.open == {2: b"cC", 4: b"e\0", 6: b"", 7: b"h\0"}
+    assert page.indeterminate == {2: b"cC", 4: b"e\0", 6: b"", 7: b"h\0"}
 
 
 @pytest.mark.parametrize("done", [0, 5])
 def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
     page = Page(0, bytearray(b"abcdefgh"))
-    page.open = {0: b"a\0", 1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
+    page.indeterminate = {0: b"a\0", 1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
     choices = following(Returned(b"\0" * done + b"\0de\0Xh"))
-    choices.settle(page, 2, 5, done)
+    choices.resolve(page, 2, 5, done)
     assert page.data == b"abcde\0Xh"
-    assert page.open == {0: b"a\0", 1: b"b\0", 6: b"gX"}
+    assert page.indeterminate == {0: b"a\0", 1: b"b\0", 6: b"gX"}
 
 
 @pytest.mark.parametrize("at", range(6))
@@ -1066,11 +1066,11 @@ def test_a_load_settles_what_it_has_come_to(at: int, done: int) -> None:
     """Here of a page's bytes 2 and 3, `done` bytes after it began; the others may be as they were seen elsewhere."""
     for values, value in ((b"oZ", ord("Z")), (b"", ord("Z")), (b"ox", ord("o"))):
         page = Page(0, bytearray(b"oooooo"))
-        page.open = {at: values}
-        following(Returned(b"Z" * done + b"ZZ")).settle(page, 2, 6, done)
+        page.indeterminate = {at: values}
+        following(Returned(b"Z" * done + b"ZZ")).resolve(page, 2, 6, done)
         is_loaded = at in (2, 3)
         assert page.data[at] == (value if is_loaded else ord("o"))
-        assert page.open == ({} if is_loaded and values == b"oZ" else {at: values})
+        assert page.indeterminate == ({} if is_loaded and values == b"oZ" else {at: values})
 
 
 def test_a_read_over_pages_settles_what_is_open_in_each() -> None:
@@ -1080,21 +1080,21 @@ def test_a_read_over_pages_settles_what_is_open_in_each() -> None:
     inode = process.descriptors[fd].description.inode
     values = b"oabcdefghijklmnopqrstuvwxyz"
     for index in range(3):
-        inode.cache.page(index).open = dict.fromkeys(range(16), values)
+        inode.cache.page(index).indeterminate = dict.fromkeys(range(16), values)
     seen = b"abcdefghijklmnopqrstuvwxyz"
     assert inode.read(26, 13, following(Returned(seen))) == seen
     assert process.pread(fd, 48, 0) == b"o" * 13 + seen + b"o" * 9
-    assert inode.open_bytes(0, 48).keys() == {*range(13), *range(39, 48)}
+    assert inode.indeterminate_bytes(0, 48).keys() == {*range(13), *range(39, 48)}
 
 
 @pytest.mark.parametrize("seen", [Failed("EINVAL"), Faulted("SIGBUS", "BUS_ADRERR", 0), Returned(5), Returned(None)])
 def test_what_is_no_load_settles_nothing(seen: Outcome) -> None:
     page = Page(0, bytearray(b"abc"))
-    following(seen).settle(page, 0, 3, 0)
-    page.open = {0: b"a\0"}
-    following(seen).settle(page, 0, 3, 0)
+    following(seen).resolve(page, 0, 3, 0)
+    page.indeterminate = {0: b"a\0"}
+    following(seen).resolve(page, 0, 3, 0)
     assert page.data == b"abc"
-    assert page.open == {0: b"a\0"}
+    assert page.indeterminate == {0: b"a\0"}
 
 
 @pytest.mark.parametrize(
@@ -1121,7 +1121,7 @@ def test_which_errno_says_what(errno: str) -> None:
     assert not choices.mtime_updated()
     assert not choices.eof_before_protection()
     assert choices.reports_address(0, 0)
-    assert choices.grows_down(1)
+    assert choices.may_grow_down(1)
 
 
 @pytest.mark.parametrize("seen", [Returned(None), Returned(True), Returned(5), Faulted("SIGSEGV", "SEGV_ACCERR", 5)])
@@ -1180,8 +1180,8 @@ def test_a_stack_has_grown_unless_nothing_is_there(left: int, may: bool) -> None
         Faulted("SIGSEGV", "SI_KERNEL", None),
         Faulted("SIGBUS", "BUS_ADRERR", 5),
     ):
-        assert following(seen).grows_down(left) is may
-    assert not following(Faulted("SIGSEGV", "".join(("SEGV_", "MAPERR")), 5)).grows_down(left)
+        assert following(seen).may_grow_down(left) is may
+    assert not following(Faulted("SIGSEGV", "".join(("SEGV_", "MAPERR")), 5)).may_grow_down(left)
 
 
 @pytest.mark.parametrize(
@@ -1316,7 +1316,7 @@ def test_of_several_with_the_errno_that_was_seen_it_is_the_first_and_one_that_is
         found = [Refusal(EINVAL if n else EBADF, f"clause.{n}", "a-reason", "a text", late=n == late) for n in range(3)]
         choices = following(Failed("EINVAL"))
         assert choices.refusal("munmap", found) is found[1]
-        assert choices.late is (late in (1, 2))
+        assert choices.failed_after_unmap is (late in (1, 2))
 
 
 class Stays(LinuxChoices):
@@ -1420,8 +1420,8 @@ def test_what_was_seen_says_nothing_of_another_thing(seen: Outcome) -> None:
     assert choices.coalesced_closes(9, 3) == (2 if value == 2 else 9)
     assert choices.is_resident(0, True) is not isinstance(value, list)
     page = Page(0, bytearray(b"open"))
-    page.open = dict.fromkeys(range(4), b"")
-    choices.settle(page, 0, 4, 0)
+    page.indeterminate = dict.fromkeys(range(4), b"")
+    choices.resolve(page, 0, 4, 0)
     assert page.data == (value if isinstance(value, bytes) else b"open")
 
 

@@ -352,7 +352,7 @@ def test_mprotect_populates_locked_private_writable_memory(
     process.mprotect(base, 3 * PAGE, after)
     entries = [number - base // PAGE for number in process.space.table.entries]
     assert entries == ([1, 2] if brought_in and locked else [])
-    assert all(process.space.table.entries[base // PAGE + at].sharers for at in entries)
+    assert all(process.space.table.entries[base // PAGE + at].refcount for at in entries)
 
 
 # ---------------------------------------------------------------------------------------------------------------- mseal
@@ -498,7 +498,7 @@ def test_populating_copies_writable_private_pages(process: ReferenceProcess, pro
         base, _cache = window(process, 3, prot, flags)
         assert process.space.populate(base + PAGE, base + 3 * PAGE) == (prot != PROT_NONE)
         copies = flags == MAP_PRIVATE and bool(prot & PROT_WRITE)
-        assert [page.sharers for page in process.space.table.entries.values()] == ([copies] * 2 if prot else [])
+        assert [page.refcount for page in process.space.table.entries.values()] == ([copies] * 2 if prot else [])
         process.munmap(base, 3 * PAGE)
 
 

@@ -151,11 +151,11 @@ def test_evicting_leaves_a_locked_page_among_others(process: ReferenceProcess, l
 
 
 def test_bytes_that_are_written_are_open_no_longer_and_those_around_them_are() -> None:
-    page = Memory(PAGE).fresh(b"abcd")
-    page.opened(0, 4)
-    page.settled(1, 2)
-    assert page.open is not None
-    assert set(page.open) == {0, 2, 3}
+    page = Memory(PAGE).allocate(b"abcd")
+    page.mark_indeterminate(0, 4)
+    page.resolve(1, 2)
+    assert page.indeterminate is not None
+    assert set(page.indeterminate) == {0, 2, 3}
 
 
 def test_stores_make_dirty_and_synchronising_makes_clean(process: ReferenceProcess) -> None:
@@ -172,8 +172,8 @@ def test_stores_make_dirty_and_synchronising_makes_clean(process: ReferenceProce
     assert inode.cache.pages[1].dirty
     process.msync(base + PAGE, 1, MS_SYNC)
     assert [index for index, page in inode.cache.pages.items() if page.dirty] == [2]
-    assert inode.cache.record is not None
-    assert inode.cache.record.blocks[1][:1] == b"x"
+    assert inode.cache.on_disk is not None
+    assert inode.cache.on_disk.blocks[1][:1] == b"x"
 
 
 def test_fork_shares_private_pages_until_one_stores(process: ReferenceProcess) -> None:
@@ -182,9 +182,9 @@ def test_fork_shares_private_pages_until_one_stores(process: ReferenceProcess) -
     child = process.fork()
     page = process.space.table.entries[base // PAGE]
     assert child.space.table.entries[base // PAGE] is page
-    assert page.sharers == 2
+    assert page.refcount == 2
     child.store(base, b"b")
-    assert page.sharers == 1
+    assert page.refcount == 1
     assert (process.load(base, 1), child.load(base, 1)) == (b"a", b"b")
     before = faults(process)
     process.store(base, b"c")
@@ -195,7 +195,7 @@ def test_the_last_sharer_stores_in_place_after_the_other_has_ended(process: Refe
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"a")
     process.fork().kill()
-    assert process.space.table.entries[base // PAGE].sharers == 1
+    assert process.space.table.entries[base // PAGE].refcount == 1
 
 
 def test_cutting_a_file_takes_pages_away_and_keeps_the_copy_of_the_last_one(process: ReferenceProcess) -> None:
@@ -269,7 +269,7 @@ def test_an_access_of_many_bytes_has_done_what_comes_before_its_fault(process: R
 def test_every_frame_is_handed_out_once() -> None:
     assert gcd(FRAGMENT, FRAMES) == 1
     memory = Memory(PAGE)
-    frames = [memory.fresh().frame for _ in range(100)]
+    frames = [memory.allocate().frame for _ in range(100)]
     assert len(set(frames)) == 100
     assert all(0 <= frame < FRAMES for frame in frames)
     assert max(frames) > FRAMES // 2
@@ -277,16 +277,16 @@ def test_every_frame_is_handed_out_once() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 7, PAGE - 1, PAGE])
 def test_a_fresh_frame_holds_zeros_behind_its_content(length: int) -> None:
-    page = Memory(PAGE).fresh(b"x" * length)
+    page = Memory(PAGE).allocate(b"x" * length)
     assert page.data == b"x" * length + bytes(PAGE - length)
-    assert (page.dirty, page.sharers, page.freed, page.open) == (False, 0, False, None)
+    assert (page.dirty, page.refcount, page.lazy_free, page.indeterminate) == (False, 0, False, None)
 
 
 class Counted(dict[int, Page]):
     """Pages, with a note of what was looked at."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
-        super().__init__({number: Memory(PAGE).fresh() for number in numbers})
+        super().__init__({number: Memory(PAGE).allocate() for number in numbers})
         self.looked_at: list[int] = []
 
     def __iter__(self) -> Iterator[int]:
@@ -324,25 +324,25 @@ def test_whichever_are_fewer_are_looked_at(numbers: Iterable[int], first: int, b
 
 
 def test_bytes_behind_the_end_are_open_with_zero() -> None:
-    page = Memory(PAGE).fresh(b"ab\0cdefg")
-    page.opened(1, 5)
-    assert page.open == {1: b"b\0", 3: b"c\0", 4: b"d\0"}
-    page.opened(6, 7)
-    assert page.open == {1: b"b\0", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
-    page.either(b"aB\0c")
-    assert page.open == {1: b"bB", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
+    page = Memory(PAGE).allocate(b"ab\0cdefg")
+    page.mark_indeterminate(1, 5)
+    assert page.indeterminate == {1: b"b\0", 3: b"c\0", 4: b"d\0"}
+    page.mark_indeterminate(6, 7)
+    assert page.indeterminate == {1: b"b\0", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
+    page.mark_either(b"aB\0c")
+    assert page.indeterminate == {1: b"bB", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
     page.wipe(4)
-    assert page.open == {1: b"bB", 3: b"c\0"}
+    assert page.indeterminate == {1: b"bB", 3: b"c\0"}
     assert page.data == b"ab\0c" + bytes(PAGE - 4)
-    page.free()
-    assert page.freed
-    assert page.open == {0: b"a\0", 1: b"b\0", 3: b"c\0"}
+    page.mark_lazy_free()
+    assert page.lazy_free
+    assert page.indeterminate == {0: b"a\0", 1: b"b\0", 3: b"c\0"}
 
 
 def test_what_may_be_another_is_open_where_it_differs() -> None:
-    page = Memory(PAGE).fresh(b"abcd")
-    page.either(b"aXcY")
-    assert page.open == {1: b"bX", 3: b"dY"}
+    page = Memory(PAGE).allocate(b"abcd")
+    page.mark_either(b"aXcY")
+    assert page.indeterminate == {1: b"bX", 3: b"dY"}
 
 
 def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: ReferenceProcess) -> None:
@@ -354,15 +354,15 @@ def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: Refer
     process.munmap(base + 4 * PAGE, PAGE)
     child = process.fork()
     child.store(base + PAGE, b"y")
-    process.space.table.free(base // PAGE + 1, base // PAGE + 4)
-    assert [page.freed for page in entries.values()] == [False, True, True, False]
+    process.space.table.mark_lazy_free(base // PAGE + 1, base // PAGE + 4)
+    assert [page.lazy_free for page in entries.values()] == [False, True, True, False]
     assert entries[base // PAGE + 1] is own
     assert entries[base // PAGE + 2] is not shared
     assert entries[base // PAGE + 3] is zeros
-    assert (first.sharers, own.sharers, shared.sharers, zeros.sharers) == (2, 1, 1, 0)
+    assert (first.refcount, own.refcount, shared.refcount, zeros.refcount) == (2, 1, 1, 0)
     assert child.space.table.entries[base // PAGE + 2] is shared
-    assert not shared.freed
-    assert shared.open is None
+    assert not shared.lazy_free
+    assert shared.indeterminate is None
 
 
 class Hides(LinuxChoices):
@@ -390,9 +390,9 @@ def test_a_private_page_of_a_file_that_has_changed_may_be_anything(
     pages = process.space.table.entries
     for at in range(2):
         page = pages[base // PAGE + at]
-        assert page.open == (dict.fromkeys(range(PAGE), b"") if is_open else None)
-        assert page.sharers == is_open
-    assert pages[base // PAGE + 2].open is None
+        assert page.indeterminate == (dict.fromkeys(range(PAGE), b"") if is_open else None)
+        assert page.refcount == is_open
+    assert pages[base // PAGE + 2].indeterminate is None
     mapping = process.space.mappings[base]
     assert mapping.has_private_pages == (flags == MAP_PRIVATE)
 
@@ -408,7 +408,7 @@ def test_what_is_clean_makes_no_file_longer(process: ReferenceProcess, first: in
     base = process.mmap(process.scratch_range()[0] + PAGE, 6 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
     process.load(base, 6 * PAGE)
     process.store(base + 5 * PAGE, b"x")
-    record = process.descriptors[fd].description.inode.cache.record
+    record = process.descriptors[fd].description.inode.cache.on_disk
     assert record is not None
     process.msync(base + first * PAGE, PAGE, MS_SYNC)
     assert record.size == 0
@@ -438,11 +438,11 @@ def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: ReferenceProc
     process.ftruncate(fd, 3 * PAGE)
     process.drop_cache(fd)
     cache = process.descriptors[fd].description.inode.cache
-    assert [cache.stored(index) for index in range(4)] == [True, False, False, False]
+    assert [cache.needs_disk_read(index) for index in range(4)] == [True, False, False, False]
     base = process.mmap(0, 3 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
     process.load(base, 3 * PAGE)
     assert faults(process) == (2, 1)
-    assert not cache.stored(0)
+    assert not cache.needs_disk_read(0)
     anonymous = process.mmap(0, 3 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
     process.store(anonymous, b"x" * 3 * PAGE)
     assert faults(process) == (5, 1)
@@ -467,7 +467,7 @@ def test_entries_are_dropped_moved_and_found_by_their_numbers(
     assert len(table.entries) == 5
     table.zap(number + 50, number + 50 + behind - first)
     assert sorted(at - number for at in table.entries) == [at for at in range(5) if at not in within]
-    assert [page.sharers for page in pages] == [0 if at in within else 1 for at in range(5)]
+    assert [page.refcount for page in pages] == [0 if at in within else 1 for at in range(5)]
 
 
 def test_a_copy_has_one_holder_and_is_a_fault(process: ReferenceProcess) -> None:
@@ -481,16 +481,16 @@ def test_a_copy_has_one_holder_and_is_a_fault(process: ReferenceProcess) -> None
         process.store(base + at * PAGE, b"x")
         process.store(base + at * PAGE, b"y")
         assert sum(faults(process)) - before == count
-        assert process.space.table.entries[base // PAGE + at].sharers == 1
+        assert process.space.table.entries[base // PAGE + at].refcount == 1
     children = [process.fork() for _ in range(3)]
     page = process.space.table.entries[base // PAGE]
-    assert page.sharers == 4
-    page.open = {7: b"ab"}
+    assert page.refcount == 4
+    page.indeterminate = {7: b"ab"}
     children[1].store(base, b"z")
-    assert page.sharers == 3
+    assert page.refcount == 3
     copy = children[1].space.table.entries[base // PAGE]
-    assert (copy.sharers, copy.open, bytes(copy.data[:1])) == (1, {7: b"ab"}, b"z")
-    assert copy.open is not page.open
+    assert (copy.refcount, copy.indeterminate, bytes(copy.data[:1])) == (1, {7: b"ab"}, b"z")
+    assert copy.indeterminate is not page.indeterminate
     assert sorted(children[0].space.table.entries) == [base // PAGE, base // PAGE + 1]
 
 
@@ -507,14 +507,14 @@ def test_how_long_a_grown_file_is_on_the_disk(
     for at in range(grown):
         if at in (dirty, synced):
             process.store(base + at * PAGE, b"x")
-    record = process.descriptors[fd].description.inode.cache.record
+    record = process.descriptors[fd].description.inode.cache.on_disk
     assert record is not None
     assert record.size == 5 * PAGE
     process.msync(base + synced * PAGE, PAGE, MS_SYNC)
     waits = dirty is not None and 5 <= dirty < grown and dirty != synced
     assert record.size == (max(5, synced + 1) if waits else grown) * PAGE
-    assert record.named
-    assert not record.shortened
+    assert record.name_durable
+    assert not record.truncated
 
 
 class CopiesWhenLoaded(LinuxChoices):
@@ -532,7 +532,7 @@ def test_a_system_may_copy_a_private_page_when_it_is_first_loaded(flags: int) ->
     for _ in range(2):
         process.load(base, 1)
         page = process.space.table.entries[number]
-        assert page.sharers == (0 if flags == MAP_SHARED else 1)
+        assert page.refcount == (0 if flags == MAP_SHARED else 1)
         assert faults(process) == (1, 0)
     assert process.space.mappings[base].has_private_pages == (flags != MAP_SHARED)
     child = process.fork()

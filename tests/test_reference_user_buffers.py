@@ -253,7 +253,7 @@ def file_with_indeterminate_bytes(process: ReferenceProcess, choices: dict[int, 
     cache = process.descriptors[fd].description.inode.cache
     for at, values in choices.items():
         page = cache.page(at // PAGE)
-        page.open = (page.open or {}) | {at % PAGE: values}
+        page.indeterminate = (page.indeterminate or {}) | {at % PAGE: values}
     return fd
 
 
@@ -262,7 +262,7 @@ def indeterminate_bytes(process: ReferenceProcess, base: int) -> dict[int, bytes
     return {
         (number * PAGE - base) + at: values
         for number, page in process.space.table.entries.items()
-        for at, values in (page.open or {}).items()
+        for at, values in (page.indeterminate or {}).items()
         if number * PAGE >= base
     }
 
@@ -281,7 +281,7 @@ def test_an_indeterminate_byte_that_is_read_is_indeterminate_in_memory(
     process.store(base, b"x" * 6 * PAGE)
     for at in (0, start, 6 * PAGE - 1):
         page = process.space.table.entries[(base + at) // PAGE]
-        page.open = (page.open or {}) | {at % PAGE: b"before"}
+        page.indeterminate = (page.indeterminate or {}) | {at % PAGE: b"before"}
     expected = {at: b"before" for at in (0, 6 * PAGE - 1) if not start <= at < start + length}
     expected |= {start + at - offset: values for at, values in choices.items() if offset <= at < offset + length}
     assert process.read_into(fd, base + start, length, offset) == length
@@ -298,7 +298,7 @@ def test_an_indeterminate_byte_that_is_written_is_indeterminate_in_the_file(
     choices = {at: bytes((1 + number, 0)) for number, at in enumerate(PLACES)}
     for at, values in choices.items():
         page = process.space.table.entries[(base + at) // PAGE]
-        page.open = (page.open or {}) | {at % PAGE: values}
+        page.indeterminate = (page.indeterminate or {}) | {at % PAGE: values}
     fd = file_with_indeterminate_bytes(
         process, {start + 2: b"gone", 6 * PAGE - 1: b"stays", start + length + 1: b"stays"}
     )
@@ -306,7 +306,7 @@ def test_an_indeterminate_byte_that_is_written_is_indeterminate_in_the_file(
     assert process.write_from(fd, base + offset, length, start) == length
     expected |= {6 * PAGE - 1: b"stays", start + length + 1: b"stays"}
     inode = process.descriptors[fd].description.inode
-    assert inode.open_bytes(0, 6 * PAGE) == expected
+    assert inode.indeterminate_bytes(0, 6 * PAGE) == expected
 
 
 def test_an_indeterminate_byte_that_is_not_transferred_changes_nothing(process: ReferenceProcess) -> None:
@@ -320,7 +320,7 @@ def test_an_indeterminate_byte_that_is_not_transferred_changes_nothing(process: 
     base = process.mmap(0, 2 * PAGE, RW, ANONYMOUS, -1, 0)
     process.store(base, b"x" * 2 * PAGE)
     for page in range(2):
-        process.space.table.entries[base // PAGE + page].open = {0: b"ab", 9: b"cd", PAGE - 1: b"ef"}
+        process.space.table.entries[base // PAGE + page].indeterminate = {0: b"ab", 9: b"cd", PAGE - 1: b"ef"}
     assert process.write_from(own, base + 1, 2 * PAGE - 1, 0) == PAGE
     inode = process.descriptors[own].description.inode
-    assert inode.open_bytes(0, 3 * PAGE) == {8: b"cd", PAGE - 2: b"ef", PAGE - 1: b"ab"}
+    assert inode.indeterminate_bytes(0, 3 * PAGE) == {8: b"cd", PAGE - 2: b"ef", PAGE - 1: b"ab"}

@@ -78,8 +78,8 @@ class Comparison:
             return
         self.compared += after is None
         if expected != observed and not self.agree(expected, observed):
-            if choices.misplaced is not None:
-                allowed, clauses = choices.misplaced.allowed, choices.misplaced.clauses
+            if choices.rejected_address is not None:
+                allowed, clauses = choices.rejected_address.allowed, choices.rejected_address.clauses
             else:
                 allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments)
             self.diverge(pair, call, arguments, after, observed, allowed, clauses)

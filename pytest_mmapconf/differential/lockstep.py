@@ -168,7 +168,9 @@ class LockstepSystem(Comparison, System):
         if frame is None or start + 4 > page:
             self.give_up("additions without a lock: their sum is indeterminate")
         else:
-            frame.open = (frame.open or {}) | {at: bytes(range(256)) for at in range(start, start + 4)}
+            frame.indeterminate = (frame.indeterminate or {}) | {
+                at: bytes(range(256)) for at in range(start, start + 4)
+            }
 
     def facility(self, facility: Facility) -> str:
         path = self.subject.facility(facility)

@@ -31,7 +31,7 @@ class AccessSteps(ProgramState):
         page = actor.model.space.table.entries.get(number)
         if page is None and mapping is not None and mapping.inode is not None:
             page = mapping.inode.cache.pages.get(mapping.file_page(number))
-        return b"" if page is None or page.open else bytes(page.data[start : start + length])
+        return b"" if page is None or page.indeterminate else bytes(page.data[start : start + length])
 
     def execute(self, actor: Actor, draws: Draws) -> None:
         """Execute an instruction that is known to return; any other content only where execution is a fault."""
@@ -56,6 +56,6 @@ class AccessSteps(ProgramState):
                 return True  # past the end of the file: a fault
             page = mapping.inode.cache.pages.get(mapping.file_page(number))
         stop = start + len(code)
-        if page is None or (page.open and any(start <= at < stop for at in page.open)):
+        if page is None or (page.indeterminate and any(start <= at < stop for at in page.indeterminate)):
             return False
         return bytes(page.data[start:stop]) == code

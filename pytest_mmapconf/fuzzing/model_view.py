@@ -27,7 +27,7 @@ from ..contract import (
     Resource,
     System,
 )
-from ..reference.files import Description
+from ..reference.files import OpenFileDescription
 from ..reference.machine import PATHS
 from ..reference.mapping import Mapping
 from ..reference.process import ReferenceProcess as Model
@@ -246,7 +246,7 @@ class ProgramState:
 
     # ---- files
 
-    def usable_descriptors(self, actor: Actor, read: bool, write: bool) -> list[tuple[int, Description]]:
+    def usable_descriptors(self, actor: Actor, read: bool, write: bool) -> list[tuple[int, OpenFileDescription]]:
         """Return the actor's (descriptor, description) pairs of regular files with the access mode that is required."""
         return [
             (fd, descriptor.description)

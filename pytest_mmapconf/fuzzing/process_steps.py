@@ -166,7 +166,7 @@ class ProcessSteps(Sequences):
         """Return True if the first word of a shared mapping is known to be 0: a lock that no process holds."""
         assert mapping.inode is not None
         page = mapping.inode.cache.page(mapping.file_page(mapping.start // self.page))
-        return mapping.bytes_to_eof(mapping.start) >= 8 and not page.open and not any(page.data[:4])
+        return mapping.bytes_to_eof(mapping.start) >= 8 and not page.indeterminate and not any(page.data[:4])
 
     # ---- directories and file systems
 

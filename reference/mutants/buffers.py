@@ -137,7 +137,7 @@ def a_kernels_store_makes_no_copy(store: Original, self: ReferenceProcess, addr:
         page = None
         if mapping is not None and mapping.prot & PROT_WRITE:
             page = self.space.table.entries.get(at // self.page)
-            if page is None or not page.sharers:
+            if page is None or not page.refcount:
                 page = self.space.access(mapping, at // self.page, mapping.shared or mapping.inode is None)
         if page is None:
             break

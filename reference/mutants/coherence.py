@@ -8,7 +8,7 @@ from ...contract import Fault
 from ..accesses import Accesses
 from ..address_space import AddressSpace
 from ..constants import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_TYPE, O_ACCESS, O_RDONLY, O_TRUNC, PROT_WRITE
-from ..disk import Record
+from ..disk import OnDiskFile
 from ..files import Inode
 from ..linux_choices import LinuxChoices
 from ..mutant import Original, wrong
@@ -20,7 +20,7 @@ from .calls import Mmap, mappings_of
 
 def own(table: PageTable, number: int) -> Page:
     """Replace a page table entry with a private copy of its page."""
-    page = table.entries[number] = table.memory.fresh(table.entries[number].data)
+    page = table.entries[number] = table.memory.allocate(table.entries[number].data)
     return page
 
 
@@ -181,13 +181,13 @@ def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> 
         (mapping.space.table, number, mapping.space.table.entries[number])
         for mapping in mappings_of(self)
         for number in mapping.space.table.within(*numbers(mapping))
-        if mapping.space.table.entries[number].sharers
+        if mapping.space.table.entries[number].refcount
     ]
     cut(self, size)
     for table, number, page in kept:
         if number not in table.entries:
             table.entries[number] = page
-            page.sharers += 1
+            page.refcount += 1
 
 
 @wrong(Inode.cut, "truncation.private.tail")
@@ -207,7 +207,7 @@ def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int) -> None:
 @wrong(PageCache.page, "hole.zero", bug="StarryOS #1164")
 def holes_hold_rubbish(page: Original, self: PageCache, index: int) -> Page:
     """A page that is not on the disk is not made zero."""
-    is_hole = index not in self.pages and self.record is not None and index not in self.record.blocks
+    is_hole = index not in self.pages and self.on_disk is not None and index not in self.on_disk.blocks
     found: Page = page(self, index)
     if is_hole:
         found.data[:] = b"\xdb" * len(found.data)
@@ -219,21 +219,21 @@ def a_store_in_a_hole_is_the_mappings_own(
     access: Original, self: AddressSpace, mapping: Any, number: int, store: bool
 ) -> Page | None:
     """Stores to a hole of the file do not reach the file."""
-    record = mapping.inode.cache.record if mapping.shared and mapping.inode is not None else None
+    record = mapping.inode.cache.on_disk if mapping.shared and mapping.inode is not None else None
     is_hole = record is not None and mapping.file_page(number) not in record.blocks
     page: Page | None = access(self, mapping, number, store)
     return own(self.table, number) if store and is_hole and page is not None else page
 
 
-@wrong(Record.reserve, "hole.storage")
-def a_store_takes_no_room(reserve: Original, self: Record, block: int, choices: Any) -> bool:
+@wrong(OnDiskFile.reserve, "hole.storage")
+def a_store_takes_no_room(reserve: Original, self: OnDiskFile, block: int, choices: Any) -> bool:
     """Only what was written back takes room."""
     self.blocks.setdefault(block, b"")
     return True
 
 
-@wrong(Record.punch, "hole.storage", bug="gVisor d11ef20a9")
-def a_hole_gives_no_room_back(punch: Original, self: Record, first: int, stop: int) -> None:
+@wrong(OnDiskFile.punch, "hole.storage", bug="gVisor d11ef20a9")
+def a_hole_gives_no_room_back(punch: Original, self: OnDiskFile, first: int, stop: int) -> None:
     """The storage of a hole is lost."""
     used = self.disk.used
     punch(self, first, stop)

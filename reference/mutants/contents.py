@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..accesses import Accesses
 from ..address_space import AddressSpace
 from ..choices import Choices
-from ..files import Description, Inode, shared_memory
+from ..files import Inode, OpenFileDescription, shared_memory
 from ..mapping import Mapping
 from ..mutant import Original, wrong
 from ..page_table import PageTable
@@ -34,7 +34,7 @@ def private_stores_reach_the_file(store: Original, self: Accesses, addr: int, da
 @wrong(PageTable.copy, "mmap.flag.private", *CONTENT, bug="Asterinas 57d3d9ded")
 def nothing_is_copied_on_write(copy: Original, self: PageTable, number: int, page: Page) -> Page:
     """A store through a private mapping of a file goes to the file's page."""
-    if page.sharers or page is self.memory.zero:
+    if page.refcount or page is self.memory.zero:
         return copy(self, number, page)  # type: ignore[no-any-return]
     return page
 
@@ -44,7 +44,7 @@ def private_pages_are_shared_after_a_fork(fork: Original, self: PageTable) -> Pa
     """Parent and child store into the same private pages."""
     child: PageTable = fork(self)
     for page in child.entries.values():
-        page.sharers -= 1
+        page.refcount -= 1
     return child
 
 
@@ -66,7 +66,7 @@ def shared_memory_is_copied_at_fork(fork: Original, self: ReferenceProcess) -> R
             for index, page in mapping.inode.cache.pages.items():
                 own.cache.page(index).data[:] = page.data
             mapping.release()
-            mapping.inode, mapping.description = own, Description(self.machine.file_table, own)
+            mapping.inode, mapping.description = own, OpenFileDescription(self.machine.file_table, own)
             mapping.acquire()
             child.space.table.zap(mapping.start // self.page, mapping.end // self.page)
     return child
@@ -95,7 +95,7 @@ def a_file_is_shared_by_relatives_only(self: ReferenceProcess, mmap: Mmap) -> in
 def recycled_pages_are_not_zeroed(drop: Original, self: PageTable, first: int, stop: int, private: bool = True) -> None:
     """Fresh memory holds what was in a page that was given back."""
     for number in self.within(first, stop):
-        if self.entries[number].sharers == 1:
+        if self.entries[number].refcount == 1:
             self.memory.zero = self.entries[number]
     drop(self, first, stop, private)
 
@@ -113,9 +113,9 @@ def unmapping_throws_stores_away(munmap: Original, self: ReferenceProcess, addr:
     munmap(self, addr, length)
     for inode, index in stale:
         page = inode.cache.pages.get(index)
-        if page is not None and page.dirty and inode.cache.record is not None:
+        if page is not None and page.dirty and inode.cache.on_disk is not None:
             page.wipe(0)
-            old = inode.cache.record.blocks.get(index, b"")
+            old = inode.cache.on_disk.blocks.get(index, b"")
             page.data[: len(old)] = old
 
 
@@ -141,7 +141,7 @@ def writes_do_not_show_in_mappings(write: Original, self: Inode, data: bytes, of
     cache, size = self.cache, self.cache.memory.page
     for index in cache.within(offset // size, (offset + len(data)) // size + 1):
         old = cache.pages[index]
-        cache.pages[index] = cache.memory.fresh(old.data)
+        cache.pages[index] = cache.memory.allocate(old.data)
         cache.pages[index].dirty = old.dirty
     return int(write(self, data, offset, choices))
 
@@ -153,7 +153,7 @@ def mappings_do_not_show_in_the_file(
     """A mapping's pages are copies of the file's, made at the first touch."""
     page: Page | None = fault_in(self, mapping, number)
     if page is not None and mapping.shared and mapping.inode is not None and mapping.inode.name != "anonymous":
-        own = self.table.memory.fresh(page.data)
+        own = self.table.memory.allocate(page.data)
         own.dirty = True
         self.table.entries[number] = own
         return own
@@ -210,7 +210,7 @@ def past_the_end_is_zero(fault_in: Original, self: AddressSpace, mapping: Mappin
     """A page wholly past the end of the file reads as zero."""
     found: Page | None = fault_in(self, mapping, number)
     if found is None:
-        found = self.table.entries[number] = self.table.memory.fresh()
+        found = self.table.entries[number] = self.table.memory.allocate()
     return found
 
 

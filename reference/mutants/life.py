@@ -58,9 +58,9 @@ def rights_are_for_the_family(mprotect: Original, self: ReferenceProcess, addr: 
 def half_shared(one: PageTable, other: PageTable) -> None:
     """`one` stores into its private pages as if they were its own; `other` shows that, until it stores itself."""
     for number, page in one.entries.items():
-        if page.sharers and number in other.entries:
+        if page.refcount and number in other.entries:
             twin = other.entries[number] = type(page)(page.frame, page.data)
-            page.sharers, twin.sharers = 1, 2
+            page.refcount, twin.refcount = 1, 2
 
 
 @wrong(PageTable.fork, "fork.private.parent", bug="Asterinas 57d3d9ded")
@@ -84,7 +84,7 @@ def every_child_gets_what_the_first_got(fork: Original, self: ReferenceProcess) 
     """Private memory is as it was at the first fork."""
     child: ReferenceProcess = fork(self)
     table = child.space.table
-    private = {number: bytes(page.data) for number, page in table.entries.items() if page.sharers}
+    private = {number: bytes(page.data) for number, page in table.entries.items() if page.refcount}
     for number, data in self.__dict__.setdefault("first", private).items():
         if number in table.entries:
             table.copy(number, table.entries[number]).data[:] = data
@@ -96,7 +96,7 @@ def a_page_is_held_by_two_at_most(fork: Original, self: PageTable) -> PageTable:
     """A third process that has a private page is not counted."""
     child: PageTable = fork(self)
     for page in child.entries.values():
-        page.sharers = min(page.sharers, 2)
+        page.refcount = min(page.refcount, 2)
     return child
 
 
@@ -108,8 +108,8 @@ def untouched_private_memory_is_shared(fork: Original, self: AddressSpace) -> Ad
         first = mapping.start // self.page
         for number in range(first, min(mapping.end // self.page, first + FEW)) if mapping.inode is None else ():
             if number not in self.table.entries and mapping.start in child.mappings:
-                page = self.table.entries[number] = child.table.entries[number] = self.table.memory.fresh()
-                page.sharers = 1
+                page = self.table.entries[number] = child.table.entries[number] = self.table.memory.allocate()
+                page.refcount = 1
     return child
 
 
@@ -117,7 +117,7 @@ def untouched_private_memory_is_shared(fork: Original, self: AddressSpace) -> Ad
 def a_released_page_is_wiped(drop: Original, self: PageTable, first: int, stop: int, private: bool = True) -> None:
     """A private page that one process releases becomes zero in the processes that share it."""
     for number in self.within(first, stop) if private else ():
-        if self.entries[number].sharers:
+        if self.entries[number].refcount:
             self.entries[number].wipe(0)
     drop(self, first, stop, private)
 
@@ -129,7 +129,7 @@ def touched_shared_memory_is_copied(fork: Original, self: AddressSpace) -> Addre
     for mapping in self.mappings.values():
         if mapping.shared and mapping.inode is not None and mapping.inode.file_system is None:
             for number in self.table.within(mapping.start // self.page, mapping.end // self.page):
-                child.table.entries[number] = self.table.memory.fresh(self.table.entries[number].data)
+                child.table.entries[number] = self.table.memory.allocate(self.table.entries[number].data)
     return child
 
 
@@ -142,7 +142,7 @@ def untouched_shared_memory_is_apart(fork: Original, self: AddressSpace) -> Addr
             first = mapping.start // self.page
             for number in range(first, min(mapping.end // self.page, first + FEW)):
                 if number not in self.table.entries:
-                    child.table.entries[number] = self.table.memory.fresh()
+                    child.table.entries[number] = self.table.memory.allocate()
     return child
 
 

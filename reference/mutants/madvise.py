@@ -96,12 +96,12 @@ def dontneed_keeps_private_copies(
         number: entries[number]
         for mapping, first, stop in dropped_parts(self, addr, length, advice)
         for number in self.space.table.within(first, stop)
-        if mapping.inode is not None and entries[number].sharers
+        if mapping.inode is not None and entries[number].refcount
     }
     madvise(self, addr, length, advice)
     for number, page in copies.items():
         entries[number] = page
-        page.sharers += 1
+        page.refcount += 1
 
 
 @wrong(ReferenceProcess.madvise, "madvise.dontneed.shared", bug="qiling (reading)")
@@ -176,14 +176,14 @@ def dontneed_locked_spares_what_is_locked(
         madvise(self, addr, length, advice)
 
 
-@wrong(PageTable.free, "madvise.free")
+@wrong(PageTable.mark_lazy_free, "madvise.free")
 def free_leaves_rubbish(free: Original, self: PageTable, first: int, stop: int) -> None:
     """Freed pages have other content at once."""
     for number in self.within(first, stop):
         self.entries[number].data[:] = b"?" * self.memory.page
 
 
-@wrong(PageTable.free, "madvise.free")
+@wrong(PageTable.mark_lazy_free, "madvise.free")
 def free_takes_the_next_page(free: Original, self: PageTable, first: int, stop: int) -> None:
     """The page after the range is freed as well."""
     self.zap(first, stop + 1)
@@ -196,7 +196,7 @@ class Lost(bytearray):
         pass
 
 
-@wrong(PageTable.free, "madvise.free.store")
+@wrong(PageTable.mark_lazy_free, "madvise.free.store")
 def free_loses_later_stores(free: Original, self: PageTable, first: int, stop: int) -> None:
     """A freed page stays zero, whatever is stored into it."""
     for number in self.within(first, stop):
@@ -209,7 +209,7 @@ def free_loses_later_stores(free: Original, self: PageTable, first: int, stop: i
 @wrong(Inode.punch, "madvise.remove")
 def no_holes_in_memory_without_a_file(punch: Original, self: Inode, offset: int, length: int, choices: Any) -> None:
     """MADV_REMOVE has no effect on memory without storage on a disk."""
-    if self.cache.record is not None:
+    if self.cache.on_disk is not None:
         punch(self, offset, length, choices)
 
 
@@ -356,7 +356,7 @@ def advice_is_for_all_or_nothing(
     madvise(self, addr, length, advice)
 
 
-@wrong(PageTable.free, "madvise.free", "madvise.range")
+@wrong(PageTable.mark_lazy_free, "madvise.free", "madvise.range")
 def free_rounds_to_the_mapping(free: Original, self: PageTable, first: int, stop: int) -> None:
     """Every page that the process has is zero."""
     for page in self.entries.values():

@@ -233,10 +233,10 @@ def mmap_fixed_shows_the_old_pages(self: ReferenceProcess, mmap: Mmap) -> int:
     if mmap.flags & MAP_FIXED:
         first, stop = mmap.addr // self.page, (mmap.addr + self.round_up(mmap.length)) // self.page
         kept = {number: table.entries[number] for number in table.within(first, stop)}
-        kept = {number: page for number, page in kept.items() if page.sharers}
+        kept = {number: page for number, page in kept.items() if page.refcount}
     place = mmap()
     for number, page in kept.items():
-        page.sharers += 1
+        page.refcount += 1
         table.entries[number] = page
     return place
 

@@ -6,7 +6,7 @@ from errno import EACCES, EBADF, EINVAL, ENODEV
 
 from ..constants import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, MAP_TYPE, O_RDWR, PROT_ALL, PROT_READ, PROT_WRITE
 from ..file_calls import FileCalls
-from ..files import Description, Descriptor
+from ..files import Descriptor, OpenFileDescription
 from ..mapping_calls import MappingCalls
 from ..mutant import NO_KNOWN_BUG, Mutant, Original, never, refuses, wrong
 from ..process import ReferenceProcess
@@ -110,7 +110,7 @@ def dup_opens_for_both(dup: Original, self: ReferenceProcess, fd: int) -> int:
     duplicate: int = dup(self, fd)
     inode = self.descriptors[fd].description.inode
     self.descriptors.pop(duplicate).description.release()
-    self.descriptors[duplicate] = Descriptor(Description(self.machine.file_table, inode, O_RDWR), False)
+    self.descriptors[duplicate] = Descriptor(OpenFileDescription(self.machine.file_table, inode, O_RDWR), False)
     return duplicate
 
 
@@ -143,7 +143,7 @@ def mprotect_looks_at_the_descriptors_of_now(
 
 @wrong(MappingCalls.max_protection, "mmap.prot.fd-mode.private")
 def private_mappings_never_become_writable(
-    max_protection: Original, self: MappingCalls, description: Description, shared: bool
+    max_protection: Original, self: MappingCalls, description: OpenFileDescription, shared: bool
 ) -> int:
     """A private mapping that is not writable at first can never be made so."""
     most: int = max_protection(self, description, shared)

@@ -149,7 +149,7 @@ FLAGS = (
 )
 
 
-@wrong(Memory.fresh, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="unikraft #394, phoenix-rtos #1742")
+@wrong(Memory.allocate, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="unikraft #394, phoenix-rtos #1742")
 def memory_is_handed_out_as_it_comes_back(fresh: Original, self: Memory, content: bytes = b"") -> Page:
     """Freed pages are not cleared, so new memory has the content of earlier mappings."""
     page: Page = fresh(self, content)
@@ -165,7 +165,7 @@ def private_memory_comes_as_it_was_left(
     """A new page of private memory has the content that the page had when it was freed."""
     page: Page | None = fault_in(self, mapping, number)
     if mapping.inode is None and self.table.memory.handed_out > 4:
-        page = self.table.entries[number] = self.table.memory.fresh(b"\xaa" * self.table.memory.page)
+        page = self.table.entries[number] = self.table.memory.allocate(b"\xaa" * self.table.memory.page)
     return page
 
 
@@ -279,7 +279,7 @@ def what_grows_can_be_written(grow_down: Original, self: AddressSpace, mapping: 
     mapping.prot = PROT_READ | PROT_WRITE
 
 
-@wrong(LinuxChoices.grows_down, "mmap.flag.growsdown.gap")
+@wrong(LinuxChoices.may_grow_down, "mmap.flag.growsdown.gap")
 def stacks_grow_into_each_other(grows_down: Original, self: LinuxChoices, left: int) -> bool:
     """No gap is kept between what grows down and what is below."""
     return True

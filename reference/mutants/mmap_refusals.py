@@ -28,7 +28,7 @@ from ..constants import (
     PROT_EXEC,
     PROT_WRITE,
 )
-from ..files import Description, Inode
+from ..files import Inode, OpenFileDescription
 from ..mapping_calls import MmapRequest
 from ..mutant import Original, never, other, refuses, wrong
 from ..process import ReferenceProcess
@@ -313,7 +313,11 @@ def mmap_takes_the_type_for_two_bits(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(ReferenceProcess.refuse_file, "mmap.errno.EOVERFLOW.negative", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c")
 def mmap_takes_a_negative_offset(
-    refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original,
+    self: ReferenceProcess,
+    refuse: Refusals,
+    request: MmapRequest,
+    description: OpenFileDescription,
 ) -> None:
     """A negative offset is not found too large."""
     offset = 0 if request.offset >> 63 else request.offset
@@ -322,7 +326,11 @@ def mmap_takes_a_negative_offset(
 
 @wrong(ReferenceProcess.refuse_file, "mmap.errno.EOVERFLOW")
 def mmap_looks_at_the_offset_without_the_length(
-    refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original,
+    self: ReferenceProcess,
+    refuse: Refusals,
+    request: MmapRequest,
+    description: OpenFileDescription,
 ) -> None:
     """Only the offset's own size is looked at, not where the mapping would end."""
     refuse_file(self, refuse, request._replace(size=0), description)
@@ -330,7 +338,11 @@ def mmap_looks_at_the_offset_without_the_length(
 
 @wrong(ReferenceProcess.refuse_file, "mmap.errno.EPERM.unmappable")
 def mmap_says_ENODEV_before_EPERM(
-    refuse_file: Original, self: ReferenceProcess, refuse: Refusals, request: MmapRequest, description: Description
+    refuse_file: Original,
+    self: ReferenceProcess,
+    refuse: Refusals,
+    request: MmapRequest,
+    description: OpenFileDescription,
 ) -> None:
     """A file that cannot be mapped is ENODEV, even if it could not be executed either."""
     if not description.inode.mappable:
@@ -345,7 +357,7 @@ def mmap_maps_any_regular_file(mappable: Original, self: Inode) -> bool:
 
 
 @wrong(State.description, "mmap.errno.EBADF.path", bug="own: the descriptor is found, its rights refuse it later")
-def a_path_is_a_descriptor_like_any_other(description: Original, self: State, fd: int) -> Description | None:
+def a_path_is_a_descriptor_like_any_other(description: Original, self: State, fd: int) -> OpenFileDescription | None:
     """A descriptor that is only a path is found, and is then not open for reading."""
     descriptor = self.descriptors.get(fd)
     return descriptor.description if descriptor is not None else None

@@ -8,7 +8,7 @@ from errno import EACCES, EINVAL, ENOMEM
 
 from ..address_space import AddressSpace
 from ..constants import PROT_ALL, PROT_EXEC, PROT_GROWSDOWN, PROT_NONE, PROT_READ, PROT_WRITE
-from ..files import Description
+from ..files import OpenFileDescription
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mapping_calls import MappingCalls
@@ -417,7 +417,7 @@ def a_child_may_have_all_rights(fork: Original, self: AddressSpace) -> AddressSp
 
 @wrong(MappingCalls.max_protection, "mprotect.maximum.seal", "mprotect.errno.EACCES", bug="gVisor d9188f9aa (reading)")
 def mprotect_knows_no_seals(
-    max_protection: Original, self: ReferenceProcess, description: Description, shared: bool
+    max_protection: Original, self: ReferenceProcess, description: OpenFileDescription, shared: bool
 ) -> int:
     """A mapping of a file that is sealed against writing can be made writable."""
     most: int = max_protection(self, description, shared)
@@ -428,7 +428,7 @@ def mprotect_knows_no_seals(
     MappingCalls.max_protection, "mprotect.maximum.noexec", "mprotect.errno.EACCES", bug="gVisor 191b53da2 (reading)"
 )
 def mprotect_knows_no_noexec(
-    max_protection: Original, self: ReferenceProcess, description: Description, shared: bool
+    max_protection: Original, self: ReferenceProcess, description: OpenFileDescription, shared: bool
 ) -> int:
     """A mapping of a file on a noexec file system can be made executable."""
     most: int = max_protection(self, description, shared)

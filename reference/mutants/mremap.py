@@ -266,7 +266,7 @@ def mremap_dontunmap_leaves_the_content(self: ReferenceProcess, mremap: Mremap) 
         table = self.space.table
         for number in table.within(place // self.page, (place + self.round_up(mremap.new_size)) // self.page):
             page = table.entries[number]
-            page.sharers += page.sharers > 0
+            page.refcount += page.refcount > 0
             table.entries[number + (mremap.addr - place) // self.page] = page
     return place
 

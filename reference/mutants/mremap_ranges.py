@@ -33,7 +33,7 @@ def entries(self: AddressSpace, addr: int, size: int) -> dict[int, Page]:
 def back(self: AddressSpace, kept: dict[int, Page]) -> None:
     """Make the page table have entries again that it had."""
     for number, page in kept.items():
-        page.sharers += page.sharers > 0
+        page.refcount += page.refcount > 0
         self.table.entries[number] = page
 
 
@@ -424,7 +424,7 @@ def mremap_reports_the_last_error(
 @wrong(Move, "mremap.dontunmap.file", "mmap.flag.private", *LEFT)
 def dontunmap_leaves_copies_of_a_file(self: AddressSpace, move: Move) -> None:
     """The private copies of a file's pages are at both places."""
-    kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.sharers}
+    kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.refcount}
     from_file = all(mapping.inode is not None for mapping in self.over(move.addr, move.addr + move.old))
     move()
     if move.keep and from_file:
@@ -466,7 +466,7 @@ def dontunmap_empties_the_whole_mapping(self: AddressSpace, move: Move) -> None:
 @wrong(Move, "mremap.dontunmap.fork", "mmap.flag.private", *LEFT)
 def dontunmap_leaves_what_a_child_has(self: AddressSpace, move: Move) -> None:
     """Pages that are shared with a child since the fork are at both places."""
-    kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.sharers > 1}
+    kept = {number: page for number, page in entries(self, move.addr, move.old).items() if page.refcount > 1}
     move()
     if move.keep:
         back(self, kept)

@@ -6,7 +6,7 @@ from errno import EBUSY, EFAULT, EINVAL, ENOMEM
 
 from ..choices import Choices
 from ..constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC
-from ..disk import Record
+from ..disk import OnDiskFile
 from ..mutant import Original, never, other, refuses, wrong
 from ..page_calls import PageCalls
 from ..process import ReferenceProcess
@@ -125,13 +125,13 @@ def unmapping_takes_back_what_was_synced(munmap: Original, self: ReferenceProces
     munmap(self, addr, length)
     for mapping in synced:
         assert mapping.inode is not None
-        record = mapping.inode.cache.record
+        record = mapping.inode.cache.on_disk
         if record is not None:
             record.blocks.update(dict.fromkeys(record.blocks, b""))
 
 
-@wrong(Record.reserve, "msync.no-promise")
-def a_store_gives_up_what_is_on_the_disk(reserve: Original, self: Record, block: int, choices: Choices) -> bool:
+@wrong(OnDiskFile.reserve, "msync.no-promise")
+def a_store_gives_up_what_is_on_the_disk(reserve: Original, self: OnDiskFile, block: int, choices: Choices) -> bool:
     """From the first store into a page until it is written the disk has zeros there."""
     has_room = bool(reserve(self, block, choices))
     if has_room:
@@ -144,8 +144,8 @@ def invalidating_throws_stores_away(msync: Original, self: PageCalls, addr: int,
     """MS_INVALIDATE drops what has been stored and is not on the disk yet."""
     msync(self, addr, length, flags & ~MS_SYNC if flags & MS_INVALIDATE and not flags & MS_ASYNC else flags)
     for mapping in self.space.over(addr, addr + length) if flags & MS_INVALIDATE else ():
-        if mapping.shared and mapping.inode is not None and mapping.inode.cache.record is not None:
-            cache, blocks = mapping.inode.cache, mapping.inode.cache.record.blocks
+        if mapping.shared and mapping.inode is not None and mapping.inode.cache.on_disk is not None:
+            cache, blocks = mapping.inode.cache, mapping.inode.cache.on_disk.blocks
             for index in cache.within(
                 mapping.file_page(mapping.start // self.page), mapping.file_page(mapping.end // self.page)
             ):

@@ -253,7 +253,7 @@ def msync_writes_private_pages(msync: Original, self: ReferenceProcess, addr: in
     for mapping in over(self, addr, length):
         if mapping.inode is not None and not mapping.shared:
             for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
-                if entries[number].sharers:
+                if entries[number].refcount:
                     mapping.inode.cache.page(mapping.file_page(number)).data[:] = entries[number].data
 
 
@@ -266,10 +266,10 @@ def msync_puts_private_pages_on_the_disk(
     entries = self.space.table.entries
     for mapping in over(self, addr, length):
         inode = mapping.inode
-        if inode is not None and not mapping.shared and inode.cache.record is not None:
+        if inode is not None and not mapping.shared and inode.cache.on_disk is not None:
             for number in self.space.table.within(mapping.start // self.page, mapping.end // self.page):
-                if entries[number].sharers:
-                    inode.cache.record.blocks[mapping.file_page(number)] = bytes(entries[number].data)
+                if entries[number].refcount:
+                    inode.cache.on_disk.blocks[mapping.file_page(number)] = bytes(entries[number].data)
 
 
 @wrong(

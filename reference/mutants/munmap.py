@@ -127,7 +127,7 @@ def translations_outlive_their_mapping(munmap: Original, self: ReferenceProcess,
     kept = {number: table.entries[number] for number in table.within(first, stop)}
     munmap(self, addr, length)
     for page in kept.values():
-        page.sharers += page.sharers > 0
+        page.refcount += page.refcount > 0
     table.entries.update(kept)
 
 

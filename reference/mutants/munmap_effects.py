@@ -19,7 +19,7 @@ def munmap_writes_private_pages_to_the_file(munmap: Original, self: ReferencePro
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode is not None and not mapping.shared:
             for number in table.within(mapping.start // self.page, mapping.end // self.page):
-                if table.entries[number].sharers:
+                if table.entries[number].refcount:
                     mapping.inode.cache.page(mapping.file_page(number)).data[:] = table.entries[number].data
     munmap(self, addr, length)
 
@@ -126,7 +126,7 @@ def unmapping_leaves_the_pages(clear: Original, self: AddressSpace, start: int, 
     kept = {number: self.table.entries[number] for number in self.table.within(first, stop)}
     clear(self, start, end)
     for number, page in kept.items():
-        page.sharers += page.sharers > 0 or page is not self.table.memory.zero
+        page.refcount += page.refcount > 0 or page is not self.table.memory.zero
         self.table.entries[number] = page
 
 

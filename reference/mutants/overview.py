@@ -180,4 +180,4 @@ def a_file_that_grows_is_not_seen_to(extend: Original, self: Inode, size: int, c
     for mapping in mappings_of(self):
         first = mapping.start + max(-(-before // page) * page - mapping.offset, 0)
         for number in range(first // page, min(mapping.end // page, first // page + 64)):
-            mapping.space.table.entries.setdefault(number, self.cache.memory.fresh())
+            mapping.space.table.entries.setdefault(number, self.cache.memory.allocate())

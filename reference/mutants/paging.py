@@ -36,8 +36,8 @@ def two_pages_are_copied_at_once(copy: Original, self: PageTable, number: int, p
     """With the private copy of a page goes one of the next page, which is zero."""
     own: Page = copy(self, number, page)
     if number + 1 not in self.entries:
-        beside = self.entries[number + 1] = self.memory.fresh()
-        beside.sharers = 1
+        beside = self.entries[number + 1] = self.memory.allocate()
+        beside.refcount = 1
     return own
 
 
@@ -47,7 +47,7 @@ def a_file_ends_two_pages_later(fault_in: Original, self: AddressSpace, mapping:
     found: Page | None = fault_in(self, mapping, number)
     inode = mapping.inode
     if found is None and inode is not None and (mapping.file_page(number) - 1) * self.table.memory.page < inode.size:
-        found = self.table.entries[number] = self.table.memory.fresh()
+        found = self.table.entries[number] = self.table.memory.allocate()
     return found
 
 
@@ -57,7 +57,7 @@ def a_page_is_there_before_its_content(
 ) -> Page | None:
     """A page that has to be read from the disk is seen as zero."""
     inode = mapping.inode
-    stored = inode is not None and inode.cache.stored(mapping.file_page(number))
+    stored = inode is not None and inode.cache.needs_disk_read(mapping.file_page(number))
     found: Page | None = fault_in(self, mapping, number)
     if found is not None and stored:
         found.wipe(0)
