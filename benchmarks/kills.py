@@ -1,11 +1,11 @@
-"""kill -9, fifty times over a run: does every case get a verdict, and the right one, and does the run end?
+"""Check verdicts under SIGKILL: fifty kills during a run, after which every case must have the correct verdict.
 
     python benchmarks/kills.py --victim=worker --dist=load
     python benchmarks/kills.py --victim=agent -n 0
 
-Runs the suite twice, once undisturbed, once while its workers, or their agents, are killed at random moments, each once
-it has begun with cases.  What was killed in the middle of a case must be unresolved, and so must that one case be; all
-others must have the verdict of the undisturbed run.
+The suite runs twice: once undisturbed, and once while its workers or their agents are killed at random moments, each
+after it has begun to run cases.  A case during which a process was killed must be unresolved; all others must have the
+verdict of the undisturbed run.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def pytest_runtest_logstart(nodeid):
     if "PYTEST_XDIST_WORKER" in os.environ or os.environ["ALONE"]:
         open(os.path.join(os.environ["STARTED"], str(os.getpid())), "w").close()
 """
-"""A plugin by which each process that runs cases says so."""
+"""A plugin that makes each process that runs cases record its start."""
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Return the child processes of a process."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -40,7 +40,7 @@ def children(pid: int) -> list[int]:
 
 
 def command(pid: int) -> str:
-    """The command line of a process."""
+    """Return the command line of a process."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
@@ -48,7 +48,7 @@ def command(pid: int) -> str:
 
 
 def victims(kind: str, pytest: int, started: Path) -> list[int]:
-    """What can be killed now, of those that have begun with cases."""
+    """Return the processes to kill, among those that have begun to run cases."""
     begun = [int(path.name) for path in started.iterdir() if command(int(path.name))]
     if kind == "worker":
         return begun
@@ -56,7 +56,7 @@ def victims(kind: str, pytest: int, started: Path) -> list[int]:
 
 
 def verdicts(report: Path) -> dict[str, str]:
-    """The verdict on each case, in each of the systems that there are with --dist=each."""
+    """Return the verdict on each case, for each worker if --dist=each."""
     found: dict[str, list[str]] = {}
     report_data = json.loads(report.read_text())
     for run in report_data.get("runs", [report_data]):
@@ -66,7 +66,7 @@ def verdicts(report: Path) -> dict[str, str]:
 
 
 def run(asked: argparse.Namespace, folder: Path, kills: int, seed: int) -> tuple[dict[str, str], int, float, str]:
-    """The verdicts, how many kills there were, how many seconds it took, and what was printed."""
+    """Run the suite and return its verdicts, the number of kills, the duration in seconds, and the output."""
     report, started, output = folder / f"v{kills}.json", folder / f"started-{kills}", folder / f"{kills}.txt"
     started.mkdir()
     (folder / "started.py").write_text(STARTED)
@@ -85,7 +85,7 @@ def run(asked: argparse.Namespace, folder: Path, kills: int, seed: int) -> tuple
         try:
             while process.poll() is None:
                 if time.monotonic() - began > asked.timeout:
-                    raise SystemExit(f"HANGS: not at its end after {asked.timeout} s and {done} kills")
+                    raise SystemExit(f"TIMEOUT: the run has not ended after {asked.timeout} s and {done} kills")
                 time.sleep(random.uniform(0.01, asked.every))
                 found = victims(asked.victim, process.pid, started) if done < kills else []
                 if found:
@@ -99,7 +99,7 @@ def run(asked: argparse.Namespace, folder: Path, kills: int, seed: int) -> tuple
 
 
 def main() -> int:
-    """Compare a run with kills to one without."""
+    """Compare a run with kills with an undisturbed one."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--victim", choices=["worker", "agent"], default="worker")
     parser.add_argument("--backend", default="native")
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("-n", type=int, default=2)
     parser.add_argument("--dist", default="load")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--every", type=float, default=0.2, help="at most so many seconds between two kills")
+    parser.add_argument("--every", type=float, default=0.2, help="largest time between two kills, in seconds")
     parser.add_argument("--timeout", type=float, default=900)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10000)
     asked = parser.parse_args()

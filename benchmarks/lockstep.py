@@ -1,17 +1,17 @@
-"""What judging costs: programs and steps per second in lockstep, beside the same programs without judging.
+"""Measure the cost of lockstep: programs and steps per second with and without comparing the results.
 
     python benchmarks/lockstep.py [--programs 300] [--rounds 5] [--backend native --backend reference]
 
 Each round draws the same programs four times, as the suite's random case does: by hypothesis, of `LENGTH` steps.
 
-* blind: a backend that does nothing, and a reference that stays empty: the bytes, and what they are decoded to.
-* drawing: the reference alone makes the calls, since what is drawn next depends on what it knows by then.
-* in lockstep: the implementation makes the calls, and the reference judges each result, as the suite does it,
-  with an audit now and then (`search.SELDOM`). The time that passes in the implementation, its audits included, is
-  measured separately; the rest beside drawing is judging.
-* closely: with an audit after each call that changes something, as programs are run that show a difference.
+* blind: with a backend that does nothing and an empty reference.  This is the cost of the bytes and of decoding them.
+* drawing: the reference alone makes the calls, since the choice of each step depends on its state.
+* in lockstep: the implementation makes the calls, and the reference judges each result, as in the suite, with an audit
+  after every `search.AUDIT_INTERVAL` state-changing calls.  The time in the implementation, with its audits, is
+  measured separately; the rest, without the time for drawing, is the cost of judging.
+* fully audited: with an audit after each state-changing call, as programs are run that show a difference.
 
-Machines are noisy, so what counts are the ratios within a round; the median round is shown.
+Times vary with the load of the machine, so only the ratios within a round are compared; the output is the median round.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 
 
 class Nothing(Process):
-    """Every call succeeds and does nothing."""
+    """A process whose calls all succeed without any effect."""
 
     def __init__(self, model: Process) -> None:
         self.model = model
@@ -79,7 +79,7 @@ Nothing.pipe = _nothing((3, 4))  # type: ignore[method-assign]
 
 
 class NothingSystem(System):
-    """A system of such processes."""
+    """A system whose processes do nothing."""
 
     def __init__(self) -> None:
         self.machine = ReferenceBackend().boot()
@@ -89,7 +89,7 @@ class NothingSystem(System):
 
 
 def timed(run: Callable[[list[bytes]], object], programs: int, number: int) -> float:
-    """Seconds for as many programs of hypothesis's, always the same for a number."""
+    """Return the seconds for `programs` programs of hypothesis, which are the same for the same `number`."""
 
     @seed(number)
     @settings(
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--programs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backend", action="append", help="(repeatable; default: reference and native)")
-    parser.add_argument("--mmap-dir", help="the folder whose file system is used")
+    parser.add_argument("--mmap-dir", help="the directory whose file system is used")
     chosen = parser.parse_args()
 
     for name in chosen.backend or ["reference", "native"]:
@@ -173,9 +173,9 @@ def main() -> None:
                 drawing = timed(drawn, chosen.programs, number)
                 lockstep = timed(search.run_sparsely_audited, chosen.programs, number)
                 calls, steps = clock[0], search.tally.steps - before
-                closely = timed(search.run_audited, chosen.programs, number)
-                rows.append((blind, drawing, calls, lockstep, closely, (lockstep - calls) / drawing, steps))
-            blind, drawing, calls, lockstep, closely, ratio, steps = (
+                audited = timed(search.run_audited, chosen.programs, number)
+                rows.append((blind, drawing, calls, lockstep, audited, (lockstep - calls) / drawing, steps))
+            blind, drawing, calls, lockstep, audited, ratio, steps = (
                 statistics.median(column) for column in zip(*rows, strict=True)
             )
             each = 1000 / chosen.programs
@@ -183,7 +183,8 @@ def main() -> None:
                 f"{name}: {each * drawing:.2f} ms a program for drawing ({each * blind:.2f} blind),"
                 f" {each * lockstep:.2f} in lockstep ({steps / lockstep:.0f} steps/s),"
                 f" of which {each * calls:.2f} in the implementation:"
-                f" drawing and judging take {ratio:.1f} times as long as drawing alone; closely {each * closely:.2f} ms"
+                f" drawing and judging take {ratio:.1f} times as long as drawing alone;"
+                f" fully audited {each * audited:.2f} ms"
             )
         finally:
             backend.close()

@@ -1,10 +1,11 @@
-"""What a case costs: the suite's time over that of as many empty pytest tests with one fixture.
+"""Measure the cost of a case: the time of the suite, relative to as many empty pytest tests with one fixture.
 
     python benchmarks/overhead.py [--rounds 5] [--backend reference --backend native]
 
 Each round runs, one after the other, the deterministic cases, the random and crash cases, and as many empty tests as
 there are deterministic cases (without this plugin), each in a pytest of its own, timed from the end of collection to
-the end of the last test.  Machines are noisy, so what counts is the ratio within a round; the median round is shown.
+the end of the last test.  Times vary with the load of the machine, so only the ratio within a round is compared; the
+output is the median round.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ def timed(folder: Path, *arguments: str) -> tuple[int, float]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "stopwatch", "-p", "no:cacheprovider", *arguments]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if not result.exists():
-        sys.exit(f"{' '.join(command)} did not end:\n{run.stdout}{run.stderr}")
+        sys.exit(f"{' '.join(command)} was ended by a timeout:\n{run.stdout}{run.stderr}")
     measured = json.loads(result.read_text())
     if measured["exit"] != 0:
-        sys.exit(f"{' '.join(command)} failed, so its time means nothing:\n{run.stdout}{run.stderr}")
+        sys.exit(f"{' '.join(command)} failed, so its time is not valid:\n{run.stdout}{run.stderr}")
     return measured["tests"], measured["seconds"]
 
 

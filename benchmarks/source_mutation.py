@@ -1,16 +1,16 @@
-"""Mutation of the reference's source by cosmic-ray: does anything notice, whatever token is wrong?
+"""Mutate the reference's source with cosmic-ray, and measure how many of the mutants the tests detect.
 
     python benchmarks/source_mutation.py [--sample 200] [--seed 4] [--workers 2]
 
-cosmic-ray says what there is to be made wrong, and makes it so.  There are many thousands of mutants, so a sample is
-drawn: at random from the seed, at most one at each place in the source, none in an annotation, which nothing evaluates.
-What survives is printed as a difference, unless it is listed in equivalent/, with the reason why no test distinguishes
-it from the reference.  One that is listed and caught is printed too: the reason is wrong.
+cosmic-ray lists the possible mutations and applies them.  As there are many thousands, a sample is drawn: at random
+from the seed, at most one at each place of the source, none in an annotation, which is not evaluated.  Survivors are
+printed as differences, unless they are listed in equivalent/ with the reason why no test distinguishes them from the
+reference.  A listed mutant that a test detects is printed too: its reason is wrong.
 
 Each mutant is judged by the deterministic cases at level linux, on a machine without round numbers (odd_machine.py in
-tests/), and if they pass by the unit tests of the reference: by those that run what is changed, which is noted first,
-of the honest source.  A run is a fork of this process, which has imported what takes long, but not the reference; there
-the changed module is imported as it is changed, so that no file is touched.
+tests/), and if these pass by the unit tests of the reference.  Only tests that run the changed lines are run; a first
+run of all tests on the original source records them.  A run is a fork of this process, which has imported all slow
+modules, but not the reference.  The fork imports the changed module from memory, so that no file is modified.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from random import Random
 from types import CodeType
 from typing import Any, NamedTuple
 
-import hypothesis  # noqa: F401 - pytest's plugin of it imports it at the end of each run
+import hypothesis  # noqa: F401 - its pytest plugin imports it at the end of each run
 import pytest
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.mutating import mutate_code
@@ -51,7 +51,7 @@ REFERENCE = Path(
 ).parent
 EQUIVALENT = Path(__file__).parent / "equivalent"
 LEFT_OUT = {"__init__.py", "mutant.py", "maps.py"}
-"""Of reference/: what makes mutants and what draws, beside what decides."""
+"""Files of reference/ that are not mutated: they make mutants or draw, and decide no result."""
 
 CASES = ["--mmap-level=linux", "-m", "not mmap_random"]
 JUDGES = {
@@ -60,17 +60,17 @@ JUDGES = {
 }
 OPTIONS = ["-x", "-q", "--tb=line", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
 MEMORY = 4 << 30
-"""Bytes that a run may have: some mutants ask for more than there is."""
+"""Memory limit of a run, in bytes: some mutants allocate without bound."""
 
 WARNED = "warned of by Python"
-"""What becomes of a mutant that is none to count."""
+"""The result of a mutant that does not count."""
 
 ALL = "all tests"
-"""Stands for them in the notes of which tests run a line: it is run by an import, or for several tests at once."""
+"""Key for lines that an import, or a fixture of several tests, runs."""
 
 
 class Mutant(NamedTuple):
-    """One token made wrong."""
+    """A mutation of one token."""
 
     module: str
     line: int
@@ -79,30 +79,30 @@ class Mutant(NamedTuple):
     occurrence: int
 
     def source(self) -> str:
-        """The module as it is then."""
+        """Return the source of the mutated module."""
         source: str = mutate_code((REFERENCE / self.module).read_text(), get_operator(self.operator)(), self.occurrence)
         return source
 
     def name(self) -> str:
-        """The innermost function or class that it is in, empty for none."""
+        """Return the innermost function or class that contains the mutation; empty for none."""
         found = ""
         for node in ast.walk(parsed(self.module)):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.lineno <= self.line <= (node.end_lineno or 0):
-                found = node.name  # what is further in comes later
+                found = node.name  # inner definitions follow later
         return found
 
     def difference(self) -> list[str]:
-        """What is wrong, as lines of a unified difference."""
+        """Return the mutation as the lines of a unified difference."""
         honest = (REFERENCE / self.module).read_text().splitlines()
         return list(unified_diff(honest, self.source().splitlines(), self.module, self.module, lineterm=""))
 
     def change(self) -> tuple[str, str, str]:
-        """The module, the lines that are changed, and what they become."""
+        """Return the module, the changed lines, and their replacement."""
         return (self.module, *changed(self.difference()[2:]))
 
 
 def changed(difference: Iterable[str]) -> tuple[str, str]:
-    """The lines that a difference takes away, and those that it adds, without their indentation."""
+    """Return the lines that a difference removes, and those that it adds, without indentation."""
     lines = [(line[:1], line[1:].strip()) for line in difference]
     before, after = ("\n".join(line for sign, line in lines if sign == wanted) for wanted in "-+")
     return before, after
@@ -110,7 +110,7 @@ def changed(difference: Iterable[str]) -> tuple[str, str]:
 
 @cache
 def parsed(module: str) -> ast.Module:
-    """The source of a module of the reference."""
+    """Return the source of a module of the reference."""
     return ast.parse((REFERENCE / module).read_text())
 
 
@@ -118,13 +118,13 @@ def parsed(module: str) -> ast.Module:
 
 
 def mutants(module: str) -> Iterator[Mutant]:
-    """All of a module, but for annotations."""
+    """Yield all mutants of a module, except those in annotations."""
     skipped = list(unevaluated(module))
     nodes = list(ast_nodes(get_ast_from_path(REFERENCE / module)))
     for name in operator_names():
         operator = get_operator(name)
         if operator.arguments():
-            continue  # it needs the text to replace
+            continue  # this operator needs an argument: the text to replace
         places = (start for node in nodes for start, _end in operator().mutation_positions(node))
         for occurrence, place in enumerate(places):
             if not any(start <= place < end for start, end in skipped):
@@ -132,7 +132,7 @@ def mutants(module: str) -> Iterator[Mutant]:
 
 
 def unevaluated(module: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where, in lines and columns, the annotations of a module reach."""
+    """Return the extent of each annotation of a module: lines and columns of its start and end."""
     for node in ast.walk(parsed(module)):
         found = None
         if isinstance(node, ast.arg | ast.AnnAssign):
@@ -144,13 +144,13 @@ def unevaluated(module: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]
 
 
 def everything() -> list[Mutant]:
-    """All there are."""
+    """Return all mutants."""
     modules = sorted(path.name for path in REFERENCE.glob("*.py") if path.name not in LEFT_OUT)
     return sorted(mutant for module in modules for mutant in mutants(module))
 
 
 def draw(size: int, seed: int) -> list[Mutant]:
-    """The mutants of the sample, the same for the same source and version of cosmic-ray."""
+    """Return the mutants of the sample, which are the same for the same source and version of cosmic-ray."""
     found = everything()
     Random(seed).shuffle(found)
     places: dict[tuple[str, int, int], Mutant] = {}
@@ -161,7 +161,7 @@ def draw(size: int, seed: int) -> list[Mutant]:
 
 
 def shown(output: str) -> list[Mutant]:
-    """The mutants whose differences stand in an output of this program, wherever their lines are now."""
+    """Return the mutants whose differences are in this program's output, at the current position of their lines."""
     changes = set()
     for difference in output.split("\n--- ")[1:]:
         module, *lines = difference.partition("\n\n")[0].splitlines()
@@ -181,13 +181,13 @@ def shown(output: str) -> list[Mutant]:
 
 
 def run(judge: str, plugin: object, prepare: Callable[[], object]) -> int:
-    """The exit status of a judge's run, below 0 if a signal has ended it."""
+    """Return the exit status of a judge's run, negative if a signal has ended it."""
     child = os.fork()
     if not child:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(1, 2)
         sys.dont_write_bytecode = True
-        status = int(pytest.ExitCode.INTERNAL_ERROR)  # out of memory, say: nothing of it may come back to the parent
+        status = int(pytest.ExitCode.INTERNAL_ERROR)  # for example out of memory; no exception may reach the parent
         try:
             prepare()
             status = pytest.main([*OPTIONS, *JUDGES[judge]], plugins=[plugin])
@@ -197,7 +197,7 @@ def run(judge: str, plugin: object, prepare: Callable[[], object]) -> int:
 
 
 class Noting:
-    """Notes which tests run which lines."""
+    """A plugin that records the tests that run each line."""
 
     def __init__(self, into: Path) -> None:
         self.into = into
@@ -229,7 +229,7 @@ class Noting:
 
 
 class Choosing:
-    """Runs these tests only."""
+    """A plugin that selects these tests only."""
 
     def __init__(self, tests: Collection[str]) -> None:
         self.tests = tests
@@ -242,11 +242,11 @@ class Choosing:
 # -------------------------------------------------------------------------------------------------------------- judging
 
 Tests = dict[str, dict[str, dict[int, list[str]]]]
-"""By judge, module and line: the tests that run it."""
+"""For each judge, module and line, the tests that run the line."""
 
 
 def note() -> Tests:
-    """Which tests run which lines of the honest source."""
+    """Return, for each judge and line of the original source, the tests that run it."""
     found: Tests = {}
     with tempfile.TemporaryDirectory() as scratch:
         for judge in JUDGES:
@@ -261,7 +261,7 @@ def note() -> Tests:
 
 
 def statement(module: str, line: int) -> set[int]:
-    """The lines of the statement that a line is of; of a compound one those before its body."""
+    """Return the lines of the statement that contains a line; of a compound statement, those before its body."""
     found = {line}
     for node in ast.walk(parsed(module)):
         if isinstance(node, ast.stmt):
@@ -272,14 +272,14 @@ def statement(module: str, line: int) -> set[int]:
 
 
 def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
-    """What becomes of a mutant: the judge that catches it, "time", "survived", or that Python itself warns of it."""
+    """Return the result of a mutant: the judge that detects it, "time", "survived", or `WARNED` for a warning."""
     path = os.fspath(REFERENCE / mutant.module)
     honest = SourceFileLoader.get_code
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
         try:
             code = compile(mutant.source(), path, "exec")
-        except SyntaxError:  # as which the warning comes, of `is` and a number, say: it is no test that notices
+        except SyntaxError:  # a warning, for example of `is` and a number; no test detects it
             return WARNED
 
     def get_code(loader: Any, name: str) -> CodeType | None:
@@ -300,18 +300,18 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
 
 
 Change = tuple[str, str, str, str]
-"""Function or class, module, the line that is changed, what it becomes."""
+"""Function or class, module, changed line, replacement."""
 
 
 def listed() -> dict[Change, str]:
-    """The mutants listed as equivalent, with the reason."""
+    """Return the mutants that are listed as equivalent, with the reasons."""
     found: dict[Change, str] = {}
     for path in sorted(EQUIVALENT.glob("*.toml")):
         source = (REFERENCE / f"{path.stem}.py").read_text()
         lines = {line.strip() for line in source.splitlines()}
         for entry in tomllib.loads(path.read_text())["equivalent"]:
             if missing := set(entry["line"].splitlines()) - lines:
-                sys.exit(f"{path.name}: {path.stem}.py has no line {missing.pop()!r} any more")
+                sys.exit(f"{path.name}: {path.stem}.py has no line {missing.pop()!r}")
             becomes = entry["becomes"] if isinstance(entry["becomes"], list) else [entry["becomes"]]
             found |= {(entry["in"], f"{path.stem}.py", entry["line"], line): entry["why"] for line in becomes}
     return found
@@ -319,13 +319,13 @@ def listed() -> dict[Change, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=int, default=200, metavar="N", help="how many mutants (%(default)s)")
-    parser.add_argument("--seed", type=int, default=4, help="which ones (%(default)s)")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many at a time (%(default)s)")
+    parser.add_argument("--sample", type=int, default=200, metavar="N", help="number of mutants (%(default)s)")
+    parser.add_argument("--seed", type=int, default=4, help="seed of the sample (%(default)s)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="number of concurrent runs (%(default)s)")
     parser.add_argument(
-        "--timeout", type=int, default=10, metavar="SECONDS", help="of the processor, for each run (%(default)s)"
+        "--timeout", type=int, default=10, metavar="SECONDS", help="processor time of each run (%(default)s)"
     )
-    parser.add_argument("--again", type=Path, metavar="FILE", help="those only that this output shows to have survived")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="run only the survivors in this output")
     options = parser.parse_args()
 
     os.chdir(PROJECT)
@@ -341,14 +341,14 @@ def main() -> None:
             if why and result == "survived":
                 result = "equivalent"
             elif why and result != WARNED:
-                result = f"caught by {result}, though listed as equivalent: {why}"
+                result = f"detected by {result}, but listed as equivalent: {why}"
             if result not in (*JUDGES, "equivalent", WARNED):
                 print(f"\n{result}: in {mutant.name()}", *mutant.difference(), sep="\n", flush=True)
             counts[result.partition(":")[0]] += 1
     print(f"\n{len(sample)} mutants in {time.monotonic() - began:.0f} s: ", end="")
     print(", ".join(f"{counts[name]} {name}" for name in sorted(counts)))
     judged = len(sample) - counts["equivalent"] - counts[WARNED]
-    print(f"caught: {(judged - counts['survived']) / (judged or 1):.1%} of the {judged} that are not equivalent")
+    print(f"detected: {(judged - counts['survived']) / (judged or 1):.1%} of the {judged} that are not equivalent")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What a copy of the suite costs the project that it is vendored in, in the project's own runs.
+"""Measure the cost of a vendored copy of the suite for the test runs of the host project.
 
     python benchmarks/startup.py [--rounds 30]
 
-A host project with 50 tests of its own is run again and again, each round once as it was (`alone`), once with the copy
-in its folder (`copy there`), and once with the copy's plugin loaded as well, by its conftest file (`pytest_plugins`) or
-with `-p`; the latter has pytest look through every installed distribution, so it stands beside an empty plugin (`-p
-empty`).  All are run by one process, which forgets the modules of host and copy after each run; so a run is short, and
-few are disturbed by other work on the machine.  That only ever adds to a time: the least of each way is compared, in
-processor time.
+A host project with 50 tests of its own runs in rounds.  Each round has one run without a copy (`alone`), one with the
+copy in the project's directory (`copy there`), and runs with the copy's plugin loaded as well, by the conftest file
+(`pytest_plugins`) or with `-p`.  For `-p`, pytest searches every installed distribution, so a run with an empty plugin
+(`-p empty`) is the baseline.  One process makes all the runs and unloads the modules of host and copy after each; a run
+is therefore short, and other work on the machine disturbs few of them.  As a disturbance only adds to a time, the
+minima are compared, in processor time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OF_A_RUN = ("conftest", "test_", "third_party", "empty")
 
 
 def seconds(folder: Path, *arguments: str) -> float:
-    """How much processor time a run of pytest takes in `folder`."""
+    """Run pytest in `folder` and return the processor time, in seconds."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     output = io.StringIO()
@@ -52,7 +52,7 @@ def seconds(folder: Path, *arguments: str) -> float:
         status = pytest.main(command)
     took = time.process_time() - began
     if status or "50 passed" not in output.getvalue():
-        sys.exit(f"pytest {' '.join(command)} failed, so its time means nothing:\n{output.getvalue()}")
+        sys.exit(f"pytest {' '.join(command)} failed, so its time is not valid:\n{output.getvalue()}")
     sys.path.remove(str(folder))
     for name in [name for name in sys.modules if name.startswith(OF_A_RUN)]:
         del sys.modules[name]
@@ -86,7 +86,7 @@ def main() -> None:
             "-p empty": (alone, ("-p", "empty")),
             "-p the copy's": (vendored, ("-p", "third_party.mmconf.plugin")),
         }
-        for folder, arguments in ways.values():  # so that every module is compiled
+        for folder, arguments in ways.values():  # every module is compiled before the measurement
             seconds(folder, *arguments)
         times: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""A pytest plugin that notes how long a run's tests took, from the end of collection to the end of the last one."""
+"""A pytest plugin that records the duration of a run's tests, from the end of collection to the end of the last one."""
 
 from __future__ import annotations
 
