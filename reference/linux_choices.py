@@ -16,7 +16,7 @@ GUARD: Final = 256
 
 
 class LinuxChoices:
-    """As Linux does."""
+    """The choices of Linux."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ class LinuxChoices:
         return refusals[0]
 
     def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
-        """What a driver or a new file finds wrong is found after the range was cleared."""
+        """An error that a driver or a new file detects occurs after the range has been unmapped."""
         return refusal.late
 
     def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
@@ -52,7 +52,7 @@ class LinuxChoices:
         return True
 
     def may_merge_moved(self, left: Mapping, right: Mapping) -> bool:
-        """As far as can be known: what has been moved with pages of its own is told apart."""
+        """Never: a mapping moved with private pages keeps its own anon_vma and cannot be merged."""
         return False
 
     def is_single_vma(self, mapping: Mapping) -> bool:
@@ -69,21 +69,21 @@ class LinuxChoices:
         return left >= GUARD
 
     def refuses_sync(self) -> bool:
-        """As ext4 does (tmpfs does not)."""
+        """ext4 refuses it; tmpfs does not."""
         return True
 
     def has_huge_pages(self) -> bool:
         return False
 
     def may_load(self, prot: int, addr: int) -> bool:
-        """x86 has no right to write or execute without the right to read."""
+        """On x86 a page that can be written or executed can be read."""
         return prot & (PROT_READ | PROT_WRITE | PROT_EXEC) != 0
 
     def may_execute(self, prot: int) -> bool:
         return prot & PROT_EXEC != 0
 
     def non_file_is_noexec(self) -> bool:
-        """As of a pipe."""
+        """They are treated as a pipe is."""
         return True
 
     def eof_before_protection(self) -> bool:
@@ -94,7 +94,7 @@ class LinuxChoices:
         return addr < canonical
 
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
-        """As the page has it: what was stored behind the end of the file stays until write-back or growth."""
+        """Keep the page's data: bytes stored past the end of the file stay until write-back or growth."""
 
     def device_content(self, content: bytes) -> bytes:
         return content
@@ -106,7 +106,7 @@ class LinuxChoices:
         return True
 
     def limits_files(self) -> bool:
-        """As on ext4 (not on tmpfs)."""
+        """ext4 has such a limit; tmpfs has none."""
         return True
 
     def has_room(self, free: int, length: int) -> bool:

@@ -94,49 +94,49 @@ class Mapping:
         self.start = start
         self.end = end
         self.prot = prot
-        """The rights of its pages."""
+        """The protection of its pages."""
         self.max_prot = PROT_ALL
-        """The rights that mprotect may give them: fixed when it was mapped, by the descriptor of then."""
+        """The protection that mprotect may give them; fixed by the descriptor when it is mapped."""
         self.shared = shared
         self.inode = inode
-        """The file behind it; None for private memory without one."""
+        """The mapped file; None for private memory without a file."""
         self.description = description
         """The open file description that it holds, so that the file stays open."""
         self.offset = offset
-        """Where in the file it begins, in bytes; without a file, the address that it was mapped at."""
+        """Its start in the file, in bytes; without a file, the address that it was mapped at."""
         self.locked = locked
         self.execute_only = False
         """True if the hardware refuses loads, because PROT_EXEC was all that was requested."""
         self.lock_on_fault = False
-        """Whether it is locked page by page, each when it is first touched."""
+        """True if each page is locked when it is first accessed."""
         self.dont_fork = False
-        """Whether a child does not get it (MADV_DONTFORK)."""
+        """True if a child does not inherit it (MADV_DONTFORK)."""
         self.wipe_on_fork = False
-        """Whether a child finds it zero (MADV_WIPEONFORK)."""
+        """True if a child inherits it filled with zeros (MADV_WIPEONFORK)."""
         self.grows_down = False
-        """Whether it grows downwards when something below it is touched."""
+        """True if it grows downwards when an address below it is accessed."""
         self.droppable = False
-        """Whether its pages may become zero at any time."""
+        """True if its pages may become zero at any time."""
         self.read_ahead = MADV_NORMAL
-        """In what order it is going to be read (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)."""
+        """The expected order of accesses: MADV_NORMAL, MADV_RANDOM or MADV_SEQUENTIAL."""
         self.sealed = False
-        """Whether it stays as it is to the process's end (mseal)."""
+        """True if it cannot be changed until the process ends (mseal)."""
         self.file_version = 0
-        """How often the file had changed when it was mapped."""
+        """The file's content_version when it was mapped."""
         self.forked = False
-        """Whether a fork has made it: pages that the parent has only loaded from may be there at once, or not."""
+        """True if a fork created it: pages that the parent has only loaded from may be resident, or not."""
         self.merged = False
-        """Whether it was made of several; a system may still take it for these."""
+        """True if it was merged of several mappings; a system may still keep them apart."""
         self.has_private_pages = False
-        """Whether a page of it has ever been private: Linux then knows it by the addresses that it had."""
+        """True if it has ever had a private page; Linux then keeps an anon_vma with its original addresses."""
 
     def file_page(self, number: int) -> int:
-        """Which page of the file the address space's page number `number` shows."""
+        """Return the page of the file that page number `number` of the address space shows."""
         page = self.space.page
         return (self.offset - self.start) // page + number
 
     def bytes_to_eof(self, addr: int) -> int:
-        """How many bytes of the file behind it begin with the page at `addr`; below 0 when that is past its end."""
+        """Return the bytes from the page at `addr` to the end of the file; negative past the end."""
         assert self.inode is not None
         return self.inode.size - self.file_page(addr // self.space.page) * self.space.page
 
@@ -165,36 +165,37 @@ class Mapping:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether it is private memory that nobody has ever stored to."""
+        """True if it is private memory of no file that has never been stored to."""
         return self.inode is None and not self.shared and not self.has_private_pages
 
     @property
     def may_merge_with_untouched(self) -> bool:
-        """Whether Linux may join it to fresh memory that is like it: what was made read-only after a store it counts
-        as data still, and so as unlike.
+        """True if Linux may merge it with untouched memory that is like it.
+
+        Memory that was made read-only after a store still counts as data, and so as unlike.
         """
         return self.is_untouched or self.prot & PROT_WRITE != 0
 
     @property
     def requested_shared(self) -> bool:
-        """Whether it was asked for as shared: also of zeros that nobody can store to, which Linux makes private."""
+        """True if it was requested as shared, also if of zeros that cannot be written: Linux makes that private."""
         zeros = self.inode is None and self.description is not None
         return self.shared or (zeros and not self.max_prot & PROT_WRITE)
 
     @property
     def is_data(self) -> bool:
-        """Whether it counts as data of the process."""
+        """True if it counts as data of the process (RLIMIT_DATA)."""
         return not self.shared and not self.grows_down and self.prot & PROT_WRITE != 0
 
     def acquire(self) -> None:
-        """Count it among those who refer to its file."""
+        """Take a reference to its file and its open file description."""
         if self.description is not None:
             self.description.references += 1
         if self.inode is not None:
             self.inode.mappings[self] = None
 
     def release(self) -> None:
-        """Count it no longer; who refers last lets the file go."""
+        """Drop its references; the last reference releases the file."""
         if self.inode is not None:
             del self.inode.mappings[self]
         if self.description is not None:

@@ -1,13 +1,13 @@
-"""Choices that follow what a subject was seen to do: the reference as a judge.
+"""Choices that follow the observed outcomes of a subject: the reference as a judge.
 
-The subject makes a call first.  `ObservedChoices` is told what came of it, and then the reference makes the same call.
+The subject makes a call first.  `ObservedChoices` records its outcome, and then the reference makes the same call.
 Wherever the specification leaves something open, the reference asks, and the answer is what was seen, if that is one
 of the right answers; if it is none of them, `NotAllowed` is raised, which says what would have been right.  Where
-nothing is open the reference does what it must, and whoever runs the two side by side compares.
+nothing is open the reference does the one allowed thing, and the caller compares the two results.
 
 So there is one set of rules for playing a system and for judging one.  Some of what is open cannot be seen in the
 outcome of the call itself: an experiment on the subject (`ObservedChoices.is_mapped`) shows whether a refused MAP_FIXED
-has cleared its range, and bytes that nobody promises anything of are settled when they are first looked at.
+has cleared its range, and indeterminate bytes are determined when they are first read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .refusal import Refusal, TargetSpace
 
 
 class NotAllowed(Exception):
-    """What was seen is none of the right answers: those, and the clauses that say so."""
+    """The observed outcome is not allowed: the allowed outcomes, and the clauses that require one of them."""
 
     def __init__(self, allowed: Sequence[str], clauses: Sequence[str]) -> None:
         super().__init__(f"allowed: {' or '.join(allowed)} ({', '.join(clauses)})")
@@ -79,7 +79,7 @@ It does not excuse "mmap.order.offset": musl checks the offset first.
 
 
 class ObservedChoices(LinuxChoices):
-    """Does as the subject was seen to do, if it may.
+    """Follows the observed outcomes of the subject where they are allowed.
 
     `level`: at "linux" whatever is known of Linux is asked for; below that, what POSIX and the documented API leave
     open is open.
@@ -103,24 +103,24 @@ class ObservedChoices(LinuxChoices):
         self.page = 4096
         """Bytes of a page of the subject."""
         self.call = ""
-        """The call that is being followed."""
+        """The call that was observed."""
         self.observed: Outcome = Returned(None)
-        """What the subject did."""
+        """The outcome of the subject's call."""
         self.rejected_address: NotAllowed | None = None
-        """What is wrong with the address that was seen."""
+        """The error for an observed address that is not allowed; None if there is none."""
         self.failed_after_unmap = False
-        """Whether the refusal that was seen may have come after a MAP_FIXED range was cleared."""
+        """True if the observed error may follow the unmapping of a MAP_FIXED range."""
         self.is_full: Callable[[], bool] = lambda: False
-        """Asks the subject whether a disk of it is full."""
+        """Return True if a disk of the subject is full."""
         self.is_mapped: Callable[[int], bool] = lambda addr: True
-        """Asks the subject whether something is mapped at an address."""
+        """Return True if the subject has a mapping at an address."""
         self.scratch_range: Callable[[], tuple[int, int]] = lambda: (0, 0)
-        """Asks the subject for the range in which it has nothing of its own: (address, length)."""
+        """Return the range in which the subject has no memory of its own: (address, length)."""
         self._hardware: dict[tuple[str, int], bool] = {}
-        """What the subject's processor was seen to allow, by access and rights."""
+        """Accesses that the subject's processor was observed to allow or refuse, by access and protection."""
 
     def observe(self, call: str, seen: Outcome) -> None:
-        """The subject has made `call`, and this came of it."""
+        """Record the outcome of the subject's `call`."""
         self.call = call
         self.observed = seen
         self.rejected_address = None
@@ -128,7 +128,7 @@ class ObservedChoices(LinuxChoices):
     # ---- errors
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
-        """The one that was seen, if it is one of those that apply, and at level linux the first of them."""
+        """Return the observed refusal if it applies; at level linux it must be the first that applies."""
         seen = self.observed
         clause = self.clause_of_order(call, refusals)
         if isinstance(seen, Failed):
@@ -142,7 +142,7 @@ class ObservedChoices(LinuxChoices):
         raise NotAllowed(list(names), [refusal.clause for refusal in refusals])
 
     def clause_of_order(self, call: str, refusals: Sequence[Refusal]) -> str | None:
-        """The clause by which the first of several refusals must be told; None where any may be."""
+        """Return the clause that requires the first of several errors to be returned; None if any may be."""
         if self.level != "linux":
             return None
         clause = ORDER_OF_MMAP.get(refusals[0].reason) if call == "mmap" else ORDER.get(call)
@@ -150,7 +150,7 @@ class ObservedChoices(LinuxChoices):
         return None if early and clause != "mmap.order.offset" else clause
 
     def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
-        """Linux leaves the range alone but for what it finds late; others only for EBADF and EINVAL."""
+        """Linux keeps the range except for late errors; POSIX requires that only for EBADF and EINVAL."""
         if not self.failed_after_unmap and (self.level == "linux" or refusal.name in ("EBADF", "EINVAL")):
             return False
         first = space.first_mapped(start, end)
@@ -162,7 +162,7 @@ class ObservedChoices(LinuxChoices):
         return True
 
     def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
-        """Near a limit as was seen: the subject's own memory counts too."""
+        """Follow the subject near a limit, because its own memory counts too."""
         low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
             return self.observed == Failed("ENOMEM")
@@ -174,7 +174,7 @@ class ObservedChoices(LinuxChoices):
         return seen if isinstance(seen, int) and min(closes, 1) <= seen <= closes else reported
 
     def is_resident(self, which: int, there: bool) -> bool:
-        """As was seen: a page may leave memory at any time, and that of a file may have been there before."""
+        """Follow the subject: a page may be evicted at any time, and a file's page may have been resident before."""
         seen = self.observed.value if isinstance(self.observed, Returned) else None
         return seen[which] if isinstance(seen, list) and which < len(seen) else there
 
@@ -184,7 +184,7 @@ class ObservedChoices(LinuxChoices):
     # ---- addresses
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
-        """Where it was seen, if that is free; a hint is a wish only.
+        """Return the observed address if it is free; a hint binds no system.
 
         What is very large finds no room where the subject's own memory is in its way.
         """
@@ -227,7 +227,7 @@ class ObservedChoices(LinuxChoices):
         return self._in_arena(start, end)
 
     def may_grow_down(self, left: int) -> bool:
-        """Something is left, but how much is a setting of the system."""
+        """Some pages must be left, but their number is a setting of the system."""
         seen = self.observed
         return left > 0 and not (isinstance(seen, Faulted) and seen.code == "SEGV_MAPERR")
 
@@ -254,7 +254,7 @@ class ObservedChoices(LinuxChoices):
         return bool(self._as_seen("execute", prot))
 
     def _as_seen(self, access: str, prot: int, addr: float = inf) -> bool | None:
-        """Whether an access was seen to be allowed by the processor, now or before; None: nobody has seen it.
+        """True if the processor was observed to allow an access, now or before; None if not observed.
 
         A fault at a higher address than `addr`, to which the access has come, is another page's.
         """
@@ -278,7 +278,7 @@ class ObservedChoices(LinuxChoices):
     # ---- contents
 
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
-        """As seen, if it is one of the values that the byte may have; in the file, or zero, it stays so."""
+        """Adopt the observed value of each indeterminate byte if allowed; zero, or in the file, it is then fixed."""
         seen = self.observed
         if page.indeterminate is None or not isinstance(seen, Returned) or not isinstance(seen.value, bytes):
             return
@@ -293,7 +293,7 @@ class ObservedChoices(LinuxChoices):
                 page.data[at] = byte
 
     def device_content(self, content: bytes) -> bytes:
-        """A device's bytes are its own business."""
+        """The bytes of a device are not specified."""
         return (
             self.observed.value
             if isinstance(self.observed, Returned) and isinstance(self.observed.value, bytes)
@@ -305,14 +305,14 @@ class ObservedChoices(LinuxChoices):
         return seen[1] if isinstance(seen, tuple) else 0
 
     def shows_changes(self) -> bool:
-        """Below level linux nobody knows whether a private page has been copied before it is stored to."""
+        """Below level linux it is open whether a private page is copied before the first store."""
         return self.level == "linux"
 
     def copies_when_populated(self) -> bool:
         return self.level == "linux"
 
     def limits_files(self) -> bool:
-        """As was seen."""
+        """Follow the subject."""
         return isinstance(self.observed, Failed)
 
     def has_room(self, free: int, length: int) -> bool:
@@ -329,11 +329,11 @@ class ObservedChoices(LinuxChoices):
         return None
 
     def mtime_updated(self) -> bool:
-        """As was seen."""
+        """Follow the subject."""
         return self.observed == Returned(False)
 
     def slack_survives_growth(self) -> bool:
-        """It is still open; whoever looks settles it."""
+        """The bytes stay indeterminate until they are read."""
         return True
 
     def slack_survives_write_back(self) -> bool:

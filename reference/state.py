@@ -1,4 +1,4 @@
-"""What a process has: its descriptors, its address space, its rights and limits, and what it has done so far.
+"""The state of a process: its descriptors, address space, capabilities and limits, and its counters.
 
 The calls are in `mapping_calls`, `mremap_calls`, `page_calls`, `accesses` and `file_calls`, each a class that adds its
 calls to this one; `process` unites them.
@@ -56,9 +56,9 @@ class State(Contract):
         self.locked_limit = parameters.locked
         """Bytes that may be in locked mappings, for a process without CAP_IPC_LOCK."""
         self.locks_future = False
-        """Whether mappings to come are locked (mlockall's MCL_FUTURE)."""
+        """True if new mappings are locked (mlockall's MCL_FUTURE)."""
         self.locks_on_fault = False
-        """Whether they are so page by page, each when it is first touched (MCL_ONFAULT)."""
+        """True if each page of a new mapping is locked when it is first accessed (MCL_ONFAULT)."""
         self.reads = 0
         self.writes = 0
         self.faults_before = 0
@@ -89,7 +89,7 @@ class State(Contract):
         return ((size & self.mask) + self.page - 1) // self.page * self.page & self.mask
 
     def description(self, fd: int) -> OpenFileDescription | None:
-        """The open file description behind a descriptor that can be used for more than its path."""
+        """Return the open file description of a descriptor; None if it is not open, or opened with O_PATH."""
         descriptor = self.descriptors.get(fd)
         if descriptor is None or descriptor.description.path_only:
             return None
@@ -117,23 +117,23 @@ class State(Contract):
         return addr < self.machine.parameters.mmap_min_addr and "CAP_SYS_RAWIO" not in self.capabilities
 
     def exceeds_memlock(self, more: int) -> bool:
-        """Whether `more` bytes locked would be over the limit."""
+        """True if locking `more` bytes would exceed the limit (RLIMIT_MEMLOCK)."""
         return "CAP_IPC_LOCK" not in self.capabilities and self.space.locked + more > self.locked_limit
 
     def memlock_is_zero(self) -> bool:
-        """Whether it may lock nothing at all."""
+        """True if the process may lock no memory at all."""
         return self.locked_limit == 0 and "CAP_IPC_LOCK" not in self.capabilities
 
     def exceeds_rlimit_as(self, more: int) -> bool:
-        """Whether `more` bytes mapped would be over the limit."""
+        """True if mapping `more` bytes would exceed the limit (RLIMIT_AS)."""
         limit = self.address_space_limit
         return limit is not None and self.choices.exceeds_limit("bytes", self.space.size + more, limit)
 
     def exceeds_rlimit_data(self, more: int) -> bool:
-        """Whether `more` bytes of private memory that may be written would be over the limit."""
+        """True if `more` bytes of private writable memory would exceed the limit (RLIMIT_DATA)."""
         limit = self.data_limit
         return limit is not None and self.choices.exceeds_limit("bytes", self.space.data() + more, limit)
 
     def exceeds_max_map_count(self, more: int) -> bool:
-        """Whether `more` mappings would be over the limit."""
+        """True if `more` mappings would exceed the limit (vm.max_map_count)."""
         return self.choices.exceeds_limit("mappings", len(self.space.mappings) + more, self.machine.max_map_count)
