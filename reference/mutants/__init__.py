@@ -1,1 +1,1 @@
-"""References with one thing wrong each; `mutant` says what they are made of."""
+"""Mutants: copies of the reference with one defect each; `mutant` defines their forms."""

@@ -75,7 +75,7 @@ def a_write_raises_signals(load: Original, self: ReferenceProcess, addr: int, le
 def a_refused_write_makes_the_file_longer(
     write: Original, self: ReferenceProcess, fd: int, addr: int, length: int, offset: int
 ) -> int:
-    """The file grows before the buffer is looked at."""
+    """The file is extended before the buffer is checked."""
     description = self.description(fd)
     if description is not None and description.inode.kind == "regular":
         inode = description.inode

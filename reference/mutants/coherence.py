@@ -46,7 +46,7 @@ def numbers(mapping: Any) -> tuple[int, int]:
 
 @wrong(AddressSpace.fault_in, "coherence.offsets", bug="emscripten #21706")
 def a_window_is_a_copy(fault_in: Original, self: AddressSpace, mapping: Any, number: int) -> Page | None:
-    """A shared mapping that does not begin where the file does has pages of its own."""
+    """A shared mapping with an offset has pages of its own."""
     page: Page | None = fault_in(self, mapping, number)
     return own(self.table, number) if page is not None and mapping.inode is not None and mapping.offset else page
 
@@ -85,7 +85,7 @@ def the_last_page_does_not_grow(extend: Original, self: Inode, size: int, choice
 
 @wrong(Mmap, "private.follows", "private.loaded", "private.page-wise")
 def a_private_mapping_is_a_copy(self: ReferenceProcess, mmap: Mmap) -> int:
-    """The whole content is copied at once, as the chapter says."""
+    """The whole content is copied by the call, as in the chapter's description."""
     base = mmap()
     mapping = self.space.find(base)
     if mmap.flags & MAP_TYPE == MAP_PRIVATE and not mmap.flags & MAP_ANONYMOUS and mapping is not None:
@@ -128,7 +128,7 @@ def a_store_of_what_is_there_is_left_out(store: Original, self: ReferenceProcess
 
 @wrong(AddressSpace.fault_in, "growth.accessible", bug="Asterinas #2201")
 def the_first_fault_settles_the_end(fault_in: Original, self: AddressSpace, mapping: Any, number: int) -> Page | None:
-    """Past what was the end when a mapping was first touched there is nothing for ever."""
+    """Pages past the end that the file had at the first access stay inaccessible."""
     if mapping.inode is not None:
         ends: dict[Any, int] = mapping.inode.__dict__.setdefault("ends", {})
         if mapping.file_page(number) * self.table.memory.page >= ends.setdefault(mapping, mapping.inode.size):

@@ -185,7 +185,7 @@ def a_store_into_slack_makes_the_file_longer(store: Original, self: Accesses, ad
 
 @wrong(Inode.cut, "file.truncate", *CONTENT, "mmap.result.success")
 def cut_off_pages_stay(cut: Original, self: Inode, size: int) -> None:
-    """Pages that a mapping has touched stay when the file is cut shorter."""
+    """Pages that a mapping has accessed are kept by a truncation."""
     mappings, self.mappings = self.mappings, {}
     cut(self, size)
     self.mappings = mappings

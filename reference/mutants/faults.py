@@ -41,7 +41,7 @@ def read_only_is_unmapped(
 
 @wrong(LinuxChoices.may_execute, "fault.not-executable")
 def what_can_be_loaded_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
-    """There is no right to execute."""
+    """No page is executable."""
     return prot != 0
 
 
@@ -83,13 +83,13 @@ def only_the_page_is_reported(
 def no_fault_address_is_reported(
     fault: Original, self: ReferenceProcess, access: str, signal: str, code: str, addr: int
 ) -> NoReturn:
-    """There is no address."""
+    """A fault has no address."""
     raise Fault(signal, code, None)
 
 
 @wrong(Accesses.mapping_at, "fault.order")
 def the_end_is_looked_at_before_rights(mapping_at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
-    """Past the end of a file it is SIGBUS, whatever the rights."""
+    """An access past the end of the file is SIGBUS, whatever the protection."""
     mapping: Mapping = mapping_at(self, access, addr)
     if mapping.inode is not None and mapping.bytes_to_eof(addr) <= 0:
         self.fault(access, "SIGBUS", "BUS_ADRERR", addr)

@@ -14,7 +14,7 @@ from ..process import ReferenceProcess
 from .calls import Mmap, mappings_of
 
 FEW = 64
-"""So many pages of a mapping are looked at one by one."""
+"""Largest number of pages of a mapping that are processed one by one."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- fork
@@ -49,14 +49,14 @@ def unmapping_is_for_the_family(munmap: Original, self: ReferenceProcess, addr: 
 
 @wrong(ReferenceProcess.mprotect, "fork.independent")
 def rights_are_for_the_family(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
-    """Every other process gets the same rights there."""
+    """Every other process gets the same protection in the range."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
         process.space.protect(addr, addr + self.round_up(length), int(prot))
 
 
 def half_shared(one: PageTable, other: PageTable) -> None:
-    """`one` stores into its private pages as if they were its own; `other` shows that, until it stores itself."""
+    """Make stores of `one` to shared private pages visible in `other`, until `other` stores itself."""
     for number, page in one.entries.items():
         if page.refcount and number in other.entries:
             twin = other.entries[number] = type(page)(page.frame, page.data)
@@ -124,7 +124,7 @@ def a_released_page_is_wiped(drop: Original, self: PageTable, first: int, stop: 
 
 @wrong(AddressSpace.fork, "fork.shared.anonymous")
 def touched_shared_memory_is_copied(fork: Original, self: AddressSpace) -> AddressSpace:
-    """Pages of shared memory that were touched before a fork are each process's own."""
+    """Pages of shared memory that were accessed before a fork become private to each process."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
         if mapping.shared and mapping.inode is not None and mapping.inode.file_system is None:
@@ -135,7 +135,7 @@ def touched_shared_memory_is_copied(fork: Original, self: AddressSpace) -> Addre
 
 @wrong(AddressSpace.fork, "fork.shared.untouched", bug="Asterinas #504")
 def untouched_shared_memory_is_apart(fork: Original, self: AddressSpace) -> AddressSpace:
-    """Pages of shared memory that are first touched after a fork are each process's own."""
+    """Pages of shared memory that are first accessed after a fork are private to each process."""
     child: AddressSpace = fork(self)
     for mapping in self.mappings.values():
         if mapping.shared and mapping.inode is not None and mapping.inode.file_system is None:

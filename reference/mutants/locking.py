@@ -127,7 +127,7 @@ def a_fork_takes_the_parents_locks(fork: Original, self: AddressSpace) -> Addres
 
 @wrong(ReferenceProcess.exec, "mlock.exec")
 def what_was_locked_before_exec_is_counted(exec: Original, self: ReferenceProcess) -> None:
-    """The new program begins with as much locked as the old one had."""
+    """After exec, the amount of locked memory is that of the old program."""
     locked = self.space.locked
     exec(self)
     self.space.locked += locked
@@ -200,7 +200,7 @@ def locks_are_the_familys(munlock: Original, self: ReferenceProcess, addr: int, 
 
 @wrong(PageCalls.pages_of, "mlock.errno.EINVAL", "munlock.errno.EINVAL", bug="phoenix-rtos #1759 (the same of munmap)")
 def a_range_that_wraps_is_empty(pages_of: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[int, int]:
-    """The end of a range wraps around, and then there is nothing to do."""
+    """The end of the range wraps around, and the call then succeeds without an effect."""
     start, end = pages_of(self, addr, length)
     return start, end & self.mask
 

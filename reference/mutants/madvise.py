@@ -74,7 +74,7 @@ def madvise_of_no_length_looks_at_nothing(
 
 @wrong(ReferenceProcess.madvise, "madvise.dontneed.anonymous", bug="Asterinas 033c240d8")
 def dontneed_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """MADV_DONTNEED is taken for a hint."""
+    """MADV_DONTNEED has no effect."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_DONTNEED else advice)
 
 
@@ -145,7 +145,7 @@ def dontneed_gives_rights(madvise: Original, self: ReferenceProcess, addr: int, 
 
 @wrong(ReferenceProcess.madvise, "madvise.range")
 def advice_is_for_full_pages(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """A length that is not a multiple of the page is rounded down."""
+    """A length that is not a multiple of the page size is rounded down."""
     madvise(self, addr, length - length % self.page if length < self.task_size else length, advice)
 
 
@@ -309,7 +309,7 @@ def dontfork_leaves_memory_without_rights(fork: Original, self: AddressSpace) ->
 
 @wrong(ReferenceProcess.madvise, "madvise.populate-read")
 def populate_read_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """MADV_POPULATE_READ is taken for a hint."""
+    """MADV_POPULATE_READ has no effect."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_READ else advice)
 
 
@@ -329,7 +329,7 @@ def populate_write_copies_nothing(
 
 @wrong(ReferenceProcess.madvise, "madvise.populate-write")
 def populate_write_does_nothing(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """MADV_POPULATE_WRITE is taken for a hint."""
+    """MADV_POPULATE_WRITE has no effect."""
     madvise(self, addr, length, MADV_NORMAL if advice == MADV_POPULATE_WRITE else advice)
 
 

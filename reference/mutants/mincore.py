@@ -82,7 +82,7 @@ def mincore_rounds_down(mincore: Original, self: ReferenceProcess, addr: int, le
 
 @wrong(ReferenceProcess.mincore, "mincore.passive")
 def mincore_touches(mincore: Original, self: ReferenceProcess, addr: int, length: int) -> list[bool]:
-    """To be asked about, a page is brought in."""
+    """mincore makes the pages that it checks resident."""
     result: list[bool] = mincore(self, addr, length)
     self.space.populate(addr, addr + self.round_up(length))
     return result
@@ -98,7 +98,7 @@ def dropped_pages_are_resident(madvise: Original, self: ReferenceProcess, addr: 
 
 @wrong(Mmap, "mincore.gone")
 def what_was_replaced_is_resident(self: ReferenceProcess, mmap: Mmap) -> int:
-    """Pages in the place of others are brought in at once."""
+    """Pages of a mapping that replaces another are resident at once."""
     base = mmap()
     if mmap.flags & MAP_FIXED:
         self.space.populate(base, base + self.round_up(mmap.length))

@@ -1,4 +1,4 @@
-"""mmap puts a mapping in the wrong place, with the wrong rights, or over what it should not touch."""
+"""Mutants of mmap: a wrong address, a wrong protection, or an effect on other mappings."""
 
 from __future__ import annotations
 
@@ -366,7 +366,7 @@ def unknown_prot_bits_take_the_rights_away(self: ReferenceProcess, mmap: Mmap) -
 def missing_rights_are_reported_as_unmapped(
     fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int
 ) -> None:
-    """A fault for lack of a right says SEGV_MAPERR."""
+    """A protection fault reports SEGV_MAPERR."""
     fault(self, access, signal, "SEGV_MAPERR" if code == "SEGV_ACCERR" else code, addr)
 
 
@@ -394,7 +394,7 @@ def unknown_flag_bits_make_a_mapping_private(self: ReferenceProcess, mmap: Mmap)
 
 @wrong(Mmap, "mmap.flag.shared", "overview.one-to-one", "mmap.range", bug="emscripten #21706, elfuse #13")
 def shared_is_private(self: ReferenceProcess, mmap: Mmap) -> int:
-    """Each shared mapping of a file that can be stored to has pages of its own."""
+    """Each writable shared mapping of a file has pages of its own."""
     description = self.description(mmap.fd)
     shared = not mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_TYPE == MAP_SHARED
     if shared and description is not None and description.readable and description.writable:

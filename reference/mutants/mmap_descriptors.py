@@ -14,7 +14,7 @@ from .calls import Mmap
 
 
 def maps(id: str, clause: str, *kinds: str, bug: str = NO_KNOWN_BUG) -> Mutant:
-    """A mutant that maps files of kinds, or with devices, that cannot be mapped: zeros are found there."""
+    """Return a mutant that maps files of a kind, or of a device, that cannot be mapped, as pages of zeros."""
 
     def mmap(
         honest: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int

@@ -183,7 +183,7 @@ def mmap_leaves_memory_uninitialized(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(Mmap, "mmap.flag.anonymous.apart", "mmap.flag.anonymous", "mmap.zero.apart")
 def all_shared_memory_is_one_file(self: ReferenceProcess, mmap: Mmap) -> int:
-    """There is one object for all shared memory without a file."""
+    """All shared anonymous mappings use one object."""
     place = mmap()
     mapping = self.space.find(place)
     if mapping is not None and is_shared_memory(mapping):
@@ -203,7 +203,7 @@ def is_shared_memory(mapping: Mapping) -> bool:
 
 @wrong(LinuxChoices.copies_when_populated, "mmap.flag.populate.copies", "mlock.private.copies")
 def populated_pages_are_not_copied(copies_when_populated: Original, self: LinuxChoices) -> bool:
-    """Private pages that are brought in before they are stored to go on showing the file."""
+    """Private pages that are resident before the first store continue to show the file."""
     return False
 
 
@@ -228,7 +228,7 @@ def files_are_droppable(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(Mmap, "mmap.flag.populate.best-effort", bug="StarryOS #1164, OSv f9dfd864")
 def mmap_must_populate(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_POPULATE fails where a page cannot be brought in."""
+    """MAP_POPULATE fails if a page cannot be made resident."""
     place = mmap()
     if mmap.flags & MAP_POPULATE and not self.space.populate(place, place + self.round_up(mmap.length)):
         raise OSError(ENOMEM, "the mutant cannot bring in a page")
@@ -237,7 +237,7 @@ def mmap_must_populate(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(Mmap, "mmap.flag.locked.best-effort")
 def mmap_must_lock(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_LOCKED fails where a page cannot be brought in, as mlock does."""
+    """MAP_LOCKED fails if a page cannot be made resident, as mlock does."""
     place = mmap()
     if mmap.flags & MAP_LOCKED and not self.space.populate(place, place + self.round_up(mmap.length)):
         raise OSError(ENOMEM, "the mutant cannot bring in a page")

@@ -126,7 +126,7 @@ def fixed_with_noreplace_replaces(self: ReferenceProcess, mmap: Mmap) -> int:
 
 @wrong(Mmap, "mmap.errno.EEXIST.inaccessible")
 def reservations_are_replaced(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_FIXED_NOREPLACE replaces what has no rights."""
+    """MAP_FIXED_NOREPLACE replaces mappings with PROT_NONE."""
     over = self.space.over(mmap.addr, mmap.addr + self.round_up(mmap.length))
     if mmap.flags & MAP_FIXED_NOREPLACE and not any(mapping.prot for mapping in over):
         mmap.flags = mmap.flags & ~MAP_FIXED_NOREPLACE | MAP_FIXED

@@ -1,4 +1,4 @@
-"""mmap refuses what it should not, does not refuse what it should, or says another errno."""
+"""Mutants of mmap's errors: an unjustified error, a missing error, or a wrong errno."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def mmap_takes_a_negative_offset(
     request: MmapRequest,
     description: OpenFileDescription,
 ) -> None:
-    """A negative offset is not found too large."""
+    """A negative offset is not EOVERFLOW."""
     offset = 0 if request.offset >> 63 else request.offset
     refuse_file(self, refuse, request._replace(offset=offset), description)
 
@@ -332,7 +332,7 @@ def mmap_looks_at_the_offset_without_the_length(
     request: MmapRequest,
     description: OpenFileDescription,
 ) -> None:
-    """Only the offset's own size is looked at, not where the mapping would end."""
+    """Only the offset is checked against the largest one, not the end of the mapping."""
     refuse_file(self, refuse, request._replace(size=0), description)
 
 
@@ -358,14 +358,14 @@ def mmap_maps_any_regular_file(mappable: Original, self: Inode) -> bool:
 
 @wrong(State.description, "mmap.errno.EBADF.path", bug="own: the descriptor is found, its rights refuse it later")
 def a_path_is_a_descriptor_like_any_other(description: Original, self: State, fd: int) -> OpenFileDescription | None:
-    """A descriptor that is only a path is found, and is then not open for reading."""
+    """An O_PATH descriptor is EACCES, as one that is not open for reading."""
     descriptor = self.descriptors.get(fd)
     return descriptor.description if descriptor is not None else None
 
 
 @wrong(Mmap, "mmap.flag.shared-validate", "mmap.errno.EINVAL.type", bug="StarryOS #285")
 def mmap_validates_anonymous_memory(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_SHARED and MAP_PRIVATE together are taken for anonymous memory."""
+    """MAP_SHARED and MAP_PRIVATE together mean anonymous memory."""
     if mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_TYPE == MAP_SHARED_VALIDATE:
         mmap.flags = mmap.flags & ~MAP_TYPE | MAP_SHARED
     return mmap()

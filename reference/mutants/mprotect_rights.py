@@ -110,32 +110,32 @@ REFUSALS = (
 
 @wrong(AddressSpace.protect, "mprotect.none", "mprotect.rights", bug="Asterinas #1203")
 def none_is_read(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Without any right pages can still be read."""
+    """Pages with PROT_NONE are still readable."""
     protect(self, start, end, prot or PROT_READ)
 
 
 @wrong(AddressSpace.protect, "mprotect.none", "mprotect.rights")
 def none_is_write(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Without any right pages can still be written."""
+    """Pages with PROT_NONE are still writable."""
     protect(self, start, end, prot or PROT_WRITE)
 
 
 @wrong(AddressSpace.protect, "mprotect.read", "mprotect.rights", "mmap.flag.private")
 def read_is_read_and_write(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Pages with the right to be read can be written as well."""
+    """Readable pages are writable as well."""
     protect(self, start, end, prot | PROT_WRITE if prot == PROT_READ else prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.read", "mprotect.rights")
 def none_is_for_ever(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Pages that have lost all rights are never given the right to be read alone."""
+    """Pages that had PROT_NONE do not become readable by PROT_READ alone."""
     first = self.find(start)
     protect(self, start, end, PROT_NONE if prot == PROT_READ and first and not first.prot else prot)
 
 
 @wrong(AddressSpace.protect, "mprotect.write", "mprotect.rights")
 def no_right_to_write_is_given(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Pages keep the right to be written, but are not given it."""
+    """Writable pages stay writable, and other pages do not become writable."""
     first = self.find(start)
     had = first.prot & PROT_WRITE if first is not None else 0
     protect(self, start, end, prot & ~(PROT_WRITE & ~had))
@@ -145,7 +145,7 @@ def no_right_to_write_is_given(protect: Original, self: AddressSpace, start: int
     AddressSpace.protect, "mprotect.exec", "mprotect.rights", "mmap.range", "mmap.flag.private", bug="StarryOS #1464"
 )
 def no_right_to_execute_is_given(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The right to be executed is left out."""
+    """PROT_EXEC is ignored."""
     protect(self, start, end, prot & ~PROT_EXEC)
 
 
@@ -174,7 +174,7 @@ def touched_pages_keep_their_rights(protect: Original, self: AddressSpace, start
 
 @wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", bug="SerenityOS #965, libcx #74")
 def whole_mappings_have_the_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The whole of each mapping that is touched upon has the new rights."""
+    """Each mapping that the range overlaps has the new protection as a whole."""
     over = self.over(start, end)
     protect(self, min([start, *(m.start for m in over)]), max([end, *(m.end for m in over)]), prot)
 
@@ -190,7 +190,7 @@ def the_rest_of_the_mapping_has_the_rights(
 
 @wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights")
 def what_lies_before_has_the_rights(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The page before the range has the new rights too."""
+    """The page before the range has the new protection as well."""
     protect(self, max(start - self.page, 0), end, prot)
 
 
@@ -202,7 +202,7 @@ def mprotect_always_adds_a_page(mprotect: Original, self: ReferenceProcess, addr
 
 @wrong(ReferenceProcess.mprotect, "mprotect.round-up", "mprotect.rights")
 def mprotect_rounds_down(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
-    """A length that is not a multiple of the page is rounded down."""
+    """A length that is not a multiple of the page size is rounded down."""
     mprotect(self, addr, length - length % self.page if length > self.page else length, prot)
 
 
@@ -210,7 +210,7 @@ def mprotect_rounds_down(mprotect: Original, self: ReferenceProcess, addr: int, 
 def mprotect_of_less_than_a_page_does_nothing(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """Less than a page is no page."""
+    """A length of less than a page has no effect."""
     mprotect(self, addr, length if length >= self.page else 0, prot)
 
 
@@ -232,7 +232,7 @@ def only_the_first_mapping_has_the_rights(
     bug="Asterinas #959 (reading)",
 )
 def every_process_has_the_rights(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
-    """The other processes' pages at the same addresses have the new rights too."""
+    """The pages of other processes at the same addresses have the new protection as well."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
         process.space.protect(addr, addr + self.round_up(length), prot & PROT_ALL)
@@ -242,7 +242,7 @@ def every_process_has_the_rights(mprotect: Original, self: ReferenceProcess, add
 def every_mapping_of_the_file_has_the_rights(
     protect: Original, self: AddressSpace, start: int, end: int, prot: int
 ) -> None:
-    """The rights are those of the file's pages: all the mappings of it in the process have them."""
+    """All mappings of the same file in the process have the new protection."""
     inodes = {mapping.inode for mapping in self.over(start, end)} - {None}
     protect(self, start, end, prot)
     for mapping in list(self.mappings.values()):
@@ -252,7 +252,7 @@ def every_mapping_of_the_file_has_the_rights(
 
 @wrong(ReferenceProcess.mprotect, "mprotect.growsdown", "mprotect.rights")
 def what_grows_is_like_any_other(mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int) -> None:
-    """PROT_GROWSDOWN changes nothing where a mapping grows downwards."""
+    """PROT_GROWSDOWN has no effect on a mapping that grows downwards."""
     first = self.space.find(addr)
     mprotect(self, addr, length, prot & ~PROT_GROWSDOWN if first is not None and first.grows_down else prot)
 
@@ -280,7 +280,7 @@ def read_only_memory_is_fresh(protect: Original, self: AddressSpace, start: int,
 
 @wrong(AddressSpace.protect, "mprotect.content", "mprotect.rights", "mmap.flag.private")
 def read_only_pages_are_the_files(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Private copies are thrown away when the right to write is taken away."""
+    """Private copies are dropped when PROT_WRITE is removed."""
     protect(self, start, end, prot)
     if not prot & PROT_WRITE:
         for mapping in self.over(start, end):
@@ -318,7 +318,7 @@ def mprotect_starts_the_second_part_anew(
     Mapping.is_contiguous_with, "mprotect.join", "mprotect.rights", "mmap.range", bug="Asterinas c7b633e9b (reading)"
 )
 def neighbours_are_joined_whatever_they_show(continues: Original, self: Mapping, left: Mapping) -> bool:
-    """Neighbours of the same file are one mapping, wherever in it each begins."""
+    """Adjacent mappings of the same file are merged, whatever their offsets."""
     return self.is_like(left)
 
 
@@ -326,7 +326,7 @@ def neighbours_are_joined_whatever_they_show(continues: Original, self: Mapping,
 def what_is_joined_begins_where_its_second_part_did(
     append: Original, self: AddressSpace, left: Mapping, right: Mapping
 ) -> None:
-    """Mappings that are joined show the file from where the second one did."""
+    """A merged mapping has the file offset of the second one."""
     offset = right.offset
     append(self, left, right)
     left.offset = offset
@@ -341,7 +341,7 @@ def neighbours_of_unlike_files_are_joined(is_like: Original, self: Mapping, left
 
 @wrong(AddressSpace.protect, "mprotect.lock", "mprotect.rights", "msync.flag.invalidate.busy")
 def mprotect_takes_the_lock_away(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Pages that get new rights are locked no longer."""
+    """A new protection unlocks the pages."""
     protect(self, start, end, prot)
     self.lock(start, end, False)
 
@@ -381,7 +381,7 @@ def writable_is_private(protect: Original, self: AddressSpace, start: int, end: 
 def any_descriptor_gives_the_right(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """It is enough that the process has the file open for writing by some descriptor."""
+    """A shared mapping may become writable if the process has any writable descriptor of the file."""
     writable = {d.description.inode for d in self.descriptors.values() if d.description.writable}
     for mapping in self.space.over(addr, addr + self.round_up(length)):
         if mapping.inode in writable:
@@ -391,7 +391,7 @@ def any_descriptor_gives_the_right(
 
 @wrong(Mapping.part, "mprotect.maximum", "mprotect.errno.EACCES", "mprotect.maximum.fork", "mremap.move.maximum")
 def a_part_may_have_all_rights(part: Original, self: Mapping, start: int, end: int, space: AddressSpace) -> Mapping:
-    """A part of a mapping may be given every right, whatever the whole may have."""
+    """A part of a mapping may have any protection, whatever the maximum of the whole."""
     made: Mapping = part(self, start, end, space)
     made.max_prot |= PROT_WRITE
     return made
@@ -408,7 +408,7 @@ def the_first_part_may_have_all_rights(split: Original, self: AddressSpace, addr
 
 @wrong(AddressSpace.fork, "mprotect.maximum.fork", "mprotect.errno.EACCES")
 def a_child_may_have_all_rights(fork: Original, self: AddressSpace) -> AddressSpace:
-    """A child's mappings may be given every right."""
+    """A child's mappings may have any protection."""
     child: AddressSpace = fork(self)
     for mapping in child.mappings.values():
         mapping.max_prot |= PROT_WRITE
@@ -419,7 +419,7 @@ def a_child_may_have_all_rights(fork: Original, self: AddressSpace) -> AddressSp
 def mprotect_knows_no_seals(
     max_protection: Original, self: ReferenceProcess, description: OpenFileDescription, shared: bool
 ) -> int:
-    """A mapping of a file that is sealed against writing can be made writable."""
+    """A mapping of a file that is sealed against writes can become writable."""
     most: int = max_protection(self, description, shared)
     return most | PROT_WRITE if description.inode.seals and description.writable else most
 
@@ -430,7 +430,7 @@ def mprotect_knows_no_seals(
 def mprotect_knows_no_noexec(
     max_protection: Original, self: ReferenceProcess, description: OpenFileDescription, shared: bool
 ) -> int:
-    """A mapping of a file on a noexec file system can be made executable."""
+    """A mapping of a file on a noexec file system can become executable."""
     most: int = max_protection(self, description, shared)
     return most | PROT_EXEC
 
@@ -446,7 +446,7 @@ def mprotect_knows_no_noexec(
     bug="StarryOS (reading)",
 )
 def mprotect_does_all_or_nothing(applies_prefix: Original, self: LinuxChoices, call: str) -> bool:
-    """A range that cannot have the rights throughout is left as it is."""
+    """If one mapping denies the protection, no part of the range is changed."""
     return call != "mprotect" and bool(applies_prefix(self, call))
 
 

@@ -187,7 +187,7 @@ def a_move_leaves_the_old_range(self: AddressSpace, move: Move) -> None:
 
 @wrong(Move, "mremap.flags.maymove", *RESIZED, "mprotect.rights")
 def a_moved_mapping_can_be_written(self: AddressSpace, move: Move) -> None:
-    """A move of a mapping gives it the rights that its file allows."""
+    """A moved mapping has the maximum protection that its file allows."""
     move()
     for mapping in self.over(move.place, move.place + move.new):
         mapping.prot = mapping.max_prot

@@ -31,7 +31,7 @@ def entries(self: AddressSpace, addr: int, size: int) -> dict[int, Page]:
 
 
 def back(self: AddressSpace, kept: dict[int, Page]) -> None:
-    """Make the page table have entries again that it had."""
+    """Restore earlier entries of the page table."""
     for number, page in kept.items():
         page.refcount += page.refcount > 0
         self.table.entries[number] = page
@@ -59,7 +59,7 @@ def what_moves_is_read_anew(self: AddressSpace, move: Move) -> None:
 
 @wrong(Move, "mremap.move.rights", "mmap.flag.private", *LEFT)
 def what_moves_can_be_written(self: AddressSpace, move: Move) -> None:
-    """A mapping has the rights to be read and written after a move."""
+    """A moved mapping is readable and writable."""
     move()
     for mapping in self.over(move.place, move.place + move.new):
         mapping.prot = (PROT_READ | PROT_WRITE) & mapping.max_prot
@@ -189,7 +189,7 @@ def fixed_shrinks_and_leaves_the_rest(self: ReferenceProcess, mremap: Mremap) ->
 def a_hole_replaces_what_is_there(
     clear_target: Original, self: AddressSpace, addr: int, old: int, place: int, new: int
 ) -> None:
-    """Opposite a hole of the old range there is a hole in the new one."""
+    """A hole of the old range becomes a hole of the new range."""
     clear_target(self, addr, old, place, new)
     self.clear(place, place + new)
 
@@ -393,7 +393,7 @@ NEW_ADDRESS = (
 
 @wrong(Mremap, "mremap.errno.EINVAL.dontunmap", "mremap.flags.dontunmap", "mremap.resize")
 def dontunmap_means_maymove(self: ReferenceProcess, mremap: Mremap) -> int:
-    """MREMAP_DONTUNMAP is taken for MREMAP_MAYMOVE as well."""
+    """MREMAP_DONTUNMAP implies MREMAP_MAYMOVE."""
     return mremap(flags=mremap.flags | (MREMAP_MAYMOVE if mremap.flags & MREMAP_DONTUNMAP else 0))
 
 
@@ -536,7 +536,7 @@ def a_duplicate_is_private(self: AddressSpace, move: Move) -> None:
 
 @wrong(Move, "mremap.old-size-zero.rights", "mmap.flag.shared", *LEFT)
 def a_duplicate_can_be_written(self: AddressSpace, move: Move) -> None:
-    """A duplicate has the rights to be read and written, and may have them all."""
+    """A duplicate is readable and writable, and may have any protection."""
     move()
     for mapping in self.over(move.place, move.place + move.new) if not move.old else ():
         mapping.prot, mapping.max_prot = PROT_READ | PROT_WRITE, PROT_ALL

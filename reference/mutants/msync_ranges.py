@@ -390,7 +390,7 @@ def a_moved_page_is_not_written(self: AddressSpace, move: Move) -> None:
 def msync_of_locked_pages_writes_nothing(
     msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int
 ) -> None:
-    """A locked page is found before anything is written."""
+    """A locked page is detected before any page is written."""
     if flags & MS_INVALIDATE and any(mapping.locked for mapping in over(self, addr, length)):
         with as_if_clean(self, addr, length, lambda mapping, number: True):
             msync(self, addr, length, flags)

@@ -43,7 +43,7 @@ def munmap_takes_the_next_page(munmap: Original, self: ReferenceProcess, addr: i
 
 @wrong(State.round_up, "munmap.usual-arguments", "munmap.range", bug="OSv a4999feb")
 def lengths_are_rounded_down(round_up: Original, self: State, size: int) -> int:
-    """A length that is not a multiple of the page is rounded down."""
+    """A length that is not a multiple of the page size is rounded down."""
     rounded: int = round_up(self, size)
     return rounded - self.page if size % self.page and rounded > self.page else rounded
 
@@ -121,7 +121,7 @@ def munmap_takes_the_childs_mapping(munmap: Original, self: ReferenceProcess, ad
     ReferenceProcess.munmap, "munmap.range", "mmap.range", "mmap.flag.shared", "mmap.flag.private", bug="OSv bc6cd07a"
 )
 def translations_outlive_their_mapping(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """Pages that were touched can still be seen where something is mapped anew."""
+    """A new mapping shows the pages that were accessed in the old mapping."""
     first, stop = addr // self.page, (addr + self.round_up(length)) // self.page
     table = self.space.table
     kept = {number: table.entries[number] for number in table.within(first, stop)}

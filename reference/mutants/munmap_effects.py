@@ -132,7 +132,7 @@ def unmapping_leaves_the_pages(clear: Original, self: AddressSpace, start: int, 
 
 @wrong(ReferenceProcess.munmap, "munmap.usual-arguments", "munmap.range")
 def munmap_of_less_than_a_page_does_nothing(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
-    """Less than a page is no page."""
+    """A length of less than a page has no effect."""
     if not 0 < length < self.page or addr % self.page:
         munmap(self, addr, length)
 

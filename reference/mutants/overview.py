@@ -60,13 +60,13 @@ def open_makes_what_is_not_there(open: Original, self: FileCalls, path: str, fla
 
 @wrong(FileCalls.fstat, "example.regular", "file.errno")
 def everything_is_a_regular_file(fstat: Original, self: FileCalls, fd: int) -> object:
-    """fstat says of every file that it is a regular one."""
+    """fstat reports every file as a regular file."""
     return fstat(self, fd)._replace(kind="regular")
 
 
 @wrong(FileCalls.fstat, "example.print", "file.errno")
 def nothing_is_a_regular_file(fstat: Original, self: FileCalls, fd: int) -> object:
-    """fstat says of every file that it is a device."""
+    """fstat reports every file as a device."""
     return fstat(self, fd)._replace(kind="character")
 
 

@@ -15,7 +15,7 @@ from .contents import CONTENT
 
 @wrong(Accesses.load, "paging.pages", *CONTENT)
 def a_load_does_not_cross_into_the_next_page(load: Original, self: Accesses, addr: int, length: int) -> bytes:
-    """A load over the end of a page goes on at the start of the same page."""
+    """A load past the end of a page continues at the start of the same page."""
     room = self.page - addr % self.page
     if length <= room or length > self.page:
         return bytes(load(self, addr, length))
@@ -33,7 +33,7 @@ def pages_of_a_file_lie_in_its_order(index: Original, self: Mapping, number: int
 
 @wrong(PageTable.copy, "paging.unit", *CONTENT)
 def two_pages_are_copied_at_once(copy: Original, self: PageTable, number: int, page: Page) -> Page:
-    """With the private copy of a page goes one of the next page, which is zero."""
+    """A private copy of a page also makes one of the next page, which is zero."""
     own: Page = copy(self, number, page)
     if number + 1 not in self.entries:
         beside = self.entries[number + 1] = self.memory.allocate()
@@ -68,7 +68,7 @@ def a_page_is_there_before_its_content(
 def a_fault_brings_one_page_in_twice(
     fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
-    """The other page of a pair of a mapped file's is brought in with the one that was touched, and shows the same."""
+    """An access to one page of a pair also makes the other page resident, with the same content."""
     found: Page | None = fault_in(self, mapping, number)
     first = mapping.start // self.table.memory.page
     other = first + ((number - first) ^ 1)
@@ -79,13 +79,13 @@ def a_fault_brings_one_page_in_twice(
 
 @wrong(PageCalls.mincore, "paging.fault-loads")
 def everything_is_resident(mincore: Original, self: PageCalls, addr: int, length: int) -> list[bool]:
-    """mincore says of every page that it is in memory."""
+    """mincore reports every page as resident."""
     return [True for _page in mincore(self, addr, length)]
 
 
 @wrong(PageCalls.mincore, "paging.fault-loads")
 def nothing_is_resident(mincore: Original, self: PageCalls, addr: int, length: int) -> list[bool]:
-    """mincore says of every page that it is not in memory."""
+    """mincore reports no page as resident."""
     return [False for _page in mincore(self, addr, length)]
 
 

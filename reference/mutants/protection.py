@@ -57,12 +57,12 @@ REFUSALS = (
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT)
 def mprotect_does_nothing(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The rights stay as they were."""
+    """The protection is not changed."""
 
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT, bug="SerenityOS #965, libcx #74")
 def mprotect_is_about_whole_mappings(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The whole of each mapping that the range touches has the new rights."""
+    """Each mapping that the range overlaps has the new protection as a whole."""
     mappings = self.over(start, end)
     if mappings:
         start, end = min(start, mappings[0].start), max(end, mappings[-1].end)
@@ -87,7 +87,7 @@ def mprotect_changes_the_first_mapping_only(
 
 @wrong(AddressSpace.protect, "mprotect.rights", *CONTENT)
 def mprotect_none_drops_the_content(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """Taking all rights away takes private pages away."""
+    """PROT_NONE drops private pages."""
     protect(self, start, end, prot)
     if not prot:
         self.table.zap(start // self.page, end // self.page)
@@ -97,7 +97,7 @@ def mprotect_none_drops_the_content(protect: Original, self: AddressSpace, start
 def mprotect_changes_the_childs_rights(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
-    """Rights change in parent and child alike."""
+    """A new protection applies to parent and child."""
     mprotect(self, addr, length, prot)
     for process in self.machine.processes:
         process.space.protect(addr, addr + self.round_up(length), prot & PROT_ALL)
@@ -105,5 +105,5 @@ def mprotect_changes_the_childs_rights(
 
 @wrong(AddressSpace.protect, "paging.unit", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
 def rights_change_in_units_of_two_pages(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
-    """The page before a range that begins at an odd page has the new rights too."""
+    """The page before a range that begins at an odd page has the new protection as well."""
     protect(self, start - start % (2 * self.page), end, prot)

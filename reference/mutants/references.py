@@ -115,8 +115,8 @@ def kill_lets_nothing_go(kill: Original, self: ReferenceProcess) -> None:
 
 
 @wrong(ReferenceProcess.exec, "mmap.refcount.exec")
-def exec_lets_nothing_go(exec: Original, self: ReferenceProcess) -> None:
-    """A process that becomes another program leaves what it had mapped counted."""
+def exec_keeps_all_references(exec: Original, self: ReferenceProcess) -> None:
+    """After exec, the mappings of the old program still count as references."""
     for mapping in self.space.mappings.values():
         if mapping.description is not None:
             mapping.description.references += 1

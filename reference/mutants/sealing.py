@@ -157,7 +157,7 @@ def sealed_memory_outlives_exec(exec_: Original, self: ReferenceProcess) -> None
 
 @wrong(ReferenceProcess.execute, "mseal.result")
 def sealed_code_does_not_run(execute: Original, self: ReferenceProcess, addr: int) -> None:
-    """Executing a sealed page is refused, as if it had not the right."""
+    """The execution of a sealed page faults, as if it were not executable."""
     mapping = self.space.find(addr)
     if mapping is not None and mapping.sealed:
         self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
