@@ -50,7 +50,7 @@ class Replayed(NamedTuple):
     divergence: Divergence | None = None
     uncompared: str | None = None
     """The reason why the program was not compared to its end."""
-    unasked: str | None = None
+    unsupported: str | None = None
     """The first step that the implementation does not support, with the reason."""
 
 
@@ -72,7 +72,7 @@ class Judge:
     def judge(self, program: Program) -> Replayed:
         """Make a program's calls in lockstep: first without audits, and only if that shows nothing, with them."""
         judged = self.run(program, "none")
-        if judged.unasked is not None or (judged.divergence is not None and not _by_choice(judged)):
+        if judged.unsupported is not None or (judged.divergence is not None and not _is_disallowed_choice(judged)):
             return judged
         audited = self.run(program, "all")
         return judged if audited.divergence is None else audited
@@ -89,19 +89,19 @@ class Judge:
         try:
             player = Player(recorded)
             with player.full:
-                unasked = None
+                unsupported = None
                 for number, step in enumerate(program, 1):
                     try:
                         outcome = player.play(step)
-                        if isinstance(outcome, NotExecuted) and not unasked:
-                            unasked = f"step {number}, {step}: {outcome.why}"
+                        if isinstance(outcome, NotExecuted) and not unsupported:
+                            unsupported = f"step {number}, {step}: {outcome.why}"
                         if audits == "all":
                             _audit(system, recorded, player, step, outcome)
                     except Divergence as divergence:
                         if system.probe is not None:
                             _note_probe(recorded, player, system.probe, divergence)
-                        return Replayed(*needed(*recorded.program()), divergence, None, unasked)
-                return Replayed(*needed(*recorded.program()), None, system.uncompared, unasked)
+                        return Replayed(*needed(*recorded.program()), divergence, None, unsupported)
+                return Replayed(*needed(*recorded.program()), None, system.uncompared, unsupported)
         finally:
             system.close()
 
@@ -138,7 +138,7 @@ class Judge:
         return replace(outcome, allowed=frozenset()) if isinstance(outcome, Fails) else outcome
 
 
-def _by_choice(judged: Replayed) -> bool:
+def _is_disallowed_choice(judged: Replayed) -> bool:
     """Return True if the last step returned an address or number of the system's choice that is not allowed.
 
     It succeeded, as it must, but the choice conflicts with other mappings or descriptors, which a program does not
@@ -242,7 +242,7 @@ def write(
             why += f" (not compared to the end: {judged.uncompared})" if judged.uncompared else ""
         if why:
             raise NotPrintable(why)
-        if _by_choice(judged):
+        if _is_disallowed_choice(judged):
             raise NotPrintable(f"{judged.divergence}: this depends on what else the system has placed")
         expected = judge.expected(judged)
         if not expected[-1]:

@@ -110,8 +110,8 @@ class Replay(pytest.Item):
             lines = [f"    {number:2}  {step}" for number, step in enumerate(judged.program, 1)]
             judged.divergence.add_note("\n".join(["the program, up to the difference:", *lines]))
             raise judged.divergence
-        if judged.unasked is not None:
-            raise Unsupported(judged.unasked)
+        if judged.unsupported is not None:
+            raise Unsupported(judged.unsupported)
         if judged.uncompared is not None:
             self.stash[RECORDED] = {"not compared": judged.uncompared}
 

@@ -80,7 +80,7 @@ class ExpectationHooks:
         if replayed.divergence is not None:
             item.stash[PROGRAM] = replayed.program
             raise replayed.divergence
-        if replayed.unasked is None:
+        if replayed.unsupported is None:
             item.stash[REPLAYED] = True
 
     def entry(self, item: pytest.Item, clauses: Iterable[str]) -> Entry | None:
