@@ -264,15 +264,15 @@ def what_is_mapped_is_not_locked(mlockall: Original, self: ReferenceProcess, fla
 
 
 @wrong(ReferenceProcess.mlockall, "mlockall.current")
-def what_comes_is_locked_as_well(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
-    """MCL_CURRENT is for what comes, too."""
+def later_mappings_are_locked_as_well(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
+    """MCL_CURRENT applies to later mappings as well."""
     mlockall(self, flags)
     self.locks_future = True
 
 
 @wrong(ReferenceProcess.mlockall, "mlockall.future")
-def what_comes_is_not_locked(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
-    """MCL_FUTURE does nothing."""
+def later_mappings_are_not_locked(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
+    """MCL_FUTURE has no effect."""
     mlockall(self, flags)
     self.locks_future = False
 
@@ -284,15 +284,15 @@ def what_is_there_is_locked_as_well(mlockall: Original, self: ReferenceProcess, 
 
 
 @wrong(ReferenceProcess.mlockall, "mlockall.future.replaced")
-def what_was_said_of_what_comes_holds_for_ever(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
-    """A later mlockall does not take MCL_FUTURE back."""
+def the_lock_of_later_mappings_is_permanent(mlockall: Original, self: ReferenceProcess, flags: int) -> None:
+    """A later mlockall without MCL_FUTURE does not revoke it."""
     before = self.locks_future
     mlockall(self, flags)
     self.locks_future = self.locks_future or before
 
 
 @wrong(ReferenceProcess.fork, "mlockall.future.fork")
-def a_child_inherits_what_is_to_come(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
+def a_child_inherits_the_lock_of_later_mappings(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
     """A child's new mappings are locked."""
     child: ReferenceProcess = fork(self)
     child.locks_future = self.locks_future
@@ -300,7 +300,7 @@ def a_child_inherits_what_is_to_come(fork: Original, self: ReferenceProcess) -> 
 
 
 @wrong(ReferenceProcess.exec, "mlockall.future.exec")
-def another_program_inherits_what_is_to_come(exec: Original, self: ReferenceProcess) -> None:
+def exec_keeps_the_lock_of_later_mappings(exec: Original, self: ReferenceProcess) -> None:
     """New mappings are locked after exec."""
     before = self.locks_future
     exec(self)
@@ -308,13 +308,13 @@ def another_program_inherits_what_is_to_come(exec: Original, self: ReferenceProc
 
 
 @wrong(ReferenceProcess.munlockall, "munlockall.current")
-def munlockall_is_for_what_comes(munlockall: Original, self: ReferenceProcess) -> None:
+def munlockall_affects_later_mappings_only(munlockall: Original, self: ReferenceProcess) -> None:
     """Locked pages stay locked."""
     self.locks_future = self.locks_on_fault = False
 
 
 @wrong(ReferenceProcess.munlockall, "munlockall.current")
-def munlockall_forgets_what_waits(munlockall: Original, self: ReferenceProcess) -> None:
+def munlockall_keeps_locks_on_fault(munlockall: Original, self: ReferenceProcess) -> None:
     """Pages that are locked on the first access stay locked."""
     waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.lock_on_fault]
     munlockall(self)
@@ -323,7 +323,7 @@ def munlockall_forgets_what_waits(munlockall: Original, self: ReferenceProcess) 
 
 
 @wrong(ReferenceProcess.munlockall, "munlockall.future")
-def munlockall_is_for_what_is_there(munlockall: Original, self: ReferenceProcess) -> None:
+def munlockall_affects_current_mappings_only(munlockall: Original, self: ReferenceProcess) -> None:
     """Later mappings are still locked."""
     before = self.locks_future, self.locks_on_fault
     munlockall(self)

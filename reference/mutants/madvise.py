@@ -32,7 +32,7 @@ REFUSALS = (
     never("madvise-takes-unknown-advice", "madvise.errno.EINVAL.advice"),
     never("madvise-takes-an-unaligned-address", "madvise.errno.EINVAL.address"),
     never("madvise-takes-a-range-that-wraps", "madvise.errno.EINVAL.range"),
-    never("madvise-lets-locked-memory-go", "madvise.errno.EINVAL.locked"),
+    never("madvise-drops-locked-memory", "madvise.errno.EINVAL.locked"),
     never("madvise-frees-shared-memory", "madvise.errno.EINVAL.free"),
     never("madvise-wipes-shared-memory", "madvise.errno.EINVAL.wipe"),
     never("madvise-makes-holes-in-what-only-grows", "madvise.remove.append-only"),
@@ -334,7 +334,7 @@ def populate_write_does_nothing(madvise: Original, self: ReferenceProcess, addr:
 
 
 @wrong(ReferenceProcess.madvise, "madvise.hints")
-def a_hint_lets_pages_go(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
+def a_hint_drops_pages(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """Advice about performance drops pages that have been read."""
     madvise(self, addr, length, MADV_DONTNEED if advice in HINTS else advice)
 

@@ -150,7 +150,7 @@ FLAGS = (
 
 
 @wrong(Memory.allocate, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="unikraft #394, phoenix-rtos #1742")
-def memory_is_handed_out_as_it_comes_back(fresh: Original, self: Memory, content: bytes = b"") -> Page:
+def freed_pages_are_not_cleared(fresh: Original, self: Memory, content: bytes = b"") -> Page:
     """Freed pages are not cleared, so new memory has the content of earlier mappings."""
     page: Page = fresh(self, content)
     if not content and self.handed_out > 4:
@@ -159,9 +159,7 @@ def memory_is_handed_out_as_it_comes_back(fresh: Original, self: Memory, content
 
 
 @wrong(AddressSpace.fault_in, "mmap.flag.anonymous.recycled", "mmap.flag.anonymous", bug="Cygwin 677e31509")
-def private_memory_comes_as_it_was_left(
-    fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
-) -> Page | None:
+def private_memory_is_not_cleared(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """A new page of private memory has the content that the page had when it was freed."""
     page: Page | None = fault_in(self, mapping, number)
     if mapping.inode is None and self.table.memory.handed_out > 4:
@@ -245,8 +243,8 @@ def mmap_must_lock(self: ReferenceProcess, mmap: Mmap) -> int:
 
 
 @wrong(Mmap, "mmap.flag.locked.resident")
-def locked_memory_comes_later(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_LOCKED does not bring the pages in."""
+def locked_memory_is_not_resident_at_once(self: ReferenceProcess, mmap: Mmap) -> int:
+    """MAP_LOCKED does not make the pages resident."""
     place = mmap()
     mapping = self.space.find(place)
     if mmap.flags & MAP_LOCKED and mmap.flags & MAP_ANONYMOUS and mapping is not None:

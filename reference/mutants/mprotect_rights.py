@@ -487,7 +487,7 @@ def mprotect_reports_the_last_error(
 
 
 @wrong(ReferenceProcess.mprotect, "mprotect.errno.order", "mprotect.errno.EINVAL")
-def mprotect_of_nothing_is_looked_at_first(
+def mprotect_of_length_0_always_succeeds(
     mprotect: Original, self: ReferenceProcess, addr: int, length: int, prot: int
 ) -> None:
     """A length of 0 succeeds, whatever other errors apply."""
