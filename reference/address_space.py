@@ -1,13 +1,13 @@
-"""An address space: which addresses mean what.
+"""An address space: the mapping of each address.
 
-An address space is a set of *mappings*, ranges of whole pages that do not overlap, each with its rights and with what
-is behind it: a window of a file, or private memory of no file.  They are kept sorted by where they begin, so the one
+An address space is a set of *mappings*, ranges of whole pages that do not overlap, each with its protection and
+its content: a window of a file, or private memory of no file.  They are kept sorted by where they begin, so the one
 that holds an address is found in O(log n).
 
-Every call works on a range that need not begin or end where a mapping does.  So there are two elementary steps:
-**split** cuts a mapping at a page boundary, so that a range is made of whole mappings; **join** makes one mapping of
-neighbours that are alike (same rights, same sharing, same file by the same description, windows that continue each
-other).  Between the two steps a call changes whole mappings only, and afterwards the list is as short as it can be.
+Every call works on a range that need not begin or end where a mapping does.  There are two elementary steps:
+**split** cuts a mapping at a page boundary, so that a range is made of whole mappings; **merge_adjacent** makes one
+mapping of neighbours that are alike (same protection, same sharing, same file by the same description, contiguous
+windows).  Between the two steps a call changes whole mappings only, and afterwards the list is as short as it can be.
 Neither step touches the page table, which goes by page numbers alone.
 
 What is not mapped is kept as well, as gaps (gaps.py), so that a place is found without a search.
@@ -27,7 +27,7 @@ from .paging import Memory, Page, PageChoices
 
 
 class PlacementChoices(PageChoices, Protocol):
-    """What an address space leaves open: where memory is placed, what is merged, when a page is copied."""
+    """Choices of an address space: where memory is placed, which mappings merge, when a page is copied."""
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         """Return an address for `length` bytes, no higher than `below` if that is not 0; None if there is no room."""
@@ -57,9 +57,9 @@ class AddressSpace:
     def __init__(self, memory: Memory, mmap_min_addr: int, task_size: int, choices: PlacementChoices) -> None:
         self.page = memory.page
         self.mmap_min_addr = mmap_min_addr
-        """Where mappings without a fixed address begin at the lowest."""
+        """The lowest address of a mapping without a fixed address."""
         self.task_size = task_size
-        """The first address behind what can be mapped."""
+        """The first address past the end of user space."""
         self.choices = choices
         self.populates_execute_only = False
         """True if the kernel populates execute-only pages on request."""
@@ -74,7 +74,7 @@ class AddressSpace:
     # ---- looking
 
     def find(self, addr: int) -> Mapping | None:
-        """The mapping that holds an address."""
+        """Return the mapping that contains an address; None if there is none."""
         mappings = self.mappings
         at = mappings.bisect_right(addr) - 1
         if at < 0:
@@ -83,7 +83,7 @@ class AddressSpace:
         return mapping if addr < mapping.end else None
 
     def over(self, start: int, end: int) -> list[Mapping]:
-        """The mappings that have a page in [start, end), from low to high."""
+        """Return the mappings that have a page in [start, end), by rising address."""
         if start >= end:
             return []
         mappings = self.mappings
@@ -93,12 +93,12 @@ class AddressSpace:
         return mappings.values()[first : mappings.bisect_left(end)]
 
     def is_free(self, start: int, end: int) -> bool:
-        """Whether nothing is mapped in [start, end)."""
+        """True if nothing is mapped in [start, end)."""
         low, high = self.gaps.before(start)
         return low <= start and end <= high
 
     def mapped(self, start: int, end: int) -> int:
-        """How many bytes of [start, end) are mapped."""
+        """Return the number of mapped bytes in [start, end)."""
         return sum(min(end, m.end) - max(start, m.start) for m in self.over(start, end))
 
     def first_mapped(self, start: int, end: int) -> int | None:
@@ -107,7 +107,7 @@ class AddressSpace:
         return max(start, within[0].start) if within else None
 
     def hole(self, start: int, end: int) -> int | None:
-        """The first address in [start, end) at which nothing is mapped."""
+        """Return the first unmapped address in [start, end); None if there is none."""
         for mapping in self.over(start, end):
             if mapping.start > start:
                 break
@@ -132,11 +132,11 @@ class AddressSpace:
         return above, addr - addr % self.page - below.end
 
     def is_sealed(self, start: int, end: int) -> bool:
-        """Whether anything in [start, end) is sealed."""
+        """True if a mapping in [start, end) is sealed."""
         return any(mapping.sealed for mapping in self.over(start, end))
 
     def splits(self, start: int, end: int) -> bool:
-        """Whether taking [start, end) away leaves one mapping more than before."""
+        """True if unmapping [start, end) splits a mapping in two."""
         mapping = self.find(start)
         return mapping is not None and mapping.start < start and end < mapping.end
 
@@ -162,7 +162,7 @@ class AddressSpace:
             right.acquire()
 
     def cut_out(self, start: int, end: int) -> list[Mapping]:
-        """The mappings of [start, end), after splitting those that reach over its ends."""
+        """Return the mappings of [start, end), after splitting those that extend past its ends."""
         if start >= end:
             return []
         self.split(start)
@@ -170,7 +170,7 @@ class AddressSpace:
         return self.over(start, end)
 
     def merge_adjacent(self, start: int, end: int) -> None:
-        """Join neighbours that are alike, from those that meet at `start` to those that meet at `end`."""
+        """Merge neighbours that are alike, at every boundary from `start` to `end`, both included."""
         for at in list(self.mappings.irange(start, end)):
             mapping = self.mappings[at]
             left = self.find(at - 1)
@@ -190,12 +190,12 @@ class AddressSpace:
         return found
 
     def fuse(self, left: Mapping, end: int) -> None:
-        """Join what follows `left`, up to `end`, where it may be one with it, wherever it was mapped first."""
+        """Merge the mappings after `left` into it up to `end`, even if one was mapped elsewhere and moved here."""
         for right in self.mergeable(left, end):
             self.absorb(left, right)
 
     def absorb(self, left: Mapping, right: Mapping) -> None:
-        """Make `right`, which follows `left`, part of it."""
+        """Merge `right` into `left`, which ends where it begins."""
         del self.mappings[right.start]
         left.end = right.end
         left.file_version = min(left.file_version, right.file_version)
@@ -204,12 +204,12 @@ class AddressSpace:
         right.release()
 
     def clear(self, start: int, end: int) -> None:
-        """Take away what is mapped in [start, end), pages and all."""
+        """Unmap [start, end)."""
         for mapping in self.cut_out(start, end):
             self.remove(mapping)
 
     def remove(self, mapping: Mapping) -> None:
-        """Take a whole mapping away, and its pages."""
+        """Remove a whole mapping and its pages."""
         start, end = mapping.start, mapping.end
         del self.mappings[start]
         self.gaps.give(start, end)
@@ -220,7 +220,7 @@ class AddressSpace:
         mapping.release()
 
     def grow(self, mapping: Mapping, length: int) -> None:
-        """Make a mapping `length` bytes longer, into the gap behind it."""
+        """Extend a mapping by `length` bytes, into the gap after it."""
         self.gaps.take(mapping.end, mapping.end + length)
         mapping.end += length
         self.size += length
@@ -267,7 +267,7 @@ class AddressSpace:
         self.merge_adjacent(start, end)
 
     def populate(self, start: int, end: int) -> bool:
-        """Bring in the pages of [start, end), unless they wait to be touched; False when one of them cannot be had."""
+        """Fault in the pages of [start, end), except lock_on_fault ones; False if one is not available."""
         page = self.page
         for mapping in self.over(start, end):
             if mapping.lock_on_fault:
@@ -284,7 +284,7 @@ class AddressSpace:
         return True
 
     def clear_target(self, addr: int, old: int, place: int, new: int) -> None:
-        """Clear the range that something is moved to: where the moved range has a hole, what was there stays."""
+        """Unmap the target of a move, except where the source has a hole."""
         for source in self.over(addr, addr + max(old, 1)):
             start = max(source.start, addr) - addr
             end = min(source.end - addr, old) if old == new else new
@@ -321,8 +321,8 @@ class AddressSpace:
     def forget_lock(self, start: int, end: int) -> None:
         """Take the lock of the mapping that MREMAP_DONTUNMAP leaves, also where only a part of it was moved.
 
-        On Linux it counts as locked all the same; and what was never stored to is one mapping with a copy that lies
-        beside it, so that both lose the lock.
+        On Linux it still counts as locked; and untouched memory merges with an adjacent copy, so that both lose the
+        lock.
         """
         if self.mappings[start].is_untouched:
             while (
@@ -343,7 +343,7 @@ class AddressSpace:
     # ---- faults
 
     def access(self, mapping: Mapping, number: int, store: bool) -> Page | None:
-        """The page behind page number `number` of `mapping`, brought in and made its own as a load or store needs.
+        """Return the page at page number `number` of `mapping`, faulted in and copied as a load or store needs.
 
         None: there is none to be had, past the end of the file or for want of room on the disk (SIGBUS).
         """
@@ -369,7 +369,7 @@ class AddressSpace:
         return page
 
     def fault_in(self, mapping: Mapping, number: int) -> Page | None:
-        """The fault: find the page behind page number `number`, which has no entry yet, and make one."""
+        """Handle a fault: make an entry for page number `number`, which has none."""
         inode = mapping.inode
         if inode is None:
             self.table.minor += 1
@@ -411,7 +411,7 @@ class AddressSpace:
         return child
 
     def end(self) -> None:
-        """Let go of files and pages; it is used no longer, so what is free in it does not matter."""
+        """Release files and pages.  The object is not used afterwards, so its gaps are not updated."""
         self.table.zap(0, self.task_size // self.page)
         for mapping in self.mappings.values():
             mapping.release()

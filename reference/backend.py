@@ -10,7 +10,7 @@ from .machine import Parameters
 from .system import ReferenceSystem
 
 KERNEL: Final = "Linux 6.18"
-"""Which system it answers as: the newest that it was compared with."""
+"""The system that it answers as: the newest that it was compared with."""
 
 
 class ReferenceBackend(Backend):

@@ -4,9 +4,9 @@ A file lives twice.  What programs see is in the page cache (paging.py); what th
 block being a page long.  Write-back carries a dirty page from there to here.  Between two write-backs the two differ,
 and after a crash nothing but the disk is left.
 
-A `Record` is what the disk keeps of one file: its blocks, its size, and whether its name has got there.  Room for a
+A `OnDiskFile` is what the disk keeps of one file: its blocks, its size, and whether its name has got there.  Room for a
 block is taken when the block is first written to in memory, so that write-back never finds the disk full; hence the
-room of a file is given back only when nobody refers to the file any more.
+room of a file is given back only when nothing refers to the file any more.
 
 Sizes and names are journalled: growth and a new name take effect when the file is first synced, a cut then or before.
 Data is not journalled: a page that has changed since it was last written back holds either content after a crash, and
@@ -19,7 +19,7 @@ from typing import Protocol
 
 
 class DiskChoices(Protocol):
-    """What a disk leaves open."""
+    """Choices of a disk."""
 
     def has_room(self, free: int, length: int) -> bool:
         """True if a disk with `free` bytes has room for `length` more."""
@@ -41,7 +41,7 @@ class Disk:
 
 
 class OnDiskFile:
-    """What a disk keeps of one file."""
+    """The blocks, size and name of one file on the disk."""
 
     __slots__ = ("blocks", "disk", "indeterminate", "name_durable", "page", "size", "truncated")
 
@@ -53,12 +53,12 @@ class OnDiskFile:
         self.size = 0
         self.name_durable = False
         self.truncated = False
-        """Whether it has been cut since it was last synced: the disk may or may not know yet."""
+        """True if it was truncated since it was last synced: the disk may or may not have the new size."""
         self.indeterminate: set[int] = set()
-        """Blocks of which nobody knew after the last crash what they hold: what is read of them says it."""
+        """Blocks with indeterminate content since the last crash; the first read determines it."""
 
     def resolve(self, block: int, content: bytes | bytearray) -> None:
-        """A page that is as it was read, or is about to be changed, has told what an undecided block holds."""
+        """Store the content of an indeterminate block, which its page in memory has determined."""
         if block in self.indeterminate:
             self.indeterminate.remove(block)
             if block in self.blocks:
@@ -82,12 +82,12 @@ class OnDiskFile:
         self.disk.used -= self.page * len(gone)
 
     def cut(self, size: int) -> None:
-        """The file is `size` bytes long: give back the room of the blocks behind, forget the bytes behind."""
+        """The file is `size` bytes long: give back the room of the blocks past the end, and drop the bytes past it."""
         page = self.page
-        behind = [block for block in self.blocks if block * page >= size]
-        for block in behind:
+        past_end = [block for block in self.blocks if block * page >= size]
+        for block in past_end:
             del self.blocks[block]
-        self.disk.used -= page * len(behind)
+        self.disk.used -= page * len(past_end)
         self.truncated = self.truncated or size < self.size
         self.size = min(self.size, size)
         last = size // page

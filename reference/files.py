@@ -4,7 +4,7 @@ A *name* is an entry of a directory.  It leads to an *inode*, the file itself: k
 makes an *open file description*: access mode, file offset, what flock locks belong to.  A *descriptor* is a small
 number in a process by which it refers to a description; dup and fork make more descriptors of the same description.
 
-Everything lives as long as somebody refers to it.  A description is referred to by descriptors and **by mappings**:
+Every object lives as long as something refers to it.  A description is referred to by descriptors and **by mappings**:
 that is why a mapping outlives close, and why flock's locks and inotify's close wait for the last page to be unmapped.
 An inode is referred to by names and by descriptions; when the last goes, its storage is given back.
 
@@ -28,14 +28,14 @@ LARGEST: Final = 2**63 - 1
 """Bytes of the largest file."""
 
 MAPPABLE: Final = {("regular", ""), ("regular", "attribute"), ("character", "zero")}
-"""What can be mapped, as far as its kind and device tell."""
+"""The kinds and devices of the files that can be mapped."""
 
 
 class FileChoices(PageChoices, Protocol):
-    """What the content of files leaves open."""
+    """Choices of the content of files."""
 
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
-        """Determine the indeterminate bytes of a page (`Page.open`) that is loaded from `start` on.
+        """Determine the indeterminate bytes of a page (`Page.indeterminate`) that is loaded from `start` on.
 
         From `firm` on they are past the end of the file and stay indeterminate; `done` bytes were loaded before them.
         """
@@ -71,7 +71,7 @@ class FileSystem:
         self.name = name
         self.memory = memory
         self.noexec = noexec
-        """Whether nothing may be executed from it."""
+        """True if nothing may be executed from it."""
         self.disk = Disk(capacity)
         self.root = self.inode("directory", name)
 
@@ -80,7 +80,7 @@ class FileSystem:
         return Inode(self, kind, name, device)
 
     def crash(self, choices: FileChoices) -> None:
-        """Lose everything that is not on the disk.  Whoever referred to the files must be gone."""
+        """Lose everything that is not on the disk.  Every process that referred to the files must have ended."""
         restore(self.root, choices)
 
 
@@ -124,36 +124,36 @@ class Inode:
     seals = 0
     append_only = False
     mandatory_lock = False
-    """Whether somebody else holds a mandatory lock on it."""
+    """True if another process holds a mandatory lock on it."""
     mapping_error = False
-    """Whether it says only when it is about to be mapped that it cannot be."""
+    """True if its driver refuses to map it."""
     flocks: dict[OpenFileDescription, int] | None = None
     """Holders of flock locks, with LOCK_SH or LOCK_EX."""
     record_lock: object | None = None
-    """Who holds the record lock on the whole file: a description or a process."""
+    """The holder of the record lock on the whole file: an open file description or a process."""
     watches: list[InotifyWatch] | None = None
     backdated = False
-    """Whether the time of its last modification has been set back, and nothing is known to have changed it since."""
+    """True if st_mtime was set to an old time, and nothing is known to have changed it since."""
     perhaps_modified: bool
-    """Whether that time may have changed all the same, since it was set back."""
+    """True if st_mtime may have changed since it was set to an old time."""
 
     def __init__(self, file_system: FileSystem | None, kind: str, name: str, device: str = "") -> None:
         self.file_system = file_system
         self.kind = kind
-        """As fstat tells it."""
+        """The type that fstat reports."""
         self.is_regular = kind == "regular"
         self.is_directory = kind == "directory"
         self.name = name
         """The name it was made by."""
         self.device = device
-        """What a character device or an unusual file does: "zero", "null", "random", "maps", "attribute"."""
+        """The behaviour of a character device or an unusual file: "zero", "null", "random", "maps", "attribute"."""
         self.size = 0
         self.content_version = 0
-        """How often its content has changed."""
+        """The number of times that its content has changed."""
         self.links = 0
-        """How many names it has."""
+        """The number of its names."""
         self.descriptions = 0
-        """How many open file descriptions it has."""
+        """The number of its open file descriptions."""
         self.mappings: dict[FileMapping, None] = {}
         """The mappings of it, in the order in which they were made."""
         if self.is_regular and file_system is not None:
@@ -171,22 +171,22 @@ class Inode:
 
     @property
     def references(self) -> int:
-        """Who keeps the file alive: names and open file descriptions (which descriptors and mappings keep alive)."""
+        """The number of its names and open file descriptions; at 0 its storage is given back."""
         return self.links + self.descriptions
 
     @property
     def noexec(self) -> bool:
-        """Whether it is on a file system from which nothing may be executed (pipes and sockets are on none)."""
+        """True if it is on a file system from which nothing may be executed (pipes and sockets are on none)."""
         return self.file_system is None or self.file_system.noexec
 
     @property
     def mappable(self) -> bool:
-        """Whether it can be mapped at all, as far as its kind tells."""
+        """True if files of its kind can be mapped."""
         return (self.kind, self.device) in MAPPABLE
 
     @property
     def is_durable(self) -> bool:
-        """Whether the disk knows its name and its size."""
+        """True if the disk has its name and its size."""
         if not self.is_regular:
             return False
         record = self.cache.on_disk
@@ -201,7 +201,7 @@ class Inode:
         self.backdated = False
 
     def changed_by_store(self, is_first: bool) -> None:
-        """Its content has been changed by a store through a mapping; `is_first`: which nobody has used yet.
+        """Its content has been changed by a store through a mapping; `is_first`: no access has used it yet.
 
         A system sees a store only where it has to bring in the page for it, or has write-protected it.
         """
@@ -211,7 +211,7 @@ class Inode:
         self.perhaps_modified = True
 
     def cut(self, size: int) -> None:
-        """Make it shorter: pages behind the end go out of the cache and out of every page table."""
+        """Truncate it: drop the pages past the end from the cache and from every page table."""
         self.size = size
         self.changed()
         self.cache.cut(size)
@@ -220,7 +220,7 @@ class Inode:
             mapping.drop_file_pages(first, LARGEST)
 
     def extend(self, size: int, choices: FileChoices) -> None:
-        """Make it longer.  What stood behind its end may show, or not."""
+        """Extend it.  Bytes stored past its old end may be in the file, or not."""
         if not choices.slack_survives_growth():
             self.cache.clear_slack(self.size)
         self.size = size
@@ -264,7 +264,7 @@ class Inode:
         return done
 
     def indeterminate_bytes(self, offset: int, length: int) -> dict[int, bytes]:
-        """Which of `length` bytes from `offset` are open (`Page.open`), counted from there, and what they may be."""
+        """Return the indeterminate bytes among `length` from `offset`: values by distance from `offset`."""
         page = self.cache.memory.page
         found = {}
         for index in self.cache.within(offset // page, -(-(offset + length) // page)) if length > 0 else ():
@@ -307,12 +307,12 @@ class Inode:
     # ---- life
 
     def put(self) -> None:
-        """Give its storage back if nobody refers to it any more."""
+        """Give its storage back if nothing refers to it any more."""
         if self.is_regular and not self.references:
             self.cut(0)
 
     def busy(self, owner: object) -> bool:
-        """Whether somebody other than `owner` holds the record lock."""
+        """True if another holder than `owner` has the record lock."""
         return self.record_lock is not None and self.record_lock is not owner
 
 
@@ -325,16 +325,16 @@ def shared_memory(memory: Memory, size: int) -> Inode:
 
 
 class InotifyWatch:
-    """What a watching descriptor has noted since it was last asked."""
+    """The closes that an inotify descriptor has recorded since it was last read."""
 
     __slots__ = ("all", "closes", "last")
 
     def __init__(self) -> None:
         self.closes = 0
         self.all = 0
-        """How many there have been, alike or not."""
+        """The number of all closes, coalesced or not."""
         self.last: bool | None = None
-        """Whether the last one that nobody has asked for yet was of a file open for writing."""
+        """True if the last unread close was of a file open for writing; None if there is none."""
 
     def note(self, writable: bool) -> None:
         """A close; one like the last makes no second note (inotify(7): identical events are coalesced)."""
@@ -343,7 +343,7 @@ class InotifyWatch:
         self.last = writable
 
     def take(self) -> tuple[int, int]:
-        """What has been noted since it was last asked, and how many closes there were."""
+        """Return the number of events since the last read, and of closes."""
         taken = self.closes, self.all
         self.closes, self.all, self.last = 0, 0, None
         return taken
@@ -385,13 +385,13 @@ class OpenFileDescription:
         inode.descriptions += 1
 
     def release(self) -> None:
-        """One that referred to it does so no longer."""
+        """Drop one reference."""
         self.references -= 1
         if self.references == 0:
             self.put()
 
     def put(self) -> None:
-        """What the last close of an open file does: its locks go, watchers are told, the inode is let go."""
+        """Close it for the last time: release its locks, record the close in each watch, put the inode."""
         inode = self.inode
         self.table.used -= 1
         inode.descriptions -= 1

@@ -33,7 +33,7 @@ class Parameters:
     user_bits: int = 47
     """User space ends one page below 2 ** user_bits, unless `end` is given."""
     end: int = 0
-    """The first address behind user space."""
+    """The first address past the end of user space."""
     mmap_min_addr: int = 65536
     """The lowest address of mappings that are not fixed, and of fixed ones without CAP_SYS_RAWIO."""
     address_space: int | None = None
@@ -63,7 +63,7 @@ class Parameters:
 
     @property
     def task_size(self) -> int:
-        """The first address behind user space."""
+        """The first address past the end of user space."""
         return self.end or (1 << self.user_bits) - self.page
 
 
@@ -78,7 +78,7 @@ PATHS: Final = {
     Facility.CRASHING_FILE_SYSTEM: "/crashing",
     Facility.MANDATORY_LOCK: "/mandatory/locked",
 }
-"""Where each facility is found."""
+"""The path of each facility."""
 
 RETURN: Final = b"\xc3"
 """x86's instruction that returns."""

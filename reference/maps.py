@@ -1,4 +1,4 @@
-"""An address space as text, for people: what is mapped where, with what behind it, and what of it is in memory.
+"""An address space as text, for people: each mapping, its file, and the pages that are in memory.
 
 One line a mapping::
 
@@ -20,7 +20,7 @@ from .mapping import Mapping
 
 
 def rights(prot: int) -> str:
-    """Rights as three letters: "rw-"."""
+    """Return a protection as three letters: "rw-"."""
     return "".join(
         letter if prot & bit else "-" for letter, bit in (("r", PROT_READ), ("w", PROT_WRITE), ("x", PROT_EXEC))
     )
@@ -38,7 +38,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def backing(mapping: Mapping) -> str:
-    """What is behind a mapping."""
+    """Return the file and offset of a mapping as text."""
     inode = mapping.inode
     if inode is None:
         return "private memory"

@@ -42,7 +42,7 @@ def processes(name: str, memory: Memory) -> FileSystem:
 
 
 def attributes(name: str, memory: Memory) -> FileSystem:
-    """/sys, with a file that is found out late not to be mappable."""
+    """/sys, with a file that Linux refuses to map only after other checks."""
     file_system = FileSystem(name, memory, noexec=True)
     attribute = file_system.root.add("regular", "attribute", "attribute")
     attribute.size = memory.page
@@ -68,4 +68,4 @@ MOUNTS: Final = {
     "sys": attributes,
     "mandatory": locked,
 }
-"""What is mounted below the root."""
+"""The function that builds each file system mounted below the root."""

@@ -5,7 +5,7 @@ clause, and the suite must find every one of them (`pytest_mmapconf.gates.mutati
 `mutants`, a module for each call, and each is a backend like any other: ``--mmap-backend=mutant:ID``.
 
 A mutant is the reference's own modules, imported once more under another name, with one method of one class replaced.
-What is changed there is changed for nobody else: the reference that judges it, in the same Python, stays as it is.
+The change affects no other copy: the reference that judges it, in the same Python, is unchanged.
 
 There are four forms, the first three of them data:
 
@@ -45,7 +45,7 @@ COPIES: Final = count(1)
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is wrong, and how to make it so."""
+    """One defect, and how to patch it into a copy of the reference."""
 
     id: str
     """Its name, "munmap-takes-the-next-page"; unlike the ids of cases and clauses it may change."""
@@ -54,13 +54,13 @@ class Mutant:
     bug: str
     """The real bug that it stands for: "Fiwix #18"; NO_KNOWN_BUG for none that is known."""
     text: str
-    """What it does."""
+    """A description of the wrong behaviour."""
     method: Original
     """The method of the reference that is replaced."""
     change: Callable[..., Any]
-    """What it is replaced by; given the honest method, and then the method's own arguments."""
+    """The replacement; given the original method, and then the method's own arguments."""
     when: Callable[..., object] = lambda *arguments, **keywords: True
-    """Which calls of the method it is replaced for, by the method's own arguments."""
+    """True for the calls that are replaced; given the method's own arguments."""
 
     def boot(self) -> ReferenceBackend:
         """A backend of it: a copy of the reference, changed."""

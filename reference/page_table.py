@@ -34,7 +34,7 @@ class PageTable:
         return between(self.entries, first, stop)
 
     def zap(self, first: int, stop: int, private: bool = True) -> None:
-        """Take the entries from `first` to before `stop` away; those of `private` pages only where that is asked."""
+        """Remove the entries from `first` to before `stop`; those of private pages only if `private`."""
         if not self.entries:
             return
         for number in self.within(first, stop):

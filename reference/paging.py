@@ -1,16 +1,17 @@
 """Paging: from pages of an address space to page frames, and from there to a disk.
 
-Memory is handed out in *frames* of one page each.  Which frame holds which page is nobody's business: frames are
-scattered over the whole of memory, and only the page table knows them.  A `Page` here is a frame with what is in it.
+Memory is handed out in *frames* of one page each.  No program can depend on which frame holds a page:
+frames are scattered over the whole of memory, and only the page table knows them.  A `Page` here is a frame with its
+content.
 
 There are two sorts of pages.
 
-* Pages of a file are in the file's **page cache**, once for the whole machine: whoever maps the file, or reads and
-  writes it by descriptor, uses the same frame.  That is all there is to sharing.  A page that has been stored to is
-  *dirty* until write-back has carried it to the disk.
+* Pages of a file are in the file's **page cache**, once for the whole machine: any process that maps the file,
+  or reads and writes it by descriptor, uses the same frame.  Sharing is nothing else.  A page that has been stored to
+  is *dirty* until write-back has carried it to the disk.
 * **Private pages** belong to page tables: memory without a file, and what a process has stored into through a private
-  mapping.  `Page.sharers` counts the page tables that hold one; it is 0 for pages of a page cache.  A fork lets parent
-  and child hold the same private page; whoever stores first gets a copy of their own, so that the other one's stays.
+  mapping.  `Page.refcount` counts the page tables that hold one; it is 0 for pages of a page cache.  A fork lets parent
+  and child hold the same private page; the first to store gets its own copy, and the other keeps the page.
 
 A page table holds an entry for each page that has been touched.  Touching a page without one is a *fault*: the page is
 looked for in the cache (a *minor* fault), or read from the disk first (a *major* one), or it is fresh and zero.
@@ -38,7 +39,7 @@ FRAGMENT: Final = 0x9E3779B1
 
 
 class PageChoices(DiskChoices, Protocol):
-    """What the pages of a file leave open."""
+    """Choices of the pages of a file."""
 
     def slack_survives_write_back(self) -> bool:
         """True if bytes stored past the end of a file outlive the page's write-back; otherwise they become zero."""
@@ -55,16 +56,16 @@ class Page:
         self.dirty = False
         self.refcount = 0
         self.lazy_free = False
-        """Whether it may become zero at any time, until the next store (MADV_FREE)."""
+        """True if it may become zero at any time, until the next store (MADV_FREE)."""
         self.indeterminate: dict[int, bytes] | None = None
-        """Bytes that nobody promises anything of, by their place in the page: each with the values that it may have.
+        """The indeterminate bytes, by offset in the page: each with the values that it may have.
 
-        They were stored behind the end of a file, or freed: that value, or zero; or not synced before a crash: the old
+        They were stored past the end of a file, or freed: that value, or zero; or not synced before a crash: the old
         value or the new one.  No values at all: any, at any time.  `data` has one of them.
         """
 
     def mark_indeterminate(self, start: int, stop: int) -> None:
-        """[start, stop) has been stored behind the end of the file: it may be gone when it is next looked at."""
+        """Mark [start, stop), stored past the end of the file: each byte keeps its value or becomes zero."""
         if self.indeterminate is None:
             self.indeterminate = {}
         for at in range(start, stop):
@@ -72,23 +73,23 @@ class Page:
                 self.indeterminate[at] = bytes((self.data[at], 0))
 
     def mark_either(self, other: bytes) -> None:
-        """The page holds what `data` says, or `other`."""
+        """Mark the bytes that differ from `other`: each has its value in `data` or in `other`."""
         differing = {at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]}
         self.indeterminate = (self.indeterminate or {}) | differing
 
     def resolve(self, start: int, stop: int) -> None:
-        """[start, stop) is what `data` says."""
+        """Make the bytes of [start, stop) determined: they have their values in `data`."""
         if self.indeterminate:
             for at in [at for at in self.indeterminate if start <= at < stop]:
                 del self.indeterminate[at]
 
     def mark_lazy_free(self) -> None:
-        """It may become zero."""
+        """Mark the page: it may become zero."""
         self.lazy_free = True
         self.indeterminate = {at: bytes((value, 0)) for at, value in enumerate(self.data) if value}
 
     def wipe(self, start: int) -> None:
-        """From `start` on the page is zero."""
+        """Fill the page with zeros from `start` on."""
         self.data[start:] = bytes(len(self.data) - start)
         self.resolve(start, len(self.data))
 
@@ -104,14 +105,14 @@ class Memory:
         self.zero: Page | None = None
 
     def allocate(self, content: bytes | bytearray = b"") -> Page:
-        """A frame that holds `content`, and zeros behind it."""
+        """Return a new frame that holds `content`, then zeros."""
         self.handed_out += 1
         data = bytearray(content)
         data.extend(bytes(self.page - len(data)))
         return Page(self.handed_out * FRAGMENT % FRAMES, data)
 
     def zero_page(self) -> Page:
-        """The one page of zeros that stands for private memory which has been loaded from, but never stored to."""
+        """Return the shared page of zeros, for private memory that has been loaded from but not stored to."""
         if self.zero is None:
             self.zero = self.allocate()
         return self.zero
@@ -136,7 +137,7 @@ class PageCache:
         self.pages: dict[int, Page] = {}
 
     def page(self, index: int) -> Page:
-        """The page at `index`, read from the disk if it must be."""
+        """Return the page at `index`, read from the disk if necessary."""
         page = self.pages.get(index)
         if page is None:
             page = self.memory.allocate(self.on_disk.blocks.get(index, b"") if self.on_disk else b"")
@@ -144,11 +145,11 @@ class PageCache:
         return page
 
     def needs_disk_read(self, index: int) -> bool:
-        """Whether the page must be read from the disk."""
+        """True if the page must be read from the disk."""
         return index not in self.pages and self.on_disk is not None and bool(self.on_disk.blocks.get(index))
 
     def mark_dirty(self, index: int, page: Page, choices: PageChoices) -> bool:
-        """The page is about to be changed; False when the disk has no room for it."""
+        """Mark a page dirty before it is changed; False if the disk has no room for it."""
         if self.on_disk is not None:
             if not self.on_disk.reserve(index, choices):
                 return False
@@ -182,7 +183,7 @@ class PageCache:
         self.on_disk.truncated = False
 
     def cut(self, size: int) -> None:
-        """The file is `size` bytes long: pages behind it go, and the rest of its last page is zero."""
+        """Truncate to `size` bytes: drop the pages past the end, and zero the rest of the last page."""
         length = self.memory.page
         for index in [index for index in self.pages if index * length >= size]:
             del self.pages[index]
@@ -198,7 +199,7 @@ class PageCache:
             self.on_disk.punch(first, stop)
 
     def clear_slack(self, size: int) -> None:
-        """Make what stands behind a file of `size` bytes zero, in its last page."""
+        """Zero the bytes past the end of a file of `size` bytes, in its last page."""
         index, used = divmod(size, self.memory.page)
         if used and index in self.pages:
             self.pages[index].wipe(used)

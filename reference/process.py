@@ -3,7 +3,7 @@
 fork makes a child with the same descriptors (of the same open file descriptions) and the same mappings at the same
 addresses: what is shared stays shared, private pages are held by both until one of them stores.  exec takes the
 mappings and the descriptors that are closed on exec away.  The end takes everything away, whichever way it comes, and
-what the process was the last to refer to is let go.
+what only the process referred to is released.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
             if descriptor.close_on_exec:
                 self.close(fd)
 
-    # ----------------------------------------------------------------------------------------------- rights and limits
+    # ----------------------------------------------------------------------------------------- capabilities and limits
 
     def set_limit_headroom(self, resource: Resource, headroom: int) -> None:
         if resource == Resource.ADDRESS_SPACE:
@@ -84,10 +84,10 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     def drop_capability(self, capability: str) -> None:
         self.capabilities = self.capabilities - {capability}
 
-    # --------------------------------------------------------------------------------------------------------- telling
+    # ---------------------------------------------------------------------------------------------------- introspection
 
     def scratch_range(self) -> tuple[int, int]:
-        """A quarter of the way up; what is placed without a wish begins at the top."""
+        """Return a range a quarter of the way up user space; mappings without a hint are placed from its top."""
         size = min(self.task_size // 8, 1 << 36) // self.page * self.page
         return self.task_size // 4 // size * size, size
 
