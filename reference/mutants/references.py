@@ -134,5 +134,5 @@ def a_mapping_keeps_the_record_lock(close: Original, self: FileCalls, fd: int) -
 
 
 @wrong(Inode.put, "mmap.refcount.munmap", bug="gVisor d11ef20a9")
-def storage_is_never_returned(let_go: Original, self: Inode) -> None:
+def storage_is_never_returned(put: Original, self: Inode) -> None:
     """The storage of a file without references is not released."""
