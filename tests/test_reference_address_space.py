@@ -49,7 +49,7 @@ def process() -> ReferenceProcess:
 
 
 def layout(process: ReferenceProcess) -> list[tuple[int, int, int]]:
-    """(first page, page behind, rights) of each mapping, in pages from the scratch_range on."""
+    """Return (first page, end page, protection) of each mapping, in pages from the start of the scratch range."""
     base = process.scratch_range()[0]
     return [((m.start - base) // PAGE, (m.end - base) // PAGE, m.prot) for m in process.space.mappings.values()]
 
@@ -189,18 +189,18 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
             mapping = process.space.find(start)
             if mapping is None:
                 continue
-            at, pages_behind = (mapping.start - base) // PAGE, (mapping.end - base) // PAGE
+            at, end_page = (mapping.start - base) // PAGE, (mapping.end - base) // PAGE
             size = mapping.end - mapping.start
             if what == "move":
                 to = base + (64 + first) * PAGE
                 if mapping.start < to + size and to < mapping.end:
                     continue
                 process.mremap(mapping.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to)
-                moved = {64 + first + page - at: pages.pop(page) for page in range(at, pages_behind)}
+                moved = {64 + first + page - at: pages.pop(page) for page in range(at, end_page)}
                 pages.update(moved)
-            elif not any(page in pages for page in range(pages_behind, pages_behind + count)):
+            elif not any(page in pages for page in range(end_page, end_page + count)):
                 process.mremap(mapping.start, size, size + length, 0)
-                pages.update(dict.fromkeys(range(pages_behind, pages_behind + count), mapping.prot))
+                pages.update(dict.fromkeys(range(end_page, end_page + count), mapping.prot))
         elif all(page in pages for page in within):
             process.mprotect(start, length, prot)
             pages.update(dict.fromkeys(within, prot))
@@ -215,7 +215,7 @@ def test_the_mappings_say_of_each_page_what_was_last_done_to_it(done: list[Step]
     assert free == [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a < b]
 
 
-def test_behind_the_last_of_many_mappings(process: ReferenceProcess) -> None:
+def test_after_the_last_of_many_mappings(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     for number in range(300):
         process.mmap(base + 2 * number * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
@@ -256,17 +256,17 @@ def test_every_range_of_a_few_mappings(process: ReferenceProcess) -> None:
     owner[8] = 3
     space = process.space
     mappings = list(space.mappings.values())
-    for first, behind in itertools.product(range(11), repeat=2):
-        start, end = base + first * PAGE, base + behind * PAGE
-        within = [page for page in range(first, behind) if page in owner]
+    for first, stop in itertools.product(range(11), repeat=2):
+        start, end = base + first * PAGE, base + stop * PAGE
+        within = [page for page in range(first, stop) if page in owner]
         assert space.over(start, end) == [mappings[at] for at in sorted({owner[page] for page in within})]
         assert space.mapped(start, end) == len(within) * PAGE
-        free = [page for page in range(first, behind) if page not in owner]
+        free = [page for page in range(first, stop) if page not in owner]
         assert space.hole(start, end) == (base + free[0] * PAGE if free else None)
         assert space.is_sealed(start, end) == (8 in within)
-        if first < behind:
+        if first < stop:
             assert space.is_free(start, end) == (not within)
-            assert space.splits(start, end) == (first == 3 == behind - 1)
+            assert space.splits(start, end) == (first == 3 == stop - 1)
     for page in range(11):
         for byte in (0, 1, PAGE - 1):
             found = space.find(base + page * PAGE + byte)
@@ -281,7 +281,7 @@ def test_every_range_of_a_few_mappings(process: ReferenceProcess) -> None:
 def test_what_grows_has_this_much_left(
     process: ReferenceProcess, addr: int, above: int | None, left: int | None
 ) -> None:
-    """What may be accessed below counts only; what cannot, or grows itself, is in nobody's way."""
+    """Only an accessible mapping below counts; PROT_NONE and another growing mapping do not limit growth."""
     base = process.scratch_range()[0] + PAGE
     for start, pages, prot, flags in (
         (7, 2, RW, MAP_GROWSDOWN),
@@ -499,7 +499,7 @@ def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: in
     assert sizes == (pages if flags == ANONYMOUS else [2, 3, 1, 1])
 
 
-def test_what_is_behind_a_hole_is_another(process: ReferenceProcess) -> None:
+def test_a_mapping_after_a_hole_is_another(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + 2 * PAGE, PAGE)

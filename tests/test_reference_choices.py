@@ -75,7 +75,7 @@ def test_nothing_is_placed_too_low(length: int, place: int | None) -> None:
     assert found == (None if place is None else place * PAGE)
 
 
-def test_the_first_refusal_is_told_and_what_comes_late_has_cleared_the_range() -> None:
+def test_the_first_refusal_is_returned_and_a_late_one_has_cleared_the_range() -> None:
     space = space_with()
     for late in (True, False):
         first = Refusal(ENODEV, "a.clause", "a-reason", "a text", late)
@@ -99,9 +99,9 @@ def test_the_gap_below_a_stack(left: int, grows: bool) -> None:
     assert LINUX.may_grow_down(left) is grows
 
 
-@pytest.mark.parametrize(("addr", "tells"), [((1 << 47) - 1, True), (1 << 47, False), (1 << 63, False)])
-def test_which_faults_have_an_address(addr: int, tells: bool) -> None:
-    assert LINUX.reports_address(addr, 1 << 47) is tells
+@pytest.mark.parametrize(("addr", "reports"), [((1 << 47) - 1, True), (1 << 47, False), (1 << 63, False)])
+def test_which_faults_have_an_address(addr: int, reports: bool) -> None:
+    assert LINUX.reports_address(addr, 1 << 47) is reports
 
 
 @pytest.mark.parametrize("more", [0, 0x8, 0x01000000])

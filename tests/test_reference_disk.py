@@ -37,7 +37,7 @@ def test_a_record_takes_and_gives_back_room() -> None:
     assert disk.free == 2 * PAGE
 
 
-def test_cutting_forgets_the_bytes_behind() -> None:
+def test_truncation_drops_the_bytes_past_the_end() -> None:
     record = OnDiskFile(Disk(PAGE), PAGE)
     record.reserve(0, LinuxChoices())
     record.blocks[0] = b"abcdef"
@@ -74,7 +74,7 @@ def test_a_crash_keeps_what_was_synced_and_either_content_of_the_rest(choices: L
 
 @pytest.mark.parametrize("size", [100, PAGE, PAGE + 1, 2 * PAGE - 1])
 @pytest.mark.parametrize("survives", [True, False, None])
-def test_a_crash_leaves_nothing_behind_the_end_that_the_disk_knows(survives: bool | None, size: int) -> None:
+def test_a_crash_leaves_nothing_past_the_end_on_the_disk(survives: bool | None, size: int) -> None:
     """Of the page where that is, what lies before it may be new; growth that was not synced is lost."""
 
     class Crashing(LinuxChoices):
@@ -173,15 +173,15 @@ def test_what_a_record_keeps_when_it_is_cut(size: int) -> None:
 
 
 @pytest.mark.parametrize("first", range(7))
-@pytest.mark.parametrize("behind", range(7))
-def test_what_a_hole_gives_back(first: int, behind: int) -> None:
+@pytest.mark.parametrize("stop", range(7))
+def test_what_a_hole_gives_back(first: int, stop: int) -> None:
     disk = Disk(10 * PAGE)
     record = OnDiskFile(disk, PAGE)
     blocks = {0, 1, 3, 4, 5}
     for block in blocks:
         record.reserve(block, LinuxChoices())
-    record.punch(first, behind)
-    assert record.blocks.keys() == blocks - set(range(first, behind))
+    record.punch(first, stop)
+    assert record.blocks.keys() == blocks - set(range(first, stop))
     assert disk.free == (10 - len(record.blocks)) * PAGE
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_left_after_a_crash_gives_its_room_back_when_it_goes() ->
     assert process.free_space(folder) == room
 
 
-def test_where_nothing_is_missing_its_last_page_tells_how_long_a_file_is() -> None:
+def test_where_nothing_is_missing_its_last_page_determines_its_size() -> None:
     """The size is on the disk as soon as the last page is; of a file that was cut, only after fsync."""
     machine = ReferenceSystem(Parameters(), LinuxChoices())
     process = machine.spawn()

@@ -1,4 +1,4 @@
-"""Files: who refers to what, and what happens when nobody does any more."""
+"""Files: references to them, and their end when the last reference is dropped."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_fork_counts_descriptors_and_mappings(process: ReferenceProcess) -> None
     assert description.references == 2
 
 
-def test_the_storage_of_a_file_is_given_back_when_nobody_refers_to_it(process: ReferenceProcess) -> None:
+def test_the_storage_of_a_file_is_given_back_with_the_last_reference(process: ReferenceProcess) -> None:
     before = process.free_space("/own")
     fd = make(process, b"x" * 3 * PAGE, "/own/f")
     assert process.free_space("/own") == before - 3 * PAGE
@@ -296,7 +296,7 @@ def test_ftruncate_pread_pwrite_lseek(process: ReferenceProcess) -> None:
     assert process.counters()[:2] == (4, 2)
 
 
-def test_a_write_behind_the_end_leaves_zeros(process: ReferenceProcess) -> None:
+def test_a_write_past_the_end_leaves_zeros(process: ReferenceProcess) -> None:
     fd = make(process)
     process.pwrite(fd, b"z", 2 * PAGE)
     assert process.pread(fd, 3 * PAGE, 0) == b"abc" + bytes(2 * PAGE - 3) + b"z"
@@ -469,7 +469,7 @@ def test_a_descriptor_can_be_opened_by_its_path(process: ReferenceProcess) -> No
 
 
 def test_which_bytes_of_a_part_are_open(process: ReferenceProcess) -> None:
-    """They are counted from where the part begins; what is open before and behind it is not of it."""
+    """They are counted from where the part begins; indeterminate bytes before and after it are not counted."""
     inode = inode_of(process, make(process, b"a" * (3 * PAGE)))
     for index in (0, 1, 2):
         inode.cache.page(index).indeterminate = {5: b"x\0", PAGE - 1: b"y\0"}
@@ -509,7 +509,7 @@ STEPS = ("write", "cut", "read", "punch", "store", "load", "read-into", "write-f
         max_size=14,
     )
 )
-def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, int]]) -> None:
+def test_a_file_is_a_sequence_of_bytes(steps: list[tuple[str, int, int, int]]) -> None:
     """Whatever is done to it, by calls and in memory: beside it the same is done to an array of bytes."""
     process = ReferenceBackend(page=SMALL).boot().spawn()
     fd = process.open("f", O_RDWR | O_CREAT)
@@ -578,7 +578,7 @@ def test_a_file_is_bytes_one_behind_the_other(steps: list[tuple[str, int, int, i
 
 @pytest.mark.parametrize(("start", "length"), [(0, 3), (5, 4), (PAGE - 2, 2), (PAGE - 2, 5), (7, 2 * PAGE)])
 def test_what_is_written_is_open_no_longer(process: ReferenceProcess, start: int, length: int) -> None:
-    """Nor is what the kernel stores; what lies before and behind it is open as it was."""
+    """Nor is what the kernel stores; bytes before and after it stay indeterminate."""
     for call in ("write", "store"):
         fd = make(process, b"a" * (4 * PAGE), path=call)
         inode = inode_of(process, fd)
@@ -600,8 +600,8 @@ def test_a_new_file_has_no_date_to_be_changed(process: ReferenceProcess) -> None
     assert process.has_old_mtime(fd)
 
 
-def test_a_watch_tells_what_came_since_it_was_last_asked() -> None:
-    """How many are told, of those alike in a row one, and how many there were."""
+def test_a_watch_reports_the_closes_since_the_last_read() -> None:
+    """Return the number of events, with equal ones in a row coalesced, and of closes."""
     watch = InotifyWatch()
     assert watch.take() == (0, 0)
     for writable in (True, True, False, True):
@@ -609,7 +609,7 @@ def test_a_watch_tells_what_came_since_it_was_last_asked() -> None:
     assert watch.take() == (3, 4)
     assert watch.take() == (0, 0)
     watch.note(True)
-    assert watch.take() == (1, 1), "one that has been told is no longer the last"
+    assert watch.take() == (1, 1), "a reported close is no longer the last"
 
 
 FILE = 12
@@ -674,7 +674,7 @@ def test_eviction_takes_the_files_own_pages_that_are_not_locked(
 @pytest.mark.parametrize(
     "size", [0, 1, 3 * PAGE, 4 * PAGE, 4 * PAGE + 1, 6 * PAGE, 6 * PAGE + 7, 9 * PAGE, FILE * PAGE]
 )
-def test_a_cut_takes_the_files_own_pages_behind_its_end(process: ReferenceProcess, size: int) -> None:
+def test_a_cut_takes_the_files_own_pages_past_its_end(process: ReferenceProcess, size: int) -> None:
     fd, zero = mapped_between_others(process)
     before = set(process.space.table.entries)
     process.ftruncate(fd, size)

@@ -88,7 +88,7 @@ def scratch_range(process: LockstepProcess) -> int:
 
 
 def outside(process: LockstepProcess, pages: int) -> int:
-    """Memory that the system has placed, with a page behind it that was given back."""
+    """Memory that the system has placed, followed by a page that was unmapped."""
     base = process.mmap(0, (pages + 1) * PAGE, RW, ANONYMOUS, -1, 0)
     process.munmap(base + pages * PAGE, PAGE)
     return base
@@ -127,7 +127,7 @@ def test_any_errno_whose_reason_applies_is_admitted() -> None:
         ("mremap", (1, PAGE, PAGE, MREMAP_MAYMOVE, 0), "mremap.errno.order"),
     ],
 )
-def test_at_level_linux_what_is_found_first_must_be_told(call: str, arguments: tuple[int, ...], clause: str) -> None:
+def test_at_level_linux_the_first_error_must_be_returned(call: str, arguments: tuple[int, ...], clause: str) -> None:
     with pytest.raises(OSError, match=call):
         getattr(judged(), call)(*arguments)
     with pytest.raises(Divergence, match=clause):
@@ -218,7 +218,7 @@ def test_on_linux_it_may_not() -> None:
         refused_with_fixed(judged(choices=Cleared()), EACCES)
 
 
-def test_memory_that_nobody_has_may_be_refused_and_a_page_may_not() -> None:
+def test_very_much_memory_may_be_refused_and_a_page_may_not() -> None:
     class Poor(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             if length >= self.machine.parameters.open_files:
@@ -284,7 +284,7 @@ def placed(where: int | None) -> type[ReferenceProcess]:
 
 
 @pytest.mark.parametrize("hint", [0, 1 << 40, (1 << 40) + 5])
-def test_any_free_page_is_a_place_and_a_hint_is_a_wish(hint: int) -> None:
+def test_any_free_page_is_a_place_and_a_hint_does_not_bind(hint: int) -> None:
     process = judged(placed(None))
 
     for _ in range(3):
@@ -358,7 +358,7 @@ class OneWhereverMapped(LinuxChoices):
 
 
 def beside_a_moved_page(process: LockstepProcess, prot: int) -> int:
-    """A page of private memory that was stored to, then moved, and one that was mapped behind it with rights `prot`."""
+    """Return private memory that was stored to and moved, before a page that was mapped there with `prot`."""
     base = process.mmap(scratch_range(process) + 8 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x")
     moved = process.mremap(base, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, scratch_range(process))
@@ -482,7 +482,7 @@ def test_past_the_end_of_a_page_to_write_the_processor_has_let_the_load_through(
 
 
 class WrongCode(ReferenceProcess):
-    """Tells the right signal and address with another code."""
+    """Reports the right signal and address with another code."""
 
     def load(self, addr: int, length: int) -> bytes:
         try:
@@ -492,7 +492,7 @@ class WrongCode(ReferenceProcess):
 
 
 class WrongPlace(ReferenceProcess):
-    """Tells an address within the page."""
+    """Reports an address within the page."""
 
     def load(self, addr: int, length: int) -> bytes:
         try:
@@ -502,7 +502,7 @@ class WrongPlace(ReferenceProcess):
 
 
 class WrongPage(ReferenceProcess):
-    """Tells the next page."""
+    """Reports the next page."""
 
     def load(self, addr: int, length: int) -> bytes:
         try:
@@ -512,7 +512,7 @@ class WrongPage(ReferenceProcess):
 
 
 class WrongSignal(ReferenceProcess):
-    """Tells SIGBUS."""
+    """Reports SIGBUS."""
 
     def load(self, addr: int, length: int) -> bytes:
         try:
@@ -532,7 +532,7 @@ class WrongSignal(ReferenceProcess):
     ],
 )
 @pytest.mark.parametrize("level", ["linux", "posix"])
-def test_a_fault_is_compared_as_far_as_the_level_tells(
+def test_a_fault_is_compared_as_far_as_the_level_requires(
     process: type[ReferenceProcess], admitted: set[str], level: str
 ) -> None:
     pair = judged(process, level=level)
@@ -541,21 +541,21 @@ def test_a_fault_is_compared_as_far_as_the_level_tells(
         pair.load(scratch_range(pair) + 5, 1)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_of_an_address_that_can_be_nobodys_the_fault_may_tell_it_or_not(told: bool) -> None:
-    process = judged(choices=hardware(reports_address=told))
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_fault_may_report_a_non_canonical_address_or_not(reported: bool) -> None:
+    process = judged(choices=hardware(reports_address=reported))
 
     with pytest.raises(Fault) as seen:
         process.load(1 << 62, 1)
 
-    assert (seen.value.address is not None) == told
+    assert (seen.value.address is not None) == reported
 
 
 # ------------------------------------------------------------------------------------------------------------- contents
 
 
 class Slack(LinuxChoices):
-    """Keeps what is stored behind the end of a file, as Linux's tmpfs does."""
+    """Keeps what is stored past the end of a file, as Linux's tmpfs does."""
 
     def slack_survives_growth(self) -> bool:
         return True
@@ -564,7 +564,7 @@ class Slack(LinuxChoices):
         return True
 
 
-def stored_behind_the_end(process: LockstepProcess) -> tuple[int, int]:
+def stored_past_the_end(process: LockstepProcess) -> tuple[int, int]:
     """(a descriptor, a shared mapping) of a file of three bytes, with three more in its slack."""
     fd = file(process, b"abc")
     base = process.mmap(scratch_range(process), PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
@@ -574,9 +574,9 @@ def stored_behind_the_end(process: LockstepProcess) -> tuple[int, int]:
 
 @pytest.mark.parametrize("choices", [LinuxChoices(), Slack()])
 @pytest.mark.parametrize("grows", [True, False])
-def test_what_is_stored_behind_the_end_may_be_kept_or_zero(choices: LinuxChoices, grows: bool) -> None:
+def test_what_is_stored_past_the_end_may_be_kept_or_zero(choices: LinuxChoices, grows: bool) -> None:
     process = judged(choices=choices)
-    fd, base = stored_behind_the_end(process)
+    fd, base = stored_past_the_end(process)
     if grows:
         process.ftruncate(fd, PAGE)
     else:
@@ -587,9 +587,9 @@ def test_what_is_stored_behind_the_end_may_be_kept_or_zero(choices: LinuxChoices
     assert process.pread(fd, 6, 0) == b"abC" + (tail if grows else b"")
 
 
-def test_a_file_that_is_made_as_long_as_it_is_keeps_what_stands_behind_its_end() -> None:
+def test_a_file_that_is_made_as_long_as_it_is_keeps_what_is_past_its_end() -> None:
     process = judged(choices=Slack())
-    fd, base = stored_behind_the_end(process)
+    fd, base = stored_past_the_end(process)
     process.ftruncate(fd, 3)
     assert process.load(base, 6) == b"abCxyz"
 
@@ -616,19 +616,19 @@ def looked(content: bytes, turns: int) -> type[ReferenceProcess]:
 def test_it_is_nothing_else_and_the_file_itself_is_not_open() -> None:
     for content in (b"abCxyZ", b"abcxyz", b"abC\0y\1"):
         process = judged(looked(content, 0), Slack())
-        _fd, base = stored_behind_the_end(process)
+        _fd, base = stored_past_the_end(process)
         with pytest.raises(Divergence, match="load"):
             process.load(base, 6)
 
 
-def test_while_it_is_behind_the_end_it_may_go_at_any_time_but_not_come_back() -> None:
+def test_while_it_is_past_the_end_it_may_go_at_any_time_but_not_come_back() -> None:
     process = judged(looked(b"abC\0\0\0", 1), Slack())
-    _fd, base = stored_behind_the_end(process)
+    _fd, base = stored_past_the_end(process)
     assert process.load(base, 6) == b"abCxyz"
     assert process.load(base, 6) == b"abC\0\0\0"
 
     process = judged(looked(b"abCxyz", 1), LinuxChoices())
-    fd, base = stored_behind_the_end(process)
+    fd, base = stored_past_the_end(process)
     process.fsync(fd)
     assert process.load(base, 6) == b"abC\0\0\0"
     with pytest.raises(Divergence, match="load"):
@@ -637,7 +637,7 @@ def test_while_it_is_behind_the_end_it_may_go_at_any_time_but_not_come_back() ->
 
 def test_once_the_file_has_grown_it_stays_as_it_was_first_seen() -> None:
     process = judged(looked(b"abC\0\0\0", 1), Slack())
-    fd, base = stored_behind_the_end(process)
+    fd, base = stored_past_the_end(process)
     process.ftruncate(fd, PAGE)
     assert process.load(base, 6) == b"abCxyz"
     with pytest.raises(Divergence, match="load"):
@@ -647,13 +647,13 @@ def test_once_the_file_has_grown_it_stays_as_it_was_first_seen() -> None:
 def test_what_is_cut_off_or_written_is_not_open() -> None:
     for content in (b"ab\0xyz", b"ab\0\0\0z"):
         process = judged(looked(content, 0), Slack())
-        fd, base = stored_behind_the_end(process)
+        fd, base = stored_past_the_end(process)
         process.ftruncate(fd, 2)
         with pytest.raises(Divergence, match="load"):
             process.load(base, 6)
 
     process = judged(looked(b"abCNE\0", 0), Slack())
-    fd, base = stored_behind_the_end(process)
+    fd, base = stored_past_the_end(process)
     process.pwrite(fd, b"NEW", 3)
     with pytest.raises(Divergence, match="load"):
         process.load(base, 6)
@@ -940,11 +940,11 @@ def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("closes", "seen", "told"),
+    ("closes", "seen", "expected"),
     [(0, 0, 0), (0, 1, 9), (3, 0, 9), (3, 1, 1), (3, 2, 2), (3, 3, 3), (3, 4, 9)],
 )
-def test_as_many_closes_are_told_as_may_be(closes: int, seen: int, told: int) -> None:
-    assert following(Returned(seen)).coalesced_closes(9, closes) == told
+def test_as_many_closes_are_reported_as_may_be(closes: int, seen: int, expected: int) -> None:
+    assert following(Returned(seen)).coalesced_closes(9, closes) == expected
 
 
 NO_MEMORY = Failed("ENOMEM")
@@ -1051,7 +1051,7 @@ def test_which_bytes_are_settled_by_what_was_loaded() -> None:
 
 
 @pytest.mark.parametrize("done", [0, 5])
-def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
+def test_bytes_past_the_end_stays_open_unless_it_is_zero(done: int) -> None:
     page = Page(0, bytearray(b"abcdefgh"))
     page.indeterminate = {0: b"a\0", 1: b"b\0", 4: b"e\0", 5: b"f\0", 6: b"gX"}
     choices = following(Returned(b"\0" * done + b"\0de\0Xh"))
@@ -1062,7 +1062,7 @@ def test_what_is_behind_the_end_stays_open_unless_it_is_zero(done: int) -> None:
 
 @pytest.mark.parametrize("at", range(6))
 @pytest.mark.parametrize("done", [0, 1, 4])
-def test_a_load_settles_what_it_has_come_to(at: int, done: int) -> None:
+def test_a_load_resolves_the_bytes_that_it_reaches(at: int, done: int) -> None:
     """Here of a page's bytes 2 and 3, `done` bytes after it began; the others may be as they were seen elsewhere."""
     for values, value in ((b"oZ", ord("Z")), (b"", ord("Z")), (b"ox", ord("o"))):
         page = Page(0, bytearray(b"oooooo"))
@@ -1197,14 +1197,14 @@ def test_a_stack_has_grown_unless_nothing_is_there(left: int, may: bool) -> None
     ],
 )
 def test_what_the_processor_does_is_seen_and_stays_so(seen: Outcome, allowed: bool, remembered: bool) -> None:
-    """A fault is this page's if it is no higher than where the access has come to; SIGBUS is of the file."""
+    """A fault is this page's if it is no higher than the byte that the access has reached; SIGBUS is of the file."""
     choices = following(seen, "load")
     assert choices.may_load(PROT_WRITE, 7 * PAGE + 5) is allowed
     choices.observe("load", Faulted("SIGSEGV", "SEGV_ACCERR", 0) if allowed else Returned(b""))
     assert choices.may_load(PROT_WRITE, 0) is allowed
     choices.observe("pread", Returned(b""))
     assert choices.may_load(PROT_WRITE, 0) is allowed
-    assert choices.may_load(PROT_EXEC, 0), "as on x86, as long as nobody has seen it"
+    assert choices.may_load(PROT_EXEC, 0), "as on x86, as long as it has not been observed"
     assert not choices.may_execute(PROT_WRITE)
 
 
@@ -1214,7 +1214,7 @@ def test_a_fault_without_an_address_is_any_page_s(address: int | None) -> None:
 
 
 def test_of_execution_only_success_stays_so() -> None:
-    """Which fault comes first is open where several are the matter, so one says nothing of the next."""
+    """The order of several applicable faults is open, so one implies nothing about the next."""
     choices = following(Faulted("SIGSEGV", "SEGV_ACCERR", 1 << 46), "execute")
     assert not choices.may_execute(PROT_READ)
     choices.observe("execute", Faulted("SIGBUS", "BUS_ADRERR", 0))
@@ -1229,7 +1229,7 @@ def test_of_execution_only_success_stays_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "first", "tells", "room_asked"),
+    ("seen", "first", "reports", "room_asked"),
     [
         (Returned(b""), False, True, False),
         (Failed("ENOMEM"), False, True, False),
@@ -1240,10 +1240,10 @@ def test_of_execution_only_success_stays_so() -> None:
         (Faulted("SIGTRAP", "SI_USER", 5), False, True, False),
     ],
 )
-def test_what_a_fault_says(seen: Outcome, first: bool, tells: bool, room_asked: bool) -> None:
+def test_what_a_fault_says(seen: Outcome, first: bool, reports: bool, room_asked: bool) -> None:
     choices = following(seen)
     assert choices.eof_before_protection() is first
-    assert choices.reports_address(5, 9) is tells
+    assert choices.reports_address(5, 9) is reports
     assert choices.has_room(0, PAGE), "the subject's disk is not full"
     choices.is_full = lambda: True
     assert choices.has_room(PAGE, PAGE) is not room_asked
@@ -1286,7 +1286,7 @@ NO_LENGTH = (EINVAL, "length-zero")
         ("munmap", (NO_LENGTH, NO_DESCRIPTOR), "EBADF", None),
     ],
 )
-def test_which_of_several_must_be_told_first(
+def test_which_of_several_must_be_returned_first(
     call: str, reasons: tuple[tuple[int, str], ...], seen: str, clause: str | None
 ) -> None:
     """Here the last is seen: it is right where nothing says which is first, and at lower levels."""
@@ -1320,7 +1320,7 @@ def test_of_several_with_the_errno_that_was_seen_it_is_the_first_and_one_that_is
 
 
 class Stays(LinuxChoices):
-    """Keeps pages in memory, and what is in them behind the end of a file: as tmpfs does."""
+    """Keeps pages in memory, and their bytes past the end of a file: as tmpfs does."""
 
     def evicts(self) -> bool:
         return False
@@ -1329,9 +1329,9 @@ class Stays(LinuxChoices):
         return True
 
 
-def test_what_is_behind_the_end_of_a_file_may_outlive_eviction() -> None:
+def test_bytes_past_the_end_of_a_file_may_outlive_eviction() -> None:
     process = judged(choices=Stays())
-    fd, base = stored_behind_the_end(process)
+    fd, base = stored_past_the_end(process)
     process.drop_cache(fd)
     assert process.load(base, 6) == b"abCxyz"
 

@@ -276,7 +276,7 @@ def test_every_frame_is_handed_out_once() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, PAGE - 1, PAGE])
-def test_a_fresh_frame_holds_zeros_behind_its_content(length: int) -> None:
+def test_a_fresh_frame_holds_zeros_after_its_content(length: int) -> None:
     page = Memory(PAGE).allocate(b"x" * length)
     assert page.data == b"x" * length + bytes(PAGE - length)
     assert (page.dirty, page.refcount, page.lazy_free, page.indeterminate) == (False, 0, False, None)
@@ -301,7 +301,7 @@ class Counted(dict[int, Page]):
 
 
 @pytest.mark.parametrize(
-    ("numbers", "first", "behind", "looks"),
+    ("numbers", "first", "stop", "looks"),
     [
         (range(100, 0, -1), 3, 9, 6),
         (range(100, 0, -1), 97, 200, 100),
@@ -314,16 +314,16 @@ class Counted(dict[int, Page]):
         ((9, 3), 5, 5, 0),
     ],
 )
-def test_whichever_are_fewer_are_looked_at(numbers: Iterable[int], first: int, behind: int, looks: int) -> None:
+def test_whichever_are_fewer_are_looked_at(numbers: Iterable[int], first: int, stop: int, looks: int) -> None:
     pages = Counted(numbers)
-    assert between(pages, first, behind) == sorted(number for number in numbers if first <= number < behind)
+    assert between(pages, first, stop) == sorted(number for number in numbers if first <= number < stop)
     assert len(pages.looked_at) == looks
 
 
 # --------------------------------------------------------------------------------------------------------- what is open
 
 
-def test_bytes_behind_the_end_are_open_with_zero() -> None:
+def test_bytes_past_the_end_may_be_zero() -> None:
     page = Memory(PAGE).allocate(b"ab\0cdefg")
     page.mark_indeterminate(1, 5)
     assert page.indeterminate == {1: b"b\0", 3: b"c\0", 4: b"d\0"}
@@ -449,23 +449,21 @@ def test_a_page_is_read_from_the_disk_if_it_is_there_only(process: ReferenceProc
     assert [process.space.table.entries[anonymous // PAGE + at].dirty for at in range(3)] == [True] * 3
 
 
-@pytest.mark.parametrize(("first", "behind"), [(0, 5), (1, 3), (2, 2), (3, 9)])
-def test_entries_are_dropped_moved_and_found_by_their_numbers(
-    process: ReferenceProcess, first: int, behind: int
-) -> None:
+@pytest.mark.parametrize(("first", "stop"), [(0, 5), (1, 3), (2, 2), (3, 9)])
+def test_entries_are_dropped_moved_and_found_by_their_numbers(process: ReferenceProcess, first: int, stop: int) -> None:
     base = process.mmap(process.scratch_range()[0] + 3 * PAGE, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, b"x" * 5 * PAGE)
     table, number = process.space.table, base // PAGE
     pages = list(table.entries.values())
-    within = [at for at in range(5) if first <= at < behind]
-    assert table.within(number + first, number + behind) == [number + at for at in within]
-    table.move(number + first, number + behind, number + 50)
+    within = [at for at in range(5) if first <= at < stop]
+    assert table.within(number + first, number + stop) == [number + at for at in within]
+    table.move(number + first, number + stop, number + 50)
     assert {at - number: pages.index(page) for at, page in table.entries.items()} == {
         (at - first + 50 if at in within else at): at for at in range(5)
     }
-    table.zap(number + 50, number + 50 + behind - first, private=False)
+    table.zap(number + 50, number + 50 + stop - first, private=False)
     assert len(table.entries) == 5
-    table.zap(number + 50, number + 50 + behind - first)
+    table.zap(number + 50, number + 50 + stop - first)
     assert sorted(at - number for at in table.entries) == [at for at in range(5) if at not in within]
     assert [page.refcount for page in pages] == [0 if at in within else 1 for at in range(5)]
 
@@ -499,7 +497,7 @@ def test_a_copy_has_one_holder_and_is_a_fault(process: ReferenceProcess) -> None
 def test_how_long_a_grown_file_is_on_the_disk(
     process: ReferenceProcess, dirty: int | None, grown: int, synced: int
 ) -> None:
-    """Five pages are there; it is as long as it is known to be, unless a page waits that is behind these."""
+    """Five pages are there; it is as long as it is known to be, unless a page after these is dirty."""
     fd = make(process, b"a" * 5 * PAGE)
     process.fsync(fd)
     process.ftruncate(fd, grown * PAGE)

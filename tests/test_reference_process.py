@@ -56,7 +56,7 @@ def test_locks_are_not_inherited(process: ReferenceProcess) -> None:
     child.msync(base, PAGE, 2)
 
 
-def test_exit_tells_the_low_byte_of_the_status(process: ReferenceProcess) -> None:
+def test_exit_returns_the_low_byte_of_the_status(process: ReferenceProcess) -> None:
     child = process.fork()
     assert child.exit(-1) == 255
     for status in (0, 1, 7, 255, 256, 263):
@@ -136,8 +136,8 @@ def test_a_child_has_its_parents_limits_and_rights(process: ReferenceProcess) ->
     assert child.space.locked == 0, "what it locks is its own affair"
 
 
-def test_a_limit_is_told_as_the_room_that_is_left(process: ReferenceProcess) -> None:
-    """Of a stack it is told whole."""
+def test_a_limit_is_set_as_headroom(process: ReferenceProcess) -> None:
+    """The limit of a stack is set as a total."""
     process.mmap(0, 3 * PAGE, RW, ANONYMOUS, -1, 0)
     process.mlock(process.mmap(0, 4 * PAGE, PROT_READ, ANONYMOUS, -1, 0), 4 * PAGE)
     for resource in Resource:
