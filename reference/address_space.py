@@ -189,7 +189,7 @@ class AddressSpace:
             last = right
         return found
 
-    def fuse(self, left: Mapping, end: int) -> None:
+    def merge_across_moves(self, left: Mapping, end: int) -> None:
         """Merge the mappings after `left` into it up to `end`, even if one was mapped elsewhere and moved here."""
         for right in self.mergeable(left, end):
             self.absorb(left, right)

@@ -86,7 +86,7 @@ class MremapCalls(State):
         # EFFECT
         assert mapping is not None
         assert place is not None
-        space.fuse(mapping, addr + old)
+        space.merge_across_moves(mapping, addr + old)
         if not in_place and space.is_sealed(addr, addr + old):
             raise Unsupported("the reference does not know the result of moving several mappings, one of them sealed")
         if request.fixed:

@@ -494,7 +494,7 @@ def test_as_much_is_one_as_a_call_asks_for(end: int, pages: list[int], flags: in
     base = process.scratch_range()[0] + 5 * PAGE
     for first, count, prot in ((5, 1, RW), (2, 3, RW), (0, 2, RW), (6, 1, PROT_READ)):
         process.mmap(base + first * PAGE, count * PAGE, prot, flags | MAP_FIXED, fd, first * PAGE)
-    process.space.fuse(process.space.mappings[base], base + end * PAGE)
+    process.space.merge_across_moves(process.space.mappings[base], base + end * PAGE)
     sizes = [(m.end - m.start) // PAGE for m in process.space.mappings.values()]
     assert sizes == (pages if flags == ANONYMOUS else [2, 3, 1, 1])
 
@@ -503,7 +503,7 @@ def test_a_mapping_after_a_hole_is_another(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     process.mmap(base, 5 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.munmap(base + 2 * PAGE, PAGE)
-    process.space.fuse(process.space.mappings[base], base + 5 * PAGE)
+    process.space.merge_across_moves(process.space.mappings[base], base + 5 * PAGE)
     assert layout(process) == [(0, 2, RW), (3, 5, RW)]
 
 
