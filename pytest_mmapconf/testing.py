@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -114,3 +114,13 @@ class Record(Protocol):
     """The type of the fixture `record`."""
 
     def __call__(self, name: str, value: object) -> None: ...
+
+
+class RandomPrograms(Protocol):
+    """The type of the fixture `random_programs`."""
+
+    def run(self) -> Mapping[str, object]:
+        """Run random programs on the implementation and on the reference; return counts for the report."""
+
+    def check(self) -> None:
+        """Raise the difference that a program showed; Unresolved or Unsupported if the programs could not be judged."""

@@ -16,7 +16,6 @@ import pytest
 
 from pytest_mmapconf.agent.backend import CommandBackend, NativeBackend
 from pytest_mmapconf.agent.build import build_agent
-from pytest_mmapconf.conformance.random_programs import quick
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_PRIVATE,
@@ -31,6 +30,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.differential.reproducers import Judge, write
 from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
 from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, split
+from pytest_mmapconf.plugin.random_programs import quick
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.recorder import RecordedSystem

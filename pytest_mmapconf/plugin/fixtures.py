@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from ..contract import O_CREAT, O_EXCL, O_RDWR, SC_PAGESIZE, Backend, Process, System, Unresolved
-from ..testing import File, NewPath, Record, WriteFile
+from ..testing import File, NewPath, RandomPrograms, Record, WriteFile
 from .stash import FAST_PARAMETERS, RECORDED, SETTINGS
 
 
@@ -65,6 +65,14 @@ def write_file(process: Process) -> WriteFile:
 def record(request: pytest.FixtureRequest) -> Record:
     """`record(name, value)`: report a choice that the specification leaves to the implementation."""
     return make_record(request.node)
+
+
+@pytest.fixture
+def random_programs(request: pytest.FixtureRequest) -> RandomPrograms:
+    """`run()` runs random programs on the implementation and on the reference, `check()` raises the difference."""
+    from . import random_programs  # imports hypothesis
+
+    return random_programs.RandomPrograms(request.node)
 
 
 # --------------------------------------------------------------------------------------------- values of the fixtures
