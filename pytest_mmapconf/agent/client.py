@@ -5,10 +5,9 @@ call.  Whatever an agent may do wrong ends in one way: its processes are killed,
 the next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not
 notice.
 
-Several processes may be at work at once (`System.run_concurrently`): each may have one request under way, and answers
-are digests
-apart by the process's number.  To send first and wait later, such a call is simply made twice: the first time it stops
-after sending, the second time it goes on with the answer.
+Several processes may be at work at once (`System.run_concurrently`): each may have one request under way, and an
+answer names the process by its number.  To send first and wait later, such a call is made twice: the first time it
+stops after sending, the second time it continues with the answer.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ import atexit
 import contextlib
 import errno
 import os
-import re
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -42,6 +39,7 @@ from ..contract import (
     errno_name,
 )
 from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
+from .dead_agent import read_rest, remove_directory
 
 PROTOCOL: Final = 1
 """The version of the protocol that is spoken here."""
@@ -52,7 +50,7 @@ CHATTER: Final = 64 * 1024
 STDERR_KEPT: Final = 4096
 """Bytes of an agent's stderr that are kept, to be shown when it fails."""
 
-PICTURE_KEPT: Final = 64 * 1024
+MAPS_KEPT: Final = 64 * 1024
 """Bytes of the text of an address space that are requested."""
 
 
@@ -269,36 +267,14 @@ class Agent:
         with contextlib.suppress(OSError):
             os.killpg(self._subprocess.pid, signal.SIGKILL)
         self._subprocess.wait()
-        self._said = (self._said + _rest(self._errors))[-STDERR_KEPT:]
-        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + _rest(self._from), re.MULTILINE)
+        self._said = (self._said + read_rest(self._errors))[-STDERR_KEPT:]
+        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + read_rest(self._from), re.MULTILINE)
         for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
             if stream:
                 stream.close()
         for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
             if folder:
-                remove_folder(folder)
-
-
-def _rest(descriptor: int) -> bytes:
-    """Return what can still be read of a stream whose other end is dead or silent: at most 1 MiB."""
-    os.set_blocking(descriptor, False)
-    rest = b""
-    with contextlib.suppress(OSError):
-        while len(rest) < 1 << 20 and (more := os.read(descriptor, 65536)):
-            rest += more
-    return rest
-
-
-def remove_folder(folder: str) -> None:
-    """Remove what an agent that was killed has left on this machine.
-
-    The name came from the agent, which is not trusted with more than that: it must be, or be in, one such as agents
-    give, a folder (no link) of this user.
-    """
-    named = re.match(r"/.*/mmapconf-\w{6,}(?=/|$)", folder)
-    with contextlib.suppress(OSError):
-        if named and os.lstat(named[0]).st_uid == os.geteuid():
-            shutil.rmtree(named[0], ignore_errors=True)
+                remove_directory(folder)
 
 
 def _short(text: str) -> str:
@@ -461,7 +437,7 @@ class AgentProcess(Process):
 
     def maps(self) -> str:
         picture = b""
-        while len(picture) < PICTURE_KEPT and (more := unquote_to_bytes(self._call(f"maps {len(picture):d}"))):
+        while len(picture) < MAPS_KEPT and (more := unquote_to_bytes(self._call(f"maps {len(picture):d}"))):
             picture += more
         return picture.decode(errors="replace")
 

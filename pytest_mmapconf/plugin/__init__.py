@@ -39,6 +39,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
         pluginmanager.set_blocked(ENTRY_POINT)
 
 
+EXITING_OPTIONS = {
+    "--mmap-smoke": "check that the adapter works, say how to repair it, and exit",
+    "--mmap-list-clauses": "list the clauses of --mmap-level, and exit",
+    "--mmap-list-backends": "list the names and forms of backends, and exit",
+}
+"""Options that run no case: name -> help."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mmapconf", "conformance of mmap, munmap, mremap, msync and sysconf")
     option, ini = group.addoption, parser.addini
@@ -97,9 +105,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help = "add the failures of this run to the last file of --mmap-expectations, and remove entries that pass"
     option("--mmap-update-expectations", action="store_true", default=False, help=help)
 
-    option("--mmap-smoke", action="store_true", help="check that the adapter works, say how to repair it, and exit")
-    option("--mmap-list-clauses", action="store_true", help="list the clauses of --mmap-level, and exit")
-    option("--mmap-list-backends", action="store_true", help="list the names and forms of backends, and exit")
+    for name, help in EXITING_OPTIONS.items():
+        option(name, action="store_true", help=help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
