@@ -357,18 +357,21 @@ class MappingSteps(UnusualMmaps):
         if self.makes_mistake(draws, 5):
             for _ in range(2 if draws.one_in(3) else 1):
                 draws.choice(MREMAP_MISTAKES)(self, actor, draws, call)
-        if (
-            call.old_size < actor.model.task_size or call.flags & MREMAP_FIXED
-        ):  # the move would replace the end of the range first
+        self.mremap_within_regions(actor, draws, call)
+
+    def mremap_within_regions(self, actor: Actor, draws: Draws, call: MremapCall) -> None:
+        """Make a call of mremap, unless it could affect memory outside the regions."""
+        mapping = call.mapping
+        # With MREMAP_FIXED, the move would replace the end of the range before the call fails.
+        if call.old_size < actor.model.task_size or call.flags & MREMAP_FIXED:
             call.old_size = min(call.old_size, self.symbolic(actor, call.addr)[1])
         if call.flags & MREMAP_FIXED and self.has_dev_zero_among_several(actor, call.addr, call.old_size):
             return
         locked = mapping.locked
         if call.flags & MREMAP_FIXED and not call.new_addr:  # the call unmaps the tail before it fails
             call.new_size = max(call.new_size, call.old_size)
-            if (
-                LOW_PAGES * page < call.new_size <= actor.model.task_size
-            ):  # the call may unmap the subject's own program
+            # A larger range at address 0 may contain the subject's own program.
+            if LOW_PAGES * self.page < call.new_size <= actor.model.task_size:
                 return
         old_size, new_size = (size & ((1 << self.bits) - 1) for size in (call.old_size, call.new_size))
         overlaps = call.new_addr < call.addr + old_size and call.addr < call.new_addr + new_size
