@@ -16,6 +16,7 @@ import atexit
 import contextlib
 import errno
 import os
+import re
 import select
 import signal
 import subprocess
@@ -436,10 +437,10 @@ class AgentProcess(Process):
         return Counters(reads, writes, faults)
 
     def maps(self) -> str:
-        picture = b""
-        while len(picture) < MAPS_KEPT and (more := unquote_to_bytes(self._call(f"maps {len(picture):d}"))):
-            picture += more
-        return picture.decode(errors="replace")
+        text = b""
+        while len(text) < MAPS_KEPT and (more := unquote_to_bytes(self._call(f"maps {len(text):d}"))):
+            text += more
+        return text.decode(errors="replace")
 
 
 def _word(text: str) -> str:
