@@ -115,7 +115,7 @@ class AddressSpace:
         return start if start < end else None
 
     def growing(self, addr: int) -> tuple[Mapping, int | None] | None:
-        """The mapping above `addr`, where nothing is mapped, if it grows downwards.
+        """Return the mapping above `addr`, which is unmapped, if it grows downwards.
 
         And how many bytes would be left between it and what may be accessed below, if it began with the page of `addr`;
         None where nothing is in its way.
@@ -393,7 +393,7 @@ class AddressSpace:
         return sum(m.end - m.start for m in self.mappings.values() if m.is_data)
 
     def fork(self) -> AddressSpace:
-        """A child's address space: the same mappings at the same addresses, none of them locked.
+        """Return a child's address space: the same mappings at the same addresses, none of them locked.
 
         Of those that a child is not to have, or not to see, it gets nothing, or no pages.
         """

@@ -1,4 +1,4 @@
-"""The disk: what is left when the power goes.
+"""The disk: the content that survives a crash.
 
 A file lives twice.  What programs see is in the page cache (paging.py); what the disk has is here, block by block, a
 block being a page long.  Write-back carries a dirty page from there to here.  Between two write-backs the two differ,
@@ -82,7 +82,7 @@ class OnDiskFile:
         self.disk.used -= self.page * len(gone)
 
     def cut(self, size: int) -> None:
-        """The file is `size` bytes long: give back the room of the blocks past the end, and drop the bytes past it."""
+        """Truncate to `size` bytes: give back the room of the blocks past the end, and drop the bytes past it."""
         page = self.page
         past_end = [block for block in self.blocks if block * page >= size]
         for block in past_end:

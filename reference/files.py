@@ -51,7 +51,7 @@ class FileChoices(PageChoices, Protocol):
 
 
 class FileMapping(Protocol):
-    """A mapping, as the file that it maps knows it."""
+    """A mapping as its file uses it."""
 
     start: int
     end: int
@@ -76,7 +76,7 @@ class FileSystem:
         self.root = self.inode("directory", name)
 
     def inode(self, kind: str, name: str, device: str = "") -> Inode:
-        """A new file of a kind."""
+        """Return a new file of a kind."""
         return Inode(self, kind, name, device)
 
     def crash(self, choices: FileChoices) -> None:
@@ -144,7 +144,7 @@ class Inode:
         self.is_regular = kind == "regular"
         self.is_directory = kind == "directory"
         self.name = name
-        """The name it was made by."""
+        """The name that it was created with."""
         self.device = device
         """The behaviour of a character device or an unusual file: "zero", "null", "random", "maps", "attribute"."""
         self.size = 0
@@ -163,7 +163,7 @@ class Inode:
             self.entries = {}
 
     def add(self, kind: str, name: str, device: str = "") -> Inode:
-        """A new file in it, a directory."""
+        """Add a new file to this directory."""
         assert self.file_system is not None
         inode = self.entries[name] = self.file_system.inode(kind, name, device)
         inode.links = 1
@@ -196,12 +196,12 @@ class Inode:
     # ---- size and content
 
     def changed(self) -> None:
-        """Its content has been changed by a call."""
+        """Record that a call changed the content."""
         self.content_version += 1
         self.backdated = False
 
     def changed_by_store(self, is_first: bool) -> None:
-        """Its content has been changed by a store through a mapping; `is_first`: no access has used it yet.
+        """Record a store through a mapping; `is_first`: no access has used the mapping yet.
 
         A system sees a store only where it has to bring in the page for it, or has write-protected it.
         """
@@ -317,7 +317,7 @@ class Inode:
 
 
 def shared_memory(memory: Memory, size: int) -> Inode:
-    """The file without a name or a disk that shared memory without a file is made of."""
+    """Return the unnamed file, on no disk, of a shared anonymous mapping."""
     inode = Inode(None, "regular", "anonymous")
     inode.cache = PageCache(memory, None)
     inode.size = size
@@ -337,7 +337,7 @@ class InotifyWatch:
         """True if the last unread close was of a file open for writing; None if there is none."""
 
     def note(self, writable: bool) -> None:
-        """A close; one like the last makes no second note (inotify(7): identical events are coalesced)."""
+        """Record a close; one equal to the last adds no event (inotify(7): identical events are coalesced)."""
         self.all += 1
         self.closes += writable != self.last
         self.last = writable
@@ -377,7 +377,7 @@ class OpenFileDescription:
         self.writable = mode in (O_WRONLY, O_RDWR) and not self.path_only
         self.append = bool(flags & O_APPEND)
         self.offset = 0
-        """The file offset, which only calls without an offset of their own use."""
+        """The file offset, used by calls without an offset argument."""
         self.watch: InotifyWatch | None = None
         self.references = 0
         """Descriptors and mappings that refer to it."""

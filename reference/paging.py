@@ -46,7 +46,7 @@ class PageChoices(DiskChoices, Protocol):
 
 
 class Page:
-    """A page frame and what is in it."""
+    """A page frame and its content."""
 
     __slots__ = ("data", "dirty", "frame", "indeterminate", "lazy_free", "refcount")
 
@@ -119,7 +119,7 @@ class Memory:
 
 
 def between(pages: dict[int, Page], first: int, stop: int) -> list[int]:
-    """The numbers from `first` to before `stop` that `pages` has, in order."""
+    """Return the numbers from `first` to before `stop` that `pages` has, in order."""
     if stop - first < len(pages):
         return [number for number in range(first, stop) if number in pages]
     return sorted(number for number in pages if first <= number < stop)
@@ -158,7 +158,7 @@ class PageCache:
         return True
 
     def within(self, first: int, stop: int) -> list[int]:
-        """The indices from `first` to before `stop` whose pages are in memory."""
+        """Return the indices from `first` to before `stop` whose pages are in memory."""
         return between(self.pages, first, stop)
 
     def write_back(self, first: int, stop: int, size: int, choices: PageChoices) -> None:
@@ -192,7 +192,7 @@ class PageCache:
             self.on_disk.cut(size)
 
     def punch(self, first: int, stop: int) -> None:
-        """The file has a hole from page `first` to before page `stop`."""
+        """Make a hole from page `first` to before page `stop`."""
         for index in self.within(first, stop):
             del self.pages[index]
         if self.on_disk is not None:

@@ -224,7 +224,7 @@ def test_after_the_last_of_many_mappings(process: ReferenceProcess) -> None:
     assert process.space.growing(base + 600 * PAGE) is None
 
 
-def test_how_much_there_is_hangs_on_no_address(process: ReferenceProcess) -> None:
+def test_totals_do_not_depend_on_addresses(process: ReferenceProcess) -> None:
     base = process.scratch_range()[0]
     for start, pages in ((1, 2), (7, 3), (15, 6)):
         process.mmap(base + start * PAGE, pages * PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_LOCKED, -1, 0)

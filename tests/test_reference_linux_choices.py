@@ -1,4 +1,4 @@
-"""What Linux does where the specification leaves something open."""
+"""The choices of Linux, where the specification leaves something open."""
 
 from __future__ import annotations
 
