@@ -245,11 +245,8 @@ class MappingSteps(UnusualMmaps):
             elif wanted == 1:
                 self.call(actor, "munmap", addr + self.unit, self.page)
             else:
-                for number, prot in (
-                    (3, PROT_READ),
-                    (4, PROT_NONE),
-                    (5, PROT_READ),
-                ):  # the last of them may exceed the limit
+                # The last of these calls may exceed the limit.
+                for number, prot in ((3, PROT_READ), (4, PROT_NONE), (5, PROT_READ)):
                     self.call(actor, "mmap", addr + number * self.unit, self.page, prot, flags | MAP_FIXED, -1, 0)
             self.call(actor, "munmap", got, pages * self.page)
 

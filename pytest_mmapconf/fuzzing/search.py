@@ -275,9 +275,7 @@ class Search:
     def drop_unused_calls(self, counterexample: Counterexample) -> Counterexample:
         """Remove calls whose results no other call uses, as long as the difference remains."""
         for at in reversed(range(len(counterexample.program) - 1)):
-            if (
-                at >= len(counterexample.program) - 1
-            ):  # the program has become shorter: an earlier call shows a difference
+            if at >= len(counterexample.program) - 1:  # an earlier call shows a difference by now
                 continue
             step, rest = counterexample.program[at], (*counterexample.program[:at], *counterexample.program[at + 1 :])
             used = {name for other in rest for name in (other.process, *names_in(other))}
