@@ -1,4 +1,4 @@
-"""What authors of cases import: `clause`, `fails`, `faults`, and the types of the fixtures that are functions."""
+"""The import for authors of cases: `clause`, `fails`, `faults`, and the types of fixtures."""
 
 from __future__ import annotations
 

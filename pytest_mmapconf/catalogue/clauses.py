@@ -48,7 +48,7 @@ class Clause:
     source: str
     """The document that states it: "chapter 06_02", "mmap(2)", "XSH mmap()" …"""
     linux: str = ""
-    """Where Linux or POSIX differ from the chapter."""
+    """The difference of Linux or POSIX from the chapter, if any."""
     when: Condition | None = None
     """The systems that it holds on; None for every system."""
 

@@ -52,7 +52,7 @@ class CaseResult:
     reproducer: list[str] = field(default_factory=list)
     """The files that reproduce its failure."""
     evidence: dict[str, Any] = field(default_factory=dict)
-    """What was observed at its failure, as plain data (`report/schema.json`)."""
+    """The evidence of its failure, as plain data (`report/schema.json`)."""
     expected: dict[str, Any] = field(default_factory=dict)
     """The expectation that applies to it: file, number, verdict, reason, link of the entry; empty for none."""
     observed: tuple[str, str] = (PASS, "")
