@@ -92,16 +92,22 @@ def check_errno(errno: str, refused: bool, call: Callable[[], object]) -> None:
         call()
 
 
-@pytest.fixture(params=MACHINES)
-def machine(request: pytest.FixtureRequest) -> Iterator[MachineUnderTest]:
+@pytest.fixture(scope="module", params=MACHINES)
+def backend(request: pytest.FixtureRequest) -> Iterator[LockstepBackend]:
+    """Provide a backend whose experiment with execute-only pages is made once."""
     backend = LockstepBackend(MACHINES[request.param](), "linux")
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def machine(backend: LockstepBackend) -> Iterator[MachineUnderTest]:
+    under_test = MachineUnderTest(backend)
     try:
-        under_test = MachineUnderTest(backend)
         yield under_test
         assert under_test.system.uncompared is None
-        under_test.system.close()
     finally:
-        backend.close()
+        under_test.system.close()
 
 
 def code_file(process: Process) -> int:
