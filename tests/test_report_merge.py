@@ -35,7 +35,7 @@ ONE = run(
 )
 ON_RECORD: dict[str, Any] = {
     "expected": {"file": "e.toml", "number": 2, "verdict": "fail", "reason": "known", "link": "https://x"},
-    "seen": ("fail", "expected EINVAL"),
+    "observed": ("fail", "expected EINVAL"),
 }
 TWO = run(
     case("a[2]", RANGE, recorded={"x": True}),

@@ -353,9 +353,9 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
     assert python(host, *command, "--check", suite=True).stdout.startswith("third_party/mmconf: pytest-mmapconf 0.0.9,")
     assert "munmap.result" not in judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*").verdicts
 
-    (mine / "plugin.py").write_text((mine / "plugin.py").read_text() + "# mine\n")
+    (mine / "plugin/__init__.py").write_text((mine / "plugin/__init__.py").read_text() + "# mine\n")
     refused = python(host, *command, suite=True, status=2).stderr
-    assert "has local modifications, which would be lost:\n  changed: plugin.py\n" in refused
+    assert "has local modifications, which would be lost:\n  changed: plugin/__init__.py\n" in refused
     printed = python(host, *command, "--force", suite=True).stdout
 
     assert re.match(r"third_party/mmconf: pytest-mmapconf 0\.0\.9 -> \S+: 0 files new, 2 changed, 1 removed\n", printed)
