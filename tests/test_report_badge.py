@@ -20,7 +20,7 @@ from pytest_mmapconf.report.result import Run
         (run(case("a"), total_clauses=9), "partial run, 1 of 9 pass"),
         (run(case("a"), narrowed=True), "partial run, 1 of 1 pass"),
         (run(case("a", verdict="unresolved")), "harness broken"),
-        (run(case("a", verdict="unsupported")), "nothing could be asked"),
+        (run(case("a", verdict="unsupported")), "no case could run"),
         (run(case("a", reason=MARKUP), name=MARKUP), "conforms to documented"),
     ],
 )

@@ -45,7 +45,7 @@ def conclusion(run: Run) -> tuple[str, str]:
         return UNRESOLVED, "harness broken"
     wrong = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (FAIL, UNRESOLVED) if counts[verdict])
     if not passed:
-        return FAIL, wrong or "nothing could be asked"
+        return FAIL, wrong or "no case could run"
     if run.partial:
         return "partial", f"partial run, {counts[PASS]} of {run.total_clauses} pass"
     on_record = counts[EXPECTED] + counts[FLAKY]
