@@ -428,7 +428,7 @@ def test_the_end_of_a_process_is_reported_and_the_others_continue(
 
 def test_only_the_process_that_unmaps_its_own_program_ends(system: AgentSystem, process: AgentProcess) -> None:
     victim = system.spawn()
-    program = next(line for line in victim.maps().splitlines() if " r-xp " in line)
+    program = next(line for line in victim.maps().splitlines() if " r-xp " in line and "/mmap_agent" in line)
     start, end = (int(part, 16) for part in program.split()[0].split("-"))
 
     with pytest.raises(Unresolved, match=r"ended by itself \(SIGSEGV\), seen at munmap"):
