@@ -102,6 +102,14 @@ def test_a_forwarder_takes_arguments_as_the_contract_does() -> None:
     assert process.record_lock(1, ofd=True) == ("record_lock", (1, True))
     with pytest.raises(TypeError, match=r"mremap\(\) lacks flags"):
         process.mremap(1, 2, 3)
+    with pytest.raises(TypeError, match=r"mremap\(\) takes 5 positional arguments but 6 were given"):
+        process.mremap(1, 2, 3, 4, 5, 6)
+    with pytest.raises(TypeError, match=r"mremap\(\) got an unexpected argument address"):
+        process.mremap(1, 2, 3, 4, address=5)
+    with pytest.raises(TypeError, match=r"mremap\(\) got an unexpected argument addr"):
+        process.mremap(1, 2, 3, 4, addr=5)
+    with pytest.raises(TypeError, match=r"record_lock\(\) takes 1 positional arguments but 2 were given"):
+        process.record_lock(1, True)
 
 
 def test_an_argument_that_is_passed_by_keyword_is_invoked_by_keyword() -> None:

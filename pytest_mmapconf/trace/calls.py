@@ -137,19 +137,27 @@ def invoke(owner: Process | System, call: str, arguments: tuple[Any, ...]) -> An
 def forwarder(call: str, make: Callable[[Any, str, tuple[Any, ...]], Any]) -> Callable[..., Any]:
     """Return a method with the contract's signature of `call` that returns ``make(self, call, arguments)``.
 
-    `arguments` are all arguments in the contract's order, those passed by keyword and the defaults included.
+    `arguments` are all arguments in the contract's order, those passed by keyword and the defaults included.  Arguments
+    that the contract does not accept raise TypeError.
     """
     names = tuple(CALLS[call].arguments)
     defaults = CALLS[call].defaults
+    positional = len(names) - len(CALLS[call].keywords)
+
+    def complete(arguments: tuple[Any, ...], by_name: Mapping[str, Any]) -> tuple[Any, ...]:
+        rest = names[len(arguments) :]
+        if len(arguments) > positional:
+            raise TypeError(f"{call}() takes {positional} positional arguments but {len(arguments)} were given")
+        if unexpected := [name for name in by_name if name not in rest]:
+            raise TypeError(f"{call}() got an unexpected argument {unexpected[0]}")
+        try:
+            return arguments + tuple(by_name[name] if name in by_name else defaults[name] for name in rest)
+        except KeyError as error:
+            raise TypeError(f"{call}() lacks {error.args[0]}") from None
 
     def method(self: Any, *arguments: Any, **by_name: Any) -> Any:
-        if len(arguments) < len(names):
-            try:
-                arguments += tuple(
-                    by_name[name] if name in by_name else defaults[name] for name in names[len(arguments) :]
-                )
-            except KeyError as error:
-                raise TypeError(f"{call}() lacks {error.args[0]}") from None
+        if by_name or len(arguments) != positional or positional < len(names):
+            arguments = complete(arguments, by_name)
         return make(self, call, arguments)
 
     method.__name__ = call
