@@ -161,3 +161,19 @@ def test_the_cases_of_this_suite(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="the cases could not be collected:\ncannot be"):
         verdict_changes.current_case_ids()
     assert "--mmap-level=linux" in ran[0]
+
+
+def test_changed_table_of_cases_is_reported_as_shared_code(tmp_path: Path) -> None:
+    """The table of mmap's matrix is not among the modules of cases, as the report reads it as well."""
+    written(tmp_path / "old")
+    sources = written(tmp_path / "new")
+    name = "catalogue/mmap_matrix.py"
+    for suite, text in (("old", "ROWS = 1"), ("new", "ROWS = 2")):
+        (tmp_path / suite / "catalogue").mkdir()
+        (tmp_path / suite / name).write_text(text)
+        (tmp_path / suite / "catalogue" / "clauses.py").write_text(text)
+    sources |= {name: tmp_path / "new" / name, "catalogue/clauses.py": tmp_path / "new" / "catalogue" / "clauses.py"}
+
+    lines = verdict_changes.summary(tmp_path / "old", sources, (), ())
+
+    assert lines[2:] == ["shared code of cases, changed: 1", "  catalogue/mmap_matrix"]

@@ -20,6 +20,9 @@ from ..plugin import isolated_run
 
 CLAUSES: Final = "conformance/clauses.toml"
 
+CASE_TABLE: Final = "catalogue/mmap_matrix.py"
+"""The table of cases that is in no module of cases, as the report reads it as well."""
+
 Clauses = Mapping[str, Mapping[str, Any]]
 """The entries of a catalogue, possibly of another version, by id."""
 
@@ -48,8 +51,8 @@ def summary(
 ) -> list[str]:
     """Return the differences between the copy in `folder` and the suite made of `sources`, as lines."""
     old_clauses, new_clauses = clauses(folder / CLAUSES), clauses(sources[CLAUSES])
-    old_code = {path.stem: code(path) for path in (folder / "conformance").glob("*.py")}
-    new_code = {path.stem: code(path) for name, path in sources.items() if _is_module_of_cases(name)}
+    old_code = _code_of_cases({str(path.relative_to(folder)): path for path in folder.glob("*/*.py")})
+    new_code = _code_of_cases(sources)
     lines = [
         *_section("clauses, new", [id for id in new_clauses if id not in old_clauses], _clause(new_clauses)),
         *_section("clauses, removed", [id for id in old_clauses if id not in new_clauses], _clause(old_clauses)),
@@ -66,8 +69,14 @@ def summary(
     return ["", "Changes that may affect verdicts:", *(lines or ["  nothing"])]
 
 
-def _is_module_of_cases(name: str) -> bool:
-    return name.startswith("conformance/") and name.endswith(".py")
+def _code_of_cases(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """Return the code of the modules of cases and of their table, by module."""
+    prefix = "conformance/"
+    return {
+        name.removeprefix(prefix).removesuffix(".py"): code(path)
+        for name, path in files.items()
+        if name == CASE_TABLE or (name.startswith(prefix) and name.endswith(".py"))
+    }
 
 
 def clauses(path: Path) -> Clauses:
