@@ -64,6 +64,10 @@ class Page:
         value or the new one.  No values at all: any, at any time.  `data` has one of them.
         """
 
+    def allow(self, values: dict[int, bytes]) -> None:
+        """Make bytes indeterminate: each, by offset in the page, has one of its `values`."""
+        self.indeterminate = (self.indeterminate or {}) | values
+
     def mark_indeterminate(self, start: int, stop: int) -> None:
         """Mark [start, stop), stored past the end of the file: each byte keeps its value or becomes zero."""
         if self.indeterminate is None:
@@ -74,8 +78,7 @@ class Page:
 
     def mark_either(self, other: bytes) -> None:
         """Mark the bytes that differ from `other`: each has its value in `data` or in `other`."""
-        differing = {at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]}
-        self.indeterminate = (self.indeterminate or {}) | differing
+        self.allow({at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]})
 
     def resolve(self, start: int, stop: int) -> None:
         """Make the bytes of [start, stop) determined: they have their values in `data`."""

@@ -7,6 +7,7 @@ the call then transfers fewer bytes than requested or, if it has transferred non
 
 from __future__ import annotations
 
+from contextlib import suppress
 from errno import EFAULT, ENOSPC
 
 from ..contract import Fault, Unresolved
@@ -72,7 +73,7 @@ class Buffers(Accesses, FileCalls):
         for at, values in unsure.items():
             if at < written:
                 page = inode.cache.page((start + at) // self.page)
-                page.indeterminate = (page.indeterminate or {}) | {(start + at) % self.page: values}
+                page.allow({(start + at) % self.page: values})
 
         # ERRORS of the buffer
         with self.errors("pwrite") as refuse:
@@ -97,9 +98,8 @@ class Buffers(Accesses, FileCalls):
 
         `unsure`: the allowed values of bytes of the data that are indeterminate, by position.
         """
-        last_access = self.last_access
         moved = 0
-        try:
+        with self.unobserved(), suppress(Fault):
             while moved < len(data):
                 room = self.page - (addr + moved) % self.page
                 part = data[moved : moved + room]
@@ -107,21 +107,16 @@ class Buffers(Accesses, FileCalls):
                 target = self.space.table.entries[(addr + moved) // self.page]
                 here = {at: values for at, values in unsure.items() if moved <= at < moved + len(part)}
                 if here:
-                    moving = {(addr + at) % self.page: values for at, values in here.items()}
-                    target.indeterminate = (target.indeterminate or {}) | moving
+                    target.allow({(addr + at) % self.page: values for at, values in here.items()})
                 moved += len(part)
-        except Fault:
-            pass
-        self.last_access = last_access
         return moved
 
     def load_up_to_a_fault(self, addr: int, length: int) -> tuple[bytes, dict[int, bytes]]:
         """Load data up to the first fault; return it, and the allowed values of indeterminate bytes by position."""
-        last_access = self.last_access
         parts = []
         moved = 0
         unsure = {}
-        try:
+        with self.unobserved(), suppress(Fault):
             while moved < length:
                 start = (addr + moved) % self.page
                 part = self.load_page(addr + moved, moved)[start : start + length - moved]
@@ -131,7 +126,4 @@ class Buffers(Accesses, FileCalls):
                         unsure[moved + at - start] = values
                 parts.append(part)
                 moved += len(part)
-        except Fault:
-            pass
-        self.last_access = last_access
         return b"".join(parts), unsure

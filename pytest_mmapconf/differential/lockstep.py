@@ -168,9 +168,7 @@ class LockstepSystem(Comparison, System):
         if frame is None or start + 4 > page:
             self.give_up("additions without a lock: their sum is indeterminate")
         else:
-            frame.indeterminate = (frame.indeterminate or {}) | {
-                at: bytes(range(256)) for at in range(start, start + 4)
-            }
+            frame.allow({at: bytes(range(256)) for at in range(start, start + 4)})
 
     def facility(self, facility: Facility) -> str:
         path = self.subject.facility(facility)
@@ -390,9 +388,13 @@ class LockstepProcess(Pair):
         return self.subject.maps()
 
 
+_BY_PATH: Final = {call for call, signature in CALLS.items() if "path" in signature.arguments.values()}
+"""The calls whose first argument is a path."""
+
+
 def _both(pair: LockstepProcess, call: str, arguments: tuple[Any, ...]) -> Any:
     """Make a call of both processes of a pair."""
-    make = pair.call_both_by_path if next(iter(CALLS[call].arguments.values()), "") == "path" else pair.call_both
+    make = pair.call_both_by_path if call in _BY_PATH else pair.call_both
     return make(call, lambda: invoke(pair.subject, call, arguments), *arguments)
 
 
