@@ -54,14 +54,21 @@ class PlacementChoices(PageChoices, Protocol):
 class AddressSpace:
     """The mappings of one process, its page table, and how much of its limits it uses."""
 
-    def __init__(self, memory: Memory, mmap_min_addr: int, task_size: int, choices: PlacementChoices) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        mmap_min_addr: int,
+        task_size: int,
+        choices: PlacementChoices,
+        populates_execute_only: bool = False,
+    ) -> None:
         self.page = memory.page
         self.mmap_min_addr = mmap_min_addr
         """The lowest address of a mapping without a fixed address."""
         self.task_size = task_size
         """The first address past the end of user space."""
         self.choices = choices
-        self.populates_execute_only = False
+        self.populates_execute_only = populates_execute_only
         """True if the kernel populates execute-only pages on request."""
         self.mappings: SortedDict[int, Mapping] = SortedDict()
         self.gaps = Gaps(0, task_size, memory.page)
@@ -397,8 +404,9 @@ class AddressSpace:
 
         Of those that a child is not to have, or not to see, it gets nothing, or no pages.
         """
-        child = AddressSpace(self.table.memory, self.mmap_min_addr, self.task_size, self.choices)
-        child.populates_execute_only = self.populates_execute_only
+        child = AddressSpace(
+            self.table.memory, self.mmap_min_addr, self.task_size, self.choices, self.populates_execute_only
+        )
         child.table = self.table.fork()
         for mapping in self.mappings.values():
             if mapping.dont_fork or mapping.wipe_on_fork:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from ..contract import Counters, Resource
 from . import maps as picture
-from .address_space import AddressSpace
 from .files import Descriptor
 from .machine import Machine
 from .madvise import Advice
@@ -62,8 +61,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     def exec(self) -> None:
         self.faults_before += self.space.table.minor + self.space.table.major
         self.space.end()
-        self.space = AddressSpace(self.machine.memory, self.space.mmap_min_addr, self.task_size, self.choices)
-        self.space.populates_execute_only = self.machine.parameters.populates_execute_only
+        self.space = self.new_address_space()
         self.locks_future = self.locks_on_fault = False
         for fd, descriptor in list(self.descriptors.items()):
             if descriptor.close_on_exec:

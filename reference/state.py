@@ -44,8 +44,7 @@ class State(Contract):
         self.page = parameters.page
         self.task_size = parameters.task_size
         self.descriptors = {}
-        self.space = AddressSpace(machine.memory, parameters.mmap_min_addr, parameters.task_size, machine.choices)
-        self.space.populates_execute_only = parameters.populates_execute_only
+        self.space = self.new_address_space()
         self.capabilities = parameters.capabilities
         self.address_space_limit = parameters.address_space
         """Bytes that may be mapped; None for no limit."""
@@ -65,6 +64,17 @@ class State(Contract):
         """Faults of the address spaces that it had before exec."""
         self.last_access: tuple[str, int, str] | None = None
         """The last load, store or execution: which, where, and what came of it."""
+
+    def new_address_space(self) -> AddressSpace:
+        """Return an address space of this machine in which nothing is mapped."""
+        parameters = self.machine.parameters
+        return AddressSpace(
+            self.machine.memory,
+            parameters.mmap_min_addr,
+            parameters.task_size,
+            self.choices,
+            parameters.populates_execute_only,
+        )
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in ("descriptors", "space"):  # taken away when the process ends
