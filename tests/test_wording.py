@@ -6,7 +6,7 @@ The list is data: a pattern, and what to write in its place.  It covers names as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -44,15 +44,18 @@ def pattern(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9])(?:{spaced})(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def texts() -> Iterator[tuple[Path, str]]:
-    """Yield each source and documentation file of the project with its text."""
+@cache
+def texts() -> list[tuple[Path, str]]:
+    """Return each source and documentation file of the project with its text."""
+    found = []
     roots = [PROJECT, *(PROJECT / folder for folder in FOLDERS)]
     for root in roots:
         for path in sorted(root.glob("*") if root == PROJECT else root.rglob("*")):
             relative = path.relative_to(PROJECT)
             hidden = any(part.startswith((".", "__pycache__")) for part in relative.parts)
             if path.is_file() and path.suffix in SUFFIXES and not hidden and relative not in EXEMPT:
-                yield relative, path.read_text(encoding="utf-8")
+                found.append((relative, path.read_text(encoding="utf-8")))
+    return found
 
 
 def uses(text: str, words: str) -> list[int]:
