@@ -29,11 +29,14 @@ BUILT_IN: Final = {
 """The suite's own backends; they need no entry point, so that a copy of the package has them too."""
 
 COMMAND: Final = f"{PACKAGE}.agent.backend:CommandBackend"
+VARIANTS: Final = f"{PACKAGE}.reference.variants:VARIANTS"
+VARIANT_BACKEND: Final = f"{PACKAGE}.reference.variants:VariantBackend"
 MUTANTS: Final = f"{PACKAGE}.reference.mutant:load"
 
 FORMS: Final = {
     "agent:COMMAND ARGS…": "an agent that COMMAND starts, connected by its stdin and stdout",
     "python:MODULE:FACTORY": "FACTORY() of a Python module, which returns a Backend, a System or a Process",
+    "reference:NAME": "the reference as another conforming system; --mmap-list-backends lists them",
     "mutant:ID": f"the reference with a known defect; `python -m {PACKAGE} mutants --list` lists them",
 }
 
@@ -73,6 +76,11 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
             if folder not in sys.path:
                 sys.path.insert(0, folder)
         return _from_module(string, rest)
+    if kind == "reference" and colon:
+        variants = _import(string, VARIANTS)
+        if rest not in variants:
+            raise pytest.UsageError(f"--mmap-backend={string}: no such variant; {did_you_mean(rest, variants)}")
+        return _call(string, _import(string, VARIANT_BACKEND), variants[rest])
     if kind == "mutant" and colon:
         mutants = _import(string, MUTANTS)()
         if rest not in mutants:

@@ -48,7 +48,7 @@ class Accesses(State):
             self.fault("load", "SIGSEGV", self.protection_fault_code(mapping), addr)
         found = self.space.access(mapping, addr // self.page, False)
         if found is None:
-            self.fault("load", "SIGBUS", "BUS_ADRERR", addr)
+            self.fault("load", "SIGBUS", self.choices.bus_code(), addr)
         if found.indeterminate:
             start = addr % self.page
             firm = (
@@ -71,10 +71,13 @@ class Accesses(State):
             mapping = self.mapping_at("store", addr)
             if not mapping.prot & PROT_WRITE:
                 self.fault("store", "SIGSEGV", self.protection_fault_code(mapping), addr)
-            is_first = mapping.inode is not None and mapping.inode.backdated and self.is_unused(mapping)
+            inode = mapping.inode
+            is_first = (
+                inode is not None and inode.backdated and self.is_unused(mapping) and self.choices.marks_first_store()
+            )
             found = self.space.access(mapping, addr // page, True)
             if found is None:
-                self.fault("store", "SIGBUS", "BUS_ADRERR", addr)
+                self.fault("store", "SIGBUS", self.choices.bus_code(), addr)
             part = data[done : done + page - start]
             found.data[start : start + len(part)] = part
             if found.indeterminate:
@@ -82,8 +85,8 @@ class Accesses(State):
                 found.lazy_free = False
             if mapping.droppable:
                 found.mark_indeterminate(start, start + len(part))
-            if mapping.shared and mapping.inode is not None:
-                mapping.inode.changed_by_store(is_first)
+            if mapping.shared and inode is not None:
+                inode.changed_by_store(is_first)
                 firm = mapping.bytes_to_eof(addr)
                 if start + len(part) > firm:
                     found.mark_indeterminate(max(start, firm), start + len(part))
@@ -106,7 +109,7 @@ class Accesses(State):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         found = self.space.access(mapping, addr // self.page, False)
         if found is None:
-            self.fault("execute", "SIGBUS", "BUS_ADRERR", addr)
+            self.fault("execute", "SIGBUS", self.choices.bus_code(), addr)
         if not allowed:
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         start = addr % self.page
@@ -172,4 +175,4 @@ class Accesses(State):
     def fault(self, access: str, signal: str, code: str, addr: int) -> NoReturn:
         """Raise the fault of an access."""
         self.last_access = (access, addr, signal)
-        raise Fault(signal, code, addr)
+        raise Fault(signal, code, self.choices.fault_address(addr))

@@ -15,7 +15,7 @@ What is not mapped is kept as well, as gaps (gaps.py), so that a place is found 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from sortedcontainers import SortedDict
 
@@ -24,6 +24,9 @@ from .gaps import Gaps
 from .mapping import Mapping
 from .page_table import PageTable
 from .paging import Memory, Page, PageChoices
+
+COPIED_PAGES: Final = 64
+"""Pages that are copied when a private mapping is made, if the choices are so; the others are copied later."""
 
 
 class PlacementChoices(PageChoices, Protocol):
@@ -43,6 +46,12 @@ class PlacementChoices(PageChoices, Protocol):
 
     def shows_changes(self) -> bool:
         """True if a private page that has not been copied yet shows how the file has changed since it was mapped."""
+
+    def copies_when_mapped(self) -> bool:
+        """True if a private mapping shows the file as it was when it was mapped, as if all was copied then."""
+
+    def shows_added_pages(self) -> bool:
+        """True if a mapping shows pages by which its file has grown since it was mapped."""
 
     def copies_when_loaded(self) -> bool:
         """True if a private page is copied when it is first loaded from; otherwise later changes of the file show."""
@@ -375,6 +384,12 @@ class AddressSpace:
             return page if has_room else None
         return page
 
+    def copy_private(self, mapping: Mapping) -> None:
+        """Copy what a private mapping shows of its file, up to COPIED_PAGES pages."""
+        first = mapping.start // self.page
+        for number in range(first, min(mapping.end // self.page, first + COPIED_PAGES)):
+            self.access(mapping, number, True)
+
     def fault_in(self, mapping: Mapping, number: int) -> Page | None:
         """Handle a fault: make an entry for page number `number`, which has none."""
         inode = mapping.inode
@@ -383,7 +398,7 @@ class AddressSpace:
             page = self.table.memory.zero_page()
         else:
             index = mapping.file_page(number)
-            if index * self.page >= inode.size:
+            if index * self.page >= min(inode.size, mapping.visible_size):
                 return None
             if inode.cache.needs_disk_read(index):
                 self.table.major += 1

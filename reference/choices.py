@@ -27,6 +27,21 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
         """True if using `used` exceeds a limit on `what` ("mappings", or "bytes" mapped)."""
 
+    def mapping_limit_errno(self) -> int:
+        """Return the errno of mmap where the process has as many mappings as it may have."""
+
+    def is_invalid_offset(self, offset: int, size: int) -> bool:
+        """True if a file of `size` bytes, in whole pages, cannot be mapped from `offset` on, which is not below it."""
+
+    def supports_protection(self, prot: int) -> bool:
+        """True if pages can have this protection."""
+
+    def requires_aligned_address(self, call: str) -> bool:
+        """True if `call` (msync, mprotect, munmap, mlock, munlock) refuses an address that is not page aligned."""
+
+    def requires_sync_or_async(self) -> bool:
+        """True if msync refuses flags with neither MS_SYNC nor MS_ASYNC."""
+
     def has_memory(self, length: int) -> bool:
         """True if the system can commit `length` more bytes of memory."""
 
@@ -64,6 +79,12 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def reports_address(self, addr: int, canonical: int) -> bool:
         """True if a fault on an unmapped address reports it; from `canonical` on no address is valid."""
 
+    def bus_code(self) -> str:
+        """Return the si_code of an access past the end of a file."""
+
+    def fault_address(self, addr: int) -> int:
+        """Return the si_addr of a fault at `addr`."""
+
     # ---- contents
 
     def device_content(self, content: bytes) -> bytes:
@@ -83,6 +104,9 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
 
     def mtime_updated(self) -> bool:
         """True if st_mtime reflects a change that the system was not obliged to detect."""
+
+    def marks_first_store(self) -> bool:
+        """True if st_mtime reflects the first store through a mapping at once; else from the next msync on."""
 
     def writes_when_asynchronous(self) -> bool:
         """True if the writes of MS_ASYNC have reached the disk before a crash."""

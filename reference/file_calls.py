@@ -97,7 +97,7 @@ class FileCalls(State):
             inode = directory.add("regular", name)
         description = OpenFileDescription(self.machine.file_table, inode, flags)
         if flags & O_TRUNC and writes and inode.is_regular and inode.size:
-            inode.cut(0)
+            inode.cut(0, self.choices)
 
         # RESULT
         return self.install(description, bool(flags & O_CLOEXEC))
@@ -230,7 +230,7 @@ class FileCalls(State):
 
         # EFFECT
         if length < inode.size:
-            inode.cut(length)
+            inode.cut(length, self.choices)
         else:
             inode.extend(length, self.choices)
 

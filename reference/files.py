@@ -40,6 +40,9 @@ class FileChoices(PageChoices, Protocol):
         From `firm` on they are past the end of the file and stay indeterminate; `done` bytes were loaded before them.
         """
 
+    def removes_lost_pages(self) -> bool:
+        """True if pages that a file loses are lost to its mappings."""
+
     def slack_survives_growth(self) -> bool:
         """True if bytes stored past the end of a file are in the file when it grows; otherwise they become zero."""
 
@@ -210,14 +213,15 @@ class Inode:
             self.backdated = False
         self.perhaps_modified = True
 
-    def cut(self, size: int) -> None:
-        """Truncate it: drop the pages past the end from the cache and from every page table."""
+    def cut(self, size: int, choices: FileChoices | None = None) -> None:
+        """Truncate it: drop the pages past the end from the cache and, unless the choices are others, from mappings."""
         self.size = size
         self.changed()
         self.cache.cut(size)
-        first = -(-size // self.cache.memory.page)
-        for mapping in self.mappings:
-            mapping.drop_file_pages(first, LARGEST)
+        if choices is None or choices.removes_lost_pages():
+            first = -(-size // self.cache.memory.page)
+            for mapping in self.mappings:
+                mapping.drop_file_pages(first, LARGEST)
 
     def extend(self, size: int, choices: FileChoices) -> None:
         """Extend it.  Bytes stored past its old end may be in the file, or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import ENOMEM
 from typing import Final
 
 from .address_space import AddressSpace
@@ -30,6 +31,22 @@ class LinuxChoices:
 
     def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
         return used > limit
+
+    def mapping_limit_errno(self) -> int:
+        return ENOMEM
+
+    def is_invalid_offset(self, offset: int, size: int) -> bool:
+        return False
+
+    def supports_protection(self, prot: int) -> bool:
+        return True
+
+    def requires_aligned_address(self, call: str) -> bool:
+        """mlock and munlock round it down."""
+        return call not in ("mlock", "munlock")
+
+    def requires_sync_or_async(self) -> bool:
+        return False
 
     def has_memory(self, length: int) -> bool:
         return True
@@ -93,6 +110,12 @@ class LinuxChoices:
         """Non-canonical addresses raise a general protection fault, which has no address."""
         return addr < canonical
 
+    def bus_code(self) -> str:
+        return "BUS_ADRERR"
+
+    def fault_address(self, addr: int) -> int:
+        return addr
+
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
         """Keep the page's data: bytes stored past the end of the file stay until write-back or growth."""
 
@@ -118,6 +141,15 @@ class LinuxChoices:
     def is_resident(self, which: int, there: bool) -> bool:
         return there
 
+    def copies_when_mapped(self) -> bool:
+        return False
+
+    def shows_added_pages(self) -> bool:
+        return True
+
+    def removes_lost_pages(self) -> bool:
+        return True
+
     def copies_when_loaded(self) -> bool:
         return False
 
@@ -125,6 +157,9 @@ class LinuxChoices:
         return True
 
     def mtime_updated(self) -> bool:
+        return True
+
+    def marks_first_store(self) -> bool:
         return True
 
     def slack_survives_growth(self) -> bool:

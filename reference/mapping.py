@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ..contract import MADV_NORMAL
 from .constants import PROT_ALL, PROT_WRITE
-from .files import Inode, OpenFileDescription
+from .files import LARGEST, Inode, OpenFileDescription
 from .page_table import PageTable
 from .paging import Page
 
@@ -75,6 +75,7 @@ class Mapping:
         "shared",
         "space",
         "start",
+        "visible_size",
         "wipe_on_fork",
     )
 
@@ -123,6 +124,8 @@ class Mapping:
         """True if it cannot be changed until the process ends (mseal)."""
         self.file_version = 0
         """The file's content_version when it was mapped."""
+        self.visible_size = LARGEST
+        """Bytes of the file that it shows at most; fewer than LARGEST where it does not show how the file grows."""
         self.forked = False
         """True if a fork created it: pages that the parent has only loaded from may be resident, or not."""
         self.merged = False

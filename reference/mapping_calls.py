@@ -16,6 +16,8 @@ from errno import (
     ENFILE,
     ENODEV,
     ENOMEM,
+    ENOTSUP,
+    ENXIO,
     EOPNOTSUPP,
     EOVERFLOW,
     EPERM,
@@ -127,7 +129,14 @@ class MappingCalls(State):
             elif size == 0 or size > self.task_size:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length-too-large", "length is larger than the address space")
             if self.exceeds_max_map_count(0):
-                refuse(ENOMEM, "mmap.errno.ENOMEM", "mapping-limit", "the process has as many mappings as it may have")
+                refuse(
+                    self.choices.mapping_limit_errno(),
+                    "mmap.errno.ENOMEM",
+                    "mapping-limit",
+                    "the process has as many mappings as it may have",
+                )
+            if not self.choices.supports_protection(request.prot & PROT_ALL):
+                refuse(ENOTSUP, "mmap.prot.exec", "prot-unsupported", "pages cannot have this combination of rights")
             if request.fixed:
                 self.refuse_address(refuse, request)
             elif place is None:
@@ -159,6 +168,8 @@ class MappingCalls(State):
         if request.fixed:
             space.clear(place, end)
         space.insert(mapping)
+        if mapping.inode is not None and not mapping.shared and self.choices.copies_when_mapped():
+            space.copy_private(mapping)
         space.merge_adjacent(place, end)
         if request.locked or request.flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
             space.populate(place, end)
@@ -213,6 +224,8 @@ class MappingCalls(State):
             mapping.inode, mapping.description, mapping.offset = description.inode, description, request.offset
             mapping.max_prot = self.max_protection(description, request.shared)
             mapping.file_version = description.inode.content_version
+            if not self.choices.shows_added_pages():
+                mapping.visible_size = description.inode.size + -description.inode.size % self.page
         elif request.shared:
             mapping.inode = shared_memory(self.machine.memory, request.size)
             mapping.offset = 0 if request.anonymous else request.offset  # the file is as long as the mapping
@@ -267,7 +280,12 @@ class MappingCalls(State):
         if request.replaces:
             refuse.target = space, addr, end
             if space.splits(addr, end) and self.exceeds_max_map_count(1):
-                refuse(ENOMEM, "mmap.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings")
+                refuse(
+                    self.choices.mapping_limit_errno(),
+                    "mmap.errno.ENOMEM",
+                    "split-mapping-limit",
+                    "splitting would make too many mappings",
+                )
         elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "fixed-range-taken", "something is mapped in the fixed range")
 
@@ -307,6 +325,9 @@ class MappingCalls(State):
         largest = LARGEST if inode.kind in ("regular", "socket") else OFFSET_MASK
         if request.offset // self.page > (largest - request.size) // self.page:
             refuse(EOVERFLOW, "mmap.errno.EOVERFLOW", "offset-overflow", "offset + length is larger than any file")
+        size = inode.size + -inode.size % self.page
+        if inode.is_regular and request.offset >= size and self.choices.is_invalid_offset(request.offset, size):
+            refuse(ENXIO, "mmap.range", "offset-past-end", "offset is past the end of the file")
         if type_ == MAP_SHARED_VALIDATE:
             if flags & ~MAP_VALIDATED:
                 refuse(
@@ -444,21 +465,20 @@ class MappingCalls(State):
 
     def munmap(self, addr: int, length: int) -> None:
         addr &= self.mask
-        size = self.round_up(length)
-        end = addr + size
+        start, end = self.addressed("munmap", addr, length)
 
         # ERRORS
         with self.errors("munmap") as refuse:
-            if addr % self.page:
+            if start % self.page:
                 refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if (length & self.mask) > self.task_size - addr:
                 refuse(EINVAL, "munmap.errno.EINVAL", "range-outside", "the range is outside the address space")
-            if size == 0:
+            if self.round_up(length) == 0:
                 refuse(EINVAL, "munmap.errno.EINVAL", "length-zero", "length is 0")
-            if self.space.splits(addr, end) and self.exceeds_max_map_count(1):
+            if self.space.splits(start, end) and self.exceeds_max_map_count(1):
                 refuse(ENOMEM, "munmap.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings")
-            if self.space.is_sealed(addr, end):
+            if self.space.is_sealed(start, end):
                 refuse(EPERM, "munmap.errno.EPERM", "range-sealed", "something in the range is sealed")
 
         # EFFECT
-        self.space.clear(addr, end)
+        self.space.clear(start, end)

@@ -11,7 +11,7 @@ fails, if the Choices say so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EACCES, EBUSY, EINVAL, ENOMEM, EPERM
+from errno import EACCES, EBUSY, EINVAL, ENOMEM, ENOTSUP, EPERM
 from functools import partial
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, SC_PAGESIZE, Unsupported
@@ -30,9 +30,8 @@ class PageCalls(State):
     # ----------------------------------------------------------------------------------------------------------- msync
 
     def msync(self, addr: int, length: int, flags: int) -> None:
-        addr &= self.mask
+        addr, end = self.addressed("msync", addr, length)
         flags = int(flags)
-        end = addr + self.round_up(length)
         wraps = end > self.mask
         mappings = [] if wraps else self.space.over(addr, end)
         hole = wraps or self.space.hole(addr, end) is not None
@@ -47,6 +46,8 @@ class PageCalls(State):
                 refuse(EINVAL, "msync.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
             if flags & MS_ASYNC and flags & MS_SYNC:
                 refuse(EINVAL, "msync.errno.EINVAL", "async-and-sync", "MS_ASYNC and MS_SYNC exclude each other")
+            if not flags & (MS_ASYNC | MS_SYNC) and self.choices.requires_sync_or_async():
+                refuse(EINVAL, "msync.errno.EINVAL", "neither-async-nor-sync", "neither MS_ASYNC nor MS_SYNC is given")
 
         # ERRORS of the range: a locked page ends the work, a hole does not
         with self.errors("msync") as refuse:
@@ -60,6 +61,10 @@ class PageCalls(State):
         # EFFECT
         if writes:
             self.write_back(mappings, addr, end)
+        if not self.choices.marks_first_store():
+            for mapping in mappings:
+                if mapping.inode is not None and mapping.inode.backdated and mapping.inode.perhaps_modified:
+                    mapping.inode.backdated = False
 
     def write_back(self, mappings: Sequence[Mapping], addr: int, end: int) -> None:
         """Write the pages of [addr, end) in these mappings to the disk, for those that are shared and of a file."""
@@ -87,9 +92,8 @@ class PageCalls(State):
 
     def mprotect(self, addr: int, length: int, prot: int) -> None:
         space = self.space
-        addr &= self.mask
+        addr, end = self.addressed("mprotect", addr, length)
         grows, prot = int(prot) & PROT_GROWS, int(prot) & ~PROT_GROWS
-        end = addr + self.round_up(length)
 
         # ERRORS of the arguments
         with self.errors("mprotect") as refuse:
@@ -114,6 +118,8 @@ class PageCalls(State):
                         "prot-unknown",
                         "prot contains an unknown bit",
                     )
+                if not self.choices.supports_protection(prot & PROT_ALL):
+                    refuse(ENOTSUP, "mprotect.exec", "prot-unsupported", "pages cannot have this combination of rights")
                 if space.splits(addr, end) and self.exceeds_max_map_count(2):
                     refuse(
                         ENOMEM, "mprotect.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings"
@@ -206,7 +212,7 @@ class PageCalls(State):
     # ----------------------------------------------------------------------------------------------------------- mlock
 
     def mlock(self, addr: int, length: int) -> None:
-        start, end = self.pages_of(addr, length)
+        start, end = self.addressed("mlock", addr, length)
 
         # ERRORS of the arguments
         with self.errors("mlock") as refuse:
@@ -217,7 +223,7 @@ class PageCalls(State):
             self.lock_range(refuse, start, end, on_fault=False)
 
     def mlock2(self, addr: int, length: int, flags: int) -> None:
-        start, end = self.pages_of(addr, length)
+        start, end = self.addressed("mlock", addr, length)
 
         # ERRORS of the arguments
         with self.errors("mlock2") as refuse:
@@ -229,12 +235,6 @@ class PageCalls(State):
         with self.errors("mlock2") as refuse:
             self.lock_range(refuse, start, end, on_fault=bool(flags))
 
-    def pages_of(self, addr: int, length: int) -> tuple[int, int]:
-        """Return the start and the end of the whole pages that a range has a byte of."""
-        addr &= self.mask
-        start = addr - addr % self.page
-        return start, start + self.round_up(length + addr - start)
-
     def refuse_locking(self, refuse: Refusals, start: int, end: int) -> None:
         """Refuse to lock a range, whatever is mapped there."""
         already = sum(min(end, m.end) - max(start, m.start) for m in self.space.over(start, end) if m.locked)
@@ -245,6 +245,13 @@ class PageCalls(State):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
         if end > self.mask:
             refuse(EINVAL, "mlock.errno.EINVAL", "range-wraps", "the range wraps around")
+        if start % self.page:
+            refuse(
+                EINVAL,
+                "mlock.errno.EINVAL",
+                "locked-addr-unaligned",
+                "the system requires that addr is a multiple of the page size",
+            )
 
     def lock_range(self, refuse: Refusals, start: int, end: int, on_fault: bool) -> None:
         """Lock a range and populate it; refuse a hole, or a page that is not available (it is locked nevertheless)."""
@@ -258,13 +265,20 @@ class PageCalls(State):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range is not available")
 
     def munlock(self, addr: int, length: int) -> None:
-        start, end = self.pages_of(addr, length)
+        start, end = self.addressed("munlock", addr, length)
         hole = self.space.hole(start, end)
 
         # ERRORS of the arguments
         with self.errors("munlock") as refuse:
             if end > self.mask:
                 refuse(EINVAL, "munlock.errno.EINVAL", "range-wraps", "the range wraps around")
+            if start % self.page:
+                refuse(
+                    EINVAL,
+                    "munlock.errno.EINVAL",
+                    "locked-addr-unaligned",
+                    "the system requires that addr is a multiple of the page size",
+                )
 
         # ERRORS of the range
         with self.errors("munlock") as refuse:

@@ -98,6 +98,22 @@ class State(Contract):
         """A size in whole pages; like C's it wraps to 0 within a page of the largest."""
         return ((size & self.mask) + self.page - 1) // self.page * self.page & self.mask
 
+    def pages_of(self, addr: int, length: int) -> tuple[int, int]:
+        """Return the start and the end of the whole pages that a range has a byte of."""
+        addr &= self.mask
+        start = addr - addr % self.page
+        return start, start + self.round_up(length + addr - start)
+
+    def addressed(self, call: str, addr: int, length: int) -> tuple[int, int]:
+        """Return the start and the end of the range of a call, in whole pages.
+
+        An address that is not a multiple of the page size is kept for the error, if there is to be one.
+        """
+        addr &= self.mask
+        if self.choices.requires_aligned_address(call):
+            return addr, addr + self.round_up(length)
+        return self.pages_of(addr, length)
+
     def description(self, fd: int) -> OpenFileDescription | None:
         """Return the open file description of a descriptor; None if it is not open, or opened with O_PATH."""
         descriptor = self.descriptors.get(fd)

@@ -139,9 +139,11 @@ def test_factory_of_a_backend(mine: str) -> None:
         ),
         ("agent:", "needs a command, such as 'agent:ssh board ./mmap_agent'"),
         ("agent: ", "needs a command, such as 'agent:ssh board ./mmap_agent'"),
+        ("reference:posix-strickt", "no such variant; did you mean posix-strict?"),
         (
             "referense",
-            "no such backend; did you mean reference? (or agent:COMMAND ARGS…, python:MODULE:FACTORY, mutant:ID)",
+            "no such backend; did you mean reference? "
+            "(or agent:COMMAND ARGS…, python:MODULE:FACTORY, reference:NAME, mutant:ID)",
         ),
     ],
 )
