@@ -141,10 +141,7 @@ class MappingCalls(State):
                 self.refuse_address(refuse, request)
             elif place is None:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "no-gap", "no gap of the address space is large enough")
-            if request.flags & MAP_LOCKED and self.memlock_is_zero():
-                refuse(EPERM, "mmap.errno.EPERM.locked", "lock-not-permitted", "the process may lock no memory")
-            if request.locked and self.exceeds_memlock(size):
-                refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "locked-limit", "too much memory would be locked")
+            self.refuse_locked(refuse, request)
             if description is not None:
                 self.refuse_file(refuse, request, description)
             elif request.anonymous:
@@ -288,6 +285,13 @@ class MappingCalls(State):
                 )
         elif not space.is_free(addr, end) or self.choices.has_foreign(addr, end):
             refuse(EEXIST, "mmap.errno.EEXIST", "fixed-range-taken", "something is mapped in the fixed range")
+
+    def refuse_locked(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse memory that would have to be locked, and may not be."""
+        if request.flags & MAP_LOCKED and self.memlock_is_zero():
+            refuse(EPERM, "mmap.errno.EPERM.locked", "lock-not-permitted", "the process may lock no memory")
+        if request.locked and self.exceeds_memlock(request.size):
+            refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "locked-limit", "too much memory would be locked")
 
     def refuse_anonymous(self, refuse: Refusals, request: MmapRequest) -> None:
         """Refuse flags that anonymous memory cannot have."""
