@@ -186,6 +186,19 @@ def test_both_ranges_count_against_address_space_limit(process: Process, page: i
     assert process.load(moved, 4) == b"kept"
 
 
+@clause("mremap.dontunmap.limit")
+def test_replaced_range_does_not_count_against_address_space_limit(process: Process, page: int) -> None:
+    """The call maps no more than it replaces, so it succeeds although the limit is reached."""
+    base = process.mmap(0, 256 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"kept")
+    target = reserve(process, 256)
+    process.set_limit_headroom(Resource.ADDRESS_SPACE, 0)
+
+    process.mremap(base, 256 * page, 256 * page, DONTUNMAP | MREMAP_FIXED, target)
+
+    assert process.load(target, 4) == b"kept"
+
+
 @clause("mremap.errno.EINVAL.dontunmap")
 @pytest.mark.parametrize("flags", [MREMAP_DONTUNMAP, MREMAP_DONTUNMAP | MREMAP_FIXED], ids=["alone", "with-fixed"])
 def test_dontunmap_without_maymove_is_refused(process: Process, page: int, flags: int) -> None:

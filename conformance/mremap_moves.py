@@ -38,6 +38,7 @@ from ._helpers import (
     assert_nothing_mapped,
     free_range,
     lettered_pages,
+    requires,
     reserve,
 )
 
@@ -448,6 +449,24 @@ def test_hole_in_old_range_keeps_target_page(process: Process, page: int, hole: 
     assert process.load(target, 4 * page) == bytes(expected)
     for number in range(4):
         assert_nothing_mapped(process, base + number * page)
+
+
+@clause("mremap.fixed.holes")
+def test_sealed_page_at_hole_is_not_in_the_way(process: Process, page: int) -> None:
+    """What the new range has at the place of a hole is not replaced, so it may be sealed."""
+    base = map_between_guards(process, page, 2, RW, ANONYMOUS)
+    process.store(base, lettered_pages(page, 2))
+    process.munmap(base + page, page)
+    target = free_range(process, 2)
+    process.mmap(target, 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(target, b"t" * (2 * page))
+    with requires("mseal"):
+        process.mseal(target + page, page)
+
+    process.mremap(base, 2 * page, 2 * page, MOVE_TO, target)
+
+    assert process.load(target, 2 * page) == lettered_pages(page, 1) + b"t" * page
+    assert_nothing_mapped(process, base)
 
 
 # ------------------------------------------------------------------------------------------------------ errors of FIXED

@@ -193,6 +193,16 @@ class AddressSpace:
             if left is not None and mapping.is_contiguous_with(left) and self.choices.merges(left, mapping):
                 self.absorb(left, mapping)
 
+    def may_be_split(self, start: int, end: int) -> None:
+        """Let a system keep apart what is mapped on both sides of `start` and of `end`.
+
+        A call that is refused when it has begun to unmap a range has split the mappings there: Linux does not merge
+        them again.
+        """
+        if start % self.page == 0:
+            self.cut_out(start, end)
+            self.merge_adjacent(start, end)
+
     def mergeable(self, left: Mapping, end: int) -> list[Mapping]:
         """Return the mappings after `left`, up to `end`, that are like it and that Linux may have merged with it."""
         found: list[Mapping] = []

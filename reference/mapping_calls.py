@@ -150,9 +150,12 @@ class MappingCalls(State):
                 refuse(
                     EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE"
                 )
+            before = refuse.count
             if request.replaces and space.is_sealed(request.addr, request.end):
                 refuse(EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed")
             self.refuse_amount(refuse, request)
+            if refuse.count > before:
+                refuse.split = refuse.target
             self.refuse_late(refuse, request)
             self.refuse_as_library(refuse, request)
 
@@ -483,6 +486,7 @@ class MappingCalls(State):
                 refuse(ENOMEM, "munmap.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings")
             if self.space.is_sealed(start, end):
                 refuse(EPERM, "munmap.errno.EPERM", "range-sealed", "something in the range is sealed")
+                refuse.split = self.space, addr, end
 
         # EFFECT
         self.space.clear(start, end)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
+from functools import partial
 from typing import NamedTuple
 
-from ..contract import Unsupported
 from .constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from .mapping import Mapping
 from .refusal import Refusals
@@ -48,6 +48,11 @@ class MremapRequest(NamedTuple):
         """True if the mapping cannot stay at addr."""
         return self.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
 
+    @property
+    def only_moves(self) -> bool:
+        """True if the range moves to new_addr and keeps its size: it may then consist of several mappings."""
+        return self.fixed and self.old == self.new
+
 
 class MremapCalls(State):
     """The call that resizes, moves and duplicates mappings."""
@@ -71,24 +76,17 @@ class MremapCalls(State):
                 self.refuse_new_address(refuse, request)
             if mapping is None:
                 refuse(EFAULT, "mremap.errno.EFAULT", "addr-unmapped", "nothing is mapped at addr")
-            elif mapping.sealed:
-                refuse(EPERM, "mremap.errno.EPERM", "mapping-sealed", "the mapping is sealed")
-            elif new > old or request.must_move:
-                self.refuse_resizing(refuse, request, mapping)
-                if request.fixed:
-                    self.refuse_target(refuse, request)
-                elif not in_place:
-                    self.refuse_moving(refuse, request, place)
-            self.refuse_shrinking(refuse, request, mapping)
-            if request.fixed and request.new_addr % self.page == 0 and request.new_addr + new <= self.task_size:
+            elif request.only_moves:
+                self.refuse_parts(refuse, request)
+            else:
+                self.refuse_one(refuse, request, mapping, place, in_place)
+            if request.fixed and refuse.target is None and self.is_valid_target(request):
                 refuse.target = space, request.new_addr, request.new_addr + new
 
         # EFFECT
         assert mapping is not None
         assert place is not None
         space.merge_across_moves(mapping, addr + old)
-        if not in_place and space.is_sealed(addr, addr + old):
-            raise Unsupported("the reference does not know the result of moving several mappings, one of them sealed")
         if request.fixed:
             space.clear_target(addr, old, place, new)
         if new < old:
@@ -192,6 +190,63 @@ class MremapCalls(State):
         if self.exceeds_max_map_count(6 - len(request.merging)):
             refuse(ENOMEM, "mremap.errno.ENOMEM.count", "move-mapping-limit", "moving could make too many mappings")
 
+    def refuse_parts(self, refuse: Refusals, request: MremapRequest) -> None:
+        """Refuse to move a range that keeps its size, by its first mapping that cannot move.
+
+        Linux moves one mapping after the other, each to its part of the new range, so those before it have moved.
+        """
+        space = self.space
+        addr, end = request.addr, request.addr + request.old
+        distance = request.new_addr - addr
+        has_valid_arguments = not refuse.count
+        more = 0
+        for mapping in space.over(addr, end):
+            start, stop = max(addr, mapping.start), min(end, mapping.end)
+            more -= space.mapped(start + distance, stop + distance)
+            if request.keeps_source:
+                more += stop - start
+            before = refuse.count
+            if mapping.sealed:
+                refuse(EPERM, "mremap.errno.EPERM", "mapping-sealed", "the mapping is sealed")
+            self.refuse_target(refuse, start + distance, stop + distance)
+            if request.keeps_source:
+                self.refuse_growth(refuse, request, more)
+            if refuse.count > before:
+                if has_valid_arguments:
+                    refuse.target = space, start + distance, stop + distance
+                    refuse.prefix = partial(self.move_parts, request, start)
+                return
+
+    def move_parts(self, request: MremapRequest, end: int) -> None:
+        """Move the mappings of the old range that begin before `end`."""
+        addr, new_addr, size = request.addr, request.new_addr, end - request.addr
+        if size:
+            self.space.clear_target(addr, size, new_addr, size)
+            self.space.move(addr, size, new_addr, size, keep=request.keeps_source)
+
+    def refuse_one(
+        self, refuse: Refusals, request: MremapRequest, mapping: Mapping, place: int | None, in_place: bool
+    ) -> None:
+        """Refuse to resize, to move or to duplicate a mapping."""
+        if mapping.sealed:
+            refuse(EPERM, "mremap.errno.EPERM", "mapping-sealed", "the mapping is sealed")
+        elif request.new > request.old or request.must_move:
+            self.refuse_resizing(refuse, request, mapping)
+            if request.fixed:
+                start, end = request.new_addr, request.new_addr + request.new
+                self.refuse_target(refuse, start, end)
+                if request.old == 0 and start <= request.addr < end:
+                    refuse(
+                        EFAULT,
+                        "mremap.errno.EFAULT",
+                        "duplicate-replaces-source",
+                        "the duplicate would replace its source",
+                        late=True,
+                    )
+            elif not in_place:
+                self.refuse_moving(refuse, request, place)
+        self.refuse_shrinking(refuse, request)
+
     def refuse_resizing(self, refuse: Refusals, request: MremapRequest, mapping: Mapping) -> None:
         """Refuse to grow or to move a mapping."""
         addr, old, new = request.addr, request.old, request.new
@@ -203,43 +258,39 @@ class MremapCalls(State):
                 "duplicate-private",
                 "a private mapping cannot be duplicated",
             )
-        several = request.fixed and old == new
         joined = mapping.merged or request.merging
-        if not several and (
-            min(old, new) > request.reach(mapping) - addr or (joined and not self.choices.is_single_vma(mapping))
-        ):
+        if min(old, new) > request.reach(mapping) - addr or (joined and not self.choices.is_single_vma(mapping)):
             refuse(
                 EFAULT, "mremap.errno.EFAULT", "old-range-not-one-mapping", "the old range is not within one mapping"
             )
         if new > old and mapping.locked and self.exceeds_memlock(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "locked-limit", "too much memory would be locked")
-        more = new if request.keeps_source else max(new - old, 0)
-        if self.exceeds_rlimit_as(more):
-            if request.keeps_source:
-                refuse(
-                    ENOMEM,
-                    "mremap.dontunmap.limit",
-                    "address-space-limit-both",
-                    "the address-space limit is reached by both ranges together",
-                )
-            else:
-                refuse(ENOMEM, "mremap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
+        self.refuse_growth(refuse, request, new if request.keeps_source else max(new - old, 0))
+
+    def refuse_growth(self, refuse: Refusals, request: MremapRequest, more: int) -> None:
+        """Refuse `more` bytes that exceed a limit of the process, or the memory that the system can commit."""
+        if request.keeps_source and self.exceeds_rlimit_as(more):
+            refuse(
+                ENOMEM,
+                "mremap.dontunmap.limit",
+                "address-space-limit-both",
+                "the address-space limit is reached by both ranges together",
+                late=request.fixed,
+            )
+        elif self.exceeds_rlimit_as(more):
+            refuse(ENOMEM, "mremap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
         if not self.choices.has_memory(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "overcommit-limit", "the system cannot commit so much memory")
 
-    def refuse_target(self, refuse: Refusals, request: MremapRequest) -> None:
-        """Refuse a fixed new range for what it replaces."""
-        start, end = request.new_addr, request.new_addr + request.new
-        if request.old == 0 and start <= request.addr < end:
-            refuse(
-                EFAULT,
-                "mremap.errno.EFAULT",
-                "duplicate-replaces-source",
-                "the duplicate would replace its source",
-                late=True,
-            )
+    def is_valid_target(self, request: MremapRequest) -> bool:
+        """True if a fixed new range is one that can be mapped."""
+        return request.new_addr % self.page == 0 and request.new_addr + request.new <= self.task_size
+
+    def refuse_target(self, refuse: Refusals, start: int, end: int) -> None:
+        """Refuse a fixed new range, or a part of it, for what it replaces."""
         if self.space.is_sealed(start, end):
             refuse(EPERM, "mremap.errno.EPERM", "new-range-sealed", "something in the new range is sealed")
+            refuse.split = self.space, start, end
         if self.is_too_low(start):
             refuse(EPERM, "mmap.errno.EPERM.zero", "fixed-addr-low", "the fixed address is below mmap_min_addr")
 
@@ -259,10 +310,10 @@ class MremapCalls(State):
         elif self.exceeds_max_map_count(4 - len(request.merging)):
             refuse(ENOMEM, "mremap.errno.ENOMEM.count", "move-mapping-limit", "moving could make too many mappings")
 
-    def refuse_shrinking(self, refuse: Refusals, request: MremapRequest, mapping: Mapping | None) -> None:
+    def refuse_shrinking(self, refuse: Refusals, request: MremapRequest) -> None:
         """Refuse to unmap the end of the old range, which Linux finds late."""
         addr, old, new = request.addr, request.old, request.new
-        if mapping is not None and new < old and old > self.task_size - addr:
+        if new < old and old > self.task_size - addr:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL",
@@ -278,3 +329,4 @@ class MremapCalls(State):
                 "something in the part that shrinking unmaps is sealed",
                 late=True,
             )
+            refuse.split = self.space, addr + new, addr + old

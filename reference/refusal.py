@@ -77,6 +77,9 @@ class TargetSpace(Protocol):
     def clear(self, start: int, end: int) -> None:
         """Unmap [start, end)."""
 
+    def may_be_split(self, start: int, end: int) -> None:
+        """Let a system keep apart what is mapped on both sides of `start` and of `end`."""
+
 
 class RefusalChoices(Protocol):
     """Choices of the error to report, and of what the failed call has changed before."""
@@ -94,7 +97,7 @@ class RefusalChoices(Protocol):
 class Refusals:
     """The block in which one call gathers its refusals."""
 
-    __slots__ = ("call", "choices", "gathered", "prefix", "reached", "target")
+    __slots__ = ("call", "choices", "gathered", "prefix", "reached", "split", "target")
 
     def __init__(self, call: str, choices: RefusalChoices, reached: set[str]) -> None:
         self.call = call
@@ -103,6 +106,8 @@ class Refusals:
         self.gathered: list[Refusal] | None = None
         self.target: tuple[TargetSpace, int, int] | None = None
         """The range that the call replaces: it may have been cleared before a late refusal."""
+        self.split: tuple[TargetSpace, int, int] | None = None
+        """The range that the call began to unmap before the error: it has split the mappings at both ends, perhaps."""
         self.prefix: Callable[[], object] | None = None
         """The effect on the part of a range before the first error, which a failed call may have had."""
 
@@ -116,6 +121,11 @@ class Refusals:
         else:
             self.gathered.append(refusal)
         self.reached.add(clause)
+
+    @property
+    def count(self) -> int:
+        """The number of refusals that have been gathered."""
+        return len(self.gathered or ())
 
     def has(self, errno: int) -> bool:
         """True if a refusal with this errno has been gathered."""
@@ -131,4 +141,7 @@ class Refusals:
             if self.target is not None and self.choices.cleared_when_refused(chosen, *self.target):
                 space, start, end = self.target
                 space.clear(start, end)
+            if self.split is not None:
+                space, start, end = self.split
+                space.may_be_split(start, end)
             raise Refused(self.call, chosen, self.gathered)

@@ -9,10 +9,11 @@ from ..address_space import AddressSpace
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_ALL, PROT_NONE, PROT_READ, PROT_WRITE
 from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
+from ..mremap_calls import MremapCalls, MremapRequest
 from ..mutant import Original, never, other, refuses, wrong
 from ..paging import Page
 from ..process import ReferenceProcess
-from ..refusal import Refusal
+from ..refusal import Refusal, Refusals
 from .calls import Move, Mremap, mappings_of
 
 # Random programs detect these by the state after a mremap, whichever clause it violates.
@@ -192,6 +193,23 @@ def a_hole_replaces_what_is_there(
     """A hole of the old range becomes a hole of the new range."""
     clear_target(self, addr, old, place, new)
     self.clear(place, place + new)
+
+
+@wrong(MremapCalls.refuse_parts, "mremap.fixed.holes", *LEFT)
+def a_sealed_page_at_a_hole_is_in_the_way(
+    refuse_parts: Original, self: ReferenceProcess, refuse: Refusals, request: MremapRequest
+) -> None:
+    """EPERM for any sealed page of the new range, also where the old range has a hole."""
+    refuse_parts(self, refuse, request)
+    self.refuse_target(refuse, request.new_addr, request.new_addr + request.new)
+
+
+@wrong(MremapCalls.refuse_growth, "mremap.dontunmap.limit", "mremap.resize")
+def what_mremap_replaces_counts_as_mapped(
+    refuse_growth: Original, self: ReferenceProcess, refuse: Refusals, request: MremapRequest, more: int
+) -> None:
+    """MREMAP_DONTUNMAP fails at the limit of address space although it replaces as much as it maps."""
+    refuse_growth(self, refuse, request, request.new if request.keeps_source else more)
 
 
 @wrong(Mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
