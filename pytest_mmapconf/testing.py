@@ -1,4 +1,4 @@
-"""The import for authors of cases: `clause`, `fails`, `faults`, and the types of fixtures."""
+"""The import for authors of cases: `clause`, `needs`, `fails`, `faults`, and the types of fixtures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Protocol
 
 import pytest
 
+from .catalogue.properties import PROPERTIES
+from .catalogue.tables import did_you_mean
 from .contract import O_RDWR, Fault, errno_name
 
 clause = pytest.mark.clause
@@ -15,6 +17,19 @@ clause = pytest.mark.clause
 
 A case of the suite without a clause is an error.
 """
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """``@needs("noreplace", …)``: the properties of the system that a case needs beside what it judges.
+
+    Marks a case, a parameter, or a helper function: each case that names the helper needs them too.  The properties
+    are in `catalogue.properties`.  Where one does not hold, or cannot be observed, the case is unsupported, unless it
+    judges the clause that promises the property.  Raises ValueError for a name that is none.
+    """
+    for name in names:
+        if name not in PROPERTIES:
+            raise ValueError(f"there is no property {name!r}; {did_you_mean(name, PROPERTIES)}")
+    return pytest.mark.mmap_needs(*names)
 
 
 class ExpectationFailed(AssertionError):

@@ -2,8 +2,8 @@
 
 They are data, in `conformance/clauses.toml`; this module reads and validates that file.
 A clause belongs to a level.  Levels are nested: the level "posix" includes every documented clause.
-A clause that holds on some systems only (from a kernel version on, on a file system) has a condition; on other systems
-it is unsupported.
+A clause that holds on some systems only (from a kernel version on, on a file system, with an observed property) has a
+condition; on other systems it is unsupported.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _clause(entry: Mapping[str, object], where: str) -> Clause:
     if fields["level"] not in LEVELS:
         raise CatalogueError(f"{where}: level {fields['level']!r} is not one of {', '.join(LEVELS)}")
     try:
-        when = parse_condition(entry["when"]) if "when" in entry else None
+        when = parse_condition(entry["when"], with_properties=True) if "when" in entry else None
     except ConditionError as wrong:
         raise CatalogueError(f"{where}: when: {wrong}") from None
     return Clause(group=fields["id"].partition(".")[0], when=when, **fields)

@@ -10,17 +10,21 @@ comparisons (`"glibc >=2.36"`).  A leading `!` negates the test.  A version is c
 6.17.3 is `"==6.17"` and `"<=6.17"`, and not `">6.17"`.  A test of the kernel without a name is about Linux.
 
 A condition on a fact that the backend does not report is false, also if the test is negated.
+
+The fact `property` is observed by an experiment rather than reported (`properties`).  Its test is the name of a
+property, or `!` and a name; of a list of names, all must hold.  Only the condition of a clause may have it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
+from .properties import PROPERTIES
 from .tables import did_you_mean
 
 if TYPE_CHECKING:
@@ -40,6 +44,9 @@ FACTS: Final = {
     "capabilities": 'Linux\'s names, separated by commas; "none"',
 }
 """The facts that a condition may name, and their values.  A backend spells the names with spaces for underscores."""
+
+PROPERTY: Final = "property"
+"""The name by which the condition of a clause names observed properties."""
 
 OPERATORS: Final = {">=": ge, "<=": le, "==": eq, "!=": ne, ">": gt, "<": lt}
 
@@ -85,18 +92,32 @@ def _same_length(version: tuple[int, ...], than: tuple[int, ...]) -> tuple[int, 
     return (version + (0,) * len(than))[: len(than)]
 
 
+class Observed(Protocol):
+    """What was observed of a property; as text a predicate such as "holds" or "is not known: …"."""
+
+    @property
+    def holds(self) -> bool | None:
+        """None if it is not known."""
+
+
 @dataclass(frozen=True)
 class Condition:
     """The condition of a clause or of an entry of a file of expectations."""
 
     tests: tuple[tuple[str, tuple[Test, ...]], ...]
     """For each fact, its name and its tests; one of them must pass."""
+    properties: tuple[tuple[str, bool], ...] = ()
+    """Names of observed properties, each with whether the system must have it."""
 
     def __str__(self) -> str:
-        return ", ".join(_in_words(name, tests) for name, tests in self.tests)
+        properties = (_property_in_words(name, wanted) for name, wanted in self.properties)
+        return ", ".join([*(_in_words(name, tests) for name, tests in self.tests), *properties])
 
-    def unmet(self, facts: Facts) -> str | None:
-        """Return why the condition is false for a backend with these facts; None if it is true."""
+    def unmet(self, facts: Facts, observe: Callable[[str], Observed] | None = None) -> str | None:
+        """Return why the condition is false for a backend with these facts; None if it is true.
+
+        `observe` observes a property by its name; a condition with properties requires it.
+        """
         for name, tests in self.tests:
             fact = _reported(facts, name)
             wanted = _in_words(name, tests)
@@ -104,7 +125,17 @@ class Condition:
                 return f"only for {wanted}; the backend does not report its {_with_spaces(name)}"
             if not any(test.passes(fact) for test in tests):
                 return f"only for {wanted}; this is {fact}"
+        for name, has in self.properties:
+            assert observe is not None, "the condition has properties"
+            observed = observe(name)
+            if observed.holds is not has:
+                return f"only for {_property_in_words(name, has)}; it {observed} here"
         return None
+
+
+def _property_in_words(name: str, wanted: bool) -> str:
+    """Return "systems with …" or "systems without …"."""
+    return f"systems {'with' if wanted else 'without'} {name}"
 
 
 def _in_words(name: str, tests: Iterable[Test]) -> str:
@@ -125,19 +156,34 @@ def _reported(facts: Facts, name: str) -> str:
     return fact if fact.strip("? ") else ""  # an agent reports "?" for an unknown value
 
 
-def parse(table: object) -> Condition:
-    """Return the condition of a TOML table.  Raises ConditionError."""
+def parse(table: object, *, with_properties: bool = False) -> Condition:
+    """Return the condition of a TOML table.  Raises ConditionError.
+
+    `with_properties`: the fact `property` is allowed.
+    """
     if not isinstance(table, Mapping) or not table:
         raise ConditionError(f'{table!r} is not a condition; write one as {{ kernel = ">=6.17" }}')
     parsed = []
+    properties: list[tuple[str, bool]] = []
     for name, value in table.items():
+        if with_properties and name == PROPERTY:
+            properties += map(_property, value if isinstance(value, list) else [value])
+            continue
         if name not in FACTS:
             raise ConditionError(f"there is no fact {name!r}; {did_you_mean(str(name), FACTS)}")
         tests = value if isinstance(value, list) else [value]
         if not tests:
             raise ConditionError(f"{name}: an empty list is never true")
         parsed.append((str(name), tuple(_test(str(name), test) for test in tests)))
-    return Condition(tuple(parsed))
+    return Condition(tuple(parsed), tuple(properties))
+
+
+def _property(value: object) -> tuple[str, bool]:
+    """Return the name of a property, and whether the system must have it.  Raises ConditionError."""
+    name = str(value).removeprefix("!")
+    if name not in PROPERTIES:
+        raise ConditionError(f"there is no property {name!r}; {did_you_mean(name, PROPERTIES)}")
+    return name, name == value
 
 
 def _test(name: str, value: object) -> Test:

@@ -34,7 +34,7 @@ from ..catalogue.verdicts import FAIL
 from ..contract import Backend, Fault, Unresolved
 from ..fuzzing import STEP
 from ..fuzzing.search import LENGTH, Search, split
-from ..plugin.stash import ATTRIBUTE, CASE
+from ..plugin.stash import ATTRIBUTE, CASE, SETTINGS
 from ..reference import mutant as mutant_module
 from ..reference.backend import ReferenceBackend
 from ..reference.mutant import Mutant, Original
@@ -160,6 +160,12 @@ class Runner:
         if report.when == "call" or verdict == "unresolved":
             self.verdict = verdict
 
+    def replace_subject(self, backend: Backend) -> None:
+        """Run the next cases on this backend."""
+        self.current.subject = backend
+        for item in self.items[:1]:
+            item.config.stash[SETTINGS].properties.clear()
+
     def run(self, item: pytest.Item) -> str:
         """Run one case and return its verdict."""
         self.verdict = self.crash = ""
@@ -169,7 +175,7 @@ class Runner:
 
     def run_on_reference(self, reference: InstrumentedReference) -> list[str]:
         """Run every case on the reference, recording the differing mutants; return the cases that fail."""
-        self.current.subject = reference
+        self.replace_subject(reference)
         failing = []
         for id, item in self.cases.items():
             reference.differing = self.differing[id] = set()
@@ -248,7 +254,8 @@ def evaluate(runner: Runner, mutant: Mutant, everything: bool, programs: Iterabl
     """
     began = time.monotonic()
     result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    backend = runner.current.subject = cached_backend(mutant.id)
+    backend = cached_backend(mutant.id)
+    runner.replace_subject(backend)
     for id, item in runner.cases.items():
         if mutant.clauses[0] in item.stash[CASE].clauses and runner.may_kill(id, mutant):
             verdict = runner.run(item)
@@ -339,7 +346,7 @@ def find_killers(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) 
             and not groups.isdisjoint(map(clause_group, mutant.clauses))
         ]
         for mutant in sorted(left, key=lambda mutant: mutant.id not in killed.values()):
-            runner.current.subject = cached_backend(mutant.id)
+            runner.replace_subject(cached_backend(mutant.id))
             if runner.run(item) == FAIL and not runner.crash:
                 killed[id] = mutant.id
                 break

@@ -19,6 +19,7 @@ from ..contract import Backend
 from ..report import outputs
 from ..version import PACKAGE
 from . import collection, fixtures, options
+from .condition_hooks import ConditionHooks
 from .expectation_hooks import ExpectationHooks
 from .item_hooks import VerdictHooks, WorkerAnnouncement
 from .settings import Settings
@@ -113,7 +114,7 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     settings = config.stash[SETTINGS]
     collection_hooks = collection.CollectionHooks(config)
     register(fixtures, "fixtures")
-    register(collection.ConditionHooks(settings), "condition_hooks")
+    register(ConditionHooks(settings), "condition_hooks")
     if not (config.option.setupshow or config.option.setuponly or config.option.setupplan):
         register(fixtures.FastFixtures(settings.backend), "fast_fixtures")
     register(CloseBackend(closing), "close_backend")

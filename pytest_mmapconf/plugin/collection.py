@@ -26,11 +26,9 @@ from ..catalogue.tables import did_you_mean
 from ..contract import Unsupported
 from ..version import PACKAGE
 from . import fixtures
-from .settings import Settings
 from .stash import CASE, FAST_PARAMETERS, PROGRAM, RECORDED, SETTINGS, CaseId
 
 if TYPE_CHECKING:
-    from ..catalogue.conditions import Condition
     from ..differential.reproducers import Judge
     from ..trace.program import Program
 
@@ -146,30 +144,6 @@ class CasesDirectory(pytest.Directory):
         for path in sorted(self.path.glob("*.py")):
             if not path.name.startswith("_"):
                 yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
-
-
-class ConditionHooks:
-    """Makes a case unsupported, before a system is booted for it, if the condition of one of its clauses is false."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.cases: dict[pytest.Item, list[tuple[str, Condition]]] = {}
-        """For each case that has clauses with a condition, the ids and conditions of these clauses."""
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            ids = item.stash[CASE].clauses if CASE in item.stash else ()
-            conditions = [(id, when) for id in ids if (when := load()[id].when)]
-            if conditions:
-                self.cases[item] = conditions
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
-        for id, when in self.cases.get(item, ()):
-            unmet = when.unmet(self.settings.facts)
-            if unmet is not None:
-                raise Unsupported(f"{id} is {unmet}")
-        return (yield)
 
 
 class CollectionHooks:

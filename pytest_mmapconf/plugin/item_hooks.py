@@ -53,6 +53,9 @@ class VerdictHooks:
             return report  # the call has not been made
         verdict, reason = (PASS, "") if passed else _verdict(report, error)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
+        observed = item.config.stash[SETTINGS].properties.news()
+        if observed:
+            data["properties"] = observed
         if error is None and verdict == FAIL:  # it passed, although it has an xfail mark
             data["seen"] = PASS, ""
         if call.when == "call":

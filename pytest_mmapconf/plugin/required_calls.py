@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, Final
 
 from ..catalogue.clauses import included, load
 from ..smoke.contract_calls import CALLS, DERIVED_CALLS
 from ..version import PACKAGE
-from . import fixtures
+from .used_functions import inner_test, used_functions, words
 
 OPTIONAL: Final = DERIVED_CALLS | {"scratch_range", "maps"}
 """Calls that cases use only if the backend has them."""
@@ -80,36 +80,10 @@ def _clauses(marks: Iterable[Any]) -> tuple[str, ...]:
 
 def calls_of(case: Any) -> set[str]:
     """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures."""
-    case = getattr(getattr(case, "hypothesis", None), "inner_test", case)
-    parameters = inspect.signature(case).parameters
-    calls = {"sysconf"} if "page" in parameters else set()
-    rest = [case, *(getattr(fixtures, f"make_{name}", None) for name in parameters)]
-    visited: set[object] = set()
-    while rest:
-        function = inspect.unwrap(rest.pop())
-        if not isinstance(function, FunctionType) or function in visited:
-            continue
-        visited.add(function)
-        names, texts = _words(function.__code__)
+    calls = {"sysconf"} if "page" in inspect.signature(inner_test(case)).parameters else set()
+    for _, function in used_functions(case):
+        names, texts = words(function.__code__)
         calls |= names & (set(CALLS) - AMBIGUOUS)
         if "Call" in names:
             calls |= texts & set(CALLS)
-        scope = function.__globals__
-        is_own = scope is case.__globals__ or str(scope.get("__package__")).startswith(PACKAGE)
-        values = [scope[name] for name in names if is_own and name in scope]
-        rest += [value for value in values if callable(value)]
-        # A parameter selects a function of a table; which one is unknown, so all of them count as needed.
-        rest += [entry for value in values if isinstance(value, dict) for entry in value.values() if callable(entry)]
     return calls
-
-
-def _words(code: CodeType) -> tuple[set[str], set[str]]:
-    """Return the names and the string constants of compiled code, including those of the functions inside it."""
-    names = set(code.co_names)
-    texts = {text for text in code.co_consts if isinstance(text, str)}
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            more_names, more_texts = _words(inner)
-            names |= more_names
-            texts |= more_texts
-    return names, texts

@@ -5,7 +5,7 @@ A run judges one system, with any number of workers; with `--dist=each` every wo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,8 @@ class SystemResults:
         """By node id, the results so far."""
         self.partial = False
         """True if another option or plugin (-k, -m …) has deselected cases."""
+        self.properties: dict[str, str] = {}
+        """The observed properties: the result of each experiment, as text."""
         self.conflicting_facts: list[Facts] = []
         """The facts of workers that judge another system than the first worker."""
         self._has_facts = False
@@ -78,6 +80,13 @@ class SystemResults:
             case.evidence.update(data.get("evidence", ()))
             case.program = data.get("program", case.program)
             self.partial = self.partial or "partial" in data
+            self.add_properties(data.get("properties", {}))
+
+    def add_properties(self, observed: Mapping[str, str]) -> None:
+        """Add the results of experiments.  Workers whose results differ are both reported."""
+        for name, text in observed.items():
+            before = self.properties.get(name, text)
+            self.properties[name] = text if text == before else f"{before}; of another worker: {text}"
 
     def add_crash(self, report: pytest.TestReport) -> None:
         """Add a report that a worker has died in a case; pytest-xdist reports only the node id of the case."""

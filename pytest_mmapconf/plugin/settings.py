@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..catalogue.clauses import Clause, included, load
 from ..contract import Backend, Facts
+from .observed_properties import ObservedProperties
 
 if TYPE_CHECKING:
     from ..differential.reproducers import Judge
@@ -57,6 +58,11 @@ class Settings:
     def facts(self) -> Facts:
         """The facts that the backend reports.  Starts the implementation, and passes on its exceptions."""
         return self.backend.facts()
+
+    @cached_property
+    def properties(self) -> ObservedProperties:
+        """The properties of the system under test that have been observed."""
+        return ObservedProperties(self.bare)
 
     def asks_for(self, ids: Iterable[str]) -> bool:
         """Return True if a case of these clauses runs: all are of the level, and one of them is selected."""

@@ -168,6 +168,7 @@ class TerminalHooks:
             tuple(sorted(system.cases.values(), key=lambda case: case.id)),
             (shard.number,),
             shard.of,
+            dict(sorted(system.properties.items())),
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -193,6 +194,8 @@ class TerminalHooks:
         if terminalreporter.verbosity >= -1:
             for text, markup in terminal.details(results, shutil.get_terminal_size().columns):
                 write(text, **markup)
+        for line in terminal.properties(system.properties, shutil.get_terminal_size().columns):
+            write(line)
         if system.is_unsupported:
             write("no case could run: every case is unsupported", red=True, bold=True)
         files = [line for case in system.cases.values() for line in case.reproducer]

@@ -33,6 +33,7 @@ def document(run: Run) -> dict[str, Any]:
         "format": FORMAT,
         "suite": {"name": "pytest-mmapconf", "version": run.suite},
         "backend": dict(sorted(about.items())),
+        "properties": dict(run.properties),
         "level": run.level,
         "date": run.date,
         "statement": {"good": passed, "text": text},
@@ -105,6 +106,7 @@ def read(text: str) -> list[Run]:
 
 def _run(report: dict[str, Any]) -> Run:
     suite, backend, shards, sums = (_get(report, name, dict) for name in ("suite", "backend", "shards", "totals"))
+    properties = _get(report, "properties", dict) if "properties" in report else {}
     cases = [_read_case(case) for case in _list(report, "cases", dict)]
     by_id: dict[str, list[CaseResult]] = {}
     for case in cases:
@@ -121,6 +123,7 @@ def _run(report: dict[str, Any]) -> Run:
         tuple(cases),
         tuple(_list(shards, "parts", int)),
         _get(shards, "of", int),
+        {name: _get(properties, name, str) for name in properties},
     )
 
 

@@ -80,6 +80,7 @@ def combined(parts: Sequence[tuple[str, Run]]) -> Run:
         narrowed=any(run.narrowed for _, run in parts),
         judged=tuple(clause(judged[id], about.get(id, [])) for id in ids),
         cases=tuple(all_cases),
+        properties={name: text for _, run in reversed(parts) for name, text in run.properties.items()},
         shards=tuple(sorted({number for _, run in parts for number in run.shards})),
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..catalogue.clauses import included, load
 from ..catalogue.verdicts import (
@@ -42,6 +43,8 @@ class Run:
     """Numbers of the shards whose cases these are, from 1."""
     shard_count: int = 1
     """Number of shards that the cases are divided into."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """The observed properties of the system: by name "holds", "does not hold", or why it is not known."""
 
     @property
     def missing(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, ClauseResult
@@ -39,6 +39,13 @@ def table(judged: Iterable[ClauseResult]) -> list[str]:
     for group, of in groups.items():
         lines.append(f"{group:{width}}" + "".join(f"{of[verdict] or '·':>{len(verdict) + 3}}" for verdict in columns))
     return lines
+
+
+def properties(observed: Mapping[str, str], width: int) -> list[str]:
+    """Return lines about the observed properties of the system that do not hold."""
+    absent = [f"{name} {text}" for name, text in sorted(observed.items()) if text != "holds"]
+    text = f"observed properties: {len(observed) - len(absent)} hold" + "".join(f"; {entry}" for entry in absent)
+    return textwrap.wrap(text, max(width, 40), subsequent_indent="  ") if absent else []
 
 
 HEADINGS: Final = {

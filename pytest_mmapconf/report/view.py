@@ -277,6 +277,7 @@ def facts(run: Run) -> dict[str, str]:
     details = {name: value for name, value in sorted(run.facts.details.items()) if value}
     about = {"level": run.level, "shard": run.shard, "suite": f"pytest-mmapconf {run.suite}", "date": run.date}
     about |= {"backend": run.facts.name, "version": run.facts.version, **details}
+    about |= {f"property {name}": text for name, text in run.properties.items()}
     return {name: about[name] for name in (*MAIN_FACTS, *about) if about.get(name)}
 
 

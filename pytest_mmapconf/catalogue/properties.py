@@ -1,0 +1,117 @@
+"""The properties of systems that cases and clauses depend on; each is observed, once a run, by an experiment.
+
+A property is a precondition: a case that needs it is not judged where it does not hold.  The clause that promises the
+property, if there is one, fails by its own cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from . import experiments
+from .experiments import Experiment
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property that a system has or does not have."""
+
+    name: str
+    text: str
+    """What holds on a system that has it, in one sentence."""
+    experiment: Experiment
+    clause: str = ""
+    """The id of the clause that promises it; empty if no clause does, so that a system need not have it."""
+
+
+PROPERTIES: Final[Mapping[str, Property]] = {
+    property.name: property
+    for property in (
+        Property(
+            "anonymous-memory",
+            "MAP_ANONYMOUS maps memory without a file, and its bytes are zero.",
+            experiments.has_anonymous_memory,
+            "mmap.flag.anonymous",
+        ),
+        Property(
+            "reservation",
+            "Anonymous memory with PROT_NONE can be mapped, and cannot be accessed.",
+            experiments.has_reservation,
+            "mmap.prot.none",
+        ),
+        Property(
+            "prot-none",
+            "Pages of a file mapped with PROT_NONE cannot be loaded from.",
+            experiments.has_prot_none,
+            "mmap.prot.none",
+        ),
+        Property(
+            "read-only",
+            "Pages mapped without PROT_WRITE cannot be stored to.",
+            experiments.has_read_only,
+            "mmap.prot.read",
+        ),
+        Property(
+            "fixed",
+            "MAP_FIXED maps at exactly the address asked for, in place of what is mapped there.",
+            experiments.has_fixed,
+            "mmap.flag.fixed",
+        ),
+        Property(
+            "noreplace",
+            "MAP_FIXED_NOREPLACE maps a free range at exactly that address, and refuses another with EEXIST.",
+            experiments.has_noreplace,
+            "mmap.flag.fixed-noreplace",
+        ),
+        Property(
+            "exact-fault-address",
+            "si_addr is the address of the byte that was accessed, rather than the address of its page.",
+            experiments.has_exact_fault_address,
+            "fault.address",
+        ),
+        Property("fork", "A process can be forked.", experiments.has_fork, "fork.mappings"),
+        Property(
+            "no-execute",
+            "The machine refuses to execute code in a page without PROT_EXEC.",
+            experiments.has_no_execute,
+        ),
+        Property(
+            "remove-advice",
+            "madvise(MADV_REMOVE) makes a hole in the file of a shared mapping.",
+            experiments.has_remove_advice,
+            "madvise.remove.file",
+        ),
+        Property(
+            "address-space-limit",
+            "The limit of address space (RLIMIT_AS) is kept: mmap beyond it fails with ENOMEM.",
+            experiments.is_limit_of_address_space_kept,
+            "mmap.errno.ENOMEM.address-space",
+        ),
+        Property(
+            "locked-memory-limit",
+            "The limit of locked memory (RLIMIT_MEMLOCK) is kept: mlock beyond it fails with ENOMEM.",
+            experiments.is_limit_of_locked_memory_kept,
+            "mlock.errno.ENOMEM",
+        ),
+        Property(
+            "locks-follow-mapped-file",
+            "A mapping keeps the open file description of its descriptor, and so that description's locks.",
+            experiments.do_locks_follow_the_mapped_file,
+        ),
+        Property(
+            "mtime-at-store",
+            "A store through a shared mapping itself marks the file as modified, rather than a later msync.",
+            experiments.is_mtime_set_by_the_store,
+            "times.at-once",
+        ),
+        Property(
+            "growth-seen",
+            "Pages that a file grows over can be accessed in mappings made before.",
+            experiments.is_growth_seen,
+            "growth.accessible",
+        ),
+    )
+}
+"""Every property by name."""

@@ -1,0 +1,79 @@
+"""Make a case unsupported, before a system is booted for it, if it cannot be judged on the system under test.
+
+That is so if the condition of one of its clauses is false, or if the system does not have a property that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..catalogue.clauses import load
+from ..contract import Unsupported
+from ..testing import needs
+from .settings import Settings
+from .stash import CASE
+from .used_functions import used_functions
+
+if TYPE_CHECKING:
+    from ..catalogue.conditions import Condition
+
+MARK = needs().name
+
+
+class ConditionHooks:
+    """The hooks that decide whether a case can be judged."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.conditions: dict[pytest.Item, list[tuple[str, Condition]]] = {}
+        """For each case that has clauses with a condition, the ids and conditions of these clauses."""
+        self.needs: dict[pytest.Item, tuple[str, ...]] = {}
+        """For each case that needs properties, their names."""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            if CASE not in item.stash:
+                continue
+            conditions = [(id, when) for id in item.stash[CASE].clauses if (when := load()[id].when)]
+            if conditions:
+                self.conditions[item] = conditions
+            names = needs_of_item(item)
+            if names:
+                self.needs[item] = names
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        for id, when in self.conditions.get(item, ()):
+            unmet = when.unmet(self.settings.facts, self.settings.properties.observe)
+            if unmet is not None:
+                raise Unsupported(f"{id} is {unmet}")
+        if item in self.needs:
+            unmet = self.settings.properties.unmet(self.needs[item], item.stash[CASE].clauses)
+            if unmet is not None:
+                raise Unsupported(unmet)
+        return (yield)
+
+
+def needs_of_item(item: pytest.Item) -> tuple[str, ...]:
+    """Return the properties that a case needs by its own marks and by the helpers that it uses."""
+    own = (name for mark in item.iter_markers(MARK) for name in mark.args)
+    return tuple(dict.fromkeys([*own, *needs_of(getattr(item, "obj", None))]))
+
+
+@cache
+def needs_of(case: Any) -> tuple[str, ...]:
+    """Return the properties that the functions need which a case uses, itself included."""
+    if not callable(case):
+        return ()
+    marks = [
+        mark
+        for functions in used_functions(case)
+        for function in dict.fromkeys(functions)
+        for mark in getattr(function, "pytestmark", ())
+        if mark.name == MARK
+    ]
+    return tuple(dict.fromkeys(name for mark in marks for name in mark.args))

@@ -1,0 +1,124 @@
+"""catalogue.properties and its experiments: each holds on the reference, and fails on a system without the property."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_mmapconf.catalogue.clauses import load
+from pytest_mmapconf.catalogue.properties import PROPERTIES
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    PROT_READ,
+    PROT_WRITE,
+    Fault,
+    Process,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+
+
+class Changed:
+    """A process of the reference, of which some calls are replaced; each gets the process as its first argument."""
+
+    def __init__(self, **calls: Callable[..., object]) -> None:
+        self._process = ReferenceBackend().boot().spawn()
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        call = self._calls.get(name)
+        return getattr(self._process, name) if call is None else lambda *arguments: call(self._process, *arguments)
+
+
+def mmap_without(bit: int) -> Callable[..., int]:
+    """Return an mmap that ignores a bit of its flags."""
+    return lambda process, addr, length, prot, flags, fd, offset: process.mmap(
+        addr, length, prot, flags & ~bit, fd, offset
+    )
+
+
+def mmap_refusing(bit: int) -> Callable[..., int]:
+    """Return an mmap that refuses a bit of its flags."""
+
+    def mmap(process: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        if flags & bit:
+            raise OSError(errno.EINVAL, "unknown flag")
+        return process.mmap(addr, length, prot, flags, fd, offset)
+
+    return mmap
+
+
+def mmap_adding(right: int) -> Callable[..., int]:
+    """Return an mmap that adds a right to the protection."""
+    return lambda process, addr, length, prot, flags, fd, offset: process.mmap(
+        addr, length, prot | right, flags, fd, offset
+    )
+
+
+def refuse(*_: object) -> None:
+    raise OSError(errno.ENOSYS, "not implemented")
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def store_with_address_of_page(process: Process, addr: int, data: bytes) -> None:
+    try:
+        process.store(addr, data)
+    except Fault as fault:
+        raise Fault(fault.signal, fault.code, addr // 4096 * 4096) from None
+
+
+def open_without_description(process: Process, fd: int) -> None:
+    process.flock(fd, 8)  # what a mapping keeps of the description is then not its lock
+    process.close(fd)
+
+
+LACKING: list[tuple[str, dict[str, Callable[..., object]]]] = [
+    ("anonymous-memory", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
+    ("reservation", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
+    ("reservation", {"mmap": mmap_adding(PROT_READ)}),
+    ("prot-none", {"mmap": mmap_adding(PROT_READ)}),
+    ("read-only", {"mmap": mmap_adding(PROT_WRITE)}),
+    ("fixed", {"mmap": mmap_without(MAP_FIXED)}),
+    ("fixed", {"mmap": mmap_refusing(MAP_FIXED)}),
+    ("noreplace", {"mmap": mmap_without(MAP_FIXED_NOREPLACE)}),
+    ("noreplace", {"mmap": mmap_refusing(MAP_FIXED_NOREPLACE)}),
+    ("exact-fault-address", {"store": store_with_address_of_page}),
+    ("fork", {"fork": refuse}),
+    ("no-execute", {"execute": nothing}),
+    ("remove-advice", {"madvise": refuse}),
+    ("remove-advice", {"madvise": nothing}),
+    ("address-space-limit", {"set_limit_headroom": nothing}),
+    ("locked-memory-limit", {"set_limit_headroom": nothing}),
+    ("locked-memory-limit", {"mlock": refuse}),
+    ("locks-follow-mapped-file", {"close": open_without_description}),
+    ("mtime-at-store", {"has_old_mtime": lambda process, fd: True}),
+    ("growth-seen", {"ftruncate": nothing}),
+]
+"""Systems that lack a property: its name, and the calls that differ from the reference's."""
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_property_holds_on_the_reference(name: str) -> None:
+    assert PROPERTIES[name].experiment(ReferenceBackend().boot().spawn()) is True
+
+
+@pytest.mark.parametrize(("name", "calls"), LACKING)
+def test_property_does_not_hold_on_a_system_without_it(name: str, calls: dict[str, Callable[..., object]]) -> None:
+    assert PROPERTIES[name].experiment(Changed(**calls)) is False  # type: ignore[arg-type]
+
+
+def test_each_experiment_can_fail() -> None:
+    assert {name for name, _ in LACKING} == set(PROPERTIES)
+
+
+@pytest.mark.parametrize("property", PROPERTIES.values(), ids=lambda property: property.name)
+def test_property_is_described(property: Any) -> None:
+    assert property.text.endswith(".")
+    assert not property.clause or property.clause in load()
