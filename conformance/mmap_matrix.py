@@ -3,6 +3,9 @@
 The expected outcome of each call is data: `catalogue.mmap_matrix`.  The accesses that a mapping allows follow from its
 protection alone: an allowed access must work, another must fault.  A load from a page that is writable or executable
 but not readable is the hardware's choice, and its outcome is recorded.
+
+Each call judges the clauses of its protection, type and object: mmap.errno.EACCES, mmap.errno.EINVAL.type,
+mmap.flag.anonymous, mmap.flag.private, mmap.flag.shared, mmap.flag.shared-validate, mmap.prot.fd-mode …
 """
 
 from __future__ import annotations

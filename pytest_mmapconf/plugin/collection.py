@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +70,37 @@ def _installed_path(config: pytest.Config, argument: str) -> str:
     return argument
 
 
+def collects_all(config: pytest.Config) -> bool:
+    """Return True if the cases that this run does not ask for are collected as well, and deselected.
+
+    An entry of expectations is compared with the ids of all cases, and a node id must lead to its case.
+    """
+    settings = config.stash[SETTINGS]
+    return bool(settings.expectations) or settings.update or any("::" in argument for argument in config.args)
+
+
+def names_clause(path: Path, ids: Collection[str]) -> bool:
+    """Return True if the text of a module contains one of these clause ids; each module spells its clauses out."""
+    text = path.read_text(encoding="utf-8")
+    return any(id in text for id in ids)
+
+
+def clause_sets(function: Callable[..., object]) -> set[tuple[str, ...]]:
+    """Return the clauses of each case of a function: those of its own marks, and those of one set of parameters."""
+    marks = list(getattr(function, "pytestmark", ()))
+    sets = {_clauses(marks)}
+    for mark in marks:
+        if mark.name == "parametrize":
+            more_sets = {_clauses(getattr(entry, "marks", ())) for entry in mark.args[1]}
+            sets = {tuple(dict.fromkeys((*ids, *more))) for ids in sets for more in more_sets}
+    return sets
+
+
+def _clauses(marks: Iterable[Any]) -> tuple[str, ...]:
+    """Return the ids of the clauses that these marks name."""
+    return tuple(id for mark in marks if getattr(mark, "mark", mark).name == "clause" for id in mark.args)
+
+
 class CaseModule(pytest.Module):
     """A module of installed cases."""
 
@@ -77,7 +108,17 @@ class CaseModule(pytest.Module):
         return import_module(f"{CASES_PACKAGE}.{self.path.stem}")
 
     def funcnamefilter(self, name: str) -> bool:
-        return name.startswith("test_")
+        """Return True for the function of a case that this run may ask for, or whose clauses are wrong.
+
+        Most runs ask for a part of the cases, and pytest takes longer to collect a case than the reference to run it.
+        """
+        if not name.startswith("test_"):
+            return False
+        if collects_all(self.config):
+            return True
+        settings = self.config.stash[SETTINGS]
+        sets = clause_sets(getattr(self.obj, name))
+        return any(not ids or not load().keys() >= set(ids) or settings.asks_for(ids) for ids in sets)
 
     def classnamefilter(self, name: str) -> bool:
         return False
@@ -142,7 +183,9 @@ class CasesDirectory(pytest.Directory):
             yield Replay.from_parent(self, file=file, program=program, judge=settings.judge)
             return
         for path in sorted(self.path.glob("*.py")):
-            if not path.name.startswith("_"):
+            if path.name.startswith("_"):
+                continue
+            if collects_all(self.config) or names_clause(path, settings.clauses) or not names_clause(path, load()):
                 yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 from ..catalogue.clauses import included, load
 from ..smoke.contract_calls import CALLS, DERIVED_CALLS
 from ..version import PACKAGE
+from .collection import clause_sets
 from .used_functions import inner_test, used_functions, words
 
 OPTIONAL: Final = DERIVED_CALLS | {"scratch_range", "maps"}
@@ -63,19 +64,8 @@ def _tests(module: ModuleType) -> Iterator[Any]:
 
 def _variants(function: Any) -> Iterator[tuple[frozenset[str], tuple[str, ...]]]:
     needed = frozenset(calls_of(function)) - OPTIONAL or frozenset({"mmap"})  # a case that draws its calls names none
-    marks = list(getattr(function, "pytestmark", ()))
-    own = [id for mark in marks if mark.name == "clause" for id in mark.args]
-    variants: set[tuple[str, ...]] = {()}
-    for mark in marks:
-        if mark.name == "parametrize":
-            sets = {_clauses(getattr(entry, "marks", ())) for entry in mark.args[1]}
-            variants = {(*before, *more) for before in variants for more in sets}
-    for more in sorted(variants):
-        yield needed, tuple(dict.fromkeys([*own, *more]))
-
-
-def _clauses(marks: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(id for mark in marks if getattr(mark, "mark", mark).name == "clause" for id in mark.args)
+    for ids in sorted(clause_sets(function)):
+        yield needed, ids
 
 
 def calls_of(case: Any) -> set[str]:
