@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from vendored import NAME, build
@@ -16,6 +18,20 @@ pytest_plugins = ["pytester"]
 # takes longer than most of the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+PUBLIC = "MMAPCONF_PUBLIC"
+"""The environment variable with a directory that the workers of a run share, and that every user may enter."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the shared directory, in the process that starts the workers; the run removes it."""
+    if PUBLIC in os.environ:
+        return
+    folder = mkdtemp(prefix="tests-")
+    os.chmod(folder, 0o755)
+    os.environ[PUBLIC] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    config.add_cleanup(lambda: os.environ.pop(PUBLIC))
 
 
 @pytest.fixture(scope="session")

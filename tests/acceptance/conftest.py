@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 
 import pytest
 from finished import ORDINARY_USER, Run
+from shared import locked, made_once
 
 CORE = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "hypothesis", "sortedcontainers")
 """Distributions that a copy of the suite needs: pytest, pluggy, hypothesis and their dependencies."""
@@ -25,17 +24,6 @@ NEEDED = (*CORE, "pytest-xdist", "execnet")
 """Distributions that the suite needs."""
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-@contextmanager
-def locked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """Lock a directory that the workers of this session share, and yield it."""
-    top = tmp_path_factory.getbasetemp()
-    folder = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "shared" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +42,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def public() -> Iterator[Path]:
-    """Yield a directory that every user may enter; every run of pytest closes its own directories to other users."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)
-        yield Path(folder)
+def public() -> Path:
+    """Return a directory that every user may enter; every run of pytest closes its own directories to other users."""
+    return Path(os.environ["MMAPCONF_PUBLIC"])
 
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, public: Path) -> Path:
     """Return a directory with the wheel's content only, for the beginning of the import path."""
     folder = public / "installed"
-    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(folder)], check=True)
-    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+    with made_once(folder) as is_first:
+        if is_first:
+            subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(folder)], check=True)
+            subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
     return folder
 
 
@@ -89,12 +77,13 @@ def interpreter_for_all(public: Path) -> tuple[str, str]:
 
 def copied_libraries(names: Iterable[str], to: Path) -> Path:
     """Return a directory with these distributions only, which every user may read."""
-    for name in names:
-        for file in importlib.metadata.files(name) or ():
-            if ".." not in file.parts and Path(str(file.locate())).exists():
-                (to / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file.locate(), to / file)  # keeps the modification time, so that the bytecode is valid
-    subprocess.run(["chmod", "-R", "a+rX", str(to)], check=True)
+    with made_once(to) as is_first:
+        if is_first:
+            for file in (file for name in names for file in importlib.metadata.files(name) or ()):
+                if ".." not in file.parts and Path(str(file.locate())).exists():
+                    (to / file).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(file.locate(), to / file)  # keeps the modification time, so that the bytecode is valid
+            subprocess.run(["chmod", "-R", "a+rX", str(to)], check=True)
     return to
 
 

@@ -19,6 +19,7 @@ from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from shared import locked
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1400,1000"),
@@ -41,7 +42,14 @@ class Pages(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pages(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pages:
-    folder = tmp_path_factory.mktemp("the pages")
+    with locked(tmp_path_factory, "pages") as folder:
+        if not (folder / "many.html").exists():
+            write_pages(installed, folder)
+    return Pages(folder / "one.html", folder / "many.html", json.loads((folder / "one.json").read_text()))
+
+
+def write_pages(installed: Path, folder: Path) -> None:
+    """Judge the mutant and the reference, and write the pages and reports into a directory."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     environment.pop("PYTEST_ADDOPTS", None)
 
@@ -55,7 +63,6 @@ def pages(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pages:
     assert run(*judge, mutant, *reports) == 1
     assert run(*judge, "--mmap-backend=reference", "--mmap-report=two.json") == 0
     assert run("pytest_mmapconf", "report", "one.json", "two.json", "-o", "many.html") == 0
-    return Pages(folder / "one.html", folder / "many.html", json.loads((folder / "one.json").read_text()))
 
 
 @pytest.fixture(scope="module")
