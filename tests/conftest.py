@@ -30,8 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = mkdtemp(prefix="tests-")
     os.chmod(folder, 0o755)
     os.environ[PUBLIC] = folder
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    config.add_cleanup(lambda: os.environ.pop(PUBLIC))
+
+    def remove() -> None:
+        shutil.rmtree(os.environ.pop(PUBLIC), ignore_errors=True)
+
+    config.add_cleanup(remove)
 
 
 @pytest.fixture(scope="session")
