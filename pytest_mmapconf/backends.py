@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any, Final
 
 import pytest
@@ -104,6 +105,17 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
     else:
         factory = _import(string, entry) if isinstance(entry, str) else entry
     return _call(string, factory)
+
+
+def variants() -> dict[str, str]:
+    """Return the name of each conforming variant of the reference, and what it does differently.
+
+    A copy of the package may have no reference.
+    """
+    if find_spec(f"{PACKAGE}.reference") is None:
+        return {}
+    found: Mapping[str, Any] = _import("reference:", VARIANTS)
+    return {f"reference:{name}": variant.text for name, variant in found.items()}
 
 
 def _call(string: str, factory: Callable[..., Any], *arguments: object) -> Backend:

@@ -175,4 +175,4 @@ class Accesses(State):
     def fault(self, access: str, signal: str, code: str, addr: int) -> NoReturn:
         """Raise the fault of an access."""
         self.last_access = (access, addr, signal)
-        raise Fault(signal, code, self.choices.fault_address(addr))
+        raise Fault(signal, code, self.choices.fault_address(addr, self.page))

@@ -394,8 +394,10 @@ class AddressSpace:
             return page if has_room else None
         return page
 
-    def copy_private(self, mapping: Mapping) -> None:
-        """Copy what a private mapping shows of its file, up to COPIED_PAGES pages."""
+    def copy_at_once(self, mapping: Mapping) -> None:
+        """Copy what a new private mapping shows of its file, up to COPIED_PAGES pages, if the choices are so."""
+        if mapping.shared or mapping.inode is None or not self.choices.copies_when_mapped():
+            return
         first = mapping.start // self.page
         for number in range(first, min(mapping.end // self.page, first + COPIED_PAGES)):
             self.access(mapping, number, True)

@@ -35,6 +35,18 @@ class LinuxChoices:
     def mapping_limit_errno(self) -> int:
         return ENOMEM
 
+    def accepts_unaligned_offset(self, inside: int) -> bool:
+        return False
+
+    def requires_no_descriptor(self) -> bool:
+        return False
+
+    def outside_errno(self) -> int:
+        return ENOMEM
+
+    def locked_limit_errno(self) -> int:
+        return ENOMEM
+
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         return False
 
@@ -113,7 +125,7 @@ class LinuxChoices:
     def bus_code(self) -> str:
         return "BUS_ADRERR"
 
-    def fault_address(self, addr: int) -> int:
+    def fault_address(self, addr: int, page: int) -> int:
         return addr
 
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:

@@ -112,6 +112,14 @@ class MappingCalls(State):
     # ------------------------------------------------------------------------------------------------------------ mmap
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        inside = offset % self.page
+        if inside and length and not flags & MAP_ANONYMOUS and self.choices.accepts_unaligned_offset(inside):
+            start = addr - inside if addr else 0
+            return self.mmap_pages(start, length + inside, prot, flags, fd, offset - inside) + inside
+        return self.mmap_pages(addr, length, prot, flags, fd, offset)
+
+    def mmap_pages(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        """Make a mapping as mmap does, where `offset` must be a multiple of the page size."""
         space = self.space
         request = self.decode_mmap(addr, length, prot, flags, fd, offset)
         size, description = request.size, request.description
@@ -129,14 +137,8 @@ class MappingCalls(State):
             elif size == 0 or size > self.task_size:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length-too-large", "length is larger than the address space")
             if self.exceeds_max_map_count(0):
-                refuse(
-                    self.choices.mapping_limit_errno(),
-                    "mmap.errno.ENOMEM",
-                    "mapping-limit",
-                    "the process has as many mappings as it may have",
-                )
-            if not self.choices.supports_protection(request.prot & PROT_ALL):
-                refuse(ENOTSUP, "mmap.prot.exec", "prot-unsupported", "pages cannot have this combination of rights")
+                errno = self.choices.mapping_limit_errno()
+                refuse(errno, "mmap.errno.ENOMEM", "mapping-limit", "the process has as many mappings as it may have")
             if request.fixed:
                 self.refuse_address(refuse, request)
             elif place is None:
@@ -145,7 +147,7 @@ class MappingCalls(State):
             if description is not None:
                 self.refuse_file(refuse, request, description)
             elif request.anonymous:
-                self.refuse_anonymous(refuse, request)
+                self.refuse_anonymous(refuse, request, fd)
             elif request.type == 0:
                 refuse(
                     EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE"
@@ -168,8 +170,7 @@ class MappingCalls(State):
         if request.fixed:
             space.clear(place, end)
         space.insert(mapping)
-        if mapping.inode is not None and not mapping.shared and self.choices.copies_when_mapped():
-            space.copy_private(mapping)
+        space.copy_at_once(mapping)
         space.merge_adjacent(place, end)
         if request.locked or request.flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
             space.populate(place, end)
@@ -265,7 +266,12 @@ class MappingCalls(State):
         addr, size, end = request.addr, request.size, request.end
 
         if size <= self.task_size < end:
-            refuse(ENOMEM, "mmap.errno.ENOMEM", "fixed-range-outside", "the fixed range is outside the address space")
+            refuse(
+                self.choices.outside_errno(),
+                "mmap.errno.ENOMEM",
+                "fixed-range-outside",
+                "the fixed range is outside the address space",
+            )
         if addr % self.page:
             refuse(
                 EINVAL,
@@ -296,9 +302,11 @@ class MappingCalls(State):
         if request.locked and self.exceeds_memlock(request.size):
             refuse(EAGAIN, "mmap.errno.EAGAIN.memory", "locked-limit", "too much memory would be locked")
 
-    def refuse_anonymous(self, refuse: Refusals, request: MmapRequest) -> None:
-        """Refuse flags that anonymous memory cannot have."""
+    def refuse_anonymous(self, refuse: Refusals, request: MmapRequest, fd: int) -> None:
+        """Refuse flags that anonymous memory cannot have, and a file that it does not need."""
         flags, type_ = request.flags, request.type
+        if (fd != -1 or request.offset) and self.choices.requires_no_descriptor():
+            refuse(EINVAL, "mmap.flag.anonymous", "anonymous-with-file", "MAP_ANONYMOUS requires fd -1 and offset 0")
         if type_ == 0:
             refuse(EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE")
         elif type_ == MAP_SHARED_VALIDATE:
@@ -417,7 +425,9 @@ class MappingCalls(State):
             )
 
     def refuse_amount(self, refuse: Refusals, request: MmapRequest) -> None:
-        """Refuse a size that exceeds a limit of the process, or the memory that the system can commit."""
+        """Refuse a protection that pages cannot have, and a size that exceeds a limit or the memory of the system."""
+        if not self.choices.supports_protection(request.prot & PROT_ALL):
+            refuse(ENOTSUP, "mmap.prot.exec", "prot-unsupported", "pages cannot have this combination of rights")
         size = request.size
         added = size - (self.space.mapped(request.addr, request.end) if request.fixed else 0)
 

@@ -242,7 +242,12 @@ class PageCalls(State):
         if self.memlock_is_zero():
             refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
         if self.exceeds_memlock(end - start - already):
-            refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
+            refuse(
+                self.choices.locked_limit_errno(),
+                "mlock.errno.ENOMEM",
+                "locked-limit",
+                "too much memory would be locked",
+            )
         if end > self.mask:
             refuse(EINVAL, "mlock.errno.EINVAL", "range-wraps", "the range wraps around")
         if start % self.page:
@@ -297,7 +302,12 @@ class PageCalls(State):
             if self.memlock_is_zero():
                 refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
             if flags & MCL_CURRENT and self.exceeds_memlock(self.space.size - self.space.locked):
-                refuse(ENOMEM, "mlock.errno.ENOMEM", "locked-limit", "too much memory would be locked")
+                refuse(
+                    self.choices.locked_limit_errno(),
+                    "mlock.errno.ENOMEM",
+                    "locked-limit",
+                    "too much memory would be locked",
+                )
 
         # EFFECT
         on_fault = flags & MCL_ONFAULT != 0

@@ -37,6 +37,12 @@ def clauses(selected: Iterable[Clause]) -> list[str]:
 
 
 def backend_lines(names: Iterable[str]) -> list[str]:
-    """Return a line for each name of a backend, then a line for each form of --mmap-backend."""
+    """Return a line for each name of a backend, for each variant of the reference, and for each form of the option."""
     width = max(len(form) for form in backends.FORMS) + 2
-    return [*names, *(f"{form:{width}}{text}" for form, text in backends.FORMS.items())]
+    variants = backends.variants()
+    column = max(map(len, variants), default=0) + 2
+    return [
+        *names,
+        *(f"{name:{column}}{text}" for name, text in variants.items()),
+        *(f"{form:{width}}{text}" for form, text in backends.FORMS.items()),
+    ]
