@@ -46,20 +46,20 @@ class Accesses(State):
         mapping = self.mapping_at("load", addr)
         if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", self.protection_fault_code(mapping), addr)
-        found = self.space.access(mapping, addr // self.page, False)
-        if found is None:
+        frame = self.space.access(mapping, addr // self.page, False)
+        if frame is None:
             self.fault("load", "SIGBUS", self.choices.bus_code(), addr)
-        if found.indeterminate:
+        if frame.indeterminate:
             start = addr % self.page
             firm = (
                 0
-                if found.lazy_free or mapping.droppable
+                if frame.lazy_free or mapping.droppable
                 else self.page
-                if found.refcount
+                if frame.refcount
                 else mapping.bytes_to_eof(addr)
             )
-            self.choices.resolve(found, start, firm, done)
-        return found.data
+            self.choices.resolve(frame, start, firm, done)
+        return frame.data
 
     def store(self, addr: int, data: bytes) -> None:
         self.last_access = ("store", addr, "")
@@ -75,21 +75,21 @@ class Accesses(State):
             is_first = (
                 inode is not None and inode.backdated and self.is_unused(mapping) and self.choices.marks_first_store()
             )
-            found = self.space.access(mapping, addr // page, True)
-            if found is None:
+            frame = self.space.access(mapping, addr // page, True)
+            if frame is None:
                 self.fault("store", "SIGBUS", self.choices.bus_code(), addr)
             part = data[done : done + page - start]
-            found.data[start : start + len(part)] = part
-            if found.indeterminate:
-                found.resolve(start, start + len(part))
-                found.lazy_free = False
+            frame.data[start : start + len(part)] = part
+            if frame.indeterminate:
+                frame.resolve(start, start + len(part))
+                frame.lazy_free = False
             if mapping.droppable:
-                found.mark_indeterminate(start, start + len(part))
+                frame.mark_indeterminate(start, start + len(part))
             if mapping.shared and inode is not None:
                 inode.changed_by_store(is_first)
                 firm = mapping.bytes_to_eof(addr)
                 if start + len(part) > firm:
-                    found.mark_indeterminate(max(start, firm), start + len(part))
+                    frame.mark_indeterminate(max(start, firm), start + len(part))
             addr += len(part)
             done += len(part)
 
@@ -107,14 +107,14 @@ class Accesses(State):
         allowed = self.choices.may_execute(mapping.prot)
         if not allowed and not (self.choices.eof_before_protection() and self.choices.may_load(mapping.prot, addr)):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
-        found = self.space.access(mapping, addr // self.page, False)
-        if found is None:
+        frame = self.space.access(mapping, addr // self.page, False)
+        if frame is None:
             self.fault("execute", "SIGBUS", self.choices.bus_code(), addr)
         if not allowed:
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
         start = addr % self.page
         code = self.machine.return_instruction
-        if bytes(found.data[start : start + len(code)]) != code:
+        if bytes(frame.data[start : start + len(code)]) != code:
             raise Unresolved(f"the code at {addr:#x} is not the code that returns, and the reference runs no other")
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:
@@ -155,10 +155,10 @@ class Accesses(State):
 
     def grow_to(self, addr: int) -> Mapping | None:
         """Grow a mapping downwards to an address and return it; None if none can grow there."""
-        found = self.space.growing(addr)
-        if found is None:
+        growing = self.space.growing(addr)
+        if growing is None:
             return None
-        mapping, left = found
+        mapping, left = growing
         start = addr - addr % self.page
         more = mapping.start - start
         if (

@@ -53,15 +53,15 @@ class FileSteps(ProgramState):
         self.open_file(actor, name, mode | more)
 
     def close(self, actor: Actor, draws: Draws) -> None:
-        found = [fd for fd in actor.model.descriptors if fd > 2]
-        if found:
-            fd = draws.choice(found)
+        descriptors = [fd for fd in actor.model.descriptors if fd > 2]
+        if descriptors:
+            fd = draws.choice(descriptors)
             self.call(actor, "close", 77 if draws.one_in(16) else fd)
 
     def dup(self, actor: Actor, draws: Draws) -> None:
-        found = self.usable_descriptors(actor, False, False)
-        if found and len(found) < 6:
-            self.call(actor, "dup", draws.choice(found)[0])
+        descriptors = self.usable_descriptors(actor, False, False)
+        if descriptors and len(descriptors) < 6:
+            self.call(actor, "dup", draws.choice(descriptors)[0])
 
     def unlink(self, actor: Actor, draws: Draws) -> None:
         self.call(actor, "unlink", self.folder + draws.choice("ab"))
@@ -129,8 +129,8 @@ class FileSteps(ProgramState):
 
     def memfd(self, actor: Actor, draws: Draws) -> None:
         """Seal a memfd; if there is none, create one of up to two pages."""
-        found = self.usable_descriptors(actor, False, False)
-        sealable = [fd for fd, description in found if description.inode.sealable]
+        usable = self.usable_descriptors(actor, False, False)
+        sealable = [fd for fd, description in usable if description.inode.sealable]
         if sealable or draws.one_in(16):
             fd = draws.choice(sealable) if sealable else self.descriptor(actor, draws)
             self.call(actor, "seal", fd, draws.choice(SEALS))
@@ -149,7 +149,7 @@ class FileSteps(ProgramState):
 
     def watch(self, actor: Actor, draws: Draws) -> None:
         """Read the close events of a watched file; if there is none, watch one."""
-        watches = [fd for fd, found in actor.model.descriptors.items() if found.description.watch is not None]
+        watches = [fd for fd, entry in actor.model.descriptors.items() if entry.description.watch is not None]
         if watches:
             self.call(actor, "close_events", draws.choice(watches))
             return
@@ -222,10 +222,10 @@ class FileSteps(ProgramState):
 
     def unmap_and_close(self, actor: Actor, draws: Draws) -> None:
         """Unmap all mappings of a file, close it, and read the close events: is it still open?"""
-        found = self.usable_descriptors(actor, False, False)
-        if not found:
+        usable = self.usable_descriptors(actor, False, False)
+        if not usable:
             return
-        inode = draws.choice(found)[1].inode
+        inode = draws.choice(usable)[1].inode
         replaces = draws.one_in(3)
         for mapping in [m for m in actor.model.space.mappings.values() if m.inode is inode]:
             addr, room = self.symbolic(actor, mapping.start)
@@ -235,7 +235,7 @@ class FileSteps(ProgramState):
                 self.call(actor, "mremap", other, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, addr)
             else:
                 self.call(actor, "munmap", addr, size)
-        for fd, description in found:
+        for fd, description in usable:
             if description.inode is inode:
                 self.call(actor, "close", fd)
         for fd in [fd for fd, made in actor.model.descriptors.items() if made.description.watch is not None]:

@@ -200,14 +200,14 @@ def to_json(program: Program) -> str:
 def from_json(text: str) -> Program:
     """A program from its JSON; what is wrong with it raises ProgramError."""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError as error:
         raise ProgramError(f"not JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("version") != 1 or not isinstance(found.get("steps"), list):
+    if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("steps"), list):
         raise ProgramError('not a program of version 1: {"version": 1, "steps": […]}')
     program: list[Step] = []
     known = {"p1"}
-    for number, step in enumerate(found["steps"], 1):
+    for number, step in enumerate(document["steps"], 1):
         try:
             program.append(_step_from_json(step))
             _check(program[-1], known)
@@ -231,15 +231,15 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     }
 
 
-def _step_from_json(found: object) -> Step:
-    if not isinstance(found, dict):
-        raise ProgramError(f"a step is an object, not {found!r}")
-    if unknown := set(found) - {"process", "call", "arguments", "results"}:
+def _step_from_json(document: object) -> Step:
+    if not isinstance(document, dict):
+        raise ProgramError(f"a step is an object, not {document!r}")
+    if unknown := set(document) - {"process", "call", "arguments", "results"}:
         raise ProgramError(f"unknown: {', '.join(sorted(unknown))}")
-    call, given, results = found.get("call"), found.get("arguments", {}), found.get("results", [])
+    call, given, results = document.get("call"), document.get("arguments", {}), document.get("results", [])
     if call not in CALLS:
         raise ProgramError(f"no call is named {call!r}")
-    process = found.get("process", "")
+    process = document.get("process", "")
     if not isinstance(process, str) or (process == "") != (call in SYSTEM_CALLS):
         raise ProgramError(f"{call} is a call of {'the system' if call in SYSTEM_CALLS else 'a process'}")
     if not isinstance(results, list) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in results):
@@ -287,27 +287,27 @@ def _write_text(kind: str, value: Argument) -> str:
     return json.dumps(written) if kind in ("path", "data", "text") else str(written)
 
 
-def _read(kind: str, found: Any) -> Argument:
+def _read(kind: str, document: Any) -> Argument:
     if kind in PREFIXES:
-        return _read_flags(kind, found)
+        return _read_flags(kind, document)
     if kind in NUMBERS:
-        return _read_sum(found)
+        return _read_sum(document)
     if kind in ("path", "text"):
-        if not isinstance(found, str):
-            raise ProgramError(f"a text is expected, not {found!r}")
-        return found
-    if not isinstance(found, list):
-        raise ProgramError(f"a list is expected, not {found!r}")
+        if not isinstance(document, str):
+            raise ProgramError(f"a text is expected, not {document!r}")
+        return document
+    if not isinstance(document, list):
+        raise ProgramError(f"a list is expected, not {document!r}")
     if kind == "calls":
-        return tuple(_step_from_json(step) for step in found)
-    return tuple(_read_run(run) for run in found)
+        return tuple(_step_from_json(step) for step in document)
+    return tuple(_read_run(run) for run in document)
 
 
-def _read_flags(kind: str, found: Any) -> int:
-    if isinstance(found, int):
-        return int(found)
+def _read_flags(kind: str, document: Any) -> int:
+    if isinstance(document, int):
+        return int(document)
     value = 0
-    for name in str(found).split("|"):
+    for name in str(document).split("|"):
         if name in NAMES[kind]:
             value |= NAMES[kind][name]
         elif re.fullmatch(r"-?(0x[0-9a-f]+|\d+)", name):
@@ -317,17 +317,17 @@ def _read_flags(kind: str, found: Any) -> int:
     return value
 
 
-def _read_run(found: Any) -> Run:
-    if isinstance(found, str):
-        found = {"bytes": found}
-    if not isinstance(found, dict) or len(set(found) & {"bytes", *Special}) != 1:
-        raise ProgramError(f"a run of bytes is expected, not {found!r}")
-    if "bytes" in found:
+def _read_run(document: Any) -> Run:
+    if isinstance(document, str):
+        document = {"bytes": document}
+    if not isinstance(document, dict) or len(set(document) & {"bytes", *Special}) != 1:
+        raise ProgramError(f"a run of bytes is expected, not {document!r}")
+    if "bytes" in document:
         try:
-            return Run(str(found["bytes"]).encode("latin-1"), _read_sum(found.get("times", 1)))
+            return Run(str(document["bytes"]).encode("latin-1"), _read_sum(document.get("times", 1)))
         except UnicodeEncodeError as error:
-            raise ProgramError(f"{found['bytes']!r} has characters that are no bytes") from error
-    ((special, times),) = found.items()
+            raise ProgramError(f"{document['bytes']!r} has characters that are no bytes") from error
+    ((special, times),) = document.items()
     return Run(Special(special), _read_sum(times))
 
 
@@ -337,14 +337,14 @@ _PART = re.compile(
 )
 
 
-def _read_sum(found: Any) -> Sum:
-    if isinstance(found, int):
-        return Sum(bytes=int(found))
-    if not isinstance(found, str):
-        raise ProgramError(f"a number is expected, not {found!r}")
+def _read_sum(document: Any) -> Sum:
+    if isinstance(document, int):
+        return Sum(bytes=int(document))
+    if not isinstance(document, str):
+        raise ProgramError(f"a number is expected, not {document!r}")
     name = minus = ""
     pages = count = end = 0
-    for match in _PART.finditer(found):
+    for match in _PART.finditer(document):
         if match.start() != end or (end and not match["sign"]):
             break
         end = match.end()
@@ -362,9 +362,9 @@ def _read_sum(found: Any) -> Sum:
         else:
             break
     else:
-        if found and end == len(found):
+        if document and end == len(document):
             return Sum(name, pages, count, minus)
-    raise ProgramError(f'{found!r} is no number like 5, "pages(2) + 1" or "r1 + pages(1) - 1"')
+    raise ProgramError(f'{document!r} is no number like 5, "pages(2) + 1" or "r1 + pages(1) - 1"')
 
 
 def names_in(step: Step) -> Iterator[str]:

@@ -179,11 +179,11 @@ class _Printer:
         return number.text(names=self.names)
 
     def path(self, path: str) -> str:
-        found = re.match(r"<([a-z-]+)>", path)
-        if not found:
+        match = re.match(r"<([a-z-]+)>", path)
+        if not match:
             return repr(path)
-        rest = path[found.end() :]
-        return f"{_word(found[1])} + {rest!r}" if rest else _word(found[1])
+        rest = path[match.end() :]
+        return f"{_word(match[1])} + {rest!r}" if rest else _word(match[1])
 
     def data(self, data: Sequence[Run]) -> str:
         return " + ".join(map(self.run, data)) or 'b""'

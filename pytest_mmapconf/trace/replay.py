@@ -73,23 +73,23 @@ _REPEATED = re.compile(rb"(.)\1{15}", re.DOTALL)
 
 def runs(data: bytes, page: int, code: bytes | None) -> tuple[Run, ...]:
     """Return bytes as runs, so that repetition is stated once; `code`, if known, is the machine's return code."""
-    found: list[Run] = []
+    runs: list[Run] = []
     for index, part in enumerate(data.split(code) if code else [data]):
         if index:
-            found.append(Run(Special.RETURN_INSTRUCTION))
+            runs.append(Run(Special.RETURN_INSTRUCTION))
             filled = amount(len(part) + len(code or b""), page)
             if part and filled == Sum(pages=filled.pages) and len(set(part)) == 1:
-                found.append(Run(part[:1], Sum(pages=filled.pages, minus=CODE)))
+                runs.append(Run(part[:1], Sum(pages=filled.pages, minus=CODE)))
                 continue
         start = 0
         while match := _REPEATED.search(part, start):
             if match.start() > start:
-                found.append(Run(part[start : match.start()]))
+                runs.append(Run(part[start : match.start()]))
             start = len(part) - len(part[match.start() :].lstrip(match[1]))
-            found.append(Run(match[1], amount(start - match.start(), page)))
+            runs.append(Run(match[1], amount(start - match.start(), page)))
         if start < len(part):
-            found.append(Run(part[start:]))
-    return tuple(found)
+            runs.append(Run(part[start:]))
+    return tuple(runs)
 
 
 # -------------------------------------------------------------------------------------------------------------- playing

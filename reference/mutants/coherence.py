@@ -208,10 +208,10 @@ def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int) -> None:
 def holes_hold_rubbish(page: Original, self: PageCache, index: int) -> Page:
     """A page that is not on the disk is not made zero."""
     is_hole = index not in self.pages and self.on_disk is not None and index not in self.on_disk.blocks
-    found: Page = page(self, index)
+    frame: Page = page(self, index)
     if is_hole:
-        found.data[:] = b"\xdb" * len(found.data)
-    return found
+        frame.data[:] = b"\xdb" * len(frame.data)
+    return frame
 
 
 @wrong(AddressSpace.access, "hole.store")

@@ -103,10 +103,10 @@ def recycled_pages_are_not_zeroed(drop: Original, self: PageTable, first: int, s
 @wrong(ReferenceProcess.munmap, "mmap.flag.shared", *CONTENT, bug="elfuse #330, qiling #404")
 def unmapping_throws_stores_away(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """Stores that are not synchronised are lost with the mapping."""
-    found = [(m, max(m.start, addr), min(m.end, addr + length)) for m in self.space.over(addr, addr + length)]
+    parts = [(m, max(m.start, addr), min(m.end, addr + length)) for m in self.space.over(addr, addr + length)]
     stale = [
         (m.inode, m.file_page(number))
-        for m, start, end in found
+        for m, start, end in parts
         if m.shared and m.inode is not None and m.inode.name != "anonymous"
         for number in self.space.table.within(start // self.page, -(-end // self.page))
     ]
@@ -167,10 +167,10 @@ def mappings_do_not_show_in_the_file(
 def slack_is_rubbish(page: Original, self: PageCache, index: int) -> Page:
     """The rest of a page past the end of the file is not cleared when the page is read."""
     fresh = index not in self.pages
-    found: Page = page(self, index)
+    frame: Page = page(self, index)
     if fresh:
-        found.data[:] = b"\xaa" * len(found.data)
-    return found
+        frame.data[:] = b"\xaa" * len(frame.data)
+    return frame
 
 
 @wrong(Accesses.store, "overview.slack", *CONTENT, "file.truncate", bug="wasix shim, ruxos #187")
@@ -208,10 +208,10 @@ def a_truncated_page_is_not_zeroed(clear_slack: Original, self: PageCache, size:
 @wrong(AddressSpace.fault_in, "file.truncate", *CONTENT, bug="StarryOS #1534")
 def past_the_end_is_zero(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """A page wholly past the end of the file reads as zero."""
-    found: Page | None = fault_in(self, mapping, number)
-    if found is None:
-        found = self.table.entries[number] = self.table.memory.allocate()
-    return found
+    frame: Page | None = fault_in(self, mapping, number)
+    if frame is None:
+        frame = self.table.entries[number] = self.table.memory.allocate()
+    return frame
 
 
 @wrong(Accesses.fault, "file.truncate", *CONTENT, bug="Cygwin 8adc45fde")
@@ -229,5 +229,5 @@ def a_mapping_longer_than_its_file_cannot_be_touched(
         size = self.table.memory.page
         if mapping.offset + mapping.end - mapping.start > -(-mapping.inode.size // size) * size:
             return None
-    found: Page | None = fault_in(self, mapping, number)
-    return found
+    frame: Page | None = fault_in(self, mapping, number)
+    return frame

@@ -99,10 +99,10 @@ def the_end_is_looked_at_before_rights(mapping_at: Original, self: ReferenceProc
 @wrong(Accesses.mapping_at, "fault.cured")
 def what_was_not_mapped_never_will_be(mapping_at: Original, self: ReferenceProcess, access: str, addr: int) -> Mapping:
     """After an access to an unmapped address, no access to that page is allowed any more."""
-    found: set[int] = self.__dict__.setdefault("found", set())
+    pages: set[int] = self.__dict__.setdefault("unmapped_pages", set())
     if self.space.find(addr) is None:
-        found.add(addr // self.page)
-    elif addr // self.page in found:
+        pages.add(addr // self.page)
+    elif addr // self.page in pages:
         self.fault(access, "SIGSEGV", "SEGV_MAPERR", addr)
     mapping: Mapping = mapping_at(self, access, addr)
     return mapping

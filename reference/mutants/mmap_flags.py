@@ -83,8 +83,8 @@ FLAGS = (
         lambda self, addr, length, prot, flags, fd, offset: (
             flags & MAP_DENYWRITE
             and not flags & MAP_ANONYMOUS
-            and (found := self.description(fd)) is not None
-            and found.writable
+            and (description := self.description(fd)) is not None
+            and description.writable
         ),
         "mmap.flag.ignored",
         text="MAP_DENYWRITE, and the descriptor is open for writing",

@@ -116,7 +116,7 @@ MADE = (
         ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
-            (found := self.description(fd)) is not None and (found.inode.flocks or found.inode.record_lock)
+            (opened := self.description(fd)) is not None and (opened.inode.flocks or opened.inode.record_lock)
         ),
         "mmap.errno.EAGAIN.advisory",
         DONE,
@@ -161,7 +161,7 @@ MADE = (
         ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
-            prot & PROT_WRITE and (found := self.description(fd)) is not None and not found.writable
+            prot & PROT_WRITE and (opened := self.description(fd)) is not None and not opened.writable
         ),
         "mmap.prot.fd-mode",
         DONE,
@@ -185,7 +185,7 @@ MADE = (
         ReferenceProcess.mmap,
         EPERM,
         lambda self, addr, length, prot, flags, fd, offset: (
-            flags & MAP_TYPE == MAP_PRIVATE and (found := self.description(fd)) is not None and found.inode.seals
+            flags & MAP_TYPE == MAP_PRIVATE and (opened := self.description(fd)) is not None and opened.inode.seals
         ),
         "mmap.errno.EPERM.seal",
         DONE,
@@ -230,7 +230,7 @@ MADE = (
         ReferenceProcess.mmap,
         EPERM,
         lambda self, addr, length, prot, flags, fd, offset: (
-            (found := self.description(fd)) is not None and found.inode.kind == "regular" and found.inode.noexec
+            (opened := self.description(fd)) is not None and opened.inode.kind == "regular" and opened.inode.noexec
         ),
         "mmap.errno.EPERM",
         DONE,
@@ -241,7 +241,7 @@ MADE = (
         ReferenceProcess.mmap,
         EACCES,
         lambda self, addr, length, prot, flags, fd, offset: (
-            flags & MAP_TYPE == MAP_SHARED and (found := self.description(fd)) is not None and found.append
+            flags & MAP_TYPE == MAP_SHARED and (opened := self.description(fd)) is not None and opened.append
         ),
         "mmap.errno.EACCES.append-only",
         DONE,

@@ -19,7 +19,7 @@ REFUSALS = (
         "a-mapped-file-cannot-be-cut",
         ReferenceProcess.ftruncate,
         EBUSY,
-        lambda self, fd, length: (found := self.description(fd)) is not None and found.inode.mappings,
+        lambda self, fd, length: (description := self.description(fd)) is not None and description.inode.mappings,
         "file.truncate",
         "file.errno",
         text="the file is mapped",
@@ -29,7 +29,7 @@ REFUSALS = (
         "fstat-of-a-directory-fails",
         ReferenceProcess.fstat,
         EINVAL,
-        lambda self, fd: (found := self.description(fd)) is not None and found.inode.kind == "directory",
+        lambda self, fd: (description := self.description(fd)) is not None and description.inode.kind == "directory",
         "example.regular",
         "file.errno",
         text="the file is a directory",
@@ -39,9 +39,9 @@ REFUSALS = (
         ReferenceProcess.munmap,
         EINVAL,
         lambda self, addr, length: (
-            (found := self.space.find(addr)) is not None
-            and found.inode is not None
-            and found.description not in {descriptor.description for descriptor in self.descriptors.values()}
+            (mapping := self.space.find(addr)) is not None
+            and mapping.inode is not None
+            and mapping.description not in {descriptor.description for descriptor in self.descriptors.values()}
         ),
         "example.print",
         "munmap.result",

@@ -44,11 +44,11 @@ def two_pages_are_copied_at_once(copy: Original, self: PageTable, number: int, p
 @wrong(AddressSpace.fault_in, "paging.unit", *CONTENT, "file.truncate")
 def a_file_ends_two_pages_later(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """The page after the last page of a file is accessible as well."""
-    found: Page | None = fault_in(self, mapping, number)
+    frame: Page | None = fault_in(self, mapping, number)
     inode = mapping.inode
-    if found is None and inode is not None and (mapping.file_page(number) - 1) * self.table.memory.page < inode.size:
-        found = self.table.entries[number] = self.table.memory.allocate()
-    return found
+    if frame is None and inode is not None and (mapping.file_page(number) - 1) * self.table.memory.page < inode.size:
+        frame = self.table.entries[number] = self.table.memory.allocate()
+    return frame
 
 
 @wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT, bug="OSv 65d7e881")
@@ -58,10 +58,10 @@ def a_page_is_there_before_its_content(
     """A page that has to be read from the disk is seen as zero."""
     inode = mapping.inode
     stored = inode is not None and inode.cache.needs_disk_read(mapping.file_page(number))
-    found: Page | None = fault_in(self, mapping, number)
-    if found is not None and stored:
-        found.wipe(0)
-    return found
+    frame: Page | None = fault_in(self, mapping, number)
+    if frame is not None and stored:
+        frame.wipe(0)
+    return frame
 
 
 @wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT)
@@ -69,12 +69,12 @@ def a_fault_brings_one_page_in_twice(
     fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
 ) -> Page | None:
     """An access to one page of a pair also makes the other page resident, with the same content."""
-    found: Page | None = fault_in(self, mapping, number)
+    frame: Page | None = fault_in(self, mapping, number)
     first = mapping.start // self.table.memory.page
     other = first + ((number - first) ^ 1)
-    if found is not None and mapping.inode is not None and other < mapping.end // self.table.memory.page:
-        self.table.entries.setdefault(other, found)
-    return found
+    if frame is not None and mapping.inode is not None and other < mapping.end // self.table.memory.page:
+        self.table.entries.setdefault(other, frame)
+    return frame
 
 
 @wrong(PageCalls.mincore, "paging.fault-loads")
@@ -93,9 +93,9 @@ def nothing_is_resident(mincore: Original, self: PageCalls, addr: int, length: i
 def faults_are_not_counted(fault_in: Original, self: AddressSpace, mapping: Mapping, number: int) -> Page | None:
     """No page fault is counted."""
     minor, major = self.table.minor, self.table.major
-    found: Page | None = fault_in(self, mapping, number)
+    frame: Page | None = fault_in(self, mapping, number)
     self.table.minor, self.table.major = minor, major
-    return found
+    return frame
 
 
 @wrong(Accesses.mapping_at, "paging.fault-outside", "munmap.range")

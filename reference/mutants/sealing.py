@@ -91,8 +91,8 @@ def a_range_with_a_hole_is_sealed_up_to_it(
 @wrong(AddressSpace.is_sealed, *SEALED)
 def only_the_first_mapping_is_looked_at(is_sealed: Original, self: AddressSpace, start: int, end: int) -> bool:
     """Sealed mappings after the first one are not checked."""
-    found = self.over(start, end)
-    return bool(found) and found[0].sealed
+    mappings = self.over(start, end)
+    return bool(mappings) and mappings[0].sealed
 
 
 @wrong(ReferenceProcess.munmap, "munmap.errno.EPERM")
