@@ -138,18 +138,18 @@ def the_first_fault_settles_the_end(fault_in: Original, self: AddressSpace, mapp
 
 
 @wrong(Inode.cut, "growth.zero", bug="unikraft #394 (the same of memory)")
-def a_cut_leaves_old_pages_in_the_cache(cut: Original, self: Inode, size: int) -> None:
+def a_cut_leaves_old_pages_in_the_cache(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """Truncated content reappears when the file grows."""
     pages = dict(self.cache.pages)
     kept = {index: bytes(page.data) for index, page in pages.items()}
-    cut(self, size)
+    cut(self, size, choices)
     for index, data in kept.items():
         pages[index].data[:] = data
         self.cache.pages[index] = pages[index]
 
 
 @wrong(Inode.cut, "truncation.window", bug="emscripten #10095 (the same of write-back)")
-def a_window_loses_nothing(cut: Original, self: Inode, size: int) -> None:
+def a_window_loses_nothing(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """A mapping that does not begin where the file does keeps the pages that it has."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
@@ -157,7 +157,7 @@ def a_window_loses_nothing(cut: Original, self: Inode, size: int) -> None:
         if mapping.offset
         for number in mapping.space.table.within(*numbers(mapping))
     ]
-    cut(self, size)
+    cut(self, size, choices)
     for table, number, page in kept:
         table.entries[number] = page
 
@@ -175,7 +175,7 @@ def o_trunc_leaves_mappings_alone(
 
 
 @wrong(Inode.cut, "truncation.private.page")
-def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> None:
+def private_copies_outlive_their_page(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """Private copies past the end of the file are kept by a truncation."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
@@ -183,7 +183,7 @@ def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> 
         for number in mapping.space.table.within(*numbers(mapping))
         if mapping.space.table.entries[number].refcount
     ]
-    cut(self, size)
+    cut(self, size, choices)
     for table, number, page in kept:
         if number not in table.entries:
             table.entries[number] = page
@@ -191,9 +191,9 @@ def private_copies_outlive_their_page(cut: Original, self: Inode, size: int) -> 
 
 
 @wrong(Inode.cut, "truncation.private.tail")
-def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int) -> None:
+def a_cut_wipes_private_copies(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """Private copies past the new end of the file become zero as well."""
-    cut(self, size)
+    cut(self, size, choices)
     index, used = divmod(size, self.cache.memory.page)
     for mapping in mappings_of(self):
         for number in mapping.space.table.within(*numbers(mapping)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..accesses import Accesses
 from ..address_space import AddressSpace
 from ..choices import Choices
@@ -184,17 +186,17 @@ def a_store_into_slack_makes_the_file_longer(store: Original, self: Accesses, ad
 
 
 @wrong(Inode.cut, "file.truncate", *CONTENT, "mmap.result.success")
-def cut_off_pages_stay(cut: Original, self: Inode, size: int) -> None:
+def cut_off_pages_stay(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """Pages that a mapping has accessed are kept by a truncation."""
     mappings, self.mappings = self.mappings, {}
-    cut(self, size)
+    cut(self, size, choices)
     self.mappings = mappings
 
 
 @wrong(Inode.cut, "file.truncate")
-def a_truncation_takes_the_page_after_the_mapping(cut: Original, self: Inode, size: int) -> None:
+def a_truncation_takes_the_page_after_the_mapping(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """A truncation removes the page after each mapping of the file as well."""
-    cut(self, size)
+    cut(self, size, choices)
     for mapping in mappings_of(self):
         stop = mapping.end // mapping.space.page
         mapping.space.table.zap(stop, stop + 1)

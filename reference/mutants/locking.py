@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import EINVAL, ENOMEM
+from typing import Any
 
 from ...contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT
 from ..address_space import AddressSpace
@@ -145,7 +146,7 @@ def locked_pages_leave_memory(evict: Original, self: Inode, choices: object) -> 
 
 
 @wrong(Inode.cut, "mlock.truncate")
-def a_lock_keeps_what_the_file_has_lost(cut: Original, self: Inode, size: int) -> None:
+def a_lock_keeps_what_the_file_has_lost(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """Locked pages stay in the page table."""
     kept = [
         (mapping.space.table, number, mapping.space.table.entries[number])
@@ -155,7 +156,7 @@ def a_lock_keeps_what_the_file_has_lost(cut: Original, self: Inode, size: int) -
             mapping.start // self.cache.memory.page, mapping.end // self.cache.memory.page
         )
     ]
-    cut(self, size)
+    cut(self, size, choices)
     for table, number, page in kept:
         table.entries[number] = page
 
