@@ -22,9 +22,13 @@ from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothi
 drawn = settings(
     max_examples=min(settings().max_examples, 25),
     deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The user's own settings with fewer examples, because each example makes several calls in another process."""
+"""The user's own settings with fewer examples, because each example makes several calls in another process.
+
+Without the database of failing examples, the seed alone determines the examples.
+"""
 
 
 class Near(NamedTuple):

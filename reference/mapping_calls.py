@@ -152,12 +152,7 @@ class MappingCalls(State):
                 refuse(
                     EINVAL, "mmap.errno.EINVAL.type", "type-missing", "flags contain neither MAP_SHARED nor MAP_PRIVATE"
                 )
-            before = refuse.count
-            if request.replaces and space.is_sealed(request.addr, request.end):
-                refuse(EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed")
-            self.refuse_amount(refuse, request)
-            if refuse.count > before:
-                refuse.split = refuse.target
+            self.refuse_replacing(refuse, request)
             self.refuse_late(refuse, request)
             self.refuse_as_library(refuse, request)
 
@@ -424,19 +419,27 @@ class MappingCalls(State):
                 late=True,
             )
 
-    def refuse_amount(self, refuse: Refusals, request: MmapRequest) -> None:
-        """Refuse a protection that pages cannot have, and a size that exceeds a limit or the memory of the system."""
+    def refuse_replacing(self, refuse: Refusals, request: MmapRequest) -> None:
+        """Refuse what Linux finds when it has begun to unmap a fixed range: a seal, a limit, too little memory.
+
+        And first a protection that pages cannot have, of which Linux knows none.
+        """
         if not self.choices.supports_protection(request.prot & PROT_ALL):
             refuse(ENOTSUP, "mmap.prot.exec", "prot-unsupported", "pages cannot have this combination of rights")
         size = request.size
+        before = refuse.count
         added = size - (self.space.mapped(request.addr, request.end) if request.fixed else 0)
 
+        if request.replaces and self.space.is_sealed(request.addr, request.end):
+            refuse(EPERM, "mmap.errno.EPERM.sealed", "fixed-range-sealed", "something in the fixed range is sealed")
         if self.exceeds_rlimit_as(added):
             refuse(ENOMEM, "mmap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
         if request.is_data and self.exceeds_rlimit_data(added):
             refuse(ENOMEM, "mmap.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
         if request.is_committed and not self.choices.has_memory(size):
             refuse(ENOMEM, "mmap.errno.ENOMEM", "overcommit-limit", "the system cannot commit so much memory")
+        if refuse.count > before:
+            refuse.split = refuse.target
 
     def refuse_late(self, refuse: Refusals, request: MmapRequest) -> None:
         """Refuse what a driver refuses, or a new file: Linux has cleared a MAP_FIXED range by then."""

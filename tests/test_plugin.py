@@ -516,7 +516,7 @@ def test_ini_file_has_all_options(judge: Judge, pytester: pytest.Pytester) -> No
     result = judge("")
 
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["mmapconf *: backend known 7.1, kernel Toy 3, page 4096, level linux"])
+    result.stdout.fnmatch_lines(["mmapconf *: backend known 7.1, kernel Toy 3, page 4096, level linux, seed *"])
     expected = {"map.size": "pass", "map.address": "pass", "file.linux": "pass"}
     assert clauses(pytester.path / "v.json") == clauses(pytester.path / "other/w.json") == expected
     options = f"Options(directory={str(pytester.path)!r}, timeout=2.5, disruptive=True)"

@@ -29,11 +29,11 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.differential.reproducers import Judge, write
 from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
-from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, split
-from pytest_mmapconf.plugin.random_programs import quick
+from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, program_of, split
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.recorder import RecordedSystem
+from pytest_mmapconf.version import suite_version
 
 HERE = Path(__file__).parent
 SEEDS = range(5)
@@ -140,9 +140,9 @@ def test_every_step_of_every_theme_is_defined() -> None:
 
 
 def searched(backend: Backend, number: int) -> Search:
-    """Return a quick search that has run with a seed."""
+    """Return a short search that has run with a seed."""
     search = Search(backend, "linux")
-    quick(search, number)
+    search.run_short(100, f"{number}")
     return search
 
 
@@ -218,6 +218,30 @@ def test_a_long_search_reports_its_progress() -> None:
     assert {"mmap.flag.fixed", "munmap.range", "mremap.resize"} <= set(search.tally.effects)
 
 
+class Counting(Backend):
+    """A backend with a defect that counts the systems it has booted."""
+
+    booted = 0
+
+    def boot(self) -> System:
+        self.booted += 1
+        return mutated("munmap-takes-the-next-page").boot()
+
+
+def test_shrinking_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Counting()
+    search = Search(backend, "linux")
+    steps, found = next(
+        (steps, found) for steps in (program_of("1", number) for number in range(60)) if (found := search.run(steps))
+    )
+    monkeypatch.setattr("pytest_mmapconf.fuzzing.search.MAX_SECONDS", 0.0)
+    booted = backend.booted
+    shrunk = search.shrink(steps, found)
+
+    assert shrunk.divergence
+    assert backend.booted <= booted + 1, "a run to replace an audit by its call"
+
+
 class Dying(Backend):
     """A backend each of whose systems dies in its first process."""
 
@@ -252,7 +276,7 @@ class Once(Backend):
 
 def test_a_difference_that_shows_only_once_is_reported() -> None:
     wrong = Search(mutated("munmap-takes-the-next-page"), "linux")
-    programs = (split(Random(number).randbytes(LENGTH * STEP)) for number in range(60))
+    programs = (program_of("1", number) for number in range(60))
     steps = next(steps for steps in programs if wrong.run_sparsely_audited(steps))
     found = Search(Once(), "linux").run(steps)
 
@@ -323,6 +347,73 @@ def test_the_same_seed_shows_the_same_program_alone_and_in_a_worker(tmp_path: Pa
 
     assert shown[0] == shown[1]
     assert "open(" in shown[0]
+
+
+SPY: Final = """
+import os
+from pathlib import Path
+
+from hypothesis import settings
+from pytest_mmapconf.reference.process import ReferenceProcess
+
+settings.register_profile("few", max_examples=10)
+settings.load_profile("few")
+
+
+def noted(name, call):
+    def made(self, *arguments):
+        case = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].split()[0]
+        with Path(os.environ["CALLS"], case).open("a") as file:
+            file.write(f"{name}{arguments}\\n")
+        return call(self, *arguments)
+
+    return made
+
+
+for name in ("mmap", "munmap", "mremap", "msync", "pread"):
+    setattr(ReferenceProcess, name, noted(name, getattr(ReferenceProcess, name)))
+"""
+"""A pytest plugin that writes the calls of each case to a file."""
+
+
+def run_random_cases(folder: Path, name: str, *arguments: str) -> tuple[str, dict[str, str]]:
+    """Return the seed in the header of a run of all cases with random input, and the calls of each case."""
+    calls = folder / name
+    calls.mkdir()
+    (folder / "spy.py").write_text(SPY)
+    command = [sys.executable, "-m", "pytest", "-p", "spy", "-p", "no:cacheprovider", "-m", "mmap_random"]
+    out = subprocess.run(
+        [*command, "--mmap-backend=reference", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}", "CALLS": f"{calls}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    seed = re.search(r"^mmapconf .*, seed (\S+)$", out, re.MULTILINE)
+    assert seed, out
+    return seed[1], {file.name: file.read_text() for file in calls.iterdir()}
+
+
+def test_without_an_option_each_run_draws_the_same(tmp_path: Path) -> None:
+    first, *others = (
+        run_random_cases(tmp_path, name, *arguments)
+        for name, arguments in (("first", ()), ("second", ()), ("workers", ("-n", "2")))
+    )
+
+    assert first[0] == suite_version()
+    assert len(first[1]) == 7
+    assert all(other == first for other in others)
+
+
+def test_a_new_seed_draws_other_input_and_can_be_repeated(tmp_path: Path) -> None:
+    seed, calls = run_random_cases(tmp_path, "new", "--hypothesis-seed=random", "-n", "2")
+    usual, other_calls = run_random_cases(tmp_path, "usual")
+
+    assert seed.isdecimal()
+    assert seed != usual
+    assert all(calls[case] != other_calls[case] for case in calls)
+    assert run_random_cases(tmp_path, "again", f"--hypothesis-seed={seed}") == (seed, calls)
 
 
 def test_the_clauses_that_a_difference_breaks_fail(tmp_path: Path) -> None:

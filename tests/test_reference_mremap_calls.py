@@ -193,7 +193,7 @@ REFUSED = {
     "mremap": lambda process, page, base: process.mremap(base + 9 * page, 3 * page, 3 * page, MOVE, base + page),
     "shrink": lambda process, page, base: process.mremap(base, 4 * page, page, 0),
 }
-"""Calls that are refused because the fourth page is sealed; by then Linux has split the mapping after its first page."""
+"""Calls that are refused because the fourth page is sealed, when Linux has split the mapping after its first page."""
 
 
 @pytest.mark.parametrize("call", REFUSED)

@@ -96,12 +96,13 @@ def test_header() -> None:
     facts = Facts("native", "6.1", {"kernel": "Linux 6.1", "page": "16384", "libc": "musl"})
     version = suite_version()
 
-    assert terminal.header(facts, "posix") == (
-        f"mmapconf {version}: backend native 6.1, kernel Linux 6.1, page 16384, level posix"
+    assert terminal.header(facts, "posix", "7") == (
+        f"mmapconf {version}: backend native 6.1, kernel Linux 6.1, page 16384, level posix, seed 7"
     )
     with_kernel = Facts("native", "Linux 6.1, musl", {"kernel": "Linux 6.1"})
-    assert terminal.header(with_kernel, "posix") == f"mmapconf {version}: backend native Linux 6.1, musl, level posix"
-    assert terminal.header(Facts("mine"), "linux") == f"mmapconf {version}: backend mine, level linux"
+    line = terminal.header(with_kernel, "posix", version)
+    assert line == f"mmapconf {version}: backend native Linux 6.1, musl, level posix, seed {version}"
+    assert terminal.header(Facts("mine"), "linux", "1") == f"mmapconf {version}: backend mine, level linux, seed 1"
 
 
 # ------------------------------------------------------------------------------------------------------- whole runs

@@ -15,7 +15,7 @@ import pytest
 MARKERS = (
     "clause(*ids): the clauses that a case judges (mmap-conformance)",
     "mmap_needs(*properties): properties of the system that a case needs beside what it judges",
-    "mmap_random: a case with random input, drawn by hypothesis",
+    "mmap_random: a case with random input, which a seed determines",
     "mmap_crash: a case that crashes a file system",
 )
 

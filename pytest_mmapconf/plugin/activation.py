@@ -18,7 +18,7 @@ from .. import backends
 from ..contract import Backend
 from ..report import outputs
 from ..version import PACKAGE
-from . import collection, fixtures, options
+from . import collection, fixtures, options, seeds
 from .condition_hooks import ConditionHooks
 from .expectation_hooks import ExpectationHooks
 from .item_hooks import VerdictHooks, WorkerAnnouncement
@@ -33,6 +33,7 @@ def activate(config: pytest.Config) -> None:
     if cases not in sys.modules:
         pytest.register_assert_rewrite(cases)
 
+    seeds.draw_new_seed(config)
     level = options.level(config)
     globs = options.value(config, "mmap_clause")
     clauses = options.selected_clauses(level, globs)
@@ -124,7 +125,7 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
         expectation_hooks = ExpectationHooks(config)
         register(expectation_hooks, "expectation_hooks")
     if not is_worker(config):
-        register(XdistHooks(tables), "xdist_hooks")
+        register(XdistHooks(tables, seeds.seed_of(config)), "xdist_hooks")
     register(VerdictHooks(collection_hooks, expectation_hooks), "verdict_hooks")
     if is_worker(config):
         register(WorkerAnnouncement(config, collection_hooks), "worker_announcement")
@@ -140,7 +141,8 @@ def is_worker(config: pytest.Config) -> bool:
 class XdistHooks:
     """The hooks of pytest-xdist, on the controller."""
 
-    def __init__(self, tables: list[dict[str, Any]]) -> None:
+    def __init__(self, tables: list[dict[str, Any]], seed: str) -> None:
+        self.seed = seed
         self.tables = tables
         """The expectations, as plain data: a worker's machine need not have the files."""
 
@@ -149,6 +151,7 @@ class XdistHooks:
         from . import xdist_schedulers
 
         node.workerinput[options.EXPECTATIONS] = self.tables
+        node.workerinput[seeds.DRAWN] = self.seed
         xdist_schedulers.tolerate_dead_worker(node)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)

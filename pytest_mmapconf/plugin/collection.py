@@ -25,7 +25,7 @@ from ..catalogue.clauses import load
 from ..catalogue.tables import did_you_mean
 from ..contract import Unsupported
 from ..version import PACKAGE
-from . import fixtures
+from . import fixtures, seeds
 from .stash import CASE, FAST_PARAMETERS, PROGRAM, RECORDED, SETTINGS, CaseId
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ class CaseModule(pytest.Module):
             if isinstance(item, pytest.Function):
                 path = path or item.location[0]
                 item.location = path, inspect.unwrap(item.obj).__code__.co_firstlineno - 1, item.name
+                if getattr(item.obj, "is_hypothesis_test", False):
+                    seeds.fix_seed(self.config, item.obj)
             yield item
 
 

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import functools
-import secrets
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 
 from ..contract import Unsupported
-from ..differential.divergence import Divergence
-from ..fuzzing import STEP
-from ..fuzzing.search import LENGTH, Search
+from ..fuzzing.search import Search
+from . import seeds
 from .stash import PROGRAM, SETTINGS
-
-drawn = settings(
-    deadline=None,
-    phases=[phase for phase in settings().phases if phase not in (Phase.shrink, Phase.explain)],
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
-"""The user's own settings, without hypothesis's shrinking: `search` reduces the failing program itself.
-
-A program makes about fifty calls, and hypothesis's default is a hundred programs.  With each of thirty seeds, every
-defect that the project's tests inject was detected within 61 programs of a series, and within 7 on average.
-"""
-
-
-def quick(search: Search, number: int | str | None) -> None:
-    """Run the programs that hypothesis draws, with the given seed if any, until one shows a difference."""
-
-    @drawn
-    @given(st.binary(min_size=LENGTH * STEP, max_size=LENGTH * STEP))
-    def agrees(data: bytes) -> None:
-        search.check(data)
-
-    with suppress(Divergence):  # `search.counterexample` has it
-        (agrees if number is None else seed(number)(agrees))()
 
 
 def write_line(config: pytest.Config, line: str) -> None:
@@ -56,21 +29,24 @@ class RandomPrograms:
         self.item = item
         self.settings = item.config.stash[SETTINGS]
         self.search = Search(self.settings.bare, self.settings.level)
-        self.seed: int | str | None = item.config.getoption("--hypothesis-seed", None)
+        self.seed = seeds.seed_of(item.config)
 
     def run(self) -> dict[str, object]:
-        """Run programs until one shows a difference: a short series, or --mmap-steps; return counts for the report."""
-        search = self.search
+        """Run programs until one shows a difference, and return counts for the report.
+
+        The programs are a short series, as many as hypothesis's settings have examples, or those of --mmap-steps, which
+        have a new seed unless one is given.
+        """
+        search, config = self.search, self.item.config
         if self.settings.steps:
-            self.seed = secrets.randbits(32) if self.seed is None else self.seed
-            report = functools.partial(write_line, self.item.config)
+            self.seed = seeds.given_seed(config) or seeds.new_seed()
+            report = functools.partial(write_line, config)
             report(f"random programs of the seed {self.seed}")
-            search.run_long(self.settings.steps, f"{self.seed}", report)
+            search.run_long(self.settings.steps, self.seed, report)
         else:
-            if self.seed is None and not drawn.derandomize:
-                self.seed = secrets.randbits(32)
-            quick(search, self.seed)
+            search.run_short(settings().max_examples, self.seed)
         return {
+            "seed": self.seed,
             "random programs": search.tally.programs,
             "steps": search.tally.steps,
             "refused by": dict(sorted(search.tally.refusals.items())),
@@ -88,7 +64,7 @@ class RandomPrograms:
             self.item.stash[PROGRAM] = search.counterexample.program
             divergence = search.counterexample.divergence
             divergence.add_note(search.counterexample.listing())
-            divergence.add_note(f"repeat with --hypothesis-seed={self.seed}")
+            divergence.add_note(f"repeat with {seeds.OPTION}={self.seed}")
             raise divergence from None
         if search.unresolved:
             raise search.unresolved[0]

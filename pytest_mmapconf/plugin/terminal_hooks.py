@@ -19,6 +19,7 @@ from . import options
 from .collection import CollectionHooks, is_selection_named
 from .item_hooks import announcement, properties
 from .results import SystemResults, is_crash
+from .seeds import seed_of
 from .settings import Shard
 from .stash import ATTRIBUTE, SETTINGS
 
@@ -63,7 +64,7 @@ class TerminalHooks:
             self.closing.close()  # the controller needs the backend no more; each worker has its own
 
     def pytest_report_header(self) -> str:
-        return terminal.header(self.facts, self.settings.level)
+        return terminal.header(self.facts, self.settings.level, seed_of(self.config))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.partial = self.partial or report.failed

@@ -22,9 +22,9 @@ def describe_backend(facts: Facts) -> str:
     return ", ".join(parts)
 
 
-def header(facts: Facts, level: str) -> str:
-    """Return the line with the versions of the suite and of the backend, and the level."""
-    return f"mmapconf {suite_version()}: {describe_backend(facts)}, level {level}"
+def header(facts: Facts, level: str, seed: str) -> str:
+    """Return the line with the versions of the suite and of the backend, the level, and the seed of random input."""
+    return f"mmapconf {suite_version()}: {describe_backend(facts)}, level {level}, seed {seed}"
 
 
 def table(judged: Iterable[ClauseResult]) -> list[str]:
