@@ -120,6 +120,9 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def marks_first_store(self) -> bool:
         """True if st_mtime reflects the first store through a mapping at once; else from the next msync on."""
 
+    def marks_at_msync(self) -> bool:
+        """True if msync makes st_mtime reflect all stores so far."""
+
     def writes_when_asynchronous(self) -> bool:
         """True if the writes of MS_ASYNC have reached the disk before a crash."""
 

@@ -63,6 +63,9 @@ class LinuxChoices:
     def has_memory(self, length: int) -> bool:
         return True
 
+    def finds_arguments_first(self) -> bool:
+        return True
+
     def applies_prefix(self, call: str) -> bool:
         return True
 
@@ -173,6 +176,10 @@ class LinuxChoices:
 
     def marks_first_store(self) -> bool:
         return True
+
+    def marks_at_msync(self) -> bool:
+        """Not always: a store to a page that has not been written back since the last is not detected."""
+        return False
 
     def slack_survives_growth(self) -> bool:
         return False

@@ -13,6 +13,7 @@ has cleared its range, and indeterminate bytes are determined when they are firs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from errno import EAGAIN, EBADF, EINVAL, EMFILE, ENOMEM, ENOTSUP
 from math import inf
 from typing import Final
 
@@ -35,8 +36,14 @@ class NotAllowed(Exception):
         self.clauses = tuple(dict.fromkeys(clauses))
 
 
-ALWAYS_PARTIAL: Final = ("madvise", "msync")
+ALWAYS_PARTIAL: Final = ("madvise",)
 """Calls that at every level have done their work on the part of the range before the first error."""
+
+NEVER_PARTIAL: Final = ("msync",)
+"""Calls of which below level linux nothing needs to be known: what msync has not written may be on the disk or not."""
+
+KEEPS_RANGE: Final = (EBADF, EINVAL, ENOTSUP)
+"""The errors by which a MAP_FIXED that is refused has unmapped nothing (XSH mmap(), RETURN VALUE)."""
 
 LARGE: Final = 1 << 28
 """Bytes of memory from which on a system may say that it has not so much; before that it must have."""
@@ -150,13 +157,19 @@ class ObservedChoices(LinuxChoices):
         return None if early and clause != "mmap.order.offset" else clause
 
     def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
-        """Linux keeps the range except for late errors; POSIX requires that only for EBADF and EINVAL."""
-        if not self.failed_after_unmap and (self.level == "linux" or refusal.name in ("EBADF", "EINVAL")):
+        """Linux keeps the range except for late errors; POSIX requires that only for three errors."""
+        if not self.failed_after_unmap and (self.level == "linux" or refusal.errno in KEEPS_RANGE):
             return False
         first = space.first_mapped(start, end)
         return first is not None and not self.is_mapped(first)
 
+    def finds_arguments_first(self) -> bool:
+        """Below level linux any error that applies may be returned (XSH 2.3)."""
+        return self.level == "linux"
+
     def applies_prefix(self, call: str) -> bool:
+        if self.level != "linux" and call in NEVER_PARTIAL:
+            return False
         if self.level != "linux" and call not in ALWAYS_PARTIAL:
             raise Unresolved(f"below level linux it is open what a failed {call} has done")
         return True
@@ -165,8 +178,54 @@ class ObservedChoices(LinuxChoices):
         """Follow the subject near a limit, because its own memory counts too."""
         low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
-            return self.observed == Failed("ENOMEM")
+            return self.observed == Failed("ENOMEM") or self.is_open_to("EMFILE")
         return used > limit
+
+    def is_open_to(self, errno: str) -> bool:
+        """True if the subject failed with an errno that POSIX permits and Linux does not have there."""
+        return self.level != "linux" and self.observed == Failed(errno)
+
+    def mapping_limit_errno(self) -> int:
+        """XSH mmap(): EMFILE where the number of mapped regions would exceed a limit."""
+        return EMFILE if self.is_open_to("EMFILE") else ENOMEM
+
+    def outside_errno(self) -> int:
+        """XSH mmap(): EINVAL where the implementation considers addr invalid."""
+        return EINVAL if self.is_open_to("EINVAL") else ENOMEM
+
+    def locked_limit_errno(self) -> int:
+        """XSH mlock(): EAGAIN where some of the memory could not be locked."""
+        return EAGAIN if self.is_open_to("EAGAIN") else ENOMEM
+
+    def is_invalid_offset(self, offset: int, size: int) -> bool:
+        """XSH mmap(): ENXIO where addresses are invalid for the object."""
+        return self.is_open_to("ENXIO")
+
+    def requires_no_descriptor(self) -> bool:
+        """XSH mmap(): with MAP_ANONYMOUS the arguments should be -1 and 0."""
+        return self.is_open_to("EINVAL")
+
+    def supports_protection(self, prot: int) -> bool:
+        """XSH mmap(): every combination of PROT_READ and PROT_WRITE must be supported."""
+        return not prot & PROT_EXEC or not self.is_open_to("EOPNOTSUPP")
+
+    def requires_aligned_address(self, call: str) -> bool:
+        """XSH mlock(), mprotect(), msync(), munmap(): the implementation may require it."""
+        if self.level == "linux":
+            return super().requires_aligned_address(call)
+        return self.observed == Failed("EINVAL")
+
+    def requires_sync_or_async(self) -> bool:
+        """XSH msync(): one of them shall be specified."""
+        return self.is_open_to("EINVAL")
+
+    def accepts_unaligned_offset(self, inside: int) -> bool:
+        """XSH mmap(): the call may fail with EINVAL, and need not; the address has the remainder of the offset."""
+        seen = self.observed.value if isinstance(self.observed, Returned) else None
+        if self.level == "linux" or not isinstance(seen, int) or seen % self.page != inside:
+            return False
+        self.observed = Returned(seen - inside)
+        return True
 
     def coalesced_closes(self, reported: int, closes: int) -> int:
         """Accept the observed count if some order of the closes explains it: an exiting process closes in any order."""
@@ -274,6 +333,10 @@ class ObservedChoices(LinuxChoices):
 
     def reports_address(self, addr: int, canonical: int) -> bool:
         return not isinstance(self.observed, Faulted) or self.observed.address is not None
+
+    def marks_first_store(self) -> bool:
+        """XSH mmap(): the times are marked at some point up to the next msync."""
+        return self.level == "linux"
 
     # ---- contents
 

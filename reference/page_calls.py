@@ -39,7 +39,7 @@ class PageCalls(State):
         writes = flags & MS_SYNC or (flags & MS_ASYNC and self.choices.writes_when_asynchronous())
 
         # ERRORS of the arguments
-        with self.errors("msync") as refuse:
+        with self.errors("msync", is_continued=True) as refuse:
             if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
                 refuse(EINVAL, "msync.errno.EINVAL", "flags-unknown", "flags contain an unknown bit")
             if addr % self.page:
@@ -50,7 +50,7 @@ class PageCalls(State):
                 refuse(EINVAL, "msync.errno.EINVAL", "neither-async-nor-sync", "neither MS_ASYNC nor MS_SYNC is given")
 
         # ERRORS of the range: a locked page ends the work, a hole does not
-        with self.errors("msync") as refuse:
+        with self.errors("msync", refuse) as refuse:
             if busy is not None:
                 refuse(EBUSY, "msync.flag.invalidate.busy", "page-locked", "a page of the range is locked")
             if hole:
@@ -61,7 +61,7 @@ class PageCalls(State):
         # EFFECT
         if writes:
             self.write_back(mappings, addr, end)
-        if not self.choices.marks_first_store():
+        if self.choices.marks_at_msync():
             for mapping in mappings:
                 if mapping.inode is not None and mapping.inode.backdated and mapping.inode.perhaps_modified:
                     mapping.inode.backdated = False
@@ -96,7 +96,7 @@ class PageCalls(State):
         grows, prot = int(prot) & PROT_GROWS, int(prot) & ~PROT_GROWS
 
         # ERRORS of the arguments
-        with self.errors("mprotect") as refuse:
+        with self.errors("mprotect", is_continued=length != 0) as refuse:
             if grows == PROT_GROWS:
                 refuse(
                     EINVAL,
@@ -129,7 +129,7 @@ class PageCalls(State):
 
         # ERRORS of PROT_GROWSDOWN and PROT_GROWSUP, which extend the range to the end of the mapping
         first = next(iter(space.over(addr, end)), None)
-        with self.errors("mprotect") as refuse:
+        with self.errors("mprotect", refuse, is_continued=True) as refuse:
             if grows and first is not None:
                 if grows == PROT_GROWSDOWN and not first.grows_down:
                     refuse(
@@ -144,7 +144,7 @@ class PageCalls(State):
             addr = first.start
 
         # ERRORS of the range
-        with self.errors("mprotect") as refuse:
+        with self.errors("mprotect", refuse) as refuse:
             self.refuse_protection(refuse, addr, end, prot)
 
         # EFFECT
@@ -215,24 +215,24 @@ class PageCalls(State):
         start, end = self.addressed("mlock", addr, length)
 
         # ERRORS of the arguments
-        with self.errors("mlock") as refuse:
+        with self.errors("mlock", is_continued=True) as refuse:
             self.refuse_locking(refuse, start, end)
 
         # EFFECT, and ERRORS of the range
-        with self.errors("mlock") as refuse:
+        with self.errors("mlock", refuse) as refuse:
             self.lock_range(refuse, start, end, on_fault=False)
 
     def mlock2(self, addr: int, length: int, flags: int) -> None:
         start, end = self.addressed("mlock", addr, length)
 
         # ERRORS of the arguments
-        with self.errors("mlock2") as refuse:
+        with self.errors("mlock2", is_continued=True) as refuse:
             if flags & ~MLOCK_ONFAULT:
                 refuse(EINVAL, "mlock2.errno.EINVAL", "flags-unknown", "flags contain an unknown bit")
             self.refuse_locking(refuse, start, end)
 
         # EFFECT, and ERRORS of the range
-        with self.errors("mlock2") as refuse:
+        with self.errors("mlock2", refuse) as refuse:
             self.lock_range(refuse, start, end, on_fault=bool(flags))
 
     def refuse_locking(self, refuse: Refusals, start: int, end: int) -> None:
@@ -264,6 +264,7 @@ class PageCalls(State):
         if hole is not None:
             refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
             refuse.prefix = partial(self.space.lock, start, hole, True, on_fault)
+        if refuse.count:
             return
         self.space.lock(start, end, True, on_fault)
         if not self.space.populate(start, end):
@@ -274,7 +275,7 @@ class PageCalls(State):
         hole = self.space.hole(start, end)
 
         # ERRORS of the arguments
-        with self.errors("munlock") as refuse:
+        with self.errors("munlock", is_continued=True) as refuse:
             if end > self.mask:
                 refuse(EINVAL, "munlock.errno.EINVAL", "range-wraps", "the range wraps around")
             if start % self.page:
@@ -286,7 +287,7 @@ class PageCalls(State):
                 )
 
         # ERRORS of the range
-        with self.errors("munlock") as refuse:
+        with self.errors("munlock", refuse) as refuse:
             if hole is not None:
                 refuse(ENOMEM, "munlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
                 refuse.prefix = partial(self.space.lock, start, hole, False)

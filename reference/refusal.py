@@ -87,6 +87,9 @@ class RefusalChoices(Protocol):
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Return the one of the refusals that apply, at least one and in Linux's order, that the call fails with."""
 
+    def finds_arguments_first(self) -> bool:
+        """True if a call that has invalid arguments is refused for them, and not for what its range has."""
+
     def applies_prefix(self, call: str) -> bool:
         """True if a call that fails partway through its range has changed the pages before the failure."""
 
@@ -97,13 +100,24 @@ class RefusalChoices(Protocol):
 class Refusals:
     """The block in which one call gathers its refusals."""
 
-    __slots__ = ("call", "choices", "gathered", "prefix", "reached", "split", "target")
+    __slots__ = ("arguments", "call", "choices", "gathered", "is_continued", "prefix", "reached", "split", "target")
 
-    def __init__(self, call: str, choices: RefusalChoices, reached: set[str]) -> None:
+    def __init__(
+        self,
+        call: str,
+        choices: RefusalChoices,
+        reached: set[str],
+        after: Refusals | None = None,
+        is_continued: bool = False,
+    ) -> None:
         self.call = call
         self.choices = choices
         self.reached = reached
-        self.gathered: list[Refusal] | None = None
+        self.is_continued = is_continued
+        """True if another block of the call follows, which takes the refusals over unless they have been raised."""
+        self.gathered: list[Refusal] | None = None if after is None else after.gathered
+        self.arguments = self.count
+        """The number of refusals that were taken over: those for the arguments."""
         self.target: tuple[TargetSpace, int, int] | None = None
         """The range that the call replaces: it may have been cleared before a late refusal."""
         self.split: tuple[TargetSpace, int, int] | None = None
@@ -135,9 +149,12 @@ class Refusals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.gathered is not None and error is None:
-            if self.prefix is not None and self.choices.applies_prefix(self.call):
-                self.prefix()
+            if self.is_continued and not self.choices.finds_arguments_first():
+                return
             chosen = self.choices.refusal(self.call, self.gathered)
+            is_of_range = chosen in self.gathered[self.arguments :]
+            if self.prefix is not None and is_of_range and self.choices.applies_prefix(self.call):
+                self.prefix()
             if self.target is not None and self.choices.cleared_when_refused(chosen, *self.target):
                 space, start, end = self.target
                 space.clear(start, end)

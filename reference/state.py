@@ -90,9 +90,12 @@ class State(Contract):
         finally:
             self.last_access = last_access
 
-    def errors(self, call: str) -> Refusals:
-        """The block in which a call gathers its refusals."""
-        return Refusals(call, self.machine.choices, self.machine.reached)
+    def errors(self, call: str, after: Refusals | None = None, is_continued: bool = False) -> Refusals:
+        """The block in which a call gathers its refusals.
+
+        `is_continued`: it is for the arguments, and a block for the range follows, which is given it as `after`.
+        """
+        return Refusals(call, self.machine.choices, self.machine.reached, after, is_continued)
 
     def round_up(self, size: int) -> int:
         """A size in whole pages; like C's it wraps to 0 within a page of the largest."""

@@ -7,7 +7,7 @@ XBD are the volumes of POSIX.1-2024 (System Interfaces, Base Definitions).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EMFILE
+from errno import EBADF, EINVAL, EMFILE, ENOTSUP
 from typing import Final
 
 from .address_space import AddressSpace
@@ -16,7 +16,7 @@ from .linux_choices import LinuxChoices
 from .mapping import Mapping
 from .refusal import Refusal, TargetSpace
 
-KEEPS_RANGE: Final = ("EBADF", "EINVAL", "ENOTSUP")
+KEEPS_RANGE: Final = (EBADF, EINVAL, ENOTSUP)
 """The errors by which a refused MAP_FIXED has unmapped nothing (XSH mmap(), RETURN VALUE)."""
 
 
@@ -33,7 +33,10 @@ class StrictChoices(LinuxChoices):
 
     def cleared_when_refused(self, refusal: Refusal, space: TargetSpace, start: int, end: int) -> bool:
         """Whatever the error, but for three, mappings of the range may have been unmapped (XSH mmap())."""
-        return refusal.name not in KEEPS_RANGE
+        return refusal.errno not in KEEPS_RANGE
+
+    def finds_arguments_first(self) -> bool:
+        return False
 
     def applies_prefix(self, call: str) -> bool:
         """A refused mprotect may have changed a part of the range; mlock must not have locked one (XSH mlock())."""
@@ -121,6 +124,9 @@ class StrictChoices(LinuxChoices):
     def marks_first_store(self) -> bool:
         """The times are marked at some point up to the next msync (XSH mmap())."""
         return False
+
+    def marks_at_msync(self) -> bool:
+        return True
 
     def writes_when_asynchronous(self) -> bool:
         """Nothing forbids to write at once."""

@@ -31,6 +31,9 @@ class UnixChoices(LinuxChoices):
         """The times change when a page is written back, at the latest by msync."""
         return False
 
+    def marks_at_msync(self) -> bool:
+        return True
+
     def mtime_updated(self) -> bool:
         return False
 

@@ -34,6 +34,7 @@ from pytest_mmapconf.contract import (
     Unresolved,
     Unsupported,
 )
+from pytest_mmapconf.outcomes import Failed, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
@@ -617,7 +618,8 @@ def test_pages_whose_residence_is_a_choice() -> None:
 
 def test_below_level_linux_only_a_failing_call_is_unresolved() -> None:
     """How much of the range is changed is unspecified only if a part of it is refused."""
-    process = ReferenceSystem(Parameters(), ObservedChoices("posix")).spawn()
+    choices = ObservedChoices("posix")
+    process = ReferenceSystem(Parameters(), choices).spawn()
     base, _cache = window(process, 7)
     process.munmap(base + 4 * PAGE, PAGE)
     calls: list[Callable[[int, int], None]] = [
@@ -627,8 +629,10 @@ def test_below_level_linux_only_a_failing_call_is_unresolved() -> None:
         lambda at, size: process.mprotect(at, size, PROT_READ),
     ]
     for call, locked, prot in zip(calls, (4, 4, 0, 0), (RW, RW, RW, PROT_READ), strict=True):
+        choices.observe("", Returned(None))
         call(base, 4 * PAGE)
         mapping = process.space.mappings[base]
         assert (mapping.end, mapping.prot, process.space.locked) == (base + 4 * PAGE, prot, locked * PAGE)
+        choices.observe("", Failed("ENOMEM"))
         with pytest.raises(Unresolved, match="below level linux"):
             call(base, 7 * PAGE)
