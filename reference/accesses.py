@@ -46,6 +46,10 @@ class Accesses(State):
         mapping = self.mapping_at("load", addr)
         if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
             self.fault("load", "SIGSEGV", self.protection_fault_code(mapping), addr)
+        if mapping.least_size != mapping.largest_size and mapping.was_resized_at(addr // self.page):
+            content = self.resized_page("load", addr, done)
+            if content is not None:
+                return content
         frame = self.space.access(mapping, addr // self.page, False)
         if frame is None:
             self.fault("load", "SIGBUS", self.choices.bus_code(), addr)
@@ -71,6 +75,8 @@ class Accesses(State):
             mapping = self.mapping_at("store", addr)
             if not mapping.prot & PROT_WRITE:
                 self.fault("store", "SIGSEGV", self.protection_fault_code(mapping), addr)
+            if mapping.least_size != mapping.largest_size and mapping.was_resized_at(addr // page):
+                self.resized_page("store", addr, done)
             inode = mapping.inode
             is_first = (
                 inode is not None and inode.backdated and self.is_unused(mapping) and self.choices.marks_first_store()
@@ -93,6 +99,14 @@ class Accesses(State):
             addr += len(part)
             done += len(part)
 
+    def resized_page(self, access: str, addr: int, done: int) -> bytearray | None:
+        """Return the content of a page that its file has lost or gained, if the choices have it; raise their fault."""
+        observed = self.choices.resized_page(addr, self.page, done)
+        if isinstance(observed, Fault):
+            self.last_access = (access, addr, observed.signal)
+            raise observed
+        return observed
+
     def is_unused(self, mapping: Mapping) -> bool:
         """True if no page of a mapping has been faulted in."""
         return not self.space.table.within(mapping.start // self.page, mapping.end // self.page)
@@ -107,6 +121,8 @@ class Accesses(State):
         allowed = self.choices.may_execute(mapping.prot)
         if not allowed and not (self.choices.eof_before_protection() and self.choices.may_load(mapping.prot, addr)):
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
+        if mapping.was_resized_at(addr // self.page):
+            self.resized_page("execute", addr, 0)
         frame = self.space.access(mapping, addr // self.page, False)
         if frame is None:
             self.fault("execute", "SIGBUS", self.choices.bus_code(), addr)

@@ -225,6 +225,8 @@ class AddressSpace:
         del self.mappings[right.start]
         left.end = right.end
         left.file_version = min(left.file_version, right.file_version)
+        left.note_size(right.least_size)
+        left.note_size(right.largest_size)
         left.merged = True
         left.has_private_pages = left.has_private_pages or right.has_private_pages
         right.release()
@@ -410,7 +412,9 @@ class AddressSpace:
             page = self.table.memory.zero_page()
         else:
             index = mapping.file_page(number)
-            if index * self.page >= min(inode.size, mapping.visible_size):
+            if index * self.page >= inode.size:
+                return None
+            if mapping.was_resized_at(number) and not self.choices.shows_added_pages():
                 return None
             if inode.cache.needs_disk_read(index):
                 self.table.major += 1

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..contract import Fault
 from .address_space import PlacementChoices
 from .files import FileChoices
 from .refusal import RefusalChoices
@@ -98,6 +99,13 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
         """Return the si_addr of a fault at `addr`, with pages of `page` bytes."""
 
     # ---- contents
+
+    def resized_page(self, addr: int, page: int, done: int) -> bytearray | Fault | None:
+        """Return what is observed of a page, of `page` bytes, that the file has lost or gained since it was mapped.
+
+        Its content, or the fault of an access at `addr`; None where that is as in any other page.  `done` bytes have
+        been loaded before it.
+        """
 
     def device_content(self, content: bytes) -> bytes:
         """Return the bytes read from a device or an unusual file; `content` is the reference's."""

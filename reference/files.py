@@ -63,6 +63,9 @@ class FileMapping(Protocol):
     max_prot: int
     locked: bool
 
+    def note_size(self, size: int) -> None:
+        """Record a new size of the file."""
+
     def drop_file_pages(self, first: int, stop: int, private: bool = True) -> None:
         """Remove the entries of the pages `first` to before `stop` of the file; of `private` copies only if asked."""
 
@@ -218,9 +221,10 @@ class Inode:
         self.size = size
         self.changed()
         self.cache.cut(size)
-        if choices is None or choices.removes_lost_pages():
-            first = -(-size // self.cache.memory.page)
-            for mapping in self.mappings:
+        first = -(-size // self.cache.memory.page)
+        for mapping in self.mappings:
+            mapping.note_size(size)
+            if choices is None or choices.removes_lost_pages():
                 mapping.drop_file_pages(first, LARGEST)
 
     def extend(self, size: int, choices: FileChoices) -> None:
@@ -229,6 +233,8 @@ class Inode:
             self.cache.clear_slack(self.size)
         self.size = size
         self.changed()
+        for mapping in self.mappings:
+            mapping.note_size(size)
 
     def read(self, length: int, offset: int, choices: FileChoices) -> bytes:
         """Up to `length` bytes from `offset`, no further than the end."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from errno import ENOMEM
 from typing import Final
 
+from ..contract import Fault
 from .address_space import AddressSpace
 from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from .mapping import Mapping
@@ -133,6 +134,9 @@ class LinuxChoices:
 
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
         """Keep the page's data: bytes stored past the end of the file stay until write-back or growth."""
+
+    def resized_page(self, addr: int, page: int, done: int) -> bytearray | Fault | None:
+        return None
 
     def device_content(self, content: bytes) -> bytes:
         return content

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ..contract import MADV_NORMAL
 from .constants import PROT_ALL, PROT_WRITE
-from .files import LARGEST, Inode, OpenFileDescription
+from .files import Inode, OpenFileDescription
 from .page_table import PageTable
 from .paging import Page
 
@@ -64,6 +64,8 @@ class Mapping:
         "grows_down",
         "has_private_pages",
         "inode",
+        "largest_size",
+        "least_size",
         "lock_on_fault",
         "locked",
         "max_prot",
@@ -75,7 +77,6 @@ class Mapping:
         "shared",
         "space",
         "start",
-        "visible_size",
         "wipe_on_fork",
     )
 
@@ -124,8 +125,8 @@ class Mapping:
         """True if it cannot be changed until the process ends (mseal)."""
         self.file_version = 0
         """The file's content_version when it was mapped."""
-        self.visible_size = LARGEST
-        """Bytes of the file that it shows at most; fewer than LARGEST where it does not show how the file grows."""
+        self.least_size = self.largest_size = 0 if inode is None else inode.size
+        """The least and the largest size of the file since it was mapped; without a file 0."""
         self.forked = False
         """True if a fork created it: pages that the parent has only loaded from may be resident, or not."""
         self.merged = False
@@ -142,6 +143,15 @@ class Mapping:
         """Return the bytes from the page at `addr` to the end of the file; negative past the end."""
         assert self.inode is not None
         return self.inode.size - self.file_page(addr // self.space.page) * self.space.page
+
+    def note_size(self, size: int) -> None:
+        """Record a new size of the file."""
+        self.least_size = min(self.least_size, size)
+        self.largest_size = max(self.largest_size, size)
+
+    def was_resized_at(self, number: int) -> bool:
+        """True if the file has lost or gained the page at page number `number` since it was mapped."""
+        return self.least_size <= self.file_page(number) * self.space.page < self.largest_size
 
     def part(self, start: int, end: int, space: Space) -> Mapping:
         """Return the part of it from `start` to `end` as a mapping of its own, in an address space."""

@@ -220,10 +220,10 @@ class MappingCalls(State):
             mapping.inode, mapping.description, mapping.offset = description.inode, description, request.offset
             mapping.max_prot = self.max_protection(description, request.shared)
             mapping.file_version = description.inode.content_version
-            if not self.choices.shows_added_pages():
-                mapping.visible_size = description.inode.size + -description.inode.size % self.page
+            mapping.least_size = mapping.largest_size = description.inode.size
         elif request.shared:
             mapping.inode = shared_memory(self.machine.memory, request.size)
+            mapping.least_size = mapping.largest_size = request.size
             mapping.offset = 0 if request.anonymous else request.offset  # the file is as long as the mapping
             mapping.description = OpenFileDescription(self.machine.file_table, mapping.inode)
         else:

@@ -17,7 +17,7 @@ from errno import EAGAIN, EBADF, EINVAL, EMFILE, ENOMEM, ENOTSUP
 from math import inf
 from typing import Final
 
-from ..contract import Unresolved
+from ..contract import Fault, Unresolved
 from ..outcomes import Failed, Faulted, Outcome, Returned
 from .address_space import AddressSpace
 from .constants import PROT_ALL, PROT_EXEC, PROT_READ
@@ -354,6 +354,18 @@ class ObservedChoices(LinuxChoices):
                     del page.indeterminate[at]
             elif not page.indeterminate[at]:
                 page.data[at] = byte
+
+    def resized_page(self, addr: int, page: int, done: int) -> bytearray | Fault | None:
+        """Below level linux the effect of a reference to added or removed portions is unspecified (XSH mmap())."""
+        if self.level == "linux":
+            return None
+        seen = self.observed
+        if isinstance(seen, Faulted) and (seen.address is None or seen.address // page == addr // page):
+            return Fault(seen.signal, seen.code, seen.address)
+        if self.call == "load" and isinstance(seen, Returned) and isinstance(seen.value, bytes):
+            start = addr % page
+            return bytearray(start) + bytearray(seen.value[done : done + page - start]).ljust(page - start, b"\0")
+        raise Unresolved("below level linux it is open what a page is that its file has lost or gained since mmap")
 
     def device_content(self, content: bytes) -> bytes:
         """The bytes of a device are not specified."""

@@ -100,6 +100,8 @@ class Auditor:
         entries = pair.model.space.table.entries
         for number, word in zip(numbers, words, strict=False):
             mapping = pages[number]
+            if mapping is not None and self.choices.level != "linux" and mapping.was_resized_at(number):
+                continue  # unspecified
             # Most pages need no load: those without a mapping or any protection, and those that the process may read
             # and has accessed before.
             if mapping is None or not mapping.prot:
