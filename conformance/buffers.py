@@ -9,7 +9,18 @@ from collections.abc import Callable
 
 import pytest
 
-from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDWR, PROT_NONE, PROT_READ, Facility, Process, System
+from ..contract import (
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    Facility,
+    Process,
+    System,
+    errno_name,
+)
 from ..testing import clause, fails
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, lettered_pages, reserve
 
@@ -87,12 +98,21 @@ def test_write_from_unreadable_buffer_fails(process: Process, page: int, file: M
 @clause("buffer.load.part")
 @NOT_READABLE
 def test_write_stops_at_unreadable_page(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    """A file system may refuse the whole call instead (btrfs does); the file then has not changed."""
     base = map_before_inaccessible_page(process, page, file, reason)
     fd = file(b"0123")
 
-    assert process.write_from(fd, base + page - 4, 10, 2) == 4
+    try:
+        written = process.write_from(fd, base + page - 4, 10, 2)
+    except OSError as error:
+        if errno_name(error) != "EFAULT":
+            raise
+        content = b"0123"
+    else:
+        assert written == 4
+        content = b"01AAAA"
 
-    assert process.pread(fd, 20, 0) == b"01AAAA"
+    assert process.pread(fd, 20, 0) == content
 
 
 @clause("buffer.nothing-to-move")

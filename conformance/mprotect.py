@@ -28,7 +28,7 @@ from ..contract import (
     Process,
     System,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -698,7 +698,12 @@ def refused_mapping_and_hole(call: Call) -> None:
         pytest.param((unaligned_address, hole_and_refused_mapping), "EINVAL", id="unaligned-over-hole"),
         pytest.param((unaligned_address, length_zero), "EINVAL", id="unaligned-with-length-zero"),
         pytest.param((unaligned_address, wrapping_length), "EINVAL", id="unaligned-with-wrapping-length"),
-        pytest.param((wrapping_length, unknown_bit), "ENOMEM", id="wrapping-length-with-unknown-bit"),
+        pytest.param(
+            (wrapping_length, unknown_bit),
+            "ENOMEM",
+            id="wrapping-length-with-unknown-bit",
+            marks=needs("native-width"),
+        ),
         pytest.param((hole_and_refused_mapping, unknown_bit), "EINVAL", id="unknown-bit-over-hole"),
         pytest.param((hole_and_refused_mapping,), "ENOMEM", id="hole-before-refused-mapping"),
         pytest.param((refused_mapping_and_hole,), "EACCES", id="refused-mapping-before-hole"),

@@ -28,7 +28,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -40,7 +40,9 @@ from ._helpers import (
     lettered_pages,
     requires,
     reserve,
+    setup,
 )
+from .reference_counts import create_observed_file
 
 MOVE_TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 RX: Final = PROT_READ | PROT_EXEC
@@ -177,6 +179,7 @@ def test_locked_pages_stay_locked(process: Process, file: MakeFile, page: int, w
 
 
 @clause("mremap.move.reference")
+@needs("locks-follow-mapped-file")
 @ways
 def test_moved_mapping_keeps_file_open_until_unmapped(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, way: str
@@ -196,6 +199,23 @@ def test_moved_mapping_keeps_file_open_until_unmapped(
     process.munmap(moved, 2 * page if way == "grow" else page)
 
     other.flock(rival, LOCK_EX | LOCK_NB)
+
+
+@clause("mremap.move.reference")
+@ways
+def test_moved_mapping_keeps_unlinked_file_until_unmapped(
+    process: Process, system: System, new_path: NewPath, page: int, way: str
+) -> None:
+    file = create_observed_file("storage", system, process, new_path, page)
+    base = map_between_guards(process, page, 1, RW, MAP_SHARED, file.fd)
+    with setup():
+        process.close(file.fd)
+
+    moved = move(way, process, page, base, 1)
+    assert not file.is_released()
+    process.munmap(moved, 2 * page if way == "grow" else page)
+
+    assert file.is_released()
 
 
 # ----------------------------------------------------------------------------------------------------- other pages kept
@@ -343,6 +363,7 @@ def test_fixed_replaces_mapping_at_new_address(process: Process, file: MakeFile,
 
 
 @clause("mremap.fixed.replaces")
+@needs("locks-follow-mapped-file")
 def test_replaced_mapping_releases_file(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
 ) -> None:
@@ -360,6 +381,20 @@ def test_replaced_mapping_releases_file(
     process.mremap(base, page, page, MOVE_TO, target)
 
     other.flock(rival, LOCK_EX | LOCK_NB)
+
+
+@clause("mremap.fixed.replaces")
+def test_replaced_mapping_frees_unlinked_file(process: Process, system: System, new_path: NewPath, page: int) -> None:
+    file = create_observed_file("storage", system, process, new_path, page)
+    target = process.mmap(0, page, RW, MAP_SHARED, file.fd, 0)
+    with setup():
+        process.close(file.fd)
+    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
+    assert not file.is_released()
+
+    process.mremap(base, page, page, MOVE_TO, target)
+
+    assert file.is_released()
 
 
 @clause("mremap.fixed.resize")

@@ -18,7 +18,7 @@ from ..contract import (
     Resource,
     Unsupported,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, reserve
 
 # ------------------------------------------------------------------------------------------------------------- mprotect
@@ -221,6 +221,7 @@ def test_munlock_of_wrapping_range_is_refused(process: Process, page: int) -> No
 
 
 @clause("mlock.errno.EINVAL")
+@needs("native-width")
 def test_mlock_of_wrapping_range_is_refused(process: Process, page: int) -> None:
     """The range also exceeds any limit of locked memory, so ENOMEM is accepted."""
     base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)

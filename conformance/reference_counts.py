@@ -36,7 +36,7 @@ from ..contract import (
     System,
     Unresolved,
 )
-from ..testing import clause
+from ..testing import clause, needs
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, pages_of, setup, shared_and_private
 
 PAGES: Final = 3
@@ -121,7 +121,14 @@ def can_lock(take: Callable[[], None]) -> bool:
 
 OBSERVERS: Final = {"flock": ByFlock, "ofd-lock": ByOfdLock, "close-event": ByCloseEvent, "storage": ByStorage}
 
-by_every_observer = pytest.mark.parametrize("observer", OBSERVERS)
+by_every_observer = pytest.mark.parametrize(
+    "observer",
+    [pytest.param(name, marks=[] if name == "storage" else needs("locks-follow-mapped-file")) for name in OBSERVERS],
+)
+"""Run a case once with each observer.
+
+Where a mapping refers to another open file description of the same file (overlayfs), only the file shows the reference.
+"""
 
 
 def create_observed_file(observer: str, system: System, process: Process, new_path: NewPath, page: int) -> ObservedFile:

@@ -134,5 +134,5 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def writes_when_asynchronous(self) -> bool:
         """True if the writes of MS_ASYNC have reached the disk before a crash."""
 
-    def transferred(self, possible: int, wanted: int) -> int:
-        """Return the bytes transferred if only `possible` of `wanted` bytes of a buffer are accessible."""
+    def transferred(self, call: str, possible: int, wanted: int) -> int:
+        """Return the bytes that pread or pwrite transfers if only `possible` of `wanted` bytes are accessible."""

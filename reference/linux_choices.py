@@ -197,7 +197,7 @@ class LinuxChoices:
     def writes_when_asynchronous(self) -> bool:
         return False
 
-    def transferred(self, possible: int, wanted: int) -> int:
+    def transferred(self, call: str, possible: int, wanted: int) -> int:
         return possible
 
     def survives(self, name: str, block: int) -> bool | None:

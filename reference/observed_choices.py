@@ -394,10 +394,15 @@ class ObservedChoices(LinuxChoices):
         """Unless the subject has none: its disks are not those of the reference."""
         return not (isinstance(self.observed, Faulted) and self.observed.signal == "SIGBUS") or not self.is_full()
 
-    def transferred(self, possible: int, wanted: int) -> int:
-        """All that could be moved; below level linux EFAULT may come although something has been moved."""
+    def transferred(self, call: str, possible: int, wanted: int) -> int:
+        """All that could be moved, or nothing where a file system refuses a write that it could do in part (write(2)).
+
+        Below level linux EFAULT may come although something has been moved.
+        """
         if self.level != "linux" and 0 < possible < wanted:
             raise Unresolved("below level linux it is open how much is moved from or to a buffer that ends in a hole")
+        if call == "pwrite" and possible < wanted and self.observed == Failed("EFAULT"):
+            return 0
         return possible
 
     def survives(self, name: str, block: int) -> bool | None:

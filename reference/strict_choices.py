@@ -139,6 +139,6 @@ class StrictChoices(LinuxChoices):
     def evicts(self) -> bool:
         return False
 
-    def transferred(self, possible: int, wanted: int) -> int:
+    def transferred(self, call: str, possible: int, wanted: int) -> int:
         """All or nothing: what a call moves from or to a buffer of which a part is inaccessible is undefined."""
         return possible if possible == wanted else 0

@@ -39,7 +39,7 @@ class Buffers(Accesses, FileCalls):
         else:
             data = inode.read(length, offset, self.choices)
             unsure = inode.indeterminate_bytes(offset, len(data))
-        moved = self.choices.transferred(self.store_up_to_a_fault(addr, data, unsure), len(data))
+        moved = self.choices.transferred("pread", self.store_up_to_a_fault(addr, data, unsure), len(data))
 
         # ERRORS of the buffer
         with self.errors("pread") as refuse:
@@ -67,7 +67,7 @@ class Buffers(Accesses, FileCalls):
         length = self.writable_length(inode, length, offset)
         self.require_no_overlap(inode, addr, length, offset)
         data, unsure = self.load_up_to_a_fault(addr, length)
-        available = self.choices.transferred(len(data), length)
+        available = self.choices.transferred("pwrite", len(data), length)
         start = inode.size if description.append else offset
         written = inode.write(data[:available], start, self.choices) if available else 0
         for at, values in unsure.items():

@@ -25,8 +25,8 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 class Changed:
     """A process of the reference, of which some calls are replaced; each gets the process as its first argument."""
 
-    def __init__(self, **calls: Callable[..., object]) -> None:
-        self._process = ReferenceBackend().boot().spawn()
+    def __init__(self, bits: int = 64, **calls: Callable[..., object]) -> None:
+        self._process = ReferenceBackend(bits=bits).boot().spawn()
         self._calls = calls
 
     def __getattr__(self, name: str) -> Any:
@@ -63,6 +63,10 @@ def refuse(*_: object) -> None:
     raise OSError(errno.ENOSYS, "not implemented")
 
 
+def no_memory(*_: object) -> None:
+    raise OSError(errno.ENOMEM, "not all of the range is mapped")
+
+
 def nothing(*_: object) -> None:
     pass
 
@@ -79,7 +83,7 @@ def open_without_description(process: Process, fd: int) -> None:
     process.close(fd)
 
 
-LACKING: list[tuple[str, dict[str, Callable[..., object]]]] = [
+LACKING: list[tuple[str, dict[str, Any]]] = [
     ("anonymous-memory", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
     ("reservation", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
     ("reservation", {"mmap": mmap_adding(PROT_READ)}),
@@ -100,8 +104,10 @@ LACKING: list[tuple[str, dict[str, Callable[..., object]]]] = [
     ("locks-follow-mapped-file", {"close": open_without_description}),
     ("mtime-at-store", {"has_old_mtime": lambda process, fd: True}),
     ("growth-seen", {"ftruncate": nothing}),
+    ("native-width", {"bits": 32, "munlock": no_memory, "madvise": no_memory, "msync": no_memory}),
+    ("evictable-pages", {"drop_cache": nothing}),
 ]
-"""Systems that lack a property: its name, and the calls that differ from the reference's."""
+"""Systems that lack a property: its name, and the arguments of `Changed`."""
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -109,8 +115,15 @@ def test_property_holds_on_the_reference(name: str) -> None:
     assert PROPERTIES[name].experiment(ReferenceBackend().boot().spawn()) is True
 
 
+@pytest.mark.parametrize("calls", [{"munlock": no_memory}, {"madvise": no_memory}, {"msync": no_memory}])
+def test_one_of_three_calls_shows_the_width(calls: dict[str, Any]) -> None:
+    others = {name: no_memory for name in ("munlock", "madvise", "msync") if name not in calls}
+    assert PROPERTIES["native-width"].experiment(Changed(bits=32, **others)) is True  # type: ignore[arg-type]
+    assert PROPERTIES["native-width"].experiment(Changed(bits=32, **calls)) is True  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("name", "calls"), LACKING)
-def test_property_does_not_hold_on_a_system_without_it(name: str, calls: dict[str, Callable[..., object]]) -> None:
+def test_property_does_not_hold_on_a_system_without_it(name: str, calls: dict[str, Any]) -> None:
     assert PROPERTIES[name].experiment(Changed(**calls)) is False  # type: ignore[arg-type]
 
 

@@ -930,7 +930,7 @@ def test_an_errno_is_known_by_its_letters() -> None:
 
 def test_at_level_linux_how_much_was_moved_is_no_question() -> None:
     for possible in (0, 4, 10):
-        assert following(Returned(possible)).transferred(possible, 10) == possible
+        assert following(Returned(possible)).transferred("pread", possible, 10) == possible
 
 
 def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
@@ -1254,9 +1254,14 @@ def test_below_level_linux_a_part_that_was_moved_is_open(possible: int, is_open:
     choices = following(Returned(possible), level="posix")
     if is_open:
         with pytest.raises(Unresolved, match="how much is moved"):
-            choices.transferred(possible, 10)
+            choices.transferred("pread", possible, 10)
     else:
-        assert choices.transferred(possible, 10) == possible
+        assert choices.transferred("pread", possible, 10) == possible
+
+
+@pytest.mark.parametrize(("call", "moved"), [("pwrite", 0), ("pread", 4)])
+def test_a_file_system_may_refuse_a_write_that_could_be_done_in_part(call: str, moved: int) -> None:
+    assert following(Failed("EFAULT")).transferred(call, 4, 10) == moved
 
 
 def refusals(*reasons: tuple[int, str]) -> list[Refusal]:
@@ -1374,12 +1379,12 @@ def test_what_is_open_below_level_linux(level: str) -> None:
     assert choices.shows_changes() is choices.copies_when_populated() is is_linux
     if is_linux:
         assert choices.applies_prefix("a call")
-        assert choices.transferred(4, 10) == 4
+        assert choices.transferred("pread", 4, 10) == 4
     else:
         with pytest.raises(Unresolved, match="below level linux"):
             choices.applies_prefix("a call")
         with pytest.raises(Unresolved, match="below level linux"):
-            choices.transferred(4, 10)
+            choices.transferred("pread", 4, 10)
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     space.insert(Mapping(space, 20 * PAGE, 22 * PAGE, RW, False))
     asked: list[int] = []

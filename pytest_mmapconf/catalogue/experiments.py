@@ -13,12 +13,14 @@ from typing import Final, TypeAlias
 from ..contract import (
     LOCK_EX,
     LOCK_NB,
+    MADV_NORMAL,
     MADV_REMOVE,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MS_ASYNC,
     O_CREAT,
     O_EXCL,
     O_RDWR,
@@ -60,6 +62,15 @@ def fault_of(access: Callable[[], object]) -> Fault | None:
     except Fault as fault:
         return fault
     return None
+
+
+def errno_of(call: Callable[[], object]) -> int:
+    """Return the errno of a call; 0 if it succeeds."""
+    try:
+        call()
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 def has_anonymous_memory(process: Process) -> bool:
@@ -211,3 +222,28 @@ def is_growth_seen(process: Process) -> bool:
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     process.ftruncate(fd, 2 * page)
     return fault_of(lambda: process.load(base + page, 1)) is None
+
+
+def has_native_width(process: Process) -> bool:
+    """A range that wraps is refused by munlock and madvise, and is empty for msync, if the kernel computes in `bits`.
+
+    With wider numbers it is a long range, of which the three calls refuse the part that is not mapped (ENOMEM).
+    """
+    if process.bits == 64:
+        return True
+    page, span = process.sysconf(SC_PAGESIZE), 1 << process.bits
+    base = map_file(process)
+    wrapping: list[tuple[Callable[[], None], int]] = [
+        (lambda: process.munlock(base, span - page), errno.EINVAL),
+        (lambda: process.madvise(base, span - page, MADV_NORMAL), errno.EINVAL),
+        (lambda: process.msync(base, span - 1, MS_ASYNC), 0),
+    ]
+    return any(errno_of(call) == wraps for call, wraps in wrapping)
+
+
+def can_evict_pages(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    fd = new_file(process)
+    process.drop_cache(fd)
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    return process.mincore(base, page) == [False]

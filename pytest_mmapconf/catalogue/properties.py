@@ -112,6 +112,16 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             experiments.is_growth_seen,
             "growth.accessible",
         ),
+        Property(
+            "native-width",
+            "The kernel computes with as many bits as the program's addresses have.",
+            experiments.has_native_width,
+        ),
+        Property(
+            "evictable-pages",
+            "Pages of a file that have been written back can be evicted from memory.",
+            experiments.can_evict_pages,
+        ),
     )
 }
 """Every property by name."""

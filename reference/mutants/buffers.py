@@ -113,13 +113,6 @@ def a_read_returns_the_requested_size(
     return len(data)
 
 
-@wrong(Buffers.load_up_to_a_fault, "buffer.load.part")
-def a_write_is_all_or_nothing(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
-    """If the buffer ends too early, the call writes nothing."""
-    data, unsure = load(self, addr, length)
-    return (data, unsure) if len(data) == length else (b"", {})
-
-
 @wrong(Buffers.load_up_to_a_fault, "buffer.load.part", "buffer.load")
 def a_write_fills_up_with_zeros(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """Inaccessible bytes of the buffer are written as zeros."""
