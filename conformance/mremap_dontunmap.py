@@ -225,7 +225,7 @@ def test_dontunmap_with_another_size_is_refused(process: Process, page: int, pag
     assert process.load(base, 3 * page) == lettered_pages(page, 3)
 
 
-@clause("mremap.errno.EINVAL.dontunmap-size")
+@clause("mremap.dontunmap.rounding")
 @pytest.mark.parametrize(("old", "new"), [(1, 0), (0, 1)], ids=["new-is-shorter", "old-is-shorter"])
 def test_sizes_that_round_to_same_pages_are_accepted(process: Process, page: int, old: int, new: int) -> None:
     """The sizes differ by one byte but are the same number of pages."""
@@ -341,7 +341,8 @@ def test_private_mapping_is_not_duplicated(process: Process, file: MakeFile, pag
         process.mremap(base, 0, page, flags, target)
 
     assert process.load(base, 4) == b"kept"
-    assert_inaccessible(process, target)
+    with faults("SIGSEGV"):  # Linux before 6.17 has unmapped the target
+        process.load(target, 1)
 
 
 @clause("mremap.errno.ENOMEM.old-size-zero")

@@ -351,19 +351,26 @@ def address_space_limit(call: Call) -> None:
     call.new = 4096 * call.page
 
 
-@clause("mremap.errno.order")
+ORDER: Final = clause("mremap.errno.order")
+ORDER_UNMAPPED: Final = clause("mremap.errno.order.unmapped")
+
+
 @pytest.mark.parametrize(
     ("mistakes", "errno"),
     [
-        pytest.param((unknown_flag, unmapped), "EINVAL", id="unknown-flag-for-unmapped-range"),
-        pytest.param((unaligned_address, unmapped), "EINVAL", id="unaligned-unmapped-range"),
-        pytest.param((new_size_zero, unmapped), "EINVAL", id="new-size-zero-for-unmapped-range"),
-        pytest.param((new_size_too_large, unmapped), "EINVAL", id="too-large-for-unmapped-range"),
-        pytest.param((overlapping_ranges, unmapped), "EINVAL", id="overlap-with-unmapped-range"),
-        pytest.param((different_mappings,), "EFAULT", id="different-mappings-without-room"),
-        pytest.param((different_mappings, address_space_limit), "EFAULT", id="different-mappings-past-limit"),
-        pytest.param((locked_memory_limit, address_space_limit), "EAGAIN", id="locked-mapping-past-both-limits"),
-        pytest.param((locked_memory_limit,), "EAGAIN", id="locked-mapping-past-limit-without-room"),
+        pytest.param((unknown_flag, unmapped), "EINVAL", id="unknown-flag-for-unmapped-range", marks=ORDER),
+        pytest.param((unaligned_address, unmapped), "EINVAL", id="unaligned-unmapped-range", marks=ORDER),
+        pytest.param((new_size_zero, unmapped), "EINVAL", id="new-size-zero-for-unmapped-range", marks=ORDER),
+        pytest.param((new_size_too_large, unmapped), "EINVAL", id="too-large-for-unmapped-range", marks=ORDER_UNMAPPED),
+        pytest.param((overlapping_ranges, unmapped), "EINVAL", id="overlap-with-unmapped-range", marks=ORDER_UNMAPPED),
+        pytest.param((different_mappings,), "EFAULT", id="different-mappings-without-room", marks=ORDER),
+        pytest.param(
+            (different_mappings, address_space_limit), "EFAULT", id="different-mappings-past-limit", marks=ORDER
+        ),
+        pytest.param(
+            (locked_memory_limit, address_space_limit), "EAGAIN", id="locked-mapping-past-both-limits", marks=ORDER
+        ),
+        pytest.param((locked_memory_limit,), "EAGAIN", id="locked-mapping-past-limit-without-room", marks=ORDER),
     ],
 )
 def test_first_of_two_errors_is_returned(

@@ -104,7 +104,7 @@ REFUSED_LENGTHS: Final[list[tuple[str, str, str, tuple[str, ...]]]] = [
     ("mmap-fixed", "mmap.errno.ENOMEM.range", "ENOMEM", (*OUTSIDE, *WRAPS)),
     ("mmap-noreplace", "mmap.errno.ENOMEM.noreplace", "ENOMEM", (*OUTSIDE, *WRAPS)),
     ("mremap-old-range", "mremap.errno.EINVAL", "EINVAL", (*OUTSIDE, *WRAPS)),
-    ("mremap-new-size", "mremap.errno.EINVAL", "EINVAL", ("one-byte-more-than-user-space",)),
+    ("mremap-new-size", "mremap.errno.EINVAL.new-size", "EINVAL", ("one-byte-more-than-user-space",)),
     ("mremap-new-size", "mremap.errno.ENOMEM", "ENOMEM", ("one-byte-past-user-space", "size-of-user-space")),
 ]
 """Calls, each with a clause, the errno that it requires, and the lengths for which it does."""

@@ -136,13 +136,18 @@ class MremapCalls(State):
         if request.new == 0:
             refuse(EINVAL, "mremap.errno.EINVAL", "new-size-zero", "new_size is 0")
         if request.new > self.task_size:
-            refuse(EINVAL, "mremap.errno.EINVAL", "new-size-too-large", "new_size is larger than the address space")
-        if new_size > self.mask // 2:
+            refuse(
+                EINVAL,
+                "mremap.errno.EINVAL.new-size",
+                "new-size-too-large",
+                "new_size is larger than the address space",
+            )
+        if request.new > self.task_size or new_size > self.mask // 2:
             refuse(
                 ENOMEM,
                 "mremap.errno.ENOMEM",
                 "libc-new-size",
-                "new_size is larger than the largest object of a C library",
+                "new_size is larger than any object: an error of the C library, and of Linux before 6.17",
             )
 
     def refuse_new_address(self, refuse: Refusals, request: MremapRequest) -> None:

@@ -776,7 +776,7 @@ CUT_SEALED = "late: cut-range-sealed"
 @pytest.mark.parametrize(
     ("old", "new", "flags", "found"),
     [
-        pytest.param(1, (1 << 63) - PAGE, MREMAP_MAYMOVE, [HUGE], id="as-large-as-an-object"),
+        pytest.param(1, (1 << 63) - PAGE, MREMAP_MAYMOVE, [HUGE, ODD], id="as-large-as-an-object"),
         pytest.param(1, 1 << 63, MREMAP_MAYMOVE, [HUGE, ODD], id="larger-than-any-object"),
         pytest.param(0, PAGE, 0, [NO_DUPLICATE], id="a-duplicate-in-place"),
         pytest.param(

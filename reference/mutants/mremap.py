@@ -33,7 +33,7 @@ REFUSALS = (
     other("mremap-says-EINVAL-where-nothing-is-mapped", EINVAL, "mremap.errno.EFAULT", reason="addr-unmapped"),
     other("mremap-says-ENOMEM-for-a-hole", ENOMEM, "mremap.errno.EFAULT", reason="old-range-not-one-mapping"),
     never("mremap-takes-unknown-flags", "mremap.errno.EINVAL", reason="flags-unknown"),
-    other("mremap-says-ENOMEM-for-a-size-beyond", ENOMEM, "mremap.errno.EINVAL", reason="new-size-too-large"),
+    other("mremap-says-ENOMEM-for-a-size-beyond", ENOMEM, "mremap.errno.EINVAL.new-size", reason="new-size-too-large"),
     other(
         "mremap-says-EPERM-for-overlap",
         EPERM,

@@ -386,10 +386,11 @@ NEW_ADDRESS = (
         ReferenceProcess.mremap,
         EINVAL,
         lambda self, addr, old, new, flags, to=0: flags & MREMAP_DONTUNMAP and old != new,
-        "mremap.errno.EINVAL.dontunmap-size",
+        "mremap.dontunmap.rounding",
         "mremap.flags.dontunmap",
         "mremap.resize",
         text="MREMAP_DONTUNMAP and sizes that differ by less than a page",
+        bug="Linux before 6.17",
     ),
     refuses(
         "mremap-knows-no-less-than-a-page",
@@ -434,6 +435,16 @@ def mremap_reports_the_last_error(
 ) -> Refusal:
     """Of several applicable errors the last one is reported."""
     return refusals[-1] if call == "mremap" else refusals[0]
+
+
+@wrong(LinuxChoices.refusal, "mremap.errno.order.unmapped", bug="Linux before 6.17")
+def mremap_looks_for_the_mapping_first(
+    refusal: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]
+) -> Refusal:
+    """An unmapped range is reported although the new range is one that no mapping can have."""
+    unmapped = [refusal for refusal in refusals if call == "mremap" and refusal.reason == "addr-unmapped"]
+    is_early = refusals[0].reason in ("flags-unknown", "addr-unaligned", "new-size-zero")
+    return unmapped[0] if unmapped and not is_early else refusals[0]
 
 
 # ----------------------------------------------------------------------------------------------------------- DONTUNMAP
