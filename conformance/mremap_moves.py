@@ -422,6 +422,23 @@ def test_fixed_moves_and_resizes_in_one_call(
 
 
 @clause("mremap.fixed.several")
+def test_range_of_different_anonymous_mappings_moves(process: Process, page: int) -> None:
+    base = map_between_guards(process, page, 3, RW, ANONYMOUS)
+    process.store(base, lettered_pages(page, 3))
+    process.mprotect(base + page, page, PROT_READ)
+    target = map_between_guards(process, page, 3, RW, ANONYMOUS)
+
+    assert process.mremap(base, 3 * page, 3 * page, MOVE_TO, target) == target
+
+    assert process.load(target, 3 * page) == lettered_pages(page, 3)
+    assert_read_only(process, target + page)
+    process.store(target, b"a")
+    process.store(target + 2 * page, b"c")
+    for number in range(3):
+        assert_nothing_mapped(process, base + number * page)
+
+
+@clause("mremap.fixed.several.files")
 def test_range_of_different_mappings_moves(process: Process, file: MakeFile, page: int) -> None:
     """Each mapping keeps its protection, its sharing, its file and its position in the range."""
     fd = file(lettered_pages(page, 3))
@@ -446,7 +463,7 @@ def test_range_of_different_mappings_moves(process: Process, file: MakeFile, pag
         assert_nothing_mapped(process, base + number * page)
 
 
-@clause("mremap.fixed.several")
+@clause("mremap.fixed.several.files")
 @pytest.mark.parametrize("extent", ["whole", "parts"])
 def test_range_of_parts_of_mappings_moves(process: Process, file: MakeFile, page: int, extent: str) -> None:
     """The range goes from the middle of one mapping to the middle of the next; pages outside it stay."""

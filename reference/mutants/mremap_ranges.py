@@ -266,9 +266,24 @@ REFUSALS = (
         EFAULT,
         lambda self, addr, old, new, flags, to=0: flags & MREMAP_FIXED and several(self, addr, old),
         "mremap.fixed.several",
+        "mremap.fixed.several.files",
         "mremap.resize",
         text="the range to be moved is not all one mapping",
         bug="Linux before 6.17",
+    ),
+    refuses(
+        "mremap-moves-files-one-at-a-time",
+        ReferenceProcess.mremap,
+        EFAULT,
+        lambda self, addr, old, new, flags, to=0: (
+            flags & MREMAP_FIXED
+            and several(self, addr, old)
+            and any(mapping.inode is not None for mapping in range_of(self, addr, old))
+        ),
+        "mremap.fixed.several.files",
+        "mremap.resize",
+        text="the range to be moved has several mappings, one of them of a file",
+        bug="Linux on ramfs",
     ),
     refuses(
         "mremap-moves-no-hole",
