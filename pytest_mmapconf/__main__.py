@@ -35,6 +35,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--check", action="store_true", help="the gate: fail if something is missing")
     command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
     command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
+    command = commands.add_parser("variants", help="whether every conforming variant of the reference passes the cases")
+    command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose name matches")
+    command.add_argument(
+        "-n", dest="workers", metavar="N", type=int, help="number of processes (default: one for each processor)"
+    )
     command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
     command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
     help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
@@ -100,6 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return reachability.main(asked.backend, judged_with, asked.output, asked.check)
         if asked.command == "report":
             return report(asked.files, asked.outputs)
+        if asked.command == "variants":
+            from .gates import mutants_command, variants
+
+            return variants.main(asked.globs, asked.workers or mutants_command.default_workers())
         if asked.command == "mutants":
             from .gates import mutants_command
 

@@ -175,7 +175,8 @@ class PageCalls(State):
             if sealed is not None and at == sealed.start:
                 refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
         stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
-        refuse.prefix = partial(self.change_protection, addr, stop, prot)
+        if stop > addr:
+            refuse.prefix = partial(self.change_protection, addr, stop, prot)
 
     def change_protection(self, start: int, end: int, prot: int) -> None:
         """Give the mapped pages of [start, end) the protection `prot`, which may have PROT_SEM."""
@@ -263,7 +264,8 @@ class PageCalls(State):
         hole = self.space.hole(start, end)
         if hole is not None:
             refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
-            refuse.prefix = partial(self.space.lock, start, hole, True, on_fault)
+            if hole > start:
+                refuse.prefix = partial(self.space.lock, start, hole, True, on_fault)
         if refuse.count:
             return
         self.space.lock(start, end, True, on_fault)
@@ -290,7 +292,8 @@ class PageCalls(State):
         with self.errors("munlock", refuse) as refuse:
             if hole is not None:
                 refuse(ENOMEM, "munlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
-                refuse.prefix = partial(self.space.lock, start, hole, False)
+                if hole > start:
+                    refuse.prefix = partial(self.space.lock, start, hole, False)
 
         # EFFECT
         self.space.lock(start, end, False)

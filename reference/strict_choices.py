@@ -134,7 +134,7 @@ class StrictChoices(LinuxChoices):
 
     def survives(self, name: str, block: int) -> bool | None:
         """Nothing forbids that unsynced pages have been written back before a crash: here every other one."""
-        return block % 2 == 1
+        return block % 2 == 0
 
     def evicts(self) -> bool:
         return False

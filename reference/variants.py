@@ -83,6 +83,8 @@ class Variant:
     lacks_facilities: Collection[Facility] = ()
     kills: bool = False
     """True if a fault ends the process."""
+    levels: Collection[str] = ("documented", "posix")
+    """The levels that it conforms to."""
 
     @cached_property
     def process_type(self) -> type[VariantProcess]:

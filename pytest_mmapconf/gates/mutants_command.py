@@ -16,6 +16,7 @@ import pytest
 from ..catalogue.clauses import included, load
 from ..reference import mutant as mutant_module
 from ..reference.mutant import Mutant
+from . import variants
 from .mutation_matrix import find_gaps, reasons, run
 from .runner import MutantResult
 
@@ -90,12 +91,15 @@ def main(
     mutants = select(globs, level)
     accepted = reasons()
     matrix = run(mutants, level, workers, programs, everything, accepted if check else None)
+    verdicts = [] if globs or not check else list(variants.run(variants.select(()), workers))
     if check:
-        lines = missing = find_gaps(matrix, {mutant.id: mutant for mutant in mutants}, accepted)
+        lines = missing = find_gaps(matrix, {mutant.id: mutant for mutant in mutants}, accepted) + variants.gaps(
+            verdicts
+        )
     else:
         lines = [*(format_result(result, programs) for result in matrix.results), *survivors(matrix.results, programs)]
         missing = survivors(matrix.results, 0)
-    print("\n".join([*lines, *summary(matrix.results, programs)]))
+    print("\n".join([*lines, *summary(matrix.results, programs), *([variants.summary(verdicts)] if verdicts else [])]))
     print(f"{len(mutants)} mutants, {len(matrix.cases)} cases, {time.monotonic() - began:.0f} s")
     if path:
         text = json.dumps({"level": level, "mutants": [asdict(result) for result in matrix.results]}, indent=1)
