@@ -22,7 +22,8 @@ Rules for all calls:
 * A call that fails raises `OSError` with the errno (Python's number of the name, `errno.EINVAL`); it never returns -1.
 * A load, store or execution that the hardware would refuse raises `Fault`; the process lives on.
 * A call that the implementation lacks raises `NotImplementedError` with the reason as its text; `Unsupported` is one.
-* A failure of the harness (the implementation died, hangs, sends garbage) raises `Unresolved` with the reason.
+* A failure of the harness (a set-up that fails, an agent that sends garbage) raises `Unresolved` with the reason;
+  a call that ends its process or the system raises `Died`.
 * Flag and name constants have Linux's generic values (asm-generic, x86-64).  A backend for another system translates.
 
 This module imports nothing of the project's own, and nothing that costs time.
@@ -269,6 +270,23 @@ class Unsupported(NotImplementedError):
 
 class Unresolved(Exception):
     """No verdict is possible, and why: set-up failed, the implementation died, hangs or sends garbage."""
+
+
+class Died(Unresolved):
+    """A call ended its process or the system, or did not return: the clauses that the case asks for are broken.
+
+    Raised only where the call is known to be the cause.  `output` is what the system last wrote to its stderr or
+    console, `requests` are the last requests to it, the one that it did not survive at the end.
+    """
+
+    def __init__(self, text: str, output: str = "", requests: Sequence[str] = ()) -> None:
+        super().__init__(text, output, tuple(requests))
+        self.text = text
+        self.output = output
+        self.requests = tuple(requests)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Stat(NamedTuple):

@@ -43,7 +43,16 @@ class Faulted(NamedTuple):
         return f"{self.signal} ({self.code}){at}"
 
 
-Outcome: TypeAlias = Returned | Failed | Faulted
+class Ended(NamedTuple):
+    """The call ended its process or the system, or did not return."""
+
+    how: str
+
+    def __str__(self) -> str:
+        return self.how
+
+
+Outcome: TypeAlias = Returned | Failed | Faulted | Ended
 
 
 def brief(data: bytes) -> str:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,7 @@ from pytest_mmapconf.contract import (
     SC_PAGESIZE,
     Backend,
     Call,
+    Died,
     Facility,
     Fault,
     Options,
@@ -418,8 +420,9 @@ def test_the_end_of_a_process_is_reported_and_the_others_continue(
     (pid,) = (running.pid for running in processes_of(directory) if running.parent in spawned)
     os.kill(pid, signal.SIGKILL)
 
-    with pytest.raises(Unresolved, match=r"ended by itself \(SIGKILL\), seen at sysconf"):
+    with pytest.raises(Unresolved, match=r"ended by itself \(SIGKILL\), seen at sysconf") as died:
         victim.sysconf(SC_PAGESIZE)
+    assert not isinstance(died.value, Died)
     with pytest.raises(Unresolved, match="SIGKILL"):
         victim.sysconf(SC_PAGESIZE)
     assert process.sysconf(SC_PAGESIZE)
@@ -431,8 +434,9 @@ def test_only_the_process_that_unmaps_its_own_program_ends(system: AgentSystem, 
     program = next(line for line in victim.maps().splitlines() if " r-xp " in line and "/mmap_agent" in line)
     start, end = (int(part, 16) for part in program.split()[0].split("-"))
 
-    with pytest.raises(Unresolved, match=r"ended by itself \(SIGSEGV\), seen at munmap"):
+    with pytest.raises(Died, match=r"ended by itself \(SIGSEGV\), seen at munmap") as died:
         victim.munmap(start, end - start)
+    assert died.value.requests[-1].endswith(f"munmap {start:#x} {end - start}")
     assert process.sysconf(SC_PAGESIZE)
 
 
@@ -496,13 +500,13 @@ def test_a_call_that_times_out_ends_the_agent(directory: Path) -> None:
     other = process.fork()
     its = other.open("file", O_RDWR)
 
-    with pytest.raises(Unresolved, match=r"no answer to 'flock 4 2' in 0\.5 s"):
+    with pytest.raises(Died, match=r"no answer to 'flock 4 2' in 0\.5 s"):
         other.flock(its, LOCK_EX)
 
-    assert list(directory.iterdir()) == []
-    assert soon(lambda: processes_of(directory) == [])
     assert backend.boot().spawn().sysconf(SC_PAGESIZE)
     backend.close()
+    assert list(directory.iterdir()) == []
+    assert soon(lambda: processes_of(directory) == [])
 
 
 def test_an_agent_that_is_killed_is_replaced(backend: NativeBackend, directory: Path) -> None:
@@ -662,11 +666,42 @@ def test_the_agent_maps_nothing_in_the_scratch_range_and_allocates_nothing(proce
     assert " rwxp " not in process.maps()
 
 
-def test_the_stack_is_at_least_a_mebibyte(process: AgentProcess) -> None:
-    stack = next(line for line in process.maps().splitlines() if "[stack]" in line)
-    start, end = (int(part, 16) for part in stack.split()[0].split("-"))
+@pytest.mark.parametrize("limit", ["-s 128", "-s 1024", "-v 524288", "-d 65536"])
+def test_the_agent_runs_with_inherited_limits(directory: Path, limit: str) -> None:
+    backend = CommandBackend(f"sh -c 'ulimit {limit}; exec {build_agent()} --directory \"{directory}\"'")
 
-    assert end - start >= 2**20
+    check_basic_calls(backend)
+
+    backend.close()
+
+
+@pytest.mark.parametrize(("limit", "message"), [("ulimit -n 64", "256 file descriptors"), ("exec <&-", "must be open")])
+def test_what_the_agent_lacks_is_reported_in_one_line(limit: str, message: str) -> None:
+    agent = subprocess.run(
+        ["sh", "-c", f"{limit}; exec {build_agent()}"], capture_output=True, text=True, timeout=10, check=False
+    )
+
+    assert agent.returncode == 1
+    assert agent.stdout == ""
+    assert len(agent.stderr.splitlines()) == 1
+    assert message in agent.stderr
+
+
+def test_an_agent_without_proc(tmp_path: Path) -> None:
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this user cannot make a mount namespace")
+    hide = f"mount -t tmpfs none /proc && exec {build_agent()} --directory {tmp_path}"
+    backend = CommandBackend(shlex.join([*unshare, "sh", "-c", hide]))
+    process = backend.boot().spawn()
+
+    assert backend.facts().details["run by"].startswith("unknown")
+    for call in (process.maps, process.counters, lambda: process.set_limit_headroom(Resource.ADDRESS_SPACE, 1 << 20)):
+        with pytest.raises(Unsupported, match="cannot be read"):
+            call()
+    process.exec()
+    assert process.sysconf(SC_PAGESIZE)
+    backend.close()
 
 
 def test_the_counters_exclude_the_agents_own_calls(process: AgentProcess, page: int) -> None:

@@ -10,9 +10,11 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 
-from ..contract import Backend, Facts, Unresolved
+from ..contract import SC_PAGESIZE, Backend, Facts, Unresolved
+from . import front
 from .build import build_agent
-from .client import Agent, AgentSystem
+from .client import AgentSystem
+from .stream import Agent
 
 
 class CommandBackend(Backend):
@@ -42,11 +44,12 @@ class CommandBackend(Backend):
             "page": said.get("page", "?"),
             "bits": said.get("bits", "?"),
             "byte order": said.get("byteorder", "?"),
+            "run by": front.described(said),
             "file system": said.get("filesystem", "?"),
             "directory": said.get("directory", "?"),
             "user": "root" if said.get("uid") == "0" else f"uid {said.get('uid', '?')}",
         }
-        limits = "end", "lowest", "mappings", "locked", "descriptors", "capabilities"
+        limits = "end", "lowest", "mappings", "locked", "descriptors", "limits", "capabilities"
         details |= {name: said[name].strip(",") or "none" for name in limits if name in said}
         return Facts(self.name, f"{details['kernel']}, {details['libc']}", details)
 
@@ -54,7 +57,23 @@ class CommandBackend(Backend):
         """The agent that runs; a new one where there is none."""
         if self._agent is None or self._agent.failure is not None:
             self._agent = Agent(self.command(), self.options.timeout)
+            self._agent.control = self.has_answer
         return self._agent
+
+    def has_answer(self) -> bool:
+        """Return True if a new agent can be started and a process of it answers."""
+        try:
+            agent = self.agent()
+            agent.control = None
+            system = AgentSystem(agent)
+            try:
+                system.spawn().sysconf(SC_PAGESIZE)
+            finally:
+                system.close()
+            agent.control = self.has_answer
+        except (Unresolved, OSError, NotImplementedError):
+            return False
+        return True
 
     def boot(self) -> AgentSystem:
         agent = self.agent()

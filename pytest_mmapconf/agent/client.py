@@ -1,27 +1,14 @@
-"""The client's side of PROTOCOL.md: an agent at the other end of a byte stream, as a System with its Processes.
+"""The client's side of PROTOCOL.md: the system that an agent has booted, as a System with its Processes.
 
-A call is a line there and a line back.  The stream is two file descriptors; each wait is bounded by the timeout of a
-call.  Whatever an agent may do wrong ends in one way: its processes are killed, `Unresolved` says what happened, and
-the next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not
-notice.
-
-Several processes may be at work at once (`System.run_concurrently`): each may have one request under way, and an
-answer names the process by its number.  To send first and wait later, such a call is made twice: the first time it
-stops after sending, the second time it continues with the answer.
+A call is a request to the agent (`stream`).  Several processes may be at work at once (`System.run_concurrently`): each
+may have one request under way, and an answer names the process by its number.  To send first and wait later, such a
+call is made twice: the first time it stops after sending, the second time it continues with the answer.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import errno
 import os
-import re
-import select
-import signal
-import subprocess
-import time
-from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -31,7 +18,6 @@ from ..contract import (
     Call,
     Counters,
     Facility,
-    Fault,
     Process,
     Stat,
     System,
@@ -40,246 +26,11 @@ from ..contract import (
     errno_name,
 )
 from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
-from .dead_agent import read_rest, remove_directory
-
-PROTOCOL: Final = 1
-"""The version of the protocol that is spoken here."""
-
-CHATTER: Final = 64 * 1024
-"""Bytes that may arrive before the handshake: the output of a console, an emulator or a login."""
-
-STDERR_KEPT: Final = 4096
-"""Bytes of an agent's stderr that are kept, to be shown when it fails."""
+from . import front
+from .stream import Agent, short
 
 MAPS_KEPT: Final = 64 * 1024
 """Bytes of the text of an address space that are requested."""
-
-
-class Agent:
-    """A running agent: its subprocess and the two ends of the stream.
-
-    Raises Unresolved where it cannot be started or does not greet within `timeout` seconds.
-    """
-
-    def __init__(self, command: Sequence[str], timeout: float) -> None:
-        self.command = list(command)
-        self.timeout = timeout
-        self.failure: str | None = None
-        """Why the agent is gone; None while it lives."""
-        self.folder: str | None = None
-        """The folder of the system that is booted: to be removed here, should the agent die of something."""
-        self.next_is_booted = False
-        """True if an "end", a "boot" and a "spawn" have been sent for the next system."""
-        self.system: AgentSystem | None = None
-        """The system that is booted: an agent has one at a time."""
-        self._said = b""
-        self._buffer = b""
-        self._answers: dict[int, deque[str]] = defaultdict(deque)
-        self._awaited: Counter[int] = Counter()
-        try:
-            # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
-            self._subprocess = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise Unresolved(f"the agent cannot be started: {error}") from error
-        assert self._subprocess.stdin is not None
-        assert self._subprocess.stdout is not None
-        assert self._subprocess.stderr is not None
-        self._to = self._subprocess.stdin.fileno()
-        self._from = self._subprocess.stdout.fileno()
-        self._errors = self._subprocess.stderr.fileno()
-        os.set_blocking(self._to, False)
-        self._poll = select.poll()
-        self._poll.register(self._from, select.POLLIN)
-        self._poll.register(self._errors, select.POLLIN)
-        self._owner = os.getpid()
-        atexit.register(self.close)
-        self._line = 1 << 20  # of the greeting, until it says more
-        self.facts = self._greeting()
-        """The greeting: names and values as text."""
-        self.bits = self._number("bits", 64)
-        self.page = self._number("page", 4096)
-        self.data = self._number("data", 1024)
-        self._line = self._number("line", 4096) + 16
-        self.audits = max(3, min(1024, self._line // 20))
-        """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
-
-    # ---- calls
-
-    def call(self, number: int, request: str) -> str:
-        """Send a request to a process and return what it answered after "ok"; raise what else it answered."""
-        self.send(number, request)
-        return self.receive(number, request)
-
-    def send(self, number: int, request: str) -> None:
-        """Send a request to a process and do not wait."""
-        self.send_all(number, request)
-
-    def send_all(self, number: int, *requests: str) -> None:
-        """Send several requests, to be answered in this order; only the supervisor (0) takes more than one."""
-        if self.failure is not None:
-            raise Unresolved(f"the agent is gone: {self.failure}")
-        self._awaited[number] += len(requests)
-        self._write("".join(f"{number} {request}\n" for request in requests).encode("ascii"))
-
-    def receive(self, number: int, request: str) -> str:
-        """Wait for a process's answer."""
-        if self.failure is not None:
-            raise Unresolved(f"the agent is gone: {self.failure}")
-        deadline = time.monotonic() + self.timeout
-        answers = self._answers[number]
-        while not answers:
-            self._sort(self._read_line(deadline, request))
-        kind, _, rest = answers.popleft().partition(" ")
-        if kind == "ok":
-            return rest
-        raise self._outcome(number, kind, rest, request)
-
-    def _outcome(self, number: int, kind: str, rest: str, request: str) -> Exception:
-        verb = request.partition(" ")[0]
-        if kind == "error":
-            code = getattr(errno, rest, None)
-            if isinstance(code, int):
-                return OSError(code, os.strerror(code))
-            return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
-        if kind == "fault":
-            words = rest.split(" ")
-            if len(words) == 3:
-                with contextlib.suppress(ValueError):
-                    return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
-        if kind == "unsupported":
-            return Unsupported(f"{verb}: {rest}" if number else rest)
-        if kind == "died":
-            return Unresolved(f"the process ended by itself ({rest}), seen at {verb}")
-        if kind == "bad":
-            return Unresolved(f"the agent does not understand {_short(request)!r}: {rest}")
-        return self.fail(f"it answered {_short(f'{kind} {rest}')!r} to {verb}")
-
-    def _sort(self, line: str) -> None:
-        number, _, answer = line.partition(" ")
-        if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
-            if answer.startswith("died "):
-                return  # reported without a request; it is reported again on request
-            raise self.fail(f"it said {_short(line)!r}, without a request")
-        self._awaited[int(number)] -= 1
-        self._answers[int(number)].append(answer)
-
-    # ---- the stream
-
-    def _greeting(self) -> dict[str, str]:
-        deadline = time.monotonic() + self.timeout
-        heard = 0
-        while heard <= CHATTER:
-            line = self._read_line(deadline, "its greeting")
-            heard += len(line) + 1
-            # A console may have written something in front, without an end of line.
-            greeting = re.search(r"mmapconf (\d+)((?: [a-z]+=\S*)*)$", line)
-            if greeting:
-                if int(greeting[1]) != PROTOCOL:
-                    raise self.fail(f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}")
-                words = (word.partition("=") for word in greeting[2].split())
-                return {name: unquote(value) for name, _, value in words}
-        raise self.fail(f"it did not greet within {CHATTER} bytes")
-
-    def _number(self, fact: str, otherwise: int) -> int:
-        try:
-            value = int(self.facts.get(fact, otherwise))
-        except ValueError:
-            value = 0
-        if value <= 0:
-            raise self.fail(f"its greeting says {fact}={self.facts[fact]!r}")
-        return value
-
-    def _write(self, data: bytes) -> None:
-        try:
-            sent = os.write(self._to, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            raise self.fail("it ended") from None
-        if sent == len(data):
-            return
-        deadline = time.monotonic() + self.timeout  # the stream is full: the other side has to take something first
-        while sent < len(data):
-            if not select.select([], [self._to], [], max(0.0, deadline - time.monotonic()))[1]:
-                raise self.fail(f"it took nothing in {self.timeout:g} s")
-            try:
-                sent += os.write(self._to, data[sent:])
-            except BlockingIOError:
-                continue
-            except OSError:
-                raise self.fail("it ended") from None
-
-    def _read_line(self, deadline: float, request: str) -> str:
-        while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
-            ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-            if not ready:
-                raise self.fail(f"no answer to {_short(request)!r} in {self.timeout:g} s")
-            for descriptor, _ in ready:
-                more = os.read(descriptor, 65536)
-                if descriptor == self._errors:
-                    self._said = (self._said + more)[-STDERR_KEPT:]
-                    if not more:
-                        self._poll.unregister(self._errors)
-                elif more:
-                    self._buffer += more
-                else:
-                    raise self.fail(f"it ended at {_short(request)!r}")
-        if end < 0 or end > self._line:
-            raise self.fail(f"it wrote a line of more than {self._line} bytes")
-        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
-        return line.rstrip(b"\r").decode("ascii", "replace")
-
-    # ---- its end
-
-    def fail(self, reason: str) -> Unresolved:
-        """Kill the agent and everything of it, and return the exception that says why."""
-        if self.failure is None:
-            self.failure = reason
-            self._kill()
-            said = self._said.decode(errors="replace").strip()
-            status = self._subprocess.returncode
-            how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-            ended = f" ({how})" if reason.startswith("it ended") else ""
-            self.failure += ended + (f"; on stderr: {said}" if said else "")
-        return Unresolved(f"the agent failed: {self.failure}")
-
-    def close(self) -> None:
-        """End the agent: it tidies up at the end of its stream.  Where it does not, it is killed."""
-        if self.failure is None and os.getpid() == self._owner:
-            self.failure = "it was closed"
-            assert self._subprocess.stdin is not None
-            self._subprocess.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._subprocess.wait(min(self.timeout, 5.0))
-            self._kill()
-
-    def _kill(self) -> None:
-        atexit.unregister(self.close)
-        # What its end may still want to say, and the reason why it ended by itself, need a moment.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._subprocess.wait(0.05)
-        with contextlib.suppress(OSError):
-            os.killpg(self._subprocess.pid, signal.SIGKILL)
-        self._subprocess.wait()
-        self._said = (self._said + read_rest(self._errors))[-STDERR_KEPT:]
-        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + read_rest(self._from), re.MULTILINE)
-        for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
-            if stream:
-                stream.close()
-        for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
-            if folder:
-                remove_directory(folder)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class _Sent(BaseException):
@@ -320,12 +71,12 @@ class AgentProcess(Process):
         try:
             return int(word, 0)
         except ValueError:
-            raise self._agent.fail(f"it answered {_short(word)!r} where a number belongs") from None
+            raise self._agent.fail(f"it answered {short(word)!r} where a number belongs") from None
 
     def _values(self, request: str, count: int) -> list[int]:
         words = self._call(request).split(" ")
         if len(words) != count:
-            raise self._agent.fail(f"it answered {_short(' '.join(words))!r} where {count} numbers belong")
+            raise self._agent.fail(f"it answered {short(' '.join(words))!r} where {count} numbers belong")
         return [self._value(word) for word in words]
 
     def _pair(self, request: str) -> tuple[int, int]:
@@ -337,7 +88,7 @@ class AgentProcess(Process):
         try:
             data = bytes.fromhex(text)
         except ValueError:
-            raise self._agent.fail(f"it answered {_short(text)!r} where bytes belong") from None
+            raise self._agent.fail(f"it answered {short(text)!r} where bytes belong") from None
         if len(data) > at_most:
             raise self._agent.fail(f"it answered {len(data)} bytes where {at_most} were asked for")
         return data
@@ -429,6 +180,12 @@ class AgentProcess(Process):
     def has_old_mtime(self, fd: int) -> bool:
         return bool(self._int(f"has-old-mtime {fd:d}"))
 
+    def exec(self) -> None:
+        answer = front.fields(self._call("exec"))
+        escape = front.changed_by_exec(self._agent.facts, answer) or self._agent.escape_in_session()
+        if escape:
+            raise Unresolved(escape)
+
     def fork(self) -> AgentProcess:
         return AgentProcess(self._system, self._int("fork"))
 
@@ -495,11 +252,10 @@ class AgentSystem(System):
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.ended = ""
-        """Why nothing more can be asked of it; empty while something can."""
+        self._is_closed = False
         agent.folder = None
-        if agent.system is not None:
-            agent.system.ended = "another system has been booted since"
+        agent.output = b""
+        agent.requests.clear()
         agent.system = self
         if agent.next_is_booted:
             agent.next_is_booted = False
@@ -515,7 +271,15 @@ class AgentSystem(System):
             self._first = self._new_process(agent.receive(0, "spawn"))
         except OSError as error:
             where = agent.facts.get("directory", "its own choice of folder")
-            raise Unresolved(f"the agent cannot make a folder in {where}: {error.strerror}") from error
+            what = f"a folder in {where}" if agent.folder is None else "a process"
+            raise Unresolved(f"the agent cannot make {what}: {error.strerror}") from error
+
+    @property
+    def ended(self) -> str:
+        """Why nothing more can be asked of it; empty while something can."""
+        if self._is_closed:
+            return "the system is closed"
+        return "" if self.agent.system is self else "another system has been booted since"
 
     def _call(self, request: str) -> str:
         if self.ended:
@@ -530,7 +294,7 @@ class AgentSystem(System):
 
     def _new_process(self, answer: str) -> AgentProcess:
         if not answer.isdigit():
-            raise self.agent.fail(f"it answered {_short(answer)!r} where a process belongs")
+            raise self.agent.fail(f"it answered {short(answer)!r} where a process belongs")
         return AgentProcess(self, int(answer))
 
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
@@ -574,12 +338,12 @@ class AgentSystem(System):
     def mapping_limit(self) -> int:
         answer = self._call("mapping-limit")
         if not answer.isdigit():
-            raise self.agent.fail(f"it answered {_short(answer)!r} where a number belongs")
+            raise self.agent.fail(f"it answered {short(answer)!r} where a number belongs")
         return int(answer)
 
     def close(self) -> None:
         if not self.ended:
-            self.ended = "the system is closed"
+            self._is_closed = True
             self.agent.system = None
             if self.agent.failure is None:
                 # The next system is prepared while the client does other work; the client does not wait for it.

@@ -13,9 +13,11 @@
  *
  * A process shares its address space with this code, so this code must not disturb what is under test.  After its start
  * a process allocates nothing, uses no stdio, and writes static buffers only; its symbols are bound before main, its
- * stack has been used to a depth of 1 MiB, address randomisation is off where that is permitted, its own descriptors
- * have high numbers, and far from every other mapping is a scratch range that only the case uses.  Its calls are the
- * libc's, because the libc is under test as well.
+ * stack has been used to the depth that it needs, its own descriptors have high numbers, and far from every other
+ * mapping is a scratch range that only the case uses.  Whoever starts the agent turns address randomisation off, where
+ * that is permitted; the agent never executes itself again to that end, because that would leave an emulator (valgrind,
+ * user-mode qemu) that runs it, and the system below would be judged.  Its calls are the libc's, because the libc is
+ * under test as well.
  *
  * Build (any Linux libc, static or not, any byte order):
  *     cc -O2 -Wall -Wextra -Wl,-z,now -Wl,-z,noexecstack -o mmap_agent mmap_agent.c
@@ -29,6 +31,7 @@
  *     the calls of a process          do_*: one function for each verb
  *     a process's account of itself   counters, maps, scratch range, limits, capabilities
  *     lines over sockets              `send_line`, `receive_line`
+ *     what runs this program          `find_front`, `put_identity`
  *     fork, exec and exit             also the table of verbs, `execute_request`, and a process's loop, `serve`
  *     the start of a program          `initialise`
  *     supervisor                      boots, processes, directories
@@ -56,12 +59,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -89,6 +92,7 @@
 #define CHANNEL_FD 224   /* a process's socket to the supervisor */
 #define FACILITY_FDS 225 /* and following: the directories of facilities, in every process of a boot */
 #define FACILITY_COUNT 3
+#define DIRECTORY_FD 228 /* the working directory of a process while it executes the front again */
 enum {
     STREAM_IN_FD = 240, /* the client's stream */
     STREAM_OUT_FD,
@@ -98,12 +102,13 @@ enum {
     GUARD_FD,
     REUSABLE_FDS, /* and following: mounts of facilities kept for a later boot */
     OTHER_FDS = REUSABLE_FDS + FACILITY_COUNT, /* and above: the sockets of processes */
+    NEEDED_FDS = OTHER_FDS + 8,
 };
 
 /* The request being executed, its answer, and a buffer for any other data. */
 static char in[MAX_LINE + 1], out[MAX_LINE + 64], bytes[MAX_DATA];
 static size_t out_length;
-static char own_path[PATH_MAX];
+static char own_path[PATH_MAX]; /* of this program; absolute, because a case changes the directory */
 static char base_directory[PATH_MAX] = "/tmp"; /* where the agent makes its own directory */
 static char agent_directory[PATH_MAX + 32];    /* the agent's own directory */
 static char boot_directory[PATH_MAX + 64];     /* in agent_directory: the directory of the current boot */
@@ -1152,7 +1157,7 @@ static void do_counters(struct argument *a)
 
     (void)a;
     if (read_file("/proc/self/io", bytes, sizeof bytes) == -1 || getrusage(RUSAGE_SELF, &usage) == -1) {
-        answer_errno();
+        answer("unsupported", "the counts of /proc/self/io cannot be read");
         return;
     }
     answer("ok ", "");
@@ -1169,7 +1174,7 @@ static void do_maps(struct argument *a)
     ssize_t n;
 
     if (fd == -1) {
-        answer_errno();
+        answer("unsupported", "/proc/self/maps cannot be read");
         return;
     }
     n = pread(fd, bytes, 4096, (off_t)a[0].n); /* 4096, because each byte may be written as three characters */
@@ -1223,7 +1228,8 @@ static void do_set_limit_headroom(struct argument *a)
     }
     if (limit->file) {
         if (read_file(limit->file, bytes, sizeof bytes) == -1) {
-            answer_errno();
+            answer("unsupported", "what is in use of the limit cannot be read: ");
+            put(limit->file);
             return;
         }
         used = number_after(bytes, limit->label) * (*limit->label ? 1024 : page_size);
@@ -1346,6 +1352,102 @@ static ssize_t receive_line(int channel, char *line, size_t size, int *passed_fd
     return -1;
 }
 
+/* ------------------------------------------------------------------------------------------- what runs this program
+ *
+ * An emulator of user-mode programs (valgrind, user-mode qemu, a dynamic linker that is called by name) is a program
+ * whose process this is: the kernel's command line of this process is `FRONT… PROGRAM ARGUMENTS…`.  The emulator may
+ * report another one as /proc/self/cmdline, and another program as /proc/self/exe, but does not do so for thread-self.
+ * To execute this program in the same emulator is to execute the front again. */
+
+#define MAX_FRONT 240
+
+static char front_text[8192]; /* the command line: words, each with a null byte */
+static size_t front_length; /* bytes of front_text that are the front */
+static char *front[MAX_FRONT]; /* its words, without those of a binfmt_misc that the kernel puts there itself */
+static int front_count;
+static char running_program[PATH_MAX]; /* the program that the kernel executes in this process, or "" */
+static char start_directory[PATH_MAX]; /* to which relative paths in the front refer */
+
+/* Store the path of a program that is named as in a command line; return 0, or -1 if there is none. */
+static int find_program(const char *name, char *path)
+{
+    const char *directory = getenv("PATH");
+
+    if (strchr(name, '/'))
+        return access(name, X_OK) == 0 && realpath(name, path) ? 0 : -1;
+    while (directory && *directory) {
+        size_t length = strcspn(directory, ":");
+        char candidate[PATH_MAX];
+
+        if (snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, directory, name) < (int)sizeof candidate &&
+            access(candidate, X_OK) == 0 && realpath(candidate, path))
+            return 0;
+        directory += length + (directory[length] == ':');
+    }
+    return -1;
+}
+
+static int is_this_program(const char *word)
+{
+    static char resolved[PATH_MAX];
+
+    return realpath(word, resolved) && !strcmp(resolved, own_path);
+}
+
+/* Find the front: what precedes this program in the command line, of which its own arguments are the end. */
+static void find_front(int count, char **arguments)
+{
+    static char *words[MAX_FRONT + 64];
+    int n = 0, place;
+    ssize_t length = read_file("/proc/thread-self/cmdline", front_text, sizeof front_text);
+    ssize_t end = readlink("/proc/thread-self/exe", running_program, sizeof running_program - 1);
+
+    running_program[end > 0 ? end : 0] = 0;
+    for (char *word = front_text; word < front_text + (length > 0 ? length : 0) && n < MAX_FRONT + 64;
+         word += strlen(word) + 1)
+        words[n++] = word;
+    place = n - count;
+    for (int i = 1; i < count && place >= 0; i++)
+        if (strcmp(words[place + i], arguments[i]))
+            place = -1;
+    if (place <= 0 || place > MAX_FRONT)
+        return; /* the system itself runs this program, or what runs it is not known */
+    if (is_this_program(words[place - 1]))
+        place--; /* binfmt_misc with the flag P adds a word; the kernel does so again, if this program is executed */
+    else {
+        memcpy(front, words, (size_t)place * sizeof *words);
+        front_count = place;
+        if (!getcwd(start_directory, sizeof start_directory))
+            start_directory[0] = 0;
+    }
+    front_length = (size_t)(words[place] - front_text);
+}
+
+static void put_fact(const char *name, const char *value)
+{
+    put(" ");
+    put(name);
+    put("=");
+    put_word(value, strlen(value));
+}
+
+/* Append what runs this program, as NAME=VALUE fields: in the greeting, and after exec. */
+static void put_identity(void)
+{
+    char text[32];
+    const char *platform = (const char *)getauxval(AT_PLATFORM);
+
+    if (running_program[0]) {
+        put(" front=");
+        put_word(front_text, front_length);
+        put_fact("program", running_program);
+    }
+    if (platform)
+        put_fact("platform", platform);
+    snprintf(text, sizeof text, "%lu", (unsigned long)page_size);
+    put_fact("page", text);
+}
+
 /* ---------------------------------------------------------------------------------------------- fork, exec and exit */
 
 static volatile sig_atomic_t terminating; /* the agent only removes what it made, and exits */
@@ -1380,6 +1482,7 @@ static void do_exit(struct argument *a)
 
 static void do_fork(struct argument *a)
 {
+    struct rlimit limit;
     pid_t pid;
 
     (void)a;
@@ -1398,41 +1501,57 @@ static void do_fork(struct argument *a)
         out_length = 0; /* the parent answers */
         return;
     }
-    answer_number(pid);
+    if (pid == -1 && errno == EAGAIN && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        answer("unsupported", "fork: EAGAIN, as the user's processes are limited (ulimit -u)");
+    else
+        answer_number(pid);
     close(passed_fd);
 }
 
-/* Execute this program again in this process; return only on failure, with errno.  Under an emulator (user-mode qemu)
- * the kernel runs the emulator's executable, so the emulator's command line, up to this program's name, must come
- * first. */
+static void restore_directory(void)
+{
+    if (fchdir(DIRECTORY_FD) == 0)
+        close(DIRECTORY_FD);
+}
+
+/* Execute this program again in this process, by what runs it now; return only on failure, with errno. */
 static void reexec(char **arguments)
 {
-    static char command[8192];
-    static char *words[256];
-    ssize_t length;
-    int n = 0;
+    static char *words[MAX_FRONT + 8];
+    static char program[PATH_MAX];
+    struct stat named, real;
+    int n = front_count, directory, error;
 
-    execve(own_path, arguments, environ);
-    if (errno != ENOEXEC || (length = read_file("/proc/thread-self/cmdline", command, sizeof command)) <= 0)
+    memcpy(words, front, (size_t)n * sizeof *words);
+    words[n++] = own_path;
+    while ((words[n++] = *arguments++))
+        ;
+    if (!front_count) {
+        execve(own_path, words, environ);
         return;
-    for (char *word = command; word < command + length && n < 240; word += strlen(word) + 1) {
-        static char resolved[PATH_MAX];
-
-        words[n++] = word;
-        if (n > 1 && realpath(word, resolved) && !strcmp(resolved, own_path)) {
-            while ((words[n++] = *++arguments))
-                ;
-            execve("/proc/thread-self/exe", words, environ);
-            return;
-        }
     }
-    errno = ENOEXEC;
+    directory = open(".", O_RDONLY | O_DIRECTORY);
+    if (directory != -1 && directory != DIRECTORY_FD) {
+        dup2(directory, DIRECTORY_FD);
+        close(directory);
+    }
+    if (directory == -1 || !start_directory[0] || chdir(start_directory) == -1)
+        close(DIRECTORY_FD);
+    /* What was named may have executed something else in turn, as valgrind does with its tool: name it again. */
+    if (find_program(front[0], program) == 0 && stat(program, &named) == 0 &&
+        (stat("/proc/thread-self/exe", &real) == -1 || named.st_dev != real.st_dev || named.st_ino != real.st_ino))
+        execve(program, words, environ);
+    else
+        execve("/proc/thread-self/exe", words, environ);
+    error = errno;
+    restore_directory();
+    errno = error;
 }
 
 static void do_exec(struct argument *a)
 {
-    static char program[] = "mmap_agent", role[] = "--process", reads[24], writes[24];
-    char *arguments[] = {program, role, reads, writes, 0};
+    static char role[] = "--process", reads[24], writes[24];
+    char *arguments[] = {role, reads, writes, 0};
     int error;
 
     (void)a;
@@ -1662,13 +1781,22 @@ static void __attribute__((noreturn)) serve(void)
 
 /* ------------------------------------------------------------------------------------------- the start of a program */
 
-/* Grow the stack to 1 MiB, so that it never has to grow into an address where the case has mapped something. */
+/* Use the stack to the depth that this program needs, so that it never has to grow into an address where the case has
+ * mapped something; a quarter of it, where it is small. */
 static void prefault_stack(void)
 {
-    volatile char deep[1 << 20];
+    struct rlimit limit;
+    size_t depth = 64 * 1024;
 
-    deep[0] = 0;
-    (void)deep[0];
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur / 4 < depth)
+        depth = (size_t)limit.rlim_cur / 4;
+    {
+        volatile char deep[depth + 1];
+
+        for (size_t at = 0; at < depth; at += 1024)
+            deep[depth - at] = 0; /* the stack grows down, page by page */
+        (void)deep[0];
+    }
 }
 
 static int is_free(uintptr_t start, size_t length)
@@ -1713,13 +1841,28 @@ static void find_scratch_range(void)
         }
 }
 
-static void initialise(char **arguments)
+/* Find the path of this program; "" if it is not known.  AT_EXECFN is the path that was executed, also in an emulator;
+ * /proc/self/exe may be a dynamic linker that was called by name. */
+static void find_own_path(char *named)
+{
+    const char *executed = (const char *)getauxval(AT_EXECFN);
+    ssize_t length;
+
+    if (executed && realpath(executed, own_path))
+        return;
+    length = readlink("/proc/self/exe", own_path, sizeof own_path - 1);
+    own_path[length > 0 ? length : 0] = 0;
+    if (length <= 0 && (!named || !realpath(named, own_path)))
+        own_path[0] = 0;
+}
+
+static void initialise(int count, char **arguments)
 {
     struct rlimit no_core = {0, 0};
 
-    if (readlink("/proc/self/exe", own_path, sizeof own_path - 1) <= 0 && !realpath(arguments[0], own_path))
-        own_path[0] = 0;
     page_size = (size_t)sysconf(_SC_PAGESIZE);
+    find_own_path(arguments[0]);
+    find_front(count, arguments);
     make_crc_tables();
     prefault_stack();
     find_scratch_range();
@@ -2985,14 +3128,6 @@ static void supervise(void)
 
 /* ------------------------------------------------------------------------------------------------------------ start */
 
-static void put_fact(const char *name, const char *value)
-{
-    put(" ");
-    put(name);
-    put("=");
-    put_word(value, strlen(value));
-}
-
 static const char *file_system_type(void)
 {
     static char type[64], real[PATH_MAX];
@@ -3019,21 +3154,94 @@ static const char *file_system_type(void)
     return type;
 }
 
-/* Return 1 if an address is in user space: something can be, or already is, mapped there. */
+/* Return 1 if an address is in user space: something can be, or already is, mapped there.  A hint is honoured where the
+ * page is free, but not near a stack, where munmap of what is not mapped shows that it is user space. */
 static int is_user_address(uintptr_t address)
 {
-    void *there = mmap((void *)address, page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    unsigned char resident;
+    void *page = (void *)address;
 
-    if (there == MAP_FAILED)
-        return errno == EEXIST;
-    munmap(there, page_size);
-    return (uintptr_t)there == address;
+    return mmap(page, page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == page ||
+           mincore(page, page_size, &resident) == 0 || munmap(page, page_size) == 0;
+}
+
+/* Return the first address after user space, or 0 if it cannot be found.  A child searches it: the calls are under test,
+ * and their faults must not end or damage the agent. */
+static uint64_t find_end_of_user_space(void)
+{
+    uintptr_t low = scratch_start / page_size, high = UINTPTR_MAX / page_size;
+    uint64_t end = 0;
+    int ends[2];
+    pid_t pid;
+
+    if (pipe(ends) == -1)
+        return 0;
+    pid = fork();
+    if (pid == 0) {
+        if (is_user_address(low * page_size)) {
+            while (high - low > 1) {
+                uintptr_t middle = low + (high - low) / 2;
+
+                *(is_user_address(middle * page_size) ? &low : &high) = middle;
+            }
+            end = (uint64_t)high * page_size;
+        }
+        _exit(write(ends[1], &end, sizeof end) != sizeof end);
+    }
+    close(ends[1]);
+    if (pid == -1 || read(ends[0], &end, sizeof end) != sizeof end)
+        end = 0;
+    close(ends[0]);
+    while (pid != -1 && waitpid(pid, 0, 0) == -1 && errno == EINTR)
+        ;
+    return end;
+}
+
+/* Limits that the agent inherits and raises as far as that is permitted.  The locked memory and the stack are left as
+ * they are, because cases ask for their limits. */
+static const struct name raised_limits[] = {
+    {RLIMIT_AS, "address-space"}, {RLIMIT_DATA, "data"}, {RLIMIT_FSIZE, "file-size"}, {RLIMIT_NPROC, "processes"},
+    {0, 0},
+};
+
+static void raise_limits(void)
+{
+    struct rlimit limit, none = {RLIM_INFINITY, RLIM_INFINITY};
+
+    for (const struct name *raised = raised_limits; raised->name; raised++)
+        if (setrlimit((int)raised->number, &none) == -1 && getrlimit((int)raised->number, &limit) == 0) {
+            limit.rlim_cur = limit.rlim_max;
+            setrlimit((int)raised->number, &limit);
+        }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 4096) {
+        struct rlimit more = {4096, limit.rlim_max < 4096 ? 4096 : limit.rlim_max};
+
+        if (setrlimit(RLIMIT_NOFILE, &more) == -1) {
+            limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+            setrlimit(RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
+/* Append what is still limited, as NAME:NUMBER, each followed by a comma. */
+static void put_inherited_limits(void)
+{
+    struct rlimit limit;
+
+    put(" limits=");
+    for (const struct name *raised = raised_limits; raised->name; raised++)
+        if (getrlimit((int)raised->number, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+            put(raised->name);
+            put(":");
+            put_unsigned(limit.rlim_cur);
+            put(",");
+        }
 }
 
 /* Append the limits that a model needs to predict the results of a process's calls. */
 static void put_limits(void)
 {
-    uintptr_t low = scratch_start / page_size, high = UINTPTR_MAX / page_size;
+    uint64_t end = find_end_of_user_space();
     struct rlimit limit;
     struct {
         uint32_t version;
@@ -3043,14 +3251,9 @@ static void put_limits(void)
         uint32_t effective, permitted, inheritable;
     } sets[2] = {{0, 0, 0}, {0, 0, 0}};
 
-    if (is_user_address(low * page_size)) {
-        while (high - low > 1) {
-            uintptr_t middle = low + (high - low) / 2;
-
-            *(is_user_address(middle * page_size) ? &low : &high) = middle;
-        }
+    if (end) {
         put(" end=");
-        put_unsigned((uint64_t)high * page_size);
+        put_unsigned(end);
     }
     if (read_file("/proc/sys/vm/mmap_min_addr", bytes, sizeof bytes) > 0) {
         put(" lowest=");
@@ -3068,6 +3271,7 @@ static void put_limits(void)
         put(" descriptors=");
         put_unsigned(limit.rlim_cur);
     }
+    put_inherited_limits();
     if (!syscall(SYS_capget, &header, sets)) {
         put(" capabilities=");
         for (const struct name *capability = capabilities; capability->name; capability++)
@@ -3102,8 +3306,7 @@ static void write_greeting(void)
     put_fact("libc", text);
     snprintf(text, sizeof text, "%d", (int)sizeof(void *) * 8);
     put_fact("bits", text);
-    snprintf(text, sizeof text, "%lu", (unsigned long)page_size);
-    put_fact("page", text);
+    put_identity();
     snprintf(text, sizeof text, "%d", __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
     put_fact("byteorder", text[0] == '1' ? "big" : "little");
     snprintf(text, sizeof text, "%lu", (unsigned long)geteuid());
@@ -3119,23 +3322,30 @@ static void write_greeting(void)
     write_to_client(out, out_length);
 }
 
-/* Leave descriptors 0 to 2 only, as in a new process; move the agent's own far above. */
-static void move_own_descriptors(void)
+/* Leave descriptors 0 to 2 only, as in a new process; move the agent's own far above.  Return 0, or -1 with a message
+ * if there are too few. */
+static int move_own_descriptors(void)
 {
-    struct rlimit limit;
     int null;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 4096) {
-        limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > 4096 ? 4096 : limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
     close_descriptors(3, ~0u);
-    dup3(0, STREAM_IN_FD, O_CLOEXEC);
-    dup3(1, STREAM_OUT_FD, O_CLOEXEC);
+    if (dup3(0, STREAM_IN_FD, O_CLOEXEC) == -1 || dup3(1, STREAM_OUT_FD, O_CLOEXEC) == -1 ||
+        dup3(0, NEEDED_FDS - 1, O_CLOEXEC) == -1) {
+        if (fcntl(0, F_GETFD) == -1 || fcntl(1, F_GETFD) == -1)
+            fprintf(stderr, "mmap_agent: descriptors 0 and 1, the client's stream, must be open\n");
+        else
+            fprintf(stderr, "mmap_agent: %d file descriptors are needed, more than the limit (ulimit -n) allows\n",
+                    NEEDED_FDS);
+        return -1;
+    }
+    close(NEEDED_FDS - 1);
     null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null == -1)
+        null = open("/", O_RDONLY | O_CLOEXEC);
     dup2(null, 0);
     dup2(null, 1);
     close(null);
+    return 0;
 }
 
 /* If the stream is a terminal (a serial console), make it pass every byte unchanged in both directions. */
@@ -3151,25 +3361,23 @@ static void make_terminal_raw(void)
 
 int main(int count, char **arguments)
 {
-    int not_random = 0;
-
-    initialise(arguments);
+    initialise(count, arguments);
     if (count == 4 && !strcmp(arguments[1], "--process")) {
+        restore_directory();
         parse_number(arguments[2], &own_reads);
         parse_number(arguments[3], &own_writes);
         for (int fd = CHANNEL_FD; fd < FACILITY_FDS + FACILITY_COUNT; fd++)
             fcntl(fd, F_SETFD, FD_CLOEXEC);
         catch_faults();
         answer("ok", "");
+        put_identity();
         out[out_length++] = '\n';
         if (send_line(CHANNEL_FD, out, out_length, -1) == 0)
             serve();
         return 1;
     }
     for (int i = 1; i < count; i++) {
-        if (!strcmp(arguments[i], "--not-random"))
-            not_random = 1;
-        else if (!strcmp(arguments[i], "--disruptive"))
+        if (!strcmp(arguments[i], "--disruptive"))
             disruptive = 1;
         else if (!strcmp(arguments[i], "--directory") && i + 1 < count &&
                  strlen(arguments[i + 1]) < sizeof base_directory)
@@ -3179,21 +3387,9 @@ int main(int count, char **arguments)
             return 2;
         }
     }
-    if (!not_random && count < 32) {
-        /* Execute the program again without address randomisation; if that is not permitted, go on with it. */
-        int personality_now = personality(0xffffffff);
-        char *again[40];
-        static char marker[] = "--not-random";
-
-        if (personality_now != -1 && !(personality_now & ADDR_NO_RANDOMIZE) &&
-            personality((unsigned long)personality_now | ADDR_NO_RANDOMIZE) != -1) {
-            memcpy(again, arguments, (size_t)count * sizeof *again);
-            again[count] = marker;
-            again[count + 1] = 0;
-            execve(own_path, again, environ);
-        }
-    }
-    move_own_descriptors();
+    raise_limits();
+    if (move_own_descriptors() == -1)
+        return 1;
     make_terminal_raw();
     signal(SIGTERM, on_termination_signal);
     signal(SIGINT, on_termination_signal);

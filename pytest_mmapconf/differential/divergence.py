@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ..contract import Died
 from ..outcomes import brief
 
 MAX_LINES: Final = 60
@@ -28,6 +29,8 @@ class Divergence(AssertionError):
         self.allowed = tuple(allowed)
         self.clauses = tuple(clauses)
         self.maps = maps
+        self.died: Died | None = None
+        """Set where the outcome is that the process or the system has ended."""
 
     def __str__(self) -> str:
         return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
@@ -55,7 +58,14 @@ def as_data(divergence: Divergence) -> dict[str, Any]:
         "allowed": list(divergence.allowed),
         "cited": list(divergence.clauses),
         "pictures": [{"of": of, "text": text} for of, text in maps],
+        **(last_words(divergence.died) if divergence.died else {}),
     }
+
+
+def last_words(died: Died) -> dict[str, Any]:
+    """Return what a process or a system that has ended left, as plain data: part of `evidence` in `schema.json`."""
+    output = {"output": died.output} if died.output else {}
+    return {**output, "requests": list(died.requests)} if died.requests else output
 
 
 def shortened(maps: str) -> str:

@@ -35,13 +35,14 @@ from ..contract import (
     Backend,
     Call,
     Counters,
+    Died,
     Facility,
     Fault,
     Process,
     System,
     errno_name,
 )
-from ..outcomes import Failed, Faulted, Returned
+from ..outcomes import Ended, Failed, Faulted, Returned
 from ..reference.constants import PROT_READ
 from ..reference.machine import PATHS, Parameters
 from ..reference.observed_choices import ObservedChoices
@@ -52,6 +53,7 @@ from ..trace.wrapping import WrappingBackend
 from .audit import Auditor
 from .blame import ENVIRONMENT_ERRNOS
 from .comparison import Comparison
+from .divergence import Divergence
 from .pair import Pair
 from .parameters import measure_parameters
 
@@ -244,6 +246,13 @@ class LockstepProcess(Pair):
         except Fault as fault:
             system.judge(self, call, arguments, Faulted(fault.signal, fault.code, fault.address))
             system.audit(self, call, arguments)
+            raise
+        except Died as died:
+            try:
+                system.judge(self, call, arguments, Ended(died.text))
+            except Divergence as divergence:
+                divergence.died = died
+                raise divergence from died
             raise
         if system.uncompared is None:
             system.judge(self, call, arguments, Returned(value))

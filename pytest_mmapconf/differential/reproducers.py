@@ -148,7 +148,7 @@ def _is_disallowed_choice(judged: Replayed) -> bool:
     chosen = CALLS[step.call].result in ("fd", "fds", "process", "scratch_range") or (
         CALLS[step.call].result == "address" and not is_address_given(step)
     )
-    if not chosen or judged.divergence is None:
+    if not chosen or judged.divergence is None or judged.divergence.died is not None:
         return False
     outcomes = judged.divergence.observed, judged.divergence.allowed[0]
     return not any(re.match("E[A-Z]", outcome) for outcome in outcomes)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from ..contract import Process
-from ..differential.divergence import Divergence, as_data, shortened
+from ..contract import Died, Process
+from ..differential.divergence import Divergence, as_data, last_words, shortened
 from ..testing import ExpectationFailed
 
 MAX_PROCESSES: Final = 4
@@ -22,7 +22,12 @@ def as_divergence(error: BaseException | None) -> Divergence | None:
 
 
 def failure_evidence(excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
-    """Return the evidence of a failed case: the difference, or the outcomes and the address spaces."""
+    """Return the evidence of a failed case: the difference, or the outcomes and the address spaces.
+
+    Of a process or a system that has ended it is what it last wrote, and the last requests to it.
+    """
+    if isinstance(excinfo.value, Died):
+        return {"seen": excinfo.value.text, **last_words(excinfo.value)}
     divergence = as_divergence(excinfo.value)
     if divergence is not None:
         return as_data(divergence)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
-from ..contract import Backend, Unresolved
+from ..contract import Backend, Died, Unresolved
 from .collection import CollectionHooks
 from .failure_evidence import as_divergence, failure_evidence
 from .stash import ATTRIBUTE, CASE, PROGRAM, RECORDED, SETTINGS
@@ -73,6 +73,10 @@ class VerdictHooks:
                     data["broken"] = cited or name.clauses
                 for maps in evidence.get("pictures", ()):
                     report.sections.append((f"address space of {maps['of']}", maps["text"]))
+                if "requests" in evidence:
+                    report.sections.append(("last requests", "\n".join(evidence["requests"])))
+                if "output" in evidence:
+                    report.sections.append(("last output of the system", evidence["output"]))
         self.add_reproducers(item, call.when, verdict, data)
         if self.expectations is not None:
             self.expectations.apply(item, report, data)
@@ -156,7 +160,7 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         return FAIL, f"passes, although a deviation is on record: {str(report.longrepr).partition('] ')[2]}"
     imperative = isinstance(error, pytest.xfail.Exception)
     if (
-        isinstance(error, Unresolved)
+        (isinstance(error, Unresolved) and not (isinstance(error, Died) and report.when == "call"))
         or _timed_out(error)
         or (report.when != "call" and not imperative and as_divergence(error) is None)
     ):

@@ -76,7 +76,15 @@ class Shown(NamedTuple):
     def evidence(self) -> dict[str, Any]:
         """The evidence, with a value for every name that the template uses."""
         program = {"steps": [], "c": "", "lacks": "", **self.case.evidence.get("program", {})}
-        return {"expected": "", "step": "", "pictures": [], **self.case.evidence, "program": program}
+        return {
+            "expected": "",
+            "step": "",
+            "pictures": [],
+            "output": "",
+            "requests": [],
+            **self.case.evidence,
+            "program": program,
+        }
 
 
 @dataclass
@@ -218,6 +226,8 @@ def size(evidence: dict[str, Any]) -> int:
     program = evidence.get("program", {})
     texts = [
         program.get("c", ""),
+        evidence.get("output", ""),
+        *evidence.get("requests", ()),
         *program.get("steps", ()),
         *(picture["text"] for picture in evidence.get("pictures", ())),
     ]

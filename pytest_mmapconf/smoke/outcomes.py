@@ -53,7 +53,7 @@ AGENT_FIXES: Final = {
     r"it took nothing": "It must read requests while others are executed: several processes may have requests at once.",
     r"it ended": "It crashed during this request; its output on stderr, if any, is above. Run it under a debugger.",
 }
-"""Advice by a regular expression that matches a message of `agent.client`; the first match applies."""
+"""Advice by a regular expression that matches a message of `agent.stream`; the first match applies."""
 
 
 def outcome_of(check: Check, subject: Subject, agent: bool) -> Outcome:

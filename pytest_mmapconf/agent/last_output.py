@@ -1,0 +1,29 @@
+"""What a system under test has written when it ended: its stderr or console, made printable and bounded."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+KEPT: Final = 16384
+"""Bytes that are kept, the last ones."""
+
+QUOTED: Final = 240
+"""Characters that a reason of one line quotes."""
+
+GOING_DOWN: Final = re.compile(
+    rb"kernel panic|panic:|\boops\b|BUG: |general protection fault|assertion|fatal error|fatal trap", re.IGNORECASE
+)
+"""What a system writes to its console when it cannot go on."""
+
+
+def printable(output: bytes) -> str:
+    """Return output as lines of text in which control characters are escaped."""
+    text = output.decode(errors="replace").replace("\r\n", "\n").strip()
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+
+
+def quoted(output: bytes) -> str:
+    """Return the end of output in one line."""
+    text = " / ".join(line.strip() for line in printable(output).splitlines() if line.strip())
+    return text if len(text) <= QUOTED else f"…{text[1 - QUOTED :]}"

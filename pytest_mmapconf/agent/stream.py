@@ -1,0 +1,322 @@
+"""A running agent: its subprocess, and the byte stream of PROTOCOL.md to it.
+
+A call is a line there and a line back.  The stream is two file descriptors; each wait is bounded by the timeout of a
+call.  Whatever an agent may do wrong ends in one way: its processes are killed, `Unresolved` says what happened, and
+the next system that is booted starts a new agent.  So a case survives its backend's death, and the next one does not
+notice.  Where a call has ended its process, or the system, `Died` (an `Unresolved`) has the evidence.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Final
+from urllib.parse import unquote
+
+from ..contract import Died, Fault, System, Unresolved, Unsupported
+from . import front
+from .dead_agent import read_rest, remove_directory
+from .last_output import GOING_DOWN, KEPT, printable, quoted
+from .personality import without_address_randomisation
+
+PROTOCOL: Final = 1
+"""The version of the protocol that is spoken here."""
+
+CHATTER: Final = 64 * 1024
+"""Bytes that may arrive before the handshake: the output of a console, an emulator or a login."""
+
+CALLS_KEPT: Final = 60
+"""The last requests to a system that are kept, to be shown when it ends."""
+
+HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+"""How a process ends that its agent, or somebody else, has ended."""
+
+
+class Agent:
+    """A running agent: its subprocess and the two ends of the stream.
+
+    Raises Unresolved where it cannot be started or does not greet within `timeout` seconds.
+    """
+
+    def __init__(self, command: Sequence[str], timeout: float) -> None:
+        self.command = list(command)
+        self.timeout = timeout
+        self.failure: str | None = None
+        """Why the agent is gone; None while it lives."""
+        self.folder: str | None = None
+        """The folder of the system that is booted: to be removed here, should the agent die of something."""
+        self.next_is_booted = False
+        """True if an "end", a "boot" and a "spawn" have been sent for the next system."""
+        self.system: System | None = None
+        """The system that is booted: an agent has one at a time."""
+        self.control: Callable[[], bool] | None = None
+        """Returns True if a new agent answers: what this one did not answer was then not the environment's fault."""
+        self.output = b""
+        """What it has written besides answers: to stderr, or to a console that is the stream."""
+        self.requests: deque[tuple[int, str]] = deque(maxlen=CALLS_KEPT)
+        self._is_lost = False
+        self._buffer = b""
+        self._answers: dict[int, deque[str]] = defaultdict(deque)
+        self._awaited: Counter[int] = Counter()
+        try:
+            # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
+            with without_address_randomisation():
+                self._subprocess = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise Unresolved(f"the agent cannot be started: {error}") from error
+        assert self._subprocess.stdin is not None
+        assert self._subprocess.stdout is not None
+        assert self._subprocess.stderr is not None
+        self._to = self._subprocess.stdin.fileno()
+        self._from = self._subprocess.stdout.fileno()
+        self._errors = self._subprocess.stderr.fileno()
+        os.set_blocking(self._to, False)
+        self._poll = select.poll()
+        self._poll.register(self._from, select.POLLIN)
+        self._poll.register(self._errors, select.POLLIN)
+        self._owner = os.getpid()
+        atexit.register(self.close)
+        self._line = 1 << 20  # of the greeting, until it says more
+        self.facts = self._greeting()
+        """The greeting: names and values as text."""
+        if escape := front.escape_of(self.command, self._subprocess.pid):
+            raise self.fail(escape)
+        self.bits = self._number("bits", 64)
+        self.page = self._number("page", 4096)
+        self.data = self._number("data", 1024)
+        self._line = self._number("line", 4096) + 16
+        self.audits = max(3, min(1024, self._line // 20))
+        """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
+
+    # ---- calls
+
+    def call(self, number: int, request: str) -> str:
+        """Send a request to a process and return what it answered after "ok"; raise what else it answered."""
+        self.send(number, request)
+        return self.receive(number, request)
+
+    def send(self, number: int, request: str) -> None:
+        """Send a request to a process and do not wait."""
+        self.send_all(number, request)
+
+    def send_all(self, number: int, *requests: str) -> None:
+        """Send several requests, to be answered in this order; only the supervisor (0) takes more than one."""
+        if self.failure is not None:
+            raise Unresolved(f"the agent is gone: {self.failure}")
+        self._awaited[number] += len(requests)
+        self.requests.extend((number, request) for request in requests)
+        self._write("".join(f"{number} {request}\n" for request in requests).encode("ascii"))
+
+    def receive(self, number: int, request: str) -> str:
+        """Wait for a process's answer."""
+        if self.failure is not None:
+            raise Unresolved(f"the agent is gone: {self.failure}")
+        deadline = time.monotonic() + self.timeout
+        answers = self._answers[number]
+        try:
+            while not answers:
+                self._sort(self._read_line(deadline, request))
+        except Unresolved as failed:
+            # Only a request to a process is about the system; the supervisor's are the agent's own business.
+            is_lost = number and self._is_lost and self.control is not None and self.control()
+            raise (self._died(str(failed)) if is_lost else failed) from None
+        kind, _, rest = answers.popleft().partition(" ")
+        if kind == "ok":
+            return rest
+        raise self._outcome(number, kind, rest, request)
+
+    def _outcome(self, number: int, kind: str, rest: str, request: str) -> Exception:
+        verb = request.partition(" ")[0]
+        if kind == "error":
+            code = getattr(errno, rest, None)
+            if isinstance(code, int):
+                return OSError(code, os.strerror(code))
+            return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
+        if kind == "fault":
+            words = rest.split(" ")
+            if len(words) == 3:
+                with contextlib.suppress(ValueError):
+                    return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
+        if kind == "unsupported":
+            return Unsupported(f"{verb}: {rest}" if number else rest)
+        if kind == "died":
+            text = f"the process ended by itself ({rest}), seen at {verb}"
+            is_caused = re.fullmatch(r"SIG\w+|\d+", rest) and rest not in HARNESS_STATUS
+            self._read_output()
+            return self._died(text) if number and is_caused else Unresolved(text)
+        if kind == "bad":
+            return Unresolved(f"the agent does not understand {short(request)!r}: {rest}")
+        return self.fail(f"it answered {short(f'{kind} {rest}')!r} to {verb}")
+
+    def _died(self, text: str) -> Died:
+        requests = tuple(f"{number} {short(request, 400)}" for number, request in self.requests)
+        said = f"; it last wrote: {quoted(self.output)}" if self.output and "on stderr" not in text else ""
+        return Died(text + said, printable(self.output), requests)
+
+    def _sort(self, line: str) -> None:
+        number, _, answer = line.partition(" ")
+        if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
+            if answer.startswith("died "):
+                return  # reported without a request; it is reported again on request
+            more, has_ended = self._read_on(2.0)
+            console = line.encode("ascii", "replace") + b"\n" + more
+            self.output = (self.output + console)[-KEPT:]
+            is_lost = has_ended or GOING_DOWN.search(console) is not None
+            raise self.fail(f"it said {short(line)!r}, without a request", is_lost)
+        self._awaited[int(number)] -= 1
+        self._answers[int(number)].append(answer)
+
+    # ---- the stream
+
+    def _greeting(self) -> dict[str, str]:
+        deadline = time.monotonic() + self.timeout
+        heard = b""
+        while len(heard) <= CHATTER:
+            try:
+                line = self._read_line(deadline, "its greeting")
+            except Unresolved as failed:
+                heard += self._buffer
+                raise (Unresolved(f"{failed}; it wrote: {quoted(heard)}") if heard else failed) from None
+            heard += line.encode("ascii", "replace") + b"\n"
+            # A console may have written something in front, without an end of line.
+            greeting = re.search(r"mmapconf (\d+)((?: [a-z]+=\S*)*)$", line)
+            if greeting:
+                if int(greeting[1]) != PROTOCOL:
+                    raise self.fail(f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}")
+                words = (word.partition("=") for word in greeting[2].split())
+                return {name: unquote(value) for name, _, value in words}
+        raise self.fail(f"it did not greet within {CHATTER} bytes; it wrote: {quoted(heard)}")
+
+    def _number(self, fact: str, otherwise: int) -> int:
+        try:
+            value = int(self.facts.get(fact, otherwise))
+        except ValueError:
+            value = 0
+        if value <= 0:
+            raise self.fail(f"its greeting says {fact}={self.facts[fact]!r}")
+        return value
+
+    def _write(self, data: bytes) -> None:
+        try:
+            sent = os.write(self._to, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            raise self.fail("it ended") from None
+        if sent == len(data):
+            return
+        deadline = time.monotonic() + self.timeout  # the stream is full: the other side has to take something first
+        while sent < len(data):
+            if not select.select([], [self._to], [], max(0.0, deadline - time.monotonic()))[1]:
+                raise self.fail(f"it took nothing in {self.timeout:g} s")
+            try:
+                sent += os.write(self._to, data[sent:])
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise self.fail("it ended") from None
+
+    def _read_line(self, deadline: float, request: str) -> str:
+        while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
+            ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if not ready:
+                raise self.fail(f"no answer to {short(request)!r} in {self.timeout:g} s", True)
+            for descriptor, _ in ready:
+                more = os.read(descriptor, 65536)
+                if descriptor == self._errors:
+                    self.output = (self.output + more)[-KEPT:]
+                    if not more:
+                        self._poll.unregister(self._errors)
+                elif more:
+                    self._buffer += more
+                else:
+                    raise self.fail(f"it ended at {short(request)!r}", True)
+        if end < 0 or end > self._line:
+            raise self.fail(f"it wrote a line of more than {self._line} bytes")
+        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
+        return line.rstrip(b"\r").decode("ascii", "replace")
+
+    def _read_output(self) -> None:
+        """Read what has arrived on stderr."""
+        with contextlib.suppress(OSError):
+            while select.select([self._errors], [], [], 0)[0] and (more := os.read(self._errors, 65536)):
+                self.output = (self.output + more)[-KEPT:]
+
+    def _read_on(self, seconds: float) -> tuple[bytes, bool]:
+        """Return what else arrives until there is a pause, and whether the stream has ended."""
+        read, deadline = b"", time.monotonic() + seconds
+        while time.monotonic() < deadline and select.select([self._from], [], [], 0.3)[0]:
+            if not (more := os.read(self._from, 65536)):
+                return self._buffer + read, True
+            read = (read + more)[-KEPT:]
+        return self._buffer + read, False
+
+    def escape_in_session(self) -> str | None:
+        """Return how one of the agent's processes has left the emulator in front; None if none is known to."""
+        return front.escape_in_session(self.command, self._subprocess.pid)
+
+    # ---- its end
+
+    def fail(self, reason: str, is_lost: bool = False) -> Unresolved:
+        """Kill the agent and everything of it, and return the exception that says why.
+
+        `is_lost`: the system does not answer any more, which may be the fault of what was requested of it.
+        """
+        if self.failure is None:
+            self.failure = reason
+            self._kill(1.0 if reason.startswith("it ended") else 0.05)
+            status = self._subprocess.returncode
+            how = signal.Signals(-status).name if status < 0 else f"{status}"
+            if reason.startswith("it ended"):
+                self.failure += f" (by signal {how})" if status < 0 else f" (with status {how})"
+                is_lost = is_lost and how not in HARNESS_STATUS[1:] and (status, self.command[0]) != (255, "ssh")
+            self._is_lost = is_lost
+            self.failure += f"; on stderr: {quoted(self.output)}" if self.output.strip() else ""
+        return Unresolved(f"the agent failed: {self.failure}")
+
+    def close(self) -> None:
+        """End the agent: it tidies up at the end of its stream.  Where it does not, it is killed."""
+        if self.failure is None and os.getpid() == self._owner:
+            self.failure = "it was closed"
+            assert self._subprocess.stdin is not None
+            self._subprocess.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._subprocess.wait(min(self.timeout, 5.0))
+            self._kill()
+
+    def _kill(self, patience: float = 0.05) -> None:
+        atexit.unregister(self.close)
+        # What its end may still want to say, and the reason why it ended by itself, need a moment.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._subprocess.wait(patience)
+        with contextlib.suppress(OSError):
+            os.killpg(self._subprocess.pid, signal.SIGKILL)
+        self._subprocess.wait()
+        self.output = (self.output + read_rest(self._errors))[-KEPT:]
+        booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + read_rest(self._from), re.MULTILINE)
+        for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
+            if stream:
+                stream.close()
+        for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
+            if folder:
+                remove_directory(folder)
+
+
+def short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
