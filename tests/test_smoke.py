@@ -582,7 +582,7 @@ def test_no_case_is_run(command: Smoke, pytester: pytest.Pytester, arguments: tu
     result = command(*arguments)
 
     assert result.ret == 0
-    assert result.outlines[-1] == "the adapter works: 13 ok"
+    assert result.outlines[-1] == "the adapter works: 14 ok"
 
 
 @pytest.mark.parametrize(

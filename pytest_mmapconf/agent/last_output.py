@@ -12,7 +12,7 @@ QUOTED: Final = 240
 """Characters that a reason of one line quotes."""
 
 GOING_DOWN: Final = re.compile(
-    rb"kernel panic|panic:|\boops\b|BUG: |general protection fault|assertion|fatal error|fatal trap", re.IGNORECASE
+    rb"kernel panic|panic:|\boops\b|BUG: |general protection fault|assertion|internal error|fatal", re.IGNORECASE
 )
 """What a system writes to its console when it cannot go on."""
 
@@ -24,6 +24,10 @@ def printable(output: bytes) -> str:
 
 
 def quoted(output: bytes) -> str:
-    """Return the end of output in one line."""
-    text = " / ".join(line.strip() for line in printable(output).splitlines() if line.strip())
-    return text if len(text) <= QUOTED else f"…{text[1 - QUOTED :]}"
+    """Return in one line what output ends with, or the first of its lines that states an end, with those after it."""
+    lines = [line.strip() for line in printable(output).splitlines() if line.strip()]
+    first = next((number for number, line in enumerate(lines) if GOING_DOWN.search(line.encode())), None)
+    text = " / ".join(lines[first:])
+    if len(text) <= QUOTED:
+        return text
+    return f"…{text[1 - QUOTED :]}" if first is None else f"{text[: QUOTED - 1]}…"

@@ -36,13 +36,12 @@ import stat
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from ..contract import (
     MADV_DONTFORK,
     MAP_ANONYMOUS,
-    MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     PROT_NONE,
     Backend,
@@ -56,7 +55,7 @@ from ..contract import (
     Unresolved,
     Unsupported,
 )
-from .serve import LINE, answer, execute_request, serve
+from .serve import LINE, answer, encode_text, execute_request, serve
 
 # -------------------------------------------------------------------------------------------------------- calls of libc
 
@@ -438,7 +437,7 @@ def reexec() -> None:
     """Execute this program again in the same process; the new program writes the answer."""
     os.set_inheritable(CHANNEL, True)
     try:
-        os.execve(sys.executable, command("--process"), os.environ)
+        execute_again(command("--process"), os.environ)
     finally:
         os.set_inheritable(CHANNEL, False)
 
@@ -578,6 +577,7 @@ class LinuxBackend(Backend):
             "byteorder": sys.byteorder,
             "uid": str(os.geteuid()),
             "directory": self.directory,
+            **identity(),
             "capabilities": ",".join(held) or ",",
         }
         for name, path in {"mappings": "vm/max_map_count", "lowest": "vm/mmap_min_addr"}.items():
@@ -600,13 +600,41 @@ def find_scratch_range() -> tuple[int, int] | None:
     length = 32 << 30
     for start in (0x1000000000, 0x2000000000):
         try:
-            for at in (start, start + length - PAGE):
-                flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
-                LinuxProcess.munmap(LinuxProcess.mmap(at, PAGE, PROT_NONE, flags, -1, 0), PAGE)
-            return start, length
+            ends = (start, start + length - PAGE)
+            made = [LinuxProcess.mmap(at, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) for at in ends]
+            for at in made:
+                LinuxProcess.munmap(at, PAGE)
+            if made == list(ends):  # a hint is honoured where the page is free
+                return start, length
         except OSError:
             continue
     return None
+
+
+def front() -> list[str]:
+    """Return the words before the interpreter in this process's command line: an emulator that runs it."""
+    try:
+        with open("/proc/thread-self/cmdline") as line:
+            words = line.read().split("\0")[:-1]
+    except OSError:
+        return []
+    own = sys.orig_argv
+    return words[: -len(own)] if words[-len(own) :] == own else []
+
+
+def identity() -> dict[str, str]:
+    """Return what runs this agent, as fields of the greeting."""
+    try:
+        program = os.readlink("/proc/thread-self/exe")
+    except OSError:
+        return {}
+    return {"front": "".join(f"{word}\0" for word in front()), "program": program}
+
+
+def execute_again(words: list[str], environment: Mapping[str, str]) -> None:
+    """Execute a command of the interpreter in this process, by what runs the interpreter."""
+    words = [*front(), *words]
+    os.execve(shutil.which(words[0]) or words[0], words, environment)
 
 
 def command(*arguments: str) -> list[str]:
@@ -639,12 +667,13 @@ def main() -> int:
         libc.personality(libc.personality(0xFFFFFFFF) | not_random)
         root = os.path.abspath(__file__).removesuffix(__spec__.name.replace(".", "/") + ".py")
         paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        os.execve(sys.executable, command(*sys.argv[1:]), {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": paths})
+        execute_again(command(*sys.argv[1:]), {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": paths})
     confine_allocator_to_heap()
     scratch_range = find_scratch_range()
     if asked.process:
         os.set_inheritable(CHANNEL, False)
-        os.write(CHANNEL, b"ok\n")
+        fields = " ".join(f"{name}={encode_text(value)}" for name, value in identity().items())
+        os.write(CHANNEL, f"ok {fields}\n".encode())
         serve_process(LinuxProcess(scratch_range))
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stream = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

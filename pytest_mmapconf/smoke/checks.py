@@ -196,6 +196,19 @@ def fresh(subject: Subject) -> str:
     return ""
 
 
+def front(subject: Subject) -> str:
+    """exec starts the program again, run by what runs the implementation."""
+    with subject.process() as process:
+        subject.done(process, "exec")
+        size = subject.value(process, "sysconf", SC_PAGESIZE)
+    if size != subject.page:
+        fix = "exec starts the new program by what runs the old one: an emulator in front of it is executed again."
+        raise Wrong(f"after exec the page size is {size}, not {subject.page}", fix, fix)
+    subject.announce({"call": "facts()"})
+    by = subject.backend.facts().details.get("run by", "")
+    return by and f"run by {by}"
+
+
 def end(subject: Subject) -> str:
     """The backend is closed."""
     subject.announce({"call": "close() of the backend"})
@@ -256,6 +269,7 @@ CHECKS: Final = (
     Check(shared, ("memory", "files")),
     Check(private, ("shared",)),
     Check(fresh, ("files",)),
+    Check(front, ("page",)),
     Check(end, ("start",)),
 )
 """All checks, in increasing order."""
