@@ -135,7 +135,7 @@ class Agent:
         except Unresolved as failed:
             # Only a request to a process is about the system; the supervisor's are the agent's own business.
             is_lost = number and self._is_lost and self.control is not None and self.control()
-            raise (self._died(str(failed)) if is_lost else failed) from None
+            raise (self._died(self.failure or "") if is_lost else failed) from None
         kind, _, rest = answers.popleft().partition(" ")
         if kind == "ok":
             return rest

@@ -30,8 +30,8 @@ class Outcome:
 
 
 AGENT_FIXES: Final = {
-    r"which was started": "An agent must not execute itself again: it leaves what runs it, and the system below would be "
-    "judged. Is this a program that executes the agent in its place? Then start it by a shell script.",
+    r"which was started": "An agent must not execute itself again: it leaves what runs it, and the system below would "
+    "be judged. Is this a program that executes the agent in its place? Then start it by a shell script.",
     r"before exec the agent|after exec .* runs": "exec starts the new program by what runs the old one: execute the "
     "command line of the emulator again, with the agent's path. The answer to exec reports what the greeting reports.",
     r"cannot be started": "Is the command right and executable? Run it by hand: it writes its greeting and waits.",
