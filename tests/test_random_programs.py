@@ -317,7 +317,9 @@ def test_a_defect_of_a_libc_is_found_and_its_c_program_shows_it(defect: str, bro
         broken = subprocess.run(
             [folder / "program"], capture_output=True, text=True, check=False, env={**os.environ, **variables}
         )
-        assert (right.returncode, broken.returncode) == (0, 1), f"{source.read_text()}{right}{broken}"
+        assert right.returncode == 0, f"{source.read_text()}{right}"
+        # 1, or the signal that ends the program, where the defect ends the process that meets it
+        assert broken.returncode == 1 or broken.returncode < 0, f"{source.read_text()}{broken}"
 
 
 # ------------------------------------------------------------------------------------------------------------ as a case

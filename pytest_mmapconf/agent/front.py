@@ -4,7 +4,7 @@ The system that the command names must be the one that is judged.  An agent that
 emulator of user-mode programs (valgrind, qemu-user) in front of it, and the system below would be judged without
 notice.  Two sources show this.  The agent reports its front in its greeting and after each exec, and both must agree
 (PROTOCOL.md).  And where the agent's process is one of this machine, its command line shows whether what was started
-still runs it, whatever the agent reports.  Neither exists for an agent behind ssh that reports nothing.
+still runs it, whatever the agent reports.  Neither exists for an agent that is reached by ssh and reports nothing.
 """
 
 from __future__ import annotations

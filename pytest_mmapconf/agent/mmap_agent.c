@@ -14,8 +14,8 @@
  * A process shares its address space with this code, so this code must not disturb what is under test.  After its start
  * a process allocates nothing, uses no stdio, and writes static buffers only; its symbols are bound before main, its
  * stack has been used to the depth that it needs, its own descriptors have high numbers, and far from every other
- * mapping is a scratch range that only the case uses.  Whoever starts the agent turns address randomisation off, where
- * that is permitted; the agent never executes itself again to that end, because that would leave an emulator (valgrind,
+ * mapping is a scratch range that only the case uses.  The client that starts the agent turns address randomisation off,
+ * where that is permitted; the agent never executes itself again to that end, because that would leave an emulator (valgrind,
  * user-mode qemu) that runs it, and the system below would be judged.  Its calls are the libc's, because the libc is
  * under test as well.
  *

@@ -38,7 +38,7 @@ CALLS_KEPT: Final = 60
 """The last requests to a system that are kept, to be shown when it ends."""
 
 HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
-"""How a process ends that its agent, or somebody else, has ended."""
+"""How a process ends that its agent, or a user, has ended."""
 
 
 class Agent:

@@ -11,6 +11,9 @@ from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPP
 from ..contract import Facts
 from ..version import suite_version
 
+THE_SYSTEM: Final = "the system itself"
+"""What runs an agent that no emulator runs."""
+
 
 def describe_backend(facts: Facts) -> str:
     """Return the name, version and main facts of a backend as one phrase."""
@@ -19,6 +22,8 @@ def describe_backend(facts: Facts) -> str:
         parts.append(f"kernel {facts.details['kernel']}")
     if "page" in facts.details:
         parts.append(f"page {facts.details['page']}")
+    if facts.details.get("run by", THE_SYSTEM) != THE_SYSTEM:
+        parts.append(f"run by {facts.details['run by']}")
     return ", ".join(parts)
 
 

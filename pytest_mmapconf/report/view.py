@@ -277,7 +277,7 @@ def levels(runs: Sequence[Run]) -> list[str]:
 
 MAIN_FACTS: Final = (
     *("level", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
-    *("libc", "page", "file system", "user"),
+    *("libc", "page", "run by", "file system", "user"),
 )
 """Names of the facts that are shown first."""
 
