@@ -99,11 +99,9 @@ def wrap_backend(subject: Backend, level: str, *, lockstep: bool, recorded: bool
         from ..differential.lockstep import LockstepBackend
 
         backend = LockstepBackend(backend, level)
-    if recorded:
-        from ..trace.recorder import RecordedBackend
+    from ..trace.recorder import RecordedBackend
 
-        backend = RecordedBackend(backend)
-    return backend
+    return RecordedBackend(backend, symbols=recorded)
 
 
 def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[str, Any]]) -> None:

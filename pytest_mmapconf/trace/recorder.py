@@ -119,10 +119,14 @@ forward_calls(RecordedProcess, _record)
 
 
 class RecordedSystem(System):
-    """A system whose calls, and those of its processes, are noted."""
+    """A system whose calls, and those of its processes, are noted.
 
-    def __init__(self, inside: System) -> None:
+    Without `symbols`, results are handed out as they are: the program then names what numbers can be attributed to.
+    """
+
+    def __init__(self, inside: System, symbols: bool = True) -> None:
         self.inside = inside
+        self.symbols = symbols
         self.counts = {"r": 0, "fd": 0, "p": 0}
         self.noted: list[tuple[str, str, tuple[Any, ...], tuple[str, ...], Any, Exception | None]] = []
         """process, call, arguments, names of the results, result, error"""
@@ -167,33 +171,28 @@ class RecordedSystem(System):
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Make a call, note it with what came of it, and hand its result out by symbol."""
+        plain = [_plain(argument) for argument in arguments] if self.symbols or call == "run_concurrently" else arguments
         try:
-            result = inner(*[_plain(argument) for argument in arguments])
+            result = inner(*plain)
         except Exception as error:
             self.noted.append((process, call, arguments, (), None, error))
             raise
         kind = CALLS[call].result
         results: tuple[str, ...] = ()
-        symbolic = result
+        handed = result
         if kind in _NAMED:
-            letter = _NAMED[kind]
-            if kind == "fds":
-                results = (self._name(letter), self._name(letter))
-                symbolic = tuple(symbol(value, Sum(name)) for value, name in zip(result, results, strict=True))
-            else:
-                name = self._name(letter)
-                results = (name,)
-                if kind == "process":
-                    symbolic = RecordedProcess(self, result, name)
-                elif kind == "scratch_range":
-                    symbolic = symbol(result[0], Sum(name)), result[1]
-                else:
-                    symbolic = symbol(result, Sum(name))
+            count = 2 if kind == "fds" else 1
+            results = tuple(self._name(_NAMED[kind]) for _ in range(count))
+            if kind == "process":
+                handed = RecordedProcess(self, result, results[0])
+            elif self.symbols:
+                handed = _symbolic(kind, result, results)
         elif call == "sysconf" and arguments[0] == SC_PAGESIZE:
             self.page = self.page or result
-            symbolic = symbol(result, Sum(pages=1) if result == self.page else Sum(bytes=result))
+            if self.symbols:
+                handed = symbol(result, Sum(pages=1) if result == self.page else Sum(bytes=result))
         self.noted.append((process, call, arguments, results, result, None))
-        return symbolic
+        return handed
 
     def _name(self, letter: str) -> str:
         self.counts[letter] += 1
@@ -206,16 +205,26 @@ class RecordedSystem(System):
         return _Symbols(self.page or _UNKNOWN).program(self.noted)
 
 
-class RecordedBackend(WrappingBackend):
-    """A backend whose systems are recorded."""
+def _symbolic(kind: str, result: Any, names: Sequence[str]) -> Any:
+    """Return the result of a call of this kind by symbol."""
+    if kind == "fds":
+        return tuple(symbol(value, Sum(name)) for value, name in zip(result, names, strict=True))
+    if kind == "scratch_range":
+        return symbol(result[0], Sum(names[0])), result[1]
+    return symbol(result, Sum(names[0]))
 
-    def __init__(self, subject: Backend) -> None:
+
+class RecordedBackend(WrappingBackend):
+    """A backend whose systems are recorded, with or without symbols."""
+
+    def __init__(self, subject: Backend, symbols: bool = True) -> None:
         super().__init__(subject)
+        self.symbols = symbols
         self.last: RecordedSystem | None = None
         """The system that was booted last."""
 
     def boot(self) -> RecordedSystem:
-        self.last = RecordedSystem(self.subject.boot())
+        self.last = RecordedSystem(self.subject.boot(), self.symbols)
         return self.last
 
 
