@@ -124,11 +124,15 @@ def test_defect_fails_its_clauses(judge: Judge, pytester: pytest.Pytester, mode:
     assert clauses(pytester.path / "v.json") == {"map.size": "fail", "map.address": "fail", "file.content": "pass"}
     result.stdout.fnmatch_lines(
         [
+            "mmap → success: 2 cases of 1 clause",
+            "mmap → another address: 1 case of 1 clause",
+            "does not conform to level documented: 1 pass, 2 fail",
+            "*= FAILURES =*",
             "*- address space of process -*",
             "mapped up to 0x*",
+            "FAILED conformance/mapping.py::test_no_length*",
             "  map.size     expected EINVAL, but the call succeeded (2 of 2 cases)",
             "does not conform to level documented: 1 pass, 2 fail",
-            "FAILED conformance/mapping.py::test_no_length*",
         ]
     )
 
@@ -141,10 +145,10 @@ def test_missing_call_is_unsupported(judge: Judge, pytester: pytest.Pytester) ->
     assert clauses(pytester.path / "v.json")["file.content"] == "unsupported"
     result.stdout.fnmatch_lines(
         [
+            "SKIPPED * *files.py:*: unsupported: the backend has no open",
             "unsupported",
             "  file.content  the backend has no open",
             "conforms to level documented: 2 pass, 1 unsupported",
-            "SKIPPED * *files.py:*: unsupported: the backend has no open",
         ]
     )
 

@@ -159,6 +159,26 @@ def test_deviation_on_record_links_to_its_report() -> None:
     assert "On record as fail in e.toml, entry 2: known" in " ".join(outline.texts)
 
 
+def test_failures_by_cause_precede_the_clauses() -> None:
+    cause = {"call": "munmap", "answer": MARKUP, "instead of": MARKUP, "step": MARKUP}
+    cases = [case(f"a[{number}]", EINVAL, verdict="fail", cause=cause, evidence=EVIDENCE) for number in range(250)]
+
+    text = page([run(*cases)])
+
+    outline = Outline(text)
+    assert text.index("Failures by cause") < text.index('id="clauses"')
+    assert f"munmap → {MARKUP}" in outline.texts
+    assert "250 cases of 1 clause" in outline.texts
+    assert "and 50 more" in outline.texts
+    assert "#case-1" in {link["href"] for link in outline.all("a")}
+
+
+def test_many_causes_are_shortened() -> None:
+    cases = [case(f"a[{number}]", verdict="fail", reason=f"reason {number}") for number in range(50)]
+
+    assert "and 10 more causes of 10 cases: the JSON report has them." in page([run(*cases)])
+
+
 def test_every_verdict_has_a_colour() -> None:
     style = (files("pytest_mmapconf.report") / "page.css").read_text()
     for verdict in VERDICTS:

@@ -93,6 +93,12 @@ def test_evidence_of_a_failing_case(judge: Judge, pytester: pytest.Pytester, mod
         "clauses": ["map.size"],
         "verdict": "fail",
         "reason": "expected EINVAL, but the call succeeded",
+        "cause": {
+            "call": "mmap",
+            "answer": "success",
+            "instead of": "EINVAL",
+            "step": "r1 = p1.mmap(0, 0, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)",
+        },
         "evidence": {
             "expected": "EINVAL",
             "seen": "the call succeeded",
@@ -102,6 +108,10 @@ def test_evidence_of_a_failing_case(judge: Judge, pytester: pytest.Pytester, mod
     assert cases["mapping.aligned"]["reason"] == "assert (65537 % 4096) == 0"
     assert cases["mapping.aligned"]["evidence"] == {"pictures": [{"of": "process", "text": "mapped up to 0x10001"}]}
     assert "evidence" not in cases["files.content"]
+    assert [(group["call"], group["answer"], group["cases"]) for group in report["causes"]] == [
+        ("mmap", "success", ["mapping.no_length[none]", "mapping.no_length[read]"]),
+        ("mmap", "another address", ["mapping.aligned"]),
+    ]
 
 
 def test_partial_run(judge: Judge, pytester: pytest.Pytester) -> None:

@@ -7,11 +7,14 @@ from runs import EINVAL, FLUSH, MARKUP, case, run
 from pytest_mmapconf.report.markdown import MOST, markdown, plain, table
 
 
+CAUSE = {"call": "munmap", "answer": "success", "instead of": "EINVAL", "step": "p1.munmap(r1, 0)"}
+
+
 def test_summary_of_one_run() -> None:
     text = markdown(
         [
             run(
-                case("a", EINVAL, verdict="fail", reason="expected EINVAL, but the call succeeded"),
+                case("a", EINVAL, verdict="fail", reason="expected EINVAL, but the call succeeded", cause=CAUSE),
                 case("b", EINVAL),
                 case("c", FLUSH, verdict="unsupported", reason="no disk"),
                 details={"page": "4096", "capabilities": "all"},
@@ -34,6 +37,12 @@ level documented · suite pytest-mmapconf 0.1.0 · date 2026-11-26T17:00:00+00:0
 |---|---:|---:|---:|
 | clauses | 0 | 1 | 1 |
 | cases | 1 | 1 | 1 |
+
+### Failures by cause
+
+| cause | cases | clauses | detail | for example |
+|---|---|---|---|---|
+| munmap → success | 1 | 1 | instead of EINVAL | p1.munmap(r1, 0) |
 
 ### Failed or unresolved
 

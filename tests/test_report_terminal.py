@@ -12,6 +12,7 @@ from pytest_mmapconf.contract import Facts
 from pytest_mmapconf.differential.divergence import MAX_LINES
 from pytest_mmapconf.plugin import item_hooks
 from pytest_mmapconf.report import terminal
+from pytest_mmapconf.report.causes import groups
 from pytest_mmapconf.version import suite_version
 
 Judge = Callable[..., pytest.RunResult]
@@ -92,6 +93,66 @@ def test_unsupported_causes_of_a_passing_clause_are_shown() -> None:
     ]
 
 
+def caused(id: str, call: str, answer: str, **more: str) -> CaseResult:
+    return CaseResult(id, ("munmap.range",), "fail", "why", cause={"call": call, "answer": answer, **more})
+
+
+MANY = [
+    *(
+        caused(f"advice.refused[{name}]", "madvise", "success", **{"instead of": "EINVAL", "step": "p1.madvise(r1)"})
+        for name in ("one", "two", "three")
+    ),
+    *(caused(f"other.call_{number}", f"call{number}", "ENOSYS") for number in range(30)),
+]
+
+
+def test_failures_by_cause() -> None:
+    lines = [line for line, _ in terminal.failures(groups(MANY), 80)]
+
+    assert lines[:4] == [
+        "madvise → success: 3 cases of 1 clause",
+        "    instead of EINVAL",
+        "    for example p1.madvise(r1)",
+        "call0 → ENOSYS: 1 case of 1 clause",
+    ]
+    assert lines[-1] == "and 7 more causes of 7 cases: -v shows them"
+    verbose = [line for line, _ in terminal.failures(groups(MANY), 80, verbose=True)]
+    assert "    advice.refused[one, three, two]" in verbose
+    assert verbose[-2:] == ["call9 → ENOSYS: 1 case of 1 clause", "    other.call_9"]
+
+
+def test_cases_like_the_one_that_is_shown() -> None:
+    assert terminal.alike(groups(MANY)[0]).splitlines() == [
+        "madvise → success, like this case (-vv shows the traceback of each)",
+        "advice.refused: 2 cases",
+    ]
+
+
+def test_few_reproducers_are_listed_and_many_are_counted() -> None:
+    lines = ["out/a.json", "out/a.c is not written: no calls"]
+    few = [CaseResult(f"a{number}", (), reproducer=lines) for number in range(12)]
+    many = [*few, CaseResult("b", (), reproducer=lines), CaseResult("c", ())]
+
+    assert terminal.reproducers(few, "out") == [f"  {line}" for line in lines * 12]
+    assert terminal.reproducers(many, "out") == [
+        "  out: 13 files of 13 cases; -v lists them",
+        "  without a C program: 13 cases: no calls: 13",
+    ]
+    assert len(terminal.reproducers(many, "out", verbose=True)) == 26
+    assert terminal.reproducers([CaseResult("c", ())], "") == []
+
+
+def test_each_clause_of_a_long_list_has_one_line() -> None:
+    many = judged({f"munmap.clause-{number}": ("fail", "expected EINVAL, but " * 9) for number in range(30)})
+
+    lines = [line for line, _ in terminal.details(many, 80, verbose=False)]
+
+    assert len(lines) == 31
+    assert max(map(len, lines)) <= 80
+    assert lines[1].endswith("… (1 of 2 cases)")
+    assert len(list(terminal.details(many, 80))) > 60
+
+
 def test_header() -> None:
     facts = Facts("native", "6.1", {"kernel": "Linux 6.1", "page": "16384", "libc": "musl"})
     version = suite_version()
@@ -138,6 +199,33 @@ def test_summary_of_a_passing_run_is_short(judge: Judge) -> None:
 def test_quiet_keeps_the_failures(judge: Judge) -> None:
     assert section(judge("Bad", "-q"))[0] == "fail"
     assert section(judge("Bad", "-qq")) == ["does not conform to level documented: 1 pass, 2 fail"]
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_one_traceback_for_each_cause(judge: Judge, mode: list[str]) -> None:
+    result = judge("Bad", *mode)
+
+    result.assert_outcomes(passed=2, failed=3)
+    lines = result.outlines
+    assert {line.strip("_ ") for line in lines if line.startswith("___")} == {"test_aligned", "test_no_length[none]"}
+    assert sum(line.startswith("FAILED") for line in lines) == 2
+    result.stdout.fnmatch_lines(
+        [
+            "*= mmap failures by cause =*",
+            "mmap → success: 2 cases of 1 clause",
+            "does not conform to level documented: 1 pass, 2 fail",
+            "*= FAILURES =*",
+            "*- 1 more case -*",
+            "mapping.no_length",
+            "*= short test summary info =*",
+            "*= mmap conformance =*",
+            "does not conform to level documented: 1 pass, 2 fail",
+            "*3 failed, 2 passed*",
+        ]
+    )
+    all_of_them = judge("Bad", "-vv", *mode).outlines
+    assert sum(line.startswith("___") for line in all_of_them) == 3
+    assert sum(line.startswith("FAILED") for line in all_of_them) == 3
 
 
 def test_maps_of_every_process_are_shown(judge: Judge, pytester: pytest.Pytester) -> None:

@@ -57,6 +57,8 @@ class CaseResult:
     """The expectation that applies to it: file, number, verdict, reason, link of the entry; empty for none."""
     observed: tuple[str, str] = (PASS, "")
     """Its verdict and reason, regardless of expectations."""
+    cause: dict[str, str] = field(default_factory=dict)
+    """The call that caused its failure, and what that answered, as plain data (`report/schema.json`)."""
     program: str = ""
     """For a random case that failed: the program that shows the failure, as JSON."""
 

@@ -129,4 +129,7 @@ class Comparison:
         step = f"process {pair.model.number}: {step}"
         maps = pair.both_maps()
         self.give_up(f"it has diverged at {step}")
-        raise Divergence(step, str(observed), allowed, clauses, maps)
+        divergence = Divergence(step, str(observed), allowed, clauses, maps)
+        divergence.call, divergence.outcome = call, observed
+        divergence.effect_of = after.call if after is not None else ""
+        raise divergence

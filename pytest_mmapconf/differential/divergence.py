@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..contract import Died
-from ..outcomes import brief
+from ..outcomes import Outcome, Returned, brief
 
 MAX_LINES: Final = 60
 """Lines of an address space that are shown."""
@@ -31,6 +31,12 @@ class Divergence(AssertionError):
         self.maps = maps
         self.died: Died | None = None
         """Set where the outcome is that the process or the system has ended."""
+        self.call = ""
+        """The name of the call whose outcome is not allowed."""
+        self.effect_of = ""
+        """The name of the call whose effect `call` has shown to be wrong; empty if `call` itself went wrong."""
+        self.outcome: Outcome = Returned(None)
+        """The observed outcome."""
 
     def __str__(self) -> str:
         return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"

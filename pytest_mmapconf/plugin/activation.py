@@ -17,6 +17,7 @@ import pytest
 from .. import backends
 from ..contract import Backend
 from ..report import outputs
+from ..trace.recorder import RecordedBackend
 from ..version import PACKAGE
 from . import collection, fixtures, options, seeds
 from .condition_hooks import ConditionHooks
@@ -50,7 +51,7 @@ def activate(config: pytest.Config) -> None:
 
         judge = Judge(subject, level)
     lockstep = bool(options.value(config, "mmap_lockstep"))
-    backend = wrap_backend(subject, level, lockstep=lockstep, recorded=bool(reproducers or update))
+    backend = wrap_backend(subject, level, lockstep=lockstep, symbols=bool(reproducers or update))
     backend.configure(backend_options)
     closing = ExitStack()
     closing.callback(backend.close)
@@ -92,16 +93,14 @@ def prepare_reports(config: pytest.Config) -> tuple[Path, ...]:
     return reports
 
 
-def wrap_backend(subject: Backend, level: str, *, lockstep: bool, recorded: bool) -> Backend:
-    """Wrap the backend so that it is compared with the reference, so that its calls are recorded, or both."""
+def wrap_backend(subject: Backend, level: str, *, lockstep: bool, symbols: bool) -> RecordedBackend:
+    """Wrap the backend so that its calls are recorded, with or without symbols, and compared if `lockstep` is true."""
     backend = subject
     if lockstep:
         from ..differential.lockstep import LockstepBackend
 
         backend = LockstepBackend(backend, level)
-    from ..trace.recorder import RecordedBackend
-
-    return RecordedBackend(backend, symbols=recorded)
+    return RecordedBackend(backend, symbols)
 
 
 def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[str, Any]]) -> None:

@@ -148,6 +148,7 @@ class Replay(pytest.Item):
     def runtest(self) -> None:
         judged = self.judge.judge(self.program)
         if judged.divergence is not None:
+            self.stash[PROGRAM] = judged.program
             lines = [f"    {number:2}  {step}" for number, step in enumerate(judged.program, 1)]
             judged.divergence.add_note("\n".join(["the program, up to the difference:", *lines]))
             raise judged.divergence

@@ -17,6 +17,7 @@ import pytest
 from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
 from ..contract import Backend, Died, Unresolved
 from .collection import CollectionHooks
+from .failure_cause import failure_cause
 from .failure_evidence import as_divergence, failure_evidence
 from .stash import ATTRIBUTE, CASE, PROGRAM, RECORDED, SETTINGS
 
@@ -77,6 +78,9 @@ class VerdictHooks:
                     report.sections.append(("last requests", "\n".join(evidence["requests"])))
                 if "output" in evidence:
                     report.sections.append(("last output of the system", evidence["output"]))
+        if error is not None and verdict in (FAIL, UNRESOLVED):
+            calls = item.config.stash[SETTINGS].backend.last
+            data["cause"] = failure_cause(error, calls, item.stash.get(PROGRAM, ()))
         self.add_reproducers(item, call.when, verdict, data)
         if self.expectations is not None:
             self.expectations.apply(item, report, data)
@@ -92,15 +96,12 @@ class VerdictHooks:
         This waits for the teardown: the reproducers run after the case's system is closed.
         """
         settings = item.config.stash[SETTINGS]
-        if not (settings.reproducers or settings.update):
-            return
         if when != "teardown":
             if verdict == FAIL:
                 broken: tuple[str, ...] = tuple(data.get("broken", data["clauses"]))
                 item.stash[BROKEN] = broken
             return
-        recorded = getattr(settings.backend, "last", None)
-        settings.backend.last = None  # type: ignore[attr-defined]
+        recorded, settings.backend.last = settings.backend.last, None
         if BROKEN not in item.stash:
             return
         random = settings.update and item.get_closest_marker("mmap_random")

@@ -78,6 +78,7 @@ class SystemResults:
             case.recorded.update(data.get("recorded", ()))
             case.reproducer += data.get("reproducer", ())
             case.evidence.update(data.get("evidence", ()))
+            case.cause = case.cause or data.get("cause", {})
             case.program = data.get("program", case.program)
             self.partial = self.partial or "partial" in data
             self.add_properties(data.get("properties", {}))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..differential.reproducers import Judge
     from ..expectations.file import Entry
     from ..trace.program import Program
+    from ..trace.recorder import RecordedBackend
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Settings:
 
     backend_name: str
     """The value of --mmap-backend."""
-    backend: Backend
+    backend: RecordedBackend
+    """The backend under test; its calls are recorded, and compared with the reference for --mmap-lockstep."""
     level: str
     clauses: dict[str, Clause]
     """The clauses that are judged: of the level, and of --mmap-clause."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from ..catalogue.verdicts import FAIL, UNRESOLVED, judge_all
 from ..contract import Facts
 from ..report import outputs, terminal
+from ..report.causes import Group, number
 from ..report.result import Run, clauses_of
 from ..version import suite_version
 from . import options
@@ -172,7 +173,60 @@ class TerminalHooks:
             dict(sorted(system.properties.items())),
         )
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """Print the failures by cause, then pytest's sections with one traceback of each cause, then the verdicts."""
+        groups = {system.worker: self.result(system).groups for system in self.systems()}
+        for system in self.systems():
+            self.print_failures(terminalreporter, system, groups[system.worker])
+        stats = dict(terminalreporter.stats)
+        if terminalreporter.verbosity < 2:
+            for name in ("failed", "error"):
+                if name in stats:
+                    terminalreporter.stats[name] = list(self.distinct(stats[name], groups))
+        try:
+            yield
+        finally:
+            terminalreporter.stats.update(stats)
+        self.print_verdicts(terminalreporter)
+
+    def print_failures(
+        self, terminalreporter: pytest.TerminalReporter, system: SystemResults, groups: Sequence[Group]
+    ) -> None:
+        """Print the failures of a system by cause."""
+        if not groups or terminalreporter.verbosity < -1:
+            return
+        title = f": {system.worker}" if system.worker else ""
+        terminalreporter.write_sep("=", f"mmap failures by cause{title}")
+        verbose = terminalreporter.verbosity > 0
+        for text, markup in terminal.failures(groups, shutil.get_terminal_size().columns, verbose=verbose):
+            terminalreporter.write_line(text, **markup)
+        if not system.conflicting_facts:
+            terminalreporter.write_line(self.result(system).statement[1], bold=True, red=True)
+
+    def distinct(
+        self, reports: Iterable[pytest.TestReport], groups: Mapping[str, Sequence[Group]]
+    ) -> Iterator[pytest.TestReport]:
+        """Yield the reports to show: of the cases of a group only the example, with the others listed.
+
+        A random program is shown in any case: its listing is not in the summary.
+        """
+        by_case = {(worker, case.id): group for worker, of in groups.items() for group in of for case in group.cases}
+        for report in reports:
+            id = getattr(report, ATTRIBUTE, {}).get("case", "")
+            group = by_case.get((self.worker(report) if self.is_each else "", id))
+            if group is None:
+                yield report
+            elif id == group.example.id:
+                if len(group.cases) > 1 and report.failed:
+                    others = f"{number(len(group.cases) - 1, 'more case')}"
+                    report.sections.append((others, terminal.alike(group)))
+                yield report
+            elif "mmap_random" in report.keywords:
+                yield report
+
+    def print_verdicts(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the verdicts of each system, and what else the run has to report at its end."""
         for line in self.report_errors:
             terminalreporter.write_line(line, red=True, bold=True)
         for system in self.systems():
@@ -192,18 +246,19 @@ class TerminalHooks:
         if terminalreporter.verbosity >= 0:
             for line in terminal.table(results):
                 write(line)
+        verbose = terminalreporter.verbosity > 0
         if terminalreporter.verbosity >= -1:
-            for text, markup in terminal.details(results, shutil.get_terminal_size().columns):
+            for text, markup in terminal.details(results, shutil.get_terminal_size().columns, verbose=verbose):
                 write(text, **markup)
         for line in terminal.properties(system.properties, shutil.get_terminal_size().columns):
             write(line)
         if system.is_unsupported:
             write("no case could run: every case is unsupported", red=True, bold=True)
-        files = [line for case in system.cases.values() for line in case.reproducer]
+        files = terminal.reproducers(system.cases.values(), self.settings.reproducers, verbose=verbose)
         if files and terminalreporter.verbosity >= -1:
             write("reproducers", bold=True)
             for line in files:
-                write(f"  {line}")
+                write(line)
         if system.conflicting_facts:
             first = terminal.describe_backend(system.facts)
             others = ", ".join(dict.fromkeys(map(terminal.describe_backend, system.conflicting_facts)))

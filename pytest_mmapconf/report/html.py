@@ -23,6 +23,7 @@ from ..catalogue.mmap_matrix import PROTECTIONS
 from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, VERDICTS
 from ..version import suite_version
 from . import view
+from .causes import rest_of
 from .grid import grid
 from .result import Run
 
@@ -47,7 +48,7 @@ def page(runs: Sequence[Run]) -> str:
         title=f"Conformance of {' and '.join(labels)}",
         heading=labels[0] if len(runs) == 1 else f"{len(runs)} side by side",
         many=len(runs) > 1,
-        runs=[about(run, label) for run, label in zip(runs, labels, strict=True)],
+        runs=[about(run, label, rows) for run, label in zip(runs, labels, strict=True)],
         symbols=view.SYMBOLS,
         meanings=view.MEANINGS,
         main_facts=view.MAIN_FACTS,
@@ -69,8 +70,8 @@ def page(runs: Sequence[Run]) -> str:
     )
 
 
-def about(run: Run, label: str) -> dict[str, Any]:
-    """Return the values of the page's section on one run: the statement, the facts and the counts."""
+def about(run: Run, label: str, rows: Sequence[view.Row]) -> dict[str, Any]:
+    """Return the values of the page's section on one run: the statement, the failures, the facts and the counts."""
     passed, text = run.statement
     broken = run.harness_is_broken
     first = next((case.reason for case in run.cases if case.verdict == UNRESOLVED), "")
@@ -84,6 +85,8 @@ def about(run: Run, label: str) -> dict[str, Any]:
         "facts": view.facts(run),
         "main": len(view.facts(run).keys() & set(view.MAIN_FACTS)),
         "counts": view.counts(run),
+        "causes": view.failures(run, rows),
+        "more_causes": rest_of(run.groups[view.MAX_CAUSES :]) if len(run.groups) > view.MAX_CAUSES else "",
         "wrong": [entry for entry in run.judged if entry.verdict in (FAIL, UNRESOLVED)],
         "not_asked": view.not_asked(run),
         "causes_not_asked": view.causes_not_asked(run),

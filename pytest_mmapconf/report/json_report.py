@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from ..catalogue.clauses import LEVELS, Clause
 from ..catalogue.verdicts import VERDICTS, CaseResult, ClauseResult, totals
 from ..contract import Facts
+from .causes import as_data
 from .result import Run
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ def document(run: Run) -> dict[str, Any]:
             "cases": totals(case.verdict for case in run.cases),
             "level": run.total_clauses,
         },
+        "causes": [as_data(group) for group in run.groups],
         "clauses": [_clause(entry) for entry in run.judged],
         "cases": [_case(case) for case in run.cases],
     }
@@ -72,6 +74,8 @@ def _case(case: CaseResult) -> dict[str, Any]:
         entry["recorded"] = dict(sorted(case.recorded.items()))
     if case.reproducer:
         entry["reproducer"] = case.reproducer
+    if case.cause:
+        entry["cause"] = case.cause
     if case.evidence:
         entry["evidence"] = case.evidence
     return entry
@@ -150,6 +154,9 @@ def _read_case(entry: dict[str, Any]) -> CaseResult:
         _list(entry, "reproducer", str) if "reproducer" in entry else [],
         _read_evidence(_get(entry, "evidence", dict)) if "evidence" in entry else {},
     )
+    if "cause" in entry:
+        cause = _get(entry, "cause", dict)
+        case.cause = {name: _get(cause, name, str) for name in ("call", "answer", *cause)}
     if "on record" in entry:
         case.expected = dict(_get(entry, "on record", dict))
         observed = _get(case.expected, "seen", dict)

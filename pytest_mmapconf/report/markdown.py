@@ -1,4 +1,5 @@
-"""A summary in Markdown, for the page of a CI run: the statement, the clauses that fail, those that are unsupported.
+"""A summary in Markdown, for the page of a CI run: the statement, the failures by cause, the clauses that
+fail, those that are unsupported.
 
 Such pages are limited to a megabyte, and long lists are not read; so every list is limited, and ends with the number of
 entries left out.
@@ -12,6 +13,7 @@ from typing import Final
 
 from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, ClauseResult, totals
 from . import view
+from .causes import Group
 from .result import Run
 
 MOST: Final = 50
@@ -46,6 +48,11 @@ def summary(run: Run, label: str) -> Iterator[str]:
     yield " · ".join(f"{plain(name)} {plain(value)}" for name, value in view.facts(run).items() if name in FACTS)
     yield ""
     yield from counts(run)
+    yield from table(
+        "Failures by cause",
+        ("cause", "cases", "clauses", "detail", "for example"),
+        (cause(group) for group in run.groups),
+    )
     wrong = [entry for entry in run.judged if entry.verdict in (FAIL, UNRESOLVED)]
     yield from table("Failed or unresolved", ("clause", "verdict", "why"), (broken(entry) for entry in wrong))
     for title, reasons in (
@@ -67,6 +74,13 @@ def counts(run: Run) -> Iterator[str]:
     yield f"| clauses | {' | '.join(str(clauses) for _, clauses, _ in columns)} |"
     yield f"| cases | {' | '.join(str(cases) for _, _, cases in columns)} |"
     yield ""
+
+
+def cause(group: Group) -> tuple[str, ...]:
+    """Return the fields of a group of failures."""
+    example = group.example
+    text = plain(example.cause.get("step", "")) or code(example.id)
+    return plain(group.text), str(len(group.cases)), str(len(group.clauses)), plain(group.detail), text
 
 
 def broken(entry: ClauseResult) -> tuple[str, str, str]:

@@ -19,6 +19,7 @@ from ..catalogue.verdicts import (
     totals,
 )
 from ..contract import Facts
+from . import causes
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Run:
     """Number of shards that the cases are divided into."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """The observed properties of the system: by name "holds", "does not hold", or why it is not known."""
+
+    @property
+    def groups(self) -> list[causes.Group]:
+        """The failed and unresolved cases by cause, the largest group first."""
+        return causes.groups(self.cases)
 
     @property
     def missing(self) -> int:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED, VERDICTS, ClauseResult
+from ..catalogue.verdicts import (
+    EXPECTED,
+    FAIL,
+    FLAKY,
+    PASS,
+    UNRESOLVED,
+    UNSUPPORTED,
+    VERDICTS,
+    CaseResult,
+    ClauseResult,
+)
 from ..contract import Facts
 from ..version import suite_version
+from .causes import Group, number, rest_of
+from .view import by_function
+
+MANY: Final = 24
+"""Length from which on a list is shortened, unless the user asks for more with -v."""
 
 THE_SYSTEM: Final = "the system itself"
 """What runs an agent that no emulator runs."""
@@ -63,8 +78,66 @@ HEADINGS: Final = {
 }
 
 
-def details(judged: Iterable[ClauseResult], width: int) -> Iterator[tuple[str, dict[str, bool]]]:
-    """Yield lines, each with its markup: clauses that do not pass, or have unsupported causes, gravest first."""
+def failures(groups: Sequence[Group], width: int, *, verbose: bool = False) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Yield lines, each with its markup: the failures by cause; with `verbose` all of them, and the cases of each."""
+    shown = groups if verbose or len(groups) <= MANY else groups[:MANY]
+    for group in shown:
+        yield f"{group.text}: {group.size}", {"red": True, "bold": True}
+        example = group.example.cause.get("step", "")
+        lines = [*filter(None, [group.detail]), *([f"for example {example}"] if example else [])]
+        if verbose or not group.call:
+            functions = by_function(group.cases)
+            lines += [name + (f"[{', '.join(parameters)}]" if parameters else "") for name, parameters in functions]
+        for line in lines if verbose else lines[:3]:
+            yield from ((part, {}) for part in _wrapped(line, width))
+    if len(shown) < len(groups):
+        yield f"{rest_of(groups[len(shown) :])}: -v shows them", {"red": True}
+
+
+def _wrapped(line: str, width: int, indent: str = "    ") -> list[str]:
+    """Return indented lines of at most `width` characters, unless a word is longer."""
+    return textwrap.wrap(
+        line,
+        max(width, 40),
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def alike(group: Group) -> str:
+    """Return the text that replaces the tracebacks of all cases of a group but one."""
+    functions = [
+        f"{name}: {number(len(parameters), 'case')}" if len(parameters) > 1 else name
+        for name, parameters in by_function(case for case in group.cases if case is not group.example)
+    ]
+    lines = functions if len(functions) <= MANY // 2 else [*functions[: MANY // 2], "…"]
+    return "\n".join([f"{group.text}, like this case (-vv shows the traceback of each)", *lines])
+
+
+def reproducers(cases: Iterable[CaseResult], directory: str, *, verbose: bool = False) -> list[str]:
+    """Return lines about the files that reproduce failures: each file, or if they are many, how many there are."""
+    with_files = [case for case in cases if case.reproducer]
+    lines = [line for case in with_files for line in case.reproducer]
+    if verbose or len(lines) <= MANY:
+        return [f"  {line}" for line in lines]
+    written = [line for line in lines if " is not written: " not in line]
+    missing = Counter(line.partition(" is not written: ")[2] for line in lines if " is not written: " in line)
+    reasons = "; ".join(f"{why}: {count}" for why, count in missing.most_common(3))
+    return [
+        f"  {directory}: {number(len(written), 'file')} of {number(len(with_files), 'case')}; -v lists them",
+        *([f"  without a C program: {number(missing.total(), 'case')}: {reasons}"] if missing else []),
+    ]
+
+
+def details(
+    judged: Iterable[ClauseResult], width: int, *, verbose: bool = True
+) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Yield lines, each with its markup: clauses that do not pass, or have unsupported causes, gravest first.
+
+    Without `verbose`, a clause of a long list has one line.
+    """
     shown = [entry for entry in judged if entry.verdict != PASS or entry.reason]
     indent = 4 + max((len(entry.clause.id) for entry in shown), default=0)
     for verdict in VERDICTS:
@@ -76,8 +149,10 @@ def details(judged: Iterable[ClauseResult], width: int) -> Iterator[tuple[str, d
             same = sum(case.verdict == verdict for case in entry.cases)
             share = f" ({same} of {len(entry.cases)} cases)" if verdict in (FAIL, UNRESOLVED) and same else ""
             first = f"  {entry.clause.id}".ljust(indent)
-            lines = textwrap.wrap(
-                entry.reason + share, max(width - indent, 36), break_long_words=False, break_on_hyphens=False
-            )
-            for number, line in enumerate(lines or [""]):
-                yield (" " * indent if number else first) + line, {}
+            room = max(width - indent, 36)
+            if verbose or len(entries) <= MANY:
+                lines = textwrap.wrap(entry.reason + share, room, break_long_words=False, break_on_hyphens=False)
+            else:
+                lines = [textwrap.shorten(entry.reason, room - len(share), placeholder=" …") + share]
+            for place, line in enumerate(lines or [""]):
+                yield (" " * indent if place else first) + line, {}

@@ -27,6 +27,7 @@ from ..catalogue.verdicts import (
     ClauseResult,
     totals,
 )
+from .causes import Group
 from .result import Run
 
 SYMBOLS: Final = {PASS: "✓", FAIL: "✗", UNRESOLVED: "?", UNSUPPORTED: "○", EXPECTED: "!", FLAKY: "~"}
@@ -232,6 +233,47 @@ def size(evidence: dict[str, Any]) -> int:
         *(picture["text"] for picture in evidence.get("pictures", ())),
     ]
     return CASE_OVERHEAD + sum(map(len, texts))
+
+
+# ------------------------------------------------------------------------------------------------- failures by cause
+
+MAX_CAUSES: Final = 40
+"""Largest number of causes that a page lists."""
+
+MAX_CASES: Final = 200
+"""Largest number of cases that a page lists for one cause."""
+
+
+class Cause(NamedTuple):
+    """A group of failures with the same cause."""
+
+    group: Group
+    anchor: str
+    """The anchor of a case of the group that is shown with its evidence; empty if none is."""
+
+    @property
+    def example(self) -> str:
+        """A typical call; empty if none is known."""
+        return self.group.example.cause.get("step", "")
+
+    @property
+    def functions(self) -> list[tuple[str, list[str]]]:
+        """The cases, by function; the first of many."""
+        return by_function(self.group.cases[:MAX_CASES])
+
+    @property
+    def left_out(self) -> int:
+        """Number of cases that are not listed."""
+        return max(len(self.group.cases) - MAX_CASES, 0)
+
+
+def failures(run: Run, rows: Iterable[Row]) -> list[Cause]:
+    """Return the failures of a run by cause, at most MAX_CAUSES; `rows` have the cases that are shown."""
+    anchors = {id(shown.case): shown.anchor for row in rows for cell in row.cells if cell for shown in cell.shown}
+    return [
+        Cause(group, next((anchors[id(case)] for case in (group.example, *group.cases) if id(case) in anchors), ""))
+        for group in run.groups[:MAX_CAUSES]
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------- the run

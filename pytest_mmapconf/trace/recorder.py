@@ -102,6 +102,10 @@ class RecordedProcess(Process):
     def maps(self) -> str:
         return self.inside.maps()
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that a backend's process has beside the contract; its use is not noted."""
+        return getattr(object.__getattribute__(self, "inside"), name)
+
 
 def _inside(process: Process) -> Process:
     return process.inside if isinstance(process, RecordedProcess) else process
@@ -167,13 +171,17 @@ class RecordedSystem(System):
     def close(self) -> None:
         self.inside.close()
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute that a backend's system has beside the contract; its use is not noted."""
+        return getattr(object.__getattribute__(self, "inside"), name)
+
     # ---- noting
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Make a call, note it with what came of it, and hand its result out by symbol."""
-        plain = [_plain(argument) for argument in arguments] if self.symbols or call == "run_concurrently" else arguments
+        has_symbols = self.symbols or call == "run_concurrently"  # whose arguments are processes of the recorder
         try:
-            result = inner(*plain)
+            result = inner(*(map(_plain, arguments) if has_symbols else arguments))
         except Exception as error:
             self.noted.append((process, call, arguments, (), None, error))
             raise

@@ -1,0 +1,161 @@
+"""The cause of a failure, as plain data: the call that went wrong, and what it answered (`cause` in `schema.json`).
+
+Failures with the same call and the same answer are reported as one group (`report.causes`).  A refusal, a success where
+an error is required, and a wrong result are answers of the call itself.  A wrong effect is observed later, by an access
+or by a call that only reports a state: the cause is then the last call before it that has an effect on mappings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..contract import Fault, Unresolved, errno_name
+from ..differential.divergence import Divergence
+from ..outcomes import Ended, Failed, Faulted
+from ..testing import ExpectationFailed
+from ..trace.calls import CALLS
+
+if TYPE_CHECKING:
+    from ..trace.program import Program
+    from ..trace.recorder import RecordedSystem
+
+EFFECTS: Final = frozenset(
+    (
+        *("mmap", "munmap", "mremap", "msync", "mprotect", "madvise", "mseal", "ftruncate", "close"),
+        *("mlock", "mlock2", "munlock", "mlockall", "munlockall"),
+    )
+)
+"""Calls with an effect on mappings, on their pages or on what keeps them."""
+
+ACCESSES: Final = frozenset(("load", "store", "execute", "add"))
+"""Accesses to memory: whatever they result in is an effect of other calls."""
+
+QUERIES: Final = frozenset(("mincore", "pread", "fstat", "has_old_mtime", "close_events", "counters", "free_space"))
+"""Calls that only report a state: a wrong value is an effect of other calls."""
+
+WRONG_EFFECT: Final = "wrong effect"
+NO_ANSWER: Final = "no answer"
+"""The implementation died in the call, or did not respond."""
+
+MAX_LENGTH: Final = 200
+"""Largest number of characters of a text of a cause."""
+
+OTHER_VALUES: Final = {"address": "another address", "data": "other bytes", "amount": "another number"}
+"""By kind of result, the answer of a call that returned a wrong value; "another value" for all others."""
+
+
+class Made(NamedTuple):
+    """A call that was made, and its error; None if it succeeded."""
+
+    call: str
+    error: Exception | None
+
+
+def failure_cause(error: BaseException, recorded: RecordedSystem | None, program: Program = ()) -> dict[str, str]:
+    """Return the cause of a failed or unresolved case; empty if no call is known to have caused it.
+
+    `recorded` are the calls of the case; `program` are those of the program that shows the failure, if it ran programs.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    made = [Made(note[1], note[5]) for note in recorded.noted] if recorded is not None else []
+    if isinstance(error, Divergence):
+        calls = [step.call for step in program] or [entry.call for entry in made]
+        step = str(program[-1]) if program else _step(recorded, len(made) - 1)
+        return _of_divergence(error, calls, step or error.step)
+    raised = list(_chain(error))
+    places = [place for place, entry in enumerate(made) if any(entry.error is one for one in raised)]
+    if places:
+        place = places[-1]
+        answer, required = _answer_of_error(made[place].error), ""  # the case has compared the errno
+        if isinstance(error, ExpectationFailed):
+            required = error.expected
+        elif made[place].error is error or isinstance(error, Unresolved):
+            required = "success"
+    elif isinstance(error, ExpectationFailed):
+        place, answer, required = len(made) - 1, "success", error.expected
+    elif isinstance(error, Unresolved):
+        return {}
+    else:
+        place, answer = _wrong_value(made)
+        required = ""
+    if place < 0:
+        return {}
+    calls = [entry.call for entry in made[: place + 1]]
+    return _described(calls[-1], answer, required, calls, _step(recorded, place))
+
+
+def _described(call: str, answer: str, required: str, calls: Sequence[str], step: str) -> dict[str, str]:
+    """Return the cause as plain data.  `calls` are the calls up to `call`, which made the failure visible."""
+    cause = {"call": call, "answer": answer}
+    is_value = answer in (*OTHER_VALUES.values(), "another value")
+    if call in ACCESSES or (call in QUERIES and is_value):
+        effect = next((earlier for earlier in reversed(calls) if earlier in EFFECTS), None)
+        if effect is not None:
+            wrong = NO_ANSWER if answer == NO_ANSWER else WRONG_EFFECT
+            cause = {"call": effect, "answer": wrong, "shown by": f"{call} → {answer}"}
+    if "shown by" not in cause and required and not is_value and answer not in (NO_ANSWER, WRONG_EFFECT):
+        cause["instead of"] = re.sub(r" at 0x[0-9a-f]+", "", required)
+    return _limited({**cause, "step": step} if step else cause)
+
+
+def _of_divergence(divergence: Divergence, calls: Sequence[str], step: str) -> dict[str, str]:
+    """Return the cause of a difference from the reference."""
+    observed, call = divergence.outcome, divergence.call
+    allowed = " or ".join(divergence.allowed)
+    required = allowed if re.match(r"E[A-Z0-9]+\b|SIG", allowed) else "success"
+    if isinstance(observed, Failed):
+        answer = observed.errno
+    elif isinstance(observed, Faulted):
+        answer = observed.signal
+    elif isinstance(observed, Ended):
+        answer = NO_ANSWER
+    else:
+        answer = "success" if required != "success" else OTHER_VALUES.get(CALLS[call].result, "another value")
+    if divergence.effect_of:
+        shown = f"{call} → {answer}"
+        return _limited({"call": divergence.effect_of, "answer": WRONG_EFFECT, "shown by": shown, "step": step})
+    return _described(call, answer, required, calls, step)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that it was raised from, or while handling."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _answer_of_error(error: Exception | None) -> str:
+    """Return the answer of a call that raised an exception."""
+    if isinstance(error, OSError):
+        return errno_name(error)
+    return error.signal if isinstance(error, Fault) else NO_ANSWER
+
+
+def _wrong_value(made: Sequence[Made]) -> tuple[int, str]:
+    """Return the place and the answer of the last call with a result that a case may have compared; -1 for none."""
+    for place in range(len(made) - 1, -1, -1):
+        call, error = made[place]
+        if isinstance(error, (OSError, Fault)):
+            return place, _answer_of_error(error)
+        kind = CALLS[call].result
+        if error is None and kind != "nothing":
+            return place, OTHER_VALUES.get(kind, "another value")
+        if error is None and call in EFFECTS:
+            return place, WRONG_EFFECT
+    return -1, ""
+
+
+def _step(recorded: RecordedSystem | None, place: int) -> str:
+    """Return a call of a case as text, by symbol."""
+    try:
+        return str(recorded.program()[0][place]) if recorded is not None and place >= 0 else ""
+    except Exception:  # an implementation may return anything
+        return ""
+
+
+def _limited(cause: dict[str, str]) -> dict[str, str]:
+    """Return a cause whose texts have a limited length."""
+    return {name: text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]} …" for name, text in cause.items()}
