@@ -6,7 +6,6 @@ from runs import EINVAL, FLUSH, MARKUP, case, run
 
 from pytest_mmapconf.report.markdown import MOST, markdown, plain, table
 
-
 CAUSE = {"call": "munmap", "answer": "success", "instead of": "EINVAL", "step": "p1.munmap(r1, 0)"}
 
 

@@ -86,7 +86,12 @@ SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.err
 )
 def test_every_failure_has_reproducers(broken: pytest.Pytester, mode: list[str]) -> None:
     run = broken.runpytest_subprocess(
-        MINE, "--mmap-clause=munmap.errno.EINVAL", "--mmap-reproducers=out/files", "--mmap-report=report.json", *mode
+        MINE,
+        "--mmap-clause=munmap.errno.EINVAL",
+        "--mmap-reproducers=out/files",
+        "--mmap-report=report.json",
+        "-v",
+        *mode,
     )
 
     report = json.loads((broken.path / "report.json").read_text())
@@ -232,7 +237,7 @@ def test_c_files_fail_on_a_broken_system_and_pass_on_a_right_one(
 
     run = pytester.runpytest_subprocess(
         f"--mmap-backend=agent:env {command} '{build_agent()}'",
-        *("--mmap-level=linux", "--mmap-reproducers=out", f"conformance/{CASES_OF[defect]}"),
+        *("--mmap-level=linux", "--mmap-reproducers=out", f"conformance/{CASES_OF[defect]}", "-v"),
     )
 
     lines = listed(run)
