@@ -25,8 +25,11 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
 
     # ---- errors
 
-    def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
-        """True if using `used` exceeds a limit on `what` ("mappings", or "bytes" mapped)."""
+    def exceeds_limit(self, what: str, used: int, limit: int, most: int = 0) -> bool:
+        """True if using `used` exceeds a limit on `what` ("mappings", or "bytes" mapped).
+
+        `most`: what a system uses at most, if that is more: one that never merges mappings has more of them.
+        """
 
     def mapping_limit_errno(self) -> int:
         """Return the errno of mmap where the process has as many mappings as it may have."""

@@ -30,7 +30,7 @@ class LinuxChoices:
         """An error that a driver or a new file detects occurs after the range has been unmapped."""
         return refusal.late
 
-    def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
+    def exceeds_limit(self, what: str, used: int, limit: int, most: int = 0) -> bool:
         return used > limit
 
     def mapping_limit_errno(self) -> int:

@@ -174,12 +174,13 @@ class ObservedChoices(LinuxChoices):
             raise Unresolved(f"below level linux it is open what a failed {call} has done")
         return True
 
-    def exceeds_limit(self, what: str, used: int, limit: int) -> bool:
+    def exceeds_limit(self, what: str, used: int, limit: int, most: int = 0) -> bool:
         """Follow the subject near a limit, because its own memory counts too."""
+        failed = self.observed == Failed("ENOMEM") or self.is_open_to("EMFILE")
         low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
-            return self.observed == Failed("ENOMEM") or self.is_open_to("EMFILE")
-        return used > limit
+            return failed
+        return used > limit or (self.level != "linux" and failed and most > limit - low)
 
     def is_open_to(self, errno: str) -> bool:
         """True if the subject failed with an errno that POSIX permits and Linux does not have there."""

@@ -165,4 +165,6 @@ class State(Contract):
 
     def exceeds_max_map_count(self, more: int) -> bool:
         """True if `more` mappings would exceed the limit (vm.max_map_count)."""
-        return self.choices.exceeds_limit("mappings", len(self.space.mappings) + more, self.machine.max_map_count)
+        pages = self.space.size // self.page
+        used = len(self.space.mappings) + more
+        return self.choices.exceeds_limit("mappings", used, self.machine.max_map_count, pages + more)
