@@ -40,9 +40,7 @@ from ._helpers import (
     lettered_pages,
     requires,
     reserve,
-    setup,
 )
-from .reference_counts import create_observed_file
 
 MOVE_TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 RX: Final = PROT_READ | PROT_EXEC
@@ -199,23 +197,6 @@ def test_moved_mapping_keeps_file_open_until_unmapped(
     process.munmap(moved, 2 * page if way == "grow" else page)
 
     other.flock(rival, LOCK_EX | LOCK_NB)
-
-
-@clause("mremap.move.reference")
-@ways
-def test_moved_mapping_keeps_unlinked_file_until_unmapped(
-    process: Process, system: System, new_path: NewPath, page: int, way: str
-) -> None:
-    file = create_observed_file("storage", system, process, new_path, page)
-    base = map_between_guards(process, page, 1, RW, MAP_SHARED, file.fd)
-    with setup():
-        process.close(file.fd)
-
-    moved = move(way, process, page, base, 1)
-    assert not file.is_released()
-    process.munmap(moved, 2 * page if way == "grow" else page)
-
-    assert file.is_released()
 
 
 # ----------------------------------------------------------------------------------------------------- other pages kept
@@ -381,20 +362,6 @@ def test_replaced_mapping_releases_file(
     process.mremap(base, page, page, MOVE_TO, target)
 
     other.flock(rival, LOCK_EX | LOCK_NB)
-
-
-@clause("mremap.fixed.replaces")
-def test_replaced_mapping_frees_unlinked_file(process: Process, system: System, new_path: NewPath, page: int) -> None:
-    file = create_observed_file("storage", system, process, new_path, page)
-    target = process.mmap(0, page, RW, MAP_SHARED, file.fd, 0)
-    with setup():
-        process.close(file.fd)
-    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
-    assert not file.is_released()
-
-    process.mremap(base, page, page, MOVE_TO, target)
-
-    assert file.is_released()
 
 
 @clause("mremap.fixed.resize")

@@ -38,6 +38,7 @@ from ..contract import (
 )
 from ..testing import clause, needs
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, pages_of, setup, shared_and_private
+from .mremap_moves import MOVE_TO, map_between_guards, move, ways
 
 PAGES: Final = 3
 """Number of pages of the file."""
@@ -313,6 +314,37 @@ def test_file_is_held_until_parent_and_child_release_it(
         assert not file.is_released()
         assert child.load(base, 1) == b"a"
         assert child.exit() == 0
+
+    assert file.is_released()
+
+
+@clause("mremap.move.reference")
+@ways
+def test_moved_mapping_keeps_unlinked_file_until_unmapped(
+    process: Process, system: System, new_path: NewPath, page: int, way: str
+) -> None:
+    file = create_observed_file("storage", system, process, new_path, page)
+    base = map_between_guards(process, page, 1, RW, MAP_SHARED, file.fd)
+    with setup():
+        process.close(file.fd)
+
+    moved = move(way, process, page, base, 1)
+    assert not file.is_released()
+    process.munmap(moved, 2 * page if way == "grow" else page)
+
+    assert file.is_released()
+
+
+@clause("mremap.fixed.replaces")
+def test_replaced_mapping_frees_unlinked_file(process: Process, system: System, new_path: NewPath, page: int) -> None:
+    file = create_observed_file("storage", system, process, new_path, page)
+    target = process.mmap(0, page, RW, MAP_SHARED, file.fd, 0)
+    with setup():
+        process.close(file.fd)
+    base = map_between_guards(process, page, 1, RW, ANONYMOUS)
+    assert not file.is_released()
+
+    process.mremap(base, page, page, MOVE_TO, target)
 
     assert file.is_released()
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from pytest_mmapconf.catalogue.call_experiments import CALLS
 from pytest_mmapconf.catalogue.clauses import load
-from pytest_mmapconf.catalogue.properties import PROPERTIES
+from pytest_mmapconf.catalogue.properties import PROPERTIES, call_property
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
@@ -106,6 +107,7 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("growth-seen", {"ftruncate": nothing}),
     ("native-width", {"bits": 32, "munlock": no_memory, "madvise": no_memory, "msync": no_memory}),
     ("evictable-pages", {"drop_cache": nothing}),
+    *((call_property(call), {call: refuse}) for call in CALLS),
 ]
 """Systems that lack a property: its name, and the arguments of `Changed`."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import experiments
+from .call_experiments import CALLS, is_implemented
 from .experiments import Experiment
 
 
@@ -24,6 +25,11 @@ class Property:
     experiment: Experiment
     clause: str = ""
     """The id of the clause that promises it; empty if no clause does, so that a system need not have it."""
+
+
+def call_property(call: str) -> str:
+    """Return the name of the property that a call is implemented."""
+    return f"call-{call}"
 
 
 PROPERTIES: Final[Mapping[str, Property]] = {
@@ -121,6 +127,10 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "evictable-pages",
             "Pages of a file that have been written back can be evicted from memory.",
             experiments.can_evict_pages,
+        ),
+        *(
+            Property(call_property(call), f"{call} does not answer ENOSYS.", is_implemented(make), clause)
+            for call, (clause, make) in CALLS.items()
         ),
     )
 }

@@ -14,6 +14,8 @@ import pytest
 from ..catalogue.clauses import load
 from ..contract import Unsupported
 from ..testing import needs
+from .item_hooks import as_skip
+from .missing_calls import call_properties, missing_call
 from .settings import Settings
 from .stash import CASE
 from .used_functions import used_functions
@@ -31,6 +33,8 @@ class ConditionHooks:
         self.settings = settings
         self.conditions: dict[pytest.Item, list[tuple[str, Condition]]] = {}
         """For each case that has clauses with a condition, the ids and conditions of these clauses."""
+        self.calls: dict[pytest.Item, tuple[str, ...]] = {}
+        """For each case, the properties that its calls are implemented."""
         self.needs: dict[pytest.Item, tuple[str, ...]] = {}
         """For each case that needs properties, their names."""
 
@@ -41,6 +45,7 @@ class ConditionHooks:
             conditions = [(id, when) for id in item.stash[CASE].clauses if (when := load()[id].when)]
             if conditions:
                 self.conditions[item] = conditions
+            self.calls[item] = call_properties(getattr(item, "obj", None))
             names = needs_of_item(item)
             if names:
                 self.needs[item] = names
@@ -55,7 +60,18 @@ class ConditionHooks:
             unmet = self.settings.properties.unmet(self.needs[item], item.stash[CASE].clauses)
             if unmet is not None:
                 raise Unsupported(unmet)
+        for name in self.calls.get(item, ()):
+            self.settings.properties.observe(name)  # now, as the case's own system will be the only one
         return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Make a case that meets a call which is not implemented unsupported."""
+        if item not in self.calls or call.excinfo is None or call.when == "teardown":
+            return
+        unmet = missing_call(call.excinfo.value, self.calls[item], item.stash[CASE].clauses, self.settings.properties)
+        if unmet is not None:
+            call.excinfo = as_skip(Unsupported(unmet))
 
 
 def needs_of_item(item: pytest.Item) -> tuple[str, ...]:

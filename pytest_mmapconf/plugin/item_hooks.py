@@ -47,7 +47,7 @@ class VerdictHooks:
             return (yield)
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, NotImplementedError) and call.when != "teardown":
-            call.excinfo = _as_skip(error)
+            call.excinfo = as_skip(error)
         report = yield
         passed = report.passed and not hasattr(report, "wasxfail")
         if passed and call.when != "call" and RESULT not in item.stash:
@@ -137,7 +137,7 @@ def properties(case: CaseResult) -> list[tuple[str, object]]:
     return [("mmap.case", case.id), *clauses, ("mmap.verdict", case.verdict)]
 
 
-def _as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
+def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
     """Return a skip, with the reason, for a case that the backend does not support."""
     skip = pytest.skip.Exception(f"unsupported: {str(error) or 'not implemented'}")
     skip._use_item_location = True  # show the location of the case, not of this line

@@ -1,0 +1,44 @@
+"""A case that fails because a call is not implemented is unsupported; the cases of one clause say so, and fail.
+
+A call that always answers ENOSYS would otherwise fail each clause that has a case with this call.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..catalogue.properties import PROPERTIES, call_property
+from .required_calls import calls_of
+
+if TYPE_CHECKING:
+    from .observed_properties import ObservedProperties
+
+
+@cache
+def call_properties(case: Any) -> tuple[str, ...]:
+    """Return the names of the properties by which the calls of a case are implemented."""
+    names = (call_property(call) for call in sorted(calls_of(case))) if callable(case) else ()
+    return tuple(name for name in names if name in PROPERTIES)
+
+
+def missing_call(
+    error: BaseException | None, names: tuple[str, ...], clauses: tuple[str, ...], properties: ObservedProperties
+) -> str | None:
+    """Return why a case that raised `error` cannot be judged: a call of it is not implemented; None if it can.
+
+    `names` are the call's properties of the case, which have been observed before the case began.
+    """
+    if not any(isinstance(raised, OSError) and raised.errno == errno.ENOSYS for raised in _chain(error)):
+        return None
+    missing = [name for name in names if properties.observe(name).holds is False]
+    return properties.unmet(missing, clauses)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that it was raised from, or during the handling of which it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
