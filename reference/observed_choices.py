@@ -48,6 +48,9 @@ KEEPS_RANGE: Final = (EBADF, EINVAL, ENOTSUP)
 LARGE: Final = 1 << 28
 """Bytes of memory from which on a system may say that it has not so much; before that it must have."""
 
+MODEST_PAGES: Final = 16
+"""Pages of memory that every system has: below level linux a larger mapping may fail for lack of memory."""
+
 FUZZ_PAGES: Final = 64
 """Pages that the subject's own memory may come and go by, where a limit counts that too."""
 
@@ -239,7 +242,8 @@ class ObservedChoices(LinuxChoices):
         return seen[which] if isinstance(seen, list) and which < len(seen) else there
 
     def has_memory(self, length: int) -> bool:
-        return length < LARGE or self.observed != Failed("ENOMEM")
+        enough = LARGE if self.level == "linux" else MODEST_PAGES * self.page
+        return length < enough or self.observed != Failed("ENOMEM")
 
     # ---- addresses
 
@@ -249,7 +253,8 @@ class ObservedChoices(LinuxChoices):
         What is very large finds no room where the subject's own memory is in its way.
         """
         seen = self.observed
-        if seen == Failed("ENOMEM") and length > space.task_size // 8:
+        enough = space.task_size // 8 if self.level == "linux" else MODEST_PAGES * self.page
+        if seen == Failed("ENOMEM") and length > enough:
             return None
         if isinstance(seen, Returned) and isinstance(seen.value, int):
             at = seen.value

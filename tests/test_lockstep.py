@@ -19,6 +19,7 @@ from pytest_mmapconf.contract import (
     O_CREAT,
     O_RDONLY,
     O_RDWR,
+    PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
@@ -594,6 +595,23 @@ def test_the_facts_of_the_backend_determine_the_machine() -> None:
     reference = ReferenceBackend(page=65536, lowest=1 << 20)
     assert stated_parameters(reference.facts()) == replace(reference.parameters, end=reference.parameters.task_size)
     assert reference.parameters.capabilities == CAPABILITIES
+
+
+class WrongCode(ReferenceProcess):
+    """A process in which each access that its protection forbids has the code of a protection key."""
+
+    def load(self, addr: int, length: int) -> bytes:
+        try:
+            return super().load(addr, length)
+        except Fault as fault:
+            raise Fault(fault.signal, "SEGV_PKUERR", fault.address) from None
+
+
+def test_a_protection_key_is_no_reason_for_a_fault_where_the_machine_has_none() -> None:
+    process = lockstep(WrongCode)
+
+    with pytest.raises(Divergence, match=r"SEGV_PKUERR\).*allowed: SIGSEGV \(SEGV_ACCERR\)"):  # an audit loads
+        process.mmap(0, PAGE, PROT_NONE, ANONYMOUS, -1, 0)
 
 
 class PartialBackend(ReferenceBackend):

@@ -51,16 +51,20 @@ class Pair(Process):
         self._scratch_range: tuple[int, int] | None = None
 
     def is_mapped(self, addr: int) -> bool:
-        """True if the subject has a mapping at an address."""
+        """True if the subject has a mapping at an address, as mincore or else a load shows."""
         try:
             self.subject.mincore(addr, self.model.page)
         except OSError as error:
-            return error.errno != errno.ENOMEM
+            if error.errno == errno.ENOMEM:
+                return False
         except NotImplementedError:
-            try:
-                self.subject.load(addr, 1)
-            except Fault as fault:
-                return fault.code != "SEGV_MAPERR"
+            pass
+        else:
+            return True
+        try:
+            self.subject.load(addr, 1)
+        except Fault as fault:
+            return fault.code != "SEGV_MAPERR"
         return True
 
     def is_disk_full(self) -> bool:

@@ -34,7 +34,10 @@ class AccessSteps(ProgramState):
         return b"" if page is None or page.indeterminate else bytes(page.data[start : start + length])
 
     def execute(self, actor: Actor, draws: Draws) -> None:
-        """Execute an instruction that is known to return; any other content only where execution is a fault."""
+        """Execute an instruction that is known to return; any other content only where any access is a fault.
+
+        A machine may execute what it can load, whatever the protection.
+        """
         addr, room = self.draw_place(actor, draws, PROT_EXEC)
         if not room:
             return
@@ -44,13 +47,17 @@ class AccessSteps(ProgramState):
         mapping = actor.model.space.find(addr)
         if mapping is not None and mapping.prot & PROT_WRITE and len(code) <= room:
             self.call(actor, "store", addr, code)
-        if mapping is None or not mapping.prot & PROT_EXEC or self.has_known_code(actor, mapping, addr, code):
+        if mapping is None or not mapping.prot or self.has_known_code(actor, mapping, addr, code):
             self.call(actor, "execute", addr)
 
     def has_known_code(self, actor: Actor, mapping: Mapping, addr: int, code: bytes) -> bool:
         """Return True if `code` is known to be at an address, or the access is a fault."""
         number, start = divmod(addr, self.page)
         page = actor.model.space.table.entries.get(number)
+        if self.level != "linux" and mapping.inode is not None:
+            is_changed = not mapping.shared and mapping.inode.content_version != mapping.file_version
+            if is_changed or mapping.was_resized_at(number):
+                return False  # elsewhere it is open what the page shows
         if page is None and mapping.inode is not None:
             if mapping.bytes_to_eof(addr) <= 0:
                 return True  # past the end of the file: a fault

@@ -26,6 +26,7 @@ from ..contract import (
     Process,
     Resource,
     System,
+    Unsupported,
 )
 from ..reference.files import OpenFileDescription
 from ..reference.machine import PATHS
@@ -33,6 +34,7 @@ from ..reference.mapping import Mapping
 from ..reference.process import ReferenceProcess as Model
 from .draws import Draws
 from .exercised_clauses import EFFECTS, FAULTS
+from .levels import has_facility, restricted
 
 T = TypeVar("T")
 
@@ -124,7 +126,10 @@ class ProgramState:
         try:
             scratch_range, _length = process.scratch_range()
         except NotImplementedError:
-            scratch_range = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            try:
+                scratch_range = process.mmap(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            except OSError as error:
+                raise Unsupported(f"no scratch range, and no anonymous memory for one: {error}") from error
         return Actor(process, model_of(process), [(scratch_range, size)])
 
     def fork_actor(self, actor: Actor) -> Actor | None:
@@ -133,7 +138,14 @@ class ProgramState:
         return None if child is None else Actor(child, model_of(child), list(actor.regions), dict(actor.special_files))
 
     def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
-        """Make a call and return its result: True for none, None if it fails, faults or is not supported."""
+        """Make a call and return its result: True for none, None if it fails, faults or is not supported.
+
+        A call that the level does not have is not made, and returns None.
+        """
+        allowed = restricted(self.level, actor.model, name, arguments)
+        if allowed is None:
+            return None
+        arguments = allowed
         try:
             result = getattr(actor.process, name)(*arguments, **keywords)
         except Fault as fault:
@@ -347,6 +359,8 @@ class ProgramState:
             self.open_file(actor, "a", O_RDWR)
             fd = self.call(actor, "watch", self.folder + "a")
         else:
+            if not has_facility(self.level, Facility(kind)):
+                return -1
             try:
                 path = self.system.facility(Facility(kind))
             except NotImplementedError:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -78,6 +78,8 @@ class Tally:
     """The reasons why programs could not be compared to their end."""
     lacks: dict[str, str] = field(default_factory=dict)
     """Calls that the implementation does not support, and the reasons."""
+    uncharged: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """For the clauses that a difference breaks, none of which is judged, the programs with such a difference."""
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Calls that failed for lack of a resource of the implementation: (call, errno)."""
 
@@ -125,11 +127,15 @@ def program_of(seed: str, number: int) -> list[bytes]:
 
 
 class Search:
-    """Runs random programs on a backend's systems and the reference side by side, judged at `level`."""
+    """Runs random programs on a backend's systems and the reference side by side, judged at `level`.
 
-    def __init__(self, subject: Backend, level: str) -> None:
+    A difference counts if it breaks one of `clauses`; None for all.
+    """
+
+    def __init__(self, subject: Backend, level: str, clauses: Container[str] | None = None) -> None:
         self.subject = subject
         self.level = level
+        self.clauses = clauses
         self.parameters = measure_parameters(subject)
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
@@ -162,6 +168,9 @@ class Search:
         divergence = self.run_sparsely_audited(steps)
         if divergence is None:
             return None
+        if not self.counts(divergence):
+            self.tally.uncharged[divergence.clauses] += 1
+            return None
         divergence.add_note(
             "this occurred once, and not again when the same program was repeated: the implementation varies"
         )
@@ -170,6 +179,10 @@ class Search:
             if isinstance(result, Counterexample):
                 break
         return result if isinstance(result, Counterexample) else Counterexample(divergence, *result)
+
+    def counts(self, divergence: Divergence) -> bool:
+        """Return True if a difference breaks a clause that is judged."""
+        return self.clauses is None or any(id in self.clauses for id in divergence.clauses)
 
     def run_sparsely_audited(self, steps: Sequence[bytes]) -> Divergence | None:
         """Run a program with few audits, add it to the tally, and return the difference; the calls are not recorded."""
@@ -219,7 +232,8 @@ class Search:
             if probe is not None and probe.actor < len(world.actors):
                 world.call(world.actors[probe.actor], probe.call, *probe.arguments)
         except Divergence as divergence:
-            return Counterexample(divergence, *needed(*recorded.program()), self.probe(system, world))
+            if self.counts(divergence):
+                return Counterexample(divergence, *needed(*recorded.program()), self.probe(system, world))
         finally:
             system.close()
         return recorded.program()
@@ -306,7 +320,7 @@ class Search:
         from ..differential.reproducers import Judge  # slow to import, and needed for a counterexample only
 
         judged = Judge(self.subject, self.level).run(program, "none")
-        if judged.divergence is None:
+        if judged.divergence is None or not self.counts(judged.divergence):
             return None
         return Counterexample(judged.divergence, judged.program, judged.outcomes)
 

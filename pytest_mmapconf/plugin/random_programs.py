@@ -28,7 +28,7 @@ class RandomPrograms:
     def __init__(self, item: pytest.Item) -> None:
         self.item = item
         self.settings = item.config.stash[SETTINGS]
-        self.search = Search(self.settings.bare, self.settings.level)
+        self.search = Search(self.settings.bare, self.settings.level, self.settings.clauses)
         self.seed = seeds.seed_of(item.config)
 
     def run(self) -> dict[str, object]:
@@ -45,8 +45,10 @@ class RandomPrograms:
             search.run_long(self.settings.steps, self.seed, report)
         else:
             search.run_short(settings().max_examples, self.seed)
+        uncharged = {", ".join(clauses): count for clauses, count in sorted(search.tally.uncharged.items())}
         return {
             "seed": self.seed,
+            **({"differences that break no judged clause": uncharged} if uncharged else {}),
             "random programs": search.tally.programs,
             "steps": search.tally.steps,
             "refused by": dict(sorted(search.tally.refusals.items())),
