@@ -13,13 +13,15 @@ from typing import Final
 
 import pytest
 
+from ..catalogue.experiments import private_memory
 from ..contract import (
     LOCK_EX,
     LOCK_NB,
     MAP_ANONYMOUS,
-    MAP_FIXED_NOREPLACE,
+    MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MS_ASYNC,
     O_RDWR,
     PROT_EXEC,
     PROT_NONE,
@@ -34,7 +36,7 @@ from ..contract import (
     Unsupported,
     errno_name,
 )
-from ..testing import File, NewPath, Record, WriteFile, faults
+from ..testing import File, NewPath, Record, WriteFile, faults, needs, optional_calls
 
 # Case modules import the types of their fixtures from here.
 __all__ = ["MakeFile", "NewPath", "Record", "WriteFile"]
@@ -67,6 +69,21 @@ def lettered_pages(page: int, pages: int) -> bytes:
     return pages_of(page, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:pages])
 
 
+@optional_calls
+def map_memory(process: Process, length: int, prot: int = RW, addr: int = 0) -> int:
+    """Map private memory that reads as zeros, with MAP_FIXED if an address is given; return its address."""
+    flags, fd = private_memory(process, length)
+    return process.mmap(addr, length, prot, flags | MAP_FIXED if addr else flags, fd, 0)
+
+
+@needs("reservation")
+@optional_calls
+def reserve(process: Process, pages: int) -> int:
+    """Return the address of a new PROT_NONE mapping of `pages` pages, which MAP_FIXED may replace."""
+    return map_memory(process, pages * process.sysconf(SC_PAGESIZE), PROT_NONE)
+
+
+@optional_calls
 def free_range(process: Process, pages: int) -> int:
     """Return the address of `pages` unmapped pages with at least one unmapped page on each side.
 
@@ -80,58 +97,63 @@ def free_range(process: Process, pages: int) -> int:
         length = 0
     if length >= (pages + 2) * page:
         return addr + page
-    addr = process.mmap(0, (pages + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    addr = map_memory(process, (pages + 2) * page)
     process.munmap(addr, (pages + 2) * page)
     return addr + page
 
 
+@optional_calls
 def end_of_user_space(backend: Backend, process: Process, page: int) -> int:
     """Return the first address above user space: the one the backend reports if it is right, otherwise by bisection."""
-    low, high = 0, (1 << process.bits) // page  # page numbers: low < end <= high
+    memory = private_memory(process, page)
     reported = int(backend.facts().details.get("end", "0")) // page
-    if (
-        0 < reported < high
-        and is_in_user_space(process, reported - 1, page)
-        and not is_in_user_space(process, reported, page)
-    ):
+    if reported and not is_in_user_space(process, reported, page, *memory):
         return reported * page
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_in_user_space(process, middle, page):
-            low = middle
-        else:
-            high = middle
+    low, top = 0, (1 << process.bits) // page  # page numbers: low < end <= top
+    found: int | None = low
+    while found is not None:
+        low, high = found, top
+        while high - low > 1:
+            middle = (low + high) // 2
+            if is_in_user_space(process, middle, page, *memory):
+                low = middle
+            else:
+                high = middle
+        # A system leaves a gap below the stack, in which it follows no hint: what is mapped after it is user space.
+        above = (high + (1 << power) for power in range(20) if high + (1 << power) < top)
+        found = next((number for number in above if is_in_user_space(process, number, page, *memory)), None)
+    if low == 0:
+        raise Unsupported("the end of user space is not known: no hint is followed, and the backend does not report it")
     return high * page
 
 
-def is_in_user_space(process: Process, number: int, page: int) -> bool:
-    """True if page `number` is mapped or can be mapped; above user space MAP_FIXED_NOREPLACE fails with ENOMEM."""
+def is_in_user_space(process: Process, number: int, page: int, flags: int, fd: int) -> bool:
+    """True if page `number` is mapped, or if a new mapping of these flags is placed there when a hint asks for it."""
     addr = number * page
-    try:
-        actual = process.mmap(addr, page, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0)
-    except OSError as error:
-        return error.errno != errno.ENOMEM  # already mapped: EEXIST; below mmap_min_addr: EPERM
+    actual = process.mmap(addr, page, PROT_READ, flags, fd, 0)
     process.munmap(actual, page)
-    if actual != addr:
-        raise Unsupported("MAP_FIXED_NOREPLACE ignores the requested address, so the end of user space is not known")
+    return actual == addr or is_mapped(process, addr, page)
+
+
+def is_mapped(process: Process, addr: int, page: int) -> bool:
+    """True if msync finds the page at `addr` mapped."""
+    try:
+        process.msync(addr, page, MS_ASYNC)
+    except OSError:
+        return False
     return True
 
 
-def reserve(process: Process, pages: int) -> int:
-    """Return the address of a new PROT_NONE mapping of `pages` pages, which MAP_FIXED may replace."""
-    length = pages * process.sysconf(SC_PAGESIZE)
-    return process.mmap(0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-
-
-def assert_nothing_mapped(process: Process, addr: int) -> None:
-    """Check that a load at `addr` faults because no mapping is there (PROT_NONE has another si_code)."""
-    with faults("SIGSEGV", at=addr, code="SEGV_MAPERR"):
+def assert_inaccessible(process: Process, addr: int) -> None:
+    """Check that a load at `addr` faults: nothing is mapped there, or what is mapped is not readable."""
+    with faults("SIGSEGV"):
         process.load(addr, 1)
 
 
-def assert_inaccessible(process: Process, addr: int) -> None:
-    """Check that a load at `addr` faults because the mapping there is not readable."""
-    with faults("SIGSEGV", at=addr, code="SEGV_ACCERR"):
+@needs("unmapped-code")
+def assert_nothing_mapped(process: Process, addr: int) -> None:
+    """Check that a load at `addr` faults because no mapping is there (PROT_NONE has another si_code)."""
+    with faults("SIGSEGV", code="SEGV_MAPERR"):
         process.load(addr, 1)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import pytest
 
 from .catalogue.properties import PROPERTIES
 from .catalogue.tables import did_you_mean
 from .contract import O_RDWR, Fault, errno_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 clause = pytest.mark.clause
 """``@clause("munmap.range", …)``: the clauses that a case judges.  Its verdict counts for each of them.
@@ -23,13 +26,20 @@ def needs(*names: str) -> pytest.MarkDecorator:
     """``@needs("noreplace", …)``: the properties of the system that a case needs beside what it judges.
 
     Marks a case, a parameter, or a helper function: each case that names the helper needs them too.  The properties
-    are in `catalogue.properties`.  Where one does not hold, or cannot be observed, the case is unsupported, unless it
-    judges the clause that promises the property.  Raises ValueError for a name that is none.
+    are in `catalogue.properties`; some are needed by each case that names a constant, such as MAP_FIXED.  Where one
+    does not hold, or cannot be observed, the case is unsupported, unless it judges the clause that promises the
+    property.  Raises ValueError for a name that is none.
     """
     for name in names:
         if name not in PROPERTIES:
             raise ValueError(f"there is no property {name!r}; {did_you_mean(name, PROPERTIES)}")
     return pytest.mark.mmap_needs(*names)
+
+
+def optional_calls(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a helper that makes a call only where the backend has it: a case that uses the helper needs none of them."""
+    function.has_optional_calls = True  # type: ignore[attr-defined]
+    return function
 
 
 class ExpectationFailed(AssertionError):

@@ -86,15 +86,15 @@ def open_without_description(process: Process, fd: int) -> None:
 
 LACKING: list[tuple[str, dict[str, Any]]] = [
     ("anonymous-memory", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
-    ("reservation", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
     ("reservation", {"mmap": mmap_adding(PROT_READ)}),
-    ("prot-none", {"mmap": mmap_adding(PROT_READ)}),
+    ("reservation", {"mmap": refuse}),
     ("read-only", {"mmap": mmap_adding(PROT_WRITE)}),
     ("fixed", {"mmap": mmap_without(MAP_FIXED)}),
     ("fixed", {"mmap": mmap_refusing(MAP_FIXED)}),
     ("noreplace", {"mmap": mmap_without(MAP_FIXED_NOREPLACE)}),
     ("noreplace", {"mmap": mmap_refusing(MAP_FIXED_NOREPLACE)}),
     ("exact-fault-address", {"store": store_with_address_of_page}),
+    ("unmapped-code", {"munmap": lambda process, addr, length: process.mprotect(addr, length, 0)}),
     ("fork", {"fork": refuse}),
     ("no-execute", {"execute": nothing}),
     ("remove-advice", {"madvise": refuse}),

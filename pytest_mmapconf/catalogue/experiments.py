@@ -7,6 +7,7 @@ handles means that the property could not be observed.
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -31,6 +32,8 @@ from ..contract import (
     Fault,
     Process,
     Resource,
+    Unresolved,
+    errno_name,
 )
 
 Experiment: TypeAlias = Callable[[Process], bool]
@@ -40,19 +43,39 @@ PATH: Final = "observed"
 """The name of the file of an experiment; each has a system, and so a directory, of its own."""
 
 
-def new_file(process: Process, pages: int = 1) -> int:
-    """Return a descriptor, open for reading and writing, of a new file of that many pages of "x"."""
+def new_file(process: Process) -> int:
+    """Return a descriptor, open for reading and writing, of a new file of one page of "x"."""
     fd = process.open(PATH, O_CREAT | O_EXCL | O_RDWR)
-    content = b"x" * (pages * process.sysconf(SC_PAGESIZE))
+    content = b"x" * process.sysconf(SC_PAGESIZE)
     written = 0
     while written < len(content):
         written += process.pwrite(fd, content[written:], written)
     return fd
 
 
-def map_file(process: Process, pages: int = 1, prot: int = RW, kind: int = MAP_SHARED) -> int:
-    """Map a new file of that many pages, and return the address."""
-    return process.mmap(0, pages * process.sysconf(SC_PAGESIZE), prot, kind, new_file(process, pages), 0)
+def private_memory(process: Process, length: int) -> tuple[int, int]:
+    """Return the flags and the descriptor of private memory that reads as zeros, for mmap with the offset 0.
+
+    It is the memory of a new file, which every level promises; on a system without files, of none.
+    """
+    for number in itertools.count():
+        try:
+            fd = process.open(f"zeros-{number}", O_CREAT | O_EXCL | O_RDWR)
+            process.pwrite(fd, b"\0", length - 1)
+            return MAP_PRIVATE, fd
+        except NotImplementedError:
+            break
+        except OSError as error:
+            if error.errno != errno.EEXIST:
+                raise Unresolved(f"cannot make a file: {errno_name(error)}") from error
+    return MAP_PRIVATE | MAP_ANONYMOUS, -1
+
+
+def map_private_memory(process: Process, pages: int, prot: int) -> int:
+    """Map that many pages of private memory, and return the address."""
+    length = pages * process.sysconf(SC_PAGESIZE)
+    flags, fd = private_memory(process, length)
+    return process.mmap(0, length, prot, flags, fd, 0)
 
 
 def fault_of(access: Callable[[], object]) -> Fault | None:
@@ -75,50 +98,43 @@ def errno_of(call: Callable[[], object]) -> int:
 
 def has_anonymous_memory(process: Process) -> bool:
     try:
-        base = process.mmap(0, process.sysconf(SC_PAGESIZE), RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        process.store(base, b"x")
-        return process.load(base, 2) == b"x\0"
-    except (OSError, Fault):
+        process.mmap(0, process.sysconf(SC_PAGESIZE), RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    except OSError:
         return False
+    return True
 
 
 def has_reservation(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
     try:
-        base = process.mmap(0, 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        base = map_private_memory(process, 2, PROT_NONE)
     except OSError:
         return False
-    return (
-        fault_of(lambda: process.load(base, 1)) is not None
-        and fault_of(lambda: process.load(base + page, 1)) is not None
-    )
-
-
-def has_prot_none(process: Process) -> bool:
-    base = map_file(process, prot=PROT_NONE)
-    return fault_of(lambda: process.load(base, 1)) is not None
+    return None not in (fault_of(lambda: process.load(base, 1)), fault_of(lambda: process.load(base + page, 1)))
 
 
 def has_read_only(process: Process) -> bool:
-    base = map_file(process, prot=PROT_READ)
+    base = map_private_memory(process, 1, PROT_READ)
     return fault_of(lambda: process.store(base, b"x")) is not None
 
 
 def has_fixed(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    fd = new_file(process, 2)
-    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
+    flags, fd = private_memory(process, page)
+    base = process.mmap(0, page, PROT_READ, flags, fd, 0)
     try:
-        return process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, page) == base
+        if process.mmap(base, page, RW, flags | MAP_FIXED, fd, 0) != base:
+            return False
     except OSError:
         return False
+    return fault_of(lambda: process.store(base, b"x")) is None
 
 
 def has_noreplace(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    fd = new_file(process, 2)
-    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
-    flags = MAP_SHARED | MAP_FIXED_NOREPLACE
+    flags, fd = private_memory(process, 3 * page)
+    base = process.mmap(0, 3 * page, PROT_READ, flags, fd, 0)
+    flags |= MAP_FIXED_NOREPLACE
     try:
         process.mmap(base, page, PROT_READ, flags, fd, 0)
     except OSError as error:
@@ -126,7 +142,7 @@ def has_noreplace(process: Process) -> bool:
             return False
     else:
         return False
-    process.munmap(base, 2 * page)
+    process.munmap(base, 3 * page)
     try:
         return process.mmap(base + page, page, PROT_READ, flags, fd, 0) == base + page
     except OSError:
@@ -135,29 +151,36 @@ def has_noreplace(process: Process) -> bool:
 
 def has_exact_fault_address(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    base = map_file(process, prot=PROT_READ)
+    base = map_private_memory(process, 1, PROT_READ)
     fault = fault_of(lambda: process.store(base + page - 1, b"x"))
     return fault is not None and fault.address == base + page - 1
 
 
+def has_code_of_unmapped_page(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = map_private_memory(process, 1, PROT_READ)
+    process.munmap(base, page)
+    fault = fault_of(lambda: process.load(base, 1))
+    return fault is not None and (fault.signal, fault.code) == ("SIGSEGV", "SEGV_MAPERR")
+
+
 def has_fork(process: Process) -> bool:
-    base = map_file(process)
     try:
         child = process.fork()
     except OSError:
         return False
-    return child.load(base, 1) == b"x" and child.exit() == 0
+    return child.exit() == 0
 
 
 def has_no_execute(process: Process) -> bool:
-    base = map_file(process, kind=MAP_PRIVATE)
+    base = map_private_memory(process, 1, RW)
     process.store(base, process.return_instruction())
     return fault_of(lambda: process.execute(base)) is not None
 
 
 def has_remove_advice(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    base = map_file(process)
+    base = process.mmap(0, page, RW, MAP_SHARED, new_file(process), 0)
     try:
         process.madvise(base, page, MADV_REMOVE)
     except OSError:
@@ -167,10 +190,10 @@ def has_remove_advice(process: Process) -> bool:
 
 def is_limit_of_address_space_kept(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    fd = new_file(process)
+    flags, fd = private_memory(process, 128 * page)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 64 * page)
     try:
-        process.mmap(0, 128 * page, PROT_READ, MAP_SHARED, fd, 0)
+        process.mmap(0, 128 * page, PROT_READ, flags, fd, 0)
     except OSError as error:
         return error.errno == errno.ENOMEM
     return False
@@ -178,7 +201,7 @@ def is_limit_of_address_space_kept(process: Process) -> bool:
 
 def is_limit_of_locked_memory_kept(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    base = map_file(process, 3)
+    base = map_private_memory(process, 3, RW)
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     try:

@@ -25,6 +25,8 @@ class Property:
     experiment: Experiment
     clause: str = ""
     """The id of the clause that promises it; empty if no clause does, so that a system need not have it."""
+    names: tuple[str, ...] = ()
+    """Constants and calls that need it: a case whose code has one of these names needs the property."""
 
 
 def call_property(call: str) -> str:
@@ -37,20 +39,15 @@ PROPERTIES: Final[Mapping[str, Property]] = {
     for property in (
         Property(
             "anonymous-memory",
-            "MAP_ANONYMOUS maps memory without a file, and its bytes are zero.",
+            "MAP_ANONYMOUS maps memory without a file.",
             experiments.has_anonymous_memory,
             "mmap.flag.anonymous",
+            ("MAP_ANONYMOUS", "ANONYMOUS"),
         ),
         Property(
             "reservation",
-            "Anonymous memory with PROT_NONE can be mapped, and cannot be accessed.",
+            "Memory with PROT_NONE can be mapped, and cannot be accessed.",
             experiments.has_reservation,
-            "mmap.prot.none",
-        ),
-        Property(
-            "prot-none",
-            "Pages of a file mapped with PROT_NONE cannot be loaded from.",
-            experiments.has_prot_none,
             "mmap.prot.none",
         ),
         Property(
@@ -64,12 +61,14 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "MAP_FIXED maps at exactly the address asked for, in place of what is mapped there.",
             experiments.has_fixed,
             "mmap.flag.fixed",
+            ("MAP_FIXED",),
         ),
         Property(
             "noreplace",
             "MAP_FIXED_NOREPLACE maps a free range at exactly that address, and refuses another with EEXIST.",
             experiments.has_noreplace,
             "mmap.flag.fixed-noreplace",
+            ("MAP_FIXED_NOREPLACE",),
         ),
         Property(
             "exact-fault-address",
@@ -77,7 +76,13 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             experiments.has_exact_fault_address,
             "fault.address",
         ),
-        Property("fork", "A process can be forked.", experiments.has_fork, "fork.mappings"),
+        Property(
+            "unmapped-code",
+            "An access where nothing is mapped reports SIGSEGV with the code SEGV_MAPERR.",
+            experiments.has_code_of_unmapped_page,
+            "fault.unmapped",
+        ),
+        Property("fork", "A process can be forked.", experiments.has_fork, "fork.mappings", ("fork",)),
         Property(
             "no-execute",
             "The machine refuses to execute code in a page without PROT_EXEC.",
@@ -88,18 +93,21 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "madvise(MADV_REMOVE) makes a hole in the file of a shared mapping.",
             experiments.has_remove_advice,
             "madvise.remove.file",
+            ("MADV_REMOVE",),
         ),
         Property(
             "address-space-limit",
             "The limit of address space (RLIMIT_AS) is kept: mmap beyond it fails with ENOMEM.",
             experiments.is_limit_of_address_space_kept,
             "mmap.errno.ENOMEM.address-space",
+            ("ADDRESS_SPACE",),
         ),
         Property(
             "locked-memory-limit",
             "The limit of locked memory (RLIMIT_MEMLOCK) is kept: mlock beyond it fails with ENOMEM.",
             experiments.is_limit_of_locked_memory_kept,
             "mlock.errno.ENOMEM",
+            ("LOCKED_MEMORY",),
         ),
         Property(
             "locks-follow-mapped-file",

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..catalogue.clauses import load
+from ..catalogue.properties import PROPERTIES
 from ..contract import Unsupported
 from ..testing import needs
 from .item_hooks import as_skip
 from .missing_calls import call_properties, missing_call
 from .settings import Settings
 from .stash import CASE
-from .used_functions import used_functions
+from .used_functions import used_functions, words
 
 if TYPE_CHECKING:
     from ..catalogue.conditions import Condition
@@ -82,14 +83,13 @@ def needs_of_item(item: pytest.Item) -> tuple[str, ...]:
 
 @cache
 def needs_of(case: Any) -> tuple[str, ...]:
-    """Return the properties that the functions need which a case uses, itself included."""
+    """Return the properties that the functions need which a case uses, itself included: by marks, and by names."""
     if not callable(case):
         return ()
-    marks = [
-        mark
-        for functions in used_functions(case)
-        for function in dict.fromkeys(functions)
-        for mark in getattr(function, "pytestmark", ())
-        if mark.name == MARK
-    ]
-    return tuple(dict.fromkeys(name for mark in marks for name in mark.args))
+    found: list[str] = []
+    for named, function in used_functions(case):
+        marks = [*getattr(named, "pytestmark", ()), *getattr(function, "pytestmark", ())]
+        found += (name for mark in marks if mark.name == MARK for name in mark.args)
+        names, _ = words(function)
+        found += (property.name for property in PROPERTIES.values() if not names.isdisjoint(property.names))
+    return tuple(dict.fromkeys(found))

@@ -72,7 +72,7 @@ def calls_of(case: Any) -> set[str]:
     """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures."""
     calls = {"sysconf"} if "page" in inspect.signature(inner_test(case)).parameters else set()
     for _, function in used_functions(case):
-        names, texts = words(function.__code__)
+        names, texts = words(function)
         calls |= names & (set(CALLS) - AMBIGUOUS)
         if "Call" in names:
             calls |= texts & set(CALLS)

@@ -22,7 +22,8 @@ def inner_test(case: Any) -> Any:
 def used_functions(case: Any) -> Iterator[tuple[Callable[..., object], FunctionType]]:
     """Yield each function of this package, or of the case's module, that a case uses, the case first.
 
-    Each is given as it is named and without its wrappers.  The functions of the case's fixtures are among them.
+    Each is given as it is named and without its wrappers.  The functions of the case's fixtures are among them; what a
+    helper with optional calls uses is not.
     """
     case = inner_test(case)
     rest = [case, *(getattr(fixtures, f"make_{name}", None) for name in inspect.signature(case).parameters)]
@@ -36,19 +37,24 @@ def used_functions(case: Any) -> Iterator[tuple[Callable[..., object], FunctionT
         yield named, function
         scope = function.__globals__
         is_own = scope is case.__globals__ or str(scope.get("__package__")).startswith(PACKAGE)
-        values = [scope[name] for name in words(function.__code__)[0] if is_own and name in scope]
+        values = [scope[name] for name in words(function)[0] if is_own and name in scope]
         rest += [value for value in values if callable(value)]
         # A parameter selects a function of a table; which one is unknown, so all of them count as used.
         rest += [entry for value in values if isinstance(value, dict) for entry in value.values() if callable(entry)]
 
 
-def words(code: CodeType) -> tuple[set[str], set[str]]:
+def words(function: FunctionType) -> tuple[set[str], set[str]]:
+    """Return the names and the string constants of a function; none of a helper with optional calls."""
+    return (set(), set()) if hasattr(function, "has_optional_calls") else _words_of_code(function.__code__)
+
+
+def _words_of_code(code: CodeType) -> tuple[set[str], set[str]]:
     """Return the names and the string constants of compiled code, including those of the functions inside it."""
     names = set(code.co_names)
     texts = {text for text in code.co_consts if isinstance(text, str)}
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            more_names, more_texts = words(inner)
+            more_names, more_texts = _words_of_code(inner)
             names |= more_names
             texts |= more_texts
     return names, texts
