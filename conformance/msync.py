@@ -20,8 +20,18 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, WriteFile, lettered_pages, reserve
+from ..testing import clause, fails, faults, needs
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    WriteFile,
+    lettered_pages,
+    map_memory,
+    map_memory_at,
+    reserve,
+)
 
 FLAGS = [
     pytest.param(MS_SYNC, id="sync"),
@@ -30,13 +40,21 @@ FLAGS = [
     pytest.param(MS_SYNC | MS_INVALIDATE, id="sync-invalidate"),
     pytest.param(MS_ASYNC | MS_INVALIDATE, id="async-invalidate"),
 ]
+PRIVATE_MEMORY = MAP_PRIVATE | MAP_ANONYMOUS
 WITH_INVALIDATE = FLAGS[2:]
 ALL_FLAGS = [pytest.param(0, id="none"), *FLAGS]
 
 
-@clause("msync.result")
 @pytest.mark.parametrize("flags", FLAGS)
-@pytest.mark.parametrize("kind", ["shared", "read-only", "private", "anonymous"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("shared", marks=clause("msync.result")),
+        pytest.param("read-only", marks=clause("msync.result")),
+        pytest.param("private", marks=clause("msync.result")),
+        pytest.param("anonymous", marks=[clause("msync.anonymous"), needs("anonymous-memory")]),
+    ],
+)
 def test_any_mapping_can_be_synced(process: Process, file: MakeFile, page: int, kind: str, flags: int) -> None:
     """A mapping with nothing to write is accepted."""
     match kind:
@@ -49,7 +67,7 @@ def test_any_mapping_can_be_synced(process: Process, file: MakeFile, page: int, 
             base = process.mmap(0, page, RW, MAP_PRIVATE, file(b"text"), 0)
             process.store(base, b"T")
         case _:
-            base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+            base = process.mmap(0, page, RW, PRIVATE_MEMORY, -1, 0)
             process.store(base, b"Text")
 
     process.msync(base, page, flags)
@@ -59,7 +77,7 @@ def test_any_mapping_can_be_synced(process: Process, file: MakeFile, page: int, 
 
 @clause("msync.result")
 def test_failure_reports_errno(process: Process, page: int) -> None:
-    base = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    base = map_memory(process, page)
     process.munmap(base, page)
 
     with fails("ENOMEM"):
@@ -70,7 +88,7 @@ def test_failure_reports_errno(process: Process, page: int) -> None:
 def test_range_spans_several_mappings(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 4)
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
-    process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    map_memory_at(process, base + page, page)
     process.mmap(base + 2 * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"c"), 0)
 
     process.msync(base, 4 * page, MS_SYNC)
@@ -200,7 +218,7 @@ def test_locked_page_does_not_affect_other_calls(process: Process, file: MakeFil
 @pytest.mark.parametrize("inside", ["1", "half", "last"])
 @pytest.mark.parametrize("length", ["page", "zero"])
 def test_unaligned_address_is_refused(process: Process, page: int, length: str, inside: str, flags: int) -> None:
-    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    base = map_memory(process, 2 * page)
 
     with fails("EINVAL"):
         process.msync(
@@ -431,13 +449,13 @@ def test_pages_past_end_of_file_can_be_synced(
 ) -> None:
     fd = file(b"x" * (size * page))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
-    with faults("SIGBUS", at=base + page):
+    with faults("SIGBUS"):
         process.load(base + page, 1)
 
     process.msync(base, 3 * page, flags)
 
     assert process.fstat(fd).size == size * page
-    with faults("SIGBUS", at=base + page):
+    with faults("SIGBUS"):
         process.load(base + page, 1)
 
 

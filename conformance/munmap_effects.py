@@ -28,8 +28,10 @@ from ._helpers import (
     RW,
     MakeFile,
     NewPath,
+    assert_inaccessible,
     assert_nothing_mapped,
     lettered_pages,
+    map_memory,
     reserve,
     shared_and_private,
 )
@@ -154,12 +156,12 @@ def access_results(process: Process, addr: int) -> list[str]:
 @pytest.mark.parametrize("inside", ["1", "page-1"])
 @pytest.mark.parametrize("number", [0, 1, 2], ids=["head", "middle", "tail"])
 def test_part_of_page_unmaps_whole_page(process: Process, page: int, number: int, inside: str) -> None:
-    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    base = map_memory(process, 3 * page)
     process.store(base, lettered_pages(page, 3))
 
     process.munmap(base + number * page, 1 if inside == "1" else page - 1)
 
-    assert_nothing_mapped(process, base + number * page)
+    assert_inaccessible(process, base + number * page)
     for other in {0, 1, 2} - {number}:
         assert process.load(base + other * page, page) == lettered_pages(page, 3)[other * page : (other + 1) * page]
 

@@ -21,7 +21,15 @@ from ..contract import (
     System,
 )
 from ..testing import clause
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, Record, assert_inaccessible, reserve
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    Record,
+    assert_inaccessible,
+    reserve,
+)
 
 ADDITIONS = 5000
 """Number of additions that each process makes: enough for some of them to overlap in time."""

@@ -13,8 +13,6 @@ them; every way to remove a mapping is combined with every observer.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -37,7 +35,16 @@ from ..contract import (
     Unresolved,
 )
 from ..testing import clause, needs
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, pages_of, setup, shared_and_private
+from ._helpers import (
+    ANONYMOUS,
+    RW,
+    MakeFile,
+    NewPath,
+    can_lock,
+    pages_of,
+    setup,
+    shared_and_private,
+)
 from .mremap_moves import MOVE_TO, map_between_guards, move, ways
 
 PAGES: Final = 3
@@ -109,17 +116,6 @@ class ByStorage(ObservedFile):
         return self.observer.free_space(self.directory) > self.free
 
 
-def can_lock(take: Callable[[], None]) -> bool:
-    """True if `take` takes its lock, False if it fails with EAGAIN because another process holds it."""
-    try:
-        take()
-    except OSError as error:
-        if error.errno != errno.EAGAIN:
-            raise
-        return False
-    return True
-
-
 OBSERVERS: Final = {"flock": ByFlock, "ofd-lock": ByOfdLock, "close-event": ByCloseEvent, "storage": ByStorage}
 
 by_every_observer = pytest.mark.parametrize(
@@ -186,7 +182,7 @@ def test_file_is_held_until_last_page_is_unmapped(
     assert file.is_released()
 
 
-@clause("mmap.refcount.munmap", "mmap.flag.fixed-replaces")
+@clause("mmap.flag.fixed-replaces")
 @by_every_observer
 def test_file_is_held_until_last_page_is_replaced(
     system: System, process: Process, page: int, new_path: NewPath, observer: str

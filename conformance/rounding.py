@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, MS_ASYNC, PROT_READ, Process
 from ..testing import clause, fails, faults
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_inaccessible, assert_nothing_mapped, lettered_pages, reserve
+from ._helpers import (
+    RW,
+    MakeFile,
+    assert_inaccessible,
+    lettered_pages,
+    map_memory_at,
+    reserve,
+)
 
 drawn = settings(
     max_examples=min(settings().max_examples, 25),
@@ -89,7 +96,7 @@ def test_any_part_of_any_file_is_mapped(
 
             assert process.load(base, accessible * page) == expected.ljust(accessible * page, b"\0")
             if accessible < mapped:
-                with faults("SIGBUS", at=base + accessible * page):
+                with faults("SIGBUS"):
                     process.load(base + accessible * page, 1)
             assert_inaccessible(process, base + mapped * page)
     finally:
@@ -130,7 +137,7 @@ def test_any_range_is_unmapped_in_whole_pages(process: Process, page: int, start
     """The end of the range is rounded up; an unaligned start and a length of 0 are refused."""
     pages = 10
     with reservation(process, page, pages) as base:
-        process.mmap(base, (pages - 1) * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        map_memory_at(process, base, (pages - 1) * page)
         content = lettered_pages(page, pages - 1)
         process.store(base, content)
         begin, end = start.bytes(page), start.bytes(page) + length.bytes(page)
@@ -145,7 +152,7 @@ def test_any_range_is_unmapped_in_whole_pages(process: Process, page: int, start
 
         assert process.load(base, begin) == content[:begin]
         for offset in range(begin, end, page):
-            assert_nothing_mapped(process, base + offset)
+            assert_inaccessible(process, base + offset)
         assert process.load(base + end, len(content) - end) == content[end:]
         assert_inaccessible(process, base + len(content))
 
@@ -163,7 +170,7 @@ def test_length_passed_to_mmap_unmaps_whole_mapping(process: Process, file: Make
     process.munmap(base, size)
 
     for number in range(pages):
-        assert_nothing_mapped(process, base + number * page)
+        assert_inaccessible(process, base + number * page)
     assert_inaccessible(process, base + pages * page)
 
 
@@ -182,7 +189,7 @@ def test_mapping_is_resized_in_whole_pages(
     content = lettered_pages(page, mapped)
     flags = MREMAP_MAYMOVE if maymove else 0
     with reservation(process, page, mapped + free + 1) as base:
-        process.mmap(base, old.bytes(page), RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        map_memory_at(process, base, old.bytes(page))
         process.store(base, content)
         if free:
             process.munmap(base + mapped * page, free * page)
@@ -202,7 +209,7 @@ def test_mapping_is_resized_in_whole_pages(
             assert (addr != base) == (pages > mapped + free)
             assert process.load(addr, pages * page) == content[: pages * page].ljust(pages * page, b"\0")
             for number in range(0 if addr != base else pages, mapped + free):
-                assert_nothing_mapped(process, base + number * page)
+                assert_inaccessible(process, base + number * page)
             assert_inaccessible(process, base + (mapped + free) * page)
         finally:
             if addr != base:
@@ -221,7 +228,7 @@ def test_mapping_is_resized_in_whole_pages(
 def test_resizing_within_page_changes_nothing(process: Process, page: int, old: str, new: str) -> None:
     sizes = {"1": 1, "page-1": page - 1, "page": page}
     base = reserve(process, 2)
-    process.mmap(base, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    map_memory_at(process, base, page)
     process.store(base, b"x" * page)
 
     assert process.mremap(base, sizes[old], sizes[new], 0) == base

@@ -53,18 +53,18 @@ source = "open(2)"
 CASES = {
     "mapping.py": """
 import pytest
-from ..contract import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ
+from ..contract import MAP_PRIVATE, PROT_READ
 from ..testing import clause, fails
 
 @clause("map.size")
 @pytest.mark.parametrize("prot", [pytest.param(0, id="none"), pytest.param(PROT_READ, id="read")])
 def test_no_length(process, prot):
     with fails("EINVAL"):
-        process.mmap(0, 0, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        process.mmap(0, 0, prot, MAP_PRIVATE, -1, 0)
 
 @clause("map.address")
 def test_aligned(process, page, record):
-    address = process.mmap(0, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    address = process.mmap(0, page, PROT_READ, MAP_PRIVATE, -1, 0)
     record("address", hex(address))
     assert address % page == 0
 """,

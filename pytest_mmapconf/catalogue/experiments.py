@@ -22,6 +22,7 @@ from ..contract import (
     MAP_PRIVATE,
     MAP_SHARED,
     MS_ASYNC,
+    MS_INVALIDATE,
     O_CREAT,
     O_EXCL,
     O_RDWR,
@@ -56,12 +57,14 @@ def new_file(process: Process) -> int:
 def private_memory(process: Process, length: int) -> tuple[int, int]:
     """Return the flags and the descriptor of private memory that reads as zeros, for mmap with the offset 0.
 
-    It is the memory of a new file, which every level promises; on a system without files, of none.
+    It is the memory of a new file, which every level promises; on a system without files, of none.  The file is longer
+    than `length`, so that a mapping of it may grow.
     """
+    size = length + 16 * process.sysconf(SC_PAGESIZE)
     for number in itertools.count():
         try:
             fd = process.open(f"zeros-{number}", O_CREAT | O_EXCL | O_RDWR)
-            process.pwrite(fd, b"\0", length - 1)
+            process.pwrite(fd, b"\0", size - 1)
             return MAP_PRIVATE, fd
         except NotImplementedError:
             break
@@ -120,14 +123,15 @@ def has_read_only(process: Process) -> bool:
 
 def has_fixed(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
-    flags, fd = private_memory(process, page)
-    base = process.mmap(0, page, PROT_READ, flags, fd, 0)
+    flags, fd = private_memory(process, 3 * page)
+    base = process.mmap(0, 3 * page, PROT_READ, flags, fd, 0)
+    flags, fd = private_memory(process, page)  # another file
     try:
-        if process.mmap(base, page, RW, flags | MAP_FIXED, fd, 0) != base:
+        if process.mmap(base + page, page, RW, flags | MAP_FIXED, fd, 0) != base + page:
             return False
     except OSError:
         return False
-    return fault_of(lambda: process.store(base, b"x")) is None
+    return fault_of(lambda: process.store(base + page, b"x")) is None
 
 
 def has_noreplace(process: Process) -> bool:
@@ -142,9 +146,13 @@ def has_noreplace(process: Process) -> bool:
             return False
     else:
         return False
-    process.munmap(base, 3 * page)
     try:
-        return process.mmap(base + page, page, PROT_READ, flags, fd, 0) == base + page
+        free, _length = process.scratch_range()
+    except NotImplementedError:
+        process.munmap(base, 3 * page)
+        free = base + page
+    try:
+        return process.mmap(free, page, PROT_READ, flags, fd, 0) == free
     except OSError:
         return False
 
@@ -216,6 +224,21 @@ def is_limit_of_locked_memory_kept(process: Process) -> bool:
     return False
 
 
+def is_invalidation_refused(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = map_private_memory(process, 1, RW)
+    try:
+        process.msync(base, page, MS_INVALIDATE)
+    except OSError:
+        return False
+    process.mlock(base, page)
+    try:
+        process.msync(base, page, MS_INVALIDATE)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
 def do_locks_follow_the_mapped_file(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
     fd = new_file(process)
@@ -228,6 +251,14 @@ def do_locks_follow_the_mapped_file(process: Process) -> bool:
     except OSError as error:
         return error.errno == errno.EAGAIN
     return False
+
+
+def is_residency_reported(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = process.mmap(0, page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    before = process.mincore(base, page)
+    process.store(base, b"x")
+    return (before, process.mincore(base, page)) == ([False], [True])
 
 
 def is_mtime_set_by_the_store(process: Process) -> bool:
@@ -255,7 +286,7 @@ def has_native_width(process: Process) -> bool:
     if process.bits == 64:
         return True
     page, span = process.sysconf(SC_PAGESIZE), 1 << process.bits
-    base = map_file(process)
+    base = map_private_memory(process, 1, RW)
     wrapping: list[tuple[Callable[[], None], int]] = [
         (lambda: process.munlock(base, span - page), errno.EINVAL),
         (lambda: process.madvise(base, span - page, MADV_NORMAL), errno.EINVAL),

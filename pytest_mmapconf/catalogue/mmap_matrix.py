@@ -42,9 +42,9 @@ ROWS: Final = {
     ("neither", "rdonly"): Row("EINVAL", "EINVAL", _NO_TYPE, ()),
     ("neither", "wronly"): Row("EINVAL EACCES", "EINVAL EACCES", _NO_TYPE, ()),  # both errors apply
     ("neither", "rdwr"): Row("EINVAL", "EINVAL", _NO_TYPE, ()),
-    ("neither", "anonymous"): Row("EINVAL", "EINVAL", _NO_TYPE + _ANONYMOUS, ()),
-    ("validate", "rdonly"): Row("", "EACCES", _ACCESS_MODE + _VALIDATE, _VALIDATE),
-    ("validate", "wronly"): Row("EACCES", "EACCES", _ACCESS_MODE + _VALIDATE, ()),
+    ("neither", "anonymous"): Row("EINVAL", "EINVAL", _NO_TYPE, ()),
+    ("validate", "rdonly"): Row("", "EACCES", _VALIDATE, _VALIDATE),
+    ("validate", "wronly"): Row("EACCES", "EACCES", _VALIDATE, ()),
     ("validate", "rdwr"): Row("", "", (), _VALIDATE),
     ("validate", "anonymous"): Row("EINVAL", "EINVAL", _VALIDATE + _ANONYMOUS, ()),
 }

@@ -1,7 +1,7 @@
 """The properties of systems that cases and clauses depend on; each is observed, once a run, by an experiment.
 
-A property is a precondition: a case that needs it is not judged where it does not hold.  The clause that promises the
-property, if there is one, fails by its own cases.
+A property is a precondition: a case that needs it is not judged where it does not hold.  The clauses that promise the
+property, if there are any, fail by their own cases.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Property:
     text: str
     """What holds on a system that has it, in one sentence."""
     experiment: Experiment
-    clause: str = ""
-    """The id of the clause that promises it; empty if no clause does, so that a system need not have it."""
+    clauses: tuple[str, ...] = ()
+    """The ids of the clauses that promise it; empty if none does, so that a system need not have it."""
     names: tuple[str, ...] = ()
     """Constants and calls that need it: a case whose code has one of these names needs the property."""
 
@@ -41,48 +41,48 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "anonymous-memory",
             "MAP_ANONYMOUS maps memory without a file.",
             experiments.has_anonymous_memory,
-            "mmap.flag.anonymous",
+            ("mmap.flag.anonymous",),
             ("MAP_ANONYMOUS", "ANONYMOUS"),
         ),
         Property(
             "reservation",
             "Memory with PROT_NONE can be mapped, and cannot be accessed.",
             experiments.has_reservation,
-            "mmap.prot.none",
+            ("mmap.prot.none",),
         ),
         Property(
             "read-only",
             "Pages mapped without PROT_WRITE cannot be stored to.",
             experiments.has_read_only,
-            "mmap.prot.read",
+            ("mmap.prot.read",),
         ),
         Property(
             "fixed",
             "MAP_FIXED maps at exactly the address asked for, in place of what is mapped there.",
             experiments.has_fixed,
-            "mmap.flag.fixed",
+            ("mmap.flag.fixed", "mmap.flag.fixed-replaces"),
             ("MAP_FIXED",),
         ),
         Property(
             "noreplace",
             "MAP_FIXED_NOREPLACE maps a free range at exactly that address, and refuses another with EEXIST.",
             experiments.has_noreplace,
-            "mmap.flag.fixed-noreplace",
+            ("mmap.flag.fixed-noreplace", "mmap.errno.EEXIST"),
             ("MAP_FIXED_NOREPLACE",),
         ),
         Property(
             "exact-fault-address",
             "si_addr is the address of the byte that was accessed, rather than the address of its page.",
             experiments.has_exact_fault_address,
-            "fault.address",
+            ("fault.address",),
         ),
         Property(
             "unmapped-code",
             "An access where nothing is mapped reports SIGSEGV with the code SEGV_MAPERR.",
             experiments.has_code_of_unmapped_page,
-            "fault.unmapped",
+            ("fault.unmapped",),
         ),
-        Property("fork", "A process can be forked.", experiments.has_fork, "fork.mappings", ("fork",)),
+        Property("fork", "A process can be forked.", experiments.has_fork, ("fork.mappings",), ("fork",)),
         Property(
             "no-execute",
             "The machine refuses to execute code in a page without PROT_EXEC.",
@@ -92,22 +92,28 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "remove-advice",
             "madvise(MADV_REMOVE) makes a hole in the file of a shared mapping.",
             experiments.has_remove_advice,
-            "madvise.remove.file",
+            ("madvise.remove", "madvise.remove.file"),
             ("MADV_REMOVE",),
         ),
         Property(
             "address-space-limit",
             "The limit of address space (RLIMIT_AS) is kept: mmap beyond it fails with ENOMEM.",
             experiments.is_limit_of_address_space_kept,
-            "mmap.errno.ENOMEM.address-space",
+            ("mmap.errno.ENOMEM.address-space",),
             ("ADDRESS_SPACE",),
         ),
         Property(
             "locked-memory-limit",
             "The limit of locked memory (RLIMIT_MEMLOCK) is kept: mlock beyond it fails with ENOMEM.",
             experiments.is_limit_of_locked_memory_kept,
-            "mlock.errno.ENOMEM",
+            ("mlock.errno.ENOMEM",),
             ("LOCKED_MEMORY",),
+        ),
+        Property(
+            "invalidate-busy",
+            "msync(MS_INVALIDATE) of a locked page fails with EBUSY, and of another page it succeeds.",
+            experiments.is_invalidation_refused,
+            ("msync.flag.invalidate.busy",),
         ),
         Property(
             "locks-follow-mapped-file",
@@ -115,16 +121,22 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             experiments.do_locks_follow_the_mapped_file,
         ),
         Property(
+            "residency",
+            "mincore reports a page of private memory as resident once it has been accessed, and not before.",
+            experiments.is_residency_reported,
+            ("mincore.vector",),
+        ),
+        Property(
             "mtime-at-store",
             "A store through a shared mapping itself marks the file as modified, rather than a later msync.",
             experiments.is_mtime_set_by_the_store,
-            "times.at-once",
+            ("times.at-once",),
         ),
         Property(
             "growth-seen",
             "Pages that a file grows over can be accessed in mappings made before.",
             experiments.is_growth_seen,
-            "growth.accessible",
+            ("growth.accessible",),
         ),
         Property(
             "native-width",
@@ -137,7 +149,7 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             experiments.can_evict_pages,
         ),
         *(
-            Property(call_property(call), f"{call} does not answer ENOSYS.", is_implemented(make), clause)
+            Property(call_property(call), f"{call} does not answer ENOSYS.", is_implemented(make), (clause,))
             for call, (clause, make) in CALLS.items()
         ),
     )

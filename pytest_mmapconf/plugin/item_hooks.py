@@ -6,7 +6,7 @@ dies later are not lost.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from traceback import walk_tb
@@ -19,6 +19,7 @@ from ..contract import Backend, Died, Unresolved
 from .collection import CollectionHooks
 from .failure_cause import failure_cause
 from .failure_evidence import as_divergence, failure_evidence
+from .set_up_calls import failed_set_up
 from .stash import ATTRIBUTE, CASE, PROGRAM, RECORDED, SETTINGS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class VerdictHooks:
         passed = report.passed and not hasattr(report, "wasxfail")
         if passed and call.when != "call" and RESULT not in item.stash:
             return report  # the call has not been made
-        verdict, reason = (PASS, "") if passed else _verdict(report, error)
+        verdict, reason = (PASS, "") if passed else _verdict(report, error, name.clauses)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         observed = item.config.stash[SETTINGS].properties.news()
         if observed:
@@ -147,8 +148,8 @@ def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
         return pytest.ExceptionInfo.from_exception(raised)
 
 
-def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[str, str]:
-    """Return the verdict and reason of one phase of a case; correct pytest's outcome if it differs."""
+def _verdict(report: pytest.TestReport, error: BaseException | None, clauses: Iterable[str]) -> tuple[str, str]:
+    """Return the verdict and reason of one phase of a case of these clauses; correct pytest's outcome if it differs."""
     on_record: str | None = getattr(report, "wasxfail", None)
     if report.skipped and on_record is None:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -171,6 +172,9 @@ def _verdict(report: pytest.TestReport, error: BaseException | None) -> tuple[st
         return UNRESOLVED, _in_one_line(error)
     if on_record is not None:
         return EXPECTED, on_record.removeprefix("reason: ")
+    set_up = failed_set_up(error, clauses)
+    if set_up is not None:
+        return UNRESOLVED, f"set-up failed: {set_up}"
     return FAIL, _in_one_line(error)
 
 

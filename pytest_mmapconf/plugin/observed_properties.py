@@ -44,12 +44,12 @@ class ObservedProperties:
     def unmet(self, names: Iterable[str], clauses: Iterable[str]) -> str | None:
         """Return why a case that needs the properties cannot be judged; None if it can.
 
-        A case that judges the clause that owns a property is judged whether the system has the property or not.
+        A case that judges a clause that promises a property is judged whether the system has the property or not.
         """
-        clauses = tuple(clauses)
+        clauses = frozenset(clauses)
         for name in names:
             property = PROPERTIES[name]
-            if property.clause in clauses:
+            if not clauses.isdisjoint(property.clauses):
                 continue
             observation = self.observe(name)
             if not observation.holds:
@@ -58,7 +58,7 @@ class ObservedProperties:
                     if observation.holds is None
                     else f"which this system does not have ({property.text.rstrip('.')})"
                 )
-                owner = f"; judged by {property.clause}" if property.clause else ""
+                owner = f"; judged by {', '.join(property.clauses)}" if property.clauses else ""
                 return f"needs {name}, {why}{owner}"
         return None
 
@@ -75,12 +75,13 @@ class ObservedProperties:
 
 
 def _make_experiment(backend: Backend, name: str) -> Observation:
-    """Make one experiment in a freshly booted system."""
+    """Make one experiment in a freshly booted system.  Passes on what the boot and the end of the system raise."""
+    system = backend.boot()
     try:
-        system = backend.boot()
+        process = system.spawn()
         try:
-            return Observation(PROPERTIES[name].experiment(system.spawn()))
-        finally:
-            system.close()
-    except Exception as error:  # whatever the reason, the property is not known
-        return Observation(None, str(error).partition("\n")[0] or type(error).__name__)
+            return Observation(PROPERTIES[name].experiment(process))
+        except Exception as error:  # whatever the reason, the property is not known
+            return Observation(None, str(error).partition("\n")[0] or type(error).__name__)
+    finally:
+        system.close()

@@ -161,6 +161,7 @@ def forwarder(call: str, make: Callable[[Any, str, tuple[Any, ...]], Any]) -> Ca
         return make(self, call, arguments)
 
     method.__name__ = call
+    method.__code__ = method.__code__.replace(co_name=call)  # a traceback names the call
     method.__doc__ = getattr(Process, call).__doc__
     return method
 

@@ -314,7 +314,7 @@ def munlockall_affects_later_mappings_only(munlockall: Original, self: Reference
     self.locks_future = self.locks_on_fault = False
 
 
-@wrong(ReferenceProcess.munlockall, "munlockall.current")
+@wrong(ReferenceProcess.munlockall, "mlock2.onfault")
 def munlockall_keeps_locks_on_fault(munlockall: Original, self: ReferenceProcess) -> None:
     """Pages that are locked on the first access stay locked."""
     waiting = [(m.start, m.end) for m in self.space.mappings.values() if m.locked and m.lock_on_fault]

@@ -362,7 +362,7 @@ def unknown_prot_bits_take_the_rights_away(self: ReferenceProcess, mmap: Mmap) -
     return mmap(prot=mmap.prot if mmap.prot < 8 else 0)
 
 
-@wrong(Accesses.fault, "mmap.prot.none", "mmap.range", "mmap.flag.private", "mmap.flag.shared", bug="gVisor #12518")
+@wrong(Accesses.fault, "fault.inaccessible", "mmap.range", bug="gVisor #12518")
 def missing_rights_are_reported_as_unmapped(
     fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int
 ) -> None:

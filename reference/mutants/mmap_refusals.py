@@ -61,7 +61,12 @@ MADE = (
     # ---- the file
     other("mmap-says-EBADF-for-a-directory", EBADF, "mmap.errno.ENODEV", bug="StarryOS #285"),
     other("mmap-says-EACCES-for-what-cannot-be-mapped", EACCES, "mmap.errno.ENODEV", reason="file-not-mappable"),
-    never("mmap-maps-what-turns-out-not-to-be-mappable", "mmap.errno.ENODEV", reason="driver-refuses"),
+    never(
+        "mmap-maps-what-turns-out-not-to-be-mappable",
+        "mmap.errno.ENODEV.sys",
+        named="mmap.errno.ENODEV",
+        reason="driver-refuses",
+    ),
     never("mmap-executes-from-noexec", "mmap.errno.EPERM", bug="gVisor 191b53da2"),
     other("mmap-says-EACCES-for-noexec", EACCES, "mmap.errno.EPERM"),
     never("mmap-shares-a-sealed-file", "mmap.errno.EPERM.seal"),
@@ -73,7 +78,8 @@ MADE = (
     other("mmap-says-EINVAL-for-a-huge-length", EINVAL, "mmap.errno.ENOMEM", reason="length-too-large"),
     never(
         "mmap-has-no-limit-of-address-space",
-        "mmap.errno.ENOMEM",
+        "mmap.errno.ENOMEM.address-space",
+        named="mmap.errno.ENOMEM",
         reason="address-space-limit",
         call="mmap",
         bug="gVisor #2534",
@@ -350,7 +356,7 @@ def mmap_says_ENODEV_before_EPERM(
     refuse_file(self, refuse, request, description)
 
 
-@wrong(Inode.mappable, "mmap.errno.ENODEV")
+@wrong(Inode.mappable, "mmap.errno.ENODEV.proc")
 def mmap_maps_any_regular_file(mappable: Original, self: Inode) -> bool:
     """A regular file of a kind that cannot be mapped is mapped."""
     return bool(mappable(self)) or self.kind == "regular"

@@ -26,9 +26,7 @@ REFUSALS = (
         ReferenceProcess.msync,
         EINVAL,
         lambda self, addr, length, flags: any(m.inode is None for m in self.space.over(addr, addr + length)),
-        "msync.result",
-        "msync.errno.ENOMEM",
-        "msync.errno.EINVAL",
+        "msync.anonymous",
         text="memory without a file is in the range",
     ),
     refuses(

@@ -164,7 +164,7 @@ def the_last_part_of_a_page_is_not_mapped(self: ReferenceProcess, mmap: Mmap) ->
     return mmap(length=shorter)
 
 
-@wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", bug="WSL #7569")
+@wrong(Mmap, "overview.page-multiple", "mmap.flag.fixed", *CONTENT, "munmap.range", "paging.unit", bug="WSL #7569")
 def a_mapping_is_a_multiple_of_two_pages(self: ReferenceProcess, mmap: Mmap) -> int:
     """With MAP_FIXED a mapping of an odd number of pages takes one more."""
     odd = mmap.flags & MAP_FIXED and 0 < mmap.length < self.task_size and self.round_up(mmap.length) // self.page % 2

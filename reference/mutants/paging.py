@@ -77,13 +77,13 @@ def a_fault_brings_one_page_in_twice(
     return frame
 
 
-@wrong(PageCalls.mincore, "paging.fault-loads")
+@wrong(PageCalls.mincore, "mincore.vector")
 def everything_is_resident(mincore: Original, self: PageCalls, addr: int, length: int) -> list[bool]:
     """mincore reports every page as resident."""
     return [True for _page in mincore(self, addr, length)]
 
 
-@wrong(PageCalls.mincore, "paging.fault-loads")
+@wrong(PageCalls.mincore, "mincore.vector")
 def nothing_is_resident(mincore: Original, self: PageCalls, addr: int, length: int) -> list[bool]:
     """mincore reports no page as resident."""
     return [False for _page in mincore(self, addr, length)]
@@ -112,7 +112,7 @@ def unmapped_is_SIGBUS(fault: Original, self: Accesses, access: str, signal: str
     fault(self, access, "SIGBUS" if code == "SEGV_MAPERR" else signal, code, addr)
 
 
-@wrong(Accesses.fault, "mmap.prot.none", *CONTENT)
+@wrong(Accesses.fault, "fault.address", *CONTENT)
 def faults_report_the_page(fault: Original, self: Accesses, access: str, signal: str, code: str, addr: int) -> None:
     """A fault reports the address of the page, not of the byte."""
     fault(self, access, signal, code, addr - addr % self.page)

@@ -103,7 +103,7 @@ def mprotect_changes_the_childs_rights(
         process.space.protect(addr, addr + self.round_up(length), prot & PROT_ALL)
 
 
-@wrong(AddressSpace.protect, "paging.unit", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
+@wrong(AddressSpace.protect, "mprotect.part", "mprotect.rights", *CONTENT, bug="blink 37cd5bc")
 def rights_change_in_units_of_two_pages(protect: Original, self: AddressSpace, start: int, end: int, prot: int) -> None:
     """The page before a range that begins at an odd page has the new protection as well."""
     protect(self, start - start % (2 * self.page), end, prot)
