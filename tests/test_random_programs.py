@@ -30,6 +30,7 @@ from pytest_mmapconf.contract import (
 from pytest_mmapconf.differential.reproducers import Judge, write
 from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
 from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, program_of, split
+from pytest_mmapconf.plugin.random_programs import RandomPrograms
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.recorder import RecordedSystem
@@ -464,3 +465,18 @@ def test_missing_calls_are_reported() -> None:
 
     assert search.counterexample is None
     assert search.tally.lacks["mmap"] == "the backend has no mmap"
+
+
+@pytest.mark.parametrize("has_succeeded", [True, False])
+def test_programs_are_unsupported_only_if_no_mmap_succeeds(has_succeeded: bool) -> None:
+    """A system that lacks a flag of mmap is judged by the mappings that it has."""
+    programs = RandomPrograms.__new__(RandomPrograms)
+    programs.search = Search(ReferenceBackend(), "posix")
+    programs.search.tally.lacks["mmap"] = "mmap has no flags 0x10"
+    programs.search.tally.effects["mmap.result.success"] += has_succeeded
+
+    if has_succeeded:
+        programs.check()
+    else:
+        with pytest.raises(Unsupported, match="no flags"):
+            programs.check()

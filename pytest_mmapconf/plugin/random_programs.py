@@ -58,7 +58,8 @@ class RandomPrograms:
     def check(self) -> None:
         """Raise the difference that a program showed, with the reduced program.
 
-        Without a difference, raises Unresolved if a program could not be judged, and Unsupported if there is no mmap.
+        Without a difference, raises Unresolved if a program could not be judged, and Unsupported if no mmap succeeded
+        because there is none.
         """
         __tracebackhide__ = True
         search = self.search
@@ -70,5 +71,5 @@ class RandomPrograms:
             raise divergence from None
         if search.unresolved:
             raise search.unresolved[0]
-        if "mmap" in search.tally.lacks:
+        if "mmap" in search.tally.lacks and not search.tally.effects["mmap.result.success"]:
             raise Unsupported(search.tally.lacks["mmap"])
