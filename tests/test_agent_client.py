@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mmapconf.agent.backend import CommandBackend
-from pytest_mmapconf.contract import SC_PAGESIZE, Call, Fault, Options, Unresolved, Unsupported
+from pytest_mmapconf.contract import SC_PAGESIZE, Call, Died, Fault, Options, Unresolved, Unsupported
 
 GOOD = """
 import sys
@@ -280,6 +280,91 @@ def test_whatever_an_agent_does_wrong_is_unresolved_and_kills_it(start: StartAge
         use()
     assert time.monotonic() - begun < 4
     assert not running(str(tmp_path))
+
+
+def test_what_was_heard_instead_of_a_greeting_is_shown(start: StartAgent) -> None:
+    code = 'def run(): say("Booting\\x1b[0m\\r\\nKernel panic - not syncing: no virtio disk\\n" + "more\\n" * 9000)'
+
+    with pytest.raises(Unresolved, match=r"its greeting.*; it wrote: Kernel panic - not syncing: no virtio disk$") as heard:
+        start(code).boot()
+    assert len(str(heard.value)) < 400
+    assert str(heard.value).isprintable()
+
+
+# --------------------------------------------------------------------------------------------- calls that end the system
+
+ENDS = {
+    "its process": ('return "died SIGABRT"', "the process ended by itself .SIGABRT., seen at munmap"),
+    "its process, with a status": ('return "died 127"', "the process ended by itself .127., seen at munmap"),
+    "the system": ("sys.exit(4)", "it ended at 'munmap 0x0 1' .with status 4."),
+    "the system, which panics": ('say("[  1.2] Kernel panic - not syncing\\n"); import time; time.sleep(60)', "panic"),
+    "nothing, and does not return": ("import time; time.sleep(60)", "no answer to 'munmap 0x0 1' in 1 s"),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_a_call_that_ends_its_process_or_the_system_is_the_cause(start: StartAgent, what: str) -> None:
+    statement, text = ENDS[what]
+    code = f"""
+def odd(number, verb, arguments):
+    if verb == "sysconf": return "ok 4096"
+    sys.stderr.write("qemu: Assertion failed\\x07\\n"); sys.stderr.flush()
+    {statement}
+"""
+    backend = start(code, timeout=1)
+    process = backend.boot().spawn()
+    process.sysconf(SC_PAGESIZE)
+
+    with pytest.raises(Died, match=text) as died:
+        process.munmap(0, 1)
+    assert "qemu: Assertion failed" in str(died.value)
+    assert "qemu: Assertion failed\\x07" in died.value.output
+    assert died.value.requests[-2:] == ("1 sysconf 30", "1 munmap 0x0 1")
+    assert backend.boot().spawn().sysconf(SC_PAGESIZE) == 4096
+
+
+NOT_CAUSED = {
+    "the process was killed": 'return "died SIGKILL"',
+    "the agent ended the process": 'return "died 0"',
+    "an object in Python reports its trouble": 'return "died the set-up failed"',
+    "the agent was killed": "import os; os.kill(os.getpid(), 9)",
+    "the agent was terminated": "import os; os.kill(os.getpid(), 15)",
+    "the agent writes something else": 'return "ok\\nDEBUG"',
+}
+
+
+@pytest.mark.parametrize("what", NOT_CAUSED)
+def test_the_end_of_an_agent_for_another_reason_has_no_verdict(start: StartAgent, what: str) -> None:
+    code = f"""
+def odd(number, verb, arguments):
+    if verb == "sysconf": return "ok 4096"
+    {NOT_CAUSED[what]}
+"""
+    process = start(code, timeout=1).boot().spawn()
+
+    with pytest.raises(Unresolved) as unresolved:
+        for _ in range(2):
+            process.munmap(0, 1)
+    assert not isinstance(unresolved.value, Died)
+
+
+def test_without_a_new_agent_that_answers_no_call_is_known_to_be_the_cause(start: StartAgent, tmp_path: Path) -> None:
+    code = f"""
+import os
+flag = {str(tmp_path / "flag")!r}
+def run_once():
+    if os.path.exists(flag): sys.exit(1)
+    open(flag, "w").close()
+run_once()
+def odd(number, verb, arguments):
+    if verb == "sysconf": return "ok 4096"
+    sys.exit(3)
+"""
+    process = start(code, timeout=1).boot().spawn()
+
+    with pytest.raises(Unresolved, match="status 3") as unresolved:
+        process.munmap(0, 1)
+    assert not isinstance(unresolved.value, Died)
 
 
 def test_after_a_failure_the_system_is_gone_and_the_next_one_is_not(start: StartAgent, tmp_path: Path) -> None:

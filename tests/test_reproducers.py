@@ -139,6 +139,35 @@ def test_each_kind_of_reproducer_shows_the_failure(broken: pytest.Pytester) -> N
     broken.runpytest_subprocess(right, "one/munmap_unaligned_address_is_refused_1_page.py").assert_outcomes(passed=1)
 
 
+def test_a_call_that_ends_the_process_has_reproducers(broken: pytest.Pytester) -> None:
+    """The last output is part of the evidence, and the program in C ends with the call."""
+    mine = broken.path / "mine.py"
+    ends = 'Died("the process ended by itself (SIGABRT), seen at munmap", "Assertion failed", ["1 munmap 0x1 4096"])'
+    source = mine.read_text()
+    assert source.count("    def munmap(self, addr, length):\n") == 1
+    mine.write_text(
+        "from pytest_mmapconf.contract import Died\n"
+        + source.replace(
+            "    def munmap(self, addr, length):\n",
+            f"    def munmap(self, addr, length):\n        if addr % 4096:\n            raise {ends}\n",
+        )
+    )
+
+    run = broken.runpytest_subprocess(MINE, ONE, "--mmap-reproducers=out", "--mmap-report=report.json")
+
+    run.assert_outcomes(failed=1)
+    run.stdout.fnmatch_lines(["*last requests*", "1 munmap 0x1 4096", "*last output of the system*", "Assertion failed"])
+    (case,) = (case for case in json.loads((broken.path / "report.json").read_text())["cases"] if case["evidence"])
+    assert case["verdict"] == "fail"
+    assert case["evidence"]["output"] == "Assertion failed"
+    assert case["evidence"]["requests"] == ["1 munmap 0x1 4096"]
+    assert case["evidence"]["allowed"] == ["EINVAL"]
+    assert {Path(name).suffix for name in case["reproducer"]} == {".c", ".json", ".py"}
+    stem = "munmap.unaligned_address_is_refused-1-page"
+    assert status(built(broken.path / f"out/{stem}.c")) == 0
+    broken.runpytest_subprocess(MINE, f"--mmap-replay=out/{stem}.json").assert_outcomes(failed=1)
+
+
 def test_a_replay_of_an_unsupported_call(broken: pytest.Pytester) -> None:
     opens = {"process": "p1", "call": "open", "arguments": {"path": "a", "flags": "O_RDWR"}}
     (broken.path / "it.json").write_text(json.dumps({"version": 1, "steps": [opens]}))

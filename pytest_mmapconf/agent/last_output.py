@@ -24,10 +24,10 @@ def printable(output: bytes) -> str:
 
 
 def quoted(output: bytes) -> str:
-    """Return in one line what output ends with, or the first of its lines that states an end, with those after it."""
+    """Return in one line what output ends with; where a line states why nothing goes on, the first such line."""
     lines = [line.strip() for line in printable(output).splitlines() if line.strip()]
-    first = next((number for number, line in enumerate(lines) if GOING_DOWN.search(line.encode())), None)
-    text = " / ".join(lines[first:])
-    if len(text) <= QUOTED:
-        return text
-    return f"…{text[1 - QUOTED :]}" if first is None else f"{text[: QUOTED - 1]}…"
+    for line in lines:
+        if GOING_DOWN.search(line.encode()):
+            return line if len(line) <= QUOTED else f"{line[: QUOTED - 1]}…"
+    text = " / ".join(lines)
+    return text if len(text) <= QUOTED else f"…{text[1 - QUOTED :]}"
