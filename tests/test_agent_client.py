@@ -285,13 +285,15 @@ def test_whatever_an_agent_does_wrong_is_unresolved_and_kills_it(start: StartAge
 def test_what_was_heard_instead_of_a_greeting_is_shown(start: StartAgent) -> None:
     code = 'def run(): say("Booting\\x1b[0m\\r\\nKernel panic - not syncing: no virtio disk\\n" + "more\\n" * 9000)'
 
-    with pytest.raises(Unresolved, match=r"its greeting.*; it wrote: Kernel panic - not syncing: no virtio disk$") as heard:
+    with pytest.raises(
+        Unresolved, match=r"its greeting.*; it wrote: Kernel panic - not syncing: no virtio disk$"
+    ) as heard:
         start(code).boot()
-    assert len(str(heard.value)) < 400
-    assert str(heard.value).isprintable()
+    assert len(str(it.value)) < 400
+    assert str(it.value).isprintable()
 
 
-# --------------------------------------------------------------------------------------------- calls that end the system
+# -------------------------------------------------------------------------------------------- calls that end the system
 
 ENDS = {
     "its process": ('return "died SIGABRT"', "the process ended by itself .SIGABRT., seen at munmap"),

@@ -139,33 +139,39 @@ def test_each_kind_of_reproducer_shows_the_failure(broken: pytest.Pytester) -> N
     broken.runpytest_subprocess(right, "one/munmap_unaligned_address_is_refused_1_page.py").assert_outcomes(passed=1)
 
 
-def test_a_call_that_ends_the_process_has_reproducers(broken: pytest.Pytester) -> None:
-    """The last output is part of the evidence, and the program in C ends with the call."""
-    mine = broken.path / "mine.py"
-    ends = 'Died("the process ended by itself (SIGABRT), seen at munmap", "Assertion failed", ["1 munmap 0x1 4096"])'
-    source = mine.read_text()
-    assert source.count("    def munmap(self, addr, length):\n") == 1
-    mine.write_text(
-        "from pytest_mmapconf.contract import Died\n"
-        + source.replace(
-            "    def munmap(self, addr, length):\n",
-            f"    def munmap(self, addr, length):\n        if addr % 4096:\n            raise {ends}\n",
-        )
-    )
+ENDS = """
+from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_PRIVATE
+from pytest_mmapconf.testing import clause
 
-    run = broken.runpytest_subprocess(MINE, ONE, "--mmap-reproducers=out", "--mmap-report=report.json")
+@clause("munmap.errno.EINVAL")
+def test_ends(process, page):
+    base = process.mmap(0, page, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.munmap(base + 1, page)
+"""
+
+
+def test_a_call_that_ends_the_process_has_reproducers(broken: pytest.Pytester) -> None:
+    """The last output and the last requests are part of the evidence."""
+    mine = broken.path / "mine.py"
+    source, head = mine.read_text(), "    def munmap(self, addr, length):\n"
+    assert source.count(head) == 1
+    died = 'raise Died("the process ended by itself (SIGABRT), seen at munmap", "Assertion failed", ["1 munmap 0x1 1"])'
+    ends = source.replace(head, f"{head}        if addr % 4096:\n            {died}\n")
+    mine.write_text(f"from pytest_mmapconf.contract import Died\n{ends}")
+    broken.makepyfile(test_mine=ENDS)
+
+    run = broken.runpytest_subprocess(MINE, "test_mine.py", "--mmap-reproducers=out", "--mmap-report=report.json")
 
     run.assert_outcomes(failed=1)
-    run.stdout.fnmatch_lines(["*last requests*", "1 munmap 0x1 4096", "*last output of the system*", "Assertion failed"])
-    (case,) = (case for case in json.loads((broken.path / "report.json").read_text())["cases"] if case["evidence"])
+    run.stdout.fnmatch_lines(["*last requests*", "1 munmap 0x1 1", "*last output of the system*", "Assertion failed"])
+    (case,) = json.loads((broken.path / "report.json").read_text())["cases"]
     assert case["verdict"] == "fail"
     assert case["evidence"]["output"] == "Assertion failed"
-    assert case["evidence"]["requests"] == ["1 munmap 0x1 4096"]
+    assert case["evidence"]["requests"] == ["1 munmap 0x1 1"]
     assert case["evidence"]["allowed"] == ["EINVAL"]
-    assert {Path(name).suffix for name in case["reproducer"]} == {".c", ".json", ".py"}
-    stem = "munmap.unaligned_address_is_refused-1-page"
-    assert status(built(broken.path / f"out/{stem}.c")) == 0
-    broken.runpytest_subprocess(MINE, f"--mmap-replay=out/{stem}.json").assert_outcomes(failed=1)
+    assert [Path(name).suffix for name in case["reproducer"]] == [".json", ".py", ".c"]
+    assert status(built(broken.path / "out/test_mine.ends.c")) == 0
+    broken.runpytest_subprocess(MINE, "--mmap-replay=out/test_mine.ends.json").assert_outcomes(failed=1)
 
 
 def test_a_replay_of_an_unsupported_call(broken: pytest.Pytester) -> None:
