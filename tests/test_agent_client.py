@@ -287,7 +287,7 @@ def test_what_was_heard_instead_of_a_greeting_is_shown(start: StartAgent) -> Non
 
     with pytest.raises(
         Unresolved, match=r"its greeting.*; it wrote: Kernel panic - not syncing: no virtio disk$"
-    ) as heard:
+    ) as it:
         start(code).boot()
     assert len(str(it.value)) < 400
     assert str(it.value).isprintable()

@@ -160,7 +160,8 @@ def test_a_call_that_ends_the_process_has_reproducers(broken: pytest.Pytester) -
     mine.write_text(f"from pytest_mmapconf.contract import Died\n{ends}")
     broken.makepyfile(test_mine=ENDS)
 
-    run = broken.runpytest_subprocess(MINE, "test_mine.py", "--mmap-reproducers=out", "--mmap-report=report.json")
+    options = "--mmap-level=linux", "--mmap-reproducers=out", "--mmap-report=report.json"
+    run = broken.runpytest_subprocess(MINE, "test_mine.py", *options)
 
     run.assert_outcomes(failed=1)
     run.stdout.fnmatch_lines(["*last requests*", "1 munmap 0x1 1", "*last output of the system*", "Assertion failed"])
