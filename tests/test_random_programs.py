@@ -26,6 +26,7 @@ from pytest_mmapconf.contract import (
     Resource,
     System,
     Unresolved,
+    Unsupported,
 )
 from pytest_mmapconf.differential.reproducers import Judge, write
 from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
