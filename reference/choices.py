@@ -31,20 +31,11 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
         `most`: what a system uses at most, if that is more: one that never merges mappings has more of them.
         """
 
-    def mapping_limit_errno(self) -> int:
-        """Return the errno of mmap where the process has as many mappings as it may have."""
-
     def accepts_unaligned_offset(self, inside: int) -> bool:
         """True if mmap maps from `inside` bytes in a page of the file on, to an address as many bytes in a page."""
 
     def requires_no_descriptor(self) -> bool:
         """True if MAP_ANONYMOUS requires that fd is -1 and offset is 0."""
-
-    def outside_errno(self) -> int:
-        """Return the errno of a MAP_FIXED range outside the address space."""
-
-    def locked_limit_errno(self) -> int:
-        """Return the errno of mlock where too much memory would be locked."""
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         """True if a file of `size` bytes, in whole pages, cannot be mapped from `offset` on, past its end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import ENOMEM
 from typing import Final
 
 from ..contract import Fault
@@ -33,20 +32,14 @@ class LinuxChoices:
     def exceeds_limit(self, what: str, used: int, limit: int, most: int = 0) -> bool:
         return used > limit
 
-    def mapping_limit_errno(self) -> int:
-        return ENOMEM
+    def errno(self, reason: str, errno: int) -> int:
+        return errno
 
     def accepts_unaligned_offset(self, inside: int) -> bool:
         return False
 
     def requires_no_descriptor(self) -> bool:
         return False
-
-    def outside_errno(self) -> int:
-        return ENOMEM
-
-    def locked_limit_errno(self) -> int:
-        return ENOMEM
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         return False

@@ -137,8 +137,7 @@ class MappingCalls(State):
             elif size == 0 or size > self.task_size:
                 refuse(ENOMEM, "mmap.errno.ENOMEM", "length-too-large", "length is larger than the address space")
             if self.exceeds_max_map_count(0):
-                errno = self.choices.mapping_limit_errno()
-                refuse(errno, "mmap.errno.ENOMEM", "mapping-limit", "the process has as many mappings as it may have")
+                refuse(ENOMEM, "mmap.errno.ENOMEM", "mapping-limit", "the process has as many mappings as it may have")
             if request.fixed:
                 self.refuse_address(refuse, request)
             elif place is None:
@@ -262,7 +261,7 @@ class MappingCalls(State):
 
         if size <= self.task_size < end:
             refuse(
-                self.choices.outside_errno(),
+                ENOMEM,
                 "mmap.errno.ENOMEM",
                 "fixed-range-outside",
                 "the fixed range is outside the address space",
@@ -282,7 +281,7 @@ class MappingCalls(State):
             refuse.target = space, addr, end
             if space.splits(addr, end) and self.exceeds_max_map_count(1):
                 refuse(
-                    self.choices.mapping_limit_errno(),
+                    ENOMEM,
                     "mmap.errno.ENOMEM",
                     "split-mapping-limit",
                     "splitting would make too many mappings",

@@ -13,7 +13,7 @@ has cleared its range, and indeterminate bytes are determined when they are firs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from errno import EAGAIN, EBADF, EINVAL, EMFILE, ENOMEM, ENOTSUP
+from errno import EAGAIN, EBADF, EINVAL, EMFILE, ENOTSUP, errorcode
 from math import inf
 from typing import Final
 
@@ -86,6 +86,15 @@ FOUND_EARLY: Final = {
 
 It does not excuse "mmap.order.offset": musl checks the offset first.
 """
+
+
+PERMITTED: Final = {
+    "mapping-limit": EMFILE,  # XSH mmap(): the number of mapped regions would exceed a limit
+    "split-mapping-limit": EMFILE,
+    "fixed-range-outside": EINVAL,  # XSH mmap(): the implementation considers addr invalid
+    "locked-limit": EAGAIN,  # XSH mlock(): some of the memory could not be locked
+}
+"""By reason, the errno that POSIX permits besides the one that Linux reports."""
 
 
 class ObservedChoices(LinuxChoices):
@@ -189,17 +198,10 @@ class ObservedChoices(LinuxChoices):
         """True if the subject failed with an errno that POSIX permits and Linux does not have there."""
         return self.level != "linux" and self.observed == Failed(errno)
 
-    def mapping_limit_errno(self) -> int:
-        """XSH mmap(): EMFILE where the number of mapped regions would exceed a limit."""
-        return EMFILE if self.is_open_to("EMFILE") else ENOMEM
-
-    def outside_errno(self) -> int:
-        """XSH mmap(): EINVAL where the implementation considers addr invalid."""
-        return EINVAL if self.is_open_to("EINVAL") else ENOMEM
-
-    def locked_limit_errno(self) -> int:
-        """XSH mlock(): EAGAIN where some of the memory could not be locked."""
-        return EAGAIN if self.is_open_to("EAGAIN") else ENOMEM
+    def errno(self, reason: str, errno: int) -> int:
+        """Return the observed errno where POSIX permits it besides Linux's."""
+        other = PERMITTED.get(reason, errno)
+        return other if self.is_open_to(errorcode[other]) else errno
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         """XSH mmap(): ENXIO where addresses are invalid for the object."""

@@ -244,7 +244,7 @@ class PageCalls(State):
             refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
         if self.exceeds_memlock(end - start - already):
             refuse(
-                self.choices.locked_limit_errno(),
+                ENOMEM,
                 "mlock.errno.ENOMEM",
                 "locked-limit",
                 "too much memory would be locked",
@@ -307,7 +307,7 @@ class PageCalls(State):
                 refuse(EPERM, "mlock.errno.EPERM", "lock-not-permitted", "the process may lock no memory")
             if flags & MCL_CURRENT and self.exceeds_memlock(self.space.size - self.space.locked):
                 refuse(
-                    self.choices.locked_limit_errno(),
+                    ENOMEM,
                     "mlock.errno.ENOMEM",
                     "locked-limit",
                     "too much memory would be locked",

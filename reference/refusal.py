@@ -87,6 +87,9 @@ class RefusalChoices(Protocol):
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Return the one of the refusals that apply, at least one and in Linux's order, that the call fails with."""
 
+    def errno(self, reason: str, errno: int) -> int:
+        """Return the errno of a refusal for this reason, of which Linux's errno is `errno`."""
+
     def finds_arguments_first(self) -> bool:
         """True if a call that has invalid arguments is refused for them, and not for what its range has."""
 
@@ -129,7 +132,7 @@ class Refusals:
         return self
 
     def __call__(self, errno: int, clause: str, reason: str, text: str, late: bool = False) -> None:
-        refusal = Refusal(errno, clause, reason, text, late)
+        refusal = Refusal(self.choices.errno(reason, errno), clause, reason, text, late)
         if self.gathered is None:
             self.gathered = [refusal]
         else:

@@ -42,9 +42,9 @@ class StrictChoices(LinuxChoices):
         """A refused mprotect may have changed a part of the range; mlock must not have locked one (XSH mlock())."""
         return False
 
-    def mapping_limit_errno(self) -> int:
+    def errno(self, reason: str, errno: int) -> int:
         """XSH mmap(): EMFILE where the number of mapped regions would exceed a limit."""
-        return EMFILE
+        return EMFILE if reason in ("mapping-limit", "split-mapping-limit") else errno
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         """XSH mmap(): ENXIO where addresses are invalid for the object."""

@@ -55,9 +55,9 @@ class FreeBSDChoices(UnixChoices):
         """mmap(2), EINVAL: MAP_ANON was specified, and fd was not -1 or offset was not 0."""
         return True
 
-    def outside_errno(self) -> int:
+    def errno(self, reason: str, errno: int) -> int:
         """mmap(2), EINVAL: part of the range is outside the address space."""
-        return EINVAL
+        return EINVAL if reason == "fixed-range-outside" else errno
 
     def bus_code(self) -> str:
         """vm_fault.c: KERN_OUT_OF_BOUNDS is SIGBUS with BUS_OBJERR."""
@@ -81,13 +81,9 @@ class NetBSDChoices(UnixChoices):
         """mmap(2), EINVAL: MAP_ANON was specified and fd was not -1."""
         return True
 
-    def outside_errno(self) -> int:
-        """mmap(2), EINVAL: addr was outside of the valid range of a process."""
-        return EINVAL
-
-    def locked_limit_errno(self) -> int:
-        """sys_mlock: EAGAIN beyond RLIMIT_MEMLOCK."""
-        return EAGAIN
+    def errno(self, reason: str, errno: int) -> int:
+        """mmap(2), EINVAL: addr outside of the valid range of a process; sys_mlock: EAGAIN beyond RLIMIT_MEMLOCK."""
+        return {"fixed-range-outside": EINVAL, "locked-limit": EAGAIN}.get(reason, errno)
 
     def place(self, space: AddressSpace, length: int, hint: int, below: int = 0) -> int | None:
         """Near the highest gap: without MAP_TRYFIXED the hint is where the search begins at most."""
@@ -135,9 +131,9 @@ class IllumosChoices(UnixChoices):
         """smmap_common: ENXIO where the offset is negative."""
         return offset > LARGEST
 
-    def locked_limit_errno(self) -> int:
+    def errno(self, reason: str, errno: int) -> int:
         """mlock(3C), EAGAIN: because of a limit on locked memory."""
-        return EAGAIN
+        return EAGAIN if reason == "locked-limit" else errno
 
     def may_load(self, prot: int, addr: int) -> bool:
         """mmap(2): on some platforms PROT_WRITE is PROT_READ|PROT_WRITE, and PROT_EXEC is PROT_READ|PROT_EXEC."""

@@ -82,7 +82,7 @@ def _of_refusals() -> Iterator[tuple[Pair, str]]:
 
     for node in nodes:
         match node:
-            case ast.With([ast.withitem(ast.Call(ast.Attribute(attr="errors"), [ast.Constant(str(call))]))]):
+            case ast.With([ast.withitem(ast.Call(ast.Attribute(attr="errors"), [ast.Constant(str(call)), *_]))]):
                 for errno, clause in refusals(node):
                     yield (call, errno), clause
 
