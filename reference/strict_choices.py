@@ -7,7 +7,7 @@ XBD are the volumes of POSIX.1-2024 (System Interfaces, Base Definitions).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EBADF, EINVAL, EMFILE, ENOTSUP
+from errno import EAGAIN, EBADF, EINVAL, EMFILE, ENOTSUP
 from typing import Final
 
 from .address_space import AddressSpace
@@ -45,6 +45,22 @@ class StrictChoices(LinuxChoices):
     def errno(self, reason: str, errno: int) -> int:
         """XSH mmap(): EMFILE where the number of mapped regions would exceed a limit."""
         return EMFILE if reason in ("mapping-limit", "split-mapping-limit") else errno
+
+    def outside_errno(self) -> int:
+        """XSH mmap(): EINVAL where the implementation considers addr invalid."""
+        return EINVAL
+
+    def locked_limit_errno(self) -> int:
+        """XSH mlock(): EAGAIN where some of the memory could not be locked."""
+        return EAGAIN
+
+    def accepts_unaligned_offset(self, inside: int) -> bool:
+        """XSH mmap(): EINVAL is an error that may be returned, and need not."""
+        return True
+
+    def requires_no_descriptor(self) -> bool:
+        """XSH mmap(): with MAP_ANONYMOUS the arguments should be -1 and 0."""
+        return True
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         """XSH mmap(): ENXIO where addresses are invalid for the object."""

@@ -49,6 +49,12 @@ LINUX_FLAGS: Final = (
 )
 """Flags of mmap that only Linux has, or that have another effect elsewhere."""
 
+OBSERVING_CALLS: Final = (
+    *("scratch_range", "maps", "audit", "counters", "drop_cache", "free_space", "fragment"),
+    *("set_old_mtime", "has_old_mtime", "watch", "close_events", "set_limit_headroom", "drop_capability"),
+)
+"""Calls of the contract by which cases observe or prepare a system; no C program makes them as they are."""
+
 FILE_CALLS: Final = ("open", "memfd", "pipe", "socketpair", "watch")
 """Calls that make a descriptor."""
 
@@ -83,6 +89,8 @@ class Variant:
     lacks_facilities: Collection[Facility] = ()
     kills: bool = False
     """True if a fault ends the process."""
+    hides_fault_details: bool = False
+    """True if a fault has neither code nor address."""
     levels: Collection[str] = ("documented", "posix")
     """The levels that it conforms to."""
 
@@ -143,13 +151,15 @@ class VariantProcess(ReferenceProcess):
 
     @contextmanager
     def ending_by_fault(self) -> Iterator[None]:
-        """A block that ends the process if an access in it raises a signal."""
+        """A block that ends the process if an access in it raises a signal and the variant is so."""
         try:
             yield
-        except Fault:
+        except Fault as fault:
             if self.variant.kills and not self.is_in_call:
                 self.is_killed = True
                 self.end()
+            if self.variant.hides_fault_details:
+                raise Fault(fault.signal, "SI_KERNEL", None) from None
             raise
 
     @contextmanager
@@ -323,6 +333,19 @@ LESSER: Final = (
         ),
         lacks_flags=LINUX_FLAGS | MAP_ANONYMOUS,
         lacks_types=(MAP_SHARED_VALIDATE, MAP_DROPPABLE),
+    ),
+    Variant(
+        "no-helpers",
+        "has no calls that only observe: no scratch range, no counters, no times of files",
+        "contract.py: a call that a system does not have is unsupported",
+        lacks=OBSERVING_CALLS,
+    ),
+    Variant(
+        "no-fault-details",
+        "reports neither the code nor the address of a fault",
+        "chapter 06_02: an access fails; the code is of XBD <signal.h>",
+        hides_fault_details=True,
+        levels=("documented",),
     ),
     Variant(
         "large-pages",

@@ -143,6 +143,15 @@ def test_call_with_an_inaccessible_buffer_does_not_end_the_process() -> None:
     process.munmap(base, 4096)
 
 
+def test_fault_without_details() -> None:
+    process = spawn("no-fault-details")
+    base = process.mmap(0, 4096, PROT_NONE, ANONYMOUS, -1, 0)
+
+    with pytest.raises(Fault) as caught:
+        process.load(base, 1)
+    assert (caught.value.signal, caught.value.code, caught.value.address) == ("SIGSEGV", "SI_KERNEL", None)
+
+
 def test_fork_of_a_variant_is_one_too() -> None:
     process = spawn("faults-kill")
     base = process.mmap(0, 4096, PROT_NONE, ANONYMOUS, -1, 0)
