@@ -352,11 +352,12 @@ def test_conforms_here_for_root(tmp_path: Path, make: Make) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_inconclusive_where_nothing_may_be_mounted(tmp_path: Path) -> None:
+    """Another user may mount in a namespace of its own, which takes another process."""
     binary = built(tmp_path, source(mounted))
     with tempfile.TemporaryDirectory() as folder:  # that others may look into
         Path(folder).chmod(0o755)
         command = [shutil.copy(binary, folder)]
-        done = subprocess.run(command, user=65534, capture_output=True, check=False)
+        done = subprocess.run(["prlimit", "--nproc=0", *command], user=65534, capture_output=True, check=False)
 
     assert done.returncode == 2
     assert b"inconclusive: this needs a file system of its own" in done.stdout

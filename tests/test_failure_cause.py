@@ -141,7 +141,7 @@ def test_cause(case: Callable[[Process, int], None], symbols: bool) -> None:
     cause = cause_of(case, RecordedSystem(ReferenceBackend().boot(), symbols))
 
     assert (cause["call"], cause["answer"], cause.get("instead of"), cause.get("shown by")) == CAUSES[case]
-    assert "p1." in cause["step"]
+    assert f"p1.{cause['call']}(" in cause["step"]
 
 
 def test_call_without_an_answer() -> None:

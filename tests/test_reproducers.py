@@ -6,6 +6,9 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EINVAL
 from itertools import takewhile
 from pathlib import Path
 
@@ -14,14 +17,19 @@ import pytest
 from pytest_mmapconf.agent.build import build_agent
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
+    MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     O_CREAT,
     O_RDWR,
+    PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
     Backend,
+    Process,
     System,
 )
 from pytest_mmapconf.differential.reproducers import Judge, file_name, write
@@ -316,6 +324,72 @@ def test_the_probe_of_an_audit_becomes_the_last_step() -> None:
         "p1.load(r1, pages(1))",
     ]
     assert "mmap.refcount.close" in judged.divergence.clauses
+
+
+class MovingProcess(ReferenceProcess):
+    def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+        if flags != MREMAP_MAYMOVE:
+            return super().mremap(addr, old_size, new_size, flags, new_addr)
+        to = self.mmap(0, new_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return super().mremap(addr, old_size, new_size, flags | MREMAP_FIXED, to)
+
+
+class MovingSystem(ReferenceSystem):
+    process_type = MovingProcess
+
+
+class MovingBackend(Backend):
+    def boot(self) -> System:
+        return MovingSystem(Parameters(), LinuxChoices())
+
+
+def moves(process: Process, page: int) -> None:
+    process.mmap(0, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    base = process.mmap(0, 2 * page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    process.mremap(base, 2 * page, 2 * page, MREMAP_MAYMOVE)
+
+
+def wrong_order(process: Process, page: int) -> None:
+    process.mmap(1, page, PROT_READ, MAP_SHARED | MAP_FIXED, -1, 0)
+
+
+class ReorderingProcess(ReferenceProcess):
+    def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        if flags & MAP_FIXED and addr % self.page:
+            raise OSError(EINVAL, "before EBADF")
+        return super().mmap(addr, length, prot, flags, fd, offset)
+
+
+class ReorderingSystem(ReferenceSystem):
+    process_type = ReorderingProcess
+
+
+class ReorderingBackend(Backend):
+    def boot(self) -> System:
+        return ReorderingSystem(Parameters(), LinuxChoices())
+
+
+@pytest.mark.parametrize(
+    ("backend", "case", "expected"),
+    [(MovingBackend, moves, "(char *)result == r2"), (ReorderingBackend, wrong_order, "failed(EBADF)")],
+)
+def test_a_c_file_is_as_strict_as_the_replay(
+    tmp_path: Path, backend: type[Backend], case: Callable[[Process, int], None], expected: str
+) -> None:
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+    with suppress(OSError):
+        case(process, process.sysconf(SC_PAGESIZE))
+    judge = Judge(backend(), "linux")
+    judged = judge.judge(system.program()[0])
+    assert judged.divergence is not None
+
+    lines, _ = write(judge, system.program()[0], "it", (), tmp_path, "out")
+
+    assert "out/it.c" in lines
+    text = (tmp_path / "it.c").read_text()
+    assert text.rpartition("EXPECT(")[2].startswith(f"{expected});\n")
+    assert status(built(tmp_path / "it.c")) == 0
 
 
 def test_file_names() -> None:

@@ -128,4 +128,5 @@ class Comparison:
         divergence = Divergence(step, str(observed), allowed, clauses, maps)
         divergence.call, divergence.outcome = call, observed
         divergence.effect_of = after.call if after is not None else ""
+        divergence.conflicts = self.choices.rejected_address is not None and isinstance(observed, Returned)
         raise divergence

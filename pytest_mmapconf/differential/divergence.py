@@ -37,6 +37,8 @@ class Divergence(AssertionError):
         """The name of the call whose effect `call` has shown to be wrong; empty if `call` itself went wrong."""
         self.outcome: Outcome = Returned(None)
         """The observed outcome."""
+        self.conflicts = False
+        """True if the outcome is an address of the system's choice that conflicts with other mappings."""
 
     def __str__(self) -> str:
         return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"

@@ -63,8 +63,8 @@ def failure_cause(error: BaseException, recorded: RecordedSystem | None, program
     made = [Made(note[1], note[5]) for note in recorded.noted] if recorded is not None else []
     if isinstance(error, Divergence):
         calls = [step.call for step in program] or [entry.call for entry in made]
-        step = str(program[-1]) if program else _step(recorded, len(made) - 1)
-        return _of_divergence(error, calls, step or error.step)
+        cause, place = _of_divergence(error, calls)
+        return _with_step(cause, str(program[place]) if program else _step(recorded, place) or error.step)
     raised = list(_chain(error))
     places = [place for place, entry in enumerate(made) if any(entry.error is one for one in raised)]
     if places:
@@ -83,26 +83,27 @@ def failure_cause(error: BaseException, recorded: RecordedSystem | None, program
         required = ""
     if place < 0:
         return {}
-    calls = [entry.call for entry in made[: place + 1]]
-    return _described(calls[-1], answer, required, calls, _step(recorded, place))
+    cause, place = _described(answer, required, [entry.call for entry in made[: place + 1]])
+    return _with_step(cause, _step(recorded, place))
 
 
-def _described(call: str, answer: str, required: str, calls: Sequence[str], step: str) -> dict[str, str]:
-    """Return the cause as plain data.  `calls` are the calls up to `call`, which made the failure visible."""
+def _described(answer: str, required: str, calls: Sequence[str]) -> tuple[dict[str, str], int]:
+    """Return the cause, and the place of its call.  `calls` are those up to the one that made the failure visible."""
+    call, place = calls[-1], len(calls) - 1
     cause = {"call": call, "answer": answer}
     is_value = answer in (*OTHER_VALUES.values(), "another value")
     if call in ACCESSES or (call in QUERIES and is_value):
-        effect = next((earlier for earlier in reversed(calls) if earlier in EFFECTS), None)
-        if effect is not None:
+        effect = max((at for at, earlier in enumerate(calls) if earlier in EFFECTS), default=-1)
+        if effect >= 0:
             wrong = NO_ANSWER if answer == NO_ANSWER else WRONG_EFFECT
-            cause = {"call": effect, "answer": wrong, "shown by": f"{call} → {answer}"}
+            place, cause = effect, {"call": calls[effect], "answer": wrong, "shown by": f"{call} → {answer}"}
     if "shown by" not in cause and required and not is_value and answer not in (NO_ANSWER, WRONG_EFFECT):
         cause["instead of"] = re.sub(r" at 0x[0-9a-f]+", "", required)
-    return _limited({**cause, "step": step} if step else cause)
+    return cause, place
 
 
-def _of_divergence(divergence: Divergence, calls: Sequence[str], step: str) -> dict[str, str]:
-    """Return the cause of a difference from the reference."""
+def _of_divergence(divergence: Divergence, calls: Sequence[str]) -> tuple[dict[str, str], int]:
+    """Return the cause of a difference from the reference, and the place of its call; `calls` are those up to it."""
     observed, call = divergence.outcome, divergence.call
     allowed = " or ".join(divergence.allowed)
     required = allowed if re.match(r"E[A-Z0-9]+\b|SIG", allowed) else "success"
@@ -115,9 +116,10 @@ def _of_divergence(divergence: Divergence, calls: Sequence[str], step: str) -> d
     else:
         answer = "success" if required != "success" else OTHER_VALUES.get(CALLS[call].result, "another value")
     if divergence.effect_of:
+        place = max((at for at, earlier in enumerate(calls) if earlier == divergence.effect_of), default=-1)
         shown = f"{call} → {answer}"
-        return _limited({"call": divergence.effect_of, "answer": WRONG_EFFECT, "shown by": shown, "step": step})
-    return _described(call, answer, required, calls, step)
+        return {"call": divergence.effect_of, "answer": WRONG_EFFECT, "shown by": shown}, place
+    return _described(answer, required, [*calls[:-1], call])
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -156,6 +158,7 @@ def _step(recorded: RecordedSystem | None, place: int) -> str:
         return ""
 
 
-def _limited(cause: dict[str, str]) -> dict[str, str]:
-    """Return a cause whose texts have a limited length."""
+def _with_step(cause: dict[str, str], step: str) -> dict[str, str]:
+    """Return a cause with the call as text, if it is known; all texts have a limited length."""
+    cause = {**cause, "step": step} if step else cause
     return {name: text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]} …" for name, text in cause.items()}

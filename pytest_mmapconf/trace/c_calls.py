@@ -96,8 +96,9 @@ USED_BLOCKS: Final = {
 HEADERS: Final = {
     "errno.h": "",
     "fcntl.h": r"\b(open|fcntl|posix_fadvise|F_\w+)\b",
-    "linux/capability.h": r"\bdrop\(",
+    "linux/capability.h": r"\b__user_cap_\w+\b",
     "linux/fs.h": r"\bFS_IOC_\w+\b",
+    "sched.h": r"\bunshare\b",
     "setjmp.h": r"\bsigsetjmp\b",
     "signal.h": r"\b(siginfo_t|kill|signal)\b",
     "stdint.h": r"\buintptr_t\b",
@@ -108,6 +109,7 @@ HEADERS: Final = {
     "sys/inotify.h": r"\binotify_",
     "sys/ioctl.h": r"\bioctl\(",
     "sys/mman.h": r"\b(mmap|munmap|mremap|msync|mprotect|mu?n?lock(2|all)?|mincore|madvise|memfd_create)\b",
+    "sys/mount.h": r"\bmount\(",
     "sys/prctl.h": r"\bprctl\b",
     "sys/resource.h": r"\brlimit\b",
     "sys/socket.h": r"\bsocketpair\b",
@@ -146,10 +148,10 @@ FACILITIES: Final = {
 """Facilities that every Linux system has, with their paths."""
 
 MOUNTS: Final = {
-    Facility.NOEXEC_DIRECTORY: (100, "8 /* noexec */"),
-    Facility.OWN_FILE_SYSTEM: (101, "0"),
+    Facility.NOEXEC_DIRECTORY: (100, True),
+    Facility.OWN_FILE_SYSTEM: (101, False),
 }
-"""Facilities that the program mounts: the descriptor of the root directory, and the attributes of the mount."""
+"""Facilities that the program mounts: the descriptor of the root directory, and whether the mount is noexec."""
 
 LIMITS: Final = {
     Resource.ADDRESS_SPACE: 'RLIMIT_AS, "VmSize:"',

@@ -237,7 +237,7 @@ class _Printer:
             self.uses.add("NEED")
         if "FILES" in self.uses:
             lines.append("make_folder(argc > 1 ? argv[1] : NULL);")
-        lines += [f"mount_at({root}, {attributes});" for root, attributes in map(MOUNTS.__getitem__, self.mounts)]
+        lines += [f"mount_at({root}, {noexec:d});" for root, noexec in map(MOUNTS.__getitem__, self.mounts)]
         if "PROCESSES" in self.uses:
             lines += [
                 "setpgid(0, 0);",
@@ -348,10 +348,10 @@ class _Printer:
         """Return a path as a string literal of C.  Raise NotPrintable if a facility in it is not available in C."""
         for facility, real in FACILITIES.items():
             path = path.replace(f"<{facility.value}>", real)
-        for facility, (root, _attributes) in MOUNTS.items():
+        for facility, (root, _noexec) in MOUNTS.items():
             if f"<{facility.value}>" in path:
                 self.mounts[facility] = None
-                self.uses.add("MOUNTS")
+                self.uses.update(("MOUNTS", "FILES"))
                 path = path.replace(f"<{facility.value}>", f"/proc/self/fd/{root}")
         if "<" in path:
             raise NotPrintable(f"{path} must be provided by the tester")

@@ -47,7 +47,9 @@ def pytest_source(program: Program, expected: Sequence[Allowed], name: str, clau
 
 def _imports(source: str) -> str:
     prefixes = "|".join(PREFIXES.values())
-    names = set(re.findall(rf"\b(?:{prefixes})[A-Z0-9]\w*|\bCall\b|\bFault\b|\bFacility\b|\bResource\b", source))
+    names = set(
+        re.findall(rf"\b(?:{prefixes})[A-Z0-9]\w*|\bCall\b|\berrno_name\b|\bFault\b|\bFacility\b|\bResource\b", source)
+    )
     words = [word for word in ("clause", "fails", "faults") if re.search(rf"\b{word}\(", source)]
     lines = ["from contextlib import suppress", ""] if "suppress(" in source else []
     if names:
@@ -85,6 +87,12 @@ class _Printer:
             yield from self.judged(index, step, call, outcome)  # type: ignore[arg-type]
         elif kinds == {Returns}:
             yield from self.made(index, step, call)
+        elif index == len(self.program) - 1 and kinds == {Fails, Returns}:
+            names = sorted(outcome.errno for outcome in allowed if isinstance(outcome, Fails))
+            results = [outcome for outcome in allowed if isinstance(outcome, Returns)]
+            made = self.judged(index, step, call, results[0]) if len(results) == 1 else self.made(index, step, call)
+            yield from ["try:", *(_INDENT + line for line in made), "except OSError as error:"]
+            yield f"{_INDENT}assert errno_name(error) in {names}"
         else:
             yield "with suppress(OSError, Fault, NotImplementedError):"
             for line in self.made(index, step, call):
