@@ -15,6 +15,7 @@ from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_HUGETLB,
     PROT_READ,
     PROT_WRITE,
     Fault,
@@ -110,6 +111,7 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("growth-seen", {"ftruncate": nothing}),
     ("native-width", {"bits": 32, "munlock": no_memory, "madvise": no_memory, "msync": no_memory}),
     ("evictable-pages", {"drop_cache": nothing}),
+    ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB)}),
     *((call_property(call), {call: refuse}) for call in CALLS),
 ]
 """Systems that lack a property: its name, and the arguments of `Changed`."""

@@ -19,6 +19,7 @@ from ..contract import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
     MS_ASYNC,
@@ -301,3 +302,9 @@ def can_evict_pages(process: Process) -> bool:
     process.drop_cache(fd)
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
     return process.mincore(base, page) == [False]
+
+
+def has_huge_pages(process: Process) -> bool:
+    """Without them the flag is an error (EINVAL); with them there may be no free one (ENOMEM)."""
+    flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB
+    return errno_of(lambda: process.mmap(0, process.sysconf(SC_PAGESIZE), RW, flags, -1, 0)) != errno.EINVAL

@@ -148,6 +148,11 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "Pages of a file that have been written back can be evicted from memory.",
             experiments.can_evict_pages,
         ),
+        Property(
+            "huge-pages",
+            "The kernel knows huge pages (MAP_HUGETLB), whether it has any or not.",
+            experiments.has_huge_pages,
+        ),
         *(
             Property(call_property(call), f"{call} does not answer ENOSYS.", is_implemented(make), (clause,))
             for call, (clause, make) in CALLS.items()
