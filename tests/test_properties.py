@@ -54,6 +54,13 @@ def mmap_refusing(bit: int) -> Callable[..., int]:
     return mmap
 
 
+def mmap_without_room(process: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    """An mmap below a limit of address space."""
+    if length > 1 << 29:
+        raise OSError(errno.ENOMEM, "past the limit")
+    return process.mmap(addr, length, prot, flags, fd, offset)
+
+
 def mmap_adding(right: int) -> Callable[..., int]:
     """Return an mmap that adds a right to the protection."""
     return lambda process, addr, length, prot, flags, fd, offset: process.mmap(
@@ -112,6 +119,7 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("native-width", {"bits": 32, "munlock": no_memory, "madvise": no_memory, "msync": no_memory}),
     ("evictable-pages", {"drop_cache": nothing}),
     ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB)}),
+    ("large-mappings", {"mmap": mmap_without_room}),
     *((call_property(call), {call: refuse}) for call in CALLS),
 ]
 """Systems that lack a property: its name, and the arguments of `Changed`."""

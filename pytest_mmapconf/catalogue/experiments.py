@@ -308,3 +308,9 @@ def has_huge_pages(process: Process) -> bool:
     """Without them the flag is an error (EINVAL); with them there may be no free one (ENOMEM)."""
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB
     return errno_of(lambda: process.mmap(0, process.sysconf(SC_PAGESIZE), RW, flags, -1, 0)) != errno.EINVAL
+
+
+def has_large_mappings(process: Process) -> bool:
+    """The pages past the end of the file take no memory."""
+    fd = new_file(process)
+    return errno_of(lambda: process.mmap(0, 1 << 36, PROT_NONE, MAP_SHARED, fd, 0)) != errno.ENOMEM

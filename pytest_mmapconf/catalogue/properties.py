@@ -153,6 +153,11 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "The kernel knows huge pages (MAP_HUGETLB), whether it has any or not.",
             experiments.has_huge_pages,
         ),
+        Property(
+            "large-mappings",
+            "64 GiB of a file can be mapped: the process has not inherited a low limit of address space.",
+            experiments.has_large_mappings,
+        ),
         *(
             Property(call_property(call), f"{call} does not answer ENOSYS.", is_implemented(make), (clause,))
             for call, (clause, make) in CALLS.items()
