@@ -147,6 +147,16 @@ class AddressSpace:
             return above, None
         return above, addr - addr % self.page - below.end
 
+    def was_resized(self, start: int, end: int) -> bool:
+        """True if a file has lost or gained a page in [start, end) since it was mapped there."""
+        page = self.page
+        return any(
+            mapping.was_resized_at(number)
+            for mapping in self.over(start, end)
+            if mapping.least_size != mapping.largest_size
+            for number in range(max(start, mapping.start) // page, min(end, mapping.end) // page)
+        )
+
     def is_sealed(self, start: int, end: int) -> bool:
         """True if a mapping in [start, end) is sealed."""
         return any(mapping.sealed for mapping in self.over(start, end))

@@ -101,6 +101,12 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
         been loaded before it.
         """
 
+    def can_lock(self, is_available: bool, was_resized: bool) -> bool:
+        """True if mlock finds every page of its range; `is_available` if the reference does.
+
+        `was_resized`: a file has lost or gained a page of the range since it was mapped.
+        """
+
     def device_content(self, content: bytes) -> bytes:
         """Return the bytes read from a device or an unusual file; `content` is the reference's."""
 

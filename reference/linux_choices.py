@@ -131,6 +131,9 @@ class LinuxChoices:
     def resized_page(self, addr: int, page: int, done: int) -> bytearray | Fault | None:
         return None
 
+    def can_lock(self, is_available: bool, was_resized: bool) -> bool:
+        return is_available
+
     def device_content(self, content: bytes) -> bytes:
         return content
 

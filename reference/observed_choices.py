@@ -375,6 +375,10 @@ class ObservedChoices(LinuxChoices):
             return bytearray(start) + bytearray(seen.value[done : done + page - start]).ljust(page - start, b"\0")
         raise Unresolved("below level linux it is open what a page is that its file has lost or gained since mmap")
 
+    def can_lock(self, is_available: bool, was_resized: bool) -> bool:
+        """Follow the subject where it is unspecified what there is."""
+        return not self.is_open_to("ENOMEM") if was_resized and self.level != "linux" else is_available
+
     def device_content(self, content: bytes) -> bytes:
         """The bytes of a device are not specified."""
         return (

@@ -269,7 +269,8 @@ class PageCalls(State):
         if refuse.count:
             return
         self.space.lock(start, end, True, on_fault)
-        if not self.space.populate(start, end):
+        is_available = self.space.populate(start, end)
+        if not self.choices.can_lock(is_available, self.space.was_resized(start, end)):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range is not available")
 
     def munlock(self, addr: int, length: int) -> None:

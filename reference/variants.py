@@ -73,7 +73,7 @@ class Variant:
     parameters: Parameters = field(default_factory=Parameters)
     """Its sizes and limits."""
     kernel: str = ""
-    """Its name and version as a fact, if it plays a system that has one."""
+    """Its name as a fact, if it plays a system that has one."""
     machine: str = ""
     """The name of its processor as a fact."""
     lacks: Collection[str] = ()
@@ -244,7 +244,7 @@ SYSTEMS: Final = (
         "rounds addresses down, maps from any offset, BUS_OBJERR past the end of a file",
         "FreeBSD mmap(2), sys/vm/vm_mmap.c, sys/vm/vm_fault.c",
         FreeBSDChoices,
-        kernel="FreeBSD 14.2",
+        kernel="FreeBSD",
         machine="amd64",
         **UNIX,
     ),
@@ -254,7 +254,7 @@ SYSTEMS: Final = (
         "NetBSD mmap(2), sys/uvm/uvm_mmap.c",
         NetBSDChoices,
         Parameters(page=8192, user_bits=43),
-        kernel="NetBSD 10.1",
+        kernel="NetBSD",
         machine="sparc64",
         **UNIX,
     ),
@@ -264,7 +264,7 @@ SYSTEMS: Final = (
         "macOS mmap(2), XNU bsd/kern/kern_mman.c, osfmk/vm/bsd_vm.c",
         MacOSChoices,
         Parameters(page=16384, mmap_min_addr=1 << 32),
-        kernel="Darwin 24.1",
+        kernel="Darwin",
         machine="arm64",
         **UNIX
         | {
@@ -279,7 +279,7 @@ SYSTEMS: Final = (
         "illumos mmap(2), mlock(3C), msync(3C), usr/src/uts/common/os/grow.c",
         IllumosChoices,
         Parameters(bits=32, user_bits=32, end=0xFEFFF000),
-        kernel="SunOS 5.11",
+        kernel="SunOS",
         machine="i386",
         **UNIX,
     ),

@@ -165,6 +165,13 @@ def load_removed_page(process: LockstepProcess) -> None:
     process.load(base + PAGE, PAGE)
 
 
+def lock_added_page(process: LockstepProcess) -> None:
+    fd = new_file(process)
+    base = process.mmap(0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, 0)
+    process.ftruncate(fd, 2 * PAGE)
+    process.mlock(base + PAGE, PAGE)
+
+
 def time_after_store(process: LockstepProcess) -> None:
     fd = new_file(process)
     base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
@@ -203,6 +210,7 @@ PROGRAMS: list[tuple[type[LinuxChoices], Program]] = [
     (MacOSChoices, load_private_after_change),
     (StrictChoices, load_added_page),
     (StrictChoices, load_removed_page),
+    (StrictChoices, lock_added_page),
     (NetBSDChoices, time_after_store),
     (StrictChoices, replace_and_fail),
 ]
