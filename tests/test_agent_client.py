@@ -344,9 +344,12 @@ def odd(number, verb, arguments):
 """
     process = start(code, timeout=1).boot().spawn()
 
+    def unmap_twice() -> None:
+        process.munmap(0, 1)
+        process.munmap(0, 1)
+
     with pytest.raises(Unresolved) as unresolved:
-        for _ in range(2):
-            process.munmap(0, 1)
+        unmap_twice()
     assert not isinstance(unresolved.value, Died)
 
 

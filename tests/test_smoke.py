@@ -442,6 +442,12 @@ WRONG_AGENTS = {
     "too-many-bytes": ("memory", "bytes where 16 were asked for", "as many bytes as requested"),
     "other-verbs": ("mapping", "does not understand 'munmap", "Verbs and arguments are those of PROTOCOL.md"),
     "page-size-in-kib": ("page", "sysconf(30) returned 4", "whatever number it has there"),
+    "leaves-its-emulator": (
+        "front",
+        "before exec the agent is run by",
+        "execute the command line of the emulator again",
+    ),
+    "reports-no-front-after-exec": ("front", "does not report what runs it", "reports what the greeting reports"),
     "no-process": ("boot", "where a process belongs", "The answer of spawn and fork"),
 }
 

@@ -51,6 +51,8 @@ WAYS: dict[str, Way] = {
     "too-many-bytes": at("load", lambda request, answer: answer + "00"),
     "other-verbs": at("munmap", lambda request, answer: f"{request.split()[0]} bad no such verb"),
     "page-size-in-kib": at("sysconf", lambda request, answer: re.sub(r"ok .*", "ok 4", answer)),
+    "leaves-its-emulator": at("exec", lambda request, answer: re.sub(r"front=\S*", "front=qemu%00", answer)),
+    "reports-no-front-after-exec": at("exec", lambda request, answer: answer.partition("ok")[0] + "ok"),
     "no-process": at("spawn", lambda request, answer: "0 ok"),
 }
 

@@ -50,7 +50,8 @@ def changed_by_exec(greeting: Mapping[str, str], after: Mapping[str, str]) -> st
     """Return how the answer to exec contradicts the greeting; None if both report the same, or the greeting nothing."""
     if "program" in greeting and "program" not in after:
         return f"before exec the agent is run by {described(greeting)}; after it the agent does not report what runs it"
-    for name in IDENTITY:
+    names = [name for name in IDENTITY if name != "program" or greeting.get("front")]  # an agent may be two programs
+    for name in names:
         if name in after and greeting.get(name, after[name]) != after[name]:
             what = "" if name in ("front", "program") else f", {name} {greeting[name]} and then {after[name]}"
             return f"before exec the agent is run by {described(greeting)}, after it by {described(after)}{what}"

@@ -882,9 +882,23 @@ static void do_add(struct argument *a)
         answer_fault();
 }
 
+/* /dev/fd is a link to /proc/self/fd that not every system makes at its start. */
 static void do_open(struct argument *a)
 {
-    answer_number(open(a[0].text, translate(open_bits, a[1].n), (mode_t)a[2].n));
+    static const char descriptors[] = "/dev/fd/";
+    char path[64];
+    int flags = translate(open_bits, a[1].n), fd = open(a[0].text, flags, (mode_t)a[2].n);
+
+    if (fd == -1 && errno == ENOENT && !strncmp(a[0].text, descriptors, sizeof descriptors - 1) &&
+        access("/dev/fd", F_OK) == -1) {
+        if (access("/proc/self/fd", F_OK) == -1) {
+            answer("unsupported", "open: there is neither /dev/fd nor /proc/self/fd");
+            return;
+        }
+        snprintf(path, sizeof path, "/proc/self/fd/%s", a[0].text + sizeof descriptors - 1);
+        fd = open(path, flags, (mode_t)a[2].n);
+    }
+    answer_number(fd);
 }
 
 static void do_close(struct argument *a)
@@ -2885,6 +2899,10 @@ static void provide_facility(const char *name)
                                                              : 0)) {
         int made = is_open(fd) ? fd : -1;
 
+        if (access("/proc/self/fd", F_OK) == -1) {
+            answer("unsupported", "the path of a detached mount is in /proc/self/fd, which does not exist");
+            return;
+        }
         if (made == -1) {
             if (fd == CRASHING_FD)
                 made = move_descriptor(mount_crashing_file_system(), fd);
