@@ -1494,9 +1494,19 @@ static void do_exit(struct argument *a)
     _exit((int)a[0].n);
 }
 
-static void do_fork(struct argument *a)
+/* Answer that no process could be made, from errno. */
+static void answer_no_process(void)
 {
     struct rlimit limit;
+
+    if (errno == EAGAIN && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        answer("unsupported", "the user's processes are limited (ulimit -u), and no other can be made");
+    else
+        answer_errno();
+}
+
+static void do_fork(struct argument *a)
+{
     pid_t pid;
 
     (void)a;
@@ -1515,8 +1525,8 @@ static void do_fork(struct argument *a)
         out_length = 0; /* the parent answers */
         return;
     }
-    if (pid == -1 && errno == EAGAIN && getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        answer("unsupported", "fork: EAGAIN, as the user's processes are limited (ulimit -u)");
+    if (pid == -1)
+        answer_no_process();
     else
         answer_number(pid);
     close(passed_fd);
@@ -2253,9 +2263,10 @@ static void spawn(void)
         return;
     }
     processes[number].pid = start_process(other_end, boot_directory);
+    if (processes[number].pid == -1)
+        answer_no_process();
     close(other_end);
     if (processes[number].pid == -1) {
-        answer_errno();
         close(processes[number].channel);
         processes[number].channel = -1;
         processes[number].reaped = 1;
