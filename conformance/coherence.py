@@ -22,8 +22,15 @@ from ..contract import (
     Process,
     System,
 )
-from ..testing import clause, fails, faults
-from ._helpers import RW, MakeFile, NewPath, lettered_pages, setup, shared_and_private
+from ..testing import clause, fails, faults, needs
+from ._helpers import (
+    RW,
+    MakeFile,
+    NewPath,
+    lettered_pages,
+    setup,
+    shared_and_private,
+)
 
 # --------------------------------------------------------------------------------------------- mappings, read and write
 
@@ -203,7 +210,14 @@ def test_pages_become_accessible_when_file_grows(
 
 
 @clause("growth.zero")
-@shared_and_private
+@needs("size-changes-seen")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(MAP_SHARED, id="shared"),
+        pytest.param(MAP_PRIVATE, id="private", marks=needs("private-follows")),
+    ],
+)
 def test_truncated_bytes_are_zero_after_regrowth(process: Process, page: int, file: MakeFile, kind: int) -> None:
     """This holds in the page of the new end and after it, for mappings and for read."""
     fd = file(lettered_pages(page, 2))
@@ -217,6 +231,7 @@ def test_truncated_bytes_are_zero_after_regrowth(process: Process, page: int, fi
 
 
 @clause("truncation.window")
+@needs("size-changes-seen")
 @pytest.mark.parametrize("pages", [1, 2, 3])
 def test_mapping_at_offset_loses_truncated_pages(process: Process, page: int, file: MakeFile, pages: int) -> None:
     """Pages are counted from the start of the file, not of the mapping."""
@@ -235,6 +250,7 @@ def test_mapping_at_offset_loses_truncated_pages(process: Process, page: int, fi
 
 
 @clause("truncation.open")
+@needs("size-changes-seen")
 def test_open_with_o_trunc_truncates_mapping(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     path = new_path()
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"A" * page, O_RDWR, path), 0)

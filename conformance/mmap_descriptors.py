@@ -17,8 +17,16 @@ from ..contract import (
     PROT_WRITE,
     Process,
 )
-from ..testing import clause, fails
-from ._helpers import RW, MakeFile, NewPath, assert_nothing_mapped, free_range, prot_id, setup, shared_and_private
+from ..testing import clause, fails, needs
+from ._helpers import (
+    RW,
+    MakeFile,
+    NewPath,
+    assert_nothing_mapped,
+    free_range,
+    setup,
+    shared_and_private,
+)
 
 
 @clause("mmap.fd.zero")
@@ -97,7 +105,15 @@ def test_permission_depends_on_descriptor_used_for_mmap(
 
 @clause("mmap.errno.EACCES.any-prot")
 @shared_and_private
-@pytest.mark.parametrize("prot", [PROT_NONE, PROT_WRITE, PROT_EXEC, PROT_WRITE | PROT_EXEC], ids=prot_id)
+@pytest.mark.parametrize(
+    "prot",
+    [
+        pytest.param(PROT_NONE, id="none"),
+        pytest.param(PROT_WRITE, id="write"),
+        pytest.param(PROT_EXEC, id="exec"),
+        pytest.param(PROT_WRITE | PROT_EXEC, id="write-exec", marks=needs("write-exec")),
+    ],
+)
 def test_any_protection_requires_readable_descriptor(
     process: Process, page: int, file: MakeFile, prot: int, kind: int
 ) -> None:

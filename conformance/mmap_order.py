@@ -216,11 +216,16 @@ def pairs(posix: bool) -> list[Any]:
 
 
 def errnos(process: Process, spoil: Callable[[Call], None]) -> list[str]:
-    """Return the errnos allowed for a call that is spoilt this way.
+    """Return the errnos that POSIX allows for a call that is spoilt this way.
 
-    With 32-bit addresses the C library passes on only offsets below 2^44, and fails with EINVAL for others.
+    An offset past the maximum is also past the end of the file (ENXIO); with 32-bit addresses the C library passes on
+    only offsets below 2^44, and fails with EINVAL for others.  An address outside the address space may be invalid.
     """
-    return [CHECKS[spoil]] if process.bits == 64 or spoil is not offset_past_maximum else [CHECKS[spoil], "EINVAL"]
+    if spoil is fixed_past_end_of_address_space:
+        return [CHECKS[spoil], "EINVAL"]
+    if spoil is offset_past_maximum:
+        return [CHECKS[spoil], "ENXIO", *(["EINVAL"] if process.bits != 64 else [])]
+    return [CHECKS[spoil]]
 
 
 @pytest.mark.parametrize(("first", "second"), pairs(posix=False))

@@ -237,7 +237,7 @@ def test_mmap_maps_whole_pages(process: Process, page: int) -> None:
         assert_inaccessible(process, beside)
 
 
-@clause("paging.sysconf")
+@clause("mmap.errno.EINVAL.offset")
 def test_offsets_are_multiples_of_page_size(process: Process, file: MakeFile, page: int) -> None:
     fd = file(lettered_pages(page, 2), O_RDONLY)
 
@@ -248,7 +248,7 @@ def test_offsets_are_multiples_of_page_size(process: Process, file: MakeFile, pa
     assert process.load(base, 1) == b"B"
 
 
-@clause("paging.sysconf")
+@clause("munmap.errno.EINVAL.address")
 def test_munmap_unmaps_whole_pages(process: Process, page: int) -> None:
     base = map_memory(process, 2 * page)
 

@@ -16,6 +16,7 @@ from pytest_mmapconf.contract import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_HUGETLB,
+    PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
     Fault,
@@ -68,6 +69,22 @@ def mmap_adding(right: int) -> Callable[..., int]:
     )
 
 
+def mmap_refusing_protection(bit: int) -> Callable[..., int]:
+    """Return an mmap that refuses a bit of its protection."""
+
+    def mmap(process: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+        if prot & bit:
+            raise OSError(errno.ENOTSUP, "not together")
+        return process.mmap(addr, length, prot, flags, fd, offset)
+
+    return mmap
+
+
+def write_once(process: Process, fd: int, data: bytes, offset: int) -> int:
+    """Write to an empty file only; return the number of bytes as if they had been written."""
+    return process.pwrite(fd, data, offset) if not process.fstat(fd).size else len(data)
+
+
 def refuse(*_: object) -> None:
     raise OSError(errno.ENOSYS, "not implemented")
 
@@ -115,7 +132,13 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("invalidate-busy", {"msync": refuse}),
     ("residency", {"mincore": lambda process, addr, length: [True] * (length // 4096)}),
     ("mtime-at-store", {"has_old_mtime": lambda process, fd: True}),
-    ("growth-seen", {"ftruncate": nothing}),
+    ("size-changes-seen", {"ftruncate": nothing}),
+    ("size-changes-seen", {"ftruncate": lambda process, fd, length: length > 4096 and process.ftruncate(fd, length)}),
+    ("private-follows", {"pwrite": write_once}),
+    ("write-exec", {"mmap": mmap_refusing_protection(PROT_EXEC)}),
+    ("msync-without-type", {"msync": refuse}),
+    ("unaligned-locks", {"mlock": refuse}),
+    ("unaligned-locks", {"munlock": refuse}),
     ("native-width", {"bits": 32, "munlock": no_memory, "madvise": no_memory, "msync": no_memory}),
     ("evictable-pages", {"drop_cache": nothing}),
     ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB)}),

@@ -27,6 +27,7 @@ from ..contract import (
     O_CREAT,
     O_EXCL,
     O_RDWR,
+    PROT_EXEC,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
@@ -221,7 +222,7 @@ def is_limit_of_locked_memory_kept(process: Process) -> bool:
     try:
         process.mlock(base, 3 * page)
     except OSError as error:
-        return error.errno == errno.ENOMEM
+        return error.errno in (errno.ENOMEM, errno.EAGAIN)
     return False
 
 
@@ -229,12 +230,12 @@ def is_invalidation_refused(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
     base = map_private_memory(process, 1, RW)
     try:
-        process.msync(base, page, MS_INVALIDATE)
+        process.msync(base, page, MS_ASYNC | MS_INVALIDATE)
     except OSError:
         return False
     process.mlock(base, page)
     try:
-        process.msync(base, page, MS_INVALIDATE)
+        process.msync(base, page, MS_ASYNC | MS_INVALIDATE)
     except OSError as error:
         return error.errno == errno.EBUSY
     return False
@@ -271,12 +272,51 @@ def is_mtime_set_by_the_store(process: Process) -> bool:
     return not process.has_old_mtime(fd)
 
 
-def is_growth_seen(process: Process) -> bool:
+def are_size_changes_seen(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
     fd = new_file(process)
     base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     process.ftruncate(fd, 2 * page)
-    return fault_of(lambda: process.load(base + page, 1)) is None
+    if fault_of(lambda: process.load(base + page, 1)) is not None:
+        return False
+    process.ftruncate(fd, page)
+    return fault_of(lambda: process.load(base + page, 1)) is not None
+
+
+def do_private_pages_follow_the_file(process: Process) -> bool:
+    fd = new_file(process)
+    base = process.mmap(0, process.sysconf(SC_PAGESIZE), PROT_READ, MAP_PRIVATE, fd, 0)
+    process.load(base, 1)
+    process.pwrite(fd, b"y", 0)
+    return process.load(base, 1) == b"y"
+
+
+def can_be_writable_and_executable(process: Process) -> bool:
+    try:
+        map_private_memory(process, 1, RW | PROT_EXEC)
+    except OSError:
+        return False
+    return True
+
+
+def has_msync_without_type(process: Process) -> bool:
+    base = map_private_memory(process, 1, RW)
+    try:
+        process.msync(base, process.sysconf(SC_PAGESIZE), 0)
+        process.msync(base, process.sysconf(SC_PAGESIZE), MS_INVALIDATE)
+    except OSError:
+        return False
+    return True
+
+
+def has_unaligned_locks(process: Process) -> bool:
+    base = map_private_memory(process, 1, RW)
+    try:
+        process.mlock(base + 1, 1)
+        process.munlock(base + 1, 1)
+    except OSError:
+        return False
+    return True
 
 
 def has_native_width(process: Process) -> bool:

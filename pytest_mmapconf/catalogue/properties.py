@@ -104,7 +104,7 @@ PROPERTIES: Final[Mapping[str, Property]] = {
         ),
         Property(
             "locked-memory-limit",
-            "The limit of locked memory (RLIMIT_MEMLOCK) is kept: mlock beyond it fails with ENOMEM.",
+            "The limit of locked memory (RLIMIT_MEMLOCK) is kept: mlock beyond it fails.",
             experiments.is_limit_of_locked_memory_kept,
             ("mlock.errno.ENOMEM",),
             ("LOCKED_MEMORY",),
@@ -133,10 +133,33 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             ("times.at-once",),
         ),
         Property(
-            "growth-seen",
-            "Pages that a file grows over can be accessed in mappings made before.",
-            experiments.is_growth_seen,
-            ("growth.accessible",),
+            "size-changes-seen",
+            "A mapping made before its file grows or shrinks gains and loses the pages.",
+            experiments.are_size_changes_seen,
+            ("growth.accessible", "truncation.pages"),
+        ),
+        Property(
+            "private-follows",
+            "A page of a private mapping that has not been stored to shows later changes of the file.",
+            experiments.do_private_pages_follow_the_file,
+            ("private.follows",),
+        ),
+        Property(
+            "write-exec",
+            "Memory may be writable and executable at once.",
+            experiments.can_be_writable_and_executable,
+        ),
+        Property(
+            "msync-without-type",
+            "msync accepts flags with neither MS_SYNC nor MS_ASYNC.",
+            experiments.has_msync_without_type,
+            ("msync.flags.zero",),
+        ),
+        Property(
+            "unaligned-locks",
+            "mlock and munlock accept an address that is not a multiple of the page size.",
+            experiments.has_unaligned_locks,
+            ("mlock.rounding",),
         ),
         Property(
             "native-width",
