@@ -29,8 +29,8 @@ CASES = [
 
 def test_groups() -> None:
     assert [(group.text, group.size, group.detail) for group in groups(CASES)] == [
-        ("munmap → success", "3 cases of 2 clauses", "instead of EINVAL 2, ENOMEM 1"),
-        ("msync → wrong effect", "2 cases of 1 clause", "shown by load → other bytes 1, pread → other bytes 1"),
+        ("munmap → success", "3 cases of 2 clauses", "instead of EINVAL (2), ENOMEM (1)"),
+        ("msync → wrong effect", "2 cases of 1 clause", "shown by load → other bytes (1), pread → other bytes (1)"),
         ("passes, although a deviation is on record", "1 case of 1 clause", ""),
     ]
 

@@ -128,5 +128,6 @@ class Comparison:
         divergence = Divergence(step, str(observed), allowed, clauses, maps)
         divergence.call, divergence.outcome = call, observed
         divergence.effect_of = after.call if after is not None else ""
-        divergence.conflicts = self.choices.rejected_address is not None and isinstance(observed, Returned)
+        rejected = self.choices.rejected_address
+        divergence.conflicts = rejected is not None and tuple(allowed) == rejected.allowed
         raise divergence

@@ -57,16 +57,16 @@ class Group(NamedTuple):
         """What the cases require or have observed, as a phrase; may be empty."""
         parts = [("instead of ", self.required), ("shown by ", self.shown_by)]
         return "; ".join(
-            lead + ", ".join(f"{text} {count}" if len(counted) > 1 else text for text, count in counted)
+            lead + ", ".join(f"{text} ({count})" if len(counted) > 1 else text for text, count in counted)
             for lead, counted in parts
             if counted
         )
 
     @property
     def example(self) -> CaseResult:
-        """A case of the most frequent kind: with the same call, apart from numbers and names, as most of the others."""
-        kinds = Counter(map(_kind, self.cases))
-        return max(self.cases, key=lambda case: kinds[_kind(case)])
+        """A typical case: its required answer and its flags are those of many others."""
+        counts = Counter(part for case in self.cases for part in _parts(case))
+        return max(self.cases, key=lambda case: sum(counts[part] for part in _parts(case)))
 
 
 def number(count: int, noun: str) -> str:
@@ -74,11 +74,11 @@ def number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _kind(case: CaseResult) -> tuple[str, ...]:
-    """Return what the cause of a case has in common with that of similar cases."""
+def _parts(case: CaseResult) -> set[str]:
+    """Return what the cause of a case may have in common with others: the answers and the flags."""
     cause = case.cause
-    step = re.sub(r"^[^(]*= |\d+", "", cause.get("step", ""))
-    return cause.get("instead of", ""), cause.get("shown by", ""), step
+    flags = re.findall(r"[A-Z]\w*_[\w|]+", cause.get("step", ""))
+    return {f"instead of {cause.get('instead of')}", f"shown by {cause.get('shown by')}", *flags}
 
 
 def key(cause: dict[str, Any], reason: str) -> tuple[str, str]:

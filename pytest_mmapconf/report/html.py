@@ -74,6 +74,7 @@ def about(run: Run, label: str, rows: Sequence[view.Row]) -> dict[str, Any]:
     """Return the values of the page's section on one run: the statement, the failures, the facts and the counts."""
     passed, text = run.statement
     broken = run.harness_is_broken
+    causes = view.failures(run, rows)
     first = next((case.reason for case in run.cases if case.verdict == UNRESOLVED), "")
     return {
         "label": label,
@@ -85,8 +86,10 @@ def about(run: Run, label: str, rows: Sequence[view.Row]) -> dict[str, Any]:
         "facts": view.facts(run),
         "main": len(view.facts(run).keys() & set(view.MAIN_FACTS)),
         "counts": view.counts(run),
-        "causes": view.failures(run, rows),
-        "more_causes": rest_of(run.groups[view.MAX_CAUSES :]) if len(run.groups) > view.MAX_CAUSES else "",
+        "causes": causes[: view.MAIN_CAUSES],
+        "other_causes": causes[view.MAIN_CAUSES :],
+        "of_others": rest_of(run.groups[view.MAIN_CAUSES :]),
+        "causes_left_out": max(len(run.groups) - view.MAX_CAUSES, 0),
         "wrong": [entry for entry in run.judged if entry.verdict in (FAIL, UNRESOLVED)],
         "not_asked": view.not_asked(run),
         "causes_not_asked": view.causes_not_asked(run),

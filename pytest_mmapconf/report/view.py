@@ -237,6 +237,9 @@ def size(evidence: dict[str, Any]) -> int:
 
 # ------------------------------------------------------------------------------------------------- failures by cause
 
+MAIN_CAUSES: Final = 12
+"""Number of causes that a page shows first."""
+
 MAX_CAUSES: Final = 40
 """Largest number of causes that a page lists."""
 
