@@ -22,6 +22,7 @@ from ..version import PACKAGE
 from . import collection, fixtures, options, seeds
 from .condition_hooks import ConditionHooks
 from .expectation_hooks import ExpectationHooks
+from .hang_limit import HangLimit
 from .item_hooks import VerdictHooks, WorkerAnnouncement
 from .settings import Settings
 from .stash import SETTINGS
@@ -116,6 +117,7 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     if not (config.option.setupshow or config.option.setuponly or config.option.setupplan):
         register(fixtures.FastFixtures(settings.backend), "fast_fixtures")
     register(CloseBackend(closing), "close_backend")
+    register(HangLimit(options.backend_options(config).timeout), "hang_limit")
     register(collection_hooks, "collection_hooks")
     expectation_hooks = None
     if settings.expectations:
