@@ -202,7 +202,9 @@ def lock_from_another_process(system: System, path: str, lock: str) -> None:
     """Start another process that opens the file and takes the lock."""
     other = system.spawn()
     with setup():
-        take_lock(other, other.open(path, O_RDWR), lock)
+        fd = other.open(path, O_RDWR)
+    with requires("an OFD lock") if lock == "ofd" else setup():
+        take_lock(other, fd, lock)
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from ._helpers import (
     NewPath,
     can_lock,
     pages_of,
+    requires,
     setup,
     shared_and_private,
 )
@@ -87,7 +88,8 @@ class ByOfdLock(ObservedFile):
     """The process holds an OFD lock; the observer tries to take it."""
 
     def watch(self) -> None:
-        self.process.record_lock(self.fd, ofd=True)
+        with requires("an OFD lock"):
+            self.process.record_lock(self.fd, ofd=True)
         self.rival = self.observer.open(self.path, O_RDWR)
 
     def is_released(self) -> bool:
