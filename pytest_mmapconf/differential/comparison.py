@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
+from ..catalogue.clauses import included, load
 from ..contract import Fault, Unresolved, errno_name
 from ..outcomes import Failed, Faulted, Outcome, Returned
 from ..reference.observed_choices import NotAllowed, ObservedChoices
@@ -15,6 +16,9 @@ from ..trace.calls import invoke
 from .blame import cited_clauses
 from .divergence import Divergence, call_text
 from .pair import Pair
+
+OBSERVATIONS: Final = ("load", "store", "pread", "fstat")
+"""Calls by which an audit observes memory and files: a difference is the effect of the call that is audited."""
 
 
 class AuditedCall(NamedTuple):
@@ -81,8 +85,12 @@ class Comparison:
             if choices.rejected_address is not None:
                 allowed, clauses = choices.rejected_address.allowed, choices.rejected_address.clauses
             else:
-                allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments)
+                allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments, expected, observed)
             self.diverge(pair, call, arguments, after, observed, allowed, clauses)
+
+    def is_promised(self, clause: str) -> bool:
+        """Return True if a clause is of the level that is judged."""
+        return load()[clause].level in included(self.choices.level)
 
     def confirm(self, pair: Pair, after: AuditedCall, call: str, *arguments: object) -> None:
         """Make a call of the subject, and judge it, to confirm a difference that an audit has shown."""
@@ -121,7 +129,8 @@ class Comparison:
         step = call_text(call, arguments)
         if after is not None:
             step = f"{call_text(after.call, after.arguments)}, then {step}"
-            clauses = tuple(dict.fromkeys((*after.effect, *clauses)))
+            effect = tuple(id for id in after.effect if self.is_promised(id))
+            clauses = effect if effect and call in OBSERVATIONS else tuple(dict.fromkeys((*effect, *clauses)))
         step = f"process {pair.model.number}: {step}"
         maps = pair.both_maps()
         self.give_up(f"it has diverged at {step}")
