@@ -47,7 +47,8 @@ ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
 shared_and_private = pytest.mark.parametrize(
-    "kind", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")]
+    "kind",
+    [pytest.param(MAP_SHARED, id="shared", marks=needs("shared-mapping")), pytest.param(MAP_PRIVATE, id="private")],
 )
 """Run a case once with `kind` MAP_SHARED and once with MAP_PRIVATE."""
 

@@ -81,7 +81,7 @@ def test_a_missing_call_fails_its_own_clause_only(pytester: pytest.Pytester) -> 
     pytester.runpytest_subprocess(
         "--mmap-backend=mutant:mremap-is-a-stub",
         "--mmap-level=linux",
-        "--mmap-clause=mremap.resize",
+        "--mmap-clause=mremap.linux-only",
         "--mmap-clause=mremap.move.*",
         "--mmap-report=v.json",
         "-mnot mmap_random",
@@ -89,6 +89,6 @@ def test_a_missing_call_fails_its_own_clause_only(pytester: pytest.Pytester) -> 
 
     report = json.loads((pytester.path / "v.json").read_text())
     verdicts = {clause["id"]: clause["verdict"] for clause in report["clauses"]}
-    assert {id for id, verdict in verdicts.items() if verdict == "fail"} == {"mremap.resize"}
+    assert {id for id, verdict in verdicts.items() if verdict == "fail"} == {"mremap.linux-only"}
     assert {verdict for id, verdict in verdicts.items() if id.startswith("mremap.move.")} == {"unsupported"}
     assert report["properties"]["call-mremap"] == "does not hold"

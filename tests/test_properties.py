@@ -16,10 +16,9 @@ from pytest_mmapconf.contract import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_HUGETLB,
+    MAP_SHARED,
     PROT_EXEC,
     PROT_READ,
-    PROT_WRITE,
-    Fault,
     Process,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -97,13 +96,6 @@ def nothing(*_: object) -> None:
     pass
 
 
-def store_with_address_of_page(process: Process, addr: int, data: bytes) -> None:
-    try:
-        process.store(addr, data)
-    except Fault as fault:
-        raise Fault(fault.signal, fault.code, addr // 4096 * 4096) from None
-
-
 def open_without_description(process: Process, fd: int) -> None:
     process.flock(fd, 8)  # what a mapping keeps of the description is then not its lock
     process.close(fd)
@@ -113,12 +105,11 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("anonymous-memory", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
     ("reservation", {"mmap": mmap_adding(PROT_READ)}),
     ("reservation", {"mmap": refuse}),
-    ("read-only", {"mmap": mmap_adding(PROT_WRITE)}),
+    ("shared-mapping", {"mmap": mmap_refusing(MAP_SHARED)}),
     ("fixed", {"mmap": mmap_without(MAP_FIXED)}),
     ("fixed", {"mmap": mmap_refusing(MAP_FIXED)}),
     ("noreplace", {"mmap": mmap_without(MAP_FIXED_NOREPLACE)}),
     ("noreplace", {"mmap": mmap_refusing(MAP_FIXED_NOREPLACE)}),
-    ("exact-fault-address", {"store": store_with_address_of_page}),
     ("unmapped-code", {"munmap": lambda process, addr, length: process.mprotect(addr, length, 0)}),
     ("fork", {"fork": refuse}),
     ("no-execute", {"execute": nothing}),
@@ -131,7 +122,6 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("invalidate-busy", {"mlock": nothing}),
     ("invalidate-busy", {"msync": refuse}),
     ("residency", {"mincore": lambda process, addr, length: [True] * (length // 4096)}),
-    ("mtime-at-store", {"has_old_mtime": lambda process, fd: True}),
     ("size-changes-seen", {"ftruncate": nothing}),
     ("size-changes-seen", {"ftruncate": lambda process, fd, length: length > 4096 and process.ftruncate(fd, length)}),
     ("private-follows", {"pwrite": write_once}),

@@ -24,7 +24,7 @@ UsedPage = Callable[[Process, int, int], object]
 """Makes a call with a process, the address of a mapped page of a file, and the page size."""
 
 CALLS: Final[dict[str, tuple[str, UsedPage]]] = {
-    "mremap": ("mremap.resize", lambda process, base, page: process.mremap(base, page, page, MREMAP_MAYMOVE)),
+    "mremap": ("mremap.linux-only", lambda process, base, page: process.mremap(base, page, page, MREMAP_MAYMOVE)),
     "msync": ("msync.result", lambda process, base, page: process.msync(base, page, MS_ASYNC)),
     "mprotect": ("mprotect.rights", lambda process, base, page: process.mprotect(base, page, PROT_READ)),
     "mlock": ("mlock.resident", lambda process, base, page: process.mlock(base, page)),

@@ -109,6 +109,19 @@ def has_anonymous_memory(process: Process) -> bool:
     return True
 
 
+def has_shared_mapping(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    try:
+        flags, fd = MAP_SHARED, new_file(process)
+    except NotImplementedError:
+        flags, fd = MAP_SHARED | MAP_ANONYMOUS, -1
+    try:
+        process.mmap(0, page, RW, flags, fd, 0)
+    except OSError:
+        return False
+    return True
+
+
 def has_reservation(process: Process) -> bool:
     page = process.sysconf(SC_PAGESIZE)
     try:
@@ -116,11 +129,6 @@ def has_reservation(process: Process) -> bool:
     except OSError:
         return False
     return None not in (fault_of(lambda: process.load(base, 1)), fault_of(lambda: process.load(base + page, 1)))
-
-
-def has_read_only(process: Process) -> bool:
-    base = map_private_memory(process, 1, PROT_READ)
-    return fault_of(lambda: process.store(base, b"x")) is not None
 
 
 def has_fixed(process: Process) -> bool:
@@ -157,13 +165,6 @@ def has_noreplace(process: Process) -> bool:
         return process.mmap(free, page, PROT_READ, flags, fd, 0) == free
     except OSError:
         return False
-
-
-def has_exact_fault_address(process: Process) -> bool:
-    page = process.sysconf(SC_PAGESIZE)
-    base = map_private_memory(process, 1, PROT_READ)
-    fault = fault_of(lambda: process.store(base + page - 1, b"x"))
-    return fault is not None and fault.address == base + page - 1
 
 
 def has_code_of_unmapped_page(process: Process) -> bool:
@@ -261,15 +262,6 @@ def is_residency_reported(process: Process) -> bool:
     before = process.mincore(base, page)
     process.store(base, b"x")
     return (before, process.mincore(base, page)) == ([False], [True])
-
-
-def is_mtime_set_by_the_store(process: Process) -> bool:
-    page = process.sysconf(SC_PAGESIZE)
-    fd = new_file(process)
-    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
-    process.set_old_mtime(fd)
-    process.store(base, b"y")
-    return not process.has_old_mtime(fd)
 
 
 def are_size_changes_seen(process: Process) -> bool:

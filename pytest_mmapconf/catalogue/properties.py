@@ -45,16 +45,17 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             ("MAP_ANONYMOUS", "ANONYMOUS"),
         ),
         Property(
+            "shared-mapping",
+            "A mapping with MAP_SHARED can be made: of a file, or without one on a system without files.",
+            experiments.has_shared_mapping,
+            ("mmap.flag.shared",),
+            ("MAP_SHARED",),
+        ),
+        Property(
             "reservation",
             "Memory with PROT_NONE can be mapped, and cannot be accessed.",
             experiments.has_reservation,
             ("mmap.prot.none",),
-        ),
-        Property(
-            "read-only",
-            "Pages mapped without PROT_WRITE cannot be stored to.",
-            experiments.has_read_only,
-            ("mmap.prot.read",),
         ),
         Property(
             "fixed",
@@ -69,12 +70,6 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             experiments.has_noreplace,
             ("mmap.flag.fixed-noreplace", "mmap.errno.EEXIST"),
             ("MAP_FIXED_NOREPLACE",),
-        ),
-        Property(
-            "exact-fault-address",
-            "si_addr is the address of the byte that was accessed, rather than the address of its page.",
-            experiments.has_exact_fault_address,
-            ("fault.address",),
         ),
         Property(
             "unmapped-code",
@@ -125,12 +120,6 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "mincore reports a page of private memory as resident once it has been accessed, and not before.",
             experiments.is_residency_reported,
             ("mincore.vector",),
-        ),
-        Property(
-            "mtime-at-store",
-            "A store through a shared mapping itself marks the file as modified, rather than a later msync.",
-            experiments.is_mtime_set_by_the_store,
-            ("times.at-once",),
         ),
         Property(
             "size-changes-seen",

@@ -185,7 +185,7 @@ def a_store_into_slack_makes_the_file_longer(store: Original, self: Accesses, ad
         mapping.inode.size = max(mapping.inode.size, mapping.offset + addr - mapping.start + room)
 
 
-@wrong(Inode.cut, "file.truncate", *CONTENT, "mmap.result.success")
+@wrong(Inode.cut, "truncation.pages", *CONTENT, "mmap.result.success")
 def cut_off_pages_stay(cut: Original, self: Inode, size: int, choices: Any = None) -> None:
     """Pages that a mapping has accessed are kept by a truncation."""
     mappings, self.mappings = self.mappings, {}

@@ -344,6 +344,23 @@ def anything_can_be_executed(may_execute: Original, self: LinuxChoices, prot: in
     return prot != 0
 
 
+@wrong(Accesses.execute, "mmap.prot.exec", "fault.not-executable")
+def the_code_of_a_file_can_be_executed(execute: Original, self: Accesses, addr: int) -> None:
+    """Code that is in the mapped file can be executed without PROT_EXEC."""
+    mapping = self.mapping_at("execute", addr)
+    code = self.machine.return_instruction
+    offset = mapping.offset + addr - mapping.start
+    if mapping.inode is None or mapping.inode.read(len(code), offset, self.choices) != code:
+        execute(self, addr)
+
+
+@wrong(Mmap, "mmap.flag.anonymous")
+def private_memory_without_a_file_is_read_only(self: ReferenceProcess, mmap: Mmap) -> int:
+    """Private memory without a file cannot be stored to."""
+    anonymous = mmap.flags & MAP_ANONYMOUS and mmap.flags & MAP_PRIVATE
+    return mmap(prot=mmap.prot & ~PROT_WRITE if anonymous else mmap.prot)
+
+
 @wrong(LinuxChoices.may_execute, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
 def nothing_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
     """PROT_EXEC gives no right."""

@@ -32,6 +32,8 @@ REFUSALS = (
     never("mremap-locks-past-the-limit", "mremap.errno.EAGAIN"),
     other("mremap-says-EINVAL-where-nothing-is-mapped", EINVAL, "mremap.errno.EFAULT", reason="addr-unmapped"),
     other("mremap-says-ENOMEM-for-a-hole", ENOMEM, "mremap.errno.EFAULT", reason="old-range-not-one-mapping"),
+    other("mremap-says-EINVAL-for-an-invalid-range", EINVAL, "mremap.errno.EFAULT"),
+    other("mremap-says-EFAULT-for-an-invalid-argument", EFAULT, "mremap.errno.EINVAL"),
     never("mremap-takes-unknown-flags", "mremap.errno.EINVAL", reason="flags-unknown"),
     other("mremap-says-ENOMEM-for-a-size-beyond", ENOMEM, "mremap.errno.EINVAL.new-size", reason="new-size-too-large"),
     other(

@@ -11,8 +11,9 @@ from ..state import State
 REFUSALS = (
     never(
         "munmap-takes-an-unaligned-address",
-        "munmap.errno.EINVAL",
+        "munmap.errno.EINVAL.address",
         "munmap.result",
+        named="munmap.errno.EINVAL",
         reason="addr-unaligned",
         bug="FreeBSD bug 169608",
     ),
@@ -87,7 +88,7 @@ def munmap_that_succeeds_says_EINVAL(munmap: Original, self: ReferenceProcess, a
         raise OSError(EINVAL, "the mutant has unmapped the range")
 
 
-@wrong(ReferenceProcess.munmap, "munmap.errno.EINVAL", "munmap.result", "munmap.range")
+@wrong(ReferenceProcess.munmap, "munmap.errno.EINVAL.address", "munmap.result", "munmap.range")
 def munmap_that_is_refused_unmaps(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
     """A call that fails because addr is not aligned has unmapped the page."""
     try:

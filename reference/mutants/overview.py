@@ -20,7 +20,7 @@ REFUSALS = (
         ReferenceProcess.ftruncate,
         EBUSY,
         lambda self, fd, length: (description := self.description(fd)) is not None and description.inode.mappings,
-        "file.truncate",
+        "truncation.pages",
         "file.errno",
         text="the file is mapped",
         bug="WSL #902",
@@ -171,7 +171,7 @@ def a_mapping_is_a_multiple_of_two_pages(self: ReferenceProcess, mmap: Mmap) -> 
     return mmap(length=self.round_up(mmap.length) + self.page if odd else mmap.length)
 
 
-@wrong(Inode.extend, "file.truncate", *CONTENT, "overview.slack")
+@wrong(Inode.extend, "growth.accessible", *CONTENT, "overview.slack")
 def a_file_that_grows_is_not_seen_to(extend: Original, self: Inode, size: int, choices: object) -> None:
     """A mapping made before the file grew does not show what is new."""
     before = self.size
