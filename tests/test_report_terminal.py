@@ -54,6 +54,14 @@ def test_table() -> None:
     assert terminal.table([]) == []
 
 
+def test_observed_properties() -> None:
+    observed = {"fork": "holds", "fixed": "does not hold", "residency": "is not known: the backend has no mincore"}
+
+    assert terminal.properties(observed, 100) == ["observed properties: 1 hold, 1 not known; fixed does not hold"]
+    assert terminal.properties({"fork": "holds"}, 100) == []
+    assert terminal.properties({}, 100) == []
+
+
 def test_first_of_several_exceptions_is_reported() -> None:
     error = ExceptionGroup("2 distinct failures", [AssertionError("expected EINVAL\nhere"), ValueError("other")])
 

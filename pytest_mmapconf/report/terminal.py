@@ -62,10 +62,13 @@ def table(judged: Iterable[ClauseResult]) -> list[str]:
 
 
 def properties(observed: Mapping[str, str], width: int) -> list[str]:
-    """Return lines about the observed properties of the system that do not hold."""
-    absent = [f"{name} {text}" for name, text in sorted(observed.items()) if text != "holds"]
-    text = f"observed properties: {len(observed) - len(absent)} hold" + "".join(f"; {entry}" for entry in absent)
-    return textwrap.wrap(text, max(width, 40), subsequent_indent="  ") if absent else []
+    """Return lines about the observed properties of the system: how many hold, and which do not; none if all hold."""
+    absent = [name for name, text in sorted(observed.items()) if text == "does not hold"]
+    holding = sum(text == "holds" for text in observed.values())
+    unknown = len(observed) - holding - len(absent)
+    parts = [f"{holding} hold", *([f"{unknown} not known"] if unknown else [])]
+    text = f"observed properties: {', '.join(parts)}" + "".join(f"; {name} does not hold" for name in absent)
+    return textwrap.wrap(text, max(width, 40), subsequent_indent="  ") if absent or unknown else []
 
 
 HEADINGS: Final = {
