@@ -3184,14 +3184,21 @@ static const char *file_system_type(void)
 }
 
 /* Return 1 if an address is in user space: something can be, or already is, mapped there.  A hint is honoured where the
- * page is free, but not near a stack, where munmap of what is not mapped shows that it is user space. */
+ * page is free, but not near a stack.  There MAP_FIXED_NOREPLACE shows it; where that flag is unknown, munmap does,
+ * unless munmap succeeds at the end of all addresses, too. */
 static int is_user_address(uintptr_t address)
 {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
     unsigned char resident;
-    void *page = (void *)address;
+    void *page = (void *)address, *there = mmap(page, page_size, PROT_NONE, flags, -1, 0);
 
-    return mmap(page, page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == page ||
-           mincore(page, page_size, &resident) == 0 || munmap(page, page_size) == 0;
+    if (there == page || mincore(page, page_size, &resident) == 0)
+        return 1;
+    there = mmap(page, page_size, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (there == MAP_FAILED)
+        return errno == EEXIST;
+    return there == page ||
+           (munmap((void *)(UINTPTR_MAX - 2 * page_size + 1), page_size) == -1 && munmap(page, page_size) == 0);
 }
 
 /* Return the first address after user space, or 0 if it cannot be found.  A child searches it: the calls are under test,
