@@ -283,7 +283,7 @@ def test_whatever_an_agent_does_wrong_is_unresolved_and_kills_it(start: StartAge
 
 
 def test_what_was_heard_instead_of_a_greeting_is_shown(start: StartAgent) -> None:
-    code = 'def run(): say("Booting\\x1b[0m\\r\\nKernel panic - not syncing: no virtio disk\\n" + "more\\n" * 9000)'
+    code = 'def run(): say("Booting\\x1b[0m\\r\\nKernel panic - not syncing: no virtio disk\\n" + "more\\n" * 900)'
 
     with pytest.raises(
         Unresolved, match=r"its greeting.*; it wrote: Kernel panic - not syncing: no virtio disk$"

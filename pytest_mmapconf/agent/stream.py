@@ -63,7 +63,7 @@ class Agent:
         self.output = b""
         """What it has written besides answers: to stderr, or to a console that is the stream."""
         self.requests: deque[tuple[int, str]] = deque(maxlen=CALLS_KEPT)
-        self._is_lost = False
+        self._is_lost = self._has_greeted = False
         self._buffer = b""
         self._answers: dict[int, deque[str]] = defaultdict(deque)
         self._awaited: Counter[int] = Counter()
@@ -95,6 +95,7 @@ class Agent:
         self._line = 1 << 20  # of the greeting, until it says more
         self.facts = self._greeting()
         """The greeting: names and values as text."""
+        self._has_greeted = True
         if escape := front.escape_of(self.command, self._subprocess.pid):
             raise self.fail(escape)
         self.bits = self._number("bits", 64)
@@ -166,7 +167,7 @@ class Agent:
 
     def _died(self, text: str) -> Died:
         requests = tuple(f"{number} {short(request, 400)}" for number, request in self.requests)
-        said = f"; it last wrote: {quoted(self.output)}" if self.output and "on stderr" not in text else ""
+        said = f"; it wrote: {quoted(self.output)}" if self.output and "; it wrote:" not in text else ""
         return Died(text + said, printable(self.output), requests)
 
     def _sort(self, line: str) -> None:
@@ -176,7 +177,7 @@ class Agent:
                 return  # reported without a request; it is reported again on request
             more, has_ended = self._read_on(2.0)
             console = line.encode("ascii", "replace") + b"\n" + more
-            self.output = (self.output + console)[-KEPT:]
+            self._keep(console)
             is_lost = has_ended or GOING_DOWN.search(console) is not None
             raise self.fail(f"it said {short(line)!r}, without a request", is_lost)
         self._awaited[int(number)] -= 1
@@ -186,14 +187,10 @@ class Agent:
 
     def _greeting(self) -> dict[str, str]:
         deadline = time.monotonic() + self.timeout
-        heard = b""
-        while len(heard) <= CHATTER:
-            try:
-                line = self._read_line(deadline, "its greeting")
-            except Unresolved as failed:
-                heard += self._buffer
-                raise (Unresolved(f"{failed}; it wrote: {quoted(heard)}") if heard else failed) from None
-            heard += line.encode("ascii", "replace") + b"\n"
+        heard = 0
+        while heard <= CHATTER:
+            line = self._read_line(deadline, "its greeting")
+            heard += len(line) + 1
             # A console may have written something in front, without an end of line.
             greeting = re.search(r"mmapconf (\d+)((?: [a-z]+=\S*)*)$", line)
             if greeting:
@@ -201,7 +198,8 @@ class Agent:
                     raise self.fail(f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}")
                 words = (word.partition("=") for word in greeting[2].split())
                 return {name: unquote(value) for name, _, value in words}
-        raise self.fail(f"it did not greet within {CHATTER} bytes; it wrote: {quoted(heard)}")
+            self._keep(line.encode("ascii", "replace") + b"\n")
+        raise self.fail(f"it did not greet within {CHATTER} bytes")
 
     def _number(self, fact: str, otherwise: int) -> int:
         try:
@@ -240,7 +238,7 @@ class Agent:
             for descriptor, _ in ready:
                 more = os.read(descriptor, 65536)
                 if descriptor == self._errors:
-                    self.output = (self.output + more)[-KEPT:]
+                    self._keep(more)
                     if not more:
                         self._poll.unregister(self._errors)
                 elif more:
@@ -252,11 +250,15 @@ class Agent:
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
         return line.rstrip(b"\r").decode("ascii", "replace")
 
+    def _keep(self, output: bytes) -> None:
+        """Keep what it has written besides answers, the last bytes of it."""
+        self.output = (self.output + output)[-KEPT:]
+
     def _read_output(self) -> None:
         """Read what has arrived on stderr."""
         with contextlib.suppress(OSError):
             while select.select([self._errors], [], [], 0)[0] and (more := os.read(self._errors, 65536)):
-                self.output = (self.output + more)[-KEPT:]
+                self._keep(more)
 
     def _read_on(self, seconds: float) -> tuple[bytes, bool]:
         """Return what else arrives until there is a pause, and whether the stream has ended."""
@@ -287,7 +289,9 @@ class Agent:
                 self.failure += f" (by signal {how})" if status < 0 else f" (with status {how})"
                 is_lost = is_lost and how not in HARNESS_STATUS[1:] and (status, self.command[0]) != (255, "ssh")
             self._is_lost = is_lost
-            self.failure += f"; on stderr: {quoted(self.output)}" if self.output.strip() else ""
+            if not self._has_greeted:
+                self._keep(self._buffer)
+            self.failure += f"; it wrote: {quoted(self.output)}" if self.output.strip() else ""
         return Unresolved(f"the agent failed: {self.failure}")
 
     def close(self) -> None:
@@ -308,7 +312,7 @@ class Agent:
         with contextlib.suppress(OSError):
             os.killpg(self._subprocess.pid, signal.SIGKILL)
         self._subprocess.wait()
-        self.output = (self.output + read_rest(self._errors))[-KEPT:]
+        self._keep(read_rest(self._errors))
         booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + read_rest(self._from), re.MULTILINE)
         for stream in (self._subprocess.stdin, self._subprocess.stdout, self._subprocess.stderr):
             if stream:

@@ -55,7 +55,7 @@ AGENT_FIXES: Final = {
     r"the process ended by itself": "A fault must not end a process: catch SIGSEGV and SIGBUS, and report the fault.",
     r"it answered": "An answer is PROCESS and ok, error, fault, unsupported, died or bad.",
     r"it took nothing": "It must read requests while others are executed: several processes may have requests at once.",
-    r"it ended": "It crashed during this request; its output on stderr, if any, is above. Run it under a debugger.",
+    r"it ended": "It crashed during this request; what it wrote, if anything, is above. Run it under a debugger.",
 }
 """Advice by a regular expression that matches a message of `agent.stream`; the first match applies."""
 
