@@ -142,5 +142,5 @@ def test_what_else_linux_does() -> None:
     )
     assert yes == (True,) * len(yes)
     assert no == (False,) * len(no)
-    assert (LINUX.special_size(), LINUX.coalesced_closes(3, 5), LINUX.transferred(3, 5)) == (0, 3, 3)
+    assert (LINUX.special_size(), LINUX.coalesced_closes(3, 5), LINUX.transferred("pread", 3, 5)) == (0, 3, 3)
     assert [LINUX.is_resident(0, there) for there in (True, False)] == [True, False]
