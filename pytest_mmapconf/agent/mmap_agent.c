@@ -14,10 +14,10 @@
  * A process shares its address space with this code, so this code must not disturb what is under test.  After its start
  * a process allocates nothing, uses no stdio, and writes static buffers only; its symbols are bound before main, its
  * stack has been used to the depth that it needs, its own descriptors have high numbers, and far from every other
- * mapping is a scratch range that only the case uses.  The client that starts the agent turns address randomisation off,
- * where that is permitted; the agent never executes itself again to that end, because that would leave an emulator (valgrind,
- * user-mode qemu) that runs it, and the system below would be judged.  Its calls are the libc's, because the libc is
- * under test as well.
+ * mapping is a scratch range that only the case uses.  The client that starts the agent turns address randomisation
+ * off, where that is permitted; the agent never executes itself again to that end, because that would leave an emulator
+ * (valgrind, user-mode qemu) that runs it, and the system below would be judged.  Its calls are the libc's, because the
+ * libc is under test as well.
  *
  * Build (any Linux libc, static or not, any byte order):
  *     cc -O2 -Wall -Wextra -Wl,-z,now -Wl,-z,noexecstack -o mmap_agent mmap_agent.c
@@ -1424,11 +1424,13 @@ static void find_front(int count, char **arguments)
     for (int i = 1; i < count && place >= 0; i++)
         if (strcmp(words[place + i], arguments[i]))
             place = -1;
-    if (place <= 0 || place > MAX_FRONT)
-        return; /* the system itself runs this program, or what runs it is not known */
+    if (place < 0)
+        front_length = length > 0 ? (size_t)length : 0; /* not understood, and so not executed again */
+    if (place <= 0)
+        return;
     if (is_this_program(words[place - 1]))
         place--; /* binfmt_misc with the flag P adds a word; the kernel does so again, if this program is executed */
-    else {
+    else if (place <= MAX_FRONT) {
         memcpy(front, words, (size_t)place * sizeof *words);
         front_count = place;
         if (!getcwd(start_directory, sizeof start_directory))
@@ -3201,8 +3203,8 @@ static int is_user_address(uintptr_t address)
            (munmap((void *)(UINTPTR_MAX - 2 * page_size + 1), page_size) == -1 && munmap(page, page_size) == 0);
 }
 
-/* Return the first address after user space, or 0 if it cannot be found.  A child searches it: the calls are under test,
- * and their faults must not end or damage the agent. */
+/* Return the first address after user space, or 0 if it cannot be found.  A child searches it: the calls are under
+ * test, and their faults must not end or damage the agent. */
 static uint64_t find_end_of_user_space(void)
 {
     uintptr_t low = scratch_start / page_size, high = UINTPTR_MAX / page_size;
@@ -3399,7 +3401,8 @@ int main(int count, char **arguments)
 {
     initialise(count, arguments);
     if (count == 4 && !strcmp(arguments[1], "--process")) {
-        restore_directory();
+        if (front_count)
+            restore_directory();
         parse_number(arguments[2], &own_reads);
         parse_number(arguments[3], &own_writes);
         for (int fd = CHANNEL_FD; fd < FACILITY_FDS + FACILITY_COUNT; fd++)
