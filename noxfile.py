@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import tempfile
+import tomllib
 from pathlib import Path
 
 import nox
@@ -39,6 +44,11 @@ BENCHMARKS = {
     "kills": ("kills.py", "--kills", "5", "--clause", "munmap.*"),
 }
 """Each with arguments that make it short."""
+
+
+ELSEWHERE = TESTS / "elsewhere"
+SYSTEMS = {system["name"]: system for system in tomllib.loads((ELSEWHERE / "systems.toml").read_text())["system"]}
+"""Other systems that one machine can run, by name; the file describes its keys."""
 
 
 def prepare(session: nox.Session, *more: str) -> None:
@@ -105,3 +115,31 @@ def benchmarks(session: nox.Session, benchmark: str) -> None:
     prepare(session)
     script, *arguments = BENCHMARKS[benchmark]
     session.run("python", str(PROJECT / "benchmarks" / script), *(session.posargs or arguments))
+
+
+@nox.session
+@nox.parametrize("system", list(SYSTEMS), ids=list(SYSTEMS))
+def elsewhere(session: nox.Session, system: str) -> None:
+    """Run the cases, but for the random ones, on another system of tests/elsewhere."""
+    facts = SYSTEMS[system]
+    for program in [facts[key] for key in ("agent", "front") if key in facts]:
+        if shutil.which(shlex.split(program)[0]) is None:
+            session.skip(f"{shlex.split(program)[0]} is not installed")
+    if "mount" in facts and os.geteuid() != 0:
+        session.skip("a mount needs root")
+    prepare(session)
+    with tempfile.TemporaryDirectory() as directory:
+        command = ["pytest", "-q", f"--mmap-level={facts['level']}", "--mmap-timeout=10", *WITHOUT_RANDOM]
+        if (ELSEWHERE / f"{system}.toml").exists():
+            command.append(f"--mmap-expectations={ELSEWHERE / f'{system}.toml'}")
+        if "mount" in facts:
+            command += ["--mmap-backend=native", f"--mmap-dir={directory}/m"]
+            # A mount namespace of its own: the mounts end with the command, whatever happens.
+            script = f"mkdir $DIR/m $DIR/u\n{facts['mount']}\nexec {shlex.join(command)}"
+            command = ["unshare", "--mount", "--propagation=private", "sh", "-ec", script]
+        else:
+            agent = f"{directory}/agent"
+            source = session.run("python", "-m", "pytest_mmapconf", "agent", "--source", silent=True)
+            session.run(*shlex.split(facts["agent"]), "-O2", "-o", agent, str(source).strip(), external=True)
+            command.append(f"--mmap-backend=agent:{facts.get('front', '')} {agent}")
+        session.run(*command, env={"DIR": directory}, external=True)
