@@ -13,6 +13,7 @@ from pytest_mmapconf.differential.divergence import MAX_LINES
 from pytest_mmapconf.plugin import item_hooks
 from pytest_mmapconf.report import terminal
 from pytest_mmapconf.report.causes import groups
+from pytest_mmapconf.report.terminal import THE_SYSTEM
 from pytest_mmapconf.version import suite_version
 
 Judge = Callable[..., pytest.RunResult]
@@ -159,6 +160,16 @@ def test_each_clause_of_a_long_list_has_one_line() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[1].endswith("… (1 of 2 cases)")
     assert len(list(terminal.details(many, 80))) > 60
+
+
+def test_header_names_an_emulator_that_runs_the_agent() -> None:
+    def line(by: str) -> str:
+        return terminal.header(Facts("agent:x", "", {"run by": by}), "linux", "1")
+
+    assert line("qemu-arm -p 65536 (/bin/qemu-arm)").endswith(
+        "backend agent:x, run by qemu-arm -p 65536 (/bin/qemu-arm), level linux, seed 1"
+    )
+    assert line(THE_SYSTEM).endswith("backend agent:x, level linux, seed 1")
 
 
 def test_header() -> None:
