@@ -325,3 +325,27 @@ def test_every_case_runs_through_a_recorder(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert "conforms to level linux" in done.stdout
+
+
+def test_attributes_beside_the_contract_are_those_of_the_process() -> None:
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+
+    assert getattr(process, "space") is getattr(getattr(process, "inside"), "space")  # noqa: B009
+    assert getattr(system, "choices") is getattr(system.inside, "choices")  # noqa: B009
+    with pytest.raises(AttributeError, match="no_such"):
+        getattr(process, "no_such")  # noqa: B009
+
+
+def test_without_symbols_results_are_plain_and_the_program_is_the_same() -> None:
+    programs = []
+    for symbols in (True, False):
+        system = RecordedSystem(ReferenceBackend().boot(), symbols)
+        process = system.spawn()
+        page = process.sysconf(SC_PAGESIZE)
+        base = process.mmap(0, 2 * page, 3, 0x22, -1, 0)
+        process.munmap(base + page, page)
+        assert (type(base) is int) == (not symbols)
+        programs.append(system.program()[0])
+
+    assert programs[0] == programs[1]
