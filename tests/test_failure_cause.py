@@ -158,6 +158,7 @@ def test_no_call_is_known() -> None:
     system = RecordedSystem(ReferenceBackend().boot())
     system.spawn().mmap(0, 4096, RW, ANONYMOUS, -1, 0)
     assert failure_cause(Unresolved("the agent is gone"), system) == {}
+    assert failure_cause(AssertionError("the time limit"), system, is_judged=False) == {}
 
 
 @pytest.mark.parametrize(

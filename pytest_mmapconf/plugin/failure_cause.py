@@ -53,10 +53,13 @@ class Made(NamedTuple):
     error: Exception | None
 
 
-def failure_cause(error: BaseException, recorded: RecordedSystem | None, program: Program = ()) -> dict[str, str]:
+def failure_cause(
+    error: BaseException, recorded: RecordedSystem | None, program: Program = (), *, is_judged: bool = True
+) -> dict[str, str]:
     """Return the cause of a failed or unresolved case; empty if no call is known to have caused it.
 
     `recorded` are the calls of the case; `program` are those of the program that shows the failure, if it ran programs.
+    Unless `is_judged`, the case is unresolved: only a call that raised an exception is known to be the cause.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -76,7 +79,7 @@ def failure_cause(error: BaseException, recorded: RecordedSystem | None, program
             required = "success"
     elif isinstance(error, ExpectationFailed):
         place, answer, required = len(made) - 1, "success", error.expected
-    elif isinstance(error, Unresolved):
+    elif isinstance(error, Unresolved) or not is_judged:
         return {}
     else:
         place, answer = _wrong_value(made)

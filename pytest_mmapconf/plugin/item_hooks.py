@@ -81,7 +81,7 @@ class VerdictHooks:
                     report.sections.append(("last output of the system", evidence["output"]))
         if error is not None and verdict in (FAIL, UNRESOLVED):
             calls = item.config.stash[SETTINGS].backend.last
-            data["cause"] = failure_cause(error, calls, item.stash.get(PROGRAM, ()))
+            data["cause"] = failure_cause(error, calls, item.stash.get(PROGRAM, ()), is_judged=verdict == FAIL)
         self.add_reproducers(item, call.when, verdict, data)
         if self.expectations is not None:
             self.expectations.apply(item, report, data)
