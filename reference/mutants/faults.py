@@ -6,7 +6,6 @@ from typing import NoReturn
 
 from ...contract import Fault
 from ..accesses import Accesses
-from ..linux_choices import LinuxChoices
 from ..mapping import Mapping
 from ..mutant import Original, wrong
 from ..process import ReferenceProcess
@@ -37,12 +36,6 @@ def read_only_is_unmapped(
     mapping = self.space.find(addr)
     allowed = access == "store" and mapping is not None and mapping.prot and code == "SEGV_ACCERR"
     raise Fault(signal, "SEGV_MAPERR" if allowed else code, addr)
-
-
-@wrong(LinuxChoices.may_execute, "fault.not-executable")
-def what_can_be_loaded_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
-    """No page is executable."""
-    return prot != 0
 
 
 @wrong(Accesses.fault, "fault.not-executable")

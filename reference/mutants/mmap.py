@@ -338,12 +338,6 @@ def write_alone_cannot_be_written(store: Original, self: Accesses, addr: int, da
     store(self, addr, data)
 
 
-@wrong(LinuxChoices.may_execute, "mmap.prot.exec", "mmap.range", "mmap.flag.private", "mmap.flag.shared")
-def anything_can_be_executed(may_execute: Original, self: LinuxChoices, prot: int) -> bool:
-    """Every readable page is executable."""
-    return prot != 0
-
-
 @wrong(Accesses.execute, "mmap.prot.exec", "fault.not-executable")
 def the_code_of_a_file_can_be_executed(execute: Original, self: Accesses, addr: int) -> None:
     """Code that is in the mapped file can be executed without PROT_EXEC."""

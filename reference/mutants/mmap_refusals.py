@@ -89,9 +89,16 @@ MADE = (
     other(
         "mmap-says-EINVAL-for-a-fixed-range-outside",
         EINVAL,
-        "mmap.errno.ENOMEM.range",
+        "mmap.order.address",
         named="mmap.errno.ENOMEM",
         reason="fixed-range-outside",
+    ),
+    never(
+        "mmap-takes-an-unaligned-offset",
+        "mmap.errno.EINVAL.offset",
+        named="mmap.errno.EINVAL",
+        reason="offset-unaligned",
+        bug="FreeBSD mmap(2)",
     ),
     never("mmap-takes-any-offset", "mmap.errno.EOVERFLOW", bug="gVisor 51b96514c"),
     other("mmap-says-EFBIG-for-EOVERFLOW", EFBIG, "mmap.errno.EOVERFLOW", bug="Cygwin d8a8d2ce5"),

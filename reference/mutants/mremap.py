@@ -35,6 +35,7 @@ REFUSALS = (
     other("mremap-says-EINVAL-for-an-invalid-range", EINVAL, "mremap.errno.EFAULT"),
     other("mremap-says-EFAULT-for-an-invalid-argument", EFAULT, "mremap.errno.EINVAL"),
     never("mremap-takes-unknown-flags", "mremap.errno.EINVAL", reason="flags-unknown"),
+    other("mremap-says-EFAULT-for-a-size-beyond", EFAULT, "mremap.errno.EINVAL", named="mremap.errno.EINVAL.new-size"),
     other("mremap-says-ENOMEM-for-a-size-beyond", ENOMEM, "mremap.errno.EINVAL.new-size", reason="new-size-too-large"),
     other(
         "mremap-says-EPERM-for-overlap",

@@ -14,7 +14,12 @@ from .contents import CONTENT
 
 REFUSALS = (
     never("msync-takes-unknown-flags", "msync.errno.EINVAL", reason="flags-unknown"),
-    never("msync-takes-an-unaligned-address", "msync.errno.EINVAL", reason="addr-unaligned"),
+    never(
+        "msync-takes-an-unaligned-address",
+        "msync.errno.EINVAL.address",
+        named="msync.errno.EINVAL",
+        reason="addr-unaligned",
+    ),
     never("msync-takes-both-flags", "msync.errno.EINVAL", reason="async-and-sync"),
     never("msync-says-0-for-a-hole", "msync.errno.ENOMEM"),
     other("msync-says-EFAULT-for-a-hole", EFAULT, "msync.errno.ENOMEM", bug="NetBSD"),
