@@ -25,7 +25,7 @@ from ..contract import (
     Process,
     Resource,
 )
-from ..testing import clause, fails
+from ..testing import clause, fails, needs
 from ._helpers import RW, MakeFile, assert_nothing_mapped, free_range
 
 UNKNOWN: Final = 0x800000
@@ -190,6 +190,16 @@ PAIRS: Final = {
 }
 """By clause: the error that is reported, and the errors of later checks that it is combined with."""
 
+NEEDS: Final = {
+    fixed_past_end_of_address_space: "fixed",
+    fixed_unaligned: "fixed",
+    noreplace_mapped: "noreplace",
+    locked_without_permission: "locked-memory-limit",
+    unknown_flag: "shared-validate",
+    past_address_space_limit: "address-space-limit",
+}
+"""The property that a system needs to detect the error at all."""
+
 LINUX_ONLY: Final = (noreplace_mapped, locked_without_permission, unknown_flag)
 """Errors that POSIX does not define."""
 
@@ -207,7 +217,10 @@ def pairs(posix: bool) -> list[Any]:
             first,
             second,
             id=f"{error_id(first)}-{error_id(second)}",
-            marks=() if posix else (clause(*dict.fromkeys((id, clause_of.get(second, id)))),),
+            marks=[
+                needs(*(NEEDS[spoil] for spoil in (first, second) if spoil in NEEDS)),
+                *([] if posix else [clause(*dict.fromkeys((id, clause_of.get(second, id))))]),
+            ],
         )
         for id, (first, others) in PAIRS.items()
         for second in others

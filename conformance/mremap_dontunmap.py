@@ -21,7 +21,7 @@ from ..contract import (
     Process,
     Resource,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -256,6 +256,7 @@ shared_kinds = pytest.mark.parametrize("kind", ["file", "anonymous"])
 
 
 @clause("mremap.old-size-zero.offset")
+@needs("old-size-zero")
 @shared_kinds
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_duplicate_starts_at_page_of_address(
@@ -272,6 +273,7 @@ def test_duplicate_starts_at_page_of_address(
 
 
 @clause("mremap.old-size-zero.length")
+@needs("old-size-zero")
 def test_duplicate_may_be_longer_than_mapping(process: Process, file: MakeFile, page: int) -> None:
     """The duplicate shows the file up to its end, also past the end of the original mapping."""
     base = map_shared(process, file, page, "file")
@@ -284,6 +286,7 @@ def test_duplicate_may_be_longer_than_mapping(process: Process, file: MakeFile, 
 
 
 @clause("mremap.old-size-zero.length")
+@needs("old-size-zero")
 @shared_kinds
 def test_duplicate_may_be_shorter_than_mapping(process: Process, file: MakeFile, page: int, kind: str) -> None:
     base = map_shared(process, file, page, kind)
@@ -296,6 +299,7 @@ def test_duplicate_may_be_shorter_than_mapping(process: Process, file: MakeFile,
 
 
 @clause("mremap.old-size-zero.fixed")
+@needs("old-size-zero")
 @shared_kinds
 def test_fixed_duplicate_is_at_requested_address(process: Process, file: MakeFile, page: int, kind: str) -> None:
     """The duplicate replaces the mapping there; the original stays."""
@@ -313,6 +317,7 @@ def test_fixed_duplicate_is_at_requested_address(process: Process, file: MakeFil
 
 
 @clause("mremap.old-size-zero.rights")
+@needs("old-size-zero")
 def test_duplicate_has_protection_of_mapping(process: Process, file: MakeFile, page: int) -> None:
     """Its maximum protection is the same as well."""
     base = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"kept", O_RDONLY), 0)
@@ -327,6 +332,7 @@ def test_duplicate_has_protection_of_mapping(process: Process, file: MakeFile, p
 
 
 @clause("mremap.errno.EINVAL.old-size-zero")
+@needs("old-size-zero")
 @pytest.mark.parametrize("kind", ["file", "anonymous"])
 @pytest.mark.parametrize("flags", [0, MREMAP_MAYMOVE, MOVE_TO], ids=["flags-0", "maymove", "fixed"])
 def test_private_mapping_is_not_duplicated(process: Process, file: MakeFile, page: int, flags: int, kind: str) -> None:
@@ -346,6 +352,7 @@ def test_private_mapping_is_not_duplicated(process: Process, file: MakeFile, pag
 
 
 @clause("mremap.errno.ENOMEM.old-size-zero")
+@needs("old-size-zero")
 @shared_kinds
 @pytest.mark.parametrize("pages", [1, 3])
 def test_duplicate_without_maymove_fails(process: Process, file: MakeFile, page: int, pages: int, kind: str) -> None:

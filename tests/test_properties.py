@@ -13,6 +13,7 @@ from pytest_mmapconf.catalogue.clauses import load
 from pytest_mmapconf.catalogue.properties import PROPERTIES, call_property
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_HUGETLB,
@@ -122,6 +123,10 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("invalidate-busy", {"mlock": nothing}),
     ("invalidate-busy", {"msync": refuse}),
     ("residency", {"mincore": lambda process, addr, length: [True] * (length // 4096)}),
+    ("known-advice", {"madvise": nothing}),
+    ("shared-validate", {"mmap": mmap_refusing(MAP_SHARED)}),
+    ("droppable-memory", {"mmap": mmap_refusing(MAP_DROPPABLE)}),
+    ("old-size-zero", {"mremap": refuse}),
     ("size-changes-seen", {"ftruncate": nothing}),
     ("size-changes-seen", {"ftruncate": lambda process, fd, length: length > 4096 and process.ftruncate(fd, length)}),
     ("private-follows", {"pwrite": write_once}),

@@ -17,11 +17,14 @@ from ..contract import (
     MADV_NORMAL,
     MADV_REMOVE,
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MREMAP_MAYMOVE,
     MS_ASYNC,
     MS_INVALIDATE,
     O_CREAT,
@@ -197,6 +200,41 @@ def has_remove_advice(process: Process) -> bool:
     except OSError:
         return False
     return process.load(base, page) == bytes(page)
+
+
+def is_unknown_advice_refused(process: Process) -> bool:
+    base = map_private_memory(process, 1, RW)
+    try:
+        process.madvise(base, process.sysconf(SC_PAGESIZE), 99)
+    except OSError as error:
+        return error.errno == errno.EINVAL
+    return False
+
+
+def has_shared_validate(process: Process) -> bool:
+    try:
+        process.mmap(0, process.sysconf(SC_PAGESIZE), RW, MAP_SHARED_VALIDATE, new_file(process), 0)
+    except OSError:
+        return False
+    return True
+
+
+def has_droppable_memory(process: Process) -> bool:
+    try:
+        process.mmap(0, process.sysconf(SC_PAGESIZE), RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    except OSError:
+        return False
+    return True
+
+
+def has_old_size_zero(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = process.mmap(0, page, RW, MAP_SHARED, new_file(process), 0)
+    try:
+        duplicate = process.mremap(base, 0, page, MREMAP_MAYMOVE)
+    except OSError:
+        return False
+    return duplicate != base and process.load(duplicate, 1) == b"x"
 
 
 def is_limit_of_address_space_kept(process: Process) -> bool:

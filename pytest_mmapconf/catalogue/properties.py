@@ -91,6 +91,33 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             ("MADV_REMOVE",),
         ),
         Property(
+            "known-advice",
+            "madvise refuses advice that it does not know, so that the success of another means something.",
+            experiments.is_unknown_advice_refused,
+            ("madvise.errno.EINVAL.advice",),
+            ("madvise",),
+        ),
+        Property(
+            "shared-validate",
+            "MAP_SHARED_VALIDATE maps a file.",
+            experiments.has_shared_validate,
+            ("mmap.flag.shared-validate",),
+            ("MAP_SHARED_VALIDATE",),
+        ),
+        Property(
+            "droppable-memory",
+            "MAP_DROPPABLE maps memory without a file.",
+            experiments.has_droppable_memory,
+            ("mmap.flag.droppable",),
+            ("MAP_DROPPABLE",),
+        ),
+        Property(
+            "old-size-zero",
+            "mremap with old_size 0 maps shared memory a second time.",
+            experiments.has_old_size_zero,
+            ("mremap.old-size-zero",),
+        ),
+        Property(
             "address-space-limit",
             "The limit of address space (RLIMIT_AS) is kept: mmap beyond it fails with ENOMEM.",
             experiments.is_limit_of_address_space_kept,
