@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM
+from errno import EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM
 
 from ..address_space import AddressSpace
 from ..constants import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
@@ -32,7 +32,7 @@ REFUSALS = (
     never("mremap-locks-past-the-limit", "mremap.errno.EAGAIN"),
     other("mremap-says-EINVAL-where-nothing-is-mapped", EINVAL, "mremap.errno.EFAULT", reason="addr-unmapped"),
     other("mremap-says-ENOMEM-for-a-hole", ENOMEM, "mremap.errno.EFAULT", reason="old-range-not-one-mapping"),
-    other("mremap-says-EINVAL-for-an-invalid-range", EINVAL, "mremap.errno.EFAULT"),
+    other("mremap-says-EACCES-for-an-invalid-range", EACCES, "mremap.errno.EFAULT"),
     other("mremap-says-EFAULT-for-an-invalid-argument", EFAULT, "mremap.errno.EINVAL"),
     never("mremap-takes-unknown-flags", "mremap.errno.EINVAL", reason="flags-unknown"),
     other("mremap-says-EFAULT-for-a-size-beyond", EFAULT, "mremap.errno.EINVAL", named="mremap.errno.EINVAL.new-size"),
