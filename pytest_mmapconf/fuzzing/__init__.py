@@ -7,9 +7,11 @@ affect the same page, and a program shows nothing that a single call would not s
 current state: an access at a boundary of a mapping or at the end of its file, a descriptor whose access mode fits the
 call.  A minority of calls is deliberately invalid, for a reason that no call of this program has failed for yet.
 
-The second property is the size of a step.  Hypothesis shrinks a program by simplifying and deleting choices, so a step
-is one choice: a string of `STEP` bytes, in which each byte decides one thing (`Draws`) and zero always selects the
-simplest option.  The first byte selects the call; 0 selects none, so that zeros delete a step.
+The second property is the size of a step.  A program is shrunk by simplifying and deleting steps, so a step is a string
+of `STEP` bytes, in which each byte decides one thing (`Draws`) and zero always selects the simplest option.  The first
+byte selects the call; 0 selects none, so that zeros delete a step.
+
+A program makes only the calls that the level of the run has, with the flags and sizes of that level (`levels`).
 
 No choice depends on an address that a system chose.  Addresses are pages of *regions* (the scratch range and the
 results of mmap and mremap), and no program accesses memory outside them: the system's own memory may be there.

@@ -68,9 +68,9 @@ def has_facility(level: str, facility: Facility) -> bool:
 
 
 def restricted(level: str, model: Model, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Return the arguments of a call of `model`'s process without what `level` does not have; None if it has no such.
+    """Return the arguments of a call of `model`'s process without what `level` does not have.
 
-    At level linux these are the arguments as they are.
+    None: the level does not have the call.  At level linux the arguments are returned as they are.
     """
     if level == "linux":
         return arguments
