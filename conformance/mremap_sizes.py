@@ -22,7 +22,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails
+from ..testing import clause, fails, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -35,7 +35,10 @@ from ._helpers import (
 )
 
 MOVE_TO: Final = MREMAP_MAYMOVE | MREMAP_FIXED
-FLAGS: Final = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
+FLAGS: Final = [
+    pytest.param(0, id="flags-0"),
+    pytest.param(MREMAP_MAYMOVE, id="maymove", marks=needs("moves-if-needed")),
+]
 
 
 def map_between(process: Process, page: int, mapped: int, free: int) -> int:
@@ -171,7 +174,7 @@ def test_hole_after_start_is_accepted_without_growth(
 
 
 @clause("mremap.lock.grown")
-@pytest.mark.parametrize("how", ["in-place", "moved"])
+@pytest.mark.parametrize("how", [pytest.param("in-place", marks=needs("moves-if-needed")), "moved"])
 def test_new_pages_of_locked_mapping_are_locked(process: Process, file: MakeFile, page: int, how: str) -> None:
     base = reserve(process, 3)
     process.mmap(base, page, RW, MAP_SHARED | MAP_FIXED, file(lettered_pages(page, 2)), 0)

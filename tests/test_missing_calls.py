@@ -61,6 +61,11 @@ def test_a_case_that_meets_enosys_is_unsupported(error: BaseException, without_m
     assert missing_call(error, ("call-mlock", "call-mseal"), ("munmap.errno.EPERM",), without_mseal) == REASON
 
 
+def test_a_case_of_the_clause_and_another_is_unsupported(without_mseal: ObservedProperties) -> None:
+    clauses = ("munmap.errno.EPERM", "mseal.result")
+    assert missing_call(NOT_IMPLEMENTED, ("call-mseal",), clauses, without_mseal) == REASON
+
+
 @pytest.mark.parametrize(
     ("error", "names", "clauses"),
     [

@@ -138,6 +138,8 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("evictable-pages", {"drop_cache": nothing}),
     ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB)}),
     ("large-mappings", {"mmap": mmap_without_room}),
+    ("moves-if-needed", {"mremap": lambda process, base, *_: base + 4096}),
+    ("moves-if-needed", {"mremap": refuse}),
     *((call_property(call), {call: refuse}) for call in CALLS),
 ]
 """Systems that lack a property: its name, and the arguments of `Changed`."""

@@ -384,3 +384,12 @@ def has_large_mappings(process: Process) -> bool:
     """The pages past the end of the file take no memory."""
     fd = new_file(process)
     return errno_of(lambda: process.mmap(0, 1 << 36, PROT_NONE, MAP_SHARED, fd, 0)) != errno.ENOMEM
+
+
+def moves_only_if_needed(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = process.mmap(0, page, RW, MAP_SHARED, new_file(process), 0)
+    try:
+        return process.mremap(base, page, page, MREMAP_MAYMOVE) == base
+    except OSError:
+        return False

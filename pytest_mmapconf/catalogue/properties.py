@@ -197,6 +197,12 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "64 GiB of a file can be mapped: the process has not inherited a low limit of address space.",
             experiments.has_large_mappings,
         ),
+        Property(
+            "moves-if-needed",
+            "mremap with MREMAP_MAYMOVE leaves a mapping where it is if its size does not change.",
+            experiments.moves_only_if_needed,
+            ("mremap.flags.maymove",),
+        ),
         *(
             Property(call_property(call), f"{call} does not answer ENOSYS.", is_implemented(make), (clause,))
             for call, (clause, make) in CALLS.items()
