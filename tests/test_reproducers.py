@@ -84,9 +84,9 @@ def broken(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-MINE = "--mmap-backend=python:mine:Mine"
+MINE = ("--mmap-backend=python:mine:Mine", "--mmap-level=linux")
 ONE = "conformance/munmap.py::test_unaligned_address_is_refused[1-page]"
-SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.errno.EINVAL)"
+SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.errno.EINVAL*)"
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ SHOWN = "process 1: munmap(0x100001, 4096): success; allowed: EINVAL (munmap.err
 )
 def test_every_failure_has_reproducers(broken: pytest.Pytester, mode: list[str]) -> None:
     run = broken.runpytest_subprocess(
-        MINE,
-        "--mmap-clause=munmap.errno.EINVAL",
+        *MINE,
+        "--mmap-clause=munmap.errno.EINVAL.address",
         "--mmap-reproducers=out/files",
         "--mmap-report=report.json",
         "-v",
@@ -121,12 +121,12 @@ def test_every_failure_has_reproducers(broken: pytest.Pytester, mode: list[str])
 
 def test_each_kind_of_reproducer_shows_the_failure(broken: pytest.Pytester) -> None:
     """Replay the JSON, which writes the same files again; run the test lines as a case; on a right system both pass."""
-    broken.runpytest_subprocess(MINE, ONE, "--mmap-reproducers=one").assert_outcomes(failed=1)
+    broken.runpytest_subprocess(*MINE, ONE, "--mmap-reproducers=one").assert_outcomes(failed=1)
     stem = "munmap.unaligned_address_is_refused-1-page"
     kept = broken.path / f"one/{stem}.json"
 
     run = broken.runpytest_subprocess(
-        MINE, f"--mmap-replay=one/{stem}.json", "--mmap-reproducers=two", "--mmap-report=report.json"
+        *MINE, f"--mmap-replay=one/{stem}.json", "--mmap-reproducers=two", "--mmap-report=report.json"
     )
 
     run.assert_outcomes(failed=1)
@@ -134,11 +134,12 @@ def test_each_kind_of_reproducer_shows_the_failure(broken: pytest.Pytester) -> N
         [SHOWN.replace("[", "[[]"), "the program, up to the difference:", "     1  r1 = p1.mmap(*"]
     )
     (clause,) = json.loads((broken.path / "report.json").read_text())["clauses"]
-    assert (clause["id"], clause["verdict"]) == ("munmap.errno.EINVAL", "fail")
+    assert clause["id"].startswith("munmap.errno.EINVAL")
+    assert clause["verdict"] == "fail"
     assert clause["cases"] == [f"replay.{stem}"]
     assert (broken.path / f"two/replay.{stem}.json").read_text() == kept.read_text()
 
-    lines = broken.runpytest_subprocess(MINE, "one/munmap_unaligned_address_is_refused_1_page.py")
+    lines = broken.runpytest_subprocess(*MINE, "one/munmap_unaligned_address_is_refused_1_page.py")
     lines.assert_outcomes(failed=1)
     lines.stdout.fnmatch_lines(["*expected EINVAL, but the call succeeded*"])
 
@@ -169,7 +170,7 @@ def test_a_call_that_ends_the_process_has_reproducers(broken: pytest.Pytester) -
     broken.makepyfile(test_mine=ENDS)
 
     options = "--mmap-level=linux", "--mmap-reproducers=out", "--mmap-report=report.json"
-    run = broken.runpytest_subprocess(MINE, "test_mine.py", *options)
+    run = broken.runpytest_subprocess(*MINE, "test_mine.py", *options)
 
     run.assert_outcomes(failed=1)
     run.stdout.fnmatch_lines(["*last requests*", "1 munmap 0x1 1", "*last output of the system*", "Assertion failed"])
@@ -180,7 +181,7 @@ def test_a_call_that_ends_the_process_has_reproducers(broken: pytest.Pytester) -
     assert case["evidence"]["allowed"] == ["EINVAL"]
     assert [Path(name).suffix for name in case["reproducer"]] == [".json", ".py", ".c"]
     assert status(built(broken.path / "out/test_mine.ends.c")) == 0
-    broken.runpytest_subprocess(MINE, "--mmap-replay=out/test_mine.ends.json").assert_outcomes(failed=1)
+    broken.runpytest_subprocess(*MINE, "--mmap-replay=out/test_mine.ends.json").assert_outcomes(failed=1)
 
 
 def test_a_replay_of_an_unsupported_call(broken: pytest.Pytester) -> None:
@@ -188,7 +189,7 @@ def test_a_replay_of_an_unsupported_call(broken: pytest.Pytester) -> None:
     (broken.path / "it.json").write_text(json.dumps({"version": 1, "steps": [opens]}))
     broken.makeini("[pytest]\nmmap_replay = it.json")
 
-    run = broken.runpytest_subprocess(MINE, "-rs")
+    run = broken.runpytest_subprocess(*MINE, "-rs")
 
     run.assert_outcomes(skipped=1)
     run.stdout.fnmatch_lines(['*unsupported: step 1, p1.open("a", O_RDWR*): the backend has no open'])
@@ -197,7 +198,7 @@ def test_a_replay_of_an_unsupported_call(broken: pytest.Pytester) -> None:
 def test_an_ini_file_can_request_reproducers(broken: pytest.Pytester) -> None:
     broken.makeini("[pytest]\nmmap_reproducers = kept")
 
-    broken.runpytest_subprocess(MINE, ONE).assert_outcomes(failed=1)
+    broken.runpytest_subprocess(*MINE, ONE).assert_outcomes(failed=1)
 
     assert len(list((broken.path / "kept").iterdir())) == 3
 
@@ -214,7 +215,7 @@ def test_an_ini_file_can_request_reproducers(broken: pytest.Pytester) -> None:
 def test_an_unusable_path_is_a_usage_error(broken: pytest.Pytester, option: str, message: str) -> None:
     (broken.path / "bad.json").write_text('{"version": 1, "steps": [{"process": "p1", "call": "unmap"}]}')
 
-    run = broken.runpytest_subprocess(MINE, option)
+    run = broken.runpytest_subprocess(*MINE, option)
 
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines([f"ERROR: {message}"])

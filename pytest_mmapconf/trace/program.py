@@ -381,13 +381,18 @@ def names_in(step: Step) -> Iterator[str]:
 
 
 def needed(program: Program, outcomes: Sequence[SymbolicOutcome]) -> tuple[Program, list[SymbolicOutcome]]:
-    """Return a program and its outcomes without the calls whose results a replay finds out itself."""
+    """Return a program and its outcomes without the calls that a replay does not need.
+
+    Those are calls whose results a replay finds out itself, and calls that the implementation does not have: a case may
+    try one, and do without it.
+    """
     used = {name for step in program for name in names_in(step)}
     unneeded = {
         number
         for number, step in enumerate(program[:-1])
         if step.call in ("sysconf", "return_instruction")
         or (step.call == "scratch_range" and not used.intersection(step.results))
+        or (isinstance(outcomes[number], NotExecuted) and not used.intersection(step.results))
     }
     return (
         tuple(step for number, step in enumerate(program) if number not in unneeded),
