@@ -47,6 +47,9 @@ class PlacementChoices(PageChoices, Protocol):
     def shows_changes(self) -> bool:
         """True if a private page that has not been copied yet shows how the file has changed since it was mapped."""
 
+    def note_store(self, addr: int) -> None:
+        """Record that the page at `addr` is about to become dirty: room on the disk is needed for it."""
+
     def copies_when_mapped(self) -> bool:
         """True if a private mapping shows the file as it was when it was mapped, as if all was copied then."""
 
@@ -402,6 +405,7 @@ class AddressSpace:
             if is_open:
                 page.indeterminate = dict.fromkeys(range(len(page.data)), b"")
         elif store and not page.dirty and mapping.inode is not None:
+            self.choices.note_store(number * self.page)
             has_room = mapping.inode.cache.mark_dirty(mapping.file_page(number), page, self.choices)
             return page if has_room else None
         return page

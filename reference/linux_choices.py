@@ -156,6 +156,9 @@ class LinuxChoices:
     def is_resident(self, which: int, there: bool) -> bool:
         return there
 
+    def note_store(self, addr: int) -> None:
+        """Nothing depends on it."""
+
     def copies_when_mapped(self) -> bool:
         return False
 

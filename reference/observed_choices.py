@@ -115,6 +115,7 @@ class ObservedChoices(LinuxChoices):
         "page",
         "rejected_address",
         "scratch_range",
+        "stored_at",
     )
 
     def __init__(self, level: str = "linux") -> None:
@@ -135,6 +136,8 @@ class ObservedChoices(LinuxChoices):
         """Return True if the subject has a mapping at an address."""
         self.scratch_range: Callable[[], tuple[int, int]] = lambda: (0, 0)
         """Return the range in which the subject has no memory of its own: (address, length)."""
+        self.stored_at: int | None = None
+        """The page that the observed call stores to, as far as the reference has got; None for no store."""
         self._hardware: dict[tuple[str, int], bool] = {}
         """Accesses that the subject's processor was observed to allow or refuse, by access and protection."""
 
@@ -143,6 +146,7 @@ class ObservedChoices(LinuxChoices):
         self.call = call
         self.observed = seen
         self.rejected_address = None
+        self.stored_at = None
 
     # ---- errors
 
@@ -404,7 +408,14 @@ class ObservedChoices(LinuxChoices):
 
     def has_room(self, free: int, length: int) -> bool:
         """Unless the subject has none: its disks are not those of the reference."""
-        return not (isinstance(self.observed, Faulted) and self.observed.signal == "SIGBUS") or not self.is_full()
+        seen = self.observed
+        if not isinstance(seen, Faulted) or seen.signal != "SIGBUS" or not self.is_full():
+            return True
+        at = self.stored_at
+        return at is not None and seen.address is not None and seen.address // self.page != at // self.page
+
+    def note_store(self, addr: int) -> None:
+        self.stored_at = addr
 
     def transferred(self, call: str, possible: int, wanted: int) -> int:
         """All that could be moved, or nothing where a file system refuses a write that it could do in part (write(2)).

@@ -1247,6 +1247,9 @@ def test_what_a_fault_says(seen: Outcome, first: bool, reports: bool, room_asked
     assert choices.has_room(0, PAGE), "the subject's disk is not full"
     choices.is_full = lambda: True
     assert choices.has_room(PAGE, PAGE) is not room_asked
+    choices.note_store(7 * PAGE)
+    elsewhere = isinstance(seen, Faulted) and seen.address is not None and seen.address // PAGE != 7
+    assert choices.has_room(PAGE, PAGE) is (elsewhere or not room_asked)
 
 
 @pytest.mark.parametrize(("possible", "is_open"), [(0, False), (1, True), (9, True), (10, False)])
