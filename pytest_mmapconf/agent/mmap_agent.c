@@ -82,7 +82,9 @@
 #endif
 
 #define VERSION 1
-#define MAX_DATA 16384          /* maximum bytes of data in one line */
+#ifndef MAX_DATA
+#define MAX_DATA 16384          /* maximum bytes of data in one line; less for a console that loses long lines */
+#endif
 #define MAX_LINE (2 * MAX_DATA + 256) /* maximum length of a line with its newline */
 #define MAX_AUDITED_BYTES 65536       /* maximum bytes of a file that an audit reads */
 #define MAX_AUDITED_ITEMS 1024         /* maximum pages and files in one audit */
@@ -1191,7 +1193,7 @@ static void do_maps(struct argument *a)
         answer("unsupported", "/proc/self/maps cannot be read");
         return;
     }
-    n = pread(fd, bytes, 4096, (off_t)a[0].n); /* 4096, because each byte may be written as three characters */
+    n = pread(fd, bytes, MAX_DATA / 4, (off_t)a[0].n); /* each byte may be written as three characters */
     close(fd);
     if (n == -1)
         answer_errno();
