@@ -316,6 +316,8 @@ class ObservedChoices(LinuxChoices):
         if prot & PROT_READ or not prot:
             return bool(prot)
         known = self._as_seen("load", prot, addr)
+        if known is None and self.observed == Failed("EFAULT"):  # a call could not load from its buffer
+            return False
         return super().may_load(prot, addr) if known is None else known
 
     def may_execute(self, prot: int) -> bool:
@@ -327,13 +329,14 @@ class ObservedChoices(LinuxChoices):
     def _as_seen(self, access: str, prot: int, addr: float = inf) -> bool | None:
         """True if the processor was observed to allow an access, now or before; None if not observed.
 
-        A fault at a higher address than `addr`, to which the access has come, is another page's.
+        A fault at a higher address than `addr`, to which the access has come, is another page's.  Of a fault without an
+        address that is not known, so it says nothing about later accesses.
         """
         known = self._hardware.get((access, prot))
         if known is None and self.call == access:
             seen = self.observed
             known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV" and (seen.address or 0) <= addr)
-            if access == "load" or not isinstance(seen, Faulted):
+            if not isinstance(seen, Faulted) or (access == "load" and seen.address is not None):
                 self._hardware[access, prot] = known
         return known
 

@@ -216,3 +216,13 @@ def test_a_difference_counts_if_its_clause_is_judged(clauses: set[str] | None) -
 
     assert (search.counterexample is None) == (clauses == {"paging.sysconf"})
     assert search.tally.uncharged or search.counterexample is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "seed"), [("no-fault-details", "documented", 7), ("posix-strict", "posix", 13)]
+)
+def test_loads_from_pages_that_can_only_be_stored_to_are_the_hardwares_choice(name: str, level: str, seed: int) -> None:
+    """Also where a fault has no address, and where a call loads from its buffer."""
+    search = Search(VariantBackend(VARIANTS[name]), level)
+    search.run_short(80, f"{seed}")
+    assert_no_difference(search)
