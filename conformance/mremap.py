@@ -40,7 +40,14 @@ from ._helpers import (
     reserve,
 )
 
-KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
+KINDS = [
+    "file-shared",
+    "file-private",
+    pytest.param("anonymous-shared", marks=needs("anonymous-memory")),
+    pytest.param("anonymous-private", marks=needs("anonymous-memory")),
+]
+WITHOUT_FILE = MAP_ANONYMOUS
+"""The flag of the anonymous kinds, under a name that does not make each case of `map_kind` need anonymous memory."""
 SHARED_MEMORY = MAP_SHARED | MAP_ANONYMOUS
 FLAGS = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
 
@@ -68,7 +75,7 @@ def map_kind(kind: str, process: Process, file: MakeFile, addr: int, page: int, 
         fd = file(lettered_pages(page, in_file))
         process.mmap(addr, pages * page, RW, flags, fd, 0)
         return fd
-    process.mmap(addr, pages * page, RW, flags | MAP_ANONYMOUS, -1, 0)
+    process.mmap(addr, pages * page, RW, flags | WITHOUT_FILE, -1, 0)
     process.store(addr, lettered_pages(page, pages))
     return -1
 
@@ -102,6 +109,7 @@ def test_growth_keeps_content_and_extends_it(
 
 
 @clause("mremap.resize")
+@needs("anonymous-memory")
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (1, 4), (3, 4), (3, 5)])
 def test_growth_maps_exactly_new_size(process: Process, file: MakeFile, page: int, old: int, new: int) -> None:
     base = reserve_room(process, page, old, 7 - old)
@@ -322,7 +330,7 @@ def test_moved_mapping_is_shared_with_file(process: Process, file: MakeFile, pag
 
 
 @clause("mremap.flags.maymove")
-@pytest.mark.parametrize("kind", ["file-shared", "anonymous-shared"])
+@pytest.mark.parametrize("kind", ["file-shared", pytest.param("anonymous-shared", marks=needs("anonymous-memory"))])
 def test_moved_mapping_is_shared_with_child(process: Process, file: MakeFile, page: int, kind: str) -> None:
     base = reserve_room(process, page, 1, 0)
     map_kind(kind, process, file, base, page, 1, in_file=2)

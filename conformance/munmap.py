@@ -15,7 +15,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -29,7 +29,14 @@ from ._helpers import (
     reserve,
 )
 
-KINDS = ["file-shared", "file-private", "anonymous-shared", "anonymous-private"]
+KINDS = [
+    "file-shared",
+    "file-private",
+    pytest.param("anonymous-shared", marks=needs("anonymous-memory")),
+    pytest.param("anonymous-private", marks=needs("anonymous-memory")),
+]
+WITHOUT_FILE = MAP_ANONYMOUS
+"""The flag of the anonymous kinds, under a name that does not make each case of `map_kind` need anonymous memory."""
 
 
 def map_kind(kind: str, process: Process, file: MakeFile, length: int, addr: int = 0) -> int:
@@ -37,7 +44,7 @@ def map_kind(kind: str, process: Process, file: MakeFile, length: int, addr: int
     flags = (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE) | (MAP_FIXED if addr else 0)
     if kind.startswith("file"):
         return process.mmap(addr, length, RW, flags, file(bytes(length)), 0)
-    return process.mmap(addr, length, RW, flags | MAP_ANONYMOUS, -1, 0)
+    return process.mmap(addr, length, RW, flags | WITHOUT_FILE, -1, 0)
 
 
 # ------------------------------------------------------------------------------------------------------- unmapped pages
