@@ -95,7 +95,6 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "madvise refuses advice that it does not know, so that the success of another means something.",
             experiments.is_unknown_advice_refused,
             ("madvise.errno.EINVAL.advice",),
-            ("madvise",),
         ),
         Property(
             "shared-validate",
