@@ -96,8 +96,10 @@ class FileCalls(State):
             assert directory is not None
             inode = directory.add("regular", name)
         description = OpenFileDescription(self.machine.file_table, inode, flags)
-        if flags & O_TRUNC and writes and inode.is_regular and inode.size:
-            inode.cut(0, self.choices)
+        if flags & O_TRUNC and writes and inode.is_regular:
+            inode.perhaps_modified = True  # Linux marks an empty file, too
+            if inode.size:
+                inode.cut(0, self.choices)
 
         # RESULT
         return self.install(description, bool(flags & O_CLOEXEC))
@@ -333,6 +335,7 @@ class FileCalls(State):
             refuse(EFBIG, "file.errno", "offset-too-large", "offset is larger than any file")
         if inode.seals & seals:
             refuse(EPERM, "file.errno", "write-sealed", "the file is sealed")
+            inode.perhaps_modified = True  # Linux marks it before it finds the seal
 
     def writable_length(self, inode: Inode, length: int, offset: int) -> int:
         """Return how many bytes may be written; if growth is sealed, up to the last page that is wholly in the file."""

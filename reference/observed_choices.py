@@ -375,7 +375,7 @@ class ObservedChoices(LinuxChoices):
         if self.level == "linux":
             return None
         seen = self.observed
-        if isinstance(seen, Faulted) and (seen.address is None or seen.address // page == addr // page):
+        if isinstance(seen, Faulted) and seen.address is not None and seen.address // page == addr // page:
             return Fault(seen.signal, seen.code, seen.address)
         if self.call == "load" and isinstance(seen, Returned) and isinstance(seen.value, bytes):
             start = addr % page

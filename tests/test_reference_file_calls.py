@@ -512,3 +512,19 @@ def test_a_write_record_lock_requires_a_writable_descriptor(process: ReferencePr
         with fails("EBADF"):
             process.record_lock(process.open("f", flags), ofd=True)
     process.record_lock(process.open("f", O_WRONLY), ofd=True)
+
+
+def test_truncating_an_empty_file_and_a_refused_write_may_mark_it_as_modified() -> None:
+    process = ReferenceBackend().boot().spawn()
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.set_old_mtime(fd)
+    assert process.has_old_mtime(fd)
+    process.open("f", O_RDWR | O_TRUNC)
+    assert not process.has_old_mtime(fd)
+
+    sealed = process.memfd()
+    process.seal(sealed, SEAL_WRITE)
+    process.set_old_mtime(sealed)
+    with fails("EPERM"):
+        process.pwrite(sealed, b"p", 0)
+    assert not process.has_old_mtime(sealed)
