@@ -398,7 +398,12 @@ def test_program_on_record_is_replayed_in_place_of_the_case(
     (pytester.path / "shown by.json").write_text(json.dumps(UNALIGNED))
 
     result = pytester.runpytest_subprocess(
-        backend, "--mmap-expectations=known.toml", "--mmap-report=v.json", "-k", "test_random_programs"
+        backend,
+        "--mmap-level=linux",
+        "--mmap-expectations=known.toml",
+        "--mmap-report=v.json",
+        "-k",
+        "test_random_programs",
     )
 
     result.assert_outcomes(**outcome, deselected=result.parseoutcomes()["deselected"])
@@ -409,6 +414,7 @@ def test_program_on_record_is_replayed_in_place_of_the_case(
 
 def test_program_of_a_random_case_is_written(pytester: pytest.Pytester) -> None:
     options = [
+        "--mmap-level=linux",
         "--mmap-expectations=known.toml",
         "-k",
         "test_random_programs or test_any_range_is_unmapped_in_whole_pages",

@@ -97,7 +97,7 @@ def test_evidence_of_a_failing_case(judge: Judge, pytester: pytest.Pytester, mod
             "call": "mmap",
             "answer": "success",
             "instead of": "EINVAL",
-            "step": "r1 = p1.mmap(0, 0, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)",
+            "step": "r1 = p1.mmap(0, 0, PROT_NONE, MAP_PRIVATE, -1, 0)",
         },
         "evidence": {
             "expected": "EINVAL",
