@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ..contract import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, MS_ASYNC, PROT_READ, Process
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     RW,
     MakeFile,
@@ -104,6 +104,7 @@ def test_any_part_of_any_file_is_mapped(
 
 
 @pytest.mark.mmap_random
+@needs("aligned-ranges")
 @clause("mmap.range", "mmap.errno.EINVAL")
 @given(offset=near(0, 4))
 @drawn
@@ -130,6 +131,7 @@ def test_aligned_offsets_are_mapped_and_others_refused(
 
 
 @pytest.mark.mmap_random
+@needs("aligned-ranges")
 @clause("munmap.range", "munmap.errno.EINVAL")
 @given(start=near(0, 4), length=near(0, 4))
 @drawn
@@ -241,6 +243,7 @@ def test_resizing_within_page_changes_nothing(process: Process, page: int, old: 
 
 
 @pytest.mark.mmap_random
+@needs("aligned-ranges")
 @clause("msync.usual-arguments", "msync.errno.ENOMEM", "msync.errno.EINVAL")
 @given(start=near(0, 3), length=NEAR_AND_POSITIVE, hole=st.integers(0, 7))
 @drawn

@@ -123,6 +123,8 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("invalidate-busy", {"mlock": nothing}),
     ("invalidate-busy", {"msync": refuse}),
     ("residency", {"mincore": lambda process, addr, length: [True] * (length // 4096)}),
+    ("aligned-ranges", {"munmap": nothing}),
+    ("aligned-ranges", {"msync": nothing}),
     ("known-advice", {"madvise": nothing}),
     ("shared-validate", {"mmap": mmap_refusing(MAP_SHARED)}),
     ("droppable-memory", {"mmap": mmap_refusing(MAP_DROPPABLE)}),

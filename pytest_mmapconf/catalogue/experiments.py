@@ -202,6 +202,18 @@ def has_remove_advice(process: Process) -> bool:
     return process.load(base, page) == bytes(page)
 
 
+def must_ranges_be_aligned(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    flags, fd = private_memory(process, 3 * page)
+    base = process.mmap(0, 3 * page, RW, flags, fd, 0)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: process.munmap(base + 1, page),
+        lambda: process.msync(base + 1, page, MS_ASYNC),
+        lambda: process.mmap(0, page, PROT_READ, flags, fd, 1),
+    )
+    return all(errno_of(call) == errno.EINVAL for call in calls)
+
+
 def is_unknown_advice_refused(process: Process) -> bool:
     base = map_private_memory(process, 1, RW)
     try:

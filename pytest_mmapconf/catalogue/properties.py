@@ -91,6 +91,12 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             ("MADV_REMOVE",),
         ),
         Property(
+            "aligned-ranges",
+            "munmap and msync refuse an address, and mmap an offset, that is not a multiple of the page size.",
+            experiments.must_ranges_be_aligned,
+            ("munmap.errno.EINVAL.address", "msync.errno.EINVAL.address", "mmap.errno.EINVAL.offset"),
+        ),
+        Property(
             "known-advice",
             "madvise refuses advice that it does not know, so that the success of another means something.",
             experiments.is_unknown_advice_refused,
