@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENXIO
 from typing import NamedTuple
 
 import pytest
@@ -92,7 +93,12 @@ def test_any_part_of_any_file_is_mapped(
     try:
         with reservation(process, page, mapped + 1) as base:
             type = MAP_SHARED if shared else MAP_PRIVATE
-            process.mmap(base, length.bytes(page), PROT_READ, type | MAP_FIXED, fd, first * page)
+            try:
+                process.mmap(base, length.bytes(page), PROT_READ, type | MAP_FIXED, fd, first * page)
+            except OSError as error:
+                if error.errno != ENXIO or first * page < len(content):
+                    raise
+                return  # POSIX: the offset is not valid for the object
 
             assert process.load(base, accessible * page) == expected.ljust(accessible * page, b"\0")
             if accessible < mapped:
