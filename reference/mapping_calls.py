@@ -128,7 +128,9 @@ class MappingCalls(State):
         # ERRORS
         with self.errors("mmap") as refuse:
             if request.offset % self.page:
-                refuse(EINVAL, "mmap.errno.EINVAL", "offset-unaligned", "offset is not a multiple of the page size")
+                refuse(
+                    EINVAL, "mmap.errno.EINVAL.offset", "offset-unaligned", "offset is not a multiple of the page size"
+                )
             if not request.anonymous and description is None:
                 self.refuse_descriptor(refuse, fd)
             self.refuse_huge_pages(refuse, request)
@@ -489,7 +491,9 @@ class MappingCalls(State):
         # ERRORS
         with self.errors("munmap") as refuse:
             if start % self.page:
-                refuse(EINVAL, "munmap.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
+                refuse(
+                    EINVAL, "munmap.errno.EINVAL.address", "addr-unaligned", "addr is not a multiple of the page size"
+                )
             if (length & self.mask) > self.task_size - addr:
                 refuse(EINVAL, "munmap.errno.EINVAL", "range-outside", "the range is outside the address space")
             if self.round_up(length) == 0:

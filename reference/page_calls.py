@@ -43,7 +43,9 @@ class PageCalls(State):
             if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC):
                 refuse(EINVAL, "msync.errno.EINVAL", "flags-unknown", "flags contain an unknown bit")
             if addr % self.page:
-                refuse(EINVAL, "msync.errno.EINVAL", "addr-unaligned", "addr is not a multiple of the page size")
+                refuse(
+                    EINVAL, "msync.errno.EINVAL.address", "addr-unaligned", "addr is not a multiple of the page size"
+                )
             if flags & MS_ASYNC and flags & MS_SYNC:
                 refuse(EINVAL, "msync.errno.EINVAL", "async-and-sync", "MS_ASYNC and MS_SYNC exclude each other")
             if not flags & (MS_ASYNC | MS_SYNC) and self.choices.requires_sync_or_async():

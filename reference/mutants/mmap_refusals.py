@@ -96,7 +96,6 @@ MADE = (
     never(
         "mmap-takes-an-unaligned-offset",
         "mmap.errno.EINVAL.offset",
-        named="mmap.errno.EINVAL",
         reason="offset-unaligned",
         bug="FreeBSD mmap(2)",
     ),

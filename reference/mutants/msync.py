@@ -17,7 +17,6 @@ REFUSALS = (
     never(
         "msync-takes-an-unaligned-address",
         "msync.errno.EINVAL.address",
-        named="msync.errno.EINVAL",
         reason="addr-unaligned",
     ),
     never("msync-takes-both-flags", "msync.errno.EINVAL", reason="async-and-sync"),

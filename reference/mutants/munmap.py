@@ -13,7 +13,6 @@ REFUSALS = (
         "munmap-takes-an-unaligned-address",
         "munmap.errno.EINVAL.address",
         "munmap.result",
-        named="munmap.errno.EINVAL",
         reason="addr-unaligned",
         bug="FreeBSD bug 169608",
     ),

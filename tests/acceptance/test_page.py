@@ -26,7 +26,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
-BROKEN = "munmap.errno.EINVAL"
+BROKEN = "munmap.errno.EINVAL.address"
 """One of the clauses that the mutant breaks."""
 
 
