@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from pytest_mmapconf import backends
 from pytest_mmapconf.contract import SC_PAGESIZE, Call, Options, Process, System
-from pytest_mmapconf.fuzzing import STEP, World
+from pytest_mmapconf.fuzzing import STEP, ProgramGenerator
 from pytest_mmapconf.fuzzing.search import LENGTH, Search, split
 from pytest_mmapconf.reference.backend import ReferenceBackend
 
@@ -109,13 +109,13 @@ def timed(run: Callable[[list[bytes]], object], programs: int, number: int) -> f
 
 
 def nothing(steps: list[bytes]) -> None:
-    world = World(NothingSystem())
+    world = ProgramGenerator(NothingSystem())
     for step in steps:
         world.step(step)
 
 
 def drawn(steps: list[bytes]) -> None:
-    world = World(ReferenceBackend().boot())
+    world = ProgramGenerator(ReferenceBackend().boot())
     for step in steps:
         world.step(step)
 

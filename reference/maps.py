@@ -19,7 +19,7 @@ from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from .mapping import Mapping
 
 
-def rights(prot: int) -> str:
+def protection_text(prot: int) -> str:
     """Return a protection as three letters: "rw-"."""
     return "".join(
         letter if prot & bit else "-" for letter, bit in (("r", PROT_READ), ("w", PROT_WRITE), ("x", PROT_EXEC))
@@ -70,7 +70,7 @@ def line(mapping: Mapping, space: AddressSpace, frames: bool) -> str:
     if frames and resident:
         parts.append("frames " + " ".join(f"{number - first}:{entries[number].frame:#x}" for number in resident))
     sharing = "shared " if mapping.shared else "private"
-    return f"{mapping.start:#014x}-{mapping.end:#014x} {rights(mapping.prot)} {sharing} {', '.join(parts)}"
+    return f"{mapping.start:#014x}-{mapping.end:#014x} {protection_text(mapping.prot)} {sharing} {', '.join(parts)}"
 
 
 def draw(space: AddressSpace, last_access: tuple[str, int, str] | None, frames: bool = False) -> list[str]:

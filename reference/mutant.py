@@ -12,7 +12,7 @@ There are four forms, the first three of them data:
 * `never`: a refusal is not made;
 * `other`: it is made with another errno;
 * `refuses`: a call is refused that should not be;
-* `wrong`: a method does something else, written as a function that is given the honest method first, or the `Call`.
+* `wrong`: a method does something else, written as a function that is given the original method first, or the `Call`.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ class Mutant:
         backend.name = f"mutant:{self.id}"
         return backend
 
-    def patched(self, honest: Original, *arguments: Any, **keywords: Any) -> Any:
+    def patched(self, original: Original, *arguments: Any, **keywords: Any) -> Any:
         """The method, as it is in the mutant."""
         if self.when(*arguments, **keywords):
-            return self.change(honest, *arguments, **keywords)
-        return honest(*arguments, **keywords)
+            return self.change(original, *arguments, **keywords)
+        return original(*arguments, **keywords)
 
 
 # ----------------------------------------------------------------------------------------------------------- the forms
@@ -88,23 +88,23 @@ class Call:
 
     method: ClassVar[Original]
 
-    def __init__(self, honest: Original, subject: object, *arguments: Any, **keywords: Any) -> None:
-        self.honest = honest
+    def __init__(self, original: Original, subject: object, *arguments: Any, **keywords: Any) -> None:
+        self.original = original
         self.subject = subject
         vars(self).update(zip(self.__annotations__, arguments, strict=False), **keywords)
 
     def __call__(self, **changed: Any) -> int:
-        """The honest method, with the arguments as they now are, but those that are given here."""
+        """The original method, with the arguments as they now are, but those that are given here."""
         arguments = {name: getattr(self, name) for name in self.__annotations__}
-        result: int = self.honest(self.subject, **arguments | changed)
+        result: int = self.original(self.subject, **arguments | changed)
         return result
 
     @classmethod
     def given_to(cls, function: Original) -> Original:
         """A change that gives a function the object and the call."""
 
-        def change(honest: Original, subject: object, *arguments: Any, **keywords: Any) -> Any:
-            return function(subject, cls(honest, subject, *arguments, **keywords))
+        def change(original: Original, subject: object, *arguments: Any, **keywords: Any) -> Any:
+            return function(subject, cls(original, subject, *arguments, **keywords))
 
         return change
 
@@ -114,17 +114,17 @@ def wrong(
 ) -> Callable[[Original], Mutant]:
     """A mutant in which `method` of the reference is the decorated function, whose docstring says what is wrong.
 
-    The function is given the honest method first, then what the method is given; with a class of `Call`, the object
+    The function is given the original method first, then what the method is given; with a class of `Call`, the object
     and then the call.  Its name, with dashes, is the id.
     """
     kind = method if isinstance(method, type) and issubclass(method, Call) else None
-    honest = kind.method if kind is not None else method.fget if isinstance(method, property) else method
-    assert honest is not None
+    original = kind.method if kind is not None else method.fget if isinstance(method, property) else method
+    assert original is not None
 
     def made(function: Original) -> Mutant:
         change = function if kind is None else kind.given_to(function)
         text = " ".join((function.__doc__ or "").split())
-        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, honest, change)
+        return Mutant(function.__name__.replace("_", "-"), (clause, *also), bug, text, original, change)
 
     return made
 
@@ -143,7 +143,9 @@ def never(
     `named`: the clause that the reference's refusal names, where that is another one than the mutant breaks.
     """
 
-    def refuse(honest: Original, self: Refusals, errno: int, by: str, why: str, text: str, late: bool = False) -> None:
+    def refuse(
+        original: Original, self: Refusals, errno: int, by: str, why: str, text: str, late: bool = False
+    ) -> None:
         """Do not refuse."""
 
     reasons = (reason,) if isinstance(reason, str) else reason
@@ -163,8 +165,10 @@ def other(
 ) -> Mutant:
     """Make a mutant that refuses by a clause, but with another errno; `reason`, `call` and `named` as for `never`."""
 
-    def refuse(honest: Original, self: Refusals, right: int, by: str, why: str, text: str, late: bool = False) -> None:
-        honest(self, errno, by, why, text, late)
+    def refuse(
+        original: Original, self: Refusals, right: int, by: str, why: str, text: str, late: bool = False
+    ) -> None:
+        original(self, errno, by, why, text, late)
 
     reasons = (reason,) if isinstance(reason, str) else reason
     text = f"{errno_name(OSError(errno, ''))} where {_what(reasons, call)}"
@@ -203,7 +207,7 @@ def refuses(
 ) -> Mutant:
     """A mutant whose `method` fails with `errno` when(process, *arguments) is true; `text` says when that is."""
 
-    def call(honest: Original, *arguments: Any, **keywords: Any) -> None:
+    def call(original: Original, *arguments: Any, **keywords: Any) -> None:
         raise OSError(errno, f"the mutant refuses it: {text}")
 
     name = errno_name(OSError(errno, ""))
@@ -269,11 +273,11 @@ def patch(package: str, method: Original, change: Original) -> None:
     kind_name, name = method.__qualname__.split(".")
     kind = getattr(module, kind_name)
     there: Any = vars(kind)[name]
-    honest: Original = getattr(there, "fget", there)
+    original: Original = getattr(there, "fget", there)
 
-    @functools.wraps(honest)
+    @functools.wraps(original)
     def patched(*arguments: Any, **keywords: Any) -> Any:
-        return change(honest, *arguments, **keywords)
+        return change(original, *arguments, **keywords)
 
     setattr(kind, name, property(patched) if isinstance(there, property) else patched)
 

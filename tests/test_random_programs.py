@@ -29,7 +29,7 @@ from pytest_mmapconf.contract import (
     Unsupported,
 )
 from pytest_mmapconf.differential.reproducers import Judge, write
-from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, World
+from pytest_mmapconf.fuzzing import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEP, STEPS, THEMES, Draws, ProgramGenerator
 from pytest_mmapconf.fuzzing.search import LENGTH, MAX_UNRESOLVED, Search, program_of, split
 from pytest_mmapconf.plugin.random_programs import RandomPrograms
 from pytest_mmapconf.reference import mutant
@@ -86,10 +86,10 @@ NEED_MORE = ("exit", "execute", "dup", "run_concurrently", "use_noexec_directory
 @pytest.mark.parametrize("name", [name for name in dict.fromkeys((*STEPS, *RARE_STEPS)) if name != RARE_STEP])
 def test_the_simplest_step_of_each_kind_can_be_made(name: str) -> None:
     system = RecordedSystem(ReferenceBackend().boot())
-    world = World(system)
-    world.step(step("mmap"))
+    generator = ProgramGenerator(system)
+    generator.step(step("mmap"))
     before = len(system.noted)
-    world.step(step(name))
+    generator.step(step(name))
 
     calls = [call for _process, call, *_rest in system.noted[before:]]
     assert name in calls or name in NEED_MORE
@@ -99,9 +99,9 @@ def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_choos
     programs = []
     for user_bits in (47, 42):
         system = RecordedSystem(ReferenceBackend(user_bits=user_bits).boot())
-        world = World(system)
+        generator = ProgramGenerator(system)
         for number in range(60):
-            world.step(bytes((number * place * 37 + number) % 256 for place in range(1, STEP + 1)))
+            generator.step(bytes((number * place * 37 + number) % 256 for place in range(1, STEP + 1)))
         programs.append([re.sub(r"\b2\*\*\d+|0x[0-9a-f]+|\b\d{9,}", "LARGE", str(s)) for s in system.program()[0]])
 
     assert len(programs[0]) > 60
@@ -111,19 +111,19 @@ def test_the_same_bytes_are_the_same_program_whatever_addresses_the_system_choos
 @pytest.mark.parametrize(("kind", "lock"), [(0, False), (2, True)], ids=["letters", "zeros"])
 def test_processes_add_only_if_a_lock_is_free(kind: int, lock: bool) -> None:
     system = RecordedSystem(ReferenceBackend().boot())
-    world = World(system)
+    generator = ProgramGenerator(system)
     for made in (step("mmap", 0, 1, kind), step("fork"), step("run_concurrently")):
-        world.step(made)
+        generator.step(made)
 
     assert ([call for _process, call, *_rest in system.noted][-1] == "run_concurrently") == lock
 
 
 def test_after_a_crash_the_program_continues_with_the_files_of_the_disk() -> None:
     system = RecordedSystem(ReferenceBackend().boot())
-    world = World(system)
-    world.begin(bytes((len(THEMES) - 1, FACILITY_ONE_IN - 1)))
+    generator = ProgramGenerator(system)
+    generator.begin(bytes((len(THEMES) - 1, FACILITY_ONE_IN - 1)))
     for name in ("mmap", "crash", "store"):
-        world.step(bytes((1 + world.steps.index(name),)))
+        generator.step(bytes((1 + generator.steps.index(name),)))
 
     calls = [call for _process, call, *_rest in system.noted]
     assert calls[calls.index("crash") + 1 :] == ["spawn", "scratch_range", "open", "pread", "store"]
@@ -131,11 +131,11 @@ def test_after_a_crash_the_program_continues_with_the_files_of_the_disk() -> Non
 
 def test_every_step_of_every_theme_is_defined() -> None:
     for number in range(len(THEMES)):
-        world = World(ReferenceBackend().boot())
-        world.begin(bytes((number, FACILITY_ONE_IN - 1)))
-        assert world.steps == THEMES[number].steps
-        assert all(name == RARE_STEP or callable(getattr(world, name)) for name in world.steps)
-        assert world.files_in == THEMES[number].facility
+        generator = ProgramGenerator(ReferenceBackend().boot())
+        generator.begin(bytes((number, FACILITY_ONE_IN - 1)))
+        assert generator.steps == THEMES[number].steps
+        assert all(name == RARE_STEP or callable(getattr(generator, name)) for name in generator.steps)
+        assert generator.files_in == THEMES[number].facility
 
 
 # ------------------------------------------------------------------------------------------------------------- finding
@@ -437,9 +437,9 @@ def test_numbers_are_shown_in_pages() -> None:
     """A program can be replayed where pages have another size."""
     system = RecordedSystem(ReferenceBackend().boot())
     random = Random(5)
-    world = World(system)
+    generator = ProgramGenerator(system)
     for _ in range(400):
-        world.step(random.randbytes(STEP))
+        generator.step(random.randbytes(STEP))
 
     assert not [str(made) for made in system.program()[0] if re.search(r"\b(4096|8192|12288|16384)\b", str(made))]
 

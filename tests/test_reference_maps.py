@@ -17,7 +17,7 @@ from pytest_mmapconf.contract import (
     Fault,
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
-from pytest_mmapconf.reference.maps import ranges, rights
+from pytest_mmapconf.reference.maps import protection_text, ranges
 from pytest_mmapconf.reference.process import ReferenceProcess
 
 PAGE = 4096
@@ -35,7 +35,7 @@ def test_ranges() -> None:
 
 
 def test_rights() -> None:
-    assert [rights(prot) for prot in range(8)] == ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"]
+    assert [protection_text(prot) for prot in range(8)] == ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"]
 
 
 def test_the_whole(process: ReferenceProcess) -> None:

@@ -18,7 +18,7 @@ results of mmap and mremap), and no program accesses memory outside them: the sy
 """
 
 from .draws import STEP, Draws
-from .programs import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEPS, THEMES, World, in_working_directory
+from .programs import FACILITY_ONE_IN, RARE_STEP, RARE_STEPS, STEPS, THEMES, ProgramGenerator, in_working_directory
 
 __all__ = [
     "FACILITY_ONE_IN",
@@ -28,6 +28,6 @@ __all__ = [
     "STEPS",
     "THEMES",
     "Draws",
-    "World",
+    "ProgramGenerator",
     "in_working_directory",
 ]

@@ -164,7 +164,7 @@ PARTIAL: Final = (
 """The steps that may fail partway through a range: only for Linux is the resulting state known."""
 
 
-class World(MappingSteps, AccessSteps, FileSteps, ProcessSteps):
+class ProgramGenerator(MappingSteps, AccessSteps, FileSteps, ProcessSteps):
     """The system, processes and files that a program acts on, with all its steps.
 
     Each step is a method that takes an actor and the draws of the step.  It makes one call, and further calls if a file

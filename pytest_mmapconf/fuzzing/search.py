@@ -38,7 +38,7 @@ from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
 from ..trace.recorder import RecordedSystem
-from . import STEP, THEMES, World, in_working_directory
+from . import STEP, THEMES, ProgramGenerator, in_working_directory
 
 LENGTH: Final = 41
 """Strings of bytes of a program: one for its theme, and the steps."""
@@ -188,13 +188,13 @@ class Search:
         """Run a program with few audits, add it to the tally, and return the difference; the calls are not recorded."""
         system = self.boot("all", AUDIT_INTERVAL)
         tally = self.tally
-        world: World | None = None
+        generator: ProgramGenerator | None = None
         try:
-            world = World(system, self.level, self.refused)
-            world.begin(steps[0])
+            generator = ProgramGenerator(system, self.level, self.refused)
+            generator.begin(steps[0])
             for step in steps[1:]:
                 tally.steps += 1
-                world.step(step)
+                generator.step(step)
                 if system.uncompared is not None:
                     tally.uncompared[system.uncompared] += 1
                     break
@@ -205,9 +205,9 @@ class Search:
             tally.programs += 1
             tally.refusals.update(system.machine.reached)
             tally.left_out.update(system.left_out)
-            if world is not None:
-                tally.effects.update(world.effects)
-                tally.lacks.update(world.lacks)
+            if generator is not None:
+                tally.effects.update(generator.effects)
+                tally.lacks.update(generator.lacks)
             system.close()
         return None
 
@@ -221,19 +221,19 @@ class Search:
         """
         system = self.boot("none" if probe else "all", 1)
         recorded = RecordedSystem(system)
-        world: World | None = None
+        generator: ProgramGenerator | None = None
         try:
-            world = World(recorded, self.level, self.refused)
-            world.begin(steps[0])
+            generator = ProgramGenerator(recorded, self.level, self.refused)
+            generator.begin(steps[0])
             for step in steps[1:]:
-                world.step(step)
+                generator.step(step)
                 if system.uncompared is not None:
                     break
-            if probe is not None and probe.actor < len(world.actors):
-                world.call(world.actors[probe.actor], probe.call, *probe.arguments)
+            if probe is not None and probe.actor < len(generator.actors):
+                generator.call(generator.actors[probe.actor], probe.call, *probe.arguments)
         except Divergence as divergence:
             if self.counts(divergence):
-                return Counterexample(divergence, *needed(*recorded.program()), self.probe(system, world))
+                return Counterexample(divergence, *needed(*recorded.program()), self.probe(system, generator))
         finally:
             system.close()
         return recorded.program()
@@ -244,12 +244,12 @@ class Search:
             self.subject.boot(), ReferenceSystem(self.parameters, ObservedChoices(self.level)), audits, every
         )
 
-    def probe(self, system: LockstepSystem, world: World | None) -> Probe | None:
+    def probe(self, system: LockstepSystem, generator: ProgramGenerator | None) -> Probe | None:
         """Return the call that shows the difference of an audit; None if a call of the program shows it."""
-        if world is None or system.probe is None:
+        if generator is None or system.probe is None:
             return None
         pair, call, arguments = system.probe
-        models = [actor.model for actor in world.actors]
+        models = [actor.model for actor in generator.actors]
         at = models.index(pair.model) if pair.model in models else len(models)  # a child whose fork is not complete
         return Probe(at, call, arguments)
 

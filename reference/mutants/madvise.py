@@ -250,9 +250,9 @@ def a_hole_takes_private_copies(punch: Original, self: Inode, offset: int, lengt
 def forgotten(advice: int) -> Any:
     """An `Advice.record` that does not hear one advice."""
 
-    def record(honest: Original, self: ReferenceProcess, mapping: Mapping, said: int) -> None:
+    def record(original: Original, self: ReferenceProcess, mapping: Mapping, said: int) -> None:
         if said != advice:
-            honest(self, mapping, said)
+            original(self, mapping, said)
 
     return record
 

@@ -17,17 +17,17 @@ def maps(id: str, clause: str, *kinds: str, bug: str = NO_KNOWN_BUG) -> Mutant:
     """Return a mutant that maps files of a kind, or of a device, that cannot be mapped, as pages of zeros."""
 
     def mmap(
-        honest: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+        original: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
     ) -> int:
         try:
-            place: int = honest(self, addr, length, prot, flags, fd, offset)
+            place: int = original(self, addr, length, prot, flags, fd, offset)
         except OSError as error:
             description = self.description(fd)
             if error.errno != ENODEV or description is None or flags & MAP_ANONYMOUS:
                 raise
             if description.inode.kind not in kinds and description.inode.device not in kinds:
                 raise
-            place = honest(self, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
+            place = original(self, addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
         return place
 
     text = f"it can be mapped: {', '.join(kinds)}"

@@ -37,11 +37,11 @@ def ignores(id: str, flag: int, clause: str, *also: str, instead: int = 0, bug: 
     """A mutant whose mmap does not know a flag, or takes it for others."""
 
     def mmap(
-        honest: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
+        original: Original, self: ReferenceProcess, addr: int, length: int, prot: int, flags: int, fd: int, offset: int
     ) -> int:
         if flags & flag:
             flags = flags & ~flag | instead
-        place: int = honest(self, addr, length, prot, flags, fd, offset)
+        place: int = original(self, addr, length, prot, flags, fd, offset)
         return place
 
     text = f"the flag {flag:#x} is ignored" + (f", {instead:#x} taken for it" if instead else "")

@@ -13,13 +13,13 @@ from ..refusal import Refusal
 def later(id: str, clause: str, name: str, reason: str = "", than: str = "", bug: str = NO_KNOWN_BUG) -> Mutant:
     """Make a mutant that reports a refusal, with errno `name` and of `reason`, after those with other errnos."""
 
-    def refusal(honest: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
+    def refusal(original: Original, self: LinuxChoices, call: str, refusals: Sequence[Refusal]) -> Refusal:
         first = refusals[0]
         if call == "mmap" and first.name == name and reason in ("", first.reason):
             for refused in refusals:
                 if refused.name != name and than in ("", refused.name):
                     return refused
-        chosen: Refusal = honest(self, call, refusals)
+        chosen: Refusal = original(self, call, refusals)
         return chosen
 
     text = f"{than or 'whatever else applies'} is found before {name}{': ' + reason if reason else ''}"
