@@ -31,11 +31,13 @@ drawn = settings(
     max_examples=min(settings().max_examples, 25),
     deadline=None,
     database=None,
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 """The user's own settings with fewer examples, because each example makes several calls in another process.
 
-Without the database of failing examples, the seed alone determines the examples.
+Without the database of failing examples, the seed alone determines the examples.  One failure is reported, so that the
+calls end with it.
 """
 
 

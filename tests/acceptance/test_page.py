@@ -26,7 +26,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
-BROKEN = "munmap.errno.EINVAL.address"
+BROKEN = "munmap.errno.EINVAL"
 """One of the clauses that the mutant breaks."""
 
 
@@ -58,7 +58,7 @@ def write_pages(installed: Path, folder: Path) -> None:
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
 
     judge = ("pytest", "-p", "no:cacheprovider", "--mmap-clause=m*map.*", "--mmap-level=linux")
-    mutant = "--mmap-backend=mutant:munmap-takes-an-unaligned-address"
+    mutant = "--mmap-backend=mutant:munmap-takes-length-0"
     reports = ("--mmap-report=one.html", "--mmap-report=one.json", "--mmap-reproducers=shown")
     assert run(*judge, mutant, *reports) == 1
     assert run(*judge, "--mmap-backend=reference", "--mmap-report=two.json") == 0
@@ -149,7 +149,7 @@ def test_the_statement_is_at_the_top(page: Page, pages: Pages) -> None:
 
     assert pages.report["statement"]["text"][1:] in said.text
     assert said.location["y"] < 300
-    assert page.one("h1").text == "mutant:munmap-takes-an-unaligned-address"
+    assert page.one("h1").text == "mutant:munmap-takes-length-0"
 
 
 def test_filtering_by_verdict(page: Page, pages: Pages) -> None:
@@ -167,7 +167,7 @@ def test_filtering_by_verdict(page: Page, pages: Pages) -> None:
 
 
 def test_filtering_by_text_and_level(page: Page) -> None:
-    page.one("#filter [name=text]").send_keys("munmap.errno.EINVAL munmap.unaligned_address_is_refused half-page")
+    page.one("#filter [name=text]").send_keys("munmap.errno.EINVAL munmap.length_zero_is_refused mapped")
     assert page.shown() == [BROKEN]
     page.one("#filter [name=level]").send_keys("linux")
     assert page.shown() == []
@@ -246,7 +246,7 @@ def test_the_matrix(page: Page) -> None:
 
 def test_side_by_side(many: Page, pages: Pages) -> None:
     assert [heading.text for heading in many.all("#statement h2")] == [
-        "mutant:munmap-takes-an-unaligned-address",
+        "mutant:munmap-takes-length-0",
         "reference",
     ]
     many.one("#filter [name=differs]").click()
