@@ -46,6 +46,16 @@ RW = PROT_READ | PROT_WRITE
 ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS
 
 
+KINDS = [
+    "file-shared",
+    "file-private",
+    pytest.param("anonymous-shared", marks=needs("anonymous-memory")),
+    pytest.param("anonymous-private", marks=needs("anonymous-memory")),
+]
+"""The kinds of mappings, as values of a parameter."""
+WITHOUT_FILE = MAP_ANONYMOUS
+"""The flag of the anonymous kinds, under a name that does not make each case with such a parameter need them."""
+
 shared_and_private = pytest.mark.parametrize(
     "kind",
     [pytest.param(MAP_SHARED, id="shared", marks=needs("shared-mapping")), pytest.param(MAP_PRIVATE, id="private")],

@@ -30,7 +30,9 @@ from ..contract import (
 from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
+    KINDS,
     RW,
+    WITHOUT_FILE,
     MakeFile,
     assert_inaccessible,
     assert_nothing_mapped,
@@ -40,14 +42,6 @@ from ._helpers import (
     reserve,
 )
 
-KINDS = [
-    "file-shared",
-    "file-private",
-    pytest.param("anonymous-shared", marks=needs("anonymous-memory")),
-    pytest.param("anonymous-private", marks=needs("anonymous-memory")),
-]
-WITHOUT_FILE = MAP_ANONYMOUS
-"""The flag of the anonymous kinds, under a name that does not make each case of `map_kind` need anonymous memory."""
 SHARED_MEMORY = MAP_SHARED | MAP_ANONYMOUS
 FLAGS = [pytest.param(0, id="flags-0"), pytest.param(MREMAP_MAYMOVE, id="maymove")]
 

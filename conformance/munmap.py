@@ -15,10 +15,12 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails, faults, needs
+from ..testing import clause, fails, faults
 from ._helpers import (
     ANONYMOUS,
+    KINDS,
     RW,
+    WITHOUT_FILE,
     MakeFile,
     assert_inaccessible,
     assert_nothing_mapped,
@@ -28,15 +30,6 @@ from ._helpers import (
     map_memory_at,
     reserve,
 )
-
-KINDS = [
-    "file-shared",
-    "file-private",
-    pytest.param("anonymous-shared", marks=needs("anonymous-memory")),
-    pytest.param("anonymous-private", marks=needs("anonymous-memory")),
-]
-WITHOUT_FILE = MAP_ANONYMOUS
-"""The flag of the anonymous kinds, under a name that does not make each case of `map_kind` need anonymous memory."""
 
 
 def map_kind(kind: str, process: Process, file: MakeFile, length: int, addr: int = 0) -> int:
