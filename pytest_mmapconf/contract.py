@@ -254,6 +254,10 @@ class Fault(Exception):
     """
 
     def __init__(self, signal: str, code: str, address: int | None) -> None:
+        if not isinstance(signal, str) or not isinstance(code, str) or not isinstance(address, int | None):
+            raise TypeError(
+                f"a Fault has the names of a signal and a code, and an address or None: not {(signal, code, address)}"
+            )
         super().__init__(signal, code, address)
         self.signal = signal
         self.code = code
@@ -766,6 +770,24 @@ class Backend:
 
     def close(self) -> None:
         """End what the backend keeps running between systems.  Called once, whatever happened."""
+
+
+BLOCK_SIZE: Final = 1 << 20
+"""Largest number of bytes of one pwrite of `write_content`."""
+
+
+def write_content(process: Process, fd: int, content: bytes) -> None:
+    """Write bytes to the beginning of a file, with as many calls of pwrite as that takes.
+
+    Raises Unresolved if pwrite does not return a number of bytes that it can have written: the loop would not end.
+    """
+    written = 0
+    while written < len(content):
+        block = content[written : written + BLOCK_SIZE]
+        more = process.pwrite(fd, block, written)
+        if not isinstance(more, int) or not 0 < more <= len(block):
+            raise Unresolved(f"pwrite of {len(block)} bytes returned {more!r}")
+        written += more
 
 
 def errno_name(error: OSError) -> str:

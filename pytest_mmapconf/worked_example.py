@@ -30,6 +30,7 @@ from .contract import (
     Process,
     System,
     Unresolved,
+    write_content,
 )
 
 BLOCK_SIZE = 4096
@@ -156,9 +157,7 @@ def _copied(system: System, path: str) -> str:
         with open(path, "rb") as file:
             content = file.read()
         fd = process.open(name, O_CREAT | O_EXCL | O_WRONLY)
-        written = 0
-        while written < len(content):
-            written += process.pwrite(fd, content[written : written + BLOCK_SIZE], written)
+        write_content(process, fd, content)
     else:
         raise Unresolved(f"{path} cannot be copied: it is neither a regular file nor a directory")
     process.exit()

@@ -94,3 +94,61 @@ def test_other_tests_have_no_properties(judge: Judge, pytester: pytest.Pytester)
 
     assert properties(pytester.path / "junit.xml") == {"test_mine.ours": ("pass", [])}
     assert len(list(ElementTree.parse(pytester.path / "junit.xml").iter("testcase"))) == 2
+
+
+ODD = """
+from pytest_mmapconf.contract import SC_PAGESIZE, Backend, Fault, Process, System
+from pytest_mmapconf.trace.calls import CALLS
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+def answer(kind):
+    if kind == "fault-of-another-type":
+        raise Fault(11, None, "x")
+    if kind == "exception-without-text":
+        raise Unprintable
+    if kind == "system-exit":
+        raise SystemExit(0)
+    if kind == "generator-exit":
+        raise GeneratorExit
+    return {"none": None, "zero": 0, "minus-one": -1, "text": "text"}[kind]
+
+class OddProcess(Process):
+    def sysconf(self, name):
+        return 4096
+
+for call in [*CALLS, "maps"]:
+    if hasattr(Process, call) and call != "sysconf":
+        setattr(OddProcess, call, lambda self, *arguments: answer(KIND))
+
+class OddSystem(System):
+    def spawn(self):
+        return OddProcess()
+    def close(self):
+        pass
+
+class Odd(Backend):
+    def boot(self):
+        return OddSystem()
+"""
+KINDS = (
+    *("fault-of-another-type", "exception-without-text", "system-exit", "generator-exit"),
+    *("none", "zero", "minus-one", "text"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backend_whose_every_call_is_odd_has_failing_cases_and_a_statement(
+    pytester: pytest.Pytester, kind: str
+) -> None:
+    """No odd answer ends the run or keeps it from ending."""
+    pytester.makepyfile(odd=f"KIND = {kind!r}\n{ODD}")
+
+    result = pytester.runpytest_subprocess("--mmap-backend=python:odd:Odd", "--mmap-clause=munmap.*", timeout=60)
+
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.fnmatch_lines(["partial run: *of level documented asked: *"])
+    assert " pass" not in result.outlines[-2]

@@ -40,6 +40,7 @@ from ..contract import (
     Resource,
     Unresolved,
     errno_name,
+    write_content,
 )
 
 Experiment: TypeAlias = Callable[[Process], bool]
@@ -52,10 +53,7 @@ PATH: Final = "observed"
 def new_file(process: Process) -> int:
     """Return a descriptor, open for reading and writing, of a new file of one page of "x"."""
     fd = process.open(PATH, O_CREAT | O_EXCL | O_RDWR)
-    content = b"x" * process.sysconf(SC_PAGESIZE)
-    written = 0
-    while written < len(content):
-        written += process.pwrite(fd, content[written:], written)
+    write_content(process, fd, b"x" * process.sysconf(SC_PAGESIZE))
     return fd
 
 

@@ -49,6 +49,11 @@ def _address_spaces(excinfo: pytest.ExceptionInfo[BaseException]) -> Iterator[tu
     for name, process in islice(processes.values(), MAX_PROCESSES):
         try:
             maps = process.maps()
-        except Exception:  # the backend does not report it, or the process has ended; the failure is still reported
+        except (
+            Exception,
+            SystemExit,
+            GeneratorExit,
+        ):  # not reported, or the process has ended; the failure is reported
             continue
-        yield name, shortened(maps)
+        if isinstance(maps, str):
+            yield name, shortened(maps)

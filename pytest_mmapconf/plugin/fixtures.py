@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from ..contract import O_CREAT, O_EXCL, O_RDWR, SC_PAGESIZE, Backend, Process, System, Unresolved
+from ..contract import O_CREAT, O_EXCL, O_RDWR, SC_PAGESIZE, Backend, Process, System, Unresolved, write_content
 from ..testing import File, NewPath, RandomPrograms, Record, WriteFile
 from .stash import FAST_PARAMETERS, RECORDED, SETTINGS
 
@@ -126,9 +126,7 @@ def make_record(item: pytest.Item) -> Record:
 def _create(process: Process, path: str, content: bytes) -> int:
     """Create a file with this content; return its descriptor, open for reading and writing."""
     fd = process.open(path, O_CREAT | O_EXCL | O_RDWR)
-    written = 0
-    while written < len(content):
-        written += process.pwrite(fd, content[written:], written)
+    write_content(process, fd, content)
     return fd
 
 

@@ -195,7 +195,10 @@ def _in_one_line(error: BaseException) -> str:
     """Return an exception as one line of text; of a group of exceptions, the first."""
     if isinstance(error, BaseExceptionGroup):
         return f"{_in_one_line(error.exceptions[0])} (the first of {len(error.exceptions)})"
-    text = str(error).strip().partition("\n")[0]
+    try:
+        text = str(error).strip().partition("\n")[0]
+    except Exception:  # an exception of the backend, which cannot be shown
+        text = ""
     if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
