@@ -35,7 +35,7 @@ def without_mseal() -> ObservedProperties:
 
 
 NOT_IMPLEMENTED = OSError(errno.ENOSYS, "not implemented")
-REASON = "needs call-mseal, which this system does not have (mseal does not answer ENOSYS); judged by mseal.result"
+REASON = "needs call-mseal (mseal does not answer ENOSYS), which does not hold on this system; judged by mseal.result"
 
 
 def test_calls_of_a_case() -> None:

@@ -57,7 +57,7 @@ def test_property_that_does_not_hold(toy: Callable[[Callable[[Process], bool]], 
     toy(lambda process: False)
     observed = ObservedProperties(ReferenceBackend())
 
-    reason = "needs toy, which this system does not have (It is a toy); judged by munmap.range"
+    reason = "needs toy (It is a toy), which does not hold on this system; judged by munmap.range"
     assert observed.unmet(["fork", "toy"], ["munmap.result"]) == reason
     assert observed.news() == {"fork": "holds", "toy": "does not hold"}
 
@@ -80,7 +80,9 @@ def test_property_that_cannot_be_observed(toy: Callable[[Callable[[Process], boo
     toy(experiment)
     observed = ObservedProperties(ReferenceBackend())
 
-    assert observed.unmet(["toy"], ()) == "needs toy, which could not be observed: no fork; judged by munmap.range"
+    assert observed.unmet(["toy"], ()) == (
+        "needs toy (It is a toy), which could not be observed: no fork; judged by munmap.range"
+    )
     assert observed.news() == {"toy": "is not known: no fork"}
 
 
@@ -214,9 +216,10 @@ def test_case_without_its_needs_is_unsupported(
     reasons = {case["id"]: case["reason"] for case in report["cases"] if case["verdict"] == "unsupported"}
     text = PROPERTIES["noreplace"].text.rstrip(".")
     assert reasons == {
-        "needy.by_helper": f"needs noreplace, which this system does not have ({text}); "
+        "needy.by_helper": f"needs noreplace ({text}), which does not hold on this system; "
         "judged by mmap.flag.fixed-noreplace, mmap.errno.EEXIST",
-        "needy.by_parameter[forked]": f"needs fork, which could not be observed: {unknown}; judged by fork.mappings",
+        "needy.by_parameter[forked]": "needs fork (A process can be forked), which could not be observed: "
+        f"{unknown}; judged by fork.mappings",
     }
     result.assert_outcomes(passed=4, skipped=2)
     result.stdout.fnmatch_lines(["observed properties: 0 hold, 1 not known; noreplace does not hold"])

@@ -54,12 +54,12 @@ class ObservedProperties:
             observation = self.observe(name)
             if not observation.holds:
                 why = (
-                    f"which could not be observed: {observation.reason}"
+                    f"could not be observed: {observation.reason}"
                     if observation.holds is None
-                    else f"which this system does not have ({property.text.rstrip('.')})"
+                    else "does not hold on this system"
                 )
                 owner = f"; judged by {', '.join(property.clauses)}" if property.clauses else ""
-                return f"needs {name}, {why}{owner}"
+                return f"needs {name} ({property.text.rstrip('.')}), which {why}{owner}"
         return None
 
     def news(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ class TerminalHooks:
         """By the name of the system: the name of its worker with --dist=each, otherwise empty."""
         self.workers: dict[int, str] = {}
         """By the id of xdist's spec of a worker, the name of the first worker with that spec."""
-        self.partial = is_selection_named(config) or self.settings.narrowed
+        self.partial = is_selection_named(config) or self.settings.narrowed or self.settings.program is not None
         """True if some cases of the level are not in the run."""
         self.report_errors: list[str] = []
         """A message for each report that could not be written."""
