@@ -254,18 +254,19 @@ class Fault(Exception):
     """
 
     def __init__(self, signal: str, code: str, address: int | None) -> None:
-        if not isinstance(signal, str) or not isinstance(code, str) or not isinstance(address, int | None):
-            raise TypeError(
-                f"a Fault has the names of a signal and a code, and an address or None: not {(signal, code, address)}"
-            )
         super().__init__(signal, code, address)
         self.signal = signal
         self.code = code
         self.address = address
 
     def __str__(self) -> str:
-        where = "an address that was not reported" if self.address is None else f"{self.address:#x}"
+        where = "an address that was not reported" if self.address is None else _hexadecimal(self.address)
         return f"{self.signal} ({self.code}) at {where}"
+
+
+def _hexadecimal(number: object) -> str:
+    """Return a number with its prefix; what a backend gave in place of a number as it is shown in Python."""
+    return f"{number:#x}" if isinstance(number, int) else repr(number)
 
 
 class Unsupported(NotImplementedError):

@@ -163,5 +163,6 @@ def _step(recorded: RecordedSystem | None, place: int) -> str:
 
 def _with_step(cause: dict[str, str], step: str) -> dict[str, str]:
     """Return a cause with the call as text, if it is known; all texts have a limited length."""
+    cause = {name: str(text) for name, text in cause.items()}  # a backend's Fault may have values of other types
     cause = {**cause, "step": step} if step else cause
     return {name: text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]} …" for name, text in cause.items()}
