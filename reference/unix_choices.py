@@ -38,22 +38,28 @@ class UnixChoices(LinuxChoices):
         return False
 
 
-class FreeBSDChoices(UnixChoices):
-    """FreeBSD: mmap(2), sys/vm/vm_mmap.c, sys/vm/vm_fault.c."""
+class BSDChoices(UnixChoices):
+    """What FreeBSD and NetBSD have in common: FreeBSD's sys/vm/vm_mmap.c, NetBSD's sys/uvm/uvm_mmap.c."""
 
     __slots__ = ()
 
     def requires_aligned_address(self, call: str) -> bool:
-        """msync, munmap, mprotect and mlock round the address down (vm_mmap.c)."""
+        """Every call rounds the address down."""
         return False
 
     def accepts_unaligned_offset(self, inside: int) -> bool:
-        """mmap(2), NOTES: there is no restriction of the alignment of the offset."""
+        """FreeBSD's mmap(2) does not restrict the alignment; NetBSD returns an address as many bytes in a page."""
         return True
 
     def requires_no_descriptor(self) -> bool:
-        """mmap(2), EINVAL: MAP_ANON was specified, and fd was not -1 or offset was not 0."""
+        """mmap(2), EINVAL: MAP_ANON was specified, and fd was not -1 (FreeBSD: or offset was not 0)."""
         return True
+
+
+class FreeBSDChoices(BSDChoices):
+    """FreeBSD: mmap(2), sys/vm/vm_mmap.c, sys/vm/vm_fault.c."""
+
+    __slots__ = ()
 
     def errno(self, reason: str, errno: int) -> int:
         """mmap(2), EINVAL: part of the range is outside the address space."""
@@ -64,22 +70,10 @@ class FreeBSDChoices(UnixChoices):
         return "BUS_OBJERR"
 
 
-class NetBSDChoices(UnixChoices):
+class NetBSDChoices(BSDChoices):
     """NetBSD: mmap(2), sys/uvm/uvm_mmap.c."""
 
     __slots__ = ()
-
-    def requires_aligned_address(self, call: str) -> bool:
-        """Every call rounds the address down (uvm_mmap.c)."""
-        return False
-
-    def accepts_unaligned_offset(self, inside: int) -> bool:
-        """sys_mmap aligns the offset and returns an address as many bytes in a page."""
-        return True
-
-    def requires_no_descriptor(self) -> bool:
-        """mmap(2), EINVAL: MAP_ANON was specified and fd was not -1."""
-        return True
 
     def errno(self, reason: str, errno: int) -> int:
         """mmap(2), EINVAL: addr outside of the valid range of a process; sys_mlock: EAGAIN beyond RLIMIT_MEMLOCK."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from call_errno import errno
 
 from pytest_mmapconf.contract import (
     MAP_ANONYMOUS,
@@ -20,7 +19,6 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
     Fault,
     Process,
-    errno_name,
 )
 from pytest_mmapconf.reference.variants import VARIANTS, VariantBackend
 
@@ -40,15 +38,6 @@ def fd(process: Process) -> int:
     fd = process.open("f", O_RDWR | O_CREAT)
     process.pwrite(fd, b"a" * PAGE, 0)
     return fd
-
-
-def errno(call: Callable[[], object]) -> str:
-    """The errno of a call; empty if it succeeds."""
-    try:
-        call()
-    except OSError as error:
-        return errno_name(error)
-    return ""
 
 
 def test_last_of_several_errors(process: Process) -> None:

@@ -79,9 +79,8 @@ def collects_all(config: pytest.Config) -> bool:
     return bool(settings.expectations) or settings.update or any("::" in argument for argument in config.args)
 
 
-def names_clause(path: Path, ids: Collection[str]) -> bool:
+def names_clause(text: str, ids: Collection[str]) -> bool:
     """Return True if the text of a module contains one of these clause ids; each module spells its clauses out."""
-    text = path.read_text(encoding="utf-8")
     return any(id in text for id in ids)
 
 
@@ -188,7 +187,8 @@ class CasesDirectory(pytest.Directory):
         for path in sorted(self.path.glob("*.py")):
             if path.name.startswith("_"):
                 continue
-            if collects_all(self.config) or names_clause(path, settings.clauses) or not names_clause(path, load()):
+            text = path.read_text(encoding="utf-8")
+            if collects_all(self.config) or names_clause(text, settings.clauses) or not names_clause(text, load()):
                 yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
 
 
