@@ -218,15 +218,15 @@ class AddressSpace:
 
     def mergeable(self, left: Mapping, end: int) -> list[Mapping]:
         """Return the mappings after `left`, up to `end`, that are like it and that Linux may have merged with it."""
-        found: list[Mapping] = []
+        mergeable: list[Mapping] = []
         last = left
         while last.end < end and left.inode is None:
             right = self.mappings.get(last.end)
             if right is None or not right.is_like(last) or not self.choices.may_merge_moved(last, right):
                 break
-            found.append(right)
+            mergeable.append(right)
             last = right
-        return found
+        return mergeable
 
     def merge_across_moves(self, left: Mapping, end: int) -> None:
         """Merge the mappings after `left` into it up to `end`, even if one was mapped elsewhere and moved here."""

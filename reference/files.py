@@ -113,12 +113,12 @@ def restore(directory: Inode, choices: FileChoices) -> None:
                     record.blocks[index] = bytes(cached.data[:room])
                 elif survives is None:
                     undecided[index] = bytes(cached.data[:room])
-        found = directory.add(inode.kind, name)
-        found.cache.on_disk = record
-        found.size = record.size
+        inode_on_disk = directory.add(inode.kind, name)
+        inode_on_disk.cache.on_disk = record
+        inode_on_disk.size = record.size
         record.indeterminate = set(undecided)
         for index, new in undecided.items():
-            found.cache.page(index).mark_either(new)
+            inode_on_disk.cache.page(index).mark_either(new)
 
 
 class Inode:
@@ -276,12 +276,12 @@ class Inode:
     def indeterminate_bytes(self, offset: int, length: int) -> dict[int, bytes]:
         """Return the indeterminate bytes among `length` from `offset`: values by distance from `offset`."""
         page = self.cache.memory.page
-        found = {}
+        indeterminate = {}
         for index in self.cache.within(offset // page, -(-(offset + length) // page)) if length > 0 else ():
             for at, values in (self.cache.pages[index].indeterminate or {}).items():
                 if 0 <= index * page + at - offset < length:
-                    found[index * page + at - offset] = values
-        return found
+                    indeterminate[index * page + at - offset] = values
+        return indeterminate
 
     def punch(self, offset: int, length: int, choices: FileChoices) -> None:
         """Make a hole of whole pages: it reads as zero, and its storage is given back.  Private copies stay."""

@@ -71,8 +71,8 @@ class LinuxChoices:
                 return hint
         if below:
             return space.gaps.lowest(length, below // 2, below)
-        found = space.gaps.highest(length)
-        return found if found is not None and found >= space.mmap_min_addr else None
+        start = space.gaps.highest(length)
+        return start if start is not None and start >= space.mmap_min_addr else None
 
     def merges(self, left: Mapping, right: Mapping) -> bool:
         return True

@@ -81,16 +81,16 @@ def draw(space: AddressSpace, last_access: tuple[str, int, str] | None, frames: 
     if last_access is not None:
         access, place, outcome = last_access
         where = f"{access} at {place:#x}" + (f": {outcome}" if outcome else "")
-    seen = False
+    is_marked = False
     for mapping in space.mappings.values():
-        if place is not None and not seen and place < mapping.start:
+        if place is not None and not is_marked and place < mapping.start:
             lines.append(f"  (nothing mapped)  <- {where}")
-            seen = True
+            is_marked = True
         mark = ""
         if place is not None and mapping.start <= place < mapping.end:
             mark = f"  <- {where}"
-            seen = True
+            is_marked = True
         lines.append(line(mapping, space, frames) + mark)
-    if place is not None and not seen:
+    if place is not None and not is_marked:
         lines.append(f"  (nothing mapped)  <- {where}")
     return lines

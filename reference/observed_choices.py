@@ -1,11 +1,11 @@
 """Choices that follow the observed outcomes of a subject: the reference as a judge.
 
 The subject makes a call first.  `ObservedChoices` records its outcome, and then the reference makes the same call.
-Wherever the specification leaves something open, the reference asks, and the answer is what was seen, if that is one
+Wherever the specification leaves something open, the reference asks, and the answer is the observed one, if it is one
 of the right answers; if it is none of them, `NotAllowed` is raised, which says what would have been right.  Where
 nothing is open the reference does the one allowed thing, and the caller compares the two results.
 
-So there is one set of rules for playing a system and for judging one.  Some of what is open cannot be seen in the
+So there is one set of rules for playing a system and for judging one.  Some of what is open cannot be observed in the
 outcome of the call itself: an experiment on the subject (`ObservedChoices.is_mapped`) shows whether a refused MAP_FIXED
 has cleared its range, and indeterminate bytes are determined when they are first read.
 """
@@ -141,10 +141,10 @@ class ObservedChoices(LinuxChoices):
         self._hardware: dict[tuple[str, int], bool] = {}
         """Accesses that the subject's processor was observed to allow or refuse, by access and protection."""
 
-    def observe(self, call: str, seen: Outcome) -> None:
+    def observe(self, call: str, outcome: Outcome) -> None:
         """Record the outcome of the subject's `call`."""
         self.call = call
-        self.observed = seen
+        self.observed = outcome
         self.rejected_address = None
         self.stored_at = None
 
@@ -152,10 +152,10 @@ class ObservedChoices(LinuxChoices):
 
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Return the observed refusal if it applies; at level linux it must be the first that applies."""
-        seen = self.observed
+        outcome = self.observed
         clause = self.clause_of_order(call, refusals)
-        if isinstance(seen, Failed):
-            matching = [refusal for refusal in refusals if refusal.name == seen.errno]
+        if isinstance(outcome, Failed):
+            matching = [refusal for refusal in refusals if refusal.name == outcome.errno]
             if matching and (clause is None or matching[0] is refusals[0]):
                 self.failed_after_unmap = any(refusal.late for refusal in matching)
                 return matching[0]
@@ -231,21 +231,21 @@ class ObservedChoices(LinuxChoices):
 
     def accepts_unaligned_offset(self, inside: int) -> bool:
         """XSH mmap(): the call may fail with EINVAL, and need not; the address has the remainder of the offset."""
-        seen = self.observed.value if isinstance(self.observed, Returned) else None
-        if self.level == "linux" or not isinstance(seen, int) or seen % self.page != inside:
+        value = self.observed.value if isinstance(self.observed, Returned) else None
+        if self.level == "linux" or not isinstance(value, int) or value % self.page != inside:
             return False
-        self.observed = Returned(seen - inside)
+        self.observed = Returned(value - inside)
         return True
 
     def coalesced_closes(self, reported: int, closes: int) -> int:
         """Accept the observed count if some order of the closes explains it: an exiting process closes in any order."""
-        seen = self.observed.value if isinstance(self.observed, Returned) else None
-        return seen if isinstance(seen, int) and min(closes, 1) <= seen <= closes else reported
+        value = self.observed.value if isinstance(self.observed, Returned) else None
+        return value if isinstance(value, int) and min(closes, 1) <= value <= closes else reported
 
     def is_resident(self, which: int, there: bool) -> bool:
         """Follow the subject: a page may be evicted at any time, and a file's page may have been resident before."""
-        seen = self.observed.value if isinstance(self.observed, Returned) else None
-        return seen[which] if isinstance(seen, list) and which < len(seen) else there
+        value = self.observed.value if isinstance(self.observed, Returned) else None
+        return value[which] if isinstance(value, list) and which < len(value) else there
 
     def has_memory(self, length: int) -> bool:
         enough = LARGE if self.level == "linux" else MODEST_PAGES * self.page
@@ -258,12 +258,12 @@ class ObservedChoices(LinuxChoices):
 
         What is very large finds no room where the subject's own memory is in its way.
         """
-        seen = self.observed
+        outcome = self.observed
         enough = space.task_size // 8 if self.level == "linux" else MODEST_PAGES * self.page
-        if seen == Failed("ENOMEM") and length > enough:
+        if outcome == Failed("ENOMEM") and length > enough:
             return None
-        if isinstance(seen, Returned) and isinstance(seen.value, int):
-            at = seen.value
+        if isinstance(outcome, Returned) and isinstance(outcome.value, int):
+            at = outcome.value
             top = below or space.task_size
             if at >= space.page and at % space.page == 0 and at <= top - length and space.is_free(at, at + length):
                 return at
@@ -299,8 +299,8 @@ class ObservedChoices(LinuxChoices):
 
     def may_grow_down(self, left: int) -> bool:
         """Some pages must be left, but their number is a setting of the system."""
-        seen = self.observed
-        return left > 0 and not (isinstance(seen, Faulted) and seen.code == "SEGV_MAPERR")
+        outcome = self.observed
+        return left > 0 and not (isinstance(outcome, Faulted) and outcome.code == "SEGV_MAPERR")
 
     def refuses_sync(self) -> bool:
         return self.observed == Failed("EOPNOTSUPP")
@@ -334,9 +334,11 @@ class ObservedChoices(LinuxChoices):
         """
         known = self._hardware.get((access, prot))
         if known is None and self.call == access:
-            seen = self.observed
-            known = not (isinstance(seen, Faulted) and seen.signal == "SIGSEGV" and (seen.address or 0) <= addr)
-            if not isinstance(seen, Faulted) or (access == "load" and seen.address is not None):
+            outcome = self.observed
+            known = not (
+                isinstance(outcome, Faulted) and outcome.signal == "SIGSEGV" and (outcome.address or 0) <= addr
+            )
+            if not isinstance(outcome, Faulted) or (access == "load" and outcome.address is not None):
                 self._hardware[access, prot] = known
         return known
 
@@ -357,10 +359,10 @@ class ObservedChoices(LinuxChoices):
 
     def resolve(self, page: Page, start: int, firm: int, done: int) -> None:
         """Adopt the observed value of each indeterminate byte if allowed; zero, or in the file, it is then fixed."""
-        seen = self.observed
-        if page.indeterminate is None or not isinstance(seen, Returned) or not isinstance(seen.value, bytes):
+        outcome = self.observed
+        if page.indeterminate is None or not isinstance(outcome, Returned) or not isinstance(outcome.value, bytes):
             return
-        loaded = seen.value[done:]
+        loaded = outcome.value[done:]
         for at in [at for at in page.indeterminate if start <= at < start + len(loaded)]:
             byte = loaded[at - start]
             if byte in page.indeterminate[at]:
@@ -374,12 +376,12 @@ class ObservedChoices(LinuxChoices):
         """Below level linux the effect of a reference to added or removed portions is unspecified (XSH mmap())."""
         if self.level == "linux":
             return None
-        seen = self.observed
-        if isinstance(seen, Faulted) and seen.address is not None and seen.address // page == addr // page:
-            return Fault(seen.signal, seen.code, seen.address)
-        if self.call == "load" and isinstance(seen, Returned) and isinstance(seen.value, bytes):
+        outcome = self.observed
+        if isinstance(outcome, Faulted) and outcome.address is not None and outcome.address // page == addr // page:
+            return Fault(outcome.signal, outcome.code, outcome.address)
+        if self.call == "load" and isinstance(outcome, Returned) and isinstance(outcome.value, bytes):
             start = addr % page
-            return bytearray(start) + bytearray(seen.value[done : done + page - start]).ljust(page - start, b"\0")
+            return bytearray(start) + bytearray(outcome.value[done : done + page - start]).ljust(page - start, b"\0")
         raise Unresolved("below level linux it is open what a page is that its file has lost or gained since mmap")
 
     def can_lock(self, is_available: bool, was_resized: bool) -> bool:
@@ -395,8 +397,8 @@ class ObservedChoices(LinuxChoices):
         )
 
     def special_size(self) -> int:
-        seen = self.observed.value if isinstance(self.observed, Returned) else None
-        return seen[1] if isinstance(seen, tuple) else 0
+        value = self.observed.value if isinstance(self.observed, Returned) else None
+        return value[1] if isinstance(value, tuple) else 0
 
     def shows_changes(self) -> bool:
         """Below level linux it is open whether a private page is copied before the first store."""
@@ -411,11 +413,11 @@ class ObservedChoices(LinuxChoices):
 
     def has_room(self, free: int, length: int) -> bool:
         """Unless the subject has none: its disks are not those of the reference."""
-        seen = self.observed
-        if not isinstance(seen, Faulted) or seen.signal != "SIGBUS" or not self.is_full():
+        outcome = self.observed
+        if not isinstance(outcome, Faulted) or outcome.signal != "SIGBUS" or not self.is_full():
             return True
         at = self.stored_at
-        return at is not None and seen.address is not None and seen.address // self.page != at // self.page
+        return at is not None and outcome.address is not None and outcome.address // self.page != at // self.page
 
     def note_store(self, addr: int) -> None:
         self.stored_at = addr
@@ -446,5 +448,5 @@ class ObservedChoices(LinuxChoices):
         return True
 
     def evicts(self) -> bool:
-        """Nothing that can be seen depends on it."""
+        """Nothing that can be observed depends on it."""
         return False

@@ -676,7 +676,7 @@ def test_the_agent_runs_with_inherited_limits(directory: Path, limit: str) -> No
 
 
 @pytest.mark.parametrize(("limit", "message"), [("ulimit -n 64", "256 file descriptors"), ("exec <&-", "must be open")])
-def test_what_the_agent_lacks_is_reported_in_one_line(limit: str, message: str) -> None:
+def test_missing_resource_is_reported_in_one_line(limit: str, message: str) -> None:
     agent = subprocess.run(
         ["sh", "-c", f"{limit}; exec {build_agent()}"], capture_output=True, text=True, timeout=10, check=False
     )

@@ -282,7 +282,7 @@ def test_whatever_an_agent_does_wrong_is_unresolved_and_kills_it(start: StartAge
     assert not running(str(tmp_path))
 
 
-def test_what_was_heard_instead_of_a_greeting_is_shown(start: StartAgent) -> None:
+def test_output_instead_of_a_greeting_is_shown(start: StartAgent) -> None:
     code = 'def run(): say("Booting\\x1b[0m\\r\\nKernel panic - not syncing: no virtio disk\\n" + "more\\n" * 900)'
 
     with pytest.raises(

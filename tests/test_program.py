@@ -191,7 +191,7 @@ def steps(second: str) -> str:
         ),
     ],
 )
-def test_what_is_wrong_with_a_program(text: str, message: str) -> None:
+def test_error_in_a_program_is_named(text: str, message: str) -> None:
     with pytest.raises(ProgramError) as caught:
         from_json(text)
 
@@ -278,7 +278,7 @@ def test_replay_on_pages_of_any_size(page: int) -> None:
     assert replay(PROGRAM, ReferenceBackend(page=page).boot()) == OUTCOMES
 
 
-def test_what_cannot_be_asked() -> None:
+def test_steps_that_cannot_be_made_are_skipped() -> None:
     """A step whose names got no value, and a call that a system does not have; the others are made."""
 
     class Small(Process):
@@ -326,7 +326,7 @@ def test_reference_reports_every_applicable_error() -> None:
     assert outcome.allowed == {"EINVAL", "EBADF"}
 
 
-def test_what_is_allowed_elsewhere() -> None:
+def test_allowed_results_at_another_address() -> None:
     placed = mmap("r1", Sum(bytes=65536), PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, Sum(bytes=-1))
     fixed = mmap("r1", Sum("r0"), PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, Sum(bytes=-1))
     moved = Step("p1", "mremap", (Sum("r1"), PAGE, PAGE, int(MREMAP_MAYMOVE), Sum()), ("r2",))

@@ -88,7 +88,7 @@ def test_numbers_keep_their_names(number: int, value: int, meant: Sum) -> None:
         (BASE % 7, 0x10000 % 7),
     ],
 )
-def test_what_no_sum_says_is_a_plain_number(number: int, value: int) -> None:
+def test_number_that_no_sum_describes_stays_a_number(number: int, value: int) -> None:
     assert type(number) is int
     assert number == value
 
@@ -205,7 +205,7 @@ def test_a_plain_descriptor_is_the_one_that_has_the_number(system: RecordedSyste
     assert last(system) == Step("p1", "close", (Sum("fd2"),))
 
 
-def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
+def test_calls_by_keyword_arguments(system: RecordedSystem) -> None:
     process = system.spawn()
     page = process.sysconf(SC_PAGESIZE)
     zero = process.open(path=system.facility(Facility.DEV_ZERO), flags=O_RDWR)
@@ -253,7 +253,7 @@ def test_what_the_calls_need_by_name(system: RecordedSystem) -> None:
     assert reader != writer
 
 
-def test_what_a_system_lacks_and_how_it_dies() -> None:
+def test_missing_call_and_death_of_a_system() -> None:
     """An unsupported call is a step like any other; the step in which a system died has no outcome."""
 
     class Dying(Process):

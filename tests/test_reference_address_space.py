@@ -278,7 +278,7 @@ def test_every_range_of_a_few_mappings(process: ReferenceProcess) -> None:
     ("addr", "above", "left"),
     [(2, 7, None), (6, 7, None), (10, None, None), (19, 20, 7), (13, 20, 1), (12, 20, 0), (24, 27, None), (40, 41, 9)],
 )
-def test_what_grows_has_this_much_left(
+def test_room_below_a_growing_mapping(
     process: ReferenceProcess, addr: int, above: int | None, left: int | None
 ) -> None:
     """Only an accessible mapping below counts; PROT_NONE and another growing mapping do not limit growth."""
@@ -392,7 +392,7 @@ def test_a_part_is_as_the_whole(process: ReferenceProcess) -> None:
 
 
 @pytest.mark.parametrize("prot", range(8))
-def test_what_counts_as_data(process: ReferenceProcess, prot: int) -> None:
+def test_mappings_that_count_as_data(process: ReferenceProcess, prot: int) -> None:
     for shared, grows in itertools.product((False, True), repeat=2):
         mapping = Mapping(process.space, 0, PAGE, prot, shared)
         mapping.grows_down = grows
@@ -405,7 +405,7 @@ def test_what_counts_as_data(process: ReferenceProcess, prot: int) -> None:
 
 
 @pytest.mark.parametrize("locked", [MAP_LOCKED, 0], ids=["locked", "not-locked"])
-def test_what_is_locked_is_counted_whatever_is_done(process: ReferenceProcess, locked: int) -> None:
+def test_locked_pages_are_counted_after_each_call(process: ReferenceProcess, locked: int) -> None:
     base = process.scratch_range()[0] + 9 * PAGE
     process.mmap(base, 3 * PAGE, RW, ANONYMOUS | MAP_FIXED | locked, -1, 0)
     process.mmap(base + 400 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | locked, -1, 0)
@@ -508,9 +508,7 @@ def test_a_mapping_after_a_hole_is_another(process: ReferenceProcess) -> None:
 
 
 @pytest.mark.parametrize(("first", "pages"), [(0, 5), (1, 5), (2, 5), (3, 1), (1, 1)])
-def test_what_lies_below_its_own_size_is_counted_like_any_other(
-    process: ReferenceProcess, first: int, pages: int
-) -> None:
+def test_mapping_at_an_address_below_its_length_is_counted(process: ReferenceProcess, first: int, pages: int) -> None:
     """Memory at the bottom of the address space."""
     space, base, size = process.space, first * PAGE, pages * PAGE
     for lock_later in (True, False):

@@ -136,7 +136,7 @@ def test_a_second_crash_keeps_the_same() -> None:
     assert process.pread(fd, 9, 0) == b"abcd"
 
 
-def test_how_long_a_file_is_on_the_disk_is_open_while_some_of_its_growth_is_not_written() -> None:
+def test_size_on_disk_is_a_choice_while_growth_is_dirty() -> None:
     machine = ReferenceSystem(Parameters(), LinuxChoices())
     process = machine.spawn()
     folder = machine.facility(Facility.CRASHING_FILE_SYSTEM)
@@ -152,7 +152,7 @@ def test_how_long_a_file_is_on_the_disk_is_open_while_some_of_its_growth_is_not_
 
 
 @pytest.mark.parametrize("size", range(6 * 16 + 1))
-def test_what_a_record_keeps_when_it_is_cut(size: int) -> None:
+def test_blocks_kept_by_a_truncation(size: int) -> None:
     """Of six blocks of sixteen bytes, of which the fourth was never written and the last is not full."""
     disk = Disk(10 * 16)
     record = OnDiskFile(disk, 16)
@@ -174,7 +174,7 @@ def test_what_a_record_keeps_when_it_is_cut(size: int) -> None:
 
 @pytest.mark.parametrize("first", range(7))
 @pytest.mark.parametrize("stop", range(7))
-def test_what_a_hole_gives_back(first: int, stop: int) -> None:
+def test_blocks_freed_by_a_hole(first: int, stop: int) -> None:
     disk = Disk(10 * PAGE)
     record = OnDiskFile(disk, PAGE)
     blocks = {0, 1, 3, 4, 5}

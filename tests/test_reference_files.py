@@ -412,7 +412,7 @@ def test_a_change_ends_what_backdate_did(
     assert process.has_old_mtime(fd)
 
 
-def test_who_may_not_backdate(process: ReferenceProcess) -> None:
+def test_processes_that_may_not_set_an_old_mtime(process: ReferenceProcess) -> None:
     fd = make(process)
     path = process.open("f", O_PATH)
     process.set_append_only(fd, True)
@@ -577,7 +577,7 @@ def test_a_file_is_a_sequence_of_bytes(steps: list[tuple[str, int, int, int]]) -
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 3), (5, 4), (PAGE - 2, 2), (PAGE - 2, 5), (7, 2 * PAGE)])
-def test_what_is_written_is_open_no_longer(process: ReferenceProcess, start: int, length: int) -> None:
+def test_written_bytes_are_determined(process: ReferenceProcess, start: int, length: int) -> None:
     """Nor is what the kernel stores; bytes before and after it stay indeterminate."""
     for call in ("write", "store"):
         fd = make(process, b"a" * (4 * PAGE), path=call)

@@ -106,13 +106,13 @@ def test_which_faults_have_an_address(addr: int, reports: bool) -> None:
 
 @pytest.mark.parametrize("more", [0, 0x8, 0x01000000])
 @pytest.mark.parametrize("prot", range(8))
-def test_what_the_processor_allows(prot: int, more: int) -> None:
+def test_rights_of_the_processor(prot: int, more: int) -> None:
     """x86 loads wherever there is any right, and executes where there is that one; flags beside are none."""
     assert LINUX.may_load(prot | more, 5 * PAGE) is (prot != PROT_NONE)
     assert LINUX.may_execute(prot | more) is (prot >= PROT_EXEC)
 
 
-def test_what_else_linux_does() -> None:
+def test_other_choices_of_linux() -> None:
     """Each is a choice that the documented API leaves open; the docstrings in choices.py say what it means."""
     mapping = Mapping(space_with(), 20 * PAGE, 21 * PAGE, RW, False)
     yes = (

@@ -30,7 +30,7 @@ def machine() -> ReferenceSystem:
     return ReferenceBackend().boot()
 
 
-def test_what_special_files_read_as(machine: ReferenceSystem) -> None:
+def test_content_of_special_files(machine: ReferenceSystem) -> None:
     process = machine.spawn()
     for path, size in ((Facility.SYS_FILE, PAGE), (Facility.MANDATORY_LOCK, PAGE), (Facility.PROC_FILE, 0)):
         assert process.fstat(process.open(machine.facility(path), O_RDONLY)).size == size

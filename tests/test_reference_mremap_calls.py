@@ -148,7 +148,7 @@ def test_a_sealed_target_is_found_before_a_duplicate_that_replaces_its_source(
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_what_a_move_replaces_does_not_count_against_the_limit(
+def test_mappings_replaced_by_a_move_do_not_count_against_the_limit(
     process: Process, page: int, base: int, kept: bool
 ) -> None:
     pages = 256

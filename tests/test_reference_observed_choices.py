@@ -203,12 +203,12 @@ def refused_with_fixed(process: LockstepProcess, errno: int) -> None:
 
 
 @pytest.mark.parametrize("choices", [Cleared(), Kept()])
-def test_what_is_refused_late_may_have_cleared_the_fixed_range(choices: LinuxChoices) -> None:
+def test_late_refusal_may_have_unmapped_the_fixed_range(choices: LinuxChoices) -> None:
     refused_with_fixed(judged(choices=choices), ENODEV)
 
 
 @pytest.mark.parametrize("choices", [Cleared(), Kept()])
-def test_so_may_what_is_refused_early_as_posix_has_it(choices: LinuxChoices) -> None:
+def test_early_refusal_may_have_unmapped_the_fixed_range_at_posix(choices: LinuxChoices) -> None:
     refused_with_fixed(judged(choices=choices, level="posix"), EACCES)
 
 
@@ -390,7 +390,7 @@ def test_but_not_with_one_of_other_rights() -> None:
         process.mremap(base, 2 * PAGE, 3 * PAGE, 0)
 
 
-def test_what_was_never_split_is_one_mapping() -> None:
+def test_memory_never_split_is_one_mapping() -> None:
     process = judged(failing("mremap", EFAULT))
     base = process.mmap(scratch_range(process), 2 * PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
@@ -574,7 +574,7 @@ def stored_past_the_end(process: LockstepProcess) -> tuple[int, int]:
 
 @pytest.mark.parametrize("choices", [LinuxChoices(), Slack()])
 @pytest.mark.parametrize("grows", [True, False])
-def test_what_is_stored_past_the_end_may_be_kept_or_zero(choices: LinuxChoices, grows: bool) -> None:
+def test_bytes_stored_past_the_end_may_be_kept_or_zero(choices: LinuxChoices, grows: bool) -> None:
     process = judged(choices=choices)
     fd, base = stored_past_the_end(process)
     if grows:
@@ -613,7 +613,7 @@ def looked(content: bytes, turns: int) -> type[ReferenceProcess]:
     return type("Wrong", (Looked,), {"bytes_there": content, "turns": turns})
 
 
-def test_it_is_nothing_else_and_the_file_itself_is_not_open() -> None:
+def test_bytes_past_the_end_are_old_or_zero_and_the_file_is_unchanged() -> None:
     for content in (b"abCxyZ", b"abcxyz", b"abC\0y\1"):
         process = judged(looked(content, 0), Slack())
         _fd, base = stored_past_the_end(process)
@@ -644,7 +644,7 @@ def test_once_the_file_has_grown_it_stays_as_it_was_first_seen() -> None:
         process.load(base, 6)
 
 
-def test_what_is_cut_off_or_written_is_not_open() -> None:
+def test_truncated_or_written_bytes_are_determined() -> None:
     for content in (b"ab\0xyz", b"ab\0\0\0z"):
         process = judged(looked(content, 0), Slack())
         fd, base = stored_past_the_end(process)
@@ -688,7 +688,7 @@ def test_on_linux_it_does() -> None:
         process.pwrite(fd, b"new", 0)
 
 
-def test_what_was_stored_into_a_private_page_is_there() -> None:
+def test_store_into_a_private_page_is_kept() -> None:
     process = judged(looked(b"old", 0), level="posix")
     fd = file(process, b"old")
     base = process.mmap(0, PAGE, RW, MAP_PRIVATE, fd, 0)
@@ -834,7 +834,7 @@ def test_a_file_system_may_ignore_sync_or_refuse_it() -> None:
 
 
 @pytest.mark.parametrize("choices", [LinuxChoices(), Otherwise()])
-def test_how_wide_a_gap_is_left_below_a_stack_is_open(choices: LinuxChoices) -> None:
+def test_size_of_the_gap_below_a_stack_is_a_choice(choices: LinuxChoices) -> None:
     process = judged(choices=choices)
     base = scratch_range(process) + 9 * PAGE
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
@@ -846,7 +846,7 @@ def test_how_wide_a_gap_is_left_below_a_stack_is_open(choices: LinuxChoices) -> 
         process.load(base - 2 * PAGE, 1)
 
 
-def test_that_no_gap_is_left_is_a_difference() -> None:
+def test_no_gap_below_a_stack_is_a_difference() -> None:
     class None_(LinuxChoices):
         def may_grow_down(self, left: int) -> bool:
             return True
@@ -933,7 +933,7 @@ def test_at_level_linux_how_much_was_moved_is_no_question() -> None:
         assert following(Returned(possible)).transferred("pread", possible, 10) == possible
 
 
-def test_what_mincore_was_seen_to_say_is_believed_as_far_as_it_goes() -> None:
+def test_observed_mincore_result_is_adopted_for_its_pages() -> None:
     choices = following(Returned([True, False]))
     assert [choices.is_resident(which, False) for which in range(4)] == [True, False, False, False]
     assert [choices.is_resident(which, True) for which in range(4)] == [True, False, True, True]
@@ -964,7 +964,7 @@ NO_MEMORY = Failed("ENOMEM")
         ("mappings", 1000 * PAGE + 1, True, True),
     ],
 )
-def test_how_near_a_limit_is_as_was_seen(what: str, used: int, seen_failing: bool, else_: bool) -> None:
+def test_limit_is_exceeded_as_observed(what: str, used: int, seen_failing: bool, else_: bool) -> None:
     what = "".join(what)
     assert following(NO_MEMORY).exceeds_limit(what, used, 1000 * PAGE) is seen_failing
     assert following(Returned(0)).exceeds_limit(what, used, 1000 * PAGE) is else_
@@ -974,7 +974,7 @@ def test_how_near_a_limit_is_as_was_seen(what: str, used: int, seen_failing: boo
 @pytest.mark.parametrize(
     ("length", "may_fail"), [(PAGE, False), ((1 << 28) - 1, False), (1 << 28, True), (1 << 40, True)]
 )
-def test_how_much_memory_there_must_be(length: int, may_fail: bool) -> None:
+def test_least_memory_of_a_system(length: int, may_fail: bool) -> None:
     assert following(NO_MEMORY).has_memory(length) is not may_fail
     assert following(Failed("EINVAL")).has_memory(length)
 
@@ -1007,7 +1007,7 @@ def test_which_places_may_be_seen(seen: int, below: int, right: bool) -> None:
     assert (choices.rejected_address is None) is right
 
 
-def test_what_is_wrong_with_a_place_is_a_clause_of_its_call() -> None:
+def test_wrong_address_is_charged_to_a_clause_of_the_call() -> None:
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     for call, below, clauses in (
         ("mmap", 0, ("mmap.addr.null", "mmap.addr.hint")),
@@ -1088,7 +1088,7 @@ def test_a_read_over_pages_settles_what_is_open_in_each() -> None:
 
 
 @pytest.mark.parametrize("seen", [Failed("EINVAL"), Faulted("SIGBUS", "BUS_ADRERR", 0), Returned(5), Returned(None)])
-def test_what_is_no_load_settles_nothing(seen: Outcome) -> None:
+def test_outcome_of_another_call_determines_no_bytes(seen: Outcome) -> None:
     page = Page(0, bytearray(b"abc"))
     following(seen).resolve(page, 0, 3, 0)
     page.indeterminate = {0: b"a\0"}
@@ -1125,7 +1125,7 @@ def test_which_errno_says_what(errno: str) -> None:
 
 
 @pytest.mark.parametrize("seen", [Returned(None), Returned(True), Returned(5), Faulted("SIGSEGV", "SEGV_ACCERR", 5)])
-def test_what_was_no_failure_says_none_of_it(seen: Outcome) -> None:
+def test_success_or_fault_shows_no_limit(seen: Outcome) -> None:
     choices = following(seen)
     space = ReferenceSystem(Parameters(), LinuxChoices()).spawn().space
     mapping = Mapping(space, 20 * PAGE, 21 * PAGE, RW, False)
@@ -1196,7 +1196,7 @@ def test_a_stack_has_grown_unless_nothing_is_there(left: int, may: bool) -> None
         (Faulted("SIGBUS", "BUS_ADRERR", 7 * PAGE + 5), True, True),
     ],
 )
-def test_what_the_processor_does_is_seen_and_stays_so(seen: Outcome, allowed: bool, remembered: bool) -> None:
+def test_processor_s_rights_are_adopted_and_kept(seen: Outcome, allowed: bool, remembered: bool) -> None:
     """A fault is this page's if it is no higher than the byte that the access has reached; SIGBUS is of the file."""
     choices = following(seen, "load")
     assert choices.may_load(PROT_WRITE, 7 * PAGE + 5) is allowed
@@ -1240,7 +1240,7 @@ def test_of_execution_only_success_stays_so() -> None:
         (Faulted("SIGTRAP", "SI_USER", 5), False, True, False),
     ],
 )
-def test_what_a_fault_says(seen: Outcome, first: bool, reports: bool, room_asked: bool) -> None:
+def test_choices_adopted_from_a_fault(seen: Outcome, first: bool, reports: bool, room_asked: bool) -> None:
     choices = following(seen)
     assert choices.eof_before_protection() is first
     assert choices.reports_address(5, 9) is reports
@@ -1376,7 +1376,7 @@ def test_a_file_may_be_as_large_as_an_offset_can_say(refuses: bool) -> None:
 
 
 @pytest.mark.parametrize("level", ["documented", "posix", "linux"])
-def test_what_is_open_below_level_linux(level: str) -> None:
+def test_choices_open_below_level_linux(level: str) -> None:
     choices = following(Returned(4), level=level)
     is_linux = level == "linux"
     assert choices.shows_changes() is choices.copies_when_populated() is is_linux
@@ -1420,7 +1420,7 @@ def test_what_is_open_below_level_linux(level: str) -> None:
     ],
     ids=str,
 )
-def test_what_was_seen_says_nothing_of_another_thing(seen: Outcome) -> None:
+def test_result_of_another_type_is_not_adopted(seen: Outcome) -> None:
     choices = following(seen)
     value = seen.value if isinstance(seen, Returned) else None
     assert choices.device_content(b"said") == (value if isinstance(value, bytes) else b"said")

@@ -339,7 +339,7 @@ def test_bytes_past_the_end_may_be_zero() -> None:
     assert page.indeterminate == {0: b"a\0", 1: b"b\0", 3: b"c\0"}
 
 
-def test_what_may_be_another_is_open_where_it_differs() -> None:
+def test_bytes_are_indeterminate_where_two_contents_differ() -> None:
     page = Memory(PAGE).allocate(b"abcd")
     page.mark_either(b"aXcY")
     assert page.indeterminate == {1: b"bX", 3: b"dY"}
@@ -401,7 +401,7 @@ def test_a_private_page_of_a_file_that_has_changed_may_be_anything(
 
 
 @pytest.mark.parametrize("first", range(5))
-def test_what_is_clean_makes_no_file_longer(process: ReferenceProcess, first: int) -> None:
+def test_clean_page_does_not_lengthen_the_file_on_disk(process: ReferenceProcess, first: int) -> None:
     """On the disk: as long as what was written last asks for, while other pages still wait."""
     fd = process.open("f", O_RDWR | O_CREAT)
     process.ftruncate(fd, 5 * PAGE + 9)
@@ -494,9 +494,7 @@ def test_a_copy_has_one_holder_and_is_a_fault(process: ReferenceProcess) -> None
 
 @pytest.mark.parametrize("dirty", [None, *range(8)])
 @pytest.mark.parametrize(("grown", "synced"), [(8, 0), (8, 3), (8, 6), (5, 1)])
-def test_how_long_a_grown_file_is_on_the_disk(
-    process: ReferenceProcess, dirty: int | None, grown: int, synced: int
-) -> None:
+def test_size_on_disk_of_a_grown_file(process: ReferenceProcess, dirty: int | None, grown: int, synced: int) -> None:
     """Five pages are there; it is as long as it is known to be, unless a page after these is dirty."""
     fd = make(process, b"a" * 5 * PAGE)
     process.fsync(fd)

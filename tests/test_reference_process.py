@@ -151,7 +151,7 @@ def test_a_limit_is_set_as_headroom(process: ReferenceProcess) -> None:
 @pytest.mark.parametrize("there", [0, 3])
 @pytest.mark.parametrize("room", [0, 1, 2])
 @pytest.mark.parametrize("more", [1, 2, 3])
-def test_how_much_fits_into_the_room_that_is_left(process: ReferenceProcess, there: int, room: int, more: int) -> None:
+def test_most_pages_below_each_limit(process: ReferenceProcess, there: int, room: int, more: int) -> None:
     process.drop_capability("CAP_IPC_LOCK")
     if there:
         process.mlock(process.mmap(0, there * PAGE, RW, ANONYMOUS, -1, 0), there * PAGE)
@@ -165,7 +165,9 @@ def test_how_much_fits_into_the_room_that_is_left(process: ReferenceProcess, the
 
 @pytest.mark.parametrize("privileged", [True, False])
 @pytest.mark.parametrize("limit", [0, 1, PAGE])
-def test_who_may_lock_nothing(process: ReferenceProcess, privileged: bool, limit: int) -> None:
+def test_unprivileged_process_with_limit_0_may_not_lock(
+    process: ReferenceProcess, privileged: bool, limit: int
+) -> None:
     process.locked_limit = limit
     if not privileged:
         process.drop_capability("CAP_IPC_LOCK")

@@ -123,7 +123,7 @@ def test_partial_run(judge: Judge, pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--mmap-clause=map.size"], ["test_mine.py"], ["-x"]])
-def test_what_narrows_a_run(judge: Judge, pytester: pytest.Pytester, arguments: list[str]) -> None:
+def test_options_that_narrow_a_run(judge: Judge, pytester: pytest.Pytester, arguments: list[str]) -> None:
     pytester.makepyfile(test_mine="def test_mine(process): pass")
 
     judge("Bad", "--mmap-report=v.json", *arguments)

@@ -258,7 +258,7 @@ def test_side_by_side(many: Page, pages: Pages) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
-def test_it_fits_and_can_be_read(page: Page, width: int, scheme: str) -> None:
+def test_page_fits_the_window_and_can_be_read(page: Page, width: int, scheme: str) -> None:
     """No element is wider than the window, and text contrasts with its background (WCAG 2.1, 1.4.3)."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -296,7 +296,7 @@ return [...poor];
 """
 
 
-def test_it_is_read_without_javascript(page: Page, pages: Pages) -> None:
+def test_page_is_readable_without_javascript(page: Page, pages: Pages) -> None:
     execute: Any = page.browser.execute_cdp_cmd
     execute("Emulation.setScriptExecutionDisabled", {"value": True})
     try:

@@ -35,7 +35,7 @@ def test_the_small_backend_is_small() -> None:
     assert len(statements) <= 15
 
 
-def test_what_the_small_backend_lacks_is_unsupported(suite: Suite, folder: Path) -> None:
+def test_missing_calls_of_the_small_backend_are_unsupported(suite: Suite, folder: Path) -> None:
     run = suite("--mmap-backend=python:mine:Mine", folder=folder)
 
     assert set(run.verdicts.values()) == {"pass", "unsupported"}
