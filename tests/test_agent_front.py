@@ -134,6 +134,9 @@ def test_without_an_emulator_the_system_itself_runs_the_agent(tmp_path: Path) ->
 
 
 def test_the_starter_turns_address_randomisation_off(tmp_path: Path) -> None:
+    """For the agent, not for itself, whether or not it is on here."""
+    personality = Path("/proc/self/personality")
+    before = personality.read_text()
     places = set()
     for _ in range(3):
         backend = NativeBackend()
@@ -141,12 +144,13 @@ def test_the_starter_turns_address_randomisation_off(tmp_path: Path) -> None:
         maps = backend.boot().spawn().maps()
         backend.close()
         places.add(next(line.split()[0] for line in maps.splitlines() if "[stack]" in line))
-    own = next(line for line in Path("/proc/self/maps").read_text().splitlines() if "[stack]" in line)
 
+    assert personality.read_text() == before
     if len(places) > 1:
         pytest.skip("personality(2) is not permitted")
-    assert own.split()[0] not in places
-    assert int(Path("/proc/self/personality").read_text(), 16) & ADDR_NO_RANDOMIZE == 0
+    if not int(before, 16) & ADDR_NO_RANDOMIZE:
+        own = next(line for line in Path("/proc/self/maps").read_text().splitlines() if "[stack]" in line)
+        assert own.split()[0] not in places
 
 
 # --------------------------------------------------------------------------------------------------- a planted escape
