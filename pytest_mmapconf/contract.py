@@ -36,7 +36,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
-from typing import Annotated, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 # --------------------------------------------------------------------------------------------------------- constants
 
@@ -448,6 +448,21 @@ class Process:
             except OSError:
                 digests.append(f"{size}:-")
         return digests
+
+    def batch(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[object]:
+        """Make calls of this process, each by name and arguments, one after another, whatever comes of each.
+
+        Return for each call its result, or the OSError, Fault or NotImplementedError that it raised.  No call ends,
+        forks or replaces the process.  This default makes the calls one by one; a backend whose calls have a high
+        latency should override it.
+        """
+        results: list[object] = []
+        for name, arguments in calls:
+            try:
+                results.append(getattr(self, name)(*arguments))
+            except (OSError, Fault, NotImplementedError) as error:
+                results.append(error)
+        return results
 
     def return_instruction(self) -> bytes:
         """Return the machine code of a function that only returns; `execute` can call it."""

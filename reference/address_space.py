@@ -15,15 +15,15 @@ What is not mapped is kept as well, as gaps (gaps.py), so that a place is found 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import Final, Protocol
-
-from sortedcontainers import SortedDict
 
 from .constants import PROT_WRITE
 from .gaps import Gaps
 from .mapping import Mapping
 from .page_table import PageTable
 from .paging import Memory, Page, PageChoices
+from .sorted_map import SortedMap
 
 COPIED_PAGES: Final = 64
 """Pages that are copied when a private mapping is made, if the choices are so; the others are copied later."""
@@ -82,7 +82,7 @@ class AddressSpace:
         self.choices = choices
         self.populates_execute_only = populates_execute_only
         """True if the kernel populates execute-only pages on request."""
-        self.mappings: SortedDict[int, Mapping] = SortedDict()
+        self.mappings: SortedMap[Mapping] = SortedMap()
         self.gaps = Gaps(0, task_size, memory.page)
         self.table = PageTable(memory)
         self.size = 0
@@ -95,10 +95,10 @@ class AddressSpace:
     def find(self, addr: int) -> Mapping | None:
         """Return the mapping that contains an address; None if there is none."""
         mappings = self.mappings
-        at = mappings.bisect_right(addr) - 1
-        if at < 0:
+        at = bisect_right(mappings.starts, addr)
+        if not at:
             return None
-        mapping = mappings.peekitem(at)[1]
+        mapping = mappings[mappings.starts[at - 1]]
         return mapping if addr < mapping.end else None
 
     def over(self, start: int, end: int) -> list[Mapping]:
@@ -106,10 +106,11 @@ class AddressSpace:
         if start >= end:
             return []
         mappings = self.mappings
-        first = mappings.bisect_right(start) - 1
-        if first < 0 or mappings.peekitem(first)[1].end <= start:
-            first += 1
-        return mappings.values()[first : mappings.bisect_left(end)]
+        starts = mappings.starts
+        first = bisect_right(starts, start)
+        if first and mappings[starts[first - 1]].end > start:
+            first -= 1
+        return [mappings[at] for at in starts[first : bisect_left(starts, end)]]
 
     def is_free(self, start: int, end: int) -> bool:
         """True if nothing is mapped in [start, end)."""
@@ -139,13 +140,14 @@ class AddressSpace:
         And how many bytes would be left between it and what may be accessed below, if it began with the page of `addr`;
         None where nothing is in its way.
         """
-        at = self.mappings.bisect_right(addr)
-        if at == len(self.mappings):
+        starts = self.mappings.starts
+        at = bisect_right(starts, addr)
+        if at == len(starts):
             return None
-        above = self.mappings.peekitem(at)[1]
+        above = self.mappings[starts[at]]
         if not above.grows_down:
             return None
-        below = self.mappings.peekitem(at - 1)[1] if at else None
+        below = self.mappings[starts[at - 1]] if at else None
         if below is None or below.grows_down or not below.prot:
             return above, None
         return above, addr - addr % self.page - below.end
@@ -200,8 +202,8 @@ class AddressSpace:
 
     def merge_adjacent(self, start: int, end: int) -> None:
         """Merge neighbours that are alike, at every boundary from `start` to `end`, both included."""
-        for at in list(self.mappings.irange(start, end)):
-            mapping = self.mappings[at]
+        for mapping in self.mappings.between(start, end + 1):
+            at = mapping.start
             left = self.find(at - 1)
             if left is not None and mapping.is_contiguous_with(left) and self.choices.merges(left, mapping):
                 self.absorb(left, mapping)

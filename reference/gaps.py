@@ -9,7 +9,9 @@ there is nothing else.  So the gap that is found is always a right one, and near
 
 from __future__ import annotations
 
-from sortedcontainers import SortedDict, SortedList
+from bisect import bisect_left, bisect_right, insort
+
+from .sorted_map import SortedMap
 
 
 class Gaps:
@@ -19,10 +21,10 @@ class Gaps:
 
     def __init__(self, low: int, top: int, page: int) -> None:
         self.page = page
-        self.starts: SortedDict[int, int] = SortedDict()
+        self.starts: SortedMap[int] = SortedMap()
         """The end of each gap by its start."""
-        self.classes: dict[int, SortedList[int]] = {}
-        """The starts of the gaps of each class of sizes."""
+        self.classes: dict[int, list[int]] = {}
+        """The starts of the gaps of each class of sizes, sorted."""
         self.add(low, top)
 
     def add(self, start: int, end: int) -> None:
@@ -30,20 +32,25 @@ class Gaps:
         self.starts[start] = end
         size = ((end - start) // self.page).bit_length() - 1
         if size in self.classes:
-            self.classes[size].add(start)
+            insort(self.classes[size], start)
         else:
-            self.classes[size] = SortedList((start,))
+            self.classes[size] = [start]
 
     def remove(self, start: int) -> None:
         """Remove the gap that begins at `start`."""
-        end = self.starts.pop(start)
-        size = ((end - start) // self.page).bit_length() - 1
-        self.classes[size].remove(start)
+        end = self.starts[start]
+        del self.starts[start]
+        gaps = self.classes[((end - start) // self.page).bit_length() - 1]
+        del gaps[bisect_left(gaps, start)]
 
     def before(self, addr: int) -> tuple[int, int]:
         """Return the last gap that begins at or before `addr`: (start, end); (-1, -1) if there is none."""
-        at = self.starts.bisect_right(addr) - 1
-        return self.starts.peekitem(at) if at >= 0 else (-1, -1)
+        starts = self.starts.starts
+        at = bisect_right(starts, addr)
+        if not at:
+            return -1, -1
+        start = starts[at - 1]
+        return start, self.starts[start]
 
     def take(self, start: int, end: int) -> None:
         """Take [start, end), which is within one gap, out of it."""
@@ -78,7 +85,8 @@ class Gaps:
 
     def lowest(self, length: int, low: int, high: int) -> int | None:
         """Return the lowest start of `length` free bytes in [low, high).  It searches every gap of the range."""
-        for start in self.starts.irange(self.before(low)[0], high):
+        starts = self.starts.starts
+        for start in starts[max(self.starts.place(low), 0) : bisect_right(starts, high)]:
             at = max(start, low)
             if at + length <= min(self.starts[start], high):
                 return at

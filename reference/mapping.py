@@ -6,7 +6,6 @@ The source is a window of a file, or private memory of no file.  What a mapping 
 
 from __future__ import annotations
 
-import copy
 from operator import attrgetter
 from typing import Final, Protocol
 
@@ -155,7 +154,9 @@ class Mapping:
 
     def part(self, start: int, end: int, space: Space) -> Mapping:
         """Return the part of it from `start` to `end` as a mapping of its own, in an address space."""
-        part = copy.copy(self)
+        part = Mapping.__new__(Mapping)
+        for name in Mapping.__slots__:  # copy.copy takes five times as long
+            setattr(part, name, getattr(self, name))
         part.space = space
         part.start = start
         part.end = end

@@ -38,6 +38,10 @@ FRAGMENT: Final = 0x9E3779B1
 """Any odd number visits every frame once."""
 
 
+VALUE_OR_ZERO: Final = [bytes((value, 0)) for value in range(256)]
+"""By the value of a byte, the values of a byte that keeps it or becomes zero."""
+
+
 class PageChoices(DiskChoices, Protocol):
     """Choices of the pages of a file."""
 
@@ -72,9 +76,9 @@ class Page:
         """Mark [start, stop), stored past the end of the file: each byte keeps its value or becomes zero."""
         if self.indeterminate is None:
             self.indeterminate = {}
-        for at in range(start, stop):
-            if self.data[at]:
-                self.indeterminate[at] = bytes((self.data[at], 0))
+        self.indeterminate.update(
+            (at, VALUE_OR_ZERO[value]) for at, value in enumerate(self.data[start:stop], start) if value
+        )
 
     def mark_either(self, other: bytes) -> None:
         """Mark the bytes that differ from `other`: each has its value in `data` or in `other`."""
@@ -89,7 +93,7 @@ class Page:
     def mark_lazy_free(self) -> None:
         """Mark the page: it may become zero."""
         self.lazy_free = True
-        self.indeterminate = {at: bytes((value, 0)) for at, value in enumerate(self.data) if value}
+        self.indeterminate = {at: VALUE_OR_ZERO[value] for at, value in enumerate(self.data) if value}
 
     def wipe(self, start: int) -> None:
         """Fill the page with zeros from `start` on."""

@@ -234,6 +234,30 @@ def test_an_audit_returns_the_results_of_loads_and_reads(process: AgentProcess, 
     assert process.load(base + page, 5) == process.pread(fd, 5, page), "and the process continues"
 
 
+def test_a_batch_has_the_results_of_single_calls(process: AgentProcess, page: int) -> None:
+    base = process.mmap(0, 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    calls: list[tuple[str, tuple[object, ...]]] = [
+        ("audit", ([(base, 2)], [])),
+        ("store", (base, b"x")),
+        ("load", (base, 4)),
+        ("munmap", (base + 1, page)),
+        ("mincore", (base, 2 * page)),
+        ("fstat", (99,)),
+    ]
+
+    together, alone = process.batch(calls), Process.batch(process, calls)
+
+    assert [type(result) for result in together] == [type(result) for result in alone]
+    assert [result for result in together if not isinstance(result, Exception)] == [
+        result for result in alone if not isinstance(result, Exception)
+    ]
+    assert isinstance(together[1], Fault)
+    assert (together[1].code, together[1].address) == ("SEGV_ACCERR", base)
+    assert isinstance(together[3], OSError)
+    with pytest.raises(Unresolved, match="cannot be part of a batch"):
+        process.batch([("sysconf", (1,)), ("exit", (0,))])
+
+
 def test_a_long_audit_is_split_into_several_requests(process: AgentProcess, page: int) -> None:
     pages = 2500
     base = process.mmap(0, pages * page, RW, MEMORY, -1, 0)

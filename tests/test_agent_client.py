@@ -111,6 +111,43 @@ def odd(number, verb, arguments):
     assert reported == [*(f"{at:08x}" for at in range(40)), "00080000", "00000001", "1:2", "1:2", "1:2"]
 
 
+def test_a_batch_goes_into_lines_as_long_as_the_agent_takes(start: StartAgent) -> None:
+    process = (
+        start(
+            """
+def odd(number, verb, arguments):
+    assert verb == "batch" and len(verb + " ".join(arguments)) < 240
+    return "ok " + ";".join("error EINVAL" if "-1" in each else "ok 7" for each in " ".join(arguments).split(";"))
+"""
+        )
+        .boot()
+        .spawn()
+    )
+
+    results = process.batch([("sysconf", (1,)), ("sysconf", (-1,)), *[("sysconf", (at,)) for at in range(40)]])
+
+    assert results[0] == 7
+    assert isinstance(results[1], OSError)
+    assert results[1].errno == errno.EINVAL
+    assert results[2:] == [7] * 40
+
+
+def test_a_batch_of_an_agent_that_lacks_it_is_made_call_by_call(start: StartAgent) -> None:
+    process = (
+        start('def odd(number, verb, arguments): return "unsupported no" if verb == "batch" else "ok 7"').boot().spawn()
+    )
+
+    for _ in range(2):
+        assert process.batch([("sysconf", (1,)), ("sysconf", (2,))]) == [7, 7]
+
+
+def test_a_batch_with_too_few_answers_is_babble(start: StartAgent) -> None:
+    process = start('def odd(number, verb, arguments): return "ok ok 7"').boot().spawn()
+
+    with pytest.raises(Unresolved, match="1 of the 2 requests of a batch"):
+        process.batch([("sysconf", (1,)), ("sysconf", (2,))])
+
+
 def test_an_audit_with_too_few_answers_is_babble(start: StartAgent) -> None:
     process = start('def odd(number, verb, arguments): return "ok 00000000"').boot().spawn()
 

@@ -21,7 +21,7 @@ WORDS = {"BYTES": "data", "PATH": "path", "RESOURCE": "text", "CAPABILITY": "tex
 WORDS |= {"ADDR": "address", "NEWADDR": "address", "LOCK": "address"}
 """By word of PROTOCOL.md, the kind of argument; a number of any kind for the others."""
 
-OBSERVATIONS = {"audit": "*", "maps": "n"}
+OBSERVATIONS = {"audit": "*", "batch": "*", "maps": "n"}
 """Verbs for the methods of a process that are no calls, and the form of their arguments."""
 
 OF_THE_AGENT = {"wait", "receive-descriptor", "serve-stream"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from pytest_mmapconf.contract import Call, Facility, Fault, Process, System, Unsupported, errno_name
 
 CALLS = [name for name, _ in inspect.getmembers(Process, inspect.isfunction) if not name.startswith("_")]
+CALLS.remove("batch")  # which makes other calls
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -22,6 +24,20 @@ def test_a_call_that_is_left_out_is_unsupported_by_name(name: str) -> None:
 
     with pytest.raises(NotImplementedError, match=rf"no (mprotect|sysconf|{name})$"):
         call(*positional, **keywords)
+
+
+def test_a_batch_has_a_result_or_an_exception_for_each_call() -> None:
+    class Refusing(Process):
+        def sysconf(self, name: int) -> int:
+            if name < 0:
+                raise OSError(errno.EINVAL, "no such name")
+            return name
+
+    value, refused, missing = Refusing().batch([("sysconf", (1,)), ("sysconf", (-1,)), ("munlockall", ())])
+
+    assert value == 1
+    assert isinstance(refused, OSError)
+    assert isinstance(missing, NotImplementedError)
 
 
 @pytest.mark.parametrize("facility", Facility)

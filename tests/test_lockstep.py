@@ -88,7 +88,7 @@ def test_a_machine_without_observed_choices_cannot_judge() -> None:
 def test_every_call_of_the_contract_is_one_of_the_pair() -> None:
     calls = {name for name in vars(Contract) if not name.startswith("_") and callable(getattr(Contract, name))}
 
-    assert calls - set(vars(LockstepProcess)) == {"audit"}, "an audit is the judge's own"
+    assert calls - set(vars(LockstepProcess)) == {"audit", "batch"}, "audits and batches are the judge's own"
 
 
 def test_the_subjects_answers_are_passed_on() -> None:

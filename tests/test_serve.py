@@ -58,6 +58,9 @@ def process() -> Process:
         ("__init__", "unsupported this agent does not know the verb"),
         ("bits", "unsupported this agent does not know the verb"),
         ("audit 0x1000 2", "ok SEGV_MAPERR SEGV_MAPERR"),
+        ("batch sysconf 30;sysconf -1;load 0x1000 1", "ok ok 4096;error EINVAL;fault SIGSEGV SEGV_MAPERR 0x1000"),
+        ("batch sysconf 30;exit 1", "bad a verb cannot be part of a batch"),
+        ("batch sysconf 30;batch sysconf 30", "bad a verb cannot be part of a batch"),
         ("audit fd 9", "ok -:-"),
         ("fragment 0x1000 2", "error ENOMEM"),
     ],
@@ -72,7 +75,7 @@ def test_every_call_of_the_contract_has_arguments_that_can_be_read(process: Proc
 
     answers = {name: serve.execute_request(Process(), " ".join([name.replace("_", "-"), *["0"] * 9])) for name in calls}
 
-    answers = {name: message for name, message in answers.items() if name not in ("audit", "maps")}
+    answers = {name: message for name, message in answers.items() if name not in ("audit", "batch", "maps")}
     assert set(answers.values()) == {"bad the verb has another number of arguments"}
     for name in answers:
         assert len(serve.argument_parsers(name)) == len(inspect.signature(vars(Process)[name]).parameters) - 1

@@ -34,7 +34,10 @@ MAPS_KEPT: Final = 64 * 1024
 
 
 class _Sent(BaseException):
-    """A request has been sent: what stops the first making of a call in AgentSystem.together."""
+    """A request has been sent, or put into a batch: what stops the first making of a call."""
+
+    def __init__(self, request: str) -> None:
+        self.request = request
 
 
 class AgentProcess(Process):
@@ -46,7 +49,12 @@ class AgentProcess(Process):
         self._agent = system.agent
         self._number = number
         self._stage = ""
-        """ "send": only send the next request; "receive": it has been sent; "": do both."""
+        """What `_call` does with the next request.
+
+        "": send it and wait for the answer; "send": only send it; "receive": wait for its answer; "batch": leave it to
+        `batch`; "given": it has been answered with `_given`.
+        """
+        self._given = ""
 
     def _call(self, request: str) -> str:
         if self._stage == "":
@@ -57,8 +65,12 @@ class AgentProcess(Process):
             if self._system.ended:
                 raise Unresolved(self._system.ended)
             self._agent.send(self._number, request)
-            raise _Sent
-        self._stage = ""
+            raise _Sent(request)
+        if self._stage == "batch":
+            raise _Sent(request)
+        stage, self._stage = self._stage, ""
+        if stage == "given":
+            return self._agent.result(self._number, self._given, request)
         return self._agent.receive(self._number, request)
 
     def _nothing(self, request: str) -> None:
@@ -149,6 +161,37 @@ class AgentProcess(Process):
         if len(digests) != sum(looks for _, looks in wanted):
             raise self._agent.fail(f"it answered {len(digests)} words to an audit of another number of pages and files")
         return digests
+
+    def batch(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[object]:
+        """Make calls as few requests; the first request of a call is part of a batch, any others follow it."""
+        if not self._system.batches or len(calls) < 2:
+            return super().batch(calls)
+        requests = [self._first_request(name, arguments) for name, arguments in calls]
+        answers: list[str] = []
+        try:
+            for some in self._agent.batches(requests):
+                answers += self._call("batch " + ";".join(some)).split(";")
+        except Unsupported:
+            self._system.batches = False
+            return super().batch(calls)
+        if len(answers) != len(requests):
+            raise self._agent.fail(f"it answered {len(answers)} of the {len(requests)} requests of a batch")
+        results: list[object] = []
+        for (name, arguments), answer in zip(calls, answers, strict=True):
+            self._stage, self._given = "given", answer
+            results += super().batch([(name, arguments)])
+        return results
+
+    def _first_request(self, name: str, arguments: tuple[Any, ...]) -> str:
+        """Return the first request of a call, without making it."""
+        self._stage = "batch"
+        try:
+            getattr(self, name)(*arguments)
+        except _Sent as sent:
+            return sent.request
+        finally:
+            self._stage = ""
+        raise TypeError(f"{name} makes no request, and cannot be part of a batch")
 
     def return_instruction(self) -> bytes:
         return self._bytes("return-instruction", 64)
@@ -262,7 +305,7 @@ class AgentSystem(System):
             agent.receive(0, "end")
         else:
             agent.send_all(0, "boot", "spawn")
-        self.audits = True
+        self.audits = self.batches = True
         """True until the agent reports that it lacks the verb."""
         self._first: AgentProcess | None = None
         """The process that was spawned with the boot, until it is asked for."""

@@ -1617,6 +1617,7 @@ static void do_receive_descriptor(struct argument *a)
 }
 
 static void do_serve_stream(struct argument *a);
+static void do_batch(struct argument *a);
 
 static const struct verb {
     const char *name, *form;
@@ -1640,6 +1641,7 @@ static const struct verb {
     {"madvise", "aan", do_madvise},
     {"mincore", "aa", do_mincore},
     {"audit", "*", do_audit},
+    {"batch", "*", do_batch},
     {"return-instruction", "", do_return_instruction},
     {"execute", "a", do_execute},
     {"add", "ana", do_add},
@@ -1743,6 +1745,40 @@ static void execute_request(char *line)
         return;
     }
     verb->run(arguments);
+}
+
+/* Execute several requests, separated by semicolons, and answer with their answers, likewise. */
+static void do_batch(struct argument *a)
+{
+    static const char *const other_verbs[] = {"batch", "fork", "exec", "exit", "kill", "wait", "receive-descriptor",
+                                              "serve-stream"};
+    static char answers[MAX_LINE];
+    char *request = a[0].text, *rest;
+    size_t length = 0;
+
+    for (; request; request = rest) {
+        rest = strchr(request, ';');
+        if (rest)
+            *rest++ = 0;
+        for (size_t i = 0; i < sizeof other_verbs / sizeof *other_verbs; i++)
+            if (strcspn(request, " ") == strlen(other_verbs[i]) &&
+                !strncmp(request, other_verbs[i], strlen(other_verbs[i]))) {
+                answer("bad", "a verb cannot be part of a batch");
+                return;
+            }
+        out_length = 0;
+        execute_request(request);
+        if (length + out_length + 8 > sizeof answers) {
+            answer("bad", "the answers do not fit into a line");
+            return;
+        }
+        memcpy(answers + length, out, out_length);
+        length += out_length;
+        answers[length++] = ';';
+    }
+    answer("ok ", "");
+    memcpy(out + out_length, answers, length - (length > 0));
+    out_length += length - (length > 0);
 }
 
 /* Answer the client's stream in process 1 directly, which saves each call the detour through the supervisor.  Stop at a

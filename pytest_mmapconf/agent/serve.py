@@ -94,11 +94,17 @@ def answer(call: Callable[[], object]) -> str:
 # ------------------------------------------------------------------------------------------------ requests to a process
 
 
+NOT_IN_BATCHES: Final = ("batch", "fork", "exec", "exit", "kill")
+"""Verbs that concern more than the process, and batches."""
+
+
 def execute_request(process: Process, request: str) -> str:
     """Execute a request to a process and return the answer, both without the process's number."""
     verb, *words = request.split(" ")
     call = verb.replace("-", "_")
     try:
+        if call == "batch":
+            return batch(process, request.partition(" ")[2])
         if call == "audit":
             return answer(lambda: audit(process, words))
         if call == "maps":
@@ -116,6 +122,14 @@ def execute_request(process: Process, request: str) -> str:
         failed = process.fragment(*arguments)  # type: ignore[arg-type]
         return f"error {failed}" if failed else "ok"
     return answer(lambda: invoke(process, call, arguments))
+
+
+def batch(process: Process, requests: str) -> str:
+    """Execute requests, separated by semicolons, and return their answers, likewise."""
+    each = requests.split(";")
+    if any(request.partition(" ")[0] in NOT_IN_BATCHES for request in each):
+        return "bad a verb cannot be part of a batch"
+    return "ok " + ";".join(execute_request(process, request) for request in each)
 
 
 def audit(process: Process, words: list[str]) -> str:

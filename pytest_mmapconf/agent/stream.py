@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote
 
@@ -36,6 +36,12 @@ CHATTER: Final = 64 * 1024
 
 CALLS_KEPT: Final = 60
 """The last requests to a system that are kept, to be shown when it ends."""
+
+MARGIN: Final = 64
+"""Bytes of a line that a batch leaves: for the number of the process, the verb, and the end of the line."""
+
+ANSWER: Final = 64
+"""Bytes of the longest answer without data: a fault with its address."""
 
 HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """How a process ends that its agent, or a user, has ended."""
@@ -137,10 +143,28 @@ class Agent:
             # Only a request to a process is about the system; the supervisor's are the agent's own business.
             is_lost = number and self._is_lost and self.control is not None and self.control()
             raise (self._died(self.failure or "") if is_lost else failed) from None
-        kind, _, rest = answers.popleft().partition(" ")
+        return self.result(number, answers.popleft(), request)
+
+    def result(self, number: int, answer: str, request: str) -> str:
+        """Return what a process answered after "ok"; raise what else it answered."""
+        kind, _, rest = answer.partition(" ")
         if kind == "ok":
             return rest
         raise self._outcome(number, kind, rest, request)
+
+    def batches(self, requests: Sequence[str]) -> Iterator[list[str]]:
+        """Yield requests in groups, each of which fits into a line with its answers."""
+        group: list[str] = []
+        room = left = self._line - MARGIN
+        for request in requests:
+            size = max(len(request) + 1, longest_answer(request))
+            if group and size > left:
+                yield group
+                group, left = [], room
+            group.append(request)
+            left -= size
+        if group:
+            yield group
 
     def _outcome(self, number: int, kind: str, rest: str, request: str) -> Exception:
         verb = request.partition(" ")[0]
@@ -320,6 +344,16 @@ class Agent:
         for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
             if folder:
                 remove_directory(folder)
+
+
+def longest_answer(request: str) -> int:
+    """Return how many bytes the answer to a request in a batch may have."""
+    verb, *words = request.split(" ")
+    if verb == "audit":
+        return ANSWER + sum(
+            32 if at == "fd" else 12 * int(pages) for at, pages in zip(words[::2], words[1::2], strict=True)
+        )
+    return ANSWER + (2 * int(words[1]) if verb in ("load", "pread") else 0)
 
 
 def short(text: str, most: int = 80) -> str:

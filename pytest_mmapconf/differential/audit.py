@@ -8,8 +8,7 @@ differ, an ordinary call confirms the difference, so that a program shows it wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zlib import crc32
 
 from ..contract import MAP_LOCKED, MS_INVALIDATE, Fault
@@ -20,7 +19,7 @@ from ..reference.mapping import Mapping
 from ..reference.observed_choices import ObservedChoices
 from ..reference.process import ReferenceProcess
 from .blame import CROSS_PROCESS_CALLS, MUTATING_CALLS, effect_clauses
-from .comparison import AuditedCall
+from .comparison import AuditedCall, outcome_of
 from .pair import AUDITED_PAGES, Pair, outer_pages
 
 RANGES: Final = {"mmap": ((0, 1),), "mremap": ((0, 1), (4, 2)), "munmap": ((0, 1),), "mprotect": ((0, 1),)}
@@ -99,7 +98,11 @@ class Auditor:
         if not pages and not files:
             return
         numbers = sorted(pages)
-        words = pair.subject.audit(_runs(numbers, page), list(files))
+        probes = self.protection_probes(pages.values()) if self.scope == "all" else []
+        words, *outcomes = pair.subject.batch([("audit", (_runs(numbers, page), list(files))), *probes])
+        if isinstance(words, Exception):
+            raise words
+        assert isinstance(words, list)
         entries = pair.model.space.table.entries
         for number, word in zip(numbers, words, strict=False):
             mapping = pages[number]
@@ -123,8 +126,11 @@ class Auditor:
             if word != f"{inode.size}:{crc32(content):08x}":
                 self.confirm(pair, after, "fstat", fd)
                 self.confirm(pair, after, "pread", fd, AUDITED_BYTES, 0)
-        if self.scope == "all":
-            self.audit_protection(pair, after, [mapping for mapping in pages.values() if mapping is not None])
+        with pair.model.unobserved():
+            for (call, arguments), outcome in zip(probes, outcomes, strict=True):
+                if isinstance(outcome, NotImplementedError):
+                    raise outcome
+                self.confirm(pair, after, call, *arguments, observed=outcome_of(outcome))
 
     def is_open(self, mapping: Mapping, number: int) -> bool:
         """Return True if the level does not promise what a page shows: lost, gained, or past the end of its file."""
@@ -133,18 +139,20 @@ class Auditor:
         is_past_end = mapping.inode is not None and mapping.bytes_to_eof(number * mapping.space.page) <= 0
         return mapping.was_resized_at(number) or (is_past_end and self.choices.level == "documented")
 
-    def audit_protection(self, pair: Pair, after: AuditedCall, mappings: Iterable[Mapping]) -> None:
-        """Compare which mappings refuse a store, and, once a call was about locked memory, which are locked.
+    def protection_probes(self, mappings: Iterable[Mapping | None]) -> list[tuple[str, tuple[Any, ...]]]:
+        """Return calls that show which mappings refuse a store, and, once a call was about locked memory, the locks.
 
         MS_INVALIDATE changes nothing, and is refused for locked memory.
         """
-        with pair.model.unobserved():
-            for mapping in dict.fromkeys(mappings):
-                if not mapping.prot & PROT_WRITE:
-                    with suppress(Fault):
-                        self.confirm(pair, after, "store", mapping.start, b"x")
-                if self.locks_memory and self.choices.level == "linux":
-                    self.confirm(pair, after, "msync", mapping.start, pair.model.page, MS_INVALIDATE)
+        probes: list[tuple[str, tuple[Any, ...]]] = []
+        for mapping in dict.fromkeys(mappings):
+            if mapping is None:
+                continue
+            if not mapping.prot & PROT_WRITE:
+                probes.append(("store", (mapping.start, b"x")))
+            if self.locks_memory and self.choices.level == "linux":
+                probes.append(("msync", (mapping.start, mapping.space.page, MS_INVALIDATE)))
+        return probes
 
     def page_word(self, pair: Pair, addr: int, reported: str) -> str:
         """Return the digest or fault code that the reference allows for a page, given the one the subject reported."""

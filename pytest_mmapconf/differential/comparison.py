@@ -21,6 +21,15 @@ OBSERVATIONS: Final = ("load", "store", "pread", "fstat")
 """Calls by which an audit observes memory and files: a difference is the effect of the call that is audited."""
 
 
+def outcome_of(result: object) -> Outcome:
+    """Return the outcome of a call that has returned this, or raised it."""
+    if isinstance(result, OSError):
+        return Failed(errno_name(result))
+    if isinstance(result, Fault):
+        return Faulted(result.signal, result.code, result.address)
+    return Returned(result)
+
+
 class AuditedCall(NamedTuple):
     """A call whose effect is audited."""
 
@@ -92,15 +101,16 @@ class Comparison:
         """Return True if a clause is of the level that is judged."""
         return load()[clause].level in included(self.choices.level)
 
-    def confirm(self, pair: Pair, after: AuditedCall, call: str, *arguments: object) -> None:
-        """Make a call of the subject, and judge it, to confirm a difference that an audit has shown."""
+    def confirm(
+        self, pair: Pair, after: AuditedCall, call: str, *arguments: object, observed: Outcome | None = None
+    ) -> None:
+        """Make a call of the subject, unless its outcome is given, and judge it, to confirm what an audit has shown."""
         self.probe = pair, call, arguments
-        try:
-            observed: Outcome = Returned(invoke(pair.subject, call, arguments))
-        except OSError as error:
-            observed = Failed(errno_name(error))
-        except Fault as fault:
-            observed = Faulted(fault.signal, fault.code, fault.address)
+        if observed is None:
+            try:
+                observed = Returned(invoke(pair.subject, call, arguments))
+            except (OSError, Fault) as error:
+                observed = outcome_of(error)
         self.judge(pair, call, arguments, observed, after)
 
     def agree(self, expected: Outcome, observed: Outcome) -> bool:

@@ -366,6 +366,7 @@ class LockstepProcess(Pair):
         if system.uncompared is not None:
             return LockstepProcess(system, child, self.model, self.mapped_pages)
         pair = LockstepProcess(system, child, self.model.fork(), set(self.mapped_pages))
+        pair._scratch_range = self._scratch_range
         system.audit(pair, "fork", ())
         return pair
 
@@ -384,10 +385,13 @@ class LockstepProcess(Pair):
 
     def exec(self) -> None:
         self.mapped_pages.clear()
+        self._scratch_range = None
         self.call_both("exec", self.subject.exec)
 
     def scratch_range(self) -> tuple[int, int]:
-        return self.subject.scratch_range()
+        if self._scratch_range is None:
+            self._scratch_range = self.subject.scratch_range()
+        return self._scratch_range
 
     def counters(self) -> Counters:
         self.system.audits.suspended = "the system calls and faults of an audit would be counted"

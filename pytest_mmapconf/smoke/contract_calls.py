@@ -12,5 +12,5 @@ CALLS: Final = tuple(
 )
 """Every call of the contract."""
 
-DERIVED_CALLS: Final = frozenset({"fragment", "audit"})
+DERIVED_CALLS: Final = frozenset({"fragment", "audit", "batch"})
 """Calls that every backend has, because `Process` implements them by other calls."""

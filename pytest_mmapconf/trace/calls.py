@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 from .. import contract
 from ..contract import Facility, Kind, Process, Resource, System
 
-OBSERVATIONS: Final = ("audit", "maps")
+OBSERVATIONS: Final = ("audit", "batch", "maps")
 """The methods of a process with which a runner observes it; no program calls them."""
 
 KIND_OF_TYPE: Final = {

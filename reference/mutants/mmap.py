@@ -130,7 +130,7 @@ def mmap_chooses_what_is_taken(self: ReferenceProcess, mmap: Mmap) -> int:
     """Without a hint the place of another mapping is chosen, which is lost."""
     mappings = self.space.mappings
     if not mmap.addr and not mmap.flags & ANYWHERE and 0 < mmap.length < self.task_size and mappings:
-        mmap.addr, mmap.flags = mappings.keys()[0], mmap.flags | MAP_FIXED
+        mmap.addr, mmap.flags = mappings.starts[0], mmap.flags | MAP_FIXED
     return mmap()
 
 
