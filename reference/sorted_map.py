@@ -1,6 +1,6 @@
 """A dictionary of integer keys that keeps them sorted: the mappings of an address space, and its gaps.
 
-The keys are one list, searched by bisection.  An insertion moves the keys behind it, which for the 65,530 mappings that
+The keys are one list, searched by bisection.  An insertion moves the keys after it, which for the 65,530 mappings that
 a process may have takes microseconds.  sortedcontainers' SortedDict scales further; but address spaces are small, and
 with ten keys it needs three times as long for the look-ups of which each call of the reference makes several.
 """

@@ -274,7 +274,7 @@ def placed(where: int | None) -> type[ReferenceProcess]:
     class Placed(ReferenceProcess):
         def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
             if not flags & MAP_FIXED and where is None:
-                addr, flags = (self.space.mappings.keys() or [1 << 30])[-1] + (1 << 20), flags | MAP_FIXED
+                addr, flags = (self.space.mappings.starts or [1 << 30])[-1] + (1 << 20), flags | MAP_FIXED
             elif not flags & MAP_FIXED:
                 super().mmap(0, length, prot, flags, fd, offset)
                 return where  # type: ignore[return-value]
