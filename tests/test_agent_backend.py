@@ -699,10 +699,22 @@ def test_the_agent_runs_with_inherited_limits(directory: Path, limit: str) -> No
     backend.close()
 
 
-@pytest.mark.parametrize(("limit", "message"), [("ulimit -n 64", "256 file descriptors"), ("exec <&-", "must be open")])
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("ulimit -n 64", "256 file descriptors"),
+        ("exec <&-", "must be open"),
+        ("ulimit -s 136; export MUCH=$(head -c 112000 /dev/zero | tr '\\0' x)", "(ulimit -s)"),
+    ],
+)
 def test_missing_resource_is_reported_in_one_line(limit: str, message: str) -> None:
     agent = subprocess.run(
-        ["sh", "-c", f"{limit}; exec {build_agent()}"], capture_output=True, text=True, timeout=10, check=False
+        ["sh", "-c", f"{limit}; exec {build_agent()}"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
     )
 
     assert agent.returncode == 1

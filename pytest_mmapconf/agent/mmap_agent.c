@@ -120,6 +120,8 @@ static int disruptive;
 static size_t page_size;
 static uintptr_t scratch_start;
 static size_t scratch_length;
+#define LEAST_STACK (24 * 1024) /* the frames of the deepest calls take 17 KiB */
+
 static unsigned char signal_stack[192 * 1024]; /* more than AT_MINSIGSTKSZ + 64 KiB on every known machine */
 
 /* ----------------------------------------------------------------------------------------------------- writing text */
@@ -1845,15 +1847,40 @@ static void __attribute__((noreturn)) serve(void)
 
 /* ------------------------------------------------------------------------------------------- the start of a program */
 
+/* Return how many bytes of the stack the arguments and the environment take: they lie above this function's frame. */
+static size_t stack_used(void)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), top = here;
+    const char *executed = (const char *)getauxval(AT_EXECFN); /* on Linux the last string of all */
+
+    for (char **variable = environ; *variable; variable++)
+        if ((uintptr_t)*variable > top)
+            top = (uintptr_t)*variable + strlen(*variable);
+    if ((uintptr_t)executed > top)
+        top = (uintptr_t)executed + strlen(executed);
+    return top - here;
+}
+
 /* Use the stack to the depth that this program needs, so that it never has to grow into an address where the case has
- * mapped something; a quarter of it, where it is small. */
-static void prefault_stack(void)
+ * mapped something; three quarters of what is left of it, where it is small. */
+static __attribute__((noinline)) void prefault_stack(void)
 {
     struct rlimit limit;
     size_t depth = 64 * 1024;
 
-    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur / 4 < depth)
-        depth = (size_t)limit.rlim_cur / 4;
+    if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        size_t used = stack_used(), left = limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+
+        if (left < LEAST_STACK) {
+            fprintf(stderr,
+                    "mmap_agent: %zu bytes of stack are needed beside the arguments and the environment, more than the "
+                    "limit (ulimit -s) leaves\n",
+                    (size_t)LEAST_STACK);
+            exit(1);
+        }
+        if (left / 4 * 3 < depth)
+            depth = left / 4 * 3;
+    }
     {
         volatile char deep[depth + 1];
 
