@@ -704,7 +704,7 @@ def test_the_agent_runs_with_inherited_limits(directory: Path, limit: str) -> No
     [
         ("ulimit -n 64", "256 file descriptors"),
         ("exec <&-", "must be open"),
-        ("ulimit -s 136; export MUCH=$(head -c 112000 /dev/zero | tr '\\0' x)", "(ulimit -s)"),
+        ("ulimit -s 136; export MUCH=$(head -c 118000 /dev/zero | tr '\\0' x)", "(ulimit -s)"),
     ],
 )
 def test_missing_resource_is_reported_in_one_line(limit: str, message: str) -> None:
