@@ -228,6 +228,7 @@ def test_prot_read_allows_only_loads(process: Process, page: int, file: MakeFile
 
 
 @clause("mmap.prot.write")
+@needs("coherent")
 def test_prot_write_allows_stores_to_shared_mapping(
     process: Process, page: int, file: MakeFile, record: Record
 ) -> None:
@@ -313,6 +314,7 @@ def test_private_mapping_of_read_only_descriptor_may_be_writable(process: Proces
 
 
 @clause("mmap.prot.fd-mode")
+@needs("coherent")
 def test_protection_outlives_descriptor(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     """The access mode counts at the time of the call; a later read-only descriptor changes nothing."""
     path = new_path()
@@ -556,6 +558,7 @@ def test_unmodified_private_page_shows_old_or_new_content(
 
 
 @clause("mmap.flag.shared")
+@needs("coherent")
 def test_shared_store_changes_file_and_other_mapping(process: Process, page: int, file: MakeFile) -> None:
     fd = file(pages_of(page, "a", "b"))
     other = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
@@ -567,6 +570,7 @@ def test_shared_store_changes_file_and_other_mapping(process: Process, page: int
 
 
 @clause("mmap.flag.shared")
+@needs("coherent")
 def test_shared_mappings_at_different_offsets_are_coherent(process: Process, page: int, file: MakeFile) -> None:
     """Stores through either of two mappings that overlap in the file are visible in the other."""
     fd = file(pages_of(page, "a", "b", "c"))
@@ -580,6 +584,7 @@ def test_shared_mappings_at_different_offsets_are_coherent(process: Process, pag
 
 
 @clause("mmap.flag.shared")
+@needs("coherent")
 def test_shared_mappings_of_two_descriptors_are_coherent(
     process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
@@ -595,6 +600,7 @@ def test_shared_mappings_of_two_descriptors_are_coherent(
 
 
 @clause("mmap.flag.shared")
+@needs("coherent")
 def test_shared_mapping_is_coherent_with_other_process(
     system: System, process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
@@ -612,6 +618,7 @@ def test_shared_mapping_is_coherent_with_other_process(
 
 
 @clause("mmap.flag.shared")
+@needs("coherent")
 @pytest.mark.parametrize("touched", [False, True], ids=["untouched", "touched"])
 def test_shared_mapping_is_coherent_across_fork(process: Process, page: int, file: MakeFile, touched: bool) -> None:
     fd = file(b"abcdef")

@@ -76,6 +76,8 @@ def matrix(is_selected: Callable[[Call], bool], clauses: Callable[[Call, Row], t
             marks = [clause(*ids)]
             if PROT_WRITE | PROT_EXEC in Prot(prot) and load()[ids[0]].level != "linux":
                 marks.append(needs("write-exec"))
+            if fixed:
+                marks.append(needs("fixed"))
             parameters.append(pytest.param(call, marks=marks, id=parameter(protection, kind, target, fixed)))
     return parameters
 

@@ -15,7 +15,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
     KINDS,
@@ -69,6 +69,7 @@ def test_access_to_unmapped_page_faults(process: Process, page: int, access: str
 
 
 @clause("munmap.range")
+@needs("coherent")
 @pytest.mark.parametrize(
     ("first", "count"),
     [

@@ -20,7 +20,7 @@ from ..contract import (
     Process,
     System,
 )
-from ..testing import clause
+from ..testing import clause, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -58,6 +58,7 @@ def test_each_address_is_one_byte_of_file(
 
 
 @clause("overview.one-to-one")
+@needs("coherent")
 def test_store_changes_one_byte_of_file(process: Process, file: MakeFile, page: int) -> None:
     fd = file(b"." * (2 * page))
     base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
@@ -114,6 +115,7 @@ def test_many_additions_need_no_more_read_and_write_calls_than_one(process: Proc
 
 
 @clause("overview.shared-by-processes")
+@needs("coherent")
 @pytest.mark.parametrize("related", ["forked-after", "forked-before", "unrelated"])
 def test_store_in_one_process_is_loaded_in_other(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int, related: str
@@ -136,6 +138,7 @@ def test_store_in_one_process_is_loaded_in_other(
 
 
 @clause("overview.shared-by-processes")
+@needs("coherent")
 def test_three_processes_share_one_file(
     process: Process, system: System, file: MakeFile, new_path: NewPath, page: int
 ) -> None:

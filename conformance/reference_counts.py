@@ -362,6 +362,7 @@ def test_load_after_close_returns_file_content(process: Process, page: int, file
 
 
 @clause("mmap.refcount.close")
+@needs("coherent")
 def test_store_after_close_reaches_file(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
     """A descriptor opened afterwards reads the store."""
     path = new_path()
@@ -388,6 +389,7 @@ def test_private_store_after_close_is_kept(process: Process, page: int, file: Ma
 
 
 @clause("mmap.refcount.close")
+@needs("coherent")
 def test_reused_descriptor_number_does_not_affect_mapping(
     process: Process, page: int, file: MakeFile, new_path: NewPath
 ) -> None:
@@ -444,6 +446,7 @@ def test_reused_name_does_not_affect_mapping(process: Process, page: int, file: 
 
 
 @clause("mmap.refcount.close")
+@needs("coherent")
 def test_child_of_fork_after_close_shares_mapping(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
@@ -456,6 +459,7 @@ def test_child_of_fork_after_close_shares_mapping(process: Process, page: int, f
 
 
 @clause("mmap.refcount.munmap")
+@needs("coherent")
 def test_remaining_parts_show_file(process: Process, page: int, file: MakeFile) -> None:
     """After the middle page is unmapped, the two other pages still map the file, each at its own offset."""
     fd = file(pages_of(page, "a", "b", "c"))

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_mmapconf import testing
 from pytest_mmapconf.contract import Call, Map, Mremap, Process, Prot, System
-from pytest_mmapconf.plugin.condition_hooks import needs_of_item
+from pytest_mmapconf.plugin.needed_properties import needs_of_item
 from pytest_mmapconf.plugin.set_up_calls import SET_UP
 from pytest_mmapconf.plugin.stash import CASE
 from pytest_mmapconf.reference.backend import ReferenceBackend

@@ -12,9 +12,9 @@ from vendored import CASES, CLAUSES, NAME, build
 from pytest_mmapconf.catalogue.properties import PROPERTIES, Property
 from pytest_mmapconf.contract import MAP_FIXED, Process, Resource, Unresolved, Unsupported
 from pytest_mmapconf.plugin import observed_properties
-from pytest_mmapconf.plugin.condition_hooks import needs_of
+from pytest_mmapconf.plugin.needed_properties import needs_of
 from pytest_mmapconf.plugin.observed_properties import ObservedProperties
-from pytest_mmapconf.plugin.required_calls import calls_of
+from pytest_mmapconf.plugin.used_calls import calls_of
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.testing import needs, optional_calls
 

@@ -97,6 +97,13 @@ def nothing(*_: object) -> None:
     pass
 
 
+def munmap_refusing_second(process: Process, addr: int, length: int) -> None:
+    """A munmap that refuses a range of which the first page is not mapped."""
+    if length > 4096:
+        refuse()
+    process.munmap(addr, length)
+
+
 def open_without_description(process: Process, fd: int) -> None:
     process.flock(fd, 8)  # what a mapping keeps of the description is then not its lock
     process.close(fd)
@@ -132,6 +139,8 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("size-changes-seen", {"ftruncate": nothing}),
     ("size-changes-seen", {"ftruncate": lambda process, fd, length: length > 4096 and process.ftruncate(fd, length)}),
     ("private-follows", {"pwrite": write_once}),
+    ("coherent", {"store": nothing}),
+    ("holes", {"munmap": munmap_refusing_second}),
     ("write-exec", {"mmap": mmap_refusing_protection(PROT_EXEC)}),
     ("msync-without-type", {"msync": refuse}),
     ("unaligned-locks", {"mlock": refuse}),

@@ -331,6 +331,30 @@ def do_private_pages_follow_the_file(process: Process) -> bool:
     return process.load(base, 1) == b"y"
 
 
+def are_views_coherent(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    try:
+        fd = new_file(process)
+    except NotImplementedError:
+        return True  # without files there is one view of each page
+    base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)
+    other = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    process.store(base, b"y")
+    return process.pread(fd, 1, 0) == process.load(other, 1) == b"y"
+
+
+def can_holes_be_unmapped(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = map_private_memory(process, 3, RW)
+    try:
+        process.munmap(base + page, page)
+        process.munmap(base, 3 * page)
+        process.munmap(base, 3 * page)
+    except OSError:
+        return False
+    return True
+
+
 def can_be_writable_and_executable(process: Process) -> bool:
     try:
         map_private_memory(process, 1, RW | PROT_EXEC)

@@ -166,6 +166,18 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             ("private.follows",),
         ),
         Property(
+            "coherent",
+            "A store through a shared mapping is seen at once by read and through other mappings of the file.",
+            experiments.are_views_coherent,
+            ("mmap.flag.shared", "overview.shared-by-processes", "coherence.write", "coherence.opens"),
+        ),
+        Property(
+            "holes",
+            "munmap succeeds for a range of which some pages, or all, are not mapped.",
+            experiments.can_holes_be_unmapped,
+            ("munmap.hole",),
+        ),
+        Property(
             "write-exec",
             "Memory may be writable and executable at once.",
             experiments.can_be_writable_and_executable,

@@ -64,6 +64,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-clause", metavar="GLOB", action="append", help=help)
     ini("mmap_clause", help, type="args", default=[])
 
+    help = "ask only for what this scope promises: a file (TOML), or the name of a scope that comes with the suite"
+    option("--mmap-scope", metavar="SCOPE", help=help)
+    ini("mmap_scope", help, default="")
+
     help = "seconds that one call may take (default: 30)"
     option("--mmap-timeout", metavar="SECONDS", help=help)
     ini("mmap_timeout", help, default="30")

@@ -46,6 +46,7 @@ def activate(config: pytest.Config) -> None:
     program, reproducers = options.program(config), options.reproducers(config)
     tables, entries = options.expectations(config)
     update = options.update(config)
+    scope = options.scope(config)
     judge = None
     if program is not None or reproducers:
         from ..differential.reproducers import Judge
@@ -73,6 +74,7 @@ def activate(config: pytest.Config) -> None:
         shard=options.shard(config),
         expectations=entries,
         update=update,
+        scope=scope,
     )
     config.args = collection.arguments_to_collect(config)
     if not collection.is_selection_named(config):
@@ -124,7 +126,9 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
         expectation_hooks = ExpectationHooks(config)
         register(expectation_hooks, "expectation_hooks")
     if not is_worker(config):
-        register(XdistHooks(tables, seeds.seed_of(config)), "xdist_hooks")
+        register(
+            XdistHooks(tables, seeds.seed_of(config), settings.scope.source if settings.scope else ""), "xdist_hooks"
+        )
     register(VerdictHooks(collection_hooks, expectation_hooks), "verdict_hooks")
     if is_worker(config):
         register(WorkerAnnouncement(config, collection_hooks), "worker_announcement")
@@ -140,8 +144,10 @@ def is_worker(config: pytest.Config) -> bool:
 class XdistHooks:
     """The hooks of pytest-xdist, on the controller."""
 
-    def __init__(self, tables: list[dict[str, Any]], seed: str) -> None:
+    def __init__(self, tables: list[dict[str, Any]], seed: str, scope: str) -> None:
         self.seed = seed
+        self.scope = scope
+        """The text of --mmap-scope; empty without."""
         self.tables = tables
         """The expectations, as plain data: a worker's machine need not have the files."""
 
@@ -151,6 +157,7 @@ class XdistHooks:
 
         node.workerinput[options.EXPECTATIONS] = self.tables
         node.workerinput[seeds.DRAWN] = self.seed
+        node.workerinput[options.SCOPE] = self.scope
         xdist_schedulers.tolerate_dead_worker(node)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)

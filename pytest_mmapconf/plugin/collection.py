@@ -26,7 +26,9 @@ from ..catalogue.tables import did_you_mean
 from ..contract import Unsupported
 from ..version import PACKAGE
 from . import fixtures, seeds
+from .needed_properties import needs_of_item
 from .stash import CASE, FAST_PARAMETERS, PROGRAM, RECORDED, SETTINGS, CaseId
+from .used_calls import OPTIONAL, calls_of
 
 if TYPE_CHECKING:
     from ..differential.reproducers import Judge
@@ -277,7 +279,17 @@ class CollectionHooks:
             return True
         if not name.clauses:
             return not self.settings.narrowed
-        return self.settings.asks_for(name.clauses)
+        return self.settings.asks_for(name.clauses) and self.is_in_scope(item)
+
+    def is_in_scope(self, item: pytest.Item) -> bool:
+        """Return True if --mmap-scope promises a case with all that it needs, and for every case without a scope."""
+        scope, case = self.settings.scope, item.stash[CASE]
+        if scope is None:
+            return True
+        if "random_programs" in getattr(item, "fixturenames", ()):
+            return False  # what these programs draw is promised by the level, not by the scope
+        calls = calls_of(getattr(item, "obj", None)) - OPTIONAL
+        return scope.excludes(case.id, case.clauses, sorted(calls), needs_of_item(item)) is None
 
 
 def _uses_plugin_fixtures(item: pytest.Item) -> bool:

@@ -6,25 +6,20 @@ That is so if the condition of one of its clauses is false, or if the system doe
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ..catalogue.clauses import load
-from ..catalogue.properties import PROPERTIES
 from ..contract import Unsupported
-from ..testing import needs
 from .item_hooks import as_skip
 from .missing_calls import call_properties, missing_call
+from .needed_properties import needs_of_item
 from .settings import Settings
 from .stash import CASE
-from .used_functions import used_functions, words
 
 if TYPE_CHECKING:
     from ..catalogue.conditions import Condition
-
-MARK = needs().name
 
 
 class ConditionHooks:
@@ -73,23 +68,3 @@ class ConditionHooks:
         unmet = missing_call(call.excinfo.value, self.calls[item], item.stash[CASE].clauses, self.settings.properties)
         if unmet is not None:
             call.excinfo = as_skip(Unsupported(unmet))
-
-
-def needs_of_item(item: pytest.Item) -> tuple[str, ...]:
-    """Return the properties that a case needs by its own marks and by the helpers that it uses."""
-    own = (name for mark in item.iter_markers(MARK) for name in mark.args)
-    return tuple(dict.fromkeys([*own, *needs_of(getattr(item, "obj", None))]))
-
-
-@cache
-def needs_of(case: Any) -> tuple[str, ...]:
-    """Return the properties that the functions need which a case uses, itself included: by marks, and by names."""
-    if not callable(case):
-        return ()
-    found: list[str] = []
-    for named, function in used_functions(case):
-        marks = [*getattr(named, "pytestmark", ()), *getattr(function, "pytestmark", ())]
-        found += (name for mark in marks if mark.name == MARK for name in mark.args)
-        names, _ = words(function)
-        found += (property.name for property in PROPERTIES.values() if not names.isdisjoint(property.names))
-    return tuple(dict.fromkeys(found))

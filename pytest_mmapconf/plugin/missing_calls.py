@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..catalogue.properties import PROPERTIES, call_property
-from .required_calls import calls_of
+from .used_calls import calls_of
 
 if TYPE_CHECKING:
     from .observed_properties import ObservedProperties

@@ -20,6 +20,7 @@ from ..version import PACKAGE
 from .settings import Shard
 
 if TYPE_CHECKING:
+    from ..catalogue.scope import Scope
     from ..expectations.file import Entry
     from ..trace.program import Program
 
@@ -80,6 +81,25 @@ def directory(config: pytest.Config) -> str | None:
     if not path.is_dir():
         raise pytest.UsageError(f"--mmap-dir={given}: is not a directory")
     return str(path)
+
+
+SCOPE: Final = f"{PACKAGE}.scope"
+"""The key of a worker's input for the text of the scope; the worker's machine need not have the file."""
+
+
+def scope(config: pytest.Config) -> Scope | None:
+    """Return the scope of --mmap-scope, None if it is not given."""
+    given: str = value(config, "mmap_scope")
+    if not given:
+        return None
+    from ..catalogue.scope import ScopeError, load, parse
+
+    try:
+        if hasattr(config, "workerinput"):
+            return parse(config.workerinput[SCOPE], given)
+        return load(given, config.invocation_params.dir)
+    except ScopeError as error:
+        raise pytest.UsageError(f"--mmap-scope={error}") from error
 
 
 def runs_no_case(config: pytest.Config) -> bool:

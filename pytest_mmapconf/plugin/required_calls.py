@@ -6,26 +6,18 @@ bound: what a case needs beyond calls (privileges, facilities, a second process)
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from ..catalogue.clauses import included, load
-from ..smoke.contract_calls import CALLS, DERIVED_CALLS
 from ..version import PACKAGE
 from .collection import clause_sets
-from .used_functions import inner_test, used_functions, words
-
-OPTIONAL: Final = DERIVED_CALLS | {"scratch_range", "maps"}
-"""Calls that cases use only if the backend has them."""
-
-AMBIGUOUS: Final = frozenset({"add"})
-"""Calls with the name of a method of Python's own types; a case names such a call as text in a Call."""
+from .used_calls import OPTIONAL, calls_of
 
 
 def possible(level: str, has: Collection[str]) -> tuple[int, int, Counter[str]]:
@@ -66,14 +58,3 @@ def _variants(function: Any) -> Iterator[tuple[frozenset[str], tuple[str, ...]]]
     needed = frozenset(calls_of(function)) - OPTIONAL or frozenset({"mmap"})  # a case that draws its calls names none
     for ids in sorted(clause_sets(function)):
         yield needed, ids
-
-
-def calls_of(case: Any) -> set[str]:
-    """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures."""
-    calls = {"sysconf"} if "page" in inspect.signature(inner_test(case)).parameters else set()
-    for _, function in used_functions(case):
-        names, texts = words(function)
-        calls |= names & (set(CALLS) - AMBIGUOUS)
-        if "Call" in names:
-            calls |= texts & set(CALLS)
-    return calls

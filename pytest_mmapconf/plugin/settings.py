@@ -14,6 +14,7 @@ from ..contract import Backend, Facts
 from .observed_properties import ObservedProperties
 
 if TYPE_CHECKING:
+    from ..catalogue.scope import Scope
     from ..differential.reproducers import Judge
     from ..expectations.file import Entry
     from ..trace.program import Program
@@ -50,6 +51,8 @@ class Settings:
     """The entries of --mmap-expectations."""
     update: bool = False
     """--mmap-update-expectations."""
+    scope: Scope | None = None
+    """--mmap-scope."""
 
     @property
     def bare(self) -> Backend:

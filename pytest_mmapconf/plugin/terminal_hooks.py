@@ -65,7 +65,12 @@ class TerminalHooks:
             self.closing.close()  # the controller needs the backend no more; each worker has its own
 
     def pytest_report_header(self) -> str:
-        return terminal.header(self.facts, self.settings.level, seed_of(self.config))
+        return terminal.header(
+            self.facts,
+            self.settings.level,
+            seed_of(self.config),
+            self.settings.scope.name if self.settings.scope else "",
+        )
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.partial = self.partial or report.failed
@@ -158,19 +163,21 @@ class TerminalHooks:
 
     def result(self, system: SystemResults) -> Run:
         """Return the result of a system, for the reports."""
-        shard = self.settings.shard or Shard(1, 1)
+        shard, scope = self.settings.shard or Shard(1, 1), self.settings.scope
+        judged = tuple(system.clause_results())
         return Run(
             suite_version(),
             system.facts,
             self.settings.level,
             datetime.now(UTC).isoformat(timespec="seconds"),
-            clauses_of(self.settings.level),
+            len(judged) if scope else clauses_of(self.settings.level),
             self.partial or system.partial,
-            tuple(system.clause_results()),
+            judged,
             tuple(sorted(system.cases.values(), key=lambda case: case.id)),
             (shard.number,),
             shard.of,
             dict(sorted(system.properties.items())),
+            scope.name if scope else "",
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -49,7 +49,7 @@ def conclusion(run: Run) -> tuple[str, str]:
     if run.partial:
         return "partial", f"partial run, {counts[PASS]} of {run.total_clauses} pass"
     on_record = counts[EXPECTED] + counts[FLAKY]
-    return PASS, f"conforms to {run.level}" + (f" but for {on_record} on record" if on_record else "")
+    return PASS, f"conforms to {run.scope or run.level}" + (f" but for {on_record} on record" if on_record else "")
 
 
 def summary(runs: Sequence[Run]) -> tuple[str, str]:

@@ -36,6 +36,7 @@ def document(run: Run) -> dict[str, Any]:
         "backend": dict(sorted(about.items())),
         "properties": dict(run.properties),
         "level": run.level,
+        **({"scope": run.scope} if run.scope else {}),
         "date": run.date,
         "statement": {"good": passed, "text": text},
         "narrowed": run.narrowed,
@@ -128,6 +129,7 @@ def _run(report: dict[str, Any]) -> Run:
         tuple(_list(shards, "parts", int)),
         _get(shards, "of", int),
         {name: _get(properties, name, str) for name in properties},
+        _get(report, "scope", str) if "scope" in report else "",
     )
 
 

@@ -39,7 +39,14 @@ def merged(runs: Iterable[tuple[str, Run]]) -> list[Run]:
     """Return the runs, each given with its file, after combining shards of one run.  Raises Contradiction."""
     parts: dict[object, list[tuple[str, Run]]] = {}
     for number, (file, run) in enumerate(runs):
-        about = run.suite, run.facts.name, run.facts.version, tuple(sorted(run.facts.details.items())), run.level
+        about = (
+            run.suite,
+            run.facts.name,
+            run.facts.version,
+            tuple(sorted(run.facts.details.items())),
+            run.level,
+            run.scope,
+        )
         identity: object = about if run.shard_count > 1 else number  # a number is unique
         parts.setdefault(identity, []).append((file, run))
     return [of[0][1] if len(of) == 1 else combined(of) for of in parts.values()]

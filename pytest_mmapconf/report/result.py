@@ -33,7 +33,7 @@ class Run:
     date: str
     """The time at which the run ended: ISO 8601, with the offset from UTC."""
     total_clauses: int
-    """Number of clauses of the level, including those of the levels that it includes."""
+    """Number of clauses of the level, including those of the levels that it includes; with a scope, of those asked."""
     narrowed: bool
     """True if cases of the level were left out that are not in another shard either."""
     judged: tuple[ClauseResult, ...]
@@ -46,6 +46,13 @@ class Run:
     """Number of shards that the cases are divided into."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """The observed properties of the system: by name "holds", "does not hold", or why it is not known."""
+    scope: str = ""
+    """The name of --mmap-scope: only what that promises was asked; empty if everything of the level was."""
+
+    @property
+    def subject(self) -> str:
+        """What the statement of conformance is about, such as "level documented"."""
+        return f"scope {self.scope} of level {self.level}" if self.scope else f"level {self.level}"
 
     @property
     def groups(self) -> list[causes.Group]:
@@ -93,18 +100,18 @@ class Run:
             return False, text
         if self.partial:
             part = f"shard {self.shard}" if self.shard else "partial run"
-            asked = f"{len(self.judged)} of {self.total_clauses} clauses of level {self.level} asked"
+            asked = f"{len(self.judged)} of {self.total_clauses} clauses of {self.subject} asked"
             return self.passed, f"{part}: {asked}: {summary}"
         on_record = counts[EXPECTED] + counts[FLAKY]
         if self.passed and on_record:
             return (
                 True,
-                f"conforms to level {self.level} except for deviations on record of {on_record} clauses: {summary}",
+                f"conforms to {self.subject} except for deviations on record of {on_record} clauses: {summary}",
             )
         if self.passed:
-            return True, f"conforms to level {self.level}: {summary}"
+            return True, f"conforms to {self.subject}: {summary}"
         missing = f", {self.missing} not judged" if self.missing else ""
-        return False, f"does not conform to level {self.level}: {summary}{missing}"
+        return False, f"does not conform to {self.subject}: {summary}{missing}"
 
 
 def clauses_of(level: str) -> int:

@@ -42,9 +42,10 @@ def describe_backend(facts: Facts) -> str:
     return ", ".join(parts)
 
 
-def header(facts: Facts, level: str, seed: str) -> str:
+def header(facts: Facts, level: str, seed: str, scope: str = "") -> str:
     """Return the line with the versions of the suite and of the backend, the level, and the seed of random input."""
-    return f"mmapconf {suite_version()}: {describe_backend(facts)}, level {level}, seed {seed}"
+    within = f", scope {scope}" if scope else ""
+    return f"mmapconf {suite_version()}: {describe_backend(facts)}, level {level}{within}, seed {seed}"
 
 
 def table(judged: Iterable[ClauseResult]) -> list[str]:

@@ -321,7 +321,7 @@ def levels(runs: Sequence[Run]) -> list[str]:
 
 
 MAIN_FACTS: Final = (
-    *("level", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
+    *("level", "scope", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
     *("libc", "page", "run by", "file system", "user"),
 )
 """Names of the facts that are shown first."""
@@ -330,7 +330,8 @@ MAIN_FACTS: Final = (
 def facts(run: Run) -> dict[str, str]:
     """Return the facts of a run by name: the backend, the suite, the level, the date."""
     details = {name: value for name, value in sorted(run.facts.details.items()) if value}
-    about = {"level": run.level, "shard": run.shard, "suite": f"pytest-mmapconf {run.suite}", "date": run.date}
+    about = {"level": run.level, "scope": run.scope, "shard": run.shard}
+    about |= {"suite": f"pytest-mmapconf {run.suite}", "date": run.date}
     about |= {"backend": run.facts.name, "version": run.facts.version, **details}
     about |= {f"property {name}": text for name, text in run.properties.items()}
     return {name: about[name] for name in (*MAIN_FACTS, *about) if about.get(name)}
@@ -340,7 +341,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
     """Return a distinct label for each run, made of the facts in which the runs differ."""
     labels: list[list[str]] = [[run.facts.name] for run in runs]
     others = sorted({name for run in runs for name in run.facts.details})
-    for name in ("version", "level", "suite", *others, "shard", "date"):
+    for name in ("version", "level", "scope", "suite", *others, "shard", "date"):
         if len({tuple(parts) for parts in labels}) == len(runs):
             break
         values = [facts(run).get(name, "") for run in runs]

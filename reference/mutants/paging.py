@@ -64,6 +64,18 @@ def a_page_is_there_before_its_content(
     return frame
 
 
+@wrong(AddressSpace.access, "paging.fault-loads", *CONTENT)
+def a_store_as_first_access_finds_zeros(
+    access: Original, self: AddressSpace, mapping: Mapping, number: int, store: bool
+) -> Page | None:
+    """Only a load brings the content of the file in; a store as first access finds a page of zeros."""
+    is_first = number not in self.table.entries
+    page: Page | None = access(self, mapping, number, store)
+    if page is not None and store and is_first and mapping.inode is not None:
+        page.wipe(0)
+    return page
+
+
 @wrong(AddressSpace.fault_in, "paging.fault-loads", *CONTENT)
 def a_fault_brings_one_page_in_twice(
     fault_in: Original, self: AddressSpace, mapping: Mapping, number: int
