@@ -723,6 +723,20 @@ def test_missing_resource_is_reported_in_one_line(limit: str, message: str) -> N
     assert message in agent.stderr
 
 
+@pytest.mark.skipif(shutil.which("proot") is None or os.geteuid() != 0, reason="needs proot, and root for a tmpfs")
+@pytest.mark.parametrize("facility", [Facility.NOEXEC_DIRECTORY, Facility.OWN_FILE_SYSTEM])
+def test_a_path_that_leads_elsewhere_is_not_used(directory: Path, facility: Facility) -> None:
+    """proot takes the link of a detached mount, which reads "/", for the root of the machine."""
+    backend = CommandBackend(shlex.join(["proot", str(build_agent()), "--directory", str(directory)]))
+    system = backend.boot()
+    system.spawn()
+
+    with pytest.raises(Unsupported, match="leads elsewhere"):
+        system.facility(facility)
+    system.close()
+    backend.close()
+
+
 def test_an_agent_without_proc(tmp_path: Path) -> None:
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode != 0:

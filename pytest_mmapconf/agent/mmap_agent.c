@@ -2111,10 +2111,15 @@ static void close_descriptors(unsigned first, unsigned last)
             close((int)fd);
 }
 
+static dev_t emptied_device; /* the device of the directory that is being emptied */
+
+/* Remove an entry of a directory that this agent made.  An entry on another device is not its own: under a program that
+ * translates paths (proot) the path of an open directory may lead elsewhere, even to the root of the machine. */
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *where)
 {
-    (void)status;
     (void)where;
+    if (kind == FTW_NS || status->st_dev != emptied_device)
+        return 1;
     if (remove(path) == -1 && (errno == EPERM || errno == EACCES) && kind != FTW_SL) {
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
@@ -2129,8 +2134,12 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 
 static void remove_directory(char *path)
 {
-    if (path[0] && rmdir(path) == -1 && errno != ENOENT)
+    struct stat status;
+
+    if (path[0] && rmdir(path) == -1 && errno != ENOENT && lstat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        emptied_device = status.st_dev;
         nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    }
     path[0] = 0;
 }
 
@@ -2160,22 +2169,28 @@ static pid_t start_process(int other_end, const char *where)
 
 static char reusable_directory[sizeof boot_directory]; /* an empty directory that no boot uses, or "" */
 
-/* Remove every entry of a directory; return 1 if it is empty then. */
-static int empty_directory(const char *path)
+/* Remove every entry of a directory on a device; return 1 if it is empty then. */
+static int empty_directory(const char *path, dev_t device)
 {
     DIR *entries = opendir(path);
     struct dirent *entry;
+    struct stat status;
     int emptied = 1;
 
     if (!entries)
         return 0;
+    if (fstat(dirfd(entries), &status) == -1 || status.st_dev != device) {
+        closedir(entries);
+        return 0;
+    }
+    emptied_device = device;
     while ((entry = readdir(entries))) {
         char name[sizeof boot_directory + 256];
 
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
-        if (unlink(name) == -1)
+        if (lstat(name, &status) == -1 || status.st_dev != device || unlink(name) == -1)
             nftw(name, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
         emptied &= access(name, F_OK) == -1;
     }
@@ -2930,6 +2945,18 @@ static int send_descriptor(int fd)
     return 0;
 }
 
+/* Return 1 if the path of an open directory leads to it.  It does not under a program that translates paths by their
+ * text: the text of the link is "/" for a detached mount. */
+static int path_leads_to(int fd)
+{
+    struct stat by_path, by_descriptor;
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d/.", fd);
+    return stat(path, &by_path) == 0 && fstat(fd, &by_descriptor) == 0 && by_path.st_dev == by_descriptor.st_dev &&
+           by_path.st_ino == by_descriptor.st_ino;
+}
+
 static fsblkcnt_t initially_used_blocks[FACILITY_COUNT];
 
 static int mount_facility(int fd)
@@ -2990,6 +3017,12 @@ static void provide_facility(const char *name)
                 made = mount_facility(fd);
             if (made == -1 && fd == NOEXEC_FD)
                 made = move_descriptor(make_directory_on_noexec_mount(), fd);
+            if (made != -1 && !path_leads_to(fd)) {
+                close(fd);
+                snprintf(unavailable_reason, sizeof unavailable_reason,
+                         "the path of an open directory in /proc/self/fd leads elsewhere on this system");
+                made = -1;
+            }
             if (made != -1)
                 made = send_descriptor(fd);
         }
@@ -3027,10 +3060,11 @@ static void answer_mapping_limit(void)
 static void keep_for_reuse(int fd)
 {
     struct statvfs status;
+    struct stat directory;
     char path[32];
 
     snprintf(path, sizeof path, "/proc/self/fd/%d/.", fd);
-    if (empty_directory(path) && statvfs(path, &status) == 0 &&
+    if (fstat(fd, &directory) == 0 && empty_directory(path, directory.st_dev) && statvfs(path, &status) == 0 &&
         status.f_blocks - status.f_bfree == initially_used_blocks[fd - FACILITY_FDS])
         dup3(fd, REUSABLE_FDS + fd - FACILITY_FDS, O_CLOEXEC);
 }
@@ -3046,6 +3080,8 @@ static struct {
 
 static void clean_up_previous_boot(int how)
 {
+    struct stat status;
+
     if (!previous_boot.process_count || !wait_for_killed(previous_boot.processes, previous_boot.process_count, how))
         return;
     previous_boot.process_count = 0;
@@ -3059,7 +3095,8 @@ static void clean_up_previous_boot(int how)
         remove_directory(noexec_directory);
         previous_boot.has_facilities = 0;
     }
-    if (previous_boot.directory[0] && !reusable_directory[0] && empty_directory(previous_boot.directory))
+    if (previous_boot.directory[0] && !reusable_directory[0] && lstat(previous_boot.directory, &status) == 0 &&
+        S_ISDIR(status.st_mode) && empty_directory(previous_boot.directory, status.st_dev))
         strcpy(reusable_directory, previous_boot.directory);
     else
         remove_directory(previous_boot.directory);
