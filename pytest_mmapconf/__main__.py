@@ -24,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="up to this level (default: all)")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id matches")
     commands.add_parser("backends", help="list the names of backends")
+    command = commands.add_parser("recipes", help="list the implementations that can be judged here by name")
+    command.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a file with further recipes")
     command = commands.add_parser("mutants", help="which cases and random programs kill which mutant of the reference")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id or clause matches")
     command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="with the cases up to this level")
@@ -119,6 +121,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                     asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json
                 )
             lines = mutants_command.list_mutants(mutants_command.select(asked.globs, asked.level))
+        elif asked.command == "recipes":
+            from .recipes import listing as recipes
+            from .recipes.recipe import RecipeError
+
+            try:
+                lines = list(recipes.lines(asked.files))
+            except RecipeError as error:
+                raise pytest.UsageError(str(error)) from error
         elif asked.command == "clauses":
             lines = listing.clauses(options.selected_clauses(asked.level, asked.globs).values())
         else:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -33,12 +34,15 @@ COMMAND: Final = f"{PACKAGE}.agent.backend:CommandBackend"
 VARIANTS: Final = f"{PACKAGE}.reference.variants:VARIANTS"
 VARIANT_BACKEND: Final = f"{PACKAGE}.reference.variants:VariantBackend"
 MUTANTS: Final = f"{PACKAGE}.reference.mutant:load"
+RECIPES: Final = f"{PACKAGE}.recipes.recipe"
+RECIPE_BACKEND: Final = f"{PACKAGE}.recipes.backend:RecipeBackend"
 
 FORMS: Final = {
     "agent:COMMAND ARGS…": "an agent that COMMAND starts, connected by its stdin and stdout",
     "python:MODULE:FACTORY": "FACTORY() of a Python module, which returns a Backend, a System or a Process",
     "reference:NAME": "the reference as another conforming system; --mmap-list-backends lists them",
     "mutant:ID": f"the reference with a known defect; `python -m {PACKAGE} mutants --list` lists them",
+    "RECIPE:VALUE,OPTION=VALUE": f"an implementation that can run here; `python -m {PACKAGE} recipes` lists them",
 }
 
 Factory = Callable[[], Backend]
@@ -62,10 +66,16 @@ def named_backends(hooked: Iterable[Mapping[str, Factory]]) -> dict[str, str | E
     return dict(sorted(names.items()))
 
 
-def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Iterable[str] = ()) -> Backend:
+def make(
+    string: str,
+    hooked: Iterable[Mapping[str, Factory]] = (),
+    folders: Iterable[str] = (),
+    recipe_files: Iterable[Path] = (),
+) -> Backend:
     """Create the backend that `string` names; it is not started yet.  Raises UsageError.
 
-    `hooked` are the results of the hook; `folders` are directories to search for MODULE in addition to sys.path.
+    `hooked` are the results of the hook; `folders` are directories to search for MODULE in addition to sys.path;
+    `recipe_files` are TOML files with the user's recipes.
     """
     kind, colon, rest = string.partition(":")
     if kind == "agent" and colon:
@@ -92,8 +102,7 @@ def make(string: str, hooked: Iterable[Mapping[str, Factory]] = (), folders: Ite
         return _call(string, mutants[rest].boot)
     names = named_backends(hooked)
     if string not in names:
-        forms = ", ".join(FORMS)
-        raise pytest.UsageError(f"--mmap-backend={string}: no such backend; {did_you_mean(string, names)} (or {forms})")
+        return _from_recipe(string, names, recipe_files)
     entry = names[string]
     if isinstance(entry, EntryPoint):
         try:
@@ -145,6 +154,21 @@ def _from_module(string: str, place: str) -> Backend:
         f"--mmap-backend={string}: {place}() returned {_type_name(created)}; "
         f"it must return a Process, a System or a Backend (derive your class from {Process.__module__}.Process)"
     )
+
+
+def _from_recipe(string: str, names: Iterable[str], files: Iterable[Path]) -> Backend:
+    """Return the backend of a recipe.  Raises UsageError if there is none, or if this machine lacks what it needs."""
+    try:
+        recipes = _import(string, f"{RECIPES}:recipes")(files)
+        resolved = _import(string, f"{RECIPES}:resolve")(string, recipes)
+    except ValueError as error:
+        raise pytest.UsageError(f"--mmap-backend={error}") from error
+    if resolved is None:
+        close = did_you_mean(string, [*names, *(name for recipe in recipes.values() for name in recipe.names())])
+        raise pytest.UsageError(f"--mmap-backend={string}: no such backend; {close} (or {', '.join(FORMS)})")
+    if missing := resolved.missing():
+        raise pytest.UsageError(f"--mmap-backend={string} needs {', '.join(missing)}")
+    return _call(string, _import(string, RECIPE_BACKEND), resolved)
 
 
 def _import(string: str, place: str) -> Any:

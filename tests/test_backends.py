@@ -143,7 +143,7 @@ def test_factory_of_a_backend(mine: str) -> None:
         (
             "referense",
             "no such backend; did you mean reference? "
-            "(or agent:COMMAND ARGS…, python:MODULE:FACTORY, reference:NAME, mutant:ID)",
+            "(or agent:COMMAND ARGS…, python:MODULE:FACTORY, reference:NAME, mutant:ID, RECIPE:VALUE,OPTION=VALUE)",
         ),
     ],
 )

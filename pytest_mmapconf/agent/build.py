@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,9 +38,12 @@ class BuildError(Exception):
     """The agent cannot be built; the text has the reason and the solutions."""
 
 
-def build_agent() -> Path:
-    """Return the path of the agent for this machine; build it if it is not cached.  Raise BuildError if that fails."""
-    compiler = find_compiler()
+def build_agent(compiler: Sequence[str] = ()) -> Path:
+    """Return the path of the agent; build it if it is not cached.  Raise BuildError if that fails.
+
+    `compiler` is the command of a compiler, which may be one for another machine; the default is one for this machine.
+    """
+    compiler = [*compiler] or find_compiler()
     recipe = [SOURCE.read_bytes(), *(word.encode() for word in (*compiler, *FLAGS)), platform.machine().encode()]
     name = f"mmap_agent-{hashlib.sha256(bytes(1).join(recipe)).hexdigest()[:20]}"
     cache = Path(cache_folder())

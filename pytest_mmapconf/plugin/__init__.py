@@ -52,9 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mmapconf", "conformance of mmap, munmap, mremap, msync and sysconf")
     option, ini = group.addoption, parser.addini
 
-    help = "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY or a registered name"
+    help = "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY, or a name from the list"
     option("--mmap-backend", metavar="BACKEND", help=help)
     ini("mmap_backend", help, default="")
+
+    help = "further recipes of implementations (TOML), which --mmap-backend then names; repeatable"
+    option("--mmap-recipes", metavar="FILE", action="append", help=help)
+    ini("mmap_recipes", help, type="args", default=[])
 
     help = f"judge clauses up to this level: {LEVELS} (default: documented)"
     option("--mmap-level", metavar="LEVEL", help=help)
@@ -103,7 +107,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-report", metavar="PATH", action="append", help=help)
     ini("mmap_report", help, type="paths", default=[])
 
-    help = "deviations on record (TOML), so that only new ones fail the run; repeatable"
+    help = 'deviations on record (TOML; "known": those of the recipe), so that only new ones fail the run; repeatable'
     option("--mmap-expectations", metavar="FILE", action="append", help=help)
     ini("mmap_expectations", help, type="args", default=[])
 

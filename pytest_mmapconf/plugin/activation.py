@@ -42,7 +42,12 @@ def activate(config: pytest.Config) -> None:
     backend_options = options.backend_options(config)
     reports = prepare_reports(config)
     name = options.value(config, "mmap_backend")
-    subject = backends.make(name, config.hook.pytest_mmapconf_backends(), options.import_directories(config))
+    subject = backends.make(
+        name,
+        config.hook.pytest_mmapconf_backends(),
+        options.import_directories(config),
+        options.recipe_files(config),
+    )
     program, reproducers = options.program(config), options.reproducers(config)
     tables, entries = options.expectations(config)
     update = options.update(config)

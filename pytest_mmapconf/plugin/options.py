@@ -134,6 +134,30 @@ def shard(config: pytest.Config) -> Shard | None:
     return shard
 
 
+def recipe_files(config: pytest.Config) -> list[Path]:
+    """Return the files of --mmap-recipes."""
+    return [config.invocation_params.dir / file for file in value(config, "mmap_recipes")]
+
+
+KNOWN: Final = "known"
+"""The word that --mmap-expectations takes for the deviations on record of a recipe."""
+
+
+def known_expectations(config: pytest.Config) -> Path:
+    """Return the file of the deviations that are on record for the backend's recipe.  Raises UsageError."""
+    from ..recipes import recipe
+
+    name = value(config, "mmap_backend")
+    try:
+        resolved = recipe.resolve(name, recipe.recipes(recipe_files(config)))
+    except recipe.RecipeError as error:
+        raise pytest.UsageError(f"--mmap-backend={error}") from error
+    file = resolved.known() if resolved else None
+    if file is None:
+        raise pytest.UsageError(f"--mmap-expectations={KNOWN}: there is no file of known deviations of {name}")
+    return file
+
+
 EXPECTATIONS: Final = f"{PACKAGE}.expectations"
 """The key of a worker's input for the tables of expectations; the worker's machine need not have the files."""
 
@@ -150,7 +174,9 @@ def expectations(config: pytest.Config) -> tuple[list[dict[str, Any]], tuple[Ent
         else:
             update = config.option.mmap_update_expectations
             for file in value(config, "mmap_expectations"):
-                if not update or (folder / file).exists():
+                if file == KNOWN:
+                    tables += read(known_expectations(config).name, known_expectations(config).parent)
+                elif not update or (folder / file).exists():
                     tables += read(file, folder)
         return tables, parse(tables)
     except ExpectationError as error:

@@ -76,7 +76,12 @@ def show(config: pytest.Config) -> int:
     options = plugin_options.backend_options(config)
 
     def make() -> Backend:
-        backend = backends.make(name, config.hook.pytest_mmapconf_backends(), plugin_options.import_directories(config))
+        backend = backends.make(
+            name,
+            config.hook.pytest_mmapconf_backends(),
+            plugin_options.import_directories(config),
+            plugin_options.recipe_files(config),
+        )
         backend.configure(options)
         return backend
 
