@@ -604,6 +604,14 @@ class Process:
         """A child: the same descriptors, the same mappings at the same addresses."""
         raise _missing("fork")
 
+    def thread(self) -> Process:
+        """Another thread of this process: an actor of its own in the same address space and table of descriptors.
+
+        It makes calls and accesses as the process does, but fork, exec, exit, kill and thread are calls of the process
+        that it was made from, with which it ends.  Without threads raise Unsupported.
+        """
+        raise _missing("thread")
+
     def exit(self, status: Count = 0) -> Amount:
         """End normally; return, once the process has been waited for, the exit status that its parent received."""
         raise _missing("exit")
@@ -688,11 +696,13 @@ class Facility(StrEnum):
 
 
 class Call(NamedTuple):
-    """A call to be made, for `System.run_concurrently`."""
+    """A call to be made, for `System.run_concurrently` and `System.together`."""
 
     process: Process
     name: str
     arguments: tuple[object, ...]
+    stage: int = 0
+    """For `System.together`: it begins when all calls of the stages before have returned."""
 
     def make(self) -> object:
         return getattr(self.process, self.name)(*self.arguments)
@@ -700,6 +710,12 @@ class Call(NamedTuple):
 
 Calls: TypeAlias = Annotated[Sequence[Call], Kind("calls")]
 Results: TypeAlias = Annotated[list[object], Kind("run_concurrently")]
+Tally: TypeAlias = Annotated[dict[tuple[str, ...], int], Kind("tally")]
+"""The outcomes of rounds, and how many rounds each had: for each call, in the order of the calls, one text.
+
+"ok"; "ok RESULT" for a result: a number, an address in hexadecimal, the bytes loaded in hexadecimal; "error ENAME";
+"fault SIGNAL CODE".
+"""
 
 
 class System:
@@ -715,6 +731,18 @@ class System:
         The default makes one after the other, which is one of the orders that "at the same time" allows.
         """
         return [call.make() for call in calls]
+
+    def together(self, calls: Calls, rounds: Count) -> Tally:
+        """Make calls of several threads and processes at once, in `rounds` rounds, and return what came of them.
+
+        A round has stages (`Call.stage`, from 0 on).  Threads and processes make their calls of a stage at the same
+        time, each in the order in which they are given, and begin the next stage when all have made theirs.  So a
+        stage with calls of one actor only is a call that has returned before the next stage begins.  There may be
+        fewer rounds than asked for where they take long.  A result that is longer than 24 bytes is cut off.
+
+        Not for fork, exec, exit, kill and thread.  Where no two threads can run at once, raise Unsupported.
+        """
+        raise _missing("together")
 
     def facility(self, facility: Facility) -> FacilityPath:
         """Return the path of a facility, usable by every process of the system; without one raise Unsupported."""

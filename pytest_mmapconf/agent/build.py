@@ -23,7 +23,7 @@ from typing import Final
 SOURCE: Final = Path(__file__).with_name("mmap_agent.c")
 """The agent's source: one file that every C compiler for Linux accepts."""
 
-FLAGS: Final = ("-O2", "-Wl,-z,now", "-Wl,-z,noexecstack")
+FLAGS: Final = ("-O2", "-pthread", "-Wl,-z,now", "-Wl,-z,noexecstack")
 """Compiler options: bind every symbol before main, and make the stack non-executable."""
 
 _SOLUTIONS: Final = f"""\

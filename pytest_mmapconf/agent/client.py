@@ -27,6 +27,7 @@ from ..contract import (
 )
 from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
 from . import front
+from .rounds import together
 from .stream import Agent, short
 
 MAPS_KEPT: Final = 64 * 1024
@@ -43,20 +44,26 @@ class _Sent(BaseException):
 class AgentProcess(Process):
     """A process of an agent."""
 
-    def __init__(self, system: AgentSystem, number: int) -> None:
+    def __init__(self, system: AgentSystem, number: int, thread: int = 0) -> None:
         self.bits = system.agent.bits
         self._system = system
         self._agent = system.agent
         self._number = number
+        self._thread = thread
+        """The thread of the process; 0 for its first, which takes the requests."""
         self._stage = ""
         """What `_call` does with the next request.
 
         "": send it and wait for the answer; "send": only send it; "receive": wait for its answer; "batch": leave it to
-        `batch`; "given": it has been answered with `_given`.
+        `batch`; "given": it has been answered with `_given`; "word": only return it, as `request_of` does.
         """
         self._given = ""
 
     def _call(self, request: str) -> str:
+        if self._stage == "word":
+            raise _Sent(request)
+        if self._thread:
+            request = f"in {self._thread:d} {request}"
         if self._stage == "":
             if self._system.ended:
                 raise Unresolved(self._system.ended)
@@ -106,6 +113,22 @@ class AgentProcess(Process):
         return data
 
     # ---- the calls that are more than one request, or whose answer is not a number (for the others, see below)
+
+    def request_of(self, call: Call) -> str:
+        """Return the request that makes a call."""
+        self._stage = "word"
+        try:
+            call.make()
+        except _Sent as request:
+            return str(request)
+        finally:
+            self._stage = ""
+        raise Unsupported(f"{call.name} is more than one request")
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The number of the process, and of the thread in it."""
+        return self._number, self._thread
 
     def fragment(self, addr: int, pages: int) -> str | None:
         try:
@@ -231,6 +254,11 @@ class AgentProcess(Process):
 
     def fork(self) -> AgentProcess:
         return AgentProcess(self._system, self._int("fork"))
+
+    def thread(self) -> AgentProcess:
+        if self._thread or not self._agent.threads:
+            raise Unsupported("a thread makes no thread" if self._thread else "the agent has no threads")
+        return AgentProcess(self._system, self._number, self._int("thread"))
 
     def counters(self) -> Counters:
         reads, writes, faults = self._values("counters", 3)
@@ -359,6 +387,11 @@ class AgentSystem(System):
         if failed:
             raise failed
         return results
+
+    def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
+        if self.ended:
+            raise Unresolved(self.ended)
+        return together(self.agent, calls, rounds)
 
     def facility(self, facility: Facility) -> str:
         return unquote(self._call(f"facility {facility.value}"))

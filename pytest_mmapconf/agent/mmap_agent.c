@@ -20,7 +20,7 @@
  * libc is under test as well.
  *
  * Build (any Linux libc, static or not, any byte order):
- *     cc -O2 -Wall -Wextra -Wl,-z,now -Wl,-z,noexecstack -o mmap_agent mmap_agent.c
+ *     cc -O2 -pthread -Wall -Wextra -Wl,-z,now -Wl,-z,noexecstack -o mmap_agent mmap_agent.c
  *
  * Contents, in the order of the file:
  *     writing text                    put*: append to the answer
@@ -32,7 +32,8 @@
  *     a process's account of itself   counters, maps, scratch range, limits, capabilities
  *     lines over sockets              `send_line`, `receive_line`
  *     what runs this program          `find_front`, `put_identity`
- *     fork, exec and exit             also the table of verbs, `execute_request`, and a process's loop, `serve`
+ *     fork, exec and exit             also the table of verbs, `execute_request`
+ *     threads                         the threads of a process, and calls that are made at once; a process's loop, `serve`
  *     the start of a program          `initialise`
  *     supervisor                      boots, processes, directories
  *     facilities                      detached mounts
@@ -52,7 +53,9 @@
 #include <limits.h>
 #include <mntent.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -75,6 +78,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef __GLIBC__
@@ -107,9 +111,10 @@ enum {
     NEEDED_FDS = OTHER_FDS + 8,
 };
 
-/* The request being executed, its answer, and a buffer for any other data. */
-static char in[MAX_LINE + 1], out[MAX_LINE + 64], bytes[MAX_DATA];
-static size_t out_length;
+/* The request being executed; and, of each thread, its answer and a buffer for any other data. */
+static char in[MAX_LINE + 1];
+static __thread char out[MAX_LINE + 64], bytes[MAX_DATA];
+static __thread size_t out_length;
 static char own_path[PATH_MAX]; /* of this program; absolute, because a case changes the directory */
 static char base_directory[PATH_MAX] = "/tmp"; /* where the agent makes its own directory */
 static char agent_directory[PATH_MAX + 32];    /* the agent's own directory */
@@ -433,13 +438,13 @@ static int parse_bytes(char *text, size_t *length)
 /* --------------------------------------------------------------------------------------------------------- accesses */
 
 /* A load, a store or a call may raise a signal.  The handler then jumps back to `attempt`, which made the access. */
-static sigjmp_buf recovery;
-static volatile sig_atomic_t attempting;
-static struct {
+static __thread sigjmp_buf recovery;
+static __thread volatile sig_atomic_t attempting;
+static __thread struct {
     int signal, code;
     uintptr_t address;
 } caught_fault;
-static struct {
+static __thread struct {
     volatile unsigned char *address;
     size_t length;
     char *data;
@@ -779,7 +784,7 @@ static void put_crc(uint32_t crc)
     }
 }
 
-static uint32_t page_checksum;
+static __thread uint32_t page_checksum;
 
 static void checksum_page(void)
 {
@@ -1493,6 +1498,7 @@ static unsigned write_to_client(const char *text, size_t length)
     return calls;
 }
 
+static int worker_count; /* the threads of this process, besides its first */
 static int passed_fd = -1; /* the descriptor received with the current line, or -1 */
 
 static void do_exit(struct argument *a)
@@ -1528,7 +1534,8 @@ static void do_fork(struct argument *a)
         close(STREAM_IN_FD);
         close(STREAM_OUT_FD);
         own_reads = own_writes = 0;
-        out_length = 0; /* the parent answers */
+        worker_count = 0; /* a child has one thread */
+        out_length = 0;   /* the parent answers */
         return;
     }
     if (pid == -1)
@@ -1620,6 +1627,9 @@ static void do_receive_descriptor(struct argument *a)
 
 static void do_serve_stream(struct argument *a);
 static void do_batch(struct argument *a);
+static void do_thread(struct argument *a);
+static void do_in(struct argument *a);
+static void do_together(struct argument *a);
 
 static const struct verb {
     const char *name, *form;
@@ -1678,6 +1688,9 @@ static const struct verb {
     {"scratch-range", "", do_scratch_range},
     {"counters", "", do_counters},
     {"maps", "n", do_maps},
+    {"thread", "", do_thread},
+    {"in", "n*", do_in},
+    {"together", "nnn*", do_together},
     {"fork", "", do_fork},
     {"exec", "", do_exec},
     {"exit", "n", do_exit},
@@ -1702,18 +1715,18 @@ static char *next_word(char **rest)
     return word;
 }
 
-static void execute_request(char *line)
+/* Parse a request into its verb and arguments; return the verb, or 0 with the answer that says what is wrong. */
+static const struct verb *parse_request(char *line, struct argument *arguments)
 {
-    struct argument arguments[8];
     const struct verb *verb = verbs;
     char *word = next_word(&line);
     int n = 0;
 
-    while (verb->name && strcmp(verb->name, word))
+    while (verb->name && (!word || strcmp(verb->name, word)))
         verb++;
     if (!verb->name) {
         answer("unsupported", "this agent does not know the verb");
-        return;
+        return 0;
     }
     for (const char *form = verb->form; *form; form++, n++) {
         struct argument *a = &arguments[n];
@@ -1735,18 +1748,432 @@ static void execute_request(char *line)
             is_valid = parse_number(word, &a->n);
         if (!is_valid) {
             answer("bad", "an argument cannot be understood");
-            return;
+            return 0;
         }
         if (*form == 'a' && a->n > UINTPTR_MAX) {
             answer("unsupported", "the number is wider than an address of this system");
-            return;
+            return 0;
         }
     }
     if ((size_t)n != strlen(verb->form) || line) {
         answer("bad", "the verb has another number of arguments");
+        return 0;
+    }
+    return verb;
+}
+
+static void execute_request(char *line)
+{
+    struct argument arguments[8];
+    const struct verb *verb = parse_request(line, arguments);
+
+    if (verb)
+        verb->run(arguments);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- threads */
+
+/* A process has up to MAX_WORKERS threads besides its first, which is the one that receives requests.  Everything that a
+ * thread needs is here, in static memory: its stack (in which the libc also places the thread's own variables) and its
+ * stack for signals. */
+#define MAX_WORKERS 3
+#define WORKER_STACK (128 * 1024 + 3 * MAX_DATA)
+static struct worker {
+    sem_t begin, end;
+    char *line;         /* the request to be executed, or 0: its calls in `script` */
+    const char *answer; /* in the thread's own `out` */
+    size_t answer_length;
+    int place; /* among the actors of `script` */
+    unsigned char signal_stack[64 * 1024];
+    unsigned char stack[WORKER_STACK] __attribute__((aligned(64)));
+} workers[MAX_WORKERS];
+
+/* The calls of a request `together` that this process makes, and what came of each in this round. */
+#define MAX_CALLS 24
+#define MAX_STAGES 16
+#define MAX_OUTCOME 64
+static struct scripted {
+    const struct verb *verb;
+    struct argument arguments[8];
+    unsigned thread, stage;
+    char outcome[MAX_OUTCOME];
+} script[MAX_CALLS];
+static unsigned script_calls, script_stages, script_rounds, script_actors;
+
+/* Where the actors of a boot, which may be of several processes, wait for each other: memory that all of them share. */
+static struct meeting {
+    unsigned arrived, generation; /* of the actors; how often all of them have arrived */
+    unsigned stop;                /* 1 if this round is the last */
+    unsigned first_processor;     /* the one on which the first actor runs */
+} *meeting;
+static cpu_set_t processors; /* those that this program may use */
+static int processor_count = 1;
+
+#define MIN_ROUNDS 16           /* rounds that are made in any case */
+#define MAX_NANOSECONDS 300000000 /* after which no other round begins */
+#define SPINS 2000              /* turns of a waiting loop before it lets others run */
+
+static void relax(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#else
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/* Wait until all actors have arrived.  A waiting actor stays on its processor and makes no system call at first, so that
+ * the processor keeps its translations of addresses. */
+static void meet(void)
+{
+    unsigned generation = __atomic_load_n(&meeting->generation, __ATOMIC_ACQUIRE);
+
+    if (__atomic_add_fetch(&meeting->arrived, 1, __ATOMIC_ACQ_REL) == script_actors) {
+        __atomic_store_n(&meeting->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&meeting->generation, generation + 1, __ATOMIC_RELEASE);
         return;
     }
-    verb->run(arguments);
+    for (unsigned turns = 0; __atomic_load_n(&meeting->generation, __ATOMIC_ACQUIRE) == generation; turns++) {
+        if (turns < SPINS)
+            relax();
+        else
+            sched_yield();
+    }
+}
+
+/* Run on the processor of this place alone, or, with -1, on any. */
+static void use_processor(int place)
+{
+    cpu_set_t chosen;
+    int wanted;
+
+    if (processor_count < 2)
+        return;
+    if (place < 0) {
+        sched_setaffinity(0, sizeof processors, &processors);
+        return;
+    }
+    wanted = (int)((meeting->first_processor + (unsigned)place) % (unsigned)processor_count);
+    CPU_ZERO(&chosen);
+    for (int processor = 0; processor < CPU_SETSIZE; processor++)
+        if (CPU_ISSET(processor, &processors) && wanted-- == 0)
+            CPU_SET(processor, &chosen);
+    sched_setaffinity(0, sizeof chosen, &chosen);
+}
+
+/* Keep the answer of a call of the script: of a fault its signal and code, since its address follows from the call. */
+static void keep_outcome(struct scripted *call)
+{
+    size_t length = out_length < MAX_OUTCOME ? out_length : MAX_OUTCOME;
+
+    if (!strncmp(out, "fault ", 6))
+        while (length && out[length - 1] != ' ')
+            length--;
+    while (length && out[length - 1] == ' ')
+        length--;
+    memset(call->outcome, 0, MAX_OUTCOME);
+    memcpy(call->outcome, out, length);
+}
+
+/* Make the calls of a thread in one stage of a round; another round begins at another distance from the others. */
+static void make_stage(unsigned thread, unsigned stage, unsigned round)
+{
+    for (volatile unsigned delay = (round * (thread * 2 + 1) * 37) % 193; thread ? delay : 0; delay--)
+        ;
+    for (unsigned i = 0; i < script_calls; i++)
+        if (script[i].thread == thread && script[i].stage == stage) {
+            out_length = 0;
+            script[i].verb->run(script[i].arguments);
+            keep_outcome(&script[i]);
+        }
+}
+
+static void work_on_script(struct worker *worker, unsigned thread)
+{
+    use_processor(worker->place);
+    for (unsigned round = 0;; round++) {
+        for (unsigned stage = 0; stage < script_stages; stage++) {
+            meet();
+            make_stage(thread, stage, round);
+        }
+        meet();
+        if (__atomic_load_n(&meeting->stop, __ATOMIC_ACQUIRE))
+            break;
+    }
+    use_processor(-1);
+}
+
+static void *work(void *given)
+{
+    struct worker *worker = given;
+    stack_t stack = {.ss_sp = worker->signal_stack, .ss_size = sizeof worker->signal_stack};
+    volatile char deep[48 * 1024];
+
+    for (size_t at = 0; at < sizeof deep; at += 1024)
+        deep[at] = 0;
+    memset(out, 0, sizeof out);
+    memset(bytes, 0, sizeof bytes);
+    sigaltstack(&stack, 0);
+    sem_post(&worker->end);
+    for (;;) {
+        while (sem_wait(&worker->begin) == -1)
+            ;
+        if (worker->line) {
+            execute_request(worker->line);
+            worker->answer = out;
+            worker->answer_length = out_length;
+        } else
+            work_on_script(worker, (unsigned)(worker - workers) + 1);
+        sem_post(&worker->end);
+    }
+    return 0;
+}
+
+static void await_worker(struct worker *worker)
+{
+    while (sem_wait(&worker->end) == -1)
+        ;
+}
+
+static void do_thread(struct argument *a)
+{
+    struct worker *worker = &workers[worker_count];
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int error = EAGAIN;
+
+    (void)a;
+    if (worker_count == MAX_WORKERS) {
+        answer("unsupported", "the agent has no more threads for a process");
+        return;
+    }
+    memset(worker->signal_stack, 0, sizeof worker->signal_stack);
+    memset(worker->stack, 0, sizeof worker->stack);
+    sem_init(&worker->begin, 0, 0);
+    sem_init(&worker->end, 0, 0);
+    if (pthread_attr_init(&attributes) == 0 &&
+        pthread_attr_setstack(&attributes, worker->stack, sizeof worker->stack) == 0)
+        error = pthread_create(&thread, &attributes, work, worker);
+    if (error) {
+        errno = error;
+        answer_no_process();
+        return;
+    }
+    await_worker(worker);
+    worker_count++;
+    answer_number(worker_count);
+}
+
+/* Return 1 if a thread other than the first may execute the verb. */
+static int is_for_threads(const char *line)
+{
+    static const char *const others[] = {"fork", "exec", "exit", "thread", "in", "together", "wait",
+                                         "receive-descriptor", "serve-stream"};
+    size_t length = strcspn(line, " ");
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (length == strlen(others[i]) && !strncmp(line, others[i], length))
+            return 0;
+    return 1;
+}
+
+static void do_in(struct argument *a)
+{
+    struct worker *worker;
+
+    if (a[0].n < 1 || a[0].n > (uint64_t)worker_count || !a[1].text) {
+        answer("bad", "no such thread");
+        return;
+    }
+    if (!is_for_threads(a[1].text)) {
+        answer("unsupported", "fork, exec and exit are requests to the process's first thread");
+        return;
+    }
+    worker = &workers[a[0].n - 1];
+    worker->line = a[1].text;
+    sem_post(&worker->begin);
+    await_worker(worker);
+    memcpy(out, worker->answer, worker->answer_length);
+    out_length = worker->answer_length;
+}
+
+/* Parse the calls of a request: each is ; THREAD STAGE VERB ARGUMENT…  Return 0, or -1 with the answer. */
+static int parse_script(char *rest)
+{
+    script_calls = script_stages = 0;
+    while (rest && *rest) {
+        struct scripted *call = &script[script_calls];
+        char *end = strstr(rest, " ; "), *line = end ? end + 3 : 0;
+        uint64_t thread, stage;
+        char *first, *second;
+
+        if (end)
+            *end = 0;
+        if (!strncmp(rest, "; ", 2))
+            rest += 2;
+        first = next_word(&rest);
+        second = next_word(&rest);
+        if (script_calls == MAX_CALLS || !second || !rest || !parse_number(first, &thread) ||
+            !parse_number(second, &stage) || thread > (uint64_t)worker_count || stage >= MAX_STAGES) {
+            answer("bad", "a call is ; THREAD STAGE VERB ARGUMENT...; there are too many calls or stages, or no such thread");
+            return -1;
+        }
+        if (!is_for_threads(rest)) {
+            answer("unsupported", "the verb cannot be executed together with others");
+            return -1;
+        }
+        if (!(call->verb = parse_request(rest, call->arguments)))
+            return -1;
+        call->thread = (unsigned)thread;
+        call->stage = (unsigned)stage;
+        script_calls++;
+        rest = line;
+    }
+    return 0;
+}
+
+/* The outcomes of the rounds: the different ones as they came, and the sequence in which they did, as COUNT times
+ * NUMBER.  Return 0, or -1 if there are too many. */
+#define MAX_DIFFERENT 64
+static struct {
+    char text[MAX_DIFFERENT][MAX_CALLS * 24];
+    unsigned different, runs, run_outcome[2048], run_count[2048];
+} tally;
+
+static int count_outcome(void)
+{
+    static char text[sizeof *tally.text];
+    size_t length = 0;
+    unsigned number = 0;
+
+    for (unsigned i = 0; i < script_calls; i++) {
+        size_t more = strnlen(script[i].outcome, MAX_OUTCOME);
+
+        if (length + more + 2 > sizeof text)
+            return -1;
+        memcpy(text + length, script[i].outcome, more);
+        length += more;
+        text[length++] = i + 1 < script_calls ? ';' : 0;
+    }
+    while (number < tally.different && strcmp(tally.text[number], text))
+        number++;
+    if (number == MAX_DIFFERENT)
+        return -1;
+    if (number == tally.different)
+        strcpy(tally.text[tally.different++], text);
+    if (tally.runs && tally.run_outcome[tally.runs - 1] == number) {
+        tally.run_count[tally.runs - 1]++;
+        return 0;
+    }
+    if (tally.runs == sizeof tally.run_count / sizeof *tally.run_count)
+        return -1;
+    tally.run_outcome[tally.runs] = number;
+    tally.run_count[tally.runs++] = 1;
+    return 0;
+}
+
+/* Append the outcomes: the sequence, and each of the different ones after " | ".  Return 0, or -1 if they are too many. */
+static int put_tally(void)
+{
+    size_t needed = tally.runs * 10 + 16;
+
+    for (unsigned i = 0; i < tally.different; i++)
+        needed += strlen(tally.text[i]) + 3;
+    if (needed > MAX_LINE)
+        return -1;
+    answer("ok ", "");
+    for (unsigned i = 0; i < tally.runs; i++) {
+        put(i ? "," : "");
+        put_unsigned(tally.run_outcome[i]);
+        put("*");
+        put_unsigned(tally.run_count[i]);
+    }
+    for (unsigned i = 0; i < tally.different; i++) {
+        put(" | ");
+        put(tally.text[i]);
+    }
+    return 0;
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Make the rounds as the process's first thread, which counts the outcomes of all its threads; that of the first actor
+ * decides when it is enough.  Return 0, or -1 if there were too many different outcomes. */
+static int make_rounds(unsigned place)
+{
+    int64_t deadline = nanoseconds() + MAX_NANOSECONDS;
+    int failed = 0;
+
+    for (unsigned round = 0;; round++) {
+        for (unsigned stage = 0; stage < script_stages; stage++) {
+            meet();
+            make_stage(0, stage, round);
+        }
+        if (!place)
+            __atomic_store_n(&meeting->stop,
+                             round + 1 >= script_rounds || (round + 1 >= MIN_ROUNDS && nanoseconds() > deadline),
+                             __ATOMIC_RELEASE);
+        meet();
+        failed = failed || count_outcome() == -1;
+        if (__atomic_load_n(&meeting->stop, __ATOMIC_ACQUIRE))
+            return failed ? -1 : 0;
+    }
+}
+
+/* together ROUNDS ACTORS PLACE STAGES ; THREAD STAGE VERB ARGUMENT… ; …  ACTORS: those of all processes, among which the
+ * first of this process has the place PLACE. */
+static void do_together(struct argument *a)
+{
+    char *rest = a[3].text, *stages = next_word(&rest);
+    unsigned place = (unsigned)a[2].n, used = 0;
+    uint64_t count;
+    int failed;
+
+    if (!stages || !parse_number(stages, &count) || count < 1 || count > MAX_STAGES || !a[0].n) {
+        answer("bad", "the number of stages cannot be understood");
+        return;
+    }
+    if (parse_script(rest) == -1)
+        return;
+    script_stages = (unsigned)count;
+    script_rounds = (unsigned)(a[0].n < 100000 ? a[0].n : 100000);
+    script_actors = (unsigned)a[1].n;
+    for (unsigned i = 0; i < script_calls; i++)
+        if (script[i].thread)
+            used |= 1u << script[i].thread;
+    tally.different = tally.runs = 0;
+    use_processor((int)place);
+    for (unsigned thread = 1, next = place + 1; thread <= MAX_WORKERS; thread++)
+        if (used & 1u << thread) {
+            workers[thread - 1].line = 0;
+            workers[thread - 1].place = (int)next++;
+            sem_post(&workers[thread - 1].begin);
+        }
+    failed = make_rounds(place);
+    for (unsigned thread = 1; thread <= MAX_WORKERS; thread++)
+        if (used & 1u << thread)
+            await_worker(&workers[thread - 1]);
+    use_processor(-1);
+    if (failed == -1 || put_tally() == -1)
+        answer("bad", "there are too many different outcomes");
+}
+
+/* Find the processors, and make the memory in which actors wait for each other. */
+static void prepare_threads(void)
+{
+    void *shared = mmap(0, page_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    static struct meeting own;
+
+    meeting = shared == MAP_FAILED ? &own : shared;
+    if (sched_getaffinity(0, sizeof processors, &processors) == 0)
+        processor_count = CPU_COUNT(&processors);
+    meeting->first_processor = (unsigned)getpid() % (unsigned)processor_count;
 }
 
 /* Execute several requests, separated by semicolons, and answer with their answers, likewise. */
@@ -1956,6 +2383,7 @@ static void initialise(int count, char **arguments)
     find_front(count, arguments);
     make_crc_tables();
     prefault_stack();
+    prepare_threads();
     find_scratch_range();
     setrlimit(RLIMIT_CORE, &no_core);
     signal(SIGPIPE, SIG_IGN);
@@ -3129,6 +3557,7 @@ static void boot(void)
         send_reply(0);
         return;
     }
+    meeting->arrived = 0;
     answer_result(chdir(boot_directory));
     if (out[0] == 'o') {
         put(" ");
@@ -3452,6 +3881,10 @@ static void write_greeting(void)
     snprintf(text, sizeof text, "%lu", (unsigned long)geteuid());
     put_fact("uid", text);
     put_limits();
+    snprintf(text, sizeof text, "%d", processor_count);
+    put_fact("processors", text);
+    snprintf(text, sizeof text, "%d", MAX_WORKERS);
+    put_fact("threads", text);
     put_fact("filesystem", file_system_type());
     put_fact("directory", base_directory);
     snprintf(text, sizeof text, "%d", MAX_LINE);

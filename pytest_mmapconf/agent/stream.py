@@ -108,6 +108,10 @@ class Agent:
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
         self._line = self._number("line", 4096) + 16
+        self.threads = "threads" in self.facts and self._number("threads", 1) > 0
+        """True if the agent's processes can have threads."""
+        self.processors = self._number("processors", 1)
+        """How many threads can run at once."""
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
