@@ -15,6 +15,7 @@ from typing import NoReturn
 from ..contract import Fault, Unresolved
 from .constants import PROT_WRITE
 from .mapping import Mapping
+from .paging import Page
 from .state import State
 
 SLICES = 4
@@ -43,16 +44,8 @@ class Accesses(State):
 
     def load_page(self, addr: int, done: int) -> bytearray:
         """Return the page at an address, to be loaded from there on; `done` bytes have been loaded before."""
-        mapping = self.mapping_at("load", addr)
-        if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
-            self.fault("load", "SIGSEGV", self.protection_fault_code(mapping), addr)
-        if mapping.least_size != mapping.largest_size and mapping.was_resized_at(addr // self.page):
-            content = self.resized_page("load", addr, done)
-            if content is not None:
-                return content
-        frame = self.space.access(mapping, addr // self.page, False)
-        if frame is None:
-            self.fault("load", "SIGBUS", self.choices.bus_code(), addr)
+        kept = self.translations.find(addr // self.page, "load") if self.translations else None
+        mapping, frame = kept or self.translate_load(addr, done)
         if frame.indeterminate:
             start = addr % self.page
             firm = (
@@ -65,6 +58,22 @@ class Accesses(State):
             self.choices.resolve(frame, start, firm, done)
         return frame.data
 
+    def translate_load(self, addr: int, done: int) -> tuple[Mapping, Page]:
+        """Return the mapping and the page that a load at an address is from; raise its fault."""
+        mapping = self.mapping_at("load", addr)
+        if mapping.execute_only or not self.choices.may_load(mapping.prot, addr):
+            self.fault("load", "SIGSEGV", self.protection_fault_code(mapping), addr)
+        if mapping.least_size != mapping.largest_size and mapping.was_resized_at(addr // self.page):
+            content = self.resized_page("load", addr, done)
+            if content is not None:
+                return mapping, Page(0, content)
+        frame = self.space.access(mapping, addr // self.page, False)
+        if frame is None:
+            self.fault("load", "SIGBUS", self.choices.bus_code(), addr)
+        if self.translations:
+            self.translations.keep(addr // self.page, "load", mapping, frame)
+        return mapping, frame
+
     def store(self, addr: int, data: bytes) -> None:
         self.last_access = ("store", addr, "")
         addr &= self.mask
@@ -72,18 +81,9 @@ class Accesses(State):
         done = 0
         while done < len(data):
             start = addr % page
-            mapping = self.mapping_at("store", addr)
-            if not mapping.prot & PROT_WRITE:
-                self.fault("store", "SIGSEGV", self.protection_fault_code(mapping), addr)
-            if mapping.least_size != mapping.largest_size and mapping.was_resized_at(addr // page):
-                self.resized_page("store", addr, done)
+            kept = self.translations.find(addr // page, "store") if self.translations else None
+            mapping, frame, is_first = (*kept, False) if kept else self.translate_store(addr, done)
             inode = mapping.inode
-            is_first = (
-                inode is not None and inode.backdated and self.is_unused(mapping) and self.choices.marks_first_store()
-            )
-            frame = self.space.access(mapping, addr // page, True)
-            if frame is None:
-                self.fault("store", "SIGBUS", self.choices.bus_code(), addr)
             part = data[done : done + page - start]
             frame.data[start : start + len(part)] = part
             if frame.indeterminate:
@@ -98,6 +98,32 @@ class Accesses(State):
                     frame.mark_indeterminate(max(start, firm), start + len(part))
             addr += len(part)
             done += len(part)
+
+    def translate_store(self, addr: int, done: int) -> tuple[Mapping, Page, bool]:
+        """Return the mapping and the page that a store at an address is to, and whether it is the mapping's first.
+
+        Raise its fault.
+        """
+        mapping = self.mapping_at("store", addr)
+        if not mapping.prot & PROT_WRITE:
+            self.fault("store", "SIGSEGV", self.protection_fault_code(mapping), addr)
+        if mapping.least_size != mapping.largest_size and mapping.was_resized_at(addr // self.page):
+            self.resized_page("store", addr, done)
+        inode = mapping.inode
+        is_first = (
+            inode is not None and inode.backdated and self.is_unused(mapping) and self.choices.marks_first_store()
+        )
+        frame = self.space.access(mapping, addr // self.page, True)
+        if frame is None:
+            self.fault("store", "SIGBUS", self.choices.bus_code(), addr)
+        if self.translations:
+            self.translations.keep(addr // self.page, "store", mapping, frame)
+        return mapping, frame, is_first
+
+    def store_in_steps(self, addr: int, data: bytes) -> Iterator[None]:
+        """Store as `store` does; yield to other threads where they may come between: before the first byte."""
+        yield
+        self.store(addr, data)
 
     def resized_page(self, access: str, addr: int, done: int) -> bytearray | None:
         """Return the content of a page that its file has lost or gained, if the choices have it; raise their fault."""
@@ -117,6 +143,15 @@ class Accesses(State):
     def execute(self, addr: int) -> None:
         self.last_access = ("execute", addr, "")
         addr &= self.mask
+        kept = self.translations.find(addr // self.page, "execute") if self.translations else None
+        frame = kept[1] if kept else self.translate_execution(addr)
+        start = addr % self.page
+        code = self.machine.return_instruction
+        if bytes(frame.data[start : start + len(code)]) != code:
+            raise Unresolved(f"the code at {addr:#x} is not the code that returns, and the reference runs no other")
+
+    def translate_execution(self, addr: int) -> Page:
+        """Return the page that holds the code at an address; raise the fault of its execution."""
         mapping = self.mapping_at("execute", addr)
         allowed = self.choices.may_execute(mapping.prot)
         if not allowed and not (self.choices.eof_before_protection() and self.choices.may_load(mapping.prot, addr)):
@@ -128,10 +163,9 @@ class Accesses(State):
             self.fault("execute", "SIGBUS", self.choices.bus_code(), addr)
         if not allowed:
             self.fault("execute", "SIGSEGV", "SEGV_ACCERR", addr)
-        start = addr % self.page
-        code = self.machine.return_instruction
-        if bytes(frame.data[start : start + len(code)]) != code:
-            raise Unresolved(f"the code at {addr:#x} is not the code that returns, and the reference runs no other")
+        if self.translations:
+            self.translations.keep(addr // self.page, "execute", mapping, frame)
+        return frame
 
     def add(self, addr: int, times: int, lock: int = 0) -> None:
         for _slice in self.add_slices(addr, times, lock):

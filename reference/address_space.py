@@ -286,11 +286,13 @@ class AddressSpace:
 
     def set_execute_only(self, start: int, end: int, execute_only: bool) -> None:
         """Set whether the pages of [start, end) cannot be loaded from.  `protect` follows, and merges what is alike."""
+        self.table.drop_translations(start // self.page, end // self.page)
         for mapping in self.cut_out(start, end):
             mapping.execute_only = execute_only
 
     def protect(self, start: int, end: int, prot: int) -> None:
         """Give the mapped pages of [start, end) the protection `prot`."""
+        self.table.drop_translations(start // self.page, end // self.page)
         for mapping in self.cut_out(start, end):
             gains_store = prot & PROT_WRITE and not mapping.prot & PROT_WRITE
             mapping.prot = prot

@@ -8,7 +8,12 @@ what only the process referred to is released.
 
 from __future__ import annotations
 
-from ..contract import Counters, Resource
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from ..contract import Counters, Resource, Unsupported
+from ..contract import Process as Contract
 from . import maps as picture
 from .files import Descriptor
 from .machine import Machine
@@ -25,6 +30,29 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         machine.processes.append(self)
+
+    # --------------------------------------------------------------------------------------------------------- threads
+
+    def thread(self) -> ReferenceProcess:
+        if self.translations is None:
+            self.translations = self.space.table.new_cache()
+        kind = thread_type(type(self))
+        thread = kind.__new__(kind)
+        thread.__dict__ = self.__dict__
+        thread.translations = self.space.table.new_cache()
+        return thread
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReferenceProcess:
+        """Return a copy, with the threads of which it shares the data if they are copied as well."""
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        shared = memo.get(id(self.__dict__))
+        if shared is None:
+            shared = memo[id(self.__dict__)] = {}
+            copied.__dict__ = shared
+            shared.update((name, deepcopy(value, memo)) for name, value in self.__dict__.items())
+        copied.__dict__ = shared
+        copied.translations = deepcopy(self.translations, memo)
+        return copied
 
     # ------------------------------------------------------------------------------------------------------------ life
 
@@ -59,6 +87,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
         del self.descriptors
 
     def exec(self) -> None:
+        self.translations = None  # the other threads end
         self.faults_before += self.space.table.minor + self.space.table.major
         self.space.end()
         self.space = self.new_address_space()
@@ -98,3 +127,30 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
         table = self.space.table
         head = f"process {self.number}, pages of {self.page} bytes, {table.minor} minor and {table.major} major faults"
         return "\n".join([head, *picture.draw(self.space, self.last_access, frames)])
+
+
+class ThreadCalls(Contract):
+    """The calls that only the process makes, not another thread of it."""
+
+    __slots__ = ()
+
+    def thread(self) -> ReferenceProcess:
+        raise Unsupported("a thread makes no thread")
+
+    def fork(self) -> ReferenceProcess:
+        raise Unsupported("fork is a call of the process")
+
+    def exec(self) -> None:
+        raise Unsupported("exec is a call of the process")
+
+    def exit(self, status: int = 0) -> int:
+        raise Unsupported("exit is a call of the process")
+
+    def kill(self) -> None:
+        raise Unsupported("kill is a call of the process")
+
+
+@cache
+def thread_type(kind: type[ReferenceProcess]) -> type[ReferenceProcess]:
+    """Return the class of the threads of processes of a class."""
+    return type("ReferenceThread", (ThreadCalls, kind), {"__slots__": ()})

@@ -17,6 +17,7 @@ from .constants import PROT_ALL, PROT_EXEC
 from .files import Descriptor, OpenFileDescription
 from .machine import Machine
 from .refusal import Refusals
+from .translations import Translations
 
 OFFSET_MASK: Final = (1 << 64) - 1
 """File offsets have 64 bits, whatever addresses have; they are compared as if they had no sign."""
@@ -27,13 +28,17 @@ STACK: Final = 8 << 20
 
 
 class State(Contract):
-    """A process as data."""
+    """A process as data.  Its threads share the data; what each thread has of its own is in the slots."""
+
+    __slots__ = ("translations",)
 
     descriptors: dict[int, Descriptor]
     space: AddressSpace
 
     def __init__(self, machine: Machine) -> None:
         parameters = machine.parameters
+        self.translations: Translations | None = None
+        """The translation cache of this thread; None in a process that has made no thread."""
         self.machine = machine
         self.number = machine.allocate_pid()
         """Its place among the processes that the machine has started, from 1 on."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
 from typing import Final
 
-from ..contract import Call, Facility, System, Unsupported
+from ..contract import Call, Facility, Fault, System, Unsupported
+from ..trace.outcome_text import outcome_text
 from .files import Descriptor
 from .machine import PATHS, Machine
 from .process import ReferenceProcess
 
 LOW_MAP_COUNT: Final = 256
 """The mapping limit of a system that was asked for it: so low that a case reaches it soon."""
+
+
+ROUNDS: Final = 16
+"""The most rounds of `together`: each makes the calls in another order."""
 
 
 class ReferenceSystem(Machine, System):
@@ -44,6 +51,34 @@ class ReferenceSystem(Machine, System):
                     del running[at]
         return results
 
+    def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
+        """Make calls at once: in each round in another order, up to ROUNDS rounds."""
+        tally: Counter[tuple[str, ...]] = Counter()
+        for number in range(min(rounds, ROUNDS)):
+            order = Random(number)
+            outcomes = [""] * len(calls)
+            for stage in range(max(call.stage for call in calls) + 1):
+                running = self.sequences([(at, call) for at, call in enumerate(calls) if call.stage == stage], outcomes)
+                while running:
+                    sequence = order.choice(running)
+                    if next(sequence, running) is running:
+                        running.remove(sequence)
+            tally[tuple(outcomes)] += 1
+        return dict(tally)
+
+    def sequences(self, calls: Sequence[tuple[int, Call]], outcomes: list[str]) -> list[Iterator[None]]:
+        """Return for each actor the calls that it makes in a stage; it yields where others may come between."""
+
+        def sequence(own: Sequence[tuple[int, Call]]) -> Iterator[None]:
+            for at, call in own:
+                yield
+                outcomes[at] = yield from steps_of(call)
+
+        actors: dict[int, list[tuple[int, Call]]] = {}
+        for at, call in calls:
+            actors.setdefault(id(call.process), []).append((at, call))
+        return [sequence(own) for own in actors.values()]
+
     def close(self) -> None:
         for process in list(self.processes):
             process.end()
@@ -73,3 +108,14 @@ class ReferenceSystem(Machine, System):
     def mapping_limit(self) -> int:
         self.max_map_count = min(self.max_map_count, LOW_MAP_COUNT)
         return self.max_map_count
+
+
+def steps_of(call: Call) -> Generator[None, None, str]:
+    """Make a call, yielding where others may come between; return its outcome as text."""
+    if call.name != "store" or not isinstance(call.process, ReferenceProcess):
+        return outcome_text(call.name, call.make)
+    try:
+        yield from call.process.store_in_steps(*call.arguments)  # type: ignore[arg-type]
+    except Fault as fault:
+        return f"fault {fault.signal} {fault.code}"
+    return "ok"

@@ -24,6 +24,7 @@ from urllib.parse import quote_from_bytes, unquote
 
 from ..contract import Backend, Facility, Fault, Process, Resource, System, Unresolved, errno_name
 from ..trace.calls import PROCESS_CALLS, invoke
+from ..trace.outcome_text import result_text
 
 VERSION: Final = 1
 DATA: Final = 16384
@@ -64,23 +65,10 @@ def encode_text(text: str | bytes) -> str:
     return quote_from_bytes(os.fsencode(text), safe="/.-_~:+,=@")
 
 
-def format_result(result: object) -> str:
-    """Return the result of a call as fields of an answer."""
-    if result is None:
-        return ""
-    if isinstance(result, bytes):
-        return result.hex()
-    if isinstance(result, tuple):
-        return " ".join(map(format_result, result))
-    if isinstance(result, list):  # of mincore
-        return "".join("1" if resident else "0" for resident in result)
-    return str(int(result)) if isinstance(result, int) else str(result)
-
-
 def answer(call: Callable[[], object]) -> str:
     """Make a call, and return the answer that reports its result, error or fault."""
     try:
-        return f"ok {format_result(call())}".rstrip()
+        return f"ok {result_text(call())}".rstrip()
     except OSError as error:
         return f"error {errno_name(error)}"
     except Fault as fault:

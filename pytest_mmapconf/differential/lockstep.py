@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Literal, TypeVar
 
@@ -52,7 +52,8 @@ from ..trace.calls import CALLS, forward_calls, invoke
 from ..trace.wrapping import WrappingBackend
 from .audit import Auditor
 from .blame import ENVIRONMENT_ERRNOS
-from .comparison import Comparison
+from .comparison import AuditedCall, Comparison
+from .concurrency import State, TooMany, merge, reachable
 from .divergence import Divergence
 from .pair import Pair
 from .parameters import measure_parameters
@@ -161,6 +162,54 @@ class LockstepSystem(Comparison, System):
             self.audit(pair, "add", ())
         return results
 
+    def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
+        pairs = [call.process for call in calls if isinstance(call.process, LockstepProcess)]
+        if len(pairs) < len(calls):
+            raise TypeError("calls that are made together must be those of processes of this system")
+        tally = self.subject.together(
+            [Call(pair.subject, call.name, call.arguments, call.stage) for pair, call in zip(pairs, calls, strict=True)],
+            rounds,
+        )
+        if self.uncompared is None:
+            self.judge_rounds(pairs, calls, tally)
+        if self.uncompared is None:
+            self.audits.audit_pairs(self.pairs, AuditedCall("together", (), ()))
+        return tally
+
+    def judge_rounds(
+        self, pairs: Sequence[LockstepProcess], calls: Sequence[Call], tally: Mapping[tuple[str, ...], int]
+    ) -> None:
+        """Search an order of the calls for each outcome, and follow what the rounds have done."""
+        actors = list(dict.fromkeys(pairs))
+        others = [pair for pair in self.all_pairs() if pair not in actors]
+        begun = State(self.machine, [pair.model for pair in actors], [pair.model for pair in others])
+        try:
+            ends, rejected = reachable(begun.copy(), calls, [actors.index(pair) for pair in pairs], tally)
+            if rejected is not None:
+                outcomes, observed, expected = rejected
+                at = next((at for at, text in enumerate(outcomes) if text == observed), 0)
+                self.diverge(
+                    pairs[at],
+                    "together",
+                    tuple(f"{call.name} in stage {call.stage}: {text}" for call, text in zip(calls, outcomes, strict=True)),
+                    None,
+                    Returned(f"{observed} in {tally[outcomes]} of {sum(tally.values())} rounds"),
+                    (expected,),
+                    ("threads.order",),
+                )
+            end = merge(ends)
+        except TooMany as reason:
+            self.give_up(f"calls were made at once, and there are too many {reason}")
+            return
+        self.machine = end.machine
+        for pair, model in zip((*actors, *others), (*end.actors, *end.others), strict=True):
+            pair.model = model
+        self.compared += len(calls)
+
+    def all_pairs(self) -> list[LockstepProcess]:
+        """Return the processes that have not ended, each followed by its other threads."""
+        return [each for pair in self.pairs for each in (pair, *pair.threads)]
+
     def admit_lost_updates(self, pair: LockstepProcess, call: Call) -> None:
         """Allow any content of the word of an addition without a lock: updates of it may have been lost."""
         addr = call.arguments[0]
@@ -217,11 +266,19 @@ class LockstepProcess(Pair):
     """A pair of processes that make the same calls.  Its other calls are forwarders made from `CALLS`."""
 
     def __init__(
-        self, system: LockstepSystem, subject: Process, model: ReferenceProcess, mapped_pages: set[int]
+        self,
+        system: LockstepSystem,
+        subject: Process,
+        model: ReferenceProcess,
+        mapped_pages: set[int],
+        is_process: bool = True,
     ) -> None:
         super().__init__(subject, model, mapped_pages, system.directories)
         self.system = system
-        system.pairs.append(self)
+        self.threads: list[LockstepProcess] = []
+        """Its other threads."""
+        if is_process:
+            system.pairs.append(self)
 
     # ---- making a call twice
 
@@ -369,6 +426,17 @@ class LockstepProcess(Pair):
         pair._scratch_range = self._scratch_range
         system.audit(pair, "fork", ())
         return pair
+
+    def thread(self) -> LockstepProcess:
+        system = self.system
+        try:
+            thread = self.subject.thread()
+        except OSError as error:
+            system.left_out["thread", errno_name(error)] += 1
+            raise
+        model = self.model if system.uncompared is not None else self.model.thread()
+        self.threads.append(LockstepProcess(system, thread, model, self.mapped_pages, False))
+        return self.threads[-1]
 
     def exit(self, status: int = 0) -> int:
         self.forget()

@@ -19,6 +19,7 @@ As JSON (version 1) a program is ``{"version": 1, "steps": [STEP, …]}`` and a 
 ``{"return_instruction": 1}``
   for the machine's code of a function that returns, whose length a NUMBER here calls ``code``, or, among expectations,
   ``{"any": NUMBER}`` for as many indeterminate bytes.
+* Among the calls of `together`, a step may have ``"stage": NUMBER``.
 * A path is a text in which ``<dev-zero>`` stands for what the facility of that name gave.
 
 The result of a step is a `SymbolicOutcome`: `Returns`, `Fails`, `Faults` or `NotExecuted`.
@@ -88,6 +89,9 @@ class Special(StrEnum):
     """The result of `Process.return_instruction` on the machine."""
 
 
+MAX_STAGES: Final = 16
+"""The most stages of a round of calls that are made together."""
+
 CODE: Final = "code"
 """The name of the return code's length in bytes, in how often a run is repeated."""
 
@@ -128,6 +132,8 @@ class Step:
     """One value for each argument of the call, of the type that belongs to its kind in CALLS."""
     results: tuple[str, ...] = ()
     """The names that its results get: none, one, or two for a call that makes two descriptors."""
+    stage: int = 0
+    """Of a call among those that are made together: the stage of a round in which it is made."""
 
     def __str__(self) -> str:
         signature = CALLS[self.call]
@@ -228,13 +234,14 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         "call": step.call,
         "arguments": arguments,
         **({"results": list(step.results)} if step.results else {}),
+        **({"stage": step.stage} if step.stage else {}),
     }
 
 
 def _step_from_json(document: object) -> Step:
     if not isinstance(document, dict):
         raise ProgramError(f"a step is an object, not {document!r}")
-    if unknown := set(document) - {"process", "call", "arguments", "results"}:
+    if unknown := set(document) - {"process", "call", "arguments", "results", "stage"}:
         raise ProgramError(f"unknown: {', '.join(sorted(unknown))}")
     call, given, results = document.get("call"), document.get("arguments", {}), document.get("results", [])
     if call not in CALLS:
@@ -255,7 +262,10 @@ def _step_from_json(document: object) -> Step:
             arguments.append(_read(kind, given.get(name, signature.defaults.get(name))))
         except ProgramError as error:
             raise ProgramError(f"{name} of {call}: {error}") from error
-    return Step(process, call, tuple(arguments), tuple(results))
+    stage = document.get("stage", 0)
+    if type(stage) is not int or not 0 <= stage < MAX_STAGES:
+        raise ProgramError(f"a stage is a number from 0 to {MAX_STAGES - 1}, not {stage!r}")
+    return Step(process, call, tuple(arguments), tuple(results), stage)
 
 
 def _write(kind: str, value: Argument) -> Any:
@@ -280,9 +290,13 @@ def _write_run(run: Run) -> Any:
     return text if times == 1 else {"bytes": text, "times": times}
 
 
+def _stage_text(step: Argument) -> str:
+    return f" in stage {step.stage}" if isinstance(step, Step) and step.stage else ""
+
+
 def _write_text(kind: str, value: Argument) -> str:
     if kind == "calls":
-        return ", ".join(str(step) for step in value)  # type: ignore[union-attr]
+        return ", ".join(f"{step}{_stage_text(step)}" for step in value)  # type: ignore[union-attr]
     written = _write(kind, value)
     return json.dumps(written) if kind in ("path", "data", "text") else str(written)
 

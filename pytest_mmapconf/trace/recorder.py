@@ -83,7 +83,10 @@ def _plain(value: Any) -> Any:
     if type(value) is Symbol:
         return int(value)
     if type(value) is Call:
-        return Call(_inside(value.process), value.name, tuple(_plain(argument) for argument in value.arguments))
+        arguments = tuple(_plain(argument) for argument in value.arguments)
+        return Call(_inside(value.process), value.name, arguments, value.stage)
+    if type(value) is tuple:  # calls that are made together
+        return tuple(map(_plain, value))
     return value
 
 
@@ -147,6 +150,9 @@ class RecordedSystem(System):
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
         return self.make("", "run_concurrently", lambda *inner: self.inside.run_concurrently(list(inner)), tuple(calls))  # type: ignore[no-any-return]
 
+    def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
+        return self.make("", "together", self.inside.together, (tuple(calls), rounds))  # type: ignore[no-any-return]
+
     def facility(self, facility: Facility) -> str:
         return self.make("", "facility", self.inside.facility, (facility,))  # type: ignore[no-any-return]
 
@@ -179,7 +185,7 @@ class RecordedSystem(System):
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Make a call, note it with what came of it, and hand its result out by symbol."""
-        has_symbols = self.symbols or call == "run_concurrently"  # whose arguments are processes of the recorder
+        has_symbols = self.symbols or call in ("run_concurrently", "together")  # whose arguments are processes of the recorder
         try:
             result = inner(*(map(_plain, arguments) if has_symbols else arguments))
         except Exception as error:
@@ -303,14 +309,19 @@ class _Symbols:
 
     def arguments(self, call: str, arguments: Sequence[Any]) -> tuple[Argument, ...]:
         if call == "run_concurrently":
-            return (
-                tuple(
-                    Step(each.process.name, each.name, self.arguments(each.name, each.arguments)) for each in arguments
-                ),
-            )
+            return (self.calls(arguments),)
+        if call == "together":
+            return (self.calls(arguments[0]), Sum(bytes=int(arguments[1])))
         kinds = CALLS[call].arguments
         given = [*arguments, *(CALLS[call].defaults[name] for name in list(kinds)[len(arguments) :])]
         return tuple(self.argument(kind, value) for kind, value in zip(kinds.values(), given, strict=True))
+
+    def calls(self, calls: Sequence[Any]) -> tuple[Step, ...]:
+        """Return calls that are made at once as steps."""
+        return tuple(
+            Step(each.process.name, each.name, self.arguments(each.name, each.arguments), (), each.stage)
+            for each in calls
+        )
 
     def argument(self, kind: str, value: Any) -> Argument:
         if kind == "data":
