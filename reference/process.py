@@ -33,9 +33,13 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
 
     # --------------------------------------------------------------------------------------------------------- threads
 
-    def thread(self) -> ReferenceProcess:
+    def keep_translations(self) -> None:
+        """Give this thread a translation cache, if it has none."""
         if self.translations is None:
             self.translations = self.space.table.new_cache()
+
+    def thread(self) -> ReferenceProcess:
+        self.keep_translations()
         kind = thread_type(type(self))
         thread = kind.__new__(kind)
         thread.__dict__ = self.__dict__

@@ -53,6 +53,9 @@ class ReferenceSystem(Machine, System):
 
     def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
         """Make calls at once: in each round in another order, up to ROUNDS rounds."""
+        for call in calls:
+            if isinstance(call.process, ReferenceProcess):
+                call.process.keep_translations()
         tally: Counter[tuple[str, ...]] = Counter()
         for number in range(min(rounds, ROUNDS)):
             order = Random(number)
