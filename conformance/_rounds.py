@@ -45,7 +45,7 @@ def are_as_expected(outcomes: Sequence[str], expected: Sequence[str | tuple[str,
 def differences(calls: Sequence[Call], outcomes: Sequence[str], expected: Sequence[str | tuple[str, ...]]) -> str:
     """Return the calls that had another outcome than the expected one, as text."""
     return "; ".join(
-        f"{made.name} of stage {made.stage} had {outcome!r}, not {' or '.join([begin] if isinstance(begin, str) else begin)!r}"
+        f"{made.name} of stage {made.stage} had {outcome!r}, not {begin!r}"
         for made, outcome, begin in zip(calls, outcomes, expected, strict=True)
         if not outcome.startswith(begin)
     )

@@ -40,7 +40,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
 
     def thread(self) -> ReferenceProcess:
         self.keep_translations()
-        kind = thread_type(type(self))
+        kind = thread_type(type(self))  # type: ignore[arg-type]  # a class can be hashed
         thread = kind.__new__(kind)
         thread.__dict__ = self.__dict__
         thread.translations = self.space.table.new_cache()

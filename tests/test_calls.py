@@ -24,6 +24,9 @@ WORDS |= {"ADDR": "address", "NEWADDR": "address", "LOCK": "address"}
 OBSERVATIONS = {"audit": "*", "batch": "*", "maps": "n"}
 """Verbs for the methods of a process that are no calls, and the form of their arguments."""
 
+ABOUT_THREADS = {"in": "n*", "together": "nnn*"}
+"""Verbs for the calls of threads, and of several at once."""
+
 OF_THE_AGENT = {"wait", "receive-descriptor", "serve-stream"}
 """Verbs of mmap_agent.c with which its processes address each other."""
 
@@ -52,8 +55,9 @@ def test_the_agent_in_c_has_every_call_and_no_other() -> None:
     forms = agent_forms()
 
     calls = {verb(call) for call in PROCESS_CALLS} - OF_THE_SUPERVISOR
-    assert set(forms) == calls | set(OBSERVATIONS) | OF_THE_AGENT
-    assert {name: forms[name] for name in OBSERVATIONS} == OBSERVATIONS
+    others = OBSERVATIONS | ABOUT_THREADS
+    assert set(forms) == calls | set(others) | OF_THE_AGENT
+    assert {name: forms[name] for name in others} == others
 
 
 @pytest.mark.parametrize("call", [call for call in PROCESS_CALLS if call not in OF_THE_SUPERVISOR])
@@ -66,7 +70,8 @@ def test_the_agent_in_c_reads_each_argument_by_its_kind(call: str) -> None:
 
 
 def test_the_protocol_has_every_call_and_no_other() -> None:
-    assert set(protocol_forms()) - {"fd"} == {verb(call) for call in PROCESS_CALLS} | set(OBSERVATIONS)
+    calls = {verb(call) for call in PROCESS_CALLS}
+    assert set(protocol_forms()) - {"fd"} == calls | set(OBSERVATIONS | ABOUT_THREADS)
 
 
 @pytest.mark.parametrize("call", PROCESS_CALLS)

@@ -55,14 +55,12 @@ class AgentProcess(Process):
         """What `_call` does with the next request.
 
         "": send it and wait for the answer; "send": only send it; "receive": wait for its answer; "batch": leave it to
-        `batch`; "given": it has been answered with `_given`; "word": only return it, as `request_of` does.
+        `batch`; "given": it has been answered with `_given`.
         """
         self._given = ""
 
     def _call(self, request: str) -> str:
-        if self._stage == "word":
-            raise _Sent(request)
-        if self._thread:
+        if self._thread and self._stage != "batch":
             request = f"in {self._thread:d} {request}"
         if self._stage == "":
             if self._system.ended:
@@ -116,14 +114,7 @@ class AgentProcess(Process):
 
     def request_of(self, call: Call) -> str:
         """Return the request that makes a call."""
-        self._stage = "word"
-        try:
-            call.make()
-        except _Sent as request:
-            return str(request)
-        finally:
-            self._stage = ""
-        raise Unsupported(f"{call.name} is more than one request")
+        return self._first_request(call.name, call.arguments)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -187,7 +178,7 @@ class AgentProcess(Process):
 
     def batch(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[object]:
         """Make calls as few requests; the first request of a call is part of a batch, any others follow it."""
-        if not self._system.batches or len(calls) < 2:
+        if not self._system.batches or len(calls) < 2 or self._thread:
             return super().batch(calls)
         requests = [self._first_request(name, arguments) for name, arguments in calls]
         answers: list[str] = []
@@ -256,7 +247,7 @@ class AgentProcess(Process):
         return AgentProcess(self._system, self._int("fork"))
 
     def thread(self) -> AgentProcess:
-        if self._thread or not self._agent.threads:
+        if self._thread or not self._agent.has_threads:
             raise Unsupported("a thread makes no thread" if self._thread else "the agent has no threads")
         return AgentProcess(self._system, self._number, self._int("thread"))
 

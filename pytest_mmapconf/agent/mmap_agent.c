@@ -1967,8 +1967,8 @@ static void do_thread(struct argument *a)
 /* Return 1 if a thread other than the first may execute the verb. */
 static int is_for_threads(const char *line)
 {
-    static const char *const others[] = {"fork", "exec", "exit", "thread", "in", "together", "wait",
-                                         "receive-descriptor", "serve-stream"};
+    static const char *const others[] = {"fork", "exec", "exit", "thread", "in", "together", "batch",
+                                         "wait", "receive-descriptor", "serve-stream"};
     size_t length = strcspn(line, " ");
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -2180,7 +2180,7 @@ static void prepare_threads(void)
 static void do_batch(struct argument *a)
 {
     static const char *const other_verbs[] = {"batch", "fork", "exec", "exit", "kill", "wait", "receive-descriptor",
-                                              "serve-stream"};
+                                              "serve-stream", "together"};
     static char answers[MAX_LINE];
     char *request = a[0].text, *rest;
     size_t length = 0;

@@ -29,7 +29,7 @@ class Actor(Protocol):
 
 def together(agent: Agent, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
     """Make calls at once, in rounds; return how often each of the outcomes came."""
-    if not agent.threads:
+    if not agent.has_threads:
         raise Unsupported("the agent has no threads")
     if agent.processors < 2:
         raise Unsupported("the system has one processor: no two threads run at the same time")

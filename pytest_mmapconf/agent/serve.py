@@ -22,7 +22,18 @@ from functools import cache
 from typing import Any, BinaryIO, Final, get_type_hints
 from urllib.parse import quote_from_bytes, unquote
 
-from ..contract import Backend, Facility, Fault, Process, Resource, System, Unresolved, errno_name
+from ..contract import (
+    Backend,
+    Call,
+    Facility,
+    Fault,
+    Process,
+    Resource,
+    System,
+    Unresolved,
+    Unsupported,
+    errno_name,
+)
 from ..trace.calls import PROCESS_CALLS, invoke
 from ..trace.outcome_text import result_text
 
@@ -82,6 +93,9 @@ def answer(call: Callable[[], object]) -> str:
 # ------------------------------------------------------------------------------------------------ requests to a process
 
 
+NOT_IN_THREADS: Final = ("batch", "fork", "exec", "exit", "kill", "thread", "in", "together")
+"""Verbs that only the first thread of a process executes."""
+
 NOT_IN_BATCHES: Final = ("batch", "fork", "exec", "exit", "kill")
 """Verbs that concern more than the process, and batches."""
 
@@ -139,6 +153,8 @@ class Supervisor:
         self.system: System | None = None
         self.processes: list[Process | str] = []
         """The processes from number 1 on; of an ended process, the exit status or the signal that ended it, as text."""
+        self.threads: dict[int, list[Process]] = {}
+        """By process, its threads; its first is the process itself."""
         self.full_file_table = ExitStack()
 
     def add(self, process: Process) -> int:
@@ -181,6 +197,38 @@ class Supervisor:
             return "unsupported this agent does not know the verb"
         return answer(supervised[request])
 
+    def execute_for_threads(self, index: int, process: Process, request: str) -> str:
+        """Execute a request that makes a thread, is for one, or is for several at once."""
+        threads = self.threads.setdefault(index, [process])
+        verb, _, rest = request.partition(" ")
+        try:
+            if verb == "thread":
+                return answer(lambda: self.add_thread(threads))
+            if verb == "in":
+                number, _, own = rest.partition(" ")
+                if own.partition(" ")[0] in NOT_IN_THREADS:
+                    return "unsupported fork, exec and exit are requests to the process's first thread"
+                return self.execute_request(threads[parse_number(number)], own)
+            return answer(lambda: self.together(threads, rest))
+        except (ValueError, IndexError, KeyError):
+            return "bad an argument cannot be understood"
+
+    def add_thread(self, threads: list[Process]) -> int:
+        threads.append(threads[0].thread())
+        return len(threads) - 1
+
+    def together(self, threads: list[Process], request: str) -> str:
+        """Make calls of one process's threads at once; return the sequence of outcomes and the different ones."""
+        head, *parts = request.split(" ; ")
+        rounds, actors, place, _stages = head.split(" ")
+        calls = [call_of(threads, part) for part in parts]
+        if parse_number(place) or parse_number(actors) > len({*map(id, (c.process for c in calls)), id(threads[0])}):
+            raise Unsupported("this agent makes calls of one process at once, not of several")
+        assert self.system is not None
+        tally = self.system.together(calls, parse_number(rounds))
+        sequence = ",".join(f"{number}*{count}" for number, count in enumerate(tally.values()))
+        return " | ".join([sequence, *(";".join(outcomes) for outcomes in tally)])
+
     def forward_request(self, index: int, request: str) -> str:
         if not 0 < index <= len(self.processes):
             return "bad no such process"
@@ -189,6 +237,8 @@ class Supervisor:
             return f"died {process}"
         if request == "fork":
             return answer(lambda: self.add(process.fork()))
+        if request.partition(" ")[0] in ("thread", "in", "together"):
+            return self.execute_for_threads(index, process, request)
         answered = self.execute_request(process, request)
         kind, _, how = answered.partition(" ")
         if kind == "died" or (kind == "ok" and request.partition(" ")[0] in ("exit", "kill")):
@@ -205,6 +255,15 @@ class Supervisor:
             self.system.close()
         self.system = None
         self.processes = []
+        self.threads = {}
+
+
+def call_of(threads: list[Process], part: str) -> Call:
+    """Return the call that one part of a request `together` states: THREAD STAGE VERB ARGUMENT…"""
+    thread, stage, verb, *words = part.split(" ")
+    name = verb.replace("-", "_")
+    arguments = tuple(read(word) for read, word in zip(argument_parsers(name), words, strict=True))
+    return Call(threads[parse_number(thread)], name, arguments, parse_number(stage))
 
 
 def greeting(backend: Backend) -> str:
@@ -212,6 +271,7 @@ def greeting(backend: Backend) -> str:
     facts = backend.facts()
     system, _, release = facts.details.get("kernel", facts.version or facts.name).partition(" ")
     values = {name: value for name, value in facts.details.items() if re.fullmatch("[a-z]+", name) and name != "kernel"}
+    values |= {"threads": "3", "processors": "2"}
     values |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA)}
     return f"mmapconf {VERSION} " + " ".join(f"{name}={encode_text(value)}" for name, value in values.items())
 

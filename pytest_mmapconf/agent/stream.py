@@ -108,10 +108,6 @@ class Agent:
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
         self._line = self._number("line", 4096) + 16
-        self.threads = "threads" in self.facts and self._number("threads", 1) > 0
-        """True if the agent's processes can have threads."""
-        self.processors = self._number("processors", 1)
-        """How many threads can run at once."""
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
@@ -228,6 +224,16 @@ class Agent:
                 return {name: unquote(value) for name, _, value in words}
             self._keep(line.encode("ascii", "replace") + b"\n")
         raise self.fail(f"it did not greet within {CHATTER} bytes")
+
+    @property
+    def has_threads(self) -> bool:
+        """True if the agent's processes can have threads."""
+        return self.facts.get("threads", "0") != "0"
+
+    @property
+    def processors(self) -> int:
+        """How many threads can run at once."""
+        return self._number("processors", 1)
 
     def _number(self, fact: str, otherwise: int) -> int:
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from ..contract import MAP_FIXED, Call, Fault, Unresolved, errno_name
 from ..outcomes import Returned
@@ -157,9 +157,7 @@ class Search:
             raise TooMany("orders of the calls")
         process = state.actors[unit.actor]
         choices = self.choices
-        observed = (
-            outcome_of(unit.name, unit.arguments, unit.expected) if unit.expected is not None else Returned(None)
-        )
+        observed = outcome_of(unit.name, unit.arguments, unit.expected) if unit.expected is not None else Returned(None)
         choices.observe(unit.name, observed)
         choices.is_mapped = lambda addr: process.space.find(addr) is not None
         choices.is_full = lambda: False
@@ -191,12 +189,14 @@ class Search:
         return expected == observed
 
 
-def forms_of(
-    call: Call, outcome: str, others: Sequence[Call]
-) -> list[list[tuple[str, tuple[object, ...], str | None]]]:
+Form: TypeAlias = "list[tuple[str, tuple[object, ...], str | None]]"
+"""Steps of which a call is made: the name and the arguments of each, and its observed outcome if that is judged."""
+
+
+def forms_of(call: Call, outcome: str, others: Sequence[Call]) -> list[Form]:
     """Return the forms that a call may have for others of its stage: each a list of steps with their outcomes."""
     name, arguments = call.name, call.arguments
-    whole = [(name, arguments, outcome)]
+    whole: Form = [(name, arguments, outcome)]
     if not others:
         return [whole]
     if name in ("load", "store") and outcome.startswith("ok"):

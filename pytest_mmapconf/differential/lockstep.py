@@ -167,7 +167,10 @@ class LockstepSystem(Comparison, System):
         if len(pairs) < len(calls):
             raise TypeError("calls that are made together must be those of processes of this system")
         tally = self.subject.together(
-            [Call(pair.subject, call.name, call.arguments, call.stage) for pair, call in zip(pairs, calls, strict=True)],
+            [
+                Call(pair.subject, call.name, call.arguments, call.stage)
+                for pair, call in zip(pairs, calls, strict=True)
+            ],
             rounds,
         )
         if self.uncompared is None:
@@ -191,7 +194,9 @@ class LockstepSystem(Comparison, System):
                 self.diverge(
                     pairs[at],
                     "together",
-                    tuple(f"{call.name} in stage {call.stage}: {text}" for call, text in zip(calls, outcomes, strict=True)),
+                    tuple(
+                        f"{call.name} in stage {call.stage}: {text}" for call, text in zip(calls, outcomes, strict=True)
+                    ),
                     None,
                     Returned(f"{observed} in {tally[outcomes]} of {sum(tally.values())} rounds"),
                     (expected,),

@@ -64,6 +64,7 @@ PRINTED_OTHERWISE: Final = ("return_instruction", "exit", "kill", "spawn", "faci
 
 UNPRINTABLE: Final = (
     *("add", "counters", "run_concurrently", "crash", "full_file_table", "end_full_file_table", "mapping_limit"),
+    *("thread", "together"),
 )
 """Calls that have no equivalent in C."""
 

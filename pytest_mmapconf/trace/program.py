@@ -290,7 +290,7 @@ def _write_run(run: Run) -> Any:
     return text if times == 1 else {"bytes": text, "times": times}
 
 
-def _stage_text(step: Argument) -> str:
+def _stage_text(step: object) -> str:
     return f" in stage {step.stage}" if isinstance(step, Step) and step.stage else ""
 
 

@@ -185,7 +185,10 @@ class RecordedSystem(System):
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Make a call, note it with what came of it, and hand its result out by symbol."""
-        has_symbols = self.symbols or call in ("run_concurrently", "together")  # whose arguments are processes of the recorder
+        has_symbols = self.symbols or call in (
+            "run_concurrently",
+            "together",
+        )  # whose arguments are processes of the recorder
         try:
             result = inner(*(map(_plain, arguments) if has_symbols else arguments))
         except Exception as error:
