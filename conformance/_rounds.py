@@ -1,19 +1,31 @@
 """Helpers of cases with threads: rounds of calls, and what has to come of every round.
 
-A case gives the calls of a round in stages, `at_once(call(process, "munmap", base, page))`: the calls of one stage are
-made at the same time, and a stage begins when those before have returned.  So a stage with one call is a call that has
-returned before the next stage begins, and `Always` states what a later access of another thread must find.
+A case gives the calls of a round in stages.  The calls of one stage are made at the same time, and a stage begins when
+all calls of the stages before have returned.  So a stage of one call is a call that has returned before another thread
+goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
-from ..contract import Call, Process, System
+from ..contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, SC_PAGESIZE, Call, Process, System
+from ._helpers import RW, MakeFile, free_range
 
 ROUNDS: Final = 300
-"""Rounds of a case: enough that a race of a few hundred nanoseconds is met, and a matter of milliseconds."""
+"""Rounds of a case: enough to meet a race that lasts for a microsecond; they take some milliseconds."""
+
+PAGES: Final = 96
+"""Pages of the range in which the memory of a case is."""
+
+Outcomes: TypeAlias = "str | tuple[str, ...]"
+"""How the outcome of a call has to begin, or how it may: "ok", "ok 41", "fault SIGSEGV", "error EBADF"."""
+
+Stage: TypeAlias = "Sequence[tuple[Call, Outcomes]]"
+"""Calls that are made at the same time, each with its allowed outcomes."""
+
+FAULT: Final = "fault SIGSEGV"
 
 
 def call(process: Process, name: str, *arguments: object) -> Call:
@@ -21,31 +33,64 @@ def call(process: Process, name: str, *arguments: object) -> Call:
     return Call(process, name, arguments)
 
 
-def run_rounds(system: System, *stages: Sequence[tuple[Call, str | tuple[str, ...]]], rounds: int = ROUNDS) -> None:
-    """Make rounds of calls, and check that each call had its outcome, or one of its outcomes, in every round.
-
-    Each stage is a list of pairs: a call, and the beginning of its outcome as text ("ok", "ok 41", "fault SIGSEGV").
-    """
-    calls = [made._replace(stage=stage) for stage, pairs in enumerate(stages) for made, _expected in pairs]
-    expected = [outcome for pairs in stages for _made, outcome in pairs]
+def run_rounds(system: System, *stages: Stage, rounds: int = ROUNDS) -> int:
+    """Make rounds of calls, check that each call had an allowed outcome in every round; return the number of rounds."""
+    calls = [made._replace(stage=stage) for stage, pairs in enumerate(stages) for made, _allowed in pairs]
+    allowed = [outcomes for pairs in stages for _made, outcomes in pairs]
     tally = system.together(calls, rounds)
     total = sum(tally.values())
-    assert total > 0, "no round was made"
-    wrong = {outcomes: count for outcomes, count in tally.items() if not are_as_expected(outcomes, expected)}
-    assert not wrong, "\n".join(
-        f"in {count} of {total} rounds {differences(calls, outcomes, expected)}" for outcomes, count in wrong.items()
+    wrong = {outcomes: count for outcomes, count in tally.items() if differences(calls, outcomes, allowed)}
+    assert not wrong, "; ".join(
+        f"in {count} of {total} rounds {differences(calls, outcomes, allowed)}" for outcomes, count in wrong.items()
     )
+    assert total > 0, "no round was made"
+    return total
 
 
-def are_as_expected(outcomes: Sequence[str], expected: Sequence[str | tuple[str, ...]]) -> bool:
-    """Return True if each outcome begins as it should."""
-    return all(outcome.startswith(begin) for outcome, begin in zip(outcomes, expected, strict=True))
-
-
-def differences(calls: Sequence[Call], outcomes: Sequence[str], expected: Sequence[str | tuple[str, ...]]) -> str:
-    """Return the calls that had another outcome than the expected one, as text."""
-    return "; ".join(
-        f"{made.name} of stage {made.stage} had {outcome!r}, not {begin!r}"
-        for made, outcome, begin in zip(calls, outcomes, expected, strict=True)
+def differences(calls: Sequence[Call], outcomes: Sequence[str], allowed: Sequence[Outcomes]) -> str:
+    """Return as text which calls had another outcome than those that are allowed; empty if none had."""
+    return " and ".join(
+        f"{made.name} in stage {made.stage} had {outcome!r}, not {begin!r}"
+        for made, outcome, begin in zip(calls, outcomes, allowed, strict=True)
         if not outcome.startswith(begin)
     )
+
+
+class Memory:
+    """Memory of one of the `KINDS` at a fixed address, which each round maps anew.
+
+    Memory of a file has the content f, other memory zeros.  `first`: the page of a range at which it begins.
+    """
+
+    def __init__(self, kind: str, process: Process, file: MakeFile, pages: int = 1, first: int = 0) -> None:
+        self.page = process.sysconf(SC_PAGESIZE)
+        self.length = pages * self.page
+        self.base = free_range(process, PAGES) + first * self.page
+        self.flags = MAP_FIXED | (MAP_SHARED if kind.endswith("shared") else MAP_PRIVATE)
+        self.has_file = kind.startswith("file")
+        self.fd = file(b"f" * self.length) if self.has_file else -1
+        if not self.has_file:
+            self.flags |= MAP_ANONYMOUS
+        self.content = "ok 66" if self.has_file else "ok 00"
+        """The outcome of a load of a byte that has not been stored to."""
+
+    def mapped(self, process: Process, prot: int = RW) -> tuple[Call, str]:
+        """Return the call that maps the memory."""
+        made = call(process, "mmap", self.base, self.length, prot, self.flags, self.fd, 0)
+        return made, f"ok {self.base:#x}"
+
+    def access(self, process: Process, access: str, at: int = 0, byte: bytes = b"x") -> Call:
+        """Return a load or a store of one byte."""
+        return call(process, access, self.base + at, 1 if access == "load" else byte)
+
+    def loads(self, process: Process, outcome: str, at: int = 0) -> tuple[Call, str]:
+        """Return a load of one byte with its outcome."""
+        return self.access(process, "load", at), outcome
+
+    def stores(self, process: Process, byte: bytes = b"x", at: int = 0) -> tuple[Call, str]:
+        """Return a store of one byte, which succeeds."""
+        return self.access(process, "store", at, byte), "ok"
+
+    def unmapped(self, process: Process) -> tuple[Call, str]:
+        """Return the call that unmaps the memory."""
+        return call(process, "munmap", self.base, self.length), "ok"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from ..contract import Fault, Unresolved
-from .constants import PROT_WRITE
+from .constants import PROT_READ, PROT_WRITE
 from .mapping import Mapping
 from .paging import Page
 from .state import State
@@ -118,6 +118,8 @@ class Accesses(State):
             self.fault("store", "SIGBUS", self.choices.bus_code(), addr)
         if self.translations:
             self.translations.keep(addr // self.page, "store", mapping, frame)
+            if mapping.prot & PROT_READ:
+                self.translations.keep(addr // self.page, "load", mapping, frame)
         return mapping, frame, is_first
 
     def store_in_steps(self, addr: int, data: bytes) -> Iterator[None]:

@@ -86,7 +86,8 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
         self.space.end()
         for fd in list(self.descriptors):
             self.close(fd)
-        self.machine.processes.remove(self)
+        processes = self.machine.processes
+        processes[:] = [process for process in processes if process.__dict__ is not self.__dict__]
         del self.space
         del self.descriptors
 

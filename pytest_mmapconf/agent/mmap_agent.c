@@ -1810,7 +1810,7 @@ static cpu_set_t processors; /* those that this program may use */
 static int processor_count = 1;
 
 #define MIN_ROUNDS 16           /* rounds that are made in any case */
-#define MAX_NANOSECONDS 300000000 /* after which no other round begins */
+#define MAX_NANOSECONDS 100000000 /* after which no other round begins */
 #define SPINS 2000              /* turns of a waiting loop before it lets others run */
 
 static void relax(void)

@@ -200,7 +200,7 @@ class LockstepSystem(Comparison, System):
                     None,
                     Returned(f"{observed} in {tally[outcomes]} of {sum(tally.values())} rounds"),
                     (expected,),
-                    ("threads.order",),
+                    ("threads.load-store" if calls[at].name in ("load", "store") else "threads.disjoint",),
                 )
             end = merge(ends)
         except TooMany as reason:
