@@ -5,6 +5,8 @@ It goes by page numbers alone and knows no mapping: what a fault does is in `add
 
 from __future__ import annotations
 
+from typing import Any
+
 from .paging import Memory, Page, between
 from .translations import Translations
 
@@ -19,10 +21,10 @@ class PageTable:
         self.entries: dict[int, Page] = {}
         self.minor = 0
         self.major = 0
-        self.caches: list[Translations] = []
+        self.caches: list[Translations[Any]] = []
         """The translation caches of the threads; none in a process of one thread."""
 
-    def new_cache(self) -> Translations:
+    def new_cache(self) -> Translations[Any]:
         """Return the translation cache of another thread."""
         self.caches.append(Translations())
         return self.caches[-1]

@@ -16,6 +16,7 @@ from .address_space import AddressSpace
 from .constants import PROT_ALL, PROT_EXEC
 from .files import Descriptor, OpenFileDescription
 from .machine import Machine
+from .mapping import Mapping
 from .refusal import Refusals
 from .translations import Translations
 
@@ -37,7 +38,7 @@ class State(Contract):
 
     def __init__(self, machine: Machine) -> None:
         parameters = machine.parameters
-        self.translations: Translations | None = None
+        self.translations: Translations[Mapping] | None = None
         """The translation cache of this thread; None in a process that has made no thread."""
         self.machine = machine
         self.number = machine.allocate_pid()

@@ -10,15 +10,25 @@ A process of one thread needs no cache here: it is given one when it makes its f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from .paging import Page
 
-if TYPE_CHECKING:
-    from .mapping import Mapping
+
+class KeptMapping(Protocol):
+    """A mapping as a translation refers to it."""
+
+    shared: bool
+
+    @property
+    def inode(self) -> object:
+        """The file; None for memory that has none."""
 
 
-class Translations:
+Mapping = TypeVar("Mapping", bound=KeptMapping)
+
+
+class Translations(Generic[Mapping]):
     """The translations that one thread's processor has kept."""
 
     __slots__ = ("entries",)

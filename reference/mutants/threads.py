@@ -178,13 +178,13 @@ STALE = (
 
 
 @wrong(Translations.drop, *UNMAPPED, *PROTECTED)
-def translations_of_one_page_are_dropped(drop: Original, self: Translations, first: int, stop: int) -> None:
+def translations_of_one_page_are_dropped(drop: Original, self: Translations[Any], first: int, stop: int) -> None:
     """Of a range of several pages, only the translations of the first page are dropped."""
     drop(self, first, min(stop, first + 1))
 
 
 @wrong(Translations.drop, *UNMAPPED, *PROTECTED)
-def translations_of_many_pages_stay(drop: Original, self: Translations, first: int, stop: int) -> None:
+def translations_of_many_pages_stay(drop: Original, self: Translations[Any], first: int, stop: int) -> None:
     """Of a range of more than 32 pages, the translations of the others are not dropped."""
     drop(self, first, min(stop, first + 32))
 
