@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .catalogue.clauses import LEVELS
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
     help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
     command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
+    add_grade(commands)
     command = commands.add_parser(
         "vendor", help="copy this suite into another project, or upgrade a copy to this version"
     )
@@ -60,6 +62,23 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("-o", dest="output", metavar="PAGE.md", help="the file to write (default: stdout)")
     command.add_argument("--check", action="store_true", help="write no page, only look for gaps")
     return parser
+
+
+def add_grade(commands: Any) -> None:
+    """Add the command `grade` to the commands of a parser."""
+    command = commands.add_parser("grade", help="points for the reports of a class, in one table")
+    command.add_argument(
+        "--scope", metavar="SCOPE", default="", help="the --mmap-scope that the reports were made with"
+    )
+    command.add_argument(
+        "--points", metavar="POINTS", required=True, help="the rows of the grade: a file (TOML), or mmap-lab"
+    )
+    command.add_argument("--model", metavar="FILE.json", help="the report of a model solution: what it passes counts")
+    command.add_argument(
+        "files", metavar="REPORT.json", nargs="+", help="a report written by --mmap-report=REPORT.json"
+    )
+    help = "also write the table to this file: .txt, .csv or .html; repeatable"
+    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", default=[], help=help)
 
 
 def report(files: Sequence[str], outputs: Sequence[str]) -> int:
@@ -89,6 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(SOURCE if asked.source else build_agent())
         return 0
+    if asked.command == "grade":
+        from .grading import command
+
+        return command.main(asked.scope, asked.points, asked.model, asked.files, asked.outputs)
     if asked.command == "vendor":
         from .vendoring import vendor
 

@@ -10,6 +10,8 @@ these plugins before installed ones; the copy then blocks an installed suite, wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 MARKERS = (
@@ -95,6 +97,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-replay", metavar="FILE", help=help)
     ini("mmap_replay", help, default="")
 
+    add_output_options(option, ini)
+    for name, help in EXITING_OPTIONS.items():
+        option(name, action="store_true", help=help)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+def add_output_options(option: Callable[..., None], ini: Callable[..., None]) -> None:
+    """Add the options about what a run writes, and about its parts."""
     help = "write programs that reproduce each failure to this directory: in C, as a test, and as JSON"
     option("--mmap-reproducers", metavar="DIR", help=help)
     ini("mmap_reproducers", help, default="")
@@ -113,14 +127,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     help = "add the failures of this run to the last file of --mmap-expectations, and remove entries that pass"
     option("--mmap-update-expectations", action="store_true", default=False, help=help)
-
-    for name, help in EXITING_OPTIONS.items():
-        option(name, action="store_true", help=help)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for marker in MARKERS:
-        config.addinivalue_line("markers", marker)
 
 
 @pytest.hookimpl(tryfirst=True)
