@@ -1,19 +1,68 @@
-"""`python -m pytest_mmapconf …`: commands other than running the cases."""
+# PYTHON_ARGCOMPLETE_OK
+"""`mmapconf …`, or `python -m pytest_mmapconf …`: commands other than running the cases.
+
+With argcomplete (the extra `completion`) a shell completes the commands and their options.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .catalogue.clauses import LEVELS
+from .catalogue.tables import did_you_mean
+from .version import suite_version
+
+SCRIPT: Final = "mmapconf"
+"""The name of the console script."""
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Return a type for argparse: a whole number within these bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text}: must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+WORKERS: Final = whole_number(1, 4096)
+PROGRAMS: Final = whole_number(0, 10**9)
+
+
+def level(text: str) -> str:
+    """Return the level that `text` names; a type for argparse."""
+    if text not in LEVELS:
+        raise argparse.ArgumentTypeError(f"{text}: no such level; {did_you_mean(text, LEVELS)}")
+    return text
+
+
+def called_as() -> str:
+    """Return the command by which the user has called this program, for its help."""
+    name = os.path.basename(sys.argv[0])
+    return name if name == SCRIPT else f"python -m {__package__}"
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description="Conformance of memory-mapped I/O.")
+    parser = argparse.ArgumentParser(
+        prog=called_as(),
+        description="Conformance of memory-mapped I/O.",
+        epilog="The cases are run by pytest: pytest --mmap-backend=native",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pytest-mmapconf {suite_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("agent", help="build the agent of the native backend and print its path")
     command.add_argument(
@@ -22,18 +71,27 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("print", help="the worked example: print a file through a mapping", add_help=False)
     command.add_argument("arguments", nargs=argparse.REMAINDER)
     command = commands.add_parser("clauses", help="list the clauses")
-    command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="up to this level (default: all)")
+    command.add_argument("--level", type=level, default=LEVELS[-1], help="up to this level (default: all)")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id matches")
     commands.add_parser("backends", help="list the names of backends")
     command = commands.add_parser("recipes", help="list the implementations that can be judged here by name")
     command.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a file with further recipes")
     command = commands.add_parser("mutants", help="which cases and random programs kill which mutant of the reference")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id or clause matches")
-    command.add_argument("--level", choices=LEVELS, default=LEVELS[-1], help="with the cases up to this level")
+    command.add_argument("--level", type=level, default=LEVELS[-1], help="with the cases up to this level")
     command.add_argument(
-        "-n", dest="workers", metavar="N", type=int, help="number of processes (default: one for each processor)"
+        "-n",
+        dest="workers",
+        metavar="N",
+        type=WORKERS,
+        help="number of processes (default: one for each processor)",
     )
-    command.add_argument("--programs", metavar="N", type=int, help="number of random programs for each, at most")
+    command.add_argument(
+        "--programs",
+        metavar="N",
+        type=PROGRAMS,
+        help="number of random programs for each, at most",
+    )
     command.add_argument("--all", action="store_true", help="every case that kills a mutant, not only the first")
     command.add_argument("--check", action="store_true", help="the gate: fail if something is missing")
     command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
@@ -41,7 +99,11 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("variants", help="whether every conforming variant of the reference passes the cases")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose name matches")
     command.add_argument(
-        "-n", dest="workers", metavar="N", type=int, help="number of processes (default: one for each processor)"
+        "-n",
+        dest="workers",
+        metavar="N",
+        type=WORKERS,
+        help="number of processes (default: one for each processor)",
     )
     command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
     command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
@@ -95,6 +157,20 @@ def report(files: Sequence[str], outputs: Sequence[str]) -> int:
         raise pytest.UsageError(str(error)) from error
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed command line.  Exits with status 2, and the nearest name, if it is not valid."""
+    whole = parser()
+    if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete") is not None:
+        from argcomplete import autocomplete
+
+        autocomplete(whole)
+    (commands,) = (action.choices for action in whole._actions if isinstance(action, argparse._SubParsersAction))
+    first = next(iter(arguments), "")
+    if first and not first.startswith("-") and first not in commands:
+        whole.error(f"{first}: no such command; {did_you_mean(first, commands)}")
+    return whole.parse_args(arguments)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -102,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .worked_example import main as example
 
         return example(arguments[1:])
-    asked = parser().parse_args(arguments)
+    asked = parse(arguments)
     if asked.command == "agent":
         from .agent.build import SOURCE, build_agent
 

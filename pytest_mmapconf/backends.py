@@ -95,7 +95,7 @@ def make(
     if kind == "mutant" and colon:
         mutants = _import(string, MUTANTS)()
         if rest not in mutants:
-            close = did_you_mean(rest, mutants, otherwise="there are many")
+            close = did_you_mean(rest, mutants)
             raise pytest.UsageError(
                 f"--mmap-backend={string}: no such mutant; {close} (`python -m {PACKAGE} mutants --list`)"
             )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pytest_mmapconf import __main__
 from pytest_mmapconf.catalogue import clauses as catalogue
+from pytest_mmapconf.version import suite_version
 
 
 def test_clauses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +63,63 @@ def test_print_passes_all_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_mmapconf.worked_example.main", lambda argv: 40 + len(argv))
 
     assert __main__.main(["print", "file", "--backend", "reference"]) == 43
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(["--version"])
+
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"pytest-mmapconf {suite_version()}\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        (["mutant"], "mutant: no such command; did you mean mutants"),
+        (["clauses", "--level", "posicks"], "posicks: no such level; did you mean posix?"),
+        (["mutants", "-n", "0"], "0: must be a whole number from 1 to 4096"),
+        (["mutants", "-n", "two"], "two: must be a whole number from 1 to 4096"),
+        (["mutants", "--programs", "-1"], "-1: must be a whole number from 0 to 1000000000"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_command_lines_are_answered_with_advice(
+    capsys: pytest.CaptureFixture[str], wrong: list[str], advice: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(wrong)
+
+    assert caught.value.code == 2
+    assert advice in capsys.readouterr().err
+
+
+def test_the_script_is_named_in_its_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/home/me/.local/bin/mmapconf"])
+
+    with pytest.raises(SystemExit):
+        __main__.main(["--help"])
+
+    assert "usage: mmapconf " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("line", "completed"), [("mmapconf mut", "mutants"), ("mmapconf mutants --pro", "--programs")])
+def test_a_shell_completes(tmp_path: Path, line: str, completed: str) -> None:
+    pytest.importorskip("argcomplete")
+    output = tmp_path / "completions"
+    environment = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(output),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+    }
+
+    script = "import sys; sys.argv[0] = 'mmapconf'; from pytest_mmapconf.__main__ import main; main()"
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+    assert completed in output.read_text().split("\013")[0]
 
 
 @pytest.mark.parametrize("wrong", [[], ["no-such-command"], ["clauses", "--level", "posicks"]])

@@ -555,14 +555,24 @@ def test_each_process_closes_its_backend_once(judge: Judge, pytester: pytest.Pyt
         ),
         (["--mmap-backend=python:subjects:Goof"], "subjects (*) has no Goof; did you mean Good*?"),
         (["--mmap-backend=python:subjects:NotStarting"], "cannot start: no such machine\nbuy one"),
-        (["--mmap-level=posicks"], "no such level; choose from documented, posix, linux"),
+        (["--mmap-level=posicks"], "no such level; did you mean posix?"),
+        (["--mmap-level=9"], "no such level; there are: documented, posix, linux"),
         (["--mmap-clause=map.adress"], "no clause matches; did you mean map.address or map.size?"),
         (["--mmap-clause=file.lin*"], "file.linux needs --mmap-level=linux"),
-        (["--mmap-level=posicks", "-n", "2"], "no such level; choose from documented, posix, linux"),
+        (["--mmap-level=posicks", "-n", "2"], "no such level; did you mean posix?"),
         (["--mmap-backend=python:subjects:NotStarting", "-n", "2"], "cannot start: no such machine"),
-        (["--mmap-timeout=soon"], "must be a number of seconds above 0, such as 30 or 0.5"),
-        (["--mmap-timeout=-1"], "must be a number of seconds above 0, such as 30 or 0.5"),
-        (["--mmap-timeout=inf"], "must be a number of seconds above 0, such as 30 or 0.5"),
+        (["--mmap-timeout=soon"], "must be a number of seconds above 0, such as 30 or 0.5*"),
+        (["--mmap-timeout=-1"], "must be a number of seconds above 0, such as 30 or 0.5*"),
+        (["--mmap-timeout=inf"], "must be a number of seconds above 0, such as 30 or 0.5*"),
+        (["--mmap-timeout=1e9"], "must be a number of seconds above 0, such as 30 or 0.5, and at most 86400"),
+        (["--mmap-steps=0"], "must be a whole number from 1 to *, such as 100000"),
+        (["--mmap-steps=-5"], "must be a whole number from 1 to *"),
+        (["--mmap-steps=1e6"], "must be a whole number from 1 to *"),
+        (["--mmap-steps=99999999999999999"], "must be a whole number from 1 to *"),
+        (
+            ["--mmap-dir=/proc"],
+            "no file can be created there (*); name a directory *",
+        ),
         (["--mmap-dir=nowhere"], "is not a directory"),
         (["--mmap-report=/dev/null/v.json"], "cannot be written: its directory is a file"),
     ],
@@ -574,6 +584,69 @@ def test_invalid_values(judge: Judge, options: list[str], message: str) -> None:
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(f"ERROR: {options[0]}: {message}".splitlines())
     assert "created" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mmap-level=linux"], "--mmap-level: does nothing without --mmap-backend=BACKEND, *"),
+        (["--mmap-lockstep"], "--mmap-lockstep: does nothing without --mmap-backend=BACKEND, *"),
+        (["--mmap-report", "x.json", "--mmap-steps=5"], "--mmap-report, --mmap-steps: do nothing without *"),
+        (["--mmap-list-clauses", "--mmap-dir=."], "--mmap-dir: does nothing with a list, which runs no case"),
+        (
+            ["--mmap-backend=python:subjects:Good", "--mmap-steps=9", "--mmap-replay=x.json"],
+            "--mmap-steps: does nothing with --mmap-replay, which runs one program in lockstep and no case",
+        ),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_option_without_effect_is_an_error(
+    judge: Judge, pytester: pytest.Pytester, options: list[str], message: str
+) -> None:
+    pytester.makepyfile("def test_mine(): pass")
+
+    result = judge("", *options)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}"])
+
+
+def test_options_of_the_project_are_allowed_in_every_run(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest.ini_options]
+        addopts = ["--mmap-level=posix"]
+        mmap_clause = ["file.*"]
+        """
+    )
+    pytester.makepyfile("def test_mine(): pass")
+
+    judge("").assert_outcomes(passed=1)
+    judge("Known").stdout.fnmatch_lines(["partial run: 2 of 4 clauses of level posix asked: *"])
+
+
+def test_project_that_always_judges_the_same(judge: Judge, pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest.ini_options]
+        mmap_backend = "python:subjects:Known"
+        mmap_level = "posix"
+        mmap_report = ["v.json"]
+        """
+    )
+
+    result = judge("")
+
+    result.stdout.fnmatch_lines(["conforms to level posix: 4 pass"])
+    assert (pytester.path / "v.json").exists()
+
+
+def test_clauses_of_other_levels_that_match_are_named(judge: Judge) -> None:
+    result = judge("Good", "--mmap-clause=file.*", "-q")
+
+    result.stdout.fnmatch_lines(
+        ["--mmap-clause matches 2 more clauses above level documented: --mmap-level=linux asks them too"]
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- listing

@@ -25,4 +25,5 @@ def test_first_error_of_a_table(table: dict[str, object], error: str | None) -> 
 def test_close_names_are_suggested() -> None:
     assert did_you_mean("mnap", ["mmap", "msync"]) == "did you mean mmap?"
     assert did_you_mean("zzz", ["mmap", "msync"]) == "there are: mmap, msync"
-    assert did_you_mean("zzz", ["mmap", "msync"], otherwise="there are many") == "there are many"
+    assert did_you_mean("zzz", [f"mmap{number}" for number in range(20)]).startswith("there are 20, the nearest mmap")
+    assert did_you_mean("seal", ["mmap", "memfd.sealing.write"]) == "did you mean memfd.sealing.write?"

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Final
+
+FEW: Final = 12
+"""Number of names up to which all of them are listed."""
 
 
-def did_you_mean(wrong: str, right: Iterable[str], otherwise: str = "") -> str:
-    """Return "did you mean …?" with the names close to a wrong one; if none is close, `otherwise`, or all names."""
+def did_you_mean(wrong: str, right: Iterable[str]) -> str:
+    """Return "did you mean …?" with the names close to a wrong one, or that contain it.
+
+    If there is none, return a list of all names, or for many names their number and the nearest ones.
+    """
     right = list(right)
     close = get_close_matches(wrong, right, n=3, cutoff=0.5)
+    close = close or ([name for name in right if wrong.lower() in name.lower()][:3] if len(wrong) > 2 else [])
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return otherwise or f"there are: {', '.join(right)}"
+    if len(right) <= FEW:
+        return f"there are: {', '.join(right)}"
+    nearest = get_close_matches(wrong, right, n=3, cutoff=0.0)
+    return f"there are {len(right)}, the nearest {', '.join(nearest)}"
 
 
 def table_error(table: Mapping[str, object], required: Sequence[str], known: Sequence[str]) -> str | None:

@@ -91,7 +91,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     ini("mmap_lockstep", help, type="bool", default=False)
 
     help = "run random programs of N steps in total, instead of a short series"
-    option("--mmap-steps", metavar="N", type=int, default=0, help=help)
+    option("--mmap-steps", metavar="N", help=help)
+    ini("mmap_steps", help, default="0")
 
     help = "run this program (JSON) in lockstep with the reference, instead of the suite's cases"
     option("--mmap-replay", metavar="FILE", help=help)
@@ -129,6 +130,33 @@ def add_output_options(option: Callable[..., None], ini: Callable[..., None]) ->
     option("--mmap-update-expectations", action="store_true", default=False, help=help)
 
 
+READ_BY_LISTS = ("--mmap-level", "--mmap-clause", "--mmap-backend")
+"""Options that --mmap-list-clauses and --mmap-list-backends allow beside them."""
+
+
+def refuse_options_without_effect(config: pytest.Config) -> None:
+    """Raise UsageError if the command line has an option of the suite that this run would not read.
+
+    Without this, a run that lacks only --mmap-backend would pass and have judged nothing.  Options in `addopts` and in
+    the ini file are allowed in every run: a project sets them there for those runs that name a backend.
+    """
+    option = config.option
+    given = [
+        name
+        for name in dict.fromkeys(str(argument).partition("=")[0] for argument in config.invocation_params.args)
+        if name.startswith("--mmap-") and hasattr(option, name[2:].replace("-", "_")) and name not in EXITING_OPTIONS
+    ]
+    if option.mmap_list_clauses or option.mmap_list_backends:
+        unread, need = [name for name in given if name not in READ_BY_LISTS], "with a list, which runs no case"
+    elif option.mmap_backend is None and not config.getini("mmap_backend"):
+        unread, need = given, "without --mmap-backend=BACKEND, for example --mmap-backend=native"
+    else:
+        return
+    if unread:
+        verb = "does" if len(unread) == 1 else "do"
+        raise pytest.UsageError(f"{', '.join(unread)}: {verb} nothing {need}")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """List, run the smoke test, or activate the plugin, as the options ask.
@@ -137,6 +165,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     command line.
     """
     option = config.option
+    refuse_options_without_effect(config)
     if option.mmap_list_clauses or option.mmap_list_backends:
         from . import listing
 

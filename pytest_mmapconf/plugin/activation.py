@@ -71,7 +71,7 @@ def activate(config: pytest.Config) -> None:
         clauses=clauses,
         narrowed=bool(globs),
         reports=reports,
-        steps=config.option.mmap_steps,
+        steps=options.steps(config),
         subject=subject,
         reproducers=reproducers,
         program=program,

@@ -35,7 +35,7 @@ def level(config: pytest.Config) -> str:
     """Return the level of --mmap-level."""
     level: str = value(config, "mmap_level")
     if level not in LEVELS:
-        raise pytest.UsageError(f"--mmap-level={level}: no such level; choose from {', '.join(LEVELS)}")
+        raise pytest.UsageError(f"--mmap-level={level}: no such level; {did_you_mean(level, LEVELS)}")
     return level
 
 
@@ -57,6 +57,34 @@ def selected_clauses(level: str, globs: Iterable[str]) -> dict[str, Clause]:
     return {id: clause for id, clause in clauses.items() if id in chosen} if chosen else clauses
 
 
+MAX_TIMEOUT: Final = 86_400
+"""The largest --mmap-timeout, in seconds: a day.  The waits of the system cannot represent every number."""
+
+MAX_STEPS: Final = 10**12
+"""The largest --mmap-steps: more than a machine makes in a year."""
+
+
+def steps(config: pytest.Config) -> int:
+    """Return the number of --mmap-steps, 0 if it is not given."""
+    given: str = str(value(config, "mmap_steps"))
+    number = int(given) if re.fullmatch(r"[0-9]{1,13}", given) else -1
+    named = config.option.mmap_steps is not None
+    if not (1 if named else 0) <= number <= MAX_STEPS:
+        raise pytest.UsageError(f"--mmap-steps={given}: must be a whole number from 1 to {MAX_STEPS}, such as 100000")
+    return number
+
+
+def other_levels(level: str, globs: Iterable[str]) -> str:
+    """Return a phrase about the clauses above the level that the globs match as well; empty if there are none."""
+    above = [clause for clause in load().values() if clause.level not in included(level)]
+    matching = [clause for clause in above if any(fnmatchcase(clause.id, glob) for glob in globs)]
+    if not matching:
+        return ""
+    highest = max((clause.level for clause in matching), key=LEVELS.index)
+    more = f"{len(matching)} more clause{'s' if len(matching) > 1 else ''}"
+    return f"--mmap-clause matches {more} above level {level}: --mmap-level={highest} asks them too"
+
+
 def backend_options(config: pytest.Config) -> Options:
     """Return the options that every backend receives."""
     given = value(config, "mmap_timeout")
@@ -64,8 +92,10 @@ def backend_options(config: pytest.Config) -> Options:
         timeout = float(given)
     except ValueError:
         timeout = 0.0
-    if not 0 < timeout < float("inf"):
-        raise pytest.UsageError(f"--mmap-timeout={given}: must be a number of seconds above 0, such as 30 or 0.5")
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise pytest.UsageError(
+            f"--mmap-timeout={given}: must be a number of seconds above 0, such as 30 or 0.5, and at most {MAX_TIMEOUT}"
+        )
     return Options(directory(config), timeout, bool(value(config, "mmap_disruptive")))
 
 
@@ -80,6 +110,15 @@ def directory(config: pytest.Config) -> str | None:
     path = Path(config.invocation_params.dir, given)
     if not path.is_dir():
         raise pytest.UsageError(f"--mmap-dir={given}: is not a directory")
+    if not runs_no_case(config):
+        try:
+            with TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise pytest.UsageError(
+                f"--mmap-dir={given}: no file can be created there ({error.strerror}); name a directory on the "
+                "file system under test in which you may create files"
+            ) from error
     return str(path)
 
 
@@ -201,6 +240,11 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
     given: str = value(config, "mmap_replay")
     if not given:
         return None
+    for name in ("clause", "steps", "shard", "lockstep"):
+        if getattr(config.option, f"mmap_{name}") is not None:
+            raise pytest.UsageError(
+                f"--mmap-{name}: does nothing with --mmap-replay, which runs one program in lockstep and no case"
+            )
     from ..trace.program import ProgramError, from_json
 
     try:

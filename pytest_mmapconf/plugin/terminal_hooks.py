@@ -64,13 +64,15 @@ class TerminalHooks:
         if self.config.pluginmanager.has_plugin("dsession"):
             self.closing.close()  # the controller needs the backend no more; each worker has its own
 
-    def pytest_report_header(self) -> str:
-        return terminal.header(
-            self.facts,
-            self.settings.level,
-            seed_of(self.config),
-            self.settings.scope.name if self.settings.scope else "",
-        )
+    def pytest_report_header(self) -> list[str]:
+        scope = self.settings.scope.name if self.settings.scope else ""
+        first = terminal.header(self.facts, self.settings.level, seed_of(self.config), scope)
+        return [first, *filter(None, [self.other_levels])]
+
+    @property
+    def other_levels(self) -> str:
+        """A phrase about the clauses above the level that --mmap-clause matches too; empty if there are none."""
+        return options.other_levels(self.settings.level, options.value(self.config, "mmap_clause"))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.partial = self.partial or report.failed
@@ -271,5 +273,7 @@ class TerminalHooks:
             others = ", ".join(dict.fromkeys(map(terminal.describe_backend, system.conflicting_facts)))
             write(f"no statement: workers judged {first}, and {others}; see --dist=each", red=True)
             return
+        if self.other_levels:
+            write(self.other_levels, yellow=True)
         passed, line = self.result(system).statement
         write(line, bold=True, **{"green" if passed else "red": True})

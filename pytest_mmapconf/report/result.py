@@ -101,6 +101,8 @@ class Run:
         if self.partial:
             part = f"shard {self.shard}" if self.shard else "partial run"
             asked = f"{len(self.judged)} of {self.total_clauses} clauses of {self.subject} asked"
+            if not self.missing and not self.shard:
+                asked = f"of all {self.total_clauses} clauses of {self.subject} some cases asked, others not"
             return self.passed, f"{part}: {asked}: {summary}"
         on_record = counts[EXPECTED] + counts[FLAKY]
         if self.passed and on_record:
