@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import tarfile
 import tempfile
 import tomllib
+import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import nox
@@ -143,3 +146,86 @@ def elsewhere(session: nox.Session, system: str) -> None:
             session.run(*shlex.split(facts["agent"]), "-O2", "-o", agent, str(source).strip(), external=True)
             command.append(f"--mmap-backend=agent:{facts.get('front', '')} {agent}")
         session.run(*command, env={"DIR": directory}, external=True)
+
+
+NOT_IN_SDIST = (".gitignore",)
+"""What serves the repository only."""
+
+SHORT = ("--mmap-clause=munmap.*", "-q", "-p", "no:cacheprovider")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build, check and test what a release would upload, in dist/; nothing is uploaded."""
+    session.install("build", "pipx", "setuptools>=77", "twine", "uv", "ziglang")
+    session.run("python", str(PROJECT / ".ci/prebuild"))
+    dist = PROJECT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    epoch = str(session.run("git", "log", "-1", "--format=%ct", silent=True, external=True)).strip()
+    environment = {"SOURCE_DATE_EPOCH": epoch}
+    with tempfile.TemporaryDirectory() as scratch:
+        files = str(session.run("git", "ls-files", silent=True, external=True)).split()
+        for folder in ("one", "two"):  # the same wheel from two places
+            copied = Path(scratch, folder, "project")
+            for file in [*files, *(str(path.relative_to(PROJECT)) for path in PREBUILT.glob("*"))]:
+                (copied / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / file, copied / file)
+            for kind in ("--sdist", "--wheel"):
+                to = str(dist if folder == "one" else Path(scratch, "again"))
+                session.run("python", "-m", "build", "-q", kind, "-o", to, str(copied), env=environment)
+        (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+        if digest(wheel) != digest(Path(scratch, "again", wheel.name)):
+            session.error(f"{wheel.name} is not reproducible")
+        check_contents(session, wheel, sdist, files)
+        session.run("twine", "check", "--strict", str(wheel), str(sdist))
+        try_installers(session, wheel, sdist, Path(scratch))
+    for path in (wheel, sdist):
+        session.log(f"{path.name}: {path.stat().st_size:,} bytes, sha256 {digest(path)}")
+
+
+PREBUILT = PROJECT / "pytest_mmapconf" / "agent" / "prebuilt"
+
+
+def digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def check_contents(session: nox.Session, wheel: Path, sdist: Path, files: list[str]) -> None:
+    """Check that the sdist has every file of the repository, and the wheel every agent and no test."""
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    missing = [file for file in files if file not in packed and not file.startswith(NOT_IN_SDIST)]
+    if missing:
+        session.error(f"{sdist.name} lacks {', '.join(missing)}")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    agents = {f"pytest_mmapconf/agent/prebuilt/{path.name}" for path in PREBUILT.glob("*")}
+    if not agents <= names or any(name.startswith(("tests/", "benchmarks/")) for name in names):
+        session.error(f"{wheel.name} lacks an agent, or has what only the sdist should have")
+
+
+def try_installers(session: nox.Session, wheel: Path, sdist: Path, scratch: Path) -> None:
+    """Install with pip, uv and pipx into clean environments, and judge; without a compiler, too."""
+    judge = ("-m", "pytest", *SHORT)
+    empty = scratch / "empty"
+    empty.mkdir()
+    bare = {"PATH": str(empty), "CC": None, "XDG_CACHE_HOME": str(scratch / "cache")}
+    with session.chdir(empty):
+        for name, what in {"pip": str(wheel), "pip-sdist": str(sdist), "uv": str(wheel), "editable": "-e"}.items():
+            python = str(scratch / name / "bin" / "python")
+            if name == "uv":
+                session.run("uv", "venv", "-q", "--python", "python", str(scratch / name))
+                session.run("uv", "pip", "install", "-q", "--python", python, what)
+            else:
+                session.run("python", "-m", "venv", str(scratch / name))
+                project = [str(scratch / "one" / "project")] if what == "-e" else []
+                session.run(python, "-m", "pip", "install", "-q", what, *project, external=True)
+            session.run(str(scratch / name / "bin" / "mmapconf"), "--version", external=True)
+            session.run(python, *judge, "--mmap-backend=reference", external=True)
+            if name != "pip-sdist":  # its wheel has no agents
+                session.run(python, *judge, "--mmap-backend=native", external=True, env=bare)
+        home = {"PIPX_HOME": str(scratch / "pipx"), "PIPX_BIN_DIR": str(scratch / "bin")}
+        session.run("pipx", "install", "-q", str(wheel), env=home)
+        session.run(str(scratch / "bin" / "mmapconf"), "--version", external=True)
+        session.run("uvx", "-q", "--from", str(wheel), "mmapconf", "--version")
+        session.run("uvx", "-q", "--from", str(wheel), "--with", "pytest", "pytest", *SHORT, "--mmap-backend=reference")

@@ -114,6 +114,7 @@ def test_without_a_compiler_the_error_lists_the_solutions(
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("pytest_mmapconf.agent.prebuilt.agent_for", lambda machine, source: None)
 
     with pytest.raises(BuildError, match=r"there is no C compiler \(cc, gcc, clang\)") as error:
         build_agent()

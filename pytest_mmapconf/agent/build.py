@@ -1,5 +1,7 @@
 """Build the agent in C: once for each source, compiler and machine; the result is kept in the user's cache.
 
+Without a compiler the agent that the wheel brings for this machine is used, if it has one (`prebuilt`).
+
 The name in the cache is a hash of everything the agent is made from, so a cached agent is never out of date.  A build
 is renamed in one step, so a cached agent is complete, even if several processes build the same one at once.
 """
@@ -16,9 +18,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
+
+from . import prebuilt
 
 SOURCE: Final = Path(__file__).with_name("mmap_agent.c")
 """The agent's source: one file that every C compiler for Linux accepts."""
@@ -34,6 +38,10 @@ Three solutions:
     by hand), and use it with --mmap-backend=agent:PATH"""
 
 
+class NoCompiler(Exception):
+    """There is no C compiler, and none was named."""
+
+
 class BuildError(Exception):
     """The agent cannot be built; the text has the reason and the solutions."""
 
@@ -42,13 +50,26 @@ def build_agent(compiler: Sequence[str] = ()) -> Path:
     """Return the path of the agent; build it if it is not cached.  Raise BuildError if that fails.
 
     `compiler` is the command of a compiler, which may be one for another machine; the default is one for this machine.
+    Without a compiler it is the agent that the wheel brings, if its hash and that of its source are right.
     """
-    compiler = [*compiler] or find_compiler()
+    try:
+        compiler = [*compiler] or find_compiler()
+    except NoCompiler as error:
+        content = prebuilt.agent_for(platform.machine(), SOURCE)
+        if content is None:
+            raise BuildError(f"{error}, and the suite brings none for {platform.machine()}\n{_SOLUTIONS}") from error
+        name = f"mmap_agent-{hashlib.sha256(content).hexdigest()[:20]}"
+        return _kept(name, lambda to: _write(content, to), lambda agent: agent.read_bytes() == content)
     recipe = [SOURCE.read_bytes(), *(word.encode() for word in (*compiler, *FLAGS)), platform.machine().encode()]
     name = f"mmap_agent-{hashlib.sha256(bytes(1).join(recipe)).hexdigest()[:20]}"
+    return _kept(name, lambda to: _compile(compiler, to), lambda agent: True)
+
+
+def _kept(name: str, make: Callable[[Path], None], is_right: Callable[[Path], bool]) -> Path:
+    """Return the path of this file in the cache; `make` it if there is none, or none that `is_right`."""
     cache = Path(cache_folder())
     agent = cache / name
-    if agent.is_file() and os.access(agent, os.X_OK):
+    if agent.is_file() and os.access(agent, os.X_OK) and is_right(agent):
         return agent
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -58,12 +79,18 @@ def build_agent(compiler: Sequence[str] = ()) -> Path:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         agent = folder / name
     try:
-        _compile(compiler, folder / "new")
+        make(folder / "new")
         os.replace(folder / "new", agent)
     finally:
         if agent.parent != folder:
             shutil.rmtree(folder, ignore_errors=True)
     return agent
+
+
+def _write(content: bytes, to: Path) -> None:
+    """Write a program."""
+    to.write_bytes(content)
+    to.chmod(0o755)
 
 
 def cache_folder() -> str:
@@ -73,7 +100,10 @@ def cache_folder() -> str:
 
 
 def find_compiler() -> list[str]:
-    """Return the command of a C compiler: $CC with its arguments, else cc, gcc or clang, else ziglang's."""
+    """Return the command of a C compiler: $CC with its arguments, else cc, gcc or clang, else ziglang's.
+
+    Raises NoCompiler if there is none, and BuildError if $CC names one that does not exist.
+    """
     named = shlex.split(os.environ.get("CC", ""))
     if named:
         if shutil.which(named[0]) is None:
@@ -86,10 +116,10 @@ def find_compiler() -> list[str]:
             return [command]
     if importlib.util.find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "cc"]
-    raise BuildError(f"the agent must be built, and there is no C compiler (cc, gcc, clang)\n{_SOLUTIONS}")
+    raise NoCompiler("the agent must be built, and there is no C compiler (cc, gcc, clang)")
 
 
-def _compile(compiler: list[str], to: Path) -> None:
+def _compile(compiler: Sequence[str], to: Path) -> None:
     command = [*compiler, *FLAGS, "-o", str(to), str(SOURCE)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
