@@ -72,5 +72,5 @@ def test_one_that_cannot_be_trusted_is_not_used(folder: Path, monkeypatch: pytes
     else:
         monkeypatch.setattr("platform.machine", lambda: "m68k")
 
-    with pytest.raises(BuildError, match="there is no C compiler .* and the suite brings none for"):
+    with pytest.raises(BuildError, match=r"there is no C compiler .* and the suite brings none for"):
         build_agent()
