@@ -143,7 +143,7 @@ def _table(table: Any, where: str) -> dict[str, tuple[str, ...]]:
             continue  # the ids of cases are known once they are collected
         for pattern in patterns:
             if not any(matches([pattern], name) for name in known[kind]):
-                advice = did_you_mean(pattern, known[kind], otherwise="no name is close to it")
+                advice = did_you_mean(pattern, known[kind])
                 raise ScopeError(f"{where}: no {KIND_NAMES[kind]} matches {pattern!r}; {advice}")
     return {kind: tuple(patterns) for kind, patterns in table.items()}
 
