@@ -146,7 +146,7 @@ def resolve(name: str, known: Mapping[str, Recipe]) -> Resolved | None:
     for word in words[1:]:
         option, equals, given = word.partition("=")
         if option not in recipe.options:
-            advice = did_you_mean(option, recipe.options, otherwise="") if recipe.options else "it has no options"
+            advice = did_you_mean(option, recipe.options) if recipe.options else "it has no options"
             raise RecipeError(f"{name}: {option!r} is not known; {advice}")
         if not equals or not given:
             raise RecipeError(f"{name}: {option} needs a value: {recipe.options[option]}")
