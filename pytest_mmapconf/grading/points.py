@@ -92,6 +92,6 @@ def _row(table: Any, where: str) -> Row:
         raise PointsError(f"{where}: clauses is not a list of texts")
     for pattern in clauses:
         if not any(matches([pattern], id) for id in load_clauses()):
-            advice = did_you_mean(pattern, load_clauses(), otherwise="no id is close to it")
+            advice = did_you_mean(pattern, load_clauses())
             raise PointsError(f"{where}: no clause matches {pattern!r}; {advice}")
     return Row(name.strip(), float(points), tuple(clauses))
