@@ -149,3 +149,10 @@ class RandomPrograms(Protocol):
 
     def check(self) -> None:
         """Raise the difference that a program showed; Unresolved or Unsupported if the programs could not be judged."""
+
+
+class Tour(Protocol):
+    """The type of the fixture `tour`."""
+
+    def __call__(self, id: str) -> None:
+        """Run a row of the tour, and raise its difference; Unsupported if it cannot be judged."""

@@ -10,13 +10,13 @@ file would prove nothing: none is written, and the list of files says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from zlib import crc32
 
-from ..contract import Backend
+from ..contract import Backend, Process
 from ..outcomes import Returned
 from ..reference.linux_choices import LinuxChoices
 from ..reference.machine import Parameters
@@ -101,7 +101,7 @@ class Judge:
                             _audit(system, recorded, player, step, outcome)
                     except Divergence as divergence:
                         if divergence.effect_of and system.probe is not None:
-                            _note_probe(recorded, player, system.probe, divergence)
+                            note_probe(recorded, player.processes.values(), system.probe, divergence)
                         return Replayed(*needed(*recorded.program()), divergence, None, unsupported)
                 return Replayed(*needed(*recorded.program()), None, system.uncompared, unsupported)
         finally:
@@ -175,15 +175,15 @@ def _audit(
         system.audits.suspended = "the results of the next step have no names yet"
 
 
-def _note_probe(
+def note_probe(
     recorded: RecordedSystem,
-    player: Player,
+    processes: Iterable[Process],
     probe: tuple[Pair, str, tuple[object, ...]],
     divergence: Divergence,
 ) -> None:
     """Add the call with which an audit confirmed a difference, as the last step of the program."""
     pair, call, arguments = probe
-    for process in player.processes.values():
+    for process in processes:
         if isinstance(process, RecordedProcess) and process.inside is pair:
             recorded.noted.append((process.name, call, arguments, (), None, divergence))
 

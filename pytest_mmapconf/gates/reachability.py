@@ -188,7 +188,7 @@ class _NamedBackend:
 def run(name: str, options: Options) -> Run:
     """Run the installed cases on a backend, in a separate pytest.  Raises UsageError if it cannot run them."""
     backend = _RecordingBackend(backends.make(name, folders=[os.getcwd()]))
-    arguments = ["-m", "not mmap_random", "--mmap-backend=recorded", f"--mmap-level={LEVELS[-1]}"]
+    arguments = ["-m", "not mmap_random and not mmap_tour", "--mmap-backend=recorded", f"--mmap-level={LEVELS[-1]}"]
     arguments += [f"--mmap-timeout={options.timeout}"] + ["--mmap-disruptive"] * options.disruptive
     arguments += [f"--mmap-dir={os.path.abspath(options.directory)}"] if options.directory else []
     status, output = isolated_run.run(arguments, [_NamedBackend(backend)])

@@ -233,7 +233,7 @@ def run_with_cases(level: str, work: Callable[[Runner], None]) -> None:
         ini = Path(folder, "pytest.ini")
         ini.write_text("[pytest]\n", encoding="utf-8")
         arguments = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q", "-s"]
-        arguments += ["--tb=native", "-m", "not mmap_random", "--mmap-backend=current", f"--mmap-level={level}"]
+        arguments += ["--tb=native", "-m", "not mmap_random and not mmap_tour", "--mmap-backend=current", f"--mmap-level={level}"]
         pytest.main(arguments, plugins=[runner])
     if runner.error is not None:
         raise runner.error

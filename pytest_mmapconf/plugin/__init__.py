@@ -18,6 +18,7 @@ MARKERS = (
     "clause(*ids): the clauses that a case judges (mmap-conformance)",
     "mmap_needs(*properties): properties of the system that a case needs beside what it judges",
     "mmap_random: a case with random input, which a seed determines",
+    "mmap_tour: a row of the tour: one call in one state, generated, and the same in every run",
     "mmap_crash: a case that crashes a file system",
 )
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from ..contract import O_CREAT, O_EXCL, O_RDWR, SC_PAGESIZE, Backend, Process, System, Unresolved, write_content
-from ..testing import File, NewPath, RandomPrograms, Record, WriteFile
+from ..testing import File, NewPath, RandomPrograms, Record, Tour, WriteFile
 from .stash import FAST_PARAMETERS, RECORDED, SETTINGS
 
 
@@ -75,7 +75,20 @@ def random_programs(request: pytest.FixtureRequest) -> RandomPrograms:
     return random_programs.RandomPrograms(request.node)
 
 
+@pytest.fixture
+def tour(request: pytest.FixtureRequest) -> Tour:
+    """`tour(id)`: run a row of the tour on the implementation and on the reference, and raise the difference."""
+    return make_tour(request.node)
+
+
 # --------------------------------------------------------------------------------------------- values of the fixtures
+
+
+def make_tour(item: pytest.Item) -> Tour:
+    """Return the function of the fixture `tour`."""
+    from . import tour  # imports the reference
+
+    return tour.TourRunner(item)
 
 
 def make_new_path() -> NewPath:
@@ -132,7 +145,7 @@ def _create(process: Process, path: str, content: bytes) -> int:
 
 # ------------------------------------------------------------------------------------------------------- fast fixtures
 
-FIXTURES: Final = ("backend", "system", "process", "page", "new_path", "file", "write_file", "record")
+FIXTURES: Final = ("backend", "system", "process", "page", "new_path", "file", "write_file", "record", "tour")
 """The fixtures of this module that `FastFixtures` creates."""
 
 
@@ -186,6 +199,8 @@ class FastFixtures:
             values["backend"] = self.backend
         if "record" in names:
             values["record"] = make_record(item)
+        if "tour" in names:
+            values["tour"] = make_tour(item)
         if "system" not in names:
             return (yield)
         system = values["system"] = self.backend.boot()
