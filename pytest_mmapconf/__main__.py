@@ -96,6 +96,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--check", action="store_true", help="the gate: fail if something is missing")
     command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
     command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
+    help = "a sample of N mutants that are wrong in one state only, on the cases and the tour"
+    command.add_argument("--conditional", metavar="N", type=int, help=help)
+    command.add_argument("--seed", default="1", help="of the sample (default: 1)")
+    command.add_argument("--tour", action="store_true", help="which mutants the tour kills alone")
+    command = commands.add_parser("tour", help="the axes and values of the tour, the pairs that its rows have")
+    command.add_argument("--rows", action="store_true", help="make the rows anew and print their ids")
     command = commands.add_parser("variants", help="whether every conforming variant of the reference passes the cases")
     command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose name matches")
     command.add_argument(
@@ -192,6 +198,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .vendoring import vendor
 
         return vendor.main(asked.dest, asked.name, check_only=asked.check, force=asked.force)
+    if asked.command == "tour":
+        from .tour import command as tour_command
+
+        print("\n".join(tour_command.row_ids() if asked.rows else tour_command.lines()))
+        return 0
     import pytest
 
     from . import backends
@@ -215,6 +226,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             if not asked.list:
                 workers = asked.workers or mutants_command.default_workers()
+                if asked.conditional or asked.tour:
+                    from .gates import conditional_sample
+
+                    mutants = mutants_command.select(asked.globs, asked.level)
+                    if asked.tour:
+                        return conditional_sample.main_tour(mutants, asked.level, workers)
+                    return conditional_sample.main(mutants, asked.conditional, asked.seed, asked.level, workers)
                 programs = mutants_command.PROGRAMS if asked.programs is None else asked.programs
                 return mutants_command.main(
                     asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json

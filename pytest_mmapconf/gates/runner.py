@@ -96,7 +96,8 @@ class InstrumentedReference(WrappingBackend):
         """Places in the source that have refused a call."""
         self.differing: set[str] = set()
         """Ids of the mutants that would have acted differently; every other one would have acted like the reference."""
-        package = mutant_module.copied()
+        self.package = package = mutant_module.copied()
+        """The name of the copy."""
         by_method: dict[Original, list[Mutant]] = {}
         for mutant in mutants:
             by_method.setdefault(mutant.method, []).append(mutant)
@@ -225,15 +226,19 @@ def time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def run_with_cases(level: str, work: Callable[[Runner], None]) -> None:
-    """Collect the installed cases of a level, except those that draw at random, and do `work`.  Raises UsageError."""
+def run_with_cases(level: str, work: Callable[[Runner], None], tour: bool = False) -> None:
+    """Collect the installed cases of a level, except those that draw at random, and do `work`.  Raises UsageError.
+
+    `tour`: the rows of the tour too.
+    """
+    marks = "not mmap_random" if tour else "not mmap_random and not mmap_tour"
     runner = Runner(work)
     output = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(output):
         ini = Path(folder, "pytest.ini")
         ini.write_text("[pytest]\n", encoding="utf-8")
         arguments = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q", "-s"]
-        arguments += ["--tb=native", "-m", "not mmap_random and not mmap_tour", "--mmap-backend=current", f"--mmap-level={level}"]
+        arguments += ["--tb=native", "-m", marks, "--mmap-backend=current", f"--mmap-level={level}"]
         pytest.main(arguments, plugins=[runner])
     if runner.error is not None:
         raise runner.error

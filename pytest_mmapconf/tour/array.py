@@ -15,7 +15,7 @@ from itertools import combinations, product
 from typing import Final, NamedTuple
 
 from ..catalogue.clauses import LEVELS, included
-from .axes import AXES, INTERACTING, Axis, Row, Value, broken_rule, editions, row_id
+from .axes import AXES, INTERACTING, Axis, Row, Value, broken_rule, editions
 from .calls import CALLS
 
 INDEX: Final = {axis.id: number for number, axis in enumerate(AXES)}
@@ -40,7 +40,7 @@ class Builder:
     def __init__(self) -> None:
         self.rows: list[tuple[str, ...]] = []
         self.covered: set[tuple[tuple[int, str], ...]] = set()
-        self.groups = [*combinations(range(len(AXES)), 2)]
+        self.groups: list[tuple[int, ...]] = [*combinations(range(len(AXES)), 2)]
         self.groups += [tuple(sorted(INDEX[id] for id in axes)) for axes in INTERACTING]
         self.partners: dict[int, list[tuple[int, ...]]] = {
             axis: [tuple(a for a in group if a != axis) for group in self.groups if axis in group]

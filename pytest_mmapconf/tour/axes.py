@@ -318,9 +318,9 @@ def broken_rule(axis: str, value: str, other: str, value_of_other: str, level: s
     """Return the rule by which two values are impossible at a level; None if they are possible."""
     for one, its, two, others in ((axis, value, other, value_of_other), (other, value_of_other, axis, value)):
         for rule in RULES:
-            if rule.axis == one and rule.other == two and its in rule.values and others in rule.others:
-                if not rule.clause or load()[rule.clause].level not in included(level):
-                    return rule
+            is_broken = rule.axis == one and rule.other == two and its in rule.values and others in rule.others
+            if is_broken and (not rule.clause or load()[rule.clause].level not in included(level)):
+                return rule
     return None
 
 

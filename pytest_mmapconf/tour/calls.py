@@ -149,15 +149,11 @@ CALLS: Final[Mapping[str, TourCall]] = {
     "mremap-nothing": TourCall("mremap", lambda s: (s.addr, s.length, 0, 0, 0), MREMAP_REFUSED),
     "load": TourCall("load", range_and(), ("mmap.prot.read",)),
     "store": TourCall("store", lambda s: (s.addr, b"L" * int(s.length)), ("mmap.prot.write",)),
-    "store-across": TourCall(
-        "store", lambda s: (s.addr + s.length - 4, b"ACROSS!!"), ("mmap.prot.write",)
-    ),
+    "store-across": TourCall("store", lambda s: (s.addr + s.length - 4, b"ACROSS!!"), ("mmap.prot.write",)),
     "pwrite": TourCall(
         "pwrite", io(lambda s: b"D" * 9, lambda s: s.setting.offset + s.page - 4), ("overview.one-to-one",), True
     ),
-    "pread": TourCall(
-        "pread", io(lambda s: 3 * s.page, lambda s: s.setting.offset), ("overview.one-to-one",), True
-    ),
+    "pread": TourCall("pread", io(lambda s: 3 * s.page, lambda s: s.setting.offset), ("overview.one-to-one",), True),
     "close": TourCall("close", lambda s: (s.fd,), ("mmap.refcount.close",), True),
     "fork": TourCall("fork", lambda s: (), ("overview.shared-by-processes",)),
     "exit": TourCall("exit", lambda s: (0,), ("mmap.refcount.exit",)),
@@ -169,9 +165,7 @@ CALLS: Final[Mapping[str, TourCall]] = {
     "mprotect-write": TourCall("mprotect", range_and(RW), ("mprotect.rights",)),
     "mprotect-exec": TourCall("mprotect", range_and(PROT_READ | PROT_EXEC), ("mprotect.exec",)),
     "ftruncate-page": TourCall("ftruncate", io(lambda s: s.setting.offset + s.page), ("file.truncate",), True),
-    "ftruncate-within": TourCall(
-        "ftruncate", io(lambda s: s.setting.offset + s.page + 100), ("file.truncate",), True
-    ),
+    "ftruncate-within": TourCall("ftruncate", io(lambda s: s.setting.offset + s.page + 100), ("file.truncate",), True),
     "ftruncate-same": TourCall("ftruncate", io(lambda s: s.size), ("file.truncate",), True),
     "ftruncate-nothing": TourCall("ftruncate", io(lambda s: 0), ("file.truncate",), True),
     "ftruncate-grow": TourCall("ftruncate", io(lambda s: s.size + s.page + 1), ("file.truncate",), True),
@@ -181,9 +175,7 @@ CALLS: Final[Mapping[str, TourCall]] = {
     "write-from": TourCall(
         "write_from", lambda s: (s.create("buffer"), s.addr, 50, s.setting.offset), ("buffer.load",)
     ),
-    "read-into": TourCall(
-        "read_into", lambda s: (s.create("buffer"), s.addr, 50, s.setting.offset), ("buffer.store",)
-    ),
+    "read-into": TourCall("read_into", lambda s: (s.create("buffer"), s.addr, 50, s.setting.offset), ("buffer.store",)),
     "mmap-write-only": TourCall("mmap", mmap(FIXED_SHARED, PROT_WRITE), ("mmap.prot.write", "mprotect.write")),
     "mmap-over-free": TourCall("mmap", mmap(MAP_SHARED | MAP_FIXED_NOREPLACE), ("mmap.flag.fixed-noreplace",)),
     "mmap-populate": TourCall("mmap", mmap(FIXED_PRIVATE | MAP_POPULATE), ("mmap.flag.populate",)),
@@ -204,9 +196,7 @@ CALLS: Final[Mapping[str, TourCall]] = {
     "mremap-move-grow": TourCall("mremap", resized(None, 1, MOVE, TARGET), ("mremap.fixed.resize",)),
     "mremap-move-shrink": TourCall("mremap", resized(None, -1, MOVE, TARGET), ("mremap.fixed.resize",)),
     "mremap-overlap": TourCall("mremap", resized(None, 0, MOVE, 3), ("mremap.errno.EINVAL.overlap",)),
-    "mremap-fixed-alone": TourCall(
-        "mremap", resized(None, 0, MREMAP_FIXED, TARGET), ("mremap.errno.EINVAL.fixed",)
-    ),
+    "mremap-fixed-alone": TourCall("mremap", resized(None, 0, MREMAP_FIXED, TARGET), ("mremap.errno.EINVAL.fixed",)),
     "mremap-duplicate": TourCall(
         "mremap", resized(0, 3, MREMAP_MAYMOVE | MREMAP_FIXED, TARGET), ("mremap.old-size-zero",)
     ),

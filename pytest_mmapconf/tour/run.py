@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..contract import Backend, Unresolved, Unsupported
-from ..differential.audit import AuditedCall
-from ..differential.blame import effect_clauses
+from ..differential.blame import MUTATING_CALLS, effect_clauses
+from ..differential.comparison import AuditedCall
 from ..differential.divergence import Divergence
 from ..differential.lockstep import LockstepSystem
 from ..differential.reproducers import Judge, note_probe
@@ -55,8 +55,7 @@ class RowRun:
         """Run the row, and return the difference.  Raises Unsupported and Unresolved."""
         system = self.system
         try:
-            if not self.audits_each:
-                system.audits.suspended = WAITING
+            system.audits.suspended = WAITING
             self.make()
         except Divergence as divergence:
             if divergence.effect_of and system.probe is not None:
@@ -71,7 +70,7 @@ class RowRun:
 
     def make(self) -> None:
         """Make the calls of the row."""
-        scene = self.scene = Scene(TourState(self.recorded, self.level))
+        scene = self.scene = Scene(TourState(self.recorded, self.level, self.audit_call if self.audits_each else None))
         row = self.row
         for axis in ("file", "rights"):
             change = row[axis].set_up
@@ -131,6 +130,12 @@ class RowRun:
             scene.program.actors.remove(actor)
         elif call.call == "exec" and result is not None:
             actor.regions = scene.program.new_actor(actor.process).regions
+
+    def audit_call(self, actor: Actor, call: str, arguments: tuple[object, ...], made: bool) -> None:
+        """Audit every process after a call that changes something; `made`: it has succeeded."""
+        if call in MUTATING_CALLS:
+            effect = effect_clauses(actor.model, call, arguments, not made)
+            self.audit(AuditedCall(call, tuple(map(plain, arguments)), effect))
 
     def audit(self, after: AuditedCall) -> None:
         """Audit every process."""

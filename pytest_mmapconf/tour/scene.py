@@ -40,6 +40,10 @@ SECOND: Final = MAIN + 11
 """The pages of the scratch range for mappings after the main one, for mremap's new range, for a second mapping."""
 
 
+AfterCall = Callable[[Actor, str, tuple[Any, ...], bool], None]
+"""Called after each call: the process, the call, its arguments, whether it has succeeded."""
+
+
 @dataclass
 class Setting:
     """What the values of a row ask of the main mapping before it is made."""
@@ -183,8 +187,15 @@ class Scene:
 class TourState(ProgramState):
     """The state of a row's program: it has more room at fixed addresses than that of random programs."""
 
-    def __init__(self, system: System, level: str) -> None:
+    def __init__(self, system: System, level: str, after_call: AfterCall | None = None) -> None:
+        self.after_call = after_call
         super().__init__(system, level)
+
+    def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
+        result = super().call(actor, name, *arguments, **keywords)
+        if self.after_call is not None:
+            self.after_call(actor, name, arguments, result is not None)
+        return result
 
     def new_actor(self, process: Process) -> Actor:
         size = ROOM * self.unit

@@ -215,6 +215,8 @@ def three(scene: Scene) -> None:
 def alike(scene: Scene) -> None:
     """The main mapping and one next to it that is like it, of the following pages of its file."""
     setting = scene.setting
+    if not scene.is_anonymous:
+        scene.call("pwrite", scene.io, b"Y" * scene.program.page, setting.offset + PAGES * scene.page)
     offset = 0 if scene.is_anonymous else setting.offset + PAGES * scene.page
     scene.call("mmap", scene.at(NEIGHBOUR), 1 * scene.page, setting.prot, setting.flags | MAP_FIXED, scene.fd, offset)
     scene.addr, scene.length = scene.main + (PAGES - 1) * scene.page, 2 * scene.page

@@ -1,0 +1,174 @@
+"""`python -m pytest_mmapconf mutants --conditional=N`: a seeded sample of mutants that are wrong in a state only.
+
+Every mutant is combined with every condition (`conditions`).  A combination that never acts otherwise than the
+reference, in no case, no row of the tour and none of `PROBES` random programs, cannot show as far as is known: it is
+dropped, and counted.  The rest runs the cases and the tour, each mutant up to the first that fails.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import pytest
+
+from ..catalogue.clauses import LEVELS
+from ..catalogue.verdicts import FAIL
+from ..fuzzing.search import Search, program_of
+from ..plugin.stash import CASE
+from ..reference.mutant import Mutant
+from .conditions import OBSERVER, all_conditional
+from .runner import InstrumentedReference, Progress, Runner, parallel_map, run_with_cases
+
+PROBES: Final = 400
+"""Random programs that show which combinations can act otherwise than the reference."""
+
+
+@dataclass
+class Verdict:
+    """What happened to one mutant."""
+
+    id: str
+    killer: str = ""
+    """The case or row that failed first; empty for a survivor."""
+    acted: int = 0
+    """The cases and rows in which it acts otherwise than the reference."""
+    crash: str = ""
+
+
+@dataclass
+class Sample:
+    """A sample of conditional mutants, and their verdicts."""
+
+    seed: str
+    combinations: int = 0
+    dropped: int = 0
+    """Combinations that were drawn, and act like the reference wherever they were tried."""
+    unreached: tuple[str, ...] = ()
+    """Combinations of the sample that act otherwise in a random program only: no case or row reaches their state."""
+    verdicts: tuple[Verdict, ...] = ()
+
+
+def run(mutants: Sequence[Mutant], number: int, seed: str, level: str, workers: int) -> Sample:
+    """Draw a sample of `number` conditional mutants that can show, and run cases and tour on them."""
+    sample = Sample(seed)
+    every = all_conditional(mutants)
+    sample.combinations = len(every)
+    order = Random(seed).sample(sorted(every), len(every))
+    drawn = {id: every[id] for id in order[: 3 * number]}
+
+    def work(runner: Runner) -> None:
+        reference = InstrumentedReference(drawn.values())
+        OBSERVER.install(reference.package)
+        failing = runner.run_on_reference(reference)
+        if failing:
+            raise AssertionError(f"the reference fails {failing[:5]}")
+        acting = Counter(id for ids in runner.differing.values() for id in ids)
+        in_programs = probe(reference, seed)
+        chosen: list[str] = []
+        for id in order[: 3 * number]:
+            if len(chosen) == number:
+                break
+            if acting[id] or id in in_programs:
+                chosen.append(id)
+            else:
+                sample.dropped += 1
+        progress = Progress("conditional mutants", len(chosen))
+        verdicts: list[Verdict] = []
+
+        def judge(id: str) -> Verdict:
+            return evaluate(runner, drawn[id], acting[id])
+
+        for verdict in parallel_map(judge, chosen, workers):
+            verdicts.append(verdict)
+            progress(len(verdicts))
+        sample.verdicts = tuple(sorted(verdicts, key=lambda verdict: verdict.id))
+        sample.unreached = tuple(id for id in chosen if not acting[id])
+
+    run_with_cases(level, work, tour=True)
+    return sample
+
+
+def probe(reference: InstrumentedReference, seed: str) -> set[str]:
+    """Return the ids of the mutants that act otherwise than the reference in random programs."""
+    found: set[str] = set()
+    reference.differing = found
+    search = Search(reference, LEVELS[-1])
+    for number in range(PROBES):
+        search.run(program_of(seed, number))
+    return found
+
+
+def evaluate(runner: Runner, mutant: Mutant, acted: int) -> Verdict:
+    """Run one mutant on the cases and rows in which it acts otherwise, up to the first that fails."""
+    verdict = Verdict(mutant.id, acted=acted)
+    runner.replace_subject(mutant.boot())
+    for id, item in ordered(runner, mutant):
+        if runner.run(item) == FAIL:
+            verdict.killer = id
+            break
+        verdict.crash = verdict.crash or runner.crash
+    return verdict
+
+
+def ordered(runner: Runner, mutant: Mutant) -> Sequence[tuple[str, pytest.Item]]:
+    """Return the cases and rows that may kill a mutant; those about its clause first."""
+    able = [(id, item) for id, item in runner.cases.items() if runner.may_kill(id, mutant)]
+    return sorted(able, key=lambda entry: mutant.clauses[0] not in entry[1].stash[CASE].clauses)
+
+
+def lines(sample: Sample, began: float) -> list[str]:
+    """Return the score and the survivors."""
+    killed = [verdict for verdict in sample.verdicts if verdict.killer]
+    by_tour = sum(verdict.killer.startswith("tour.") for verdict in killed)
+    total = len(sample.verdicts) or 1
+    survivors = [
+        f"survives: {v.id} (acts otherwise in {v.acted} cases and rows{', crashes: ' + v.crash if v.crash else ''})"
+        for v in sample.verdicts
+        if not v.killer
+    ]
+    return [
+        *survivors,
+        f"seed {sample.seed}: {len(sample.verdicts)} of {sample.combinations} combinations drawn; "
+        f"{sample.dropped} dropped that act like the reference wherever they were tried",
+        f"killed: {len(killed)} of {len(sample.verdicts)} ({100 * len(killed) / total:.1f} %), "
+        f"{by_tour} of these by a row of the tour; {len(sample.unreached)} are reached by random programs only",
+        f"{time.monotonic() - began:.0f} s",
+    ]
+
+
+def main(mutants: Sequence[Mutant], number: int, seed: str, level: str, workers: int) -> int:
+    """Run the command; return the exit status."""
+    began = time.monotonic()
+    sample = run(mutants, number, seed, level, workers)
+    print("\n".join(lines(sample, began)), file=sys.stdout)
+    return 0
+
+
+def main_tour(mutants: Sequence[Mutant], level: str, workers: int) -> int:
+    """Run every mutant on the tour alone, and print how many it kills; return the exit status."""
+    began = time.monotonic()
+    verdicts: list[Verdict] = []
+
+    def work(runner: Runner) -> None:
+        runner.items = [item for item in runner.items if item.get_closest_marker("mmap_tour")]
+        runner.run_on_reference(InstrumentedReference(mutants))
+        acting = Counter(id for ids in runner.differing.values() for id in ids)
+        progress = Progress("mutants", len(mutants))
+        by_id = {mutant.id: mutant for mutant in mutants}
+        for verdict in parallel_map(lambda id: evaluate(runner, by_id[id], acting[id]), [*by_id], workers):
+            verdicts.append(verdict)
+            progress(len(verdicts))
+
+    run_with_cases(level, work, tour=True)
+    killed = sum(bool(verdict.killer) for verdict in verdicts)
+    for verdict in verdicts:
+        if not verdict.killer:
+            print(f"survives the tour: {verdict.id} (acts otherwise in {verdict.acted} rows)")
+    print(f"killed by the tour alone: {killed} of {len(verdicts)}; {time.monotonic() - began:.0f} s")
+    return 0
