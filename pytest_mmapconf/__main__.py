@@ -177,6 +177,24 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return whole.parse_args(arguments)
 
 
+def mutants_in_states(asked: argparse.Namespace, workers: int) -> int:
+    """Run mutants on the tour, or a sample of those that are wrong in one state; return the exit status."""
+    from .gates import conditional_sample, mutants_command
+
+    mutants = mutants_command.select(asked.globs, asked.level)
+    if asked.tour:
+        return conditional_sample.main_tour(mutants, asked.level, workers)
+    return conditional_sample.main(mutants, asked.conditional, asked.seed, asked.level, workers)
+
+
+def print_tour(makes_rows: bool) -> int:
+    """Print the axes and pairs of the tour, or the ids of its rows, made anew; return the exit status."""
+    from .tour import command
+
+    print("\n".join(command.row_ids() if makes_rows else command.lines()))
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -199,10 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return vendor.main(asked.dest, asked.name, check_only=asked.check, force=asked.force)
     if asked.command == "tour":
-        from .tour import command as tour_command
-
-        print("\n".join(tour_command.row_ids() if asked.rows else tour_command.lines()))
-        return 0
+        return print_tour(asked.rows)
     import pytest
 
     from . import backends
@@ -227,12 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not asked.list:
                 workers = asked.workers or mutants_command.default_workers()
                 if asked.conditional or asked.tour:
-                    from .gates import conditional_sample
-
-                    mutants = mutants_command.select(asked.globs, asked.level)
-                    if asked.tour:
-                        return conditional_sample.main_tour(mutants, asked.level, workers)
-                    return conditional_sample.main(mutants, asked.conditional, asked.seed, asked.level, workers)
+                    return mutants_in_states(asked, workers)
                 programs = mutants_command.PROGRAMS if asked.programs is None else asked.programs
                 return mutants_command.main(
                     asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json

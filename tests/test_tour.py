@@ -101,7 +101,7 @@ def test_a_difference_is_reduced() -> None:
     difference = run(id, "munmap-takes-the-next-page")
     assert difference is not None
 
-    smaller = reduced(fault, "linux", difference, frozenset(difference.divergence.clauses))
+    smaller = reduced(fault, "linux", difference)
 
     assert len(smaller.program) < len(difference.program)
     assert smaller.divergence.clauses == difference.divergence.clauses

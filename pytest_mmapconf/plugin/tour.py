@@ -44,7 +44,7 @@ class TourRunner:
         if difference is None:
             return
         if self.settings.reproducers:
-            difference = reduced(backend, level, difference, frozenset(difference.divergence.clauses))
+            difference = reduced(backend, level, difference)
         self.item.stash[PROGRAM] = difference.program
         divergence = difference.divergence
         lines = [f"    {number:2}  {step}" for number, step in enumerate(difference.program, 1)]

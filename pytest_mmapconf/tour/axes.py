@@ -306,12 +306,13 @@ def row_id(row: Row) -> str:
 
 
 def row_clauses(row: Row) -> tuple[str, ...]:
-    """Return the clauses that a row judges: of its values, and of rules that name one."""
+    """Return the clauses that a row judges: of its values and of rules that name one, those of the highest level."""
     clauses = [clause for axis in AXES for clause in row[axis.id].clauses]
     for rule in RULES:
         if rule.clause and row[rule.axis].id in rule.values and row[rule.other].id in rule.others:
             clauses.append(rule.clause)
-    return tuple(dict.fromkeys(clauses))
+    level = max((load()[id].level for id in clauses), key=LEVELS.index)
+    return tuple(dict.fromkeys(id for id in clauses if load()[id].level == level))
 
 
 def broken_rule(axis: str, value: str, other: str, value_of_other: str, level: str) -> Rule | None:

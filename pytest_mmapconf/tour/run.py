@@ -168,8 +168,9 @@ def run_row(subject: Backend, parameters: Parameters, level: str, row: Row) -> D
     return earlier or difference
 
 
-def reduced(subject: Backend, level: str, difference: Difference, clauses: frozenset[str]) -> Difference:
-    """Return a difference without the calls that it does not depend on."""
+def reduced(subject: Backend, level: str, difference: Difference) -> Difference:
+    """Return a difference without the calls that it does not depend on: the last one still has the same outcome."""
+    shown = difference.divergence
     judge = Judge(subject, level)
     for at in reversed(range(len(difference.program) - 1)):
         if at >= len(difference.program) - 1:
@@ -182,9 +183,14 @@ def reduced(subject: Backend, level: str, difference: Difference, clauses: froze
             judged = judge.run(rest, "none")
         except Unresolved:
             continue
-        if judged.divergence is not None and not clauses.isdisjoint(judged.divergence.clauses):
-            difference = Difference(judged.divergence, judged.program)
+        if judged.divergence is not None and is_alike(judged.divergence, shown):
+            difference = Difference(shown, judged.program)
     return difference
+
+
+def is_alike(one: Divergence, other: Divergence) -> bool:
+    """Return True if two differences show in the same call, by the same kind of outcome."""
+    return one.call == other.call and type(one.outcome) is type(other.outcome)
 
 
 def axis_texts(row: Row) -> list[str]:

@@ -370,7 +370,7 @@ def split_back(scene: Scene) -> None:
 
 
 def alone(scene: Scene) -> None:
-    """Nobody: there is one mapping, in one process."""
+    """None has: there is one mapping, in one process."""
 
 
 def second(scene: Scene) -> None:
