@@ -41,7 +41,7 @@ FORMS: Final = {
     "agent:COMMAND ARGS…": "an agent that COMMAND starts, connected by its stdin and stdout",
     "python:MODULE:FACTORY": "FACTORY() of a Python module, which returns a Backend, a System or a Process",
     "reference:NAME": "the reference as another conforming system; --mmap-list-backends lists them",
-    "mutant:ID": f"the reference with a known defect; `python -m {PACKAGE} mutants --list` lists them",
+    "mutant:ID": f"the reference with a known defect, or several (ID+ID); `python -m {PACKAGE} mutants --list`",
     "RECIPE:VALUE,OPTION=VALUE": f"an implementation that can run here; `python -m {PACKAGE} recipes` lists them",
 }
 
@@ -94,12 +94,15 @@ def make(
         return _call(string, _import(string, VARIANT_BACKEND), variants[rest])
     if kind == "mutant" and colon:
         mutants = _import(string, MUTANTS)()
-        if rest not in mutants:
-            close = did_you_mean(rest, mutants)
+        ids = rest.split("+")
+        for id in ids:
+            if id in mutants:
+                continue
+            close = did_you_mean(id, mutants)
             raise pytest.UsageError(
                 f"--mmap-backend={string}: no such mutant; {close} (`python -m {PACKAGE} mutants --list`)"
             )
-        return _call(string, mutants[rest].boot)
+        return _call(string, lambda: mutants[ids[0]].boot_with([mutants[id] for id in ids[1:]]))
     names = named_backends(hooked)
     if string not in names:
         return _from_recipe(string, names, recipe_files)

@@ -171,6 +171,15 @@ class AddressSpace:
         mapping = self.find(start)
         return mapping is not None and mapping.start < start and end < mapping.end
 
+    def is_sound(self) -> bool:
+        """True if all mappings are of whole pages within user space, and none overlaps another."""
+        end = 0
+        for mapping in self.mappings.values():
+            if mapping.start % self.page or mapping.end % self.page or not end <= mapping.start < mapping.end:
+                return False
+            end = mapping.end
+        return end <= self.task_size
+
     # ---- changing
 
     def insert(self, mapping: Mapping) -> None:

@@ -21,6 +21,8 @@ class LinuxChoices:
 
     __slots__ = ()
 
+    overlooks_refusals = False
+
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """The first: each call gathers in the order in which Linux looks."""
         return refusals[0]

@@ -64,10 +64,15 @@ class Mutant:
 
     def boot(self) -> ReferenceBackend:
         """A backend of it: a copy of the reference, changed."""
+        return self.boot_with(())
+
+    def boot_with(self, others: Sequence[Mutant]) -> ReferenceBackend:
+        """A backend that has its defect and those of others."""
         package = copied()
-        patch(package, self.method, self.patched)
+        for mutant in (self, *others):
+            patch(package, mutant.method, mutant.patched)
         backend: ReferenceBackend = package_backend(package)
-        backend.name = f"mutant:{self.id}"
+        backend.name = "mutant:" + "+".join(mutant.id for mutant in (self, *others))
         return backend
 
     def patched(self, original: Original, *arguments: Any, **keywords: Any) -> Any:

@@ -112,6 +112,7 @@ class ObservedChoices(LinuxChoices):
         "is_mapped",
         "level",
         "observed",
+        "overlooks_refusals",
         "page",
         "rejected_address",
         "scratch_range",
@@ -126,6 +127,8 @@ class ObservedChoices(LinuxChoices):
         """The call that was observed."""
         self.observed: Outcome = Returned(None)
         """The outcome of the subject's call."""
+        self.overlooks_refusals = False
+        """True while a call is made that the subject has not refused although it must."""
         self.rejected_address: NotAllowed | None = None
         """The error for an observed address that is not allowed; None if there is none."""
         self.failed_after_unmap = False

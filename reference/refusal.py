@@ -84,6 +84,10 @@ class TargetSpace(Protocol):
 class RefusalChoices(Protocol):
     """Choices of the error to report, and of what the failed call has changed before."""
 
+    @property
+    def overlooks_refusals(self) -> bool:
+        """True if a call goes on in spite of its refusals: the subject has made it."""
+
     def refusal(self, call: str, refusals: Sequence[Refusal]) -> Refusal:
         """Return the one of the refusals that apply, at least one and in Linux's order, that the call fails with."""
 
@@ -151,7 +155,7 @@ class Refusals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.gathered is not None and error is None:
+        if self.gathered is not None and error is None and not self.choices.overlooks_refusals:
             if self.is_continued and not self.choices.finds_arguments_first():
                 return
             chosen = self.choices.refusal(self.call, self.gathered)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Callable, Container, Sequence
+from typing import Final, NamedTuple
 
 from ..catalogue.clauses import included, load
 from ..contract import Fault, Unresolved, errno_name
-from ..outcomes import Failed, Faulted, Outcome, Returned
+from ..outcomes import Ended, Failed, Faulted, Outcome, Returned
 from ..reference.observed_choices import NotAllowed, ObservedChoices
 from ..reference.process import ReferenceProcess
 from ..reference.refusal import Refused
 from ..trace.calls import invoke
 from .blame import cited_clauses
-from .divergence import Divergence, call_text
+from .divergence import Divergence, Key, call_text
 from .pair import Pair
 
 OBSERVATIONS: Final = ("load", "store", "pread", "fstat")
 """Calls by which an audit observes memory and files: a difference is the effect of the call that is audited."""
+
+
+VALUES: Final = ("sysconf", "mincore", "has_old_mtime", "close_events")
+"""Calls that only return a value."""
 
 
 def outcome_of(result: object) -> Outcome:
@@ -28,6 +32,17 @@ def outcome_of(result: object) -> Outcome:
     if isinstance(result, Fault):
         return Faulted(result.signal, result.code, result.address)
     return Returned(result)
+
+
+class LeaveOut(Exception):
+    """The subject has not made a call that the model has made by now: to be run again without that call of the model.
+
+    `number` is the call's number among those judged.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class AuditedCall(NamedTuple):
@@ -52,6 +67,14 @@ class Comparison:
         """The last call with which an audit confirmed a difference; it is not a call of the program."""
         self.compared = 0
         """Calls that were compared, without those of audits."""
+        self.judged = 0
+        """Calls that were to be compared, those that were not included."""
+        self.omitted: Container[int] = ()
+        """The calls, by the value of `judged`, that the model does not make: the subject has refused them."""
+        self.is_known: Callable[[Divergence], bool] = lambda divergence: False
+        """Return True for a difference that is known: the comparison goes on where the model can follow."""
+        self.followed: Counter[Key] = Counter()
+        """The known differences that have occurred."""
 
     def give_up(self, reason: str) -> None:
         """Compare nothing from here on; the first reason is kept."""
@@ -70,6 +93,10 @@ class Comparison:
 
         `after` is the call whose effect an audit examines with this one.
         """
+        if after is None:
+            self.judged += 1
+            if self.judged in self.omitted:
+                return
         choices = self.choices
         choices.observe(call, observed)
         choices.is_mapped = pair.is_mapped
@@ -78,7 +105,8 @@ class Comparison:
         try:
             expected: Outcome = Returned(invoke(pair.model, call, tuple(arguments)))
         except NotAllowed as error:
-            self.diverge(pair, call, arguments, after, observed, error.allowed, error.clauses)
+            self.differ(pair, call, arguments, after, observed, None, error.allowed, error.clauses)
+            return
         except Refused as refused:
             expected = Failed(refused.chosen.name)
         except Fault as fault:
@@ -95,7 +123,7 @@ class Comparison:
                 allowed, clauses = choices.rejected_address.allowed, choices.rejected_address.clauses
             else:
                 allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments, expected, observed)
-            self.diverge(pair, call, arguments, after, observed, allowed, clauses)
+            self.differ(pair, call, arguments, after, observed, expected, allowed, clauses)
 
     def is_promised(self, clause: str) -> bool:
         """Return True if a clause is of the level that is judged."""
@@ -125,28 +153,75 @@ class Comparison:
         have_addresses = expected.address is not None and observed.address is not None
         return not have_addresses or (expected.address or 0) // page == (observed.address or 0) // page
 
-    def diverge(
+    def differ(
         self,
         pair: Pair,
         call: str,
         arguments: Sequence[object],
         after: AuditedCall | None,
         observed: Outcome,
+        expected: Outcome | None,
         allowed: Sequence[str],
         clauses: Sequence[str],
-    ) -> NoReturn:
-        """Raise Divergence, and compare nothing from here on."""
+    ) -> None:
+        """Raise Divergence, and compare nothing from here on; or follow the subject, if the difference is known.
+
+        `expected`: the outcome of the reference; None if it has refused the call.
+        """
         step = call_text(call, arguments)
         if after is not None:
             step = f"{call_text(after.call, after.arguments)}, then {step}"
             effect = tuple(id for id in after.effect if self.is_promised(id))
             clauses = effect if effect and call in OBSERVATIONS else tuple(dict.fromkeys((*effect, *clauses)))
         step = f"process {pair.model.number}: {step}"
-        maps = pair.both_maps()
-        self.give_up(f"it has diverged at {step}")
-        divergence = Divergence(step, str(observed), allowed, clauses, maps)
+        divergence = Divergence(step, str(observed), allowed, clauses, ("", ""))
         divergence.call, divergence.outcome = call, observed
         divergence.effect_of = after.call if after is not None else ""
         rejected = self.choices.rejected_address
         divergence.conflicts = rejected is not None and tuple(allowed) == rejected.allowed
+        if self.is_known(divergence):
+            self.followed[divergence.key] += 1
+            self.follow(pair, call, arguments, observed, expected, is_audit=after is not None)
+            return
+        divergence.maps = pair.both_maps()
+        self.give_up(f"it has diverged at {step}")
         raise divergence
+
+    # ---- differences that are known
+
+    def follow(
+        self,
+        pair: Pair,
+        call: str,
+        arguments: Sequence[object],
+        observed: Outcome,
+        expected: Outcome | None,
+        *,
+        is_audit: bool,
+    ) -> None:
+        """Give the model the state that the subject has after a call with a known difference, or give up."""
+        changes_nothing = call in VALUES or call in ("load", "execute")
+        if is_audit or isinstance(observed, Ended):
+            self.give_up("a known difference: a wrong effect")
+        elif expected is None and isinstance(observed, Returned):
+            self.make_despite_refusal(pair, call, arguments, observed)
+        elif isinstance(expected, Returned) and not isinstance(observed, Returned):
+            if not changes_nothing:
+                raise LeaveOut(self.judged)
+        elif isinstance(observed, Returned) and not changes_nothing:
+            self.give_up(f"a known difference: {call} has succeeded")
+        elif call == "load" and isinstance(expected, Returned):
+            self.give_up("a known difference: other content")
+
+    def make_despite_refusal(self, pair: Pair, call: str, arguments: Sequence[object], observed: Returned) -> None:
+        """Let a call that the model refuses have its effect there, as it had on the subject."""
+        self.choices.overlooks_refusals = True
+        try:
+            expected: Outcome = Returned(invoke(pair.model, call, tuple(arguments)))
+        except Exception as reason:  # the model has no rule for what a refused call does
+            self.give_up(f"a known difference: what {call} does if it is not refused is not known ({reason})")
+            return
+        finally:
+            self.choices.overlooks_refusals = False
+        if not pair.model.space.is_sound() or (expected != observed and not self.agree(expected, observed)):
+            self.give_up(f"a known difference: what {call} has done is not known")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..contract import Died
-from ..outcomes import Outcome, Returned, brief
+from ..outcomes import Ended, Failed, Faulted, Outcome, Returned, brief
 
 MAX_LINES: Final = 60
 """Lines of an address space that are shown."""
+
+
+class Key(NamedTuple):
+    """The identity of a difference: two with the same key are taken for the same deviation."""
+
+    call: str
+    """The call that went wrong, or whose effect is wrong."""
+    kind: str
+    clauses: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.call}: {self.kind} ({', '.join(self.clauses)})"
 
 
 class Divergence(AssertionError):
@@ -39,6 +52,29 @@ class Divergence(AssertionError):
         """The observed outcome."""
         self.conflicts = False
         """True if the outcome is an address of the system's choice that conflicts with other mappings."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of difference in a few words, without values: "EINVAL instead of success"."""
+        if self.effect_of:
+            return "wrong effect"
+        required = " or ".join(dict.fromkeys(re.sub(r" at 0x[0-9a-f]+", "", each) for each in self.allowed))
+        if not re.match(r"E[A-Z0-9]+\b|SIG", required):
+            required = "success"
+        if isinstance(self.outcome, Failed):
+            seen = self.outcome.errno
+        elif isinstance(self.outcome, Faulted):
+            seen = f"{self.outcome.signal} ({self.outcome.code})"
+        elif isinstance(self.outcome, Ended):
+            seen = "the end of the process"
+        else:
+            seen = "success" if required != "success" else "another value"
+        return seen if seen == "another value" else f"{seen} instead of {required}"
+
+    @property
+    def key(self) -> Key:
+        """What tells this difference from others: the call, the kind of difference, and the clauses."""
+        return Key(self.effect_of or self.call, self.kind, self.clauses)
 
     def __str__(self) -> str:
         return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"

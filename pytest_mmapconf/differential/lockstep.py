@@ -191,7 +191,7 @@ class LockstepSystem(Comparison, System):
             if rejected is not None:
                 outcomes, observed, expected = rejected
                 at = next((at for at, text in enumerate(outcomes) if text == observed), 0)
-                self.diverge(
+                self.differ(
                     pairs[at],
                     "together",
                     tuple(
@@ -199,9 +199,11 @@ class LockstepSystem(Comparison, System):
                     ),
                     None,
                     Returned(f"{observed} in {tally[outcomes]} of {sum(tally.values())} rounds"),
+                    Returned(expected),
                     (expected,),
                     ("threads.load-store" if calls[at].name in ("load", "store") else "threads.disjoint",),
                 )
+                return
             end = merge(ends)
         except TooMany as reason:
             self.give_up(f"calls were made at once, and there are too many {reason}")

@@ -26,12 +26,14 @@ from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from random import Random
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from ..contract import Backend, Unresolved
-from ..differential.divergence import Divergence
+from ..differential.comparison import LeaveOut
+from ..differential.divergence import Divergence, Key
 from ..differential.lockstep import LockstepSystem
 from ..differential.parameters import measure_parameters
 from ..reference.observed_choices import ObservedChoices
@@ -39,6 +41,8 @@ from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
 from ..trace.recorder import RecordedSystem
 from . import STEP, THEMES, ProgramGenerator, in_working_directory
+
+T = TypeVar("T")
 
 LENGTH: Final = 41
 """Strings of bytes of a program: one for its theme, and the steps."""
@@ -82,6 +86,10 @@ class Tally:
     """For the clauses that a difference breaks, none of which is judged, the programs with such a difference."""
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Calls that failed for lack of a resource of the implementation: (call, errno)."""
+    totals: dict[str, int] = field(default_factory=dict)
+    """Further counts of an exhaustive search."""
+    followed: Counter[Key] = field(default_factory=Counter)
+    """For each known difference, the programs with it."""
 
 
 class Probe(NamedTuple):
@@ -144,6 +152,10 @@ class Search:
         """For each clause, the programs of a long search in which a call failed by it; a low number is preferred."""
         self.counterexample: Counterexample | None = None
         """The latest counterexample, shrunk."""
+        self.is_known: Callable[[Divergence], bool] = lambda divergence: False
+        """Return True for a difference after which programs go on, where the model can follow."""
+        self.wanted: Key | None = None
+        """While a counterexample is shrunk: the difference that it must show; None for any that counts."""
 
     def try_program(self, steps: Sequence[bytes]) -> Counterexample | None:
         """Run a program and return its shrunk counterexample; None also if the program has no result."""
@@ -181,19 +193,37 @@ class Search:
         return result if isinstance(result, Counterexample) else Counterexample(divergence, *result)
 
     def counts(self, divergence: Divergence) -> bool:
-        """Return True if a difference breaks a clause that is judged."""
+        """Return True if a difference breaks a clause that is judged, and is the one that is wanted."""
+        if self.wanted is not None and divergence.key != self.wanted:
+            return False
         return self.clauses is None or any(id in self.clauses for id in divergence.clauses)
 
     def run_sparsely_audited(self, steps: Sequence[bytes]) -> Divergence | None:
         """Run a program with few audits, add it to the tally, and return the difference; the calls are not recorded."""
-        system = self.boot("all", AUDIT_INTERVAL)
+        return self.without_refused_calls(partial(self._run_sparsely_audited, steps))
+
+    def without_refused_calls(self, run: Callable[[frozenset[int]], T]) -> T:
+        """Run a program, again each time that a call must be left out which the subject has refused by mistake.
+
+        `run` is given the calls that the model does not make.
+        """
+        omitted: frozenset[int] = frozenset()
+        while True:
+            try:
+                return run(omitted)
+            except LeaveOut as call:
+                omitted |= {call.number}
+
+    def _run_sparsely_audited(self, steps: Sequence[bytes], omitted: frozenset[int]) -> Divergence | None:
+        system = self.boot("all", AUDIT_INTERVAL, omitted)
         tally = self.tally
         generator: ProgramGenerator | None = None
+        made = 0
         try:
             generator = ProgramGenerator(system, self.level, self.refused)
             generator.begin(steps[0])
             for step in steps[1:]:
-                tally.steps += 1
+                made += 1
                 generator.step(step)
                 if system.uncompared is not None:
                     tally.uncompared[system.uncompared] += 1
@@ -201,25 +231,37 @@ class Search:
             system.audit_all()
         except Divergence as divergence:
             return divergence
+        except LeaveOut:
+            made = -1
+            raise
         finally:
-            tally.programs += 1
-            tally.refusals.update(system.machine.reached)
-            tally.left_out.update(system.left_out)
-            if generator is not None:
-                tally.effects.update(generator.effects)
-                tally.lacks.update(generator.lacks)
+            if made >= 0:
+                tally.programs += 1
+                tally.steps += made
+                tally.refusals.update(system.machine.reached)
+                tally.left_out.update(system.left_out)
+                tally.followed.update(set(system.followed))
+                if generator is not None:
+                    tally.effects.update(generator.effects)
+                    tally.lacks.update(generator.lacks)
             system.close()
         return None
 
     def run_audited(
-        self, steps: Sequence[bytes], probe: Probe | None = None
+        self, steps: Sequence[bytes], probe: Probe | None = None, followed: set[Key] | None = None
     ) -> Counterexample | tuple[Program, Sequence[SymbolicOutcome]]:
         """Run a program with an audit after each state-changing call.
 
         Return the counterexample; if there is no difference, the program and its outcomes.  With `probe` there are no
-        audits, and that call is made at the end.
+        audits, and that call is made at the end.  The known differences that occur are added to `followed`.
         """
-        system = self.boot("none" if probe else "all", 1)
+        followed = set() if followed is None else followed
+        return self.without_refused_calls(partial(self._run_audited, steps, probe, followed))
+
+    def _run_audited(
+        self, steps: Sequence[bytes], probe: Probe | None, followed: set[Key], omitted: frozenset[int]
+    ) -> Counterexample | tuple[Program, Sequence[SymbolicOutcome]]:
+        system = self.boot("none" if probe else "all", 1, omitted)
         recorded = RecordedSystem(system)
         generator: ProgramGenerator | None = None
         try:
@@ -235,14 +277,17 @@ class Search:
             if self.counts(divergence):
                 return Counterexample(divergence, *needed(*recorded.program()), self.probe(system, generator))
         finally:
+            followed.update(system.followed)
             system.close()
         return recorded.program()
 
-    def boot(self, audits: Literal["all", "none"], every: int) -> LockstepSystem:
-        """Boot a system and pair it with a new reference."""
-        return LockstepSystem(
+    def boot(self, audits: Literal["all", "none"], every: int, omitted: frozenset[int] = frozenset()) -> LockstepSystem:
+        """Boot a system and pair it with a new reference, whose model does not make the calls of `omitted`."""
+        system = LockstepSystem(
             self.subject.boot(), ReferenceSystem(self.parameters, ObservedChoices(self.level)), audits, every
         )
+        system.omitted, system.is_known = omitted, self.is_known
+        return system
 
     def probe(self, system: LockstepSystem, generator: ProgramGenerator | None) -> Probe | None:
         """Return the call that shows the difference of an audit; None if a call of the program shows it."""
@@ -296,9 +341,11 @@ class Search:
                         ):
                             break
         if counterexample.probe is not None:  # as a step, the call shows the difference without an audit
+            wanted, self.wanted = self.wanted, None
             with suppress(Unresolved):
                 shown = self.run_audited(best, counterexample.probe)
                 counterexample = shown if isinstance(shown, Counterexample) else counterexample
+            self.wanted = wanted and counterexample.divergence.key
         return self.drop_unused_calls(counterexample, end) if counterexample.probe is None else counterexample
 
     def drop_unused_calls(self, counterexample: Counterexample, end: float = inf) -> Counterexample:
@@ -335,35 +382,6 @@ class Search:
             self.counterexample = self.try_program(program_of(seed, number))
             if self.counterexample is not None or self.gave_up:
                 break
-
-    # ---- a long search
-
-    def run_long(self, steps: int, seed: str, progress: Callable[[str], None], every: float = 10.0) -> None:
-        """Run programs of `steps` steps in all, in a series that `seed` determines, until a difference is found.
-
-        `progress` is called with a line of text every `every` seconds.
-        """
-        began = reported = time.monotonic()
-        while self.tally.steps < steps:
-            self.refused = Counter(self.tally.refusals)
-            self.counterexample = self.try_program(program_of(seed, self.tally.programs))
-            if self.counterexample is not None or self.gave_up:
-                break
-            now = time.monotonic()
-            if now - reported >= every:
-                reported = now
-                progress(self.progress_line(now - began))
-        progress(self.progress_line(time.monotonic() - began))
-
-    def progress_line(self, seconds: float) -> str:
-        """Return the tally in one line."""
-        tally = self.tally
-        return (
-            f"{tally.steps} steps in {tally.programs} programs, {tally.steps / seconds:.0f} steps/s,"
-            f" {resident_bytes() >> 20} MiB; {len(tally.refusals)} clauses with an error,"
-            f" {len(tally.effects)} exercised by success,"
-            f" {sum(tally.uncompared.values())} programs not compared to their end"
-        )
 
 
 def resident_bytes() -> int:

@@ -91,9 +91,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-lockstep", action="store_true", default=None, help=help)
     ini("mmap_lockstep", help, type="bool", default=False)
 
-    help = "run random programs of N steps in total, instead of a short series"
-    option("--mmap-steps", metavar="N", help=help)
-    ini("mmap_steps", help, default="0")
+    add_search_options(option, ini)
 
     help = "run this program (JSON) in lockstep with the reference, instead of the suite's cases"
     option("--mmap-replay", metavar="FILE", help=help)
@@ -107,6 +105,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+def add_search_options(option: Callable[..., None], ini: Callable[..., None]) -> None:
+    """Add the options of a search (`search_plan`)."""
+    help = "run random programs of N steps in total, instead of a short series"
+    option("--mmap-steps", metavar="N", help=help)
+    ini("mmap_steps", help, default="")
+
+    help = "run random programs for a time, such as 30m or 8h, instead of a short series"
+    option("--mmap-for", metavar="TIME", help=help)
+    ini("mmap_for", help, default="")
+
+    help = "instead of random programs, make every call in every small state that K calls can reach"
+    option("--mmap-exhaustive", metavar="K", help=help)
+    ini("mmap_exhaustive", help, default="")
+
+    help = "end a search after this many distinct differences (default: 20)"
+    option("--mmap-max-findings", metavar="N", help=help)
+    ini("mmap_max_findings", help, default="20")
+
+    help = "keep the findings and the progress of a search in this directory, and go on from there"
+    option("--mmap-findings", metavar="DIR", help=help)
+    ini("mmap_findings", help, default="")
 
 
 def add_output_options(option: Callable[..., None], ini: Callable[..., None]) -> None:

@@ -19,11 +19,12 @@ from ..contract import Backend
 from ..report import outputs
 from ..trace.recorder import RecordedBackend
 from ..version import PACKAGE
-from . import collection, fixtures, options, seeds
+from . import collection, fixtures, options, search_folder, search_options, seeds
 from .condition_hooks import ConditionHooks
 from .expectation_hooks import ExpectationHooks
 from .hang_limit import HangLimit
 from .item_hooks import VerdictHooks, WorkerAnnouncement
+from .search_report import SearchReport
 from .settings import Settings
 from .stash import SETTINGS
 from .terminal_hooks import TerminalHooks
@@ -35,6 +36,7 @@ def activate(config: pytest.Config) -> None:
     if cases not in sys.modules:
         pytest.register_assert_rewrite(cases)
 
+    plan = search_options.plan(config)
     seeds.draw_new_seed(config)
     level = options.level(config)
     globs = options.value(config, "mmap_clause")
@@ -71,7 +73,8 @@ def activate(config: pytest.Config) -> None:
         clauses=clauses,
         narrowed=bool(globs),
         reports=reports,
-        steps=options.steps(config),
+        plan=plan,
+        beginning=search_folder.beginning(config, plan),
         subject=subject,
         reproducers=reproducers,
         program=program,
@@ -131,9 +134,15 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
         expectation_hooks = ExpectationHooks(config)
         register(expectation_hooks, "expectation_hooks")
     if not is_worker(config):
-        register(
-            XdistHooks(tables, seeds.seed_of(config), settings.scope.source if settings.scope else ""), "xdist_hooks"
-        )
+        worker_input = {
+            options.EXPECTATIONS: tables,
+            options.SCOPE: settings.scope.source if settings.scope else "",
+            seeds.DRAWN: seeds.seed_of(config),
+            search_folder.BEGINNING: tuple(settings.beginning),
+        }
+        register(XdistHooks(worker_input), "xdist_hooks")
+        if settings.plan.is_long:
+            register(SearchReport(config), "search_report")
     register(VerdictHooks(collection_hooks, expectation_hooks), "verdict_hooks")
     if is_worker(config):
         register(WorkerAnnouncement(config, collection_hooks), "worker_announcement")
@@ -149,20 +158,15 @@ def is_worker(config: pytest.Config) -> bool:
 class XdistHooks:
     """The hooks of pytest-xdist, on the controller."""
 
-    def __init__(self, tables: list[dict[str, Any]], seed: str, scope: str) -> None:
-        self.seed = seed
-        self.scope = scope
-        """The text of --mmap-scope; empty without."""
-        self.tables = tables
-        """The expectations, as plain data: a worker's machine need not have the files."""
+    def __init__(self, worker_input: dict[str, Any]) -> None:
+        self.worker_input = worker_input
+        """What each worker gets, by key: its machine need not have the files of expectations and of the scope."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         from . import xdist_schedulers
 
-        node.workerinput[options.EXPECTATIONS] = self.tables
-        node.workerinput[seeds.DRAWN] = self.seed
-        node.workerinput[options.SCOPE] = self.scope
+        node.workerinput.update(self.worker_input)
         xdist_schedulers.tolerate_dead_worker(node)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)

@@ -244,6 +244,14 @@ class CollectionHooks:
             errors.append(f"case {id}: names no clause")
         return errors
 
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make a case with random programs several, one for each part of a long search."""
+        plan = self.settings.plan
+        if plan.is_long and "random_programs" in metafunc.fixturenames:
+            workers = getattr(metafunc.config, "workerinput", {}).get("workercount", 1)
+            parts = plan.parts(workers, self.settings.beginning.part)
+            metafunc.parametrize("random_programs", parts, indirect=True, ids=[part.id for part in parts])
+
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         kept: list[pytest.Item] = []
         deselected: list[pytest.Item] = []

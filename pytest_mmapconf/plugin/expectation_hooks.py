@@ -12,7 +12,7 @@ from ..catalogue.tables import did_you_mean
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED
 from ..expectations.file import Entry, choose, holding
 from .collection import is_selection_named
-from .stash import CASE, PROGRAM, SETTINGS
+from .stash import CASE, PART, PROGRAM, SETTINGS
 
 CALL_PASSED = pytest.StashKey[bool]()
 """Of an item: present if its call has passed."""
@@ -60,7 +60,7 @@ class ExpectationHooks:
             modules = set() if has_node_ids else {id.partition(".")[0] for id in cases}
         for entry in self.entries:
             known: Iterable[str] = cases if entry.kind == "case" else load()
-            if any(map(entry.matches, known)):
+            if any(map(entry.matches, known)) or (self.settings.plan.is_long and entry.program is not None):
                 continue
             if entry.kind == "clause" or modules is None or entry.id.partition(".")[0] in modules:
                 yield f"{entry}: there is no {entry.kind} {entry.id!r}; {did_you_mean(entry.id, known)}"
@@ -86,7 +86,11 @@ class ExpectationHooks:
     def entry(self, item: pytest.Item, clauses: Iterable[str]) -> Entry | None:
         """Return the entry that applies to a case; `clauses` are those it has broken in addition to its own."""
         name = item.stash.get(CASE, None)
-        return choose(self.entries, name.id, [*name.clauses, *clauses]) if name and self.entries else None
+        if name is None or not self.entries:
+            return None
+        # The programs on record are known differences of a long search, which it goes on after.
+        entries = [entry for entry in self.entries if entry.kind == "clause"] if PART in item.stash else self.entries
+        return choose(entries, name.id, [*name.clauses, *clauses])
 
     def apply(self, item: pytest.Item, report: pytest.TestReport, data: dict[str, Any]) -> None:
         """Add the entry for a case to the data of a report, and adjust the verdict and pytest's outcome to it."""

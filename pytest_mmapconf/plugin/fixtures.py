@@ -72,7 +72,7 @@ def random_programs(request: pytest.FixtureRequest) -> RandomPrograms:
     """`run()` runs random programs on the implementation and on the reference, `check()` raises the difference."""
     from . import random_programs  # imports hypothesis
 
-    return random_programs.RandomPrograms(request.node)
+    return random_programs.RandomPrograms(request.node, getattr(request, "param", None))
 
 
 @pytest.fixture

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..catalogue.clauses import load
 from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
 from ..contract import Backend, Died, Unresolved
 from .collection import CollectionHooks
 from .failure_cause import failure_cause
 from .failure_evidence import as_divergence, failure_evidence
 from .set_up_calls import failed_set_up
-from .stash import ATTRIBUTE, CASE, PROGRAM, RECORDED, SETTINGS
+from .stash import ATTRIBUTE, CASE, FOUND, PROGRAM, RECORDED, SETTINGS
 
 if TYPE_CHECKING:
+    from ..differential.reproducers import Judge
     from .expectation_hooks import ExpectationHooks
 
 BROKEN = pytest.StashKey[tuple[str, ...]]()
@@ -79,6 +81,12 @@ class VerdictHooks:
                     report.sections.append(("last requests", "\n".join(evidence["requests"])))
                 if "output" in evidence:
                     report.sections.append(("last output of the system", evidence["output"]))
+            found = item.stash.get(FOUND, None)
+            if found is not None:
+                data["search"] = found
+                broken = [id for new in found["new"] for id in new["clauses"]]
+                if verdict == FAIL and broken:
+                    data["broken"] = list(dict.fromkeys(id for id in broken if id in load())) or name.clauses
         if error is not None and verdict in (FAIL, UNRESOLVED):
             calls = item.config.stash[SETTINGS].backend.last
             data["cause"] = failure_cause(error, calls, item.stash.get(PROGRAM, ()), is_judged=verdict == FAIL)
@@ -111,6 +119,8 @@ class VerdictHooks:
         from ..differential import reproducers
 
         clauses = item.stash[BROKEN]
+        if FOUND in item.stash and not item.stash[FOUND]["new"]:
+            return  # the same was found before
         judge = settings.judge or reproducers.Judge(settings.bare, settings.level)
         program = item.stash.get(PROGRAM, None) or (recorded.program()[0] if recorded is not None else ())
         if settings.reproducers:
@@ -118,6 +128,8 @@ class VerdictHooks:
             data["reproducer"], data["evidence"] = reproducers.write(
                 judge, program, data["case"], clauses, directory, settings.reproducers
             )
+            if FOUND in item.stash:
+                data["findings"] = write_findings(judge, item.stash[FOUND]["new"], directory, settings.reproducers)
         if random:
             data["program"] = reproducers.shortened(judge, program)
 
@@ -130,6 +142,17 @@ class VerdictHooks:
         result.add(data["verdict"], data["reason"])
         if report.when == "teardown":
             report.user_properties.extend(properties(result))
+
+
+def write_findings(judge: Judge, found: list[dict[str, Any]], directory: Path, called: str) -> dict[str, list[str]]:
+    """Write the reproducers of each finding of a part of a search; return their files by the finding's id."""
+    from ..differential import reproducers
+    from ..trace.program import from_json
+
+    return {
+        new["id"]: reproducers.write(judge, from_json(new["program"]), new["id"], new["clauses"], directory, called)[0]
+        for new in found
+    }
 
 
 def properties(case: CaseResult) -> list[tuple[str, object]]:

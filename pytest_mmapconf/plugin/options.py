@@ -60,19 +60,6 @@ def selected_clauses(level: str, globs: Iterable[str]) -> dict[str, Clause]:
 MAX_TIMEOUT: Final = 86_400
 """The largest --mmap-timeout, in seconds: a day.  The waits of the system cannot represent every number."""
 
-MAX_STEPS: Final = 10**12
-"""The largest --mmap-steps: more than a machine makes in a year."""
-
-
-def steps(config: pytest.Config) -> int:
-    """Return the number of --mmap-steps, 0 if it is not given."""
-    given: str = str(value(config, "mmap_steps"))
-    number = int(given) if re.fullmatch(r"[0-9]{1,13}", given) else -1
-    named = config.option.mmap_steps is not None
-    if not (1 if named else 0) <= number <= MAX_STEPS:
-        raise pytest.UsageError(f"--mmap-steps={given}: must be a whole number from 1 to {MAX_STEPS}, such as 100000")
-    return number
-
 
 def other_levels(level: str, globs: Iterable[str]) -> str:
     """Return a phrase about the clauses above the level that the globs match as well; empty if there are none."""
@@ -240,7 +227,7 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
     given: str = value(config, "mmap_replay")
     if not given:
         return None
-    for name in ("clause", "steps", "shard", "lockstep"):
+    for name in ("clause", "steps", "for", "exhaustive", "shard", "lockstep"):
         if getattr(config.option, f"mmap_{name}") is not None:
             raise pytest.UsageError(
                 f"--mmap-{name}: does nothing with --mmap-replay, which runs one program in lockstep and no case"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..catalogue.clauses import Clause, included, load
 from ..contract import Backend, Facts
 from .observed_properties import ObservedProperties
+from .search_folder import NOWHERE, Beginning
+from .search_plan import NO_SEARCH, Plan
 
 if TYPE_CHECKING:
     from ..catalogue.scope import Scope
@@ -35,8 +37,10 @@ class Settings:
     narrowed: bool
     """True if --mmap-clause was given."""
     reports: tuple[Path, ...]
-    steps: int = 0
-    """--mmap-steps: the total number of steps of random programs; 0 for a short run."""
+    plan: Plan = NO_SEARCH
+    """The search that was asked for, if any."""
+    beginning: Beginning = NOWHERE
+    """The seed of the search, and the number of its first part."""
     subject: Backend | None = None
     """The backend under test, without the wrappers of `backend` that compare and record."""
     reproducers: str = ""

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
+from .search_plan import Part
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from ..fuzzing.findings import LongSearch
     from ..trace.program import Program
 
 
@@ -27,6 +29,15 @@ CASE = pytest.StashKey[CaseId]()
 
 PROGRAM: Final[pytest.StashKey[Program]] = pytest.StashKey()
 """Of an item: the program that shows its failure, if the case ran programs."""
+
+PART = pytest.StashKey[Part]()
+"""Of an item that is a part of a long search: the part."""
+
+FOUND = pytest.StashKey[dict[str, Any]]()
+"""Of an item that is a part of a long search: what it has found and done, as plain data (`search_data`)."""
+
+LONG_SEARCH: Final[pytest.StashKey[LongSearch]] = pytest.StashKey()
+"""Of the config: the long search of this process."""
 
 RECORDED = pytest.StashKey[dict[str, Any]]()
 """Of an item: the values noted with the fixture `record`."""

@@ -231,7 +231,7 @@ class TerminalHooks:
                     others = f"{number(len(group.cases) - 1, 'more case')}"
                     report.sections.append((others, terminal.alike(group)))
                 yield report
-            elif "mmap_random" in report.keywords:
+            elif "mmap_random" in report.keywords and getattr(report, ATTRIBUTE, {}).get("search", {"new": 1})["new"]:
                 yield report
 
     def print_verdicts(self, terminalreporter: pytest.TerminalReporter) -> None:
