@@ -73,7 +73,7 @@ class Divergence(AssertionError):
 
     @property
     def key(self) -> Key:
-        """What tells this difference from others: the call, the kind of difference, and the clauses."""
+        """The identity of this difference: the call, the kind of difference, and the clauses."""
         return Key(self.effect_of or self.call, self.kind, self.clauses)
 
     def __str__(self) -> str:

@@ -83,7 +83,7 @@ class SearchReport:
             self.names[id] = name
 
     def add_interrupted(self, found: dict[str, Any]) -> None:
-        """Add a part that did not come to its end; a later run begins with it."""
+        """Add a part that was interrupted; a later run begins with it."""
         self.add(found)
         self.keep({**found, "part": found["part"] - 1})
 
