@@ -326,10 +326,10 @@ def test_mutants_that_would_have_differed_are_recorded() -> None:
     assert instrumented.differing == {"is-right", "that-refusal", "those", "down"}
 
 
-def test_programs_that_do_not_reach_a_mutation_are_not_run() -> None:
+def test_programs_that_do_not_reach_a_mutation_are_not_run(tmp_path: Path) -> None:
     mutant = form.load()["munmap-takes-length-0"]
 
-    programs = ProgramSeries([mutant], 20)
+    programs = ProgramSeries([mutant], 20, tmp_path)
     result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
     runner.search_with_programs(result, Search(mutant.boot(), "linux"), programs)
 
@@ -337,6 +337,18 @@ def test_programs_that_do_not_reach_a_mutation_are_not_run() -> None:
     reaching = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
     assert result.programs == reaching[result.tried - 1]
     assert 0 < len(reaching) < 20
+
+
+def test_workers_share_the_programs_that_one_of_them_has_generated(tmp_path: Path) -> None:
+    mutants = [form.load()["munmap-takes-length-0"]]
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "own").mkdir()
+    one, other = (ProgramSeries(mutants, 6, tmp_path / "shared") for _ in range(2))
+    alone = list(ProgramSeries(mutants, 6, tmp_path / "own"))
+
+    taken_in_turn = [(next(a), next(b)) for a, b in [(iter(one), iter(other))]]
+    assert taken_in_turn[0][0] == taken_in_turn[0][1]
+    assert list(other) == list(one) == alone
 
 
 def test_places_that_refuse_are_found_and_recorded() -> None:

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from ..catalogue.clauses import included, load
@@ -182,7 +184,7 @@ def run(
             sites = refusal_sites()
             matrix.unreached = [site for site in sites if site not in reference.sites]
             matrix.unlisted = sorted(reference.sites - sites.keys())
-        series = ProgramSeries(mutants, programs)
+        series = ProgramSeries(mutants, programs, folder)
         progress = Progress("mutants", len(mutants))
 
         def judge(id: str) -> MutantResult:
@@ -198,7 +200,9 @@ def run(
         if gate is not None:
             matrix.redundant_cases = find_redundant_cases(runner, mutants, matrix.results, workers)
 
-    run_with_cases(level, work)
+    with TemporaryDirectory(prefix="mmapconf-programs-") as name:
+        folder = Path(name)
+        run_with_cases(level, work)
     return matrix
 
 

@@ -10,9 +10,11 @@ program in which a mutant acts like the reference cannot find it, and is not run
 
 from __future__ import annotations
 
+import fcntl
 import io
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -283,13 +285,20 @@ class SampledProgram(NamedTuple):
     """Number of refusals by clause in the programs before it; they determine the invalid calls that it makes."""
     differing: set[str]
     """Ids of the mutants that act differently from the reference in the program."""
+    refused_then: Counter[str]
+    """`refused` of the next program."""
 
 
 class ProgramSeries:
-    """A series of `number` random programs, the same for every mutant; each is generated when it is first needed."""
+    """A series of `number` random programs, the same for every mutant; each is generated when it is first needed.
 
-    def __init__(self, mutants: Iterable[Mutant], number: int) -> None:
+    Workers share what they generate by files in `folder`: to run a program on the reference takes longer than to read
+    what it has shown.
+    """
+
+    def __init__(self, mutants: Iterable[Mutant], number: int, folder: Path) -> None:
         self.number = number
+        self.folder = folder
         self.reference = InstrumentedReference(mutants)
         self.search = Search(self.reference, LEVELS[-1])
         self.samples: list[SampledProgram] = []
@@ -297,18 +306,31 @@ class ProgramSeries:
     def __iter__(self) -> Iterator[SampledProgram]:
         for number in range(self.number):
             if number == len(self.samples):
-                self.samples.append(self.sample(number))
+                self.samples.append(self.shared(number))
             yield self.samples[number]
+
+    def shared(self, number: int) -> SampledProgram:
+        """Return the next program, which this or another worker generates; the others wait for it."""
+        file = self.folder / f"{number}"
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if file.exists():
+                read: SampledProgram = pickle.loads(file.read_bytes())
+                return read
+            sample = self.sample(number)
+            file.write_bytes(pickle.dumps(sample))
+            return sample
 
     def sample(self, number: int) -> SampledProgram:
         """Generate the next program, and run it on the reference."""
         steps = split(Random(f"{SEED} {number}").randbytes(LENGTH * STEP))
-        self.search.refused = refused = Counter(self.search.tally.refusals)
+        self.search.refused = refused = self.samples[-1].refused_then if self.samples else Counter()
+        self.search.tally.refusals = Counter(refused)
         self.reference.differing = differing = set[str]()
         counterexample = self.search.run(steps)
         if counterexample is not None:
             raise counterexample.divergence
-        return SampledProgram(steps, refused, differing)
+        return SampledProgram(steps, refused, differing, self.search.tally.refusals)
 
 
 def search_with_programs(result: MutantResult, search: Search, programs: Iterable[SampledProgram]) -> None:
