@@ -20,6 +20,7 @@ Rules for all calls:
 
 * Addresses, lengths and offsets are in bytes.  Addresses are plain integers from 0 to ``2 ** bits - 1``.
 * A call that fails raises `OSError` with the errno (Python's number of the name, `errno.EINVAL`); it never returns -1.
+  On a system that does not report why a call failed it raises `NoErrno`.
 * A load, store or execution that the hardware would refuse raises `Fault`; the process lives on.
 * A call that the implementation lacks raises `NotImplementedError` with the reason as its text; `Unsupported` is one.
 * A failure of the harness (a set-up that fails, an agent that sends garbage) raises `Unresolved` with the reason;
@@ -248,9 +249,10 @@ ConfigurationName: TypeAlias = Annotated[int, Kind("sysconf", "SC_", combined=Fa
 class Fault(Exception):
     """A memory access that was refused, with what a signal handler receives.
 
-    `signal` is "SIGSEGV", "SIGBUS" (or another signal's name); `code` is si_code by name: "SEGV_MAPERR" (nothing
-    mapped), "SEGV_ACCERR" (mapped without the right), "BUS_ADRERR" (past the end of the file), "SI_KERNEL" …, or a
-    number as text where it has no name; `address` is si_addr, or None where the system does not report it.
+    `signal` is "SIGSEGV", "SIGBUS" (or another name), or "-" on a system without signals.  `code` is si_code by
+    name: "SEGV_MAPERR" (nothing mapped), "SEGV_ACCERR" (mapped without the right), "BUS_ADRERR" (past the end of the
+    file), "SI_KERNEL" …, a number as text where it has no name, or "-".  `address` is si_addr, or None where the system
+    does not report it.
     """
 
     def __init__(self, signal: str, code: str, address: int | None) -> None:
@@ -267,6 +269,13 @@ class Fault(Exception):
 def _hexadecimal(number: object) -> str:
     """Return a number with its prefix; what a backend gave in place of a number as it is shown in Python."""
     return f"{number:#x}" if isinstance(number, int) else repr(number)
+
+
+class NoErrno(OSError):
+    """A call has failed, on a system that does not report why: it returns -1 and has no errno."""
+
+    def __init__(self) -> None:
+        super().__init__("the call failed, and the system does not report why")
 
 
 class Unsupported(NotImplementedError):
@@ -838,4 +847,6 @@ def errno_name(error: OSError) -> str:
     """The symbolic name of an error's number: "EINVAL"."""
     if error.errno == errno.EOPNOTSUPP:  # Linux has two names for this number, and Python knows it by the other
         return "EOPNOTSUPP"
+    if isinstance(error, NoErrno):
+        return "-"
     return errno.errorcode.get(error.errno or 0, str(error.errno))

@@ -26,6 +26,7 @@ from pytest_mmapconf.contract import (
     Died,
     Facts,
     Fault,
+    NoErrno,
     Process,
     Stat,
     System,
@@ -277,7 +278,7 @@ class WithoutReasons(LabProcess):
     """Right, on a kernel that reports a failure by -1 alone."""
 
     def refuse(self, reason: int) -> NoReturn:
-        raise OSError(None, "the call failed")
+        raise NoErrno
 
 
 # -------------------------------------------------------------------------------------- twelve students with a mistake

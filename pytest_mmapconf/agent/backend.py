@@ -51,6 +51,8 @@ class CommandBackend(Backend):
         }
         limits = "end", "lowest", "mappings", "locked", "descriptors", "limits", "capabilities"
         details |= {name: said[name].strip(",") or "none" for name in limits if name in said}
+        details |= {name: str(int(said[name], 16)) for name in limits if said.get(name, "").startswith("0x")}
+        details |= {f"reports {name}": "no" for name in ("errno", "signals") if said.get(name) == "none"}
         return Facts(self.name, f"{details['kernel']}, {details['libc']}", details)
 
     def agent(self) -> Agent:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote
 
-from ..contract import Died, Fault, System, Unresolved, Unsupported
+from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
 from . import front
 from .dead_agent import read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, printable, quoted
@@ -72,6 +72,8 @@ class Agent:
         self._is_lost = self._has_greeted = False
         self._buffer = b""
         self._answers: dict[int, deque[str]] = defaultdict(deque)
+        self._echoes: deque[str] = deque()
+        """The lines that have been sent and that the console will repeat, if it echoes."""
         self._awaited: Counter[int] = Counter()
         try:
             # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
@@ -128,7 +130,10 @@ class Agent:
             raise Unresolved(f"the agent is gone: {self.failure}")
         self._awaited[number] += len(requests)
         self.requests.extend((number, request) for request in requests)
-        self._write("".join(f"{number} {request}\n" for request in requests).encode("ascii"))
+        lines = [f"{number} {request}" for request in requests]
+        if self.facts.get("echo") == "yes":
+            self._echoes.extend(lines)
+        self._write("".join(f"{line}\n" for line in lines).encode("ascii"))
 
     def receive(self, number: int, request: str) -> str:
         """Wait for a process's answer."""
@@ -169,13 +174,15 @@ class Agent:
     def _outcome(self, number: int, kind: str, rest: str, request: str) -> Exception:
         verb = request.partition(" ")[0]
         if kind == "error":
+            if rest == "-" and self.facts.get("errno") == "none":
+                return NoErrno()
             code = getattr(errno, rest, None)
             if isinstance(code, int):
                 return OSError(code, os.strerror(code))
             return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
         if kind == "fault":
             words = rest.split(" ")
-            if len(words) == 3:
+            if len(words) == 3 and (words[0] != "-" or self.facts.get("signals") == "none"):
                 with contextlib.suppress(ValueError):
                     return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
         if kind == "unsupported":
@@ -195,6 +202,9 @@ class Agent:
         return Died(text + said, printable(self.output), requests)
 
     def _sort(self, line: str) -> None:
+        if self._echoes and line == self._echoes[0]:
+            self._echoes.popleft()
+            return
         number, _, answer = line.partition(" ")
         if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
             if answer.startswith("died "):

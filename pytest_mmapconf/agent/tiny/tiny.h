@@ -1,0 +1,55 @@
+/* What a port of the tiny agent has to fill in.  Only the first two functions are required; a call that is missing from
+ * `tiny_calls` is unsupported, and so is everything that needs it. */
+#ifndef TINY_H
+#define TINY_H
+
+enum { TINY_LINE = 4096, TINY_DATA = 1024 }; /* defaults of the two limits below */
+
+/* ---- the stream: required */
+
+int tiny_read_byte(void);                         /* the next byte, or -1 at the end */
+void tiny_write(const char *text, unsigned long); /* all of it */
+
+/* ---- facts */
+
+extern const char tiny_facts[];         /* "page=4096 bits=64 system=..." for the greeting, see PROTOCOL.md */
+extern const unsigned long tiny_line;   /* the longest line, with its newline: at most TINY_LINE */
+extern const unsigned long tiny_data;   /* the most bytes of a load, store, pread, pwrite: at most TINY_DATA */
+
+/* ---- processes */
+
+const char *tiny_boot(void);            /* ends everything and starts afresh: the path of an empty directory; 0: failed */
+void tiny_end(void);                    /* ends every process, removes every file */
+long tiny_spawn(void);                  /* the number of a new process, from 1 on; below 0: failed */
+enum tiny_where { TINY_HERE, TINY_ELSEWHERE, TINY_NONE };
+enum tiny_where tiny_process(long number, char *request);
+/* Makes `number` the process that calls and accesses are made in.  TINY_ELSEWHERE: the request was passed on, and the
+ * process itself answers by tiny_answer_request; TINY_NONE: there is no such process. */
+long tiny_answer_request(long number, char *request); /* the agent's: makes a request and writes its answer */
+
+/* ---- calls: one entry for each verb, ended by an entry without name */
+
+struct tiny_call {
+	const char *verb;
+	const char *arguments; /* n: a number; p: a path; d: bytes (address, then length) */
+	char result;           /* n: a number; -: nothing; 2: it and tiny_second; b: as many bytes of tiny_buffer;
+	                        * k: tiny_kind and the size */
+	long (*make)(const long *arguments); /* below 0: failed */
+};
+extern const struct tiny_call tiny_calls[];
+extern unsigned char tiny_buffer[TINY_DATA];
+extern long tiny_second;
+extern const char *tiny_kind;            /* of a file, as fstat answers it */
+const char *tiny_error(long result);    /* the errno's name of a failed call; "-" where the system has none */
+
+/* ---- accesses */
+
+struct tiny_fault {
+	const char *signal, *code; /* by name; "-" where the system has none */
+	unsigned long address;
+	int has_address;
+};
+int tiny_load(unsigned long address, unsigned char *byte, struct tiny_fault *); /* 1: it has faulted */
+int tiny_store(unsigned long address, unsigned char byte, struct tiny_fault *);
+
+#endif

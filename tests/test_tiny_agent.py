@@ -1,0 +1,67 @@
+"""agent/tiny: its size; on Linux the verdicts of the C agent; on a bare machine, over a console that echoes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import pytest_mmapconf.agent
+
+FOLDER = Path(pytest_mmapconf.agent.__path__[0]) / "tiny"
+FREESTANDING = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib", "-static")
+RISCV = (
+    *("-march=rv64imac", "-mabi=lp64", "-mcmodel=medany", "-fno-pie", "-no-pie"),
+    "-Wl,-N,--no-relax,-Ttext=0x80000000,--build-id=none,--no-warn-rwx-segments",
+)
+QEMU = "qemu-system-riscv64"
+CROSS = "riscv64-linux-gnu-gcc"
+
+
+def build(folder: Path, compiler: str, port: str, *options: str) -> Path:
+    """Compile the agent with a port, without libc and start files, and return the program."""
+    program = folder / port.removesuffix(".c")
+    sources = [str(FOLDER / name) for name in ("tiny_agent.c", port)]
+    command = [compiler, *FREESTANDING, "-fno-stack-protector", *options, "-o", str(program), *sources]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return program
+
+
+def verdicts(pytester: pytest.Pytester, backend: str, *options: str) -> dict[str, str]:
+    """Return the verdicts of cases by id."""
+    pytester.runpytest_subprocess(f"--mmap-backend={backend}", "--mmap-report=report.json", *options)
+    report = json.loads((pytester.path / "report.json").read_text())
+    return {case["id"]: case["verdict"] for case in report["cases"]}
+
+
+def test_it_is_tiny() -> None:
+    lines = [line for name in ("tiny.h", "tiny_agent.c") for line in (FOLDER / name).read_text().splitlines()]
+
+    assert len(lines) <= 400
+
+
+def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester) -> None:
+    tiny = build(pytester.path, "cc", "linux.c")
+    options = ("-m", "not mmap_random", "--mmap-clause=munmap.*", "--mmap-clause=mmap.flag.shared")
+
+    own, native = verdicts(pytester, f"agent:{tiny}", *options), verdicts(pytester, "native", *options)
+
+    asked = {id: verdict for id, verdict in own.items() if verdict != "unsupported"}
+    assert asked.items() <= native.items()
+    assert len(asked) >= len(native) * 3 // 4
+
+
+@pytest.mark.skipif(not (shutil.which(QEMU) and shutil.which(CROSS)), reason=f"needs {QEMU} and {CROSS}")
+def test_a_bare_machine_is_judged_over_a_console_that_echoes(pytester: pytest.Pytester) -> None:
+    """The stub kernel keeps what these clauses promise, without errnos and signals."""
+    bare = build(pytester.path, CROSS, "bare.c", *RISCV)
+    backend = f"agent:{QEMU} -M virt -bios none -nographic -kernel {bare}"
+    clauses = ("munmap.result", "mmap.errno.EBADF", "munmap.usual-arguments")
+
+    found = verdicts(pytester, backend, "--mmap-scope=mmap-lab", *(f"--mmap-clause={id}" for id in clauses))
+
+    assert set(found.values()) == {"pass"}
+    assert len(found) >= 10
