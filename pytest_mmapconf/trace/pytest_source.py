@@ -152,13 +152,19 @@ class _Printer:
         if step.call == "run_concurrently":
             calls = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
             return f"system.run_concurrently([{', '.join(map(self.later, calls))}])"
+        if step.call == "together":
+            calls = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
+            return (
+                f"system.together([{', '.join(map(self.later, calls))}], {self.argument('count', step.arguments[1])})"
+            )
         owner = "system" if step.call in SYSTEM_CALLS else self.names.get(step.process, step.process)
         return f"{owner}.{step.call}({', '.join(self.arguments(step))})"
 
     def later(self, step: Step) -> str:
-        """A call of `run_concurrently`."""
+        """A call of `run_concurrently` or `together`."""
         given = "".join(f"{argument}, " for argument in self.arguments(step))
-        return f"Call({self.names.get(step.process, step.process)}, {step.call!r}, ({given}))"
+        stage = f", {step.stage}" if step.stage else ""
+        return f"Call({self.names.get(step.process, step.process)}, {step.call!r}, ({given}){stage})"
 
     def arguments(self, step: Step) -> list[str]:
         signature = CALLS[step.call]
