@@ -15,7 +15,8 @@ makes the same access, the fault stops it, and ptrace reads its siginfo.  Code i
 configured to use only the heap, made large enough at the start; so no mapping appears or disappears except the case's.
 
 What cannot be reported correctly in this way is unsupported: counters (the interpreter causes page faults of its own),
-additions under a lock (Python has no atomic exchange), faults of a process that hides memory from its children,
+additions under a lock (Python has no atomic exchange), threads (their accesses would be the kernel's copies, and their
+stacks would be among the case's memory), faults of a process that hides memory from its children,
 facilities that are more than a path.  Requires glibc, 64 bits, and a machine with asm-generic's numbers.
 """
 
@@ -477,6 +478,9 @@ class Child(Process):
             self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             self.channel.close()
         return str(self.status) if self.status >= 0 else signal.Signals(-self.status).name
+
+    def thread(self) -> Process:
+        raise Unsupported("accesses are copies by the kernel here, which show nothing of a thread's own processor")
 
     def fork(self) -> Child:
         ours, theirs = socket.socketpair()

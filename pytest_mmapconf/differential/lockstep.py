@@ -175,7 +175,7 @@ class LockstepSystem(Comparison, System):
         )
         if self.uncompared is None:
             self.judge_rounds(pairs, calls, tally)
-        if self.uncompared is None:
+        if self.uncompared is None and self.audits.suspended is None:
             self.audits.audit_pairs(self.pairs, AuditedCall("together", (), ()))
         return tally
 
