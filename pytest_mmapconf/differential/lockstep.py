@@ -208,9 +208,13 @@ class LockstepSystem(Comparison, System):
         except TooMany as reason:
             self.give_up(f"calls were made at once, and there are too many {reason}")
             return
-        self.machine = end.machine
+        # The objects stay, with the state of the copies: others refer to them.
+        self.machine.__dict__ = end.machine.__dict__
         for pair, model in zip((*actors, *others), (*end.actors, *end.others), strict=True):
-            pair.model = model
+            pair.model.__dict__ = model.__dict__
+            pair.model.translations = model.translations
+            pair.model.machine = self.machine
+        self.machine.processes[:] = [pair.model for pair in self.pairs]
         self.compared += len(calls)
 
     def all_pairs(self) -> list[LockstepProcess]:

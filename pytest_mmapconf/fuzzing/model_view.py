@@ -83,6 +83,8 @@ class Actor:
     """Descriptors of special files, by kind."""
     locked_all: bool = False
     """True if all its memory has been locked, which includes the system's own."""
+    thread: Process | None = None
+    """Another thread of it; None until one is made."""
 
 
 def model_of(process: Any) -> Model:

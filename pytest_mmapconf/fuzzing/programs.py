@@ -16,6 +16,7 @@ from .file_steps import FileSteps
 from .mapping_steps import MappingSteps
 from .model_view import Actor
 from .process_steps import ProcessSteps
+from .thread_steps import ThreadSteps
 
 EVERYTHING: Final = """
 mmap*7 store*7 load*3 munmap*3 mremap*3 pwrite*2 pread*2 msync*2 mprotect*2 ftruncate*2 fork*3 open*2 madvise*2
@@ -135,6 +136,7 @@ THEMES: Final = (
     *(theme("mmap*3 advise_inheritance*6 store*6 fork*4 exit*3 mlock"),) * 2,
     theme("mmap*4 mincore*8 store*4 load madvise munmap mremap mlock mprotect"),
     theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore use_noexec_directory*2", mistakes=3),
+    theme("mmap*4 together*8 store*3 load*2 munmap mprotect*2 fork ftruncate*2 msync pread*2 pwrite madvise mremap"),
     theme(STORAGE),
     *(theme(STORAGE, facility=Facility.CRASHING_FILE_SYSTEM),) * 3,
 )
@@ -164,7 +166,7 @@ PARTIAL: Final = (
 """The steps that may fail partway through a range: only for Linux is the resulting state known."""
 
 
-class ProgramGenerator(MappingSteps, AccessSteps, FileSteps, ProcessSteps):
+class ProgramGenerator(MappingSteps, AccessSteps, FileSteps, ProcessSteps, ThreadSteps):
     """The system, processes and files that a program acts on, with all its steps.
 
     Each step is a method that takes an actor and the draws of the step.  It makes one call, and further calls if a file
