@@ -7,6 +7,7 @@ or a right away drops the translations of all threads; most mutants here leave s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from errno import ENOMEM
 from typing import Any
 
 from ...contract import Resource
@@ -168,6 +169,35 @@ STALE = (
         everywhere=True,
     ),
     stale(
+        "munmap-leaves-translations-for-loads",
+        ReferenceProcess.munmap,
+        ("threads.race.munmap", *UNMAPPED),
+        "munmap leaves to other threads the translations for loads",
+        keys=lambda number, access: access == "load",
+    ),
+    stale(
+        "mprotect-leaves-translations-of-one-thread",
+        ReferenceProcess.mprotect,
+        ("threads.race.mprotect", *PROTECTED),
+        "mprotect leaves the translations of one other thread",
+        which=lambda self, others: others[:1],
+    ),
+    stale(
+        "mmap-leaves-translations-for-loads",
+        MappingCalls.mmap,
+        ("threads.race.fixed", *MAPPED_OVER),
+        "mmap with MAP_FIXED leaves to other threads the translations for loads",
+        keys=lambda number, access: access == "load",
+    ),
+    stale(
+        "ftruncate-leaves-translations-for-loads",
+        ReferenceProcess.ftruncate,
+        ("threads.race.truncate", "threads.truncate"),
+        "ftruncate leaves to other threads the translations for loads",
+        which=of_this_process,
+        keys=lambda number, access: access == "load",
+    ),
+    stale(
         "fork-leaves-translations-for-stores",
         ReferenceProcess.fork,
         ("threads.fork.private",),
@@ -295,3 +325,63 @@ def limit_is_for_one_thread(
 ) -> None:
     """In a process of several threads a limit of the address space counts twice as much."""
     set_limit_headroom(self, resource, headroom * (2 if self.space.table.caches else 1))
+
+
+@wrong(ReferenceProcess.munmap, "threads.munmap.neighbours", "threads.disjoint")
+def munmap_beside_threads_takes_the_next_page(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
+    """munmap in a process of several threads removes the page after the range as well."""
+    munmap(self, addr, length + (self.page if self.space.table.caches else 0))
+
+
+@wrong(ReferenceProcess.munmap, "threads.disjoint")
+def second_munmap_of_a_range_fails(munmap: Original, self: ReferenceProcess, addr: int, length: int) -> None:
+    """munmap in a process of several threads fails where nothing is mapped."""
+    if self.space.table.caches and self.space.is_free(addr, addr + length):
+        raise OSError(ENOMEM, "nothing is mapped there")
+    munmap(self, addr, length)
+
+
+@wrong(ReferenceProcess.fork, "threads.fork.shared")
+def fork_beside_threads_copies_shared_pages(fork: Original, self: ReferenceProcess) -> ReferenceProcess:
+    """The child of a process of several threads has copies of the shared pages that were accessed."""
+    child: ReferenceProcess = fork(self)
+    for number, page in self.space.table.entries.items() if self.space.table.caches else ():
+        if not page.refcount:
+            child.space.table.entries[number] = self.machine.memory.allocate(page.data)
+    return child
+
+
+@wrong(Accesses.store_in_steps, "threads.load-store", "threads.first-stores")
+def half_made_store_is_seen(store_in_steps: Original, self: Accesses, addr: int, data: bytes) -> Iterator[None]:
+    """A store at the same time as others stores another value first."""
+    yield
+    self.store(addr, bytes(255 - byte for byte in data))
+    yield
+    self.store(addr, data)
+
+
+@wrong(Accesses.add, "threads.additions")
+def addition_of_a_thread_is_lost(add: Original, self: Accesses, addr: int, times: int, lock: int = 0) -> None:
+    """One of many additions under a lock is lost in a process of several threads."""
+    add(self, addr, times - (times > 1 and self.translations is not None), lock)
+
+
+@wrong(Advice.madvise, "threads.race.madvise")
+def advice_beside_threads_takes_the_next_page(
+    madvise: Original, self: Advice, addr: int, length: int, advice: int
+) -> None:
+    """madvise in a process of several threads discards the page after the range as well."""
+    madvise(self, addr, length, advice)
+    if self.space.table.caches:
+        self.space.table.zap((addr + length) // self.page, (addr + length) // self.page + 1)
+
+
+@wrong(ReferenceProcess.close, "threads.race.close")
+def close_by_a_thread_unmaps(close: Original, self: ReferenceProcess, fd: int) -> None:
+    """close in a process of several threads removes the mappings of the file."""
+    descriptor = self.descriptors.get(fd)
+    close(self, fd)
+    if descriptor is not None and self.space.table.caches:
+        for mapping in list(self.space.mappings.values()):
+            if mapping.inode is descriptor.description.inode:
+                self.space.clear(mapping.start, mapping.end)
