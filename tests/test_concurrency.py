@@ -21,7 +21,7 @@ RW = 3
 FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
 
 
-class ToldSystem(ReferenceSystem):
+class ReportingSystem(ReferenceSystem):
     """The reference, except for the outcomes that it reports of calls made at once."""
 
     tally: ClassVar[dict[tuple[str, ...], int]]
@@ -30,15 +30,15 @@ class ToldSystem(ReferenceSystem):
         return self.tally
 
 
-class Told(ReferenceBackend):
+class Reporting(ReferenceBackend):
     def boot(self) -> ReferenceSystem:
-        return ToldSystem(self.parameters, LinuxChoices())
+        return ReportingSystem(self.parameters, LinuxChoices())
 
 
 def lockstep(*tally: Sequence[str], level: str = "linux") -> tuple[LockstepSystem, Process, Process, int]:
     """Return a system that reports these outcomes, a process of it, another thread, and the address of a page."""
-    subject = Told()
-    ToldSystem.tally = {tuple(outcomes): 1 for outcomes in tally}
+    subject = Reporting()
+    ReportingSystem.tally = {tuple(outcomes): 1 for outcomes in tally}
     system = LockstepBackend(subject, level).boot()
     system.audits.suspended = "the subject has not made the calls that it reports"
     process = system.spawn()
