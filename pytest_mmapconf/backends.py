@@ -110,7 +110,9 @@ def make(
     if isinstance(entry, EntryPoint):
         try:
             factory = entry.load()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit, which would end pytest as if all was well
             raise pytest.UsageError(
                 f"--mmap-backend={string}: {entry.value} cannot be loaded: {_error_text(error)}"
             ) from error
@@ -179,7 +181,9 @@ def _import(string: str, place: str) -> Any:
     module_name, _, name = place.partition(":")
     try:
         module = import_module(module_name)
-    except Exception as error:
+    except (KeyboardInterrupt, pytest.UsageError):
+        raise
+    except BaseException as error:  # also SystemExit, which would end pytest as if all was well
         missing = isinstance(error, ModuleNotFoundError) and module_name.startswith(error.name or "?")
         advice = "; run pytest in the module's directory, or add that directory to PYTHONPATH" if missing else ""
         raise pytest.UsageError(
@@ -200,7 +204,9 @@ def _create(string: str, factory: Callable[..., object], *arguments: object) -> 
     """Return the result of a factory.  Raises UsageError if the factory fails."""
     try:
         return factory(*arguments)
-    except Exception as error:
+    except (KeyboardInterrupt, pytest.UsageError):
+        raise
+    except BaseException as error:  # also SystemExit, which would end pytest as if all was well
         raise pytest.UsageError(f"--mmap-backend={string}: its factory failed: {_error_text(error)}") from error
 
 

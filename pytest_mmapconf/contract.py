@@ -787,6 +787,8 @@ class Options:
     """--mmap-dir: the file system under test is the one that holds this directory; None: the backend chooses."""
     timeout: float = 30.0
     """--mmap-timeout: seconds that one call may take."""
+    start_timeout: float | None = None
+    """--mmap-start-timeout: seconds that the start of the implementation, and a boot, may take; None: as `timeout`."""
     disruptive: bool = False
     """--mmap-disruptive: may disturb the machine for a moment (a full file table)."""
 

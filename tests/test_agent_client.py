@@ -434,7 +434,7 @@ def odd(number, verb, arguments):
     assert backend.boot().spawn().sysconf(SC_PAGESIZE) == 1
 
 
-def test_an_agent_that_dies_between_two_systems_is_started_again(start: StartAgent) -> None:
+def test_an_agent_that_dies_at_the_end_of_a_system_is_started_again(start: StartAgent) -> None:
     code = """
 boots = 0
 def answer(number, verb, arguments):
@@ -448,7 +448,8 @@ def answer(number, verb, arguments):
     for _ in range(3):
         system = backend.boot()
         assert system.spawn().sysconf(SC_PAGESIZE) == 1
-        system.close()
+        with pytest.raises(Unresolved, match="it ended at 'end'"):
+            system.close()
 
 
 def test_a_closed_system_answers_no_more(start: StartAgent) -> None:
@@ -500,3 +501,113 @@ def answer(number, verb, arguments):
 
     assert (precious / "file").exists()
     assert not leftover.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            'def odd(number, verb, arguments):\n    while True: say("77 died x\\n" * 500)\n',
+            "no answer to 'sysconf 30' in 0.5 s, but other lines",
+        ),
+        (
+            "import time\ndef odd(number, verb, arguments):\n    while True: say('1'); time.sleep(0.01)\n",
+            "no answer to 'sysconf 30' in 0.5 s",
+        ),
+        (
+            "def odd(number, verb, arguments):\n    while True: sys.stderr.write('x' * 65536)\n",
+            "no answer to 'sysconf 30' in 0.5 s",
+        ),
+        ("def odd(number, verb, arguments):\n    while True: say('x' * 65536)\n", "it wrote a line of more than"),
+    ],
+    ids=["lines", "bytes", "stderr", "no newline"],
+)
+def test_the_deadline_holds_while_bytes_arrive(start: StartAgent, code: str, said: str) -> None:
+    process = start(code, timeout=0.5).boot().spawn()
+
+    began = time.monotonic()
+    with pytest.raises(Unresolved, match=said):
+        process.sysconf(SC_PAGESIZE)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("greeting", "said"),
+    [
+        ("line=1000000000000", "line='1000000000000'; at most 1048576 is possible"),
+        ("line=" + "9" * 5000, "line="),
+        ("data=1000000000000", "data='1000000000000'; at most 524288 is possible"),
+        ("bits=99999999999999999999999", "bits="),
+    ],
+)
+def test_the_numbers_of_a_greeting_have_bounds(start: StartAgent, greeting: str, said: str) -> None:
+    backend = start(f'def greet(): say("mmapconf 1 {greeting}\\n")\n')
+
+    with pytest.raises(Unresolved, match=f"its greeting says {said}") as raised:
+        backend.boot()
+    assert len(str(raised.value)) < 400
+
+
+def test_the_start_has_a_limit_of_its_own(start: StartAgent) -> None:
+    backend = start("import time\nsay = (lambda say: lambda text: (time.sleep(0.8), say(text)))(say)\n", timeout=0.4)
+    backend.configure(Options(timeout=0.4, start_timeout=20))
+
+    process = backend.boot().spawn()
+
+    with pytest.raises(Unresolved, match=r"no answer to 'sysconf 30' in 0\.4 s"):
+        process.sysconf(SC_PAGESIZE)
+
+
+def test_a_command_that_echoes_is_recognised() -> None:
+    backend = CommandBackend("cat")
+    backend.configure(Options(timeout=0.5))
+
+    with pytest.raises(Unresolved, match=r"in 0\.5 s: it echoes what it is sent, and does not speak the protocol"):
+        backend.boot()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("sys.exit(3)", r"it ended at 'end' \(with status 3\)"),
+        ("os.kill(os.getpid(), 11)", r"it ended at 'end' \(by signal SIGSEGV\)"),
+        ("time.sleep(60)", r"no answer to 'end' in 1 s"),
+        ("return 'error EBUSY'", "it cannot end its processes: Device or resource busy"),
+        ("return 'nonsense'", "it answered 'nonsense ' to end"),
+    ],
+)
+def test_the_end_of_a_system_is_judged(start: StartAgent, answer: str, said: str) -> None:
+    code = f"import os, time\nbefore = answer\ndef answer(number, verb, arguments):\n    if verb == 'end': {answer}\n"
+    backend = start(code + "    return before(number, verb, arguments)\n", timeout=1)
+    system = backend.boot()
+    assert system.spawn().sysconf(SC_PAGESIZE) == 4096
+
+    with pytest.raises(Unresolved, match=said):
+        system.close()
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("sys.exit(3)", "exited with status 3"),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
+        ("sys.stderr.write('Kernel panic'); sys.exit(1)", "exited with status 1 .*; it wrote: Kernel panic"),
+    ],
+)
+def test_the_exit_of_an_agent_is_judged(tmp_path: Path, end: str, said: str) -> None:
+    script = tmp_path / "agent.py"
+    script.write_text(f"{GOOD}\nrun()\n{end}\n")
+    backend = CommandBackend(shlex.join([sys.executable, "-S", str(script)]))
+    backend.boot().close()
+
+    with pytest.raises(Unresolved, match=f"the agent {said}"):
+        backend.close()
+
+
+@pytest.mark.parametrize(("name", "number"), [("errno-0", 0), ("0", 0), ("errno-4095", 4095)])
+def test_an_errno_without_a_name_is_an_error_of_the_call(start: StartAgent, name: str, number: int) -> None:
+    process = start(f'def odd(number, verb, arguments): return "error {name}"\n').boot().spawn()
+
+    with pytest.raises(OSError, match=f"Errno {number}") as raised:
+        process.munmap(0, 1)
+    assert raised.value.errno == number

@@ -511,6 +511,7 @@ def test_ini_file_has_all_options(judge: Judge, pytester: pytest.Pytester) -> No
         mmap_level = linux
         mmap_clause = map.* file.linux
         mmap_timeout = 2.5
+        mmap_start_timeout = 50
         mmap_dir = .
         mmap_disruptive = true
         mmap_report = v.json other/w.json
@@ -523,7 +524,7 @@ def test_ini_file_has_all_options(judge: Judge, pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["mmapconf *: backend known 7.1, kernel Toy 3, page 4096, level linux, seed *"])
     expected = {"map.size": "pass", "map.address": "pass", "file.linux": "pass"}
     assert clauses(pytester.path / "v.json") == clauses(pytester.path / "other/w.json") == expected
-    options = f"Options(directory={str(pytester.path)!r}, timeout=2.5, disruptive=True)"
+    options = f"Options(directory={str(pytester.path)!r}, timeout=2.5, start_timeout=50.0, disruptive=True)"
     assert (pytester.path / "closed.txt").read_text() == f"closed {options}\n"
 
 

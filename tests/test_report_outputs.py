@@ -19,13 +19,15 @@ Judge = Callable[..., pytest.RunResult]
         ("report.txt", "there is no report for the ending .txt; use .json"),
         ("report", "there is no report for no ending; use .json"),
         ("file/report.json", "cannot be written: its directory is a file"),
-        ("folder.json", "cannot be written: Is a directory"),
+        ("folder.json", "cannot be written: it is not a regular file"),
+        ("pipe.json", "cannot be written: it is not a regular file"),
         ("x" * 256 + ".json", "cannot be written: File name too long"),
     ],
 )
 def test_unwritable_path_is_an_error_before_the_run(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
 
     with pytest.raises(OutputError) as error:
         prepare([tmp_path / name])
@@ -33,14 +35,12 @@ def test_unwritable_path_is_an_error_before_the_run(tmp_path: Path, name: str, s
     assert str(error.value).startswith(f"--mmap-report={tmp_path / name}: {said}")
 
 
-def test_directory_is_created_and_old_report_is_removed(tmp_path: Path) -> None:
+def test_directory_is_created(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "Report.JSON"
-    prepare([path])
-    path.write_text("of another run")
 
     prepare([path])
 
-    assert path.read_text() == ""
+    assert list(path.parent.iterdir()) == []
 
 
 def test_usage_error_prevents_the_run(judge: Judge) -> None:

@@ -58,7 +58,9 @@ class CommandBackend(Backend):
     def agent(self) -> Agent:
         """The agent that runs; a new one where there is none."""
         if self._agent is None or self._agent.failure is not None:
-            self._agent = Agent(self.command(), self.options.timeout)
+            self._agent = Agent(
+                self.command(), self.options.timeout, self.options.start_timeout or self.options.timeout
+            )
             self._agent.control = self.has_answer
         return self._agent
 
@@ -78,18 +80,14 @@ class CommandBackend(Backend):
         return True
 
     def boot(self) -> AgentSystem:
-        agent = self.agent()
-        if agent.next_is_booted:
-            try:
-                return AgentSystem(agent)
-            except Unresolved:  # the failure belongs to the previous case; the next one gets a new agent
-                agent.close()
         return AgentSystem(self.agent())
 
     def close(self) -> None:
-        if self._agent is not None:
-            self._agent.close()
-            self._agent = None
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            agent.close()
+            if agent.wrong_end:
+                raise Unresolved(agent.wrong_end)
 
 
 class NativeBackend(CommandBackend):

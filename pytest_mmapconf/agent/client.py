@@ -321,7 +321,6 @@ class AgentSystem(System):
         agent.system = self
         if agent.next_is_booted:
             agent.next_is_booted = False
-            agent.receive(0, "end")
         else:
             agent.send_all(0, "boot", "spawn")
         self.audits = self.batches = True
@@ -413,6 +412,11 @@ class AgentSystem(System):
             self._is_closed = True
             self.agent.system = None
             if self.agent.failure is None:
-                # The next system is prepared while the client does other work; the client does not wait for it.
+                # The next system is prepared while the client does other work.  The client waits only for the end of
+                # this one: a system that dies when its processes end is a failure of the case that began them.
                 self.agent.send_all(0, "end", "boot", "spawn")
                 self.agent.next_is_booted = True
+                try:
+                    self.agent.receive(0, "end")
+                except OSError as error:
+                    raise self.agent.fail(f"it cannot end its processes: {error.strerror}") from error

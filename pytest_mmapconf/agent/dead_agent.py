@@ -6,6 +6,11 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Collection
+from typing import Final
+
+OWNER: Final = "agent"
+"""The link in an agent's directory that names its process."""
 
 
 def read_rest(descriptor: int) -> bytes:
@@ -16,6 +21,24 @@ def read_rest(descriptor: int) -> bytes:
         while len(rest) < 1 << 20 and (more := os.read(descriptor, 65536)):
             rest += more
     return rest
+
+
+def owned_directories(base: str, owners: Collection[int]) -> list[str]:
+    """Return the directories in `base` that agents with these process ids have made.
+
+    An agent records itself in the link OWNER of its directory; the last word is its process id.  So the directory of an
+    agent is found that was killed before it could report it.
+    """
+    found = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir(base):
+            if name.startswith("mmapconf-"):
+                directory = os.path.join(base, name)
+                with contextlib.suppress(OSError):
+                    number = os.readlink(os.path.join(directory, OWNER)).rpartition(" ")[2]
+                    if number.isdecimal() and int(number) in owners:
+                        found.append(directory)
+    return found
 
 
 def remove_directory(directory: str) -> None:

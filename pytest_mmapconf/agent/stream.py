@@ -11,11 +11,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import itertools
 import os
 import re
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +25,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
-from . import front
-from .dead_agent import read_rest, remove_directory
+from . import front, guardian
+from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, printable, quoted
 from .personality import without_address_randomisation
 
@@ -43,6 +45,11 @@ MARGIN: Final = 64
 ANSWER: Final = 64
 """Bytes of the longest answer without data: a fault with its address."""
 
+LONGEST_LINE: Final = 1 << 20
+"""The longest line, in bytes, that an agent may announce or write."""
+
+_numbers = itertools.count(1)
+
 HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """How a process ends that its agent, or a user, has ended."""
 
@@ -50,12 +57,17 @@ HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 class Agent:
     """A running agent: its subprocess and the two ends of the stream.
 
-    Raises Unresolved where it cannot be started or does not greet within `timeout` seconds.
+    Raises Unresolved where it cannot be started or does not greet within `start_timeout` seconds.
     """
 
-    def __init__(self, command: Sequence[str], timeout: float) -> None:
+    def __init__(self, command: Sequence[str], timeout: float, start_timeout: float) -> None:
         self.command = list(command)
         self.timeout = timeout
+        """Seconds that one call may take."""
+        self.start_timeout = start_timeout
+        """Seconds that the start of the agent, and a boot, may take."""
+        self.wrong_end = ""
+        """How it failed to end properly at the end of its stream; empty if it did not fail."""
         self.failure: str | None = None
         """Why the agent is gone; None while it lives."""
         self.folder: str | None = None
@@ -70,11 +82,14 @@ class Agent:
         """What it has written besides answers: to stderr, or to a console that is the stream."""
         self.requests: deque[tuple[int, str]] = deque(maxlen=CALLS_KEPT)
         self._is_lost = self._has_greeted = False
+        self.facts: dict[str, str] = {}
+        """The greeting: names and values as text."""
         self._buffer = b""
         self._answers: dict[int, deque[str]] = defaultdict(deque)
         self._echoes: deque[str] = deque()
         """The lines that have been sent and that the console will repeat, if it echoes."""
         self._awaited: Counter[int] = Counter()
+        self._mark = f"{guardian.mark()}.{next(_numbers)}."
         try:
             # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
             with without_address_randomisation():
@@ -85,6 +100,7 @@ class Agent:
                     stderr=subprocess.PIPE,
                     bufsize=0,
                     start_new_session=True,
+                    env={**os.environ, guardian.MARK: self._mark},
                 )
         except OSError as error:
             raise Unresolved(f"the agent cannot be started: {error}") from error
@@ -100,16 +116,16 @@ class Agent:
         self._poll.register(self._errors, select.POLLIN)
         self._owner = os.getpid()
         atexit.register(self.close)
-        self._line = 1 << 20  # of the greeting, until it says more
+        self._line = LONGEST_LINE  # of the greeting, until it says more
         self.facts = self._greeting()
-        """The greeting: names and values as text."""
         self._has_greeted = True
+        guardian.wait_until_detached()
         if escape := front.escape_of(self.command, self._subprocess.pid):
             raise self.fail(escape)
         self.bits = self._number("bits", 64)
         self.page = self._number("page", 4096)
-        self.data = self._number("data", 1024)
-        self._line = self._number("line", 4096) + 16
+        self.data = self._number("data", 1024, LONGEST_LINE // 2)
+        self._line = self._number("line", 4096, LONGEST_LINE) + 16
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
@@ -139,11 +155,14 @@ class Agent:
         """Wait for a process's answer."""
         if self.failure is not None:
             raise Unresolved(f"the agent is gone: {self.failure}")
-        deadline = time.monotonic() + self.timeout
+        seconds = self.start_timeout if number == 0 and request in ("boot", "spawn") else self.timeout
+        deadline = time.monotonic() + seconds
         answers = self._answers[number]
         try:
             while not answers:
-                self._sort(self._read_line(deadline, request))
+                self._sort(self._read_line(deadline, request, seconds))
+                if not answers and time.monotonic() > deadline:
+                    raise self.fail(f"no answer to {short(request)!r} in {seconds:g} s, but other lines", True)
         except Unresolved as failed:
             # Only a request to a process is about the system; the supervisor's are the agent's own business.
             is_lost = number and self._is_lost and self.control is not None and self.control()
@@ -177,8 +196,11 @@ class Agent:
             if rest == "-" and self.facts.get("errno") == "none":
                 return NoErrno()
             code = getattr(errno, rest, None)
+            numbered = re.fullmatch(r"(?:errno-)?(\d{1,5})", rest)
+            if numbered and int(numbered[1]) not in errno.errorcode:  # 0, or another number without a name
+                code = int(numbered[1])
             if isinstance(code, int):
-                return OSError(code, os.strerror(code))
+                return OSError(code, os.strerror(code) if code else "errno is 0")
             return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
         if kind == "fault":
             words = rest.split(" ")
@@ -220,10 +242,10 @@ class Agent:
     # ---- the stream
 
     def _greeting(self) -> dict[str, str]:
-        deadline = time.monotonic() + self.timeout
+        deadline = time.monotonic() + self.start_timeout
         heard = 0
         while heard <= CHATTER:
-            line = self._read_line(deadline, "its greeting")
+            line = self._read_line(deadline, "its greeting", self.start_timeout)
             heard += len(line) + 1
             # A console may have written something in front, without an end of line.
             greeting = re.search(r"mmapconf (\d+)((?: [a-z]+=\S*)*)$", line)
@@ -245,13 +267,14 @@ class Agent:
         """How many threads can run at once."""
         return self._number("processors", 1)
 
-    def _number(self, fact: str, otherwise: int) -> int:
+    def _number(self, fact: str, otherwise: int, most: int = 1 << 64) -> int:
         try:
             value = int(self.facts.get(fact, otherwise))
         except ValueError:
             value = 0
-        if value <= 0:
-            raise self.fail(f"its greeting says {fact}={self.facts[fact]!r}")
+        if not 0 < value <= most:
+            limit = f"; at most {most} is possible" if value > most else ""
+            raise self.fail(f"its greeting says {fact}={short(self.facts[fact])!r}{limit}")
         return value
 
     def _write(self, data: bytes) -> None:
@@ -274,11 +297,12 @@ class Agent:
             except OSError:
                 raise self.fail("it ended") from None
 
-    def _read_line(self, deadline: float, request: str) -> str:
+    def _read_line(self, deadline: float, request: str, seconds: float) -> str:
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
             ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ready:
-                raise self.fail(f"no answer to {short(request)!r} in {self.timeout:g} s", True)
+                raise self.fail(f"no answer to {short(request)!r} in {seconds:g} s{self._echo(request)}", True)
+            is_late = time.monotonic() > deadline  # what has arrived by now is read in any case
             for descriptor, _ in ready:
                 more = os.read(descriptor, 65536)
                 if descriptor == self._errors:
@@ -289,6 +313,8 @@ class Agent:
                     self._buffer += more
                 else:
                     raise self.fail(f"it ended at {short(request)!r}", True)
+            if is_late and b"\n" not in self._buffer:
+                raise self.fail(f"no answer to {short(request)!r} in {seconds:g} s, but other output", True)
         if end < 0 or end > self._line:
             raise self.fail(f"it wrote a line of more than {self._line} bytes")
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
@@ -301,7 +327,9 @@ class Agent:
     def _read_output(self) -> None:
         """Read what has arrived on stderr."""
         with contextlib.suppress(OSError):
-            while select.select([self._errors], [], [], 0)[0] and (more := os.read(self._errors, 65536)):
+            for _ in range(16):  # it may write faster than it is read
+                if not select.select([self._errors], [], [], 0)[0] or not (more := os.read(self._errors, 65536)):
+                    break
                 self._keep(more)
 
     def _read_on(self, seconds: float) -> tuple[bytes, bool]:
@@ -312,6 +340,16 @@ class Agent:
                 return self._buffer + read, True
             read = (read + more)[-KEPT:]
         return self._buffer + read, False
+
+    def _echo(self, request: str) -> str:
+        """Return advice if a program that does not greet echoes what it is sent, as cat does; empty otherwise."""
+        if self._has_greeted or self._buffer:
+            return ""
+        with contextlib.suppress(OSError):
+            os.write(self._to, b"echo?\n")
+            if select.select([self._from], [], [], 0.2)[0] and os.read(self._from, 64).startswith(b"echo?"):
+                return ": it echoes what it is sent, and does not speak the protocol"
+        return ""
 
     def escape_in_session(self) -> str | None:
         """Return how one of the agent's processes has left the emulator in front; None if none is known to."""
@@ -344,17 +382,34 @@ class Agent:
             self.failure = "it was closed"
             assert self._subprocess.stdin is not None
             self._subprocess.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._subprocess.wait(min(self.timeout, 5.0))
+            status = self._wait_for_end(min(self.timeout, 5.0))
             self._kill()
+            if status:
+                how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
+                said = f"; it wrote: {quoted(self.output)}" if self.output.strip() else ""
+                self.wrong_end = f"the agent {how} at the end of its stream{said}"
+
+    def _wait_for_end(self, seconds: float) -> int | None:
+        """Wait for the end of the agent's process, reading what it writes; return its status, None if it goes on."""
+        deadline = time.monotonic() + seconds
+        while self._subprocess.poll() is None and time.monotonic() < deadline:
+            for descriptor, _ in self._poll.poll(20):
+                more = os.read(descriptor, 65536)
+                if not more:
+                    self._poll.unregister(descriptor)
+                elif descriptor == self._errors:
+                    self._keep(more)
+        return self._subprocess.poll()
 
     def _kill(self, patience: float = 0.05) -> None:
         atexit.unregister(self.close)
         # What its end may still want to say, and the reason why it ended by itself, need a moment.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._subprocess.wait(patience)
+        owners = {self._subprocess.pid, *guardian.marked(self._mark)}
         with contextlib.suppress(OSError):
             os.killpg(self._subprocess.pid, signal.SIGKILL)
+        guardian.kill_marked(self._mark)  # also those in sessions of their own
         self._subprocess.wait()
         self._keep(read_rest(self._errors))
         booted = re.findall(rb"^0 ok (\S*/mmapconf-\w{6,}\S*)$", self._buffer + read_rest(self._from), re.MULTILINE)
@@ -364,6 +419,8 @@ class Agent:
         for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
             if folder:
                 remove_directory(folder)
+        for folder in owned_directories(self.facts.get("directory", "") or tempfile.gettempdir(), owners):
+            remove_directory(folder)
 
 
 def longest_answer(request: str) -> int:

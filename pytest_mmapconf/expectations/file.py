@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..catalogue.conditions import Condition, ConditionError
 from ..catalogue.conditions import parse as parse_condition
+from ..catalogue.input_file import read_text
 from ..catalogue.tables import table_error
 from ..catalogue.verdicts import FAIL, FLAKY, UNRESOLVED, UNSUPPORTED
 
@@ -119,7 +120,7 @@ def read(file: str, folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / file
     try:
-        tables = tomllib.loads(path.read_text("utf-8"))
+        tables = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ExpectationError(f"{file}: not TOML: {error}") from None
     except OSError as error:
@@ -133,7 +134,7 @@ def read(file: str, folder: Path) -> list[dict[str, Any]]:
         entry: dict[str, Any] = {**table, "file": file, "number": number}
         if isinstance(name := table.get("program"), str):
             try:
-                entry["program"] = (path.parent / name).read_text("utf-8")
+                entry["program"] = read_text(path.parent / name)
             except (OSError, UnicodeDecodeError) as error:
                 raise ExpectationError(f"{file}, entry {number}: program: {name} cannot be read: {error}") from None
         entries.append(entry)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..catalogue.input_file import read_text
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, CaseResult
 from .file import Entry
 
@@ -25,7 +26,7 @@ class File:
 
         self.name = name
         self.path = folder / name
-        text = self.path.read_text("utf-8") if self.path.exists() else ""
+        text = read_text(self.path) if self.path.exists() else ""
         self.document: TOMLDocument = tomlkit.parse(text)
         self.removed: set[int] = set()
         """The positions of the entries to remove, from 0."""

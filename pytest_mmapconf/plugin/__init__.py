@@ -79,6 +79,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--mmap-timeout", metavar="SECONDS", help=help)
     ini("mmap_timeout", help, default="30")
 
+    help = "seconds that the start of the implementation, and each boot, may take (default: as --mmap-timeout)"
+    option("--mmap-start-timeout", metavar="SECONDS", help=help)
+    ini("mmap_start_timeout", help, default="")
+
     help = "test the file system that holds this directory"
     option("--mmap-dir", metavar="DIR", help=help)
     ini("mmap_dir", help, default="")

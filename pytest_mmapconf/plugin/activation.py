@@ -7,6 +7,7 @@ the controller reports that before it starts a worker.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,19 +16,23 @@ from typing import Any
 import pytest
 
 from .. import backends
-from ..contract import Backend
+from ..contract import Backend, Options
 from ..report import outputs
+from ..report.result import run_without_results
 from ..trace.recorder import RecordedBackend
 from ..version import PACKAGE
 from . import collection, fixtures, options, search_folder, search_options, seeds
 from .condition_hooks import ConditionHooks
 from .expectation_hooks import ExpectationHooks
+from .guarded_backend import Guard, GuardedBackend
 from .hang_limit import HangLimit
 from .item_hooks import VerdictHooks, WorkerAnnouncement
 from .search_report import SearchReport
+from .run_end import RunEnd
 from .settings import Settings
-from .stash import SETTINGS
+from .stash import ATTRIBUTE, SETTINGS
 from .terminal_hooks import TerminalHooks
+from .watchdog import Watchdog, exit_despite_threads
 
 
 def activate(config: pytest.Config) -> None:
@@ -42,14 +47,13 @@ def activate(config: pytest.Config) -> None:
     globs = options.value(config, "mmap_clause")
     clauses = options.selected_clauses(level, globs)
     backend_options = options.backend_options(config)
-    reports = prepare_reports(config)
     name = options.value(config, "mmap_backend")
-    subject = backends.make(
-        name,
-        config.hook.pytest_mmapconf_backends(),
-        options.import_directories(config),
-        options.recipe_files(config),
-    )
+    reports = prepare_reports(config, name, level)
+    run_end = RunEnd()
+    if not is_worker(config):
+        run_end.watch()
+        config.add_cleanup(run_end.release)
+    subject = make_backend(config, name, backend_options)
     program, reproducers = options.program(config), options.reproducers(config)
     tables, entries = options.expectations(config)
     update = options.update(config)
@@ -87,20 +91,49 @@ def activate(config: pytest.Config) -> None:
     config.args = collection.arguments_to_collect(config)
     if not collection.is_selection_named(config):
         config.args_source = pytest.Config.ArgsSource.INVOCATION_DIR  # so that the header names no testpaths
-    register_hooks(config, closing, tables)
+    register_hooks(config, closing, tables, run_end)
 
 
-def prepare_reports(config: pytest.Config) -> tuple[Path, ...]:
-    """Return the paths of --mmap-report; empty the files, unless this is a worker or no case runs.
+def make_backend(config: pytest.Config, name: str, limits: Options) -> Backend:
+    """Return the backend of this name.  Raises UsageError.
 
+    Code of the user in this process gets a guard, with these time limits.
+    """
+    watchdog = Watchdog(limits.timeout, limits.start_timeout)
+    watchdog.start()
+    config.add_cleanup(watchdog.stop)
+    before = frozenset(threading.enumerate())
+    with watchdog.start_limit("the import of the backend"):
+        subject = backends.make(
+            name,
+            config.hook.pytest_mmapconf_backends(),
+            options.import_directories(config),
+            options.recipe_files(config),
+        )
+    modules = [kind.__module__ for kind in type(subject).__mro__]
+    if f"{PACKAGE}.agent.backend" in modules or modules[0].startswith(f"{PACKAGE}.reference."):
+        watchdog.stop()  # an agent has limits of its own, and the reference needs none
+        return subject
+    config.add_cleanup(lambda: exit_despite_threads(before, limits.timeout))
+    return GuardedBackend(subject, Guard(watchdog))
+
+
+def prepare_reports(config: pytest.Config, name: str, level: str) -> tuple[Path, ...]:
+    """Return the paths of --mmap-report; write reports of an unfinished run, unless this is a worker or no case runs.
+
+    These reports remain if the run is killed, and no report of an earlier run can be mistaken for one of this run.
     Raises UsageError for a report that cannot be written.
     """
     reports = tuple(Path(config.invocation_params.dir, path) for path in options.value(config, "mmap_report"))
     if not is_worker(config) and not options.runs_no_case(config):
         try:
             outputs.prepare(reports)
+            for path in reports:
+                outputs.write(path, [run_without_results(name, level)])
         except outputs.OutputError as error:
             raise pytest.UsageError(str(error)) from error
+        except OSError as error:
+            raise pytest.UsageError(f"--mmap-report={path}: cannot be written: {error.strerror}") from error
     return reports
 
 
@@ -114,7 +147,7 @@ def wrap_backend(subject: Backend, level: str, *, lockstep: bool, symbols: bool)
     return RecordedBackend(backend, symbols)
 
 
-def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[str, Any]]) -> None:
+def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[str, Any]], run_end: RunEnd) -> None:
     """Register the plugin's hooks.  `closing` closes the backend; `tables` are the expectations, as plain data."""
 
     def register(plugin: object, name: str) -> None:
@@ -123,11 +156,11 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     settings = config.stash[SETTINGS]
     collection_hooks = collection.CollectionHooks(config)
     register(fixtures, "fixtures")
+    register(HangLimit(options.backend_options(config).timeout), "hang_limit")  # its set-up precedes those below
     register(ConditionHooks(settings), "condition_hooks")
     if not (config.option.setupshow or config.option.setuponly or config.option.setupplan):
         register(fixtures.FastFixtures(settings.backend), "fast_fixtures")
-    register(CloseBackend(closing), "close_backend")
-    register(HangLimit(options.backend_options(config).timeout), "hang_limit")
+    register(CloseBackend(closing, run_end), "close_backend")
     register(collection_hooks, "collection_hooks")
     expectation_hooks = None
     if settings.expectations:
@@ -147,7 +180,7 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     if is_worker(config):
         register(WorkerAnnouncement(config, collection_hooks), "worker_announcement")
     else:
-        register(TerminalHooks(config, closing, collection_hooks), "terminal_hooks")
+        register(TerminalHooks(config, closing, collection_hooks, run_end), "terminal_hooks")
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -181,18 +214,29 @@ class XdistHooks:
 
 
 class CloseBackend:
-    """Closes the backend after every teardown, and before a worker reports that it has finished.
+    """Closes the backend after the last case, before the results are final and before a worker reports that it ends.
 
     The controller may end a worker's process after that report.  pytest's own clean-up comes later still; it closes the
     backend of a run that never began.
     """
 
-    def __init__(self, closing: ExitStack) -> None:
+    def __init__(self, closing: ExitStack, run_end: RunEnd) -> None:
         self.closing = closing
+        self.run_end = run_end
+        self.location: tuple[str, tuple[str, int | None, str]] = "", ("", None, "")
+        """The node id and the location of the case that ran last."""
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(self) -> Generator[None]:
+    def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
+        self.location = nodeid, location
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         try:
-            return (yield)
-        finally:
             self.closing.close()
+        except Exception as error:
+            self.run_end.reason = self.run_end.reason or f"went wrong at its end: {error}"
+        if is_worker(session.config) and self.run_end.reason:
+            report = pytest.TestReport(*self.location, {}, "passed", None, "setup")
+            setattr(report, ATTRIBUTE, {"wrong at the end": self.run_end.reason})
+            session.config.hook.pytest_runtest_logreport(report=report)
+        return (yield)

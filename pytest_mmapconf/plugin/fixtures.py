@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -217,7 +218,8 @@ class FastFixtures:
                     values["file"] = make_file(process, new_path)
             result = yield
         except BaseException:
-            system.close()
+            with suppress(Exception):  # the set-up has failed, which is reported
+                system.close()
             raise
         item.addfinalizer(system.close)
         return result

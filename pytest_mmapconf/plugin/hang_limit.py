@@ -1,37 +1,105 @@
-"""Stop to run cases of a function once several of them have not returned in time: each costs a whole time limit."""
+"""Stop to run cases in which the implementation would die or hang again: each hang costs a whole time limit.
+
+A case is not run, and is unresolved with the reason, once
+
+* `MAX_HANGS` cases of its function have run out of time,
+* the last `MAX_DEATHS` cases that use one of its calls ended in that call, by a death or for want of an answer,
+* the last `MAX_DEATHS` cases of all ended outside of a call of theirs: the agent did not start, boot or end a system,
+* `MAX_LATE` cases have run out of time in one of its calls.
+
+Each process of pytest counts by itself.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Generator
 from typing import Final
 
 import pytest
 
 from ..contract import Died, Unresolved
-from .stash import CASE
+from .stash import CASE, SETTINGS
+from .used_calls import calls_of
 
 MAX_HANGS: Final = 3
 """Cases of one function that may run out of time before the others are not run."""
 
+MAX_DEATHS: Final = 8
+"""Cases in a row that may end in the same call before other cases with this call are not run."""
+
+MAX_LATE: Final = 20
+"""Cases that may run out of time in the same call before other cases with this call are not run."""
+
+OUTSIDE: Final = ""
+"""In place of a call: the start, the boot or the end of a system."""
+
+AGENT_FAILURES: Final = ("the agent failed", "the agent is gone", "the agent cannot be started")
+"""How messages begin that say that nothing more can be asked of a system."""
+
 
 class HangLimit:
-    """Counts the cases of each function in which a call did not return, in one process of pytest."""
+    """Counts the cases in which the implementation has ended or did not answer, in one process of pytest."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         """The time limit of one call."""
         self.hangs: Counter[str] = Counter()
+        """By function."""
+        self.deaths: Counter[str] = Counter()
+        """By call: the cases that ended in it since one that uses it did not."""
+        self.late: Counter[str] = Counter()
+        """By call: the cases that ran out of time in it."""
         self.began = 0.0
+        self.calls: frozenset[str] = frozenset()
+        """The calls of the case that runs; empty if it is not run."""
+        self.ended_in: str | None = None
+        """The call in which the case that runs has ended; None for none."""
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        function = item.nodeid.partition("[")[0]
-        if CASE in item.stash and self.hangs[function] >= MAX_HANGS:
-            raise Unresolved(f"not run: in {MAX_HANGS} cases of this function a call did not return")
+    @pytest.hookimpl(wrapper=True, trylast=True)  # but before ConditionHooks, whose experiments would also wait
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        self.calls, self.ended_in = frozenset(), None
+        if CASE in item.stash:
+            calls = frozenset([OUTSIDE, *calls_of(getattr(item, "obj", None))])
+            reason = self.reason_not_to_run(item.nodeid.partition("[")[0], calls)
+            if reason:
+                raise Unresolved(f"not run: {reason}")
+            self.calls = calls
         self.began = time.monotonic()
+        return (yield)
 
+    def reason_not_to_run(self, function: str, calls: frozenset[str]) -> str:
+        """Return why a case of this function, with these calls, is not run; empty if it is."""
+        if self.hangs[function] >= MAX_HANGS:
+            return f"in {MAX_HANGS} cases of this function a call did not return"
+        for call in sorted(calls):
+            if self.deaths[call] >= MAX_DEATHS:
+                if call == OUTSIDE:
+                    return f"in the last {MAX_DEATHS} cases the implementation did not start, boot or end a system"
+                return f"the last {MAX_DEATHS} cases that call {call} ended in it"
+            if self.late[call] >= MAX_LATE:
+                return f"in {MAX_LATE} cases {call or 'the start or end of a system'} did not return"
+        return ""
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_exception_interact(self, call: pytest.CallInfo[object], node: pytest.Item | pytest.Collector) -> None:
         error = call.excinfo.value if call.excinfo else None
         died = error if isinstance(error, Died) else getattr(error, "died", None)
-        if call.when == "call" and died is not None and time.monotonic() - self.began >= self.seconds:
+        is_late = time.monotonic() - self.began >= self.seconds
+        if call.when == "call" and died is not None and is_late:
             self.hangs[node.nodeid.partition("[")[0]] += 1
+        if not self.calls or self.ended_in is not None:
+            return
+        if died is None and not (isinstance(error, Unresolved) and str(error).startswith(AGENT_FAILURES)):
+            return
+        recorded = node.config.stash[SETTINGS].backend.last if call.when == "call" else None
+        last = recorded.noted[-1] if recorded is not None and recorded.noted else None
+        self.ended_in = last[1] if last is not None and last[5] in (error, died) else OUTSIDE
+        self.deaths[self.ended_in] += 1
+        self.late[self.ended_in] += is_late
+
+    def pytest_runtest_logfinish(self) -> None:
+        for call in self.calls:
+            if call != self.ended_in and self.ended_in != OUTSIDE:
+                self.deaths[call] = 0

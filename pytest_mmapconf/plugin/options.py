@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from ..catalogue.clauses import LEVELS, Clause, included, load
+from ..catalogue.input_file import read_text
 from ..catalogue.tables import did_you_mean
 from ..contract import Options
 from ..version import PACKAGE
@@ -74,16 +75,27 @@ def other_levels(level: str, globs: Iterable[str]) -> str:
 
 def backend_options(config: pytest.Config) -> Options:
     """Return the options that every backend receives."""
-    given = value(config, "mmap_timeout")
+    timeout = seconds("--mmap-timeout", value(config, "mmap_timeout"))
+    start = value(config, "mmap_start_timeout")
+    return Options(
+        directory(config),
+        timeout,
+        seconds("--mmap-start-timeout", start) if start else None,
+        bool(value(config, "mmap_disruptive")),
+    )
+
+
+def seconds(option: str, given: str) -> float:
+    """Return the value of an option in seconds."""
     try:
-        timeout = float(given)
+        number = float(given)
     except ValueError:
-        timeout = 0.0
-    if not 0 < timeout <= MAX_TIMEOUT:
+        number = 0.0
+    if not 0 < number <= MAX_TIMEOUT:
         raise pytest.UsageError(
-            f"--mmap-timeout={given}: must be a number of seconds above 0, such as 30 or 0.5, and at most {MAX_TIMEOUT}"
+            f"{option}={given}: must be a number of seconds above 0, such as 30 or 0.5, and at most {MAX_TIMEOUT}"
         )
-    return Options(directory(config), timeout, bool(value(config, "mmap_disruptive")))
+    return number
 
 
 def directory(config: pytest.Config) -> str | None:
@@ -235,7 +247,7 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
     from ..trace.program import ProgramError, from_json
 
     try:
-        return given, from_json(Path(config.invocation_params.dir, given).read_text("utf-8"))
+        return given, from_json(read_text(Path(config.invocation_params.dir, given)))
     except (ProgramError, UnicodeDecodeError) as error:
         raise pytest.UsageError(f"--mmap-replay={given}: {error}") from error
     except OSError as error:

@@ -42,6 +42,8 @@ class SystemResults:
         """The observed properties: the result of each experiment, as text."""
         self.conflicting_facts: list[Facts] = []
         """The facts of workers that judge another system than the first worker."""
+        self.wrong_at_the_end = ""
+        """What went wrong in a worker when it closed its backend; empty for nothing."""
         self._has_facts = False
         self._crashed: dict[str, str] = {}
         """By node id, the reason of a crash in a case whose id is not known yet."""
@@ -67,6 +69,8 @@ class SystemResults:
         if data is None:
             if is_crash(report):
                 self.add_crash(report)
+        elif "wrong at the end" in data:
+            self.wrong_at_the_end = self.wrong_at_the_end or data["wrong at the end"]
         elif "names" in data:
             self.add_announcement(data)
         else:

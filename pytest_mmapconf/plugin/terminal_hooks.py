@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,15 +20,22 @@ from . import options
 from .collection import CollectionHooks, is_selection_named
 from .item_hooks import announcement, properties
 from .results import SystemResults, is_crash
+from .run_end import RunEnd
 from .seeds import seed_of
 from .settings import Shard
 from .stash import ATTRIBUTE, SETTINGS
+
+UNFINISHED: Final[dict[int, str]] = {
+    pytest.ExitCode.INTERRUPTED: "was interrupted",
+    pytest.ExitCode.INTERNAL_ERROR: "ended with an internal error",
+}
+"""How a run ended early, by pytest's exit status."""
 
 
 class TerminalHooks:
     """Collects the results of all systems; prints the summary and writes the files that the options ask for."""
 
-    def __init__(self, config: pytest.Config, closing: ExitStack, collection: CollectionHooks) -> None:
+    def __init__(self, config: pytest.Config, closing: ExitStack, collection: CollectionHooks, run_end: RunEnd) -> None:
         self.config = config
         self.settings = config.stash[SETTINGS]
         self.closing = closing
@@ -42,6 +49,8 @@ class TerminalHooks:
         """True if some cases of the level are not in the run."""
         self.report_errors: list[str] = []
         """A message for each report that could not be written."""
+        self.run_end = run_end
+        run_end.write_reports = self.write_unfinished
         self.update_lines: list[str] | None = None
         """A line for each change of the files of expectations; None without --mmap-update-expectations."""
 
@@ -57,7 +66,7 @@ class TerminalHooks:
             return
         try:
             self.facts = self.settings.facts
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = self.settings.backend_name
             kind = f"{type(error).__name__}: " if type(error).__module__ == "builtins" else ""
             raise pytest.UsageError(f"--mmap-backend={name}: cannot start: {kind}{error}") from error
@@ -125,7 +134,9 @@ class TerminalHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        stopped = bool(session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED)
+        wrong = next((of.wrong_at_the_end for of in self.results.values() if of.wrong_at_the_end), "")
+        reason = self.run_end.reason or UNFINISHED.get(session.exitstatus, "")
+        stopped = bool(session.shouldstop or session.shouldfail or reason)
         self.partial = self.partial or stopped
         if options.runs_no_case(self.config):
             return
@@ -145,14 +156,30 @@ class TerminalHooks:
                 system.cases.values(),
                 system.unexpected_passes(judge_all(self.settings.clauses, system.cases.values())),
             )
+        self.run_end.reason = reason or wrong
+        if self.run_end.status:
+            session.exitstatus = self.run_end.status
+        if self.run_end.reason and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.write_reports()
+        if self.report_errors and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        self.run_end.is_finished = True
+        self.run_end.status = int(session.exitstatus)
+
+    def write_reports(self) -> None:
+        """Write the reports of the results so far."""
         runs = [self.result(system) for system in self.systems()] or [self.result(self.system(""))]
         for path in self.settings.reports:
             try:
                 outputs.write(path, runs)
             except OSError as error:
                 self.report_errors.append(f"--mmap-report={path}: cannot be written: {error.strerror or error}")
-        if self.report_errors and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def write_unfinished(self, reason: str) -> None:
+        """Write the reports of a run that ends now, for this reason, without having been finished."""
+        self.run_end.reason = reason
+        self.write_reports()
 
     def has_passed(self, system: SystemResults) -> bool:
         """Return True if the run passes by the criteria that pytest does not know.
@@ -180,6 +207,7 @@ class TerminalHooks:
             shard.of,
             dict(sorted(system.properties.items())),
             scope.name if scope else "",
+            self.run_end.reason,
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -39,6 +39,7 @@ def document(run: Run) -> dict[str, Any]:
         **({"scope": run.scope} if run.scope else {}),
         "date": run.date,
         "statement": {"good": passed, "text": text},
+        **({"unfinished": run.unfinished} if run.unfinished else {}),
         "narrowed": run.narrowed,
         "shards": {"parts": list(run.shards), "of": run.shard_count},
         "totals": {
@@ -130,6 +131,7 @@ def _run(report: dict[str, Any]) -> Run:
         _get(shards, "of", int),
         {name: _get(properties, name, str) for name in properties},
         _get(report, "scope", str) if "scope" in report else "",
+        _get({"unfinished": "", **report}, "unfinished", str),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..catalogue.clauses import load
+from ..catalogue.input_file import read_text
 from ..catalogue.verdicts import CLAUSE_ORDER, CaseResult, ClauseResult, judge
 from .json_report import InvalidReport, read
 from .result import Run
@@ -27,7 +28,7 @@ def read_files(paths: Iterable[Path]) -> list[tuple[str, Run]]:
     runs: list[tuple[str, Run]] = []
     for path in paths:
         try:
-            runs.extend((str(path), run) for run in read(path.read_text("utf-8")))
+            runs.extend((str(path), run) for run in read(read_text(path)))
         except (InvalidReport, UnicodeDecodeError) as error:
             raise InvalidReport(f"{path}: {error}") from error
         except OSError as error:
@@ -85,6 +86,7 @@ def combined(parts: Sequence[tuple[str, Run]]) -> Run:
         date=max(run.date for _, run in parts),
         total_clauses=max(run.total_clauses for _, run in parts),
         narrowed=any(run.narrowed for _, run in parts),
+        unfinished=next((run.unfinished for _, run in parts if run.unfinished), ""),
         judged=tuple(clause(judged[id], about.get(id, [])) for id in ids),
         cases=tuple(all_cases),
         properties={name: text for _, run in reversed(parts) for name, text in run.properties.items()},

@@ -6,6 +6,8 @@ The suffix of the path selects the format.  Errors that can be detected early ar
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,10 +45,7 @@ KINDS: Final[dict[str, Callable[[Sequence[Run]], str]]] = {
 
 
 def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
-    """Check that the reports can be written, and empty the files.  Raises OutputError.
-
-    A report of an earlier run can then not be mistaken for one of this run.
-    """
+    """Check that the reports can be written, and make their directories.  Raises OutputError."""
     for path in paths:
         if path.suffix.lower() not in KINDS:
             ending = f"the ending {path.suffix}" if path.suffix else "no ending"
@@ -55,7 +54,12 @@ def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
             raise OutputError(f"{option}{path}: a page needs jinja2: pip install jinja2")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("w").close()
+            if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+                raise OutputError(f"{option}{path}: cannot be written: it is not a regular file")
+            is_new = not path.exists()
+            path.open("a").close()
+            if is_new:
+                path.unlink()
         except FileExistsError:
             raise OutputError(f"{option}{path}: cannot be written: its directory is a file") from None
         except OSError as error:
@@ -66,6 +70,16 @@ def write(path: Path, runs: Sequence[Run]) -> None:
     """Write a report of a run, or of several side by side.  Raises OSError.
 
     Characters that UTF-8 cannot encode (half a surrogate pair in a name that an implementation returned) are written as
-    escapes, as in JSON.
+    escapes, as in JSON.  The file is replaced as a whole, so that a reader, also after a kill, sees
+    either the report that was there or all of the new one.
     """
-    path.write_text(KINDS[path.suffix.lower()](runs), encoding="utf-8", errors="backslashreplace")
+    text = KINDS[path.suffix.lower()](runs)
+    path = path.resolve()
+    part = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(path)
+    except OSError:
+        # The directory is not writable, or the file is a mount point: it can only be overwritten.
+        part.unlink(missing_ok=True)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from ..catalogue.clauses import included, load
 from ..catalogue.verdicts import (
@@ -19,6 +20,7 @@ from ..catalogue.verdicts import (
     totals,
 )
 from ..contract import Facts
+from ..version import suite_version
 from . import causes
 
 
@@ -48,6 +50,8 @@ class Run:
     """The observed properties of the system: by name "holds", "does not hold", or why it is not known."""
     scope: str = ""
     """The name of --mmap-scope: only what that promises was asked; empty if everything of the level was."""
+    unfinished: str = ""
+    """How the run ended early, or what went wrong at its end, after "the run "; empty if neither is so."""
 
     @property
     def subject(self) -> str:
@@ -81,7 +85,7 @@ class Run:
     def passed(self) -> bool:
         """True if no clause fails or is unresolved, and at least one is supported."""
         verdicts = {entry.verdict for entry in self.judged}
-        return not verdicts & {FAIL, UNRESOLVED} and bool(verdicts & {PASS, EXPECTED, FLAKY})
+        return not (self.unfinished or verdicts & {FAIL, UNRESOLVED}) and bool(verdicts & {PASS, EXPECTED, FLAKY})
 
     @property
     def partial(self) -> bool:
@@ -95,6 +99,9 @@ class Run:
         summary = (
             ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict]) or "none"
         )
+        if self.unfinished:
+            asked = f"{len(self.judged)} of {self.total_clauses} clauses of level {self.level} asked"
+            return False, f"no statement, as the run {self.unfinished}: {asked}: {summary}"
         if self.harness_is_broken:
             text = f"the harness is broken: nothing is known of the implementation, no case was completed: {summary}"
             return False, text
@@ -114,6 +121,13 @@ class Run:
             return True, f"conforms to {self.subject}: {summary}"
         missing = f", {self.missing} not judged" if self.missing else ""
         return False, f"does not conform to {self.subject}: {summary}{missing}"
+
+
+def run_without_results(backend: str, level: str) -> Run:
+    """Return a run of which nothing is known but that it began."""
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    reason = "has not ended, or was killed"
+    return Run(suite_version(), Facts(backend), level, date, clauses_of(level), True, (), (), unfinished=reason)
 
 
 def clauses_of(level: str) -> int:

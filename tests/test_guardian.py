@@ -1,0 +1,98 @@
+"""No process of an agent is left when the client, or the agent, is killed."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_agent_client import GOOD, running
+
+from pytest_mmapconf.agent.backend import CommandBackend
+from pytest_mmapconf.contract import Options, Unresolved
+
+STUBBORN = """
+import os, signal, subprocess, time
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(300)", sys.argv[0]], start_new_session=True)
+"""
+"""An emulator that does not end with its stdin, and has a child in a session of its own."""
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def write_agent(folder: Path, code: str, at_the_end: str = "") -> str:
+    script = folder / "agent.py"
+    script.write_text(f"{GOOD}\n{code}\nrun()\n{at_the_end}\n")
+    return shlex.join([sys.executable, "-S", str(script)])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_of_a_client_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
+    command = write_agent(tmp_path, STUBBORN, "time.sleep(300)")
+    client = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "import sys, time\n"
+            "from pytest_mmapconf.agent.backend import CommandBackend\n"
+            f"backend = CommandBackend({command!r})\n"
+            "system = backend.boot()\n"
+            "print('booted', flush=True)\n"
+            "time.sleep(300)\n",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert client.stdout is not None
+    assert client.stdout.readline() == b"booted\n"
+    assert len(running(str(tmp_path / "agent.py"))) >= 2
+
+    client.send_signal(number)
+    client.wait(30)
+    client.stdout.close()
+
+    assert until(lambda: not running(str(tmp_path / "agent.py")))
+
+
+def test_a_child_in_a_session_of_its_own_ends_with_an_agent_that_fails(tmp_path: Path) -> None:
+    refused = 'def greet(): say("mmapconf 99\\n")\n'
+    backend = CommandBackend(write_agent(tmp_path, STUBBORN + refused, "time.sleep(300)"))
+    backend.configure(Options(timeout=20))
+
+    with pytest.raises(Unresolved, match="version 99"):
+        backend.boot()
+
+    assert not running(str(tmp_path))
+
+
+def test_the_directory_of_an_agent_that_is_refused_is_removed(tmp_path: Path) -> None:
+    agent = """
+import os
+def greet():
+    home = os.environ["FOLDER"] + "/mmapconf-abcdefgh"
+    os.mkdir(home)
+    os.symlink(f"boot-id pid:[1] {os.getpid()}", home + "/agent")
+    say(f"mmapconf 1 directory={os.environ['FOLDER']} page=0\\n")
+"""
+    command = write_agent(tmp_path, agent)
+    (tmp_path / "of-others").mkdir()
+    other = tmp_path / "of-others" / "mmapconf-abcdefgi"
+    other.mkdir()
+    (other / "agent").symlink_to("boot-id pid:[1] 1")
+    backend = CommandBackend(f"env FOLDER={tmp_path / 'of-others'} {command}")
+
+    with pytest.raises(Unresolved, match="page"):
+        backend.boot()
+
+    assert [path.name for path in (tmp_path / "of-others").iterdir()] == ["mmapconf-abcdefgi"]
