@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_mmapconf.contract import Call, Died, Process, System
-from pytest_mmapconf.plugin.guarded_backend import Guard, GuardedSystem, RaisedByBackend
+from pytest_mmapconf.plugin.guarded_backend import Guard, GuardedProcess, GuardedSystem, RaisedByBackend
 from pytest_mmapconf.plugin.watchdog import Watchdog
 
 
@@ -142,3 +142,10 @@ def test_the_run_fails(pytester: pytest.Pytester, what: str, reason: str, worker
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{reason}*"])
+
+
+@pytest.mark.parametrize(("guarded", "kind"), [(GuardedProcess, Process), (GuardedSystem, System)])
+def test_every_call_of_the_contract_is_guarded(guarded: type, kind: type) -> None:
+    calls = {name for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
+
+    assert calls <= vars(guarded).keys()

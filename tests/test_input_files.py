@@ -46,7 +46,7 @@ def test_the_size_is_limited(tmp_path: Path) -> None:
 def test_a_merge_reads_regular_files_only(pytester: pytest.Pytester) -> None:
     os.mkfifo("pipe.json")
 
-    result = pytester.run(sys.executable, "-m", "pytest_mmapconf", "report", "pipe.json", timeout=60)
+    result = pytester.run(sys.executable, "-m", "pytest_mmapconf", "report", "-o", "o.json", "pipe.json", timeout=60)
 
     assert result.ret != 0
     result.stderr.fnmatch_lines(["*pipe.json: cannot be read: it is not a regular file*"])

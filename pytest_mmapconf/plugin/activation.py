@@ -27,8 +27,8 @@ from .expectation_hooks import ExpectationHooks
 from .guarded_backend import Guard, GuardedBackend
 from .hang_limit import HangLimit
 from .item_hooks import VerdictHooks, WorkerAnnouncement
-from .search_report import SearchReport
 from .run_end import RunEnd
+from .search_report import SearchReport
 from .settings import Settings
 from .stash import ATTRIBUTE, SETTINGS
 from .terminal_hooks import TerminalHooks

@@ -66,6 +66,15 @@ class GuardedProcess(Process):
     def fork(self) -> Process:
         return GuardedProcess(self.guard.make("fork", self.inside.fork), self.guard)
 
+    def thread(self) -> Process:
+        return GuardedProcess(self.guard.make("thread", self.inside.thread), self.guard)
+
+    def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
+        return self.guard.make("audit", self.inside.audit, ranges, fds)  # type: ignore[no-any-return]
+
+    def batch(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[object]:
+        return self.guard.make("batch", self.inside.batch, calls)  # type: ignore[no-any-return]
+
     def maps(self) -> str:
         return self.guard.make("maps", self.inside.maps)  # type: ignore[no-any-return]
 
@@ -81,6 +90,11 @@ def _make(process: GuardedProcess, call: str, arguments: tuple[Any, ...]) -> Any
 forward_calls(GuardedProcess, _make)
 
 
+def _inner(calls: Sequence[Call]) -> list[Call]:
+    """Return calls of guarded processes as calls of the backend's own."""
+    return [call._replace(process=getattr(call.process, "inside", call.process)) for call in calls]
+
+
 class GuardedSystem(System):
     """A system whose calls, and those of its processes, a guard makes."""
 
@@ -92,8 +106,10 @@ class GuardedSystem(System):
         return GuardedProcess(self.guard.make("spawn", self.inside.spawn), self.guard)
 
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
-        inner = [Call(getattr(call.process, "inside", call.process), call.name, call.arguments) for call in calls]
-        return self.guard.make("run_concurrently", self.inside.run_concurrently, inner)  # type: ignore[no-any-return]
+        return self.guard.make("run_concurrently", self.inside.run_concurrently, _inner(calls))  # type: ignore[no-any-return]
+
+    def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
+        return self.guard.make("together", self.inside.together, _inner(calls), rounds)  # type: ignore[no-any-return]
 
     def facility(self, facility: Facility) -> str:
         return self.guard.make("facility", self.inside.facility, facility)  # type: ignore[no-any-return]

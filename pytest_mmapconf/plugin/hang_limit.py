@@ -69,6 +69,10 @@ class HangLimit:
         self.began = time.monotonic()
         return (yield)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        self.began = time.monotonic()  # the experiments before it may have taken long
+
     def reason_not_to_run(self, function: str, calls: frozenset[str]) -> str:
         """Return why a case of this function, with these calls, is not run; empty if it is."""
         if self.hangs[function] >= MAX_HANGS:
