@@ -650,7 +650,7 @@ def test_negative_offset_of_anonymous_memory_is_accepted(process: Process, page:
 # -------------------------------------------------------------------------------------------------------------- EPERM
 
 
-@clause("mmap.errno.EPERM", "mmap.result.failure")
+@clause("mmap.errno.EPERM")
 @shared_and_private
 @pytest.mark.parametrize(
     "prot",
@@ -687,6 +687,7 @@ def noexec_file(system: System, process: Process) -> int:
     return fd
 
 
+@needs("unmappable-proc-file")
 @clause("mmap.errno.EPERM.unmappable")
 @shared_and_private
 def test_exec_mapping_of_unmappable_noexec_file_fails(
@@ -809,6 +810,7 @@ def test_fixed_range_is_kept_after_enomem(process: Process, page: int, file: Mak
         process.mmap(base, too_long(process, page), PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
 
 
+@needs("noexec-mount")
 @clause("mmap.result.failure.fixed")
 def test_fixed_range_is_kept_after_eperm(system: System, process: Process, page: int, file: MakeFile) -> None:
     fd = noexec_file(system, process)

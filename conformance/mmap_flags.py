@@ -34,7 +34,7 @@ from ..contract import (
     Resource,
     errno_name,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -212,6 +212,7 @@ def test_populate_works_with_other_flags(process: Process, page: int, flag: int)
     assert process.mincore(base, 3 * page) == [True] * 3
 
 
+@needs("populate")
 @clause("mmap.flag.populate.copies")
 @pytest.mark.parametrize("prot", [pytest.param(RW, id="writable"), pytest.param(PROT_READ, id="read-only")])
 def test_populate_copies_writable_private_pages(process: Process, page: int, file: MakeFile, prot: int) -> None:
@@ -243,6 +244,7 @@ def test_populate_of_prot_none_succeeds(process: Process, page: int, kind: int) 
         process.load(base, 1)
 
 
+@needs("populate")
 @clause("mmap.flag.nonblock")
 def test_populate_with_nonblock_has_no_effect(process: Process, page: int) -> None:
     base = process.mmap(0, 4 * page, RW, ANONYMOUS | MAP_POPULATE | MAP_NONBLOCK, -1, 0)

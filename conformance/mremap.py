@@ -593,6 +593,7 @@ def largest_reservation(process: Process) -> int:
             length //= 2
 
 
+@needs("no-room")
 @clause("mremap.errno.ENOMEM")
 def test_growth_beyond_largest_gap_fails(process: Process, page: int) -> None:
     """Reservations fill the address space until no gap of the new size is left."""
@@ -726,6 +727,7 @@ def test_fixed_from_unmapped_range_fails(process: Process, page: int) -> None:
     assert process.load(target, 4) == b"kept"
 
 
+@needs("old-size-zero")
 @clause("mremap.flags.fixed")
 def test_fixed_duplicate_onto_its_source_fails(process: Process, page: int, file: MakeFile) -> None:
     base = process.mmap(0, page, RW, MAP_SHARED, file(b"abc"), 0)

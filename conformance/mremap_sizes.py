@@ -375,7 +375,12 @@ ORDER_UNMAPPED: Final = clause("mremap.errno.order.unmapped")
     [
         pytest.param((unknown_flag, unmapped), "EINVAL", id="unknown-flag-for-unmapped-range", marks=ORDER),
         pytest.param((unaligned_address, unmapped), "EINVAL", id="unaligned-unmapped-range", marks=ORDER),
-        pytest.param((new_size_zero, unmapped), "EINVAL", id="new-size-zero-for-unmapped-range", marks=ORDER),
+        pytest.param(
+            (new_size_zero, unmapped),
+            "EINVAL",
+            id="new-size-zero-for-unmapped-range",
+            marks=[ORDER, needs("new-size-zero")],
+        ),
         pytest.param((new_size_too_large, unmapped), "EINVAL", id="too-large-for-unmapped-range", marks=ORDER_UNMAPPED),
         pytest.param((overlapping_ranges, unmapped), "EINVAL", id="overlap-with-unmapped-range", marks=ORDER_UNMAPPED),
         pytest.param((different_mappings,), "EFAULT", id="different-mappings-without-room", marks=ORDER),

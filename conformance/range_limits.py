@@ -25,7 +25,7 @@ from ..contract import (
     Process,
     Unsupported,
 )
-from ..testing import clause, fails
+from ..testing import clause, fails, needs
 from ._helpers import ANONYMOUS, RW, end_of_user_space, free_range, lettered_pages
 
 RangeCall = Callable[[Process, int, int], object]
@@ -221,6 +221,7 @@ def test_new_address_past_user_space_is_refused(backend: Backend, process: Proce
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
+@needs("new-size-zero")
 @clause("mremap.fixed.resize")
 def test_new_size_zero_with_fixed_is_refused(backend: Backend, process: Process, page: int) -> None:
     base, _end = map_below_limit(backend, process, page)

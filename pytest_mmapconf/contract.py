@@ -290,11 +290,13 @@ class Died(Unresolved):
     """A call ended its process or the system, or did not return: the clauses that the case asks for are broken.
 
     Raised only where the call is known to be the cause.  `output` is what the system last wrote to its stderr or
-    console, `requests` are the last requests to it, the one that it did not survive at the end.
+    console, `requests` are the last requests to it, the one that it did not survive at the end.  `last_words` is the
+    line of the output that says why it ended; empty if none does.
     """
 
-    def __init__(self, text: str, output: str = "", requests: Sequence[str] = ()) -> None:
-        super().__init__(text, output, tuple(requests))
+    def __init__(self, text: str, output: str = "", requests: Sequence[str] = (), last_words: str = "") -> None:
+        super().__init__(text, output, tuple(requests), last_words)
+        self.last_words = last_words
         self.text = text
         self.output = output
         self.requests = tuple(requests)

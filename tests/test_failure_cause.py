@@ -18,15 +18,17 @@ from pytest_mmapconf.contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    Died,
     Process,
     Unresolved,
 )
-from pytest_mmapconf.differential.lockstep import LockstepBackend
+from pytest_mmapconf.differential.lockstep import LockstepBackend, LockstepSystem
 from pytest_mmapconf.plugin.failure_cause import failure_cause
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.testing import fails, faults
@@ -150,6 +152,24 @@ def test_call_without_an_answer() -> None:
     cause = cause_of(succeeds, system)
 
     assert cause == {"call": "munmap", "answer": "no answer", "step": "p1.munmap(r1, 4096)"}
+
+
+class CrashingSystem(ReferenceSystem):
+    class process_type(ReferenceProcess):
+        def store(self, addr: int, data: bytes) -> None:
+            raise Died("the process ended by itself (127)", "a line\nAssertion failed", last_words="Assertion failed")
+
+
+@pytest.mark.parametrize("is_judged_by_lockstep", [False, True])
+def test_last_words(is_judged_by_lockstep: bool) -> None:
+    """An access that has no answer is itself the cause, not an effect of the call before it."""
+    system = CrashingSystem(Parameters(), LinuxChoices())
+    pair = LockstepSystem(system, ReferenceSystem(Parameters(), ObservedChoices("linux")), "none")
+
+    cause = cause_of(fault, RecordedSystem(pair if is_judged_by_lockstep else system))
+
+    assert "store(" in cause.pop("step")
+    assert cause == {"call": "store", "answer": "no answer", "last words": "Assertion failed"}
 
 
 def test_no_call_is_known() -> None:

@@ -54,5 +54,19 @@ def test_as_data() -> None:
     assert document(run(*CASES))["causes"][0] == first
 
 
+def test_cases_in_which_the_implementation_died_with_the_same_words() -> None:
+    died = [
+        failed("a", RANGE, call="munmap", answer="no answer", last_words="Assertion failed", step="p1.munmap(r1, 1)"),
+        failed("b", FLUSH, call="mprotect", answer="no answer", last_words="Assertion failed"),
+        failed("c", FLUSH, call="mprotect", answer="no answer"),
+    ]
+
+    first, second = groups(died)
+
+    assert (first.text, first.detail) == ("died: Assertion failed", "in munmap (1), mprotect (1)")
+    assert as_data(first)["answer"] == "died: Assertion failed"
+    assert second.text == "mprotect → no answer"
+
+
 def test_a_run_without_failures_has_no_groups() -> None:
     assert document(run(case("g", FLUSH)))["causes"] == []

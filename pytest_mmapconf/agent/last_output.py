@@ -23,6 +23,13 @@ def printable(output: bytes) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
 
 
+def last_words(output: bytes) -> str:
+    """Return the line that states why nothing goes on, or the last line; without the time since the boot."""
+    lines = [line.strip() for line in printable(output).splitlines() if line.strip()]
+    stating = [line for line in lines if GOING_DOWN.search(line.encode())]
+    return re.sub(r"^\[ *\d+\.\d+\]\s*", "", (stating or lines or [""])[0 if stating else -1])
+
+
 def quoted(output: bytes) -> str:
     """Return in one line what output ends with; where a line states why nothing goes on, the first such line."""
     lines = [line.strip() for line in printable(output).splitlines() if line.strip()]

@@ -27,7 +27,7 @@ from urllib.parse import unquote
 from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
 from . import front, guardian
 from .dead_agent import owned_directories, read_rest, remove_directory
-from .last_output import GOING_DOWN, KEPT, printable, quoted
+from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
 from .personality import without_address_randomisation
 
 PROTOCOL: Final = 1
@@ -49,6 +49,9 @@ LONGEST_LINE: Final = 1 << 20
 """The longest line, in bytes, that an agent may announce or write."""
 
 _numbers = itertools.count(1)
+
+HANGS: Final = "no answer to"
+"""How the reason begins why an agent is gone that did not answer in time."""
 
 HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """How a process ends that its agent, or a user, has ended."""
@@ -162,7 +165,7 @@ class Agent:
             while not answers:
                 self._sort(self._read_line(deadline, request, seconds))
                 if not answers and time.monotonic() > deadline:
-                    raise self.fail(f"no answer to {short(request)!r} in {seconds:g} s, but other lines", True)
+                    raise self.fail(f"{HANGS} {short(request)!r} in {seconds:g} s, but other lines", True)
         except Unresolved as failed:
             # Only a request to a process is about the system; the supervisor's are the agent's own business.
             is_lost = number and self._is_lost and self.control is not None and self.control()
@@ -221,7 +224,8 @@ class Agent:
     def _died(self, text: str) -> Died:
         requests = tuple(f"{number} {short(request, 400)}" for number, request in self.requests)
         said = f"; it wrote: {quoted(self.output)}" if self.output and "; it wrote:" not in text else ""
-        return Died(text + said, printable(self.output), requests)
+        why = "" if text.startswith(HANGS) else last_words(self.output)
+        return Died(text + said, printable(self.output), requests, why)
 
     def _sort(self, line: str) -> None:
         if self._echoes and line == self._echoes[0]:
@@ -301,7 +305,7 @@ class Agent:
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
             ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ready:
-                raise self.fail(f"no answer to {short(request)!r} in {seconds:g} s{self._echo(request)}", True)
+                raise self.fail(f"{HANGS} {short(request)!r} in {seconds:g} s{self._echo(request)}", True)
             is_late = time.monotonic() > deadline  # what has arrived by now is read in any case
             for descriptor, _ in ready:
                 more = os.read(descriptor, 65536)
@@ -314,7 +318,7 @@ class Agent:
                 else:
                     raise self.fail(f"it ended at {short(request)!r}", True)
             if is_late and b"\n" not in self._buffer:
-                raise self.fail(f"no answer to {short(request)!r} in {seconds:g} s, but other output", True)
+                raise self.fail(f"{HANGS} {short(request)!r} in {seconds:g} s, but other output", True)
         if end < 0 or end > self._line:
             raise self.fail(f"it wrote a line of more than {self._line} bytes")
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]

@@ -21,14 +21,17 @@ from ..contract import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_HUGETLB,
+    MAP_POPULATE,
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
+    MLOCK_ONFAULT,
     MREMAP_MAYMOVE,
     MS_ASYNC,
     MS_INVALIDATE,
     O_CREAT,
     O_EXCL,
+    O_RDONLY,
     O_RDWR,
     PROT_EXEC,
     PROT_NONE,
@@ -44,6 +47,8 @@ from ..contract import (
 )
 
 Experiment: TypeAlias = Callable[[Process], bool]
+FacilityExperiment: TypeAlias = Callable[[Process, str], bool]
+"""An experiment with a facility of the system, whose path it is given."""
 
 RW: Final = PROT_READ | PROT_WRITE
 PATH: Final = "observed"
@@ -245,6 +250,45 @@ def has_old_size_zero(process: Process) -> bool:
     except OSError:
         return False
     return duplicate != base and process.load(duplicate, 1) == b"x"
+
+
+def is_new_size_zero_refused(process: Process) -> bool:
+    base = map_private_memory(process, 1, RW)
+    return errno_of(lambda: process.mremap(base, process.sysconf(SC_PAGESIZE), 0, MREMAP_MAYMOVE)) == errno.EINVAL
+
+
+def is_exhaustion_told(process: Process) -> bool:
+    """An implementation that looks for a gap page by page does not return in time: the property is then not known."""
+    length = 1 << (process.bits - 19 if process.bits == 64 else 30)
+    for _ in range(1 << 12):
+        try:
+            process.mmap(0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        except OSError as error:
+            return error.errno == errno.ENOMEM
+    return False
+
+
+def is_noexec_kept(process: Process, directory: str) -> bool:
+    fd = process.open(f"{directory}/observed", O_CREAT | O_EXCL | O_RDWR)
+    write_content(process, fd, b"x")
+    page = process.sysconf(SC_PAGESIZE)
+    return errno_of(lambda: process.mmap(0, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0)) == errno.EPERM
+
+
+def is_unmappable(process: Process, path: str) -> bool:
+    fd = process.open(path, O_RDONLY)
+    return errno_of(lambda: process.mmap(0, process.sysconf(SC_PAGESIZE), PROT_READ, MAP_PRIVATE, fd, 0)) != 0
+
+
+def has_populated_pages(process: Process) -> bool:
+    page = process.sysconf(SC_PAGESIZE)
+    base = process.mmap(0, page, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
+    return process.mincore(base, page) == [True]
+
+
+def has_lock_on_fault(process: Process) -> bool:
+    base = map_private_memory(process, 1, RW)
+    return errno_of(lambda: process.mlock2(base, process.sysconf(SC_PAGESIZE), MLOCK_ONFAULT)) != errno.EINVAL
 
 
 def is_limit_of_address_space_kept(process: Process) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from ..contract import Facility, Process, System
 from . import experiments
 from .call_experiments import CALLS, is_implemented
-from .experiments import Experiment
+from .experiments import Experiment, FacilityExperiment
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,18 @@ class Property:
     name: str
     text: str
     """What holds on a system that has it, in one sentence."""
-    experiment: Experiment
+    experiment: Experiment | tuple[Facility, FacilityExperiment]
     clauses: tuple[str, ...] = ()
     """The ids of the clauses that promise it; empty if none does, so that a system need not have it."""
     names: tuple[str, ...] = ()
     """Constants and calls that need it: a case whose code has one of these names needs the property."""
+
+    def observe(self, system: System, process: Process) -> bool:
+        """Make the experiment with a new process of a system that was booted for it."""
+        if isinstance(self.experiment, tuple):
+            facility, experiment = self.experiment
+            return experiment(process, system.facility(facility))
+        return self.experiment(process)
 
 
 def call_property(call: str) -> str:
@@ -121,6 +129,43 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             "mremap with old_size 0 maps shared memory a second time.",
             experiments.has_old_size_zero,
             ("mremap.old-size-zero",),
+        ),
+        Property(
+            "new-size-zero",
+            "mremap to a new size of 0 fails with EINVAL.",
+            experiments.is_new_size_zero_refused,
+            ("mremap.errno.EINVAL",),
+        ),
+        Property(
+            "no-room",
+            "mmap fails with ENOMEM, in time, once no gap of the address space is large enough.",
+            experiments.is_exhaustion_told,
+            ("mmap.errno.ENOMEM.no-room",),
+        ),
+        Property(
+            "noexec-mount",
+            "A file on a mount with noexec cannot be mapped with PROT_EXEC: EPERM.",
+            (Facility.NOEXEC_DIRECTORY, experiments.is_noexec_kept),
+            ("mmap.errno.EPERM",),
+        ),
+        Property(
+            "unmappable-proc-file",
+            "A file of /proc cannot be mapped.",
+            (Facility.PROC_FILE, experiments.is_unmappable),
+            ("mmap.errno.ENODEV.proc",),
+        ),
+        Property(
+            "populate",
+            "MAP_POPULATE makes the pages resident.",
+            experiments.has_populated_pages,
+            ("mmap.flag.populate",),
+        ),
+        Property(
+            "lock-on-fault",
+            "mlock2 accepts MLOCK_ONFAULT.",
+            experiments.has_lock_on_fault,
+            ("mlock2.onfault",),
+            ("MLOCK_ONFAULT",),
         ),
         Property(
             "address-space-limit",

@@ -1,25 +1,33 @@
 """What a random program may do at a level: only calls, flags and sizes that the level promises.
 
 Most steps know nothing of levels.  Each call that a step would make is `restricted` first: it loses what the level does
-not have, or is not made at all.  So no step can ask a system for more than its level promises.
+not have, or is not made at all.  So no step can ask a system for more than its level promises.  Nor does it ask for what
+a clause promises whose condition the system does not meet: mseal before Linux 6.10, say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import replace
 from typing import Any, Final
 
+from ..catalogue.clauses import load
 from ..contract import (
     MAP_ANONYMOUS,
+    MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
     MREMAP_MAYMOVE,
     O_PATH,
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
     Facility,
+    Facts,
     Resource,
 )
 from ..reference.constants import MAP_TYPE
@@ -62,17 +70,44 @@ MAX_STATUS: Final = 0xFF
 """The largest exit status that a parent receives whole."""
 
 
+NEWER_CALLS: Final = {"mseal": "mseal.result"}
+"""Calls that only some systems of level linux have, each with a clause whose condition says which."""
+
+NEWER_MREMAP: Final = frozenset(
+    {
+        *("mremap.fixed.several", "mremap.fixed.several.files", "mremap.fixed.holes"),
+        *("mremap.errno.EFAULT.intact", "mremap.errno.order.unmapped", "mremap.dontunmap.rounding"),
+    }
+)
+"""Clauses of mremap since Linux 6.17: where one is not promised, it is open what other than plain calls do."""
+
+
+def not_promised(facts: Facts) -> frozenset[str]:
+    """Return the clauses whose conditions on the facts of a system are false; those on properties are not looked at."""
+    conditions = {id: clause.when for id, clause in load().items() if clause.when is not None}
+    return frozenset(id for id, when in conditions.items() if replace(when, properties=()).unmet(facts) is not None)
+
+
 def has_facility(level: str, facility: Facility) -> bool:
     """Return True if programs of a level use a facility."""
     return level == "linux" or facility in FACILITIES
 
 
-def restricted(level: str, model: Model, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def restricted(
+    level: str, model: Model, call: str, arguments: tuple[Any, ...], missing: Container[str] = ()
+) -> tuple[Any, ...] | None:
     """Return the arguments of a call of `model`'s process without what `level` does not have.
 
-    None: the level does not have the call.  At level linux the arguments are returned as they are.
+    `missing` are clauses that are not promised on the system.  None: the level does not have the call, or the system
+    need not have it.  At level linux the arguments are returned as they are.
     """
     if level == "linux":
+        if NEWER_CALLS.get(call) in missing:
+            return None
+        if call == "mmap" and arguments[3] & MAP_TYPE == MAP_DROPPABLE and "mmap.flag.droppable" in missing:
+            return None
+        if call == "mremap" and any(id in missing for id in NEWER_MREMAP):
+            return arguments if is_plain_mremap(model, *arguments) else None
         return arguments
     if call in LINUX_CALLS or (level == "documented" and call in POSIX_CALLS):
         return None
@@ -117,6 +152,26 @@ def is_simple_mremap(model: Model, addr: int, old_size: int, new_size: int, flag
         and mapping.end == addr + model.round_up(old_size)
     )
     return flags in (0, MREMAP_MAYMOVE) and 0 <= new_size <= model.task_size // 2 and bool(is_refused or is_whole)
+
+
+def is_plain_mremap(model: Model, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> bool:
+    """Return True if Linux before 6.17 does with a call what later versions do.
+
+    Those compare the sizes of MREMAP_DONTUNMAP in bytes, move one mapping only, and unmap a fixed new range before they
+    look for most errors; sizes past the address space are refused later.
+    """
+    mapping = model.space.find(addr)
+    page, end = model.page, model.task_size
+    if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+        return mapping is not None or new_size <= end
+    old, new = model.round_up(old_size), model.round_up(new_size)
+    is_one = mapping is not None and not mapping.merged and not mapping.sealed and addr + old <= mapping.end
+    has_valid_range = not addr % page and old and 0 < new <= end and (old == new or not flags & MREMAP_DONTUNMAP)
+    has_valid_place = not new_addr % page and new_addr <= end - new
+    is_apart = new_addr + new <= addr or addr + old <= new_addr
+    same = old_size == new_size or not flags & MREMAP_DONTUNMAP
+    is_known = not flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) and flags & MREMAP_MAYMOVE
+    return bool(is_one and has_valid_range and has_valid_place and is_apart and same and is_known)
 
 
 def is_past_end_of_file(model: Model, call: str, arguments: tuple[Any, ...]) -> bool:

@@ -101,9 +101,17 @@ class ProgramState:
     mistakes = 1
     """Factor by which invalid calls are more frequent than usual."""
 
-    def __init__(self, system: System, level: str = "linux", refused: abc.Mapping[str, int] = NO_REFUSALS) -> None:
+    def __init__(
+        self,
+        system: System,
+        level: str = "linux",
+        refused: abc.Mapping[str, int] = NO_REFUSALS,
+        missing: abc.Container[str] = (),
+    ) -> None:
         self.system = system
         self.level = level
+        self.missing = missing
+        """Clauses that are not promised on the system."""
         self.refused = refused
         """For each clause, how many earlier programs had a call fail by it; a low number is preferred."""
         self.effects: Counter[str] = Counter()
@@ -142,9 +150,9 @@ class ProgramState:
     def call(self, actor: Actor, name: str, *arguments: Any, **keywords: Any) -> Any:
         """Make a call and return its result: True for none, None if it fails, faults or is not supported.
 
-        A call that the level does not have is not made, and returns None.
+        A call that the level does not have, or that the system need not have, is not made, and returns None.
         """
-        allowed = restricted(self.level, actor.model, name, arguments)
+        allowed = restricted(self.level, actor.model, name, arguments, self.missing)
         if allowed is None:
             return None
         arguments = allowed

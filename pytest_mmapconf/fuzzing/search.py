@@ -41,6 +41,7 @@ from ..reference.system import ReferenceSystem
 from ..trace.program import Program, SymbolicOutcome, names_in, needed
 from ..trace.recorder import RecordedSystem
 from . import STEP, THEMES, ProgramGenerator, in_working_directory
+from .levels import not_promised
 
 T = TypeVar("T")
 
@@ -145,6 +146,8 @@ class Search:
         self.level = level
         self.clauses = clauses
         self.parameters = measure_parameters(subject)
+        self.missing = not_promised(subject.facts())
+        """Clauses that are not promised on the subject."""
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
         """Why programs have no result: the implementation died, does not respond, or responds with invalid data."""
@@ -193,10 +196,13 @@ class Search:
         return result if isinstance(result, Counterexample) else Counterexample(divergence, *result)
 
     def counts(self, divergence: Divergence) -> bool:
-        """Return True if a difference breaks a clause that is judged, and is the one that is wanted."""
+        """Return True if a difference breaks a clause that is judged and promised, and is the one that is wanted."""
         if self.wanted is not None and divergence.key != self.wanted:
             return False
-        return self.clauses is None or any(id in self.clauses for id in divergence.clauses)
+        judged = self.clauses
+        return (judged is None and not divergence.clauses) or any(
+            id not in self.missing and (judged is None or id in judged) for id in divergence.clauses
+        )
 
     def run_sparsely_audited(self, steps: Sequence[bytes]) -> Divergence | None:
         """Run a program with few audits, add it to the tally, and return the difference; the calls are not recorded."""
@@ -220,7 +226,7 @@ class Search:
         generator: ProgramGenerator | None = None
         made = 0
         try:
-            generator = ProgramGenerator(system, self.level, self.refused)
+            generator = ProgramGenerator(system, self.level, self.refused, self.missing)
             generator.begin(steps[0])
             for step in steps[1:]:
                 made += 1
@@ -265,7 +271,7 @@ class Search:
         recorded = RecordedSystem(system)
         generator: ProgramGenerator | None = None
         try:
-            generator = ProgramGenerator(recorded, self.level, self.refused)
+            generator = ProgramGenerator(recorded, self.level, self.refused, self.missing)
             generator.begin(steps[0])
             for step in steps[1:]:
                 generator.step(step)

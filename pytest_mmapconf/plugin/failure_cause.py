@@ -1,8 +1,9 @@
 """The cause of a failure, as plain data: the call that went wrong, and what it answered (`cause` in `schema.json`).
 
-Failures with the same call and the same answer are reported as one group (`report.causes`).  A refusal, a success where
-an error is required, and a wrong result are answers of the call itself.  A wrong effect is observed later, by an access
-or by a call that only reports a state: the cause is then the last call before it that has an effect on mappings.
+Failures with the same call and the same answer are reported as one group (`report.causes`), and so are calls of which the
+implementation died with the same last words.  A refusal, a success where an error is required, a wrong result, and that
+there is no answer, are answers of the call itself.  A wrong effect is observed later, by an access or by a call that only
+reports a state: the cause is then the last call before it that has an effect on mappings.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..contract import Fault, Unresolved, errno_name
+from ..contract import Died, Fault, Unresolved, errno_name
 from ..differential.divergence import Divergence
 from ..outcomes import Ended, Failed, Faulted
 from ..testing import ExpectationFailed
@@ -67,6 +68,7 @@ def failure_cause(
     if isinstance(error, Divergence):
         calls = [step.call for step in program] or [entry.call for entry in made]
         cause, place = _of_divergence(error, calls)
+        cause |= _last_words(error.died)
         return _with_step(cause, str(program[place]) if program else _step(recorded, place) or error.step)
     raised = list(_chain(error))
     places = [place for place, entry in enumerate(made) if any(entry.error is one for one in raised)]
@@ -87,7 +89,13 @@ def failure_cause(
     if place < 0:
         return {}
     cause, place = _described(answer, required, [entry.call for entry in made[: place + 1]])
+    cause |= _last_words(made[place].error)
     return _with_step(cause, _step(recorded, place))
+
+
+def _last_words(error: Exception | None) -> dict[str, str]:
+    """Return what an implementation that died wrote about why, as part of a cause."""
+    return {"last words": error.last_words} if isinstance(error, Died) and error.last_words else {}
 
 
 def _described(answer: str, required: str, calls: Sequence[str]) -> tuple[dict[str, str], int]:
@@ -95,11 +103,10 @@ def _described(answer: str, required: str, calls: Sequence[str]) -> tuple[dict[s
     call, place = calls[-1], len(calls) - 1
     cause = {"call": call, "answer": answer}
     is_value = answer in (*OTHER_VALUES.values(), "another value")
-    if call in ACCESSES or (call in QUERIES and is_value):
+    if answer != NO_ANSWER and (call in ACCESSES or (call in QUERIES and is_value)):
         effect = max((at for at, earlier in enumerate(calls) if earlier in EFFECTS), default=-1)
         if effect >= 0:
-            wrong = NO_ANSWER if answer == NO_ANSWER else WRONG_EFFECT
-            place, cause = effect, {"call": calls[effect], "answer": wrong, "shown by": f"{call} → {answer}"}
+            place, cause = effect, {"call": calls[effect], "answer": WRONG_EFFECT, "shown by": f"{call} → {answer}"}
     if "shown by" not in cause and required and not is_value and answer not in (NO_ANSWER, WRONG_EFFECT):
         cause["instead of"] = re.sub(r" at 0x[0-9a-f]+", "", required)
     return cause, place

@@ -80,7 +80,7 @@ def _make_experiment(backend: Backend, name: str) -> Observation:
     try:
         process = system.spawn()
         try:
-            return Observation(PROPERTIES[name].experiment(process))
+            return Observation(PROPERTIES[name].observe(system, process))
         except Exception as error:  # whatever the reason, the property is not known
             return Observation(None, str(error).partition("\n")[0] or type(error).__name__)
     finally:

@@ -1,4 +1,5 @@
-"""The failures of a run by cause: cases in which the same call gave the same wrong answer are one group.
+"""The failures of a run by cause: cases in which the same call gave the same wrong answer are one group, and so are
+cases in which the implementation died with the same last words, whatever the call.
 
 A broken implementation may fail in hundreds of cases for one reason; the list of groups shows the few reasons.  The
 cause of a case is determined where the case runs (`plugin.failure_cause`); a case without one is grouped by its reason.
@@ -18,7 +19,7 @@ class Group(NamedTuple):
     """Failed or unresolved cases with the same cause."""
 
     call: str
-    """The call that caused the failures; empty if none is known."""
+    """The call that caused the failures; empty if none is known, or if the implementation said why it died."""
     answer: str
     """What it answered; for a group without a call, the reason of its cases."""
     cases: tuple[CaseResult, ...]
@@ -45,6 +46,11 @@ class Group(NamedTuple):
         return self._counted("instead of")
 
     @property
+    def calls(self) -> list[tuple[str, int]]:
+        """The calls of which an implementation died with the same last words, each with the number of cases."""
+        return [] if self.call else Counter(case.cause["call"] for case in self.cases if case.cause).most_common()
+
+    @property
     def shown_by(self) -> list[tuple[str, int]]:
         """The observations that have shown a wrong effect, each with the number of cases, the most frequent first."""
         return self._counted("shown by")
@@ -55,7 +61,7 @@ class Group(NamedTuple):
     @property
     def detail(self) -> str:
         """What the cases require or have observed, as a phrase; may be empty."""
-        parts = [("instead of ", self.required), ("shown by ", self.shown_by)]
+        parts = [("in ", self.calls), ("instead of ", self.required), ("shown by ", self.shown_by)]
         return "; ".join(
             lead + ", ".join(f"{text} ({count})" if len(counted) > 1 else text for text, count in counted)
             for lead, counted in parts
@@ -82,7 +88,12 @@ def _parts(case: CaseResult) -> set[str]:
 
 
 def key(cause: dict[str, Any], reason: str) -> tuple[str, str]:
-    """Return the key of the group that a case belongs to: its call and answer; without them its reason."""
+    """Return the key of the group that a case belongs to: its call and answer; without them its reason.
+
+    Last words say more than which call was the last.
+    """
+    if cause.get("last words"):
+        return "", f"died: {cause['last words']}"
     return (cause["call"], cause["answer"]) if cause else ("", reason)
 
 
