@@ -754,6 +754,17 @@ def test_an_agent_without_proc(tmp_path: Path) -> None:
     backend.close()
 
 
+def test_an_agent_without_stderr(tmp_path: Path) -> None:
+    """As the init of a kernel that has no console."""
+    backend = CommandBackend(shlex.join(["sh", "-c", f"exec {build_agent()} --directory {tmp_path} 2>&-"]))
+    process = backend.boot().spawn()
+
+    assert process.open("file", O_RDWR | O_CREAT) == 3
+    process.exec()
+    assert process.fstat(2).kind == "character"
+    backend.close()
+
+
 def test_the_counters_exclude_the_agents_own_calls(process: AgentProcess, page: int) -> None:
     base = process.mmap(0, page, RW, MEMORY, -1, 0)
     idle = [process.counters() for _ in range(3)]

@@ -3925,7 +3925,10 @@ static int move_own_descriptors(void)
         null = open("/", O_RDONLY | O_CLOEXEC);
     dup2(null, 0);
     dup2(null, 1);
-    close(null);
+    if (null == 2) /* there is no stderr, as for an init without a console */
+        fcntl(2, F_SETFD, 0);
+    else
+        close(null);
     return 0;
 }
 

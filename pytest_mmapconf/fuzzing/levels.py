@@ -1,8 +1,8 @@
 """What a random program may do at a level: only calls, flags and sizes that the level promises.
 
 Most steps know nothing of levels.  Each call that a step would make is `restricted` first: it loses what the level does
-not have, or is not made at all.  So no step can ask a system for more than its level promises.  Nor does it ask for what
-a clause promises whose condition the system does not meet: mseal before Linux 6.10, say.
+not have, or is not made at all.  So no step can ask a system for more than its level promises.  Nor does it ask for
+what a clause promises whose condition the system does not meet: mseal before Linux 6.10, say.
 """
 
 from __future__ import annotations
@@ -157,21 +157,22 @@ def is_simple_mremap(model: Model, addr: int, old_size: int, new_size: int, flag
 def is_plain_mremap(model: Model, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> bool:
     """Return True if Linux before 6.17 does with a call what later versions do.
 
-    Those compare the sizes of MREMAP_DONTUNMAP in bytes, move one mapping only, and unmap a fixed new range before they
-    look for most errors; sizes past the address space are refused later.
+    Those compare the sizes of MREMAP_DONTUNMAP in bytes and leave the lock on what it does not move, move one mapping
+    only, and unmap a fixed new range before they look for most errors; sizes past the address space are refused later.
     """
     mapping = model.space.find(addr)
-    page, end = model.page, model.task_size
     if not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
-        return mapping is not None or new_size <= end
+        return mapping is not None or new_size <= model.task_size
     old, new = model.round_up(old_size), model.round_up(new_size)
-    is_one = mapping is not None and not mapping.merged and not mapping.sealed and addr + old <= mapping.end
-    has_valid_range = not addr % page and old and 0 < new <= end and (old == new or not flags & MREMAP_DONTUNMAP)
-    has_valid_place = not new_addr % page and new_addr <= end - new
-    is_apart = new_addr + new <= addr or addr + old <= new_addr
-    same = old_size == new_size or not flags & MREMAP_DONTUNMAP
+    if mapping is None or mapping.merged or mapping.sealed or addr + old > mapping.end:
+        return False
+    if flags & MREMAP_DONTUNMAP and (old_size != new_size or mapping.locked):
+        return False
     is_known = not flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) and flags & MREMAP_MAYMOVE
-    return bool(is_one and has_valid_range and has_valid_place and is_apart and same and is_known)
+    is_aligned = not addr % model.page and not new_addr % model.page
+    has_range = old > 0 and 0 < new <= model.task_size - new_addr
+    is_apart = new_addr + new <= addr or addr + old <= new_addr
+    return bool(is_known and is_aligned and has_range and is_apart)
 
 
 def is_past_end_of_file(model: Model, call: str, arguments: tuple[Any, ...]) -> bool:

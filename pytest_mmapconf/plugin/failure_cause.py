@@ -1,9 +1,9 @@
 """The cause of a failure, as plain data: the call that went wrong, and what it answered (`cause` in `schema.json`).
 
-Failures with the same call and the same answer are reported as one group (`report.causes`), and so are calls of which the
-implementation died with the same last words.  A refusal, a success where an error is required, a wrong result, and that
-there is no answer, are answers of the call itself.  A wrong effect is observed later, by an access or by a call that only
-reports a state: the cause is then the last call before it that has an effect on mappings.
+Failures with the same call and the same answer are reported as one group (`report.causes`), and so are calls of which
+the implementation died with the same last words.  A refusal, a success where an error is required, a wrong result, and
+that there is no answer, are answers of the call itself.  A wrong effect is observed later, by an access or by a call
+that only reports a state: the cause is then the last call before it that has an effect on mappings.
 """
 
 from __future__ import annotations
