@@ -78,7 +78,7 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
         """True if the hardware can execute from a page with this protection."""
 
     def non_file_is_noexec(self) -> bool:
-        """True if PROT_EXEC is refused for descriptors of no mounted file system, such as the terminal."""
+        """True if PROT_EXEC is refused for descriptors of no mounted file system: the terminal, a pipe."""
 
     def eof_before_protection(self) -> bool:
         """True if execution past the end of a file is SIGBUS even without PROT_EXEC."""

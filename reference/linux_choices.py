@@ -111,7 +111,7 @@ class LinuxChoices:
         return prot & PROT_EXEC != 0
 
     def non_file_is_noexec(self) -> bool:
-        """They are treated as a pipe is."""
+        """Since Linux 6.17 also for pipes and sockets."""
         return True
 
     def eof_before_protection(self) -> bool:

@@ -15,7 +15,7 @@ for which the advice is wrong stops it, and what was done before stays done.
 
 from __future__ import annotations
 
-from errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM
+from errno import EACCES, EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM
 from functools import partial
 from typing import Final
 
@@ -93,6 +93,10 @@ class Advice(State):
             self.refuse_advice(refuse, mapping, advice)
             if refuse.gathered:
                 return max(addr, mapping.start)
+        cut = self.first_too_many(addr, end, lambda mapping: self.records(mapping, advice)) if advice in KEPT else None
+        if cut is not None:
+            refuse(EAGAIN, "madvise.errno.EAGAIN", "cut-mapping-limit", "splitting would make too many mappings")
+            return max(addr, cut.start)
         if self.space.hole(addr, end) is not None:
             refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
         return end
@@ -152,6 +156,14 @@ class Advice(State):
                 refuse(EPERM, "madvise.remove.append-only", "append-only", "the file is append-only")
             elif mapping.inode is not None and mapping.inode.seals & SEAL_FUTURE_WRITE:
                 refuse(EPERM, "memfd.seal.future-write", "punch-sealed", "the file is sealed against writing")
+
+    def records(self, mapping: Mapping, advice: int) -> bool:
+        """True if the advice is new to a mapping."""
+        if advice in READS:
+            return mapping.read_ahead != advice
+        if advice in (MADV_DONTFORK, MADV_DOFORK):
+            return mapping.dont_fork != (advice == MADV_DONTFORK)
+        return mapping.wipe_on_fork != (advice == MADV_WIPEONFORK)
 
     def record(self, mapping: Mapping, advice: int) -> None:
         """Record how a mapping will be read, or what a child gets of it."""

@@ -391,7 +391,7 @@ class MappingCalls(State):
 
         if not description.readable:
             refuse(EACCES, "mmap.errno.EACCES", "fd-not-readable", "fd is not open for reading")
-        is_nameless = inode.file_system is None and inode.kind in ("character", "other")
+        is_nameless = inode.file_system is None and inode.kind in ("character", "other", "fifo", "socket")
         if prot & PROT_EXEC and (self.choices.non_file_is_noexec() if is_nameless else inode.noexec):
             refuse(
                 EPERM,

@@ -204,18 +204,19 @@ class MremapCalls(State):
         addr, end = request.addr, request.addr + request.old
         distance = request.new_addr - addr
         has_valid_arguments = not refuse.count
-        more = 0
+        more = data = 0
         for mapping in space.over(addr, end):
             start, stop = max(addr, mapping.start), min(end, mapping.end)
             more -= space.mapped(start + distance, stop + distance)
             if request.keeps_source:
                 more += stop - start
+                data += (stop - start) * mapping.is_data
             before = refuse.count
             if mapping.sealed:
                 refuse(EPERM, "mremap.errno.EPERM", "mapping-sealed", "the mapping is sealed")
             self.refuse_target(refuse, start + distance, stop + distance)
             if request.keeps_source:
-                self.refuse_growth(refuse, request, more)
+                self.refuse_growth(refuse, request, more, data)
             if refuse.count > before:
                 if has_valid_arguments:
                     refuse.target = space, start + distance, stop + distance
@@ -270,10 +271,14 @@ class MremapCalls(State):
             )
         if new > old and mapping.locked and self.exceeds_memlock(new - old):
             refuse(EAGAIN, "mremap.errno.EAGAIN", "locked-limit", "too much memory would be locked")
-        self.refuse_growth(refuse, request, new if request.keeps_source else max(new - old, 0))
+        more = new if request.keeps_source else max(new - old, 0)
+        self.refuse_growth(refuse, request, more, more * mapping.is_data)
 
-    def refuse_growth(self, refuse: Refusals, request: MremapRequest, more: int) -> None:
-        """Refuse `more` bytes that exceed a limit of the process, or the memory that the system can commit."""
+    def refuse_growth(self, refuse: Refusals, request: MremapRequest, more: int, data: int) -> None:
+        """Refuse `more` bytes that exceed a limit of the process, or the memory that the system can commit.
+
+        `data` of them count as data.
+        """
         if request.keeps_source and self.exceeds_rlimit_as(more):
             refuse(
                 ENOMEM,
@@ -284,6 +289,8 @@ class MremapCalls(State):
             )
         elif self.exceeds_rlimit_as(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "address-space-limit", "the address-space limit is reached")
+        if data and self.exceeds_rlimit_data(data):
+            refuse(ENOMEM, "mremap.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
         if not self.choices.has_memory(more):
             refuse(ENOMEM, "mremap.errno.ENOMEM", "overcommit-limit", "the system cannot commit so much memory")
 

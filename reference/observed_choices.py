@@ -195,7 +195,7 @@ class ObservedChoices(LinuxChoices):
 
     def exceeds_limit(self, what: str, used: int, limit: int, most: int = 0) -> bool:
         """Follow the subject near a limit, because its own memory counts too."""
-        failed = self.observed == Failed("ENOMEM") or self.is_open_to("EMFILE")
+        failed = self.observed == Failed("EAGAIN" if self.call == "madvise" else "ENOMEM") or self.is_open_to("EMFILE")
         low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
             return failed

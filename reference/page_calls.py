@@ -15,10 +15,13 @@ from errno import EACCES, EBUSY, EINVAL, ENOMEM, ENOTSUP, EPERM
 from functools import partial
 
 from ..contract import MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, SC_PAGESIZE, Unsupported
-from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM
+from .constants import MS_ASYNC, MS_INVALIDATE, MS_SYNC, PROT_ALL, PROT_GROWS, PROT_GROWSDOWN, PROT_SEM, PROT_WRITE
 from .mapping import Mapping
 from .refusal import Refusals
 from .state import State
+
+TOO_MANY = "cut-mapping-limit", "splitting would make too many mappings"
+"""The reason of a refusal to change a part of a mapping, and its text."""
 
 SYSCONF_NAMES = range(251)
 """The names that any sysconf knows: those of glibc 2.36, of which others know fewer."""
@@ -122,10 +125,6 @@ class PageCalls(State):
                     )
                 if not self.choices.supports_protection(prot & PROT_ALL):
                     refuse(ENOTSUP, "mprotect.exec", "prot-unsupported", "pages cannot have this combination of rights")
-                if space.splits(addr, end) and self.exceeds_max_map_count(2):
-                    refuse(
-                        ENOMEM, "mprotect.errno.ENOMEM", "split-mapping-limit", "splitting would make too many mappings"
-                    )
         if not length:
             return
 
@@ -162,7 +161,9 @@ class PageCalls(State):
         hole = space.hole(addr, end)
         denied = next((m for m in space.over(addr, end) if protection & ~m.max_prot), None)
         sealed = next((m for m in space.over(addr, end) if m.sealed), None)
-        stops = {mapping.start for mapping in (denied, sealed) if mapping is not None}
+        excess = self.first_past_data_limit(addr, end, protection)
+        cut = self.first_too_many(addr, end, lambda mapping: mapping.prot != protection)
+        stops = {mapping.start for mapping in (denied, sealed, excess, cut) if mapping is not None}
 
         for at in sorted(stops if hole is None else stops | {hole}):
             if at == hole:
@@ -174,11 +175,25 @@ class PageCalls(State):
                     "max-protection",
                     "prot exceeds the maximum protection of a mapping",
                 )
+            if excess is not None and at == excess.start:
+                refuse(ENOMEM, "mprotect.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
+            if cut is not None and at == cut.start:
+                refuse(ENOMEM, "mprotect.errno.ENOMEM", *TOO_MANY)
             if sealed is not None and at == sealed.start:
                 refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
         stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
         if stop > addr:
             refuse.prefix = partial(self.change_protection, addr, stop, prot)
+
+    def first_past_data_limit(self, addr: int, end: int, protection: int) -> Mapping | None:
+        """Return the first mapping that would become data, which may be written, beyond the limit of data."""
+        more = 0
+        for mapping in self.space.over(addr, end) if protection & PROT_WRITE else ():
+            if not mapping.is_data and not mapping.shared and not mapping.grows_down:
+                more += min(end, mapping.end) - max(addr, mapping.start)
+                if self.exceeds_rlimit_data(more):
+                    return mapping
+        return None
 
     def change_protection(self, start: int, end: int, prot: int) -> None:
         """Give the mapped pages of [start, end) the protection `prot`, which may have PROT_SEM."""
@@ -206,6 +221,8 @@ class PageCalls(State):
                 refuse(EINVAL, "mseal.errno.EINVAL", "range-wraps", "the range wraps around")
             if space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mseal.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
+            if self.first_too_many(addr, end, lambda mapping: not mapping.sealed) is not None:
+                refuse(ENOMEM, "mseal.errno.ENOMEM", *TOO_MANY)
 
         # EFFECT
         for mapping in space.cut_out(addr, end):
@@ -264,6 +281,8 @@ class PageCalls(State):
     def lock_range(self, refuse: Refusals, start: int, end: int, on_fault: bool) -> None:
         """Lock a range and populate it; refuse a hole, or a page that is not available (it is locked nevertheless)."""
         hole = self.space.hole(start, end)
+        if self.cannot_lock_part(refuse, start, end, True, on_fault):
+            return
         if hole is not None:
             refuse(ENOMEM, "mlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
             if hole > start:
@@ -274,6 +293,16 @@ class PageCalls(State):
         is_available = self.space.populate(start, end)
         if not self.choices.can_lock(is_available, self.space.was_resized(start, end)):
             refuse(ENOMEM, "mlock.errno.ENOMEM", "page-not-available", "a page of the range is not available")
+
+    def cannot_lock_part(self, refuse: Refusals, start: int, end: int, locked: bool, on_fault: bool = False) -> bool:
+        """Refuse to lock or unlock a part of a mapping where that would make too many mappings; return True then."""
+        cut = self.first_too_many(start, end, lambda mapping: mapping.locked != locked)
+        if cut is None:
+            return False
+        refuse(ENOMEM, "mlock.errno.ENOMEM.count", *TOO_MANY)
+        if cut.start > start:
+            refuse.prefix = partial(self.space.lock, start, cut.start, locked, on_fault)
+        return True
 
     def munlock(self, addr: int, length: int) -> None:
         start, end = self.addressed("munlock", addr, length)
@@ -293,7 +322,7 @@ class PageCalls(State):
 
         # ERRORS of the range
         with self.errors("munlock", refuse) as refuse:
-            if hole is not None:
+            if not self.cannot_lock_part(refuse, start, end, False) and hole is not None:
                 refuse(ENOMEM, "munlock.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
                 if hole > start:
                     refuse.prefix = partial(self.space.lock, start, hole, False)

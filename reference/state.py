@@ -6,7 +6,7 @@ calls to this one; `process` unites them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
@@ -168,6 +168,20 @@ class State(Contract):
         """True if `more` bytes of private writable memory would exceed the limit (RLIMIT_DATA)."""
         limit = self.data_limit
         return limit is not None and self.choices.exceeds_limit("bytes", self.space.data() + more, limit)
+
+    def first_too_many(self, start: int, end: int, changes: Callable[[Mapping], bool]) -> Mapping | None:
+        """Return the first mapping that a change of [start, end) would cut, and so make too many mappings.
+
+        Parts with different properties are mappings of their own; `changes` is true of a mapping that would change.
+        """
+        more = 0
+        for mapping in self.space.over(start, end):
+            cuts = (mapping.start < start) + (mapping.end > end)
+            if cuts and changes(mapping):
+                more += cuts
+                if self.exceeds_max_map_count(more):
+                    return mapping
+        return None
 
     def exceeds_max_map_count(self, more: int) -> bool:
         """True if `more` mappings would exceed the limit (vm.max_map_count)."""

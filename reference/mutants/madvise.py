@@ -30,6 +30,8 @@ from .calls import mappings_of
 
 REFUSALS = (
     never("madvise-takes-unknown-advice", "madvise.errno.EINVAL.advice"),
+    never("madvise-knows-no-limit-of-mappings", "madvise.errno.EAGAIN"),
+    other("madvise-says-ENOMEM-at-the-limit-of-mappings", ENOMEM, "madvise.errno.EAGAIN"),
     never("madvise-takes-an-unaligned-address", "madvise.errno.EINVAL.address"),
     never("madvise-takes-a-range-that-wraps", "madvise.errno.EINVAL.range"),
     never("madvise-drops-locked-memory", "madvise.errno.EINVAL.locked"),

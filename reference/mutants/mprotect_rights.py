@@ -35,6 +35,18 @@ REFUSALS = (
         "mprotect.rights",
         text="the length is 0 and nothing is mapped at addr",
     ),
+    never("mprotect-knows-no-limit-of-mappings", "mprotect.errno.ENOMEM", reason="cut-mapping-limit"),
+    never("mprotect-knows-no-limit-of-data", "mprotect.errno.ENOMEM.data", bug="gVisor (RLIMIT_DATA)"),
+    refuses(
+        "mprotect-counts-all-memory-as-data",
+        ReferenceProcess.mprotect,
+        ENOMEM,
+        lambda self, addr, length, prot: (
+            prot & PROT_WRITE and self.data_limit is not None and length > self.data_limit - self.space.data()
+        ),
+        "mprotect.errno.ENOMEM.data",
+        text="memory of any kind past the limit of data",
+    ),
     never("mprotect-takes-a-length-that-wraps-for-0", "mprotect.length-wraps", bug="phoenix-rtos #1759"),
     never("mprotect-takes-unknown-bits", "mprotect.errno.EINVAL.prot"),
     never("mprotect-lets-pages-grow-both-ways", "mprotect.errno.EINVAL.grows"),

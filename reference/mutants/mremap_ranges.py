@@ -236,6 +236,17 @@ REFUSALS = (
     never("mremap-duplicates-private-pages", "mremap.errno.EINVAL.old-size-zero", *LEFT, bug="gVisor fe3fc44da"),
     never("mremap-duplicates-without-maymove", "mremap.errno.ENOMEM.old-size-zero", *LEFT),
     never("mremap-knows-no-limit-of-mappings", "mremap.errno.ENOMEM.count", "mremap.resize"),
+    never("mremap-knows-no-limit-of-data", "mremap.errno.ENOMEM.data", bug="gVisor (RLIMIT_DATA)"),
+    refuses(
+        "mremap-counts-all-memory-as-data",
+        ReferenceProcess.mremap,
+        ENOMEM,
+        lambda self, addr, old, new, flags, new_addr=0: (
+            self.data_limit is not None and new > self.data_limit - self.space.data()
+        ),
+        "mremap.errno.ENOMEM.data",
+        text="memory of any kind past the limit of data",
+    ),
     never("mremap-charges-no-second-range", "mremap.dontunmap.limit", "mremap.resize", bug="gVisor 23438b363"),
     refuses(
         "mremap-lets-ranges-touch-no-more",
