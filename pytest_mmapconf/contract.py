@@ -291,12 +291,15 @@ class Died(Unresolved):
 
     Raised only where the call is known to be the cause.  `output` is what the system last wrote to its stderr or
     console, `requests` are the last requests to it, the one that it did not survive at the end.  `last_words` is the
-    line of the output that says why it ended; empty if none does.
+    line of the output that says why it ended; empty if none does.  `hangs`: the call did not return in time.
     """
 
-    def __init__(self, text: str, output: str = "", requests: Sequence[str] = (), last_words: str = "") -> None:
-        super().__init__(text, output, tuple(requests), last_words)
+    def __init__(
+        self, text: str, output: str = "", requests: Sequence[str] = (), last_words: str = "", hangs: bool = False
+    ) -> None:
+        super().__init__(text, output, tuple(requests), last_words, hangs)
         self.last_words = last_words
+        self.hangs = hangs
         self.text = text
         self.output = output
         self.requests = tuple(requests)

@@ -598,6 +598,31 @@ def test_a_process_that_dies_is_inconclusive(tmp_path: Path) -> None:
     assert run(built(tmp_path, text)) == (2, "inconclusive: a process has died or does not respond\n")
 
 
+def target_of(link: Path) -> str:
+    """Return where a symbolic link of /proc points; empty if it cannot be read."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_a_step_that_does_not_return_deviates(tmp_path: Path, forks: bool) -> None:
+    """Process 0 ends it, whatever signals it ignores; a program that returns conforms."""
+    forked = (Step("p1", "fork", (), ("p2",)),) if forks else ()
+    steps = (MAPPED, *forked, Step("p2" if forks else "p1", "munmap", (Sum("r1"), PAGE)))
+    expected: list[Allowed] = [ANY_ADDRESS, *([{Returns(Sum("p2"))}] if forks else []), {Returns()}]
+    text = c_source(steps, expected, "Hangs", ["munmap.range"], hangs=True)
+    assert run(built(tmp_path, text)) == (0, "conforms\n")
+
+    last = f"STEP({len(steps)},"
+    hanging = text.replace(last, f"signal(SIGTERM, SIG_IGN);\nfor (;;)\n    pause();\n{last}").replace(
+        "alarm(20)", "alarm(1)"
+    )
+    assert run(built(tmp_path, hanging)) == (1, "deviates from munmap.range\n  seen:     no answer in 20 s\n")
+    assert not [link for link in Path("/proc").glob("[0-9]*/exe") if target_of(link) == str(tmp_path / "it")]
+
+
 @pytest.mark.parametrize(
     ("step", "why"),
     [

@@ -224,8 +224,8 @@ class Agent:
     def _died(self, text: str) -> Died:
         requests = tuple(f"{number} {short(request, 400)}" for number, request in self.requests)
         said = f"; it wrote: {quoted(self.output)}" if self.output and "; it wrote:" not in text else ""
-        why = "" if text.startswith(HANGS) else last_words(self.output)
-        return Died(text + said, printable(self.output), requests, why)
+        hangs = text.startswith(HANGS)
+        return Died(text + said, printable(self.output), requests, "" if hangs else last_words(self.output), hangs)
 
     def _sort(self, line: str) -> None:
         if self._echoes and line == self._echoes[0]:

@@ -255,7 +255,9 @@ def write(
         cited = judged.divergence.clauses if judged.divergence else clauses
         put("python", f"{word}.py", pytest_source(judged.program, expected, word, cited))
         title = f"{id}: the failure shows in step {len(judged.program)}, {judged.program[-1].call}."
-        put("c", f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited))
+        died = judged.divergence.died if judged.divergence else None
+        hangs = died is not None and died.hangs
+        put("c", f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited, hangs))
     except NotPrintable as reason:
         lacks(reason)
     return lines, shown

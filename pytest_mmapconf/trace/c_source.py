@@ -10,8 +10,9 @@ helpers that are used are printed.
 
 A program of several processes is one function that every process runs: each makes its own steps and skips those of the
 others.  A message passes the turn to the process that makes the next step, with the values of all the names.  Process
-0, which makes no steps, starts the others, waits for those without a parent, and ends those that remain.  A process
-that calls exec starts this program again, and continues after that step, with the values of the names.
+0, which makes no steps, starts the others, waits for those without a parent, and ends those that remain.  So is a
+program of which a step does not return: its process may not react to an alarm of its own, and process 0 ends it.  A
+process that calls exec starts this program again, and continues after that step, with the values of the names.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from typing import Final
 
 from ..contract import MREMAP_DONTUNMAP, MREMAP_FIXED, O_CREAT, SC_PAGESIZE, Facility, Resource
 from .c_calls import (
@@ -54,18 +56,27 @@ from .program import (
     names_in,
 )
 
+SECONDS: Final = 20
+"""Seconds after which process 0 ends a program that has several processes, or that may hang."""
+
+END_WITH_PARENT: Final = "prctl(PR_SET_PDEATHSIG, SIGKILL);"
+"""A process that hangs may ignore other signals: it ends when process 0 does."""
+
 
 class NotPrintable(Exception):
     """A program cannot be printed as C; the text is the reason."""
 
 
-def c_source(program: Program, expected: Sequence[Allowed], title: str, clauses: Sequence[str] = ()) -> str:
+def c_source(
+    program: Program, expected: Sequence[Allowed], title: str, clauses: Sequence[str] = (), hangs: bool = False
+) -> str:
     """Return the C file that judges a system by a program.
 
     `expected` are the allowed outcomes of each step, none if a step is not judged; `clauses` are those that a deviation
-    violates.  Raise NotPrintable for a program that no C file can run on any system.
+    violates.  `hangs`: a step that does not return is a deviation.  Raise NotPrintable for a program that no C file can
+    run on any system.
     """
-    printer = _Printer(program, expected)
+    printer = _Printer(program, expected, hangs)
     body = printer.main()
     return _fill_in(printer, body, title, clauses)
 
@@ -73,8 +84,9 @@ def c_source(program: Program, expected: Sequence[Allowed], title: str, clauses:
 class _Printer:
     """The printer of a program's steps, which collects the blocks of the template that they use."""
 
-    def __init__(self, program: Program, expected: Sequence[Allowed]) -> None:
+    def __init__(self, program: Program, expected: Sequence[Allowed], hangs: bool) -> None:
         self.program = program
+        self.hangs = hangs
         self.expected = expected
         others = [number for number, step in enumerate(program) if not _asks_page_size(step, expected[number])]
         has_others = any(program[number].call != "spawn" for number in others)
@@ -82,7 +94,7 @@ class _Printer:
         """The indices of the steps that are printed; steps that ask for the page size only if there are no others."""
         if not self.shown:
             raise NotPrintable("there are no steps")
-        self.uses: set[str] = {"ERRORS"}
+        self.uses: set[str] = {"ERRORS", *(("PROCESSES", "HANGS") if hangs else ())}
         for step in program:
             self.uses.update(USED_BLOCKS.get(step.call, "").split())
         self.numbers = {"p1": 1}
@@ -192,6 +204,7 @@ class _Printer:
         elif step.call == "fork":
             self.parents[step.results[0]] = self.numbers[step.process]
             lines += ["if (result == 0)", f"    me = {self.numbers[step.results[0]]};"]
+            lines += ["if (me)", f"    {END_WITH_PARENT}"][: 2 * self.hangs]
         return lines
 
     def end(self, index: int, step: Step) -> list[str]:
@@ -249,7 +262,8 @@ class _Printer:
             for name in ["p1", *(step.results[0] for step in self.program if step.call == "spawn")]:
                 self.names.setdefault(name, f"pid_t {name};")
                 lines += [f"if (me == 0 && ({name} = fork()) == 0)", f"    me = {self.numbers[name]};"]
-            lines += ["if (me == 0) {", "    signal(SIGALRM, on_alarm);", "    alarm(20);", "}"]
+            lines += ["if (me)", f"    {END_WITH_PARENT}"][: 2 * self.hangs]
+            lines += ["if (me == 0) {", "    signal(SIGALRM, on_alarm);", f"    alarm({SECONDS});", "}"]
         return lines
 
     def epilogue(self) -> list[str]:
@@ -502,6 +516,7 @@ def _fill_in(printer: _Printer, body: Sequence[str], title: str, clauses: Sequen
         "buffer_size": str(max(printer.buffer_size, 16)),
         "files": ", ".join([*(_literal(path.encode()) for path in reversed(printer.files)), "NULL"]),
         "processes": str(len(printer.numbers) + 1),
+        "seconds": str(SECONDS),
         "and_processes": ", processes" if "PROCESSES" in printer.uses else "",
         "names": _names(printer),
     }
