@@ -20,14 +20,12 @@ from ..contract import (
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
-    MS_ASYNC,
     O_RDWR,
     PROT_EXEC,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
-    Backend,
     Fault,
     Process,
     System,
@@ -118,48 +116,6 @@ def free_range(process: Process, pages: int) -> int:
     addr = map_memory(process, (pages + 2) * page)
     process.munmap(addr, (pages + 2) * page)
     return addr + page
-
-
-@optional_calls
-def end_of_user_space(backend: Backend, process: Process, page: int) -> int:
-    """Return the first address above user space: the one the backend reports if it is right, otherwise by bisection."""
-    memory = private_memory(process, page)
-    reported = int(backend.facts().details.get("end", "0")) // page
-    if reported and not is_in_user_space(process, reported, page, *memory):
-        return reported * page
-    low, top = 0, (1 << process.bits) // page  # page numbers: low < end <= top
-    found: int | None = low
-    while found is not None:
-        low, high = found, top
-        while high - low > 1:
-            middle = (low + high) // 2
-            if is_in_user_space(process, middle, page, *memory):
-                low = middle
-            else:
-                high = middle
-        # A system leaves a gap below the stack, in which it follows no hint: what is mapped after it is user space.
-        above = (high + (1 << power) for power in range(20) if high + (1 << power) < top)
-        found = next((number for number in above if is_in_user_space(process, number, page, *memory)), None)
-    if low == 0:
-        raise Unsupported("the end of user space is not known: no hint is followed, and the backend does not report it")
-    return high * page
-
-
-def is_in_user_space(process: Process, number: int, page: int, flags: int, fd: int) -> bool:
-    """True if page `number` is mapped, or if a new mapping of these flags is placed there when a hint asks for it."""
-    addr = number * page
-    actual = process.mmap(addr, page, PROT_READ, flags, fd, 0)
-    process.munmap(actual, page)
-    return actual == addr or is_mapped(process, addr, page)
-
-
-def is_mapped(process: Process, addr: int, page: int) -> bool:
-    """True if msync finds the page at `addr` mapped."""
-    try:
-        process.msync(addr, page, MS_ASYNC)
-    except OSError:
-        return False
-    return True
 
 
 def assert_inaccessible(process: Process, addr: int) -> None:

@@ -16,7 +16,6 @@ from ..contract import (
     MREMAP_MAYMOVE,
     MS_INVALIDATE,
     PROT_READ,
-    Backend,
     Process,
     Resource,
     System,
@@ -29,7 +28,6 @@ from ._helpers import (
     MakeFile,
     assert_inaccessible,
     assert_nothing_mapped,
-    end_of_user_space,
     lettered_pages,
     reserve,
 )
@@ -85,11 +83,13 @@ def test_sizes_are_rounded_up_to_whole_pages(
 
 @clause("mremap.errno.EFAULT")
 @pytest.mark.parametrize("flags", FLAGS)
-def test_growth_of_range_longer_than_mapping_fails(backend: Backend, process: Process, page: int, flags: int) -> None:
+def test_growth_of_range_longer_than_mapping_fails(
+    user_space_end: int, process: Process, page: int, flags: int
+) -> None:
     base = map_between(process, page, 2, 1)
     length = 1 << (process.bits - 2 if process.bits < 64 else 44)
 
-    outside = ["EINVAL"] if base + length > end_of_user_space(backend, process, page) else []
+    outside = ["EINVAL"] if base + length > user_space_end else []
     no_room = [] if flags else ["ENOMEM"]
     with fails("EFAULT", *outside, *no_room):
         process.mremap(base, length, length + page, flags)

@@ -21,12 +21,11 @@ from ..contract import (
     MREMAP_MAYMOVE,
     MS_SYNC,
     PROT_READ,
-    Backend,
     Process,
     Unsupported,
 )
 from ..testing import clause, fails, needs
-from ._helpers import ANONYMOUS, RW, end_of_user_space, free_range, lettered_pages
+from ._helpers import ANONYMOUS, RW, free_range, lettered_pages
 
 RangeCall = Callable[[Process, int, int], object]
 
@@ -126,13 +125,13 @@ REFUSED_PAST_USER_SPACE: Final = {
 """For each call, the clause and the errno for a range that starts at the end of user space."""
 
 
-def map_below_limit(backend: Backend, process: Process, page: int) -> tuple[int, int]:
+def map_below_limit(user_space_end: int, process: Process, page: int) -> tuple[int, int]:
     """Map two pages between unmapped ones; return their address and the end of user space."""
     if process.bits != 64:
         raise Unsupported("all addresses of 32 bits may be mappable")
     base = process.mmap(free_range(process, 2), 2 * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.store(base, lettered_pages(page, 2))
-    return base, end_of_user_space(backend, process, page)
+    return base, user_space_end
 
 
 @pytest.mark.parametrize(
@@ -144,9 +143,9 @@ def map_below_limit(backend: Backend, process: Process, page: int) -> tuple[int,
     ],
 )
 def test_too_long_range_is_refused(
-    backend: Backend, process: Process, page: int, call: str, length: str, errno: str
+    user_space_end: int, process: Process, page: int, call: str, length: str, errno: str
 ) -> None:
-    base, end = map_below_limit(backend, process, page)
+    base, end = map_below_limit(user_space_end, process, page)
     size = TOO_LONG[length](base, end, 1 << process.bits, page)
     if call == "mremap-new-size" and size < end // 2:
         raise Unsupported("the mapping is so near the end of user space that it can be moved to have that size")
@@ -163,9 +162,9 @@ def test_too_long_range_is_refused(
     [pytest.param(call, errno, id=call, marks=clause(id)) for call, (id, errno) in REFUSED_PAST_USER_SPACE.items()],
 )
 def test_first_page_past_user_space_is_refused(
-    backend: Backend, process: Process, page: int, call: str, errno: str, length: str
+    user_space_end: int, process: Process, page: int, call: str, errno: str, length: str
 ) -> None:
-    _base, end = map_below_limit(backend, process, page)
+    _base, end = map_below_limit(user_space_end, process, page)
 
     with fails(*errno.split()):
         CALLS[call](process, end, 1 if length == "one-byte" else page)
@@ -188,16 +187,16 @@ def test_largest_address_is_refused(process: Process, page: int, call: str, errn
 
 
 @clause("mincore.length-zero")
-def test_mincore_of_length_zero_at_end_of_user_space_succeeds(backend: Backend, process: Process, page: int) -> None:
+def test_mincore_of_length_zero_at_end_of_user_space_succeeds(user_space_end: int, process: Process, page: int) -> None:
     """The empty range has no byte outside user space."""
-    _base, end = map_below_limit(backend, process, page)
+    _base, end = map_below_limit(user_space_end, process, page)
 
     assert process.mincore(end, 0) == []
 
 
 @clause("mincore.errno.ENOMEM.outside")
-def test_mincore_of_length_zero_past_user_space_fails(backend: Backend, process: Process, page: int) -> None:
-    _base, end = map_below_limit(backend, process, page)
+def test_mincore_of_length_zero_past_user_space_fails(user_space_end: int, process: Process, page: int) -> None:
+    _base, end = map_below_limit(user_space_end, process, page)
 
     with fails("ENOMEM"):
         process.mincore(end + page, 0)
@@ -205,8 +204,8 @@ def test_mincore_of_length_zero_past_user_space_fails(backend: Backend, process:
 
 @clause("mremap.errno.EINVAL.new-address")
 @pytest.mark.parametrize("where", ["one-page-before-end", "at-end", "half-of-addresses", "last-page"])
-def test_new_address_past_user_space_is_refused(backend: Backend, process: Process, page: int, where: str) -> None:
-    base, end = map_below_limit(backend, process, page)
+def test_new_address_past_user_space_is_refused(user_space_end: int, process: Process, page: int, where: str) -> None:
+    base, end = map_below_limit(user_space_end, process, page)
     span = 1 << process.bits
     new_address = {
         "one-page-before-end": end - page,
@@ -223,8 +222,8 @@ def test_new_address_past_user_space_is_refused(backend: Backend, process: Proce
 
 @needs("new-size-zero")
 @clause("mremap.fixed.resize")
-def test_new_size_zero_with_fixed_is_refused(backend: Backend, process: Process, page: int) -> None:
-    base, _end = map_below_limit(backend, process, page)
+def test_new_size_zero_with_fixed_is_refused(user_space_end: int, process: Process, page: int) -> None:
+    base, _end = map_below_limit(user_space_end, process, page)
 
     with fails("EINVAL"):
         process.mremap(base, page, 0, MREMAP_FIXED | MREMAP_MAYMOVE, base + 4 * page)

@@ -42,6 +42,7 @@ from ..contract import (
     Process,
     Resource,
     Unresolved,
+    Unsupported,
     errno_name,
     write_content,
 )
@@ -87,6 +88,42 @@ def map_private_memory(process: Process, pages: int, prot: int) -> int:
     length = pages * process.sysconf(SC_PAGESIZE)
     flags, fd = private_memory(process, length)
     return process.mmap(0, length, prot, flags, fd, 0)
+
+
+def end_of_user_space(process: Process, reported: int) -> int:
+    """Return the first address above user space: the one that the backend reports if it is right, or by bisection.
+
+    Raises Unsupported if no hint is followed, so that the end cannot be found.
+    """
+    page = process.sysconf(SC_PAGESIZE)
+    flags, fd = private_memory(process, page)
+    reported //= page
+    if reported and not is_in_user_space(process, reported, page, flags, fd):
+        return reported * page
+    low, top = 0, (1 << process.bits) // page  # page numbers: low < end <= top
+    found: int | None = low
+    while found is not None:
+        low, high = found, top
+        while high - low > 1:
+            middle = (low + high) // 2
+            if is_in_user_space(process, middle, page, flags, fd):
+                low = middle
+            else:
+                high = middle
+        # A system leaves a gap below the stack, in which it follows no hint: what is mapped after it is user space.
+        above = (high + (1 << power) for power in range(20) if high + (1 << power) < top)
+        found = next((number for number in above if is_in_user_space(process, number, page, flags, fd)), None)
+    if low == 0:
+        raise Unsupported("the end of user space is not known: no hint is followed, and the backend does not report it")
+    return high * page
+
+
+def is_in_user_space(process: Process, number: int, page: int, flags: int, fd: int) -> bool:
+    """True if page `number` is mapped, or if a new mapping of these flags is placed there when a hint asks for it."""
+    addr = number * page
+    actual = process.mmap(addr, page, PROT_READ, flags, fd, 0)
+    process.munmap(actual, page)
+    return actual == addr or errno_of(lambda: process.msync(addr, page, MS_ASYNC)) == 0
 
 
 def fault_of(access: Callable[[], object]) -> Fault | None:

@@ -45,6 +45,12 @@ def page(process: Process) -> int:
 
 
 @pytest.fixture
+def user_space_end(request: pytest.FixtureRequest) -> int:
+    """The first address above user space; the case is unsupported if it cannot be found."""
+    return request.config.stash[SETTINGS].properties.end_of_user_space()
+
+
+@pytest.fixture
 def new_path(system: System) -> NewPath:
     """`new_path()`: a file name that the case has not used yet, in the system's own directory."""
     return make_new_path()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from ..catalogue.experiments import end_of_user_space
 from ..catalogue.properties import PROPERTIES
-from ..contract import Backend
+from ..contract import Backend, Unsupported
 
 HOLDS: Final = "holds"
 """The text of a property that holds, in reports."""
@@ -34,6 +35,15 @@ class ObservedProperties:
         """The backend under test, without wrappers."""
         self.observations: dict[str, Observation] = {}
         self._reported: set[str] = set()
+        self._end: int | Unsupported | None = None
+
+    def end_of_user_space(self) -> int:
+        """Return the first address above user space.  Raises Unsupported if it cannot be found."""
+        if self._end is None:
+            self._end = _find_end(self.backend)
+        if isinstance(self._end, Unsupported):
+            raise self._end
+        return self._end
 
     def observe(self, name: str) -> Observation:
         """Return whether the system has the property.  The first call boots a system and makes the experiment."""
@@ -71,7 +81,25 @@ class ObservedProperties:
     def clear(self) -> None:
         """Forget all observations: the backend now has another implementation."""
         self.observations.clear()
+        self._end = None
         self._reported.clear()
+
+
+def _find_end(backend: Backend) -> int | Unsupported:
+    """Return the first address above user space, or why it cannot be found.
+
+    It is searched in a system of its own: a program that shows what a case found is without the many calls of this.
+    """
+    reported = backend.facts().details.get("end", "")
+    system = backend.boot()
+    try:
+        return end_of_user_space(system.spawn(), int(reported) if reported.isdecimal() else 0)
+    except Unsupported as reason:
+        return reason
+    except Exception as error:  # whatever the reason, the end is not known
+        return Unsupported(f"the end of user space is not known: {str(error).partition(chr(10))[0]}")
+    finally:
+        system.close()
 
 
 def _make_experiment(backend: Backend, name: str) -> Observation:
