@@ -12,6 +12,7 @@ from errno import EFAULT, ENOSPC
 
 from ..contract import Fault, Unresolved
 from .accesses import Accesses
+from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from .file_calls import FileCalls
 from .files import Inode
 
@@ -60,6 +61,8 @@ class Buffers(Accesses, FileCalls):
             self.refuse_writing(refuse, description, length, offset)
             if addr + length > self.task_size:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
+            elif refuse.count and length and self.is_unreadable(addr):  # tmpfs looks for the seals later on Linux 6.12
+                refuse(EFAULT, "buffer.load", "buffer-not-readable", "the buffer is not readable")
 
         # EFFECT
         if inode.device or not length:
@@ -84,6 +87,13 @@ class Buffers(Accesses, FileCalls):
 
         # RESULT
         return written
+
+    def is_unreadable(self, addr: int) -> bool:
+        """True if nothing can be loaded at addr; no page is touched."""
+        mapping = self.space.find(addr)
+        if mapping is None or not mapping.prot & (PROT_READ | PROT_WRITE | PROT_EXEC):
+            return True
+        return mapping.inode is not None and mapping.bytes_to_eof(addr) <= 0
 
     def require_no_overlap(self, inode: Inode, addr: int, length: int, offset: int) -> None:
         """Raise Unresolved if bytes of the file are copied onto one another: nothing specifies in which order."""

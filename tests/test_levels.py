@@ -19,6 +19,7 @@ from pytest_mmapconf.contract import (
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
     MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
     MREMAP_MAYMOVE,
     O_CREAT,
     O_PATH,
@@ -26,10 +27,11 @@ from pytest_mmapconf.contract import (
     PROT_READ,
     PROT_WRITE,
     Facility,
+    Facts,
     Resource,
     Unsupported,
 )
-from pytest_mmapconf.fuzzing.levels import LINUX_CALLS, POSIX_CALLS, restricted
+from pytest_mmapconf.fuzzing.levels import LINUX_CALLS, POSIX_CALLS, not_promised, restricted
 from pytest_mmapconf.fuzzing.search import Search
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -226,3 +228,38 @@ def test_loads_from_pages_that_can_only_be_stored_to_are_the_hardwares_choice(na
     search = Search(VariantBackend(VARIANTS[name]), level)
     search.run_short(80, f"{seed}")
     assert_no_difference(search)
+
+
+def test_what_an_older_kernel_does_not_promise_is_not_asked() -> None:
+    """A clause with a condition on the kernel governs random programs as it does the cases."""
+
+    class OldBackend(ReferenceBackend):
+        def facts(self) -> Facts:
+            return Facts("old", "1", {**super().facts().details, "kernel": "Linux 6.1.176"})
+
+    missing = not_promised(OldBackend().facts())
+    assert {"mseal.result", "mremap.fixed.several", "mmap.flag.droppable"} <= missing
+    assert not not_promised(ReferenceBackend().facts()) & {"mseal.result", "mremap.fixed.several"}
+
+    model = ReferenceBackend().boot().spawn()
+    page = model.page
+    base = model.mmap(0, 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    far = base - (1 << 30)
+    move = MREMAP_MAYMOVE | MREMAP_FIXED
+    keep = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
+    for arguments, is_made in [
+        ((base, page, page, 0), True),
+        ((base, 2 * page, page, move, far), True),
+        ((base, 3 * page, 3 * page, move, far), False),
+        ((base, page, page, move, far + 1), False),
+        ((base, page, page, MREMAP_FIXED, far), False),
+        ((base, 2 * page, 2 * page, keep), True),
+        ((base, 2 * page, 2 * page - 1, keep), False),
+        ((far, page, page, 0), True),
+        ((far, page, 1 << 62, 0), False),
+    ]:
+        assert (restricted("linux", model, "mremap", arguments, missing) is not None) == is_made, arguments
+        assert restricted("linux", model, "mremap", arguments) == arguments
+    assert restricted("linux", model, "mseal", (base, page, 0), missing) is None
+    droppable = (0, page, PROT_READ, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0)
+    assert restricted("linux", model, "mmap", droppable, missing) is None

@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 
 from pytest_mmapconf.contract import (
+    MADV_DONTFORK,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -19,6 +20,7 @@ from pytest_mmapconf.contract import (
     MCL_FUTURE,
     MCL_ONFAULT,
     MLOCK_ONFAULT,
+    MREMAP_MAYMOVE,
     MS_ASYNC,
     MS_INVALIDATE,
     MS_SYNC,
@@ -636,3 +638,51 @@ def test_below_level_linux_only_a_failing_call_is_unresolved() -> None:
         choices.observe("", Failed("ENOMEM"))
         with pytest.raises(Unresolved, match="below level linux"):
             call(base, 7 * PAGE)
+
+
+@pytest.mark.parametrize("at", ["start", "middle", "end", "whole"])
+def test_a_part_of_a_mapping_at_the_limit_of_mappings(process: ReferenceProcess, at: str) -> None:
+    """A change of a whole mapping needs no further one, nor does a change to what it is already."""
+    base, _cache = window(process, 3)
+    start, pages = {"start": (base, 1), "middle": (base + PAGE, 1), "end": (base + 2 * PAGE, 1), "whole": (base, 3)}[at]
+    calls: list[Callable[[], None]] = [
+        lambda: process.mprotect(start, pages * PAGE, PROT_READ),
+        lambda: process.mlock(start, pages * PAGE),
+        lambda: process.mlock2(start, pages * PAGE, MLOCK_ONFAULT),
+        lambda: process.madvise(start, pages * PAGE, MADV_DONTFORK),
+        lambda: process.mseal(start, pages * PAGE),
+    ]
+    process.machine.max_map_count = len(process.space.mappings)
+    process.mprotect(start, pages * PAGE, RW)
+    process.munlock(start, pages * PAGE)
+    for call in calls:
+        if at == "whole":
+            call()
+        else:
+            with fails("ENOMEM", "EAGAIN"):
+                call()
+            assert len(process.space.mappings) == process.machine.max_map_count
+
+
+def test_whole_mappings_before_the_one_that_cannot_be_cut_are_changed(process: ReferenceProcess) -> None:
+    base, _cache = window(process, 2)
+    process.mprotect(base, PAGE, PROT_READ)
+    process.mmap(base + 2 * PAGE, 2 * PAGE, PROT_READ, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.machine.max_map_count = len(process.space.mappings)
+
+    with fails("ENOMEM"):
+        process.mlock(base, 3 * PAGE)
+    assert [mapping.locked for mapping in process.space.over(base, base + 4 * PAGE)] == [True, True, False]
+
+
+def test_the_limit_of_data_counts_what_becomes_writable(process: ReferenceProcess) -> None:
+    base = process.mmap(0, 4 * PAGE, PROT_READ, ANONYMOUS, -1, 0)
+    process.mprotect(base + 3 * PAGE, PAGE, RW)
+    process.set_limit_headroom(Resource.DATA, 2 * PAGE)
+
+    with fails("ENOMEM"):
+        process.mprotect(base, 4 * PAGE, RW)
+    process.mprotect(base + PAGE, 3 * PAGE, RW)
+    with fails("ENOMEM"):
+        process.mremap(base + PAGE, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE)
+    process.mremap(base, PAGE, 9 * PAGE, MREMAP_MAYMOVE)

@@ -15,6 +15,7 @@ from pytest_mmapconf.contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    SEAL_WRITE,
     Unresolved,
 )
 from pytest_mmapconf.outcomes import Failed, Returned
@@ -324,3 +325,15 @@ def test_an_indeterminate_byte_that_is_not_transferred_changes_nothing(process: 
     assert process.write_from(own, base + 1, 2 * PAGE - 1, 0) == PAGE
     inode = process.descriptors[own].description.inode
     assert inode.indeterminate_bytes(0, 3 * PAGE) == {8: b"cd", PAGE - 2: b"ef", PAGE - 1: b"ab"}
+
+
+@pytest.mark.parametrize("errno", ["EPERM", "EFAULT"])
+def test_either_error_of_a_sealed_file_and_a_buffer_that_cannot_be_read_is_accepted(errno: str) -> None:
+    choices = ObservedChoices()
+    process = ReferenceSystem(Parameters(), choices).spawn()
+    fd = process.memfd()
+    process.seal(fd, SEAL_WRITE)
+    choices.observe("pwrite", Failed(errno))
+
+    with fails(errno):
+        process.write_from(fd, process.scratch_range()[0], 1, 0)
