@@ -20,9 +20,6 @@ from .mapping import Mapping
 from .refusal import Refusals
 from .state import State
 
-TOO_MANY = "cut-mapping-limit", "splitting would make too many mappings"
-"""The reason of a refusal to change a part of a mapping, and its text."""
-
 SYSCONF_NAMES = range(251)
 """The names that any sysconf knows: those of glibc 2.36, of which others know fewer."""
 
@@ -178,7 +175,7 @@ class PageCalls(State):
             if excess is not None and at == excess.start:
                 refuse(ENOMEM, "mprotect.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
             if cut is not None and at == cut.start:
-                refuse(ENOMEM, "mprotect.errno.ENOMEM", *TOO_MANY)
+                refuse(ENOMEM, "mprotect.errno.ENOMEM", "cut-mapping-limit", "splitting would make too many mappings")
             if sealed is not None and at == sealed.start:
                 refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
         stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
@@ -222,7 +219,7 @@ class PageCalls(State):
             if space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mseal.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
             if self.first_too_many(addr, end, lambda mapping: not mapping.sealed) is not None:
-                refuse(ENOMEM, "mseal.errno.ENOMEM", *TOO_MANY)
+                refuse(ENOMEM, "mseal.errno.ENOMEM", "cut-mapping-limit", "splitting would make too many mappings")
 
         # EFFECT
         for mapping in space.cut_out(addr, end):
@@ -299,7 +296,7 @@ class PageCalls(State):
         cut = self.first_too_many(start, end, lambda mapping: mapping.locked != locked)
         if cut is None:
             return False
-        refuse(ENOMEM, "mlock.errno.ENOMEM.count", *TOO_MANY)
+        refuse(ENOMEM, "mlock.errno.ENOMEM.count", "cut-mapping-limit", "splitting would make too many mappings")
         if cut.start > start:
             refuse.prefix = partial(self.space.lock, start, cut.start, locked, on_fault)
         return True

@@ -17,6 +17,7 @@ from pytest_mmapconf.contract import (
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_HUGETLB,
+    MAP_POPULATE,
     MAP_SHARED,
     PROT_EXEC,
     PROT_READ,
@@ -93,6 +94,20 @@ def no_memory(*_: object) -> None:
     raise OSError(errno.ENOMEM, "not all of the range is mapped")
 
 
+def invalid(*_: object) -> None:
+    raise OSError(errno.EINVAL, "no such flag")
+
+
+def mmap_at_one_place(process: Process, *_: object) -> int:
+    """Return an address however many mappings there are."""
+    return 4096
+
+
+def mmap_without_file(process: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    """Map memory whatever the file is."""
+    return process.mmap(addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
+
+
 def nothing(*_: object) -> None:
     pass
 
@@ -136,6 +151,13 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("shared-validate", {"mmap": mmap_refusing(MAP_SHARED)}),
     ("droppable-memory", {"mmap": mmap_refusing(MAP_DROPPABLE)}),
     ("old-size-zero", {"mremap": refuse}),
+    ("new-size-zero", {"mremap": no_memory}),
+    ("no-room", {"mmap": mmap_at_one_place}),
+    ("no-room", {"mmap": mmap_refusing(MAP_ANONYMOUS)}),
+    ("noexec-mount", {"mmap": mmap_refusing_protection(PROT_EXEC)}),
+    ("unmappable-proc-file", {"mmap": mmap_without_file}),
+    ("populate", {"mmap": mmap_without(MAP_POPULATE)}),
+    ("lock-on-fault", {"mlock2": invalid}),
     ("size-changes-seen", {"ftruncate": nothing}),
     ("size-changes-seen", {"ftruncate": lambda process, fd, length: length > 4096 and process.ftruncate(fd, length)}),
     ("private-follows", {"pwrite": write_once}),
@@ -158,19 +180,22 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_property_holds_on_the_reference(name: str) -> None:
-    assert PROPERTIES[name].experiment(ReferenceBackend().boot().spawn()) is True
+    system = ReferenceBackend().boot()
+    assert PROPERTIES[name].observe(system, system.spawn()) is True
 
 
 @pytest.mark.parametrize("calls", [{"munlock": no_memory}, {"madvise": no_memory}, {"msync": no_memory}])
 def test_one_of_three_calls_shows_the_width(calls: dict[str, Any]) -> None:
     others = {name: no_memory for name in ("munlock", "madvise", "msync") if name not in calls}
-    assert PROPERTIES["native-width"].experiment(Changed(bits=32, **others)) is True  # type: ignore[arg-type]
-    assert PROPERTIES["native-width"].experiment(Changed(bits=32, **calls)) is True  # type: ignore[arg-type]
+    for lacking in (others, calls):
+        changed: Any = Changed(bits=32, **lacking)
+        assert PROPERTIES["native-width"].observe(ReferenceBackend().boot(), changed) is True
 
 
 @pytest.mark.parametrize(("name", "calls"), LACKING)
 def test_property_does_not_hold_on_a_system_without_it(name: str, calls: dict[str, Any]) -> None:
-    assert PROPERTIES[name].experiment(Changed(**calls)) is False  # type: ignore[arg-type]
+    changed: Any = Changed(**calls)
+    assert PROPERTIES[name].observe(ReferenceBackend().boot(), changed) is False
 
 
 def test_each_experiment_can_fail() -> None:

@@ -294,7 +294,7 @@ def is_new_size_zero_refused(process: Process) -> bool:
     return errno_of(lambda: process.mremap(base, process.sysconf(SC_PAGESIZE), 0, MREMAP_MAYMOVE)) == errno.EINVAL
 
 
-def is_exhaustion_told(process: Process) -> bool:
+def is_exhaustion_reported(process: Process) -> bool:
     """An implementation that looks for a gap page by page does not return in time: the property is then not known."""
     length = 1 << (process.bits - 19 if process.bits == 64 else 30)
     for _ in range(1 << 12):

@@ -139,7 +139,7 @@ PROPERTIES: Final[Mapping[str, Property]] = {
         Property(
             "no-room",
             "mmap fails with ENOMEM, in time, once no gap of the address space is large enough.",
-            experiments.is_exhaustion_told,
+            experiments.is_exhaustion_reported,
             ("mmap.errno.ENOMEM.no-room",),
         ),
         Property(

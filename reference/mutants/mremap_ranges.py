@@ -206,10 +206,10 @@ def a_sealed_page_at_a_hole_is_in_the_way(
 
 @wrong(MremapCalls.refuse_growth, "mremap.dontunmap.limit", "mremap.resize")
 def what_mremap_replaces_counts_as_mapped(
-    refuse_growth: Original, self: ReferenceProcess, refuse: Refusals, request: MremapRequest, more: int
+    refuse_growth: Original, self: ReferenceProcess, refuse: Refusals, request: MremapRequest, more: int, data: int
 ) -> None:
     """MREMAP_DONTUNMAP fails at the limit of address space although it replaces as much as it maps."""
-    refuse_growth(self, refuse, request, request.new if request.keeps_source else more)
+    refuse_growth(self, refuse, request, request.new if request.keeps_source else more, data)
 
 
 @wrong(Mremap, "mremap.errno.EFAULT.intact", *LEFT, bug="Linux before 6.17")
