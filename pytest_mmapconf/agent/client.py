@@ -147,7 +147,7 @@ class AgentProcess(Process):
     def store(self, addr: int, data: bytes) -> None:
         step = self._agent.data
         for at in range(0, max(len(data), 1), step):
-            self._call(f"store {addr + at:#x} {data[at : at + step].hex()}")
+            self._call(f"store {addr + at:#x} {self._agent.written(data[at : at + step])}")
 
     def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
         if not self._system.audits:
@@ -222,9 +222,11 @@ class AgentProcess(Process):
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         step = self._agent.data
-        written = self._int(f"pwrite {fd:d} {data[:step].hex()} {offset:d}")
+        written = self._int(f"pwrite {fd:d} {self._agent.written(data[:step])} {offset:d}")
         while written % step == 0 and 0 < written < len(data):
-            more = self._int(f"pwrite {fd:d} {data[written : written + step].hex()} {offset + written:d}")
+            more = self._int(
+                f"pwrite {fd:d} {self._agent.written(data[written : written + step])} {offset + written:d}"
+            )
             written += more
             if more < step:
                 break

@@ -426,17 +426,39 @@ static int parse_word(char *text, size_t *length)
     return strlen(text) == *length; /* no NUL within */
 }
 
-static int parse_bytes(char *text, size_t *length)
+/* Decode parts, separated by commas: pairs of digits, or "PAIRS*COUNT", COUNT bytes of these repeated.  Into `bytes`, as
+ * what is decoded may be longer than its encoding. */
+static int parse_bytes(char **text, size_t *length)
 {
+    const char *from = *text;
     size_t n = 0;
 
-    for (; text[2 * n]; n++) {
-        int high = hex_digit(text[2 * n]), low = hex_digit(text[2 * n + 1]);
+    while (*from) {
+        size_t start = n, end = 0;
 
-        if (high < 0 || low < 0)
+        for (; hex_digit(from[0]) >= 0; from += 2) {
+            if (hex_digit(from[1]) < 0 || n == MAX_DATA)
+                return 0;
+            bytes[n++] = (char)(hex_digit(from[0]) * 16 + hex_digit(from[1]));
+        }
+        if (n == start)
             return 0;
-        text[n] = (char)(high * 16 + low);
+        if (*from == '*') {
+            size_t period = n - start;
+
+            for (from++; *from >= '0' && *from <= '9' && end <= MAX_DATA; from++)
+                end = end * 10 + (size_t)(*from - '0');
+            if (end < period || end > MAX_DATA - start)
+                return 0;
+            for (end += start; n < end; n++)
+                bytes[n] = bytes[n - period];
+        }
+        if (*from == ',' && from[1])
+            from++;
+        else if (*from)
+            return 0;
     }
+    *text = bytes;
     *length = n;
     return 1;
 }
@@ -1749,7 +1771,7 @@ static const struct verb *parse_request(char *line, struct argument *arguments)
         if (*form == 'p')
             is_valid = parse_word(word, &a->length);
         else if (*form == 'x')
-            is_valid = parse_bytes(word, &a->length);
+            is_valid = parse_bytes(&a->text, &a->length);
         else
             is_valid = parse_number(word, &a->n);
         if (!is_valid) {
@@ -3897,6 +3919,7 @@ static void write_greeting(void)
     put_fact("directory", base_directory);
     snprintf(text, sizeof text, "%d", MAX_LINE);
     put_fact("line", text);
+    put_fact("runs", "yes");
     snprintf(text, sizeof text, "%d", MAX_DATA);
     put_fact("data", text);
     out[out_length++] = '\n';

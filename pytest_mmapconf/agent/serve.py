@@ -36,6 +36,7 @@ from ..contract import (
 )
 from ..trace.calls import PROCESS_CALLS, invoke
 from ..trace.outcome_text import result_text
+from . import runs
 
 VERSION: Final = 1
 DATA: Final = 16384
@@ -58,7 +59,7 @@ PARSERS: Final[dict[Any, Callable[[str], object]]] = {
     int: parse_number,
     bool: lambda word: bool(parse_number(word)),
     str: unquote,
-    bytes: bytes.fromhex,
+    bytes: lambda word: runs.decode(word, DATA),
     Resource: lambda word: Resource(unquote(word)),
 }
 """Argument type in the contract -> the function that parses an argument of that type."""
@@ -272,7 +273,7 @@ def greeting(backend: Backend) -> str:
     system, _, release = facts.details.get("kernel", facts.version or facts.name).partition(" ")
     values = {name: value for name, value in facts.details.items() if re.fullmatch("[a-z]+", name) and name != "kernel"}
     values |= {"threads": "3", "processors": "2"}
-    values |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA)}
+    values |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA), "runs": "yes"}
     return f"mmapconf {VERSION} " + " ".join(f"{name}={encode_text(value)}" for name, value in values.items())
 
 

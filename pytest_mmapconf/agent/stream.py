@@ -25,7 +25,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
-from . import front, guardian
+from . import front, guardian, runs
 from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
 from .personality import without_address_randomisation
@@ -131,6 +131,10 @@ class Agent:
         self._line = self._number("line", 4096, LONGEST_LINE) + 16
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
+
+    def written(self, data: bytes) -> str:
+        """Return bytes as a field of a request to this agent."""
+        return runs.encode(data) if self.facts.get("runs") == "yes" else data.hex()
 
     # ---- calls
 
