@@ -31,7 +31,7 @@ from .run_end import RunEnd
 from .search_report import SearchReport
 from .settings import Settings
 from .stash import ATTRIBUTE, SETTINGS
-from .terminal_hooks import TerminalHooks
+from .terminal_hooks import LastLines, TerminalHooks
 from .watchdog import Watchdog, exit_despite_threads
 
 
@@ -180,7 +180,9 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     if is_worker(config):
         register(WorkerAnnouncement(config, collection_hooks), "worker_announcement")
     else:
-        register(TerminalHooks(config, closing, collection_hooks, run_end), "terminal_hooks")
+        terminal_hooks = TerminalHooks(config, closing, collection_hooks, run_end)
+        register(terminal_hooks, "terminal_hooks")
+        register(LastLines(terminal_hooks), "last_lines")
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from ..catalogue.clauses import load
 from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
 from ..contract import Backend, Died, Unresolved
+from . import failure_text
 from .collection import CollectionHooks
 from .failure_cause import failure_cause
 from .failure_evidence import as_divergence, failure_evidence
@@ -51,11 +52,15 @@ class VerdictHooks:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, NotImplementedError) and call.when != "teardown":
             call.excinfo = as_skip(error)
-        report = yield
+        with failure_text.shortened(call, item.config):
+            report = yield
         passed = report.passed and not hasattr(report, "wasxfail")
         if passed and call.when != "call" and RESULT not in item.stash:
             return report  # the call has not been made
         verdict, reason = (PASS, "") if passed else _verdict(report, error, name.clauses)
+        if error is not None and verdict == FAIL and not hasattr(report, "wasxfail"):
+            in_words = failure_text.reason(error, item.config.stash[SETTINGS].backend.last)
+            reason = in_words or failure_text.readable(reason)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
         observed = item.config.stash[SETTINGS].properties.news()
         if observed:
@@ -75,6 +80,9 @@ class VerdictHooks:
                 if divergence is not None:
                     cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
                     data["broken"] = cited or name.clauses
+                report.sections += failure_text.sections(
+                    data.get("broken", name.clauses), item.config.stash[SETTINGS].backend.last
+                )
                 for maps in evidence.get("pictures", ()):
                     report.sections.append((f"address space of {maps['of']}", maps["text"]))
                 if "requests" in evidence:

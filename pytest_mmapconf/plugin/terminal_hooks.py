@@ -212,10 +212,8 @@ class TerminalHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-        """Print the failures by cause, then pytest's sections with one traceback of each cause, then the verdicts."""
+        """Print pytest's sections with a traceback of the first causes, then the verdicts and all causes."""
         groups = {system.worker: self.result(system).groups for system in self.systems()}
-        for system in self.systems():
-            self.print_failures(terminalreporter, system, groups[system.worker])
         stats = dict(terminalreporter.stats)
         if terminalreporter.verbosity < 2:
             for name in ("failed", "error"):
@@ -238,15 +236,16 @@ class TerminalHooks:
         verbose = terminalreporter.verbosity > 0
         for text, markup in terminal.failures(groups, shutil.get_terminal_size().columns, verbose=verbose):
             terminalreporter.write_line(text, **markup)
-        if not system.conflicting_facts:
-            terminalreporter.write_line(self.result(system).statement[1], bold=True, red=True)
+        page = any(path.suffix == ".html" for path in self.settings.reports)
+        for line in terminal.next_commands(self.result(system), self.settings.reproducers, page):
+            terminalreporter.write_line(f"  next: {line}")
 
     def distinct(
         self, reports: Iterable[pytest.TestReport], groups: Mapping[str, Sequence[Group]]
     ) -> Iterator[pytest.TestReport]:
         """Yield the reports to show: of the cases of a group only the example, with the others listed.
 
-        A random program is shown in any case: its listing is not in the summary.
+        Only the largest groups are shown; the list of causes has all of them.
         """
         by_case = {(worker, case.id): group for worker, of in groups.items() for group in of for case in group.cases}
         for report in reports:
@@ -255,6 +254,9 @@ class TerminalHooks:
             if group is None:
                 yield report
             elif id == group.example.id:
+                shown_causes = [of.example.id for of in next(iter(groups.values()), ())][: terminal.SHOWN]
+                if not self.is_each and id not in shown_causes:
+                    continue
                 if len(group.cases) > 1 and report.failed:
                     others = f"{number(len(group.cases) - 1, 'more case')}"
                     report.sections.append((others, terminal.alike(group)))
@@ -271,6 +273,7 @@ class TerminalHooks:
                 title = f": {system.worker}, {terminal.describe_backend(system.facts)}" if system.worker else ""
                 terminalreporter.write_sep("=", f"mmap conformance{title}")
                 self.summarise(terminalreporter, system)
+            self.print_failures(terminalreporter, system, self.result(system).groups)
         if self.update_lines is not None:
             terminalreporter.write_sep("=", "expectations")
             for line in self.update_lines or ["nothing to write"]:
@@ -300,8 +303,27 @@ class TerminalHooks:
             first = terminal.describe_backend(system.facts)
             others = ", ".join(dict.fromkeys(map(terminal.describe_backend, system.conflicting_facts)))
             write(f"no statement: workers judged {first}, and {others}; see --dist=each", red=True)
-            return
-        if self.other_levels:
+        elif self.other_levels:
             write(self.other_levels, yellow=True)
-        passed, line = self.result(system).statement
-        write(line, bold=True, **{"green" if passed else "red": True})
+
+    def print_statements(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the statement of each system: the last lines of a run."""
+        for system in self.systems():
+            if system.cases and not system.conflicting_facts:
+                passed, line = self.result(system).statement
+                named = f"{system.worker}: {line}" if system.worker else line
+                terminalreporter.write_line(named, bold=True, **{"green" if passed else "red": True})
+
+
+class LastLines:
+    """Prints the statement when everything else is printed, pytest's own last line too."""
+
+    def __init__(self, hooks: TerminalHooks) -> None:
+        self.hooks = hooks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        yield
+        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and not options.runs_no_case(session.config):
+            self.hooks.print_statements(terminal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,10 +22,14 @@ from ..catalogue.verdicts import (
 from ..contract import Facts
 from ..version import suite_version
 from .causes import Group, number, rest_of
+from .result import Run
 from .view import by_function
 
 MANY: Final = 24
 """Length from which on a list is shortened, unless the user asks for more with -v."""
+
+SHOWN: Final = 3
+"""Number of causes with a traceback, unless the user asks for more with -vv."""
 
 THE_SYSTEM: Final = "the system itself"
 """What runs an agent that no emulator runs."""
@@ -84,7 +89,7 @@ HEADINGS: Final = {
 
 def failures(groups: Sequence[Group], width: int, *, verbose: bool = False) -> Iterator[tuple[str, dict[str, bool]]]:
     """Yield lines, each with its markup: the failures by cause; with `verbose` all of them, and the cases of each."""
-    shown = groups if verbose or len(groups) <= MANY else groups[:MANY]
+    shown = groups if verbose or len(groups) <= MANY // 2 else groups[: MANY // 2]
     for group in shown:
         yield f"{group.text}: {group.size}", {"red": True, "bold": True}
         example = group.example.cause.get("step", "")
@@ -135,6 +140,42 @@ def reproducers(cases: Iterable[CaseResult], directory: str, *, verbose: bool = 
     ]
 
 
+def share_of(entry: ClauseResult) -> str:
+    """Return how many of a clause's cases have its verdict, as a phrase; empty if it has one case only."""
+    same, all_cases = sum(case.verdict == entry.verdict for case in entry.cases), len(entry.cases)
+    if not same or all_cases == 1:
+        return ""
+    return f" (all {same} cases)" if same == all_cases else f" ({same} of {all_cases} cases)"
+
+
+def by_reason(entries: Sequence[ClauseResult], width: int) -> Iterator[str]:
+    """Yield lines about clauses with few reasons: each reason once, with the clauses that have it."""
+    reasons: dict[str, list[str]] = {}
+    for entry in entries:
+        reasons.setdefault(entry.reason, []).append(entry.clause.id)
+    for reason, ids in reasons.items():
+        yield from _wrapped(f"{reason}:" if reason else "no reason:", width, "  ")
+        yield from _wrapped(", ".join(ids), width, "      ")
+
+
+def next_commands(run: Run, reproducers: str, page: bool) -> list[str]:
+    """Return what to do next about the failures of a run: a line for each command, with its purpose."""
+    failing = sum(len(group.cases) for group in run.groups)
+    backend = f"--mmap-backend={shlex.quote(run.facts.name)}"
+    lines = []
+    if run.harness_is_broken or 2 * failing > len(run.cases) > MANY:
+        lines.append(f"pytest {backend} --mmap-smoke    is the adapter right? says what to repair first")
+    if failing > SHOWN:
+        lines.append("--tb=short, -vv                 shorter tracebacks; the traceback of every case")
+    if reproducers:
+        lines.append(f"--mmap-replay={reproducers}/CASE.json    make the calls of one failure again")
+    elif failing:
+        lines.append("--mmap-reproducers=shown        write a C program for each failure, for --mmap-replay, too")
+    if failing and not page:
+        lines.append("--mmap-report=mmap.html         every failure on a page, with calls and address spaces")
+    return lines
+
+
 def details(
     judged: Iterable[ClauseResult], width: int, *, verbose: bool = True
 ) -> Iterator[tuple[str, dict[str, bool]]]:
@@ -149,9 +190,12 @@ def details(
         if entries:
             text, colour = HEADINGS[verdict]
             yield text, {colour: True, "bold": True}
-        for entry in entries:
-            same = sum(case.verdict == verdict for case in entry.cases)
-            share = f" ({same} of {len(entry.cases)} cases)" if verdict in (FAIL, UNRESOLVED) and same else ""
+        if verdict in (UNSUPPORTED, PASS) and not verbose:
+            yield from ((line, {}) for line in by_reason(entries, width))
+            continue
+        left_out = 0 if verbose else max(len(entries) - MANY, 0)
+        for entry in entries[: len(entries) - left_out]:
+            share = share_of(entry) if verdict in (FAIL, UNRESOLVED) else ""
             first = f"  {entry.clause.id}".ljust(indent)
             room = max(width - indent, 36)
             if verbose or len(entries) <= MANY:
@@ -160,3 +204,5 @@ def details(
                 lines = [textwrap.shorten(entry.reason, room - len(share), placeholder=" …") + share]
             for place, line in enumerate(lines or [""]):
                 yield (" " * indent if place else first) + line, {}
+        if left_out:
+            yield f"  and {number(left_out, 'more clause')}: -v lists them", {}

@@ -102,6 +102,9 @@ class RecordedProcess(Process):
         self.name = name
         self.bits = inside.bits
 
+    def __repr__(self) -> str:
+        return f"process {self.name.removeprefix('p')}"
+
     def maps(self) -> str:
         return self.inside.maps()
 

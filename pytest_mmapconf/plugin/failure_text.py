@@ -1,0 +1,130 @@
+"""The text of a failure, as pytest shows it: the case's own lines, the calls that were made, the clause in words.
+
+A failure is made in the suite's own code (the recorder, the lockstep, the agent's client) and in hypothesis; none of
+their lines say what an implementation did wrong, so the traceback is that of the case, and of the user's code.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+
+from ..catalogue.clauses import load
+from ..contract import Fault, errno_name
+from ..testing import ExpectationFailed
+from ..trace.recorder import RecordedSystem
+from ..version import PACKAGE
+
+CASES: Final = f"{PACKAGE}.conformance"
+
+HIDDEN: Final = (f"{PACKAGE}.", "hypothesis.", "contextlib")
+"""Modules whose lines a traceback leaves out, except for those of the cases."""
+
+MAX_CALLS: Final = 12
+"""Number of the last calls that are shown."""
+
+WIDTH: Final = 100
+
+ADDRESS: Final = 1 << 24
+"""Numbers from here on are shown in hexadecimal: a test has no size and no count as large as any address."""
+
+
+@contextmanager
+def shortened(call: pytest.CallInfo[None], config: pytest.Config) -> Generator[None]:
+    """While pytest makes the report of a failed call, leave out of its traceback what is not about the case."""
+    excinfo = call.excinfo
+    if excinfo is None or config.option.fulltrace or not isinstance(excinfo.value, Exception):
+        yield
+        return
+    error, cause, suppressed = excinfo.value, excinfo.value.__cause__, excinfo.value.__suppress_context__
+    entries = [entry for entry in excinfo.traceback if is_of_the_case(str(entry.frame.f_globals.get("__name__", "")))]
+    if entries:
+        excinfo.traceback = type(excinfo.traceback)(entries)
+    if hasattr(error, "__notes__"):
+        error.__notes__ = [note for note in map(shortened_note, error.__notes__) if note]
+    if isinstance(error, ExpectationFailed):  # its text has what its cause would show
+        error.__cause__, error.__suppress_context__ = None, True
+    try:
+        yield
+    finally:
+        error.__cause__, error.__suppress_context__ = cause, suppressed
+
+
+def is_of_the_case(module: str) -> bool:
+    """Return True if a traceback shows the lines of this module."""
+    return module.startswith(CASES) or not module.startswith(HIDDEN)
+
+
+def shortened_note(note: object) -> str:
+    """Return a note of hypothesis without its guesses, and without arguments that are objects."""
+    text = re.split(r"^\s*Explanation:", str(note), flags=re.MULTILINE)[0]
+    lines = [line for line in text.rstrip().splitlines() if not re.match(r"\s+\w+=<.*>,$", line)]
+    return "\n".join(line if len(line) <= 2 * WIDTH else f"{line[: 2 * WIDTH]} …" for line in lines)
+
+
+def sections(clauses: Iterable[str], recorded: RecordedSystem | None) -> list[tuple[str, str]]:
+    """Return the sections that a failure shows: its clauses in words, and the last calls with their answers."""
+    catalogue = load()
+    found = [(f"clause {id}", textwrap.fill(catalogue[id].text, WIDTH)) for id in clauses if id in catalogue]
+    lines = call_lines(recorded)
+    if lines:
+        title = "calls" if len(lines) <= MAX_CALLS else f"last {MAX_CALLS} of {len(lines)} calls"
+        found.append((title, "\n".join(lines[-MAX_CALLS:])))
+    return found
+
+
+def call_lines(recorded: RecordedSystem | None) -> list[str]:
+    """Return a line for each call of a case, by symbol, with its answer."""
+    if recorded is None:
+        return []
+    try:
+        steps: Sequence[object] = recorded.program()[0]
+    except Exception:  # an implementation may return anything
+        return []
+    if len(steps) != len(recorded.noted):
+        return [f"{number:3}  {step}" for number, step in enumerate(steps, 1)]
+    answers = [answer(note[4], note[5]) for note in recorded.noted]
+    return [
+        f"{number:3}  {step}" + (f"  → {text}" if text else "")
+        for number, (step, text) in enumerate(zip(steps, answers, strict=True), 1)
+    ]
+
+
+def answer(result: Any, error: BaseException | None) -> str:
+    """Return the answer of a call as text; empty for a call that succeeds and returns nothing."""
+    if isinstance(error, Fault):
+        return str(error)
+    if isinstance(error, OSError):
+        return errno_name(error)
+    if error is not None:
+        return type(error).__name__
+    if result is None:
+        return ""
+    if isinstance(result, int) and not isinstance(result, bool):
+        return number_text(int(result))
+    text = repr(result)
+    return text if len(text) <= 60 else f"{text[:60]} …"
+
+
+def number_text(value: int) -> str:
+    """Return a number: an address in hexadecimal."""
+    return f"{value:#x}" if abs(value) >= ADDRESS else str(value)
+
+
+def reason(error: BaseException, recorded: RecordedSystem | None) -> str | None:
+    """Return the reason of a failure in the words of the API; None if pytest's own text is as good."""
+    if isinstance(error, OSError) and recorded is not None and recorded.noted and recorded.noted[-1][5] is error:
+        return f"{recorded.noted[-1][1]} failed with {errno_name(error)}"
+    return None
+
+
+def readable(text: str) -> str:
+    """Return a reason with its addresses in hexadecimal, and a comparison as what was seen and what is expected."""
+    text = re.sub(r"(?<![\w.])\d{8,20}(?![\w.])", lambda found: number_text(int(found[0])), text)
+    compared = re.fullmatch(r"assert ((?:(?! (?:==|and|or|in|is) ).)+) == ((?:(?! (?:==|and|or|in|is) ).)+)", text)
+    return f"expected {compared[2]}, but saw {compared[1]}" if compared else text
