@@ -126,5 +126,8 @@ def reason(error: BaseException, recorded: RecordedSystem | None) -> str | None:
 def readable(text: str) -> str:
     """Return a reason with its addresses in hexadecimal, and a comparison as what was seen and what is expected."""
     text = re.sub(r"(?<![\w.])\d{8,20}(?![\w.])", lambda found: number_text(int(found[0])), text)
+    text = re.sub(
+        r"(?:OSError: )?\[Errno (\d+)\] ?[^:;()]*", lambda found: errno_name(OSError(int(found[1]), "")), text
+    )
     compared = re.fullmatch(r"assert ((?:(?! (?:==|and|or|in|is) ).)+) == ((?:(?! (?:==|and|or|in|is) ).)+)", text)
     return f"expected {compared[2]}, but saw {compared[1]}" if compared else text
