@@ -103,10 +103,13 @@ def test_evidence_of_a_failing_case(judge: Judge, pytester: pytest.Pytester, mod
             "expected": "EINVAL",
             "seen": "the call succeeded",
             "pictures": [{"of": "process", "text": "mapped up to 0x10000"}],
+            "calls": [line for line in cases["mapping.no_length[none]"]["evidence"]["calls"] if "p1.mmap(0, 0, " in line],
         },
     }
-    assert cases["mapping.aligned"]["reason"] == "assert (65537 % 4096) == 0"
-    assert cases["mapping.aligned"]["evidence"] == {"pictures": [{"of": "process", "text": "mapped up to 0x10001"}]}
+    assert cases["mapping.aligned"]["reason"] == "expected 0, but saw (65537 % 4096)"
+    evidence = cases["mapping.aligned"]["evidence"]
+    assert evidence["pictures"] == [{"of": "process", "text": "mapped up to 0x10001"}]
+    assert evidence["calls"][-1].endswith("→ 65537")
     assert "evidence" not in cases["files.content"]
     assert [(group["call"], group["answer"], group["cases"]) for group in report["causes"]] == [
         ("mmap", "success", ["mapping.no_length[none]", "mapping.no_length[read]"]),

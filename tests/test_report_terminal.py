@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 
 import pytest
 
@@ -196,8 +197,8 @@ def section(result: pytest.RunResult) -> list[str]:
     lines = result.outlines
     start = next(number for number, line in enumerate(lines) if "mmap conformance" in line) + 1
     ends = ("= mmap failures by cause", " passed in ", " passed, ", " failed, ")
-    length = next(n for n, line in enumerate(lines[start:]) if any(end in line for end in ends))
-    return [*lines[start : start + length], lines[-1]]
+    shown = takewhile(lambda line: not any(end in line for end in ends), lines[start:-1])
+    return [*shown, lines[-1]]
 
 
 @pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])

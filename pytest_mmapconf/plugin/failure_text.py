@@ -28,6 +28,9 @@ HIDDEN: Final = (f"{PACKAGE}.", "hypothesis.", "contextlib")
 MAX_CALLS: Final = 12
 """Number of the last calls that are shown."""
 
+MAX_EVIDENCE: Final = 40
+"""Number of the last calls that a report has."""
+
 WIDTH: Final = 100
 
 ADDRESS: Final = 1 << 24

@@ -76,6 +76,9 @@ class VerdictHooks:
                 data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
                 data["evidence"] = evidence = failure_evidence(call.excinfo)
+                made = failure_text.call_lines(item.config.stash[SETTINGS].backend.last)
+                if made:
+                    evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
                 divergence = as_divergence(call.excinfo.value)
                 if divergence is not None:
                     cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]

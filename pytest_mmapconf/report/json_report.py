@@ -175,7 +175,7 @@ def _read_case(entry: dict[str, Any]) -> CaseResult:
 def _read_evidence(entry: dict[str, Any]) -> dict[str, Any]:
     for name in entry.keys() & {"expected", "seen", "step", "answer", "output"}:
         _get(entry, name, str)
-    for name in entry.keys() & {"allowed", "cited", "requests"}:
+    for name in entry.keys() & {"allowed", "calls", "cited", "requests"}:
         _list(entry, name, str)
     for picture in _list(entry, "pictures", dict) if "pictures" in entry else ():
         _get(picture, "of", str), _get(picture, "text", str)

@@ -82,6 +82,7 @@ class Shown(NamedTuple):
             "step": "",
             "pictures": [],
             "output": "",
+            "calls": [],
             "requests": [],
             **self.case.evidence,
             "program": program,
