@@ -103,7 +103,9 @@ def test_evidence_of_a_failing_case(judge: Judge, pytester: pytest.Pytester, mod
             "expected": "EINVAL",
             "seen": "the call succeeded",
             "pictures": [{"of": "process", "text": "mapped up to 0x10000"}],
-            "calls": [line for line in cases["mapping.no_length[none]"]["evidence"]["calls"] if "p1.mmap(0, 0, " in line],
+            "calls": [
+                line for line in cases["mapping.no_length[none]"]["evidence"]["calls"] if "p1.mmap(0, 0, " in line
+            ],
         },
     }
     assert cases["mapping.aligned"]["reason"] == "expected 0, but saw (65537 % 4096)"
