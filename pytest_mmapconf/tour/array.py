@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from ..catalogue.clauses import LEVELS, included
 from .axes import AXES, INTERACTING, Axis, Row, Value, broken_rule, editions
-from .calls import CALLS
+from .call_table import ALL_CALLS as CALLS
 
 INDEX: Final = {axis.id: number for number, axis in enumerate(AXES)}
 

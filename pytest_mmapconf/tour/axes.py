@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..catalogue.clauses import LEVELS, included, load
 from . import looks, states
-from .calls import CALLS
+from .call_table import ALL_CALLS as CALLS
 
 Step = Callable[[Any], None]
 

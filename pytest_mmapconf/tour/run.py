@@ -23,7 +23,8 @@ from ..reference.system import ReferenceSystem
 from ..trace.program import Program, names_in, needed
 from ..trace.recorder import RecordedSystem
 from .axes import AXES, Row
-from .calls import CALLS, TourCall
+from .call_table import ALL_CALLS as CALLS
+from .calls import TourCall
 from .scene import Scene, TourState
 
 WAITING: Final = "an audit would load pages before the call of the row"
