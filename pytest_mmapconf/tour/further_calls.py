@@ -128,12 +128,12 @@ def outside(*more: Any) -> Arguments:
     return lambda scene: (scene.addr, scene.actor.model.task_size, *more)
 
 
-def at_the_end(*more: Any) -> Arguments:
-    """Return the arguments of a call on the last page of the address space and one more.
+def after_the_end(*more: Any) -> Arguments:
+    """Return the arguments of a call on the first two pages after the address space.
 
     A range from the mapping up to there would hold the memory of the process itself.
     """
-    return lambda scene: (scene.actor.model.task_size - scene.page, 2 * scene.page, *more)
+    return lambda scene: (scene.actor.model.task_size, 2 * scene.page, *more)
 
 
 def nothing(*more: Any) -> Arguments:
@@ -281,10 +281,10 @@ OTHERS: Final[Mapping[str, tuple[str, Arguments, str]]] = {
     "msync-invalidate-locked": ("msync", prepared(locked, range_and(MS_INVALIDATE)), "msync.flag.invalidate.busy"),
     "msync-nothing": ("msync", nothing(MS_SYNC), "msync.length-zero"),
     "msync-wraps": ("msync", wrapping(MS_SYNC), "msync.length-wraps"),
-    "msync-outside": ("msync", at_the_end(MS_SYNC), "msync.errno.ENOMEM.outside"),
+    "msync-outside": ("msync", after_the_end(MS_SYNC), "msync.errno.ENOMEM.outside"),
     "mprotect-nothing": ("mprotect", nothing(PROT_NONE), "mprotect.length-zero"),
     "mprotect-wraps": ("mprotect", wrapping(PROT_NONE), "mprotect.length-wraps"),
-    "mprotect-outside": ("mprotect", at_the_end(PROT_READ), "mprotect.errno.ENOMEM.prefix"),
+    "mprotect-outside": ("mprotect", after_the_end(PROT_READ), "mprotect.errno.ENOMEM.prefix"),
     "mprotect-grows-down": ("mprotect", range_and(PROT_READ | PROT_GROWSDOWN), "mprotect.errno.EINVAL.grows-not"),
     "mprotect-grows-both": (
         "mprotect", range_and(PROT_READ | PROT_GROWSDOWN | PROT_GROWSUP), "mprotect.errno.EINVAL.grows"
@@ -292,7 +292,7 @@ OTHERS: Final[Mapping[str, tuple[str, Arguments, str]]] = {
     "mprotect-locked": ("mprotect", prepared(locked, range_and(PROT_READ)), "mprotect.lock"),
     "mprotect-sealed": ("mprotect", prepared(sealed_memory, range_and(PROT_READ)), "mprotect.errno.EPERM"),
     "madvise-unaligned": ("madvise", range_and(MADV_DONTNEED, start=1), "madvise.errno.EINVAL.address"),
-    "madvise-outside": ("madvise", at_the_end(MADV_DONTNEED), "madvise.errno.ENOMEM.rest"),
+    "madvise-outside": ("madvise", after_the_end(MADV_DONTNEED), "madvise.errno.ENOMEM.rest"),
     "madvise-wraps": ("madvise", wrapping(MADV_DONTNEED), "madvise.errno.EINVAL.range"),
     "madvise-nothing": ("madvise", nothing(MADV_DONTNEED), "madvise.length-zero"),
     "madvise-dofork": ("madvise", range_and(MADV_DOFORK), "madvise.dofork"),
@@ -303,12 +303,12 @@ OTHERS: Final[Mapping[str, tuple[str, Arguments, str]]] = {
         "madvise", prepared(locked, range_and(MADV_DONTNEED_LOCKED)), "madvise.dontneed-locked"
     ),
     "madvise-sealed": ("madvise", prepared(sealed_memory, range_and(MADV_DONTNEED)), "madvise.errno.EPERM"),
-    "mlock-outside": ("mlock", at_the_end(), "mlock.errno.ENOMEM.prefix"),
+    "mlock-outside": ("mlock", after_the_end(), "mlock.errno.ENOMEM.prefix"),
     "mlock-nothing": ("mlock", nothing(), "mlock.length-zero"),
     "mlock-no-locks": ("mlock", prepared(no_locks, range_and()), "mlock.limit.once"),
     "mlock-locked": ("mlock", prepared(locked_fully, range_and()), "mlock.limit.once"),
     "munlock-locked": ("munlock", prepared(locked, range_and()), "munlock.errno.ENOMEM.prefix"),
-    "munlock-outside": ("munlock", prepared(locked, at_the_end()), "munlock.errno.ENOMEM.prefix"),
+    "munlock-outside": ("munlock", prepared(locked, after_the_end()), "munlock.errno.ENOMEM.prefix"),
     "mlock-unknown": ("mlock2", range_and(2), "mlock2.errno.EINVAL"),
     "mlockall-future": ("mlockall", lambda s: (MCL_FUTURE,), "mlockall.errno.EINVAL.onfault"),
     "mlockall-onfault": ("mlockall", lambda s: (MCL_ONFAULT,), "mlockall.errno.EINVAL.onfault"),
