@@ -242,7 +242,7 @@ def test_the_end_of_a_child_leaves_what_the_parent_mapped_at_the_same_place(proc
 
 
 @clause("mmap.flag.fixed-replaces")
-def test_what_lies_behind_a_replaced_page_keeps_its_bytes(process: Process, page: int) -> None:
+def test_what_follows_a_replaced_page_keeps_its_bytes(process: Process, page: int) -> None:
     base, _ = process.scratch_range()
     process.mmap(base, 5 * page, RW, FIXED_ANONYMOUS, -1, 0)
     for number in range(5):

@@ -152,12 +152,12 @@ def the_end_of_a_child_unmaps_what_it_had_mapped(exit: Original, self: Reference
 
 
 @wrong(Mmap, "mmap.flag.fixed-replaces")
-def what_lies_behind_a_replaced_page_is_lost(self: ReferenceProcess, mmap: Mmap) -> int:
-    """MAP_FIXED in the middle of a private mapping: what lies behind it loses what was stored."""
+def what_follows_a_replaced_page_is_lost(self: ReferenceProcess, mmap: Mmap) -> int:
+    """MAP_FIXED in the middle of a private mapping: the pages after it lose what was stored."""
     mapping = self.space.find(mmap.addr)
     end = mmap.addr + self.round_up(mmap.length)
-    behind = None if mapping is None or mapping.start == mmap.addr or mapping.shared else mapping.end
+    after = None if mapping is None or mapping.start == mmap.addr or mapping.shared else mapping.end
     start = mmap()
-    if mmap.flags & MAP_FIXED and behind is not None and behind > end:
-        self.space.table.zap(end // self.page, behind // self.page)
+    if mmap.flags & MAP_FIXED and after is not None and after > end:
+        self.space.table.zap(end // self.page, after // self.page)
     return start
