@@ -76,30 +76,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("backends", help="list the names of backends")
     command = commands.add_parser("recipes", help="list the implementations that can be judged here by name")
     command.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a file with further recipes")
-    command = commands.add_parser("mutants", help="which cases and random programs kill which mutant of the reference")
-    command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id or clause matches")
-    command.add_argument("--level", type=level, default=LEVELS[-1], help="with the cases up to this level")
-    command.add_argument(
-        "-n",
-        dest="workers",
-        metavar="N",
-        type=WORKERS,
-        help="number of processes (default: one for each processor)",
-    )
-    command.add_argument(
-        "--programs",
-        metavar="N",
-        type=PROGRAMS,
-        help="number of random programs for each, at most",
-    )
-    command.add_argument("--all", action="store_true", help="every case that kills a mutant, not only the first")
-    command.add_argument("--check", action="store_true", help="the gate: fail if something is missing")
-    command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
-    command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
-    help = "a sample of N mutants that are wrong in one state only, on the cases and the tour"
-    command.add_argument("--conditional", metavar="N", type=int, help=help)
-    command.add_argument("--seed", default="1", help="of the sample (default: 1)")
-    command.add_argument("--tour", action="store_true", help="which mutants the tour kills alone")
+    add_mutants(commands)
     command = commands.add_parser("tour", help="the axes and values of the tour, the pairs that its rows have")
     command.add_argument("--rows", action="store_true", help="make the rows anew and print their ids")
     command = commands.add_parser("variants", help="whether every conforming variant of the reference passes the cases")
@@ -130,6 +107,34 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("-o", dest="output", metavar="PAGE.md", help="the file to write (default: stdout)")
     command.add_argument("--check", action="store_true", help="write no page, only look for gaps")
     return parser
+
+
+def add_mutants(commands: Any) -> None:
+    """Add the command that runs mutants."""
+    command = commands.add_parser("mutants", help="which cases and random programs kill which mutant of the reference")
+    command.add_argument("globs", metavar="GLOB", nargs="*", help="only those whose id or clause matches")
+    command.add_argument("--level", type=level, default=LEVELS[-1], help="with the cases up to this level")
+    command.add_argument(
+        "-n",
+        dest="workers",
+        metavar="N",
+        type=WORKERS,
+        help="number of processes (default: one for each processor)",
+    )
+    command.add_argument(
+        "--programs",
+        metavar="N",
+        type=PROGRAMS,
+        help="number of random programs for each, at most",
+    )
+    command.add_argument("--all", action="store_true", help="every case that kills a mutant, not only the first")
+    command.add_argument("--check", action="store_true", help="the gate: fail if something is missing")
+    command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
+    command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
+    help = "a sample of N mutants that are wrong in one state only, on the cases and the tour"
+    command.add_argument("--conditional", metavar="N", type=int, help=help)
+    command.add_argument("--seed", default="1", help="of the sample (default: 1)")
+    command.add_argument("--tour", action="store_true", help="which mutants the tour kills alone")
 
 
 def add_grade(commands: Any) -> None:
@@ -177,14 +182,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return whole.parse_args(arguments)
 
 
-def mutants_in_states(asked: argparse.Namespace, workers: int) -> int:
-    """Run mutants on the tour, or a sample of those that are wrong in one state; return the exit status."""
+def run_mutants(asked: argparse.Namespace) -> int:
+    """List mutants, or run them as the command line asks; return the exit status.  Raises UsageError."""
     from .gates import conditional_sample, mutants_command
 
-    mutants = mutants_command.select(asked.globs, asked.level)
-    if asked.tour:
-        return conditional_sample.main_tour(mutants, asked.level, workers)
-    return conditional_sample.main(mutants, asked.conditional, asked.seed, asked.level, workers)
+    workers = asked.workers or mutants_command.default_workers()
+    programs = mutants_command.PROGRAMS if asked.programs is None else asked.programs
+    if asked.list or asked.tour or asked.conditional:
+        mutants = mutants_command.select(asked.globs, asked.level)
+        if asked.list:
+            print("\n".join(mutants_command.list_mutants(mutants)))
+            return 0
+        if asked.tour:
+            return conditional_sample.main_tour(mutants, asked.level, workers)
+        return conditional_sample.main(mutants, asked.conditional, asked.seed, asked.level, workers)
+    return mutants_command.main(asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json)
 
 
 def print_tour(makes_rows: bool) -> int:
@@ -237,18 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return variants.main(asked.globs, asked.workers or mutants_command.default_workers())
         if asked.command == "mutants":
-            from .gates import mutants_command
-
-            if not asked.list:
-                workers = asked.workers or mutants_command.default_workers()
-                if asked.conditional or asked.tour:
-                    return mutants_in_states(asked, workers)
-                programs = mutants_command.PROGRAMS if asked.programs is None else asked.programs
-                return mutants_command.main(
-                    asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json
-                )
-            lines = mutants_command.list_mutants(mutants_command.select(asked.globs, asked.level))
-        elif asked.command == "recipes":
+            return run_mutants(asked)
+        if asked.command == "recipes":
             from .recipes import listing as recipes
             from .recipes.recipe import RecipeError
 
