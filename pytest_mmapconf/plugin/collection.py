@@ -294,8 +294,8 @@ class CollectionHooks:
         scope, case = self.settings.scope, item.stash[CASE]
         if scope is None:
             return True
-        if "random_programs" in getattr(item, "fixturenames", ()):
-            return False  # what these programs draw is promised by the level, not by the scope
+        if not {"random_programs", "tour"}.isdisjoint(getattr(item, "fixturenames", ())):
+            return False  # what these programs do is promised by the level, not by the scope
         calls = calls_of(getattr(item, "obj", None)) - OPTIONAL
         return scope.excludes(case.id, case.clauses, sorted(calls), needs_of_item(item)) is None
 
