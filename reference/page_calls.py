@@ -219,7 +219,7 @@ class PageCalls(State):
             if space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mseal.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
             if self.first_too_many(addr, end, lambda mapping: not mapping.sealed) is not None:
-                refuse(ENOMEM, "mseal.errno.ENOMEM", "cut-mapping-limit", "splitting would make too many mappings")
+                refuse(ENOMEM, "mseal.errno.ENOMEM", "seal-mapping-limit", "splitting would make too many mappings")
 
         # EFFECT
         for mapping in space.cut_out(addr, end):
