@@ -426,40 +426,51 @@ static int parse_word(char *text, size_t *length)
     return strlen(text) == *length; /* no NUL within */
 }
 
-/* Decode parts, separated by commas: pairs of digits, or "PAIRS*COUNT", COUNT bytes of these repeated.  Into `bytes`, as
+/* Where the data of a request is decoded, and the bytes that are left there.  A request with several calls keeps the data
+ * of all of them until they are made, and in a place of its own: a call may use `bytes`. */
+static __thread struct {
+    char *at;
+    size_t left;
+} decoded;
+static char script_data[MAX_DATA];
+
+/* Decode parts, separated by commas: pairs of digits, or "PAIRS*COUNT", COUNT bytes of these repeated.  Not in place, as
  * what is decoded may be longer than its encoding. */
 static int parse_bytes(char **text, size_t *length)
 {
     const char *from = *text;
+    char *to = decoded.at;
     size_t n = 0;
 
     while (*from) {
         size_t start = n, end = 0;
 
         for (; hex_digit(from[0]) >= 0; from += 2) {
-            if (hex_digit(from[1]) < 0 || n == MAX_DATA)
+            if (hex_digit(from[1]) < 0 || n == decoded.left)
                 return 0;
-            bytes[n++] = (char)(hex_digit(from[0]) * 16 + hex_digit(from[1]));
+            to[n++] = (char)(hex_digit(from[0]) * 16 + hex_digit(from[1]));
         }
         if (n == start)
             return 0;
         if (*from == '*') {
             size_t period = n - start;
 
-            for (from++; *from >= '0' && *from <= '9' && end <= MAX_DATA; from++)
+            for (from++; *from >= '0' && *from <= '9' && end <= decoded.left; from++)
                 end = end * 10 + (size_t)(*from - '0');
-            if (end < period || end > MAX_DATA - start)
+            if (end < period || end > decoded.left - start)
                 return 0;
             for (end += start; n < end; n++)
-                bytes[n] = bytes[n - period];
+                to[n] = to[n - period];
         }
         if (*from == ',' && from[1])
             from++;
         else if (*from)
             return 0;
     }
-    *text = bytes;
+    *text = to;
     *length = n;
+    decoded.at += n;
+    decoded.left -= n;
     return 1;
 }
 
@@ -1793,8 +1804,11 @@ static const struct verb *parse_request(char *line, struct argument *arguments)
 static void execute_request(char *line)
 {
     struct argument arguments[8];
-    const struct verb *verb = parse_request(line, arguments);
+    const struct verb *verb;
 
+    decoded.at = bytes;
+    decoded.left = sizeof bytes;
+    verb = parse_request(line, arguments);
     if (verb)
         verb->run(arguments);
 }
@@ -2029,6 +2043,8 @@ static void do_in(struct argument *a)
 static int parse_script(char *rest)
 {
     script_calls = script_stages = 0;
+    decoded.at = script_data;
+    decoded.left = sizeof script_data;
     while (rest && *rest) {
         struct scripted *call = &script[script_calls];
         char *end = strstr(rest, " ; "), *line = end ? end + 3 : 0;
