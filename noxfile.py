@@ -44,9 +44,19 @@ BENCHMARKS = {
     "overhead": ("overhead.py", "--rounds", "3"),
     "startup": ("startup.py", "--rounds", "5"),
     "lockstep": ("lockstep.py", "--rounds", "1", "--programs", "60"),
+    "source-mutation": ("source_mutation.py", "--sample", "2"),
     "kills": ("kills.py", "--kills", "5", "--clause", "munmap.*"),
 }
 """Each with arguments that make it short."""
+
+
+FUZZERS = {
+    "files": ("fuzz_files.py", "--files", "600"),
+    "client": ("fuzz_client.py", "--lines", "4000"),
+    "agent": ("fuzz_agent.py", "--sanitize", "--lines", "3000"),
+    "serve": ("fuzz_agent.py", "--agent", "serve", "--lines", "2000"),
+}
+"""Each with arguments that make it short, and the same in every run; `.ci/nightly` gives them an hour and new seeds."""
 
 
 ELSEWHERE = TESTS / "elsewhere"
@@ -124,8 +134,19 @@ def gates(session: nox.Session, gate: str) -> None:
 @nox.parametrize("benchmark", list(BENCHMARKS), ids=list(BENCHMARKS))
 def benchmarks(session: nox.Session, benchmark: str) -> None:
     """Run a benchmark once, shortly."""
-    prepare(session)
+    prepare(session, *(("cosmic-ray", "coverage") if benchmark == "source-mutation" else ()))
     script, *arguments = BENCHMARKS[benchmark]
+    session.run("python", str(PROJECT / "benchmarks" / script), *(session.posargs or arguments))
+
+
+@nox.session
+@nox.parametrize("fuzzer", list(FUZZERS), ids=list(FUZZERS))
+def fuzz(session: nox.Session, fuzzer: str) -> None:
+    """Run a fuzzer shortly, or with the arguments after ``--``."""
+    script, *arguments = FUZZERS[fuzzer]
+    if "--sanitize" in arguments and shutil.which("clang") is None:
+        session.skip("clang is not installed")
+    prepare(session)
     session.run("python", str(PROJECT / "benchmarks" / script), *(session.posargs or arguments))
 
 

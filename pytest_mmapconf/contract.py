@@ -445,6 +445,8 @@ class Process:
         from zlib import crc32
 
         page = self.sysconf(SC_PAGESIZE)
+        if page <= 0:
+            raise Unresolved(f"sysconf reports a page size of {page} bytes")
         digests = []
         for addr, pages in ranges:
             for at in range(addr, addr + pages * page, page):

@@ -167,7 +167,7 @@ def test_names_that_utf8_cannot_encode(judge: Judge, pytester: pytest.Pytester) 
     judge("", "--mmap-backend=python:odd:Odd", "--mmap-report=v.json")
 
     assert valid(pytester.path / "v.json")["backend"] == {
-        "name": "half \udc80 <script>",
-        "version": "\0\x1b[31m",
+        "name": "half \\udc80 <script>",
+        "version": "\\x00\\x1b[31m",
         "page": '"',
     }

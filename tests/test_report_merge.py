@@ -210,7 +210,7 @@ def test_other_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         return capsys.readouterr().err.strip().replace(str(tmp_path), "…")
 
     assert said("none.json", "-o", f"{tmp_path}/all.html") == "none.json: cannot be read: No such file or directory"
-    assert said(f"{tmp_path}/latin.json", "-o", f"{tmp_path}/all.html").startswith("…/latin.json: 'utf-8' codec")
+    assert said(f"{tmp_path}/latin.json", "-o", f"{tmp_path}/all.html").startswith("…/latin.json: line 1: not UTF-8: ")
     assert said(one, "-o", f"{tmp_path}/all.txt") == (
         "-o …/all.txt: there is no report for the ending .txt; use .json, .html, .md, .svg"
     )

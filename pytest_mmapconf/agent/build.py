@@ -9,6 +9,7 @@ is renamed in one step, so a cached agent is complete, even if several processes
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from ..text import TEXT, printable
 from . import prebuilt
 
 SOURCE: Final = Path(__file__).with_name("mmap_agent.c")
@@ -69,18 +71,27 @@ def _kept(name: str, make: Callable[[Path], None], is_right: Callable[[Path], bo
     """Return the path of this file in the cache; `make` it if there is none, or none that `is_right`."""
     cache = Path(cache_folder())
     agent = cache / name
-    if agent.is_file() and os.access(agent, os.X_OK) and is_right(agent):
-        return agent
+    with contextlib.suppress(OSError):  # is_file raises where a directory cannot be searched
+        if agent.is_file() and os.access(agent, os.X_OK) and is_right(agent):
+            return agent
     try:
         cache.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=cache))
     except OSError:  # the cache cannot be written: a directory for this run only
-        folder = Path(tempfile.mkdtemp(prefix="pytest-mmapconf-"))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="pytest-mmapconf-"))
+        except OSError as error:
+            raise BuildError(
+                f"the agent must be built, and neither {cache} nor a directory for temporary files can be written: "
+                f"{error.strerror or error}; name one in $XDG_CACHE_HOME or $TMPDIR"
+            ) from error
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         agent = folder / name
     try:
         make(folder / "new")
         os.replace(folder / "new", agent)
+    except OSError as error:
+        raise BuildError(f"the agent cannot be kept as {agent}: {error.strerror or error}") from error
     finally:
         if agent.parent != folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -104,7 +115,10 @@ def find_compiler() -> list[str]:
 
     Raises NoCompiler if there is none, and BuildError if $CC names one that does not exist.
     """
-    named = shlex.split(os.environ.get("CC", ""))
+    try:
+        named = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise BuildError(f"the agent must be built, and $CC is no command: {error}\n{_SOLUTIONS}") from error
     if named:
         if shutil.which(named[0]) is None:
             raise BuildError(
@@ -127,4 +141,10 @@ def _compile(compiler: Sequence[str], to: Path) -> None:
         raise BuildError(f"the agent cannot be built: {error}\n{_SOLUTIONS}") from error
     if result.returncode != 0:
         output = (result.stderr or result.stdout).strip()[-2000:]
-        raise BuildError(f"the agent cannot be built: {shlex.join(command)} failed:\n{output}\n{_SOLUTIONS}")
+        text = printable(output, TEXT, lines=True)
+        raise BuildError(f"the agent cannot be built: {shlex.join(command)} failed:\n{text}\n{_SOLUTIONS}")
+    if not to.is_file() or not os.access(to, os.X_OK):
+        raise BuildError(
+            f"the agent cannot be built: {shlex.join(command)} succeeded, but made no program; is $CC the command of a "
+            f"C compiler, without -c, -S or -E?\n{_SOLUTIONS}"
+        )

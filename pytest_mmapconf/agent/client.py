@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 
+from ..catalogue.fact_values import MOST, number
 from ..contract import (
     Call,
     Counters,
@@ -29,6 +31,12 @@ from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
 from . import front
 from .rounds import together
 from .stream import Agent, short
+
+FILE_KINDS: Final = ("regular", "directory", "character", "block", "fifo", "socket", "other")
+"""The kinds of `contract.Stat`."""
+
+MAX_RESIDENT: Final = 1024
+"""The number of requests that one mincore may become."""
 
 MAPS_KEPT: Final = 64 * 1024
 """Bytes of the text of an address space that are requested."""
@@ -85,10 +93,10 @@ class AgentProcess(Process):
         return self._value(self._call(request))
 
     def _value(self, word: str) -> int:
-        try:
-            return int(word, 0)
-        except ValueError:
-            raise self._agent.fail(f"it answered {short(word)!r} where a number belongs") from None
+        value = number(word)
+        if value is None or abs(value) > MOST:
+            raise self._agent.fail(f"it answered {short(word)!r} where a number belongs")
+        return value
 
     def _values(self, request: str, count: int) -> list[int]:
         words = self._call(request).split(" ")
@@ -132,9 +140,18 @@ class AgentProcess(Process):
 
     def mincore(self, addr: int, length: int) -> list[bool]:
         step = self._agent.data * self._agent.page
+        if length > MAX_RESIDENT * step:
+            step = length  # an error is expected, and an answer for as many pages would not fit into a line
         resident = ""
         for at in range(0, max(length, 1), step):
-            resident += self._call(f"mincore {addr + at:#x} {min(step, length - at):d}")
+            amount = min(step, length - at)
+            digits = self._call(f"mincore {addr + at:#x} {amount:d}")
+            pages = -(-amount // self._agent.page)
+            if not re.fullmatch("[01]*", digits) or len(digits) != pages:
+                raise self._agent.fail(
+                    f"it answered {short(digits)!r} where a 0 or 1 for each of {pages} pages belongs"
+                )
+            resident += digits
         return [page == "1" for page in resident]
 
     def load(self, addr: int, length: int) -> bytes:
@@ -234,6 +251,8 @@ class AgentProcess(Process):
 
     def fstat(self, fd: int) -> Stat:
         kind, _, size = self._call(f"fstat {fd:d}").partition(" ")
+        if kind not in FILE_KINDS:
+            raise self._agent.fail(f"it answered {short(kind)!r} where the kind of a file belongs")
         return Stat(kind, self._value(size))
 
     def has_old_mtime(self, fd: int) -> bool:
@@ -246,7 +265,7 @@ class AgentProcess(Process):
             raise Unresolved(escape)
 
     def fork(self) -> AgentProcess:
-        return AgentProcess(self._system, self._int("fork"))
+        return self._system.new_process(self._call("fork"))
 
     def thread(self) -> AgentProcess:
         if self._thread or not self._agent.has_threads:
@@ -331,7 +350,7 @@ class AgentSystem(System):
         """The process that was spawned with the boot, until it is asked for."""
         try:
             agent.folder = unquote(agent.receive(0, "boot"))
-            self._first = self._new_process(agent.receive(0, "spawn"))
+            self._first = self.new_process(agent.receive(0, "spawn"))
         except OSError as error:
             where = agent.facts.get("directory", "its own choice of folder")
             what = f"a folder in {where}" if agent.folder is None else "a process"
@@ -353,10 +372,10 @@ class AgentSystem(System):
         if self.ended:
             raise Unresolved(self.ended)
         process, self._first = self._first, None
-        return process or self._new_process(self._call("spawn"))
+        return process or self.new_process(self._call("spawn"))
 
-    def _new_process(self, answer: str) -> AgentProcess:
-        if not answer.isdigit():
+    def new_process(self, answer: str) -> AgentProcess:
+        if not re.fullmatch("[0-9]{1,9}", answer):
             raise self.agent.fail(f"it answered {short(answer)!r} where a process belongs")
         return AgentProcess(self, int(answer))
 
@@ -405,7 +424,7 @@ class AgentSystem(System):
 
     def mapping_limit(self) -> int:
         answer = self._call("mapping-limit")
-        if not answer.isdigit():
+        if not re.fullmatch("[0-9]{1,20}", answer):
             raise self.agent.fail(f"it answered {short(answer)!r} where a number belongs")
         return int(answer)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..text import TEXT
+from ..text import printable as text_printable
+
 KEPT: Final = 16384
 """Bytes that are kept, the last ones."""
 
@@ -20,7 +23,7 @@ GOING_DOWN: Final = re.compile(
 def printable(output: bytes) -> str:
     """Return output as lines of text in which control characters are escaped."""
     text = output.decode(errors="replace").replace("\r\n", "\n").strip()
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+    return text_printable(text, TEXT, lines=True)
 
 
 def last_words(output: bytes) -> str:

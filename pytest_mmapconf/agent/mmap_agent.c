@@ -2831,13 +2831,28 @@ static void spawn(void)
     send_reply(0);
 }
 
+/* Return whether a request is one that only the supervisor makes. */
+static int is_internal(const char *line)
+{
+    static const char *const verbs_of_supervisor[] = {"wait", "receive-descriptor", "serve-stream"};
+
+    for (size_t i = 0; i < sizeof verbs_of_supervisor / sizeof *verbs_of_supervisor; i++)
+        if (strcspn(line, " ") == strlen(verbs_of_supervisor[i]) &&
+            !strncmp(line, verbs_of_supervisor[i], strlen(verbs_of_supervisor[i])))
+            return 1;
+    return 0;
+}
+
 /* Forward a client's request to a process. */
 static void forward_request(int number, char *line, size_t length)
 {
     struct process *p = &processes[number];
     int other_end = -1;
 
-    if (number >= process_count) {
+    if (is_internal(line)) {
+        answer("unsupported", "this agent does not know the verb");
+        send_reply(number);
+    } else if (number >= process_count) {
         answer("bad", "no such process");
         send_reply(number);
     } else if (p->channel == -1 && p->reaped)

@@ -24,7 +24,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote
 
+from ..catalogue import fact_values
 from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
+from ..text import printable as text_printable
 from . import front, guardian, runs
 from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
@@ -123,6 +125,8 @@ class Agent:
         self.facts = self._greeting()
         self._has_greeted = True
         guardian.wait_until_detached()
+        if impossible := fact_values.error(self.facts):
+            raise self.fail(f"its greeting says {impossible}")
         if escape := front.escape_of(self.command, self._subprocess.pid):
             raise self.fail(escape)
         self.bits = self._number("bits", 64)
@@ -208,21 +212,23 @@ class Agent:
                 code = int(numbered[1])
             if isinstance(code, int):
                 return OSError(code, os.strerror(code) if code else "errno is 0")
-            return Unresolved(f"{verb} failed with an error that Python has no name for: {rest}")
-        if kind == "fault":
+            return Unresolved(f"{verb} failed with an error that Python has no name for: {short(rest)}")
+        if kind == "fault" and number:  # the supervisor makes no access for a client
             words = rest.split(" ")
             if len(words) == 3 and (words[0] != "-" or self.facts.get("signals") == "none"):
                 with contextlib.suppress(ValueError):
+                    if not re.fullmatch(r"SIG[A-Z0-9+]{1,16}|[0-9]{1,3}", words[0]):
+                        raise ValueError(words[0])
                     return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
         if kind == "unsupported":
-            return Unsupported(f"{verb}: {rest}" if number else rest)
+            return Unsupported(f"{verb}: {short(rest, 400)}" if number else short(rest, 400))
         if kind == "died":
-            text = f"the process ended by itself ({rest}), seen at {verb}"
-            is_caused = re.fullmatch(r"SIG\w+|\d+", rest) and rest not in HARNESS_STATUS
+            text = f"the process ended by itself ({short(rest, 400)}), seen at {verb}"
+            is_caused = re.fullmatch(r"SIG[\w+]+|\d+", rest) and rest not in HARNESS_STATUS
             self._read_output()
             return self._died(text) if number and is_caused else Unresolved(text)
         if kind == "bad":
-            return Unresolved(f"the agent does not understand {short(request)!r}: {rest}")
+            return Unresolved(f"the agent does not understand {short(request)!r}: {short(rest, 400)}")
         return self.fail(f"it answered {short(f'{kind} {rest}')!r} to {verb}")
 
     def _died(self, text: str) -> Died:
@@ -236,7 +242,7 @@ class Agent:
             self._echoes.popleft()
             return
         number, _, answer = line.partition(" ")
-        if not number.isascii() or not number.isdigit() or not self._awaited[int(number)]:
+        if not re.fullmatch(r"[0-9]{1,9}", number) or not self._awaited[int(number)]:
             if answer.startswith("died "):
                 return  # reported without a request; it is reported again on request
             more, has_ended = self._read_on(2.0)
@@ -256,7 +262,7 @@ class Agent:
             line = self._read_line(deadline, "its greeting", self.start_timeout)
             heard += len(line) + 1
             # A console may have written something in front, without an end of line.
-            greeting = re.search(r"mmapconf (\d+)((?: [a-z]+=\S*)*)$", line)
+            greeting = re.search(r"mmapconf (\d{1,9})((?: [a-z]+=\S*)*)$", line)
             if greeting:
                 if int(greeting[1]) != PROTOCOL:
                     raise self.fail(f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}")
@@ -374,7 +380,7 @@ class Agent:
             self.failure = reason
             self._kill(1.0 if reason.startswith("it ended") else 0.05)
             status = self._subprocess.returncode
-            how = signal.Signals(-status).name if status < 0 else f"{status}"
+            how = signal_name(-status) if status < 0 else f"{status}"
             if reason.startswith("it ended"):
                 self.failure += f" (by signal {how})" if status < 0 else f" (with status {how})"
                 is_lost = is_lost and how not in HARNESS_STATUS[1:] and (status, self.command[0]) != (255, "ssh")
@@ -441,5 +447,14 @@ def longest_answer(request: str) -> int:
     return ANSWER + (2 * int(words[1]) if verb in ("load", "pread") else 0)
 
 
+def signal_name(number: int) -> str:
+    """Return the name of a signal; of a real-time signal, which has none, its distance from the first one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}" if number > signal.SIGRTMIN else f"{number}"
+
+
 def short(text: str, most: int = 80) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    """Return text for a message: at most `most` characters, and printable."""
+    return text_printable(text if len(text) <= most else f"{text[: most - 3]}...", 8 * most)

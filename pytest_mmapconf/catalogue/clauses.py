@@ -9,12 +9,12 @@ condition; on other systems it is unsupported.
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+from ..data_files import DataError, parse_toml
 from ..version import PACKAGE
 from .conditions import Condition, ConditionError
 from .conditions import parse as parse_condition
@@ -61,11 +61,14 @@ def included(level: str) -> tuple[str, ...]:
 def parse(text: str) -> dict[str, Clause]:
     """Parse a catalogue; return its clauses by id, in order.  Raises CatalogueError."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogueError(f"not TOML: {error}") from None
+        document = parse_toml(text)
+    except DataError as error:
+        raise CatalogueError(str(error)) from None
     clauses: dict[str, Clause] = {}
-    for number, entry in enumerate(document.get("clause", []), start=1):
+    entries = document.get("clause", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise CatalogueError("clause: only tables named [[clause]] are allowed")
+    for number, entry in enumerate(entries, start=1):
         clause = _clause(entry, f"clause {number} ({entry.get('id', 'without id')})")
         if clause.id in clauses:
             raise CatalogueError(f"clause {number}: {clause.id} is there twice")

@@ -20,7 +20,6 @@ that it needs: each of its clauses, calls and properties.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..contract import Process, System
+from ..data_files import DataError, parse_toml, read_text
 from .clauses import load as load_clauses
 from .properties import PROPERTIES
 from .tables import did_you_mean
@@ -107,19 +107,17 @@ def load(name: str, folder: Path) -> Scope:
     if not path.exists():
         raise ScopeError(f"{name}: there is no such file, and no scope of that name; {did_you_mean(name, ready)}")
     try:
-        return parse(path.read_text(encoding="utf-8"), name)
-    except OSError as error:
-        raise ScopeError(f"{name}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ScopeError(f"{name}: is not text in UTF-8: {error}") from error
+        return parse(read_text(path), name)
+    except DataError as error:
+        raise ScopeError(f"{name}: {error}") from error
 
 
 def parse(text: str, name: str) -> Scope:
     """Return the scope in the text of a TOML file; `name` is for messages.  Raises ScopeError."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ScopeError(f"{name}: not TOML: {error}") from error
+        document = parse_toml(text)
+    except DataError as error:
+        raise ScopeError(f"{name}: {error}") from error
     for key in document:
         if key not in ("text", *TABLES):
             raise ScopeError(f"{name}: {key} is not known; there are text, {', '.join(TABLES)}")

@@ -20,7 +20,6 @@ its cases ran and none had the verdict of the entry.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,9 +28,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..catalogue.conditions import Condition, ConditionError
 from ..catalogue.conditions import parse as parse_condition
-from ..catalogue.input_file import read_text
 from ..catalogue.tables import table_error
 from ..catalogue.verdicts import FAIL, FLAKY, UNRESOLVED, UNSUPPORTED
+from ..data_files import DataError, parse_toml, read_text
+from ..text import printable
 
 if TYPE_CHECKING:
     from ..contract import Facts
@@ -120,23 +120,22 @@ def read(file: str, folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / file
     try:
-        tables = tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExpectationError(f"{file}: not TOML: {error}") from None
-    except OSError as error:
-        raise ExpectationError(f"{file}: cannot be read: {error.strerror}") from None
+        tables = parse_toml(read_text(path))
+    except DataError as error:
+        raise ExpectationError(f"{file}: {error}") from None
     others = [name for name in tables if name != "expect"]
     expect = tables.get("expect", [])
     if others or not isinstance(expect, list) or not all(isinstance(table, dict) for table in expect):
-        raise ExpectationError(f"{file}: {others[0] if others else 'expect'}: only tables named [[expect]] are allowed")
+        name = printable(others[0], 80) if others else "expect"
+        raise ExpectationError(f"{file}: {name}: only tables named [[expect]] are allowed")
     entries = []
     for number, table in enumerate(expect, 1):
         entry: dict[str, Any] = {**table, "file": file, "number": number}
         if isinstance(name := table.get("program"), str):
             try:
                 entry["program"] = read_text(path.parent / name)
-            except (OSError, UnicodeDecodeError) as error:
-                raise ExpectationError(f"{file}, entry {number}: program: {name} cannot be read: {error}") from None
+            except DataError as error:
+                raise ExpectationError(f"{file}, entry {number}: program: {name} {error}") from None
         entries.append(entry)
     return entries
 
@@ -154,12 +153,14 @@ def _entry(table: Mapping[str, Any]) -> Entry:
     if len(kinds) != 1:
         raise ExpectationError(f"{where}: must have either case or clause, with the id that it applies to")
     kind = kinds[0]
-    where += f" ({values[kind]})"
+    where += f" ({printable(values[kind], 200)})"
     error = table_error(values, ("verdict", "reason"), KEYS)
     if error is not None:
         raise ExpectationError(f"{where}: {error}")
     if values["verdict"] not in EXPECTED_VERDICTS:
-        raise ExpectationError(f"{where}: verdict {values['verdict']!r} is not one of {', '.join(EXPECTED_VERDICTS)}")
+        raise ExpectationError(
+            f"{where}: verdict {printable(values['verdict'], 40)!r} is not one of {', '.join(EXPECTED_VERDICTS)}"
+        )
     try:
         when = parse_condition(values["when"]) if "when" in values else None
     except ConditionError as wrong:
@@ -167,7 +168,7 @@ def _entry(table: Mapping[str, Any]) -> Entry:
     if "program" in values and kind == "clause":
         raise ExpectationError(f"{where}: program is allowed for a case only, and this entry is for a clause")
     program = _program(values["program"], where) if "program" in values else None
-    reason = " ".join(values["reason"].split())
+    reason = printable(" ".join(values["reason"].split()))
     return Entry(
         file=table["file"],
         number=table["number"],
@@ -175,7 +176,7 @@ def _entry(table: Mapping[str, Any]) -> Entry:
         id=values[kind],
         verdict=values["verdict"],
         reason=reason,
-        link=values.get("link", ""),
+        link=printable(values.get("link", "")),
         when=when,
         program=program,
     )

@@ -10,7 +10,7 @@ A table is a TOML file; a clause counts in the first row that names it::
 
 from __future__ import annotations
 
-import tomllib
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Final
 from ..catalogue.clauses import load as load_clauses
 from ..catalogue.scope import matches
 from ..catalogue.tables import did_you_mean
+from ..data_files import DataError, parse_toml, read_text
 
 KEYS: Final = ("name", "points", "clauses")
 
@@ -52,23 +53,21 @@ def load(name: str) -> tuple[Row, ...]:
     ready = ready_made()
     if name in ready:
         return parse(ready[name], name)
-    try:
-        return parse(Path(name).read_text(encoding="utf-8"), name)
-    except FileNotFoundError:
+    if not os.path.exists(name):
         advice = did_you_mean(name, ready)
-        raise PointsError(f"{name}: there is no such file, and no table of that name; {advice}") from None
-    except OSError as error:
-        raise PointsError(f"{name}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise PointsError(f"{name}: is not text in UTF-8: {error}") from error
+        raise PointsError(f"{name}: there is no such file, and no table of that name; {advice}")
+    try:
+        return parse(read_text(Path(name)), name)
+    except DataError as error:
+        raise PointsError(f"{name}: {error}") from error
 
 
 def parse(text: str, name: str) -> tuple[Row, ...]:
     """Return the rows in the text of a TOML file; `name` is for messages.  Raises PointsError."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PointsError(f"{name}: not TOML: {error}") from error
+        document = parse_toml(text)
+    except DataError as error:
+        raise PointsError(f"{name}: {error}") from error
     tables = document.pop("row", [])
     if document or not isinstance(tables, list) or not tables:
         raise PointsError(f"{name}: must have tables [[row]] and nothing else, each with {', '.join(KEYS)}")

@@ -19,6 +19,7 @@ from .. import backends
 from ..contract import Backend, Options
 from ..report import outputs
 from ..report.result import run_without_results
+from ..trace.adapter import CheckedBackend
 from ..trace.recorder import RecordedBackend
 from ..version import PACKAGE
 from . import collection, fixtures, options, search_folder, search_options, seeds
@@ -115,7 +116,7 @@ def make_backend(config: pytest.Config, name: str, limits: Options) -> Backend:
         watchdog.stop()  # an agent has limits of its own, and the reference needs none
         return subject
     config.add_cleanup(lambda: exit_despite_threads(before, limits.timeout))
-    return GuardedBackend(subject, Guard(watchdog))
+    return GuardedBackend(CheckedBackend(subject), Guard(watchdog))
 
 
 def prepare_reports(config: pytest.Config, name: str, level: str) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from ..contract import Died, Fault, Unresolved, errno_name
 from ..differential.divergence import Divergence
 from ..outcomes import Ended, Failed, Faulted
 from ..testing import ExpectationFailed
+from ..trace.adapter import AdapterMistake
 from ..trace.calls import CALLS
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def failure_cause(
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, AdapterMistake):
+        return {}  # its reason is the same for every case
     made = [Made(note[1], note[5]) for note in recorded.noted] if recorded is not None else []
     if isinstance(error, Divergence):
         calls = [step.call for step in program] or [entry.call for entry in made]

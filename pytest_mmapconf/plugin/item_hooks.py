@@ -17,6 +17,7 @@ import pytest
 from ..catalogue.clauses import load
 from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
 from ..contract import Backend, Died, Unresolved
+from ..text import TEXT, printable, printable_data, shown
 from . import failure_text
 from .collection import CollectionHooks
 from .failure_cause import failure_cause
@@ -107,7 +108,8 @@ class VerdictHooks:
         self.add_properties(item, report, data)
         if self.collection.has_deselected:
             data["partial"] = True
-        setattr(report, ATTRIBUTE, data)
+        setattr(report, ATTRIBUTE, printable_data(data))
+        make_printable(report)
         return report
 
     def add_reproducers(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
@@ -164,6 +166,22 @@ def write_findings(judge: Judge, found: list[dict[str, Any]], directory: Path, c
         new["id"]: reproducers.write(judge, from_json(new["program"]), new["id"], new["clauses"], directory, called)[0]
         for new in found
     }
+
+
+def make_printable(report: pytest.TestReport) -> None:
+    """Make the texts of a report printable that pytest shows: of tracebacks and sections."""
+    for traceback, crash, _description in getattr(report.longrepr, "chain", ()):
+        if crash is not None:
+            crash.message = printable(crash.message, TEXT, lines=True)
+        for entry in traceback.reprentries:
+            entry.lines = [printable(line) for line in entry.lines]
+            arguments = getattr(entry, "reprfuncargs", None)
+            if arguments is not None:
+                arguments.args = [(name, printable(value)) for name, value in arguments.args]
+            variables = getattr(entry, "reprlocals", None)
+            if variables is not None:
+                variables.lines = [printable(line) for line in variables.lines]
+    report.sections = [(title, printable(text, TEXT, lines=True)) for title, text in report.sections]
 
 
 def properties(case: CaseResult) -> list[tuple[str, object]]:
@@ -229,10 +247,7 @@ def _in_one_line(error: BaseException) -> str:
     """Return an exception as one line of text; of a group of exceptions, the first."""
     if isinstance(error, BaseExceptionGroup):
         return f"{_in_one_line(error.exceptions[0])} (the first of {len(error.exceptions)})"
-    try:
-        text = str(error).strip().partition("\n")[0]
-    except Exception:  # an exception of the backend, which cannot be shown
-        text = ""
+    text = printable(shown(error).strip().partition("\n")[0])
     if text and isinstance(error, (AssertionError, Unresolved, pytest.fail.Exception)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

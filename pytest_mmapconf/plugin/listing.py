@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable
 
@@ -17,10 +18,21 @@ def show(config: pytest.Config) -> int:
     """Print the lists that the options ask for; return the exit status."""
     if config.option.mmap_list_clauses:
         level = options.level(config) if config.option.mmap_level else LEVELS[-1]
-        print("\n".join(clauses(options.selected_clauses(level, options.value(config, "mmap_clause")).values())))
+        show_lines(clauses(options.selected_clauses(level, options.value(config, "mmap_clause")).values()))
     if config.option.mmap_list_backends:
-        print("\n".join(backend_lines(backends.named_backends(config.hook.pytest_mmapconf_backends()))))
+        show_lines(backend_lines(backends.named_backends(config.hook.pytest_mmapconf_backends())))
     return 0
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Print lines; characters that the terminal's encoding lacks are escaped, `…` is three dots."""
+    encoding = sys.stdout.encoding or "ascii"
+    for line in lines:
+        try:
+            line.encode(encoding)
+        except UnicodeEncodeError:
+            line = line.replace("…", "...").encode(encoding, "backslashreplace").decode(encoding)
+        print(line)
 
 
 def clauses(selected: Iterable[Clause]) -> list[str]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from ..catalogue.clauses import LEVELS, Clause, included, load
-from ..catalogue.input_file import read_text
 from ..catalogue.tables import did_you_mean
 from ..contract import Options
+from ..data_files import DataError, read_text
 from ..version import PACKAGE
 from .settings import Shard
 
@@ -248,10 +248,8 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
 
     try:
         return given, from_json(read_text(Path(config.invocation_params.dir, given)))
-    except (ProgramError, UnicodeDecodeError) as error:
+    except (ProgramError, DataError) as error:
         raise pytest.UsageError(f"--mmap-replay={given}: {error}") from error
-    except OSError as error:
-        raise pytest.UsageError(f"--mmap-replay={given}: cannot be read: {error.strerror}") from error
 
 
 def import_directories(config: pytest.Config) -> list[str]:

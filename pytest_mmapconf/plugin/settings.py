@@ -66,7 +66,9 @@ class Settings:
     @cached_property
     def facts(self) -> Facts:
         """The facts that the backend reports.  Starts the implementation, and passes on its exceptions."""
-        return self.backend.facts()
+        from ..trace.adapter import checked_facts
+
+        return checked_facts(self.backend)
 
     @cached_property
     def properties(self) -> ObservedProperties:

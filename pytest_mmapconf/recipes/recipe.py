@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import string
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ..catalogue.tables import did_you_mean
+from ..data_files import DataError, parse_toml, read_text
 
 OWN: Final = Path(__file__).with_name("recipes.toml")
 """The recipes of the suite; the comment at its start describes the keys."""
@@ -89,8 +89,8 @@ class Resolved:
 def read(path: Path) -> dict[str, Recipe]:
     """Return the recipes of a TOML file by name.  Raises RecipeError, which names the file and the key."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        tables = parse_toml(read_text(path))
+    except DataError as error:
         raise RecipeError(f"{path}: {error}") from error
     return {name: _recipe(path, name, table) for name, table in tables.items()}
 

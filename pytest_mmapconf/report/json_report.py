@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 from ..catalogue.clauses import LEVELS, Clause
 from ..catalogue.verdicts import VERDICTS, CaseResult, ClauseResult, totals
 from ..contract import Facts
+from ..data_files import DataError, parse_json
+from ..text import TEXT, printable
 from .causes import as_data
 from .result import Run
 
@@ -98,13 +100,15 @@ def read(text: str) -> list[Run]:
     if not text.strip():
         raise InvalidReport("it is empty: the run that should have written it did not complete")
     try:
-        report = json.loads(text)
-    except ValueError as error:
-        raise InvalidReport(f"it is not JSON: {error}") from error
+        report = parse_json(text)
+    except DataError as error:
+        raise InvalidReport(f"it is {error}") from error
     if not isinstance(report, dict) or "format" not in report:
         raise InvalidReport("it is JSON, but not what --mmap-report=PATH.json writes")
     if report["format"] != FORMAT:
-        raise InvalidReport(f"its format is {report['format']!r}, and this version of the suite reads {FORMAT}")
+        raise InvalidReport(
+            f"its format is {printable(repr(report['format']), 40)}, and this version of the suite reads {FORMAT}"
+        )
     if "runs" in report:
         return [_run(run) for run in _list(report, "runs", dict)]
     return [_run(report)]
@@ -143,7 +147,8 @@ def _read_clause(entry: dict[str, Any], cases: dict[str, list[CaseResult]]) -> C
     ids = dict.fromkeys(_list(entry, "cases", str))
     missing = [id for id in ids if id not in cases]
     if missing:
-        raise InvalidReport(f"clause {clause.id} has the case {missing[0]}, which is not among the cases")
+        case = printable(missing[0], 200)
+        raise InvalidReport(f"clause {printable(clause.id, 200)} has the case {case}, which is not among the cases")
     own = [case for id in ids for case in cases[id] if clause.id in case.clauses]
     return ClauseResult(clause, _word(entry, "verdict", VERDICTS), _get(entry, "reason", str), tuple(own))
 
@@ -173,6 +178,8 @@ def _read_case(entry: dict[str, Any]) -> CaseResult:
 
 
 def _read_evidence(entry: dict[str, Any]) -> dict[str, Any]:
+    if "expected" in entry:
+        _get(entry, "seen", str)
     for name in entry.keys() & {"expected", "seen", "step", "answer", "output"}:
         _get(entry, name, str)
     for name in entry.keys() & {"allowed", "calls", "cited", "requests"}:
@@ -191,6 +198,8 @@ def _get(entry: dict[str, Any], name: str, kind: type[T]) -> T:
     value = entry.get(name)
     if not isinstance(value, kind):
         raise InvalidReport(f"{name!r} is missing, or is not {KINDS[kind]}, in {json.dumps(entry)[:60]} …")
+    if kind is str:
+        return printable(value, TEXT, lines=True)  # type: ignore[return-value]
     return value
 
 
@@ -198,13 +207,13 @@ def _list(entry: dict[str, Any], name: str, kind: type[T]) -> list[T]:
     values = _get(entry, name, list)
     if not all(isinstance(value, kind) for value in values):
         raise InvalidReport(f"{name!r} is not a list, each of which is {KINDS[kind]}, in {json.dumps(entry)[:60]} …")
-    return values
+    return [printable(value, TEXT, lines=True) for value in values] if kind is str else values  # type: ignore[misc]
 
 
 def _word(entry: dict[str, Any], name: str, words: Sequence[str]) -> str:
     value = _get(entry, name, str)
     if value not in words:
-        raise InvalidReport(f"{name} {value!r} is not one of {', '.join(words)}")
+        raise InvalidReport(f"{name} {printable(value, 40)!r} is not one of {', '.join(words)}")
     return value
 
 

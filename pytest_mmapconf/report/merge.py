@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..catalogue.clauses import load
-from ..catalogue.input_file import read_text
 from ..catalogue.verdicts import CLAUSE_ORDER, CaseResult, ClauseResult, judge
+from ..data_files import DataError, read_text
 from .json_report import InvalidReport, read
 from .result import Run
 from .view import labels
@@ -29,10 +29,8 @@ def read_files(paths: Iterable[Path]) -> list[tuple[str, Run]]:
     for path in paths:
         try:
             runs.extend((str(path), run) for run in read(read_text(path)))
-        except (InvalidReport, UnicodeDecodeError) as error:
+        except (InvalidReport, DataError) as error:
             raise InvalidReport(f"{path}: {error}") from error
-        except OSError as error:
-            raise InvalidReport(f"{path}: cannot be read: {error.strerror}") from error
     return runs
 
 

@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
+from ..data_files import DataError, parse_json
+from ..text import printable
 from .calls import CALLS, NAMES, NUMBERS, PREFIXES, SYSTEM_CALLS, flag_names
 
 # ------------------------------------------------------------------------------------------------------- plain data
@@ -206,9 +208,9 @@ def to_json(program: Program) -> str:
 def from_json(text: str) -> Program:
     """A program from its JSON; what is wrong with it raises ProgramError."""
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise ProgramError(f"not JSON: {error}") from error
+        document = parse_json(text)
+    except DataError as error:
+        raise ProgramError(str(error)) from error
     if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("steps"), list):
         raise ProgramError('not a program of version 1: {"version": 1, "steps": […]}')
     program: list[Step] = []
@@ -218,7 +220,7 @@ def from_json(text: str) -> Program:
             program.append(_step_from_json(step))
             _check(program[-1], known)
         except ProgramError as error:
-            raise ProgramError(f"step {number}: {error}") from error
+            raise ProgramError(printable(f"step {number}: {error}", 400)) from error
     return tuple(program)
 
 
@@ -244,7 +246,7 @@ def _step_from_json(document: object) -> Step:
     if unknown := set(document) - {"process", "call", "arguments", "results", "stage"}:
         raise ProgramError(f"unknown: {', '.join(sorted(unknown))}")
     call, given, results = document.get("call"), document.get("arguments", {}), document.get("results", [])
-    if call not in CALLS:
+    if not isinstance(call, str) or call not in CALLS:
         raise ProgramError(f"no call is named {call!r}")
     process = document.get("process", "")
     if not isinstance(process, str) or (process == "") != (call in SYSTEM_CALLS):
@@ -324,8 +326,8 @@ def _read_flags(kind: str, document: Any) -> int:
     for name in str(document).split("|"):
         if name in NAMES[kind]:
             value |= NAMES[kind][name]
-        elif re.fullmatch(r"-?(0x[0-9a-f]+|\d+)", name):
-            value |= int(name, 0)
+        elif re.fullmatch(r"-?(0x[0-9a-f]{1,32}|[0-9]{1,40})", name):
+            value |= _int(name)
         else:
             raise ProgramError(f"{name!r} is no {PREFIXES[kind]}…")
     return value
@@ -338,17 +340,33 @@ def _read_run(document: Any) -> Run:
         raise ProgramError(f"a run of bytes is expected, not {document!r}")
     if "bytes" in document:
         try:
-            return Run(str(document["bytes"]).encode("latin-1"), _read_sum(document.get("times", 1)))
+            return Run(str(document["bytes"]).encode("latin-1"), _times(document.get("times", 1)))
         except UnicodeEncodeError as error:
             raise ProgramError(f"{document['bytes']!r} has characters that are no bytes") from error
     ((special, times),) = document.items()
-    return Run(Special(special), _read_sum(times))
+    return Run(Special(special), _times(times))
+
+
+MAX_TIMES: Final = 1 << 24
+"""How often a run of bytes may be repeated, in pages or in bytes: a replay makes all these bytes."""
+
+
+def _times(document: Any) -> Sum:
+    times = _read_sum(document)
+    if times.name or max(abs(times.pages), abs(times.bytes)) > MAX_TIMES:
+        raise ProgramError(f"bytes are repeated at most {MAX_TIMES} times, not {document!r}")
+    return times
 
 
 _NAME = re.compile(r"[a-z]+\d+")
 _PART = re.compile(
-    r"\s*(?P<sign>[+-]?)\s*(?:pages\((?P<pages>-?\d+)\)|2\*\*(?P<power>\d{1,3})|(?P<bytes>0x[0-9a-f]+|\d+)|(?P<name>[a-z]+\d+|code))"
+    r"\s*(?P<sign>[+-]?)\s*(?:pages\((?P<pages>-?[0-9]{1,30})\)|2\*\*(?P<power>[0-9]{1,3})|(?P<bytes>0x[0-9a-f]{1,32}|[0-9]{1,40})|(?P<name>[a-z]+[0-9]{1,9}|code))"
 )
+
+
+def _int(text: str) -> int:
+    """Return the number of a text that _PART or _read_flags has matched; Python refuses leading zeros otherwise."""
+    return int(text, 16 if "x" in text else 10)
 
 
 def _read_sum(document: Any) -> Sum:
@@ -368,7 +386,7 @@ def _read_sum(document: Any) -> Sum:
         elif match["power"]:
             count += sign << int(match["power"])
         elif match["bytes"]:
-            count += sign * int(match["bytes"], 0)
+            count += sign * _int(match["bytes"])
         elif sign > 0 and not name:
             name = match["name"]
         elif sign < 0 and not minus:

@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ..data_files import parse_json
 from ..version import HERE, MANIFEST, PACKAGE, suite_version
 from . import verdict_changes
 
@@ -103,7 +104,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest of a copy, or None if there is none.  Raises VendorError if it is invalid."""
     try:
-        document = json.loads((folder / MANIFEST).read_text("utf-8"))
+        document = parse_json((folder / MANIFEST).read_text("utf-8"))
         manifest = Manifest(document["version"], document["files"], tuple(document["cases"]))
         texts = [manifest.version, *manifest.files.values(), *manifest.files, *manifest.cases]
         outside = [path for path in manifest.files if not _is_inside(path)]

@@ -8,7 +8,6 @@ docstrings and layout are ignored.
 from __future__ import annotations
 
 import ast
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from ..catalogue.clauses import LEVELS
+from ..data_files import parse_toml
 from ..plugin import isolated_run
 
 CLAUSES: Final = "conformance/clauses.toml"
@@ -82,10 +82,10 @@ def _code_of_cases(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
 def clauses(path: Path) -> Clauses:
     """Return the clauses in the file of a catalogue; none if it cannot be read."""
     try:
-        entries = tomllib.loads(path.read_text("utf-8")).get("clause", [])
-    except (OSError, ValueError):
+        entries = parse_toml(path.read_text("utf-8")).get("clause", [])
+        return {str(entry.get("id")): entry for entry in entries}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return {str(entry.get("id")): entry for entry in entries}
 
 
 def code(path: Path) -> dict[str, str]:
