@@ -87,7 +87,9 @@ class AgentProcess(Process):
         return self._agent.receive(self._number, request)
 
     def _nothing(self, request: str) -> None:
-        self._call(request)
+        result = self._call(request)
+        if result:
+            raise self._agent.fail(f"it answered {short(result)!r} to {short(request)!r}, which has no result")
 
     def _int(self, request: str) -> int:
         return self._value(self._call(request))
@@ -438,6 +440,8 @@ class AgentSystem(System):
                 self.agent.send_all(0, "end", "boot", "spawn")
                 self.agent.next_is_booted = True
                 try:
-                    self.agent.receive(0, "end")
+                    result = self.agent.receive(0, "end")
+                    if result:
+                        raise self.agent.fail(f"it answered {short(result)!r} to 'end', which has no result")
                 except OSError as error:
                     raise self.agent.fail(f"it cannot end its processes: {error.strerror}") from error
