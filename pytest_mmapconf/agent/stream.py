@@ -95,6 +95,13 @@ class Agent:
         """The lines that have been sent and that the console will repeat, if it echoes."""
         self._awaited: Counter[int] = Counter()
         self._mark = f"{guardian.mark()}.{next(_numbers)}."
+        self._start()
+        self._owner = os.getpid()
+        atexit.register(self.close)
+        self._take_greeting()
+
+    def _start(self) -> None:
+        """Start the agent's process, and watch what it writes."""
         try:
             # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
             with without_address_randomisation():
@@ -119,8 +126,9 @@ class Agent:
         self._poll = select.poll()
         self._poll.register(self._from, select.POLLIN)
         self._poll.register(self._errors, select.POLLIN)
-        self._owner = os.getpid()
-        atexit.register(self.close)
+
+    def _take_greeting(self) -> None:
+        """Read the greeting and check it."""
         self._line = LONGEST_LINE  # of the greeting, until it says more
         self.facts = self._greeting()
         self._has_greeted = True

@@ -28,6 +28,7 @@ from .stash import ATTRIBUTE, CASE, FOUND, PROGRAM, RECORDED, SETTINGS
 if TYPE_CHECKING:
     from ..differential.reproducers import Judge
     from .expectation_hooks import ExpectationHooks
+    from .settings import Settings
 
 BROKEN = pytest.StashKey[tuple[str, ...]]()
 """Of an item that has failed: the clauses that it has broken."""
@@ -76,23 +77,7 @@ class VerdictHooks:
             if recorded:
                 data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
-                data["evidence"] = evidence = failure_evidence(call.excinfo)
-                made = failure_text.call_lines(item.config.stash[SETTINGS].backend.last)
-                if made:
-                    evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
-                divergence = as_divergence(call.excinfo.value)
-                if divergence is not None:
-                    cited = [id for id in divergence.clauses if id in item.config.stash[SETTINGS].clauses]
-                    data["broken"] = cited or name.clauses
-                report.sections += failure_text.sections(
-                    data.get("broken", name.clauses), item.config.stash[SETTINGS].backend.last
-                )
-                for maps in evidence.get("pictures", ()):
-                    report.sections.append((f"address space of {maps['of']}", maps["text"]))
-                if "requests" in evidence:
-                    report.sections.append(("last requests", "\n".join(evidence["requests"])))
-                if "output" in evidence:
-                    report.sections.append(("last output of the system", evidence["output"]))
+                _add_evidence(report, data, call.excinfo, item.config.stash[SETTINGS])
             found = item.stash.get(FOUND, None)
             if found is not None:
                 data["search"] = found
@@ -198,6 +183,27 @@ def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
         raise skip
     except pytest.skip.Exception as raised:
         return pytest.ExceptionInfo.from_exception(raised)
+
+
+def _add_evidence(
+    report: pytest.TestReport, data: dict[str, Any], excinfo: pytest.ExceptionInfo[BaseException], settings: Settings
+) -> None:
+    """Add what shows the failure of a case to its data, and to the sections of pytest's report."""
+    data["evidence"] = evidence = failure_evidence(excinfo)
+    made = failure_text.call_lines(settings.backend.last)
+    if made:
+        evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
+    divergence = as_divergence(excinfo.value)
+    if divergence is not None:
+        cited = [id for id in divergence.clauses if id in settings.clauses]
+        data["broken"] = cited or data["clauses"]
+    report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
+    for maps in evidence.get("pictures", ()):
+        report.sections.append((f"address space of {maps['of']}", maps["text"]))
+    if "requests" in evidence:
+        report.sections.append(("last requests", "\n".join(evidence["requests"])))
+    if "output" in evidence:
+        report.sections.append(("last output of the system", evidence["output"]))
 
 
 def _verdict(report: pytest.TestReport, error: BaseException | None, clauses: Iterable[str]) -> tuple[str, str]:

@@ -96,11 +96,19 @@ def failures(groups: Sequence[Group], width: int, *, verbose: bool = False) -> I
         lines = [*filter(None, [group.detail]), *([f"for example {example}"] if example else [])]
         if verbose or not group.call:
             functions = by_function(group.cases)
-            lines += [name + (f"[{', '.join(parameters)}]" if parameters else "") for name, parameters in functions]
+            lines += [name + _bracketed(parameters, verbose) for name, parameters in functions]
         for line in lines if verbose else lines[:3]:
             yield from ((part, {}) for part in _wrapped(line, width))
     if len(shown) < len(groups):
         yield f"{rest_of(groups[len(shown) :])}: -v shows them", {"red": True}
+
+
+def _bracketed(parameters: Sequence[str], verbose: bool) -> str:
+    """Return the parameters of a function's cases as in an id; not all of them if they are many."""
+    if not parameters:
+        return ""
+    some = parameters if verbose or len(parameters) <= MANY // 2 else [*parameters[: MANY // 4], "…"]
+    return f"[{', '.join(some)}]"
 
 
 def _wrapped(line: str, width: int, indent: str = "    ") -> list[str]:
