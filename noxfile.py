@@ -23,7 +23,7 @@ nox.options.sessions = ["lint", "types", "tests", "suites"]
 PROJECT = Path(__file__).resolve().parent
 TESTS = PROJECT / "tests"
 LINUX = "--mmap-level=linux"
-WITHOUT_RANDOM = ("-m", "not mmap_random")
+WITHOUT_RANDOM = ("-m", "not mmap_random and not mmap_tour")
 SUITES = {
     "odd": ("--mmap-backend=python:odd_machine:Odd", LINUX),
     "lockstep": ("--mmap-backend=native", LINUX, "--mmap-lockstep", *WITHOUT_RANDOM),

@@ -311,7 +311,17 @@ def test_every_case_runs_through_a_recorder(tmp_path: Path) -> None:
             """
         )
     )
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--mmap-level=linux"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--mmap-level=linux",
+        "-m",
+        "not mmap_tour",
+    ]
 
     done = subprocess.run(
         [*command, "--mmap-backend=python:recording:Recording"],

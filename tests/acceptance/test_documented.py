@@ -53,7 +53,7 @@ def test_the_reference_has_every_clause_of_every_level(suite_once: Suite) -> Non
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (("-n", "2"), ()),
+        (("-n", "2"), ("-m", "not mmap_tour")),
         (("-n", "2", "--dist", "worksteal"), ("--mmap-clause=mremap.*",)),
         (("-p", "no:xdist"), ("--mmap-clause=munmap.*",)),
     ],
@@ -121,7 +121,7 @@ def test_a_full_file_table_is_asked_only_when_allowed(suite: Suite) -> None:
 @with_compiler
 @as_root
 def test_this_kernel_as_an_ordinary_user(suite: Suite) -> None:
-    run = suite("--mmap-backend=native", "--mmap-level=linux", user=ORDINARY_USER)
+    run = suite("--mmap-backend=native", "--mmap-level=linux", "-m", "not mmap_tour", user=ORDINARY_USER)
 
     assert set(run.verdicts.values()) == {"pass", "unsupported"}
     assert "mmap.errno.ENOMEM" in run.with_verdict("pass")

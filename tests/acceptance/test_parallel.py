@@ -17,7 +17,9 @@ from finished import Run
 
 Suite = Callable[..., Run]
 
-LINUX = ("--mmap-backend=reference", "--mmap-level=linux", "--hypothesis-seed=1")
+LINUX = ("--mmap-backend=reference", "--mmap-level=linux", "--hypothesis-seed=1", "-m", "not mmap_tour")
+"""Without the tour, which is thousands of cases of one kind."""
+
 WHOLE = (*LINUX, "--mmap-clause=m*map.*")
 """Cases of all kinds from many files; the random ones draw the same programs from the same seed."""
 
