@@ -19,7 +19,7 @@ from ..contract import (
     SEAL_FUTURE_WRITE,
     Process,
 )
-from ..testing import File, clause, faults
+from ..testing import File, clause, faults, needs
 
 RW = PROT_READ | PROT_WRITE
 GIB = 1 << 30
@@ -127,6 +127,7 @@ def test_a_truncation_to_the_same_size_loses_nothing(process: Process, file: Fil
 
 
 @clause("mmap.refcount.close")
+@needs("coherent")
 def test_a_child_that_closes_its_descriptor_leaves_the_mapping(process: Process, file: File, page: int) -> None:
     fd = file(b"abc")
     base = process.mmap(0, page, RW, MAP_SHARED, fd, 0)

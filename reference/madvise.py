@@ -95,7 +95,9 @@ class Advice(State):
                 return max(addr, mapping.start)
         cut = self.first_too_many(addr, end, lambda mapping: self.records(mapping, advice)) if advice in KEPT else None
         if cut is not None:
-            refuse(EAGAIN, "madvise.errno.EAGAIN", "cut-mapping-limit", "splitting would make too many mappings")
+            refuse(
+                EAGAIN, "madvise.errno.EAGAIN", "cut-mapping-limit", "a change of a part would make too many mappings"
+            )
             return max(addr, cut.start)
         if self.space.hole(addr, end) is not None:
             refuse(ENOMEM, "madvise.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")

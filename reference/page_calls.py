@@ -175,7 +175,12 @@ class PageCalls(State):
             if excess is not None and at == excess.start:
                 refuse(ENOMEM, "mprotect.errno.ENOMEM.data", "data-limit", "the data limit (RLIMIT_DATA) is reached")
             if cut is not None and at == cut.start:
-                refuse(ENOMEM, "mprotect.errno.ENOMEM", "cut-mapping-limit", "splitting would make too many mappings")
+                refuse(
+                    ENOMEM,
+                    "mprotect.errno.ENOMEM",
+                    "cut-mapping-limit",
+                    "a change of a part would make too many mappings",
+                )
             if sealed is not None and at == sealed.start:
                 refuse(EPERM, "mprotect.errno.EPERM", "range-sealed", "something in the range is sealed")
         stop = min([end, *(max(at, addr) for at in stops), *([] if hole is None else [hole])])
@@ -219,7 +224,9 @@ class PageCalls(State):
             if space.hole(addr, end) is not None:
                 refuse(ENOMEM, "mseal.errno.ENOMEM", "range-unmapped", "some of the range is not mapped")
             if self.first_too_many(addr, end, lambda mapping: not mapping.sealed) is not None:
-                refuse(ENOMEM, "mseal.errno.ENOMEM", "seal-mapping-limit", "splitting would make too many mappings")
+                refuse(
+                    ENOMEM, "mseal.errno.ENOMEM", "seal-mapping-limit", "sealing a part would make too many mappings"
+                )
 
         # EFFECT
         for mapping in space.cut_out(addr, end):
@@ -296,7 +303,9 @@ class PageCalls(State):
         cut = self.first_too_many(start, end, lambda mapping: mapping.locked != locked)
         if cut is None:
             return False
-        refuse(ENOMEM, "mlock.errno.ENOMEM.count", "cut-mapping-limit", "splitting would make too many mappings")
+        refuse(
+            ENOMEM, "mlock.errno.ENOMEM.count", "cut-mapping-limit", "a change of a part would make too many mappings"
+        )
         if cut.start > start:
             refuse.prefix = partial(self.space.lock, start, cut.start, locked, on_fault)
         return True

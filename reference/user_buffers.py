@@ -62,7 +62,7 @@ class Buffers(Accesses, FileCalls):
             if addr + length > self.task_size:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
             elif refuse.count and length and self.is_unreadable(addr):  # tmpfs looks for the seals later on Linux 6.12
-                refuse(EFAULT, "buffer.load", "sealed-buffer", "the buffer is not readable")
+                refuse(EFAULT, "buffer.load", "sealed-buffer", "the sealed pages of the buffer are not readable")
 
         # EFFECT
         if inode.device or not length:

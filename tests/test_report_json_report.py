@@ -160,7 +160,7 @@ def test_names_that_utf8_cannot_encode(judge: Judge, pytester: pytest.Pytester) 
         odd="""
         from subjects import *
         class Odd(Known):
-            def facts(self): return Facts("half \\udc80 <script>", "\\0\\x1b[31m", {"page": '"'})
+            def facts(self): return Facts("half \\udc80 <script>", "\\0\\x1b[31m", {"machine": '"'})
         """
     )
 
@@ -169,5 +169,5 @@ def test_names_that_utf8_cannot_encode(judge: Judge, pytester: pytest.Pytester) 
     assert valid(pytester.path / "v.json")["backend"] == {
         "name": "half \\udc80 <script>",
         "version": "\\x00\\x1b[31m",
-        "page": '"',
+        "machine": '"',
     }

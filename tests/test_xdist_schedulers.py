@@ -133,7 +133,8 @@ def test_each_worker_judges_a_system_of_its_own(judge: Judge, pytester: pytest.P
     assert each.ret == 0
     each.stdout.fnmatch_lines(["=* mmap conformance: gw0, backend mine gw0, kernel Toy 4 =*"])
     each.stdout.fnmatch_lines(["=* mmap conformance: gw1, backend mine gw1, kernel Toy 4 =*"])
-    assert [line for line in each.outlines if "conforms" in line] == ["conforms to level documented: 3 pass"] * 2
+    statements = [line for line in each.outlines if "conforms" in line]
+    assert statements == [f"gw{number}: conforms to level documented: 3 pass" for number in range(2)]
     runs = json.loads((pytester.path / "each.json").read_text())["runs"]
     assert [(run["backend"]["version"], run["backend"]["worker"]) for run in runs] == [("gw0", "gw0"), ("gw1", "gw1")]
     assert load.ret == 1

@@ -225,7 +225,7 @@ class Agent:
             words = rest.split(" ")
             if len(words) == 3 and (words[0] != "-" or self.facts.get("signals") == "none"):
                 with contextlib.suppress(ValueError):
-                    if not re.fullmatch(r"SIG[A-Z0-9+]{1,16}|[0-9]{1,3}", words[0]):
+                    if not re.fullmatch(r"SIG[A-Z0-9+]{1,16}|[0-9]{1,3}|-", words[0]):
                         raise ValueError(words[0])
                     return Fault(words[0], words[1], None if words[2] == "-" else int(words[2], 0))
         if kind == "unsupported":

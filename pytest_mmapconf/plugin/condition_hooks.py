@@ -13,7 +13,7 @@ import pytest
 from ..catalogue.clauses import load
 from ..contract import Unsupported
 from .item_hooks import as_skip
-from .missing_calls import call_properties, missing_call
+from .missing_calls import call_properties, missing_call, row_properties
 from .needed_properties import needs_of_item
 from .settings import Settings
 from .stash import CASE
@@ -41,7 +41,7 @@ class ConditionHooks:
             conditions = [(id, when) for id in item.stash[CASE].clauses if (when := load()[id].when)]
             if conditions:
                 self.conditions[item] = conditions
-            self.calls[item] = call_properties(getattr(item, "obj", None))
+            self.calls[item] = (*call_properties(getattr(item, "obj", None)), *row_properties(item))
             names = needs_of_item(item)
             if names:
                 self.needs[item] = names

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from ..catalogue.properties import PROPERTIES, call_property
 from .used_calls import calls_of
 
@@ -24,6 +26,16 @@ def call_properties(case: Any) -> tuple[str, ...]:
     return tuple(name for name in names if name in PROPERTIES)
 
 
+def row_properties(item: pytest.Item) -> tuple[str, ...]:
+    """Return the name of the property by which the call of a row of the tour is implemented; its id has the call."""
+    if item.get_closest_marker("mmap_tour") is None:
+        return ()
+    from ..tour import array
+
+    name = call_property(array.call_of(vars(item)["callspec"].params["row"]))
+    return (name,) if name in PROPERTIES else ()
+
+
 def missing_call(
     error: BaseException | None, names: tuple[str, ...], clauses: tuple[str, ...], properties: ObservedProperties
 ) -> str | None:
@@ -31,11 +43,16 @@ def missing_call(
 
     `names` are the call's properties of the case, which have been observed before the case began.
     """
-    if not any(isinstance(raised, OSError) and raised.errno == errno.ENOSYS for raised in _chain(error)):
+    if not any(map(_is_not_implemented, _chain(error))):
         return None
     missing = [name for name in names if properties.observe(name).holds is False]
     # A case of several clauses would fail the others as well.
     return properties.unmet(missing, clauses if len(clauses) == 1 else ())
+
+
+def _is_not_implemented(error: BaseException) -> bool:
+    """Return True for ENOSYS, raised or as the result that differs from the reference's."""
+    return getattr(error, "errno", None) == errno.ENOSYS or getattr(error, "observed", "") == "ENOSYS"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

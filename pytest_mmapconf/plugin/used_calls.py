@@ -16,7 +16,12 @@ AMBIGUOUS: Final = frozenset({"add"})
 
 
 def calls_of(case: Any) -> set[str]:
-    """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures."""
+    """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures.
+
+    An item that is no function, such as a program to replay, names none.
+    """
+    if not callable(case):
+        return set()
     calls = {"sysconf"} if "page" in inspect.signature(inner_test(case)).parameters else set()
     for _, function in used_functions(case):
         names, texts = words(function)

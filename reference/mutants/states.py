@@ -161,3 +161,24 @@ def what_follows_a_replaced_page_is_lost(self: ReferenceProcess, mmap: Mmap) -> 
     if mmap.flags & MAP_FIXED and after is not None and after > end:
         self.space.table.zap(end // self.page, after // self.page)
     return start
+
+
+@wrong(ReferenceProcess.store, "fork.private.untouched")
+def a_child_stores_into_a_page_that_was_only_loaded(
+    store: Original, self: ReferenceProcess, addr: int, data: bytes
+) -> None:
+    """A private page that a process has only loaded before it forks is one page for both."""
+    number = addr // self.page
+    sharing: list[Any] = [
+        other
+        for other in self.machine.processes
+        if other is not self
+        and number not in self.space.table.entries
+        and (page := other.space.table.entries.get(number)) is not None
+        and not page.refcount
+        and (mapping := other.space.find(addr)) is not None
+        and not mapping.shared
+    ]
+    store(self, addr, data)
+    for other in sharing:
+        store(other, addr, data)

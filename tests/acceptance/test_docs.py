@@ -97,7 +97,6 @@ def environment(installed: Path, tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(installed),
         "BOARD": str(board),
         "PROJECT": str(PROJECT),
-        "PYTEST_ADDOPTS": "-m 'not mmap_tour'",  # thousands of cases of one kind, in every clause
     }
 
 
