@@ -88,7 +88,7 @@ class AgentProcess(Process):
 
     def _nothing(self, request: str) -> None:
         result = self._call(request)
-        if result:
+        if result not in ("", "0"):  # 0 is what the function of C returns
             raise self._agent.fail(f"it answered {short(result)!r} to {short(request)!r}, which has no result")
 
     def _int(self, request: str) -> int:
