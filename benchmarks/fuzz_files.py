@@ -166,6 +166,7 @@ def changed_value(value: Any, random: Random) -> Any:
     if isinstance(value, list) and value and random.random() < 0.9:
         at = random.randrange(len(value))
         return [*value[:at], changed_value(value[at], random), *value[at + (random.random() < 0.9) :]]
+    others: tuple[Any, ...]
     others = (None, True, False, -1, 0, 1 << 64, 10**4000, 1.5, "", [], {}, [[]], "p1", value, [value], {"a": value})
     return random.choice([*others, *[token(random) for _ in others]])
 

@@ -38,6 +38,8 @@ def read_text(path: Path) -> str:
             raise DataError(f"cannot be read: it has {status.st_size:,} bytes, and {MAX_SIZE:,} are the limit")
         with path.open("rb") as file:
             content = file.read(MAX_SIZE + 1)
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a null character in the name

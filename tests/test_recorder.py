@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -334,7 +335,7 @@ def test_every_case_runs_through_a_recorder(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout
-    assert "conforms to level linux" in done.stdout
+    assert re.search("clauses of level linux some cases asked, others not: [0-9]+ pass$", done.stdout.strip())
 
 
 def test_attributes_beside_the_contract_are_those_of_the_process() -> None:

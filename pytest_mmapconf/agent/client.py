@@ -142,10 +142,10 @@ class AgentProcess(Process):
 
     def mincore(self, addr: int, length: int) -> list[bool]:
         step = self._agent.data * self._agent.page
-        if length > MAX_RESIDENT * step:
-            step = length  # an error is expected, and an answer for as many pages would not fit into a line
         resident = ""
         for at in range(0, max(length, 1), step):
+            if at >= MAX_RESIDENT * step:
+                raise self._agent.fail(f"it says of mincore that all {at} bytes from {addr:#x} on are mapped")
             amount = min(step, length - at)
             digits = self._call(f"mincore {addr + at:#x} {amount:d}")
             pages = -(-amount // self._agent.page)

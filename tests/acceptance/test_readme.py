@@ -83,6 +83,6 @@ def test_a_case_of_ones_own(suite: Suite, folder: Path) -> None:
 
 def test_every_option_is_named_and_there_is_no_other(suite: Suite) -> None:
     named = set(re.findall(r"--mmap-[a-z-]+", OPTIONS.read_text()))
-    known = set(re.findall(r"--mmap-[a-z-]+", suite("--help").output))
+    known = set(re.findall(r"--mmap-[a-z-]+", suite("--mmap-backend=reference", "--help", check=False).output))
 
     assert named == known
