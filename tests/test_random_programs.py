@@ -144,7 +144,7 @@ def test_every_step_of_every_theme_is_defined() -> None:
 def searched(backend: Backend, number: int) -> Search:
     """Return a short search that has run with a seed."""
     search = Search(backend, "linux")
-    search.run_short(100, f"{number}")
+    search.run_short(200, f"{number}")
     return search
 
 
