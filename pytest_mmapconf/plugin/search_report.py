@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from ..report.causes import number
 from ..version import PACKAGE
 from . import search_folder
 from .stash import ATTRIBUTE, SETTINGS
@@ -174,11 +175,6 @@ def write_line(config: pytest.Config, line: str) -> None:
     if terminal is not None:
         terminal.ensure_newline()
         terminal.write_line(line)
-
-
-def number(count: int, what: str) -> str:
-    """Return a number of things: "1 finding", "2 findings"."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def duration(seconds: float) -> str:
