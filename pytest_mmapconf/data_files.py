@@ -7,6 +7,7 @@ have surrogates, which cannot be written to a report.  Here each of them is a Da
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import tomllib
@@ -28,24 +29,34 @@ class DataError(ValueError):
     """A file cannot be read, or is not what it should be; the message says where, but does not name the file."""
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a plain file.  Raises DataError."""
+def _open_regular(path: str, flags: int) -> int:
+    """Open a file as `open` does, but neither wait for a pipe nor open what is no regular file.  Raises DataError."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError("cannot be read: it is not a regular file")
+    return descriptor
+
+
+def read_text(path: Path, largest: int = MAX_SIZE) -> str:
+    """Return the text of a regular file.  Raises DataError.
+
+    A pipe may never end, and neither does a device such as /dev/zero; neither is waited for.
+    """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError("cannot be read: it is not a regular file")
-        if status.st_size > MAX_SIZE:
-            raise DataError(f"cannot be read: it has {status.st_size:,} bytes, and {MAX_SIZE:,} are the limit")
-        with path.open("rb") as file:
-            content = file.read(MAX_SIZE + 1)
+        with open(path, "rb", opener=_open_regular) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > largest:
+                raise DataError(f"cannot be read: it has more than {largest:,} bytes ({size:,} bytes)")
+            content = file.read(largest + 1)
     except DataError:
         raise
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a null character in the name
         raise DataError(f"cannot be read: {error}") from None
-    if len(content) > MAX_SIZE:
-        raise DataError(f"cannot be read: it has more than {MAX_SIZE:,} bytes")
+    if len(content) > largest:
+        raise DataError(f"cannot be read: it has more than {largest:,} bytes")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

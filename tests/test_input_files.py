@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf.catalogue.input_file import read_text
+from pytest_mmapconf.data_files import DataError, read_text
 
 ENTRY = '[[expect]]\ncase = "munmap.range"\nverdict = "fail"\nreason = "no"\nprogram = "{program}"\n'
 
@@ -39,7 +39,7 @@ def test_the_size_is_limited(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("abcd")
 
     assert read_text(tmp_path / "file", 4) == "abcd"
-    with pytest.raises(OSError, match="it has more than 3 bytes"):
+    with pytest.raises(DataError, match="it has more than 3 bytes"):
         read_text(tmp_path / "file", 3)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..catalogue.input_file import read_text
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, CaseResult
+from ..data_files import read_text
 from .file import Entry
 
 if TYPE_CHECKING:
