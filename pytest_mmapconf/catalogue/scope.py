@@ -19,10 +19,8 @@ that it needs: each of its clauses, calls and properties.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +29,7 @@ from ..contract import Process, System
 from ..data_files import DataError, parse_toml, read_text
 from .clauses import load as load_clauses
 from .properties import PROPERTIES
-from .tables import did_you_mean
+from .tables import did_you_mean, matches
 
 KINDS: Final = ("clauses", "cases", "calls", "properties")
 """What a scope names, as keys of its tables."""
@@ -76,16 +74,6 @@ class Scope:
 
 
 KIND_NAMES: Final = {"clauses": "clause", "cases": "case", "calls": "call", "properties": "property"}
-
-
-def matches(patterns: Iterable[str], name: str) -> bool:
-    """Return True if the name matches one of the patterns, in which only `*` and `?` are special."""
-    return any(_expression(pattern).fullmatch(name) for pattern in patterns)
-
-
-@cache
-def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern))
 
 
 def ready_made() -> dict[str, str]:

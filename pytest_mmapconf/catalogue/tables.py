@@ -1,9 +1,11 @@
-"""Checks of names that a user or an author has written: did-you-mean advice, and tables of text with fixed keys."""
+"""Names and patterns that a user or an author has written: did-you-mean advice, wildcards, tables with fixed keys."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Final
 
 FEW: Final = 12
@@ -24,6 +26,16 @@ def did_you_mean(wrong: str, right: Iterable[str]) -> str:
         return f"there are: {', '.join(right)}"
     nearest = get_close_matches(wrong, right, n=3, cutoff=0.0)
     return f"there are {len(right)}, the nearest {', '.join(nearest)}"
+
+
+def matches(patterns: Iterable[str], name: str) -> bool:
+    """Return True if the name matches one of the patterns, in which only `*` and `?` are special."""
+    return any(_expression(pattern).fullmatch(name) for pattern in patterns)
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern), re.DOTALL)
 
 
 def table_error(table: Mapping[str, object], required: Sequence[str], known: Sequence[str]) -> str | None:

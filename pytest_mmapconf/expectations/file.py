@@ -19,16 +19,14 @@ its cases ran and none had the verdict of the entry.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..catalogue.conditions import Condition, ConditionError
 from ..catalogue.conditions import parse as parse_condition
-from ..catalogue.tables import table_error
+from ..catalogue.tables import matches, table_error
 from ..catalogue.verdicts import FAIL, FLAKY, UNRESOLVED, UNSUPPORTED
 from ..data_files import DataError, parse_toml, read_text
 from ..text import printable
@@ -78,13 +76,9 @@ class Entry:
         """True if the id is a pattern."""
         return "*" in self.id or "?" in self.id
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile(re.escape(self.id).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
-
     def matches(self, id: str) -> bool:
         """Return True if the entry applies to the case, or the clause, of this id."""
-        return self.id == id or (self.wild and self._pattern.fullmatch(id) is not None)
+        return self.id == id or (self.wild and matches([self.id], id))
 
     @property
     def as_data(self) -> dict[str, Any]:

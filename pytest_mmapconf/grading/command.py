@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..catalogue.scope import matches
+from ..catalogue.tables import matches
 from ..report.json_report import InvalidReport
 from ..report.merge import read_files
 from ..report.result import Run

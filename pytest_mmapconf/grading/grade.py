@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ..catalogue.scope import matches
+from ..catalogue.tables import matches
 from ..catalogue.verdicts import FAIL, PASS, UNRESOLVED, CaseResult
 from ..report.result import Run
 from .points import Row

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..catalogue.clauses import load as load_clauses
-from ..catalogue.scope import matches
-from ..catalogue.tables import did_you_mean
+from ..catalogue.tables import did_you_mean, matches
 from ..data_files import DataError, parse_toml, read_text
 
 KEYS: Final = ("name", "points", "clauses")
