@@ -36,9 +36,10 @@ from ..differential.comparison import LeaveOut
 from ..differential.divergence import Divergence, Key
 from ..differential.lockstep import LockstepSystem
 from ..differential.parameters import measure_parameters
+from ..differential.unused_calls import without_unused_calls
 from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
-from ..trace.program import Program, SymbolicOutcome, names_in, needed
+from ..trace.program import Program, SymbolicOutcome, needed
 from ..trace.recorder import RecordedSystem
 from . import STEP, THEMES, ProgramGenerator, in_working_directory
 from .levels import not_promised
@@ -356,17 +357,7 @@ class Search:
 
     def drop_unused_calls(self, counterexample: Counterexample, end: float = inf) -> Counterexample:
         """Remove calls whose results no other call uses, as long as the difference remains, up to the time `end`."""
-        for at in reversed(range(len(counterexample.program) - 1)):
-            if time.monotonic() > end:
-                break
-            if at >= len(counterexample.program) - 1:  # an earlier call shows a difference by now
-                continue
-            step, rest = counterexample.program[at], (*counterexample.program[:at], *counterexample.program[at + 1 :])
-            used = {name for other in rest for name in (other.process, *names_in(other))}
-            if used.isdisjoint(step.results):
-                with suppress(Unresolved):
-                    counterexample = self.replay(rest) or counterexample
-        return counterexample
+        return without_unused_calls(counterexample, self.replay, end)
 
     def replay(self, program: Program) -> Counterexample | None:
         """Make the calls of a program again and return the counterexample, if any."""

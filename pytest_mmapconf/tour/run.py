@@ -16,11 +16,12 @@ from ..differential.comparison import AuditedCall
 from ..differential.divergence import Divergence
 from ..differential.lockstep import LockstepSystem
 from ..differential.reproducers import Judge, note_probe
+from ..differential.unused_calls import without_unused_calls
 from ..fuzzing.model_view import Actor
 from ..reference.machine import Parameters
 from ..reference.observed_choices import ObservedChoices
 from ..reference.system import ReferenceSystem
-from ..trace.program import Program, names_in, needed
+from ..trace.program import Program, needed
 from ..trace.recorder import RecordedSystem
 from .axes import AXES, Row
 from .call_table import ALL_CALLS as CALLS
@@ -173,20 +174,13 @@ def reduced(subject: Backend, level: str, difference: Difference) -> Difference:
     """Return a difference without the calls that it does not depend on: the last one still has the same outcome."""
     shown = difference.divergence
     judge = Judge(subject, level)
-    for at in reversed(range(len(difference.program) - 1)):
-        if at >= len(difference.program) - 1:
-            continue
-        step, rest = difference.program[at], (*difference.program[:at], *difference.program[at + 1 :])
-        used = {name for other in rest for name in (other.process, *names_in(other))}
-        if not used.isdisjoint(step.results):
-            continue
-        try:
-            judged = judge.run(rest, "none")
-        except Unresolved:
-            continue
-        if judged.divergence is not None and is_alike(judged.divergence, shown):
-            difference = Difference(shown, judged.program)
-    return difference
+
+    def run_again(program: Program) -> Difference | None:
+        judged = judge.run(program, "none")
+        is_shown = judged.divergence is not None and is_alike(judged.divergence, shown)
+        return Difference(shown, judged.program) if is_shown else None
+
+    return without_unused_calls(difference, run_again)
 
 
 def is_alike(one: Divergence, other: Divergence) -> bool:
