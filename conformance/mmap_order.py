@@ -248,6 +248,8 @@ def errnos(process: Process, spoil: Callable[[Call], None]) -> list[str]:
 def test_linux_reports_first_failed_check(
     process: Process, page: int, file: MakeFile, first: Callable[[Call], None], second: Callable[[Call], None]
 ) -> None:
+    if second is offset_past_maximum and process.bits != 64:
+        raise Unsupported("with 32-bit addresses the C library refuses the offset, and no system sees it")
     call = Call(process, page, file, free_range(process, 2), page)
     second(call)
     first(call)
