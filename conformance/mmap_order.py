@@ -24,6 +24,7 @@ from ..contract import (
     PROT_READ,
     Process,
     Resource,
+    Unsupported,
 )
 from ..testing import clause, fails, needs
 from ._helpers import RW, MakeFile, assert_nothing_mapped, free_range

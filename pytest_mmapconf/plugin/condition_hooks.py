@@ -58,6 +58,8 @@ class ConditionHooks:
                 raise Unsupported(unmet)
         for name in self.calls.get(item, ()):
             self.settings.properties.observe(name)  # now, as the case's own system will be the only one
+        if "user_space_end" in getattr(item, "fixturenames", ()):
+            self.settings.properties.end_of_user_space()  # for the same reason
         return (yield)
 
     @pytest.hookimpl(tryfirst=True)
