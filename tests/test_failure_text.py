@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from os import O_CREAT, O_RDWR
+from traceback import walk_tb
+
+import hypothesis
+import hypothesis.strategies
 import pytest
 
 from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, Fault
+from pytest_mmapconf.differential.divergence import shortened
 from pytest_mmapconf.plugin import failure_text
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.trace.recorder import RecordedSystem
@@ -63,6 +69,43 @@ def test_the_calls_of_a_case_and_its_clause() -> None:
     assert failure_text.reason(caught.value, system) == "munmap failed with EINVAL"
     assert failure_text.reason(OSError(22, "another"), system) is None
     assert repr(process) == "process 1"
+
+
+def test_a_traceback_has_the_lines_of_the_case_only() -> None:
+    process = RecordedSystem(ReferenceBackend().boot()).spawn()
+
+    @hypothesis.settings(database=None)
+    @hypothesis.given(hypothesis.strategies.just(0))
+    def case(length: int) -> None:
+        process.munmap(0, length)
+
+    with pytest.raises(OSError, match="EINVAL") as caught:
+        case()
+
+    trace = failure_text.of_the_case(caught.value.__traceback__)
+    assert trace is not None
+    assert {frame.f_globals["__name__"] for frame, _ in walk_tb(trace)} == {__name__}
+    assert [frame.f_code.co_name for frame, _ in walk_tb(trace)][-1] == "case"
+    assert failure_text.of_the_case(None) is None
+
+
+def test_a_call_with_long_data_is_one_short_line() -> None:
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+    process.pwrite(process.open("a", O_RDWR | O_CREAT), bytes(range(256)) * 16, 0)
+
+    (_, line) = failure_text.call_lines(system)
+
+    assert line.startswith('  2  p1.pwrite(fd1, ["')
+    assert line.endswith(", 0)  → 4096")
+    assert len(line) <= 200
+
+
+def test_an_address_space_keeps_its_marked_lines() -> None:
+    maps = "\n".join(f"line {number}" + ("  <- load" if number == 50 else "") for number in range(99))
+
+    assert shortened(maps, 3, "{} more") == "line 0\nline 1\nline 50  <- load\n96 more"
+    assert shortened("a\nb", 2) == "a\nb"
 
 
 def test_a_note_of_hypothesis_is_shortened() -> None:

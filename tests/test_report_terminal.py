@@ -278,6 +278,41 @@ def test_maps_of_every_process_are_shown(judge: Judge, pytester: pytest.Pytester
     pictures = [line.strip("- ") for line in result.outlines if "address space of" in line]
     assert pictures == ["address space of process", "address space of child", "address space of others"]
     pytester.makepyfile(test_mine=pytester.path.joinpath("test_mine.py").read_text().replace(", Nothing()]", "]"))
-    result = judge("Good", "test_mine.py")
+    result = judge("Good", "-v", "test_mine.py")
     assert result.outlines.count("line") == MAX_LINES
-    result.stdout.fnmatch_lines(["… and 40 lines more"])
+    result.stdout.fnmatch_lines(["… and more: -v shows it"])
+
+
+def test_176_failures_take_at_most_400_lines(judge: Judge, pytester: pytest.Pytester) -> None:
+    """However many causes they have, how long their calls, tracebacks and address spaces are."""
+    pytester.makepyfile(
+        mine="""
+        from subjects import Good
+
+        class Wrong(Good):
+            def maps(self): return "line\\n" * 100 + "at the end <- load"
+            def sysconf(self, name): raise OSError(int(name) % 44 + 1, "wrong")
+        """,
+        test_mine="""
+        import pytest
+        from mine import Wrong
+
+        @pytest.mark.mmap_random
+        @pytest.mark.parametrize("number", range(176))
+        def test_fails(process, file, number):
+            others = [Wrong() for _ in range(3)]
+            fd = file(b"content" * 9)
+            process.open("a long name" * 999, 0)
+            process.sysconf(number)
+        """,
+    )
+
+    result = judge("Good", "--mmap-backend=python:mine:Wrong", "test_mine.py")
+
+    result.assert_outcomes(failed=176)
+    lines = result.outlines
+    assert "and 32 more causes of 128 cases: -v shows them" in lines
+    assert len(lines) <= 400
+    assert max(map(len, lines)) <= 300
+    assert lines.count("at the end <- load") == 4 * terminal.SHOWN
+    assert lines[-1].startswith("partial run: ")

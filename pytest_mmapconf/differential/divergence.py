@@ -9,6 +9,9 @@ from typing import Any, Final, NamedTuple
 from ..contract import Died
 from ..outcomes import Ended, Failed, Faulted, Outcome, Returned, brief
 
+MARK: Final = "<- "
+"""Beside the mapping that an access concerns."""
+
 MAX_LINES: Final = 60
 """Lines of an address space that are shown."""
 
@@ -112,9 +115,14 @@ def last_words(died: Died) -> dict[str, Any]:
     return {**output, "requests": list(died.requests)} if died.requests else output
 
 
-def shortened(maps: str) -> str:
-    """Return the first lines of an address space as text, and the number of lines that were cut off."""
+def shortened(maps: str, limit: int = MAX_LINES, rest: str = "… and {} lines more") -> str:
+    """Return at most `limit` lines of an address space as text: those with a mark, and the first others.
+
+    `rest` is the text after them, with the number of the lines that are left out.
+    """
     lines = maps.splitlines()
-    if len(lines) > MAX_LINES:
-        lines[MAX_LINES:] = [f"… and {len(lines) - MAX_LINES} lines more"]
-    return "\n".join(lines)
+    if len(lines) <= limit:
+        return "\n".join(lines)
+    in_order_of_weight = sorted(range(len(lines)), key=lambda number: (MARK not in lines[number], number))
+    kept = sorted(in_order_of_weight[:limit])
+    return "\n".join([*(lines[number] for number in kept), rest.format(len(lines) - limit)])

@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, Final
 
 import pytest
@@ -22,7 +23,7 @@ from ..version import PACKAGE
 
 CASES: Final = f"{PACKAGE}.conformance"
 
-HIDDEN: Final = (f"{PACKAGE}.", "hypothesis.", "contextlib")
+HIDDEN: Final = (f"{PACKAGE}.", "hypothesis.", "hypothesis_temporary_module", "contextlib")
 """Modules whose lines a traceback leaves out, except for those of the cases."""
 
 MAX_CALLS: Final = 12
@@ -30,6 +31,9 @@ MAX_CALLS: Final = 12
 
 MAX_EVIDENCE: Final = 40
 """Number of the last calls that a report has."""
+
+MAX_PICTURE: Final = 16
+"""Number of lines of an address space that are shown on a terminal, unless the user asks for more with -v."""
 
 WIDTH: Final = 100
 
@@ -45,9 +49,10 @@ def shortened(call: pytest.CallInfo[None], config: pytest.Config) -> Generator[N
         yield
         return
     error, cause, suppressed = excinfo.value, excinfo.value.__cause__, excinfo.value.__suppress_context__
-    entries = [entry for entry in excinfo.traceback if is_of_the_case(str(entry.frame.f_globals.get("__name__", "")))]
-    if entries:
-        excinfo.traceback = type(excinfo.traceback)(entries)
+    # pytest follows the links between the traceback's objects, so a shorter list of entries would not do.
+    kept = of_the_case(error.__traceback__)
+    if kept is not None:
+        excinfo.traceback = type(excinfo.traceback)(kept)
     if hasattr(error, "__notes__"):
         error.__notes__ = [note for note in map(shortened_note, error.__notes__) if note]
     if isinstance(error, ExpectationFailed):  # its text has what its cause would show
@@ -56,6 +61,19 @@ def shortened(call: pytest.CallInfo[None], config: pytest.Config) -> Generator[N
         yield
     finally:
         error.__cause__, error.__suppress_context__ = cause, suppressed
+
+
+def of_the_case(trace: TracebackType | None) -> TracebackType | None:
+    """Return a copy of a traceback that has only the lines of the case and of the user's code; None if it has none."""
+    lines = []
+    while trace is not None:
+        if is_of_the_case(str(trace.tb_frame.f_globals.get("__name__", ""))):
+            lines.append(trace)
+        trace = trace.tb_next
+    kept: TracebackType | None = None
+    for line in reversed(lines):
+        kept = TracebackType(kept, line.tb_frame, line.tb_lasti, line.tb_lineno)
+    return kept
 
 
 def is_of_the_case(module: str) -> bool:
@@ -89,13 +107,20 @@ def call_lines(recorded: RecordedSystem | None) -> list[str]:
         steps: Sequence[object] = recorded.program()[0]
     except Exception:  # an implementation may return anything
         return []
-    if len(steps) != len(recorded.noted):
-        return [f"{number:3}  {step}" for number, step in enumerate(steps, 1)]
+    texts = [step_text(step) for step in steps]
+    if len(texts) != len(recorded.noted):
+        return [f"{number:3}  {step}" for number, step in enumerate(texts, 1)]
     answers = [answer(note[4], note[5]) for note in recorded.noted]
     return [
         f"{number:3}  {step}" + (f"  → {text}" if text else "")
-        for number, (step, text) in enumerate(zip(steps, answers, strict=True), 1)
+        for number, (step, text) in enumerate(zip(texts, answers, strict=True), 1)
     ]
+
+
+def step_text(step: object) -> str:
+    """Return a call as text; of long data its first bytes."""
+    text = str(step)
+    return text if len(text) <= 2 * WIDTH else f"{text[:WIDTH]} … {text[-20:]}"
 
 
 def answer(result: Any, error: BaseException | None) -> str:

@@ -17,6 +17,7 @@ import pytest
 from ..catalogue.clauses import load
 from ..catalogue.verdicts import EXPECTED, FAIL, PASS, UNRESOLVED, UNSUPPORTED, CaseResult
 from ..contract import Backend, Died, Unresolved
+from ..differential.divergence import MAX_LINES, shortened
 from ..text import TEXT, printable, printable_data, shown
 from . import failure_text
 from .collection import CollectionHooks
@@ -28,7 +29,6 @@ from .stash import ATTRIBUTE, CASE, FOUND, PROGRAM, RECORDED, SETTINGS
 if TYPE_CHECKING:
     from ..differential.reproducers import Judge
     from .expectation_hooks import ExpectationHooks
-    from .settings import Settings
 
 BROKEN = pytest.StashKey[tuple[str, ...]]()
 """Of an item that has failed: the clauses that it has broken."""
@@ -77,7 +77,7 @@ class VerdictHooks:
             if recorded:
                 data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
             if verdict == FAIL and call.excinfo:
-                _add_evidence(report, data, call.excinfo, item.config.stash[SETTINGS])
+                _add_evidence(report, data, call.excinfo, item.config)
             found = item.stash.get(FOUND, None)
             if found is not None:
                 data["search"] = found
@@ -186,9 +186,10 @@ def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
 
 
 def _add_evidence(
-    report: pytest.TestReport, data: dict[str, Any], excinfo: pytest.ExceptionInfo[BaseException], settings: Settings
+    report: pytest.TestReport, data: dict[str, Any], excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config
 ) -> None:
     """Add what shows the failure of a case to its data, and to the sections of pytest's report."""
+    settings, verbose = config.stash[SETTINGS], config.get_verbosity() > 0
     data["evidence"] = evidence = failure_evidence(excinfo)
     made = failure_text.call_lines(settings.backend.last)
     if made:
@@ -199,7 +200,8 @@ def _add_evidence(
         data["broken"] = cited or data["clauses"]
     report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
     for maps in evidence.get("pictures", ()):
-        report.sections.append((f"address space of {maps['of']}", maps["text"]))
+        text = shortened(maps["text"], MAX_LINES if verbose else failure_text.MAX_PICTURE, "… and more: -v shows it")
+        report.sections.append((f"address space of {maps['of']}", text))
     if "requests" in evidence:
         report.sections.append(("last requests", "\n".join(evidence["requests"])))
     if "output" in evidence:

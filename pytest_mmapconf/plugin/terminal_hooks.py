@@ -237,7 +237,9 @@ class TerminalHooks:
         for text, markup in terminal.failures(groups, shutil.get_terminal_size().columns, verbose=verbose):
             terminalreporter.write_line(text, **markup)
         page = any(path.suffix == ".html" for path in self.settings.reports)
-        for line in terminal.next_commands(self.result(system), self.settings.reproducers, page):
+        for line in terminal.next_commands(
+            self.result(system), self.settings.backend_name, self.settings.reproducers, page
+        ):
             terminalreporter.write_line(f"  next: {line}")
 
     def distinct(
@@ -261,7 +263,7 @@ class TerminalHooks:
                     others = f"{number(len(group.cases) - 1, 'more case')}"
                     report.sections.append((others, terminal.alike(group)))
                 yield report
-            elif "mmap_random" in report.keywords and getattr(report, ATTRIBUTE, {}).get("search", {"new": 1})["new"]:
+            elif getattr(report, ATTRIBUTE, {}).get("search", {"new": ()})["new"]:
                 yield report
 
     def print_verdicts(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -166,13 +166,16 @@ def by_reason(entries: Sequence[ClauseResult], width: int) -> Iterator[str]:
         yield from _wrapped(", ".join(ids), width, "      ")
 
 
-def next_commands(run: Run, reproducers: str, page: bool) -> list[str]:
-    """Return what to do next about the failures of a run: a line for each command, with its purpose."""
+def next_commands(run: Run, backend: str, reproducers: str, page: bool) -> list[str]:
+    """Return what to do next about the failures of a run: a line for each command, with its purpose.
+
+    `backend` is the value of --mmap-backend, which may be longer than the name of the system.
+    """
     failing = sum(len(group.cases) for group in run.groups)
-    backend = f"--mmap-backend={shlex.quote(run.facts.name)}"
     lines = []
     if run.harness_is_broken or 2 * failing > len(run.cases) > MANY:
-        lines.append(f"pytest {backend} --mmap-smoke    is the adapter right? says what to repair first")
+        smoke = f"pytest --mmap-backend={shlex.quote(backend)} --mmap-smoke"
+        lines.append(f"{smoke}    is the adapter right? says what to repair first")
     if failing > SHOWN:
         lines.append("--tb=short, -vv                 shorter tracebacks; the traceback of every case")
     if reproducers:
