@@ -58,6 +58,9 @@ from .state import State
 ATTRIBUTE: Final = b"1\n"
 """The content of the attribute in /sys."""
 
+NOT_POSITIONED: Final = ("fifo", "socket", "other")
+"""Kinds of files without positioned reads and writes; "other" is a watch."""
+
 
 class FileCalls(State):
     """The calls on files and descriptors."""
@@ -289,8 +292,8 @@ class FileCalls(State):
         kind = description.inode.kind
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
-        if kind in ("fifo", "socket"):
-            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
+        if kind in NOT_POSITIONED:
+            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe, socket or watch has no file offset")
         if not description.readable:
             refuse(EBADF, "file.errno", "fd-not-readable", "fd is not open for reading")
         if description.inode.is_directory:
@@ -327,8 +330,8 @@ class FileCalls(State):
             seals |= SEAL_GROW
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
-        if inode.kind in ("fifo", "socket"):
-            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
+        if inode.kind in NOT_POSITIONED:
+            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe, socket or watch has no file offset")
         if not description.writable:
             refuse(EBADF, "file.errno", "fd-not-writable", "fd is not open for writing")
         if offset > LARGEST - self.page and self.choices.limits_files():
@@ -384,8 +387,8 @@ class FileCalls(State):
 
         # ERRORS
         with self.errors("drop_cache") as refuse:
-            if description.inode.kind in ("fifo", "socket"):
-                refuse(ESPIPE, "file.errno", "no-page-cache", "a pipe or socket has no pages")
+            if description.inode.kind not in ("regular", "directory"):
+                refuse(EINVAL, "file.errno", "no-storage", "the file has no storage")
 
         # EFFECT
         if description.inode.is_regular:

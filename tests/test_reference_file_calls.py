@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -39,9 +41,11 @@ from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.files import LARGEST
 from pytest_mmapconf.reference.process import ReferenceProcess
 from pytest_mmapconf.testing import fails
+from pytest_mmapconf.trace.calls import PROCESS_CALLS, invoke
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
+FILES_THAT_ARE_NOT_REGULAR = ("/dev/zero", "/dev/null", "/proc/maps")
 UNKNOWN = 1 << 23
 """A flag that open does not know and ignores (openat2(2))."""
 
@@ -289,11 +293,14 @@ def test_files_without_positioned_reads_and_writes(process: ReferenceProcess, ki
         lambda: process.pread(reader, 1, 0),
         lambda: process.pwrite(writer, b"x", 0),
         lambda: process.lseek(reader, 0, SEEK_SET),
-        lambda: process.drop_cache(reader),
     ):
         with fails("ESPIPE"):
             call()
-    for call in (lambda: process.ftruncate(writer, 0), lambda: process.fsync(writer)):
+    for call in (
+        lambda: process.ftruncate(writer, 0),
+        lambda: process.fsync(writer),
+        lambda: process.drop_cache(writer),
+    ):
         with fails("EINVAL"):
             call()
     assert process.fstat(writer) == ("fifo" if kind == "pipe" else "socket", 0)
@@ -333,7 +340,7 @@ def test_bytes_written_when_the_disk_is_full(
     assert process.pread(fd, length, offset)[:written] == b"x" * written
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/maps"])
+@pytest.mark.parametrize("path", FILES_THAT_ARE_NOT_REGULAR)
 def test_a_device_accepts_and_discards_writes(process: ReferenceProcess, path: str) -> None:
     fd = process.open(path, O_RDWR)
     before = process.fstat(fd).size
@@ -528,3 +535,21 @@ def test_truncating_an_empty_file_and_a_refused_write_may_mark_it_as_modified() 
     with fails("EPERM"):
         process.pwrite(sealed, b"p", 0)
     assert not process.has_old_mtime(sealed)
+
+
+def descriptors(process: ReferenceProcess) -> list[int]:
+    """Open a file of each kind, and return the descriptors, and two numbers that are none."""
+    paths = [".", *FILES_THAT_ARE_NOT_REGULAR]
+    made = [make(process), *(process.open(path, O_RDONLY) for path in paths), process.open("f", O_PATH)]
+    return [*made, *process.pipe(), *process.socketpair(), process.memfd(), process.watch("f"), 99, -1]
+
+
+@pytest.mark.parametrize("call", [name for name, call in PROCESS_CALLS.items() if "fd" in call.arguments])
+def test_every_call_is_defined_for_every_kind_of_file(process: ReferenceProcess, call: str) -> None:
+    values = {"length": (0, PAGE), "prot": (RW,), "flags": (MAP_SHARED,), "data": (b"", b"x"), "on": (True,)}
+    names = PROCESS_CALLS[call].arguments
+    for fd in descriptors(process):
+        for arguments in itertools.product(*((fd,) if name == "fd" else values.get(name, (0,)) for name in names)):
+            with contextlib.suppress(OSError):
+                invoke(process, call, arguments)
+            process.audit([], [fd])

@@ -62,6 +62,9 @@ def process() -> Process:
         ("batch sysconf 30;exit 1", "bad a verb cannot be part of a batch"),
         ("batch sysconf 30;batch sysconf 30", "bad a verb cannot be part of a batch"),
         ("audit fd 9", "ok -:-"),
+        ("audit 0 999999999999", "bad an argument cannot be understood"),
+        ("audit 0 -1", "bad an argument cannot be understood"),
+        ("audit 0 1024 fd 0", "bad an argument cannot be understood"),
         ("fragment 0x1000 2", "error ENOMEM"),
     ],
 )

@@ -43,6 +43,8 @@ DATA: Final = 16384
 """Maximum bytes of data in one line."""
 LINE: Final = 2 * DATA + 256
 """Maximum length of a line with its newline."""
+AUDITED: Final = 1024
+"""Maximum number of pages and files of one audit."""
 
 ExecuteRequest = Callable[[Process, str], str]
 
@@ -109,7 +111,8 @@ def execute_request(process: Process, request: str) -> str:
         if call == "batch":
             return batch(process, request.partition(" ")[2])
         if call == "audit":
-            return answer(lambda: audit(process, words))
+            ranges, fds = audited(words)
+            return answer(lambda: " ".join(process.audit(ranges, fds)))
         if call == "maps":
             return answer(lambda: encode_text(process.maps().encode()[parse_number(words[0]) :][:4096]))
         if call not in PROCESS_CALLS:
@@ -135,11 +138,18 @@ def batch(process: Process, requests: str) -> str:
     return "ok " + ";".join(execute_request(process, request) for request in each)
 
 
-def audit(process: Process, words: list[str]) -> str:
-    """Audit pages and files; `words` are pairs of an address and a number of pages, or of `fd` and a descriptor."""
+def audited(words: list[str]) -> tuple[list[tuple[int, int]], list[int]]:
+    """Return the ranges and the descriptors of an audit.
+
+    `words` are pairs of an address and a number of pages, or of `fd` and a descriptor.  Raises ValueError for other
+    words, and for more pages and files than one audit may have.
+    """
     pairs = list(zip(words[::2], map(parse_number, words[1::2]), strict=True))
     ranges = [(parse_number(at), pages) for at, pages in pairs if at != "fd"]
-    return " ".join(process.audit(ranges, [fd for at, fd in pairs if at == "fd"]))
+    fds = [fd for at, fd in pairs if at == "fd"]
+    if any(pages < 0 for _, pages in ranges) or sum(pages for _, pages in ranges) + len(fds) > AUDITED:
+        raise ValueError(f"an audit has at most {AUDITED} pages and files")
+    return ranges, fds
 
 
 # ----------------------------------------------------------------------------------------------------------- supervisor
