@@ -7,6 +7,9 @@ judge the content of the files after it.
 A round in which no store was lost proves nothing.  So each round has a *control*: a store that is never synced.  If it
 survives (the system happened to write it back), the round is repeated; after three such rounds the cases are
 unresolved.  No case requires that an unsynced store is lost: either outcome is allowed.
+
+An action that ends the system is left out of the rounds that follow, and fails its own cases only.  Where the system
+ends elsewhere, the case that needs the round is unresolved, and the next one begins another; the third is the last.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from ..contract import (
     PROT_READ,
     SC_PAGESIZE,
     Backend,
+    Died,
     Facility,
     Fault,
     Process,
@@ -51,6 +55,8 @@ NEW = b"!"
 PAGES = 4
 """Pages of each file."""
 ROUNDS = 3
+ATTEMPTS = 3
+"""Rounds that may end by a death of the system."""
 
 
 @dataclass
@@ -76,6 +82,9 @@ class MappedFile:
     def unmap(self) -> None:
         """Unmap all pages of the file."""
         self.process.munmap(self.base, PAGES * self.page)
+
+
+Action = Callable[[MappedFile], None]
 
 
 # --------------------------------------------------------------------------------------------- actions before the crash
@@ -263,7 +272,7 @@ def synced_with_ms_async(file: MappedFile) -> None:
     file.sync(0, PAGES * file.page, MS_ASYNC)
 
 
-ACTIONS: list[Callable[[MappedFile], None]] = [
+ACTIONS: list[Action] = [
     all_synced,
     one_page_synced,
     synced_through_offset_mapping,
@@ -296,7 +305,7 @@ CONTROL = nothing_synced
 # -------------------------------------------------------------------------------------------------------------- a round
 
 
-ActionError = OSError | Fault | NotImplementedError
+ActionError = OSError | Fault | NotImplementedError | Died
 """Exceptions that an action may end with."""
 
 
@@ -316,6 +325,8 @@ class AfterCrash:
 
     def assert_action_succeeded(self) -> None:
         """Check that the action raised no exception; for a call that is not implemented the case is unsupported."""
+        if isinstance(self.error, Died):
+            raise self.error
         if isinstance(self.error, NotImplementedError):
             raise Unsupported(str(self.error)) from self.error
         if self.error is not None:
@@ -326,7 +337,7 @@ class AfterCrash:
         return self.pages[number].startswith(NEW)
 
 
-Round = dict[Callable[[MappedFile], None], AfterCrash]
+Round = dict[Action, AfterCrash]
 
 
 def prepare(system: System, path: str) -> MappedFile:
@@ -339,18 +350,25 @@ def prepare(system: System, path: str) -> MappedFile:
     return MappedFile(system, path, process, fd, process.mmap(0, PAGES * page, RW, MAP_SHARED, fd, 0), page)
 
 
-def run_round(system: System, directory: str, number: int) -> Round:
-    """Carry out every action on a file of its own, crash the system, and return what the files contain."""
-    errors: dict[Callable[[MappedFile], None], ActionError] = {}
-    files = {action: prepare(system, f"{directory}/{action.__name__}-{number}") for action in ACTIONS}
+def run_round(system: System, directory: str, number: int, deaths: dict[Action, Died]) -> Round:
+    """Carry out every action on a file of its own, crash the system, and return what the files contain.
+
+    Actions in `deaths` are not carried out.  Raises Died where an action ends the system, and adds it to `deaths`.
+    """
+    errors: dict[Action, ActionError] = {}
+    actions = [action for action in ACTIONS if action not in deaths]
+    files = {action: prepare(system, f"{directory}/{action.__name__}-{number}") for action in actions}
     for action, file in files.items():
         try:
             action(file)
         except (OSError, Fault, NotImplementedError) as error:
             errors[action] = error
+        except Died as death:
+            deaths[action] = death
+            raise
     system.crash()
     reader = system.spawn()
-    results: Round = {}
+    results: Round = {action: AfterCrash([], death) for action, death in deaths.items()}
     for action, file in files.items():
         fd = reader.open(file.path, O_RDONLY)
         content = reader.pread(fd, PAGES * file.page, 0)
@@ -359,19 +377,61 @@ def run_round(system: System, directory: str, number: int) -> Round:
     return results
 
 
+class Rounds:
+    """The rounds of one backend, until one has lost the control store."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.results: Round | None = None
+        """The results of the round in which the control store was lost; None before it."""
+        self.deaths: dict[Action, Died] = {}
+        """The actions that have ended the system."""
+        self.attempts = 0
+        self.failure: Exception | None = None
+        """Why the last attempt has no results."""
+
+    def judged(self) -> Round:
+        """Return the results of the round in which the control store was lost; attempt one where there is none yet."""
+        while self.results is None:
+            if self.failure is not None and (self.attempts >= ATTEMPTS or not isinstance(self.failure, Unresolved)):
+                raise self.failure
+            self.attempts += 1
+            known = len(self.deaths)
+            try:
+                self.results = self.attempt()
+            except Exception as error:
+                self.failure = error
+                if len(self.deaths) == known:
+                    raise
+        return self.results
+
+    def attempt(self) -> Round:
+        """Run up to ROUNDS rounds in a new system."""
+        if CONTROL in self.deaths:
+            raise self.deaths[CONTROL]
+        system = self.backend.boot()
+        try:
+            directory = system.facility(Facility.CRASHING_FILE_SYSTEM)
+            for number in range(ROUNDS):
+                results = run_round(system, directory, number, self.deaths)
+                if not results[CONTROL].is_new(1):
+                    return results
+        finally:
+            system.close()
+        self.attempts = ATTEMPTS
+        raise Unresolved(f"in {ROUNDS} crashes even the unsynced control store survived, so nothing has been shown")
+
+
 @pytest.fixture(scope="module")
-def crashed(backend: Backend) -> Round:
+def rounds(backend: Backend) -> Rounds:
+    """The rounds that the cases share."""
+    return Rounds(backend)
+
+
+@pytest.fixture
+def crashed(rounds: Rounds) -> Round:
     """The results of a round in which the control store was lost."""
-    system = backend.boot()
-    try:
-        directory = system.facility(Facility.CRASHING_FILE_SYSTEM)
-        for number in range(ROUNDS):
-            results = run_round(system, directory, number)
-            if not results[CONTROL].is_new(1):
-                return results
-    finally:
-        system.close()
-    raise Unresolved(f"in {ROUNDS} crashes even the unsynced control store survived, so nothing has been shown")
+    return rounds.judged()
 
 
 # -------------------------------------------------------------------------------------------------------------- cases
@@ -389,7 +449,7 @@ def crashed(backend: Backend) -> Round:
         pytest.param(synced_twice, "!...", id="twice"),
     ],
 )
-def test_synced_pages_are_on_disk(crashed: Round, action: Callable[[MappedFile], None], expected: str) -> None:
+def test_synced_pages_are_on_disk(crashed: Round, action: Action, expected: str) -> None:
     crashed[action].assert_pages(expected)
 
 
@@ -401,7 +461,7 @@ def test_synced_pages_are_on_disk(crashed: Round, action: Callable[[MappedFile],
         pytest.param(synced_and_invalidated, ".!..", id="sync-invalidate"),
     ],
 )
-def test_ms_sync_returns_after_write_back(crashed: Round, action: Callable[[MappedFile], None], expected: str) -> None:
+def test_ms_sync_returns_after_write_back(crashed: Round, action: Action, expected: str) -> None:
     crashed[action].assert_pages(expected)
 
 
@@ -418,7 +478,7 @@ def test_unaligned_length_covers_last_page(crashed: Round) -> None:
         pytest.param(synced_and_unmapped_by_two_processes, id="two-processes"),
     ],
 )
-def test_pages_synced_before_unmap_are_on_disk(crashed: Round, action: Callable[[MappedFile], None]) -> None:
+def test_pages_synced_before_unmap_are_on_disk(crashed: Round, action: Action) -> None:
     crashed[action].assert_pages("!..!")
 
 
@@ -441,9 +501,7 @@ def test_pages_before_locked_page_are_on_disk(crashed: Round) -> None:
         pytest.param(synced_after_partial_unmap, "...!", id="after-partial-unmap"),
     ],
 )
-def test_partial_sync_writes_at_file_offset(
-    crashed: Round, action: Callable[[MappedFile], None], expected: str
-) -> None:
+def test_partial_sync_writes_at_file_offset(crashed: Round, action: Action, expected: str) -> None:
     crashed[action].assert_pages(expected)
 
 
@@ -466,7 +524,7 @@ def test_private_stores_are_not_on_disk(crashed: Round) -> None:
         pytest.param(synced_after_write, id="write"),
     ],
 )
-def test_changes_made_elsewhere_are_on_disk(crashed: Round, action: Callable[[MappedFile], None]) -> None:
+def test_changes_made_elsewhere_are_on_disk(crashed: Round, action: Action) -> None:
     crashed[action].assert_pages(".!..")
 
 
@@ -486,7 +544,7 @@ def test_bytes_past_end_of_file_are_not_on_disk(crashed: Round) -> None:
         pytest.param(synced_after_mprotect_none, id="inaccessible"),
     ],
 )
-def test_store_before_mprotect_is_on_disk(crashed: Round, action: Callable[[MappedFile], None]) -> None:
+def test_store_before_mprotect_is_on_disk(crashed: Round, action: Action) -> None:
     crashed[action].assert_pages(".!..")
 
 
@@ -504,7 +562,7 @@ def test_store_before_mremap_is_on_disk(crashed: Round) -> None:
         pytest.param(exited_without_sync, id="exited"),
     ],
 )
-def test_unsynced_page_is_old_or_new(crashed: Round, action: Callable[[MappedFile], None], record: Record) -> None:
+def test_unsynced_page_is_old_or_new(crashed: Round, action: Action, record: Record) -> None:
     """The result records which of the two it is; other content, or a change of another page, fails."""
     crashed[action].assert_pages(".?..")
     record("an unsynced store after a crash", "kept" if crashed[action].is_new(1) else "lost")
