@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from test_agent_client import GOOD, running
 
 from pytest_mmapconf.agent.backend import CommandBackend
+from pytest_mmapconf.agent.dead_agent import orphaned_directories
 from pytest_mmapconf.contract import Options, Unresolved
 
 STUBBORN = """
@@ -23,6 +25,16 @@ for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
 subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(300)", sys.argv[0]], start_new_session=True)
 """
 """An emulator that does not end with its stdin, and has a child in a session of its own."""
+
+
+OWNER = """
+def own(folder):
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip()
+    os.mkdir(folder + "/mmapconf-abcdefgh")
+    os.symlink(f"{boot} {os.readlink('/proc/self/ns/pid')} {os.getpid()}", folder + "/mmapconf-abcdefgh/agent")
+"""
+"""How an agent makes its directory."""
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
@@ -40,7 +52,10 @@ def write_agent(folder: Path, code: str, at_the_end: str = "") -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_of_a_client_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
-    command = write_agent(tmp_path, STUBBORN, "time.sleep(300)")
+    owned = tmp_path / "owned"
+    owned.mkdir()
+    greeting = f'def greet():\n    own("{owned}")\n    say("mmapconf 1 directory={owned}\\n")\n'
+    command = write_agent(tmp_path, STUBBORN + OWNER + greeting, "time.sleep(300)")
     client = subprocess.Popen(
         [
             *(sys.executable, "-c"),
@@ -62,7 +77,7 @@ def test_nothing_is_left_of_a_client_that_is_ended(tmp_path: Path, number: signa
     client.wait(30)
     client.stdout.close()
 
-    assert until(lambda: not running(str(tmp_path / "agent.py")))
+    assert until(lambda: not running(str(tmp_path / "agent.py")) and not list(owned.iterdir()))
 
 
 def test_a_child_in_a_session_of_its_own_ends_with_an_agent_that_fails(tmp_path: Path) -> None:
@@ -77,13 +92,12 @@ def test_a_child_in_a_session_of_its_own_ends_with_an_agent_that_fails(tmp_path:
 
 
 def test_the_directory_of_an_agent_that_is_refused_is_removed(tmp_path: Path) -> None:
-    agent = """
+    agent = f"""
 import os
+{OWNER}
 def greet():
-    home = os.environ["FOLDER"] + "/mmapconf-abcdefgh"
-    os.mkdir(home)
-    os.symlink(f"boot-id pid:[1] {os.getpid()}", home + "/agent")
-    say(f"mmapconf 1 directory={os.environ['FOLDER']} page=0\\n")
+    own(os.environ["FOLDER"])
+    say(f"mmapconf 1 directory={{os.environ['FOLDER']}} page=0\\n")
 """
     command = write_agent(tmp_path, agent)
     (tmp_path / "of-others").mkdir()
@@ -96,3 +110,39 @@ def greet():
         backend.boot()
 
     assert [path.name for path in (tmp_path / "of-others").iterdir()] == ["mmapconf-abcdefgi"]
+
+
+@pytest.mark.parametrize("greeting", ["os.kill(os.getpid(), 9)", 'say("mmapconf 99\\n")'])
+def test_the_directory_of_an_agent_that_has_not_greeted_is_removed(tmp_path: Path, greeting: str) -> None:
+    owned = tmp_path / "owned"
+    owned.mkdir()
+    agent = f"import os\n{OWNER}\ndef greet():\n    own({str(owned)!r})\n    {greeting}\n"
+    backend = CommandBackend(write_agent(tmp_path, agent))
+    backend.configure(Options(timeout=20, directory=str(owned)))
+
+    with pytest.raises(Unresolved):
+        backend.boot()
+
+    assert not list(owned.iterdir())
+
+
+def test_only_directories_of_dead_agents_here_are_orphaned(tmp_path: Path) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    space = os.readlink("/proc/self/ns/pid")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    owners = {
+        "mmapconf-dead00": f"{boot} {space} {dead.pid}",
+        "mmapconf-alive0": f"{boot} {space} {os.getpid()}",
+        "mmapconf-other0": f"{boot} pid:[1] {dead.pid}",
+        "mmapconf-elsewh": f"another-boot {space} {dead.pid}",
+        "mmapconf-wrong0": f"{boot} {space} x",
+        "of-others": f"{boot} {space} {dead.pid}",
+    }
+    for name, owner in owners.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "agent").symlink_to(owner)
+    (tmp_path / "mmapconf-nobody").mkdir()
+
+    assert orphaned_directories(str(tmp_path)) == [str(tmp_path / "mmapconf-dead00")]
+    assert orphaned_directories(str(tmp_path / "missing")) == []

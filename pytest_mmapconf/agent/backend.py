@@ -58,9 +58,8 @@ class CommandBackend(Backend):
     def agent(self) -> Agent:
         """The agent that runs; a new one where there is none."""
         if self._agent is None or self._agent.failure is not None:
-            self._agent = Agent(
-                self.command(), self.options.timeout, self.options.start_timeout or self.options.timeout
-            )
+            limits = self.options.timeout, self.options.start_timeout or self.options.timeout
+            self._agent = Agent(self.command(), *limits, self.options.directory or "")
             self._agent.control = self.has_answer
         return self._agent
 

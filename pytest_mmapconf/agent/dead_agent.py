@@ -41,6 +41,32 @@ def owned_directories(base: str, owners: Collection[int]) -> list[str]:
     return found
 
 
+def orphaned_directories(base: str) -> list[str]:
+    """Return the directories in `base` of agents of this machine, and this pid namespace, that are dead."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            here = f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+        names = [name for name in os.listdir(base) if name.startswith("mmapconf-")]
+    except OSError:
+        return []
+    found = []
+    for directory in (os.path.join(base, name) for name in names):
+        with contextlib.suppress(OSError):
+            where, _, number = os.readlink(os.path.join(directory, OWNER)).rpartition(" ")
+            if where == here and number.isdecimal() and is_dead(int(number)):
+                found.append(directory)
+    return found
+
+
+def is_dead(pid: int) -> bool:
+    """Return True if there is no process with this number, or only a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in (b"Z", b"X")
+    except FileNotFoundError:
+        return True
+
+
 def remove_directory(directory: str) -> None:
     """Remove the directory of an agent that was killed on this machine.
 

@@ -1,13 +1,15 @@
 """Ends the agents of a process that has died before it could end them.
 
 An agent ends at the end of its stream; an emulator, or a child in a session of its own, may not.  Every process that an
-agent starts has a mark in its environment, unless it has replaced its environment.  `guard` starts a process of this
+agent starts has a mark in its environment, unless it has replaced its environment.  `mark` starts a process of this
 module, whose stdin is a pipe that only the caller holds: it ends with the caller, whatever ended that.  The marked
-processes then have `PATIENCE` seconds to end by themselves, and are killed after that.
+processes then have `PATIENCE` seconds to end by themselves, and are killed after that.  Then the directories are
+removed that dead agents have left where the caller's agents make theirs; the caller writes these places to the pipe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -15,7 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
+
+from .dead_agent import orphaned_directories, remove_directory
 
 MARK: Final = "MMAPCONF_AGENT_OF"
 """The environment variable of all processes of an agent."""
@@ -23,8 +27,24 @@ MARK: Final = "MMAPCONF_AGENT_OF"
 PATIENCE: Final = 2.0
 """Seconds that agents have to end by themselves."""
 
-_guarded: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
-"""By process id of a client, its mark and the process that starts its guardian; a fork of the client has its own."""
+START: Final = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main; main(sys.argv[2])"
+"""The program of a guardian, which has no other module path."""
+
+
+class Guardian(NamedTuple):
+    """What a client knows of its guardian."""
+
+    mark: str
+    starter: subprocess.Popen[bytes]
+    """The process that starts it."""
+    pipe: int
+    """The descriptor of its stdin; closed by the end of the client."""
+    places: set[str]
+    """The directories in which agents make theirs, as far as the guardian knows them."""
+
+
+_guarded: dict[int, Guardian] = {}
+"""By process id of a client; a fork of the client has its own guardian."""
 
 
 def mark() -> str:
@@ -32,16 +52,30 @@ def mark() -> str:
     pid = os.getpid()
     if pid not in _guarded:
         value = f"{pid}-{secrets.token_hex(8)}"
-        read, _write = os.pipe()  # the latter stays open as long as this process lives
-        command = [sys.executable, "-I", "-S", __file__, value]
-        _guarded[pid] = value, subprocess.Popen(command, stdin=read, stdout=subprocess.DEVNULL, start_new_session=True)
+        read, write = os.pipe()
+        root = os.path.abspath(__file__)
+        for _ in __name__.split("."):
+            root = os.path.dirname(root)
+        command = [sys.executable, "-I", "-S", "-c", START.format(__name__), root, value]
+        starter = subprocess.Popen(command, stdin=read, stdout=subprocess.DEVNULL, start_new_session=True)
         os.close(read)
-    return _guarded[pid][0]
+        _guarded[pid] = Guardian(value, starter, write, set())
+    return _guarded[pid].mark
+
+
+def watch_directory(place: str) -> None:
+    """Make the guardian remove what dead agents leave in this directory; `mark` has been called."""
+    guarded = _guarded[os.getpid()]
+    line = os.fsencode(place) + b"\n"
+    if place not in guarded.places and line.count(b"\n") == 1:
+        guarded.places.add(place)
+        with contextlib.suppress(OSError):  # somebody has killed it
+            os.write(guarded.pipe, line)
 
 
 def wait_until_detached() -> None:
     """Wait until the guardian is no child of this process any more: a program may wait for any child of its own."""
-    _guarded[os.getpid()][1].wait()
+    _guarded[os.getpid()].starter.wait()
 
 
 def marked(value: str) -> Iterator[int]:
@@ -77,13 +111,13 @@ def main(value: str) -> None:
         os._exit(0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    while os.read(0, 1):
-        pass
+    places = b""
+    while more := os.read(0, 4096):
+        places += more
     deadline = time.monotonic() + PATIENCE
     while list(marked(value)) and time.monotonic() < deadline:
         time.sleep(0.1)
     kill_marked(value)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    for place in places.splitlines():
+        for directory in orphaned_directories(os.fsdecode(place)):
+            remove_directory(directory)

@@ -65,8 +65,10 @@ class Agent:
     Raises Unresolved where it cannot be started or does not greet within `start_timeout` seconds.
     """
 
-    def __init__(self, command: Sequence[str], timeout: float, start_timeout: float) -> None:
+    def __init__(self, command: Sequence[str], timeout: float, start_timeout: float, directory: str = "") -> None:
         self.command = list(command)
+        self.directory = directory or tempfile.gettempdir()
+        """The directory in which it will make its own, as far as is known before its greeting."""
         self.timeout = timeout
         """Seconds that one call may take."""
         self.start_timeout = start_timeout
@@ -95,6 +97,7 @@ class Agent:
         """The lines that have been sent and that the console will repeat, if it echoes."""
         self._awaited: Counter[int] = Counter()
         self._mark = f"{guardian.mark()}.{next(_numbers)}."
+        guardian.watch_directory(os.path.abspath(self.directory))
         self._start()
         self._owner = os.getpid()
         atexit.register(self.close)
@@ -132,6 +135,9 @@ class Agent:
         self._line = LONGEST_LINE  # of the greeting, until it says more
         self.facts = self._greeting()
         self._has_greeted = True
+        if directory := self.facts.get("directory"):
+            self.directory = directory
+            guardian.watch_directory(directory)
         guardian.wait_until_detached()
         if impossible := fact_values.error(self.facts):
             raise self.fail(f"its greeting says {impossible}")
@@ -441,7 +447,7 @@ class Agent:
         for folder in (self.folder, *(unquote(folder.decode("ascii", "replace")) for folder in booted)):
             if folder:
                 remove_directory(folder)
-        for folder in owned_directories(self.facts.get("directory", "") or tempfile.gettempdir(), owners):
+        for folder in owned_directories(self.directory, owners):
             remove_directory(folder)
 
 
