@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -208,6 +209,20 @@ def print_tour(makes_rows: bool) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status; 141, as for SIGPIPE, if the reader of the output ends before it.
+
+    In that case standard output becomes /dev/null, so that Python's own flush at its end does not fail again.
+    """
+    try:
+        status = run(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def run(argv: Sequence[str] | None) -> int:
     """Run one command and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["print"]:  # all other arguments are the example's, even if they look like options

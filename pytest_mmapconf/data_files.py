@@ -1,4 +1,4 @@
-"""Read TOML and JSON files that a user has written: with bounds, and errors that name the place.
+"""Read TOML and JSON files: those of the suite by name, those of a user with bounds, and errors that name the place.
 
 Python's parsers raise RecursionError for deep nesting and refuse numbers of many digits without a place; a text may
 have surrogates, which cannot be written to a report.  Here each of them is a DataError.
@@ -12,6 +12,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +63,16 @@ def read_text(path: Path, largest: int = MAX_SIZE) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"line {line}: not UTF-8: {error.reason}") from None
+
+
+def ready_made(package: str, folder: str) -> dict[str, str]:
+    """Return the texts of the TOML files in a package's folder, in the order of their names, without the suffix."""
+    entries = sorted((files(package) / folder).iterdir(), key=lambda entry: entry.name)
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in entries
+        if entry.name.endswith(".toml")
+    }
 
 
 def parse_json(text: str) -> Any:

@@ -15,8 +15,9 @@ from runs import EINVAL, FLUSH, RANGE, case, run
 from pytest_mmapconf.__main__ import main
 from pytest_mmapconf.catalogue.verdicts import CaseResult
 from pytest_mmapconf.contract import Facts
+from pytest_mmapconf.data_files import ready_made
 from pytest_mmapconf.grading.grade import Grade, NoGrade, check, counted_cases, grade
-from pytest_mmapconf.grading.points import PointsError, Row, load, parse, ready_made
+from pytest_mmapconf.grading.points import PointsError, Row, load, parse
 from pytest_mmapconf.grading.table import as_csv, as_html, as_text
 from pytest_mmapconf.report.json_report import document
 
@@ -90,7 +91,7 @@ def test_an_invalid_table_of_points_is_an_error(text: str, message: str) -> None
         parse(text, "x")
 
 
-@pytest.mark.parametrize("name", ready_made())
+@pytest.mark.parametrize("name", ready_made("pytest_mmapconf.grading", "points"))
 def test_ready_made_tables_give_100_points(name: str) -> None:
     assert sum(row.points for row in load(name)) == 100
 

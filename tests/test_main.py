@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,16 @@ def test_no_clause_matches(capsys: pytest.CaptureFixture[str]) -> None:
     assert __main__.main(["clauses", "munmap.rage"]) == 2
 
     assert "no clause matches; did you mean munmap.range" in capsys.readouterr().err
+
+
+def test_a_reader_that_ends_early_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pytest_mmapconf", "clauses"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_path_of_the_source_of_the_agent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import lab_kernel
 import pytest
 
-from pytest_mmapconf.catalogue.scope import KINDS, Scope, ScopeError, load, parse, ready_made
+from pytest_mmapconf.catalogue.scope import KINDS, Scope, ScopeError, load, parse
+from pytest_mmapconf.data_files import ready_made
 
 LAB = "--mmap-backend=python:lab_kernel:{}Backend"
 
 
-@pytest.mark.parametrize("name", ready_made())
+@pytest.mark.parametrize("name", ready_made("pytest_mmapconf.catalogue", "scopes"))
 def test_ready_made_scopes_are_valid(name: str) -> None:
     scope = load(name, Path("/nowhere"))
 

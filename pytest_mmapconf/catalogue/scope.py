@@ -21,12 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from ..contract import Process, System
-from ..data_files import DataError, parse_toml, read_text
+from ..data_files import DataError, parse_toml, read_text, ready_made
 from .clauses import load as load_clauses
 from .properties import PROPERTIES
 from .tables import did_you_mean, matches
@@ -76,19 +75,9 @@ class Scope:
 KIND_NAMES: Final = {"clauses": "clause", "cases": "case", "calls": "call", "properties": "property"}
 
 
-def ready_made() -> dict[str, str]:
-    """Return the scopes that come with the suite: the text of the TOML file by name."""
-    folder = files(__package__) / "scopes"
-    return {
-        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith(".toml")
-    }
-
-
 def load(name: str, folder: Path) -> Scope:
     """Return the scope of this name, or else of this file, relative to `folder`.  Raises ScopeError."""
-    ready = ready_made()
+    ready = ready_made(__package__, "scopes")
     if name in ready:
         return parse(ready[name], name)
     path = folder / name

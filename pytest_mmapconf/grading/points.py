@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from ..catalogue.clauses import load as load_clauses
 from ..catalogue.tables import did_you_mean, matches
-from ..data_files import DataError, parse_toml, read_text
+from ..data_files import DataError, parse_toml, read_text, ready_made
 
 KEYS: Final = ("name", "points", "clauses")
 
@@ -37,19 +36,9 @@ class Row:
     """Patterns of clause ids."""
 
 
-def ready_made() -> dict[str, str]:
-    """Return the tables that come with the suite: the text of the TOML file by name."""
-    folder = files(__package__) / "points"
-    return {
-        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    }
-
-
 def load(name: str) -> tuple[Row, ...]:
     """Return the rows of the table of this name, or else of this file.  Raises PointsError."""
-    ready = ready_made()
+    ready = ready_made(__package__, "points")
     if name in ready:
         return parse(ready[name], name)
     if not os.path.exists(name):

@@ -10,7 +10,7 @@ these plugins before installed ones; the copy then blocks an installed suite, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import pytest
 
@@ -51,109 +51,127 @@ EXITING_OPTIONS = {
 """Options that run no case: name -> help."""
 
 
+class Option(NamedTuple):
+    """An option that the ini file can set as well, by the same name with underscores and without the dashes."""
+
+    name: str
+    metavar: str
+    help: str
+    default: str = ""
+    """The value if neither gives one; of a repeatable option that is no value, of a switch False."""
+    type: Literal["string", "bool", "args", "paths"] = "string"
+    """The type of the ini option: "bool" is a switch, "args" and "paths" are repeatable options."""
+
+
+OPTIONS = (
+    Option(
+        "--mmap-backend",
+        "BACKEND",
+        "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY, or a name from the list",
+    ),
+    Option(
+        "--mmap-recipes",
+        "FILE",
+        "further recipes of implementations (TOML), which --mmap-backend then names; repeatable",
+        type="args",
+    ),
+    Option("--mmap-level", "LEVEL", f"judge clauses up to this level: {LEVELS} (default: documented)", "documented"),
+    Option("--mmap-clause", "GLOB", "judge only clauses whose id matches; repeatable", type="args"),
+    Option(
+        "--mmap-scope",
+        "SCOPE",
+        "ask only for what this scope promises: a file (TOML), or the name of a scope that comes with the suite",
+    ),
+    Option("--mmap-timeout", "SECONDS", "seconds that one call may take (default: 30)", "30"),
+    Option(
+        "--mmap-start-timeout",
+        "SECONDS",
+        "seconds that the start of the implementation, and each boot, may take (default: as --mmap-timeout)",
+    ),
+    Option("--mmap-dir", "DIR", "test the file system that holds this directory"),
+    Option(
+        "--mmap-disruptive", "", "allow cases that disturb the machine for a moment (a full file table)", type="bool"
+    ),
+    Option(
+        "--mmap-lockstep",
+        "",
+        "run every case on the reference as well, side by side; the first difference fails the case",
+        type="bool",
+    ),
+    # A search (`search_plan`).
+    Option("--mmap-steps", "N", "run random programs of N steps in total, instead of a short series"),
+    Option("--mmap-for", "TIME", "run random programs for a time, such as 30m or 8h, instead of a short series"),
+    Option(
+        "--mmap-exhaustive",
+        "K",
+        "instead of random programs, make every call in every small state that K calls can reach",
+    ),
+    Option("--mmap-max-findings", "N", "end a search after this many distinct differences (default: 20)", "20"),
+    Option(
+        "--mmap-findings",
+        "DIR",
+        "keep the findings and the progress of a search in this directory, and go on from there",
+    ),
+    Option(
+        "--mmap-replay",
+        "FILE",
+        "run this program (JSON) in lockstep with the reference, instead of the suite's cases",
+    ),
+    # What a run writes, and its parts.
+    Option(
+        "--mmap-reproducers",
+        "DIR",
+        "write programs that reproduce each failure to this directory: in C, as a test, and as JSON",
+    ),
+    Option(
+        "--mmap-shard",
+        "I/N",
+        "run only the I-th of N parts of the cases; a case stays in its part when others are added",
+    ),
+    Option(
+        "--mmap-report",
+        "PATH",
+        "write a report of the run to this file: .json, .html, .md (a summary), or .svg (a badge); repeatable",
+        type="paths",
+    ),
+    Option(
+        "--mmap-expectations",
+        "FILE",
+        'deviations on record (TOML; "known": those of the recipe), so that only new ones fail the run; repeatable',
+        type="args",
+    ),
+)
+"""The options with a value in the ini file, in the order of the help."""
+
+ONLY_ONCE = {
+    "--mmap-update-expectations": (
+        "add the failures of this run to the last file of --mmap-expectations, and remove entries that pass"
+    ),
+    **EXITING_OPTIONS,
+}
+"""Switches that no ini file sets: name -> help."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mmapconf", "conformance of mmap, munmap, mremap, msync and sysconf")
-    option, ini = group.addoption, parser.addini
-
-    help = "judge this implementation: reference, native, agent:COMMAND, python:MODULE:FACTORY, or a name from the list"
-    option("--mmap-backend", metavar="BACKEND", help=help)
-    ini("mmap_backend", help, default="")
-
-    help = "further recipes of implementations (TOML), which --mmap-backend then names; repeatable"
-    option("--mmap-recipes", metavar="FILE", action="append", help=help)
-    ini("mmap_recipes", help, type="args", default=[])
-
-    help = f"judge clauses up to this level: {LEVELS} (default: documented)"
-    option("--mmap-level", metavar="LEVEL", help=help)
-    ini("mmap_level", help, default="documented")
-
-    help = "judge only clauses whose id matches; repeatable"
-    option("--mmap-clause", metavar="GLOB", action="append", help=help)
-    ini("mmap_clause", help, type="args", default=[])
-
-    help = "ask only for what this scope promises: a file (TOML), or the name of a scope that comes with the suite"
-    option("--mmap-scope", metavar="SCOPE", help=help)
-    ini("mmap_scope", help, default="")
-
-    help = "seconds that one call may take (default: 30)"
-    option("--mmap-timeout", metavar="SECONDS", help=help)
-    ini("mmap_timeout", help, default="30")
-
-    help = "seconds that the start of the implementation, and each boot, may take (default: as --mmap-timeout)"
-    option("--mmap-start-timeout", metavar="SECONDS", help=help)
-    ini("mmap_start_timeout", help, default="")
-
-    help = "test the file system that holds this directory"
-    option("--mmap-dir", metavar="DIR", help=help)
-    ini("mmap_dir", help, default="")
-
-    help = "allow cases that disturb the machine for a moment (a full file table)"
-    option("--mmap-disruptive", action="store_true", default=None, help=help)
-    ini("mmap_disruptive", help, type="bool", default=False)
-
-    help = "run every case on the reference as well, side by side; the first difference fails the case"
-    option("--mmap-lockstep", action="store_true", default=None, help=help)
-    ini("mmap_lockstep", help, type="bool", default=False)
-
-    add_search_options(option, ini)
-
-    help = "run this program (JSON) in lockstep with the reference, instead of the suite's cases"
-    option("--mmap-replay", metavar="FILE", help=help)
-    ini("mmap_replay", help, default="")
-
-    add_output_options(option, ini)
-    for name, help in EXITING_OPTIONS.items():
-        option(name, action="store_true", help=help)
+    for option in OPTIONS:
+        ini = option.name.removeprefix("--").replace("-", "_")
+        if option.type == "bool":  # None: not given, so that the ini file decides
+            group.addoption(option.name, action="store_true", default=None, help=option.help)
+            parser.addini(ini, option.help, type=option.type, default=False)
+        elif option.type == "string":
+            group.addoption(option.name, metavar=option.metavar, help=option.help)
+            parser.addini(ini, option.help, default=option.default)
+        else:
+            group.addoption(option.name, metavar=option.metavar, action="append", help=option.help)
+            parser.addini(ini, option.help, type=option.type, default=[])
+    for name, help in ONLY_ONCE.items():
+        group.addoption(name, action="store_true", help=help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-
-
-def add_search_options(option: Callable[..., None], ini: Callable[..., None]) -> None:
-    """Add the options of a search (`search_plan`)."""
-    help = "run random programs of N steps in total, instead of a short series"
-    option("--mmap-steps", metavar="N", help=help)
-    ini("mmap_steps", help, default="")
-
-    help = "run random programs for a time, such as 30m or 8h, instead of a short series"
-    option("--mmap-for", metavar="TIME", help=help)
-    ini("mmap_for", help, default="")
-
-    help = "instead of random programs, make every call in every small state that K calls can reach"
-    option("--mmap-exhaustive", metavar="K", help=help)
-    ini("mmap_exhaustive", help, default="")
-
-    help = "end a search after this many distinct differences (default: 20)"
-    option("--mmap-max-findings", metavar="N", help=help)
-    ini("mmap_max_findings", help, default="20")
-
-    help = "keep the findings and the progress of a search in this directory, and go on from there"
-    option("--mmap-findings", metavar="DIR", help=help)
-    ini("mmap_findings", help, default="")
-
-
-def add_output_options(option: Callable[..., None], ini: Callable[..., None]) -> None:
-    """Add the options about what a run writes, and about its parts."""
-    help = "write programs that reproduce each failure to this directory: in C, as a test, and as JSON"
-    option("--mmap-reproducers", metavar="DIR", help=help)
-    ini("mmap_reproducers", help, default="")
-
-    help = "run only the I-th of N parts of the cases; a case stays in its part when others are added"
-    option("--mmap-shard", metavar="I/N", help=help)
-    ini("mmap_shard", help, default="")
-
-    help = "write a report of the run to this file: .json, .html, .md (a summary), or .svg (a badge); repeatable"
-    option("--mmap-report", metavar="PATH", action="append", help=help)
-    ini("mmap_report", help, type="paths", default=[])
-
-    help = 'deviations on record (TOML; "known": those of the recipe), so that only new ones fail the run; repeatable'
-    option("--mmap-expectations", metavar="FILE", action="append", help=help)
-    ini("mmap_expectations", help, type="args", default=[])
-
-    help = "add the failures of this run to the last file of --mmap-expectations, and remove entries that pass"
-    option("--mmap-update-expectations", action="store_true", default=False, help=help)
 
 
 READ_BY_LISTS = ("--mmap-level", "--mmap-clause", "--mmap-backend")
