@@ -219,6 +219,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
         return smoke_report.show(config)
     if option.mmap_backend is not None or config.getini("mmap_backend"):
+        from . import assertions
+
+        assertions.rewrite_only_cases(config)
         from . import activation
 
         activation.activate(config)

@@ -6,7 +6,6 @@ the controller reports that before it starts a worker.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -38,10 +37,6 @@ from .watchdog import Watchdog, exit_despite_threads
 
 def activate(config: pytest.Config) -> None:
     """Check the options, create the backend, store the settings, and register the hooks.  Raises UsageError."""
-    cases = f"{PACKAGE}.conformance"
-    if cases not in sys.modules:
-        pytest.register_assert_rewrite(cases)
-
     plan = search_options.plan(config)
     seeds.draw_new_seed(config)
     level = options.level(config)
