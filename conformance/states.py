@@ -152,6 +152,7 @@ def test_a_store_across_two_mappings_reaches_both(process: Process, file: File, 
 
 
 @clause("mmap.flag.noreserve")
+@needs("large-mappings")
 def test_two_gib_of_a_sparse_file_are_mapped(process: Process, file: File, page: int) -> None:
     fd = file()
     process.ftruncate(fd, 2 * GIB)
@@ -164,6 +165,7 @@ def test_two_gib_of_a_sparse_file_are_mapped(process: Process, file: File, page:
 
 @pytest.mark.parametrize("call", ["munmap", "mprotect"])
 @clause("mmap.flag.noreserve")
+@needs("large-mappings")
 def test_a_range_of_more_than_four_gib_is_changed_as_a_whole(process: Process, page: int, call: str) -> None:
     length = 4 * GIB + 2 * page
     base = process.mmap(0, length, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)

@@ -452,6 +452,48 @@ def answer(number, verb, arguments):
             system.close()
 
 
+@pytest.mark.parametrize(
+    ("greeting", "answer"),
+    [
+        ("bits=64", "ok"),
+        ("bits=64", "ok 5"),
+        ("bits=64", "ok nowhere"),
+        ("bits=64", "ok /a /b"),
+        ("bits=64", "ok /a%zz"),
+        ("bits=64", "ok /../../etc"),
+        ("bits=64", "ok /%1b[31m\\x1b"),
+        ("directory=/a", "ok /a"),
+        ("directory=/a", "ok /a/mmapconf-"),
+        ("directory=/a", "ok /b/mmapconf-abcdef"),
+    ],
+)
+def test_the_path_of_a_boot_is_one(start: StartAgent, greeting: str, answer: str) -> None:
+    backend = start(f"""
+def greet(): say("mmapconf 1 {greeting}\\n")
+def answer(number, verb, arguments): return "{answer}" if verb == "boot" else "ok 1"
+""")
+
+    with pytest.raises(Unresolved, match="where the path of its directory belongs"):
+        backend.boot()
+
+
+def test_the_path_of_a_boot_may_be_below_the_agent_s_directory(start: StartAgent) -> None:
+    backend = start("""
+def greet(): say("mmapconf 1 directory=/a/\\n")
+def answer(number, verb, arguments): return "ok /a/mmapconf-abc_12/5%20x" if verb == "boot" else "ok 1"
+""")
+
+    backend.boot()
+
+
+@pytest.mark.parametrize(("number", "reason"), [("0", "where a process belongs"), ("1", "the number 1 to two")])
+def test_a_new_process_has_a_number_of_its_own(start: StartAgent, number: str, reason: str) -> None:
+    process = start(f'def odd(number, verb, arguments): return "ok {number}"').boot().spawn()
+
+    with pytest.raises(Unresolved, match=reason):
+        process.fork()
+
+
 def test_a_closed_system_answers_no_more(start: StartAgent) -> None:
     system = start().boot()
     process = system.spawn()

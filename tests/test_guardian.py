@@ -54,14 +54,16 @@ def write_agent(folder: Path, code: str, at_the_end: str = "") -> str:
 def test_nothing_is_left_of_a_client_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     owned = tmp_path / "owned"
     owned.mkdir()
-    greeting = f'def greet():\n    own("{owned}")\n    say("mmapconf 1 directory={owned}\\n")\n'
+    greeting = f'def greet():\n    own("{owned}")\n    say("mmapconf 1\\n")\n'
     command = write_agent(tmp_path, STUBBORN + OWNER + greeting, "time.sleep(300)")
     client = subprocess.Popen(
         [
             *(sys.executable, "-c"),
             "import sys, time\n"
             "from pytest_mmapconf.agent.backend import CommandBackend\n"
+            "from pytest_mmapconf.contract import Options\n"
             f"backend = CommandBackend({command!r})\n"
+            f"backend.configure(Options(directory={str(owned)!r}))\n"
             "system = backend.boot()\n"
             "print('booted', flush=True)\n"
             "time.sleep(300)\n",

@@ -28,6 +28,16 @@ PLACES = {"a process": "munmap", "the supervisor": "boot", "the end of processes
 SURE = ("dies of 11", "exits with 3", "hangs", "flood of lines", "other process", "half, then dies", "doubled", "panic")
 """Faults that no answer of a process, and no end of processes, can hide; the tests choose from these."""
 
+HARMLESS = {
+    ("carriage returns", "munmap"),
+    ("carriage returns", "end"),
+    ("zero", "munmap"),
+}
+"""Faults that leave an answer permitted: a console adds carriage returns, and 0 is what munmap returns."""
+
+START_SECONDS = {"is late": 3}
+"""The time limit of a boot and of a new process where a fault is to exceed it, but not a call's."""
+
 CASES = """
 import pytest
 from pytest_mmapconf.testing import clause
@@ -51,7 +61,11 @@ def judge(folder: Path, fault: str, place: str) -> tuple[int, list[str], str]:
     script = Path(__file__).with_name("faulty_agent.py")
     agent = shlex.join([sys.executable, "-S", str(script), fault, PLACES[place], "2", str(build_agent())])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_mine.py"]
-    options = [f"--mmap-backend=agent:{agent}", f"--mmap-timeout={SECONDS}", "--mmap-start-timeout=20"]
+    options = [
+        f"--mmap-backend=agent:{agent}",
+        f"--mmap-timeout={SECONDS}",
+        f"--mmap-start-timeout={START_SECONDS.get(fault, 20)}",
+    ]
     run = subprocess.run(
         [*command, *options, "--mmap-report=r.json"], cwd=folder, capture_output=True, text=True, timeout=150
     )
@@ -83,11 +97,11 @@ def test_a_fault_is_seen_and_harms_no_other_case(tmp_path: Path, place: str, fau
 def main() -> int:
     """Run every fault at every place; print what is wrong, and the counts."""
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = [(fault, place) for place in PLACES for fault in FAULTS]
+        pairs = [(fault, place) for place in PLACES for fault in FAULTS if (fault, PLACES[place]) not in HARMLESS]
         work = [pool.submit(complaint, Path(name) / str(at), fault, place) for at, (fault, place) in enumerate(pairs)]
         found = [job.result() for job in work]
     print(*filter(None, found), sep="\n")
-    print(f"{len(FAULTS)} faults at {len(PLACES)} places: {sum(map(bool, found))} wrong")
+    print(f"{len(FAULTS)} faults at {len(PLACES)} places, {len(pairs)} runs: {sum(map(bool, found))} wrong")
     return int(any(found))
 
 

@@ -174,3 +174,12 @@ os._exit(0)
 """
     assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 3
     assert os.path.exists("r.json")
+
+
+def test_an_agent_that_fails_at_the_end_of_a_controller_s_check_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    agent = "--mmap-backend=agent:sh -c 'echo mmapconf 1 page=4096; cat > /dev/null; exit 3'"
+
+    result = pytester.runpytest_subprocess("-n1", agent)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *: cannot start: the agent exited with status 3 at the end of its stream"])

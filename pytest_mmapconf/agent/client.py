@@ -350,8 +350,10 @@ class AgentSystem(System):
         """True until the agent reports that it lacks the verb."""
         self._first: AgentProcess | None = None
         """The process that was spawned with the boot, until it is asked for."""
+        self._numbers: set[int] = set()
+        """The numbers of all processes of this boot."""
         try:
-            agent.folder = unquote(agent.receive(0, "boot"))
+            agent.folder = self._directory(agent.receive(0, "boot"))
             self._first = self.new_process(agent.receive(0, "spawn"))
         except OSError as error:
             where = agent.facts.get("directory", "its own choice of folder")
@@ -377,9 +379,22 @@ class AgentSystem(System):
         return process or self.new_process(self._call("spawn"))
 
     def new_process(self, answer: str) -> AgentProcess:
-        if not re.fullmatch("[0-9]{1,9}", answer):
+        if not re.fullmatch("[0-9]{1,9}", answer) or int(answer) == 0:
             raise self.agent.fail(f"it answered {short(answer)!r} where a process belongs")
+        if int(answer) in self._numbers:
+            raise self.agent.fail(f"it gave the number {int(answer)} to two processes")
+        self._numbers.add(int(answer))
         return AgentProcess(self, int(answer))
+
+    def _directory(self, answer: str) -> str:
+        """Return the path that a boot was answered with, which is in the directory that the greeting names."""
+        base = self.agent.facts.get("directory", "").rstrip("/")
+        is_path = re.fullmatch(r"([!-$&-~]|%[0-9A-Fa-f]{2})+", answer)
+        path = unquote(answer)
+        own = rf"{re.escape(base)}/(.*/)?mmapconf-\w{{6,}}(/|$)" if base else "/"
+        if not is_path or ".." in path.split("/") or not re.match(own, path):
+            raise self.agent.fail(f"it answered {short(answer)!r} where the path of its directory belongs")
+        return path
 
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
         processes = [call.process for call in calls if isinstance(call.process, AgentProcess)]

@@ -66,12 +66,12 @@ class TerminalHooks:
             return
         try:
             self.facts = self.settings.facts
+            if self.config.pluginmanager.has_plugin("dsession"):
+                self.closing.close()  # the controller needs the backend no more; each worker has its own
         except (Exception, SystemExit) as error:
             name = self.settings.backend_name
             kind = f"{type(error).__name__}: " if type(error).__module__ == "builtins" else ""
             raise pytest.UsageError(f"--mmap-backend={name}: cannot start: {kind}{error}") from error
-        if self.config.pluginmanager.has_plugin("dsession"):
-            self.closing.close()  # the controller needs the backend no more; each worker has its own
 
     def pytest_report_header(self) -> list[str]:
         scope = self.settings.scope.name if self.settings.scope else ""
