@@ -206,6 +206,7 @@ def test_smoke_and_a_run_notice_an_escape(pytester: pytest.Pytester, tmp_path: P
         ("qemu-aarch64-static ./agent", "./agent", "qemu-aarch64-static"),
         ("env A=1 /opt/qemu-arm ./agent", "/opt/qemu-arm ./agent", None),
         ("env A=1 /opt/qemu-arm ./agent", "./agent", "/opt/qemu-arm"),
+        ("env FILES=/opt/qemu-files sh run", "./emulator ./agent", None),
         ("valgrind -q ./agent", "/usr/bin/valgrind.bin -q ./agent", None),
         ("valgrind -q ./agent", "./agent", "valgrind"),
         ("./agent", "./agent --again", None),

@@ -31,6 +31,9 @@ LAUNCHERS: Final = re.compile(
 )
 """The names of programs that execute another program in their place, or run a script that may do so."""
 
+ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
+"""The beginning of a word that sets a variable."""
+
 
 def fields(text: str) -> dict[str, str]:
     """Return the NAME=VALUE fields of a line."""
@@ -98,7 +101,8 @@ def emulators_left(command: Sequence[str], words: Sequence[str]) -> str | None:
 
 
 def _is_emulator(word: str) -> bool:
-    return os.path.basename(word).startswith(EMULATORS)
+    """Return True if a word of a command names an emulator; a variable's assignment after `env` names no program."""
+    return not ASSIGNMENT.match(word) and os.path.basename(word).startswith(EMULATORS)
 
 
 def _is_launcher(word: str) -> bool:
