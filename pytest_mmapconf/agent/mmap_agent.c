@@ -76,6 +76,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -3412,6 +3413,21 @@ static void answer_path(const char *path, mode_t kind)
     }
 }
 
+#define SYSFS_MAGIC 0x62656572
+
+/* Answer with the path of a file of sysfs, if /sys is one: a system may show another's files there, as ordinary files. */
+static void answer_sys_file(void)
+{
+    struct statfs status;
+
+    if (statfs("/sys", &status) == -1 || status.f_type != SYSFS_MAGIC)
+        answer("unsupported", "/sys is no sysfs on this system");
+    else if (access("/sys/kernel/uevent_seqnum", R_OK) == 0)
+        answer_path("/sys/kernel/uevent_seqnum", S_IFREG);
+    else
+        answer_path("/sys/kernel/mm/transparent_hugepage/enabled", S_IFREG);
+}
+
 /* Send the directory of a facility to every live process; later processes inherit it.  Return 0, or -1. */
 static int send_descriptor(int fd)
 {
@@ -3471,9 +3487,7 @@ static void provide_facility(const char *name)
     else if (!strcmp(name, "proc-file"))
         answer_path("/proc/self/maps", S_IFREG);
     else if (!strcmp(name, "sys-file"))
-        answer_path(access("/sys/kernel/uevent_seqnum", R_OK) == 0 ? "/sys/kernel/uevent_seqnum"
-                                                                   : "/sys/kernel/mm/transparent_hugepage/enabled",
-                    S_IFREG);
+        answer_sys_file();
     else if (!strcmp(name, "mandatory-lock")) {
         struct utsname system;
         int major = 0, minor = 0;
