@@ -63,6 +63,10 @@ ELSEWHERE = {
     "valgrind": "documented",
     "qemu-user:aarch64": "posix",
     "qemu-user:s390x": "documented",
+    "qemu-user:ppc": "posix",
+    "qemu-system:amd64-6.1": "documented",
+    "uml": "linux",
+    "gvisor": "documented",
     "fs:overlay": "linux",
     "fs:btrfs": "linux",
     "fs:tmpfs": "linux",
@@ -70,6 +74,9 @@ ELSEWHERE = {
     "fs:bindfs": "linux",
 }
 """The recipes of other systems that one machine can run, and the highest level that is judged."""
+
+TIMEOUTS = ("--mmap-timeout=10", "--mmap-start-timeout=120")
+"""The longest time of a call and of a start, in seconds; an emulated machine boots on a busy one in half a minute."""
 
 
 def prepare(session: nox.Session, *more: str) -> None:
@@ -168,7 +175,7 @@ def elsewhere(session: nox.Session, system: str) -> None:
     (line,) = (line for line in str(state).splitlines() if line.split()[:1] == [system])
     if " needs " in line:
         session.skip(line.strip())
-    command = ["pytest", "-q", f"--mmap-backend={system}", f"--mmap-level={ELSEWHERE[system]}", "--mmap-timeout=10"]
+    command = ["pytest", "-q", f"--mmap-backend={system}", f"--mmap-level={ELSEWHERE[system]}", *TIMEOUTS]
     if "deviations on record" in line:
         command.append("--mmap-expectations=known")
     session.run(*command, *WITHOUT_RANDOM)
