@@ -110,8 +110,11 @@ def test_page_refers_to_no_other_file() -> None:
 
 def test_ids_are_unique_and_links_have_targets() -> None:
     cases = [case("a", RANGE, EINVAL, verdict="fail", evidence=EVIDENCE), case("b", FLUSH, verdict="unsupported")]
+    evidence = {**EVIDENCE, "cited": [EINVAL, "mremap.errno.ENOMEM"]}  # the latter is of no case of the run
+    cases.append(case("c", RANGE, verdict="fail", evidence=evidence))
     outline = Outline(page([run(*cases), run(*cases, name="other")]))
 
+    assert "(not in this run)" in " ".join(outline.texts)
     ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {(link["href"] or "")[1:] for link in outline.all("a")} <= set(ids)

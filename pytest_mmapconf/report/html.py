@@ -57,6 +57,7 @@ def page(runs: Sequence[Run]) -> str:
         levels=view.levels(runs),
         verdict_counts=dict(Counter(verdict for row in rows for verdict in row.verdicts).most_common()),
         groups=groups,
+        on_page={entry.clause.id for run in runs for entry in run.judged},
         grids=[(label, lines) for label, lines in grids if lines],
         protections=PROTECTIONS,
         choices=view.choices(runs),
