@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import Any, Final
 
 from ..smoke.contract_calls import CALLS, DERIVED_CALLS
@@ -15,17 +16,18 @@ AMBIGUOUS: Final = frozenset({"add"})
 """Calls with the name of a method of Python's own types; a case names such a call as text in a Call."""
 
 
-def calls_of(case: Any) -> set[str]:
+@cache
+def calls_of(case: Any) -> frozenset[str]:
     """Return the calls named by a case, by the functions of this package that it uses, and by its fixtures.
 
     An item that is no function, such as a program to replay, names none.
     """
     if not callable(case):
-        return set()
+        return frozenset()
     calls = {"sysconf"} if "page" in inspect.signature(inner_test(case)).parameters else set()
     for _, function in used_functions(case):
         names, texts = words(function)
         calls |= names & (set(CALLS) - AMBIGUOUS)
         if "Call" in names:
             calls |= texts & set(CALLS)
-    return calls
+    return frozenset(calls)
