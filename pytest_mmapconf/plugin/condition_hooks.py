@@ -48,6 +48,11 @@ class ConditionHooks:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        self.require(item)
+        return (yield)
+
+    def require(self, item: pytest.Item) -> None:
+        """Raise Unsupported if a case cannot be judged on the system; observe the properties that it may ask for."""
         for id, when in self.conditions.get(item, ()):
             unmet = when.unmet(self.settings.facts, self.settings.properties.observe)
             if unmet is not None:
@@ -60,7 +65,6 @@ class ConditionHooks:
             self.settings.properties.observe(name)  # now, as the case's own system will be the only one
         if "user_space_end" in getattr(item, "fixturenames", ()):
             self.settings.properties.end_of_user_space()  # for the same reason
-        return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:

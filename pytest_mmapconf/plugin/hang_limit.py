@@ -20,7 +20,7 @@ from typing import Final
 import pytest
 
 from ..contract import Died, Unresolved
-from .stash import CASE, SETTINGS
+from .stash import CASE, ROW_OUTCOME, SETTINGS
 from .used_calls import calls_of
 
 MAX_HANGS: Final = 3
@@ -70,8 +70,15 @@ class HangLimit:
         return (yield)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self) -> None:
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
         self.began = time.monotonic()  # the experiments before it may have taken long
+        if ROW_OUTCOME in item.stash:
+            self.began -= item.stash[ROW_OUTCOME].seconds
+
+    @property
+    def has_counted(self) -> bool:
+        """True if a case has hung, or one of the last cases has ended in a call."""
+        return any(self.hangs.values()) or any(self.deaths.values()) or any(self.late.values())
 
     def reason_not_to_run(self, function: str, calls: frozenset[str]) -> str:
         """Return why a case of this function, with these calls, is not run; empty if it is."""

@@ -11,6 +11,7 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..fuzzing.findings import LongSearch
+    from ..tour.run import Difference
     from ..trace.program import Program
 
 
@@ -19,6 +20,17 @@ class CaseId(NamedTuple):
 
     id: str
     clauses: tuple[str, ...]
+
+
+class RowOutcome(NamedTuple):
+    """What a run of a row of the tour has shown."""
+
+    id: str
+    difference: Difference | None
+    error: Exception | None
+    """What the run has raised: Unsupported, for a row that cannot be judged."""
+    seconds: float
+    """How long it took."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -44,6 +56,9 @@ RECORDED = pytest.StashKey[dict[str, Any]]()
 
 FAST_PARAMETERS = pytest.StashKey[dict[str, object]]()
 """Of an item whose fixtures `FastFixtures` creates: its parameters."""
+
+ROW_OUTCOME: Final[pytest.StashKey[RowOutcome]] = pytest.StashKey()
+"""Of an item that is a row of the tour and has been run: the outcome."""
 
 ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries this plugin's data."""
