@@ -40,14 +40,27 @@ class Difference:
 
 
 class RowRun:
-    """One run of a row on a freshly booted system.  `audits_each`: audit after each call, also before the row's."""
+    """One run of a row on a freshly booted system.
 
-    def __init__(self, subject: Backend, parameters: Parameters, level: str, row: Row, audits_each: bool) -> None:
+    `audits_each`: audit after each call, also before the row's.  `symbols`: record numbers with the sums that they were
+    computed from, which takes time.
+    """
+
+    def __init__(
+        self,
+        subject: Backend,
+        parameters: Parameters,
+        level: str,
+        row: Row,
+        *,
+        audits_each: bool = False,
+        symbols: bool = True,
+    ) -> None:
         self.row = row
         self.audits_each = audits_each
         reference = ReferenceSystem(parameters, ObservedChoices(level))
         self.system = LockstepSystem(subject.boot(), reference, "all")
-        self.recorded = RecordedSystem(self.system)
+        self.recorded = RecordedSystem(self.system, symbols)
         self.level = level
         self.scene: Scene | None = None
         self.refusal: str | None = None
@@ -87,10 +100,10 @@ class RowRun:
             self.step(scene, axis)
         self.step(scene, "look", early=True)
         call = CALLS[row["call"].id]
-        self.make_call(scene, call)
+        is_audited = self.make_call(scene, call)
         if row["look"].id == "again":
             self.make_call(scene, call)
-        else:
+        elif row["look"].id != "pages" or not is_audited:
             self.step(scene, "look")
             self.audit(AuditedCall(f"looking ({row['look'].id})", (), ()))
 
@@ -101,15 +114,15 @@ class RowRun:
         if steps is not None and self.system.uncompared is None:
             steps(scene)
 
-    def make_call(self, scene: Scene, call: TourCall) -> None:
-        """Make the call of the row, and audit its effect in every process."""
+    def make_call(self, scene: Scene, call: TourCall) -> bool:
+        """Make the call of the row, and audit its effect in every process; False if it cannot be made."""
         actor = scene.caller
         if actor not in scene.program.actors or self.system.uncompared is not None:
-            return
+            return False
         arguments = call.arguments(scene)
         if not scene.is_made(call.call, arguments):
             self.refusal = f"{call.call} is not a call of level {self.level} with these arguments"
-            return
+            return False
         if call.call in ("exit", "kill") and len(scene.program.actors) == 1:
             scene.program.actors.append(scene.program.new_actor(scene.program.system.spawn()))
         effect = effect_clauses(actor.model, call.call, arguments)
@@ -121,6 +134,7 @@ class RowRun:
         if call.call in scene.program.lacks:
             self.refusal = scene.program.lacks[call.call]
         self.audit(AuditedCall(call.call, tuple(map(plain, arguments)), effect))
+        return True
 
     def perform(self, scene: Scene, actor: Actor, call: TourCall, arguments: tuple[object, ...]) -> None:
         """Make a call; note the processes and the memory that it begins and ends with."""
@@ -160,14 +174,17 @@ def run_row(subject: Backend, parameters: Parameters, level: str, row: Row) -> D
 
     Raises Unsupported if the implementation does not have the call, and Unresolved.
     """
-    difference = RowRun(subject, parameters, level, row, False).run()
+    difference = RowRun(subject, parameters, level, row, symbols=False).run()
     if difference is None:
         return None
-    try:
-        earlier = RowRun(subject, parameters, level, row, True).run()
-    except (Unsupported, Unresolved):
-        earlier = None
-    return earlier or difference
+    for audits_each in (True, False):
+        try:
+            again = RowRun(subject, parameters, level, row, audits_each=audits_each).run()
+        except (Unsupported, Unresolved):
+            continue
+        if again is not None:
+            return again
+    return difference
 
 
 def reduced(subject: Backend, level: str, difference: Difference) -> Difference:
