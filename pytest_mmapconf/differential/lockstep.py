@@ -26,6 +26,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from ..contract import (
@@ -486,8 +487,8 @@ _BY_PATH: Final = {call for call, signature in CALLS.items() if "path" in signat
 
 def _both(pair: LockstepProcess, call: str, arguments: tuple[Any, ...]) -> Any:
     """Make a call of both processes of a pair."""
-    make = pair.call_both_by_path if call in _BY_PATH else pair.call_both
-    return make(call, lambda: invoke(pair.subject, call, arguments), *arguments)
+    make_both = pair.call_both_by_path if call in _BY_PATH else pair.call_both
+    return make_both(call, partial(invoke, pair.subject, call, arguments), *arguments)
 
 
 forward_calls(LockstepProcess, _both)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ..contract import PROT_EXEC, PROT_READ, PROT_WRITE
+from ..reference.constants import (
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+)
 from ..reference.mapping import Mapping
 from .draws import Draws
 from .model_view import Actor, ProgramState

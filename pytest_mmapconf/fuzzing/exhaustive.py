@@ -18,6 +18,14 @@ from zlib import crc32
 
 from ..contract import (
     MADV_DONTNEED,
+    Fault,
+    System,
+    Unresolved,
+)
+from ..differential.comparison import LeaveOut
+from ..differential.divergence import Divergence
+from ..differential.lockstep import LockstepSystem
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -32,13 +40,7 @@ from ..contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
-    Fault,
-    System,
-    Unresolved,
 )
-from ..differential.comparison import LeaveOut
-from ..differential.divergence import Divergence
-from ..differential.lockstep import LockstepSystem
 from ..reference.files import Inode
 from ..reference.linux_choices import LinuxChoices
 from ..reference.machine import Parameters

@@ -9,6 +9,16 @@ from ..contract import (
     LOCK_NB,
     LOCK_SH,
     LOCK_UN,
+    SEAL_FUTURE_WRITE,
+    SEAL_GROW,
+    SEAL_SEAL,
+    SEAL_SHRINK,
+    SEAL_WRITE,
+    SEEK_CUR,
+    SEEK_END,
+    SEEK_SET,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_PRIVATE,
     MREMAP_FIXED,
@@ -24,14 +34,6 @@ from ..contract import (
     O_WRONLY,
     PROT_READ,
     PROT_WRITE,
-    SEAL_FUTURE_WRITE,
-    SEAL_GROW,
-    SEAL_SEAL,
-    SEAL_SHRINK,
-    SEAL_WRITE,
-    SEEK_CUR,
-    SEEK_END,
-    SEEK_SET,
 )
 from ..reference.files import Inode
 from ..reference.mapping import Mapping

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..contract import (
+    MAP_NORESERVE,
+    SEAL_WRITE,
+    Facility,
+    Resource,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
@@ -18,7 +24,6 @@ from ..contract import (
     MAP_GROWSDOWN,
     MAP_HUGETLB,
     MAP_LOCKED,
-    MAP_NORESERVE,
     MAP_POPULATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
@@ -31,9 +36,6 @@ from ..contract import (
     PROT_EXEC,
     PROT_NONE,
     PROT_WRITE,
-    SEAL_WRITE,
-    Facility,
-    Resource,
 )
 from ..reference.mapping import Mapping
 from .draws import Draws

@@ -13,12 +13,18 @@ from typing import Any, Final
 
 from ..catalogue.clauses import load
 from ..contract import (
+    Facility,
+    Facts,
+    Resource,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MAP_TYPE,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -26,11 +32,7 @@ from ..contract import (
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
-    Facility,
-    Facts,
-    Resource,
 )
-from ..reference.constants import MAP_TYPE
 from ..reference.process import ReferenceProcess as Model
 
 LINUX_CALLS: Final = frozenset(
@@ -104,7 +106,7 @@ def restricted(
     if level == "linux":
         if NEWER_CALLS.get(call) in missing:
             return None
-        if call == "mmap" and arguments[3] & MAP_TYPE == MAP_DROPPABLE and "mmap.flag.droppable" in missing:
+        if call == "mmap" and "mmap.flag.droppable" in missing and arguments[3] & MAP_TYPE == MAP_DROPPABLE:
             return None
         if call == "mremap" and any(id in missing for id in NEWER_MREMAP):
             return arguments if is_plain_mremap(model, *arguments) else None

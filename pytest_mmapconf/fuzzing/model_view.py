@@ -11,6 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from ..contract import (
+    SC_PAGESIZE,
+    Facility,
+    Fault,
+    Process,
+    Resource,
+    System,
+    Unsupported,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_PRIVATE,
     O_CREAT,
@@ -20,13 +29,6 @@ from ..contract import (
     O_RDWR,
     O_WRONLY,
     PROT_NONE,
-    SC_PAGESIZE,
-    Facility,
-    Fault,
-    Process,
-    Resource,
-    System,
-    Unsupported,
 )
 from ..reference.files import OpenFileDescription
 from ..reference.machine import PATHS

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from ..contract import (
+    MCL_CURRENT,
+    MCL_FUTURE,
+    MCL_ONFAULT,
+    Call,
+    Facility,
+    Resource,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
-    MCL_CURRENT,
-    MCL_FUTURE,
-    MCL_ONFAULT,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     MS_SYNC,
     O_RDWR,
     PROT_READ,
     PROT_WRITE,
-    Call,
-    Facility,
-    Resource,
 )
 from ..reference.mapping import Mapping
 from .draws import Draws

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..contract import (
     MADV_FREE,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_LOCKED,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ..contract import PROT_NONE, PROT_READ, PROT_WRITE, Call, Process
+from ..contract import (
+    Call,
+    Process,
+)
+from ..reference.constants import (
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+)
 from .draws import Draws
 from .model_view import Actor, ProgramState
 

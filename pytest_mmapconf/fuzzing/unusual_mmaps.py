@@ -6,11 +6,14 @@ from collections import abc
 from typing import Final, TypeAlias
 
 from ..contract import (
+    MAP_NORESERVE,
+    Facility,
+)
+from ..reference.constants import (
     MAP_32BIT,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
     MAP_LOCKED,
-    MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
@@ -18,7 +21,6 @@ from ..contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
-    Facility,
 )
 from .draws import Draws
 from .invalid_calls import MmapCall

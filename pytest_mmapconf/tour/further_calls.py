@@ -14,6 +14,16 @@ from ..contract import (
     MADV_DONTNEED_LOCKED,
     MADV_KEEPONFORK,
     MADV_NORMAL,
+    MAP_STACK,
+    MCL_FUTURE,
+    MCL_ONFAULT,
+    PROT_GROWSUP,
+    SEAL_WRITE,
+    SEEK_END,
+    Facility,
+    Resource,
+)
+from ..reference.constants import (
     MAP_32BIT,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
@@ -27,10 +37,7 @@ from ..contract import (
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
-    MAP_STACK,
     MAP_SYNC,
-    MCL_FUTURE,
-    MCL_ONFAULT,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -42,13 +49,8 @@ from ..contract import (
     O_WRONLY,
     PROT_EXEC,
     PROT_GROWSDOWN,
-    PROT_GROWSUP,
     PROT_NONE,
     PROT_READ,
-    SEAL_WRITE,
-    SEEK_END,
-    Facility,
-    Resource,
 )
 from .calls import MOVE, Arguments, TourCall, range_and, resized
 from .scene import NEIGHBOUR, RW, TARGET, Scene

@@ -5,7 +5,15 @@ Each has steps before the call, where what is looked at needs some, and steps af
 
 from __future__ import annotations
 
-from ..contract import LOCK_EX, LOCK_NB, MAP_SHARED, O_RDWR, PROT_READ
+from ..contract import (
+    LOCK_EX,
+    LOCK_NB,
+)
+from ..reference.constants import (
+    MAP_SHARED,
+    O_RDWR,
+    PROT_READ,
+)
 from .scene import MAIN, PAGES, ROOM, Scene
 
 

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..contract import (
+    Process,
+    System,
+    Unsupported,
+)
+from ..fuzzing.levels import restricted
+from ..fuzzing.model_view import Actor, ProgramState, model_of
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -16,12 +23,7 @@ from ..contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
-    Process,
-    System,
-    Unsupported,
 )
-from ..fuzzing.levels import restricted
-from ..fuzzing.model_view import Actor, ProgramState, model_of
 
 RW: Final = PROT_READ | PROT_WRITE
 
@@ -111,7 +113,7 @@ class Scene:
     @property
     def is_anonymous(self) -> bool:
         """True if the main mapping has no file."""
-        return bool(self.setting.flags & MAP_ANONYMOUS)
+        return int(self.setting.flags) & MAP_ANONYMOUS != 0
 
     @property
     def size(self) -> int:

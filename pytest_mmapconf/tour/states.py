@@ -6,6 +6,9 @@ Each value is a function of the scene.  A docstring says what the value is.
 from __future__ import annotations
 
 from ..contract import (
+    SEAL_FUTURE_WRITE,
+)
+from ..reference.constants import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -16,7 +19,6 @@ from ..contract import (
     O_RDWR,
     PROT_NONE,
     PROT_READ,
-    SEAL_FUTURE_WRITE,
 )
 from .scene import MAIN, NEIGHBOUR, PAGES, RW, SECOND, Scene, Setting
 

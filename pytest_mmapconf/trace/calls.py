@@ -124,11 +124,15 @@ def flag_names(kind: str, value: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------------ making a call
 
 
+WITH_KEYWORDS: Final = frozenset(call for call, signature in CALLS.items() if signature.keywords)
+"""The calls that have arguments which are passed by keyword."""
+
+
 def invoke(owner: Process | System, call: str, arguments: tuple[Any, ...]) -> Any:
     """Call the method `call` of a process or system with all its arguments in the contract's order."""
-    signature = CALLS[call]
-    if not signature.keywords:
+    if call not in WITH_KEYWORDS:
         return getattr(owner, call)(*arguments)
+    signature = CALLS[call]
     by_name = dict(zip(signature.arguments, arguments, strict=False))
     keywords = {name: by_name.pop(name) for name in signature.keywords}
     return getattr(owner, call)(*by_name.values(), **keywords)
@@ -155,8 +159,10 @@ def forwarder(call: str, make: Callable[[Any, str, tuple[Any, ...]], Any]) -> Ca
         except KeyError as error:
             raise TypeError(f"{call}() lacks {error.args[0]}") from None
 
+    count = positional if positional == len(names) else -1
+
     def method(self: Any, *arguments: Any, **by_name: Any) -> Any:
-        if by_name or len(arguments) != positional or positional < len(names):
+        if by_name or len(arguments) != count:
             arguments = complete(arguments, by_name)
         return make(self, call, arguments)
 

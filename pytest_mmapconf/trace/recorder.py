@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from ..contract import SC_PAGESIZE, Backend, Call, Facility, Fault, Process, System, errno_name
-from .calls import CALLS, forward_calls, invoke
+from .calls import CALLS, WITH_KEYWORDS, forward_calls, invoke
 from .program import Argument, Fails, Faults, NotExecuted, Program, Returns, Step, Sum, SymbolicOutcome
 from .replay import amount, fault_address, runs, symbolic
 from .wrapping import WrappingBackend
@@ -119,7 +119,9 @@ def _inside(process: Process) -> Process:
 
 def _record(process: RecordedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
     """Make and note a call of a process."""
-    return process.system.make(process.name, call, lambda *given: invoke(process.inside, call, given), arguments)
+    inside = process.inside
+    make = (lambda *given: invoke(inside, call, given)) if call in WITH_KEYWORDS else getattr(inside, call)
+    return process.system.make(process.name, call, make, arguments)
 
 
 forward_calls(RecordedProcess, _record)
@@ -188,12 +190,8 @@ class RecordedSystem(System):
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Make a call, note it with what came of it, and hand its result out by symbol."""
-        has_symbols = self.symbols or call in (
-            "run_concurrently",
-            "together",
-        )  # whose arguments are processes of the recorder
         try:
-            result = inner(*(map(_plain, arguments) if has_symbols else arguments))
+            result = inner(*(map(_plain, arguments) if self.symbols or call in _OF_PROCESSES else arguments))
         except Exception as error:
             self.noted.append((process, call, arguments, (), None, error))
             raise
@@ -253,6 +251,9 @@ _UNKNOWN: Final = 1 << 80
 
 _MANY: Final = 1 << 20
 """More pages than this are not a count: the number is an address, whatever the page size."""
+
+_OF_PROCESSES: Final = ("run_concurrently", "together")
+"""The calls whose arguments are processes of the recorder."""
 
 _NAMED: Final = {"address": "r", "scratch_range": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
