@@ -153,11 +153,11 @@ class PageCalls(State):
 
         The pages before it are the prefix.
         """
-        space = self.space
         protection = prot & PROT_ALL
-        hole = space.hole(addr, end)
-        denied = next((m for m in space.over(addr, end) if protection & ~m.max_prot), None)
-        sealed = next((m for m in space.over(addr, end) if m.sealed), None)
+        mappings = self.space.over(addr, end)
+        hole = self.space.hole(addr, end)
+        denied = next((m for m in mappings if protection & ~m.max_prot), None)
+        sealed = next((m for m in mappings if m.sealed), None)
         excess = self.first_past_data_limit(addr, end, protection)
         cut = self.first_too_many(addr, end, lambda mapping: mapping.prot != protection)
         stops = {mapping.start for mapping in (denied, sealed, excess, cut) if mapping is not None}

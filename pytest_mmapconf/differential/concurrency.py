@@ -65,8 +65,11 @@ class State(NamedTuple):
     """The processes that do not take part."""
 
     def copy(self) -> State:
-        choices = self.machine.choices
-        machine, actors, others = deepcopy((self.machine, self.actors, self.others), {id(choices): choices})
+        given = self.machine
+        # What no call changes is not copied, and a set of texts is copied as such.
+        memo: dict[int, object] = {id(given.choices): given.choices, id(given.parameters): given.parameters}
+        memo[id(given.reached)] = set(given.reached)
+        machine, actors, others = deepcopy((given, self.actors, self.others), memo)
         return State(machine, actors, others)
 
     def digest(self) -> object:
@@ -110,8 +113,9 @@ class Search:
         for stage in range(max(call.stage for call in self.calls) + 1):
             ended: dict[str, State] = {}
             for begun in states:
-                for choice in self.sequences(stage, outcomes):
-                    for end in self.orders(begun, choice):
+                forms = list(self.sequences(stage, outcomes))
+                for form in forms:
+                    for end in self.orders(begun, form, is_own=begun is not state and form is forms[-1]):
                         ended.setdefault(repr(end.digest()), end)
                 if len(ended) > MAX_STATES:
                     raise TooMany("states in which a round may end")
@@ -138,17 +142,19 @@ class Search:
             forms = [[*before, form] for before in forms for form in units]
         yield from forms
 
-    def orders(self, state: State, sequences: Sequence[Sequence[Unit]]) -> Iterator[State]:
-        """Return the ends of all orders of the sequences that have the observed outcomes."""
+    def orders(self, state: State, sequences: Sequence[Sequence[Unit]], is_own: bool) -> Iterator[State]:
+        """Return the ends of all orders of the sequences that have the observed outcomes.
+
+        `is_own`: the caller does not need the state itself any more, so the last branch need not be a copy.
+        """
         left = [sequence for sequence in sequences if sequence]
         if not left:
             yield state
             return
         for place, sequence in enumerate(left):
-            # The last branch may use the state itself, but the caller may still need it: so each begins with a copy.
-            branch = state.copy()
+            branch = state if is_own and place == len(left) - 1 else state.copy()
             if self.make(branch, sequence[0]):
-                yield from self.orders(branch, [*left[:place], sequence[1:], *left[place + 1 :]])
+                yield from self.orders(branch, [*left[:place], sequence[1:], *left[place + 1 :]], is_own=True)
 
     def make(self, state: State, unit: Unit) -> bool:
         """Make a call of a copy of the reference; return whether its outcome is the observed one."""
