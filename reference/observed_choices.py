@@ -105,9 +105,9 @@ class ObservedChoices(LinuxChoices):
     """
 
     __slots__ = (
-        "_hardware",
         "call",
         "failed_after_unmap",
+        "hardware",
         "is_full",
         "is_mapped",
         "level",
@@ -141,7 +141,7 @@ class ObservedChoices(LinuxChoices):
         """Return the range in which the subject has no memory of its own: (address, length)."""
         self.stored_at: int | None = None
         """The page that the observed call stores to, as far as the reference has got; None for no store."""
-        self._hardware: dict[tuple[str, int], bool] = {}
+        self.hardware: dict[tuple[str, int], bool] = {}
         """Accesses that the subject's processor was observed to allow or refuse, by access and protection."""
 
     def observe(self, call: str, outcome: Outcome) -> None:
@@ -335,14 +335,14 @@ class ObservedChoices(LinuxChoices):
         A fault at a higher address than `addr`, to which the access has come, is another page's.  Of a fault without an
         address that is not known, so it says nothing about later accesses.
         """
-        known = self._hardware.get((access, prot))
+        known = self.hardware.get((access, prot))
         if known is None and self.call == access:
             outcome = self.observed
             known = not (
                 isinstance(outcome, Faulted) and outcome.signal == "SIGSEGV" and (outcome.address or 0) <= addr
             )
             if not isinstance(outcome, Faulted) or (access == "load" and outcome.address is not None):
-                self._hardware[access, prot] = known
+                self.hardware[access, prot] = known
         return known
 
     def non_file_is_noexec(self) -> bool:

@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import pytest
 
-from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, Call, Process
+from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, Call, Process
 from pytest_mmapconf.differential.concurrency import MAX_BYTES, TooMany, forms_of
 from pytest_mmapconf.differential.divergence import Divergence
 from pytest_mmapconf.differential.lockstep import LockstepBackend, LockstepSystem
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
+from pytest_mmapconf.reference.observed_choices import ObservedChoices
 from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
@@ -166,3 +167,15 @@ def test_a_stale_translation_is_a_difference(id: str, change: Callable[[int], tu
             ],
             10,
         )
+
+
+def test_an_order_that_was_not_so_teaches_nothing_about_the_processor() -> None:
+    """With the load first, its fault would mean that the page cannot be loaded; it was the later one."""
+    system, process, thread, base = lockstep(["ok", "fault SIGSEGV SEGV_MAPERR"])
+    process.mmap(base, PAGE, PROT_EXEC, FLAGS, -1, 0)
+
+    system.together([Call(process, "munmap", (base, PAGE)), Call(thread, "load", (base, 1))], 1)
+
+    choices = system.machine.choices
+    assert isinstance(choices, ObservedChoices)
+    assert choices.hardware == {}

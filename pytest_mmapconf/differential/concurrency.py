@@ -153,8 +153,11 @@ class Search:
             return
         for place, sequence in enumerate(left):
             branch = state if is_own and place == len(left) - 1 else state.copy()
+            # In a wrong order an outcome seems to show what the processor allows: what was learnt is forgotten.
+            known = self.choices.hardware.copy()
             if self.make(branch, sequence[0]):
                 yield from self.orders(branch, [*left[:place], sequence[1:], *left[place + 1 :]], is_own=True)
+            self.choices.hardware = known
 
     def make(self, state: State, unit: Unit) -> bool:
         """Make a call of a copy of the reference; return whether its outcome is the observed one."""
