@@ -183,3 +183,21 @@ def test_an_agent_that_fails_at_the_end_of_a_controller_s_check_is_a_usage_error
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *: cannot start: the agent exited with status 3 at the end of its stream"])
+
+
+def test_a_signal_to_a_child_ends_it_without_a_word() -> None:
+    code = """
+import os, signal, time
+from pytest_mmapconf.plugin.run_end import RunEnd
+RunEnd().watch()
+ready, write = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(write, b".")  # before it, Python would discard the signal as the parent's
+    time.sleep(60)
+os.read(ready, 1)
+os.kill(child, signal.SIGTERM)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+"""
+    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert (ended.returncode, ended.stderr) == (0, b"")

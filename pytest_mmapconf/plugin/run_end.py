@@ -67,7 +67,9 @@ class RunEnd:
 
     def _end(self, number: int, frame: object) -> None:
         signal.signal(number, self._previous.pop(number))  # a second one ends the process at once
-        if not self.is_finished:
+        if os.getpid() != self._pid:  # a child that the backend, or a gate, has made
+            os.kill(os.getpid(), number)
+        elif not self.is_finished:
             self.reason = f"was ended by {signal.Signals(number).name}"
             self.status = 128 + number
             raise Ended(f"the run {self.reason}: what was judged so far is reported")

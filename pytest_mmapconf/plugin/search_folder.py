@@ -8,7 +8,6 @@ leaves no half of one.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,6 +15,7 @@ from zlib import crc32
 
 import pytest
 
+from ..report import outputs
 from ..version import PACKAGE
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def replace(file: Path, content: object) -> None:
     """Write a JSON file as a whole."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-    temporary.replace(file)
+    outputs.replace(file, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def finding_id(key: Key) -> str:

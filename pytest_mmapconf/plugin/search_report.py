@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 from collections.abc import Generator
-from types import FrameType
 from typing import Any, Final
 
 import pytest
@@ -48,9 +46,7 @@ class SearchReport:
     # ---- the run
 
     def pytest_sessionstart(self) -> None:
-        """Let SIGTERM end the run as Ctrl-C does, so that everything is kept."""
         self.began = self.printed = time.monotonic()
-        signal.signal(signal.SIGTERM, interrupt)
 
     def pytest_report_header(self) -> str:
         if self.plan.depth:
@@ -162,11 +158,6 @@ class SearchReport:
                 write(f"on record, in {number(self.counts[id], 'program')}: {name}")
         if not self.findings:
             write("no new difference", green=True)
-
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM as SIGINT is handled."""
-    raise KeyboardInterrupt("SIGTERM")
 
 
 def write_line(config: pytest.Config, line: str) -> None:

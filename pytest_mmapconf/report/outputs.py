@@ -67,13 +67,16 @@ def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
 
 
 def write(path: Path, runs: Sequence[Run]) -> None:
-    """Write a report of a run, or of several side by side.  Raises OSError.
+    """Write a report of a run, or of several side by side.  Raises OSError."""
+    replace(path, KINDS[path.suffix.lower()](runs))
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file as a whole, so that a reader, also after a kill, sees the old text or all of the new one.
 
     Characters that UTF-8 cannot encode (half a surrogate pair in a name that an implementation returned) are written as
-    escapes, as in JSON.  The file is replaced as a whole, so that a reader, also after a kill, sees
-    either the report that was there or all of the new one.
+    escapes, as in JSON.  Raises OSError.
     """
-    text = KINDS[path.suffix.lower()](runs)
     path = path.resolve()
     part = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
