@@ -27,8 +27,8 @@ def run(pytester: pytest.Pytester, backend: str, hooks: str) -> list[dict[str, A
     """Run some rows of munmap, and return the cases of the report."""
     pytester.makepyfile(hooks=hooks)
     pytester.runpytest_subprocess(
-        "-p", "hooks", f"--mmap-backend={backend}", "--mmap-level=linux", "--mmap-report=report.json", "--mmap-clause=munmap.hole",
-        "-m", "mmap_tour", "-k", "munmap+hole",
+        "-p", "hooks", f"--mmap-backend={backend}", "--mmap-level=linux", "--mmap-report=report.json",
+        "--mmap-clause=munmap.hole", "-m", "mmap_tour", "-k", "munmap+hole",
     )  # fmt: skip
     cases: list[dict[str, Any]] = json.loads(Path("report.json").read_text())["cases"]
     return cases
