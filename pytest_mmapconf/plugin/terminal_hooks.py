@@ -249,14 +249,19 @@ class TerminalHooks:
 
         Only the largest groups are shown; the list of causes has all of them.
         """
-        by_case = {(worker, case.id): group for worker, of in groups.items() for group in of for case in group.cases}
+        by_case = {
+            (worker, case.id): (group, example)
+            for worker, of in groups.items()
+            for group, example in ((group, group.example.id) for group in of)
+            for case in group.cases
+        }
+        shown_causes = [of.example.id for of in next(iter(groups.values()), ())[: terminal.SHOWN]]
         for report in reports:
             id = getattr(report, ATTRIBUTE, {}).get("case", "")
-            group = by_case.get((self.worker(report) if self.is_each else "", id))
+            group, example = by_case.get((self.worker(report) if self.is_each else "", id), (None, ""))
             if group is None:
                 yield report
-            elif id == group.example.id:
-                shown_causes = [of.example.id for of in next(iter(groups.values()), ())][: terminal.SHOWN]
+            elif id == example:
                 if not self.is_each and id not in shown_causes:
                     continue
                 if len(group.cases) > 1 and report.failed:
