@@ -16,7 +16,7 @@ EMPTY = VariantResult("macos", "posix", Counter({"unsupported": 4}))
 
 
 def test_cases_run_on_a_variant() -> None:
-    result = variants.run_one(("anonymous-only", "documented"))
+    result = variants.run_one(("anonymous-only", "documented", 20))
 
     assert result.is_accepted
     assert result.verdicts["pass"] > 100

@@ -23,6 +23,9 @@ from .runner import MutantResult
 PROGRAMS: Final = 4000
 """Default number of random programs for each mutant; the first four hundred find nearly all mutants."""
 
+SHARE_OF_TOUR: Final = 5
+"""Of the rows of the tour, the gate runs one in so many on each variant: each row on three of the variants."""
+
 
 def select(globs: Sequence[str], level: str) -> list[Mutant]:
     """Return the mutants of a level whose id, or one of whose clauses, matches a pattern.  Raises UsageError."""
@@ -91,7 +94,7 @@ def main(
     mutants = select(globs, level)
     accepted = reasons()
     matrix = run(mutants, level, workers, programs, everything, accepted if check else None)
-    verdicts = [] if globs or not check else list(variants.run(variants.select(()), workers))
+    verdicts = [] if globs or not check else list(variants.run(variants.select(()), workers, SHARE_OF_TOUR))
     if check:
         lines = missing = find_gaps(matrix, {mutant.id: mutant for mutant in mutants}, accepted) + variants.gaps(
             verdicts

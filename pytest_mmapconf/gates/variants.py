@@ -41,10 +41,20 @@ class VariantResult:
 
 
 class Collector:
-    """A plugin of pytest that stores the verdicts of cases in a result."""
+    """A plugin of pytest that stores the verdicts of cases in a result.
 
-    def __init__(self, result: VariantResult) -> None:
+    Of the rows of the tour it keeps one in `share`, beginning with another one for each variant.
+    """
+
+    def __init__(self, result: VariantResult, share: int) -> None:
         self.result = result
+        self.share = share
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        rows = [item for item in items if item.get_closest_marker("mmap_tour") is not None]
+        kept = set(rows[list(VARIANTS).index(self.result.name) % self.share :: self.share])
+        items[:] = [item for item in items if item in kept or item.get_closest_marker("mmap_tour") is None]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         data = getattr(report, ATTRIBUTE, None)
@@ -65,21 +75,25 @@ def select(globs: Sequence[str]) -> list[str]:
     return [name for name in VARIANTS if not globs or any(fnmatchcase(name, glob) for glob in globs)]
 
 
-def run(names: Sequence[str], workers: int) -> Iterator[VariantResult]:
-    """Run variants at each of their levels; yield the results in any order."""
-    yield from parallel_map(run_one, [(name, level) for name in names for level in VARIANTS[name].levels], workers)
+def run(names: Sequence[str], workers: int, share: int = 1) -> Iterator[VariantResult]:
+    """Run variants at each of their levels; yield the results in any order.
+
+    `share`: of the rows of the tour, only one in so many runs on each variant.
+    """
+    asked = [(name, level, share) for name in names for level in VARIANTS[name].levels]
+    yield from parallel_map(run_one, asked, workers)
 
 
-def run_one(name_and_level: tuple[str, str]) -> VariantResult:
+def run_one(name_level_share: tuple[str, str, int]) -> VariantResult:
     """Run the installed cases of a level, except those that draw at random, on a variant."""
-    name, level = name_and_level
+    name, level, share = name_level_share
     result = VariantResult(name, level)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         ini = Path(folder, "pytest.ini")
         ini.write_text("[pytest]\n", encoding="utf-8")
         arguments = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q", "-s"]
         arguments += ["--tb=no", "-m", "not mmap_random", f"--mmap-backend=reference:{name}", f"--mmap-level={level}"]
-        pytest.main(arguments, plugins=[Collector(result)])
+        pytest.main(arguments, plugins=[Collector(result, share)])
     return result
 
 
