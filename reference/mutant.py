@@ -272,8 +272,8 @@ def package_backend(package: str) -> Any:
     return import_module(f"{package}.backend").ReferenceBackend()
 
 
-def patch(package: str, method: Original, change: Original) -> None:
-    """Replace a method in a copy, the same one as `method` is in the reference."""
+def patch(package: str, method: Original, change: Original) -> Callable[[], None]:
+    """Replace a method in a copy, the same one as `method` is in the reference; return a function that undoes it."""
     module = import_module(f"{package}.{method.__module__.rpartition('.')[2]}")
     kind_name, name = method.__qualname__.split(".")
     kind = getattr(module, kind_name)
@@ -285,6 +285,7 @@ def patch(package: str, method: Original, change: Original) -> None:
         return change(original, *arguments, **keywords)
 
     setattr(kind, name, property(patched) if isinstance(there, property) else patched)
+    return functools.partial(setattr, kind, name, there)
 
 
 # ------------------------------------------------------------------------------------------------------------ the list

@@ -193,7 +193,6 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     mutants = {mutant.id: mutant for mutant in (breaks_down, is_right, is_wrong_otherwise, never_ends)}
     monkeypatch.setattr(form, "load", lambda: mutants)
     monkeypatch.setattr(runner, "TIME_LIMIT", 1)
-    runner.cached_backend.cache_clear()
 
 
 @pytest.mark.usefixtures("few")

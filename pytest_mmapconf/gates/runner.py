@@ -248,10 +248,27 @@ def run_with_cases(level: str, work: Callable[[Runner], None], tour: bool = Fals
         raise pytest.UsageError(f"the cases could not be collected:\n{output.getvalue()}")
 
 
+class ChangingReference:
+    """A copy of the reference that is one mutant after another: to import another copy takes as long as ten cases."""
+
+    def __init__(self) -> None:
+        self.package = mutant_module.copied()
+        self.backend = mutant_module.package_backend(self.package)
+        self.undo: Callable[[], None] = lambda: None
+
+    def become(self, mutant: Mutant) -> Backend:
+        """Return the backend of a mutant; the backends that were returned before are it as well."""
+        self.undo()
+        self.undo = mutant_module.patch(self.package, mutant.method, mutant.patched)
+        self.backend.name = f"mutant:{mutant.id}"
+        backend: Backend = self.backend
+        return backend
+
+
 @cache
-def cached_backend(id: str) -> Backend:
-    """Return the backend of a mutant; each worker makes it once."""
-    return mutant_module.load()[id].boot()
+def changing_reference() -> ChangingReference:
+    """Return the copy of this process."""
+    return ChangingReference()
 
 
 def evaluate(runner: Runner, mutant: Mutant, everything: bool, programs: Iterable[SampledProgram]) -> MutantResult:
@@ -261,7 +278,7 @@ def evaluate(runner: Runner, mutant: Mutant, everything: bool, programs: Iterabl
     """
     began = time.monotonic()
     result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    backend = cached_backend(mutant.id)
+    backend = changing_reference().become(mutant)
     runner.replace_subject(backend)
     for id, item in runner.cases.items():
         if mutant.clauses[0] in item.stash[CASE].clauses and runner.may_kill(id, mutant):
@@ -373,7 +390,7 @@ def find_killers(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) 
             and not groups.isdisjoint(map(clause_group, mutant.clauses))
         ]
         for mutant in sorted(left, key=lambda mutant: mutant.id not in killed.values()):
-            runner.replace_subject(cached_backend(mutant.id))
+            runner.replace_subject(changing_reference().become(mutant))
             if runner.run(item) == FAIL and not runner.crash:
                 killed[id] = mutant.id
                 break
