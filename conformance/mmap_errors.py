@@ -81,6 +81,7 @@ def fails_keeping_mapping(process: Process, file: MakeFile, page: int, *errors: 
     assert process.load(base, 2 * page) == content
 
 
+@needs("upper-addresses-outside")
 def too_long(process: Process, page: int) -> int:
     """Return a length that exceeds the address space, while offset + length does not overflow."""
     return 1 << 62 if process.bits == 64 else (1 << process.bits) - page
@@ -476,6 +477,7 @@ MAX_TESTED_MAPPING_LIMIT = 262_144
 TOO_LONG = ["past-address-space", "address-space-minus-one-page", "rounds-up-to-zero"]
 
 
+@needs("upper-addresses-outside")
 def long_length(process: Process, page: int, name: str) -> int:
     """Return the length with this name of TOO_LONG."""
     space = 1 << process.bits
@@ -531,6 +533,7 @@ def test_fixed_range_outside_address_space_fails_with_enomem(
         process.mmap(*range_outside_address_space(process, page, place, addr), PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
 
 
+@needs("upper-addresses-outside")
 def range_outside_address_space(process: Process, page: int, place: str, addr: int) -> tuple[int, int]:
     """Return address and length of a range that starts or, from `addr`, ends outside the address space."""
     space = 1 << process.bits

@@ -75,6 +75,7 @@ def zero_length(call: Call) -> None:
     call.length = 0
 
 
+@needs("upper-addresses-outside")
 def too_long(call: Call) -> None:
     """Map more than the address space."""
     call.length = 1 << 62 if call.process.bits == 64 else (1 << call.process.bits) - call.page

@@ -23,7 +23,7 @@ from ..contract import (
     System,
     Unsupported,
 )
-from ..testing import clause, fails
+from ..testing import clause, fails, needs
 from ._helpers import (
     ANONYMOUS,
     RW,
@@ -170,7 +170,9 @@ def test_unaligned_noreplace_fails(process: Process, page: int, file: MakeFile, 
 
 
 @clause("mmap.errno.ENOMEM.noreplace")
-@pytest.mark.parametrize("place", ["last-page", "free-address-past-end"])
+@pytest.mark.parametrize(
+    "place", ["last-page", pytest.param("free-address-past-end", marks=needs("upper-addresses-outside"))]
+)
 def test_noreplace_outside_address_space_fails(process: Process, page: int, place: str) -> None:
     addr = free_range(process, 1)
     length = page
@@ -225,6 +227,7 @@ def test_length_that_rounds_up_to_zero_fails(
     assert_nothing_mapped(process, addr)
 
 
+@needs("upper-addresses-outside")
 @clause("mmap.errno.ENOMEM.no-room")
 def test_mmap_fails_once_address_space_is_exhausted(process: Process, page: int) -> None:
     """Each mapping alone fits, but not all of them: the first without a gap fails, and the others remain."""

@@ -289,6 +289,7 @@ def test_mincore_over_hole_fails(process: Process, page: int, hole: int) -> None
 # -------------------------------------------------------------------------------------------- outside the address space
 
 
+@needs("upper-addresses-outside")
 @clause("paging.fault-outside")
 @pytest.mark.parametrize("access", ["load", "store", "execute"])
 def test_access_outside_address_space_faults(process: Process, access: str) -> None:

@@ -137,7 +137,13 @@ def map_below_limit(user_space_end: int, process: Process, page: int) -> tuple[i
 @pytest.mark.parametrize(
     ("call", "length", "errno"),
     [
-        pytest.param(call, length, errno, id=f"{call}-{length}", marks=clause(id))
+        pytest.param(
+            call,
+            length,
+            errno,
+            id=f"{call}-{length}",
+            marks=[clause(id), *([needs("upper-addresses-outside")] if length in OUTSIDE else [])],
+        )
         for call, id, errno, lengths in REFUSED_LENGTHS
         for length in lengths
     ],
@@ -156,6 +162,7 @@ def test_too_long_range_is_refused(
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
 
 
+@needs("upper-addresses-outside")
 @pytest.mark.parametrize("length", ["one-byte", "one-page"])
 @pytest.mark.parametrize(
     ("call", "errno"),
@@ -203,7 +210,15 @@ def test_mincore_of_length_zero_past_user_space_fails(user_space_end: int, proce
 
 
 @clause("mremap.errno.EINVAL.new-address")
-@pytest.mark.parametrize("where", ["one-page-before-end", "at-end", "half-of-addresses", "last-page"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "one-page-before-end",
+        "at-end",
+        pytest.param("half-of-addresses", marks=needs("upper-addresses-outside")),
+        "last-page",
+    ],
+)
 def test_new_address_past_user_space_is_refused(user_space_end: int, process: Process, page: int, where: str) -> None:
     base, end = map_below_limit(user_space_end, process, page)
     span = 1 << process.bits

@@ -103,6 +103,11 @@ def mmap_at_one_place(process: Process, *_: object) -> int:
     return 4096
 
 
+def mmap_at_hint(process: Process, addr: int, *_: object) -> int:
+    """Return the address asked for, wherever it is."""
+    return addr
+
+
 def mmap_without_file(process: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
     """Map memory whatever the file is."""
     return process.mmap(addr, length, prot, flags | MAP_ANONYMOUS, -1, 0)
@@ -168,6 +173,7 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("unaligned-locks", {"mlock": refuse}),
     ("unaligned-locks", {"munlock": refuse}),
     ("native-width", {"bits": 32, "munlock": no_memory, "madvise": no_memory, "msync": no_memory}),
+    ("upper-addresses-outside", {"mmap": mmap_at_hint, "munmap": nothing}),
     ("evictable-pages", {"drop_cache": nothing}),
     ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB)}),
     ("large-mappings", {"mmap": mmap_without_room}),

@@ -126,6 +126,12 @@ def is_in_user_space(process: Process, number: int, page: int, flags: int, fd: i
     return actual == addr or errno_of(lambda: process.msync(addr, page, MS_ASYNC)) == 0
 
 
+def are_upper_addresses_outside(process: Process) -> bool:
+    """True if no page at 2^62 can be mapped; also with 32-bit addresses, of which the cases ask others."""
+    page = process.sysconf(SC_PAGESIZE)
+    return process.bits < 64 or not is_in_user_space(process, (1 << 62) // page, page, *private_memory(process, page))
+
+
 def fault_of(access: Callable[[], object]) -> Fault | None:
     """Return the fault of an access; None if it succeeds."""
     try:

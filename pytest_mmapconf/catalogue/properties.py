@@ -245,6 +245,11 @@ PROPERTIES: Final[Mapping[str, Property]] = {
             experiments.has_native_width,
         ),
         Property(
+            "upper-addresses-outside",
+            "Of 64-bit addresses, those from 2^62 on are outside user space; on s390x they belong to it.",
+            experiments.are_upper_addresses_outside,
+        ),
+        Property(
             "evictable-pages",
             "Pages of a file that have been written back can be evicted from memory.",
             experiments.can_evict_pages,
