@@ -93,8 +93,7 @@ def wrong_reports(folder: Path, status: int, is_begun: bool) -> list[str]:
     if not report.get("unfinished") and any(case["verdict"] == "unresolved" for case in report["cases"]) and not status:
         wrong.append("unresolved, but its status is 0")
     for name, end in {"r.html": "</html>", "r.md": "\n"}.items():
-        text = (folder / name).read_text() if (folder / name).exists() else ""
-        if not text.endswith((end, f"{end}\n")):
+        if (folder / name).exists() and not (folder / name).read_text().endswith((end, f"{end}\n")):
             wrong.append(f"{name} is not whole")
     return wrong
 

@@ -16,7 +16,7 @@ import pytest
 
 from ..contract import Backend, Call, Facility, Facts, Options, Process, System
 from ..trace.calls import forward_calls, invoke
-from ..trace.wrapping import WrappingBackend
+from ..trace.wrapping import TransparentBackend, WrappingProcess, WrappingSystem, unwrapped
 from .watchdog import Watchdog
 
 REQUESTS: Final = (
@@ -55,13 +55,12 @@ class Guard:
             raise RaisedByBackend(f"{call} raised {name}: {request}") from request
 
 
-class GuardedProcess(Process):
+class GuardedProcess(WrappingProcess):
     """A process whose calls a guard makes."""
 
     def __init__(self, inside: Process, guard: Guard) -> None:
-        self.inside = inside
+        super().__init__(inside)
         self.guard = guard
-        self.bits = inside.bits
 
     def fork(self) -> Process:
         return GuardedProcess(self.guard.make("fork", self.inside.fork), self.guard)
@@ -78,10 +77,6 @@ class GuardedProcess(Process):
     def maps(self) -> str:
         return self.guard.make("maps", self.inside.maps)  # type: ignore[no-any-return]
 
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend's process has beside the contract."""
-        return getattr(object.__getattribute__(self, "inside"), name)
-
 
 def _make(process: GuardedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
     return process.guard.make(call, invoke, process.inside, call, arguments)
@@ -90,26 +85,21 @@ def _make(process: GuardedProcess, call: str, arguments: tuple[Any, ...]) -> Any
 forward_calls(GuardedProcess, _make)
 
 
-def _inner(calls: Sequence[Call]) -> list[Call]:
-    """Return calls of guarded processes as calls of the backend's own."""
-    return [call._replace(process=getattr(call.process, "inside", call.process)) for call in calls]
-
-
-class GuardedSystem(System):
+class GuardedSystem(WrappingSystem):
     """A system whose calls, and those of its processes, a guard makes."""
 
     def __init__(self, inside: System, guard: Guard) -> None:
-        self.inside = inside
+        super().__init__(inside)
         self.guard = guard
 
     def spawn(self) -> Process:
         return GuardedProcess(self.guard.make("spawn", self.inside.spawn), self.guard)
 
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
-        return self.guard.make("run_concurrently", self.inside.run_concurrently, _inner(calls))  # type: ignore[no-any-return]
+        return self.guard.make("run_concurrently", self.inside.run_concurrently, unwrapped(calls))  # type: ignore[no-any-return]
 
     def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
-        return self.guard.make("together", self.inside.together, _inner(calls), rounds)  # type: ignore[no-any-return]
+        return self.guard.make("together", self.inside.together, unwrapped(calls), rounds)  # type: ignore[no-any-return]
 
     def facility(self, facility: Facility) -> str:
         return self.guard.make("facility", self.inside.facility, facility)  # type: ignore[no-any-return]
@@ -126,12 +116,8 @@ class GuardedSystem(System):
     def close(self) -> None:
         self.guard.make("close", self.inside.close)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend's system has beside the contract."""
-        return getattr(object.__getattribute__(self, "inside"), name)
 
-
-class GuardedBackend(WrappingBackend):
+class GuardedBackend(TransparentBackend):
     """A backend whose calls, and those of its systems and processes, a guard makes."""
 
     def __init__(self, subject: Backend, guard: Guard) -> None:
@@ -149,7 +135,3 @@ class GuardedBackend(WrappingBackend):
 
     def close(self) -> None:
         self.guard.make("close of the backend", self.subject.close)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend has beside the contract."""
-        return getattr(object.__getattribute__(self, "subject"), name)

@@ -7,14 +7,14 @@ the reason names the mistake.  It contains no values that differ between cases, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..catalogue import fact_values
-from ..contract import Backend, Call, Counters, Facts, Fault, NoErrno, Process, Stat, System, Unresolved
+from ..contract import Backend, Counters, Facts, Fault, NoErrno, Process, Stat, System, Unresolved
 from ..text import printable
 from .calls import CALLS, forward_calls, invoke
-from .wrapping import WrappingBackend
+from .wrapping import TransparentBackend, WrappingProcess, WrappingSystem, unwrapped
 
 LARGEST: Final = 1 << 65
 """No number of a system is as large; wrong numbers below are an answer of the implementation, and judged."""
@@ -170,17 +170,13 @@ def _type(value: object) -> str:
     return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
-class CheckedProcess(Process):
+class CheckedProcess(WrappingProcess):
     """A process whose results and exceptions are checked."""
 
     def __init__(self, inside: Process) -> None:
         if not is_number(getattr(inside, "bits", None)):
             raise AdapterMistake("mistake of the adapter: the attribute bits of a Process must be an int, such as 64")
-        self.inside = inside
-        self.bits = inside.bits
-
-    def maps(self) -> str:
-        return self.inside.maps()
+        super().__init__(inside)
 
     def audit(self, ranges: Any, fds: Any = ()) -> list[str]:
         own = type(self.inside).audit is not Process.audit  # the default makes calls, which are checked here
@@ -189,10 +185,6 @@ class CheckedProcess(Process):
     def batch(self, calls: Any) -> list[object]:
         own = type(self.inside).batch is not Process.batch
         return self.inside.batch(calls) if own else super().batch(calls)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend's process has beside the contract."""
-        return getattr(object.__getattribute__(self, "inside"), name)
 
 
 def _make(process: CheckedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
@@ -203,27 +195,22 @@ def _make(process: CheckedProcess, call: str, arguments: tuple[Any, ...]) -> Any
 forward_calls(CheckedProcess, _make)
 
 
-def _inner(calls: Sequence[Call]) -> list[Call]:
-    """Return calls of the backend's own processes."""
-    return [call._replace(process=getattr(call.process, "inside", call.process)) for call in calls]
-
-
-class CheckedSystem(System):
+class CheckedSystem(WrappingSystem):
     """A system whose results and exceptions are checked, and those of its processes."""
 
     def __init__(self, inside: System) -> None:
         if not isinstance(inside, System):
             raise AdapterMistake(f"mistake of the adapter: boot returned {_type(inside)}; it must return a System")
-        self.inside = inside
+        super().__init__(inside)
 
     def spawn(self) -> Process:
         return CheckedProcess(checked("spawn", self.inside.spawn))
 
     def run_concurrently(self, calls: Any) -> list[object]:
-        return checked("run_concurrently", self.inside.run_concurrently, _inner(calls))  # type: ignore[no-any-return]
+        return checked("run_concurrently", self.inside.run_concurrently, unwrapped(calls))  # type: ignore[no-any-return]
 
     def together(self, calls: Any, rounds: int) -> Any:
-        return checked("together", self.inside.together, _inner(calls), rounds)
+        return checked("together", self.inside.together, unwrapped(calls), rounds)
 
     def facility(self, facility: Any) -> str:
         return checked("facility", self.inside.facility, facility)  # type: ignore[no-any-return]
@@ -237,23 +224,12 @@ class CheckedSystem(System):
     def mapping_limit(self) -> int:
         return checked("mapping_limit", self.inside.mapping_limit)  # type: ignore[no-any-return]
 
-    def close(self) -> None:
-        self.inside.close()
 
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend's system has beside the contract."""
-        return getattr(object.__getattribute__(self, "inside"), name)
-
-
-class CheckedBackend(WrappingBackend):
+class CheckedBackend(TransparentBackend):
     """A backend in Python whose results and exceptions are checked against the contract."""
 
     def boot(self) -> System:
         return CheckedSystem(checked_boot(self.subject))
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend has beside the contract."""
-        return getattr(object.__getattribute__(self, "subject"), name)
 
 
 def checked_boot(backend: Backend) -> System:

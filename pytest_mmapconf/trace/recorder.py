@@ -20,7 +20,7 @@ from ..contract import SC_PAGESIZE, Backend, Call, Facility, Fault, Process, Sys
 from .calls import CALLS, WITH_KEYWORDS, forward_calls, invoke
 from .program import Argument, Fails, Faults, NotExecuted, Program, Returns, Step, Sum, SymbolicOutcome
 from .replay import amount, fault_address, runs, symbolic
-from .wrapping import WrappingBackend
+from .wrapping import WrappingBackend, WrappingProcess, WrappingSystem
 
 
 class Symbol(int):
@@ -93,24 +93,16 @@ def _plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------------ a process
 
 
-class RecordedProcess(Process):
-    """A process whose calls are noted.  Its other calls are forwarders made from `CALLS`."""
+class RecordedProcess(WrappingProcess):
+    """A process whose calls are noted: forwarders made from `CALLS`.  What it has beside the contract is not noted."""
 
     def __init__(self, system: RecordedSystem, inside: Process, name: str) -> None:
+        super().__init__(inside)
         self.system = system
-        self.inside = inside
         self.name = name
-        self.bits = inside.bits
 
     def __repr__(self) -> str:
         return f"process {self.name.removeprefix('p')}"
-
-    def maps(self) -> str:
-        return self.inside.maps()
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend's process has beside the contract; its use is not noted."""
-        return getattr(object.__getattribute__(self, "inside"), name)
 
 
 def _inside(process: Process) -> Process:
@@ -130,14 +122,14 @@ forward_calls(RecordedProcess, _record)
 # ------------------------------------------------------------------------------------------------------------ a system
 
 
-class RecordedSystem(System):
+class RecordedSystem(WrappingSystem):
     """A system whose calls, and those of its processes, are noted.
 
     Without `symbols`, results are handed out as they are: the program then names what numbers can be attributed to.
     """
 
     def __init__(self, inside: System, symbols: bool = True) -> None:
-        self.inside = inside
+        super().__init__(inside)
         self.symbols = symbols
         self.counts = {"r": 0, "fd": 0, "p": 0}
         self.noted: list[tuple[str, str, tuple[Any, ...], tuple[str, ...], Any, Exception | None]] = []
@@ -178,13 +170,6 @@ class RecordedSystem(System):
 
     def mapping_limit(self) -> int:
         return self.make("", "mapping_limit", self.inside.mapping_limit, ())  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        self.inside.close()
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute that a backend's system has beside the contract; its use is not noted."""
-        return getattr(object.__getattribute__(self, "inside"), name)
 
     # ---- noting
 
