@@ -53,6 +53,7 @@ FUZZERS = {
     "client": ("fuzz_client.py", "--lines", "4000"),
     "agent": ("fuzz_agent.py", "--sanitize", "--lines", "3000"),
     "serve": ("fuzz_agent.py", "--agent", "serve", "--lines", "2000"),
+    "parser": ("fuzz_parser.py", "--lines", "100000"),
 }
 """Each with arguments that make it short, and the same in every run; `.ci/nightly` gives them an hour and new seeds."""
 
@@ -160,7 +161,7 @@ def benchmarks(session: nox.Session, benchmark: str) -> None:
 def fuzz(session: nox.Session, fuzzer: str) -> None:
     """Run a fuzzer shortly, or with the arguments after ``--``."""
     script, *arguments = FUZZERS[fuzzer]
-    if "--sanitize" in arguments and shutil.which("clang") is None:
+    if ("--sanitize" in arguments or fuzzer == "parser") and shutil.which("clang") is None:
         session.skip("clang is not installed")
     prepare(session)
     session.run("python", str(PROJECT / "benchmarks" / script), *(session.posargs or arguments))

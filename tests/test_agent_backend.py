@@ -1020,3 +1020,14 @@ def test_the_agent_runs_as_an_ordinary_user() -> None:
         backend.close()
         assert list(directory.iterdir()) == [agent]
         assert processes_of(directory) == []
+
+
+def test_a_file_system_that_is_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = os.statvfs(tmp_path)
+    full = os.statvfs_result((space.f_bsize, 1024, space.f_blocks, 99, 5, *space[5:10]))
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    backend = NativeBackend()
+    backend.configure(Options(directory=str(tmp_path)))
+
+    with pytest.raises(Unresolved, match=f"{tmp_path} has 5120 bytes free, and the cases' files need 4194304: "):
+        backend.facts()

@@ -5,16 +5,21 @@ One agent for a backend, started when it is first needed, and again by the first
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import tempfile
 from collections.abc import Sequence
+from typing import Final
 
 from ..contract import SC_PAGESIZE, Backend, Facts, Unresolved
 from . import front
 from .build import build_agent
 from .client import AgentSystem
 from .stream import Agent
+
+ROOM: Final = 4 << 20
+"""Bytes that must be free for the files of cases: on a full file system stores raise SIGBUS and calls ENOSPC."""
 
 
 class CommandBackend(Backend):
@@ -101,5 +106,13 @@ class NativeBackend(CommandBackend):
 
     def command(self) -> Sequence[str]:
         directory = os.path.abspath(self.options.directory or tempfile.gettempdir())
+        with contextlib.suppress(OSError):  # the agent reports it
+            space = os.statvfs(directory)
+            free = space.f_bavail * space.f_frsize
+            if free < ROOM:
+                raise Unresolved(
+                    f"the file system of {directory} has {free} bytes free, and the cases' files need {ROOM}:"
+                    " name another directory with --mmap-dir"
+                )
         disruptive = ["--disruptive"] if self.options.disruptive else []
         return [str(build_agent()), "--directory", directory, *disruptive]
