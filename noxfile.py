@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import tarfile
 import tempfile
 import zipfile
@@ -80,6 +82,21 @@ TIMEOUTS = ("--mmap-timeout=10", "--mmap-start-timeout=120")
 """The longest time of a call and of a start, in seconds; an emulated machine boots on a busy one in half a minute."""
 
 
+COMPATIBILITY = {
+    "oldest": ("3.11", "hypothesis==6.100.0", "jinja2==3.1.0", "pluggy==1.5.0", "pytest==8.2.0", "pytest-xdist==3.6.0"),
+    "newest": ("3.11",),
+    "3.12": ("3.12",),
+    "3.12-pytest-8": ("3.12", "pytest<9"),
+    "3.12-no-xdist": ("3.12",),
+    "3.13": ("3.13",),
+    "3.14": ("3.14",),
+}
+"""A Python and versions of packages; the newest of those that are not named.  docs/compatibility.md has the results."""
+
+OF_THE_INTERPRETER = ("calls", "contract", "plugin", "program", "recorder", "report_html", "report_terminal")
+"""The modules of the project's tests whose subject depends on the interpreter, or on pytest."""
+
+
 def prepare(session: nox.Session, *more: str) -> None:
     """Install the project, unless the environment is prepared already."""
     if session.venv_backend != "none":
@@ -124,11 +141,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation's site in site/, strictly: a link that leads nowhere fails."""
+    """Build the documentation's site in site/, strictly: a link that leads nowhere fails; then test it."""
     if session.venv_backend != "none":
-        session.install(".[docs]")
+        session.install(".[docs,test]")
+    site = PROJECT / "site"
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
-    session.run("mkdocs", "build", "-q", "--strict", "--site-dir", str(PROJECT / "site"), env=quiet)
+    session.run("mkdocs", "build", "-q", "--strict", "--site-dir", str(site), env=quiet)
+    session.run("pytest", "-q", str(TESTS / "acceptance" / "test_site.py"), env={"MMAPCONF_SITE": str(site)})
 
 
 @nox.session
@@ -137,6 +156,40 @@ def suites(session: nox.Session, suite: str) -> None:
     """Run the conformance suite."""
     prepare(session)
     session.run("pytest", "-q", *SUITES[suite], env={"PYTHONPATH": str(TESTS)})
+
+
+def interpreter(version: str) -> str | None:
+    """Return a Python of this version: from the path, or else from pyenv, whose commands may refuse to run it."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for python in (f"python{version}", *sorted(map(str, kept.glob(f"{version}.*/bin/python{version}")))):
+        found = shutil.which(python)
+        if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
+            return found
+    return None
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("versions", list(COMPATIBILITY), ids=list(COMPATIBILITY))
+def compatibility(session: nox.Session, versions: str) -> None:
+    """Judge the reference and this system, and run the tests that depend on them, with other versions of packages."""
+    version, *pins = COMPATIBILITY[versions]
+    found = interpreter(version)
+    if found is None:
+        session.skip(f"Python {version} is not on this machine")
+    with tempfile.TemporaryDirectory() as scratch:
+        session.run(found, "-m", "venv", scratch, external=True)
+        python, judge = (str(Path(scratch, "bin", name)) for name in ("python", "pytest"))
+        project = os.environ.get("MMAPCONF_WHEEL", str(PROJECT))
+        session.run(python, "-m", "pip", "install", "-q", f"{project}[test]", *pins, external=True)
+        with_xdist = not versions.endswith("no-xdist")
+        if not with_xdist:
+            session.run(python, "-m", "pip", "uninstall", "-q", "-y", "pytest-xdist", external=True)
+        session.run(python, "-m", "pip", "list", "--format=freeze", external=True)
+        for backend in ("reference", "native"):
+            session.run(judge, "-q", "-W", "error", f"--mmap-backend={backend}", *WITHOUT_RANDOM, external=True)
+        if with_xdist:
+            modules = [str(TESTS / f"test_{name}.py") for name in OF_THE_INTERPRETER]
+            session.run(judge, "-q", *modules, external=True)
 
 
 @nox.session

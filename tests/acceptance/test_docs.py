@@ -16,11 +16,13 @@ PATH.  There is no other exception: a block in another shell language, or one th
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,3 +224,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_table_of_versions_has_every_combination() -> None:
+    """And the oldest ones are the lower bounds of the package."""
+    (combinations,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse((PROJECT / "noxfile.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPATIBILITY"
+    )
+    table = (PROJECT / "docs" / "compatibility.md").read_text()
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+
+    assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == combinations.keys()
+    python, *pins = combinations["oldest"]
+    assert project["requires-python"] == f">={python}"
+    for pin, bound in zip(sorted(pins), sorted(project["dependencies"]), strict=True):
+        assert pin.startswith(bound.replace(">=", "=="))

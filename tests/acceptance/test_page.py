@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,6 +139,27 @@ def many(chromium: Chrome, pages: Pages) -> Iterator[Page]:
     page = Page(chromium, pages.many)
     yield page
     assert page.problems() == []
+
+
+PICTURE = Path(__file__).resolve().parents[2] / "docs" / "report.webp"
+"""The picture of a page in docs/reports.md."""
+
+
+def test_the_first_screen_is_the_picture_of_the_documentation(page: Page) -> None:
+    """What is to be mended is on it: the statement, the first cause and its calls.  MMAPCONF_PICTURE=1 renews it."""
+    size = {"width": 1100, "height": 720, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for selector in ("#statement .conclusion", ".causes summary code", ".causes pre"):
+            assert page.one(selector).rect["y"] + page.one(selector).rect["height"] <= size["height"], selector
+        asked = {"format": "webp", "quality": 60}
+        taken = b64decode(page.browser.execute_cdp_cmd("Page.captureScreenshot", asked)["data"])
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    if "MMAPCONF_PICTURE" in os.environ:
+        PICTURE.write_bytes(taken)
+    assert PICTURE.read_bytes()[8:12] == taken[8:12] == b"WEBP"
+    assert len(PICTURE.read_bytes()) < 64 << 10
 
 
 def ids(pages: Pages, *verdicts: str) -> list[str]:
