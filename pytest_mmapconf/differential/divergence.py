@@ -80,7 +80,8 @@ class Divergence(AssertionError):
         return Key(self.effect_of or self.call, self.kind, self.clauses)
 
     def __str__(self) -> str:
-        return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)} ({', '.join(self.clauses)})"
+        cited = f" ({', '.join(self.clauses)})" if self.clauses else ""
+        return f"{self.step}: {self.observed}; allowed: {' or '.join(self.allowed)}{cited}"
 
 
 def call_text(call: str, arguments: Sequence[object]) -> str:

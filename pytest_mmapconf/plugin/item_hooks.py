@@ -64,6 +64,10 @@ class VerdictHooks:
             in_words = failure_text.reason(error, item.config.stash[SETTINGS].backend.last)
             reason = in_words or failure_text.readable(reason)
         data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
+        divergence = as_divergence(error)
+        if divergence is not None and verdict == FAIL:  # in each phase: set-up and teardown are compared as well
+            judged = item.config.stash[SETTINGS].clauses
+            data["broken"] = [id for id in divergence.clauses if id in judged] or name.clauses
         observed = item.config.stash[SETTINGS].properties.news()
         if observed:
             data["properties"] = observed
@@ -194,10 +198,6 @@ def _add_evidence(
     made = failure_text.call_lines(settings.backend.last)
     if made:
         evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
-    divergence = as_divergence(excinfo.value)
-    if divergence is not None:
-        cited = [id for id in divergence.clauses if id in settings.clauses]
-        data["broken"] = cited or data["clauses"]
     report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
     for maps in evidence.get("pictures", ()):
         text = shortened(maps["text"], MAX_LINES if verbose else failure_text.MAX_PICTURE, "… and more: -v shows it")
