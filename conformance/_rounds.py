@@ -10,8 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+import pytest
+
 from ..contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, SC_PAGESIZE, Call, Process, System
-from ._helpers import RW, MakeFile, free_range
+from ._helpers import KINDS, RW, MakeFile, free_range
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+"""Run a case once with each kind of mapping."""
+
+of_files = pytest.mark.parametrize("kind", KINDS[:2])
+"""Run a case once with a shared and once with a private mapping of a file."""
+
+shared_kinds = pytest.mark.parametrize("kind", KINDS[::2])
+"""Run a case once with a shared mapping of a file and once with shared anonymous memory."""
+
+private_kinds = pytest.mark.parametrize("kind", KINDS[1::2])
+"""Run a case once with a private mapping of a file and once with private anonymous memory."""
 
 ROUNDS: Final = 300
 """Rounds of a case: enough to meet a race that lasts for a microsecond; they take some milliseconds."""

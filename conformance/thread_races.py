@@ -23,17 +23,9 @@ from ..contract import (
     Process,
     System,
 )
-from ..testing import clause, needs
-from ._helpers import KINDS, RW, MakeFile, NewPath, free_range
-from ._rounds import FAULT, Memory, call, run_rounds
-
-kinds = pytest.mark.parametrize("kind", KINDS)
-"""Run a case once with each kind of mapping."""
-
-of_files = pytest.mark.parametrize("kind", KINDS[:2])
-"""Run a case once with a shared and once with a private mapping of a file."""
-
-one_of_each = pytest.mark.parametrize("kind", ["file-shared", "file-private"])
+from ..testing import clause
+from ._helpers import RW, MakeFile, NewPath, free_range
+from ._rounds import FAULT, Memory, call, kinds, of_files, private_kinds, run_rounds
 
 ADDITIONS = 50
 
@@ -97,7 +89,7 @@ def test_first_stores_of_threads_and_processes_are_all_kept(
 
 
 @clause("threads.copy")
-@pytest.mark.parametrize("kind", ["file-private", pytest.param("anonymous-private", marks=needs("anonymous-memory"))])
+@private_kinds
 @pytest.mark.parametrize("distance", ["near", "far"])
 def test_copy_on_write_by_both_threads_is_one_copy(
     process: Process, system: System, file: MakeFile, page: int, kind: str, distance: str
@@ -124,7 +116,7 @@ def test_copy_on_write_by_both_threads_is_one_copy(
 
 
 @clause("threads.copy")
-@pytest.mark.parametrize("kind", ["file-private", pytest.param("anonymous-private", marks=needs("anonymous-memory"))])
+@private_kinds
 def test_thread_that_only_loads_sees_copy_of_other(process: Process, system: System, file: MakeFile, kind: str) -> None:
     """Its processor may have kept the translation to the page before the copy."""
     thread = process.thread()
@@ -284,7 +276,7 @@ def test_both_threads_may_unmap_one_range(process: Process, system: System, file
 
 
 @clause("threads.race.munmap")
-@one_of_each
+@of_files
 def test_load_beside_munmap_finds_content_or_faults(
     process: Process, system: System, file: MakeFile, kind: str
 ) -> None:
@@ -323,7 +315,7 @@ def test_store_beside_mprotect_is_kept_or_faults(process: Process, system: Syste
 
 
 @clause("threads.race.fixed")
-@one_of_each
+@of_files
 def test_load_beside_fixed_mapping_finds_one_of_both(
     process: Process, system: System, file: MakeFile, kind: str
 ) -> None:
@@ -342,7 +334,7 @@ def test_load_beside_fixed_mapping_finds_one_of_both(
 
 
 @clause("threads.race.madvise")
-@pytest.mark.parametrize("kind", ["file-private", pytest.param("anonymous-private", marks=needs("anonymous-memory"))])
+@private_kinds
 def test_madvise_keeps_stores_to_other_pages(process: Process, system: System, file: MakeFile, kind: str) -> None:
     thread = process.thread()
     memory = Memory(kind, process, file, 2)

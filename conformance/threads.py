@@ -23,10 +23,7 @@ from ..contract import (
 )
 from ..testing import clause, needs
 from ._helpers import KINDS, RW, MakeFile, free_range, requires_exec_mount
-from ._rounds import FAULT, Memory, call, run_rounds
-
-kinds = pytest.mark.parametrize("kind", KINDS)
-"""Run a case once with each kind of mapping."""
+from ._rounds import FAULT, Memory, call, kinds, of_files, private_kinds, run_rounds, shared_kinds
 
 accesses = pytest.mark.parametrize("access", ["load", "store"])
 """Run a case once with a load and once with a store of the other thread."""
@@ -280,7 +277,7 @@ def test_no_thread_accesses_place_that_was_moved_away(
 
 
 @clause("threads.madvise")
-@pytest.mark.parametrize("kind", ["file-private", pytest.param("anonymous-private", marks=needs("anonymous-memory"))])
+@private_kinds
 def test_no_thread_loads_or_stores_pages_that_are_not_needed(
     process: Process, system: System, file: MakeFile, kind: str
 ) -> None:
@@ -320,7 +317,7 @@ def test_no_thread_loads_what_was_removed(process: Process, system: System, file
 
 
 @clause("threads.truncate")
-@pytest.mark.parametrize("kind", KINDS[:2])
+@of_files
 @pytest.mark.parametrize("pages", [1, 3])
 def test_no_thread_accesses_page_that_file_has_lost(
     process: Process, system: System, file: MakeFile, kind: str, pages: int
@@ -342,7 +339,7 @@ def test_no_thread_accesses_page_that_file_has_lost(
 
 
 @clause("threads.truncate")
-@pytest.mark.parametrize("kind", KINDS[:2])
+@of_files
 def test_no_process_accesses_page_that_file_has_lost(
     process: Process, system: System, file: MakeFile, kind: str
 ) -> None:
@@ -361,7 +358,7 @@ def test_no_process_accesses_page_that_file_has_lost(
 
 
 @clause("threads.fork.private")
-@pytest.mark.parametrize("kind", ["file-private", pytest.param("anonymous-private", marks=needs("anonymous-memory"))])
+@private_kinds
 def test_child_does_not_have_later_stores_of_other_threads(
     process: Process, file: MakeFile, page: int, kind: str
 ) -> None:
@@ -381,7 +378,7 @@ def test_child_does_not_have_later_stores_of_other_threads(
 
 
 @clause("threads.fork.shared")
-@pytest.mark.parametrize("kind", ["file-shared", pytest.param("anonymous-shared", marks=needs("anonymous-memory"))])
+@shared_kinds
 def test_child_shares_memory_with_every_thread(process: Process, file: MakeFile, page: int, kind: str) -> None:
     thread = process.thread()
     memory = Memory(kind, process, file)
