@@ -47,7 +47,7 @@ MARGIN: Final = 64
 ANSWER: Final = 64
 """Bytes of the longest answer without data: a fault with its address."""
 
-LONGEST_LINE: Final = 1 << 20
+LONGEST_LINE: Final = fact_values.RANGES["line"][1]
 """The longest line, in bytes, that an agent may announce or write."""
 
 _numbers = itertools.count(1)
@@ -145,8 +145,8 @@ class Agent:
             raise self.fail(escape)
         self.bits = self._number("bits", 64)
         self.page = self._number("page", 4096)
-        self.data = self._number("data", 1024, LONGEST_LINE // 2)
-        self._line = self._number("line", 4096, LONGEST_LINE) + 16
+        self.data = self._number("data", 1024)
+        self._line = self._number("line", 4096) + 16
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
@@ -295,14 +295,11 @@ class Agent:
         """How many threads can run at once."""
         return self._number("processors", 1)
 
-    def _number(self, fact: str, otherwise: int, most: int = 1 << 64) -> int:
-        try:
-            value = int(self.facts.get(fact, otherwise))
-        except ValueError:
-            value = 0
-        if not 0 < value <= most:
-            limit = f"; at most {most} is possible" if value > most else ""
-            raise self.fail(f"its greeting says {fact}={short(self.facts[fact])!r}{limit}")
+    def _number(self, fact: str, otherwise: int) -> int:
+        """Return a number of the greeting, which `fact_values` has checked; `otherwise` if the greeting has none."""
+        value = fact_values.number(self.facts.get(fact, f"{otherwise}"))
+        if value is None:  # unknown, which these cannot be
+            raise self.fail(f"its greeting says {fact}={short(self.facts[fact])!r}")
         return value
 
     def _write(self, data: bytes) -> None:

@@ -25,6 +25,7 @@ RANGES: Final = {
     "uid": (0, (1 << 32) - 1),
     "line": (128, 1 << 20),
     "data": (16, 1 << 19),
+    "processors": (1, 1 << 32),
 }
 """By name, the smallest and the largest number that is possible.
 
