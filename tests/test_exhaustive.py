@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_mmapconf import backends
-from pytest_mmapconf.fuzzing.exhaustive import MOVES, ExhaustiveSearch, World, shortest_programs
+from pytest_mmapconf.fuzzing.exhaustive import MOVES, ExhaustiveSearch, World, shortest_programs, world_after
 from pytest_mmapconf.fuzzing.findings import Finding, LongSearch
 from pytest_mmapconf.fuzzing.search import Search
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -37,6 +37,12 @@ def test_each_state_has_a_shortest_program_that_leads_to_it(level: str, depth: i
         for number in program:
             world.make(MOVES[number])
         assert world.state() == state
+
+
+def test_moves_are_made_in_the_states_that_were_enumerated() -> None:
+    search = Search(ReferenceBackend(), "linux")
+    for state, program in shortest_programs(search.parameters, "linux", 1).items():
+        assert world_after(search.boot("all", 1), "linux", program).state() == state
 
 
 @pytest.mark.parametrize("level", ["documented", "posix", "linux"])

@@ -7,6 +7,8 @@ that lead to the same state are one.
 
 Then each move is made in each state, in lockstep and fully audited.  A move that leaves the state as it is needs no new
 system; after any other one, a new system is booted, and brought into the next state by the shortest program for it.
+The calls of that program are not audited: each was, as a move in the state before it, and an audit loads pages, which
+would lead to another state.
 """
 
 from __future__ import annotations
@@ -130,6 +132,8 @@ MOVES: Final = (*moves_of(0), *moves_of(1))
 
 LEVELS: Final = ("documented", "posix", "linux")
 
+LEADING: Final = "the calls that lead to a state are not audited"
+
 
 class World(ProgramState):
     """A system in the state that its moves so far have led to."""
@@ -244,6 +248,16 @@ def shortest_programs(parameters: Parameters, level: str, depth: int) -> dict[St
     return programs
 
 
+def world_after(system: LockstepSystem, level: str, program: Sequence[int]) -> World:
+    """Return a system in the state that the moves of a program lead to; from then on it is audited."""
+    system.audits.suspended = LEADING
+    world = World(system, level)
+    for number in program:
+        world.make(MOVES[number])
+    system.audits.suspended = None
+    return world
+
+
 class ExhaustiveSearch:
     """Makes each move in each state of a part of the states."""
 
@@ -291,9 +305,7 @@ class ExhaustiveSearch:
         tally = self.search.tally
         made = 0
         try:
-            world = World(system, self.search.level)
-            for number in program:
-                world.make(MOVES[number])
+            world = world_after(system, self.search.level, program)
             state = world.state()
             while todo and system.uncompared is None:
                 tried.append(todo.pop(0))
@@ -334,12 +346,19 @@ class ExhaustiveSearch:
         self.long.add(Finding(shown, where, key))
 
     def shown_by(self, numbers: tuple[int, ...]) -> Counterexample | None:
-        """Make moves, recorded and fully audited; return the counterexample, if any."""
+        """Make moves, recorded; return the counterexample, if any: with an audit after each, or after the last only."""
+        return self.shown(numbers, len(numbers)) or self.shown(numbers, 1)
+
+    def shown(self, numbers: tuple[int, ...], audited: int) -> Counterexample | None:
+        """Make moves, recorded, the last `audited` of them with audits; return the counterexample, if any."""
         system: LockstepSystem = self.search.boot("all", 1)
         recorded = RecordedSystem(system)
         try:
+            system.audits.suspended = LEADING
             world = World(recorded, self.search.level)
-            for number in numbers:
+            for at, number in enumerate(numbers):
+                if at == len(numbers) - audited:
+                    system.audits.suspended = None
                 if world.can_make(MOVES[number]):
                     world.make(MOVES[number])
         except Divergence as divergence:
