@@ -2,10 +2,10 @@
 
     python benchmarks/overhead.py [--rounds 5] [--backend reference --backend native]
 
-Each round runs, one after the other, the deterministic cases, the random and crash cases, and as many empty tests as
-there are deterministic cases (without this plugin), each in a pytest of its own, timed from the end of collection to
-the end of the last test.  Times vary with the load of the machine, so only the ratio within a round is compared; the
-output is the median round.
+Each round runs, one after the other, the deterministic cases, the tour, the random and crash cases, and as many empty
+tests as there are deterministic cases (without this plugin), each in a pytest of its own, timed from the end of
+collection to the end of the last test.  Times vary with the load of the machine, so only the ratio within a round is
+compared; the output is the median round.
 """
 
 from __future__ import annotations
@@ -60,19 +60,23 @@ def main() -> None:
         folder = Path(name)
         for backend in chosen.backend or ["reference", "native"]:
             suite = (f"--mmap-backend={backend}", f"--mmap-level={chosen.level}")
-            ratios, others, rows = [], [], []
+            ratios, tours, others, rows = [], [], [], []
             for _ in range(chosen.rounds):
-                number, cases = timed(folder, *suite, "-m", f"not ({RANDOM_OR_CRASH})")
+                number, cases = timed(folder, *suite, "-m", f"not (mmap_tour or {RANDOM_OR_CRASH})")
                 (folder / "test_empty.py").write_text(EMPTY_TESTS.format(number=number))
                 _, empty = timed(folder, "-p", "no:mmapconf", "test_empty.py")
+                tour_number, tour = timed(folder, *suite, "-m", "mmap_tour")
                 dear_number, dear = timed(folder, *suite, "-m", RANDOM_OR_CRASH)
                 ratios.append(cases / empty)
+                tours.append(tour / cases)
                 others.append(dear / cases)
-                rows.append((cases, empty, dear))
-            cases, empty, dear = (statistics.median(column) for column in zip(*rows, strict=True))
+                rows.append((cases, empty, tour, dear))
+            cases, empty, tour, dear = (statistics.median(column) for column in zip(*rows, strict=True))
             print(
                 f"{backend}: {number} deterministic cases {cases:.2f} s, as many empty tests {empty:.2f} s:"
                 f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f});"
+                f" {tour_number} rows of the tour {tour:.2f} s:"
+                f" {statistics.median(tours):.2f} of the deterministic ({min(tours):.2f} to {max(tours):.2f});"
                 f" {dear_number} random and crash cases {dear:.2f} s:"
                 f" {statistics.median(others):.2f} of the deterministic ({min(others):.2f} to {max(others):.2f})"
             )
