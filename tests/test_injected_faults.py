@@ -1,7 +1,7 @@
 """One fault in one answer: the case that meets it is unresolved or fails, all others keep their verdicts.
 
 The table of faults is in `faulty_agent.py`.  Each is put into the answer of a process, of the supervisor, and, as a
-death of the process, into what the agent reports of it.  The tests run one fault, chosen by the day;
+death of the process, into what the agent reports of it.  The tests run some;
 `python tests/test_injected_faults.py` runs all at all places and lists those that no case has seen.
 """
 
