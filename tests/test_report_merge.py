@@ -79,6 +79,16 @@ def test_run_is_complete_once_all_shards_are_given() -> None:
         merged([("one", one), ("two", replace(TWO, shards=(2,), shard_count=2))])
 
 
+def test_a_shard_that_has_judged_nothing_is_named() -> None:
+    lost = run(case("c", verdict="unresolved", reason="died"), total_clauses=3, shard_count=2, shards=(2,))
+
+    (whole,) = merged([("one", ONE), ("two", lost)])
+    (cut,) = merged([("one", ONE), ("two", replace(TWO, unfinished="was interrupted"))])
+
+    assert whole.statement[1].startswith("no statement, as the run of shard 2 of 2 completed no case: ")
+    assert cut.statement[1].startswith("no statement, as the run of shard 2 of 2 was interrupted: ")
+
+
 def test_the_same_case_twice_counts_once() -> None:
     (whole,) = merged([("one", ONE), ("again", ONE), ("two", TWO)])
 

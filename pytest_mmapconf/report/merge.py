@@ -84,12 +84,18 @@ def combined(parts: Sequence[tuple[str, Run]]) -> Run:
         date=max(run.date for _, run in parts),
         total_clauses=max(run.total_clauses for _, run in parts),
         narrowed=any(run.narrowed for _, run in parts),
-        unfinished=next((run.unfinished for _, run in parts if run.unfinished), ""),
+        unfinished=next((text for _, run in parts if (text := unfinished(run))), ""),
         judged=tuple(clause(judged[id], about.get(id, [])) for id in ids),
         cases=tuple(all_cases),
         properties={name: text for _, run in reversed(parts) for name, text in run.properties.items()},
         shards=tuple(sorted({number for _, run in parts for number in run.shards})),
     )
+
+
+def unfinished(shard: Run) -> str:
+    """Return what went wrong with a shard as a whole, after "the run ", with its number; empty if nothing did."""
+    wrong = shard.unfinished or ("completed no case" if shard.harness_is_broken else "")
+    return f"of shard {shard.shard} {wrong}" if wrong else ""
 
 
 def clause(parts: Sequence[ClauseResult], cases: Sequence[CaseResult]) -> ClauseResult:
