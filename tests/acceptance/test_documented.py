@@ -51,16 +51,16 @@ def test_the_reference_has_every_clause_of_every_level(suite_once: Suite) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "part"),
+    ("backend", "part", "arguments"),
     [
-        (("-n", "2"), "m*map.errno.*"),
-        (("-n", "2", "--dist", "worksteal"), "mremap.*"),
-        (("-p", "no:xdist"), "munmap.*"),
+        ("reference", "m*map.errno.*", ("-n", "2")),
+        ("reference", "mremap.*", ("-n", "2", "--dist", "worksteal")),
+        ("reference", "munmap.*", ("-p", "no:xdist")),
+        pytest.param("native", "munmap.*", ("-n", "2"), marks=with_compiler),
     ],
-    ids=["n2", "worksteal", "no-xdist"],
+    ids=["reference-n2", "reference-worksteal", "reference-no-xdist", "native-n2"],
 )
-@pytest.mark.parametrize("backend", ["reference", pytest.param("native", marks=with_compiler)])
-def test_the_same_verdicts_however_it_is_run(suite: Suite, backend: str, arguments: tuple[str, ...], part: str) -> None:
+def test_the_same_verdicts_however_it_is_run(suite: Suite, backend: str, part: str, arguments: tuple[str, ...]) -> None:
     """A part of the cases, as only the way to run them differs."""
     selection = f"--mmap-backend={backend}", "--mmap-level=linux", f"--mmap-clause={part}"
     alone = suite(*selection)
