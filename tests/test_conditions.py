@@ -115,6 +115,8 @@ def test_question_marks_of_an_agent_are_no_facts() -> None:
         ({"kernel": ">=six"}, "kernel: '>=six' is not a test; write a name"),
         ({"kernel": ">=6.17 Linux"}, "kernel: '>=6.17 Linux' is not a test; "),
         ({"kernel": "=6.17"}, "kernel: '=6.17' is not a test; "),
+        ({"kernel": "=" * 100_000}, "kernel: '===="),
+        ({"[" * 100_000: ""}, "there is no fact '[[[["),
         ({"kernel": ""}, "kernel: '' is not a test; "),
         ({"kernel": "!"}, "kernel: '!' is not a test; "),
         ({"kernel": True}, "kernel: True is not a test; "),
@@ -127,6 +129,7 @@ def test_invalid_conditions(condition: object, message: str) -> None:
         parse(condition)
 
     assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 1000
 
 
 def test_condition_as_text() -> None:

@@ -62,6 +62,7 @@ def process() -> Process:
         ("batch sysconf 30;exit 1", "bad a verb cannot be part of a batch"),
         ("batch sysconf 30;batch sysconf 30", "bad a verb cannot be part of a batch"),
         ("audit fd 9", "ok -:-"),
+        ("mincore 0 0x10000000000", "bad too many pages for a line"),
         ("audit 0 999999999999", "bad an argument cannot be understood"),
         ("audit 0 -1", "bad an argument cannot be understood"),
         ("audit 0 1024 fd 0", "bad an argument cannot be understood"),

@@ -43,6 +43,8 @@ DATA: Final = 16384
 """Maximum bytes of data in one line."""
 LINE: Final = 2 * DATA + 256
 """Maximum length of a line with its newline."""
+PAGE: Final = 4096
+"""The size of a page by which the length of one mincore is limited: the smallest that systems have."""
 AUDITED: Final = 1024
 """Maximum number of pages and files of one audit."""
 
@@ -122,6 +124,8 @@ def execute_request(process: Process, request: str) -> str:
         arguments = tuple(read(word) for read, word in zip(argument_parsers(call), words, strict=True))
         if call in ("load", "pread") and parse_number(words[1]) > DATA:
             return "bad too many bytes for a line"
+        if call == "mincore" and parse_number(words[1]) > DATA * PAGE:
+            return "bad too many pages for a line"
     except (ValueError, IndexError):
         return "bad an argument cannot be understood"
     if call == "fragment":  # the only call that returns an error instead of raising it

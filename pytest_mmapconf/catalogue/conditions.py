@@ -24,6 +24,7 @@ from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ..text import printable
 from .properties import PROPERTIES
 from .tables import did_you_mean
 
@@ -162,7 +163,7 @@ def parse(table: object, *, with_properties: bool = False) -> Condition:
     `with_properties`: the fact `property` is allowed.
     """
     if not isinstance(table, Mapping) or not table:
-        raise ConditionError(f'{table!r} is not a condition; write one as {{ kernel = ">=6.17" }}')
+        raise ConditionError(f'{_quoted(table)} is not a condition; write one as {{ kernel = ">=6.17" }}')
     parsed = []
     properties: list[tuple[str, bool]] = []
     for name, value in table.items():
@@ -170,7 +171,7 @@ def parse(table: object, *, with_properties: bool = False) -> Condition:
             properties += map(_property, value if isinstance(value, list) else [value])
             continue
         if name not in FACTS:
-            raise ConditionError(f"there is no fact {name!r}; {did_you_mean(str(name), FACTS)}")
+            raise ConditionError(f"there is no fact {_quoted(name)}; {did_you_mean(str(name), FACTS)}")
         tests = value if isinstance(value, list) else [value]
         if not tests:
             raise ConditionError(f"{name}: an empty list is never true")
@@ -178,11 +179,16 @@ def parse(table: object, *, with_properties: bool = False) -> Condition:
     return Condition(tuple(parsed), tuple(properties))
 
 
+def _quoted(value: object) -> str:
+    """Return what a file has in place of a condition, for a message."""
+    return printable(repr(value), 200)
+
+
 def _property(value: object) -> tuple[str, bool]:
     """Return the name of a property, and whether the system must have it.  Raises ConditionError."""
     name = str(value).removeprefix("!")
     if name not in PROPERTIES:
-        raise ConditionError(f"there is no property {name!r}; {did_you_mean(name, PROPERTIES)}")
+        raise ConditionError(f"there is no property {_quoted(name)}; {did_you_mean(name, PROPERTIES)}")
     return name, name == value
 
 
@@ -195,7 +201,7 @@ def _test(name: str, value: object) -> Test:
     match = TEST.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match or not (match[2] or match[3]):
         raise ConditionError(
-            f'{name}: {value!r} is not a test; write a name ("tmpfs", "ext*"), comparisons (">=6.1,<6.17"), '
+            f'{name}: {_quoted(value)} is not a test; write a name ("tmpfs", "ext*"), comparisons (">=6.1,<6.17"), '
             'both ("glibc >=2.36"), or "!" and one of these'
         )
     comparisons = tuple((by, tuple(map(int, than.split(".")))) for by, than in COMPARISON.findall(match[3] or ""))
