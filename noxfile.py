@@ -40,7 +40,7 @@ GATES = {
 """Every clause has a case and a mutant, every mutant is caught; every error and fault is reached or has a reason."""
 
 BENCHMARKS = {
-    "overhead": ("overhead.py", "--rounds", "3"),
+    "overhead": ("overhead.py", "--rounds", "1"),
     "startup": ("startup.py", "--rounds", "5"),
     "lockstep": ("lockstep.py", "--rounds", "1", "--programs", "60"),
     "source-mutation": ("source_mutation.py", "--sample", "2"),
