@@ -247,7 +247,7 @@ class FileCalls(State):
         # ERRORS
         with self.errors("lseek") as refuse:
             if inode.kind in ("fifo", "socket"):
-                refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe or socket has no file offset")
+                refuse(ESPIPE, "file.errno", "no-file-offset", "this kind of file has no offset")
             if start is None or start + offset < 0:
                 refuse(
                     EINVAL, "file.errno", "whence-invalid", "whence is not valid, or the file offset would be negative"
@@ -293,7 +293,7 @@ class FileCalls(State):
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
         if kind in NOT_POSITIONED:
-            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe, socket or watch has no file offset")
+            refuse(ESPIPE, "file.errno", "no-file-offset", "this kind of file has no offset")
         if not description.readable:
             refuse(EBADF, "file.errno", "fd-not-readable", "fd is not open for reading")
         if description.inode.is_directory:
@@ -331,7 +331,7 @@ class FileCalls(State):
         if offset < 0:
             refuse(EINVAL, "file.errno", "offset-negative", "offset is negative")
         if inode.kind in NOT_POSITIONED:
-            refuse(ESPIPE, "file.errno", "no-file-offset", "a pipe, socket or watch has no file offset")
+            refuse(ESPIPE, "file.errno", "no-file-offset", "this kind of file has no offset")
         if not description.writable:
             refuse(EBADF, "file.errno", "fd-not-writable", "fd is not open for writing")
         if offset > LARGEST - self.page and self.choices.limits_files():

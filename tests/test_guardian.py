@@ -144,7 +144,7 @@ def test_only_directories_of_dead_agents_here_are_orphaned(tmp_path: Path) -> No
     for name, owner in owners.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "agent").symlink_to(owner)
-    (tmp_path / "mmapconf-nobody").mkdir()
+    (tmp_path / "mmapconf-ownerless").mkdir()
 
     assert orphaned_directories(str(tmp_path)) == [str(tmp_path / "mmapconf-dead00")]
     assert orphaned_directories(str(tmp_path / "missing")) == []

@@ -69,7 +69,7 @@ def watch_directory(place: str) -> None:
     line = os.fsencode(place) + b"\n"
     if place not in guarded.places and line.count(b"\n") == 1:
         guarded.places.add(place)
-        with contextlib.suppress(OSError):  # somebody has killed it
+        with contextlib.suppress(OSError):  # it has been killed
             os.write(guarded.pipe, line)
 
 
