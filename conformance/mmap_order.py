@@ -75,7 +75,6 @@ def zero_length(call: Call) -> None:
     call.length = 0
 
 
-@needs("upper-addresses-outside")
 def too_long(call: Call) -> None:
     """Map more than the address space."""
     call.length = 1 << 62 if call.process.bits == 64 else (1 << call.process.bits) - call.page
@@ -193,6 +192,7 @@ PAIRS: Final = {
 """By clause: the error that is reported, and the errors of later checks that it is combined with."""
 
 NEEDS: Final = {
+    too_long: "upper-addresses-outside",
     fixed_past_end_of_address_space: "fixed",
     fixed_unaligned: "fixed",
     noreplace_mapped: "noreplace",

@@ -201,6 +201,7 @@ def test_mincore_of_length_zero_at_end_of_user_space_succeeds(user_space_end: in
     assert process.mincore(end, 0) == []
 
 
+@needs("upper-addresses-outside")
 @clause("mincore.errno.ENOMEM.outside")
 def test_mincore_of_length_zero_past_user_space_fails(user_space_end: int, process: Process, page: int) -> None:
     _base, end = map_below_limit(user_space_end, process, page)
