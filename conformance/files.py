@@ -155,6 +155,15 @@ def test_fsync_of_pipe_fails(process: Process) -> None:
 
 
 @clause("file.errno")
+def test_drop_cache_of_pipe_fails(process: Process) -> None:
+    """The fsync that it begins with has no storage to write to."""
+    with setup():
+        end, _ = process.pipe()
+    with fails("EINVAL"):
+        process.drop_cache(end)
+
+
+@clause("file.errno")
 @pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
 def test_size_beyond_file_system_limit_fails(process: Process, page: int, file: MakeFile, call: str) -> None:
     fd = file(b"abc")

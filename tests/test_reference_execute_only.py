@@ -324,6 +324,7 @@ def test_a_child_inherits_execute_only(machine: MachineUnderTest) -> None:
 def test_all_cases_pass_on_such_a_machine(pytester: pytest.Pytester, kind: str) -> None:
     pytester.makeconftest(f"import sys; sys.path.insert(0, {os.fspath(Path(__file__).parent)!r})")
     backend = f"--mmap-backend=python:execute_only:{kind}"
-    run = pytester.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", backend, "--mmap-level=linux")
-    run.stdout.fnmatch_lines(["conforms to level linux: *"])
+    options = "-q", "-p", "no:cacheprovider", "-m", "not mmap_tour", "--mmap-level=linux"
+    run = pytester.run(sys.executable, "-m", "pytest", backend, *options)
+    run.stdout.re_match_lines([r"partial run: .*: \d+ pass$"])
     assert run.ret == 0

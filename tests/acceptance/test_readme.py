@@ -12,6 +12,7 @@ from finished import Run
 PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = PROJECT / "docs/options.md"
 PAGE = PROJECT / "docs/write-a-backend.md"
+WITHOUT_TOUR = ("-m", "not mmap_tour")
 Suite = Callable[..., Run]
 
 
@@ -67,7 +68,7 @@ def test_a_planted_bug_fails_the_right_clauses(
     assert right in source
     (folder / "mine.py").write_text(source.replace(right, wrong))
 
-    run = suite("--mmap-backend=python:mine:Mine", "--mmap-level=linux", folder=folder, check=False)
+    run = suite("--mmap-backend=python:mine:Mine", "--mmap-level=linux", *WITHOUT_TOUR, folder=folder, check=False)
 
     assert run.status == 1
     assert run.with_verdict("fail") == clauses
