@@ -616,8 +616,10 @@ def test_the_next_agent_removes_the_directory_of_one_killed_with_its_client(
 ) -> None:
     code = f"""
 import time
+from pytest_mmapconf.agent import guardian
 from pytest_mmapconf.agent.backend import NativeBackend
 from pytest_mmapconf.contract import Options
+guardian.watch_directory = lambda place: None  # as if the guardian was killed, too
 backend = NativeBackend()
 backend.configure(Options(directory={str(directory)!r}))
 backend.boot().spawn().open("file", 0o102)

@@ -128,6 +128,35 @@ def test_the_directory_of_an_agent_that_has_not_greeted_is_removed(tmp_path: Pat
     assert not list(owned.iterdir())
 
 
+def test_the_guardian_of_a_client_that_ends_in_order_looks_at_no_directory(tmp_path: Path) -> None:
+    """A file system could not be unmounted while it looks."""
+    owned = tmp_path / "owned"
+    (owned / "mmapconf-dead00").mkdir(parents=True)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (owned / "mmapconf-dead00" / "agent").symlink_to(f"{boot} {os.readlink('/proc/self/ns/pid')} {dead.pid}")
+    client = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "from pytest_mmapconf.agent import guardian\n"
+            "from pytest_mmapconf.agent.backend import CommandBackend\n"
+            "from pytest_mmapconf.contract import Options\n"
+            f"backend = CommandBackend({write_agent(tmp_path, '')!r})\n"
+            f"backend.configure(Options(directory={str(owned)!r}))\n"
+            "backend.boot().close()\n"
+            "print(guardian.mark())\n",
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert client.returncode == 0, client.stderr
+    assert until(lambda: not running(client.stdout.strip()))
+    assert [path.name for path in owned.iterdir()] == ["mmapconf-dead00"]
+
+
 def test_only_directories_of_dead_agents_here_are_orphaned(tmp_path: Path) -> None:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     space = os.readlink("/proc/self/ns/pid")

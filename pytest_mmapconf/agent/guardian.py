@@ -4,11 +4,14 @@ An agent ends at the end of its stream; an emulator, or a child in a session of 
 agent starts has a mark in its environment, unless it has replaced its environment.  `mark` starts a process of this
 module, whose stdin is a pipe that only the caller holds: it ends with the caller, whatever ended that.  The marked
 processes then have `PATIENCE` seconds to end by themselves, and are killed after that.  Then the directories are
-removed that dead agents have left where the caller's agents make theirs; the caller writes these places to the pipe.
+removed that dead agents have left where the caller's agents make theirs; the caller writes these places to the pipe, a
+line each.  A caller that ends in order has removed its agents' directories: it writes an empty line, and the guardian
+then looks at no directory, so that a file system can be unmounted at once.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
@@ -57,9 +60,10 @@ def mark() -> str:
         for _ in __name__.split("."):
             root = os.path.dirname(root)
         command = [sys.executable, "-I", "-S", "-c", START.format(__name__), root, value]
-        starter = subprocess.Popen(command, stdin=read, stdout=subprocess.DEVNULL, start_new_session=True)
+        starter = subprocess.Popen(command, stdin=read, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/")
         os.close(read)
         _guarded[pid] = Guardian(value, starter, write, set())
+        atexit.register(dismiss, pid)  # before an agent registers its end, which comes first then
     return _guarded[pid].mark
 
 
@@ -71,6 +75,13 @@ def watch_directory(place: str) -> None:
         guarded.places.add(place)
         with contextlib.suppress(OSError):  # it has been killed
             os.write(guarded.pipe, line)
+
+
+def dismiss(pid: int) -> None:
+    """Make the guardian of process `pid`, which is this one, leave all directories alone."""
+    if pid == os.getpid():
+        with contextlib.suppress(OSError):  # it has been killed
+            os.write(_guarded[pid].pipe, b"\n")
 
 
 def wait_until_detached() -> None:
@@ -118,6 +129,6 @@ def main(value: str) -> None:
     while list(marked(value)) and time.monotonic() < deadline:
         time.sleep(0.1)
     kill_marked(value)
-    for place in places.splitlines():
+    for place in () if places.endswith(b"\n\n") or places == b"\n" else places.splitlines():
         for directory in orphaned_directories(os.fsdecode(place)):
             remove_directory(directory)

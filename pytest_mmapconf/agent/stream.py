@@ -98,10 +98,13 @@ class Agent:
         self._awaited: Counter[int] = Counter()
         self._mark = f"{guardian.mark()}.{next(_numbers)}."
         guardian.watch_directory(os.path.abspath(self.directory))
-        self._start()
-        self._owner = os.getpid()
-        atexit.register(self.close)
-        self._take_greeting()
+        try:
+            self._start()
+            self._owner = os.getpid()
+            atexit.register(self.close)
+            self._take_greeting()
+        finally:
+            guardian.wait_until_detached()
 
     def _start(self) -> None:
         """Start the agent's process, and watch what it writes."""
@@ -138,7 +141,6 @@ class Agent:
         if directory := self.facts.get("directory"):
             self.directory = directory
             guardian.watch_directory(directory)
-        guardian.wait_until_detached()
         if impossible := fact_values.error(self.facts):
             raise self.fail(f"its greeting says {impossible}")
         if escape := front.escape_of(self.command, self._subprocess.pid):
