@@ -15,6 +15,7 @@ FileChoices.survives says which.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -43,7 +44,7 @@ class Disk:
 class OnDiskFile:
     """The blocks, size and name of one file on the disk."""
 
-    __slots__ = ("blocks", "disk", "indeterminate", "name_durable", "page", "size", "truncated")
+    __slots__ = ("blocks", "disk", "name_durable", "page", "size", "truncated", "unsure")
 
     def __init__(self, disk: Disk, page: int) -> None:
         self.disk = disk
@@ -54,15 +55,34 @@ class OnDiskFile:
         self.name_durable = False
         self.truncated = False
         """True if it was truncated since it was last synced: the disk may or may not have the new size."""
-        self.indeterminate: set[int] = set()
-        """Blocks with indeterminate content since the last crash; the first read determines it."""
+        self.unsure: dict[int, dict[int, bytes]] = {}
+        """The indeterminate bytes of blocks, by block and offset: each with the values that it may have."""
 
-    def resolve(self, block: int, content: bytes | bytearray) -> None:
-        """Store the content of an indeterminate block, which its page in memory has determined."""
-        if block in self.indeterminate:
-            self.indeterminate.remove(block)
-            if block in self.blocks:
-                self.blocks[block] = bytes(content)
+    def write(self, block: int, content: bytes, unsure: Mapping[int, bytes]) -> None:
+        """Store the content of a block; `unsure` are its indeterminate bytes, as those of a page."""
+        self.blocks[block] = content
+        self.unsure.pop(block, None)
+        if there := {at: values for at, values in unsure.items() if at < len(content)}:
+            self.unsure[block] = there
+
+    def allow(self, block: int, content: bytes, unsure: Mapping[int, bytes]) -> None:
+        """Let a block have this content or its own: a crash has come before it was written back."""
+        before, own = self.blocks.get(block, b"").ljust(len(content), b"\0"), self.unsure.get(block, {})
+        after = content.ljust(len(before), b"\0")
+        values = {
+            at: bytes(dict.fromkeys(own.get(at, before[at : at + 1]) + unsure.get(at, after[at : at + 1])))
+            for at in range(len(before))
+            if before[at] != after[at] or at in own or at in unsure
+        }
+        self.write(block, before, values)
+
+    def settle(self, block: int, content: bytes | bytearray, unsure: Mapping[int, bytes]) -> None:
+        """Take from a block's page, unchanged since it was written back or read, what has been determined there."""
+        own = self.unsure.get(block, {})
+        if own and block in self.blocks:
+            known = {at for at in own if at not in unsure}
+            settled = bytes(content[at] if at in known else value for at, value in enumerate(self.blocks[block]))
+            self.write(block, settled, {at: values for at, values in own.items() if at not in known})
 
     def reserve(self, block: int, choices: DiskChoices) -> bool:
         """Take room for a block; False when the disk is full."""
@@ -79,6 +99,7 @@ class OnDiskFile:
         gone = [block for block in self.blocks if first <= block < stop]
         for block in gone:
             del self.blocks[block]
+            self.unsure.pop(block, None)
         self.disk.used -= self.page * len(gone)
 
     def cut(self, size: int) -> None:
@@ -87,9 +108,10 @@ class OnDiskFile:
         past_end = [block for block in self.blocks if block * page >= size]
         for block in past_end:
             del self.blocks[block]
+            self.unsure.pop(block, None)
         self.disk.used -= page * len(past_end)
         self.truncated = self.truncated or size < self.size
         self.size = min(self.size, size)
         last = size // page
         if self.blocks.get(last):
-            self.blocks[last] = self.blocks[last][: size % page]
+            self.write(last, self.blocks[last][: size % page], self.unsure.get(last, {}))

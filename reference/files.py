@@ -103,22 +103,23 @@ def restore(directory: Inode, choices: FileChoices) -> None:
             inode.cut(0)
             continue
         page = inode.cache.memory.page
-        undecided = {}
+        undecided = []
         for index, cached in inode.cache.pages.items():
             room = record.size - index * page
-            record.resolve(index, cached.data[: max(room, 0)])
+            inode.cache.settle(index, cached)
             if cached.dirty and room > 0:
+                content, unsure = bytes(cached.data[:room]), cached.indeterminate or {}
                 survives = choices.survives(name, index)
                 if survives:
-                    record.blocks[index] = bytes(cached.data[:room])
+                    record.write(index, content, unsure)
                 elif survives is None:
-                    undecided[index] = bytes(cached.data[:room])
+                    record.allow(index, content, unsure)
+                    undecided.append(index)
         inode_on_disk = directory.add(inode.kind, name)
         inode_on_disk.cache.on_disk = record
         inode_on_disk.size = record.size
-        record.indeterminate = set(undecided)
-        for index, new in undecided.items():
-            inode_on_disk.cache.page(index).mark_either(new)
+        for index in undecided:
+            inode_on_disk.cache.page(index)
 
 
 class Inode:
@@ -312,6 +313,7 @@ class Inode:
         for index in [index for index in self.cache.pages if index not in kept]:
             for mapping in self.mappings:
                 mapping.drop_file_pages(index, index + 1, private=False)
+            self.cache.settle(index, self.cache.pages[index])
             del self.cache.pages[index]
 
     # ---- life

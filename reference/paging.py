@@ -86,10 +86,6 @@ class Page:
             (at, VALUE_OR_ZERO[value]) for at, value in enumerate(self.data[start:stop], start) if value
         )
 
-    def mark_either(self, other: bytes) -> None:
-        """Mark the bytes that differ from `other`: each has its value in `data` or in `other`."""
-        self.allow({at: bytes((self.data[at], value)) for at, value in enumerate(other) if value != self.data[at]})
-
     def resolve(self, start: int, stop: int) -> None:
         """Make the bytes of [start, stop) determined: they have their values in `data`."""
         if self.indeterminate:
@@ -155,6 +151,8 @@ class PageCache:
         if page is None:
             page = self.memory.allocate(self.on_disk.blocks.get(index, b"") if self.on_disk else b"")
             self.pages[index] = page
+            if self.on_disk and index in self.on_disk.unsure:
+                page.allow(self.on_disk.unsure[index])
         return page
 
     def needs_disk_read(self, index: int) -> bool:
@@ -166,9 +164,14 @@ class PageCache:
         if self.on_disk is not None:
             if not self.on_disk.reserve(index, choices):
                 return False
-            self.on_disk.resolve(index, page.data)
+            self.settle(index, page)
         page.dirty = True
         return True
+
+    def settle(self, index: int, page: Page) -> None:
+        """Let the disk know which of a page's indeterminate bytes have been determined in memory."""
+        if self.on_disk is not None and not page.dirty:
+            self.on_disk.settle(index, page.data, page.indeterminate or {})
 
     def within(self, first: int, stop: int) -> list[int]:
         """Return the indices from `first` to before `stop` whose pages are in memory."""
@@ -186,7 +189,7 @@ class PageCache:
                 room = size - index * length
                 if room < length and not choices.slack_survives_write_back():
                     page.wipe(room)
-                self.on_disk.blocks[index] = bytes(page.data[:room])
+                self.on_disk.write(index, bytes(page.data[:room]), page.indeterminate or {})
                 page.dirty = False
                 end = min(index * length + length, size)
         # Where the file has grown by more than was written, how long it is on the disk is not settled yet.

@@ -439,7 +439,9 @@ def test_a_load_resolves_each_byte_that_it_loads(start: int, length: int) -> Non
     process.ftruncate(fd, 3 * PAGE)
     base = process.mmap(0, 3 * PAGE, RW, MAP_SHARED, fd, 0)
     for index in range(3):
-        process.descriptors[fd].description.inode.cache.page(index).mark_either(content)
+        process.descriptors[fd].description.inode.cache.page(index).allow(
+            {at: bytes((0, value)) for at, value in enumerate(content)}
+        )
     seen = (content * 3)[start : start + length]
     following.observe("load", Returned(seen))
     assert process.load(base + start, length) == seen

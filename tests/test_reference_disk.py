@@ -8,6 +8,7 @@ from pytest_mmapconf.contract import MAP_SHARED, MS_SYNC, O_CREAT, O_RDWR, PROT_
 from pytest_mmapconf.reference.disk import Disk, OnDiskFile
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
 from pytest_mmapconf.reference.machine import Parameters
+from pytest_mmapconf.reference.paging import Memory, PageCache
 from pytest_mmapconf.reference.system import ReferenceSystem
 
 PAGE = 4096
@@ -185,17 +186,46 @@ def test_blocks_freed_by_a_hole(first: int, stop: int) -> None:
     assert disk.free == (10 - len(record.blocks)) * PAGE
 
 
-@pytest.mark.parametrize("has_room", [True, False])
-def test_an_undecided_block_is_what_was_read_of_it(has_room: bool) -> None:
+def test_a_block_has_its_content_or_another() -> None:
     record = OnDiskFile(Disk(PAGE), PAGE)
-    record.indeterminate = {3, 4}
-    if has_room:
-        record.blocks[3] = b"old"
-    record.resolve(3, bytearray(b"new"))
-    assert record.blocks == ({3: b"new"} if has_room else {})
-    assert record.indeterminate == {4}
-    record.resolve(3, b"later")
-    assert record.blocks == ({3: b"new"} if has_room else {})
+    record.write(3, b"abc?", {3: b"?!", 9: b"x\0"})
+    assert record.unsure == {3: {3: b"?!"}}, "of the bytes that the block has"
+    record.allow(3, b"aXc#+", {1: b"XY"})
+    assert record.blocks[3] == b"abc?\0"
+    assert record.unsure == {3: {1: b"bXY", 3: b"?!#", 4: b"\0+"}}
+    record.cut(3 * PAGE + 2)
+    assert record.blocks[3] == b"ab"
+    assert record.unsure == {3: {1: b"bXY"}}
+    record.cut(PAGE)
+    assert record.unsure == {}
+
+
+def test_what_is_read_of_a_page_after_write_back_is_what_the_disk_has() -> None:
+    """A store past the end of a file may be in a file that has grown since: the first load shows it."""
+    choices = LinuxChoices()
+    cache = PageCache(Memory(PAGE), OnDiskFile(Disk(PAGE), PAGE))
+    record = cache.on_disk
+    assert record is not None
+    page = cache.page(0)
+    cache.mark_dirty(0, page, choices)
+    page.data[:4] = b"abxy"
+    page.mark_indeterminate(2, 4)
+    cache.write_back(0, 1, PAGE, choices)
+    assert record.unsure == {0: {2: b"x\0", 3: b"y\0"}}
+
+    page.data[2] = 0
+    page.resolve(2, 3)
+    cache.settle(0, page)
+    assert record.blocks[0][:4] == b"ab\0y"
+    assert record.unsure == {0: {3: b"y\0"}}
+
+    del cache.pages[0]
+    page = cache.page(0)
+    assert page.indeterminate == {3: b"y\0"}
+    cache.mark_dirty(0, page, choices)
+    page.resolve(3, 4)
+    cache.settle(0, page)
+    assert record.unsure == {0: {3: b"y\0"}}, "a page that has been changed shows nothing of the disk"
 
 
 def test_a_file_that_is_left_after_a_crash_gives_its_room_back_when_it_goes() -> None:

@@ -329,7 +329,7 @@ def test_bytes_past_the_end_may_be_zero() -> None:
     assert page.indeterminate == {1: b"b\0", 3: b"c\0", 4: b"d\0"}
     page.mark_indeterminate(6, 7)
     assert page.indeterminate == {1: b"b\0", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
-    page.mark_either(b"aB\0c")
+    page.allow({1: b"bB"})
     assert page.indeterminate == {1: b"bB", 3: b"c\0", 4: b"d\0", 6: b"f\0"}
     page.wipe(4)
     assert page.indeterminate == {1: b"bB", 3: b"c\0"}
@@ -337,12 +337,6 @@ def test_bytes_past_the_end_may_be_zero() -> None:
     page.mark_lazy_free()
     assert page.lazy_free
     assert page.indeterminate == {0: b"a\0", 1: b"b\0", 3: b"c\0"}
-
-
-def test_bytes_are_indeterminate_where_two_contents_differ() -> None:
-    page = Memory(PAGE).allocate(b"abcd")
-    page.mark_either(b"aXcY")
-    assert page.indeterminate == {1: b"bX", 3: b"dY"}
 
 
 def test_only_pages_that_are_the_process_s_own_are_freed_in_place(process: ReferenceProcess) -> None:
