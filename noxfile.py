@@ -45,7 +45,7 @@ BENCHMARKS = {
     "lockstep": ("lockstep.py", "--rounds", "1", "--programs", "60"),
     "source-mutation": ("source_mutation.py", "--sample", "2"),
     "kills": ("kills.py", "--kills", "5", "--clause", "munmap.*"),
-    "remains": ("remains.py", "--kills", "3", "--kinds", "native,crash,workers", "--latest", "3"),
+    "remains": ("remains.py", "--kills", "3", "--kinds", "native,crash,workers", "--latest", "1"),
 }
 """Each with arguments that make it short."""
 
