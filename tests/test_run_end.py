@@ -201,3 +201,22 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 """
     ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_forked_child_ends_by_a_signal_as_if_nothing_watched() -> None:
+    """A handler in Python does not run while the child waits for a lock."""
+    code = """
+import os, signal
+from pytest_mmapconf.plugin.run_end import SIGNALS, RunEnd
+RunEnd().watch()
+assert all(callable(signal.getsignal(number)) for number in SIGNALS)
+if os.fork() == 0:
+    assert all(signal.getsignal(number) is signal.SIG_DFL for number in SIGNALS)
+    os.kill(os.getpid(), signal.SIGTERM)
+print(os.wait()[1] == signal.SIGTERM)
+assert all(callable(signal.getsignal(number)) for number in SIGNALS)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("True\n", "")

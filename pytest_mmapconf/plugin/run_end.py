@@ -56,20 +56,24 @@ class RunEnd:
             for number in SIGNALS:
                 if signal.getsignal(number) is signal.SIG_DFL:
                     self._previous[number] = signal.signal(number, self._end)
+        # A child that the backend, or a gate, makes ends as it would without this: a handler in Python does not run
+        # while the child waits for a lock, and a process that ends it and waits for its end would wait for ever.
+        os.register_at_fork(after_in_child=self._give_signals_back)
 
     def release(self) -> None:
         """Give the signals back.  In pytest's own process `os._exit` stays guarded: functions of atexit may call it."""
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
-        self._previous.clear()
+        self._give_signals_back()
         if not is_own_process():
             setattr(os, "_exit", self._exit)  # noqa: B010 (mypy refuses an assignment to a function)
 
+    def _give_signals_back(self) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous.clear()
+
     def _end(self, number: int, frame: object) -> None:
         signal.signal(number, self._previous.pop(number))  # a second one ends the process at once
-        if os.getpid() != self._pid:  # a child that the backend, or a gate, has made
-            os.kill(os.getpid(), number)
-        elif not self.is_finished:
+        if not self.is_finished:
             self.reason = f"was ended by {signal.Signals(number).name}"
             self.status = 128 + number
             raise Ended(f"the run {self.reason}: what was judged so far is reported")
