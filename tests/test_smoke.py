@@ -132,6 +132,26 @@ def test_correct_adapter_passes() -> None:
     assert {probe.check: probe.verdict for probe in probes} == dict.fromkeys(PROBED, OK)
 
 
+@pytest.mark.parametrize(("machine", "verdict"), [("s390x", OK), ("x86_64", WRONG), ("", WRONG)])
+def test_a_machine_may_be_known_to_report_the_page_of_a_fault(machine: str, verdict: str) -> None:
+    class OfPages(Adapted):
+        def facts(self) -> Facts:
+            return Facts("of pages", details={"machine": machine} if machine else {})
+
+    calls = {
+        **instead_of_faults("load", lambda fault: throw(at_its_page(fault))),
+        **instead_of_faults("store", lambda fault: throw(at_its_page(fault))),
+    }
+    replaced = {name: lambda self, *arguments, call=call: call(self.inner, *arguments) for name, call in calls.items()}
+
+    assert smoke(lambda: OfPages(type("Wrong", (Adapter,), replaced)))["fault"].verdict == verdict
+
+
+def at_its_page(fault: Fault) -> Fault:
+    assert fault.address is not None
+    return Fault(fault.signal, fault.code, fault.address - fault.address % 4096)
+
+
 def test_bytes_of_another_kind_are_bytes() -> None:
     for kind in (bytearray, memoryview):
         assert {outcome.verdict for outcome in smoke(with_calls(**changed("load", kind))).values()} == {OK}
