@@ -7,7 +7,17 @@ from typing import ClassVar
 
 import pytest
 
-from pytest_mmapconf.contract import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, Call, Process
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_CREAT,
+    O_RDWR,
+    PROT_EXEC,
+    Call,
+    Process,
+)
 from pytest_mmapconf.differential.concurrency import MAX_BYTES, TooMany, forms_of
 from pytest_mmapconf.differential.divergence import Divergence
 from pytest_mmapconf.differential.lockstep import LockstepBackend, LockstepSystem
@@ -179,3 +189,17 @@ def test_an_order_that_was_not_so_teaches_nothing_about_the_processor() -> None:
     choices = system.machine.choices
     assert isinstance(choices, ObservedChoices)
     assert choices.hardware == {}
+
+
+def test_a_store_may_have_reached_a_file_that_is_not_mapped_any_more() -> None:
+    """In one of two rounds the store came before the munmap, in the other after it, and nothing maps the page now."""
+    found = ("ok", "ok"), ("ok", "fault SIGSEGV SEGV_MAPERR")
+    system, process, thread, base = lockstep(*found)
+    fd = process.open("f", O_RDWR | O_CREAT)
+    process.pwrite(fd, b"a", 0)
+    process.mmap(base, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0)
+
+    system.together([Call(process, "munmap", (base, PAGE)), Call(thread, "store", (base, b"t"))], 2)
+
+    page = system.machine.cwd_file_system.root.entries["f"].cache.page(0)
+    assert {page.data[0], *(page.indeterminate or {}).get(0, b"")} == set(b"at")

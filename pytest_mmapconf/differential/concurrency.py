@@ -22,7 +22,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ..contract import MAP_FIXED, Call, Fault, Unresolved, errno_name
 from ..outcomes import Returned
+from ..reference.files import Inode
 from ..reference.observed_choices import NotAllowed, ObservedChoices
+from ..reference.paging import Page
 from ..reference.process import ReferenceProcess
 from ..reference.refusal import Refused
 from ..reference.system import ReferenceSystem
@@ -77,8 +79,8 @@ class State(NamedTuple):
         return self.structure(), self.content()
 
     def structure(self) -> object:
-        """Return what is mapped, and which descriptors and files there are."""
-        return [
+        """Return what is mapped, which descriptors and files there are, and which pages of them are in memory."""
+        processes = [
             (
                 [(m.start, m.end, m.prot, m.shared, m.offset, m.locked) for m in process.space.mappings.values()],
                 [(fd, d.description.inode.size) for fd, d in sorted(process.descriptors.items())],
@@ -86,13 +88,37 @@ class State(NamedTuple):
             )
             for process in (*self.actors, *self.others)
         ]
+        return processes, [(inode.size, sorted(inode.cache.pages)) for inode in self.files()]
 
     def content(self) -> object:
         """Return the content of all pages."""
-        return [
-            [bytes(page.data) for _number, page in sorted(process.space.table.entries.items())]
-            for process in (*self.actors, *self.others)
-        ]
+        return [bytes(page.data) for page in self.pages()]
+
+    def pages(self) -> list[Page]:
+        """Return the pages of the processes and of the files, in an order that is the same in states of one structure.
+
+        A page that is in several places is in the list several times.  A file's pages count where nothing maps them
+        any more, too: a store has reached them, or it has not.
+        """
+        tables = [process.space.table.entries for process in (*self.actors, *self.others)]
+        caches = [inode.cache.pages for inode in self.files()]
+        return [page for pages in (*tables, *caches) for _number, page in sorted(pages.items())]
+
+    def files(self) -> list[Inode]:
+        """Return the files that have a name, or that a process has open, each once."""
+        systems = [self.machine.cwd_file_system, *(system for _name, system in sorted(self.machine.mounts.items()))]
+        found = {id(inode): inode for system in systems for inode in below(system.root)}
+        for process in (*self.actors, *self.others):
+            for _fd, descriptor in sorted(process.descriptors.items()):
+                found.setdefault(id(descriptor.description.inode), descriptor.description.inode)
+        return [inode for inode in found.values() if hasattr(inode, "cache")]
+
+
+def below(directory: Inode) -> Iterator[Inode]:
+    """Yield the files in a directory and in those within."""
+    for _name, inode in sorted(directory.entries.items()):
+        yield inode
+        yield from below(inode)
 
 
 class Search:
@@ -281,16 +307,15 @@ def merge(states: Sequence[State]) -> State:
     if any(other.structure() != first.structure() for other in others):
         raise TooMany("different mappings and files in which the rounds may have ended")
     for other in others:
-        for process, its in zip((*first.actors, *first.others), (*other.actors, *other.others), strict=True):
-            for number, page in process.space.table.entries.items():
-                theirs = its.space.table.entries[number].data
-                if theirs != page.data:
-                    known = page.indeterminate or {}
-                    page.allow(
-                        {
-                            at: bytes({*known.get(at, b""), page.data[at], value})
-                            for at, value in enumerate(theirs)
-                            if value != page.data[at] or at in known
-                        }
-                    )
+        for page, its in zip(first.pages(), other.pages(), strict=True):
+            theirs = its.data
+            if theirs != page.data:
+                known = page.indeterminate or {}
+                page.allow(
+                    {
+                        at: bytes({*known.get(at, b""), page.data[at], value})
+                        for at, value in enumerate(theirs)
+                        if value != page.data[at] or at in known
+                    }
+                )
     return first
