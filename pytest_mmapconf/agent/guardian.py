@@ -129,6 +129,7 @@ def main(value: str) -> None:
     while list(marked(value)) and time.monotonic() < deadline:
         time.sleep(0.1)
     kill_marked(value)
-    for place in () if places.endswith(b"\n\n") or places == b"\n" else places.splitlines():
+    lines = places.splitlines()
+    for place in lines if b"" not in lines else ():
         for directory in orphaned_directories(os.fsdecode(place)):
             remove_directory(directory)

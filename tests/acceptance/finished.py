@@ -8,6 +8,9 @@ from typing import Any
 ORDINARY_USER = 65534
 """An unprivileged user."""
 
+WITHOUT_TOUR = ("-m", "not mmap_tour")
+"""Arguments that leave out the tour, which is thousands of cases of one kind."""
+
 
 @dataclass
 class Run:

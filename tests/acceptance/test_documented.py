@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from finished import ORDINARY_USER, Run
+from finished import ORDINARY_USER, WITHOUT_TOUR, Run
 
 MUST_NOT_BE_MISSED = 60
 """Least number of documented clauses: fewer mean that the catalogue was cut."""
@@ -120,7 +120,7 @@ def test_a_full_file_table_is_asked_only_when_allowed(suite: Suite) -> None:
 @with_compiler
 @as_root
 def test_this_kernel_as_an_ordinary_user(suite: Suite) -> None:
-    run = suite("--mmap-backend=native", "--mmap-level=linux", "-m", "not mmap_tour", user=ORDINARY_USER)
+    run = suite("--mmap-backend=native", "--mmap-level=linux", *WITHOUT_TOUR, user=ORDINARY_USER)
 
     assert set(run.verdicts.values()) == {"pass", "unsupported"}
     assert "mmap.errno.ENOMEM" in run.with_verdict("pass")

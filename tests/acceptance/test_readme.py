@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from finished import Run
+from finished import WITHOUT_TOUR, Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 OPTIONS = PROJECT / "docs/options.md"
 PAGE = PROJECT / "docs/write-a-backend.md"
-WITHOUT_TOUR = ("-m", "not mmap_tour")
 Suite = Callable[..., Run]
 
 

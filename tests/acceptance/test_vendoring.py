@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from finished import ORDINARY_USER, Run
+from finished import ORDINARY_USER, WITHOUT_TOUR, Run
 from shared import made_once
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -90,9 +90,6 @@ import pytest
 def test_more(number):
     pass
 """
-WITHOUT_TOUR = ("-m", "not mmap_tour")
-"""The tour is thousands of cases of one kind."""
-
 ALL_MODULES = ("--mmap-backend=reference", "--mmap-level=linux", "--collect-only")
 """Arguments of a run that imports every module of cases."""
 
