@@ -16,6 +16,7 @@ from ..tour import array, axes
 
 Case = Callable[..., None]
 
+pytestmark = pytest.mark.mmap_tour
 
 CLAUSES: Final = """
 buffer.load buffer.store coherence.write exec.mappings fault.address file.truncate hole.storage madvise.dofork
@@ -63,61 +64,51 @@ def entry(id: str) -> Any:
     return pytest.param(id, id=id, marks=clause(*axes.row_clauses(array.row(id))))
 
 
-@pytest.mark.mmap_tour
 @rows("mmap")
 def test_mmap(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("munmap")
 def test_munmap(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("mremap")
 def test_mremap(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("msync")
 def test_msync(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("mprotect")
 def test_mprotect(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("madvise")
 def test_madvise(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("mlock", "munlock", "mlock2", "mlockall", "munlockall", "mincore", "mseal")
 def test_lock(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("load", "store", "execute", "read_into", "write_from")
 def test_access(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("pwrite", "pread", "close", "dup", "lseek", "unlink", "ftruncate", "drop_cache")
 def test_file(tour: Tour, row: str) -> None:
     tour(row)
 
 
-@pytest.mark.mmap_tour
 @rows("fork", "exit", "kill", "exec")
 def test_process(tour: Tour, row: str) -> None:
     tour(row)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vendored import CASES, build
 
-from pytest_mmapconf.plugin.collection import CASES_PACKAGE, cases_directory, clause_sets, names_clause
+from pytest_mmapconf.plugin.collection import CASES_PACKAGE, cases_directory, clause_sets, is_left_out, names_clause
 
 MODULES = sorted(path for path in cases_directory().glob("*.py") if not path.name.startswith("_"))
 
@@ -27,6 +28,39 @@ def test_a_module_of_cases_spells_out_their_clauses(path: Path) -> None:
     assert ids
     text = path.read_text(encoding="utf-8")
     assert {id for id in ids if not names_clause(text, [id])} == set()
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_out"),
+    [
+        ("", False),
+        ("not mmap_tour", True),
+        ("not mmap_random and not mmap_tour", True),
+        ("mmap_random and not mmap_tour", True),
+        ("mmap_tour", False),
+        ("not mmap_tour_2", False),
+        ("mmap_random or not mmap_tour", False),
+        ("mmap_tour or mmap_random and not mmap_tour", False),
+        ("not (mmap_random and not mmap_tour)", False),
+        ("not mmap_tour and not(mmap_random)", False),
+    ],
+)
+def test_a_module_is_left_out_that_the_marks_exclude(expression: str, is_out: bool) -> None:
+    assert is_left_out("import pytest\n\npytestmark = pytest.mark.mmap_tour\n", expression) == is_out
+    assert not is_left_out("@pytest.mark.mmap_tour\ndef test_a(): ...\n", expression)
+
+
+def test_a_run_that_excludes_all_cases_of_a_module_does_not_import_it_and_is_partial(
+    judge: Judge, tmp_path: Path
+) -> None:
+    """The run says that it has not asked everything, as when pytest deselects the cases itself."""
+    module = "import pytest\n\npytestmark = pytest.mark.mmap_tour\nraise ImportError  # map.size\n"
+    library = build(tmp_path / "lib", {**CASES, "tour.py": module})
+
+    result = judge("Good", "-m", "not mmap_tour", library=library, alone=True)
+
+    result.assert_outcomes(passed=5)
+    assert "partial run: of all 3 clauses of level documented some cases asked, others not: 3 pass" in result.outlines
 
 
 def test_clause_sets_combine_marks_of_function_and_parameters() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import re
 from collections.abc import Callable, Collection, Generator, Iterable
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ from ..contract import Unsupported
 from ..version import PACKAGE
 from . import fixtures, seeds
 from .needed_properties import needs_of_item
-from .stash import CASE, FAST_PARAMETERS, PROGRAM, RECORDED, SETTINGS, CaseId
+from .stash import CASE, FAST_PARAMETERS, LEFT_OUT, PROGRAM, RECORDED, SETTINGS, CaseId
 from .used_calls import OPTIONAL, calls_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ def collects_all(config: pytest.Config) -> bool:
 def names_clause(text: str, ids: Collection[str]) -> bool:
     """Return True if the text of a module contains one of these clause ids; each module spells its clauses out."""
     return any(id in text for id in ids)
+
+
+def is_left_out(text: str, expression: str) -> bool:
+    """Return True if the text of a module marks all its cases with a mark that the value of -m excludes.
+
+    Reads "not MARK" and its conjunctions with "and", for which most runs use -m; pytest evaluates every other value.
+    """
+    terms = re.split(r" +and +", expression.strip())
+    mark = re.search(r"^pytestmark = pytest\.mark\.(\w+)$", text, re.MULTILINE)
+    return mark is not None and f"not {mark[1]}" in terms and all(re.fullmatch(r"(not )?\w+", term) for term in terms)
 
 
 def clause_sets(function: Callable[..., object]) -> set[tuple[str, ...]]:
@@ -190,8 +201,13 @@ class CasesDirectory(pytest.Directory):
             if path.name.startswith("_"):
                 continue
             text = path.read_text(encoding="utf-8")
-            if collects_all(self.config) or names_clause(text, settings.clauses) or not names_clause(text, load()):
-                yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
+            if not collects_all(self.config):
+                if names_clause(text, load()) and not names_clause(text, settings.clauses):
+                    continue
+                if is_left_out(text, self.config.getoption("markexpr")):
+                    self.config.stash[LEFT_OUT] = True
+                    continue
+            yield CaseModule.from_parent(self, path=path, nodeid=f"{NODE}/{path.name}")
 
 
 class CollectionHooks:
@@ -260,6 +276,7 @@ class CollectionHooks:
         if deselected:
             config.hook.pytest_deselected(items=deselected)
             items[:] = kept
+        self.has_deselected = self.has_deselected or config.stash.get(LEFT_OUT, False)
 
     def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
         self.has_deselected = self.has_deselected or any(

@@ -42,6 +42,9 @@ CASE = pytest.StashKey[CaseId]()
 PROGRAM: Final[pytest.StashKey[Program]] = pytest.StashKey()
 """Of an item: the program that shows its failure, if the case ran programs."""
 
+LEFT_OUT = pytest.StashKey[bool]()
+"""Of the config: True if a module of cases is not collected because -m excludes them all."""
+
 PART = pytest.StashKey[Part]()
 """Of an item that is a part of a long search: the part."""
 
