@@ -28,6 +28,12 @@ PUBLIC = "MMAPCONF_PUBLIC"
 """The environment variable with a directory that the workers of a run share, and that every user may enter."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return the number of workers for `-n auto`: one more than processors, as many tests wait for a process."""
+    return len(os.sched_getaffinity(0)) + 1 if config.option.numprocesses == "auto" else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the shared directory, in the process that starts the workers; the run removes it."""
     if PUBLIC in os.environ:

@@ -8,6 +8,7 @@ takes ranges of one mapping.  Failures are reported without a reason where `repo
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -232,11 +233,21 @@ class LabProcess(Process):
         return content + bytes(PAGE - len(content))
 
     def load(self, addr: int, length: int) -> bytes:
-        return bytes(self.page_for(at, PROT_READ)[at % PAGE] for at in range(addr, addr + length))
+        return b"".join(bytes(page[first:last]) for page, first, last in self.parts(addr, length, PROT_READ))
 
     def store(self, addr: int, data: bytes) -> None:
-        for at, byte in enumerate(data, addr):
-            self.page_for(at, PROT_WRITE)[at % PAGE] = byte
+        done = 0
+        for page, first, last in self.parts(addr, len(data), PROT_WRITE):
+            page[first:last] = data[done : done + last - first]
+            done += last - first
+
+    def parts(self, addr: int, length: int, right: int) -> Iterator[tuple[bytearray, int, int]]:
+        """Yield each page of a range, with the first byte of the range in it and the one after the last."""
+        at, end = addr, addr + length
+        while at < end:
+            last = min(PAGE, at % PAGE + end - at)
+            yield self.page_for(at, right), at % PAGE, last
+            at += last - at % PAGE
 
     # ---- processes
 

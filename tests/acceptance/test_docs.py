@@ -10,9 +10,9 @@ A comment directly above a block adds to this:
     <!-- needs: PROGRAM … --> the block is left out, and the test skipped by name, if a program (or `root`) is missing
     <!-- prints -->           the command above prints these lines, in any order; … matches any text
 
-The tour is thousands of cases of one kind, so it is left out, but for a block that chooses with `-m` itself, and for
+The tour and random cases, many of one kind, are left out, but for a block that chooses with `-m` itself, and for
 
-    <!-- whole -->            whose output states that every case has been run
+    <!-- whole -->            whose output states that every case has been run, or shows a random one
 
 What this machine cannot have (a board that ssh reaches) is replaced by a stand-in: a program of that name, first on
 PATH.  There is no other exception: a block in another shell language, or one that the parser does not see, fails.
@@ -142,7 +142,7 @@ def test_the_commands_of(page: Path, environment: dict[str, str], tmp_path: Path
         done = subprocess.run(
             ["sh", "-e", "-c", block.text],
             cwd=folder,
-            env=environment | ({} if "whole" in block.marks else {"PYTEST_ADDOPTS": '-m "not mmap_tour"'}),
+            env=environment | ({} if "whole" in block.marks else {"PYTEST_ADDOPTS": '-m "not mmap_tour and not mmap_random"'}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -44,7 +44,7 @@ def test_the_reference_has_every_documented_clause(suite_once: Suite) -> None:
 
 
 def test_the_reference_has_every_clause_of_every_level(suite_once: Suite) -> None:
-    run = suite_once("--mmap-backend=reference", "--mmap-level=linux")
+    run = suite_once("--mmap-backend=reference", "--mmap-level=linux", *WITHOUT_TOUR)
 
     assert set(run.verdicts.values()) == {"pass"}
     assert set(run.case_verdicts.values()) == {"pass"}
@@ -96,7 +96,7 @@ def test_this_kernel_as_root(suite: Suite, place: str) -> None:
     """Only what this kernel cannot have, or what was not allowed, is unsupported; nothing is left on the machine."""
     with TemporaryDirectory(dir=place) as folder:
         before = machine_state(folder)
-        run = suite("--mmap-backend=native", f"--mmap-dir={folder}")
+        run = suite("--mmap-backend=native", f"--mmap-dir={folder}", *WITHOUT_TOUR)
         assert os.listdir(folder) == []
         assert_same_state(folder, before)
 
