@@ -23,6 +23,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from typing import Any
 
 import pytest
 import yaml
+from finished import WITHOUT_TOUR
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")])
@@ -192,14 +194,14 @@ def test_the_recipe_for(recipe: str, environment: dict[str, str], tmp_path: Path
         done = subprocess.run(
             ["sh", "-e", "-c", command],
             cwd=tmp_path,
-            env=environment | variables,
+            env=environment | variables | {"PYTEST_ADDOPTS": shlex.join(WITHOUT_TOUR)},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
-    assert "conforms to level documented" in (tmp_path / "mmap.md").read_text()
+    assert "clauses of level documented some cases asked" in (tmp_path / "mmap.md").read_text()
     assert (tmp_path / "mmap.html").stat().st_size > 10_000
 
 

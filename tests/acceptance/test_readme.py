@@ -36,7 +36,7 @@ def test_the_small_backend_is_small() -> None:
 
 
 def test_missing_calls_of_the_small_backend_are_unsupported(suite: Suite, folder: Path) -> None:
-    run = suite("--mmap-backend=python:mine:Mine", folder=folder)
+    run = suite("--mmap-backend=python:mine:Mine", *WITHOUT_TOUR, folder=folder)
 
     assert set(run.verdicts.values()) == {"pass", "unsupported"}
     assert {"munmap.range", "munmap.errno.EINVAL", "paging.sysconf"} <= run.with_verdict("pass")

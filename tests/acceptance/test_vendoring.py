@@ -212,7 +212,7 @@ def test_a_conformance_run_under_any_name(
 ) -> None:
     printed = python(host, "-m", "pytest_mmapconf", "vendor", place, suite=True).stdout
     assert f"-p {package}.plugin --mmap-backend=reference" in printed
-    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", package=package, path=host / root)
+    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR, package=package, path=host / root)
 
     manifest = json.loads((host / place / "vendored.json").read_text())
     assert set(run.verdicts.values()) == {"pass"}
@@ -246,7 +246,7 @@ def test_the_native_backend_of_a_copy(python: Command, copy: Path, host: Path) -
 @pytest.mark.parametrize("how", [["--import-mode=importlib"], ["-n", "2"]], ids=["importlib", "two-workers"])
 def test_the_same_verdicts_however_it_is_run(python: Command, copy: Path, host: Path, how: list[str]) -> None:
     put(copy, host)
-    asked = "--mmap-backend=reference", "--mmap-clause=m*.errno.*"
+    asked = "--mmap-backend=reference", "--mmap-clause=m*.errno.*", *WITHOUT_TOUR
     alone = judged(python, host, *asked)
 
     assert judged(python, host, *asked, *how, everything="-n" in how).case_verdicts == alone.case_verdicts
@@ -257,7 +257,7 @@ def test_a_copy_comes_before_an_installed_suite_of_another_version(python: Comma
     manifest = host / "third_party/mmconf/vendored.json"
     manifest.write_text(manifest.read_text().replace('"version": "', '"version": "7.5.'))
 
-    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", suite=True)
+    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR, suite=True)
 
     assert "mmapconf 7.5." in run.output
     assert set(run.verdicts.values()) == {"pass"}
@@ -266,7 +266,7 @@ def test_a_copy_comes_before_an_installed_suite_of_another_version(python: Comma
 def test_a_copy_that_comes_after_an_installed_suite_says_what_to_do(python: Command, copy: Path, host: Path) -> None:
     put(copy, host)
     (host / "conftest.py").write_text('pytest_plugins = ["third_party.mmconf.plugin"]\n')
-    command = "-m", "pytest", "-q", "--mmap-backend=reference", "--mmap-clause=munmap.range"
+    command = "-m", "pytest", "-q", "--mmap-backend=reference", "--mmap-clause=munmap.range", *WITHOUT_TOUR
 
     python(host, *command)
     refused = python(host, *command, suite=True, status=4)
@@ -308,7 +308,7 @@ def pytest_mmapconf_backends():
     )
 
     for backend in ("python:mine:Mine", "hooked"):
-        run = judged(python, host, f"--mmap-backend={backend}", "--mmap-clause=munmap.*")
+        run = judged(python, host, f"--mmap-backend={backend}", "--mmap-clause=munmap.*", *WITHOUT_TOUR)
         assert set(run.verdicts.values()) == {"pass"}
         assert run.report["backend"]["name"] == "mine"
 
@@ -330,7 +330,7 @@ def test_a_copy_that_cannot_be_written(
 
     for backend in ["reference", *["native"] * bool(shutil.which("cc"))]:
         done = subprocess.run(
-            [*command, f"--mmap-backend={backend}", "--mmap-clause=munmap.*"],
+            [*command, f"--mmap-backend={backend}", "--mmap-clause=munmap.*", *WITHOUT_TOUR],
             cwd=work,
             env=environment,
             user=ORDINARY_USER if root else None,
@@ -367,7 +367,7 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
     older_version(mine)
     command = "-m", "pytest_mmapconf", "vendor", "third_party/mmconf"
     assert python(host, *command, "--check", suite=True).stdout.startswith("third_party/mmconf: pytest-mmapconf 0.0.9,")
-    assert "munmap.result" not in judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*").verdicts
+    assert "munmap.result" not in judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR).verdicts
 
     (mine / "plugin/__init__.py").write_text((mine / "plugin/__init__.py").read_text() + "# mine\n")
     refused = python(host, *command, suite=True, status=2).stderr
@@ -381,7 +381,7 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
     assert "cases, changed in their code: 1\n  munmap.success_reports_no_error\n" in printed
     assert not (mine / "long_gone.py").exists()
     python(host, *command, "--check", suite=True)
-    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*")
+    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR)
     assert run.verdicts["munmap.result"] == "pass"
 
 
