@@ -34,6 +34,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return len(os.sched_getaffinity(0)) + 1 if config.option.numprocesses == "auto" else None
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each worker a share of the tests of the whole product, and these first.
+
+    They take the longest.  A worker that has done its share takes over the last tests of another one, which are short.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.path.parent.name == "acceptance"]
+    short = [item for item in items if item.path.parent.name != "acceptance"]
+    share = -(-len(short) // workers)
+    items[:] = [item for at in range(workers) for item in (*long[at::workers], *short[at * share : (at + 1) * share])]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the shared directory, in the process that starts the workers; the run removes it."""
     if PUBLIC in os.environ:

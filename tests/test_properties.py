@@ -45,12 +45,12 @@ def mmap_without(bit: int) -> Callable[..., int]:
     )
 
 
-def mmap_refusing(bit: int) -> Callable[..., int]:
-    """Return an mmap that refuses a bit of its flags."""
+def mmap_refusing(bit: int, error: int = errno.EINVAL) -> Callable[..., int]:
+    """Return an mmap that refuses a bit of its flags with an error."""
 
     def mmap(process: Process, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         if flags & bit:
-            raise OSError(errno.EINVAL, "unknown flag")
+            raise OSError(error, "unknown flag")
         return process.mmap(addr, length, prot, flags, fd, offset)
 
     return mmap
@@ -176,6 +176,7 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("upper-addresses-outside", {"mmap": mmap_at_hint, "munmap": nothing}),
     ("evictable-pages", {"drop_cache": nothing}),
     ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB)}),
+    ("huge-pages", {"mmap": mmap_refusing(MAP_HUGETLB, errno.ENOENT)}),
     ("large-mappings", {"mmap": mmap_without_room}),
     ("moves-if-needed", {"mremap": lambda process, base, *_: base + 4096}),
     ("moves-if-needed", {"mremap": refuse}),

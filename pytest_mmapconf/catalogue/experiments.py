@@ -496,9 +496,14 @@ def can_evict_pages(process: Process) -> bool:
 
 
 def has_huge_pages(process: Process) -> bool:
-    """Without them the flag is an error (EINVAL); with them there may be no free one (ENOMEM)."""
+    """Without them the flag is an error; with them there may be no free one (ENOMEM).
+
+    The error is EINVAL for a kernel that was built without huge pages, and ENOENT for a machine that has none, such as
+    an emulated s390x: the kernel has not mounted its file system of huge pages there.
+    """
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB
-    return errno_of(lambda: process.mmap(0, process.sysconf(SC_PAGESIZE), RW, flags, -1, 0)) != errno.EINVAL
+    error = errno_of(lambda: process.mmap(0, process.sysconf(SC_PAGESIZE), RW, flags, -1, 0))
+    return error not in (errno.EINVAL, errno.ENOENT)
 
 
 def has_large_mappings(process: Process) -> bool:

@@ -256,7 +256,7 @@ PROPERTIES: Final[Mapping[str, Property]] = {
         ),
         Property(
             "huge-pages",
-            "The kernel knows huge pages (MAP_HUGETLB), whether it has any or not.",
+            "The kernel and the machine know huge pages (MAP_HUGETLB), whether there are any or not.",
             experiments.has_huge_pages,
         ),
         Property(

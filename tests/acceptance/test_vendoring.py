@@ -212,7 +212,15 @@ def test_a_conformance_run_under_any_name(
 ) -> None:
     printed = python(host, "-m", "pytest_mmapconf", "vendor", place, suite=True).stdout
     assert f"-p {package}.plugin --mmap-backend=reference" in printed
-    run = judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR, package=package, path=host / root)
+    run = judged(
+        python,
+        host,
+        "--mmap-backend=reference",
+        "--mmap-clause=munmap.*",
+        *WITHOUT_TOUR,
+        package=package,
+        path=host / root,
+    )
 
     manifest = json.loads((host / place / "vendored.json").read_text())
     assert set(run.verdicts.values()) == {"pass"}
@@ -367,7 +375,10 @@ def test_an_upgrade_from_an_older_version(python: Command, copy: Path, host: Pat
     older_version(mine)
     command = "-m", "pytest_mmapconf", "vendor", "third_party/mmconf"
     assert python(host, *command, "--check", suite=True).stdout.startswith("third_party/mmconf: pytest-mmapconf 0.0.9,")
-    assert "munmap.result" not in judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR).verdicts
+    assert (
+        "munmap.result"
+        not in judged(python, host, "--mmap-backend=reference", "--mmap-clause=munmap.*", *WITHOUT_TOUR).verdicts
+    )
 
     (mine / "plugin/__init__.py").write_text((mine / "plugin/__init__.py").read_text() + "# mine\n")
     refused = python(host, *command, suite=True, status=2).stderr
