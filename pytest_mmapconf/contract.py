@@ -662,6 +662,10 @@ class Process:
         """
         raise _missing("scratch_range")
 
+    def errno_cleared(self) -> bool:
+        """Return whether the last call of this process or thread set errno to 0; before it, errno was another value."""
+        raise _missing("errno_cleared")
+
     def counters(self) -> Counters:
         """Return how much the process has done so far."""
         raise _missing("counters")

@@ -123,6 +123,9 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
         size = min(self.task_size // 8, 1 << 36) // self.page * self.page
         return self.task_size // 4 // size * size, size
 
+    def errno_cleared(self) -> bool:
+        return False  # a call that succeeds leaves errno as it is
+
     def counters(self) -> Counters:
         table = self.space.table
         return Counters(self.reads, self.writes, self.faults_before + table.minor + table.major)

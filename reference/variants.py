@@ -50,7 +50,7 @@ LINUX_FLAGS: Final = (
 """Flags of mmap that only Linux has, or that have another effect elsewhere."""
 
 OBSERVING_CALLS: Final = (
-    *("scratch_range", "maps", "audit", "batch", "counters", "drop_cache", "free_space", "fragment"),
+    *("scratch_range", "maps", "audit", "batch", "counters", "errno_cleared", "drop_cache", "free_space", "fragment"),
     *("set_old_mtime", "has_old_mtime", "watch", "close_events", "set_limit_headroom", "drop_capability"),
 )
 """Calls of the contract by which cases observe or prepare a system; no C program makes them as they are."""

@@ -78,6 +78,8 @@ int munmap(void *addr, size_t length)
     int result = real_munmap(addr, length);
     if (result == 0 && has_bug("munmap frees one page too many"))
         real_munmap((char *)addr + round_up_to_page(length), page());
+    if (result == 0 && has_bug("munmap sets errno to 0"))
+        errno = 0;
     return result;
 }
 

@@ -158,6 +158,38 @@ def test_facts(backend: NativeBackend, directory: Path) -> None:
     assert facts.details["directory"] == str(directory)
 
 
+NUMBERS = {"x86_64": (27, 325, 462), "aarch64": (232, 284, 462)}
+"""By machine, the numbers of mincore, mlock2 and mseal."""
+
+
+@pytest.mark.skipif(os.uname().machine not in NUMBERS, reason="the numbers of the system calls are not known here")
+@pytest.mark.parametrize("error", ["EPERM", "ENOSYS"])
+def test_what_a_seccomp_filter_refuses_is_unsupported(directory: Path, error: str) -> None:
+    """The same calls fail as usual for arguments that the kernel would refuse with another error."""
+    numbers = map(str, NUMBERS[os.uname().machine])
+    filtered = Path(__file__).with_name("filtered.py")
+    command = [sys.executable, str(filtered), error, *numbers, "--", str(build_agent()), "--directory", str(directory)]
+    backend = CommandBackend(shlex.join(command))
+    try:
+        process = backend.boot().spawn()
+        page = process.sysconf(SC_PAGESIZE)
+        base = process.mmap(0, 2 * page, PROT_READ, MAP_PRIVATE, a_file(process, b"x"), 0)
+        process.munmap(base + page, page)
+        for call in (
+            lambda: process.mincore(base, page),
+            lambda: process.mlock2(base, page, MLOCK_ONFAULT),
+            lambda: process.mseal(base, page, 0),
+        ):
+            with pytest.raises(Unsupported, match="a seccomp filter refuses this call"):
+                call()
+        with fails("EINVAL"):
+            process.msync(base, page, -1)
+        with fails("ENOMEM"):
+            process.mlock(base + page, page)
+    finally:
+        backend.close()
+
+
 # ------------------------------------------------------------------------------------------------------------- accesses
 
 

@@ -260,6 +260,9 @@ class AgentProcess(Process):
     def has_old_mtime(self, fd: int) -> bool:
         return bool(self._int(f"has-old-mtime {fd:d}"))
 
+    def errno_cleared(self) -> bool:
+        return bool(self._int("errno-cleared"))
+
     def exec(self) -> None:
         answer = front.fields(self._call("exec"))
         escape = front.changed_by_exec(self._agent.facts, answer) or self._agent.escape_in_session()

@@ -364,6 +364,10 @@ static void answer_address(void *result)
     }
 }
 
+/* errno before each call: a value that none of the calls reports. */
+#define NO_ERROR EDOM
+static __thread int errno_after; /* the last call, for `errno-cleared` */
+
 /* --------------------------------------------------------------------------------------------------------- requests */
 
 /* One argument of a request.  Its letter in the verb's form gives its type: n a number, a a number that must fit an
@@ -669,11 +673,9 @@ static void do_msync(struct argument *a)
 
 static void do_sysconf(struct argument *a)
 {
-    long value;
+    long value = sysconf(a[0].n == 30 ? _SC_PAGESIZE : (int)a[0].n);
 
-    errno = 0; /* -1 without an error means no limit */
-    value = sysconf(a[0].n == 30 ? _SC_PAGESIZE : (int)a[0].n);
-    if (value == -1 && errno)
+    if (value == -1 && errno && errno != NO_ERROR) /* -1 without an error means no limit */
         answer_errno();
     else {
         answer("ok ", "");
@@ -1046,14 +1048,15 @@ static void do_fsync(struct argument *a)
 
 static void do_drop_cache(struct argument *a)
 {
-    int fd = descriptor(a[0]);
+    int fd = descriptor(a[0]), error = 0;
 
-    if (fsync(fd) == -1)
-        answer_errno();
-    else if ((errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED)))
-        answer_errno();
-    else
+    if (fsync(fd) == 0 && (error = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED)) == 0)
         answer("ok", "");
+    else {
+        if (error)
+            errno = error;
+        answer_errno();
+    }
 }
 
 static void do_unlink(struct argument *a)
@@ -1212,6 +1215,12 @@ static uint64_t number_after(const char *text, const char *label)
     for (; *at >= '0' && *at <= '9'; at++)
         value = value * 10 + (uint64_t)(*at - '0');
     return value;
+}
+
+static void do_errno_cleared(struct argument *a)
+{
+    (void)a;
+    answer_number(errno_after == 0);
 }
 
 static void do_counters(struct argument *a)
@@ -1727,6 +1736,7 @@ static const struct verb {
     {"drop-capability", "p", do_drop_capability},
     {"scratch-range", "", do_scratch_range},
     {"counters", "", do_counters},
+    {"errno-cleared", "", do_errno_cleared},
     {"maps", "n", do_maps},
     {"thread", "", do_thread},
     {"in", "n*", do_in},
@@ -1802,6 +1812,63 @@ static const struct verb *parse_request(char *line, struct argument *arguments)
     return verb;
 }
 
+/* Make a call for no pages, which no kernel refuses by ENOSYS or EPERM. */
+static void call_for_no_pages(const char *verb)
+{
+    char *page = (char *)scratch_start;
+
+    if (!strcmp(verb, "mremap"))
+        (void)!mremap(page, 0, 0, 0, page);
+    else if (!strcmp(verb, "msync"))
+        msync(page, 0, MS_ASYNC);
+    else if (!strcmp(verb, "madvise"))
+        madvise(page, 0, MADV_NORMAL);
+    else if (!strcmp(verb, "mincore"))
+        mincore(page, 0, (void *)bytes);
+    else if (!strcmp(verb, "mseal"))
+        syscall(462, page, (size_t)0, (size_t)0);
+    else if (!strcmp(verb, "munlock"))
+        munlock(page, 0);
+    else if (!strcmp(verb, "mlock"))
+        mlock(page, 0);
+#ifdef MLOCK_ONFAULT
+    else if (!strcmp(verb, "mlock2"))
+        mlock2(page, 0, MLOCK_ONFAULT);
+#endif
+}
+
+/* Return true if a seccomp filter, such as a container's, refuses a call whatever its arguments: then it is not the
+ * kernel that has refused it. */
+static int is_filtered(const char *verb, int error)
+{
+    struct rlimit limit;
+
+    /* glibc makes EINVAL of mlock2's ENOSYS. */
+    if (error != ENOSYS && error != EPERM && (error != EINVAL || strcmp(verb, "mlock2")))
+        return 0;
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2 /* SECCOMP_MODE_FILTER */)
+        return 0;
+    /* A kernel refuses to lock even no pages where a process may lock nothing. */
+    if (error == EPERM && !strncmp(verb, "mlock", 5) && (getrlimit(RLIMIT_MEMLOCK, &limit) || !limit.rlim_cur))
+        return 0;
+    errno = 0;
+    call_for_no_pages(verb);
+    return errno == error;
+}
+
+static void make_call(const struct verb *verb, struct argument *arguments)
+{
+    if (verb->run == do_errno_cleared) {
+        verb->run(arguments);
+        return;
+    }
+    errno = NO_ERROR;
+    verb->run(arguments);
+    errno_after = errno;
+    if (!strncmp(out, "error ", 6) && is_filtered(verb->name, errno_after))
+        answer("unsupported", "a seccomp filter refuses this call, whatever its arguments");
+}
+
 static void execute_request(char *line)
 {
     struct argument arguments[8];
@@ -1811,7 +1878,7 @@ static void execute_request(char *line)
     decoded.left = sizeof bytes;
     verb = parse_request(line, arguments);
     if (verb)
-        verb->run(arguments);
+        make_call(verb, arguments);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- threads */
@@ -1926,7 +1993,7 @@ static void make_stage(unsigned thread, unsigned stage, unsigned round)
     for (unsigned i = 0; i < script_calls; i++)
         if (script[i].thread == thread && script[i].stage == stage) {
             out_length = 0;
-            script[i].verb->run(script[i].arguments);
+            make_call(script[i].verb, script[i].arguments);
             keep_outcome(&script[i]);
         }
 }

@@ -21,7 +21,7 @@ OBSERVATIONS: Final = ("load", "store", "pread", "fstat")
 """Calls by which an audit observes memory and files: a difference is the effect of the call that is audited."""
 
 
-VALUES: Final = ("sysconf", "mincore", "has_old_mtime", "close_events")
+VALUES: Final = ("sysconf", "mincore", "has_old_mtime", "close_events", "errno_cleared")
 """Calls that only return a value."""
 
 

@@ -58,6 +58,7 @@ PLAIN: Final[Mapping[str, Rule]] = {
         'a Stat, such as Stat("regular", 4096)',
     ),
     "has_old_mtime": (lambda value: isinstance(value, (bool, int)), "a bool"),
+    "errno_cleared": (lambda value: isinstance(value, (bool, int)), "a bool"),
     "close_events": NUMBER,
     "free_space": NUMBER,
     "counters": (lambda value: isinstance(value, Counters) and all(map(is_number, value)), "Counters of three ints"),

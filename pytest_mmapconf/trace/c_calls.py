@@ -56,6 +56,7 @@ C_CALLS: Final = {
     "set_limit_headroom": "set_limit_headroom({resource}, {headroom})",
     "drop_capability": "drop_capability({capability})",
     "scratch_range": "free_range",
+    "errno_cleared": "previous_errno == 0",
 }
 """Per call, the call of C that it is printed as."""
 
@@ -85,6 +86,7 @@ USED_BLOCKS: Final = {
     "close_events": "CLOSES",
     "set_limit_headroom": "LIMIT",
     "drop_capability": "DROP",
+    "errno_cleared": "ERRNO",
     "scratch_range": "SCRATCH_RANGE",
     "fork": "PROCESSES",
     "exec": "PROCESSES EXEC",

@@ -323,7 +323,7 @@ class _Printer:
             return f"result == 0{has_kind}{has_size}"
         if step.call == "close_events" and isinstance(value, Sum):
             return f"result == {value.bytes}"
-        if step.call == "has_old_mtime":
+        if step.call in ("has_old_mtime", "errno_cleared"):
             return f"result == {value:d}"
         if step.call == "fragment" and isinstance(value, str):
             self.uses.add("FAILED")
