@@ -16,6 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from .text import PrintableError
+
 MAX_SIZE: Final = 256 << 20
 """Bytes of the largest file that is read; the report of a full run has less than 10 MiB."""
 
@@ -26,7 +28,7 @@ MAX_BITS: Final = 4096
 """Width of the largest integer."""
 
 
-class DataError(ValueError):
+class DataError(PrintableError):
     """A file cannot be read, or is not what it should be; the message says where, but does not name the file."""
 
 

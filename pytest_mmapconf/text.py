@@ -15,6 +15,9 @@ LINE: Final = 1000
 TEXT: Final = 32 * 1024
 """Characters of a text of several lines, such as the last output of a system."""
 
+MESSAGE: Final = 1500
+"""Characters of the message of an error about a file."""
+
 DEPTH: Final = 8
 """Levels of plain data inside each other; nothing that the suite records has more."""
 
@@ -35,6 +38,13 @@ def printable(text: object, most: int = LINE, *, lines: bool = False) -> str:
     if given.isprintable():
         return given
     return "".join(char if char.isprintable() or (lines and char in "\n\t") else _escaped(char) for char in given)
+
+
+class PrintableError(ValueError):
+    """An error whose message may cite what a file contains, and is made safe to show."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, MESSAGE, lines=True))
 
 
 def _escaped(char: str) -> str:

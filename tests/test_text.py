@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mmapconf.text import LINE, TEXT, printable, printable_data, shown
+from pytest_mmapconf.text import LINE, TEXT, PrintableError, printable, printable_data, shown
 
 anything = st.text(st.characters(), max_size=50)
 
@@ -47,6 +47,11 @@ def test_a_long_text_keeps_its_ends() -> None:
 class Unshowable:
     def __str__(self) -> str:
         raise SystemExit(0)
+
+
+def test_the_message_of_an_error_about_a_file_is_printable_and_bounded() -> None:
+    assert str(PrintableError("there is no \x1b[2J\nor \x8a")) == "there is no \\x1b[2J\nor \\x8a"
+    assert len(str(PrintableError("x" * 10_000))) < 2000
 
 
 def test_a_value_that_cannot_be_shown_has_a_text() -> None:

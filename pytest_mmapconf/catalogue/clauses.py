@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Final
 
 from ..data_files import DataError, parse_toml
+from ..text import PrintableError
 from ..version import PACKAGE
 from .conditions import Condition, ConditionError
 from .conditions import parse as parse_condition
@@ -27,7 +28,7 @@ REQUIRED: Final = ("id", "level", "text", "observed", "source")
 OPTIONAL: Final = ("linux", "when")
 
 
-class CatalogueError(Exception):
+class CatalogueError(PrintableError):
     """The catalogue is not valid; the message names the clause."""
 
 

@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ..text import printable
+from ..text import PrintableError, printable
 from .properties import PROPERTIES
 from .tables import did_you_mean
 
@@ -56,7 +56,7 @@ TEST: Final = re.compile(rf"(!(?!=))?\s*([^<>=]*?)\s*({COMPARISON.pattern}(?:\s*
 NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)*")
 
 
-class ConditionError(ValueError):
+class ConditionError(PrintableError):
     """A condition is not valid; the message says why."""
 
 

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from ..contract import Process, System
 from ..data_files import DataError, parse_toml, read_text, ready_made
+from ..text import PrintableError
 from .clauses import load as load_clauses
 from .properties import PROPERTIES
 from .tables import did_you_mean, matches
@@ -36,7 +37,7 @@ KINDS: Final = ("clauses", "cases", "calls", "properties")
 TABLES: Final = ("promised", "not-promised")
 
 
-class ScopeError(ValueError):
+class ScopeError(PrintableError):
     """A scope is not valid; the message names the file and the entry."""
 
 

@@ -29,7 +29,7 @@ from ..catalogue.conditions import parse as parse_condition
 from ..catalogue.tables import matches, table_error
 from ..catalogue.verdicts import FAIL, FLAKY, UNRESOLVED, UNSUPPORTED
 from ..data_files import DataError, parse_toml, read_text
-from ..text import printable
+from ..text import PrintableError, printable
 
 if TYPE_CHECKING:
     from ..contract import Facts
@@ -39,7 +39,7 @@ EXPECTED_VERDICTS: Final = (FAIL, UNRESOLVED, UNSUPPORTED, FLAKY)
 KEYS: Final = ("case", "clause", "verdict", "reason", "link", "when", "program")
 
 
-class ExpectationError(ValueError):
+class ExpectationError(PrintableError):
     """A file of expectations is not valid; the message names the file and the entry."""
 
 

@@ -18,11 +18,12 @@ from typing import Any, Final
 from ..catalogue.clauses import load as load_clauses
 from ..catalogue.tables import did_you_mean, matches
 from ..data_files import DataError, parse_toml, read_text, ready_made
+from ..text import PrintableError
 
 KEYS: Final = ("name", "points", "clauses")
 
 
-class PointsError(ValueError):
+class PointsError(PrintableError):
     """A table of points is not valid; the message names the file and the row."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..catalogue.tables import did_you_mean
 from ..data_files import DataError, parse_toml, read_text
+from ..text import PrintableError
 
 OWN: Final = Path(__file__).with_name("recipes.toml")
 """The recipes of the suite; the comment at its start describes the keys."""
@@ -23,7 +24,7 @@ TEXTS: Final = ("text", "argument", "build", "prepare", "run", "version")
 TABLES: Final = ("options", "needs", "values")
 
 
-class RecipeError(ValueError):
+class RecipeError(PrintableError):
     """A recipe, or the name of one, is not valid; the message says what is right."""
 
 

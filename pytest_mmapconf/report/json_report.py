@@ -11,7 +11,7 @@ from ..catalogue.clauses import LEVELS, Clause
 from ..catalogue.verdicts import VERDICTS, CaseResult, ClauseResult, totals
 from ..contract import Facts
 from ..data_files import DataError, parse_json
-from ..text import TEXT, printable
+from ..text import TEXT, PrintableError, printable
 from .causes import as_data
 from .result import Run
 
@@ -24,7 +24,7 @@ CLAUSE_FIELDS: Final = ("id", "level", "group", "text", "observed", "source", "l
 """Fields of a clause that are copied from the catalogue."""
 
 
-class InvalidReport(ValueError):
+class InvalidReport(PrintableError):
     """A text is not a JSON report; the message says why."""
 
 

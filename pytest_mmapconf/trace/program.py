@@ -35,13 +35,13 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from ..data_files import DataError, parse_json
-from ..text import printable
+from ..text import PrintableError, printable
 from .calls import CALLS, NAMES, NUMBERS, PREFIXES, SYSTEM_CALLS, flag_names
 
 # ------------------------------------------------------------------------------------------------------- plain data
 
 
-class ProgramError(ValueError):
+class ProgramError(PrintableError):
     """An invalid program: what is wrong, and in which step."""
 
 
