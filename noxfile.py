@@ -70,6 +70,7 @@ ELSEWHERE = {
     "qemu-system:amd64-6.1": "documented",
     "uml": "linux",
     "gvisor": "documented",
+    "wasi": "documented",
     "fs:overlay": "linux",
     "fs:btrfs": "linux",
     "fs:tmpfs": "linux",
@@ -77,6 +78,9 @@ ELSEWHERE = {
     "fs:bindfs": "linux",
 }
 """The recipes of other systems that one machine can run, and the highest level that is judged."""
+
+SCOPES = {"wasi": "wasi"}
+"""What is promised by systems that do not promise the whole level."""
 
 TIMEOUTS = ("--mmap-timeout=10", "--mmap-start-timeout=120")
 """The longest time of a call and of a start, in seconds; an emulated machine boots on a busy one in half a minute."""
@@ -224,7 +228,7 @@ def fuzz(session: nox.Session, fuzzer: str) -> None:
 @nox.parametrize("system", list(ELSEWHERE), ids=list(ELSEWHERE))
 def elsewhere(session: nox.Session, system: str) -> None:
     """Run the cases, but for the random ones and the tour, on another system; its known deviations are expected."""
-    prepare(session)
+    prepare(session, "ziglang", "wasmtime")
     state = session.run("python", "-m", "pytest_mmapconf", "recipes", silent=True)
     (line,) = (line for line in str(state).splitlines() if line.split()[:1] == [system])
     if " needs " in line:
@@ -232,6 +236,8 @@ def elsewhere(session: nox.Session, system: str) -> None:
     command = ["pytest", "-q", f"--mmap-backend={system}", f"--mmap-level={ELSEWHERE[system]}", *TIMEOUTS]
     if "deviations on record" in line:
         command.append("--mmap-expectations=known")
+    if system in SCOPES:
+        command.append(f"--mmap-scope={SCOPES[system]}")
     session.run(*command, *WITHOUT_RANDOM)
 
 

@@ -41,11 +41,22 @@ def owned_directories(base: str, owners: Collection[int]) -> list[str]:
     return found
 
 
+def record_owner(directory: str) -> None:
+    """Make the link OWNER in a directory, for this process.  On a system without /proc there is none."""
+    with contextlib.suppress(OSError):
+        os.symlink(f"{_pid_namespace()} {os.getpid()}", os.path.join(directory, OWNER))
+
+
+def _pid_namespace() -> str:
+    """Return the boot of this machine and the pid namespace.  Raises OSError."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+
+
 def orphaned_directories(base: str) -> list[str]:
     """Return the directories in `base` of agents of this machine, and this pid namespace, that are dead."""
     try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            here = f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+        here = _pid_namespace()
         names = [name for name in os.listdir(base) if name.startswith("mmapconf-")]
     except OSError:
         return []

@@ -6,15 +6,21 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ..agent.backend import CommandBackend
 from ..agent.build import BuildError, build_agent, cache_folder
 from ..contract import Facts
+from ..version import PACKAGE
 from .recipe import Resolved
+
+PYTHON: Final = {"PYTHON": sys.executable, "PACKAGE": PACKAGE}
+"""Variables for an agent that is a module of this package; no file of `prepare` depends on them."""
 
 
 class RecipeBackend(CommandBackend):
@@ -34,6 +40,7 @@ class RecipeBackend(CommandBackend):
             variables = {**resolved.variables, "AGENT": agent}
             if recipe.prepare:
                 variables["FILES"] = str(prepared(resolved.name, recipe.prepare, variables))
+            variables |= PYTHON
             arguments = [agent]
             if self.options.directory:
                 arguments += ["--directory", os.path.abspath(self.options.directory)]
@@ -52,7 +59,7 @@ class RecipeBackend(CommandBackend):
             return facts
         done = subprocess.run(
             ["sh", "-c", version],
-            env={**os.environ, **self.resolved.variables},
+            env={**os.environ, **self.resolved.variables, **PYTHON},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -7,6 +7,7 @@ import shutil
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,11 +74,7 @@ class Resolved:
     def missing(self) -> list[str]:
         """Return what this machine lacks: programs, each with the packages that have it, and rights."""
         programs = {self.replaced(program): packages for program, packages in self.needs.items()}
-        lacks = [
-            f"{program} (Debian: apt-get install {packages})"
-            for program, packages in programs.items()
-            if shutil.which(program) is None
-        ]
+        lacks = [text for program, packages in programs.items() if (text := missing_program(program, packages))]
         return [*lacks, "root"] if self.recipe.root and os.geteuid() != 0 else lacks
 
     def known(self) -> Path | None:
@@ -85,6 +82,14 @@ class Resolved:
         stem = "-".join(filter(None, (self.recipe.name, self.variables.get(self.recipe.argument, ""))))
         path = self.recipe.folder / KNOWN / f"{stem}.toml"
         return path if path.exists() else None
+
+
+def missing_program(program: str, packages: str) -> str:
+    """Return a program or `module:NAME` with the packages that have it; empty if it is here."""
+    kind, _, module = program.partition(":")
+    if kind == "module" and module:
+        return "" if find_spec(module) else f"Python's module {module} (pip install {packages})"
+    return "" if shutil.which(program) else f"{program} (Debian: apt-get install {packages})"
 
 
 def read(path: Path) -> dict[str, Recipe]:
