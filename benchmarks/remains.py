@@ -70,13 +70,21 @@ def victims(kind: str, run: str, pytest: int) -> list[int]:
     return [pid for pid, is_agent, command in found if not is_agent and "execnet" in command]
 
 
+def backing_file(loop: Path) -> str:
+    """Return the file of a loop device; empty if the device has been released meanwhile, by another run."""
+    try:
+        return loop.read_text()
+    except OSError:
+        return ""
+
+
 def state(folder: Path) -> dict[str, object]:
     """Return what a run may not change for good."""
-    loops = Path("/sys/block").glob("loop*/loop/backing_file")
+    loops = [backing_file(loop) for loop in Path("/sys/block").glob("loop*/loop/backing_file")]
     return {
         "limits": [Path("/proc/sys", name).read_text() for name in LIMITS],
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line],
-        "loop devices": [loop.read_text() for loop in loops if str(folder) in loop.read_text()],
+        "loop devices": [loop for loop in loops if str(folder) in loop],
         "files": sorted(path.name for path in (folder / "files").iterdir()),
     }
 
@@ -165,6 +173,8 @@ def main() -> int:
         counts.update([victim] if victim else [])
         failures += bool(wrong)
         runs += 1
+        if runs % 20 == 0:
+            print(f"{counts.total()} kills, {failures} wrong", flush=True)
     print(f"{counts.total()} kills in {runs} runs, seed {asked.seed}: {failures} wrong; {dict(sorted(counts.items()))}")
     return int(failures > 0 or counts.total() < asked.kills)
 

@@ -15,7 +15,7 @@ import pytest
 from test_agent_client import GOOD, running
 
 from pytest_mmapconf.agent.backend import CommandBackend
-from pytest_mmapconf.agent.dead_agent import orphaned_directories
+from pytest_mmapconf.agent.dead_agent import orphaned_directories, owned_directories
 from pytest_mmapconf.contract import Options, Unresolved
 
 STUBBORN = """
@@ -177,3 +177,12 @@ def test_only_directories_of_dead_agents_here_are_orphaned(tmp_path: Path) -> No
 
     assert orphaned_directories(str(tmp_path)) == [str(tmp_path / "mmapconf-dead00")]
     assert orphaned_directories(str(tmp_path / "missing")) == []
+
+
+def test_the_directory_of_an_agent_that_was_killed_before_it_made_its_link_is_its_own(tmp_path: Path) -> None:
+    """It is empty; one that has files, or another name, is left."""
+    for name in ("mmapconf-41_Ab12Cd", "mmapconf-42_Ab12Cd", "mmapconf-41_notown", "mmapconf-41Ab12"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mmapconf-41_notown" / "file").touch()
+
+    assert owned_directories(str(tmp_path), [41]) == [str(tmp_path / "mmapconf-41_Ab12Cd")]

@@ -27,18 +27,28 @@ def owned_directories(base: str, owners: Collection[int]) -> list[str]:
     """Return the directories in `base` that agents with these process ids have made.
 
     An agent records itself in the link OWNER of its directory; the last word is its process id.  So the directory of an
-    agent is found that was killed before it could report it.
+    agent is found that was killed before it could report it.  Of one that was killed before it made the link, the
+    directory is empty, and its name begins with the process id.
     """
     found = []
     with contextlib.suppress(OSError):
         for name in os.listdir(base):
-            if name.startswith("mmapconf-"):
-                directory = os.path.join(base, name)
-                with contextlib.suppress(OSError):
-                    number = os.readlink(os.path.join(directory, OWNER)).rpartition(" ")[2]
-                    if number.isdecimal() and int(number) in owners:
-                        found.append(directory)
+            directory = os.path.join(base, name)
+            if name.startswith("mmapconf-") and _owner_of(directory) in owners:
+                found.append(directory)
     return found
+
+
+def _owner_of(directory: str) -> int | None:
+    """Return the process id of the agent that has made a directory; None if it is not known."""
+    number = ""
+    with contextlib.suppress(OSError):
+        named = re.match(r"mmapconf-(\d+)_", os.path.basename(directory))
+        if named and not os.listdir(directory):
+            number = named[1]
+        else:
+            number = os.readlink(os.path.join(directory, OWNER)).rpartition(" ")[2]
+    return int(number) if number.isdecimal() else None
 
 
 def record_owner(directory: str) -> None:

@@ -2819,7 +2819,8 @@ static int make_directory(char *path, size_t size)
         return 0;
     }
     if (!agent_directory[0]) {
-        snprintf(agent_directory, sizeof agent_directory, "%s/mmapconf-XXXXXX", base_directory);
+        snprintf(agent_directory, sizeof agent_directory, "%s/mmapconf-%ld_XXXXXX", base_directory,
+                 (long)getpid());
         remove_orphans();
         if (!mkdtemp(agent_directory)) {
             agent_directory[0] = 0;

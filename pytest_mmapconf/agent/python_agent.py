@@ -523,7 +523,7 @@ class LinuxSystem(System):
     }
 
     def __init__(self, directory: str, scratch_range: tuple[int, int] | None) -> None:
-        self.folder = tempfile.mkdtemp(prefix="mmapconf-", dir=directory)
+        self.folder = tempfile.mkdtemp(prefix=f"mmapconf-{os.getpid()}_", dir=directory)
         self.scratch_range = scratch_range
         self.children: list[Child] = []
 

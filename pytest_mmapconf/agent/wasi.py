@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         program = built()
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
-    with tempfile.TemporaryDirectory(prefix="mmapconf-", dir=base) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"mmapconf-{os.getpid()}_", dir=base) as folder:
         record_owner(folder)
         files = Path(folder, "files")
         files.mkdir()
