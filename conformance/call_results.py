@@ -5,14 +5,7 @@ Before each call errno is another value.  These cases are of the calls whose res
 
 from __future__ import annotations
 
-from ..contract import (
-    MAP_PRIVATE,
-    MREMAP_MAYMOVE,
-    MS_SYNC,
-    PROT_READ,
-    SC_PAGESIZE,
-    Process,
-)
+from ..contract import MAP_PRIVATE, MREMAP_MAYMOVE, MS_SYNC, PROT_READ, SC_PAGESIZE, Process
 from ..testing import clause
 from ._helpers import MakeFile, lettered_pages
 

@@ -61,13 +61,13 @@ def build_agent(compiler: Sequence[str] = ()) -> Path:
         if content is None:
             raise BuildError(f"{error}, and the suite brings none for {platform.machine()}\n{_SOLUTIONS}") from error
         name = f"mmap_agent-{hashlib.sha256(content).hexdigest()[:20]}"
-        return _kept(name, lambda to: _write(content, to), lambda agent: agent.read_bytes() == content)
+        return kept(name, lambda to: _write(content, to), lambda agent: agent.read_bytes() == content)
     recipe = [SOURCE.read_bytes(), *(word.encode() for word in (*compiler, *FLAGS)), platform.machine().encode()]
     name = f"mmap_agent-{hashlib.sha256(bytes(1).join(recipe)).hexdigest()[:20]}"
-    return _kept(name, lambda to: _compile(compiler, to), lambda agent: True)
+    return kept(name, lambda to: _compile(compiler, to), lambda agent: True)
 
 
-def _kept(name: str, make: Callable[[Path], None], is_right: Callable[[Path], bool]) -> Path:
+def kept(name: str, make: Callable[[Path], None], is_right: Callable[[Path], bool]) -> Path:
     """Return the path of this file in the cache; `make` it if there is none, or none that `is_right`."""
     cache = Path(cache_folder())
     agent = cache / name

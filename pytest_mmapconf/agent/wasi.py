@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from .build import cache_folder
+from .build import BuildError, kept
 from .dead_agent import record_owner
 
 TINY: Final = Path(__file__).with_name("tiny")
@@ -27,18 +27,18 @@ LIBRARY: Final = "-lwasi-emulated-mman"
 def built() -> Path:
     """Return the program; compile it first if no program was made from these sources.
 
-    Raises CalledProcessError, whose output is on the standard error.
+    Raises CalledProcessError, whose output is on the standard error, and BuildError.
     """
     sources = "\0".join((TINY / name).read_text(encoding="utf-8") for name in SOURCES)
-    program = Path(cache_folder(), f"wasi-{hashlib.sha256(sources.encode()).hexdigest()[:20]}.wasm")
-    if not program.exists():
-        program.parent.mkdir(parents=True, exist_ok=True)
-        new = f"{program}.{os.getpid()}"
-        files = [str(TINY / name) for name in SOURCES if name.endswith(".c")]
-        command = [sys.executable, "-m", "ziglang", "cc", *OPTIONS, "-o", new, *files, LIBRARY]
-        subprocess.run(command, check=True, stdout=sys.stderr.fileno())
-        os.replace(new, program)
-    return program
+    return kept(f"wasi-{hashlib.sha256(sources.encode()).hexdigest()[:20]}.wasm", compile_to, lambda program: True)
+
+
+def compile_to(program: Path) -> None:
+    """Compile the tiny agent with its port to WASI."""
+    files = [str(TINY / name) for name in SOURCES if name.endswith(".c")]
+    command = [sys.executable, "-m", "ziglang", "cc", *OPTIONS, "-o", str(program), *files, LIBRARY]
+    subprocess.run(command, check=True, stdout=sys.stderr.fileno())
+    program.chmod(0o755)
 
 
 def main(arguments: list[str]) -> int:
@@ -49,6 +49,9 @@ def main(arguments: list[str]) -> int:
         program = built()
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory(prefix=f"mmapconf-{os.getpid()}_", dir=base) as folder:
         record_owner(folder)
         files = Path(folder, "files")
