@@ -6,7 +6,6 @@ The source is a window of a file, or private memory of no file.  What a mapping 
 
 from __future__ import annotations
 
-from copy import deepcopy
 from operator import attrgetter
 from typing import Final, Protocol
 
@@ -163,13 +162,6 @@ class Mapping:
         part.end = end
         part.offset = self.offset + start - self.start
         return part
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Mapping:
-        copied = memo[id(self)] = self.part(self.start, self.end, self.space)
-        copied.space = deepcopy(self.space, memo)
-        copied.inode = deepcopy(self.inode, memo)
-        copied.description = deepcopy(self.description, memo)
-        return copied
 
     def drop_file_pages(self, first: int, stop: int, private: bool = True) -> None:
         """Remove the entries of the pages `first` to before `stop` of the file; of `private` copies only if asked."""

@@ -68,12 +68,6 @@ class Page:
         value or the new one.  No values at all: any, at any time.  `data` has one of them.
         """
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Page:
-        copied = memo[id(self)] = Page(self.frame, bytearray(self.data))
-        copied.dirty, copied.refcount, copied.lazy_free = self.dirty, self.refcount, self.lazy_free
-        copied.indeterminate = None if self.indeterminate is None else dict(self.indeterminate)
-        return copied
-
     def allow(self, values: dict[int, bytes]) -> None:
         """Make bytes indeterminate: each, by offset in the page, has one of its `values`."""
         self.indeterminate = (self.indeterminate or {}) | values

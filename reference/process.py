@@ -8,7 +8,6 @@ what only the process referred to is released.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -46,17 +45,14 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
         thread.translations = self.space.table.new_cache()
         return thread
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ReferenceProcess:
-        """Return a copy, with the threads of which it shares the data if they are copied as well."""
-        copied = memo[id(self)] = type(self).__new__(type(self))
-        shared = memo.get(id(self.__dict__))
-        if shared is None:
-            shared = memo[id(self.__dict__)] = {}
-            copied.__dict__ = shared
-            shared.update((name, deepcopy(value, memo)) for name, value in self.__dict__.items())
-        copied.__dict__ = shared
-        copied.translations = deepcopy(self.translations, memo)
-        return copied
+    def __reduce__(self) -> tuple[object, ...]:
+        """Return what copies are made of: a copy of a process shares its data with those of its threads."""
+        is_thread = isinstance(self, ThreadCalls)
+        kind = type(self).__mro__[2] if is_thread else type(self)
+        return new_process, (kind, is_thread), (self.__dict__, self.translations)
+
+    def __setstate__(self, state: tuple[dict[str, Any], Any]) -> None:
+        self.__dict__, self.translations = state
 
     # ------------------------------------------------------------------------------------------------------------ life
 
@@ -162,3 +158,9 @@ class ThreadCalls(Contract):
 def thread_type(kind: type[ReferenceProcess]) -> type[ReferenceProcess]:
     """Return the class of the threads of processes of a class."""
     return type("ReferenceThread", (ThreadCalls, kind), {"__slots__": ()})
+
+
+def new_process(kind: type[ReferenceProcess], is_thread: bool) -> ReferenceProcess:
+    """Return an object without state, for a copy of a process of this class, or of a thread of it."""
+    made = thread_type(kind) if is_thread else kind  # type: ignore[arg-type]  # a class can be hashed
+    return made.__new__(made)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from copy import deepcopy
 from typing import NoReturn, TypeVar
 
 Value = TypeVar("Value")
@@ -24,12 +23,9 @@ class SortedMap(dict[int, Value]):
         super().__init__()
         self.starts: list[int] = []
 
-    def __deepcopy__(self, memo: dict[int, object]) -> SortedMap[Value]:
-        copied: SortedMap[Value] = type(self)()
-        memo[id(self)] = copied
-        for key, value in self.items():
-            copied[key] = deepcopy(value, memo)
-        return copied
+    def __reduce__(self) -> tuple[object, ...]:
+        # A copy is filled by assignment, which needs the list.
+        return type(self), (), None, None, iter(self.items())
 
     def __setitem__(self, key: int, value: Value) -> None:
         if key not in self:

@@ -20,6 +20,9 @@ pytest_plugins = ["pytester"]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# hypothesis imports trio where that is installed, for a plugin of trio's: selenium needs trio, the suite does not.
+os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"
+
 # A shell starts what runs in the background with SIGINT ignored, and the processes of the tests inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

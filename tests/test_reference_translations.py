@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
-from copy import deepcopy
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_write_back_takes_the_right_to_store_away(process: ReferenceProcess) -> 
 
 def test_a_copy_of_a_process_and_its_thread_is_one_process(process: ReferenceProcess) -> None:
     thread = process.thread()
-    copied, its_thread = deepcopy((process, thread))
+    copied, its_thread = pickle.loads(pickle.dumps((process, thread)))
 
     its_thread.store(BASE, b"copy")
 
