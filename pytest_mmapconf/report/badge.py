@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Final
-from xml.sax.saxutils import escape
 
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, totals
 from .result import Run
@@ -22,7 +22,7 @@ def badge(runs: Sequence[Run]) -> str:
     """Return the badge of one run, or of several, as SVG."""
     kind, text = conclusion(runs[0]) if len(runs) == 1 else summary(runs)
     left, right = (round(len(part) * WIDTH) + 12 for part in (LABEL, text))
-    about = escape(f"{LABEL}: {text}", {'"': "&quot;"})
+    about = escape(f"{LABEL}: {text}")
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-label="{about}">
 <title>{about}</title>
@@ -31,7 +31,7 @@ def badge(runs: Sequence[Run]) -> str:
 <rect x="{left}" width="{right}" height="20" fill="{COLOURS[kind]}"/></g>
 <g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11" text-anchor="middle">
 <text x="{left / 2}" y="14" textLength="{left - 12}">{LABEL}</text>
-<text x="{left + right / 2}" y="14" textLength="{right - 12}">{escape(text)}</text>
+<text x="{left + right / 2}" y="14" textLength="{right - 12}">{escape(text, quote=False)}</text>
 </g>
 </svg>
 """
