@@ -131,6 +131,8 @@ def add_mutants(commands: Any) -> None:
     command.add_argument("--all", action="store_true", help="every case that kills a mutant, not only the first")
     command.add_argument("--check", action="store_true", help="the gate: fail if something is missing")
     command.add_argument("--json", metavar="PATH", help="also write the matrix to this file")
+    help = "also write which random program finds each mutant, as conformance/mutant_finds.toml has it"
+    command.add_argument("--finds", metavar="PATH", help=help)
     command.add_argument("--list", action="store_true", help="run nothing, list the mutants")
     help = "a sample of N mutants that are wrong in one state only, on the cases and the tour"
     command.add_argument("--conditional", metavar="N", type=int, help=help)
@@ -156,16 +158,15 @@ def add_grade(commands: Any) -> None:
 
 
 def report(files: Sequence[str], outputs: Sequence[str]) -> int:
-    """Merge JSON reports into other reports, and return the exit status.  Raises UsageError."""
+    """Merge JSON reports into other reports, and return the exit status.  Raises UsageError and OutputError."""
     import pytest
 
     from .report import merge
     from .report.json_report import InvalidReport
-    from .report.outputs import OutputError
 
     try:
         return merge.main(files, outputs)
-    except (InvalidReport, merge.Contradiction, OutputError) as error:
+    except (InvalidReport, merge.Contradiction) as error:
         raise pytest.UsageError(str(error)) from error
 
 
@@ -184,7 +185,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run_mutants(asked: argparse.Namespace) -> int:
-    """List mutants, or run them as the command line asks; return the exit status.  Raises UsageError."""
+    """List mutants, or run them as asked; return the exit status.  Raises UsageError and OutputError."""
     from .gates import conditional_sample, mutants_command
 
     workers = asked.workers or mutants_command.default_workers()
@@ -197,7 +198,8 @@ def run_mutants(asked: argparse.Namespace) -> int:
         if asked.tour:
             return conditional_sample.main_tour(mutants, asked.level, workers)
         return conditional_sample.main(mutants, asked.conditional, asked.seed, asked.level, workers)
-    return mutants_command.main(asked.globs, asked.level, workers, programs, asked.all, asked.check, asked.json)
+    outputs = asked.json, asked.finds
+    return mutants_command.main(asked.globs, asked.level, workers, programs, asked.all, asked.check, *outputs)
 
 
 def print_tour(makes_rows: bool) -> int:
@@ -249,6 +251,7 @@ def run(argv: Sequence[str] | None) -> int:
 
     from . import backends
     from .plugin import listing, options
+    from .report.outputs import OutputError
 
     try:
         if asked.command == "reach":
@@ -277,7 +280,7 @@ def run(argv: Sequence[str] | None) -> int:
             lines = listing.clauses(options.selected_clauses(asked.level, asked.globs).values())
         else:
             lines = listing.backend_lines(backends.named_backends(()))
-    except pytest.UsageError as error:
+    except (pytest.UsageError, OutputError) as error:
         print(error, file=sys.stderr)
         return 2
     print("\n".join(lines))

@@ -105,6 +105,21 @@ def test_wrong_command_lines_are_answered_with_advice(
     assert advice in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command", [["mutants", "--json"], ["mutants", "--check", "--finds"], ["reach", "-o"]], ids=" ".join
+)
+def test_a_file_that_cannot_be_written_is_reported_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+
+    assert __main__.main([*command, str(tmp_path / "file" / "output")]) == 2
+
+    out, err = capsys.readouterr()
+    assert err.endswith("output: cannot be written: its directory is a file\n")
+    assert out == ""
+
+
 def test_the_script_is_named_in_its_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/home/me/.local/bin/mmapconf"])
 

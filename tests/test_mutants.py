@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Callable
 from errno import EINVAL, ENOENT, EPERM
 from importlib import import_module
@@ -256,6 +257,7 @@ def test_a_pattern_that_matches_nothing(capsys: pytest.CaptureFixture[str]) -> N
 # ------------------------------------------------------------------------------------------------------------- the gate
 
 NONE = Reasons({}, {})
+TAKES_0 = form.load()["munmap-takes-length-0"]
 ALL = {id: never(f"m-{id}", id) for id in load()}
 """A mutant for each clause."""
 
@@ -326,28 +328,63 @@ def test_mutants_that_would_have_differed_are_recorded() -> None:
 
 
 def test_programs_that_do_not_reach_a_mutation_are_not_run(tmp_path: Path) -> None:
-    mutant = form.load()["munmap-takes-length-0"]
+    series = ProgramSeries([TAKES_0], 20, tmp_path)
 
-    programs = ProgramSeries([mutant], 20, tmp_path)
-    result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
-    runner.search_with_programs(result, Search(mutant.boot(), "linux"), programs)
+    result = found(series)
 
-    assert len(programs.samples) == result.programs
-    reaching = [number for number, program in enumerate(programs, 1) if mutant.id in program.differing]
-    assert result.programs == reaching[result.tried - 1]
+    reaching = [number for number, ids in enumerate(series.differing, 1) if TAKES_0.id in ids]
+    assert len(series.differing) == result.programs == reaching[result.tried - 1]
     assert 0 < len(reaching) < 20
 
 
-def test_workers_share_the_programs_that_one_of_them_has_generated(tmp_path: Path) -> None:
-    mutants = [form.load()["munmap-takes-length-0"]]
+def test_the_known_program_is_tried_first(tmp_path: Path) -> None:
+    number = found(ProgramSeries([TAKES_0], 20, tmp_path)).programs
+    series = ProgramSeries([TAKES_0], 20, tmp_path, {TAKES_0.id: number})
+
+    result = found(series)
+
+    assert (result.programs, result.tried, series.differing) == (number, 0, [])
+    assert result.is_named
+
+
+def test_a_known_program_that_does_not_find_the_mutant_any_more_costs_time_only(tmp_path: Path) -> None:
+    right = found(ProgramSeries([TAKES_0], 20, tmp_path))
+    assert right.programs > 1
+
+    assert found(ProgramSeries([TAKES_0], 20, tmp_path, {TAKES_0.id: 1})) == right
+
+
+def found(series: ProgramSeries) -> MutantResult:
+    """Return the result of running a series of programs on the mutant TAKES_0."""
+    result = MutantResult(TAKES_0.id, TAKES_0.clauses, TAKES_0.bug, TAKES_0.text)
+    runner.search_with_programs(result, Search(TAKES_0.boot(), "linux"), series)
+    return result
+
+
+def test_the_programs_on_record_are_those_of_mutants() -> None:
+    known = mutation_matrix.known_finds()
+
+    assert set(known) <= set(form.load())
+    assert all(number > 0 for number in known.values())
+    assert len(known) > 800
+
+
+def test_new_finds_replace_those_on_record() -> None:
+    results = [MutantResult(id, ("c",), "", "", programs=number) for id, number in {"b": 7, "a": 41, "c": 0}.items()]
+
+    text = mutation_matrix.finds_text(results, {"b": 5, "c": 6, "other": 8})
+
+    assert tomllib.loads(text) == {"a": 41, "b": 7, "other": 8}
+
+
+def test_workers_share_what_one_of_them_has_learnt(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "own").mkdir()
-    one, other = (ProgramSeries(mutants, 6, tmp_path / "shared") for _ in range(2))
-    alone = list(ProgramSeries(mutants, 6, tmp_path / "own"))
+    one, other = (ProgramSeries([TAKES_0], 6, tmp_path / "shared") for _ in range(2))
+    alone = ProgramSeries([TAKES_0], 6, tmp_path / "own")
 
-    taken_in_turn = [(next(a), next(b)) for a, b in [(iter(one), iter(other))]]
-    assert taken_in_turn[0][0] == taken_in_turn[0][1]
-    assert list(other) == list(one) == alone
+    assert list(one.reaching(TAKES_0.id)) == list(other.reaching(TAKES_0.id)) == list(alone.reaching(TAKES_0.id))
+    assert one.differing == other.differing == alone.differing
 
 
 def test_places_that_refuse_are_found_and_recorded() -> None:

@@ -16,8 +16,9 @@ import pytest
 from ..catalogue.clauses import included, load
 from ..reference import mutant as mutant_module
 from ..reference.mutant import Mutant
+from ..report.outputs import check_writable
 from . import variants
-from .mutation_matrix import find_gaps, reasons, run
+from .mutation_matrix import FINDS, find_gaps, finds_text, known_finds, reasons, run
 from .runner import MutantResult
 
 PROGRAMS: Final = 4000
@@ -87,9 +88,19 @@ def survivors(results: Sequence[MutantResult], programs: int) -> list[str]:
 
 
 def main(
-    globs: Sequence[str], level: str, workers: int, programs: int, everything: bool, check: bool, path: str | None
+    globs: Sequence[str],
+    level: str,
+    workers: int,
+    programs: int,
+    everything: bool,
+    check: bool,
+    path: str | None,
+    finds: str | None = None,
 ) -> int:
-    """Run `python -m pytest_mmapconf mutants`; return the exit status."""
+    """Run `python -m pytest_mmapconf mutants`; return the exit status.  Raises UsageError and OutputError."""
+    for option, file in (("--json=", path), ("--finds=", finds)):
+        if file:
+            check_writable(Path(file), option)
     began = time.monotonic()
     mutants = select(globs, level)
     accepted = reasons()
@@ -104,6 +115,12 @@ def main(
         missing = survivors(matrix.results, 0)
     print("\n".join([*lines, *summary(matrix.results, programs), *([variants.summary(verdicts)] if verdicts else [])]))
     print(f"{len(mutants)} mutants, {len(matrix.cases)} cases, {time.monotonic() - began:.0f} s")
+    known = known_finds()
+    others = [result.id for result in matrix.results if result.programs and result.programs != known.get(result.id)]
+    if others and not finds:
+        print(f"{len(others)} mutants are not found by the program on record ({FINDS}): --finds=FILE writes a new one")
+    if finds:
+        Path(finds).write_text(finds_text(matrix.results, known), encoding="utf-8")
     if path:
         text = json.dumps({"level": level, "mutants": [asdict(result) for result in matrix.results]}, indent=1)
         Path(path).write_text(text + "\n", encoding="utf-8")

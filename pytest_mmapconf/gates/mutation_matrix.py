@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -56,6 +56,23 @@ class Reasons:
 def is_unreachable(id: str, reasons: Reasons) -> bool:
     """Return whether there is a reason why random programs do not find a mutant."""
     return any(fnmatchcase(id, pattern) for pattern in reasons.unreachable)
+
+
+FINDS: Final = "mutant_finds.toml"
+"""The file in `conformance/` that has, for each mutant, the number of a random program that finds it."""
+
+
+def known_finds() -> dict[str, int]:
+    """Return the number of the random program that has found each mutant: it is tried first."""
+    text = (files(f"{PACKAGE}.conformance") / FINDS).read_text(encoding="utf-8")
+    return {id: int(number) for id, number in tomllib.loads(text).items()}
+
+
+def finds_text(results: Sequence[MutantResult], known: dict[str, int]) -> str:
+    """Return the text of the file of finds: those of `results`, and for other mutants those that are known."""
+    head = "# The random program that finds each mutant; the gate tries it first.  `mutants --finds=FILE` writes this."
+    run = {result.id: result.programs for result in results}
+    return "\n".join([head, *(f"{id} = {number}" for id, number in sorted((known | run).items()) if number)]) + "\n"
 
 
 TABLES: Final = (("unreachable", "mutant"), ("unreached", "reason"))
@@ -169,7 +186,7 @@ def run(
     everything: bool = False,
     gate: Reasons | None = None,
 ) -> Matrix:
-    """Run mutants against the cases of a level, and against `programs` random programs each.
+    """Run mutants against the cases of a level, and against `programs` random programs each, the known one first.
 
     `everything`: do not stop at the first case that kills a mutant.  `gate`: also find refusals that no case reaches
     and cases that kill no mutant; skip random programs for mutants that have a reason not to be found by them.
@@ -184,13 +201,16 @@ def run(
             sites = refusal_sites()
             matrix.unreached = [site for site in sites if site not in reference.sites]
             matrix.unlisted = sorted(reference.sites - sites.keys())
-        series = ProgramSeries(mutants, programs, folder)
+        series = ProgramSeries(mutants, programs, folder, known_finds() if programs else {})
         progress = Progress("mutants", len(mutants))
+        killing: set[str] = set()  # the cases that have killed a mutant in this process
 
         def judge(id: str) -> MutantResult:
-            excluded = gate is not None and is_unreachable(id, gate)
-            run_all = everything or gate is not None
-            return evaluate(runner, mutant_module.load()[id], run_all, [] if excluded else series)
+            excluded = not programs or (gate is not None and is_unreachable(id, gate))
+            enough: Container[str] | None = () if everything else killing if gate is not None else None
+            result = evaluate(runner, mutant_module.load()[id], enough, None if excluded else series)
+            killing.update(result.killers)
+            return result
 
         for result in parallel_map(judge, [mutant.id for mutant in mutants], workers):
             matrix.results.append(result)

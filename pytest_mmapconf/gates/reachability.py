@@ -32,6 +32,7 @@ from .. import backends
 from ..catalogue.clauses import LEVELS, load
 from ..contract import Backend, Facts, Options, System, Unresolved
 from ..plugin import isolated_run
+from ..report.outputs import check_writable
 from ..trace.program import Fails, Faults, Program, Step, SymbolicOutcome
 from ..trace.recorder import RecordedSystem
 from ..trace.replay import replay
@@ -375,7 +376,9 @@ def _lines(program: Program) -> list[str]:
 
 
 def main(names: Sequence[str], options: Options, output: str | None, check: bool) -> int:
-    """Run `python -m pytest_mmapconf reach`; return the exit status."""
+    """Run `python -m pytest_mmapconf reach`; return the exit status.  Raises UsageError and OutputError."""
+    if output:
+        check_writable(Path(output), "-o ")
     names = list(dict.fromkeys([REFERENCE, *names]))
     for name in names:  # a wrong name is an error before anything is run
         backends.make(name, folders=[os.getcwd()])
@@ -385,7 +388,6 @@ def main(names: Sequence[str], options: Options, output: str | None, check: bool
     if not check:
         text = page(runs, all_pairs, accepted)
         if output:
-            Path(output).parent.mkdir(parents=True, exist_ok=True)
             Path(output).write_text(text, encoding="utf-8")
         else:
             print(text, end="")

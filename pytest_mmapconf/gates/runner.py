@@ -14,28 +14,26 @@ import fcntl
 import io
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
-from random import Random
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
+from zlib import crc32
 
 import pytest
 
-from ..catalogue.clauses import LEVELS
+from ..catalogue.clauses import LEVELS, load
 from ..catalogue.verdicts import FAIL
 from ..contract import Backend, Fault, Unresolved
-from ..fuzzing import STEP
-from ..fuzzing.search import LENGTH, Search, split
+from ..fuzzing.search import Search, program_of
 from ..plugin.stash import ATTRIBUTE, CASE, SETTINGS
 from ..reference import mutant as mutant_module
 from ..reference.backend import ReferenceBackend
@@ -66,7 +64,7 @@ class MutantResult:
     programs: int = 0
     """Number of the random program that found the mutant, from 1; 0 if none did."""
     tried: int = 0
-    """Number of random programs, up to that one, that executed the mutated code."""
+    """Number of random programs, up to that one, that executed the mutated code; 0 if the known one found it."""
     cited: list[str] = field(default_factory=list)
     """The clauses that were cited when a random program found the mutant."""
     crash: str = ""
@@ -271,104 +269,117 @@ def changing_reference() -> ChangingReference:
     return ChangingReference()
 
 
-def evaluate(runner: Runner, mutant: Mutant, everything: bool, programs: Iterable[SampledProgram]) -> MutantResult:
-    """Run one mutant on its cases and on random programs.
+def evaluate(
+    runner: Runner, mutant: Mutant, enough: Container[str] | None, series: ProgramSeries | None
+) -> MutantResult:
+    """Run one mutant on its cases, and on random programs unless `series` is None.
 
-    `everything`: do not stop at the first case that kills it.
+    `enough`: the cases that need not be run once another case has killed it; None for all.
     """
     began = time.monotonic()
     result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
     backend = changing_reference().become(mutant)
     runner.replace_subject(backend)
     for id, item in runner.cases.items():
-        if mutant.clauses[0] in item.stash[CASE].clauses and runner.may_kill(id, mutant):
+        is_needed = not result.killers or (enough is not None and id not in enough)
+        if is_needed and mutant.clauses[0] in item.stash[CASE].clauses and runner.may_kill(id, mutant):
             verdict = runner.run(item)
             if runner.crash:
                 result.crash = runner.crash
             elif verdict == FAIL:
                 result.killers.append(id)
-                if not everything:
-                    break
-    search_with_programs(result, Search(backend, LEVELS[-1]), programs)
+    if series is not None:
+        search_with_programs(result, Search(backend, LEVELS[-1]), series)
     result.seconds = round(time.monotonic() - began, 3)
     return result
 
 
-class SampledProgram(NamedTuple):
+class Program(NamedTuple):
     """A random program, the same for every mutant."""
 
     steps: Sequence[bytes]
     refused: Counter[str]
-    """Number of refusals by clause in the programs before it; they determine the invalid calls that it makes."""
-    differing: set[str]
-    """Ids of the mutants that act differently from the reference in the program."""
-    refused_then: Counter[str]
-    """`refused` of the next program."""
+    """A number for each clause: of two invalid calls the program makes the one whose clause has the lower number."""
+
+
+def program(number: int) -> Program:
+    """Return the random program of a number, from 1 on.  It does not depend on other programs."""
+    refused = Counter({clause: crc32(f"{number} {clause}".encode()) for clause in load()})
+    return Program(program_of(SEED, number), refused)
 
 
 class ProgramSeries:
-    """A series of `number` random programs, the same for every mutant; each is generated when it is first needed.
+    """A series of `number` random programs, with the mutants that act differently in each; run when first needed.
 
-    Workers share what they generate by files in `folder`: to run a program on the reference takes longer than to read
-    what it has shown.
+    Workers share what they have learnt by files in `folder`: to run a program on the reference takes longer than to
+    read what it has shown.  `known`: by mutant, the program that has found it before; 0 or none if that is not known.
     """
 
-    def __init__(self, mutants: Iterable[Mutant], number: int, folder: Path) -> None:
+    def __init__(
+        self, mutants: Iterable[Mutant], number: int, folder: Path, known: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self.number = number
         self.folder = folder
+        self.known = known
         self.reference = InstrumentedReference(mutants)
         self.search = Search(self.reference, LEVELS[-1])
-        self.samples: list[SampledProgram] = []
+        self.differing: list[frozenset[str]] = []
+        """For each program that was run, from number 1 on, the ids of the mutants that act differently in it."""
 
-    def __iter__(self) -> Iterator[SampledProgram]:
-        for number in range(self.number):
-            if number == len(self.samples):
-                self.samples.append(self.shared(number))
-            yield self.samples[number]
+    def reaching(self, mutant: str) -> Iterator[int]:
+        """Yield the numbers of the programs in which a mutant acts differently from the reference."""
+        for number in range(1, self.number + 1):
+            if number > len(self.differing):
+                self.differing.append(self.shared(number))
+            if mutant in self.differing[number - 1]:
+                yield number
 
-    def shared(self, number: int) -> SampledProgram:
-        """Return the next program, which this or another worker generates; the others wait for it."""
+    def shared(self, number: int) -> frozenset[str]:
+        """Return the mutants that act differently in a program, which this or another worker runs."""
         file = self.folder / f"{number}"
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if file.exists():
-                read: SampledProgram = pickle.loads(file.read_bytes())
-                return read
-            sample = self.sample(number)
-            file.write_bytes(pickle.dumps(sample))
-            return sample
+            if not file.exists():
+                file.write_text("\n".join(self.run(number)), encoding="ascii")
+            return frozenset(file.read_text(encoding="ascii").split())
 
-    def sample(self, number: int) -> SampledProgram:
-        """Generate the next program, and run it on the reference."""
-        steps = split(Random(f"{SEED} {number}").randbytes(LENGTH * STEP))
-        self.search.refused = refused = self.samples[-1].refused_then if self.samples else Counter()
-        self.search.tally.refusals = Counter(refused)
+    def run(self, number: int) -> set[str]:
+        """Run a program on the reference, and return the mutants that act differently in it."""
+        steps, self.search.refused = program(number)
         self.reference.differing = differing = set[str]()
         counterexample = self.search.run(steps)
         if counterexample is not None:
             raise counterexample.divergence
-        return SampledProgram(steps, refused, differing, self.search.tally.refusals)
+        return differing
 
 
-def search_with_programs(result: MutantResult, search: Search, programs: Iterable[SampledProgram]) -> None:
-    """Run random programs on a mutant until one finds it; store the outcome in `result`."""
-    for number, program in enumerate(programs, 1):
-        if result.id not in program.differing:
-            continue
+def search_with_programs(result: MutantResult, search: Search, series: ProgramSeries) -> None:
+    """Run random programs on a mutant until one finds it, the known one first; store the outcome in `result`."""
+    known = series.known.get(result.id, 0)
+    if known and is_found_by(known, result, search):
+        return
+    for number in series.reaching(result.id):
         result.tried += 1
-        search.refused = program.refused
-        try:
-            with time_limit():
-                counterexample = search.run(program.steps)
-        except (OSError, Fault, Unresolved):  # outside of compared calls: a system that cannot be closed
-            continue
-        except Exception as error:  # a mutant with an impossible state may crash when the state is used
-            if not is_crash(error):
-                raise
-            continue
-        if counterexample is not None:
-            result.programs, result.cited = number, list(counterexample.divergence.clauses)
+        if is_found_by(number, result, search):
             return
+
+
+def is_found_by(number: int, result: MutantResult, search: Search) -> bool:
+    """Run a random program on a mutant; if that finds it, store the outcome in `result` and return True."""
+    steps, search.refused = program(number)
+    try:
+        with time_limit():
+            counterexample = search.run(steps)
+    except (OSError, Fault, Unresolved):  # outside of compared calls: a system that cannot be closed
+        return False
+    except Exception as error:  # a mutant with an impossible state may crash when the state is used
+        if not is_crash(error):
+            raise
+        return False
+    if counterexample is None:
+        return False
+    result.programs, result.cited = number, list(counterexample.divergence.clauses)
+    return True
 
 
 def find_killers(runner: Runner, ids: Sequence[str], mutants: Sequence[Mutant]) -> dict[str, str]:

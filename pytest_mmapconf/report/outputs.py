@@ -52,18 +52,23 @@ def prepare(paths: Iterable[Path], option: str = "--mmap-report=") -> None:
             raise OutputError(f"{option}{path}: there is no report for {ending}; use {', '.join(KINDS)}")
         if path.suffix.lower() == ".html" and find_spec("jinja2") is None:
             raise OutputError(f"{option}{path}: a page needs jinja2: pip install jinja2")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-                raise OutputError(f"{option}{path}: cannot be written: it is not a regular file")
-            is_new = not path.exists()
-            path.open("a").close()
-            if is_new:
-                path.unlink()
-        except FileExistsError:
-            raise OutputError(f"{option}{path}: cannot be written: its directory is a file") from None
-        except OSError as error:
-            raise OutputError(f"{option}{path}: cannot be written: {error.strerror}") from error
+        check_writable(path, option)
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Check that a file can be written, and make its directory.  Raises OutputError, which cites `option`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            raise OutputError(f"{option}{path}: cannot be written: it is not a regular file")
+        is_new = not path.exists()
+        path.open("a").close()
+        if is_new:
+            path.unlink()
+    except FileExistsError:
+        raise OutputError(f"{option}{path}: cannot be written: its directory is a file") from None
+    except OSError as error:
+        raise OutputError(f"{option}{path}: cannot be written: {error.strerror}") from error
 
 
 def write(path: Path, runs: Sequence[Run]) -> None:
