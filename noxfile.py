@@ -26,12 +26,13 @@ WITHOUT_RANDOM = ("-m", "not mmap_random and not mmap_tour")
 SUITES = {
     "odd": ("--mmap-backend=python:odd_machine:Odd", LINUX),
     "lockstep": ("--mmap-backend=native", LINUX, "--mmap-lockstep", *WITHOUT_RANDOM),
+    "used": ("--mmap-backend=native", LINUX, "--mmap-process=used", *WITHOUT_RANDOM),
     "tmpfs": ("--mmap-backend=native", LINUX, "--mmap-disruptive", "--mmap-dir=/dev/shm"),
     "reference": ("--mmap-backend=reference",),
     "native": ("--mmap-backend=native",),
 }
-"""Runs of the conformance suite: on a reference that places mappings elsewhere, side by side with the reference, with
-what disturbs the machine for a moment, and as the README shows it."""
+"""Runs of the conformance suite: on a reference that places mappings elsewhere, side by side with the reference, in
+used processes, with what disturbs the machine for a moment, and as the README shows it."""
 
 GATES = {
     "mutants": ("mutants", "--level", "linux", "--check"),

@@ -2,7 +2,8 @@
 
 Every mutant is combined with every condition (`conditions`).  A combination that never acts otherwise than the
 reference, in no case, no row of the tour and none of `PROBES` random programs, cannot show as far as is known: it is
-dropped, and counted.  The rest runs the cases and the tour, each mutant up to the first that fails.
+dropped, and counted.  The rest runs the cases and the tour, and then the cases in used processes
+(--mmap-process=used), each mutant up to the first that fails.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -22,6 +24,7 @@ from ..catalogue.verdicts import FAIL
 from ..fuzzing.search import Search, program_of
 from ..plugin.stash import CASE
 from ..reference.mutant import Mutant
+from ..trace.used_process import UsedBackend
 from .conditions import OBSERVER, all_conditional
 from .runner import InstrumentedReference, Progress, Runner, parallel_map, run_with_cases
 
@@ -36,6 +39,8 @@ class Verdict:
     id: str
     killer: str = ""
     """The case or row that failed first; empty for a survivor."""
+    used: bool = False
+    """True if it failed in a used process, after all had passed in new ones."""
     acted: int = 0
     """The cases and rows in which it acts otherwise than the reference."""
     crash: str = ""
@@ -66,9 +71,11 @@ def run(mutants: Sequence[Mutant], number: int, seed: str, level: str, workers: 
         reference = InstrumentedReference(drawn.values())
         OBSERVER.install(reference.package)
         failing = runner.run_on_reference(reference)
+        used = UsedCases(runner)
+        failing += used.run_on_reference(reference)
         if failing:
             raise AssertionError(f"the reference fails {failing[:5]}")
-        acting = Counter(id for ids in runner.differing.values() for id in ids)
+        acting = Counter(id for of in (runner, used) for ids in of.differing.values() for id in ids)
         in_programs = probe(reference, seed)
         chosen: list[str] = []
         for id in order[: 3 * number]:
@@ -82,7 +89,8 @@ def run(mutants: Sequence[Mutant], number: int, seed: str, level: str, workers: 
         verdicts: list[Verdict] = []
 
         def judge(id: str) -> Verdict:
-            return evaluate(runner, drawn[id], acting[id])
+            verdict = evaluate(runner, drawn[id], acting[id])
+            return verdict if verdict.killer else used.evaluate(drawn[id], acting[id])
 
         for verdict in parallel_map(judge, chosen, workers):
             verdicts.append(verdict)
@@ -102,6 +110,41 @@ def probe(reference: InstrumentedReference, seed: str) -> set[str]:
     for number in range(PROBES):
         search.run(program_of(seed, number))
     return found
+
+
+class UsedCases:
+    """The cases of a runner, but for the rows of the tour, in used processes."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        items = runner.cases.items()
+        self.cases = {id: item for id, item in items if item.get_closest_marker("mmap_tour") is None}
+        self.differing: dict[str, set[str]] = {}
+        """By case, the ids of the mutants that would have acted differently from the reference."""
+
+    @contextmanager
+    def chosen(self) -> Iterator[None]:
+        """A block in which the runner runs these cases."""
+        runner = self.runner
+        before = runner.cases, runner.differing, runner.make_subject
+        runner.cases, runner.differing = self.cases, self.differing
+        runner.make_subject = UsedBackend
+        try:
+            yield
+        finally:
+            runner.cases, runner.differing, runner.make_subject = before
+
+    def run_on_reference(self, reference: InstrumentedReference) -> list[str]:
+        """Run the cases on the reference, as `Runner.run_on_reference`."""
+        with self.chosen():
+            return [f"{id} in a used process" for id in self.runner.run_on_reference(reference)]
+
+    def evaluate(self, mutant: Mutant, acted: int) -> Verdict:
+        """Run one mutant, as `evaluate`."""
+        with self.chosen():
+            verdict = evaluate(self.runner, mutant, acted)
+        verdict.used = bool(verdict.killer)
+        return verdict
 
 
 def evaluate(runner: Runner, mutant: Mutant, acted: int) -> Verdict:
@@ -137,7 +180,8 @@ def lines(sample: Sample, began: float) -> list[str]:
         f"seed {sample.seed}: {len(sample.verdicts)} of {sample.combinations} combinations drawn; "
         f"{sample.dropped} dropped that act like the reference wherever they were tried",
         f"killed: {len(killed)} of {len(sample.verdicts)} ({100 * len(killed) / total:.1f} %), "
-        f"{by_tour} of these by a row of the tour; {len(sample.unreached)} are reached by random programs only",
+        f"{by_tour} of these by a row of the tour, {sum(verdict.used for verdict in killed)} in used processes only; "
+        f"{len(sample.unreached)} are reached by random programs only",
         f"{time.monotonic() - began:.0f} s",
     ]
 

@@ -138,6 +138,8 @@ class Runner:
         self.verdict = ""
         self.crash = ""
         self.error: BaseException | None = None
+        self.make_subject: Callable[[Backend], Backend] = lambda backend: backend
+        """Returns what the cases run on, given the backend to be judged."""
 
     def pytest_mmapconf_backends(self) -> Mapping[str, Callable[[], Backend]]:
         return {"current": lambda: self.current}
@@ -163,7 +165,7 @@ class Runner:
 
     def replace_subject(self, backend: Backend) -> None:
         """Run the next cases on this backend."""
-        self.current.subject = backend
+        self.current.subject = self.make_subject(backend)
         for item in self.items[:1]:
             item.config.stash[SETTINGS].properties.clear()
 

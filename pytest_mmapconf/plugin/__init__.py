@@ -82,6 +82,12 @@ OPTIONS = (
         "SCOPE",
         "ask only for what this scope promises: a file (TOML), or the name of a scope that comes with the suite",
     ),
+    Option(
+        "--mmap-process",
+        "KIND",
+        "run cases in new processes (new, the default), or in children that have changed files and rights (used)",
+        "new",
+    ),
     Option("--mmap-timeout", "SECONDS", "seconds that one call may take (default: 30)", "30"),
     Option(
         "--mmap-start-timeout",

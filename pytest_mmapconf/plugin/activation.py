@@ -84,6 +84,7 @@ def activate(config: pytest.Config) -> None:
         expectations=entries,
         update=update,
         scope=scope,
+        has_used_processes=options.has_used_processes(config),
     )
     config.args = collection.arguments_to_collect(config)
     if not collection.is_selection_named(config):
@@ -157,7 +158,7 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     register(hang_limit, "hang_limit")  # its set-up precedes those below
     register(condition_hooks, "condition_hooks")
     if not (config.option.setupshow or config.option.setuponly or config.option.setupplan):
-        register(fixtures.FastFixtures(settings.backend), "fast_fixtures")
+        register(fixtures.FastFixtures(settings.for_cases), "fast_fixtures")
         if not config.option.trace:
             register(QuickRows(condition_hooks, hang_limit), "quick_rows")
     register(CloseBackend(closing, run_end), "close_backend")

@@ -21,7 +21,7 @@ from .stash import FAST_PARAMETERS, RECORDED, SETTINGS
 @pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The backend under test."""
-    return request.config.stash[SETTINGS].backend
+    return request.config.stash[SETTINGS].for_cases
 
 
 @pytest.fixture

@@ -121,6 +121,14 @@ def directory(config: pytest.Config) -> str | None:
     return str(path)
 
 
+def has_used_processes(config: pytest.Config) -> bool:
+    """Return True for --mmap-process=used."""
+    given: str = value(config, "mmap_process")
+    if given not in ("new", "used"):
+        raise pytest.UsageError(f"--mmap-process={given}: must be new or used")
+    return given == "used"
+
+
 SCOPE: Final = f"{PACKAGE}.scope"
 """The key of a worker's input for the text of the scope; the worker's machine need not have the file."""
 
@@ -239,7 +247,7 @@ def program(config: pytest.Config) -> tuple[str, Program] | None:
     given: str = value(config, "mmap_replay")
     if not given:
         return None
-    for name in ("clause", "steps", "for", "exhaustive", "shard", "lockstep"):
+    for name in ("clause", "process", "steps", "for", "exhaustive", "shard", "lockstep"):
         if getattr(config.option, f"mmap_{name}") is not None:
             raise pytest.UsageError(
                 f"--mmap-{name}: does nothing with --mmap-replay, which runs one program in lockstep and no case"

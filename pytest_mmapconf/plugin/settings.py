@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..catalogue.clauses import Clause, included, load
+from ..catalogue.clauses import LEVELS, Clause, included, load
 from ..contract import Backend, Facts
 from .observed_properties import ObservedProperties
 from .search_folder import NOWHERE, Beginning
@@ -57,18 +57,38 @@ class Settings:
     """--mmap-update-expectations."""
     scope: Scope | None = None
     """--mmap-scope."""
+    has_used_processes: bool = False
+    """--mmap-process=used."""
 
     @property
     def bare(self) -> Backend:
         """The backend under test, without wrappers."""
         return self.subject or self.backend
 
+    @property
+    def for_cases(self) -> Backend:
+        """The backend that cases are given: its processes are new ones, or used ones."""
+        if not self.has_used_processes:
+            return self.backend
+        from ..trace.used_process import UsedBackend
+
+        return UsedBackend(self.backend, self.promises_call)
+
+    def promises_call(self, call: str) -> bool:
+        """Return True if the scope promises a call; mprotect also has to be judged by the level."""
+        is_of_level = call != "mprotect" or self.level != LEVELS[0]
+        return is_of_level and (self.scope is None or self.scope.promises("calls", call))
+
     @cached_property
     def facts(self) -> Facts:
-        """The facts that the backend reports.  Starts the implementation, and passes on its exceptions."""
+        """The facts that the backend reports, and the kind of processes if it is an unusual one.
+
+        Starts the implementation, and passes on its exceptions.
+        """
         from ..trace.adapter import checked_facts
 
-        return checked_facts(self.backend)
+        facts = checked_facts(self.backend)
+        return replace(facts, details={**facts.details, "processes": "used"}) if self.has_used_processes else facts
 
     @cached_property
     def properties(self) -> ObservedProperties:

@@ -50,6 +50,7 @@ def describe_backend(facts: Facts) -> str:
 def header(facts: Facts, level: str, seed: str, scope: str = "") -> str:
     """Return the line with the versions of the suite and of the backend, the level, and the seed of random input."""
     within = f", scope {scope}" if scope else ""
+    within += ", used processes" if facts.details.get("processes") == "used" else ""
     return f"mmapconf {suite_version()}: {describe_backend(facts)}, level {level}{within}, seed {seed}"
 
 

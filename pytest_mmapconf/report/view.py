@@ -322,7 +322,7 @@ def levels(runs: Sequence[Run]) -> list[str]:
 
 
 MAIN_FACTS: Final = (
-    *("level", "scope", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
+    *("level", "scope", "processes", "shard", "suite", "date", "backend", "version", "kernel", "machine"),
     *("libc", "page", "run by", "file system", "user"),
 )
 """Names of the facts that are shown first."""

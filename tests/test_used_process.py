@@ -1,0 +1,159 @@
+"""trace.used_process: processes with a past, and --mmap-process=used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from pytest_mmapconf.contract import (
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_PRIVATE,
+    O_CREAT,
+    O_RDWR,
+    PROT_NONE,
+    PROT_READ,
+    PROT_WRITE,
+    Call,
+    Process,
+    Unresolved,
+    Unsupported,
+)
+from pytest_mmapconf.reference.backend import ReferenceBackend
+from pytest_mmapconf.reference.process import ReferenceProcess
+from pytest_mmapconf.trace.program import Program
+from pytest_mmapconf.trace.recorder import RecordedBackend, RecordedSystem
+from pytest_mmapconf.trace.used_process import RIGHTS, UsedBackend
+
+PAGE = 4096
+RW = PROT_READ | PROT_WRITE
+MEMORY = MAP_PRIVATE | MAP_ANONYMOUS
+ANY: Callable[[str], bool] = lambda call: True  # noqa: E731
+
+
+def spawned(promises: Callable[[str], bool] = ANY) -> tuple[RecordedSystem, Process]:
+    """Return a recorded system of the reference, and a used process of it."""
+    recorded = RecordedBackend(ReferenceBackend())
+    process = UsedBackend(recorded, promises).boot().spawn()
+    assert recorded.last is not None
+    return recorded.last, process
+
+
+def calls(system: RecordedSystem) -> list[str]:
+    program: Program = system.program()[0]
+    return [step.call for step in program]
+
+
+def test_it_is_a_child_of_a_process_that_has_truncated_a_file() -> None:
+    system, _process = spawned()
+
+    assert calls(system)[-5:] == ["ftruncate", "ftruncate", "close", "unlink", "fork"]
+
+
+def test_a_mapping_has_lost_its_rights_once_and_a_file_was_opened_twice() -> None:
+    system, process = spawned()
+    before = len(calls(system))
+    fd = process.open("file", O_CREAT | O_RDWR)
+    base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
+    process.store(base, b"x")
+
+    assert calls(system)[before:] == ["open", "open", "close", "mmap", "mprotect", "mprotect", "store"]
+    assert process.open("file", O_RDWR) == fd + 1
+
+
+def test_children_and_threads_are_used_processes() -> None:
+    system, process = spawned()
+    for other in (process.fork(), process.thread()):
+        other.mmap(0, PAGE, RW, MEMORY, -1, 0)
+        assert calls(system)[-3:] == ["mmap", "mprotect", "mprotect"]
+
+
+@pytest.mark.parametrize(
+    ("prot", "flags"), [(RW, MAP_GROWSDOWN), (RIGHTS + 1, 0)], ids=["grows-down", "bits-without-meaning"]
+)
+def test_a_mapping_whose_rights_cannot_be_given_back_keeps_them(prot: int, flags: int) -> None:
+    system, process = spawned()
+    process.mmap(0, PAGE, prot, MEMORY | flags, -1, 0)
+
+    assert calls(system)[-1] == "mmap"
+
+
+@pytest.mark.parametrize("call", ["fork", "mprotect", "unlink"])
+def test_a_call_that_is_not_promised_is_not_made(call: str) -> None:
+    system, process = spawned(lambda name: name != call)
+    process.mmap(0, PAGE, RW, MEMORY, -1, 0)
+
+    assert call not in calls(system)
+
+
+@pytest.mark.parametrize("call", ["fork", "mprotect", "unlink"])
+def test_a_system_without_a_call_has_used_processes_without_it(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def lacks(*arguments: object) -> None:
+        raise Unsupported(f"{call} is not there")
+
+    monkeypatch.setattr(ReferenceProcess, call, lacks)
+    _system, process = spawned()
+    base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
+
+    process.store(base, b"x")
+
+
+def test_rights_that_are_not_given_back_leave_the_case_unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ReferenceProcess.mprotect
+
+    def refuses(process: ReferenceProcess, addr: int, length: int, prot: int) -> None:
+        if prot != PROT_NONE:
+            raise OSError(12, "out of memory")
+        right(process, addr, length, prot)
+
+    monkeypatch.setattr(ReferenceProcess, "mprotect", refuses)
+    _system, process = spawned()
+
+    with pytest.raises(Unresolved, match="the rights that mprotect took cannot be given back"):
+        process.mmap(0, PAGE, RW, MEMORY, -1, 0)
+
+
+def test_calls_at_once_are_made_by_the_processes_inside() -> None:
+    backend = UsedBackend(RecordedBackend(ReferenceBackend()))
+    system = backend.boot()
+    process = system.spawn()
+    base, _ = process.scratch_range()
+    process.mmap(base, PAGE, RW, MEMORY | MAP_FIXED, -1, 0)
+
+    system.run_concurrently([Call(process, "store", (base, b"a")), Call(process, "store", (base + 1, b"b"))])
+    assert system.together([Call(process, "load", (base, 2), 0)], 2) == {("ok 6162",): 2}
+
+
+MODULE = """
+from pytest_mmapconf.gates.conditions import conditional
+from pytest_mmapconf.reference import mutant
+
+def Wrong():
+    return conditional(mutant.load()["munmap-takes-length-0"], "in-child").boot()
+"""
+
+
+def test_a_fault_in_children_shows_in_used_processes_only(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(wrong=MODULE)
+    arguments = ["-p", "no:cacheprovider", "--mmap-backend=python:wrong:Wrong", "--mmap-clause=munmap.errno.EINVAL"]
+    arguments += ["-m", "not mmap_random and not mmap_tour", "--mmap-level=linux"]
+
+    new = pytester.runpytest_subprocess(*arguments, "--mmap-report=new.json")
+    used = pytester.runpytest_subprocess(*arguments, "--mmap-process=used", "--mmap-report=used.json")
+
+    assert new.ret == 0
+    assert used.ret == 1
+    used.stdout.fnmatch_lines(["mmapconf *: *, level linux, used processes, seed *", "*p2.munmap(*"])
+    reports = {name: json.loads((pytester.path / f"{name}.json").read_text("utf-8")) for name in ("new", "used")}
+    assert reports["used"]["backend"]["processes"] == "used"
+    assert "processes" not in reports["new"]["backend"]
+
+
+def test_another_kind_of_processes_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    run = pytester.runpytest_subprocess("--mmap-backend=reference", "--mmap-process=old")
+
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    run.stderr.fnmatch_lines(["ERROR: --mmap-process=old: must be new or used"])
