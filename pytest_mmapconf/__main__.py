@@ -170,6 +170,19 @@ def report(files: Sequence[str], outputs: Sequence[str]) -> int:
         raise pytest.UsageError(str(error)) from error
 
 
+def recipe_lines(files: Sequence[Path]) -> list[str]:
+    """Return the list of recipes, those of files of the user included.  Raises UsageError."""
+    import pytest
+
+    from .recipes import listing
+    from .recipes.recipe import RecipeError
+
+    try:
+        return list(listing.lines(files))
+    except RecipeError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the parsed command line.  Exits with status 2, and the nearest name, if it is not valid."""
     whole = parser()
@@ -269,13 +282,7 @@ def run(argv: Sequence[str] | None) -> int:
         if asked.command == "mutants":
             return run_mutants(asked)
         if asked.command == "recipes":
-            from .recipes import listing as recipes
-            from .recipes.recipe import RecipeError
-
-            try:
-                lines = list(recipes.lines(asked.files))
-            except RecipeError as error:
-                raise pytest.UsageError(str(error)) from error
+            lines = recipe_lines(asked.files)
         elif asked.command == "clauses":
             lines = listing.clauses(options.selected_clauses(asked.level, asked.globs).values())
         else:
