@@ -12,11 +12,15 @@ from pytest_mmapconf.contract import (
     MAP_FIXED,
     MAP_GROWSDOWN,
     MAP_PRIVATE,
+    MAP_SHARED,
     O_CREAT,
+    O_RDONLY,
     O_RDWR,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    SEEK_CUR,
+    SEEK_SET,
     Call,
     Process,
     Unresolved,
@@ -24,9 +28,10 @@ from pytest_mmapconf.contract import (
 )
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.process import ReferenceProcess
+from pytest_mmapconf.reference.system import ReferenceSystem
 from pytest_mmapconf.trace.program import Program
 from pytest_mmapconf.trace.recorder import RecordedBackend, RecordedSystem
-from pytest_mmapconf.trace.used_process import RIGHTS, UsedBackend
+from pytest_mmapconf.trace.used_process import NOT_SHIFTED, RIGHTS, SHIFT, UsedBackend, UsedProcess
 
 PAGE = 4096
 RW = PROT_READ | PROT_WRITE
@@ -60,8 +65,78 @@ def test_a_mapping_has_lost_its_rights_once_and_a_file_was_opened_twice() -> Non
     base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
     process.store(base, b"x")
 
-    assert calls(system)[before:] == ["open", "open", "close", "mmap", "mprotect", "mprotect", "store"]
+    opened = ["open", "open", "close", "fstat", "ftruncate"]
+    assert calls(system)[before:] == [*opened, "mmap", "mprotect", "mprotect", "store"]
     assert process.open("file", O_RDWR) == fd + 1
+
+
+def test_what_a_case_calls_the_start_of_a_file_is_at_4_gib() -> None:
+    system, process = spawned()
+    fd = process.open("file", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"content", 0)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    process.store(base + 1, b"O")
+    other = process.fork().dup(fd)
+    assert other > fd
+
+    assert process.load(base, 7) == process.pread(fd, 7, 0) == b"cOntent"
+    assert process.fstat(fd).size == 7
+    assert process.lseek(fd, 3, SEEK_SET) == process.lseek(fd, 0, SEEK_CUR) == 3
+    assert process.open("file", O_RDONLY) in process.shifted  # type: ignore[attr-defined]
+    process.ftruncate(fd, 2)
+    assert process.fstat(fd).size == 2
+    assert isinstance(system.inside, ReferenceSystem)
+    inode = system.inside.look_up("file")[2]
+    assert inode is not None
+    assert inode.size == SHIFT + 2
+
+
+def test_offsets_of_what_is_no_file_and_near_the_largest_are_left_as_they_are() -> None:
+    _system, process = spawned()
+    fd = process.open("file", O_CREAT | O_RDWR)
+    assert isinstance(process, UsedProcess)
+
+    for call, arguments in [
+        ("mmap", (0, PAGE, RW, MEMORY, fd, 0)),
+        ("mmap", (0, PAGE, RW, MAP_SHARED, fd + 1, 0)),
+        ("mmap", (0, PAGE, RW, MAP_SHARED, fd, NOT_SHIFTED)),
+        ("pread", (fd, 1, -1)),
+        ("lseek", (fd, 1, SEEK_CUR)),
+        ("munmap", (fd, 1)),
+    ]:
+        assert process.translated(call, arguments) == arguments
+    assert process.translated("pread", (fd, 1, 5)) == (fd, 1, SHIFT + 5)
+    assert process.pipe()[0] not in process.shifted
+
+
+def test_a_system_without_files_so_long_has_files_without_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ReferenceProcess.ftruncate
+
+    def limited(process: ReferenceProcess, fd: int, length: int) -> None:
+        if length >= SHIFT:
+            raise OSError(27, "file too large")
+        right(process, fd, length)
+
+    monkeypatch.setattr(ReferenceProcess, "ftruncate", limited)
+    _system, process = spawned()
+    fd = process.open("file", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"abc", 0)
+
+    assert process.pread(fd, 3, 0) == b"abc"
+    assert process.fstat(fd).size == 3
+
+
+def test_a_file_that_was_opened_in_calls_made_at_once_has_its_hole() -> None:
+    backend = UsedBackend(RecordedBackend(ReferenceBackend()))
+    system = backend.boot()
+    process = system.spawn()
+    fd = process.open("file", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"abc", 0)
+    process.close(fd)
+
+    tally = system.together([Call(process, "open", ("file", O_RDONLY, 0), 0), Call(process, "pread", (fd, 3, 0), 1)], 1)
+
+    assert tally == {(f"ok {fd}", "ok 616263"): 1}
 
 
 def test_children_and_threads_are_used_processes() -> None:

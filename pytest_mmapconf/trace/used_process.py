@@ -5,7 +5,9 @@ were changed before.  A case states what is promised in any process, so it can b
 
 * is a child of a process that has made, truncated and removed a file,
 * has taken all rights of each mapping that it makes, and given them back,
-* has opened each file that it creates once more, and closed it again.
+* has opened each file that it creates once more, and closed it again,
+* has a hole of 4 GiB at the start of each such file: what a case calls offset 0 is at 4 GiB of the file, as far as the
+  system has files so long.
 
 None of this changes what a case may observe.  A call that is not promised, or that the system does not have, is left
 out.  The calls are made through the recorder, so that a failing program contains them.
@@ -13,25 +15,29 @@ out.  The calls are made through the recorder, so that a failing program contain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeAlias
 
 from ..contract import (
+    MAP_ANONYMOUS,
     MAP_GROWSDOWN,
     O_CREAT,
     O_EXCL,
     O_RDONLY,
     O_RDWR,
+    O_WRONLY,
     PROT_EXEC,
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
+    SEEK_SET,
     Backend,
     Call,
     Facility,
     Process,
+    Stat,
     System,
     Unresolved,
 )
@@ -43,6 +49,23 @@ RIGHTS: Final = PROT_READ | PROT_WRITE | PROT_EXEC
 Promises: TypeAlias = Callable[[str], bool]
 """Returns True for the name of a call that the implementation promises."""
 
+SHIFT: Final = 1 << 32
+"""Bytes of the hole: offsets have more than 32 bits."""
+
+NOT_SHIFTED: Final = 1 << 40
+"""An offset from here on is about the largest one that there is, and left as it is."""
+
+OFFSETS: Final = {
+    "mmap": (4, 5),
+    "ftruncate": (0, 1),
+    "lseek": (0, 1),
+    "pread": (0, 2),
+    "pwrite": (0, 2),
+    "read_into": (0, 3),
+    "write_from": (0, 3),
+}
+"""The calls with an offset in a file, or its size: the places of the descriptor and of the offset in the arguments."""
+
 FILE: Final = "truncated-before"
 """The name of the file that the parent of a used process makes and removes."""
 
@@ -50,18 +73,34 @@ FILE: Final = "truncated-before"
 class UsedProcess(WrappingProcess):
     """A process with a past: forwarders made from `CALLS`."""
 
-    def __init__(self, inside: Process, promises: Promises) -> None:
+    def __init__(self, inside: Process, promises: Promises, shifted: Iterable[int] = ()) -> None:
         super().__init__(inside)
         self.promises = promises
+        self.shifted = set(shifted)
+        """The descriptors whose files begin with the hole.
+
+        A descriptor that is closed remains: where calls are made at once, the same file may have it again.
+        """
 
     def fork(self) -> Process:
-        return UsedProcess(self.inside.fork(), self.promises)
+        return UsedProcess(self.inside.fork(), self.promises, self.shifted)
 
     def thread(self) -> Process:
-        return UsedProcess(self.inside.thread(), self.promises)
+        thread = UsedProcess(self.inside.thread(), self.promises)
+        thread.shifted = self.shifted  # threads have the same descriptors
+        return thread
+
+    def translated(self, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments of a call with the offset that the file has."""
+        fd_at, at = OFFSETS.get(call, (-1, -1))
+        if at < 0 or arguments[fd_at] not in self.shifted or not 0 <= arguments[at] < NOT_SHIFTED:
+            return arguments
+        if (call == "mmap" and arguments[3] & MAP_ANONYMOUS) or (call == "lseek" and arguments[2] != SEEK_SET):
+            return arguments
+        return *arguments[:at], arguments[at] + SHIFT, *arguments[at + 1 :]
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        start = self.inside.mmap(addr, length, prot, flags, fd, offset)
+        start = self.inside.mmap(*self.translated("mmap", (addr, length, prot, flags, fd, offset)))
         # Bits that mmap ignores are an error of mprotect, and what grows downwards has no fixed start.
         if self.promises("mprotect") and not prot & ~RIGHTS and not flags & MAP_GROWSDOWN:
             self.change_rights(start, length, prot)
@@ -83,11 +122,43 @@ class UsedProcess(WrappingProcess):
         if flags & O_CREAT and self.promises("close"):
             with suppress(OSError, NotImplementedError):
                 self.inside.close(self.inside.open(path, O_RDONLY))
+        self.make_hole(fd, is_writable=bool(flags & (O_WRONLY | O_RDWR)))
         return fd
+
+    def memfd(self) -> int:
+        fd = self.inside.memfd()
+        self.make_hole(fd, is_writable=True)
+        return fd
+
+    def make_hole(self, fd: int, is_writable: bool) -> None:
+        """Note whether a file begins with the hole; an empty file gets one, where it can be written to."""
+        self.shifted.discard(fd)
+        if not (self.promises("ftruncate") and self.promises("fstat")):
+            return
+        with suppress(OSError, NotImplementedError):
+            kind, size = self.inside.fstat(fd)
+            if kind == "regular" and not size and is_writable:
+                self.inside.ftruncate(fd, SHIFT)
+                size = SHIFT
+            if kind == "regular" and size >= SHIFT:
+                self.shifted.add(fd)
+
+    def dup(self, fd: int) -> int:
+        other = self.inside.dup(fd)
+        (self.shifted.add if fd in self.shifted else self.shifted.discard)(other)
+        return other
+
+    def fstat(self, fd: int) -> Stat:
+        status = self.inside.fstat(fd)
+        return status._replace(size=status.size - SHIFT) if fd in self.shifted and status.size >= SHIFT else status
+
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        found = self.inside.lseek(*self.translated("lseek", (fd, offset, whence)))
+        return found - SHIFT if fd in self.shifted else found
 
 
 def _forward(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
-    return invoke(process.inside, call, arguments)
+    return invoke(process.inside, call, process.translated(call, arguments))
 
 
 forward_calls(UsedProcess, _forward)
@@ -123,10 +194,10 @@ class UsedSystem(WrappingSystem):
         return used(self.inside.spawn(), self.promises)
 
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
-        return self.inside.run_concurrently(unwrapped(calls))
+        return self.inside.run_concurrently(inner(calls))
 
     def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
-        return self.inside.together(unwrapped(calls), rounds)
+        return self.inside.together(inner(calls), rounds)
 
     def facility(self, facility: Facility) -> str:
         return self.inside.facility(facility)
@@ -139,6 +210,17 @@ class UsedSystem(WrappingSystem):
 
     def mapping_limit(self) -> int:
         return self.inside.mapping_limit()
+
+
+def inner(calls: Sequence[Call]) -> list[Call]:
+    """Return calls of used processes as calls of the processes inside, with the offsets that their files have."""
+    translated = [
+        call._replace(arguments=call.process.translated(call.name, call.arguments))
+        if isinstance(call.process, UsedProcess)
+        else call
+        for call in calls
+    ]
+    return unwrapped(translated)
 
 
 class UsedBackend(TransparentBackend):
