@@ -5,7 +5,8 @@ were changed before.  A case states what is promised in any process, so it can b
 
 * is a child of a process that has made, truncated and removed a file,
 * has taken all rights of each mapping that it makes, and given them back,
-* has opened each file that it creates once more, and closed it again,
+* has a parent that has mapped each file that it creates, by a descriptor of its own, and keeps the mapping until the
+  name is removed,
 * has a hole of 4 GiB at the start of each such file: what a case calls offset 0 is at 4 GiB of the file, as far as the
   system has files so long.
 
@@ -22,6 +23,7 @@ from typing import Any, Final, TypeAlias
 from ..contract import (
     MAP_ANONYMOUS,
     MAP_GROWSDOWN,
+    MAP_SHARED,
     O_CREAT,
     O_EXCL,
     O_RDONLY,
@@ -73,8 +75,9 @@ FILE: Final = "truncated-before"
 class UsedProcess(WrappingProcess):
     """A process with a past: forwarders made from `CALLS`."""
 
-    def __init__(self, inside: Process, promises: Promises, shifted: Iterable[int] = ()) -> None:
+    def __init__(self, inside: Process, parent: Parent, promises: Promises, shifted: Iterable[int] = ()) -> None:
         super().__init__(inside)
+        self.parent = parent
         self.promises = promises
         self.shifted = set(shifted)
         """The descriptors whose files begin with the hole.
@@ -83,10 +86,10 @@ class UsedProcess(WrappingProcess):
         """
 
     def fork(self) -> Process:
-        return UsedProcess(self.inside.fork(), self.promises, self.shifted)
+        return UsedProcess(self.inside.fork(), self.parent, self.promises, self.shifted)
 
     def thread(self) -> Process:
-        thread = UsedProcess(self.inside.thread(), self.promises)
+        thread = UsedProcess(self.inside.thread(), self.parent, self.promises)
         thread.shifted = self.shifted  # threads have the same descriptors
         return thread
 
@@ -119,11 +122,14 @@ class UsedProcess(WrappingProcess):
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         fd = self.inside.open(path, flags, mode)
-        if flags & O_CREAT and self.promises("close"):
-            with suppress(OSError, NotImplementedError):
-                self.inside.close(self.inside.open(path, O_RDONLY))
+        if flags & O_CREAT:
+            self.parent.map(path)
         self.make_hole(fd, is_writable=bool(flags & (O_WRONLY | O_RDWR)))
         return fd
+
+    def unlink(self, path: str) -> None:
+        self.parent.unmap(path)
+        self.inside.unlink(path)
 
     def memfd(self) -> int:
         fd = self.inside.memfd()
@@ -164,6 +170,36 @@ def _forward(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any
 forward_calls(UsedProcess, _forward)
 
 
+class Parent:
+    """The parent of a used process, with its mappings of the files that the used process has created."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.mappings: dict[str, int] = {}
+        """The address of its mapping by the path of the file."""
+
+    def map(self, path: str) -> None:
+        """Map a page of a file, where the system can."""
+        with suppress(OSError, NotImplementedError):
+            fd = self.process.open(path, O_RDONLY)
+            with suppress(OSError, NotImplementedError):
+                page = self.process.sysconf(SC_PAGESIZE)
+                self.mappings[path] = self.process.mmap(0, page, PROT_READ, MAP_SHARED, fd, SHIFT)
+            self.process.close(fd)
+
+    def unmap(self, path: str) -> None:
+        """Unmap a file, so that nothing but the used process refers to it."""
+        if path in self.mappings:
+            self.process.munmap(self.mappings.pop(path), self.process.sysconf(SC_PAGESIZE))
+
+
+class NoParent(Parent):
+    """What a used process has where there is no fork."""
+
+    def map(self, path: str) -> None:
+        """Map nothing: the mapping would be the process's own."""
+
+
 def used(process: Process, promises: Promises) -> UsedProcess:
     """Return a child of a process that has truncated a file; the process itself, where there is no fork."""
     if all(map(promises, ("open", "ftruncate", "close", "unlink"))):
@@ -175,12 +211,12 @@ def used(process: Process, promises: Promises) -> UsedProcess:
             process.unlink(FILE)
     if promises("fork"):
         try:
-            return UsedProcess(process.fork(), promises)
+            return UsedProcess(process.fork(), Parent(process), promises)
         except NotImplementedError:
             pass
         except OSError as error:
             raise Unresolved(f"a process cannot fork: {error}") from error
-    return UsedProcess(process, promises)
+    return UsedProcess(process, NoParent(process), promises)
 
 
 class UsedSystem(WrappingSystem):
