@@ -19,6 +19,7 @@ from pytest_mmapconf.contract import (
     PROT_NONE,
     PROT_READ,
     PROT_WRITE,
+    SC_PAGESIZE,
     SEEK_CUR,
     SEEK_SET,
     Call,
@@ -58,16 +59,29 @@ def test_it_is_a_child_of_a_process_that_has_truncated_a_file() -> None:
     assert calls(system)[-5:] == ["ftruncate", "ftruncate", "close", "unlink", "fork"]
 
 
-def test_a_mapping_has_lost_its_rights_once_and_a_file_was_opened_twice() -> None:
+def test_a_mapping_has_lost_its_rights_once_and_a_file_is_mapped_by_the_parent() -> None:
     system, process = spawned()
     before = len(calls(system))
     fd = process.open("file", O_CREAT | O_RDWR)
     base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
     process.store(base, b"x")
 
-    opened = ["open", "open", "close", "fstat", "ftruncate"]
-    assert calls(system)[before:] == [*opened, "mmap", "mprotect", "mprotect", "store"]
+    opened = ["open", "open", "sysconf", "mmap", "close", "fstat", "ftruncate"]
+    assert calls(system)[before:] == [*opened, "mmap", "mprotect", "mprotect", "store", "store"]
     assert process.open("file", O_RDWR) == fd + 1
+
+
+def test_the_parent_keeps_its_mapping_until_the_name_is_removed() -> None:
+    _system, process = spawned()
+    assert isinstance(process, UsedProcess)
+    process.open("file", O_CREAT | O_RDWR)
+    (at,) = process.parent.mappings.values()
+    assert process.parent.process.mincore(at, PAGE)
+
+    process.unlink("file")
+
+    with pytest.raises(OSError, match="mapped"):
+        process.parent.process.mincore(at, PAGE)
 
 
 def test_what_a_case_calls_the_start_of_a_file_is_at_4_gib() -> None:
@@ -107,6 +121,38 @@ def test_offsets_of_what_is_no_file_and_near_the_largest_are_left_as_they_are() 
         assert process.translated(call, arguments) == arguments
     assert process.translated("pread", (fd, 1, 5)) == (fd, 1, SHIFT + 5)
     assert process.pipe()[0] not in process.shifted
+
+
+def test_a_call_that_changes_nothing_the_second_time_is_made_twice() -> None:
+    system, process = spawned()
+    base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
+    before = len(calls(system))
+    process.munmap(base, PAGE)
+    process.sysconf(SC_PAGESIZE)
+
+    assert calls(system)[before:] == ["munmap", "munmap", "sysconf"]
+
+
+@pytest.mark.parametrize(("outcomes", "last"), [((12, 22), 22), ((12, None), None)], ids=["refused", "made"])
+def test_the_second_outcome_of_a_refused_call_counts(
+    monkeypatch: pytest.MonkeyPatch, outcomes: tuple[int | None, ...], last: int | None
+) -> None:
+    left = list(outcomes)
+
+    def answer(process: ReferenceProcess, *arguments: object) -> None:
+        error = left.pop(0)
+        if error is not None:
+            raise OSError(error, "")
+
+    _system, process = spawned()
+    monkeypatch.setattr(ReferenceProcess, "fsync", answer)
+    found = None
+    try:
+        process.fsync(3)
+    except OSError as error:
+        found = error.errno
+
+    assert (found, left) == (last, [])
 
 
 def test_a_system_without_files_so_long_has_files_without_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ were changed before.  A case states what is promised in any process, so it can b
 * has taken all rights of each mapping that it makes, and given them back,
 * has a parent that has mapped each file that it creates, by a descriptor of its own, and keeps the mapping until the
   name is removed,
+* makes each call twice that changes nothing the second time, and each that was refused; the second outcome counts,
 * has a hole of 4 GiB at the start of each such file: what a case calls offset 0 is at 4 GiB of the file, as far as the
   system has files so long.
 
@@ -68,6 +69,14 @@ OFFSETS: Final = {
 }
 """The calls with an offset in a file, or its size: the places of the descriptor and of the offset in the arguments."""
 
+AGAIN: Final = frozenset(
+    (
+        *("munmap", "msync", "mprotect", "madvise", "mincore", "mseal", "load", "store"),
+        *("mlock", "mlock2", "munlock", "mlockall", "munlockall"),
+    )
+)
+"""The calls that have the same outcome and no further effect when they are made again."""
+
 FILE: Final = "truncated-before"
 """The name of the file that the parent of a used process makes and removes."""
 
@@ -103,7 +112,7 @@ class UsedProcess(WrappingProcess):
         return *arguments[:at], arguments[at] + SHIFT, *arguments[at + 1 :]
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-        start = self.inside.mmap(*self.translated("mmap", (addr, length, prot, flags, fd, offset)))
+        start = int(_make(self, "mmap", (addr, length, prot, flags, fd, offset)))
         # Bits that mmap ignores are an error of mprotect, and what grows downwards has no fixed start.
         if self.promises("mprotect") and not prot & ~RIGHTS and not flags & MAP_GROWSDOWN:
             self.change_rights(start, length, prot)
@@ -163,11 +172,18 @@ class UsedProcess(WrappingProcess):
         return found - SHIFT if fd in self.shifted else found
 
 
-def _forward(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
-    return invoke(process.inside, call, process.translated(call, arguments))
+def _make(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
+    """Make a call of the process inside, once more if it was refused or is one of AGAIN; the last outcome counts."""
+    arguments = process.translated(call, arguments)
+    try:
+        result = invoke(process.inside, call, arguments)
+        is_made_again = call in AGAIN
+    except OSError:
+        is_made_again = True
+    return invoke(process.inside, call, arguments) if is_made_again else result
 
 
-forward_calls(UsedProcess, _forward)
+forward_calls(UsedProcess, _make)
 
 
 class Parent:
