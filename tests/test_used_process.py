@@ -120,6 +120,8 @@ def test_offsets_of_what_is_no_file_and_near_the_largest_are_left_as_they_are() 
     ]:
         assert process.translated(call, arguments) == arguments
     assert process.translated("pread", (fd, 1, 5)) == (fd, 1, SHIFT + 5)
+    process.ftruncate(fd, NOT_SHIFTED + SHIFT)
+    assert process.fstat(fd).size == NOT_SHIFTED + SHIFT
     assert process.pipe()[0] not in process.shifted
 
 

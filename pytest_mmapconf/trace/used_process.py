@@ -165,11 +165,14 @@ class UsedProcess(WrappingProcess):
 
     def fstat(self, fd: int) -> Stat:
         status = self.inside.fstat(fd)
-        return status._replace(size=status.size - SHIFT) if fd in self.shifted and status.size >= SHIFT else status
+        return status._replace(size=self.known(fd, status.size))
 
     def lseek(self, fd: int, offset: int, whence: int) -> int:
-        found = self.inside.lseek(*self.translated("lseek", (fd, offset, whence)))
-        return found - SHIFT if fd in self.shifted else found
+        return self.known(fd, self.inside.lseek(*self.translated("lseek", (fd, offset, whence))))
+
+    def known(self, fd: int, offset: int) -> int:
+        """Return an offset of a file, or its size, as the case knows it."""
+        return offset - SHIFT if fd in self.shifted and SHIFT <= offset < SHIFT + NOT_SHIFTED else offset
 
 
 def _make(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
