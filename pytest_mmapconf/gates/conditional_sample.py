@@ -4,6 +4,9 @@ Every mutant is combined with every condition (`conditions`).  A combination tha
 reference, in no case, no row of the tour and none of `PROBES` random programs, cannot show as far as is known: it is
 dropped, and counted.  The rest runs the cases and the tour, and then the cases in used processes
 (--mmap-process=used), each mutant up to the first that fails.
+
+A mutant may be dropped too late: its code runs, but does under its condition what the reference does.  So each survivor
+runs `PROGRAMS` random programs.  What they find is a gap of the cases; what they do not find can perhaps not show.
 """
 
 from __future__ import annotations
@@ -26,10 +29,14 @@ from ..plugin.stash import CASE
 from ..reference.mutant import Mutant
 from ..trace.used_process import UsedBackend
 from .conditions import OBSERVER, all_conditional
-from .runner import InstrumentedReference, Progress, Runner, parallel_map, run_with_cases
+from .runner import InstrumentedReference, MutantResult, Progress, Runner, is_found_by, parallel_map, run_with_cases
 
 PROBES: Final = 400
 """Random programs that show which combinations can act otherwise than the reference."""
+
+
+PROGRAMS: Final = 1000
+"""Random programs that look for a survivor."""
 
 
 @dataclass
@@ -44,6 +51,8 @@ class Verdict:
     acted: int = 0
     """The cases and rows in which it acts otherwise than the reference."""
     crash: str = ""
+    program: int = 0
+    """Number of the random program that found a survivor, from 1; 0 for none."""
 
 
 @dataclass
@@ -90,7 +99,11 @@ def run(mutants: Sequence[Mutant], number: int, seed: str, level: str, workers: 
 
         def judge(id: str) -> Verdict:
             verdict = evaluate(runner, drawn[id], acting[id])
-            return verdict if verdict.killer else used.evaluate(drawn[id], acting[id])
+            if not verdict.killer:
+                verdict = used.evaluate(drawn[id], acting[id])
+            if not verdict.killer:
+                verdict.program = find(drawn[id])
+            return verdict
 
         for verdict in parallel_map(judge, chosen, workers):
             verdicts.append(verdict)
@@ -159,10 +172,24 @@ def evaluate(runner: Runner, mutant: Mutant, acted: int) -> Verdict:
     return verdict
 
 
+def find(mutant: Mutant) -> int:
+    """Return the number of the first random program, from 1 on, that finds a mutant; 0 if PROGRAMS do not."""
+    search = Search(mutant.boot(), LEVELS[-1])
+    result = MutantResult(mutant.id, mutant.clauses, mutant.bug, mutant.text)
+    return next((number for number in range(1, PROGRAMS + 1) if is_found_by(number, result, search)), 0)
+
+
 def ordered(runner: Runner, mutant: Mutant) -> Sequence[tuple[str, pytest.Item]]:
     """Return the cases and rows that may kill a mutant; those about its clause first."""
     able = [(id, item) for id, item in runner.cases.items() if runner.may_kill(id, mutant)]
     return sorted(able, key=lambda entry: mutant.clauses[0] not in entry[1].stash[CASE].clauses)
+
+
+def survivor_line(verdict: Verdict) -> str:
+    """Return a line about a survivor."""
+    crashes = f", crashes: {verdict.crash}" if verdict.crash else ""
+    found = f"random program {verdict.program} finds" if verdict.program else f"{PROGRAMS} random programs do not find"
+    return f"survives: {verdict.id} (acts otherwise in {verdict.acted} cases and rows{crashes}); {found} it"
 
 
 def lines(sample: Sample, began: float) -> list[str]:
@@ -170,18 +197,17 @@ def lines(sample: Sample, began: float) -> list[str]:
     killed = [verdict for verdict in sample.verdicts if verdict.killer]
     by_tour = sum(verdict.killer.startswith("tour.") for verdict in killed)
     total = len(sample.verdicts) or 1
-    survivors = [
-        f"survives: {v.id} (acts otherwise in {v.acted} cases and rows{', crashes: ' + v.crash if v.crash else ''})"
-        for v in sample.verdicts
-        if not v.killer
-    ]
+    survivors = [verdict for verdict in sample.verdicts if not verdict.killer]
+    shown = len(killed) + sum(bool(verdict.program) for verdict in survivors)
     return [
-        *survivors,
+        *map(survivor_line, survivors),
         f"seed {sample.seed}: {len(sample.verdicts)} of {sample.combinations} combinations drawn; "
         f"{sample.dropped} dropped that act like the reference wherever they were tried",
         f"killed: {len(killed)} of {len(sample.verdicts)} ({100 * len(killed) / total:.1f} %), "
         f"{by_tour} of these by a row of the tour, {sum(verdict.used for verdict in killed)} in used processes only; "
         f"{len(sample.unreached)} are reached by random programs only",
+        f"of those that cases, rows or random programs show: {len(killed)} of {shown} "
+        f"({100 * len(killed) / (shown or 1):.1f} %)",
         f"{time.monotonic() - began:.0f} s",
     ]
 
