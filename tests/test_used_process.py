@@ -53,10 +53,12 @@ def calls(system: RecordedSystem) -> list[str]:
     return [step.call for step in program]
 
 
-def test_it_is_a_child_of_a_process_that_has_truncated_a_file() -> None:
+def test_it_is_a_child_of_a_process_that_has_truncated_a_file_and_moved_memory() -> None:
     system, _process = spawned()
 
-    assert calls(system)[-5:] == ["ftruncate", "ftruncate", "close", "unlink", "fork"]
+    made = calls(system)
+    assert made[:8] == ["sysconf", "open", "ftruncate", "ftruncate", "dup", "close", "close", "unlink"]
+    assert made[8:] == ["mmap", "mremap", "munmap", "mremap", "munmap", "fork", "sysconf"]
 
 
 def test_a_mapping_has_lost_its_rights_once_and_a_file_is_mapped_by_the_parent() -> None:
@@ -66,7 +68,7 @@ def test_a_mapping_has_lost_its_rights_once_and_a_file_is_mapped_by_the_parent()
     base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
     process.store(base, b"x")
 
-    opened = ["open", "open", "sysconf", "mmap", "close", "fstat", "ftruncate"]
+    opened = ["open", "open", "mmap", "close", "fstat", "ftruncate"]
     assert calls(system)[before:] == [*opened, "mmap", "mprotect", "mprotect", "store", "store"]
     assert process.open("file", O_RDWR) == fd + 1
 
@@ -155,6 +157,30 @@ def test_the_second_outcome_of_a_refused_call_counts(
         found = error.errno
 
     assert (found, left) == (last, [])
+
+
+def test_lengths_are_those_of_the_same_pages() -> None:
+    _system, process = spawned()
+    assert isinstance(process, UsedProcess)
+
+    for call, arguments, length in [
+        ("mmap", (0, 2 * PAGE, RW, MEMORY, -1, 0), 2 * PAGE - 1),
+        ("munmap", (PAGE, PAGE), PAGE - 1),
+        ("munmap", (PAGE, 0), 0),
+        ("munmap", (PAGE, PAGE + 5), PAGE + 5),
+        ("load", (PAGE, PAGE), PAGE),
+    ]:
+        assert process.shortened(call, arguments) == (arguments[0], length, *arguments[2:])
+    assert process.shortened("mremap", (PAGE, PAGE, 3 * PAGE, 0)) == (PAGE, PAGE - 1, 3 * PAGE - 1, 0)
+
+
+def test_the_second_of_two_calls_has_the_other_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+    _system, process = spawned()
+    monkeypatch.setattr(ReferenceProcess, "munmap", lambda process, addr, length: lengths.append(length))
+    process.munmap(PAGE, 3 * PAGE)
+
+    assert lengths == [3 * PAGE, 3 * PAGE - 1]
 
 
 def test_a_system_without_files_so_long_has_files_without_the_hole(monkeypatch: pytest.MonkeyPatch) -> None:

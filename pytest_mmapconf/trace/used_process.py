@@ -3,11 +3,12 @@
 Real systems are often right in a new process and wrong later: in a child, after a file was truncated, where rights
 were changed before.  A case states what is promised in any process, so it can be run in a used one as well, which
 
-* is a child of a process that has made, truncated and removed a file,
+* is a child of a process that has made, truncated and removed a file, and has mapped memory and moved it,
 * has taken all rights of each mapping that it makes, and given them back,
 * has a parent that has mapped each file that it creates, by a descriptor of its own, and keeps the mapping until the
   name is removed,
 * makes each call twice that changes nothing the second time, and each that was refused; the second outcome counts,
+* gives lengths of whole pages without their last byte, which is the same range (at the second of two calls),
 * has a hole of 4 GiB at the start of each such file: what a case calls offset 0 is at 4 GiB of the file, as far as the
   system has files so long.
 
@@ -24,7 +25,10 @@ from typing import Any, Final, TypeAlias
 from ..contract import (
     MAP_ANONYMOUS,
     MAP_GROWSDOWN,
+    MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_MAYMOVE,
     O_CREAT,
     O_EXCL,
     O_RDONLY,
@@ -77,6 +81,13 @@ AGAIN: Final = frozenset(
 )
 """The calls that have the same outcome and no further effect when they are made again."""
 
+LENGTHS: Final = {
+    "mmap": (1,),
+    "mremap": (1, 2),
+    **dict.fromkeys(("munmap", "msync", "mprotect", "madvise", "mincore", "mlock", "mlock2", "munlock", "mseal"), (1,)),
+}
+"""The calls with lengths of memory, which are rounded up to whole pages: the places of the lengths in the arguments."""
+
 FILE: Final = "truncated-before"
 """The name of the file that the parent of a used process makes and removes."""
 
@@ -110,6 +121,15 @@ class UsedProcess(WrappingProcess):
         if (call == "mmap" and arguments[3] & MAP_ANONYMOUS) or (call == "lseek" and arguments[2] != SEEK_SET):
             return arguments
         return *arguments[:at], arguments[at] + SHIFT, *arguments[at + 1 :]
+
+    def shortened(self, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments of a call with lengths that are not whole pages, for the same range."""
+        places = LENGTHS.get(call, ())
+        page = self.parent.page if places else 1
+        return tuple(
+            argument - 1 if at in places and argument > 0 and argument % page == 0 else argument
+            for at, argument in enumerate(arguments)
+        )
 
     def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
         start = int(_make(self, "mmap", (addr, length, prot, flags, fd, offset)))
@@ -178,12 +198,13 @@ class UsedProcess(WrappingProcess):
 def _make(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
     """Make a call of the process inside, once more if it was refused or is one of AGAIN; the last outcome counts."""
     arguments = process.translated(call, arguments)
+    shortened = process.shortened(call, arguments)
     try:
-        result = invoke(process.inside, call, arguments)
+        result = invoke(process.inside, call, arguments if call in AGAIN else shortened)
         is_made_again = call in AGAIN
     except OSError:
         is_made_again = True
-    return invoke(process.inside, call, arguments) if is_made_again else result
+    return invoke(process.inside, call, shortened) if is_made_again else result
 
 
 forward_calls(UsedProcess, _make)
@@ -194,6 +215,7 @@ class Parent:
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        self.page = process.sysconf(SC_PAGESIZE)
         self.mappings: dict[str, int] = {}
         """The address of its mapping by the path of the file."""
 
@@ -202,14 +224,13 @@ class Parent:
         with suppress(OSError, NotImplementedError):
             fd = self.process.open(path, O_RDONLY)
             with suppress(OSError, NotImplementedError):
-                page = self.process.sysconf(SC_PAGESIZE)
-                self.mappings[path] = self.process.mmap(0, page, PROT_READ, MAP_SHARED, fd, SHIFT)
+                self.mappings[path] = self.process.mmap(0, self.page, PROT_READ, MAP_SHARED, fd, SHIFT)
             self.process.close(fd)
 
     def unmap(self, path: str) -> None:
         """Unmap a file, so that nothing but the used process refers to it."""
         if path in self.mappings:
-            self.process.munmap(self.mappings.pop(path), self.process.sysconf(SC_PAGESIZE))
+            self.process.munmap(self.mappings.pop(path), self.page)
 
 
 class NoParent(Parent):
@@ -220,14 +241,25 @@ class NoParent(Parent):
 
 
 def used(process: Process, promises: Promises) -> UsedProcess:
-    """Return a child of a process that has truncated a file; the process itself, where there is no fork."""
-    if all(map(promises, ("open", "ftruncate", "close", "unlink"))):
+    """Return a child of a process that has a past; the process itself, where there is no fork."""
+    page = process.sysconf(SC_PAGESIZE)
+    if all(map(promises, ("open", "ftruncate", "dup", "close", "unlink"))):
         with suppress(OSError, NotImplementedError):
             fd = process.open(FILE, O_CREAT | O_EXCL | O_RDWR)
-            process.ftruncate(fd, process.sysconf(SC_PAGESIZE))
+            process.ftruncate(fd, page)
             process.ftruncate(fd, 0)
+            process.close(process.dup(fd))
             process.close(fd)
             process.unlink(FILE)
+    if all(map(promises, ("mmap", "mremap", "munmap"))):
+        with suppress(OSError, NotImplementedError):
+            start = process.mmap(0, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            with suppress(OSError, NotImplementedError):
+                left = process.mremap(start, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+                process.munmap(left, page)
+            with suppress(OSError, NotImplementedError):
+                start = process.mremap(start, page, 2 * page, MREMAP_MAYMOVE)
+            process.munmap(start, 2 * page)
     if promises("fork"):
         try:
             return UsedProcess(process.fork(), Parent(process), promises)
