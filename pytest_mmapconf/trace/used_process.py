@@ -75,11 +75,14 @@ OFFSETS: Final = {
 
 AGAIN: Final = frozenset(
     (
-        *("munmap", "msync", "mprotect", "madvise", "mincore", "mseal", "load", "store"),
+        *("msync", "mprotect", "madvise", "mincore", "mseal", "load", "store"),
         *("mlock", "mlock2", "munlock", "mlockall", "munlockall"),
     )
 )
-"""The calls that have the same outcome and no further effect when they are made again."""
+"""The calls that have the same outcome and no further effect when they are made again.
+
+munmap is not one: between two calls, the implementation may map memory of its own there.
+"""
 
 LENGTHS: Final = {
     "mmap": (1,),
@@ -230,7 +233,8 @@ class Parent:
     def unmap(self, path: str) -> None:
         """Unmap a file, so that nothing but the used process refers to it."""
         if path in self.mappings:
-            self.process.munmap(self.mappings.pop(path), self.page)
+            with suppress(OSError):
+                self.process.munmap(self.mappings.pop(path), self.page)
 
 
 class NoParent(Parent):
@@ -254,12 +258,14 @@ def used(process: Process, promises: Promises) -> UsedProcess:
     if all(map(promises, ("mmap", "mremap", "munmap"))):
         with suppress(OSError, NotImplementedError):
             start = process.mmap(0, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            length = page
             with suppress(OSError, NotImplementedError):
-                left = process.mremap(start, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
-                process.munmap(left, page)
+                moved = process.mremap(start, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+                process.munmap(moved, page)
             with suppress(OSError, NotImplementedError):
                 start = process.mremap(start, page, 2 * page, MREMAP_MAYMOVE)
-            process.munmap(start, 2 * page)
+                length = 2 * page
+            process.munmap(start, length)
     if promises("fork"):
         try:
             return UsedProcess(process.fork(), Parent(process), promises)
