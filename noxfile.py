@@ -44,7 +44,7 @@ BENCHMARKS = {
     "overhead": ("overhead.py", "--rounds", "1"),
     "startup": ("startup.py", "--rounds", "5"),
     "lockstep": ("lockstep.py", "--rounds", "1", "--programs", "60"),
-    "source-mutation": ("source_mutation.py", "--sample", "2"),
+    "source-mutation": ("source_mutation.py", "--sample", "2", "--without-tour"),
     "kills": ("kills.py", "--kills", "5", "--clause", "munmap.*"),
     "remains": ("remains.py", "--kills", "3", "--kinds", "native,crash,workers", "--latest", "1"),
 }

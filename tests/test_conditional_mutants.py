@@ -16,6 +16,7 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
     Process,
 )
+from pytest_mmapconf.gates.conditional_sample import PROGRAMS, Sample, Verdict, find, lines, survivor_line
 from pytest_mmapconf.gates.conditions import CONDITIONS, SECOND_TIME, all_conditional, conditional
 from pytest_mmapconf.reference import mutant
 
@@ -141,3 +142,41 @@ def test_of_files() -> None:
     assert not is_wrong(process, base)
     process.ftruncate(process.open("f", O_RDWR), 1)
     assert is_wrong(process, base)
+
+
+def test_random_programs_find_a_survivor_that_can_show() -> None:
+    assert find(conditional(mutant.load()[FAULT], "after-fork")) > 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "line"),
+    [
+        (
+            Verdict("m@c", acted=3, program=7),
+            "survives: m@c (acts otherwise in 3 cases and rows); random program 7 finds it",
+        ),
+        (
+            Verdict("m@c", acted=1, crash="KeyError"),
+            "survives: m@c (acts otherwise in 1 cases and rows, crashes: KeyError); "
+            f"{PROGRAMS} random programs do not find it",
+        ),
+    ],
+    ids=["found", "not-found"],
+)
+def test_a_survivor_is_a_line(verdict: Verdict, line: str) -> None:
+    assert survivor_line(verdict) == line
+
+
+def test_the_score_is_that_of_all_and_of_those_that_can_show() -> None:
+    verdicts = (
+        Verdict("a", killer="munmap.x"),
+        Verdict("b", killer="tour.x"),
+        Verdict("c", killer="munmap.y", used=True),
+        Verdict("d", program=7),
+        Verdict("e"),
+    )
+
+    text = lines(Sample("1", 100, 2, ("e",), verdicts), 0.0)
+
+    assert "killed: 3 of 5 (60.0 %), 1 of these by a row of the tour, 1 in used processes only; " in text[3]
+    assert text[4] == "of those that cases, rows or random programs show: 3 of 4 (75.0 %)"
