@@ -89,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
         type=WORKERS,
         help="number of processes (default: one for each processor)",
     )
+    command.add_argument(
+        "--used", action="store_true", help="in used processes, as --mmap-process=used; without the tour"
+    )
     command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
     command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
     help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
@@ -278,7 +281,7 @@ def run(argv: Sequence[str] | None) -> int:
         if asked.command == "variants":
             from .gates import mutants_command, variants
 
-            return variants.main(asked.globs, asked.workers or mutants_command.default_workers())
+            return variants.main(asked.globs, asked.workers or mutants_command.default_workers(), asked.used)
         if asked.command == "mutants":
             return run_mutants(asked)
         if asked.command == "recipes":

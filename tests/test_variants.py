@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from pytest_mmapconf.gates import variants
-from pytest_mmapconf.gates.variants import VariantResult
+from pytest_mmapconf.gates.variants import Asked, VariantResult
 from pytest_mmapconf.reference.variants import VARIANTS
 
 ACCEPTED = VariantResult("freebsd", "posix", Counter({"pass": 3, "unsupported": 1}))
@@ -15,8 +15,16 @@ WRONG = VariantResult("netbsd", "posix", Counter({"pass": 3, "fail": 1}), ["munm
 EMPTY = VariantResult("macos", "posix", Counter({"unsupported": 4}))
 
 
+def test_cases_run_on_a_variant_in_used_processes() -> None:
+    """Its empty files can be mapped, and the page after the end of a file cannot."""
+    result = variants.run_one(Asked("posix-strict", "documented", used=True))
+
+    assert result.is_accepted
+    assert result.verdicts["pass"] > 400
+
+
 def test_cases_run_on_a_variant() -> None:
-    result = variants.run_one(("anonymous-only", "documented", 20))
+    result = variants.run_one(Asked("anonymous-only", "documented", 20))
 
     assert result.is_accepted
     assert result.verdicts["pass"] > 100
@@ -45,7 +53,7 @@ def test_selection_by_name() -> None:
 def test_command_prints_each_run_and_fails_for_a_wrong_case(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(variants, "run", lambda names, workers: iter([ACCEPTED, WRONG]))
+    monkeypatch.setattr(variants, "run", lambda names, workers, used: iter([ACCEPTED, WRONG]))
 
     assert variants.main((), 1) == 1
     assert capsys.readouterr().out.splitlines() == [
@@ -54,5 +62,5 @@ def test_command_prints_each_run_and_fails_for_a_wrong_case(
         "variant netbsd at posix: munmap.x: fail: expected EINVAL",
         "conforming variants accepted: 1 of 2 runs of 2 variants",
     ]
-    monkeypatch.setattr(variants, "run", lambda names, workers: iter([ACCEPTED]))
+    monkeypatch.setattr(variants, "run", lambda names, workers, used: iter([ACCEPTED]))
     assert variants.main((), 1) == 0

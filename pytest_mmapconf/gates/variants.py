@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -75,24 +76,35 @@ def select(globs: Sequence[str]) -> list[str]:
     return [name for name in VARIANTS if not globs or any(fnmatchcase(name, glob) for glob in globs)]
 
 
-def run(names: Sequence[str], workers: int, share: int = 1) -> Iterator[VariantResult]:
-    """Run variants at each of their levels; yield the results in any order.
+class Asked(NamedTuple):
+    """What is run on a variant."""
 
-    `share`: of the rows of the tour, only one in so many runs on each variant.
-    """
-    asked = [(name, level, share) for name in names for level in VARIANTS[name].levels]
+    name: str
+    level: str
+    share: int = 1
+    """Of the rows of the tour, one in so many is run."""
+    used: bool = False
+    """True for the cases, without the tour, in used processes (--mmap-process=used)."""
+
+
+def run(names: Sequence[str], workers: int, share: int = 1, used: bool = False) -> Iterator[VariantResult]:
+    """Run variants at each of their levels, `share` and `used` as `Asked` has them; yield the results in any order."""
+    asked = [Asked(name, level, share, used) for name in names for level in VARIANTS[name].levels]
     yield from parallel_map(run_one, asked, workers)
 
 
-def run_one(name_level_share: tuple[str, str, int]) -> VariantResult:
+def run_one(asked: Asked) -> VariantResult:
     """Run the installed cases of a level, except those that draw at random, on a variant."""
-    name, level, share = name_level_share
+    name, level, share, used = asked
     result = VariantResult(name, level)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         ini = Path(folder, "pytest.ini")
         ini.write_text("[pytest]\n", encoding="utf-8")
         arguments = ["-c", str(ini), "--rootdir", folder, "--noconftest", "-p", "no:cacheprovider", "-n0", "-q", "-s"]
-        arguments += ["--tb=no", "-m", "not mmap_random", f"--mmap-backend=reference:{name}", f"--mmap-level={level}"]
+        if used:
+            arguments += ["--mmap-process=used"]
+        marks = "not mmap_random and not mmap_tour" if used else "not mmap_random"
+        arguments += ["--tb=no", "-m", marks, f"--mmap-backend=reference:{name}", f"--mmap-level={level}"]
         pytest.main(arguments, plugins=[Collector(result, share)])
     return result
 
@@ -110,9 +122,10 @@ def summary(results: Sequence[VariantResult]) -> str:
     return f"conforming variants accepted: {accepted} of {len(results)} runs of {len(names)} variants"
 
 
-def main(globs: Sequence[str], workers: int) -> int:
+def main(globs: Sequence[str], workers: int, used: bool = False) -> int:
     """Run `python -m pytest_mmapconf variants`; return the exit status."""
-    results = sorted(run(select(globs), workers), key=lambda result: (list(VARIANTS).index(result.name), result.level))
+    found = run(select(globs), workers, used=used)
+    results = sorted(found, key=lambda result: (list(VARIANTS).index(result.name), result.level))
     for result in results:
         counts = ", ".join(f"{number} {verdict}" for verdict, number in sorted(result.verdicts.items()))
         print(f"reference:{result.name} at level {result.level}: {counts}")

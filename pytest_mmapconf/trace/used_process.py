@@ -171,7 +171,7 @@ class UsedProcess(WrappingProcess):
     def make_hole(self, fd: int, is_writable: bool) -> None:
         """Note whether a file begins with the hole; an empty file gets one, where it can be written to."""
         self.shifted.discard(fd)
-        if not (self.promises("ftruncate") and self.promises("fstat")):
+        if not (self.parent.has_holes and self.promises("fstat")):
             return
         with suppress(OSError, NotImplementedError):
             kind, size = self.inside.fstat(fd)
@@ -216,8 +216,10 @@ forward_calls(UsedProcess, _make)
 class Parent:
     """The parent of a used process, with its mappings of the files that the used process has created."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, has_holes: bool) -> None:
         self.process = process
+        self.has_holes = has_holes
+        """True if the files that the used process creates begin with a hole."""
         self.page = process.sysconf(SC_PAGESIZE)
         self.mappings: dict[str, int] = {}
         """The address of its mapping by the path of the file."""
@@ -247,33 +249,52 @@ class NoParent(Parent):
 def used(process: Process, promises: Promises) -> UsedProcess:
     """Return a child of a process that has a past; the process itself, where there is no fork."""
     page = process.sysconf(SC_PAGESIZE)
-    if all(map(promises, ("open", "ftruncate", "dup", "close", "unlink"))):
+    has_holes = False
+    if all(map(promises, ("open", "ftruncate", "dup", "mmap", "munmap", "close", "unlink"))):
         with suppress(OSError, NotImplementedError):
             fd = process.open(FILE, O_CREAT | O_EXCL | O_RDWR)
             process.ftruncate(fd, page)
+            has_holes = maps_the_end(process, fd, page)
             process.ftruncate(fd, 0)
             process.close(process.dup(fd))
             process.close(fd)
             process.unlink(FILE)
     if all(map(promises, ("mmap", "mremap", "munmap"))):
         with suppress(OSError, NotImplementedError):
-            start = process.mmap(0, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-            length = page
-            with suppress(OSError, NotImplementedError):
-                moved = process.mremap(start, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
-                process.munmap(moved, page)
-            with suppress(OSError, NotImplementedError):
-                start = process.mremap(start, page, 2 * page, MREMAP_MAYMOVE)
-                length = 2 * page
-            process.munmap(start, length)
+            move_memory(process, page)
     if promises("fork"):
         try:
-            return UsedProcess(process.fork(), Parent(process), promises)
+            return UsedProcess(process.fork(), Parent(process, has_holes), promises)
         except NotImplementedError:
             pass
         except OSError as error:
             raise Unresolved(f"a process cannot fork: {error}") from error
-    return UsedProcess(process, NoParent(process), promises)
+    return UsedProcess(process, NoParent(process, has_holes), promises)
+
+
+def maps_the_end(process: Process, fd: int, page: int) -> bool:
+    """Return True if the page after the end of a file of one page can be mapped.
+
+    POSIX allows ENXIO there, and not for the first page of an empty file, which the hole would make such a page.
+    """
+    try:
+        process.munmap(process.mmap(0, page, PROT_READ, MAP_SHARED, fd, page), page)
+    except OSError:
+        return False
+    return True
+
+
+def move_memory(process: Process, page: int) -> None:
+    """Map a page of memory, move it twice, and unmap it."""
+    start = process.mmap(0, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    length = page
+    with suppress(OSError, NotImplementedError):
+        moved = process.mremap(start, page, page, MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+        process.munmap(moved, page)
+    with suppress(OSError, NotImplementedError):
+        start = process.mremap(start, page, 2 * page, MREMAP_MAYMOVE)
+        length = 2 * page
+    process.munmap(start, length)
 
 
 class UsedSystem(WrappingSystem):
