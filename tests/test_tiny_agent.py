@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import pytest_mmapconf.agent
+from pytest_mmapconf import backends
+from pytest_mmapconf.contract import O_CREAT, O_RDWR, Options
 
 FOLDER = Path(pytest_mmapconf.agent.__path__[0]) / "tiny"
 FREESTANDING = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib", "-static")
@@ -52,6 +54,23 @@ def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester) -
     asked = {id: verdict for id, verdict in own.items() if verdict != "unsupported"}
     assert asked.items() <= native.items()
     assert len(asked) >= len(native) * 3 // 4
+
+
+def test_directories_with_files_in_them_are_removed(pytester: pytest.Pytester) -> None:
+    backend = backends.make(f"agent:{build(pytester.path, 'cc', 'linux.c')}", [], [])
+    backend.configure(Options())
+    try:
+        system = backend.boot()
+        process = system.spawn()
+        process.mkdir("only-here")
+        process.close(process.open("only-here/a", O_CREAT | O_RDWR))
+        (folder,) = Path("/tmp").glob("mmapconf-tiny*/only-here/a")
+        system.close()
+        backend.boot().close()
+    finally:
+        backend.close()
+
+    assert not folder.parents[1].exists()
 
 
 @pytest.mark.skipif(not (shutil.which(QEMU) and shutil.which(CROSS)), reason=f"needs {QEMU} and {CROSS}")

@@ -303,16 +303,21 @@ const char *tiny_boot(void)
 	return folder;
 }
 
-static void remove_files(void)
+/* Remove what is in a directory, directories of files among them. */
+static void remove_files(long parent, const char *name)
 {
-	static char entries[2048];
-	long at, length, directory = CALL(openat, AT_FDCWD, ".", O_RDONLY | O_DIRECTORY);
-	while ((length = CALL(getdents64, directory, entries, sizeof entries)) > 0) {
+	char entries[1024], *entry;
+	long at, length, directory = CALL(openat, parent, name, O_RDONLY | O_DIRECTORY);
+	while ((length = CALL(getdents64, directory, entries, sizeof entries)) > 0)
 		for (at = 0; at < length; at += *(unsigned short *)(entries + at + 16)) {
-			CALL(unlinkat, AT_FDCWD, entries + at + 19, 0);
-			CALL(unlinkat, AT_FDCWD, entries + at + 19, 0x200 /* AT_REMOVEDIR */);
+			entry = entries + at + 19;
+			if (entry[0] == '.' && (!entry[1] || (entry[1] == '.' && !entry[2])))
+				continue;
+			if (CALL(unlinkat, directory, entry, 0) < 0) {
+				remove_files(directory, entry);
+				CALL(unlinkat, directory, entry, 0x200 /* AT_REMOVEDIR */);
+			}
 		}
-	}
 	CALL(close, directory);
 }
 
@@ -328,7 +333,7 @@ void tiny_end(void)
 	processes = 0;
 	if (is_booted) {
 		is_booted = 0;
-		remove_files();
+		remove_files(AT_FDCWD, ".");
 		CALL(chdir, "/");
 		CALL(unlinkat, AT_FDCWD, folder, 0x200);
 	}
