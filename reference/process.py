@@ -48,7 +48,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     def __reduce__(self) -> tuple[object, ...]:
         """Return what copies are made of: a copy of a process shares its data with those of its threads."""
         is_thread = isinstance(self, ThreadCalls)
-        kind = type(self).__mro__[2] if is_thread else type(self)
+        kind = type(self).__bases__[1] if is_thread else type(self)  # as `thread_type` makes it
         return new_process, (kind, is_thread), (self.__dict__, self.translations)
 
     def __setstate__(self, state: tuple[dict[str, Any], Any]) -> None:

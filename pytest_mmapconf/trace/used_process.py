@@ -127,8 +127,10 @@ class UsedProcess(WrappingProcess):
 
     def shortened(self, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of a call with lengths that are not whole pages, for the same range."""
-        places = LENGTHS.get(call, ())
-        page = self.parent.page if places else 1
+        places = LENGTHS.get(call)
+        if places is None:
+            return arguments
+        page = self.parent.page
         return tuple(
             argument - 1 if at in places and argument > 0 and argument % page == 0 else argument
             for at, argument in enumerate(arguments)
@@ -202,9 +204,9 @@ def _make(process: UsedProcess, call: str, arguments: tuple[Any, ...]) -> Any:
     """Make a call of the process inside, once more if it was refused or is one of AGAIN; the last outcome counts."""
     arguments = process.translated(call, arguments)
     shortened = process.shortened(call, arguments)
+    is_made_again = call in AGAIN
     try:
-        result = invoke(process.inside, call, arguments if call in AGAIN else shortened)
-        is_made_again = call in AGAIN
+        result = invoke(process.inside, call, arguments if is_made_again else shortened)
     except OSError:
         is_made_again = True
     return invoke(process.inside, call, shortened) if is_made_again else result
