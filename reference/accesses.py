@@ -85,10 +85,9 @@ class Accesses(State):
             mapping, frame, is_first = (*kept, False) if kept else self.translate_store(addr, done)
             inode = mapping.inode
             part = data[done : done + page - start]
-            frame.data[start : start + len(part)] = part
             if frame.indeterminate:
-                frame.resolve(start, start + len(part))
                 frame.lazy_free = False
+            frame.store(start, part)
             if mapping.droppable:
                 frame.mark_indeterminate(start, start + len(part))
             if mapping.shared and inode is not None:

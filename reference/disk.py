@@ -9,8 +9,8 @@ block is taken when the block is first written to in memory, so that write-back 
 room of a file is given back only when nothing refers to the file any more.
 
 Sizes and names are journalled: growth and a new name take effect when the file is first synced, a cut then or before.
-Data is not journalled: a page that has changed since it was last written back holds either content after a crash, and
-FileChoices.survives says which.
+Data is not journalled: the disk may write a dirty page back at any time.  After a crash each byte of it has a value
+that it had since the page was last written back, and FileChoices.survives says which.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ class DiskChoices(Protocol):
 class Disk:
     """Room for blocks."""
 
-    __slots__ = ("capacity", "used")
+    __slots__ = ("capacity", "may_crash", "used")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, may_crash: bool = False) -> None:
         self.capacity = capacity
+        self.may_crash = may_crash
+        """True if what memory has of its files can be lost (Facility.CRASHING_FILE_SYSTEM)."""
         self.used = 0
 
     @property
@@ -54,7 +56,7 @@ class OnDiskFile:
         self.size = 0
         self.name_durable = False
         self.truncated = False
-        """True if it was truncated since it was last synced: the disk may or may not have the new size."""
+        """True if it was truncated, or got a hole, since it was last synced: the disk may have that or not."""
         self.unsure: dict[int, dict[int, bytes]] = {}
         """The indeterminate bytes of blocks, by block and offset: each with the values that it may have."""
 
@@ -65,14 +67,18 @@ class OnDiskFile:
         if there := {at: values for at, values in unsure.items() if at < len(content)}:
             self.unsure[block] = there
 
-    def allow(self, block: int, content: bytes, unsure: Mapping[int, bytes]) -> None:
-        """Let a block have this content or its own: a crash has come before it was written back."""
+    def allow(self, block: int, content: bytes, unsure: Mapping[int, bytes], replaced: Mapping[int, bytes]) -> None:
+        """Let a block have its content, that of its page in memory, or what was `replaced` there before a crash."""
         before, own = self.blocks.get(block, b"").ljust(len(content), b"\0"), self.unsure.get(block, {})
         after = content.ljust(len(before), b"\0")
         values = {
-            at: bytes(dict.fromkeys(own.get(at, before[at : at + 1]) + unsure.get(at, after[at : at + 1])))
+            at: bytes(
+                dict.fromkeys(
+                    own.get(at, before[at : at + 1]) + replaced.get(at, b"") + unsure.get(at, after[at : at + 1])
+                )
+            )
             for at in range(len(before))
-            if before[at] != after[at] or at in own or at in unsure
+            if before[at] != after[at] or at in own or at in unsure or at in replaced
         }
         self.write(block, before, values)
 
@@ -101,6 +107,7 @@ class OnDiskFile:
             del self.blocks[block]
             self.unsure.pop(block, None)
         self.disk.used -= self.page * len(gone)
+        self.truncated = True
 
     def cut(self, size: int) -> None:
         """Truncate to `size` bytes: give back the room of the blocks past the end, and drop the bytes past it."""

@@ -73,12 +73,14 @@ class FileMapping(Protocol):
 class FileSystem:
     """A mounted file system."""
 
-    def __init__(self, name: str, memory: Memory, capacity: int = 1 << 40, *, noexec: bool = False) -> None:
+    def __init__(
+        self, name: str, memory: Memory, capacity: int = 1 << 40, *, noexec: bool = False, may_crash: bool = False
+    ) -> None:
         self.name = name
         self.memory = memory
         self.noexec = noexec
         """True if nothing may be executed from it."""
-        self.disk = Disk(capacity)
+        self.disk = Disk(capacity, may_crash=may_crash)
         self.root = self.inode("directory", name)
 
     def inode(self, kind: str, name: str, device: str = "") -> Inode:
@@ -113,7 +115,7 @@ def restore(directory: Inode, choices: FileChoices) -> None:
                 if survives:
                     record.write(index, content, unsure)
                 elif survives is None:
-                    record.allow(index, content, unsure)
+                    record.allow(index, content, unsure, cached.replaced or {})
                     undecided.append(index)
         inode_on_disk = directory.add(inode.kind, name)
         inode_on_disk.cache.on_disk = record
@@ -269,8 +271,7 @@ class Inode:
                 self.size = max(before, offset + done) if done else before
                 break
             part = data[done : done + page - start]
-            cached.data[start : start + len(part)] = part
-            cached.resolve(start, start + len(part))
+            cached.store(start, part)
             done += len(part)
         return done
 

@@ -11,9 +11,9 @@ from .files import FileSystem
 from .paging import Memory
 
 
-def plain(name: str, memory: Memory) -> FileSystem:
-    """An empty file system of 64 MiB."""
-    return FileSystem(name, memory, 64 << 20)
+def crashing(name: str, memory: Memory) -> FileSystem:
+    """An empty file system of 64 MiB of which a crash leaves what the disk has."""
+    return FileSystem(name, memory, 64 << 20, may_crash=True)
 
 
 def small(name: str, memory: Memory) -> FileSystem:
@@ -61,7 +61,7 @@ def locked(name: str, memory: Memory) -> FileSystem:
 
 MOUNTS: Final = {
     "own": small,
-    "crashing": plain,
+    "crashing": crashing,
     "noexec": noexec,
     "dev": devices,
     "proc": processes,

@@ -52,7 +52,7 @@ class PageChoices(DiskChoices, Protocol):
 class Page:
     """A page frame and its content."""
 
-    __slots__ = ("data", "dirty", "frame", "indeterminate", "lazy_free", "refcount")
+    __slots__ = ("data", "dirty", "frame", "indeterminate", "lazy_free", "refcount", "replaced")
 
     def __init__(self, frame: int, data: bytearray) -> None:
         self.frame = frame
@@ -67,6 +67,21 @@ class Page:
         They were stored past the end of a file, or freed: that value, or zero; or not synced before a crash: the old
         value or the new one.  No values at all: any, at any time.  `data` has one of them.
         """
+        self.replaced: dict[int, bytes] | None = None
+        """The values that the bytes had since the page became dirty, by offset in the page: the disk may have them.
+
+        None if the page is clean, or its disk is never lost.
+        """
+
+    def store(self, start: int, content: bytes) -> None:
+        """Change the bytes from `start` on; they are determined afterwards."""
+        stop = start + len(content)
+        if self.replaced is not None:
+            own = self.indeterminate or {}
+            for at in range(start, stop):
+                self.replaced[at] = self.replaced.get(at, b"") + own.get(at, self.data[at : at + 1])
+        self.data[start:stop] = content
+        self.resolve(start, stop)
 
     def allow(self, values: dict[int, bytes]) -> None:
         """Make bytes indeterminate: each, by offset in the page, has one of its `values`."""
@@ -159,6 +174,8 @@ class PageCache:
             if not self.on_disk.reserve(index, choices):
                 return False
             self.settle(index, page)
+            if self.on_disk.disk.may_crash and page.replaced is None:
+                page.replaced = {}
         page.dirty = True
         return True
 
@@ -185,6 +202,7 @@ class PageCache:
                     page.wipe(room)
                 self.on_disk.write(index, bytes(page.data[:room]), page.indeterminate or {})
                 page.dirty = False
+                page.replaced = None
                 end = min(index * length + length, size)
         # Where the file has grown by more than was written, how long it is on the disk is not settled yet.
         unwritten = any(page.dirty for index, page in self.pages.items() if index * length + length > self.on_disk.size)

@@ -716,6 +716,39 @@ def test_after_a_crash_what_was_not_synced_may_be_old_or_new(survives: bool) -> 
     assert system.uncompared is None
 
 
+@pytest.mark.parametrize("how", ["pwrite", "store"])
+def test_after_a_crash_a_page_may_be_as_it_was_written_back_between_two_changes(how: str) -> None:
+    class WritesBack(ReferenceProcess):
+        """Its pages are written back whenever their protection is changed."""
+
+        def mprotect(self, addr: int, length: int, prot: int) -> None:
+            super().mprotect(addr, length, prot)
+            inode = self.space.over(addr, addr + 1)[0].inode
+            assert inode is not None
+            inode.sync(self.choices)
+
+    process = judged(WritesBack, hardware(survives=False))
+    system = process.system
+    folder = system.facility(Facility.CRASHING_FILE_SYSTEM)
+    fd = file(process, b"synced, old", f"{folder}/file")
+    process.fsync(fd)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, fd, 0)
+    process.pwrite(fd, b"middle", 5)
+    process.mprotect(base, PAGE, PROT_READ)
+    process.mprotect(base, PAGE, RW)
+    if how == "store":
+        process.store(base + 5, b"new")
+    else:
+        process.pwrite(fd, b"new", 5)
+    system.crash()
+
+    process = system.spawn()
+    fd = process.open(f"{folder}/file", O_RDONLY)
+    assert process.pread(fd, 20, 0) == b"syncemiddle"
+    assert process.pread(fd, 20, 0) == b"syncemiddle"
+    assert system.uncompared is None
+
+
 def test_but_nothing_else_and_what_was_synced_is_there() -> None:
     class Loses(ReferenceProcess):
         def fsync(self, fd: int) -> None:
