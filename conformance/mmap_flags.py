@@ -162,11 +162,11 @@ def test_map_stack_does_not_grow(process: Process, page: int, kind: int) -> None
 @shared_and_private
 @pytest.mark.parametrize("memory", ["anonymous", "file"])
 def test_noreserve_memory_is_usable(process: Process, page: int, file: MakeFile, kind: int, memory: str) -> None:
-    fd, anonymous, first = (-1, MAP_ANONYMOUS, b"\0") if memory == "anonymous" else (file(b"a"), 0, b"a")
+    fd, anonymous, content = (-1, MAP_ANONYMOUS, bytes(3)) if memory == "anonymous" else (file(b"abc"), 0, b"abc")
     base = process.mmap(0, 2 * page, RW, kind | anonymous | MAP_NORESERVE, fd, 0)
     process.store(base + 1, b"x")
 
-    assert process.load(base, 3) == first + b"x\0"
+    assert process.load(base, 3) == content[:1] + b"x" + content[2:]
 
 
 @clause("mmap.prot.none.reservation")

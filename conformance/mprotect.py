@@ -228,7 +228,7 @@ def test_length_is_rounded_up_to_whole_pages(
 @clause("mprotect.several")
 def test_range_spans_mappings_of_every_kind(process: Process, file: MakeFile, page: int) -> None:
     base = reserve(process, 6)
-    process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"a"), 0)
+    process.mmap(base + page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file(b"ab"), 0)
     process.mmap(base + 2 * page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
     process.mmap(base + 3 * page, page, PROT_NONE, MAP_PRIVATE | MAP_FIXED, file(b"b"), 0)
     process.mmap(base + 4 * page, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)

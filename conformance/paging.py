@@ -190,12 +190,18 @@ def map_evicted(process: Process, file: MakeFile, page: int, pages: int) -> int:
 
 @clause("paging.fault-loads")
 def test_access_loads_page_from_disk(process: Process, file: MakeFile, page: int) -> None:
-    """Nothing is required of the neighbouring pages, because a system may read ahead."""
+    """Nothing is required of the neighbouring pages, because a system may read ahead.
+
+    A page may leave memory again at any time, so one of several attempts must find it there.
+    """
     base = map_evicted(process, file, page, 4)
 
-    assert process.load(base + 2 * page, 2) == b"CC"
+    found: list[bool] = []
+    while True not in found and len(found) < 5:
+        assert process.load(base + 2 * page, 2) == b"CC"
+        found += process.mincore(base + 2 * page, page)
 
-    assert process.mincore(base + 2 * page, page) == [True]
+    assert True in found
 
 
 @clause("paging.fault-loads")

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, ClassVar, Final, NoReturn
 
 from ..contract import Facility, Facts, Fault, Unsupported
+from ..trace.calls import PROCESS_CALLS
 from .backend import ReferenceBackend
 from .choices import Choices
 from .constants import (
@@ -55,6 +56,8 @@ OBSERVING_CALLS: Final = (
 )
 """Calls of the contract by which cases observe or prepare a system; no C program makes them as they are."""
 
+ACCESSES: Final = ("load", "store", "execute", "add")
+
 FILE_CALLS: Final = ("open", "memfd", "pipe", "socketpair", "watch")
 """Calls that make a descriptor."""
 
@@ -91,13 +94,21 @@ class Variant:
     """True if a fault ends the process."""
     hides_fault_details: bool = False
     """True if a fault has neither code nor address."""
+    is_short_of_memory: bool = False
+    """True if after each call the pages of files are written back and leave memory.
+
+    Locked pages stay in memory, and so does what a load or a store has accessed last.
+    """
     levels: Collection[str] = ("documented", "posix")
     """The levels that it conforms to."""
 
     @cached_property
     def process_type(self) -> type[VariantProcess]:
         """The class of its processes, in which the calls that it lacks raise Unsupported."""
-        return type("Process", (VariantProcess,), {"variant": self, **{name: absent(name) for name in self.lacks}})
+        methods: dict[str, Any] = {name: absent(name) for name in self.lacks}
+        if self.is_short_of_memory:
+            methods |= {name: cleaning(getattr(VariantProcess, name), name not in ACCESSES) for name in PROCESS_CALLS}
+        return type("Process", (VariantProcess,), {"variant": self, **methods})
 
 
 def absent(name: str) -> Callable[..., NoReturn]:
@@ -105,6 +116,22 @@ def absent(name: str) -> Callable[..., NoReturn]:
 
     def call(process: object, *arguments: object, **keywords: object) -> NoReturn:
         raise Unsupported(f"the system has no {name}")
+
+    return call
+
+
+def cleaning(method: Callable[..., Any], evicts: bool) -> Callable[..., Any]:
+    """Return a call after which the pages of files are written back, and leave memory if it `evicts`."""
+
+    @wraps(method)
+    def call(process: VariantProcess, *arguments: Any, **keywords: Any) -> Any:
+        process.depth += 1
+        try:
+            return method(process, *arguments, **keywords)
+        finally:
+            process.depth -= 1
+            if not process.depth:  # a call may make others
+                process.clean_files(evicts)
 
     return call
 
@@ -120,11 +147,26 @@ class VariantProcess(ReferenceProcess):
         """True while a call accesses memory, so that a fault raises no signal."""
         self.is_killed = False
         """True if a fault has ended it."""
+        self.depth = 0
+        """Calls that are being made, one within another."""
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in ("descriptors", "space") and self.is_killed:
             raise Unsupported("a fault has ended the process")
         super().__getattr__(name)
+
+    def clean_files(self, evicts: bool) -> None:
+        """Write back, and evict if asked, the pages of the files that any process refers to.
+
+        Files that a crash may lose are left out: cases have to see that something is lost.
+        """
+        processes = [process for process in self.machine.processes if isinstance(process, ReferenceProcess)]
+        mapped = (mapping.inode for process in processes for mapping in process.space.mappings.values())
+        opened = (entry.description.inode for process in processes for entry in process.descriptors.values())
+        for inode in {id(inode): inode for inode in (*mapped, *opened) if inode is not None}.values():
+            record = inode.cache.on_disk if inode.is_regular else None
+            if record is not None and not record.disk.may_crash:
+                (inode.drop_cache if evicts else inode.sync)(self.choices)
 
     # ---- what it lacks
 
@@ -346,6 +388,13 @@ LESSER: Final = (
         "chapter 06_02: an access fails; the code is of XBD <signal.h>",
         hides_fault_details=True,
         levels=("documented",),
+    ),
+    Variant(
+        "memory-pressure",
+        "writes the pages of files back and evicts them after each call",
+        "XSH mmap(), msync(): no page needs to stay in memory; bytes past the end of a file are not written out",
+        is_short_of_memory=True,
+        levels=("documented", "posix", "linux"),
     ),
     Variant(
         "large-pages",
