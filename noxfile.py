@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -230,12 +231,12 @@ def fuzz(session: nox.Session, fuzzer: str) -> None:
 def elsewhere(session: nox.Session, system: str) -> None:
     """Run the cases, but for the random ones and the tour, on another system; its known deviations are expected."""
     prepare(session, "ziglang", "wasmtime")
-    state = session.run("python", "-m", "pytest_mmapconf", "recipes", silent=True)
-    (line,) = (line for line in str(state).splitlines() if line.split()[:1] == [system])
-    if " needs " in line:
-        session.skip(line.strip())
+    listed = json.loads(str(session.run("python", "-m", "pytest_mmapconf", "recipes", "--json", silent=True)))
+    (recipe,) = (recipe for recipe in listed if recipe["name"] == system)
+    if recipe["needs"]:
+        session.skip(f"{system} needs {', '.join(recipe['needs'])}")
     command = ["pytest", "-q", f"--mmap-backend={system}", f"--mmap-level={ELSEWHERE[system]}", *TIMEOUTS]
-    if "deviations on record" in line:
+    if recipe["has_known_deviations"]:
         command.append("--mmap-expectations=known")
     if system in SCOPES:
         command.append(f"--mmap-scope={SCOPES[system]}")

@@ -1,5 +1,8 @@
-"""Hooks of mkdocs: pages of the project's own directory are pages of the site; other links outside docs/ are made
-links to the repository.  So each page is written once, and its links work in a checkout as well."""
+"""Hooks of mkdocs: pages of the project's own directory are pages of the site.
+
+Other links outside docs/ are made links to the repository.  So each page is written once, and its links work in a
+checkout as well.
+"""
 
 from __future__ import annotations
 

@@ -339,7 +339,8 @@ def main() -> None:
     began = time.monotonic()
     counts: Counter[str] = Counter()
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
-        for mutant, result in zip(sample, pool.imap(judging, sample), strict=True):
+        for mutant, seen in zip(sample, pool.imap(judging, sample), strict=True):
+            result = seen
             why = equivalent.get((mutant.name(), *mutant.change()))
             if why and result == "survived":
                 result = "equivalent"

@@ -135,8 +135,10 @@ def test_remaining_parts_keep_file_offsets(process: Process, file: MakeFile, pag
     [pytest.param(name, marks=needs("write-exec")) if name == "all" else name for name in PROTECTIONS],
 )
 def test_remaining_parts_keep_protection(process: Process, page: int, protection: str) -> None:
-    """All pages are accessed before: where the hardware knows no page that can only be stored to, one can be loaded
-    from once it is in memory."""
+    """All pages are accessed before.
+
+    Where the hardware knows no page that can only be stored to, one can be loaded from once it is in memory.
+    """
     base = process.mmap(0, 3 * page, PROTECTIONS[protection], ANONYMOUS, -1, 0)
     for number in (0, 2):
         access_results(process, base + number * page)

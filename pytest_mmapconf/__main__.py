@@ -77,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("backends", help="list the names of backends")
     command = commands.add_parser("recipes", help="list the implementations that can be judged here by name")
     command.add_argument("files", metavar="FILE", nargs="*", type=Path, help="a file with further recipes")
+    command.add_argument("--json", action="store_true", help="print the list as JSON")
     add_mutants(commands)
     command = commands.add_parser("tour", help="the axes and values of the tour, the pairs that its rows have")
     command.add_argument("--rows", action="store_true", help="make the rows anew and print their ids")
@@ -173,14 +174,18 @@ def report(files: Sequence[str], outputs: Sequence[str]) -> int:
         raise pytest.UsageError(str(error)) from error
 
 
-def recipe_lines(files: Sequence[Path]) -> list[str]:
+def recipe_lines(files: Sequence[Path], as_json: bool) -> list[str]:
     """Return the list of recipes, those of files of the user included.  Raises UsageError."""
+    import json
+
     import pytest
 
     from .recipes import listing
     from .recipes.recipe import RecipeError
 
     try:
+        if as_json:
+            return [json.dumps(list(listing.entries(files)), indent=1)]
         return list(listing.lines(files))
     except RecipeError as error:
         raise pytest.UsageError(str(error)) from error
@@ -285,7 +290,7 @@ def run(argv: Sequence[str] | None) -> int:
         if asked.command == "mutants":
             return run_mutants(asked)
         if asked.command == "recipes":
-            lines = recipe_lines(asked.files)
+            lines = recipe_lines(asked.files, asked.json)
         elif asked.command == "clauses":
             lines = listing.clauses(options.selected_clauses(asked.level, asked.globs).values())
         else:

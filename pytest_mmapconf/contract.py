@@ -285,6 +285,9 @@ class Unsupported(NotImplementedError):
 class Unresolved(Exception):
     """No verdict is possible, and why: set-up failed, the implementation died, hangs or sends garbage."""
 
+    problem = ""
+    """The id of what is wrong with an agent (`agent.problems.Problem`); empty for any other reason."""
+
 
 class Died(Unresolved):
     """A call ended its process or the system, or did not return: the clauses that the case asks for are broken.
@@ -331,8 +334,12 @@ class Counters(NamedTuple):
 # ------------------------------------------------------------------------------------------------------------ process
 
 
+BACKEND_LACKS: Final = "the backend has no "
+"""How the message begins for what a backend does not have; the name follows."""
+
+
 def _missing(call: str) -> Unsupported:
-    return Unsupported(f"the backend has no {call}")
+    return Unsupported(BACKEND_LACKS + call)
 
 
 class Process:
@@ -466,7 +473,7 @@ class Process:
         return digests
 
     def batch(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[object]:
-        """Make calls of this process, each by name and arguments, one after another, whatever comes of each.
+        """Make calls of this process, each by name and arguments, in order; a call that fails does not stop the others.
 
         Return for each call its result, or the OSError, Fault or NotImplementedError that it raised.  No call ends,
         forks or replaces the process.  This default makes the calls one by one; a backend whose calls have a high
@@ -637,7 +644,10 @@ class Process:
         raise _missing("kill")
 
     def exec(self) -> None:
-        """Become another program: descriptors without O_CLOEXEC stay, mappings go.  Returns when it speaks."""
+        """Become another program: descriptors without O_CLOEXEC stay, mappings are removed.
+
+        Returns when the new program has answered.
+        """
         raise _missing("exec")
 
     # ---- privileges and limits
@@ -681,7 +691,7 @@ class Resource(StrEnum):
     ADDRESS_SPACE = "address-space"
     LOCKED_MEMORY = "locked-memory"
     DATA = "data"
-    """Private memory that may be written, of files and of none."""
+    """Private memory that may be written, file-backed or anonymous."""
     STACK = "stack"
     """One mapping that grows downwards."""
 
@@ -753,7 +763,7 @@ class System:
         return [call.make() for call in calls]
 
     def together(self, calls: Calls, rounds: Count) -> Tally:
-        """Make calls of several threads and processes at once, in `rounds` rounds, and return what came of them.
+        """Make calls of several threads and processes at once, in `rounds` rounds, and return their outcomes.
 
         A round has stages (`Call.stage`, from 0 on).  Threads and processes make their calls of a stage at the same
         time, each in the order in which they are given, and begin the next stage when all have made theirs.  So a
@@ -766,7 +776,7 @@ class System:
 
     def facility(self, facility: Facility) -> FacilityPath:
         """Return the path of a facility, usable by every process of the system; without one raise Unsupported."""
-        raise Unsupported(f"the backend has no facility {facility.value}")
+        raise _missing(f"facility {facility.value}")
 
     def crash(self) -> None:
         """Cut the power of the crashing file system and start it again.

@@ -26,7 +26,7 @@ NUMBER_BITS: Final = 4096
 
 
 def printable(text: object, most: int = LINE, *, lines: bool = False) -> str:
-    """Return text of at most about `most` characters without control characters, surrogates and marks of direction.
+    r"""Return text of at most about `most` characters without control characters, surrogates and marks of direction.
 
     Those are written as escapes (`\\x1b`, `\\u202e`); so are tabs and ends of line, unless `lines`.  The middle of a
     longer text is left out.

@@ -399,7 +399,7 @@ class AddressSpace:
     def access(self, mapping: Mapping, number: int, store: bool) -> Page | None:
         """Return the page at page number `number` of `mapping`, faulted in and copied as a load or store needs.
 
-        None: there is none to be had, past the end of the file or for want of room on the disk (SIGBUS).
+        None if no page is available: past the end of the file, or the disk is full (SIGBUS).
         """
         page = self.table.entries.get(number)
         is_first = page is None

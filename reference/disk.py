@@ -1,15 +1,15 @@
 """The disk: the content that survives a crash.
 
-A file lives twice.  What programs see is in the page cache (paging.py); what the disk has is here, block by block, a
-block being a page long.  Write-back carries a dirty page from there to here.  Between two write-backs the two differ,
-and after a crash nothing but the disk is left.
+Each file has two copies.  What programs see is in the page cache (paging.py); what the disk has is here, block by
+block, a block being a page long.  Write-back carries a dirty page from there to here.  Between two write-backs the two
+differ, and after a crash nothing but the disk is left.
 
-A `OnDiskFile` is what the disk keeps of one file: its blocks, its size, and whether its name has got there.  Room for a
-block is taken when the block is first written to in memory, so that write-back never finds the disk full; hence the
-room of a file is given back only when nothing refers to the file any more.
+A `OnDiskFile` is what the disk keeps of one file: its blocks, its size, and whether its directory entry is durable.
+Room for a block is taken when the block is first written to in memory, so that write-back never finds the disk full;
+hence the room of a file is freed only when nothing refers to the file any more.
 
-Sizes and names are journalled: growth and a new name take effect when the file is first synced, a cut then or before.
-Data is not journalled: the disk may write a dirty page back at any time.  After a crash each byte of it has a value
+Sizes and names are journalled: growth and a new name take effect when the file is first synced, a truncation then or
+before.  Data is not journalled: the disk may write a dirty page back at any time.  After a crash each byte of it has a value
 that it had since the page was last written back, and FileChoices.survives says which.
 """
 
@@ -46,7 +46,7 @@ class Disk:
 class OnDiskFile:
     """The blocks, size and name of one file on the disk."""
 
-    __slots__ = ("blocks", "disk", "name_durable", "page", "size", "truncated", "unsure")
+    __slots__ = ("blocks", "disk", "indeterminate", "name_durable", "page", "size", "truncated")
 
     def __init__(self, disk: Disk, page: int) -> None:
         self.disk = disk
@@ -57,36 +57,38 @@ class OnDiskFile:
         self.name_durable = False
         self.truncated = False
         """True if it was truncated, or got a hole, since it was last synced: the disk may have that or not."""
-        self.unsure: dict[int, dict[int, bytes]] = {}
+        self.indeterminate: dict[int, dict[int, bytes]] = {}
         """The indeterminate bytes of blocks, by block and offset: each with the values that it may have."""
 
-    def write(self, block: int, content: bytes, unsure: Mapping[int, bytes]) -> None:
-        """Store the content of a block; `unsure` are its indeterminate bytes, as those of a page."""
+    def write(self, block: int, content: bytes, indeterminate: Mapping[int, bytes]) -> None:
+        """Store the content of a block; `indeterminate`: those of its bytes that are, as in a page."""
         self.blocks[block] = content
-        self.unsure.pop(block, None)
-        if there := {at: values for at, values in unsure.items() if at < len(content)}:
-            self.unsure[block] = there
+        self.indeterminate.pop(block, None)
+        if there := {at: values for at, values in indeterminate.items() if at < len(content)}:
+            self.indeterminate[block] = there
 
-    def allow(self, block: int, content: bytes, unsure: Mapping[int, bytes], replaced: Mapping[int, bytes]) -> None:
+    def allow(
+        self, block: int, content: bytes, indeterminate: Mapping[int, bytes], replaced: Mapping[int, bytes]
+    ) -> None:
         """Let a block have its content, that of its page in memory, or what was `replaced` there before a crash."""
-        before, own = self.blocks.get(block, b"").ljust(len(content), b"\0"), self.unsure.get(block, {})
+        before, own = self.blocks.get(block, b"").ljust(len(content), b"\0"), self.indeterminate.get(block, {})
         after = content.ljust(len(before), b"\0")
         values = {
             at: bytes(
                 dict.fromkeys(
-                    own.get(at, before[at : at + 1]) + replaced.get(at, b"") + unsure.get(at, after[at : at + 1])
+                    own.get(at, before[at : at + 1]) + replaced.get(at, b"") + indeterminate.get(at, after[at : at + 1])
                 )
             )
             for at in range(len(before))
-            if before[at] != after[at] or at in own or at in unsure or at in replaced
+            if before[at] != after[at] or at in own or at in indeterminate or at in replaced
         }
         self.write(block, before, values)
 
-    def settle(self, block: int, content: bytes | bytearray, unsure: Mapping[int, bytes]) -> None:
+    def settle(self, block: int, content: bytes | bytearray, indeterminate: Mapping[int, bytes]) -> None:
         """Take from a block's page, unchanged since it was written back or read, what has been determined there."""
-        own = self.unsure.get(block, {})
+        own = self.indeterminate.get(block, {})
         if own and block in self.blocks:
-            known = {at for at in own if at not in unsure}
+            known = {at for at in own if at not in indeterminate}
             settled = bytes(content[at] if at in known else value for at, value in enumerate(self.blocks[block]))
             self.write(block, settled, {at: values for at, values in own.items() if at not in known})
 
@@ -105,7 +107,7 @@ class OnDiskFile:
         gone = [block for block in self.blocks if first <= block < stop]
         for block in gone:
             del self.blocks[block]
-            self.unsure.pop(block, None)
+            self.indeterminate.pop(block, None)
         self.disk.used -= self.page * len(gone)
         self.truncated = True
 
@@ -115,10 +117,10 @@ class OnDiskFile:
         past_end = [block for block in self.blocks if block * page >= size]
         for block in past_end:
             del self.blocks[block]
-            self.unsure.pop(block, None)
+            self.indeterminate.pop(block, None)
         self.disk.used -= page * len(past_end)
         self.truncated = self.truncated or size < self.size
         self.size = min(self.size, size)
         last = size // page
         if self.blocks.get(last):
-            self.write(last, self.blocks[last][: size % page], self.unsure.get(last, {}))
+            self.write(last, self.blocks[last][: size % page], self.indeterminate.get(last, {}))

@@ -404,7 +404,6 @@ class FileCalls(State):
 
     def pair(self, call: str, kind: str, first: int, second: int) -> tuple[int, int]:
         """Return two descriptors of the two ends of a pipe or socket pair."""
-
         # ERRORS
         with self.errors(call) as refuse:
             self.refuse_descriptors(refuse, 2)

@@ -110,12 +110,12 @@ def restore(directory: Inode, choices: FileChoices) -> None:
             room = record.size - index * page
             inode.cache.settle(index, cached)
             if cached.dirty and room > 0:
-                content, unsure = bytes(cached.data[:room]), cached.indeterminate or {}
+                content, indeterminate = bytes(cached.data[:room]), cached.indeterminate or {}
                 survives = choices.survives(name, index)
                 if survives:
-                    record.write(index, content, unsure)
+                    record.write(index, content, indeterminate)
                 elif survives is None:
-                    record.allow(index, content, unsure, cached.replaced or {})
+                    record.allow(index, content, indeterminate, cached.replaced or {})
                     undecided.append(index)
         inode_on_disk = directory.add(inode.kind, name)
         inode_on_disk.cache.on_disk = record

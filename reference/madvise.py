@@ -9,7 +9,7 @@ Most advice is about speed and changes nothing that a program can see.  The rest
 * MADV_DONTFORK and MADV_WIPEONFORK decide what a child gets of the range.
 * MADV_POPULATE_READ and MADV_POPULATE_WRITE touch each page; where that would fault, the call fails instead.
 
-Linux goes from mapping to mapping.  A hole does not stop it, it only makes ENOMEM of the result in the end; a mapping
+Linux goes from mapping to mapping.  A hole does not stop it, the call then fails with ENOMEM at its end; a mapping
 for which the advice is wrong stops it, and what was done before stays done.
 """
 

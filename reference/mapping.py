@@ -1,6 +1,6 @@
 """A mapping: a range of whole pages of an address space, with a protection and a source of its content.
 
-The source is a window of a file, or private memory of no file.  What a mapping has beside its range are its
+The source is a window of a file, or private anonymous memory.  What a mapping has besides its range are its
 *properties*; neighbours with the same properties can be merged.
 """
 

@@ -1,6 +1,6 @@
 """A mutant: the reference with one thing wrong, as some real system had it wrong.
 
-A suite is as good as what it catches.  So beside the reference stand many that are known to be bad, each breaking one
+A suite is as good as what it catches.  So there are many copies of the reference with known defects, each breaking one
 clause, and the suite must find every one of them (`pytest_mmapconf.gates.mutation_matrix`).  They are listed in
 `mutants`, a module for each call, and each is a backend like any other: ``--mmap-backend=mutant:ID``.
 

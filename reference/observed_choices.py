@@ -40,13 +40,13 @@ ALWAYS_PARTIAL: Final = ("madvise",)
 """Calls that at every level have done their work on the part of the range before the first error."""
 
 NEVER_PARTIAL: Final = ("msync",)
-"""Calls of which below level linux nothing needs to be known: what msync has not written may be on the disk or not."""
+"""Calls whose partial effect is not compared below level linux: msync may have written pages or not."""
 
 KEEPS_RANGE: Final = (EBADF, EINVAL, ENOTSUP)
 """The errors by which a MAP_FIXED that is refused has unmapped nothing (XSH mmap(), RETURN VALUE)."""
 
 LARGE: Final = 1 << 28
-"""Bytes of memory from which on a system may say that it has not so much; before that it must have."""
+"""From this size in bytes on, a system may fail with ENOMEM; less memory it must have."""
 
 MODEST_PAGES: Final = 16
 """Pages of memory that every system has: below level linux a larger mapping may fail for lack of memory."""
@@ -74,7 +74,7 @@ ORDER_OF_MMAP: Final = {
     "file-noexec": "mmap.errno.EPERM.unmappable",
     "file-not-mappable": "mmap.order.limit.kind",
 }
-"""For mmap, the clause of that kind by the reason of the first refusal."""
+"""For mmap: by the reason of the first refusal, the clause that it is returned before others."""
 
 FOUND_EARLY: Final = {
     "length-too-large": "ENOMEM",
@@ -195,32 +195,34 @@ class ObservedChoices(LinuxChoices):
 
     def exceeds_limit(self, what: str, used: int, limit: int, most: int = 0) -> bool:
         """Follow the subject near a limit, because its own memory counts too."""
-        failed = self.observed == Failed("EAGAIN" if self.call == "madvise" else "ENOMEM") or self.is_open_to("EMFILE")
+        failed = self.observed == Failed("EAGAIN" if self.call == "madvise" else "ENOMEM") or self.permits_errno(
+            "EMFILE"
+        )
         low, high = (limit // 16, 0) if what == "mappings" else (FUZZ_PAGES * self.page, FUZZ_PAGES * self.page)
         if limit - low < used <= limit + high:
             return failed
         return used > limit or (self.level != "linux" and failed and most > limit - low)
 
-    def is_open_to(self, errno: str) -> bool:
+    def permits_errno(self, errno: str) -> bool:
         """True if the subject failed with an errno that POSIX permits and Linux does not have there."""
         return self.level != "linux" and self.observed == Failed(errno)
 
     def errno(self, reason: str, errno: int) -> int:
         """Return the observed errno where POSIX permits it besides Linux's."""
         other = PERMITTED.get(reason, errno)
-        return other if self.is_open_to(errorcode[other]) else errno
+        return other if self.permits_errno(errorcode[other]) else errno
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         """XSH mmap(): ENXIO where addresses are invalid for the object."""
-        return self.is_open_to("ENXIO")
+        return self.permits_errno("ENXIO")
 
     def requires_no_descriptor(self) -> bool:
         """XSH mmap(): with MAP_ANONYMOUS the arguments should be -1 and 0."""
-        return self.is_open_to("EINVAL")
+        return self.permits_errno("EINVAL")
 
     def supports_protection(self, prot: int) -> bool:
         """XSH mmap(): every combination of PROT_READ and PROT_WRITE must be supported."""
-        return not prot & PROT_EXEC or not self.is_open_to("EOPNOTSUPP")
+        return not prot & PROT_EXEC or not self.permits_errno("EOPNOTSUPP")
 
     def requires_aligned_address(self, call: str) -> bool:
         """XSH mlock(), mprotect(), msync(), munmap(): the implementation may require it."""
@@ -230,7 +232,7 @@ class ObservedChoices(LinuxChoices):
 
     def requires_sync_or_async(self) -> bool:
         """XSH msync(): one of them shall be specified."""
-        return self.is_open_to("EINVAL")
+        return self.permits_errno("EINVAL")
 
     def accepts_unaligned_offset(self, inside: int) -> bool:
         """XSH mmap(): the call may fail with EINVAL, and need not; the address has the remainder of the offset."""
@@ -288,9 +290,9 @@ class ObservedChoices(LinuxChoices):
         return self.observed != Failed("EFAULT")
 
     def has_foreign(self, start: int, end: int) -> bool:
-        return self.observed == Failed("EEXIST") and not self._in_arena(start, end)
+        return self.observed == Failed("EEXIST") and not self._in_scratch_range(start, end)
 
-    def _in_arena(self, start: int, end: int) -> bool:
+    def _in_scratch_range(self, start: int, end: int) -> bool:
         low, length = self.scratch_range()
         return low <= start and end <= low + length
 
@@ -298,7 +300,7 @@ class ObservedChoices(LinuxChoices):
         """Beyond the scratch_range something of the system's own may be in the way."""
         if self.observed == Returned(start) or isinstance(self.observed, Faulted):
             return True
-        return self._in_arena(start, end)
+        return self._in_scratch_range(start, end)
 
     def may_grow_down(self, left: int) -> bool:
         """Some pages must be left, but their number is a setting of the system."""
@@ -318,7 +320,7 @@ class ObservedChoices(LinuxChoices):
         prot &= PROT_ALL
         if prot & PROT_READ or not prot:
             return bool(prot)
-        known = self._as_seen("load", prot, addr)
+        known = self._observed_access("load", prot, addr)
         if known is None and self.observed == Failed("EFAULT"):  # a call could not load from its buffer
             return False
         return super().may_load(prot, addr) if known is None else known
@@ -327,9 +329,9 @@ class ObservedChoices(LinuxChoices):
         prot &= PROT_ALL
         if prot & PROT_EXEC or not prot:
             return bool(prot)
-        return bool(self._as_seen("execute", prot))
+        return bool(self._observed_access("execute", prot))
 
-    def _as_seen(self, access: str, prot: int, addr: float = inf) -> bool | None:
+    def _observed_access(self, access: str, prot: int, addr: float = inf) -> bool | None:
         """True if the processor was observed to allow an access, now or before; None if not observed.
 
         A fault at a higher address than `addr`, to which the access has come, is another page's.  Of a fault without an
@@ -389,7 +391,7 @@ class ObservedChoices(LinuxChoices):
 
     def can_lock(self, is_available: bool, was_resized: bool) -> bool:
         """Follow the subject where it is unspecified what there is."""
-        return not self.is_open_to("ENOMEM") if was_resized and self.level != "linux" else is_available
+        return not self.permits_errno("ENOMEM") if was_resized and self.level != "linux" else is_available
 
     def device_content(self, content: bytes) -> bytes:
         """The bytes of a device are not specified."""

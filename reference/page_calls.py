@@ -1,4 +1,4 @@
-"""msync, mprotect, mlock, mincore and sysconf: the calls that leave what is mapped as it is.
+"""msync, mprotect, mlock, mincore and sysconf: calls that neither create nor remove mappings.
 
 They work on the pages of a range: they write them to the disk, change their protection, keep them in memory, or report
 on them.  Each has the order of `mapping_calls`: ERRORS, EFFECT, RESULT.

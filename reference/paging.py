@@ -16,10 +16,10 @@ There are two sorts of pages.
 A page table holds an entry for each page that has been touched.  Touching a page without one is a *fault*: the page is
 looked for in the cache (a *minor* fault), or read from the disk first (a *major* one), or it is fresh and zero.
 Storing into a private mapping's page that is not the mapping's own is a fault too: there the copy is made (on a first
-touch, by the same fault).  A page wholly past the end of its file cannot be had: SIGBUS.
+touch, by the same fault).  A page wholly past the end of its file is not available: SIGBUS.
 
 A private mapping's page that has not been copied yet is the file's page in the cache, so later changes of the file
-show in it.  Cutting a file takes its pages away from cache and page tables, private copies included, but in the page
+show in it.  Truncation removes its pages from cache and page tables, private copies included, but in the page
 where the file now ends only the cache's tail becomes zero; a private copy of that page stays as it is.
 
 Work on a range looks at each page number of the range or at each page that there is, whichever are fewer (`between`):
@@ -160,8 +160,8 @@ class PageCache:
         if page is None:
             page = self.memory.allocate(self.on_disk.blocks.get(index, b"") if self.on_disk else b"")
             self.pages[index] = page
-            if self.on_disk and index in self.on_disk.unsure:
-                page.allow(self.on_disk.unsure[index])
+            if self.on_disk and index in self.on_disk.indeterminate:
+                page.allow(self.on_disk.indeterminate[index])
         return page
 
     def needs_disk_read(self, index: int) -> bool:

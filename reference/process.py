@@ -2,8 +2,8 @@
 
 fork makes a child with the same descriptors (of the same open file descriptions) and the same mappings at the same
 addresses: what is shared stays shared, private pages are held by both until one of them stores.  exec takes the
-mappings and the descriptors that are closed on exec away.  The end takes everything away, whichever way it comes, and
-what only the process referred to is released.
+mappings and the descriptors that are closed on exec away.  The end of a process releases all that only the process
+referred to, however it ends.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
         self.end()
 
     def end(self) -> None:
-        """Give everything back."""
+        """Release all mappings and descriptors."""
         self.space.end()
         for fd in list(self.descriptors):
             self.close(fd)

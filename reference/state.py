@@ -69,7 +69,7 @@ class State(Contract):
         self.faults_before = 0
         """Faults of the address spaces that it had before exec."""
         self.last_access: tuple[str, int, str] | None = None
-        """The last load, store or execution: which, where, and what came of it."""
+        """The last load, store or execution: which, where, and its outcome."""
 
     def new_address_space(self) -> AddressSpace:
         """Return an address space of this machine in which nothing is mapped."""

@@ -36,11 +36,11 @@ class Buffers(Accesses, FileCalls):
         self.require_no_overlap(inode, addr, length, offset)
         if inode.device:
             data = self.read_device(inode.device, length, offset)
-            unsure: dict[int, bytes] = {}
+            indeterminate: dict[int, bytes] = {}
         else:
             data = inode.read(length, offset, self.choices)
-            unsure = inode.indeterminate_bytes(offset, len(data))
-        moved = self.choices.transferred("pread", self.store_up_to_a_fault(addr, data, unsure), len(data))
+            indeterminate = inode.indeterminate_bytes(offset, len(data))
+        moved = self.choices.transferred("pread", self.store_up_to_a_fault(addr, data, indeterminate), len(data))
 
         # ERRORS of the buffer
         with self.errors("pread") as refuse:
@@ -69,11 +69,11 @@ class Buffers(Accesses, FileCalls):
             return length
         length = self.writable_length(inode, length, offset)
         self.require_no_overlap(inode, addr, length, offset)
-        data, unsure = self.load_up_to_a_fault(addr, length)
+        data, indeterminate = self.load_up_to_a_fault(addr, length)
         available = self.choices.transferred("pwrite", len(data), length)
         start = inode.size if description.append else offset
         written = inode.write(data[:available], start, self.choices) if available else 0
-        for at, values in unsure.items():
+        for at, values in indeterminate.items():
             if at < written:
                 page = inode.cache.page((start + at) // self.page)
                 page.allow({(start + at) % self.page: values})
@@ -103,10 +103,10 @@ class Buffers(Accesses, FileCalls):
             if mapping.inode is inode and start < offset + length and offset < end:
                 raise Unresolved("nothing specifies the result of copying bytes of a file onto one another")
 
-    def store_up_to_a_fault(self, addr: int, data: bytes, unsure: dict[int, bytes]) -> int:
+    def store_up_to_a_fault(self, addr: int, data: bytes, indeterminate: dict[int, bytes]) -> int:
         """Store data up to the first fault; return the number of bytes.
 
-        `unsure`: the allowed values of bytes of the data that are indeterminate, by position.
+        `indeterminate`: the allowed values of bytes of the data that are indeterminate, by position.
         """
         moved = 0
         with self.unobserved(), suppress(Fault):
@@ -115,7 +115,7 @@ class Buffers(Accesses, FileCalls):
                 part = data[moved : moved + room]
                 self.store(addr + moved, part)
                 target = self.space.table.entries[(addr + moved) // self.page]
-                here = {at: values for at, values in unsure.items() if moved <= at < moved + len(part)}
+                here = {at: values for at, values in indeterminate.items() if moved <= at < moved + len(part)}
                 if here:
                     target.allow({(addr + at) % self.page: values for at, values in here.items()})
                 moved += len(part)
@@ -125,7 +125,7 @@ class Buffers(Accesses, FileCalls):
         """Load data up to the first fault; return it, and the allowed values of indeterminate bytes by position."""
         parts = []
         moved = 0
-        unsure = {}
+        indeterminate = {}
         with self.unobserved(), suppress(Fault):
             while moved < length:
                 start = (addr + moved) % self.page
@@ -133,7 +133,7 @@ class Buffers(Accesses, FileCalls):
                 target = self.space.table.entries[(addr + moved) // self.page]
                 for at, values in (target.indeterminate or {}).items():
                     if start <= at < start + len(part):
-                        unsure[moved + at - start] = values
+                        indeterminate[moved + at - start] = values
                 parts.append(part)
                 moved += len(part)
-        return b"".join(parts), unsure
+        return b"".join(parts), indeterminate

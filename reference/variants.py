@@ -225,9 +225,9 @@ class VariantProcess(ReferenceProcess):
         with self.ending_by_fault():
             super().execute(addr)
 
-    def store_up_to_a_fault(self, addr: int, data: bytes, unsure: dict[int, bytes]) -> int:
+    def store_up_to_a_fault(self, addr: int, data: bytes, indeterminate: dict[int, bytes]) -> int:
         with self.in_call():
-            return super().store_up_to_a_fault(addr, data, unsure)
+            return super().store_up_to_a_fault(addr, data, indeterminate)
 
     def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
         if self.variant.kills:

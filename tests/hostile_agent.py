@@ -133,16 +133,16 @@ def calls(process: Process) -> Iterator[Callable[[], object]]:
     yield lambda: process.store(4096, b"abc")
     yield lambda: process.mincore(4096, 8192)
     yield lambda: process.fstat(3)
-    yield lambda: process.counters()
+    yield process.counters
     yield lambda: process.pread(3, 4000, 0)
     yield lambda: process.pwrite(3, b"x" * 2000, 0)
     yield lambda: process.audit([(4096, 2)], [3])
     yield lambda: process.batch([("close", (3,)), ("load", (4096, 4)), ("audit", ([(4096, 1)], []))])
-    yield lambda: process.maps()
-    yield lambda: process.pipe()
+    yield process.maps
+    yield process.pipe
     yield lambda: process.fragment(4096, 4)
-    yield lambda: process.exec()
-    yield lambda: process.fork()
+    yield process.exec
+    yield process.fork
     yield lambda: process.sysconf(30)
     yield lambda: process.exit(3)
 

@@ -40,14 +40,14 @@ StartAgent = Callable[..., CommandBackend]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartAgent]:
-    """start(code): a backend that uses the small agent above, extended by `code`."""
+    """`start(code)` is a backend that uses the small agent above, extended by `code`."""
     started: list[CommandBackend] = []
 
     def start(code: str = "", timeout: float = 5.0) -> CommandBackend:
         script = tmp_path / f"agent {len(started)}.py"
         script.write_text(f"{GOOD}\n{code}\nrun()\n")
         backend = CommandBackend(shlex.join([sys.executable, "-S", str(script)]))
-        backend.configure(Options(timeout=timeout))
+        backend.configure(Options(timeout=timeout, start_timeout=max(timeout, 20)))
         started.append(backend)
         return backend
 

@@ -27,7 +27,7 @@ Start = Callable[[str], CommandBackend]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """start(command): a backend that runs the command; it is closed at the end."""
+    """`start(command)` is a backend that runs the command; it is closed at the end."""
     started = []
 
     def start(command: str) -> CommandBackend:

@@ -51,6 +51,57 @@ def protocol_forms() -> dict[str, list[str]]:
     return {words[0]: words[1:] for row in rows for words in map(str.split, re.findall(r"`([a-z][^`.]*)`", row))}
 
 
+LISTED = {
+    "pytest_mmapconf/plugin/set_up_calls.py": "does no clause judge it, so that its failure leaves a case unresolved?",
+    "pytest_mmapconf/differential/blame.py": "has it an effect on mappings, or one that other processes see? Which "
+    "clause states its effect, which its result?",
+    "pytest_mmapconf/plugin/failure_cause.py": "is it an access, or does it only report a state?",
+    "pytest_mmapconf/trace/used_process.py": "can it be made twice, and has it an offset in a file?",
+    "pytest_mmapconf/fuzzing/levels.py": "do programs make it at level linux only?",
+    "pytest_mmapconf/catalogue/scopes/posix.toml": "is it one of POSIX?",
+    "reference/variants.py": "do other systems have it?",
+    "pytest_mmapconf/tour/calls.py": "which rows of the tour make it?",
+    "pytest_mmapconf/catalogue/call_experiments.py": "is it to be made once, to see whether the system has it?",
+}
+"""The files with a list of calls that cannot be derived, and what is decided there."""
+
+DECIDED = frozenset(
+    (
+        *("mmap", "munmap", "mremap", "msync", "sysconf", "mprotect", "fragment", "madvise", "mincore", "mseal"),
+        *(
+            "mlock",
+            "munlock",
+            "mlock2",
+            "mlockall",
+            "munlockall",
+            "load",
+            "store",
+            "return_instruction",
+            "execute",
+            "add",
+        ),
+        *("open", "close", "dup", "ftruncate", "lseek", "pread", "pwrite", "read_into", "write_from", "fstat", "fsync"),
+        *("drop_cache", "set_old_mtime", "has_old_mtime", "unlink", "mkdir", "pipe", "socketpair", "memfd", "seal"),
+        *("set_append_only", "flock", "record_lock", "watch", "close_events", "free_space", "fork", "thread", "exit"),
+        *("kill", "exec", "set_limit_headroom", "drop_capability", "scratch_range", "errno_cleared", "counters"),
+        *("spawn", "run_concurrently", "together", "facility", "crash", "full_file_table", "end_full_file_table"),
+        "mapping_limit",
+    )
+)
+"""The calls for which the lists of LISTED have been decided on."""
+
+
+def test_a_new_call_is_decided_on_in_each_list() -> None:
+    new = ", ".join(CALLS.keys() - DECIDED)
+    lists = "\n".join(f"{path}: {question}" for path, question in LISTED.items())
+
+    assert not new, f"{new}: decide, and add it to DECIDED here\n{lists}"
+    assert set(CALLS) == DECIDED
+    root = files("pytest_mmapconf")
+    names = [path.removeprefix("pytest_mmapconf/") for path in LISTED]
+    assert [name for name in names if not root.joinpath(name).is_file()] == []
+
+
 def test_the_agent_in_c_has_every_call_and_no_other() -> None:
     forms = agent_forms()
 

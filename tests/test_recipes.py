@@ -185,6 +185,19 @@ def test_list_says_what_can_run_and_what_is_missing(mine: Path) -> None:
     ]
 
 
+def test_the_list_for_programs_says_the_same(mine: Path) -> None:
+    listed = [entry for entry in listing.entries([mine]) if entry["name"].startswith("mine")]
+    one, two = listed
+
+    assert one == {
+        "name": "mine:one",
+        "text": "this kernel, started by a shell",
+        "needs": [],
+        "has_known_deviations": False,
+    }
+    assert two["needs"] == ["no-such-two-program (Debian: apt-get install package-of-it)"]
+
+
 def test_names_of_recipes_are_backends(mine: Path) -> None:
     assert isinstance(backends.make("mine:one", recipe_files=[mine]), RecipeBackend)
     with pytest.raises(pytest.UsageError, match=r"--mmap-backend=mine:two needs no-such-two-program \(Debian"):

@@ -190,15 +190,15 @@ def test_blocks_freed_by_a_hole(first: int, stop: int) -> None:
 def test_a_block_has_its_content_or_another() -> None:
     record = OnDiskFile(Disk(PAGE), PAGE)
     record.write(3, b"abc?", {3: b"?!", 9: b"x\0"})
-    assert record.unsure == {3: {3: b"?!"}}, "of the bytes that the block has"
+    assert record.indeterminate == {3: {3: b"?!"}}, "of the bytes that the block has"
     record.allow(3, b"aXc#+", {1: b"XY"}, {1: b"bm", 2: b"n"})
     assert record.blocks[3] == b"abc?\0"
-    assert record.unsure == {3: {1: b"bmXY", 2: b"cn", 3: b"?!#", 4: b"\0+"}}
+    assert record.indeterminate == {3: {1: b"bmXY", 2: b"cn", 3: b"?!#", 4: b"\0+"}}
     record.cut(3 * PAGE + 2)
     assert record.blocks[3] == b"ab"
-    assert record.unsure == {3: {1: b"bmXY"}}
+    assert record.indeterminate == {3: {1: b"bmXY"}}
     record.cut(PAGE)
-    assert record.unsure == {}
+    assert record.indeterminate == {}
 
 
 def test_what_is_read_of_a_page_after_write_back_is_what_the_disk_has() -> None:
@@ -212,13 +212,13 @@ def test_what_is_read_of_a_page_after_write_back_is_what_the_disk_has() -> None:
     page.data[:4] = b"abxy"
     page.mark_indeterminate(2, 4)
     cache.write_back(0, 1, PAGE, choices)
-    assert record.unsure == {0: {2: b"x\0", 3: b"y\0"}}
+    assert record.indeterminate == {0: {2: b"x\0", 3: b"y\0"}}
 
     page.data[2] = 0
     page.resolve(2, 3)
     cache.settle(0, page)
     assert record.blocks[0][:4] == b"ab\0y"
-    assert record.unsure == {0: {3: b"y\0"}}
+    assert record.indeterminate == {0: {3: b"y\0"}}
 
     del cache.pages[0]
     page = cache.page(0)
@@ -226,7 +226,7 @@ def test_what_is_read_of_a_page_after_write_back_is_what_the_disk_has() -> None:
     cache.mark_dirty(0, page, choices)
     page.resolve(3, 4)
     cache.settle(0, page)
-    assert record.unsure == {0: {3: b"y\0"}}, "a page that has been changed shows nothing of the disk"
+    assert record.indeterminate == {0: {3: b"y\0"}}, "a page that has been changed shows nothing of the disk"
 
 
 def test_a_file_that_is_left_after_a_crash_gives_its_room_back_when_it_goes() -> None:

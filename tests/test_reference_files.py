@@ -510,70 +510,94 @@ STEPS = ("write", "cut", "read", "punch", "store", "load", "read-into", "write-f
     )
 )
 def test_a_file_is_a_sequence_of_bytes(steps: list[tuple[str, int, int, int]]) -> None:
-    """Whatever is done to it, by calls and in memory: beside it the same is done to an array of bytes."""
-    process = ReferenceBackend(page=SMALL).boot().spawn()
-    fd = process.open("f", O_RDWR | O_CREAT)
-    inode = inode_of(process, fd)
-    assert inode.file_system is not None
-    first, end = WINDOW
-    window = (
-        process.mmap(process.scratch_range()[0] + 7 * SMALL, end - first, RW, MAP_SHARED | MAP_FIXED, fd, first) - first
-    )
-    buffer = process.mmap(process.scratch_range()[0] + 39 * SMALL, 24 * SMALL, RW, ANONYMOUS | MAP_FIXED, -1, 0)
-    file, memory = bytearray(), bytearray(24 * SMALL)
-    room: set[int] = set()
-
-    def write(data: bytes | bytearray, offset: int) -> None:
-        file.extend(bytes(max(offset - len(file), 0)))
-        file[offset : offset + len(data)] = data
-        room.update(range(offset // SMALL, (offset + len(data) - 1) // SMALL + 1))
-
+    """Whatever is done to it, by calls and in memory: the same is done to an array of bytes."""
+    file = FileAndBytes()
     for number, (step, at, length, other) in enumerate(steps):
         data = bytes((7 * number + place) % 255 + 1 for place in range(length))
-        mapped = max(at, first), min(at + length, end, len(file))
+        file.make(step, at, data, other)
+        assert file.process.fstat(file.fd).size == len(file.bytes)
+        assert file.disk.used == len(file.room) * SMALL
+    file.compare()
+
+
+class FileAndBytes:
+    """A file of the reference with a mapping and a buffer, and arrays of bytes that are changed in the same way."""
+
+    def __init__(self) -> None:
+        self.process = process = ReferenceBackend(page=SMALL).boot().spawn()
+        self.fd = fd = process.open("f", O_RDWR | O_CREAT)
+        file_system = inode_of(process, fd).file_system
+        assert file_system is not None
+        self.disk = file_system.disk
+        first, end = WINDOW
+        scratch, _ = process.scratch_range()
+        self.window = process.mmap(scratch + 7 * SMALL, end - first, RW, MAP_SHARED | MAP_FIXED, fd, first) - first
+        self.buffer = process.mmap(scratch + 39 * SMALL, 24 * SMALL, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+        self.bytes, self.memory = bytearray(), bytearray(24 * SMALL)
+        self.room: set[int] = set()
+        """The blocks that take room on the disk."""
+
+    def write(self, data: bytes | bytearray, offset: int) -> None:
+        """Write to the array of bytes."""
+        self.bytes.extend(bytes(max(offset - len(self.bytes), 0)))
+        self.bytes[offset : offset + len(data)] = data
+        self.room.update(range(offset // SMALL, (offset + len(data) - 1) // SMALL + 1))
+
+    def make(self, step: str, at: int, data: bytes, other: int) -> None:
+        """Make one step on the file and on the array."""
+        process, fd, file, length = self.process, self.fd, self.bytes, len(data)
         if step == "write":
             assert process.pwrite(fd, data, at) == length
-            write(data, at)
+            self.write(data, at)
         elif step == "cut":
             process.ftruncate(fd, at)
             file[at:] = bytes(max(at - len(file), 0))
-            room = {block for block in room if block * SMALL < at}
+            self.room = {block for block in self.room if block * SMALL < at}
         elif step == "read":
             assert process.pread(fd, length, at) == file[at : at + length]
-        elif step == "punch":
-            start, count = at // SMALL % 12, length // SMALL + 1
-            count = min(count, 12 - start)
-            process.madvise(window + first + start * SMALL, count * SMALL, MADV_REMOVE)
-            place = first + start * SMALL
-            file[place : place + count * SMALL] = bytes(len(file[place : place + count * SMALL]))
-            room -= set(range(place // SMALL, place // SMALL + count))
-        elif step == "store" and mapped[0] < mapped[1]:
-            process.store(window + mapped[0], data[: mapped[1] - mapped[0]])
-            write(data[: mapped[1] - mapped[0]], mapped[0])
-        elif step == "load" and mapped[0] < mapped[1]:
-            assert process.load(window + mapped[0], mapped[1] - mapped[0]) == file[slice(*mapped)]
         elif step == "read-into":
             part = file[at : at + length]
-            assert process.read_into(fd, buffer + other, length, at) == len(part)
-            memory[other : other + len(part)] = part
+            assert process.read_into(fd, self.buffer + other, length, at) == len(part)
+            self.memory[other : other + len(part)] = part
         elif step == "write-from":
-            assert process.write_from(fd, buffer + other, length, at) == length
-            write(memory[other : other + length], at)
+            assert process.write_from(fd, self.buffer + other, length, at) == length
+            self.write(self.memory[other : other + length], at)
         elif step == "sync":
             process.fsync(fd)
         elif step == "evict":
             process.drop_cache(fd)
+        else:
+            self.make_in_memory(step, at, data)
 
-        assert process.fstat(fd).size == len(file)
-        assert inode.file_system.disk.used == len(room) * SMALL
-    assert process.pread(fd, 1000, 0) == file
-    assert process.load(buffer, len(memory)) == memory
-    there = min(-(-len(file) // SMALL) * SMALL, end)
-    if there > first:
-        assert process.load(window + first, there - first) == file[first:there].ljust(there - first, b"\0")
-    for place in range(max(there, first), end, SMALL):
-        with faults("SIGBUS", at=window + place):
-            process.load(window + place, 1)
+    def make_in_memory(self, step: str, at: int, data: bytes) -> None:
+        """Make a step by the mapping."""
+        first, end = WINDOW
+        start, stop = max(at, first), min(at + len(data), end, len(self.bytes))
+        if step == "punch":
+            number, count = at // SMALL % 12, len(data) // SMALL + 1
+            count = min(count, 12 - number)
+            place = first + number * SMALL
+            self.process.madvise(self.window + place, count * SMALL, MADV_REMOVE)
+            self.bytes[place : place + count * SMALL] = bytes(len(self.bytes[place : place + count * SMALL]))
+            self.room -= set(range(place // SMALL, place // SMALL + count))
+        elif step == "store" and start < stop:
+            self.process.store(self.window + start, data[: stop - start])
+            self.write(data[: stop - start], start)
+        elif step == "load" and start < stop:
+            assert self.process.load(self.window + start, stop - start) == self.bytes[start:stop]
+
+    def compare(self) -> None:
+        """Compare the whole file, the buffer, and what the mapping shows."""
+        process, file = self.process, self.bytes
+        first, end = WINDOW
+        assert process.pread(self.fd, 1000, 0) == file
+        assert process.load(self.buffer, len(self.memory)) == self.memory
+        there = min(-(-len(file) // SMALL) * SMALL, end)
+        if there > first:
+            assert process.load(self.window + first, there - first) == file[first:there].ljust(there - first, b"\0")
+        for place in range(max(there, first), end, SMALL):
+            with faults("SIGBUS", at=self.window + place):
+                process.load(self.window + place, 1)
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 3), (5, 4), (PAGE - 2, 2), (PAGE - 2, 5), (7, 2 * PAGE)])

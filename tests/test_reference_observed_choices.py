@@ -880,11 +880,11 @@ def test_size_of_the_gap_below_a_stack_is_a_choice(choices: LinuxChoices) -> Non
 
 
 def test_no_gap_below_a_stack_is_a_difference() -> None:
-    class None_(LinuxChoices):
+    class NoGap(LinuxChoices):
         def may_grow_down(self, left: int) -> bool:
             return True
 
-    process = judged(choices=None_())
+    process = judged(choices=NoGap())
     base = scratch_range(process) + 9 * PAGE
     process.mmap(base, PAGE, RW, ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0)
     process.mmap(base - 2 * PAGE, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0)

@@ -12,10 +12,12 @@ import pytest
 PROJECT: Final = Path(__file__).resolve().parents[1]
 
 FUNCTION_LINES: Final = 60
-"""Lines that a function of the package or the reference may have, decorators aside."""
+"""Lines that a function may have, decorators aside."""
 
 MODULE_LINES: Final = 600
 """Lines that a module may have."""
+
+ONE_FILE: Final = "the tests of one module, which are independent of each other, in one file of its name"
 
 LONG_MODULES: Final = {
     "pytest_mmapconf/contract.py": "the contract is one page that authors of backends read from top to bottom",
@@ -25,13 +27,23 @@ LONG_MODULES: Final = {
     "conformance/mprotect.py": "cases of one call; a module is part of a case's id",
     "conformance/mremap.py": "cases of one call; a module is part of a case's id",
     "reference/mutants/mremap_ranges.py": "a list of independent mutants",
+    "tests/test_agent_backend.py": ONE_FILE,
+    "tests/test_agent_client.py": ONE_FILE,
+    "tests/test_c_source.py": ONE_FILE,
+    "tests/test_lockstep.py": ONE_FILE,
+    "tests/test_plugin.py": ONE_FILE,
+    "tests/test_reference_files.py": ONE_FILE,
+    "tests/test_reference_mapping_calls.py": ONE_FILE,
+    "tests/test_reference_observed_choices.py": ONE_FILE,
+    "tests/test_reference_page_calls.py": ONE_FILE,
+    "tests/test_smoke.py": ONE_FILE,
 }
 """Modules that are longer, each with the reason."""
 
 
 def modules() -> Iterator[tuple[str, str]]:
-    """Yield the path and text of each module of the package, the reference and the cases."""
-    for folder in ("pytest_mmapconf", "reference", "conformance"):
+    """Yield the path and text of each module of the project."""
+    for folder in ("pytest_mmapconf", "reference", "conformance", "benchmarks", "tests"):
         for path in sorted((PROJECT / folder).rglob("*.py")):
             yield path.relative_to(PROJECT).as_posix(), path.read_text(encoding="utf-8")
 

@@ -29,6 +29,7 @@ from ..contract import (
 )
 from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
 from . import front
+from .problems import Problem, problem
 from .rounds import together
 from .stream import Agent, short
 
@@ -89,7 +90,9 @@ class AgentProcess(Process):
     def _nothing(self, request: str) -> None:
         result = self._call(request)
         if result not in ("", "0"):  # 0 is what the function of C returns
-            raise self._agent.fail(f"it answered {short(result)!r} to {short(request)!r}, which has no result")
+            raise self._agent.fail(
+                Problem.WRONG_ANSWER, f"it answered {short(result)!r} to {short(request)!r}, which has no result"
+            )
 
     def _int(self, request: str) -> int:
         return self._value(self._call(request))
@@ -97,13 +100,15 @@ class AgentProcess(Process):
     def _value(self, word: str) -> int:
         value = number(word)
         if value is None or abs(value) > MOST:
-            raise self._agent.fail(f"it answered {short(word)!r} where a number belongs")
+            raise self._agent.fail(Problem.NOT_A_NUMBER, f"it answered {short(word)!r} where a number belongs")
         return value
 
     def _values(self, request: str, count: int) -> list[int]:
         words = self._call(request).split(" ")
         if len(words) != count:
-            raise self._agent.fail(f"it answered {short(' '.join(words))!r} where {count} numbers belong")
+            raise self._agent.fail(
+                Problem.NOT_A_NUMBER, f"it answered {short(' '.join(words))!r} where {count} numbers belong"
+            )
         return [self._value(word) for word in words]
 
     def _pair(self, request: str) -> tuple[int, int]:
@@ -115,9 +120,11 @@ class AgentProcess(Process):
         try:
             data = bytes.fromhex(text)
         except ValueError:
-            raise self._agent.fail(f"it answered {short(text)!r} where bytes belong") from None
+            raise self._agent.fail(Problem.NOT_BYTES, f"it answered {short(text)!r} where bytes belong") from None
         if len(data) > at_most:
-            raise self._agent.fail(f"it answered {len(data)} bytes where {at_most} were asked for")
+            raise self._agent.fail(
+                Problem.TOO_MANY_BYTES, f"it answered {len(data)} bytes where {at_most} were asked for"
+            )
         return data
 
     # ---- the calls that are more than one request, or whose answer is not a number (for the others, see below)
@@ -145,13 +152,16 @@ class AgentProcess(Process):
         resident = ""
         for at in range(0, max(length, 1), step):
             if at >= MAX_RESIDENT * step:
-                raise self._agent.fail(f"it says of mincore that all {at} bytes from {addr:#x} on are mapped")
+                raise self._agent.fail(
+                    Problem.WRONG_ANSWER, f"it says of mincore that all {at} bytes from {addr:#x} on are mapped"
+                )
             amount = min(step, length - at)
             digits = self._call(f"mincore {addr + at:#x} {amount:d}")
             pages = -(-amount // self._agent.page)
             if not re.fullmatch("[01]*", digits) or len(digits) != pages:
                 raise self._agent.fail(
-                    f"it answered {short(digits)!r} where a 0 or 1 for each of {pages} pages belongs"
+                    Problem.WRONG_ANSWER,
+                    f"it answered {short(digits)!r} where a 0 or 1 for each of {pages} pages belongs",
                 )
             resident += digits
         return [page == "1" for page in resident]
@@ -192,7 +202,10 @@ class AgentProcess(Process):
             self._system.audits = False
             return super().audit(ranges, fds)
         if len(digests) != sum(looks for _, looks in wanted):
-            raise self._agent.fail(f"it answered {len(digests)} words to an audit of another number of pages and files")
+            raise self._agent.fail(
+                Problem.WRONG_ANSWER,
+                f"it answered {len(digests)} words to an audit of another number of pages and files",
+            )
         return digests
 
     def batch(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> list[object]:
@@ -208,7 +221,9 @@ class AgentProcess(Process):
             self._system.batches = False
             return super().batch(calls)
         if len(answers) != len(requests):
-            raise self._agent.fail(f"it answered {len(answers)} of the {len(requests)} requests of a batch")
+            raise self._agent.fail(
+                Problem.WRONG_ANSWER, f"it answered {len(answers)} of the {len(requests)} requests of a batch"
+            )
         results: list[object] = []
         for (name, arguments), answer in zip(calls, answers, strict=True):
             self._stage, self._given = "given", answer
@@ -254,7 +269,9 @@ class AgentProcess(Process):
     def fstat(self, fd: int) -> Stat:
         kind, _, size = self._call(f"fstat {fd:d}").partition(" ")
         if kind not in FILE_KINDS:
-            raise self._agent.fail(f"it answered {short(kind)!r} where the kind of a file belongs")
+            raise self._agent.fail(
+                Problem.WRONG_ANSWER, f"it answered {short(kind)!r} where the kind of a file belongs"
+            )
         return Stat(kind, self._value(size))
 
     def has_old_mtime(self, fd: int) -> bool:
@@ -267,7 +284,7 @@ class AgentProcess(Process):
         answer = front.fields(self._call("exec"))
         escape = front.changed_by_exec(self._agent.facts, answer) or self._agent.escape_in_session()
         if escape:
-            raise Unresolved(escape)
+            raise problem(Problem.LEFT_EMULATOR_AT_EXEC, escape)
 
     def fork(self) -> AgentProcess:
         return self._system.new_process(self._call("fork"))
@@ -383,9 +400,9 @@ class AgentSystem(System):
 
     def new_process(self, answer: str) -> AgentProcess:
         if not re.fullmatch("[0-9]{1,9}", answer) or int(answer) == 0:
-            raise self.agent.fail(f"it answered {short(answer)!r} where a process belongs")
+            raise self.agent.fail(Problem.NOT_A_PROCESS, f"it answered {short(answer)!r} where a process belongs")
         if int(answer) in self._numbers:
-            raise self.agent.fail(f"it gave the number {int(answer)} to two processes")
+            raise self.agent.fail(Problem.NOT_A_PROCESS, f"it gave the number {int(answer)} to two processes")
         self._numbers.add(int(answer))
         return AgentProcess(self, int(answer))
 
@@ -396,7 +413,9 @@ class AgentSystem(System):
         path = unquote(answer)
         own = rf"{re.escape(base)}/(.*/)?mmapconf-\w{{6,}}(/|$)" if base else "/"
         if not is_path or ".." in path.split("/") or not re.match(own, path):
-            raise self.agent.fail(f"it answered {short(answer)!r} where the path of its directory belongs")
+            raise self.agent.fail(
+                Problem.WRONG_ANSWER, f"it answered {short(answer)!r} where the path of its directory belongs"
+            )
         return path
 
     def run_concurrently(self, calls: Sequence[Call]) -> list[object]:
@@ -445,7 +464,7 @@ class AgentSystem(System):
     def mapping_limit(self) -> int:
         answer = self._call("mapping-limit")
         if not re.fullmatch("[0-9]{1,20}", answer):
-            raise self.agent.fail(f"it answered {short(answer)!r} where a number belongs")
+            raise self.agent.fail(Problem.NOT_A_NUMBER, f"it answered {short(answer)!r} where a number belongs")
         return int(answer)
 
     def close(self) -> None:
@@ -460,6 +479,10 @@ class AgentSystem(System):
                 try:
                     result = self.agent.receive(0, "end")
                     if result:
-                        raise self.agent.fail(f"it answered {short(result)!r} to 'end', which has no result")
+                        raise self.agent.fail(
+                            Problem.WRONG_ANSWER, f"it answered {short(result)!r} to 'end', which has no result"
+                        )
                 except OSError as error:
-                    raise self.agent.fail(f"it cannot end its processes: {error.strerror}") from error
+                    raise self.agent.fail(
+                        Problem.CANNOT_END_PROCESSES, f"it cannot end its processes: {error.strerror}"
+                    ) from error

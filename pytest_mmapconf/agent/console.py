@@ -1,4 +1,4 @@
-"""Connect the client with an agent that is started at a console: `python -m pytest_mmapconf.agent.console BOARD.toml`.
+r"""Connect the client with an agent that is started at a console: `python -m pytest_mmapconf.agent.console BOARD.toml`.
 
 The console is that of a board, a machine under an emulator or a shell: a command's stdin and stdout, a pseudo terminal
 or a serial device.  The bridge waits for prompts, types the line that starts the agent, removes the echo, passes one

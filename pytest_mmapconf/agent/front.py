@@ -75,7 +75,7 @@ def escape_of(command: Sequence[str], pid: int) -> str | None:
     lost = emulators_left(command, words)
     if lost is None and not _is_launcher(command[0]):
         lost = command[0]
-    return lost and f"{shlex.join(words)} runs by now, no longer run by {lost}, which was started"
+    return lost and f"{shlex.join(words)} runs now, and not under {lost}, which was started"
 
 
 def escape_in_session(command: Sequence[str], session: int) -> str | None:

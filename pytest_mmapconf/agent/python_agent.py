@@ -300,7 +300,7 @@ class LinuxProcess(Process):
         os.mkdir(path, 0o700)
 
     def pipe(self) -> tuple[int, int]:
-        return self._descriptors(lambda at: self._pair(at))
+        return self._descriptors(self._pair)
 
     def socketpair(self) -> tuple[int, int]:
         return self._descriptors(lambda at: self._sockets(socket.AF_UNIX, socket.SOCK_STREAM, 0, at))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from ..contract import Call, Unsupported
+from .problems import Problem
 from .stream import Agent, short
 
 
@@ -52,7 +53,7 @@ def together(agent: Agent, calls: Sequence[Call], rounds: int) -> dict[tuple[str
         place += len(threads[number])
     sequences = {number: parse(agent, agent.receive(number, request)) for number, request in requests.items()}
     if len({len(sequence) for sequence in sequences.values()}) > 1:
-        raise agent.fail("its processes answered for different numbers of rounds")
+        raise agent.fail(Problem.WRONG_ANSWER, "its processes answered for different numbers of rounds")
     tally: Counter[tuple[str, ...]] = Counter()
     for parts in zip(*sequences.values(), strict=True):
         outcomes = [""] * len(calls)
@@ -75,4 +76,6 @@ def parse(agent: Agent, answer: str) -> list[list[str]]:
             for _ in range(int(times))
         ]
     except (ValueError, IndexError):
-        raise agent.fail(f"it answered {short(answer)!r} where the outcomes of rounds belong") from None
+        raise agent.fail(
+            Problem.WRONG_ANSWER, f"it answered {short(answer)!r} where the outcomes of rounds belong"
+        ) from None

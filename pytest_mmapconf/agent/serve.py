@@ -274,7 +274,7 @@ class Supervisor:
 
 
 def call_of(threads: list[Process], part: str) -> Call:
-    """Return the call that one part of a request `together` states: THREAD STAGE VERB ARGUMENT…"""
+    """Return the call that one part of a request `together` states, `THREAD STAGE VERB ARGUMENT…`."""
     thread, stage, verb, *words = part.split(" ")
     name = verb.replace("-", "_")
     arguments = tuple(read(word) for read, word in zip(argument_parsers(name), words, strict=True))

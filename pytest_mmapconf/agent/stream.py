@@ -31,6 +31,7 @@ from . import front, guardian, runs
 from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
 from .personality import without_address_randomisation
+from .problems import BEFORE_GREETING, Problem, problem
 
 PROTOCOL: Final = 1
 """The version of the protocol that is spoken here."""
@@ -51,9 +52,6 @@ LONGEST_LINE: Final = fact_values.RANGES["line"][1]
 """The longest line, in bytes, that an agent may announce or write."""
 
 _numbers = itertools.count(1)
-
-HANGS: Final = "no answer to"
-"""How the reason begins why an agent is gone that did not answer in time."""
 
 HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """How a process ends that its agent, or a user, has ended."""
@@ -121,7 +119,7 @@ class Agent:
                     env={**os.environ, guardian.MARK: self._mark},
                 )
         except OSError as error:
-            raise Unresolved(f"the agent cannot be started: {error}") from error
+            raise problem(Problem.NOT_STARTED, f"the agent cannot be started: {error}") from error
         assert self._subprocess.stdin is not None
         assert self._subprocess.stdout is not None
         assert self._subprocess.stderr is not None
@@ -142,9 +140,9 @@ class Agent:
             self.directory = directory
             guardian.watch_directory(directory)
         if impossible := fact_values.error(self.facts):
-            raise self.fail(f"its greeting says {impossible}")
+            raise self.fail(Problem.WRONG_GREETING, f"its greeting says {impossible}")
         if escape := front.escape_of(self.command, self._subprocess.pid):
-            raise self.fail(escape)
+            raise self.fail(Problem.LEFT_EMULATOR_AT_START, escape)
         self.bits = self._number("bits", 64)
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
@@ -170,7 +168,7 @@ class Agent:
     def send_all(self, number: int, *requests: str) -> None:
         """Send several requests, to be answered in this order; only the supervisor (0) takes more than one."""
         if self.failure is not None:
-            raise Unresolved(f"the agent is gone: {self.failure}")
+            raise problem(Problem.GONE, f"the agent is gone: {self.failure}")
         self._awaited[number] += len(requests)
         self.requests.extend((number, request) for request in requests)
         lines = [f"{number} {request}" for request in requests]
@@ -181,7 +179,7 @@ class Agent:
     def receive(self, number: int, request: str) -> str:
         """Wait for a process's answer."""
         if self.failure is not None:
-            raise Unresolved(f"the agent is gone: {self.failure}")
+            raise problem(Problem.GONE, f"the agent is gone: {self.failure}")
         seconds = self.start_timeout if number == 0 and request in ("boot", "spawn") else self.timeout
         deadline = time.monotonic() + seconds
         answers = self._answers[number]
@@ -189,11 +187,11 @@ class Agent:
             while not answers:
                 self._sort(self._read_line(deadline, request, seconds))
                 if not answers and time.monotonic() > deadline:
-                    raise self.fail(f"{HANGS} {short(request)!r} in {seconds:g} s, but other lines", True)
+                    raise self.fail_late(request, seconds, ", but other lines")
         except Unresolved as failed:
             # Only a request to a process is about the system; the supervisor's are the agent's own business.
             is_lost = number and self._is_lost and self.control is not None and self.control()
-            raise (self._died(self.failure or "") if is_lost else failed) from None
+            raise (self._died(self.failure or "", Problem(failed.problem)) if is_lost else failed) from None
         return self.result(number, answers.popleft(), request)
 
     def result(self, number: int, answer: str, request: str) -> str:
@@ -228,7 +226,8 @@ class Agent:
                 code = int(numbered[1])
             if isinstance(code, int):
                 return OSError(code, os.strerror(code) if code else "errno is 0")
-            return Unresolved(f"{verb} failed with an error that Python has no name for: {short(rest)}")
+            text = f"{verb} failed with an error that Python has no name for: {short(rest)}"
+            return problem(Problem.UNKNOWN_ERRNO, text)
         if kind == "fault" and number:  # the supervisor makes no access for a client
             words = rest.split(" ")
             if len(words) == 3 and (words[0] != "-" or self.facts.get("signals") == "none"):
@@ -242,16 +241,24 @@ class Agent:
             text = f"the process ended by itself ({short(rest, 400)}), seen at {verb}"
             is_caused = re.fullmatch(r"SIG[\w+]+|\d+", rest) and rest not in HARNESS_STATUS
             self._read_output()
-            return self._died(text) if number and is_caused else Unresolved(text)
+            if number and is_caused:
+                return self._died(text + self._wrote(), Problem.PROCESS_ENDED)
+            return problem(Problem.PROCESS_ENDED, text)
         if kind == "bad":
-            return Unresolved(f"the agent does not understand {short(request)!r}: {short(rest, 400)}")
-        return self.fail(f"it answered {short(f'{kind} {rest}')!r} to {verb}")
+            text = f"the agent does not understand {short(request)!r}: {short(rest, 400)}"
+            return problem(Problem.REQUEST_NOT_UNDERSTOOD, text)
+        return self.fail(Problem.WRONG_ANSWER, f"it answered {short(f'{kind} {rest}')!r} to {verb}")
 
-    def _died(self, text: str) -> Died:
+    def _died(self, text: str, id: Problem) -> Died:
         requests = tuple(f"{number} {short(request, 400)}" for number, request in self.requests)
-        said = f"; it wrote: {quoted(self.output)}" if self.output and "; it wrote:" not in text else ""
-        hangs = text.startswith(HANGS)
-        return Died(text + said, printable(self.output), requests, "" if hangs else last_words(self.output), hangs)
+        hangs = id is Problem.NO_ANSWER_IN_TIME
+        died = Died(text, printable(self.output), requests, "" if hangs else last_words(self.output), hangs)
+        died.problem = id
+        return died
+
+    def _wrote(self) -> str:
+        """Return the part of a message with the last output that is no answer; empty if there is none."""
+        return f"; it wrote: {quoted(self.output)}" if self.output.strip() else ""
 
     def _sort(self, line: str) -> None:
         if self._echoes and line == self._echoes[0]:
@@ -265,7 +272,8 @@ class Agent:
             console = line.encode("ascii", "replace") + b"\n" + more
             self._keep(console)
             is_lost = has_ended or GOING_DOWN.search(console) is not None
-            raise self.fail(f"it said {short(line)!r}, without a request", is_lost)
+            text = f"it said {short(line)!r}, without a request"
+            raise self.fail(Problem.ANSWER_WITHOUT_REQUEST, text, is_lost)
         self._awaited[int(number)] -= 1
         self._answers[int(number)].append(answer)
 
@@ -281,11 +289,12 @@ class Agent:
             greeting = re.search(r"mmapconf (\d{1,9})((?: [a-z]+=\S*)*)$", line)
             if greeting:
                 if int(greeting[1]) != PROTOCOL:
-                    raise self.fail(f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}")
+                    text = f"it speaks version {greeting[1]} of the protocol, not {PROTOCOL}"
+                    raise self.fail(Problem.OTHER_VERSION, text)
                 words = (word.partition("=") for word in greeting[2].split())
                 return {name: unquote(value) for name, _, value in words}
             self._keep(line.encode("ascii", "replace") + b"\n")
-        raise self.fail(f"it did not greet within {CHATTER} bytes")
+        raise self.fail(Problem.OTHER_OUTPUT_ONLY, f"it did not greet within {CHATTER} bytes")
 
     @property
     def has_threads(self) -> bool:
@@ -301,7 +310,7 @@ class Agent:
         """Return a number of the greeting, which `fact_values` has checked; `otherwise` if the greeting has none."""
         value = fact_values.number(self.facts.get(fact, f"{otherwise}"))
         if value is None:  # unknown, which these cannot be
-            raise self.fail(f"its greeting says {fact}={short(self.facts[fact])!r}")
+            raise self.fail(Problem.WRONG_GREETING, f"its greeting says {fact}={short(self.facts[fact])!r}")
         return value
 
     def _write(self, data: bytes) -> None:
@@ -310,25 +319,25 @@ class Agent:
         except BlockingIOError:
             sent = 0
         except OSError:
-            raise self.fail("it ended") from None
+            raise self.fail(Problem.ENDED, "it ended") from None
         if sent == len(data):
             return
         deadline = time.monotonic() + self.timeout  # the stream is full: the other side has to take something first
         while sent < len(data):
             if not select.select([], [self._to], [], max(0.0, deadline - time.monotonic()))[1]:
-                raise self.fail(f"it took nothing in {self.timeout:g} s")
+                raise self.fail(Problem.REQUEST_NOT_READ, f"it took nothing in {self.timeout:g} s")
             try:
                 sent += os.write(self._to, data[sent:])
             except BlockingIOError:
                 continue
             except OSError:
-                raise self.fail("it ended") from None
+                raise self.fail(Problem.ENDED, "it ended") from None
 
     def _read_line(self, deadline: float, request: str, seconds: float) -> str:
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
             ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ready:
-                raise self.fail(f"{HANGS} {short(request)!r} in {seconds:g} s{self._echo(request)}", True)
+                raise self.fail_late(request, seconds, self._echo(request))
             is_late = time.monotonic() > deadline  # what has arrived by now is read in any case
             for descriptor, _ in ready:
                 more = os.read(descriptor, 65536)
@@ -339,11 +348,11 @@ class Agent:
                 elif more:
                     self._buffer += more
                 else:
-                    raise self.fail(f"it ended at {short(request)!r}", True)
+                    raise self.fail(Problem.ENDED, f"it ended at {short(request)!r}", True)
             if is_late and b"\n" not in self._buffer:
-                raise self.fail(f"{HANGS} {short(request)!r} in {seconds:g} s, but other output", True)
+                raise self.fail_late(request, seconds, ", but other output")
         if end < 0 or end > self._line:
-            raise self.fail(f"it wrote a line of more than {self._line} bytes")
+            raise self.fail(Problem.LINE_TOO_LONG, f"it wrote a line of more than {self._line} bytes")
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
         return line.rstrip(b"\r").decode("ascii", "replace")
 
@@ -384,24 +393,30 @@ class Agent:
 
     # ---- its end
 
-    def fail(self, reason: str, is_lost: bool = False) -> Unresolved:
+    def fail_late(self, request: str, seconds: float, more: str) -> Unresolved:
+        """Fail because a request was not answered in time; `more` is said after that."""
+        text = f"no answer to {short(request)!r} in {seconds:g} s{more}"
+        return self.fail(Problem.NO_ANSWER_IN_TIME, text, True)
+
+    def fail(self, id: Problem, reason: str, is_lost: bool = False) -> Unresolved:
         """Kill the agent and everything of it, and return the exception that says why.
 
         `is_lost`: the system does not answer any more, which may be the fault of what was requested of it.
         """
         if self.failure is None:
             self.failure = reason
-            self._kill(1.0 if reason.startswith("it ended") else 0.05)
+            has_ended = id is Problem.ENDED
+            self._kill(1.0 if has_ended else 0.05)
             status = self._subprocess.returncode
             how = signal_name(-status) if status < 0 else f"{status}"
-            if reason.startswith("it ended"):
+            if has_ended:
                 self.failure += f" (by signal {how})" if status < 0 else f" (with status {how})"
                 is_lost = is_lost and how not in HARNESS_STATUS[1:] and (status, self.command[0]) != (255, "ssh")
             self._is_lost = is_lost
             if not self._has_greeted:
                 self._keep(self._buffer)
-            self.failure += f"; it wrote: {quoted(self.output)}" if self.output.strip() else ""
-        return Unresolved(f"the agent failed: {self.failure}")
+            self.failure += self._wrote()
+        return problem(id if self._has_greeted else BEFORE_GREETING.get(id, id), f"the agent failed: {self.failure}")
 
     def close(self) -> None:
         """End the agent: it tidies up at the end of its stream.  Where it does not, it is killed."""
@@ -413,8 +428,7 @@ class Agent:
             self._kill()
             if status:
                 how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
-                said = f"; it wrote: {quoted(self.output)}" if self.output.strip() else ""
-                self.wrong_end = f"the agent {how} at the end of its stream{said}"
+                self.wrong_end = f"the agent {how} at the end of its stream{self._wrote()}"
 
     def _wait_for_end(self, seconds: float) -> int | None:
         """Wait for the end of the agent's process, reading what it writes; return its status, None if it goes on."""

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..contract import BACKEND_LACKS
 from .clauses import Clause
 
 PASS: Final = "pass"
@@ -105,17 +106,13 @@ def judge_all(clauses: Mapping[str, Clause], cases: Iterable[CaseResult]) -> lis
     return [judge(clause, asked[id]) for id, clause in clauses.items() if id in asked]
 
 
-LACKS: Final = "the backend has no "
-"""How the message of `contract` begins for a call that a backend lacks."""
-
-
 def reasons(cases: Iterable[CaseResult], most: int = 3) -> str:
     """Return the different reasons of the cases in one line: the first `most`, and the number of the others."""
     different = list(dict.fromkeys(case.reason for case in cases if case.reason))
-    lacking = [reason.removeprefix(LACKS) for reason in different if reason.startswith(LACKS)]
-    listed = [reason for reason in different if not reason.startswith(LACKS)]
+    lacking = [reason.removeprefix(BACKEND_LACKS) for reason in different if reason.startswith(BACKEND_LACKS)]
+    listed = [reason for reason in different if not reason.startswith(BACKEND_LACKS)]
     if lacking:
-        listed.insert(0, LACKS + ", no ".join(lacking))
+        listed.insert(0, BACKEND_LACKS + ", no ".join(lacking))
     more = f"; and {len(listed) - most} more" if len(listed) > most else ""
     return "; ".join(listed[:most]) + more
 

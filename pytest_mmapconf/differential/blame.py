@@ -100,18 +100,15 @@ CROSS_PROCESS_CALLS: Final = {"store", "add", "open", "ftruncate", "pwrite", "re
 CROSS_PROCESS_CALLS.update(("fork", "exec", "exit", "kill"))
 """Calls whose effect other processes can observe."""
 
-MUTATING_CALLS: Final = CROSS_PROCESS_CALLS | {
-    "mmap",
-    "munmap",
-    "mremap",
-    "msync",
-    "mprotect",
-    "mlock",
-    "mlock2",
-    "munlock",
-    "mlockall",
-}
-MUTATING_CALLS.update(("munlockall", "close"))
+EFFECTS: Final = frozenset(
+    (
+        *("mmap", "munmap", "mremap", "msync", "mprotect", "madvise", "mseal", "ftruncate", "close"),
+        *("mlock", "mlock2", "munlock", "mlockall", "munlockall"),
+    )
+)
+"""Calls with an effect on mappings, on their pages or on what keeps them."""
+
+MUTATING_CALLS: Final = CROSS_PROCESS_CALLS | EFFECTS
 """Calls that change something; an audit follows them."""
 
 

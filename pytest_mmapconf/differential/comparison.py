@@ -35,7 +35,7 @@ def outcome_of(result: object) -> Outcome:
 
 
 class LeaveOut(Exception):
-    """The subject has not made a call that the model has made by now: to be run again without that call of the model.
+    """The subject has not made a call that the model has already made: to be run again without that call of the model.
 
     `number` is the call's number among those judged.
     """

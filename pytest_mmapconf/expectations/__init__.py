@@ -1,0 +1,1 @@
+"""Deviations on record."""

@@ -13,6 +13,8 @@ from .model_view import Actor, ProgramState
 
 
 class AccessSteps(ProgramState):
+    """Steps that load, store, add and execute."""
+
     def load(self, actor: Actor, draws: Draws) -> None:
         addr, room = self.draw_place(actor, draws, PROT_READ)
         length = draws.choice((1, 2, 8, self.page, self.page + 1))

@@ -62,17 +62,17 @@ PAGES: Final = 2
 
 
 class Slot(NamedTuple):
+    """An argument that is the address of one of the pages."""
+
     number: int
 
 
-"""An argument that is the address of one of the pages."""
-
-
 class Size(NamedTuple):
+    """An argument that is a number of whole pages, in bytes."""
+
     pages: int
 
 
-"""An argument that is a number of whole pages, in bytes."""
 FILE: Final = "the file's descriptor"
 """An argument that is the descriptor of the file."""
 

@@ -46,6 +46,8 @@ SEALS: Final = (SEAL_WRITE, SEAL_GROW, SEAL_SHRINK, SEAL_FUTURE_WRITE, SEAL_SEAL
 
 
 class FileSteps(ProgramState):
+    """Steps with calls about files and descriptors."""
+
     def open(self, actor: Actor, draws: Draws) -> None:
         name = draws.choice("ab")
         mode = draws.choice(ACCESS_MODES)

@@ -129,6 +129,8 @@ REVEALING: Final[abc.Mapping[int, abc.Callable[[Mapping], bool]]] = {
 
 
 class MappingSteps(UnusualMmaps):
+    """Steps with calls about mappings."""
+
     def mmap(self, actor: Actor, draws: Draws) -> None:
         page = self.page
         shared = draws.below(2)

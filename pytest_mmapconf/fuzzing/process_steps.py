@@ -30,6 +30,8 @@ from .sequences import Sequences
 
 
 class ProcessSteps(Sequences):
+    """Steps with calls about processes, limits and crashes."""
+
     def fork(self, actor: Actor, draws: Draws) -> None:
         if len(self.actors) < MAX_PROCESSES:
             child = self.fork_actor(actor)

@@ -26,6 +26,8 @@ ANONYMOUS = MAP_ANONYMOUS | MAP_FIXED
 
 
 class Sequences(ProgramState):
+    """Steps of several calls that belong together."""
+
     def add_without_lock(self, actor: Actor, draws: Draws) -> None:
         """Add to a word that no other process uses, without a lock."""
         addr = self.draw_slot(actor, draws)

@@ -16,6 +16,8 @@ from .model_view import Actor, ProgramState
 
 
 class ThreadSteps(ProgramState):
+    """Steps with threads."""
+
     def together(self, actor: Actor, draws: Draws) -> None:
         """Make calls of a process and of another thread of it on one page at once, then load from the page in both."""
         mapping = self.draw_mapping(actor, draws, PROT_WRITE)

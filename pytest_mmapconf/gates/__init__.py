@@ -1,0 +1,1 @@
+"""Checks of the suite itself: mutants, variants, reachability."""

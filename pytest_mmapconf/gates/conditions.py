@@ -16,21 +16,7 @@ from ..reference import mutant as mutant_module
 from ..reference.backend import ReferenceBackend
 from ..reference.mutant import Mutant
 from ..reference.process import ReferenceProcess
-from ..trace.calls import CALLS
-
-BY_ADDRESS: Final = frozenset(
-    (
-        *("mmap", "munmap", "mremap", "msync", "mprotect", "madvise", "mlock", "mlock2", "munlock", "mincore", "mseal"),
-        *("load", "store", "execute", "add"),
-    )
-)
-"""The calls whose first argument is an address."""
-
-BY_DESCRIPTOR: Final = frozenset(("close", "dup", "ftruncate", "pread", "pwrite", "fsync", "fstat", "drop_cache"))
-"""The calls whose first argument is a descriptor."""
-
-BUFFERS: Final = frozenset(("read_into", "write_from"))
-"""The calls whose second argument is an address."""
+from ..trace.calls import BUFFERS, BY_ADDRESS, BY_DESCRIPTOR, CALLS
 
 GIB: Final = 1 << 30
 
@@ -158,23 +144,23 @@ OBSERVER: Final = Observer()
 
 
 def after_fork(at: Observer) -> bool:
-    """only after a fork"""
+    """Only after a fork."""
     return at.forks > 0
 
 
 def in_child(at: Observer) -> bool:
-    """only in a child"""
+    """Only in a child."""
     return getattr(at.process, "number", None) in at.children
 
 
 def second_mapping(at: Observer) -> bool:
-    """only for a file with a second mapping"""
+    """Only for a file with a second mapping."""
     inode = at.inode
     return inode is not None and len(inode.mappings) > 1
 
 
 def split_mapping(at: Observer) -> bool:
-    """only where a mapping was split"""
+    """Only where a mapping was split."""
     mapping = at.mapping
     if mapping is None:
         return False
@@ -189,12 +175,12 @@ def split_mapping(at: Observer) -> bool:
 
 
 def from_2_gib(at: Observer) -> bool:
-    """only from 2 GiB of the file on"""
+    """Only from 2 GiB of the file on."""
     return reaches(at, 2 * GIB)
 
 
 def from_4_gib(at: Observer) -> bool:
-    """only from 4 GiB of the file on"""
+    """Only from 4 GiB of the file on."""
     return reaches(at, 4 * GIB)
 
 
@@ -209,7 +195,7 @@ def reaches(at: Observer, limit: int) -> bool:
 
 
 def last_page(at: Observer) -> bool:
-    """only where the range ends with the last of several pages"""
+    """Only where the range ends with the last of several pages."""
     addr, mapping = at.addr, at.mapping
     if addr is None or mapping is None or mapping.end - mapping.start <= mapping.space.page:
         return False
@@ -218,7 +204,7 @@ def last_page(at: Observer) -> bool:
 
 
 def after_protection(at: Observer) -> bool:
-    """only after two calls of mprotect on the page"""
+    """Only after two calls of mprotect on the page."""
     addr = at.addr
     mapping = at.mapping
     if addr is None or mapping is None:
@@ -229,12 +215,12 @@ def after_protection(at: Observer) -> bool:
 
 
 def after_truncation(at: Observer) -> bool:
-    """only after a change of the size of a file"""
+    """Only after a change of the size of a file."""
     return at.truncations > 0
 
 
 def adjacent_mappings(at: Observer) -> bool:
-    """only for a mapping that has another next to it"""
+    """Only for a mapping that has another next to it."""
     mapping = at.mapping
     if mapping is None:
         return False
@@ -242,13 +228,13 @@ def adjacent_mappings(at: Observer) -> bool:
 
 
 def reopened_file(at: Observer) -> bool:
-    """only for a file that was opened twice, or has no name"""
+    """Only for a file that was opened twice, or has no name."""
     inode = at.inode
     return inode is not None and inode.is_regular and (at.opened[id(inode)] > 1 or not inode.links)
 
 
 def loaded_pages(at: Observer) -> bool:
-    """only for pages that were accessed before"""
+    """Only for pages that were accessed before."""
     addr, space = at.addr, getattr(at.process, "space", None)
     if addr is None or space is None:
         return False
@@ -289,7 +275,7 @@ def conditional(mutant: Mutant, condition: str) -> ConditionalMutant:
     """Return a mutant that is wrong under a condition only."""
     id = f"{mutant.id}@{condition}"
     holds = CONDITIONS.get(condition)
-    text = (holds.__doc__ or "") if holds else "only the second time"
+    text = (holds.__doc__ or "") if holds else "Only the second time."
 
     def when(*arguments: Any, **keywords: Any) -> bool:
         if not OBSERVER.depth or not mutant.when(*arguments, **keywords):

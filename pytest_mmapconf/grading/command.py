@@ -68,7 +68,7 @@ def read_one(file: str, scope: str) -> Run:
     try:
         runs = read_files([Path(file)])
     except InvalidReport as error:
-        raise NoGrade(str(error).removeprefix(f"{file}: ")) from error
+        raise NoGrade(str(error.__cause__ or error)) from error  # the cause does not name the file
     if len(runs) != 1:
         raise NoGrade("it has several runs side by side")
     check(runs[0][1], scope)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..contract import Died, Fault, Unresolved, errno_name
+from ..differential.blame import EFFECTS
 from ..differential.divergence import Divergence
 from ..outcomes import Ended, Failed, Faulted
 from ..testing import ExpectationFailed
@@ -22,14 +23,6 @@ from ..trace.calls import CALLS
 if TYPE_CHECKING:
     from ..trace.program import Program
     from ..trace.recorder import RecordedSystem
-
-EFFECTS: Final = frozenset(
-    (
-        *("mmap", "munmap", "mremap", "msync", "mprotect", "madvise", "mseal", "ftruncate", "close"),
-        *("mlock", "mlock2", "munlock", "mlockall", "munlockall"),
-    )
-)
-"""Calls with an effect on mappings, on their pages or on what keeps them."""
 
 ACCESSES: Final = frozenset(("load", "store", "execute", "add"))
 """Accesses to memory: whatever they result in is an effect of other calls."""

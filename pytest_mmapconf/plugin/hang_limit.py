@@ -3,7 +3,7 @@
 A case is not run, and is unresolved with the reason, once
 
 * `MAX_HANGS` cases of its function have run out of time,
-* the last `MAX_DEATHS` cases that use one of its calls ended in that call, by a death or for want of an answer,
+* the last `MAX_DEATHS` cases that use one of its calls ended in that call, because the process ended or did not answer,
 * the last `MAX_DEATHS` cases of all ended outside of a call of theirs: the agent did not start, boot or end a system,
 * `MAX_LATE` cases have run out of time in one of its calls.
 
@@ -19,6 +19,7 @@ from typing import Final
 
 import pytest
 
+from ..agent.problems import is_gone
 from ..contract import Died, Unresolved
 from .stash import CASE, ROW_OUTCOME, SETTINGS
 from .used_calls import calls_of
@@ -34,9 +35,6 @@ MAX_LATE: Final = 20
 
 OUTSIDE: Final = ""
 """In place of a call: the start, the boot or the end of a system."""
-
-AGENT_FAILURES: Final = ("the agent failed", "the agent is gone", "the agent cannot be started")
-"""How messages begin that say that nothing more can be asked of a system."""
 
 
 class HangLimit:
@@ -102,7 +100,7 @@ class HangLimit:
             self.hangs[node.nodeid.partition("[")[0]] += 1
         if not self.calls or self.ended_in is not None:
             return
-        if died is None and not (isinstance(error, Unresolved) and str(error).startswith(AGENT_FAILURES)):
+        if died is None and not is_gone(error):
             return
         recorded = node.config.stash[SETTINGS].backend.last if call.when == "call" else None
         last = recorded.noted[-1] if recorded is not None and recorded.noted else None
@@ -112,5 +110,5 @@ class HangLimit:
 
     def pytest_runtest_logfinish(self) -> None:
         for call in self.calls:
-            if call != self.ended_in and self.ended_in != OUTSIDE:
+            if self.ended_in not in (call, OUTSIDE):
                 self.deaths[call] = 0

@@ -181,7 +181,7 @@ def properties(case: CaseResult) -> list[tuple[str, object]]:
 
 def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
     """Return a skip, with the reason, for a case that the backend does not support."""
-    skip = pytest.skip.Exception(f"unsupported: {str(error) or 'not implemented'}")
+    skip = pytest.skip.Exception(f"{UNSUPPORTED}: {str(error) or 'not implemented'}")
     skip._use_item_location = True  # show the location of the case, not of this line
     try:
         raise skip
@@ -213,7 +213,7 @@ def _verdict(report: pytest.TestReport, error: BaseException | None, clauses: It
     on_record: str | None = getattr(report, "wasxfail", None)
     if report.skipped and on_record is None:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        return UNSUPPORTED, text.removeprefix("Skipped: ").removeprefix("unsupported: ")
+        return UNSUPPORTED, text.removeprefix("Skipped: ").removeprefix(f"{UNSUPPORTED}: ")
     if error is None:  # the case passed although a deviation is on record
         if on_record is not None:
             del report.wasxfail

@@ -31,8 +31,9 @@ def show_lines(lines: Iterable[str]) -> None:
         try:
             line.encode(encoding)
         except UnicodeEncodeError:
-            line = line.replace("…", "...").encode(encoding, "backslashreplace").decode(encoding)
-        print(line)
+            print(line.replace("…", "...").encode(encoding, "backslashreplace").decode(encoding))
+        else:
+            print(line)
 
 
 def clauses(selected: Iterable[Clause]) -> list[str]:

@@ -12,15 +12,20 @@ from typing import Final
 
 from ..contract import Process, System, errno_name
 
-JUDGED: Final = (
-    frozenset({"mmap", "munmap", "mremap", "msync", "sysconf"})
-    | {"mprotect", "fragment", "mlock", "munlock", "mlock2", "mlockall", "munlockall", "madvise", "mincore", "mseal"}
-    | {"load", "store", "execute", "add", "read_into", "write_from", "seal"}
+SET_UP: Final = frozenset(
+    (
+        *("open", "close", "dup", "ftruncate", "lseek", "pread", "pwrite", "fstat", "fsync", "unlink", "mkdir"),
+        *("pipe", "socketpair", "memfd", "set_append_only", "set_old_mtime", "has_old_mtime", "drop_cache"),
+        *("flock", "record_lock", "watch", "close_events", "free_space"),
+        *("spawn", "fork", "thread", "exit", "kill", "exec", "set_limit_headroom", "drop_capability"),
+        *("scratch_range", "bits", "return_instruction", "errno_cleared", "counters", "maps", "audit", "batch"),
+        *("run_concurrently", "together", "facility", "crash", "full_file_table", "mapping_limit"),
+    )
 )
-"""The calls that clauses judge."""
+"""The calls that no clause judges."""
 
-SET_UP: Final = (
-    frozenset(name for owner in (Process, System) for name in vars(owner) if not name.startswith("_")) - JUDGED
+JUDGED: Final = (
+    frozenset(name for owner in (Process, System) for name in vars(owner) if not name.startswith("_")) - SET_UP
 )
 """All others."""
 

@@ -1,5 +1,7 @@
-"""The failures of a run by cause: cases in which the same call gave the same wrong answer are one group, and so are
-cases in which the implementation died with the same last words, whatever the call.
+"""The failures of a run by cause.
+
+Cases in which the same call gave the same wrong answer are one group, and so are cases in which the implementation died
+with the same last line of output, whatever the call.
 
 A broken implementation may fail in hundreds of cases for one reason; the list of groups shows the few reasons.  The
 cause of a case is determined where the case runs (`plugin.failure_cause`); a case without one is grouped by its reason.

@@ -1,6 +1,6 @@
-"""A summary in Markdown, for the page of a CI run: the statement, the failures by cause, the clauses that
-fail, those that are unsupported.
+"""A summary in Markdown, for the page of a CI run.
 
+It has the statement, the failures by cause, the clauses that fail, and those that are unsupported.
 Such pages are limited to a megabyte, and long lists are not read; so every list is limited, and ends with the number of
 entries left out.
 """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import inspect
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..contract import O_CREAT, O_RDWR, SC_PAGESIZE, Fault, Process, Resource, Unresolved
+from ..agent.problems import Problem
+from ..contract import BACKEND_LACKS, O_CREAT, O_RDWR, SC_PAGESIZE, Fault, Process, Resource, Unresolved
 from .checks import MEMORY, RW, Check
 from .subject import Subject, Wrong, shown
 
@@ -29,35 +29,38 @@ class Outcome:
     fix: str = ""
 
 
-AGENT_FIXES: Final = {
-    r"which was started": "An agent must not execute itself again: it leaves what runs it, and the system below would "
-    "be judged. Is this a program that executes the agent in its place? Then start it by a shell script.",
-    r"before exec the agent|after exec .* runs": "exec starts the new program by what runs the old one: execute the "
-    "command line of the emulator again, with the agent's path. The answer to exec reports what the greeting reports.",
-    r"cannot be started": "Is the command right and executable? Run it by hand: it writes its greeting and waits.",
-    r"ended at 'its greeting'": "It must write its greeting and wait. Run it by hand: it begins with `mmapconf 1 …`.",
-    r"no answer to 'its greeting'": "It must write its greeting without a request, and flush it.",
-    r"did not greet": "The greeting is one line `mmapconf 1 NAME=VALUE …`; other lines may precede it.",
-    r"speaks version": "This suite supports version 1: the greeting is `mmapconf 1 …`.",
-    r"its greeting says": "The numbers in the greeting are decimal and above 0; an unknown value is left out.",
-    r"it said .*, without a request": "An answer begins with the number of the process of the request (0 is the "
+AGENT_FIXES: Final[dict[str, str]] = {
+    Problem.LEFT_EMULATOR_AT_START: "An agent must not execute itself again: it leaves what runs it, and the system "
+    "below would be judged. Is this a program that executes the agent in its place? Then start it by a shell "
+    "script.",
+    Problem.LEFT_EMULATOR_AT_EXEC: "exec starts the new program by what runs the old one: execute the command line of "
+    "the emulator again, with the agent's path. The answer to exec reports what the greeting reports.",
+    Problem.NOT_STARTED: "Is the command right and executable? Run it by hand: it writes its greeting and waits.",
+    Problem.ENDED_BEFORE_GREETING: "It must write its greeting and wait. Run it by hand: it begins with `mmapconf 1 "
+    "…`.",
+    Problem.NO_GREETING_IN_TIME: "It must write its greeting without a request, and flush it.",
+    Problem.OTHER_OUTPUT_ONLY: "The greeting is one line `mmapconf 1 NAME=VALUE …`; other lines may precede it.",
+    Problem.OTHER_VERSION: "This suite supports version 1: the greeting is `mmapconf 1 …`.",
+    Problem.WRONG_GREETING: "The numbers in the greeting are decimal and above 0; an unknown value is left out.",
+    Problem.ANSWER_WITHOUT_REQUEST: "An answer begins with the number of the process of the request (0 is the "
     "supervisor), and each request has one answer. Write nothing else to stdout: diagnostics go to stderr.",
-    r"no answer to": "Each request line has one answer line, ended by a newline and flushed, even if the call returns "
-    "nothing: `PROCESS ok`.",
-    r"error that Python has no name for": "Errors are reported by name: `error EINVAL`, not by number.",
-    r"where (a number|\d+ numbers) belongs?": "Results are numbers, decimal or with 0x, separated by one space.",
-    r"where a process belongs": "The answer of spawn and fork is `ok` and a number that was not used before.",
-    r"where bytes belong": "Bytes are pairs of hexadecimal digits, lowest address first, without spaces or 0x.",
-    r"bytes where \d+ were asked for": "load and pread return as many bytes as requested, or fewer.",
-    r"wrote a line of more than": "`line` in the greeting is the largest length of a line, including its newline.",
-    r"does not understand": "It answered `bad`. Verbs and arguments are those of PROTOCOL.md; the answer to a verb "
-    "that it lacks is `unsupported`.",
-    r"the process ended by itself": "A fault must not end a process: catch SIGSEGV and SIGBUS, and report the fault.",
-    r"it answered": "An answer is PROCESS and ok, error, fault, unsupported, died or bad.",
-    r"it took nothing": "It must read requests while others are executed: several processes may have requests at once.",
-    r"it ended": "It crashed during this request; what it wrote, if anything, is above. Run it under a debugger.",
+    Problem.NO_ANSWER_IN_TIME: "Each request line has one answer line, ended by a newline and flushed, even if the "
+    "call returns nothing: `PROCESS ok`.",
+    Problem.UNKNOWN_ERRNO: "Errors are reported by name: `error EINVAL`, not by number.",
+    Problem.NOT_A_NUMBER: "Results are numbers, decimal or with 0x, separated by one space.",
+    Problem.NOT_A_PROCESS: "The answer of spawn and fork is `ok` and a number that was not used before.",
+    Problem.NOT_BYTES: "Bytes are pairs of hexadecimal digits, lowest address first, without spaces or 0x.",
+    Problem.TOO_MANY_BYTES: "load and pread return as many bytes as requested, or fewer.",
+    Problem.LINE_TOO_LONG: "`line` in the greeting is the largest length of a line, including its newline.",
+    Problem.REQUEST_NOT_UNDERSTOOD: "It answered `bad`. Verbs and arguments are those of PROTOCOL.md; the answer to a "
+    "verb that it lacks is `unsupported`.",
+    Problem.PROCESS_ENDED: "A fault must not end a process: catch SIGSEGV and SIGBUS, and report the fault.",
+    Problem.WRONG_ANSWER: "An answer is PROCESS and ok, error, fault, unsupported, died or bad.",
+    Problem.REQUEST_NOT_READ: "It must read requests while others are executed: several processes may have requests "
+    "at once.",
+    Problem.ENDED: "It crashed during this request; what it wrote, if anything, is above. Run it under a debugger.",
 }
-"""Advice by a regular expression that matches a message of `agent.stream`; the first match applies."""
+"""Advice by `Unresolved.problem`."""
 
 
 def outcome_of(check: Check, subject: Subject, agent: bool) -> Outcome:
@@ -69,9 +72,7 @@ def outcome_of(check: Check, subject: Subject, agent: bool) -> Outcome:
     except Wrong as wrong:
         return Outcome(check.name, WRONG, wrong.observed, (wrong.agent or wrong.python) if agent else wrong.python)
     except Unresolved as error:
-        text = str(error)
-        fixes = (fix for pattern, fix in AGENT_FIXES.items() if re.search(pattern, text))
-        return Outcome(check.name, WRONG, text, next(fixes, "") if agent else "")
+        return Outcome(check.name, WRONG, str(error), AGENT_FIXES.get(error.problem, "") if agent else "")
     except Exception as error:
         where = "facts, boot, spawn and close raise NotImplementedError or Unresolved only."
         return Outcome(check.name, WRONG, f"{type(error).__name__}: {error}", "" if agent else where)
@@ -92,7 +93,7 @@ def probe(call: str, subject: Subject) -> Outcome:
             getattr(process, call)(*positional, **keywords)
     except NotImplementedError as error:
         reason = str(error)
-        return Outcome(call, LACKS, "" if reason == f"the backend has no {call}" else reason.removeprefix(f"{call}: "))
+        return Outcome(call, LACKS, "" if reason == f"{BACKEND_LACKS}{call}" else reason.removeprefix(f"{call}: "))
     except OSError as error:
         return Outcome(call, LACKS if error.errno == errno.ENOSYS else OK)
     except Fault:
@@ -119,4 +120,4 @@ def _values(subject: Subject, process: Process) -> dict[str, Any]:
         "ranges": [(at, 1)],
     }
     values |= {"pages": 1, "fd": fd, "watch": fd, "path": "file", "data": b"x", "name": SC_PAGESIZE, "times": 1}
-    return values | {"resource": Resource.ADDRESS_SPACE, "room": 1 << 40, "capability": "CAP_IPC_LOCK"}
+    return values | {"resource": Resource.ADDRESS_SPACE, "headroom": 1 << 40, "capability": "CAP_IPC_LOCK"}

@@ -1,0 +1,1 @@
+"""Calls as data: recorded, written as programs in JSON, Python and C, and replayed."""

@@ -93,6 +93,28 @@ A call of the system that returns a context manager is two calls: the second one
 SYSTEM_CALLS: Final = tuple(_OF_THE_SYSTEM)
 """The calls that the system makes rather than one of its processes."""
 
+BY_ADDRESS: Final = frozenset(name for name, call in CALLS.items() if [*call.arguments.values()][:1] == ["address"])
+"""The calls whose first argument is an address."""
+
+BY_DESCRIPTOR: Final = frozenset(
+    name for name, call in CALLS.items() if [*call.arguments.values()][:1] == ["fd"] and "addr" not in call.arguments
+)
+"""The calls about a file: their first argument is a descriptor, and none is an address."""
+
+BUFFERS: Final = frozenset(name for name, call in CALLS.items() if [*call.arguments.values()][:2] == ["fd", "address"])
+"""The calls with a descriptor and the address of a buffer as their first arguments."""
+
+LENGTHS: Final = {
+    name: tuple(
+        at for at, argument in enumerate(CALLS[name].arguments) if argument in ("length", "old_size", "new_size")
+    )
+    for name in sorted(BY_ADDRESS - {"load"})
+}
+"""The calls by address, each with the places of its lengths, which are rounded up to whole pages.
+
+The length of a load is that of its result.
+"""
+
 PREFIXES: Final = {name: kind.prefix for name, kind in _KINDS.items() if kind.prefix}
 """The prefix of the names of each kind of constants."""
 

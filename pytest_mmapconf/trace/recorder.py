@@ -174,7 +174,7 @@ class RecordedSystem(WrappingSystem):
     # ---- noting
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        """Make a call, note it with what came of it, and hand its result out by symbol."""
+        """Make a call, record it with its outcome, and return its result as a symbol."""
         try:
             result = inner(*(map(_plain, arguments) if self.symbols or call in _OF_PROCESSES else arguments))
         except Exception as error:

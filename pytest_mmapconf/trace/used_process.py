@@ -48,7 +48,7 @@ from ..contract import (
     System,
     Unresolved,
 )
-from .calls import forward_calls, invoke
+from .calls import LENGTHS, forward_calls, invoke
 from .wrapping import TransparentBackend, WrappingProcess, WrappingSystem, unwrapped
 
 RIGHTS: Final = PROT_READ | PROT_WRITE | PROT_EXEC
@@ -84,19 +84,12 @@ AGAIN: Final = frozenset(
 munmap is not one: between two calls, the implementation may map memory of its own there.
 """
 
-LENGTHS: Final = {
-    "mmap": (1,),
-    "mremap": (1, 2),
-    **dict.fromkeys(("munmap", "msync", "mprotect", "madvise", "mincore", "mlock", "mlock2", "munlock", "mseal"), (1,)),
-}
-"""The calls with lengths of memory, which are rounded up to whole pages: the places of the lengths in the arguments."""
-
 FILE: Final = "truncated-before"
 """The name of the file that the parent of a used process makes and removes."""
 
 
 class UsedProcess(WrappingProcess):
-    """A process with a past: forwarders made from `CALLS`."""
+    """A process that has made other calls before: forwarders made from `CALLS`."""
 
     def __init__(self, inside: Process, parent: Parent, promises: Promises, shifted: Iterable[int] = ()) -> None:
         super().__init__(inside)
@@ -105,7 +98,7 @@ class UsedProcess(WrappingProcess):
         self.shifted = set(shifted)
         """The descriptors whose files begin with the hole.
 
-        A descriptor that is closed remains: where calls are made at once, the same file may have it again.
+        A descriptor that is closed remains: where calls are made concurrently, the same file may have it again.
         """
 
     def fork(self) -> Process:
@@ -127,8 +120,8 @@ class UsedProcess(WrappingProcess):
 
     def shortened(self, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of a call with lengths that are not whole pages, for the same range."""
-        places = LENGTHS.get(call)
-        if places is None:
+        places = LENGTHS.get(call, ())
+        if not places:
             return arguments
         page = self.parent.page
         return tuple(

@@ -30,7 +30,7 @@ class WrappingBackend(Backend):
 
 
 class Transparent:
-    """What wraps an object of a user's backend, whose attributes beside the contract it passes on."""
+    """What wraps an object of a user's backend, and forwards attributes that are not in the contract."""
 
     wrapped: ClassVar[str] = "inside"
     """The attribute with the object."""

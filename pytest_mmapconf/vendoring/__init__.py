@@ -1,0 +1,1 @@
+"""Copies of the suite in other projects."""

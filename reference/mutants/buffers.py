@@ -59,7 +59,7 @@ REFUSALS = (
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store", "buffer.store.part")
-def a_read_raises_signals(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
+def a_read_raises_signals(store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any) -> int:
     """Memory that cannot be stored to is a fault of the process."""
     self.store(addr, data)
     return len(data)
@@ -85,11 +85,13 @@ def a_refused_write_makes_the_file_longer(
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store")
-def kernel_stores_need_no_right(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
+def kernel_stores_need_no_right(
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
+) -> int:
     """A call stores into memory that is mapped without PROT_WRITE."""
     mapping = self.space.find(addr)
     if mapping is None or mapping.prot & PROT_WRITE:
-        moved: int = store(self, addr, data, unsure)
+        moved: int = store(self, addr, data, indeterminate)
         return moved
     page = self.space.access(mapping, addr // self.page, True)
     if page is not None:
@@ -98,30 +100,34 @@ def kernel_stores_need_no_right(store: Original, self: ReferenceProcess, addr: i
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store.part")
-def a_read_is_all_or_nothing(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
+def a_read_is_all_or_nothing(
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
+) -> int:
     """If the buffer ends too early, the call fails although it has stored a part."""
-    moved: int = store(self, addr, data, unsure)
+    moved: int = store(self, addr, data, indeterminate)
     return moved if moved == len(data) else 0
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.store.part", "buffer.store")
 def a_read_returns_the_requested_size(
-    store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
     """The result is what was there to be read, not what was stored."""
-    store(self, addr, data, unsure)
+    store(self, addr, data, indeterminate)
     return len(data)
 
 
 @wrong(Buffers.load_up_to_a_fault, "buffer.load.part", "buffer.load")
 def a_write_fills_up_with_zeros(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """Inaccessible bytes of the buffer are written as zeros."""
-    data, unsure = load(self, addr, length)
-    return data + bytes(length - len(data)), unsure
+    data, indeterminate = load(self, addr, length)
+    return data + bytes(length - len(data)), indeterminate
 
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
-def a_kernels_store_makes_no_copy(store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any) -> int:
+def a_kernels_store_makes_no_copy(
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
+) -> int:
     """A call's store into a private page is visible to every process that shares the page."""
     moved = 0
     while moved < len(data):
@@ -142,7 +148,7 @@ def a_kernels_store_makes_no_copy(store: Original, self: ReferenceProcess, addr:
 
 @wrong(Buffers.store_up_to_a_fault, "buffer.shared")
 def a_kernels_store_is_the_callers_own(
-    store: Original, self: ReferenceProcess, addr: int, data: bytes, unsure: Any
+    store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
     """A call's store into a shared page is visible to no other process."""
     table = self.space.table
@@ -150,5 +156,5 @@ def a_kernels_store_is_the_callers_own(
         mapping = self.space.find(number * self.page)
         if mapping is not None and mapping.shared and self.space.access(mapping, number, False) is not None:
             table.copy(number, table.entries[number])
-    moved: int = store(self, addr, data, unsure)
+    moved: int = store(self, addr, data, indeterminate)
     return moved

@@ -17,6 +17,8 @@ def mappings_of(inode: Inode) -> list[Mapping]:
 
 
 class Mmap(Call):
+    """A call of mmap."""
+
     method = ReferenceProcess.mmap
 
     addr: int
@@ -28,6 +30,8 @@ class Mmap(Call):
 
 
 class Mremap(Call):
+    """A call of mremap."""
+
     method = ReferenceProcess.mremap
 
     addr: int

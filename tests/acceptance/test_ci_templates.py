@@ -1,5 +1,6 @@
-"""What other projects use in CI: the composite action, GitLab's template, the Containerfile; run in a shell, as far as
-one machine without those services can.
+"""What other projects use in CI: the composite action, GitLab's template, the Containerfile.
+
+They run in a shell, as far as one machine without those services can.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The documentation's site, which `nox -s docs` has built without a warning: every page of docs/ is in it, and can be
-reached and found."""
+"""The documentation's site, which `nox -s docs` has built without a warning.
+
+Every page of docs/ is in it, and can be reached and found.
+"""
 
 from __future__ import annotations
 
