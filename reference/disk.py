@@ -9,8 +9,8 @@ Room for a block is taken when the block is first written to in memory, so that 
 hence the room of a file is freed only when nothing refers to the file any more.
 
 Sizes and names are journalled: growth and a new name take effect when the file is first synced, a truncation then or
-before.  Data is not journalled: the disk may write a dirty page back at any time.  After a crash each byte of it has a value
-that it had since the page was last written back, and FileChoices.survives says which.
+before.  Data is not journalled: the disk may write a dirty page back at any time.  After a crash each byte of it has a
+value that it had since the page was last written back, and FileChoices.survives says which.
 """
 
 from __future__ import annotations
