@@ -81,6 +81,27 @@ ELSEWHERE = {
 }
 """The recipes of other systems that one machine can run, and the highest level that is judged."""
 
+IMPLEMENTATIONS = {
+    **dict.fromkeys(
+        (
+            *("native", "musl", "i386", "uml", "proot", "gvisor", "qemu-user:aarch64", "qemu-user:aarch64,page=65536"),
+            *("qemu-user:i386", "qemu-user:ppc", "qemu-user:ppc64le", "qemu-user:riscv64", "qemu-user:s390x"),
+            *("qemu-user:arm", "qemu-user:mips", "qemu-user:mips64el", "qemu-user:x86_64"),
+            *("fs:bindfs", "fs:btrfs", "fs:ext2", "fs:ext3", "fs:ext4", "fs:ext4-1k", "fs:ext4-journal", "fs:overlay"),
+            *("fs:ramfs", "fs:tmpfs", "fs:tmpfs-huge", "fs:xfs"),
+        ),
+        "posix",
+    ),
+    **dict.fromkeys(
+        (
+            *("valgrind", "wasi", "qemu-system:amd64-6.1", "qemu-system:amd64-6.12", "qemu-system:i386-6.1"),
+            *("qemu-system:arm64-16k", "qemu-system:s390x"),
+        ),
+        "documented",
+    ),
+}
+"""The systems on the page of implementations, and the level that is judged."""
+
 SCOPES = {"wasi": "wasi"}
 """What is promised by systems that do not promise the whole level."""
 
@@ -152,7 +173,7 @@ def docs(session: nox.Session) -> None:
         session.install(".[docs,test]")
     site = PROJECT / "site"
     quiet = {"NO_MKDOCS_2_WARNING": "1"}
-    session.run("mkdocs", "build", "-q", "--strict", "--site-dir", str(site), env=quiet)
+    session.run("mkdocs", "build", "--strict", "--site-dir", str(site), env=quiet)  # with -q no warning counts
     session.run("pytest", "-q", str(TESTS / "acceptance" / "test_site.py"), env={"MMAPCONF_SITE": str(site)})
 
 
@@ -241,6 +262,44 @@ def elsewhere(session: nox.Session, system: str) -> None:
     if system in SCOPES:
         command.append(f"--mmap-scope={SCOPES[system]}")
     session.run(*command, *WITHOUT_RANDOM)
+
+
+@nox.session
+def implementations(session: nox.Session) -> None:
+    """Judge the systems of IMPLEMENTATIONS, or those that are named after `--`, and write docs/implementations.md.
+
+    What cannot run on this machine keeps the report of an earlier run, if there is one in build/implementations.
+    """
+    prepare(session, "ziglang", "wasmtime")
+    folder = PROJECT / "build" / "implementations"
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = json.loads(str(session.run("python", "-m", "pytest_mmapconf", "recipes", "--json", silent=True)))
+    recipes = {recipe["name"]: recipe for recipe in listed}
+    for name in session.posargs or IMPLEMENTATIONS:
+        recipe = recipes.get(name.partition(",")[0], {"needs": (), "has_known_deviations": False})
+        if recipe["needs"]:
+            session.warn(f"{name} needs {', '.join(recipe['needs'])}")
+            continue
+        report = folder / f"{name.replace(':', '-').replace(',', '-')}.json"
+        command = [
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--mmap-backend={name}",
+            *TIMEOUTS,
+            f"--mmap-report={report}",
+        ]
+        command.append(f"--mmap-level={IMPLEMENTATIONS[name]}")
+        if recipe["has_known_deviations"]:
+            command.append("--mmap-expectations=known")
+        if name in SCOPES:
+            command.append(f"--mmap-scope={SCOPES[name]}")
+        session.run(*command, success_codes=(0, 1))  # a deviation that is not on record is on the page
+    reports = sorted(map(str, folder.glob("*.json")))
+    page = PROJECT / "docs" / "implementations"
+    outputs = ("-o", f"{page}.md", "-o", str(folder / "implementations.html"))
+    session.run("python", "-m", "pytest_mmapconf", "implementations", *reports, *outputs)
 
 
 NOT_IN_SDIST = (".gitignore",)

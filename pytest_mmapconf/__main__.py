@@ -97,6 +97,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
     help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
     command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
+    help = "a page about many implementations, from their JSON reports, with a badge of each beside it"
+    command = commands.add_parser("implementations", help=help)
+    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
+    help = "the page: .md or .html; repeatable"
+    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
     add_grade(commands)
     command = commands.add_parser(
         "vendor", help="copy this suite into another project, or upgrade a copy to this version"
@@ -170,6 +175,19 @@ def report(files: Sequence[str], outputs: Sequence[str]) -> int:
 
     try:
         return merge.main(files, outputs)
+    except (InvalidReport, merge.Contradiction) as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def implementations(files: Sequence[str], outputs: Sequence[str]) -> int:
+    """Write the page of implementations, and return the exit status.  Raises UsageError and OutputError."""
+    import pytest
+
+    from .report import implementations, merge
+    from .report.json_report import InvalidReport
+
+    try:
+        return implementations.main(merge.merged(merge.read_files(map(Path, files))), [*map(Path, outputs)])
     except (InvalidReport, merge.Contradiction) as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -283,6 +301,8 @@ def run(argv: Sequence[str] | None) -> int:
             return reachability.main(asked.backend, judged_with, asked.output, asked.check)
         if asked.command == "report":
             return report(asked.files, asked.outputs)
+        if asked.command == "implementations":
+            return implementations(asked.files, asked.outputs)
         if asked.command == "variants":
             from .gates import mutants_command, variants
 

@@ -1025,6 +1025,27 @@ def test_the_agent_runs_with_other_libcs_and_machines(
     assert processes_of(directory) == []
 
 
+@pytest.mark.parametrize("compiler", ["cc", "musl-gcc"])
+def test_a_thread_maps_no_memory(directory: Path, tmp_path: Path, compiler: str) -> None:
+    """It would lie where a case has unmapped its own, which musl's thread-local storage did."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    agent = tmp_path / "mmap_agent"
+    subprocess.run([compiler, "-static", *FLAGS, "-o", str(agent), str(SOURCE)], check=True, timeout=120)
+    backend = CommandBackend(f"'{agent}' --directory '{directory}'")
+    backend.configure(Options(timeout=20))
+    system = backend.boot()
+    process = system.spawn()
+    before = process.maps()
+
+    process.thread()
+    process.thread()
+
+    assert process.maps() == before
+    system.close()
+    backend.close()
+
+
 @needs_root
 def test_the_agent_runs_as_an_ordinary_user() -> None:
     if shutil.which("setpriv") is None:

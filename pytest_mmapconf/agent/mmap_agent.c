@@ -120,7 +120,11 @@ enum {
 
 /* The request being executed; and, of each thread, its answer and a buffer for any other data. */
 static char in[MAX_LINE + 1];
-static __thread char out[MAX_LINE + 64], bytes[MAX_DATA];
+#define MAX_ANSWER (MAX_LINE + 64)
+static char own_out[MAX_ANSWER], own_bytes[MAX_DATA];
+/* Pointers: for more than some hundred bytes of thread-local storage musl maps memory when a thread begins, where a
+ * case may have unmapped its own. */
+static __thread char *out = own_out, *bytes = own_bytes;
 static __thread size_t out_length;
 static char own_path[PATH_MAX]; /* of this program; absolute, because a case changes the directory */
 static char base_directory[PATH_MAX] = "/tmp"; /* where the agent makes its own directory */
@@ -1165,7 +1169,7 @@ static void do_close_events(struct argument *a)
     int64_t closes = 0;
     ssize_t n;
 
-    while ((n = read(descriptor(a[0]), bytes, sizeof bytes)) > 0)
+    while ((n = read(descriptor(a[0]), bytes, MAX_DATA)) > 0)
         for (ssize_t at = 0; at < n;) {
             struct inotify_event event;
 
@@ -1228,7 +1232,7 @@ static void do_counters(struct argument *a)
     struct rusage usage;
 
     (void)a;
-    if (read_file("/proc/self/io", bytes, sizeof bytes) == -1 || getrusage(RUSAGE_SELF, &usage) == -1) {
+    if (read_file("/proc/self/io", bytes, MAX_DATA) == -1 || getrusage(RUSAGE_SELF, &usage) == -1) {
         answer("unsupported", "the counts of /proc/self/io cannot be read");
         return;
     }
@@ -1299,7 +1303,7 @@ static void do_set_limit_headroom(struct argument *a)
         return;
     }
     if (limit->file) {
-        if (read_file(limit->file, bytes, sizeof bytes) == -1) {
+        if (read_file(limit->file, bytes, MAX_DATA) == -1) {
             answer("unsupported", "what is in use of the limit cannot be read: ");
             put(limit->file);
             return;
@@ -1875,7 +1879,7 @@ static void execute_request(char *line)
     const struct verb *verb;
 
     decoded.at = bytes;
-    decoded.left = sizeof bytes;
+    decoded.left = MAX_DATA;
     verb = parse_request(line, arguments);
     if (verb)
         make_call(verb, arguments);
@@ -1892,6 +1896,7 @@ static struct worker {
     sem_t begin, end;
     char *line;         /* the request to be executed, or 0: its calls in `script` */
     const char *answer; /* in the thread's own `out` */
+    char out[MAX_ANSWER], bytes[MAX_DATA];
     size_t answer_length;
     int place; /* among the actors of `script` */
     unsigned char signal_stack[64 * 1024];
@@ -2021,8 +2026,10 @@ static void *work(void *given)
 
     for (size_t at = 0; at < sizeof deep; at += 1024)
         deep[at] = 0;
-    memset(out, 0, sizeof out);
-    memset(bytes, 0, sizeof bytes);
+    out = worker->out;
+    bytes = worker->bytes;
+    memset(out, 0, sizeof worker->out);
+    memset(bytes, 0, sizeof worker->bytes);
     sigaltstack(&stack, 0);
     sem_post(&worker->end);
     for (;;) {
@@ -3965,11 +3972,11 @@ static void put_limits(void)
         put(" end=");
         put_unsigned(end);
     }
-    if (read_file("/proc/sys/vm/mmap_min_addr", bytes, sizeof bytes) > 0) {
+    if (read_file("/proc/sys/vm/mmap_min_addr", bytes, MAX_DATA) > 0) {
         put(" lowest=");
         put_unsigned(number_after(bytes, ""));
     }
-    if (read_file("/proc/sys/vm/max_map_count", bytes, sizeof bytes) > 0) {
+    if (read_file("/proc/sys/vm/max_map_count", bytes, MAX_DATA) > 0) {
         put(" mappings=");
         put_unsigned(number_after(bytes, ""));
     }

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +34,13 @@ def test_every_page_can_be_reached_and_found(site: Path) -> None:
         if page.stem != "README":
             assert f'href="{page.stem}/"' in start
             assert page.stem in found
+
+
+def test_the_navigation_has_every_page() -> None:
+    navigation = yaml.safe_load((PROJECT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    pages = re.findall(r"[\w-]+\.md", json.dumps(navigation))
+
+    assert {page.name for page in (PROJECT / "docs").glob("*.md")} <= set(pages)
 
 
 def test_the_api_is_taken_from_the_docstrings(site: Path) -> None:
