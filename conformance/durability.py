@@ -394,7 +394,7 @@ class Rounds:
         """Return the results of the round in which the control store was lost; attempt one where there is none yet."""
         while self.results is None:
             if self.failure is not None and (self.attempts >= ATTEMPTS or not isinstance(self.failure, Unresolved)):
-                raise self.failure
+                raise self.failure.with_traceback(None)  # it was raised before: a case each would add to it
             self.attempts += 1
             known = len(self.deaths)
             try:
@@ -408,7 +408,7 @@ class Rounds:
     def attempt(self) -> Round:
         """Run up to ROUNDS rounds in a new system."""
         if CONTROL in self.deaths:
-            raise self.deaths[CONTROL]
+            raise self.deaths[CONTROL].with_traceback(None)
         system = self.backend.boot()
         try:
             directory = system.facility(Facility.CRASHING_FILE_SYSTEM)

@@ -34,6 +34,29 @@ def test_a_reason_is_readable(text: str, shown: str) -> None:
     assert failure_text.readable(text) == shown
 
 
+STAT = "Stat(kind='regular', size=13)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        ([f" +  where 13 = {STAT}.size", f" +    where {STAT} = fstat(3)"], "size of fstat is 13, 8 expected"),
+        ([" +  where 13 = pwrite(3, b'x', 0)"], "pwrite returned 13, 8 expected"),
+        ([f" +  where 13 = {STAT}.size"], None),
+        ([f" +  where 13 = {STAT}.size", f" +    where {STAT} = helper(3)"], None),
+        ([" +  where 13 = len(b'0123456789abc')"], None),
+        ([" +  where 8 = lseek(3, 0, 0)"], None),
+        ([], None),
+    ],
+)
+def test_a_compared_result_is_named_by_its_call(lines: list[str], shown: str | None) -> None:
+    assert failure_text.result_compared("\n".join(["assert 13 == 8", *lines])) == shown
+
+
+def test_a_long_value_of_a_comparison_is_shortened() -> None:
+    assert len(failure_text.readable(f"assert {b'x' * 9000!r} == {b'y' * 9000!r}")) < 260
+
+
 @pytest.mark.parametrize(
     ("result", "error", "shown"),
     [

@@ -14,7 +14,7 @@ from pytest_mmapconf import backends
 from pytest_mmapconf.agent.build import BuildError
 from pytest_mmapconf.contract import SC_PAGESIZE, Options
 from pytest_mmapconf.expectations.file import parse, read
-from pytest_mmapconf.recipes import listing
+from pytest_mmapconf.recipes import listing, recipe
 from pytest_mmapconf.recipes.backend import RecipeBackend, prepared
 from pytest_mmapconf.recipes.recipe import KNOWN, OWN, RecipeError, Resolved, recipes, resolve
 
@@ -183,6 +183,19 @@ def test_list_says_what_can_run_and_what_is_missing(mine: Path) -> None:
         ["mine:one", "can run here"],
         ["mine:two", "needs no-such-two-program (Debian: apt-get install package-of-it)"],
     ]
+
+
+@pytest.mark.parametrize(("features", "missing"), [("fpu amx_tile", "a processor without amx_tile (why)"), ("fpu", "")])
+def test_a_feature_of_the_processor_that_an_emulator_cannot_handle(
+    monkeypatch: pytest.MonkeyPatch, features: str, missing: str
+) -> None:
+    monkeypatch.setattr(recipe, "processor_features", lambda: frozenset(features.split()))
+
+    assert recipe.missing_program("cpu-without:amx_tile", "why") == missing
+
+
+def test_the_features_of_this_processor() -> None:
+    assert recipe.processor_features() or "flags" not in Path("/proc/cpuinfo").read_text("utf-8")
 
 
 def test_the_list_for_programs_says_the_same(mine: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from ..catalogue.clauses import load
 from ..contract import Fault, errno_name
 from ..testing import ExpectationFailed
+from ..trace.calls import CALLS
 from ..trace.recorder import RecordedSystem
 from ..version import PACKAGE
 
@@ -148,7 +149,14 @@ def reason(error: BaseException, recorded: RecordedSystem | None) -> str | None:
     """Return the reason of a failure in the words of the API; None if pytest's own text is as good."""
     if isinstance(error, OSError) and recorded is not None and recorded.noted and recorded.noted[-1][5] is error:
         return f"{recorded.noted[-1][1]} failed with {errno_name(error)}"
-    return None
+    return result_compared(str(error)) if isinstance(error, AssertionError) else None
+
+
+COMPARISON: Final = re.compile(r"assert ((?:(?! (?:==|and|or|in|is) ).)+) == ((?:(?! (?:==|and|or|in|is) ).)+)")
+"""What pytest says of a comparison."""
+
+WHERE: Final = re.compile(r"\s*\+\s+where (.+) = (\w+)\(.*\)(?:\.(\w+))?$")
+"""What pytest says of a value: the value, the function or class, and the attribute if it is one."""
 
 
 def readable(text: str) -> str:
@@ -157,5 +165,27 @@ def readable(text: str) -> str:
     text = re.sub(
         r"(?:OSError: )?\[Errno (\d+)\] ?[^:;()]*", lambda found: errno_name(OSError(int(found[1]), "")), text
     )
-    compared = re.fullmatch(r"assert ((?:(?! (?:==|and|or|in|is) ).)+) == ((?:(?! (?:==|and|or|in|is) ).)+)", text)
-    return f"expected {compared[2]}, but saw {compared[1]}" if compared else text
+    compared = COMPARISON.fullmatch(text)
+    return f"expected {short(compared[2])}, but saw {short(compared[1])}" if compared else text
+
+
+def result_compared(text: str) -> str | None:
+    """Return what pytest says of a comparison as the result of a call and what is expected; None if it says no call.
+
+    The lines of the text are `assert 13 == 8`, `where 13 = Stat(…).size`, `where Stat(…) = fstat(3)`.
+    """
+    first, *explained = text.split("\n")
+    compared = COMPARISON.fullmatch(first)
+    values = [found for line in explained[:2] if (found := WHERE.match(line))]
+    if compared is None or not values or values[0][1] != compared[1]:
+        return None
+    seen, expected = (readable(short(value)) for value in compared.groups())
+    attribute, call = values[0][3], values[0][2]
+    if attribute and len(values) == 2 and not values[1][3]:
+        return f"{attribute} of {values[1][2]} is {seen}, {expected} expected" if values[1][2] in CALLS else None
+    return f"{call} returned {seen}, {expected} expected" if call in CALLS and not attribute else None
+
+
+def short(text: str) -> str:
+    """Return a value as text of at most WIDTH characters."""
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 2]} …"

@@ -53,7 +53,7 @@ def selected_clauses(level: str, globs: Iterable[str]) -> dict[str, Clause]:
             if excluded:
                 first = excluded[0]
                 raise pytest.UsageError(f"--mmap-clause={glob}: {first.id} needs --mmap-level={first.level}")
-            raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {did_you_mean(glob, clauses)}")
+            raise pytest.UsageError(f"--mmap-clause={glob}: no clause matches; {did_you_mean(glob, catalogue)}")
         chosen |= matching
     return {id: clause for id, clause in clauses.items() if id in chosen} if chosen else clauses
 

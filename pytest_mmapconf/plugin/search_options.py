@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from math import inf
 from typing import Final
 
 import pytest
@@ -12,6 +11,12 @@ from . import options
 from .search_plan import Plan
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+LONGEST_DAYS: Final = 366
+"""The longest --mmap-for, in days."""
+
+LONGEST: Final = LONGEST_DAYS * UNITS["d"]
+"""The longest --mmap-for, in seconds."""
 
 MAX_DEPTH: Final = 6
 """The largest number of calls of --mmap-exhaustive."""
@@ -25,7 +30,7 @@ def seconds(text: str) -> float:
         value = sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
     else:
         raise ValueError(f"{text!r} is no time")
-    if not 0 < value < inf:
+    if not 0 < value <= LONGEST:
         raise ValueError(f"{text!r} is no time")
     return value
 
@@ -46,12 +51,13 @@ def plan(config: pytest.Config) -> Plan:
         try:
             duration = seconds(asked["mmap_for"])
         except ValueError:
-            raise pytest.UsageError(
-                f"--mmap-for={asked['mmap_for']}: must be a time above 0, such as 90s, 30m, 8h or 1h30m"
-            ) from None
+            allowed = f"must be a time above 0 and up to {LONGEST_DAYS}d, such as 90s, 30m, 8h or 1h30m"
+            raise pytest.UsageError(f"--mmap-for={asked['mmap_for']}: {allowed}") from None
     folder = options.value(config, "mmap_findings")
-    if config.option.mmap_findings and not asked:
-        raise pytest.UsageError("--mmap-findings: needs a search: --mmap-steps, --mmap-for or --mmap-exhaustive")
+    for option in ("mmap_findings", "mmap_max_findings"):
+        if getattr(config.option, option) and not asked:
+            name = "--" + option.replace("_", "-")
+            raise pytest.UsageError(f"{name}: needs a search: --mmap-steps, --mmap-for or --mmap-exhaustive")
     return Plan(steps, duration, depth, most, folder if asked else "")
 
 

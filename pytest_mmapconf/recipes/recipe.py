@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import string
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,11 +87,24 @@ class Resolved:
 
 
 def missing_program(program: str, packages: str) -> str:
-    """Return a program or `module:NAME` with the packages that have it; empty if it is here."""
-    kind, _, module = program.partition(":")
-    if kind == "module" and module:
-        return "" if find_spec(module) else f"Python's module {module} (pip install {packages})"
+    """Return a program or `module:NAME` with the packages that have it; empty if it is here.
+
+    For `cpu-without:FLAG`, an empty text if the processor lacks the feature (/proc/cpuinfo); `packages` says why.
+    """
+    kind, _, name = program.partition(":")
+    if kind == "module" and name:
+        return "" if find_spec(name) else f"Python's module {name} (pip install {packages})"
+    if kind == "cpu-without" and name:
+        return f"a processor without {name} ({packages})" if name in processor_features() else ""
     return "" if shutil.which(program) else f"{program} (Debian: apt-get install {packages})"
+
+
+def processor_features() -> frozenset[str]:
+    """Return the features of the processor that the kernel reports; empty if it reports none."""
+    with suppress(OSError):
+        found = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+        return frozenset(found[1].split()) if found else frozenset()
+    return frozenset()
 
 
 def read(path: Path) -> dict[str, Recipe]:

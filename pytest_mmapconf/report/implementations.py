@@ -188,7 +188,8 @@ def markdown(runs: Sequence[Run], badges: str = "") -> str:
     )
     lines += ["## What was run", ""]
     lines += table(
-        ("command", "suite", "date"), ([f"`{row.command}`", plain(row.run.suite), row.run.date[:10]] for row in rows)
+        ("command", "suite", "date"),
+        ([code_name(row.command), plain(row.run.suite), row.run.date[:10]] for row in rows),
     )
     lines += ["## What could not be asked", ""]
     lines += table(("implementation", "why", "clauses"), not_asked(rows))
@@ -204,8 +205,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def code_name(name: str) -> str:
-    """Return the name of an implementation as code if it can be, else as text."""
-    return f"`{name}`" if re.fullmatch(r"[\w.:=, -]+", name) else plain(name)
+    """Return a name or a command as code if it has nothing that ends code, else as text."""
+    return f"`{name}`" if re.fullmatch(r"[\w.:=,/ -]+", name) else plain(name)
 
 
 def mark(row: Implementation, badges: str) -> str:

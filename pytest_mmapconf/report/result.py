@@ -100,7 +100,7 @@ class Run:
             ", ".join(f"{counts[verdict]} {verdict}" for verdict in reversed(VERDICTS) if counts[verdict]) or "none"
         )
         if self.unfinished:
-            asked = f"{len(self.judged)} of {self.total_clauses} clauses of level {self.level} asked"
+            asked = f"some cases of {len(self.judged)} of {self.total_clauses} clauses of level {self.level} asked"
             return False, f"no statement, as the run {self.unfinished}: {asked}: {summary}"
         if self.harness_is_broken:
             text = f"the harness is broken: nothing is known of the implementation, no case was completed: {summary}"

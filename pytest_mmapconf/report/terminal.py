@@ -174,7 +174,7 @@ def next_commands(run: Run, backend: str, reproducers: str, page: bool) -> list[
     """
     failing = sum(len(group.cases) for group in run.groups)
     lines = []
-    if run.harness_is_broken or 2 * failing > len(run.cases) > MANY:
+    if run.harness_is_broken or (failing > MANY and failing > len(run.cases) / 20):
         smoke = f"pytest --mmap-backend={shlex.quote(backend)} --mmap-smoke"
         lines.append(f"{smoke}    is the adapter right? says what to repair first")
     if failing > SHOWN:
