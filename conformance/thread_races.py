@@ -1,7 +1,7 @@
 """Cases of threads and processes that access memory, or change it, at the same time: nothing that was done is lost.
 
-Two calls that are made at once have an effect as if one had been made before the other, byte by byte.  Where either
-order may be, a case allows the outcomes of both, and no others; after both have returned, the state is one.
+Two concurrent calls have an effect as if one had been made before the other, byte by byte.  Where either order may be,
+a case allows the outcomes of both, and no others; after both have returned, the state is one.
 """
 
 from __future__ import annotations

@@ -93,15 +93,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--used", action="store_true", help="in used processes, as --mmap-process=used; without the tour"
     )
-    command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
-    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
-    help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
-    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
-    help = "a page about many implementations, from their JSON reports, with a badge of each beside it"
-    command = commands.add_parser("implementations", help=help)
-    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
-    help = "the page: .md or .html; repeatable"
-    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
+    add_reports(commands)
     add_grade(commands)
     command = commands.add_parser(
         "vendor", help="copy this suite into another project, or upgrade a copy to this version"
@@ -147,6 +139,19 @@ def add_mutants(commands: Any) -> None:
     command.add_argument("--conditional", metavar="N", type=int, help=help)
     command.add_argument("--seed", default="1", help="of the sample (default: 1)")
     command.add_argument("--tour", action="store_true", help="which mutants the tour kills alone")
+
+
+def add_reports(commands: Any) -> None:
+    """Add the commands that make reports from JSON reports."""
+    command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
+    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
+    help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
+    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
+    help = "a page about many implementations, from their JSON reports, with a badge of each beside it"
+    command = commands.add_parser("implementations", help=help)
+    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
+    help = "the page: .md or .html; repeatable"
+    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
 
 
 def add_grade(commands: Any) -> None:

@@ -763,14 +763,14 @@ class System:
         return [call.make() for call in calls]
 
     def together(self, calls: Calls, rounds: Count) -> Tally:
-        """Make calls of several threads and processes at once, in `rounds` rounds, and return their outcomes.
+        """Make calls of several threads and processes concurrently, in `rounds` rounds, and return their outcomes.
 
         A round has stages (`Call.stage`, from 0 on).  Threads and processes make their calls of a stage at the same
         time, each in the order in which they are given, and begin the next stage when all have made theirs.  So a
         stage with calls of one actor only is a call that has returned before the next stage begins.  There may be
         fewer rounds than asked for where they take long.  A result that is longer than 24 bytes is cut off.
 
-        Not for fork, exec, exit, kill and thread.  Where no two threads can run at once, raise Unsupported.
+        Not for fork, exec, exit, kill and thread.  Where no two threads can run concurrently, raise Unsupported.
         """
         raise _missing("together")
 

@@ -60,7 +60,7 @@ class PlacementChoices(PageChoices, Protocol):
         """True if a private page is copied when it is first loaded from; otherwise later changes of the file show."""
 
     def copies_when_populated(self) -> bool:
-        """True if locking or populating a private writable page makes the private copy at once."""
+        """True if locking or populating a private writable page makes the private copy immediately."""
 
 
 class AddressSpace:

@@ -126,7 +126,7 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
         """True if st_mtime reflects a change that the system was not obliged to detect."""
 
     def marks_first_store(self) -> bool:
-        """True if st_mtime reflects the first store through a mapping at once; else from the next msync on."""
+        """True if st_mtime reflects the first store through a mapping immediately; else from the next msync on."""
 
     def marks_at_msync(self) -> bool:
         """True if msync makes st_mtime reflect all stores so far."""

@@ -145,7 +145,7 @@ class StrictChoices(LinuxChoices):
         return True
 
     def writes_when_asynchronous(self) -> bool:
-        """Nothing forbids to write at once."""
+        """Nothing forbids to write immediately."""
         return True
 
     def survives(self, name: str, block: int) -> bool | None:

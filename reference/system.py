@@ -52,7 +52,7 @@ class ReferenceSystem(Machine, System):
         return results
 
     def together(self, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
-        """Make calls at once: in each round in another order, up to ROUNDS rounds."""
+        """Make calls concurrently: in each round in another order, up to ROUNDS rounds."""
         for call in calls:
             if isinstance(call.process, ReferenceProcess):
                 call.process.keep_translations()

@@ -1,4 +1,4 @@
-"""Calls that are made at once, judged by lockstep: an outcome is allowed if an order of the calls has it."""
+"""Calls that are made concurrently, judged by lockstep: an outcome is allowed if an order of the calls has it."""
 
 from __future__ import annotations
 

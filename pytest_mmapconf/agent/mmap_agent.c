@@ -33,7 +33,7 @@
  *     lines over sockets              `send_line`, `receive_line`
  *     what runs this program          `find_front`, `put_identity`
  *     fork, exec and exit             also the table of verbs, `execute_request`
- *     threads                         the threads of a process, and calls that are made at once; a process's loop, `serve`
+ *     threads                         the threads of a process, and calls that are made concurrently; a process's loop, `serve`
  *     the start of a program          `initialise`
  *     supervisor                      boots, processes, directories
  *     facilities                      detached mounts

@@ -1,4 +1,4 @@
-"""Calls that an agent's threads and processes make at once, in many rounds, and the tally of what came of them.
+"""Calls that an agent's threads and processes make concurrently, in many rounds, and the tally of their outcomes.
 
 One request to each process that takes part (PROTOCOL.md, `together`) has the calls of all its threads.  The agent's
 processes wait for each other themselves, before each stage, so that a round takes microseconds.  Each answers with the
@@ -29,7 +29,7 @@ class Actor(Protocol):
 
 
 def together(agent: Agent, calls: Sequence[Call], rounds: int) -> dict[tuple[str, ...], int]:
-    """Make calls at once, in rounds; return how often each of the outcomes came."""
+    """Make calls concurrently, in rounds; return how often each outcome occurred."""
     if not agent.has_threads:
         raise Unsupported("the agent has no threads")
     if agent.processors < 2:

@@ -213,7 +213,7 @@ class Supervisor:
         return answer(supervised[request])
 
     def execute_for_threads(self, index: int, process: Process, request: str) -> str:
-        """Execute a request that makes a thread, is for one, or is for several at once."""
+        """Execute a request that makes a thread, is for one, or is for several concurrent calls."""
         threads = self.threads.setdefault(index, [process])
         verb, _, rest = request.partition(" ")
         try:
@@ -233,12 +233,12 @@ class Supervisor:
         return len(threads) - 1
 
     def together(self, threads: list[Process], request: str) -> str:
-        """Make calls of one process's threads at once; return the sequence of outcomes and the different ones."""
+        """Make calls of one process's threads concurrently; return the sequence of outcomes and the different ones."""
         head, *parts = request.split(" ; ")
         rounds, actors, place, _stages = head.split(" ")
         calls = [call_of(threads, part) for part in parts]
         if parse_number(place) or parse_number(actors) > len({*map(id, (c.process for c in calls)), id(threads[0])}):
-            raise Unsupported("this agent makes calls of one process at once, not of several")
+            raise Unsupported("this agent makes concurrent calls of one process, not of several")
         assert self.system is not None
         tally = self.system.together(calls, parse_number(rounds))
         sequence = ",".join(f"{number}*{count}" for number, count in enumerate(tally.values()))

@@ -303,7 +303,7 @@ class Agent:
 
     @property
     def processors(self) -> int:
-        """How many threads can run at once."""
+        """How many threads can run concurrently."""
         return self._number("processors", 1)
 
     def _number(self, fact: str, otherwise: int) -> int:

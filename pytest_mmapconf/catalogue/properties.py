@@ -212,7 +212,7 @@ PROPERTIES: Final[Mapping[str, Property]] = {
         ),
         Property(
             "coherent",
-            "A store through a shared mapping is seen at once by read and through other mappings of the file.",
+            "A store through a shared mapping is seen immediately by read and through other mappings of the file.",
             experiments.are_views_coherent,
             ("mmap.flag.shared", "overview.shared-by-processes", "coherence.write", "coherence.opens"),
         ),

@@ -1,4 +1,4 @@
-"""The judgement of calls that were made at once: an outcome is allowed if some order of the calls has it.
+"""The judgement of calls that were made concurrently: an outcome is allowed if some order of the calls has it.
 
 The subject has made rounds of calls (`System.together`) and reports which outcomes they had.  The reference makes the
 same calls one after the other, in every order that the stages allow, on copies of its machine, each call given the

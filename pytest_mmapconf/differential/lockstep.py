@@ -207,7 +207,7 @@ class LockstepSystem(Comparison, System):
                 return
             end = merge(ends)
         except TooMany as reason:
-            self.give_up(f"calls were made at once, and there are too many {reason}")
+            self.give_up(f"calls were made concurrently, and there are too many {reason}")
             return
         # The objects stay, with the state of the copies: others refer to them.
         self.machine.__dict__ = end.machine.__dict__

@@ -1,4 +1,4 @@
-"""The steps that make calls of two threads at once."""
+"""The steps that make calls of two threads concurrently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ThreadSteps(ProgramState):
     """Steps with threads."""
 
     def together(self, actor: Actor, draws: Draws) -> None:
-        """Make calls of a process and of another thread of it on one page at once, then load from the page in both."""
+        """Make concurrent calls of a process and another thread of it on one page, then load from the page in both."""
         mapping = self.draw_mapping(actor, draws, PROT_WRITE)
         if self.level == "documented" or mapping is None or mapping.grows_down or "together" in self.lacks:
             return

@@ -309,7 +309,7 @@ class _Symbols:
         return tuple(self.argument(kind, value) for kind, value in zip(kinds.values(), given, strict=True))
 
     def calls(self, calls: Sequence[Any]) -> tuple[Step, ...]:
-        """Return calls that are made at once as steps."""
+        """Return calls that are made concurrently as steps."""
         return tuple(
             Step(each.process.name, each.name, self.arguments(each.name, each.arguments), (), each.stage)
             for each in calls

@@ -180,7 +180,7 @@ def dontneed_locked_spares_what_is_locked(
 
 @wrong(PageTable.mark_lazy_free, "madvise.free")
 def free_leaves_rubbish(free: Original, self: PageTable, first: int, stop: int) -> None:
-    """Freed pages have other content at once."""
+    """Freed pages have other content immediately."""
     for number in self.within(first, stop):
         self.entries[number].data[:] = b"?" * self.memory.page
 

@@ -90,7 +90,7 @@ def mincore_touches(mincore: Original, self: ReferenceProcess, addr: int, length
 
 @wrong(ReferenceProcess.madvise, "mincore.gone")
 def dropped_pages_are_resident(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
-    """Dropped pages are replaced with resident pages of zeros at once."""
+    """Dropped pages are replaced with resident pages of zeros immediately."""
     madvise(self, addr, length, advice)
     if advice == MADV_DONTNEED:
         self.space.populate(addr, addr + self.round_up(length))
@@ -98,7 +98,7 @@ def dropped_pages_are_resident(madvise: Original, self: ReferenceProcess, addr: 
 
 @wrong(Mmap, "mincore.gone")
 def what_was_replaced_is_resident(self: ReferenceProcess, mmap: Mmap) -> int:
-    """Pages of a mapping that replaces another are resident at once."""
+    """Pages of a mapping that replaces another are resident immediately."""
     base = mmap()
     if mmap.flags & MAP_FIXED:
         self.space.populate(base, base + self.round_up(mmap.length))

@@ -686,7 +686,7 @@ def growth_is_not_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
 
 @wrong(Mremap, "mremap.lock.resident", "mremap.resize")
 def all_growth_is_brought_in(self: ReferenceProcess, mremap: Mremap) -> int:
-    """The pages by which a mapping grows are resident at once, locked or not."""
+    """The pages by which a mapping grows are resident immediately, locked or not."""
     place, start, end = resized(self, mremap)
     self.space.populate(start, end)
     return place
