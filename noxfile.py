@@ -84,18 +84,17 @@ ELSEWHERE = {
 IMPLEMENTATIONS = {
     **dict.fromkeys(
         (
-            *("native", "musl", "i386", "uml", "proot", "gvisor", "qemu-user:aarch64", "qemu-user:aarch64,page=65536"),
-            *("qemu-user:i386", "qemu-user:ppc", "qemu-user:ppc64le", "qemu-user:riscv64", "qemu-user:s390x"),
-            *("qemu-user:arm", "qemu-user:mips", "qemu-user:mips64el", "qemu-user:x86_64"),
-            *("fs:bindfs", "fs:btrfs", "fs:ext2", "fs:ext3", "fs:ext4", "fs:ext4-1k", "fs:ext4-journal", "fs:overlay"),
-            *("fs:ramfs", "fs:tmpfs", "fs:tmpfs-huge", "fs:xfs"),
+            *("native", "musl", "i386", "uml", "fs:bindfs", "fs:btrfs", "fs:ext2", "fs:ext3", "fs:ext4", "fs:ext4-1k"),
+            *("fs:ext4-journal", "fs:overlay", "fs:ramfs", "fs:tmpfs", "fs:tmpfs-huge", "fs:xfs"),
         ),
         "posix",
     ),
     **dict.fromkeys(
         (
-            *("valgrind", "wasi", "qemu-system:amd64-6.1", "qemu-system:amd64-6.12", "qemu-system:i386-6.1"),
-            *("qemu-system:arm64-16k", "qemu-system:s390x"),
+            *("qemu-user:aarch64", "qemu-user:aarch64,page=65536", "qemu-user:arm", "qemu-user:i386", "qemu-user:mips"),
+            *("qemu-user:mips64el", "qemu-user:ppc", "qemu-user:ppc64le", "qemu-user:riscv64", "qemu-user:s390x"),
+            *("qemu-user:x86_64", "valgrind", "wasi", "proot", "gvisor", "qemu-system:amd64-6.1"),
+            *("qemu-system:amd64-6.12", "qemu-system:i386-6.1", "qemu-system:arm64-16k", "qemu-system:s390x"),
         ),
         "documented",
     ),
