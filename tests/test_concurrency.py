@@ -15,12 +15,13 @@ from pytest_mmapconf.contract import (
     O_CREAT,
     O_RDWR,
     PROT_EXEC,
+    PROT_READ,
     Call,
     Process,
 )
 from pytest_mmapconf.differential.concurrency import MAX_BYTES, TooMany, forms_of
 from pytest_mmapconf.differential.divergence import Divergence
-from pytest_mmapconf.differential.lockstep import LockstepBackend, LockstepSystem
+from pytest_mmapconf.differential.lockstep import LockstepBackend, LockstepProcess, LockstepSystem
 from pytest_mmapconf.reference import mutant
 from pytest_mmapconf.reference.backend import ReferenceBackend
 from pytest_mmapconf.reference.linux_choices import LinuxChoices
@@ -124,6 +125,23 @@ def test_content_is_open_where_the_last_round_is_not_known() -> None:
     system.together([Call(process, "store", (base, b"a")), Call(thread, "store", (base, b"b"))], 9)
 
     assert process.load(base, 1) in (b"a", b"b")
+    assert system.uncompared is None
+
+
+def test_what_is_open_in_a_process_is_not_open_in_its_child() -> None:
+    """The page is shared since the fork where the store has faulted; where it has not, each process has its own."""
+    system, process, thread, base = lockstep(["ok", "fault SIGSEGV SEGV_ACCERR"], ["ok", "ok"])
+    process.store(base, b"a")
+    process.mprotect(base, PAGE, PROT_READ)
+    child = process.fork()
+
+    system.together([Call(process, "mprotect", (base, PAGE, RW)), Call(thread, "store", (base, b"t"))], 2)
+
+    assert isinstance(process, LockstepProcess)
+    process.subject.mprotect(base, PAGE, RW)
+    process.subject.store(base, b"t")  # the subject has not made the calls that it reports
+    assert process.load(base, 1) == b"t"
+    assert child.load(base, 1) == b"a"
     assert system.uncompared is None
 
 

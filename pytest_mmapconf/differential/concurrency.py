@@ -321,6 +321,19 @@ def reachable(
     return list({key: end for ended in possible.values() for key, end in ended.items()}.values()), None
 
 
+def copy_where_any_has(first: State, others: Sequence[State]) -> None:
+    """Copy the pages that processes share in the first state and that are copied in another one.
+
+    What is indeterminate in one process is then not in the other.
+    """
+    tables = [process.space.table for process in (*first.actors, *first.others)]
+    theirs = [[process.space.table.entries for process in (*other.actors, *other.others)] for other in others]
+    for at, table in enumerate(tables):
+        for number, page in list(table.entries.items()):
+            if page.refcount > min((entries[at][number].refcount for entries in theirs), default=page.refcount):
+                table.copy(number, page)
+
+
 def merge(states: Sequence[State]) -> State:
     """Return one state for all of them: what differs in the content of pages is indeterminate.
 
@@ -329,6 +342,7 @@ def merge(states: Sequence[State]) -> State:
     first, *others = states
     if any(other.structure() != first.structure() for other in others):
         raise TooMany("different mappings and files in which the rounds may have ended")
+    copy_where_any_has(first, others)
     for other in others:
         for page, its in zip(first.pages(), other.pages(), strict=True):
             theirs = its.data
