@@ -6,7 +6,7 @@ state addresses and numbers by symbol, are those of `trace.program`.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 
 class Returned(NamedTuple):
@@ -55,6 +55,25 @@ class Ended(NamedTuple):
 Outcome: TypeAlias = Returned | Failed | Faulted | Ended
 
 
+SHOWN: Final = 32
+"""Bytes that are shown of more."""
+
+
 def brief(data: bytes) -> str:
-    """Return bytes as text: the first 32, and how many there are."""
-    return f"{data[:32]!r}" + (f"… ({len(data)} bytes)" if len(data) > 32 else "")
+    """Return bytes as text: the first ones, and how many there are."""
+    return f"{data[:SHOWN]!r}" + (f"… ({len(data)} bytes)" if len(data) > SHOWN else "")
+
+
+def difference(observed: Outcome, expected: Outcome) -> tuple[str, str]:
+    """Return two outcomes as text; of bytes that are longer than what is shown, the part in which they differ."""
+    if isinstance(observed, Returned) and isinstance(expected, Returned):
+        seen, right = observed.value, expected.value
+        if isinstance(seen, bytes) and isinstance(right, bytes) and seen[:SHOWN] == right[:SHOWN]:
+            at = next((at for at, pair in enumerate(zip(seen, right, strict=False)) if pair[0] != pair[1]), None)
+            if at is not None:
+                return _part(seen, at), _part(right, at)
+    return str(observed), str(expected)
+
+
+def _part(data: bytes, at: int) -> str:
+    return f"from byte {at}: {data[at : at + SHOWN]!r}… ({len(data)} bytes)"

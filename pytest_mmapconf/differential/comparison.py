@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from ..catalogue.clauses import included, load
 from ..contract import Fault, Unresolved, errno_name
-from ..outcomes import Ended, Failed, Faulted, Outcome, Returned
+from ..outcomes import Ended, Failed, Faulted, Outcome, Returned, difference
 from ..reference.observed_choices import NotAllowed, ObservedChoices
 from ..reference.process import ReferenceProcess
 from ..reference.refusal import Refused
@@ -122,7 +122,8 @@ class Comparison:
             if choices.rejected_address is not None:
                 allowed, clauses = choices.rejected_address.allowed, choices.rejected_address.clauses
             else:
-                allowed, clauses = (str(expected),), cited_clauses(pair.model, call, arguments, expected, observed)
+                allowed = (difference(observed, expected)[1],)
+                clauses = cited_clauses(pair.model, call, arguments, expected, observed)
             if call == "fstat" and after is None and isinstance(expected, Returned) and isinstance(observed, Returned):
                 clauses = ()  # which call has made the file longer is not known: the clauses are the case's own
             self.differ(pair, call, arguments, after, observed, expected, allowed, clauses)
@@ -176,7 +177,8 @@ class Comparison:
             effect = tuple(id for id in after.effect if self.is_promised(id))
             clauses = effect if effect and call in OBSERVATIONS else tuple(dict.fromkeys((*effect, *clauses)))
         step = f"process {pair.model.number}: {step}"
-        divergence = Divergence(step, str(observed), allowed, clauses, ("", ""))
+        shown = str(observed) if expected is None else difference(observed, expected)[0]
+        divergence = Divergence(step, shown, allowed, clauses, ("", ""))
         divergence.call, divergence.outcome = call, observed
         divergence.effect_of = after.call if after is not None else ""
         rejected = self.choices.rejected_address
