@@ -47,6 +47,7 @@ BENCHMARKS = {
     "lockstep": ("lockstep.py", "--rounds", "1", "--programs", "60"),
     "source-mutation": ("source_mutation.py", "--sample", "2", "--without-tour"),
     "kills": ("kills.py", "--kills", "5", "--clause", "munmap.*"),
+    "pressure": ("pressure.py", "--runs", "2", "--clause", "munmap.hole"),
     "remains": ("remains.py", "--kills", "3", "--kinds", "native,crash,workers", "--latest", "1"),
 }
 """Each with arguments that make it short."""
