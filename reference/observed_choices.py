@@ -105,6 +105,7 @@ class ObservedChoices(LinuxChoices):
     """
 
     __slots__ = (
+        "bits",
         "call",
         "failed_after_unmap",
         "hardware",
@@ -123,6 +124,8 @@ class ObservedChoices(LinuxChoices):
         self.level = level
         self.page = 4096
         """Bytes of a page of the subject."""
+        self.bits = 64
+        """Bits of an address of the subject."""
         self.call = ""
         """The call that was observed."""
         self.observed: Outcome = Returned(None)
@@ -208,7 +211,12 @@ class ObservedChoices(LinuxChoices):
         return self.level != "linux" and self.observed == Failed(errno)
 
     def errno(self, reason: str, errno: int) -> int:
-        """Return the observed errno where POSIX permits it besides Linux's."""
+        """Return the observed errno where POSIX permits it besides Linux's.
+
+        With 32-bit addresses a C library passes on only offsets below 2^44, and fails with EINVAL for others.
+        """
+        if reason == "offset-overflow" and self.bits == 32 and self.observed == Failed("EINVAL"):
+            return EINVAL
         other = PERMITTED.get(reason, errno)
         return other if self.permits_errno(errorcode[other]) else errno
 

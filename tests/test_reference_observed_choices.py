@@ -688,6 +688,23 @@ def test_on_linux_it_does() -> None:
         process.pwrite(fd, b"new", 0)
 
 
+@pytest.mark.parametrize("level", ["posix", "linux"])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_c_library_of_32_bits_refuses_a_large_offset_itself(level: str, bits: int) -> None:
+    class Libc(ReferenceProcess):
+        def mmap(self, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+            if offset >> 44:
+                raise OSError(EINVAL, "")
+            return super().mmap(addr, length, prot, flags, fd, offset)
+
+    sizes = {"bits": 32, "user_bits": 32} if bits == 32 else {}
+    process = judged(Libc, level=level, **sizes)
+    fd = file(process, b"abc")
+
+    with pytest.raises(OSError if bits == 32 else Divergence):
+        process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, (1 << 63) - PAGE)
+
+
 def test_store_into_a_private_page_is_kept() -> None:
     process = judged(looked(b"old", 0), level="posix")
     fd = file(process, b"old")

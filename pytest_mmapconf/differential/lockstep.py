@@ -108,6 +108,7 @@ class LockstepSystem(Comparison, System):
             raise TypeError("the machine must have observed choices: ReferenceSystem(parameters, ObservedChoices())")
         super().__init__(machine.choices)
         self.choices.page = machine.memory.page
+        self.choices.bits = machine.parameters.bits
         self.subject = subject
         self.machine = machine
         self.audits = Auditor(self.choices, self.confirm, "all" if audits == "none" else audits, every)
