@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from pytest_mmapconf.differential.lockstep import LockstepProcess
 from pytest_mmapconf.trace.c_calls import C_CALLS, PRINTED_OTHERWISE, UNPRINTABLE
 from pytest_mmapconf.trace.calls import CALLS, PROCESS_CALLS, forwarder, invoke
 from pytest_mmapconf.trace.recorder import RecordedProcess
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 LETTERS = {"address": "a", "amount": "an", "data": "x", "path": "p", "text": "p"}
 """By kind of argument, the letters that mmap_agent.c may have for it; n, a number, for the others."""
@@ -97,9 +100,7 @@ def test_a_new_call_is_decided_on_in_each_list() -> None:
 
     assert not new, f"{new}: decide, and add it to DECIDED here\n{lists}"
     assert set(CALLS) == DECIDED
-    root = files("pytest_mmapconf")
-    names = [path.removeprefix("pytest_mmapconf/") for path in LISTED]
-    assert [name for name in names if not root.joinpath(name).is_file()] == []
+    assert [path for path in LISTED if not (PROJECT / path).is_file()] == []
 
 
 def test_the_agent_in_c_has_every_call_and_no_other() -> None:

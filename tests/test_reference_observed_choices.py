@@ -697,7 +697,7 @@ def test_a_c_library_of_32_bits_refuses_a_large_offset_itself(level: str, bits: 
                 raise OSError(EINVAL, "")
             return super().mmap(addr, length, prot, flags, fd, offset)
 
-    sizes = {"bits": 32, "user_bits": 32} if bits == 32 else {}
+    sizes: dict[str, Any] = {"bits": 32, "user_bits": 32} if bits == 32 else {}
     process = judged(Libc, level=level, **sizes)
     fd = file(process, b"abc")
 
