@@ -259,7 +259,7 @@ class ProgramState:
             addr = mapping.start + which % ((mapping.end - mapping.start) // page) * page
         border = draws.below(8)
         if self.bits == 64 and draws.one_in(32):
-            return 1 << 62, self.page  # an address that is never mapped
+            return 1 << 55, self.page  # never mapped, and its highest byte is 0: arm64 ignores that byte
         if border >= 6 and mapping is not None and mapping.inode is not None:
             end = mapping.start + mapping.inode.size - mapping.offset - (border - 6)
             if mapping.start <= end < mapping.end:

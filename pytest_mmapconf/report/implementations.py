@@ -167,7 +167,7 @@ def markdown(runs: Sequence[Run], badges: str = "") -> str:
     lines += [
         "## Deviations",
         "",
-        "What an implementation does not keep, and why. The reasons are those on record.",
+        "What an implementation does not keep: the reason on record, or what was seen.",
         "",
     ]
     lines += table(
