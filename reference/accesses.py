@@ -179,16 +179,16 @@ class Accesses(State):
             while lock and self.load_word(lock):
                 yield
             if lock:
-                self.store(lock, (1).to_bytes(4, "little"))
+                self.store(lock, (1).to_bytes(4, self.machine.parameters.byte_order))
             value = self.load_word(addr)
             yield
-            self.store(addr, ((value + share) % (1 << 32)).to_bytes(4, "little"))
+            self.store(addr, ((value + share) % (1 << 32)).to_bytes(4, self.machine.parameters.byte_order))
             if lock:
                 self.store(lock, bytes(4))
 
     def load_word(self, addr: int) -> int:
         """Return the 4-byte word at an address."""
-        return int.from_bytes(self.load(addr, 4), "little")
+        return int.from_bytes(self.load(addr, 4), self.machine.parameters.byte_order)
 
     def mapping_at(self, access: str, addr: int) -> Mapping:
         """Return the mapping at an address, which grows there if it can; raise the fault if there is none."""

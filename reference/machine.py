@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from ..contract import Facility
 from .address_space import AddressSpace
@@ -30,6 +30,8 @@ class Parameters:
     """Bytes of a page: a power of two."""
     bits: int = 64
     """Width of an address."""
+    byte_order: Literal["little", "big"] = "little"
+    """The order of the bytes of a word (`Process.add`)."""
     user_bits: int = 47
     """User space ends one page below 2 ** user_bits, unless `end` is given."""
     end: int = 0

@@ -618,6 +618,7 @@ def test_the_facts_of_the_backend_determine_the_machine() -> None:
     stated = stated_parameters(facts)
     assert (stated.page, stated.task_size, stated.locked, stated.capabilities) == (16384, 1 << 48, 7, frozenset())
     assert stated_parameters(Facts("none")) == Parameters()
+    assert stated_parameters(Facts("s390x", details={"byte order": "big"})) == Parameters(byte_order="big")
     assert stated_parameters(Facts("root", details={"capabilities": "CAP_IPC_LOCK,CAP_OTHER"})).capabilities == {
         "CAP_IPC_LOCK"
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Literal
 
 import pytest
 
@@ -495,6 +496,16 @@ def test_add_changes_one_word(process: ReferenceProcess, times: int, value: int,
     process.add(base + 8, times, base + 24 if locks else 0)
     word = ((value + times) % (1 << 32)).to_bytes(4, "little")
     assert process.load(base, 64) == b"\xff" * 8 + word + b"\xff" * 12 + bytes(4) + b"\xff" * 36
+
+
+@pytest.mark.parametrize(("byte_order", "word"), [("little", b"\x03\0\0\0"), ("big", b"\0\0\0\x03")])
+def test_a_word_has_the_byte_order_of_the_machine(byte_order: Literal["little", "big"], word: bytes) -> None:
+    process = ReferenceBackend(byte_order=byte_order).boot().spawn()
+    base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
+
+    process.add(base, 3)
+
+    assert process.load(base, 4) == word
 
 
 def test_add_waits_for_the_lock(process: ReferenceProcess) -> None:

@@ -24,6 +24,8 @@ def stated_parameters(facts: Facts) -> Parameters:
         capabilities = CAPABILITIES if details.get("user", "root") == "root" else frozenset()
     if "lowest" in numbers:
         numbers["mmap_min_addr"] = numbers.pop("lowest")
+    if details.get("byte order") == "big":
+        numbers["byte_order"] = "big"
     return Parameters(**numbers, capabilities=capabilities)
 
 
