@@ -500,7 +500,7 @@ def test_add_changes_one_word(process: ReferenceProcess, times: int, value: int,
 
 @pytest.mark.parametrize(("byte_order", "word"), [("little", b"\x03\0\0\0"), ("big", b"\0\0\0\x03")])
 def test_a_word_has_the_byte_order_of_the_machine(byte_order: Literal["little", "big"], word: bytes) -> None:
-    process = ReferenceBackend(byte_order=byte_order).boot().spawn()
+    process = ReferenceSystem(Parameters(byte_order=byte_order), ObservedChoices()).spawn()
     base = process.mmap(0, PAGE, RW, ANONYMOUS, -1, 0)
 
     process.add(base, 3)
