@@ -13,8 +13,10 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -252,16 +254,25 @@ def fuzz(session: nox.Session, fuzzer: str) -> None:
 def elsewhere(session: nox.Session, system: str) -> None:
     """Run the cases, but for the random ones and the tour, on another system; its known deviations are expected."""
     prepare(session, "ziglang", "wasmtime")
-    listed = json.loads(str(session.run("python", "-m", "pytest_mmapconf", "recipes", "--json", silent=True)))
-    (recipe,) = (recipe for recipe in listed if recipe["name"] == system)
+    recipe = recipes(session)[system]
     if recipe["needs"]:
         session.skip(f"{system} needs {', '.join(recipe['needs'])}")
-    command = ["pytest", "-q", f"--mmap-backend={system}", f"--mmap-level={ELSEWHERE[system]}", *TIMEOUTS]
+    session.run("pytest", "-q", *judging(system, ELSEWHERE[system], recipe), *WITHOUT_RANDOM)
+
+
+def recipes(session: nox.Session) -> dict[str, dict[str, Any]]:
+    """Return the recipes by name, as `python -m pytest_mmapconf recipes --json` lists them."""
+    listed = json.loads(str(session.run("python", "-m", "pytest_mmapconf", "recipes", "--json", silent=True)))
+    return {recipe["name"]: recipe for recipe in listed}
+
+
+def judging(system: str, level: str, recipe: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options that judge a system: what it promises, except for its known deviations."""
+    yield from (f"--mmap-backend={system}", f"--mmap-level={level}", *TIMEOUTS)
     if recipe["has_known_deviations"]:
-        command.append("--mmap-expectations=known")
+        yield "--mmap-expectations=known"
     if system in SCOPES:
-        command.append(f"--mmap-scope={SCOPES[system]}")
-    session.run(*command, *WITHOUT_RANDOM)
+        yield f"--mmap-scope={SCOPES[system]}"
 
 
 @nox.session
@@ -273,28 +284,15 @@ def implementations(session: nox.Session) -> None:
     prepare(session, "ziglang", "wasmtime")
     folder = PROJECT / "build" / "implementations"
     folder.mkdir(parents=True, exist_ok=True)
-    listed = json.loads(str(session.run("python", "-m", "pytest_mmapconf", "recipes", "--json", silent=True)))
-    recipes = {recipe["name"]: recipe for recipe in listed}
+    listed = recipes(session)
     for name in session.posargs or IMPLEMENTATIONS:
-        recipe = recipes.get(name.partition(",")[0], {"needs": (), "has_known_deviations": False})
+        recipe = listed.get(name.partition(",")[0], {"needs": (), "has_known_deviations": False})
         if recipe["needs"]:
             session.warn(f"{name} needs {', '.join(recipe['needs'])}")
             continue
         report = folder / f"{name.replace(':', '-').replace(',', '-')}.json"
-        command = [
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            f"--mmap-backend={name}",
-            *TIMEOUTS,
-            f"--mmap-report={report}",
-        ]
-        command.append(f"--mmap-level={IMPLEMENTATIONS[name]}")
-        if recipe["has_known_deviations"]:
-            command.append("--mmap-expectations=known")
-        if name in SCOPES:
-            command.append(f"--mmap-scope={SCOPES[name]}")
+        options = ("-q", "-p", "no:cacheprovider", f"--mmap-report={report}")
+        command = ("pytest", *options, *judging(name, IMPLEMENTATIONS[name], recipe))
         session.run(*command, success_codes=(0, 1, 4))  # the page has what is not on record
     reports = sorted(map(str, folder.glob("*.json")))
     page = PROJECT / "docs" / "implementations"

@@ -15,7 +15,7 @@ from functools import cached_property, wraps
 from typing import Any, ClassVar, Final, NoReturn
 
 from ..contract import Facility, Facts, Fault, Unsupported
-from ..trace.calls import PROCESS_CALLS
+from ..trace.calls import ACCESSES, PROCESS_CALLS
 from .backend import ReferenceBackend
 from .choices import Choices
 from .constants import (
@@ -55,8 +55,6 @@ OBSERVING_CALLS: Final = (
     *("set_old_mtime", "has_old_mtime", "watch", "close_events", "set_limit_headroom", "drop_capability"),
 )
 """Calls of the contract by which cases observe or prepare a system; no C program makes them as they are."""
-
-ACCESSES: Final = ("load", "store", "execute", "add")
 
 FILE_CALLS: Final = ("open", "memfd", "pipe", "socketpair", "watch")
 """Calls that make a descriptor."""

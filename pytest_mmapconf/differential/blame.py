@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..contract import MAP_FIXED
 from ..outcomes import Faulted, Outcome, Returned
+from ..trace.calls import ACCESSES
 
 if TYPE_CHECKING:
     from ..reference.mapping import Mapping
@@ -129,7 +130,7 @@ def cited_clauses(
     process: ReferenceProcess, call: str, arguments: Sequence[object], expected: Outcome, observed: Outcome
 ) -> tuple[str, ...]:
     """Return the clauses that state the result of a call that is not refused, or of an access."""
-    if call in ("load", "store", "execute", "add") and isinstance(arguments[0], int):
+    if call in ACCESSES and isinstance(arguments[0], int):
         mapping = process.space.find(arguments[0])
         if mapping is None:
             return ("munmap.range",)

@@ -34,6 +34,7 @@ from ..reference.constants import (
     PROT_WRITE,
 )
 from ..reference.process import ReferenceProcess as Model
+from ..trace.calls import ACCESSES
 
 LINUX_CALLS: Final = frozenset(
     {
@@ -50,8 +51,6 @@ POSIX_CALLS: Final = frozenset(
     }
 )
 """Calls that programs make at levels posix and linux."""
-
-ACCESSES: Final = ("load", "store", "execute", "add")
 
 FLAGS: Final = MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
 """The flags of mmap below level linux."""

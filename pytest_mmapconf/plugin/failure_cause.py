@@ -18,14 +18,11 @@ from ..differential.divergence import Divergence
 from ..outcomes import Ended, Failed, Faulted
 from ..testing import ExpectationFailed
 from ..trace.adapter import AdapterMistake
-from ..trace.calls import CALLS
+from ..trace.calls import ACCESSES, CALLS
 
 if TYPE_CHECKING:
     from ..trace.program import Program
     from ..trace.recorder import RecordedSystem
-
-ACCESSES: Final = frozenset(("load", "store", "execute", "add"))
-"""Accesses to memory: whatever they result in is an effect of other calls."""
 
 QUERIES: Final = frozenset(("mincore", "pread", "fstat", "has_old_mtime", "close_events", "counters", "free_space"))
 """Calls that only report a state: a wrong value is an effect of other calls."""

@@ -16,11 +16,11 @@ from typing import Final, NamedTuple
 
 from ..catalogue.properties import PROPERTIES
 from ..catalogue.verdicts import EXPECTED, FAIL, FLAKY, PASS, UNRESOLVED, UNSUPPORTED
+from . import view
 from .badge import badge, conclusion
 from .markdown import names, plain
 from .outputs import OutputError, check_writable
 from .result import Run
-from .view import by_reason, safe_link
 
 TITLE: Final = "Implementations"
 
@@ -128,7 +128,7 @@ def deviations(rows: Sequence[Implementation]) -> list[Deviation]:
             if entry.verdict not in DEVIATES:
                 continue
             records = [case.expected for case in entry.cases if case.expected]
-            reasons = {(record["reason"], safe_link(record.get("link", ""))) for record in records}
+            reasons = {(record["reason"], view.safe_link(record.get("link", ""))) for record in records}
             for reason in sorted(reasons) or [(entry.reason, "")]:
                 clauses, names = found.setdefault(reason, ({}, {}))
                 clauses[entry.clause.id] = names[row.name] = None
@@ -225,8 +225,7 @@ def listed(names: Sequence[str], rows: Sequence[Implementation]) -> str:
 def not_asked(rows: Iterable[Implementation]) -> Iterator[list[str]]:
     """Yield the clauses that could not be asked of each implementation, by reason."""
     for row in rows:
-        unsupported = ((entry.reason, entry.clause.id) for entry in row.run.judged if entry.verdict == UNSUPPORTED)
-        for reason, ids in by_reason(unsupported):
+        for reason, ids in view.not_asked(row.run):
             yield [code_name(row.name), plain(reason), names(ids)]
 
 

@@ -93,6 +93,9 @@ A call of the system that returns a context manager is two calls: the second one
 SYSTEM_CALLS: Final = tuple(_OF_THE_SYSTEM)
 """The calls that the system makes rather than one of its processes."""
 
+ACCESSES: Final = ("load", "store", "execute", "add")
+"""The calls that access memory as an instruction does."""
+
 BY_ADDRESS: Final = frozenset(name for name, call in CALLS.items() if [*call.arguments.values()][:1] == ["address"])
 """The calls whose first argument is an address."""
 
