@@ -181,6 +181,7 @@ def test_map_locked_past_locked_memory_limit_fails(process: Process, page: int, 
 def test_mapping_past_locked_memory_limit_after_mlockall_fails(process: Process, page: int, file: MakeFile) -> None:
     fd = file(b"abc")
     addr = free_range(process, 1)
+    witness = process.mmap(0, page, PROT_READ, MAP_SHARED, file(b"witness"), 0)
     process.drop_capability("CAP_IPC_LOCK")
     process.set_limit_headroom(Resource.LOCKED_MEMORY, 2 * page)
     process.mlockall(MCL_FUTURE)
@@ -190,6 +191,7 @@ def test_mapping_past_locked_memory_limit_after_mlockall_fails(process: Process,
     process.munlockall()
 
     assert_inaccessible(process, addr)
+    assert process.load(witness, 7) == b"witness"
 
 
 # -------------------------------------------------------------------------------------------------------------- EBADF
