@@ -143,15 +143,16 @@ def add_mutants(commands: Any) -> None:
 
 def add_reports(commands: Any) -> None:
     """Add the commands that make reports from JSON reports."""
-    command = commands.add_parser("report", help="merge the JSON reports of shards; set several backends side by side")
-    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
-    help = "the output: .html, .md, .json or (of one backend) .svg; repeatable"
-    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
-    help = "a page about many implementations, from their JSON reports, with a badge of each beside it"
-    command = commands.add_parser("implementations", help=help)
-    command.add_argument("files", metavar="FILE.json", nargs="+", help="a report written by --mmap-report=FILE.json")
-    help = "the page: .md or .html; repeatable"
-    command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=help)
+    of_shards = "merge the JSON reports of shards; set several backends side by side"
+    of_many = "a page about many implementations, from their JSON reports, with a badge of each beside it"
+    for name, purpose, output in (
+        ("report", of_shards, "the output: .html, .md, .json or (of one backend) .svg; repeatable"),
+        ("implementations", of_many, "the page: .md or .html; repeatable"),
+    ):
+        command = commands.add_parser(name, help=purpose)
+        help = "a report written by --mmap-report=FILE.json"
+        command.add_argument("files", metavar="FILE.json", nargs="+", help=help)
+        command.add_argument("-o", dest="outputs", metavar="PATH", action="append", required=True, help=output)
 
 
 def add_grade(commands: Any) -> None:
