@@ -34,6 +34,12 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def accepts_unaligned_offset(self, inside: int) -> bool:
         """True if mmap maps from `inside` bytes in a page of the file on, to an address as many bytes in a page."""
 
+    def libc_refuses(self, errno: int) -> bool:
+        """True if the C library fails with `errno`, without a system call, for a number that the kernel could take.
+
+        Libraries with 32-bit addresses do: they pass on offsets below 2^44 only, and sizes below 2^31.
+        """
+
     def requires_no_descriptor(self) -> bool:
         """True if MAP_ANONYMOUS requires that fd is -1 and offset is 0."""
 
@@ -53,6 +59,12 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
         """True if the system can commit `length` more bytes of memory."""
 
     # ---- addresses
+
+    def wraps_around(self) -> bool:
+        """True if a range that ends after the largest address wraps around for the kernel.
+
+        It does not where a 64-bit kernel runs a process with 32-bit addresses: the range then only has a hole.
+        """
 
     def has_foreign(self, start: int, end: int) -> bool:
         """True if [start, end) has memory of the system's own, which no call has mapped."""

@@ -40,6 +40,9 @@ class LinuxChoices:
     def accepts_unaligned_offset(self, inside: int) -> bool:
         return False
 
+    def libc_refuses(self, errno: int) -> bool:
+        return False
+
     def requires_no_descriptor(self) -> bool:
         return False
 
@@ -84,6 +87,9 @@ class LinuxChoices:
         return False
 
     def is_single_vma(self, mapping: Mapping) -> bool:
+        return True
+
+    def wraps_around(self) -> bool:
         return True
 
     def has_foreign(self, start: int, end: int) -> bool:

@@ -70,7 +70,8 @@ class Advice(State):
                 refuse(
                     EINVAL, "madvise.errno.EINVAL.address", "addr-unaligned", "addr is not a multiple of the page size"
                 )
-            if end > self.mask or (length & self.mask and not size):
+            wraps = end > self.mask or (length & self.mask and not size)
+            if wraps and self.choices.wraps_around():
                 refuse(EINVAL, "madvise.errno.EINVAL.range", "range-wraps", "the range wraps around")
 
         # EFFECT of populating, which finds the errors of the range as it goes

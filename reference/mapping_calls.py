@@ -22,7 +22,7 @@ from errno import (
     EOVERFLOW,
     EPERM,
 )
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..contract import SEAL_FUTURE_WRITE, SEAL_WRITE, Unsupported
 from .constants import (
@@ -52,6 +52,9 @@ from .files import LARGEST, OpenFileDescription, shared_memory
 from .mapping import Mapping
 from .refusal import Refusals
 from .state import OFFSET_MASK, State
+
+LIBC_OFFSETS: Final = 1 << 44
+"""Bytes: a C library with 32-bit addresses cannot pass on offsets from here on (mmap2(2): 2^32 units of 4096)."""
 
 
 class MmapRequest(NamedTuple):
@@ -127,6 +130,8 @@ class MappingCalls(State):
 
         # ERRORS
         with self.errors("mmap") as refuse:
+            if request.offset >= LIBC_OFFSETS and self.choices.libc_refuses(EINVAL):
+                refuse(EINVAL, "mmap.errno.EOVERFLOW", "libc-offset", "the C library cannot pass on the offset")
             if request.offset % self.page:
                 refuse(
                     EINVAL, "mmap.errno.EINVAL.offset", "offset-unaligned", "offset is not a multiple of the page size"

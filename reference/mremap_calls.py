@@ -135,14 +135,15 @@ class MremapCalls(State):
         """Refuse a new size, `new_size` bytes before it was rounded up, that no mapping can have."""
         if request.new == 0:
             refuse(EINVAL, "mremap.errno.EINVAL", "new-size-zero", "new_size is 0")
-        if request.new > self.task_size:
+        too_large = request.new > self.task_size
+        if too_large:
             refuse(
                 EINVAL,
                 "mremap.errno.EINVAL.new-size",
                 "new-size-too-large",
                 "new_size is larger than the address space",
             )
-        if request.new > self.task_size or new_size > self.mask // 2:
+        if too_large or (new_size > self.mask // 2 and self.choices.libc_refuses(ENOMEM)):
             refuse(
                 ENOMEM,
                 "mremap.errno.ENOMEM",

@@ -211,14 +211,13 @@ class ObservedChoices(LinuxChoices):
         return self.level != "linux" and self.observed == Failed(errno)
 
     def errno(self, reason: str, errno: int) -> int:
-        """Return the observed errno where POSIX permits it besides Linux's.
-
-        With 32-bit addresses a C library passes on only offsets below 2^44, and fails with EINVAL for others.
-        """
-        if reason == "offset-overflow" and self.bits == 32 and self.observed == Failed("EINVAL"):
-            return EINVAL
+        """Return the observed errno where POSIX permits it besides Linux's."""
         other = PERMITTED.get(reason, errno)
         return other if self.permits_errno(errorcode[other]) else errno
+
+    def libc_refuses(self, errno: int) -> bool:
+        """mmap(2), mmap2(2): a library with 32-bit addresses passes on the offset as a number of pages, of 32 bits."""
+        return self.bits == 32 and self.observed == Failed(errorcode[errno])
 
     def is_invalid_offset(self, offset: int, size: int) -> bool:
         """XSH mmap(): ENXIO where addresses are invalid for the object."""
@@ -296,6 +295,10 @@ class ObservedChoices(LinuxChoices):
 
     def is_single_vma(self, mapping: Mapping) -> bool:
         return self.observed != Failed("EFAULT")
+
+    def wraps_around(self) -> bool:
+        """mlock(2), madvise(2): ENOMEM for a hole, unless the range wraps."""
+        return not (self.bits == 32 and self.observed == Failed("ENOMEM"))
 
     def has_foreign(self, start: int, end: int) -> bool:
         return self.observed == Failed("EEXIST") and not self._in_scratch_range(start, end)

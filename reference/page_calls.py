@@ -272,7 +272,7 @@ class PageCalls(State):
                 "locked-limit",
                 "too much memory would be locked",
             )
-        if end > self.mask:
+        if end > self.mask and self.choices.wraps_around():
             refuse(EINVAL, "mlock.errno.EINVAL", "range-wraps", "the range wraps around")
         if start % self.page:
             refuse(
@@ -316,7 +316,7 @@ class PageCalls(State):
 
         # ERRORS of the arguments
         with self.errors("munlock", is_continued=True) as refuse:
-            if end > self.mask:
+            if end > self.mask and self.choices.wraps_around():
                 refuse(EINVAL, "munlock.errno.EINVAL", "range-wraps", "the range wraps around")
             if start % self.page:
                 refuse(

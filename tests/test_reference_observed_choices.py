@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_mmapconf.contract import (
+    MADV_DONTNEED,
     MAP_32BIT,
     MAP_ANONYMOUS,
     MAP_DROPPABLE,
@@ -703,6 +704,42 @@ def test_a_c_library_of_32_bits_refuses_a_large_offset_itself(level: str, bits: 
 
     with pytest.raises(OSError if bits == 32 else Divergence):
         process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, fd, (1 << 63) - PAGE)
+    if bits == 32:
+        with pytest.raises(OSError, match="Errno 22"):  # before it asks the kernel about the descriptor
+            process.mmap(0, PAGE, PROT_READ, MAP_PRIVATE, -1, (1 << 63) - PAGE)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_c_library_of_32_bits_may_refuse_sizes_from_2_gib_itself(is_refused: bool) -> None:
+    class Libc(ReferenceProcess):
+        def mremap(self, addr: int, old_size: int, new_size: int, flags: int, new_addr: int = 0) -> int:
+            if is_refused and new_size >> 31:
+                raise OSError(ENOMEM, "")
+            return super().mremap(addr, old_size, new_size, flags, new_addr)
+
+    process = judged(Libc, level="linux", bits=32, user_bits=32)
+
+    with pytest.raises(OSError, match=f"Errno {ENOMEM if is_refused else EFAULT}"):
+        process.mremap(PAGE, PAGE, 1 << 31, MREMAP_MAYMOVE)
+
+
+@pytest.mark.parametrize("call", ["mlock", "munlock", "madvise"])
+@pytest.mark.parametrize(("bits", "seen", "is_allowed"), [(32, ENOMEM, True), (32, EINVAL, True), (64, ENOMEM, False)])
+def test_a_range_past_the_last_address_of_32_bits_need_not_wrap_around(
+    call: str, bits: int, seen: int, is_allowed: bool
+) -> None:
+    class Kernel(ReferenceProcess):
+        pass
+
+    def refuse(process: ReferenceProcess, *arguments: int) -> None:
+        raise OSError(seen, "")
+
+    setattr(Kernel, call, refuse)
+    process = judged(Kernel, level="linux", bits=bits, user_bits=min(bits, 47))
+    arguments = (MADV_DONTNEED,) if call == "madvise" else ()
+
+    with pytest.raises(OSError if is_allowed else Divergence):
+        getattr(process, call)((1 << bits) - PAGE, 2 * PAGE, *arguments)
 
 
 def test_store_into_a_private_page_is_kept() -> None:

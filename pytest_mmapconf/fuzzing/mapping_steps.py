@@ -298,7 +298,7 @@ class MappingSteps(UnusualMmaps):
 
     def invalid_range(self, call: str, addr: int, length: int, draws: Draws) -> tuple[int, int]:
         """Return a range with one mistake, or two."""
-        page, top = self.page, 1 << self.bits
+        page = self.page
         for _ in range(2 if draws.one_in(3) else 1):
             mistake = draws.below(4)
             if mistake == 0:  # mlock and munlock round down; the range must stay within the page
@@ -307,7 +307,7 @@ class MappingSteps(UnusualMmaps):
             elif mistake == 1:
                 length = 0
             elif mistake == 2:
-                length = top - draws.choice((page, 1))
+                length = self.wrapping_length(draws.choice((page, 1)), length)
             elif call != "mprotect":  # mprotect has effects before it fails
                 addr = (1 << (self.bits - 1)) - page
         return addr, length
@@ -416,7 +416,7 @@ class MappingSteps(UnusualMmaps):
             elif mistake == 2:
                 flags = MS_ASYNC | MS_SYNC
             else:
-                length = (1 << self.bits) - (1 if mistake == 3 else page)
+                length = self.wrapping_length(1 if mistake == 3 else page, length)
         self.call(actor, "msync", addr, length, flags)
 
     def is_sensitive_to_protection(self, mapping: Mapping) -> bool:
@@ -486,7 +486,7 @@ class MappingSteps(UnusualMmaps):
             elif mistake == 1:
                 advice = 99
             else:
-                length = draws.choice((0, (1 << self.bits) - self.page))
+                length = draws.choice((0, self.wrapping_length(self.page, length)))
         done = self.call(actor, "madvise", addr, length, advice)
         if advice == MADV_FREE and done and length:  # later stores are preserved
             self.call(actor, "store", addr, b"kept")

@@ -248,6 +248,14 @@ class ProgramState:
                 length = page
         return addr, length - draws.choice((0, 0, 0, 0, 0, 0, 1, page - 1))
 
+    def wrapping_length(self, below: int, otherwise: int) -> int:
+        """Return the length, in bytes, that is `below` bytes less than 2^64, so that no range can have it.
+
+        With 32-bit addresses it is `otherwise`: for a 64-bit kernel a range of 2^32 bytes does not wrap around, and the
+        call would have an effect on everything that is mapped above.
+        """
+        return (1 << 64) - below if self.bits == 64 else otherwise
+
     def draw_place(self, actor: Actor, draws: Draws, prot: int) -> tuple[int, int]:
         """Draw an (address, accessible bytes) at a boundary, mostly in a mapping with the protection `prot`."""
         page = self.page

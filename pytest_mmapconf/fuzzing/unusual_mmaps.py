@@ -75,7 +75,7 @@ class UnusualMmaps(ProgramState):
         """Map anonymous memory with any descriptor and offset, which Linux ignores."""
         fd = draws.choice((77, -5, *actor.model.descriptors))
         call.flags |= MAP_ANONYMOUS
-        call.offset = draws.choice((0, 0, self.page, 1 << 62))
+        call.offset = draws.choice((0, 0, self.page, 1 << (self.bits - 2)))
         self.map_call(actor, call, fd)
 
     def map_from_dev_zero(self, actor: Actor, draws: Draws, call: MmapCall) -> None:
