@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+from hypothesis import HealthCheck, settings
 from vendored import NAME, build
 
 pytest_plugins = ["pytester"]
@@ -22,6 +23,10 @@ sys.dont_write_bytecode = False
 
 # hypothesis imports trio where that is installed, for a plugin of trio's: selenium needs trio, the suite does not.
 os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"
+
+# The machine may be busy with anything else: no result depends on how long an example takes.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # A shell starts what runs in the background with SIGINT ignored, and the processes of the tests inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

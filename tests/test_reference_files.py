@@ -501,7 +501,7 @@ WINDOW = (3 * SMALL, 15 * SMALL)
 STEPS = ("write", "cut", "read", "punch", "store", "load", "read-into", "write-from", "sync", "evict")
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=200)
+@settings(derandomize=True, database=None, max_examples=200)
 @given(
     st.lists(
         st.tuples(st.sampled_from(STEPS), st.integers(0, 17 * SMALL), st.integers(1, 5 * SMALL), st.integers(0, 200)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mmapconf.reference.gaps import Gaps
@@ -50,7 +50,6 @@ def test_a_gap_of_the_same_class_is_found_when_there_is_no_other() -> None:
     assert gaps.highest(8 * PAGE) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, TOP - 1), st.integers(1, 8)), max_size=40), st.integers(1, TOP))
 def test_gaps_are_the_pages_not_taken(ranges: list[tuple[int, int]], wanted: int) -> None:
     gaps = Gaps(0, TOP * PAGE, PAGE)
@@ -73,7 +72,6 @@ def test_gaps_are_the_pages_not_taken(ranges: list[tuple[int, int]], wanted: int
         assert found == max(fitting)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, TOP - 1), st.integers(1, 8)), max_size=20), st.integers(1, 16))
 def test_lowest_returns_the_lowest_fit_within_bounds(ranges: list[tuple[int, int]], wanted: int) -> None:
     gaps = Gaps(0, TOP * PAGE, PAGE)
