@@ -85,7 +85,7 @@ ELSEWHERE = {
 """The recipes of other systems that one machine can run, and the highest level that is judged."""
 
 WHOLE = ("i386",)
-"""Those that run the tour and the random cases too: as fast as the machine itself, and unlike it."""
+"""The systems that run the tour and the random cases too: as fast as the machine itself, and unlike it."""
 
 IMPLEMENTATIONS = {
     **dict.fromkeys(
@@ -108,7 +108,7 @@ IMPLEMENTATIONS = {
 """The systems on the page of implementations, and the level that is judged."""
 
 SCOPES = {"wasi": "wasi"}
-"""What is promised by systems that do not promise the whole level."""
+"""The promises of systems that do not promise the whole level."""
 
 TIMEOUTS = ("--mmap-timeout=10", "--mmap-start-timeout=120")
 """The longest time of a call and of a start, in seconds; an emulated machine boots on a busy one in half a minute."""
@@ -305,7 +305,7 @@ def implementations(session: nox.Session) -> None:
 
 
 NOT_IN_SDIST = (".gitignore",)
-"""What serves the repository only."""
+"""The files that serve the repository only."""
 
 SHORT = ("--mmap-clause=munmap.*", "-q", "-p", "no:cacheprovider")
 

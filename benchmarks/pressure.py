@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Final
 
 PRESSURE: Final = ("--cpu", "1", "--vm", "1", "--vm-bytes", "25%", "--hdd", "1", "--hdd-bytes", "256M", "--iomix", "1")
-"""What stress-ng does."""
+"""Options of stress-ng for the pressure."""
 
 NICE: Final = ("nice", "-n", "10")
-"""How it is started, so that the runs end."""
+"""The command that starts it with a low priority, so that the runs end."""
 
 
 @contextmanager

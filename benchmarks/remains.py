@@ -38,7 +38,7 @@ KINDS = {
 """The arguments of the runs."""
 
 VICTIMS = {"crash": "pa", "disruptive": "pa", "native": "pa", "workers": "pwa", "emulator": "pa"}
-"""What is killed in each: pytest, a worker, or a process of an agent, which is an emulator's in the last."""
+"""The process that is killed in each: pytest, a worker, or a process of an agent (of an emulator in the last)."""
 
 LIMITS = ("fs/file-max", "vm/max_map_count", "vm/overcommit_memory", "kernel/randomize_va_space")
 """Values of the machine that a run could change, in /proc/sys."""

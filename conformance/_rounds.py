@@ -34,7 +34,7 @@ PAGES: Final = 96
 """Pages of the range in which the memory of a case is."""
 
 Outcomes: TypeAlias = "str | tuple[str, ...]"
-"""How the outcome of a call has to begin, or how it may: "ok", "ok 41", "fault SIGSEGV", "error EBADF"."""
+"""The beginning of the outcome of a call, or the permitted ones: "ok", "ok 41", "fault SIGSEGV", "error EBADF"."""
 
 Stage: TypeAlias = "Sequence[tuple[Call, Outcomes]]"
 """Calls that are made at the same time, each with its allowed outcomes."""

@@ -388,7 +388,7 @@ class Rounds:
         """The actions that have ended the system."""
         self.attempts = 0
         self.failure: Exception | None = None
-        """Why the last attempt has no results."""
+        """The reason why the last attempt has no results."""
 
     def judged(self) -> Round:
         """Return the results of the round in which the control store was lost; attempt one where there is none yet."""

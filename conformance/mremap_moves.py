@@ -471,7 +471,7 @@ def test_hole_in_old_range_keeps_target_page(process: Process, page: int, hole: 
 
 @clause("mremap.fixed.holes")
 def test_sealed_page_at_hole_is_not_in_the_way(process: Process, page: int) -> None:
-    """What the new range has at the place of a hole is not replaced, so it may be sealed."""
+    """Memory of the new range at the place of a hole is not replaced, so it may be sealed."""
     base = map_between_guards(process, page, 2, RW, ANONYMOUS)
     process.store(base, lettered_pages(page, 2))
     process.munmap(base + page, page)

@@ -219,7 +219,7 @@ def test_threads_map_and_unmap_neighbouring_ranges(process: Process, system: Sys
 @clause("threads.disjoint")
 @kinds
 def test_threads_unmap_parts_of_one_mapping(process: Process, system: System, file: MakeFile, kind: str) -> None:
-    """What is between the parts stays as it was."""
+    """The bytes between the parts stay as they were."""
     thread = process.thread()
     memory = Memory(kind, process, file, 3)
     page = memory.page

@@ -55,7 +55,7 @@ def test_descriptors_are_those_of_all_threads(process: Process, file: MakeFile, 
 @clause("threads.shared.limits")
 @pytest.mark.parametrize("caller", ["process", "thread"])
 def test_limit_of_address_space_is_that_of_all_threads(process: Process, page: int, caller: str) -> None:
-    """What one thread has mapped counts for the other."""
+    """A limit on mappings counts those of all threads of the process."""
     thread = process.thread()
     one, other = (process, thread) if caller == "process" else (thread, process)
     process.set_limit_headroom(Resource.ADDRESS_SPACE, 64 * page)

@@ -321,7 +321,7 @@ class Stat(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """How much a process has done since it began (Linux: syscr and syscw of /proc/PID/io, getrusage)."""
+    """Counters of a process since it began (Linux: syscr and syscw of /proc/PID/io, getrusage)."""
 
     reads: int
     """Calls that read from a descriptor (read, pread, …)."""
@@ -335,7 +335,7 @@ class Counters(NamedTuple):
 
 
 BACKEND_LACKS: Final = "the backend has no "
-"""How the message begins for what a backend does not have; the name follows."""
+"""The beginning of the message about a call or attribute that a backend does not have; its name follows."""
 
 
 def _missing(call: str) -> Unsupported:

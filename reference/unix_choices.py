@@ -16,7 +16,7 @@ from .refusal import Refusal, TargetSpace
 
 
 class UnixChoices(LinuxChoices):
-    """What the systems of this module have in common, and Linux has not."""
+    """The choices that the systems of this module have in common, unlike Linux."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class UnixChoices(LinuxChoices):
 
 
 class BSDChoices(UnixChoices):
-    """What FreeBSD and NetBSD have in common: FreeBSD's sys/vm/vm_mmap.c, NetBSD's sys/uvm/uvm_mmap.c."""
+    """The choices that FreeBSD and NetBSD have in common: FreeBSD's sys/vm/vm_mmap.c, NetBSD's sys/uvm/uvm_mmap.c."""
 
     __slots__ = ()
 

@@ -67,7 +67,7 @@ class Variant:
     name: str
     """Its name, which `reference:` precedes."""
     text: str
-    """What it does differently, in a sentence."""
+    """The difference, in a sentence."""
     source: str
     """The documents that permit or describe it."""
     choices: Callable[[], Choices] = LinuxChoices
@@ -270,7 +270,7 @@ UNIX: Final[dict[str, Any]] = {
     "lacks_types": (MAP_SHARED_VALIDATE, MAP_DROPPABLE),
     "lacks_facilities": (Facility.NOEXEC_DIRECTORY, Facility.MANDATORY_LOCK, Facility.PROC_FILE, Facility.SYS_FILE),
 }
-"""What none of the other Unix systems has as Linux has it."""
+"""The properties that Linux alone has."""
 
 SYSTEMS: Final = (
     Variant(

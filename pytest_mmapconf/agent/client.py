@@ -382,7 +382,7 @@ class AgentSystem(System):
 
     @property
     def ended(self) -> str:
-        """Why nothing more can be asked of it; empty while something can."""
+        """The reason why it can be asked nothing more; empty while it can."""
         if self._is_closed:
             return "the system is closed"
         return "" if self.agent.system is self else "another system has been booted since"

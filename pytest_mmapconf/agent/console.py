@@ -48,7 +48,7 @@ KINDS: Final = ("ok", "error", "fault", "unsupported", "died", "bad")
 """The first words of answers."""
 
 QUIET_SECONDS: Final = 0.5
-"""How long the console is silent when it has said everything about an end."""
+"""Seconds of silence after which the console has written everything about an end."""
 
 MOST: Final = 1 << 20
 """Bytes of the longest line, and of what is kept while a prompt is awaited."""
@@ -173,7 +173,7 @@ class Console:
         self.board = board
         self.process: subprocess.Popen[bytes] | None = None
         self.buffer = b""
-        """What the console has written and has not been read as lines."""
+        """Output of the console that has not been read as lines."""
         self._open()
 
     def _open(self) -> None:
@@ -329,7 +329,7 @@ def bridge(console: Console, requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
     how = ""
-    """How the agent's process has ended; empty while it lives."""
+    """A sentence on how the agent's process has ended; empty while it lives."""
     send(console.start_agent(console.board.steps).encode())
     for line in requests:
         request = line.rstrip(b"\r\n")

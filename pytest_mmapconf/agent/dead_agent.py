@@ -1,4 +1,4 @@
-"""What remains of an agent that has died: output that was not read, and its directory."""
+"""The remains of an agent that has died: output that was not read, and its directory."""
 
 from __future__ import annotations
 

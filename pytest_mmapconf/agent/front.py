@@ -1,4 +1,4 @@
-"""What runs an agent: an emulator in front of it, or the system itself.
+"""The front of an agent: the emulator that runs it, or the system itself.
 
 The system that the command names must be the one that is judged.  An agent that executes itself again leaves an
 emulator of user-mode programs (valgrind, qemu-user) in front of it, and the system below would be judged without

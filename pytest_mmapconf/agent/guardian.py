@@ -35,7 +35,7 @@ START: Final = "import sys; sys.path.insert(0, sys.argv[1]); from {} import main
 
 
 class Guardian(NamedTuple):
-    """What a client knows of its guardian."""
+    """The guardian of an agent, as its client knows it."""
 
     mark: str
     starter: subprocess.Popen[bytes]

@@ -1,4 +1,4 @@
-"""What a system under test has written when it ended: its stderr or console, made printable and bounded."""
+"""The last output of a system under test that has ended: its stderr or console, made printable and bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUOTED: Final = 240
 GOING_DOWN: Final = re.compile(
     rb"kernel panic|panic:|\boops\b|BUG: |general protection fault|assertion|internal error|fatal", re.IGNORECASE
 )
-"""What a system writes to its console when it cannot go on."""
+"""Patterns of the lines that a system writes to its console when it cannot go on."""
 
 
 def printable(output: bytes) -> str:

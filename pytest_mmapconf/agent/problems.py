@@ -1,4 +1,4 @@
-"""What can be wrong with an agent, by id: messages are for people, the ids for what depends on the kind."""
+"""The problems of an agent, by id: messages are for people, the ids for code that depends on the kind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BEFORE_GREETING: Final = {
     Problem.ENDED: Problem.ENDED_BEFORE_GREETING,
     Problem.NO_ANSWER_IN_TIME: Problem.NO_GREETING_IN_TIME,
 }
-"""What the problem is called if the agent has not greeted yet."""
+"""The id of the problem if the agent has not greeted yet."""
 
 OF_ONE_REQUEST: Final = frozenset(
     {

@@ -54,7 +54,7 @@ LONGEST_LINE: Final = fact_values.RANGES["line"][1]
 _numbers = itertools.count(1)
 
 HARNESS_STATUS: Final = ("0", "SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
-"""How a process ends that its agent, or a user, has ended."""
+"""The exit statuses and signals of a process that its client, or a user, has ended."""
 
 
 class Agent:
@@ -72,9 +72,9 @@ class Agent:
         self.start_timeout = start_timeout
         """Seconds that the start of the agent, and a boot, may take."""
         self.wrong_end = ""
-        """How it failed to end properly at the end of its stream; empty if it did not fail."""
+        """A sentence on how it failed to end at the end of its stream; empty if it did not fail."""
         self.failure: str | None = None
-        """Why the agent is gone; None while it lives."""
+        """The reason why the agent is gone; None while it lives."""
         self.folder: str | None = None
         """The folder of the system that is booted: to be removed here, should the agent die of something."""
         self.next_is_booted = False
@@ -84,7 +84,7 @@ class Agent:
         self.control: Callable[[], bool] | None = None
         """Returns True if a new agent answers: what this one did not answer was then not the environment's fault."""
         self.output = b""
-        """What it has written besides answers: to stderr, or to a console that is the stream."""
+        """Its output besides answers: on stderr, or on a console that is the stream."""
         self.requests: deque[tuple[int, str]] = deque(maxlen=CALLS_KEPT)
         self._is_lost = self._has_greeted = False
         self.facts: dict[str, str] = {}
@@ -303,7 +303,7 @@ class Agent:
 
     @property
     def processors(self) -> int:
-        """How many threads can run concurrently."""
+        """The number of threads that can run concurrently."""
         return self._number("processors", 1)
 
     def _number(self, fact: str, otherwise: int) -> int:

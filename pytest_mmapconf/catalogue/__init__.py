@@ -1,1 +1,1 @@
-"""What is promised, and what has been judged: clauses, levels, scopes, properties, verdicts."""
+"""The promises, and their verdicts: clauses, levels, scopes, properties."""

@@ -45,7 +45,7 @@ class Clause:
     text: str
     """The requirement, in words."""
     observed: str
-    """How a program observes whether the requirement is kept."""
+    """A description of how a program observes whether the requirement is kept."""
     source: str
     """The document that states it: "chapter 06_02", "mmap(2)", "XSH mmap()" …"""
     linux: str = ""

@@ -94,7 +94,7 @@ def _same_length(version: tuple[int, ...], than: tuple[int, ...]) -> tuple[int, 
 
 
 class Observed(Protocol):
-    """What was observed of a property; as text a predicate such as "holds" or "is not known: …"."""
+    """The observation of a property; as text a predicate such as "holds" or "is not known: …"."""
 
     @property
     def holds(self) -> bool | None:

@@ -1,4 +1,4 @@
-"""Which values the facts of an implementation can have: the fields of an agent's greeting, the details of `Facts`.
+"""The possible values of the facts of an implementation: the fields of an agent's greeting, the details of `Facts`.
 
 Cases compute addresses and counts from these numbers.  An impossible one would make cases fail that the implementation
 passes, or pass without a test; so it is refused, as a mistake of the agent or of the adapter.
@@ -33,7 +33,7 @@ Requests and answers that carry no data fit into 128 bytes; a smaller `data` wou
 """
 
 UNKNOWN: Final = ("", "?")
-"""What stands for a value that is not known."""
+"""The text for a value that is not known."""
 
 LINE_FIELDS: Final = 64
 """Bytes of a line beside its data: the number of the process, the verb, an address, a length."""

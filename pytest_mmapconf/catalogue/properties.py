@@ -22,7 +22,7 @@ class Property:
 
     name: str
     text: str
-    """What holds on a system that has it, in one sentence."""
+    """The sentence that is true on a system that has it."""
     experiment: Experiment | tuple[Facility, FacilityExperiment]
     clauses: tuple[str, ...] = ()
     """The ids of the clauses that promise it; empty if none does, so that a system need not have it."""

@@ -32,7 +32,7 @@ from .properties import PROPERTIES
 from .tables import did_you_mean, matches
 
 KINDS: Final = ("clauses", "cases", "calls", "properties")
-"""What a scope names, as keys of its tables."""
+"""The keys of a scope's tables."""
 
 TABLES: Final = ("promised", "not-promised")
 
@@ -43,12 +43,12 @@ class ScopeError(PrintableError):
 
 @dataclass(frozen=True)
 class Scope:
-    """What an implementation promises."""
+    """The promises of an implementation."""
 
     name: str
     """As the user named it: a file, or a scope that comes with the suite."""
     text: str
-    """What it is about, in one line."""
+    """Its description, in one line."""
     promised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By kind, the patterns of what is promised; everything of a kind that is missing."""
     not_promised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -35,7 +35,7 @@ AUDITED_MAPPINGS: Final = 64
 """If a process has more mappings than these, only those in and next to the ranges of the call are audited."""
 
 Scope = Literal["all", "touched"]
-"""What an audit compares.
+"""The parts of the state that an audit compares.
 
 "all": the pages in play, the open files, protection and locks.  "touched": only pages that the processes have
 accessed, so that the audit changes neither page tables nor the set of resident pages.

@@ -49,7 +49,7 @@ class TooMany(Exception):
 
 
 class Unit(NamedTuple):
-    """What the reference does in one step: a call, or the part of one."""
+    """One step of the reference: a call, or a part of one."""
 
     at: int
     """The actor's place among those of the stage."""

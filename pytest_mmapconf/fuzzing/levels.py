@@ -1,4 +1,4 @@
-"""What a random program may do at a level: only calls, flags and sizes that the level promises.
+"""The calls of a random program at a level: only calls, flags and sizes that the level promises.
 
 Most steps know nothing of levels.  Each call that a step would make is `restricted` first: it loses what the level does
 not have, or is not made at all.  So no step can ask a system for more than its level promises.  Nor does it ask for

@@ -151,7 +151,7 @@ class Search:
         """Clauses that are not promised on the subject."""
         self.tally = Tally()
         self.unresolved: list[Unresolved] = []
-        """Why programs have no result: the implementation died, does not respond, or responds with invalid data."""
+        """Why programs have no result, one reason each: the subject died, hangs, or its data are invalid."""
         self.refused: Counter[str] = Counter()
         """For each clause, the programs of a long search in which a call failed by it; a low number is preferred."""
         self.counterexample: Counterexample | None = None

@@ -41,7 +41,7 @@ PROGRAMS: Final = 1000
 
 @dataclass
 class Verdict:
-    """What happened to one mutant."""
+    """The result of one mutant."""
 
     id: str
     killer: str = ""

@@ -23,7 +23,7 @@ GIB: Final = 1 << 30
 
 @dataclass
 class Observer:
-    """What is known about the call that a copy of the reference is making."""
+    """The call that a copy of the reference is making, as a condition sees it."""
 
     process: Any = None
     call: str = ""

@@ -77,7 +77,7 @@ def select(globs: Sequence[str]) -> list[str]:
 
 
 class Asked(NamedTuple):
-    """What is run on a variant."""
+    """A run of the suite on a variant."""
 
     name: str
     level: str

@@ -32,7 +32,7 @@ class NoGrade(Exception):
 
 @dataclass(frozen=True)
 class Loss:
-    """What one cause costs."""
+    """The cost of one cause, in points."""
 
     cause: str
     row: str

@@ -196,7 +196,7 @@ class XdistHooks:
 
     def __init__(self, worker_input: dict[str, Any]) -> None:
         self.worker_input = worker_input
-        """What each worker gets, by key: its machine need not have the files of expectations and of the scope."""
+        """The input of each worker, by key: its machine need not have the files of expectations and of the scope."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

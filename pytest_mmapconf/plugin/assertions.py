@@ -1,4 +1,4 @@
-"""Which modules pytest rewrites, so that a failing assert shows its values: the cases.
+"""Assertion rewriting: pytest rewrites the cases only, so that a failing assert there shows its values.
 
 pytest rewrites every module of an installed plugin's distribution.  Without files of bytecode, as in a container with
 PYTHONDONTWRITEBYTECODE, it parses each of them again in each run.  No assert of the suite's own code, or of hypothesis,

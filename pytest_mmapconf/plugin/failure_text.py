@@ -153,10 +153,10 @@ def reason(error: BaseException, recorded: RecordedSystem | None) -> str | None:
 
 
 COMPARISON: Final = re.compile(r"assert ((?:(?! (?:==|and|or|in|is) ).)+) == ((?:(?! (?:==|and|or|in|is) ).)+)")
-"""What pytest says of a comparison."""
+"""Pytest's explanation of a comparison."""
 
 WHERE: Final = re.compile(r"\s*\+\s+where (.+) = (\w+)\(.*\)(?:\.(\w+))?$")
-"""What pytest says of a value: the value, the function or class, and the attribute if it is one."""
+"""Pytest's explanation of a value: the value, the function or class, and the attribute if it is one."""
 
 
 def readable(text: str) -> str:

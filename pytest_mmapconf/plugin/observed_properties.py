@@ -19,7 +19,7 @@ class Observation(NamedTuple):
     holds: bool | None
     """None if the experiment could not be made."""
     reason: str = ""
-    """Why it could not be made."""
+    """The reason why it could not be made."""
 
     def __str__(self) -> str:
         if self.holds is None:

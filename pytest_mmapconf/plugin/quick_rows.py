@@ -26,7 +26,7 @@ PHASES: Final = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_
 """The hooks that are not called for a row that passes."""
 
 KNOWN: Final = ("_pytest.", "_hypothesis_pytestplugin", f"{PACKAGE}.")
-"""How the names of the modules begin whose hooks of the phases do nothing for a row that passes."""
+"""The beginnings of the names of modules whose hooks of the phases do nothing for a row that passes."""
 
 MARKS: Final = frozenset({"clause", "mmap_tour", "parametrize"})
 """The marks of a row; others, such as skip and xfail, are evaluated in the phases."""

@@ -34,7 +34,7 @@ class RandomPrograms:
         self.settings = item.config.stash[SETTINGS]
         self.part = part
         self.findings: list[Finding] = []
-        """What this case has found; without a long search, at most one."""
+        """The findings of this case; without a long search, at most one."""
         self.search: Search
         if part is None:
             self.search = Search(self.settings.bare, self.settings.level, self.settings.clauses)

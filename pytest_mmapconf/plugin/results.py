@@ -43,7 +43,7 @@ class SystemResults:
         self.conflicting_facts: list[Facts] = []
         """The facts of workers that judge another system than the first worker."""
         self.wrong_at_the_end = ""
-        """What went wrong in a worker when it closed its backend; empty for nothing."""
+        """The failure of a worker when it closed its backend; empty for none."""
         self._has_facts = False
         self._crashed: dict[str, str] = {}
         """By node id, the reason of a crash in a case whose id is not known yet."""

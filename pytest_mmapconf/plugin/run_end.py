@@ -1,4 +1,4 @@
-"""What may end a run before it is finished, and what is then left: a report that says so, and an exit status above 0.
+"""Early ends of a run: its report says that it is not complete, and the exit status is above 0.
 
 A signal that asks the process to end (SIGTERM, SIGHUP) ends the session as an interrupt does: the systems are closed,
 and what was judged so far is printed and written.  `os._exit`, which skips all of that, writes the reports first, and
@@ -34,7 +34,7 @@ class RunEnd:
         self.write_reports: Callable[[str], None] | None = None
         """Writes the reports of a run that is not finished, for this reason."""
         self.reason = ""
-        """How the run ended early, or what went wrong at its end, after "the run "; empty for none."""
+        """The early end of the run, or the failure at its end, to follow "the run "; empty for a complete run."""
         self.is_finished = False
         """True once the results are final."""
         self.status = 0

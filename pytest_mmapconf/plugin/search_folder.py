@@ -32,7 +32,7 @@ FINDING: Final = "finding-"
 
 
 class Beginning(NamedTuple):
-    """Where a search begins."""
+    """The position at which a search begins."""
 
     seed: str
     part: int
@@ -40,7 +40,7 @@ class Beginning(NamedTuple):
 
 
 NOWHERE: Final = Beginning("", 0)
-"""Where no search begins."""
+"""The position of a run without a search."""
 
 
 def path(config: pytest.Config, plan: Plan) -> Path | None:

@@ -29,11 +29,11 @@ class Part(NamedTuple):
     number: int
     """From 0; with --mmap-findings, after the parts that were run before."""
     of: int
-    """How many parts there are in this run."""
+    """The number of parts in this run."""
     steps: int = 0
     """The steps that it makes; 0 for no limit."""
     seconds: float = 0
-    """How long it runs; 0 for no limit."""
+    """The duration of the search, in seconds; 0 for no limit."""
     depth: int = 0
     """The calls that lead to a state, of an exhaustive search; 0 for random programs."""
 

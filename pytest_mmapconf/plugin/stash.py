@@ -23,14 +23,14 @@ class CaseId(NamedTuple):
 
 
 class RowOutcome(NamedTuple):
-    """What a run of a row of the tour has shown."""
+    """The result of a row of the tour."""
 
     id: str
     difference: Difference | None
     error: Exception | None
-    """What the run has raised: Unsupported, for a row that cannot be judged."""
+    """The exception of the run: Unsupported, for a row that cannot be judged."""
     seconds: float
-    """How long it took."""
+    """Its duration, in seconds."""
 
 
 SETTINGS = pytest.StashKey[Settings]()

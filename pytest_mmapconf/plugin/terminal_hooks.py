@@ -29,7 +29,7 @@ UNFINISHED: Final[dict[int, str]] = {
     pytest.ExitCode.INTERRUPTED: "was interrupted",
     pytest.ExitCode.INTERNAL_ERROR: "ended with an internal error",
 }
-"""How a run ended early, by pytest's exit status."""
+"""The early ends of a run, by pytest's exit status."""
 
 
 class TerminalHooks:

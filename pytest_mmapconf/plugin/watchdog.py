@@ -35,7 +35,7 @@ class Watchdog:
         """The time limit of the backend's start, and of a boot."""
         self._deadline: float | None = None
         self._call = ""
-        """What is raised after the deadline."""
+        """The exception that is raised after the deadline."""
         self._wake = threading.Event()
         self._is_running = False
 

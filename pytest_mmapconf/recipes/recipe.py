@@ -33,7 +33,7 @@ class RecipeError(PrintableError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an implementation is built and started; the attributes are the keys of recipes.toml."""
+    """A description of how an implementation is built and started; the attributes are the keys of recipes.toml."""
 
     name: str
     text: str

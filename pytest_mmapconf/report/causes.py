@@ -23,7 +23,7 @@ class Group(NamedTuple):
     call: str
     """The call that caused the failures; empty if none is known, or if the implementation said why it died."""
     answer: str
-    """What it answered; for a group without a call, the reason of its cases."""
+    """Its outcome; for a group without a call, the reason of its cases."""
     cases: tuple[CaseResult, ...]
     """Not empty; ordered by id."""
 
@@ -62,7 +62,7 @@ class Group(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """What the cases require or have observed, as a phrase; may be empty."""
+        """The requirement or the observation of the cases, as a phrase; may be empty."""
         parts = [("in ", self.calls), ("instead of ", self.required), ("shown by ", self.shown_by)]
         return "; ".join(
             lead + ", ".join(f"{text} ({count})" if len(counted) > 1 else text for text, count in counted)

@@ -51,11 +51,11 @@ class Run:
     scope: str = ""
     """The name of --mmap-scope: only what that promises was asked; empty if everything of the level was."""
     unfinished: str = ""
-    """How the run ended early, or what went wrong at its end, after "the run "; empty if neither is so."""
+    """The early end of the run, or the failure at its end, to follow "the run "; empty for a complete run."""
 
     @property
     def subject(self) -> str:
-        """What the statement of conformance is about, such as "level documented"."""
+        """The subject of the statement of conformance, such as "level documented"."""
         return f"scope {self.scope} of level {self.level}" if self.scope else f"level {self.level}"
 
     @property

@@ -32,7 +32,7 @@ SHOWN: Final = 3
 """Number of causes with a traceback, unless the user asks for more with -vv."""
 
 THE_SYSTEM: Final = "the system itself"
-"""What runs an agent that no emulator runs."""
+"""The name of the front of an agent that no emulator runs."""
 
 
 def describe_backend(facts: Facts) -> str:

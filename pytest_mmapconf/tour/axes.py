@@ -23,7 +23,7 @@ class Value:
 
     id: str
     text: str
-    """What it is, in words."""
+    """Its description, in words."""
     clauses: tuple[str, ...] = ()
     """The clauses that its steps depend on; a row judges them, and belongs to the highest of their levels."""
     since: int = 1

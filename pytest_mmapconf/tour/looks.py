@@ -43,14 +43,14 @@ def fork(scene: Scene) -> None:
 
 
 def storage(scene: Scene) -> None:
-    """What the file's storage has, once its pages have left memory."""
+    """Load the file's storage, once its pages have left memory."""
     fd = io_of(scene)
     if fd is not None:
         scene.call_of(scene.program.actors[0], "drop_cache", fd)
 
 
 def end(scene: Scene) -> None:
-    """What is left when the process that made the call has ended: in other processes, and in the file."""
+    """End the process that made the call; compare other processes and the file."""
     program = scene.program
     if scene.caller in program.actors:
         if len(program.actors) == 1:
@@ -83,7 +83,7 @@ def times_before(scene: Scene) -> None:
 
 
 def times(scene: Scene) -> None:
-    """Whether the file's time of modification is new."""
+    """Ask whether the file's time of modification is new."""
     fd = io_of(scene)
     if fd is not None:
         scene.call_of(scene.program.actors[0], "fsync", fd)
@@ -96,7 +96,7 @@ def references_before(scene: Scene) -> None:
 
 
 def references(scene: Scene) -> None:
-    """Whether the open file description of the mapping is held, once its descriptors are closed: its lock says so."""
+    """Close the descriptors; a lock shows whether the mapping still holds its open file description."""
     program = scene.program
     for actor in program.actors:
         if scene.fd in actor.model.descriptors:

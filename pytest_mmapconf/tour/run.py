@@ -64,7 +64,7 @@ class RowRun:
         self.level = level
         self.scene: Scene | None = None
         self.refusal: str | None = None
-        """Why the call of the row cannot be judged; None if it can."""
+        """The reason why the call of the row cannot be judged; None if it can."""
 
     def run(self) -> Difference | None:
         """Run the row, and return the difference.  Raises Unsupported and Unresolved."""

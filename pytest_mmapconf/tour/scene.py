@@ -48,7 +48,7 @@ AfterCall = Callable[[Actor, str, tuple[Any, ...], bool], None]
 
 @dataclass
 class Setting:
-    """What the values of a row ask of the main mapping before it is made."""
+    """The arguments of the main mapping that the values of a row require."""
 
     flags: int = MAP_SHARED
     """The type of the mapping, and MAP_ANONYMOUS."""

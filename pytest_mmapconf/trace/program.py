@@ -348,7 +348,7 @@ def _read_run(document: Any) -> Run:
 
 
 MAX_TIMES: Final = 1 << 24
-"""How often a run of bytes may be repeated, in pages or in bytes: a replay makes all these bytes."""
+"""The largest number of repetitions of a run of bytes, in pages or in bytes: a replay makes all these bytes."""
 
 
 def _times(document: Any) -> Sum:

@@ -235,7 +235,7 @@ class Parent:
 
 
 class NoParent(Parent):
-    """What a used process has where there is no fork."""
+    """The parent of a used process where there is no fork: none."""
 
     def map(self, path: str) -> None:
         """Map nothing: the mapping would be the process's own."""

@@ -30,7 +30,7 @@ class WrappingBackend(Backend):
 
 
 class Transparent:
-    """What wraps an object of a user's backend, and forwards attributes that are not in the contract."""
+    """A wrapper of an object of a user's backend; it forwards attributes that are not in the contract."""
 
     wrapped: ClassVar[str] = "inside"
     """The attribute with the object."""

@@ -340,7 +340,7 @@ def msync_writes_from_the_start_of_the_mapping(
 
 @wrong(ReferenceProcess.msync, "msync.part", "msync.flush", bug="emscripten #10095")
 def msync_knows_no_offset(msync: Original, self: ReferenceProcess, addr: int, length: int, flags: int) -> None:
-    """Which pages of the file are written does not depend on where in it the mapping begins."""
+    """The pages of the file are written as if the mapping began at offset 0."""
     offsets = [(mapping, mapping.offset) for mapping in over(self, addr, length) if mapping.inode is not None]
     for mapping, _offset in offsets:
         mapping.offset = 0

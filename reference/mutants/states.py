@@ -102,7 +102,7 @@ def a_child_that_closes_unmaps_in_its_parent(close: Original, self: ReferencePro
 
 @wrong(ReferenceProcess.store, "munmap.mapping")
 def a_store_ends_with_its_mapping(store: Original, self: ReferenceProcess, addr: int, data: bytes) -> None:
-    """What a store has beyond the end of the mapping that it begins in is lost, if another one follows."""
+    """The bytes of a store beyond the end of the mapping in which it begins are lost, if another mapping follows."""
     mapping = self.space.find(addr)
     if mapping is not None and self.space.find(mapping.end) is not None:
         data = data[: mapping.end - addr]
