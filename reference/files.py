@@ -317,7 +317,7 @@ class Inode:
             self.cache.settle(index, self.cache.pages[index])
             del self.cache.pages[index]
 
-    # ---- life
+    # ---- lifetime
 
     def put(self) -> None:
         """Give its storage back if nothing refers to it any more."""

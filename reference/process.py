@@ -54,7 +54,7 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
     def __setstate__(self, state: tuple[dict[str, Any], Any]) -> None:
         self.__dict__, self.translations = state
 
-    # ------------------------------------------------------------------------------------------------------------ life
+    # -------------------------------------------------------------------------------------------------------- lifetime
 
     def fork(self) -> ReferenceProcess:
         child = type(self)(self.machine)

@@ -239,6 +239,18 @@ def test_options_of_the_plugin(mine: Path, pytester: pytest.Pytester, monkeypatc
     result.stderr.fnmatch_lines(["*there is no file of known deviations of native"])
 
 
+def test_known_deviations_are_those_of_the_value_or_of_the_recipe(mine: Path) -> None:
+    folder = mine.parent / "known"
+    folder.mkdir()
+    resolved = resolve("mine:one", recipes([mine]))
+    assert resolved is not None
+    assert resolved.known() is None
+
+    for name in "mine.toml", "mine-one.toml":
+        (folder / name).touch()
+        assert resolved.known() == folder / name
+
+
 def test_recipes_are_toml_that_names_each_key() -> None:
     """The comment at the start of the file describes every key."""
     described = set(re.findall(r"^# (\w+) {2,}", OWN.read_text(), re.M))

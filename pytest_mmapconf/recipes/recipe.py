@@ -80,10 +80,11 @@ class Resolved:
         return [*lacks, "root"] if self.recipe.root and os.geteuid() != 0 else lacks
 
     def known(self) -> Path | None:
-        """Return the file of the deviations on record; None if there is none."""
-        stem = "-".join(filter(None, (self.recipe.name, self.variables.get(self.recipe.argument, ""))))
-        path = self.recipe.folder / KNOWN / f"{stem}.toml"
-        return path if path.exists() else None
+        """Return the file of the deviations on record: of this value, or of all values of the recipe; None for none."""
+        value = self.variables.get(self.recipe.argument, "")
+        stems = [f"{self.recipe.name}-{value}"] * bool(value) + [self.recipe.name]
+        paths = (self.recipe.folder / KNOWN / f"{stem}.toml" for stem in stems)
+        return next((path for path in paths if path.exists()), None)
 
 
 def missing_program(program: str, packages: str) -> str:

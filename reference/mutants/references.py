@@ -1,4 +1,4 @@
-"""A mapping does not hold its file as it should, or does not let it go."""
+"""Mutants of the references that a mapping holds: to a file that it should hold, or that it should release."""
 
 from __future__ import annotations
 

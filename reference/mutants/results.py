@@ -1,4 +1,4 @@
-"""Mutants: what a call leaves besides its result."""
+"""Mutants of errno after a success."""
 
 from __future__ import annotations
 
