@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import takewhile
 
@@ -255,6 +256,18 @@ def test_one_traceback_for_each_cause(judge: Judge, mode: list[str]) -> None:
     all_of_them = judge("Bad", "-vv", *mode).outlines
     assert sum(line.startswith("___") for line in all_of_them) == 3
     assert sum(line.startswith("FAILED") for line in all_of_them) == 3
+
+
+@pytest.mark.parametrize("mode", [[], ["-n", "2"]], ids=["plain", "two-workers"])
+def test_tb_line_shows_the_lines_alone(judge: Judge, mode: list[str]) -> None:
+    result = judge("Bad", "--tb=line", *mode)
+
+    lines = result.outlines
+    start, end = (
+        next(at for at, line in enumerate(lines) if title in line) for title in ("= FAILURES =", "= short test")
+    )
+    assert all(re.match(r"E|\s|/.+\.py:\d+: ", line) for line in lines[start + 1 : end])
+    result.stdout.fnmatch_lines(["mmap → success: 2 cases of 1 clause", "does not conform to level documented: *"])
 
 
 def test_maps_of_every_process_are_shown(judge: Judge, pytester: pytest.Pytester) -> None:

@@ -192,12 +192,14 @@ def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
 def _add_evidence(
     report: pytest.TestReport, data: dict[str, Any], excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config
 ) -> None:
-    """Add what shows the failure of a case to its data, and to the sections of pytest's report."""
+    """Add what shows the failure of a case to its data, and, unless --tb=line, to the sections of pytest's report."""
     settings, verbose = config.stash[SETTINGS], config.get_verbosity() > 0
     data["evidence"] = evidence = failure_evidence(excinfo)
     made = failure_text.call_lines(settings.backend.last)
     if made:
         evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
+    if config.option.tbstyle == "line":
+        return
     report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
     for maps in evidence.get("pictures", ()):
         text = shortened(maps["text"], MAX_LINES if verbose else failure_text.MAX_PICTURE, "… and more: -v shows it")
