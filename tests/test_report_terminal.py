@@ -266,7 +266,7 @@ def test_tb_line_shows_the_lines_alone(judge: Judge, mode: list[str]) -> None:
     start, end = (
         next(at for at, line in enumerate(lines) if title in line) for title in ("= FAILURES =", "= short test")
     )
-    assert all(re.match(r"E|\s|/.+\.py:\d+: ", line) for line in lines[start + 1 : end])
+    assert all(re.match(r"E|\s|\[gw|/.+\.py:\d+: ", line) for line in lines[start + 1 : end])
     result.stdout.fnmatch_lines(["mmap → success: 2 cases of 1 clause", "does not conform to level documented: *"])
 
 
