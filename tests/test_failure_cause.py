@@ -202,3 +202,23 @@ def test_difference_from_the_reference(
     cause = cause_of(case or closes, RecordedSystem(backend.boot()))
 
     assert (cause["call"], cause["answer"], cause.get("instead of"), cause.get("shown by")) == expected
+
+
+def test_the_close_of_a_file_that_was_read_is_not_the_cause() -> None:
+    """The case compares what it has read after it has closed the file."""
+
+    def reads(process: Process, base: int) -> None:
+        fd = process.open("file-1", O_RDWR | O_CREAT)
+        process.pwrite(fd, b"old", 0)
+        addr = process.mmap(0, 4096, RW, MAP_SHARED, fd, 0)
+        process.store(addr, b"new")
+        process.munmap(addr, 4096)
+        content = process.pread(fd, 3, 0)
+        process.close(fd)
+        assert content == b"new"
+
+    backend = mutant.load()["munmap-loses-shared-stores"].boot()
+
+    cause = cause_of(reads, RecordedSystem(backend.boot()))
+
+    assert (cause["call"], cause["answer"], cause["shown by"]) == ("munmap", "wrong effect", "pread → other bytes")

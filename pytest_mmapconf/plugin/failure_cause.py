@@ -140,8 +140,16 @@ def _answer_of_error(error: Exception | None) -> str:
 
 
 def _wrong_value(made: Sequence[Made]) -> tuple[int, str]:
-    """Return the place and the answer of the last call with a result that a case may have compared; -1 for none."""
-    for place in range(len(made) - 1, -1, -1):
+    """Return the place and the answer of the last call with a result that a case may have compared; -1 for none.
+
+    A case may close a file before it compares what it has read: the last close is passed over if a result precedes it.
+    """
+    last = len(made) - 1
+    if last > 0 and made[last] == Made("close", None):
+        found = _wrong_value(made[:last])
+        if found[1] not in ("", WRONG_EFFECT):
+            return found
+    for place in range(last, -1, -1):
         call, error = made[place]
         if isinstance(error, (OSError, Fault)):
             return place, _answer_of_error(error)
