@@ -203,11 +203,13 @@ def _import(string: str, place: str) -> Any:
 def _create(string: str, factory: Callable[..., object], *arguments: object) -> object:
     """Return the result of a factory.  Raises UsageError if the factory fails."""
     try:
-        return factory(*arguments)
+        made = factory(*arguments)
+        made.__class__  # noqa: B018 (code of the user may answer)
     except (KeyboardInterrupt, pytest.UsageError):
         raise
     except BaseException as error:  # also SystemExit, which would end pytest as if all was well
         raise pytest.UsageError(f"--mmap-backend={string}: its factory failed: {_error_text(error)}") from error
+    return made
 
 
 def _error_text(error: BaseException) -> str:

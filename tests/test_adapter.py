@@ -68,6 +68,24 @@ def test_an_exception_that_cannot_be_shown_is_replaced(ends: type[BaseException]
     assert caught.value.__cause__ is None
 
 
+def test_an_error_whose_errno_cannot_be_read_is_replaced() -> None:
+    class Odd(OSError):
+        @property
+        def errno(self) -> int:  # type: ignore[override]
+            raise SystemExit
+
+    with pytest.raises(RuntimeError, match="munmap raised Odd, whose text cannot be shown"):
+        checked("munmap", raising(Odd()))
+
+
+def test_what_a_call_returns_that_returns_nothing_is_not_looked_at() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise SystemExit
+
+    assert checked("munmap", Odd) is None
+
+
 @pytest.mark.parametrize(
     ("call", "result"),
     [

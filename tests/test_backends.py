@@ -47,6 +47,10 @@ def broken():
 class inside:
     Mine = Mine
 
+class Hidden(Process):
+    def __getattribute__(self, name):
+        raise SystemExit("hidden")
+
 number = 3
 def gives_number():
     return 3
@@ -123,6 +127,7 @@ def test_factory_of_a_backend(mine: str) -> None:
         ("python:mine:inside.X", "mine ({folder}/mine.py) has no inside.X; there are: Mine"),
         ("python:mine:number", "mine:number is an object of int, which cannot be called"),
         ("python:mine:broken", "its factory failed: RuntimeError: no kernel in sight"),
+        ("python:mine:Hidden", "its factory failed: SystemExit: hidden"),
         (
             "python:mine:Needy",
             "its factory failed: TypeError: Needy.__init__() missing 1 required positional argument: 'kernel'",

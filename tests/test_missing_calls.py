@@ -10,6 +10,7 @@ import pytest
 from pytest_mmapconf.catalogue.call_experiments import CALLS
 from pytest_mmapconf.catalogue.clauses import load
 from pytest_mmapconf.contract import Process, Unresolved
+from pytest_mmapconf.plugin.failure_cause import chain
 from pytest_mmapconf.plugin.missing_calls import call_properties, missing_call
 from pytest_mmapconf.plugin.observed_properties import Observation, ObservedProperties
 from pytest_mmapconf.reference.backend import ReferenceBackend
@@ -80,6 +81,14 @@ def test_a_case_is_judged(
     error: BaseException | None, names: tuple[str, ...], clauses: tuple[str, ...], without_mseal: ObservedProperties
 ) -> None:
     assert missing_call(error, names, clauses, without_mseal) is None
+
+
+def test_a_circle_of_causes_ends(without_mseal: ObservedProperties) -> None:
+    error, other = RuntimeError("a"), RuntimeError("b")
+    error.__cause__, other.__cause__ = other, error
+
+    assert missing_call(error, ("call-mseal",), ("mseal.result",), without_mseal) is None
+    assert [str(one) for one in chain(error)] == ["a", "b"]
 
 
 def test_a_missing_call_fails_its_own_clause_only(pytester: pytest.Pytester) -> None:

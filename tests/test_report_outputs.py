@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_mmapconf.report.outputs import OutputError, prepare
+from pytest_mmapconf.report.outputs import OutputError, prepare, replace
 
 Judge = Callable[..., pytest.RunResult]
 
@@ -41,6 +44,38 @@ def test_directory_is_created(tmp_path: Path) -> None:
     prepare([path])
 
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_report_that_is_there_stays_whole_if_there_is_no_space(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from pytest_mmapconf.report.outputs import replace\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "replace(Path(sys.argv[1]), 'new')"
+    )
+
+    done = subprocess.run([sys.executable, "-B", "-c", program, str(path)], capture_output=True, text=True)
+
+    assert "File too large" in done.stderr
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_in_a_directory_that_is_not_writable_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("a longer old text")
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    replace(path, "new")
+
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_usage_error_prevents_the_run(judge: Judge) -> None:

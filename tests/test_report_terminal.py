@@ -270,6 +270,13 @@ def test_tb_line_shows_the_lines_alone(judge: Judge, mode: list[str]) -> None:
     result.stdout.fnmatch_lines(["mmap → success: 2 cases of 1 clause", "does not conform to level documented: *"])
 
 
+def test_a_run_without_pytests_terminal(judge: Judge, pytester: pytest.Pytester) -> None:
+    result = judge("Bad", "-p", "no:terminal", "--mmap-report=r.json")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert '"fail": 2' in (pytester.path / "r.json").read_text()
+
+
 def test_maps_of_every_process_are_shown(judge: Judge, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_mine="""

@@ -42,6 +42,20 @@ class ExitsInCall(Plain):
     def munmap(self, addr, length):
         os._exit(0)
 
+class ExecsInCall(Plain):
+    def munmap(self, addr, length):
+        os.execlp("true", "true")
+
+class CatchesAll(Plain):
+    def munmap(self, addr, length):
+        import pytest_mmapconf.plugin.watchdog as watchdog
+        watchdog.GRACE = 0.3
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                pass
+
 class Slow(Plain):
     def munmap(self, addr, length):
         open("slow", "w").close()
@@ -105,6 +119,18 @@ def files(pytester: pytest.Pytester) -> None:
             3,
             "called os._exit(0)",
             "no statement, as the run was ended by the backend, which called os._",
+        ),
+        (
+            "ExecsInCall",
+            3,
+            "called os.execv",
+            "no statement, as the run was ended by the backend, which called os.exec",
+        ),
+        (
+            "CatchesAll",
+            3,
+            "no answer to 'munmap' in 1 s, and the call continued",
+            "no statement, as the run was ended: no",
         ),
         ("exits_at_the_end", 1, "1 failed, 1 passed", "partial run: 2 of"),
         ("leaves_thread", 3, "a thread of the backend does not end: left", "partial run: 2 of"),

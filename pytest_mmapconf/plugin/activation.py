@@ -50,7 +50,7 @@ def activate(config: pytest.Config) -> None:
     if not is_worker(config):
         run_end.watch()
         config.add_cleanup(run_end.release)
-    subject = make_backend(config, name, backend_options)
+    subject = make_backend(config, name, backend_options, run_end)
     program, reproducers = options.program(config), options.reproducers(config)
     tables, entries = options.expectations(config)
     update = options.update(config)
@@ -92,12 +92,12 @@ def activate(config: pytest.Config) -> None:
     register_hooks(config, closing, tables, run_end)
 
 
-def make_backend(config: pytest.Config, name: str, limits: Options) -> Backend:
+def make_backend(config: pytest.Config, name: str, limits: Options, run_end: RunEnd) -> Backend:
     """Return the backend of this name.  Raises UsageError.
 
     Code of the user in this process gets a guard, with these time limits.
     """
-    watchdog = Watchdog(limits.timeout, limits.start_timeout)
+    watchdog = Watchdog(limits.timeout, limits.start_timeout, run_end.end)
     watchdog.start()
     config.add_cleanup(watchdog.stop)
     before = frozenset(threading.enumerate())

@@ -63,7 +63,7 @@ def failure_cause(
         cause, place = _of_divergence(error, calls)
         cause |= _last_words(error.died)
         return _with_step(cause, str(program[place]) if program else _step(recorded, place) or error.step)
-    raised = list(_chain(error))
+    raised = list(chain(error))
     places = [place for place, entry in enumerate(made) if any(entry.error is one for one in raised)]
     if places:
         place = places[-1]
@@ -125,9 +125,11 @@ def _of_divergence(divergence: Divergence, calls: Sequence[str]) -> tuple[dict[s
     return _described(answer, required, [*calls[:-1], call])
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those that it was raised from, or while handling."""
-    while error is not None:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that it was raised from, or while handling; each once, also of a circle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -46,7 +46,7 @@ ADDRESS: Final = 1 << 24
 def shortened(call: pytest.CallInfo[None], config: pytest.Config) -> Generator[None]:
     """While pytest makes the report of a failed call, leave out of its traceback what is not about the case."""
     excinfo = call.excinfo
-    if excinfo is None or config.option.fulltrace or not isinstance(excinfo.value, Exception):
+    if excinfo is None or config.getoption("fulltrace", False) or not isinstance(excinfo.value, Exception):
         yield
         return
     error, cause, suppressed = excinfo.value, excinfo.value.__cause__, excinfo.value.__suppress_context__

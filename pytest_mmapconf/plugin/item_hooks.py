@@ -198,7 +198,7 @@ def _add_evidence(
     made = failure_text.call_lines(settings.backend.last)
     if made:
         evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
-    if config.option.tbstyle == "line":
+    if config.getoption("tbstyle", "auto") == "line":
         return
     report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
     for maps in evidence.get("pictures", ()):

@@ -6,13 +6,13 @@ A call that always answers ENOSYS would otherwise fail each clause that has a ca
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ..catalogue.properties import PROPERTIES, call_property
+from .failure_cause import chain
 from .used_calls import calls_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def missing_call(
 
     `names` are the call's properties of the case, which have been observed before the case began.
     """
-    if not any(map(_is_not_implemented, _chain(error))):
+    if not any(map(_is_not_implemented, chain(error))):
         return None
     missing = [name for name in names if properties.observe(name).holds is False]
     # A case of several clauses would fail the others as well.
@@ -53,10 +53,3 @@ def missing_call(
 def _is_not_implemented(error: BaseException) -> bool:
     """Return True for ENOSYS, raised or as the result that differs from the reference's."""
     return getattr(error, "errno", None) == errno.ENOSYS or getattr(error, "observed", "") == "ENOSYS"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those that it was raised from, or during the handling of which it was raised."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

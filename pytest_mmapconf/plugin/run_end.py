@@ -1,8 +1,8 @@
 """Early ends of a run: its report says that it is not complete, and the exit status is above 0.
 
 A signal that asks the process to end (SIGTERM, SIGHUP) ends the session as an interrupt does: the systems are closed,
-and what was judged so far is printed and written.  `os._exit`, which skips all of that, writes the reports first, and
-never exits with status 0 while cases remain.
+and what was judged so far is printed and written.  `os._exit` and exec, which skip all of that, write the reports
+first, and end with another status than 0 while cases remain.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 UNFINISHED: Final = 3
 """Exit status of a run that was not finished: pytest's status of an internal error."""
+
+
+EXEC: Final = ("execv", "execve")
+"""The functions of `os` by which all others replace the program of this process."""
 
 
 class Ended(KeyboardInterrupt):
@@ -45,13 +49,15 @@ class RunEnd:
         self._previous: dict[int, Any] = {}
 
     def watch(self) -> None:
-        """Take over `os._exit`, and the signals that have no handler."""
+        """Take over `os._exit` and exec, and the signals that have no handler."""
 
         def exit_guarded(status: int) -> NoReturn:
             self._guarded_exit(status)
 
         setattr(exit_guarded, "real", self._exit)  # noqa: B010 (mypy refuses an attribute of a function)
         setattr(os, "_exit", exit_guarded)  # noqa: B010
+        for name in EXEC:
+            setattr(os, name, self._guarded_exec(name, getattr(getattr(os, name), "real", getattr(os, name))))
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) is signal.SIG_DFL:
@@ -65,6 +71,8 @@ class RunEnd:
         self._give_signals_back()
         if not is_own_process():
             setattr(os, "_exit", self._exit)  # noqa: B010 (mypy refuses an assignment to a function)
+            for name in EXEC:
+                setattr(os, name, getattr(os, name).real)
 
     def _give_signals_back(self) -> None:
         for number, previous in self._previous.items():
@@ -82,14 +90,27 @@ class RunEnd:
         if os.getpid() != self._pid:  # a child that the backend has made
             self._exit(status)
         if not self.is_finished:
-            self.reason = f"was ended by the backend, which called os._exit({status})"
-            try:
-                os.write(self._stderr, f"\nmmapconf: the run {self.reason}\n".encode())
-                if self.write_reports is not None:
-                    self.write_reports(self.reason)
-            finally:
-                self._exit(status or UNFINISHED)
+            self.end(f"was ended by the backend, which called os._exit({status})", status)
         self._exit(status or self.status)
+
+    def _guarded_exec(self, name: str, real: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+        def exec_guarded(*arguments: Any) -> NoReturn:
+            if os.getpid() == self._pid and not self.is_finished:
+                self.end(f"was ended by the backend, which called os.{name}")
+            real(*arguments)
+
+        setattr(exec_guarded, "real", real)  # noqa: B010 (mypy refuses an attribute of a function)
+        return exec_guarded
+
+    def end(self, reason: str, status: int = 0) -> NoReturn:
+        """Write the reports of a run that is not finished, and end this process, not with status 0."""
+        self.reason = reason
+        try:
+            os.write(self._stderr, f"\nmmapconf: the run {reason}\n".encode())
+            if self.write_reports is not None:
+                self.write_reports(reason)
+        finally:
+            self._exit(status or UNFINISHED)
 
 
 def is_own_process() -> bool:

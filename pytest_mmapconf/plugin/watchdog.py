@@ -2,8 +2,8 @@
 
 A thread observes the deadline of the call that is under way.  Once it has passed, the thread sends a signal to the
 main thread, in which the call runs; the handler raises `Died` there.  So a loop, a sleep or a wait for a lock ends.
-Code in C that neither returns nor lets the interpreter run its handlers cannot be ended: such a backend needs a process
-of its own (`pytest_mmapconf.agent.serve`).
+A call that catches every `Died`, or is code in C that never returns, ends the run.  Code in C that keeps the lock of
+the interpreter cannot be ended: such a backend needs a process of its own (`pytest_mmapconf.agent.serve`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
@@ -25,17 +25,28 @@ REPEAT: Final = 0.1
 """Seconds between two signals to a call that continues after its deadline, as it has caught the exception."""
 
 
+GRACE: Final = 30.0
+"""Seconds after the deadline of a call that continues, until the run is ended."""
+
+
 class Watchdog:
     """Ends calls of the main thread that do not return in time."""
 
-    def __init__(self, seconds: float, start_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        start_seconds: float | None = None,
+        end_run: Callable[[str], object] = lambda reason: os._exit(3),
+    ) -> None:
         self.seconds = seconds
         """The time limit of one call."""
         self.start_seconds = start_seconds or seconds
         """The time limit of the backend's start, and of a boot."""
+        self.end_run = end_run
+        """Ends the process, for a reason, when a call continues after its deadline."""
         self._deadline: float | None = None
         self._call = ""
-        """The exception that is raised after the deadline."""
+        """The message about the call that is under way, for its deadline."""
         self._wake = threading.Event()
         self._is_running = False
 
@@ -79,6 +90,10 @@ class Watchdog:
         while self._is_running:
             deadline, now = self._deadline, time.monotonic()
             wait = min(self.seconds, 1.0) if deadline is None else deadline - now
+            if wait <= -GRACE:
+                self.end_run(
+                    f"was ended: {self._call}, and the call continued for {GRACE:g} s after it was interrupted"
+                )
             if wait <= 0:
                 signal.pthread_kill(main, SIGNAL)
                 wait = REPEAT

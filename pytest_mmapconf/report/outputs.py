@@ -9,6 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from errno import EACCES, EBUSY, EPERM, EROFS, EXDEV
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -71,6 +72,10 @@ def check_writable(path: Path, option: str) -> None:
         raise OutputError(f"{option}{path}: cannot be written: {error.strerror}") from error
 
 
+NOT_REPLACEABLE: Final = (EACCES, EPERM, EROFS, EBUSY, EXDEV)
+"""Errors of a file that can only be overwritten: its directory is not writable, or the file is a mount point."""
+
+
 def write(path: Path, runs: Sequence[Run]) -> None:
     """Write a report of a run, or of several side by side.  Raises OSError."""
     replace(path, KINDS[path.suffix.lower()](runs))
@@ -87,7 +92,8 @@ def replace(path: Path, text: str) -> None:
     try:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
         part.replace(path)
-    except OSError:
-        # The directory is not writable, or the file is a mount point: it can only be overwritten.
+    except OSError as error:
         part.unlink(missing_ok=True)
+        if error.errno not in NOT_REPLACEABLE:
+            raise  # for example no space: what is there stays whole
         path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -71,7 +71,7 @@ PLAIN: Final[Mapping[str, Rule]] = {
 def mistake_of_result(call: str, result: object) -> AdapterMistake | None:
     """Return the mistake of a result whose type is not the contract's; None if it has none.
 
-    The results of calls that return nothing are not observed.
+    The results of calls that return nothing are not looked at.
     """
     rule = PLAIN.get(call) or KINDS.get(CALLS[call].result)
     if rule is None or rule[0](result):
@@ -109,9 +109,9 @@ def mistake_of_error(call: str, error: BaseException) -> AdapterMistake | None:
 
 
 def hidden_error(call: str, error: BaseException) -> Exception | None:
-    """Return an exception to raise in place of one that cannot be shown; None if it can be."""
+    """Return an exception to raise in place of one that cannot be shown or looked at; None if it can be."""
     try:
-        str(error), repr(error)
+        str(error), repr(error), getattr(error, "errno", None), getattr(error, "observed", None)
     except KeyboardInterrupt:
         raise
     except BaseException:  # pytest would end the run
@@ -124,10 +124,15 @@ def checked(call: str, make: Callable[..., Any], *arguments: Any) -> Any:
     try:
         result = make(*arguments)
     except Exception as error:
-        other = mistake_of_error(call, error) or hidden_error(call, error)
-        if other is None:
+        hidden = hidden_error(call, error)
+        if hidden is not None:
+            raise hidden from None
+        wrong = mistake_of_error(call, error)
+        if wrong is None:
             raise
-        raise other from (error if isinstance(other, AdapterMistake) and hidden_error(call, error) is None else None)
+        raise wrong from error
+    if call not in PLAIN and CALLS[call].result == "nothing":
+        return None
     mistake = mistake_of_result(call, result)
     if mistake is not None:
         raise mistake
