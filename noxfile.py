@@ -161,7 +161,7 @@ def imports(session: nox.Session) -> None:
     """Check that no layer of the installed package imports a higher one."""
     prepare(session, "import-linter")
     with session.chdir(TESTS):
-        session.run("lint-imports", "--config", str(PROJECT / "pyproject.toml"))
+        session.run("lint-imports", str(PROJECT / "pyproject.toml"))
 
 
 @nox.session
