@@ -46,6 +46,7 @@ class RunEnd:
         self._pid = os.getpid()
         self._stderr = os.dup(2)
         self._exit: Callable[[int], NoReturn] = getattr(os._exit, "real", os._exit)
+        self._exec = {name: getattr(getattr(os, name), "real", getattr(os, name)) for name in EXEC}
         self._previous: dict[int, Any] = {}
 
     def watch(self) -> None:
@@ -56,8 +57,8 @@ class RunEnd:
 
         setattr(exit_guarded, "real", self._exit)  # noqa: B010 (mypy refuses an attribute of a function)
         setattr(os, "_exit", exit_guarded)  # noqa: B010
-        for name in EXEC:
-            setattr(os, name, self._guarded_exec(name, getattr(getattr(os, name), "real", getattr(os, name))))
+        for name, real in self._exec.items():
+            setattr(os, name, self._guarded_exec(name, real))
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) is signal.SIG_DFL:
@@ -71,8 +72,8 @@ class RunEnd:
         self._give_signals_back()
         if not is_own_process():
             setattr(os, "_exit", self._exit)  # noqa: B010 (mypy refuses an assignment to a function)
-            for name in EXEC:
-                setattr(os, name, getattr(os, name).real)
+            for name, real in self._exec.items():
+                setattr(os, name, real)
 
     def _give_signals_back(self) -> None:
         for number, previous in self._previous.items():

@@ -87,15 +87,19 @@ class Watchdog:
     def _observe(self) -> None:
         main = threading.main_thread().ident
         assert main is not None
+        signals = 0
         while self._is_running:
             deadline, now = self._deadline, time.monotonic()
             wait = min(self.seconds, 1.0) if deadline is None else deadline - now
-            if wait <= -GRACE:
-                self.end_run(
-                    f"was ended: {self._call}, and the call continued for {GRACE:g} s after it was interrupted"
-                )
-            if wait <= 0:
+            if wait > 0:
+                signals = 0
+            else:
+                if signals * REPEAT >= GRACE:
+                    self.end_run(
+                        f"was ended: {self._call}, and the call continued for {GRACE:g} s after it was interrupted"
+                    )
                 signal.pthread_kill(main, SIGNAL)
+                signals += 1  # they are counted, as the time goes on while this process is stopped, and they do not
                 wait = REPEAT
             self._wake.wait(max(min(wait, self.seconds, 1.0), 0.005))
 
