@@ -42,7 +42,7 @@ def timed(folder: Path, *arguments: str) -> tuple[int, float]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "stopwatch", "-p", "no:cacheprovider", *arguments]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if not result.exists():
-        sys.exit(f"{' '.join(command)} was ended by a timeout:\n{run.stdout}{run.stderr}")
+        sys.exit(f"{' '.join(command)} ended before it wrote its result:\n{run.stdout}{run.stderr}")
     measured = json.loads(result.read_text())
     if measured["exit"] != 0:
         sys.exit(f"{' '.join(command)} failed, so its time is not valid:\n{run.stdout}{run.stderr}")

@@ -1,8 +1,8 @@
 """Helpers of cases with threads: rounds of calls, and the outcomes that are required of every round.
 
-A case gives the calls of a round in stages.  The calls of one stage are made at the same time, and a stage begins when
-all calls of the stages before have returned.  So a stage of one call is a call that has returned before another thread
-goes on.
+A case gives the calls of a round in stages.  The calls of one stage are made concurrently, those of one thread or
+process in their order, and a stage begins when all calls of the stages before have returned.  So a stage of one call
+is a call that has returned before another thread goes on.
 """
 
 from __future__ import annotations

@@ -61,8 +61,9 @@ class Buffers(Accesses, FileCalls):
             self.refuse_writing(refuse, description, length, offset)
             if addr + length > self.task_size:  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
-            elif refuse.count and length and self.is_unreadable(addr):  # tmpfs looks for the seals later on Linux 6.12
-                refuse(EFAULT, "buffer.load", "sealed-buffer", "the sealed pages of the buffer are not readable")
+            elif refuse.count and length and self.is_unreadable(addr):
+                # tmpfs of Linux 6.12 reads the buffer before it checks the seals: of both errors, EFAULT is right too
+                refuse(EFAULT, "buffer.load", "sealed-buffer", "the file is sealed, and the buffer is not readable")
 
         # EFFECT
         if inode.device or not length:

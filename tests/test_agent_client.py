@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mmapconf.agent import stream
 from pytest_mmapconf.agent.backend import CommandBackend
 from pytest_mmapconf.contract import SC_PAGESIZE, Call, Died, Fault, Options, Unresolved, Unsupported
 
@@ -588,6 +589,24 @@ def test_the_numbers_of_a_greeting_have_bounds(start: StartAgent, greeting: str,
     with pytest.raises(Unresolved, match=f"its greeting says {said}") as raised:
         backend.boot()
     assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("stopped", [0.0, 60.0])
+def test_the_time_for_which_the_client_was_stopped_does_not_count(
+    start: StartAgent, monkeypatch: pytest.MonkeyPatch, stopped: float
+) -> None:
+    process = (
+        start('import time\ndef odd(number, verb, arguments):\n    time.sleep(1)\n    return "ok 4096"\n', timeout=0.4)
+        .boot()
+        .spawn()
+    )
+    monkeypatch.setattr(stream, "time_stopped", lambda began, wait: stopped)
+
+    if stopped:
+        assert process.sysconf(SC_PAGESIZE) == 4096
+    else:
+        with pytest.raises(Unresolved, match="no answer"):
+            process.sysconf(SC_PAGESIZE)
 
 
 def test_the_start_has_a_limit_of_its_own(start: StartAgent) -> None:

@@ -44,7 +44,10 @@ class ExitsInCall(Plain):
 
 class ExecsInCall(Plain):
     def munmap(self, addr, length):
-        os.execlp("true", "true")
+        try:
+            os.execlp("/no-such-program", "no")
+        except FileNotFoundError:
+            os.execlp("true", "true")
 
 class CatchesAll(Plain):
     def munmap(self, addr, length):

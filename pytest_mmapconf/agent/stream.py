@@ -27,6 +27,7 @@ from urllib.parse import unquote
 from ..catalogue import fact_values
 from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
 from ..text import printable as text_printable
+from ..waiting import time_stopped
 from . import front, guardian, runs
 from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
@@ -335,8 +336,13 @@ class Agent:
 
     def _read_line(self, deadline: float, request: str, seconds: float) -> str:
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
-            ready = self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            began = time.monotonic()
+            wait = min(max(0.0, deadline - began), 1.0)  # in parts, so that a stop of this process is noticed
+            ready = self._poll.poll(wait * 1000)
+            deadline += time_stopped(began, wait)
             if not ready:
+                if time.monotonic() < deadline:
+                    continue
                 raise self.fail_late(request, seconds, self._echo(request))
             is_late = time.monotonic() > deadline  # what has arrived by now is read in any case
             for descriptor, _ in ready:

@@ -96,7 +96,8 @@ class RunEnd:
 
     def _guarded_exec(self, name: str, real: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
         def exec_guarded(*arguments: Any) -> NoReturn:
-            if os.getpid() == self._pid and not self.is_finished:
+            succeeds = os.access(arguments[0], os.X_OK)  # otherwise the call fails, and the process goes on
+            if succeeds and os.getpid() == self._pid and not self.is_finished:
                 self.end(f"was ended by the backend, which called os.{name}")
             real(*arguments)
 

@@ -264,7 +264,7 @@ class TerminalHooks:
             elif id == example:
                 if not self.is_each and id not in shown_causes:
                     continue
-                if len(group.cases) > 1 and report.failed and self.config.option.tbstyle != "line":
+                if len(group.cases) > 1 and report.failed and self.config.getoption("tbstyle", "auto") != "line":
                     others = f"{number(len(group.cases) - 1, 'more case')}"
                     report.sections.append((others, terminal.alike(group)))
                 yield report
