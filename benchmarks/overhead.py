@@ -34,7 +34,7 @@ def test_empty(thing, number):
 """
 
 
-def timed(folder: Path, *arguments: str) -> tuple[int, float]:
+def time_pytest(folder: Path, *arguments: str) -> tuple[int, float]:
     """Run pytest in `folder`; return how many tests it ran and how many seconds they took."""
     result = folder / "stopwatch.json"
     result.unlink(missing_ok=True)
@@ -60,25 +60,26 @@ def main() -> None:
         folder = Path(name)
         for backend in chosen.backend or ["reference", "native"]:
             suite = (f"--mmap-backend={backend}", f"--mmap-level={chosen.level}")
-            ratios, tours, others, rows = [], [], [], []
+            ratios, tours, random_ratios, rows = [], [], [], []
             for _ in range(chosen.rounds):
-                number, cases = timed(folder, *suite, "-m", f"not (mmap_tour or {RANDOM_OR_CRASH})")
+                number, cases = time_pytest(folder, *suite, "-m", f"not (mmap_tour or {RANDOM_OR_CRASH})")
                 (folder / "test_empty.py").write_text(EMPTY_TESTS.format(number=number))
-                _, empty = timed(folder, "-p", "no:mmapconf", "test_empty.py")
-                tour_number, tour = timed(folder, *suite, "-m", "mmap_tour")
-                dear_number, dear = timed(folder, *suite, "-m", RANDOM_OR_CRASH)
+                _, empty = time_pytest(folder, "-p", "no:mmapconf", "test_empty.py")
+                tour_number, tour = time_pytest(folder, *suite, "-m", "mmap_tour")
+                random_number, random_seconds = time_pytest(folder, *suite, "-m", RANDOM_OR_CRASH)
                 ratios.append(cases / empty)
                 tours.append(tour / cases)
-                others.append(dear / cases)
-                rows.append((cases, empty, tour, dear))
-            cases, empty, tour, dear = (statistics.median(column) for column in zip(*rows, strict=True))
+                random_ratios.append(random_seconds / cases)
+                rows.append((cases, empty, tour, random_seconds))
+            cases, empty, tour, random_seconds = (statistics.median(column) for column in zip(*rows, strict=True))
             print(
                 f"{backend}: {number} deterministic cases {cases:.2f} s, as many empty tests {empty:.2f} s:"
                 f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f});"
                 f" {tour_number} rows of the tour {tour:.2f} s:"
-                f" {statistics.median(tours):.2f} of the deterministic ({min(tours):.2f} to {max(tours):.2f});"
-                f" {dear_number} random and crash cases {dear:.2f} s:"
-                f" {statistics.median(others):.2f} of the deterministic ({min(others):.2f} to {max(others):.2f})"
+                f" {statistics.median(tours):.2f} of the deterministic cases ({min(tours):.2f} to {max(tours):.2f});"
+                f" {random_number} random and crash cases {random_seconds:.2f} s:"
+                f" {statistics.median(random_ratios):.2f} of the deterministic cases"
+                f" ({min(random_ratios):.2f} to {max(random_ratios):.2f})"
             )
 
 

@@ -7,10 +7,11 @@ from the seed, at most one at each place of the source, none in an annotation, w
 printed as differences, unless they are listed in equivalent/ with the reason why no test distinguishes them from the
 reference.  A listed mutant that a test detects is printed too: its reason is wrong.
 
-Each mutant is judged by the deterministic cases at level linux, on a machine without round numbers (odd_machine.py in
-tests/), and if these pass by the unit tests of the reference.  Only tests that run the changed lines are run; a first
-run of all tests on the original source records them.  A run is a fork of this process, which has imported all slow
-modules, but not the reference.  The fork imports the changed module from memory, so that no file is modified.
+Each mutant is judged by all cases of level linux but the random ones, on a machine that places mappings elsewhere
+(odd_machine.py in tests/), and if these pass by the unit tests of the reference.  Only tests that run the changed lines
+are run; a first run of all tests on the original source records them.  A run is a fork of this process, which has
+imported all slow modules, but not the reference.  The fork imports the changed module from memory, so that no file is
+modified.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ REFERENCE = Path(
 ).parent
 EQUIVALENT = Path(__file__).parent / "equivalent"
 LEFT_OUT = {"__init__.py", "mutant.py", "maps.py"}
-"""Files of reference/ that are not mutated: they make mutants or draw, and decide no result."""
+"""Files of reference/ that are not mutated: they make mutants or print address spaces, and decide no result."""
 
 CASES = ["--mmap-level=linux", "-m", "not mmap_random"]
 JUDGES = {
@@ -93,8 +94,8 @@ class Mutant(NamedTuple):
 
     def difference(self) -> list[str]:
         """Return the mutation as the lines of a unified difference."""
-        honest = (REFERENCE / self.module).read_text().splitlines()
-        return list(unified_diff(honest, self.source().splitlines(), self.module, self.module, lineterm=""))
+        original = (REFERENCE / self.module).read_text().splitlines()
+        return list(unified_diff(original, self.source().splitlines(), self.module, self.module, lineterm=""))
 
     def change(self) -> tuple[str, str, str]:
         """Return the module, the changed lines, and their replacement."""
@@ -143,7 +144,7 @@ def unevaluated(module: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]
             yield (found.lineno, found.col_offset), (found.end_lineno or 0, found.end_col_offset or 0)
 
 
-def everything() -> list[Mutant]:
+def all_mutants() -> list[Mutant]:
     """Return all mutants."""
     modules = sorted(path.name for path in REFERENCE.glob("*.py") if path.name not in LEFT_OUT)
     return sorted(mutant for module in modules for mutant in mutants(module))
@@ -151,7 +152,7 @@ def everything() -> list[Mutant]:
 
 def draw(size: int, seed: int) -> list[Mutant]:
     """Return the mutants of the sample, which are the same for the same source and version of cosmic-ray."""
-    found = everything()
+    found = all_mutants()
     Random(seed).shuffle(found)
     places: dict[tuple[str, int, int], Mutant] = {}
     for mutant in found:
@@ -160,19 +161,19 @@ def draw(size: int, seed: int) -> list[Mutant]:
     return list(places.values())[:size]
 
 
-def shown(output: str) -> list[Mutant]:
+def mutants_in_output(output: str) -> list[Mutant]:
     """Return the mutants whose differences are in this program's output, at the current position of their lines."""
     changes = set()
     for difference in output.split("\n--- ")[1:]:
         module, *lines = difference.partition("\n\n")[0].splitlines()
         changes.add((module, *changed(lines[1:])))
-    honest = {module: (REFERENCE / module).read_text().splitlines() for module, _before, _after in changes}
+    original = {module: (REFERENCE / module).read_text().splitlines() for module, _before, _after in changes}
     touched = {(module, line) for module, before, _after in changes for line in before.splitlines()}
     return [
         mutant
-        for mutant in everything()
-        if mutant.module in honest
-        and (mutant.module, honest[mutant.module][mutant.line - 1].strip()) in touched
+        for mutant in all_mutants()
+        if mutant.module in original
+        and (mutant.module, original[mutant.module][mutant.line - 1].strip()) in touched
         and mutant.change() in changes
     ]
 
@@ -196,7 +197,7 @@ def run(judge: str, plugin: object, prepare: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-class Noting:
+class LineRecorder:
     """A plugin that records the tests that run each line."""
 
     def __init__(self, into: Path) -> None:
@@ -228,7 +229,7 @@ class Noting:
         self.into.write_text(json.dumps(found))
 
 
-class Choosing:
+class TestSelector:
     """A plugin that selects these tests only."""
 
     def __init__(self, tests: Collection[str]) -> None:
@@ -245,22 +246,22 @@ Tests = dict[str, dict[str, dict[int, list[str]]]]
 """For each judge, module and line, the tests that run the line."""
 
 
-def note() -> Tests:
+def tests_by_line() -> Tests:
     """Return, for each judge and line of the original source, the tests that run it."""
     found: Tests = {}
     with tempfile.TemporaryDirectory() as scratch:
         for judge in JUDGES:
-            noting = Noting(Path(scratch, judge))
-            if run(judge, noting, noting.start):
+            recorder = LineRecorder(Path(scratch, judge))
+            if run(judge, recorder, recorder.start):
                 sys.exit(f"the {judge} fail without any mutant")
-            noted = json.loads(noting.into.read_text())
+            noted = json.loads(recorder.into.read_text())
             found[judge] = {
                 module: {int(line): tests for line, tests in lines.items()} for module, lines in noted.items()
             }
     return found
 
 
-def statement(module: str, line: int) -> set[int]:
+def statement_lines(module: str, line: int) -> set[int]:
     """Return the lines of the statement that contains a line; of a compound statement, those before its body."""
     found = {line}
     for node in ast.walk(parsed(module)):
@@ -274,7 +275,7 @@ def statement(module: str, line: int) -> set[int]:
 def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
     """Return the result of a mutant: the judge that detects it, "time", "survived", or `WARNED` for a warning."""
     path = os.fspath(REFERENCE / mutant.module)
-    honest = SourceFileLoader.get_code
+    original = SourceFileLoader.get_code
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
         try:
@@ -283,18 +284,18 @@ def outcome(mutant: Mutant, tests: Tests, timeout: int) -> str:
             return WARNED
 
     def get_code(loader: Any, name: str) -> CodeType | None:
-        return code if loader.path == path else honest(loader, name)
+        return code if loader.path == path else original(loader, name)
 
     def prepare() -> None:
         SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (timeout, timeout + 1))
 
-    lines = statement(mutant.module, mutant.line)
+    lines = statement_lines(mutant.module, mutant.line)
     for judge, modules in tests.items():
         reached = modules.get(mutant.module, {})
         chosen = {test for line in lines for test in reached.get(line, ())}
-        if chosen and (status := run(judge, Choosing(chosen), prepare)):
+        if chosen and (status := run(judge, TestSelector(chosen), prepare)):
             return "time" if status == -signal.SIGXCPU else judge
     return "survived"
 
@@ -303,7 +304,7 @@ Change = tuple[str, str, str, str]
 """Function or class, module, changed line, replacement."""
 
 
-def listed() -> dict[Change, str]:
+def equivalent_mutants() -> dict[Change, str]:
     """Return the mutants that are listed as equivalent, with the reasons."""
     found: dict[Change, str] = {}
     for path in sorted(EQUIVALENT.glob("*.toml")):
@@ -333,9 +334,9 @@ def main() -> None:
     sys.path.insert(0, "tests")
     if options.without_tour:
         JUDGES["cases"][-1] += " and not mmap_tour"
-    sample = shown(options.again.read_text()) if options.again else draw(options.sample, options.seed)
-    equivalent = listed()
-    judging = partial(outcome, tests=note(), timeout=options.timeout)
+    sample = mutants_in_output(options.again.read_text()) if options.again else draw(options.sample, options.seed)
+    equivalent = equivalent_mutants()
+    judging = partial(outcome, tests=tests_by_line(), timeout=options.timeout)
     began = time.monotonic()
     counts: Counter[str] = Counter()
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
