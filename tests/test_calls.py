@@ -11,6 +11,7 @@ import pytest
 from pytest_mmapconf.agent.client import AgentProcess
 from pytest_mmapconf.contract import MAP_PRIVATE, Process
 from pytest_mmapconf.differential.lockstep import LockstepProcess
+from pytest_mmapconf.trace import calls
 from pytest_mmapconf.trace.c_calls import C_CALLS, PRINTED_OTHERWISE, UNPRINTABLE
 from pytest_mmapconf.trace.calls import CALLS, PROCESS_CALLS, forwarder, invoke
 from pytest_mmapconf.trace.recorder import RecordedProcess
@@ -178,3 +179,11 @@ def test_an_argument_that_is_passed_by_keyword_is_invoked_by_keyword() -> None:
         invoke(Locking(), "record_lock", (3, True))
 
     assert caught.value.errno == 3
+
+
+def test_an_argument_without_a_kind_of_the_contract_is_named() -> None:
+    class Extended(Process):
+        def mlock3(self, addr: int) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Extended\.mlock3: annotate addr with a kind that the contract defines"):
+        calls._derive(Extended, ())

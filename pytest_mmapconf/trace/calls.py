@@ -52,6 +52,15 @@ def _kind(annotation: Any, otherwise: Mapping[Any, Kind], default: Kind | None =
     return otherwise[annotation] if default is None else otherwise.get(annotation, default)
 
 
+def _kind_of_argument(call: str, parameter: inspect.Parameter) -> Kind:
+    try:
+        return _kind(parameter.annotation, KIND_OF_TYPE)
+    except KeyError:
+        raise TypeError(
+            f"{call}: annotate {parameter.name} with a kind that the contract defines, such as Address, Length or Fd"
+        ) from None
+
+
 _KINDS: Final[dict[str, Kind]] = {}
 """The kinds of the arguments of all calls, by name."""
 
@@ -64,7 +73,8 @@ def _derive(owner: type[Process] | type[System], left_out: Collection[str]) -> d
             continue
         signature = inspect.signature(function, eval_str=True)
         parameters = list(signature.parameters.values())[1:]
-        arguments = {parameter.name: _kind(parameter.annotation, KIND_OF_TYPE) for parameter in parameters}
+        call = f"{owner.__name__}.{name}"
+        arguments = {parameter.name: _kind_of_argument(call, parameter) for parameter in parameters}
         _KINDS.update((kind.name, kind) for kind in arguments.values())
         is_context = get_origin(signature.return_annotation) is AbstractContextManager
         result = _kind(signature.return_annotation, KIND_OF_RESULT, Kind("nothing" if is_context else "plain"))
