@@ -216,7 +216,7 @@ def test_populate_works_with_other_flags(process: Process, page: int, flag: int)
 @clause("mmap.flag.populate.copies")
 @pytest.mark.parametrize("prot", [pytest.param(RW, id="writable"), pytest.param(PROT_READ, id="read-only")])
 def test_populate_copies_writable_private_pages(process: Process, page: int, file: MakeFile, prot: int) -> None:
-    """Writable pages are copied at once; read-only pages still show later changes of the file."""
+    """Writable pages are copied immediately; read-only pages still show later changes of the file."""
     fd = file(b"abc")
     base = process.mmap(0, page, prot, MAP_PRIVATE | MAP_POPULATE, fd, 0)
     with setup():

@@ -1,4 +1,4 @@
-"""Cases of the precedence of errors: mmap calls with two errors at once.
+"""Cases of the precedence of errors: mmap calls with two errors.
 
 POSIX allows either errno, and no other.  Linux makes its checks in a fixed order, which has been measured.  `CHECKS`
 lists them in that order: the function that spoils a call so that the check fails, and the errno.  `PAIRS` has the pairs

@@ -279,7 +279,7 @@ class ObservedChoices(LinuxChoices):
             top = below or space.task_size
             if at >= space.page and at % space.page == 0 and at <= top - length and space.is_free(at, at + length):
                 return at
-            # Not raised at once: the call may have had to be refused, which says more.
+            # Not raised immediately: the call may have had to be refused, which says more.
             self.rejected_address = NotAllowed(
                 [f"an address that is page aligned, not NULL, {'below 2 GiB' if below else 'in user space'} and free"],
                 ["mremap.flags.maymove"]

@@ -97,7 +97,7 @@ class MacOSChoices(UnixChoices):
     __slots__ = ()
 
     def copies_when_mapped(self) -> bool:
-        """bsd_vm.c: the copy strategy of a file's pager is MEMORY_OBJECT_COPY_DELAY, which copies as if at once."""
+        """bsd_vm.c: the copy strategy of a file's pager is MEMORY_OBJECT_COPY_DELAY: as if mmap made a copy."""
         return True
 
     def shows_changes(self) -> bool:

@@ -86,7 +86,7 @@ class Variant:
     needs_flags: int = 0
     """The flags without which it has no mmap."""
     lacks_protections: Collection[int] = ()
-    """Combinations of rights of which mmap and mprotect do not have all at once."""
+    """Combinations of rights of which mmap and mprotect do not have all together."""
     lacks_facilities: Collection[Facility] = ()
     kills: bool = False
     """True if a fault ends the process."""
@@ -182,7 +182,7 @@ class VariantProcess(ReferenceProcess):
         super().mprotect(addr, length, prot)
 
     def require_protection(self, prot: int) -> None:
-        """Raise Unsupported if pages cannot have these rights at once."""
+        """Raise Unsupported if pages cannot have these rights together."""
         for lacked in self.variant.lacks_protections:
             if prot & lacked == lacked:
                 raise Unsupported(f"pages cannot have the protection {lacked:#x}")

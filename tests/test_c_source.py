@@ -632,7 +632,7 @@ def test_a_step_that_does_not_return_deviates(tmp_path: Path, forks: bool) -> No
             Step("p1", "open", ("<mandatory-lock>", 2, Sum(bytes=0o600)), ("fd1",)),
             "<mandatory-lock> must be provided by the tester",
         ),
-        (Step("p1", "load", (Sum("r1"), Sum(bytes=1 << 40))), "2**40 bytes at once are too many"),
+        (Step("p1", "load", (Sum("r1"), Sum(bytes=1 << 40))), "2**40 bytes in one call are too many"),
         (Step("p1", "fork", ()), "step 2: the new process has no name"),
     ],
     ids=["crash", "file-table", "file-system", "large", "nameless"],

@@ -29,7 +29,7 @@ OBSERVATIONS = {"audit": "*", "batch": "*", "maps": "n"}
 """Verbs for the methods of a process that are no calls, and the form of their arguments."""
 
 ABOUT_THREADS = {"in": "n*", "together": "nnn*"}
-"""Verbs for the calls of threads, and of several at once."""
+"""Verbs for the calls of threads, and of several concurrently."""
 
 OF_THE_AGENT = {"wait", "receive-descriptor", "serve-stream"}
 """Verbs of mmap_agent.c with which its processes address each other."""

@@ -34,7 +34,7 @@ FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
 
 
 class ReportingSystem(ReferenceSystem):
-    """The reference, except for the outcomes that it reports of calls made at once."""
+    """The reference, except for the outcomes that it reports of calls made concurrently."""
 
     tally: ClassVar[dict[tuple[str, ...], int]]
 

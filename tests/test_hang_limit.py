@@ -51,7 +51,7 @@ def test_after_three_hangs_the_other_cases_of_a_function_are_not_run(
         "--mmap-backend=python:hangs:Hangs", "--mmap-timeout=0.5", "test_mine.py", "-rE", *lockstep
     )
 
-    result.assert_outcomes(failed=5, errors=2)  # the second case ends at once, so it does not count
+    result.assert_outcomes(failed=5, errors=2)  # the second case ends immediately, so it does not count
     result.stdout.fnmatch_lines(["*not run: in 3 cases of this function a call did not return*"])
 
 

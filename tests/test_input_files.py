@@ -1,4 +1,4 @@
-"""Files that a user names are regular files of limited size; others are usage errors, at once."""
+"""Files that a user names are regular files of limited size; others are usage errors, immediately."""
 
 from __future__ import annotations
 

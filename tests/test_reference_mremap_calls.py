@@ -43,7 +43,7 @@ KEEP = MOVE | MREMAP_DONTUNMAP
 LINUX = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
 
 on_linux = pytest.param(
-    "linux", marks=pytest.mark.skipif(LINUX < (6, 17), reason="this kernel does not move several mappings at once")
+    "linux", marks=pytest.mark.skipif(LINUX < (6, 17), reason="this kernel does not move several mappings in one call")
 )
 
 

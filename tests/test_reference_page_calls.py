@@ -79,7 +79,7 @@ def layout(process: ReferenceProcess, base: int) -> list[tuple[int, int, int]]:
 
 
 class WritesAtOnce(LinuxChoices):
-    """A system whose MS_ASYNC writes at once."""
+    """A system whose MS_ASYNC writes immediately."""
 
     def writes_when_asynchronous(self) -> bool:
         return True

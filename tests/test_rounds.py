@@ -1,4 +1,4 @@
-"""Calls that an agent's threads make at once: the requests, the outcomes, and what an agent may lack."""
+"""Calls that an agent's threads make concurrently: the requests, the outcomes, and what an agent may lack."""
 
 from __future__ import annotations
 

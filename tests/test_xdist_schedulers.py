@@ -70,7 +70,7 @@ def test_each_case_runs_once_although_workers_die(
 
 @pytest.mark.parametrize("dist", MODES)
 def test_worker_dies_just_before_it_receives_more(judge: Judge, pytester: pytest.Pytester, dist: str) -> None:
-    when = 2 if dist in ("load", "loadgroup") else 1  # in other modes a worker receives all its cases at once
+    when = 2 if dist in ("load", "loadgroup") else 1  # in other modes a worker receives all its cases together
     pytester.makeconftest(
         f"""
         import os

@@ -3,7 +3,7 @@
 Without a compiler the agent that the wheel brings for this machine is used, if it has one (`prebuilt`).
 
 The name in the cache is a hash of everything the agent is made from, so a cached agent is never out of date.  A build
-is renamed in one step, so a cached agent is complete, even if several processes build the same one at once.
+is renamed in one step, so a cached agent is complete, even if several processes build the same one concurrently.
 """
 
 from __future__ import annotations

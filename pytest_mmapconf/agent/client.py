@@ -1,8 +1,8 @@
 """The client's side of PROTOCOL.md: the system that an agent has booted, as a System with its Processes.
 
-A call is a request to the agent (`stream`).  Several processes may be at work at once (`System.run_concurrently`): each
-may have one request under way, and an answer names the process by its number.  To send first and wait later, such a
-call is made twice: the first time it stops after sending, the second time it continues with the answer.
+A call is a request to the agent (`stream`).  Several processes may make calls concurrently (`System.run_concurrently`):
+each may have one request under way, and an answer names the process by its number.  To send first and wait later, such
+a call is made twice: the first time it stops after sending, the second time it continues with the answer.
 """
 
 from __future__ import annotations

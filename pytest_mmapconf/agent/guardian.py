@@ -6,7 +6,7 @@ module, whose stdin is a pipe that only the caller holds: it ends with the calle
 processes then have `PATIENCE` seconds to end by themselves, and are killed after that.  Then the directories are
 removed that dead agents have left where the caller's agents make theirs; the caller writes these places to the pipe, a
 line each.  A caller that ends in order has removed its agents' directories: it writes an empty line, and the guardian
-then looks at no directory, so that a file system can be unmounted at once.
+then looks at no directory, so that a file system can be unmounted immediately.
 """
 
 from __future__ import annotations

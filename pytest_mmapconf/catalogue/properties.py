@@ -224,7 +224,7 @@ PROPERTIES: Final[Mapping[str, Property]] = {
         ),
         Property(
             "write-exec",
-            "Memory may be writable and executable at once.",
+            "Memory may be both writable and executable.",
             experiments.can_be_writable_and_executable,
         ),
         Property(

@@ -156,7 +156,7 @@ class UnusualMmaps(ProgramState):
         return got
 
     def map_and_unmap(self, actor: Actor, length: int, prot: int, flags: int, fd: int, draws: Draws) -> None:
-        """Map memory that is too large, or too far into a file, for other calls, and unmap it at once."""
+        """Map memory that is too large, or too far into a file, for other calls, and unmap it immediately."""
         size = actor.model.round_up(length)
         far = (1 << 63) - draws.choice((1, 1, 2, 0)) * self.page - size
         got = self.call(actor, "mmap", 0, length, prot, flags, fd, 0 if flags & MAP_ANONYMOUS else far)

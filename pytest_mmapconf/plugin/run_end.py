@@ -81,7 +81,7 @@ class RunEnd:
         self._previous.clear()
 
     def _end(self, number: int, frame: object) -> None:
-        signal.signal(number, self._previous.pop(number))  # a second one ends the process at once
+        signal.signal(number, self._previous.pop(number))  # a second one ends the process immediately
         if not self.is_finished:
             self.reason = f"was ended by {signal.Signals(number).name}"
             self.status = 128 + number

@@ -164,7 +164,7 @@ def shared(subject: Subject) -> str:
         subject.done(process, "store", at + size, b"new")
         content = subject.value(process, "pread", fd, 4, size, kind=bytes)
         if content != b"newb":
-            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: a store to a shared mapping changes the file at once."
+            fix = "MAP_SHARED is 1, MAP_PRIVATE 2: a store to a shared mapping changes the file immediately."
             raise Wrong(f"after a store of b'new' in a shared mapping, pread returned {shown(content)}", fix, fix)
         _expect_bytes(subject, process, second, b"newb", "Two shared mappings of a page show the same bytes.")
     return ""

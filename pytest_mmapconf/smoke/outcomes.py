@@ -57,7 +57,7 @@ AGENT_FIXES: Final[dict[str, str]] = {
     Problem.PROCESS_ENDED: "A fault must not end a process: catch SIGSEGV and SIGBUS, and report the fault.",
     Problem.WRONG_ANSWER: "An answer is PROCESS and ok, error, fault, unsupported, died or bad.",
     Problem.REQUEST_NOT_READ: "It must read requests while others are executed: several processes may have requests "
-    "at once.",
+    "under way concurrently.",
     Problem.ENDED: "It crashed during this request; what it wrote, if anything, is above. Run it under a debugger.",
 }
 """Advice by `Unresolved.problem`."""

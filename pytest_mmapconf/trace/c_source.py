@@ -441,7 +441,7 @@ class _Printer:
         """Make the buffer large enough for `length` bytes."""
         size = abs(length.pages) * MAX_PAGE + abs(length.bytes) + 16
         if size > MAX_BYTES or length.name not in ("", CODE):
-            raise NotPrintable(f"{length} bytes at once are too many")
+            raise NotPrintable(f"{length} bytes in one call are too many")
         self.buffer_size = max(self.buffer_size, size)
 
 
