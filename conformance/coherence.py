@@ -49,7 +49,7 @@ from ._helpers import (
 def test_write_is_visible_in_shared_mapping(
     process: Process, page: int, file: MakeFile, start: tuple[int, int], length: tuple[int, int]
 ) -> None:
-    """The write is visible immediately and changes no other byte, in pages with stores through the mapping and others."""
+    """The write is visible immediately and changes no other byte, in pages stored to through the mapping and others."""
     fd = file(lettered_pages(page, 3))
     base = process.mmap(0, 3 * page, RW, MAP_SHARED, fd, 0)
     process.store(base, b"a" * page)
