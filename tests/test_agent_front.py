@@ -153,6 +153,20 @@ def test_the_starter_turns_address_randomisation_off(tmp_path: Path) -> None:
         assert own.split()[0] not in places
 
 
+LOADS_NULL = """
+from pytest_mmapconf.agent.backend import NativeBackend
+backend = NativeBackend()
+backend.boot().spawn().load(0, 1)
+"""
+
+
+@pytest.mark.skipif(shutil.which("setarch") is None, reason="needs setarch")
+def test_an_agent_has_no_page_0_where_the_users_shell_has() -> None:
+    done = subprocess.run(["setarch", "-Z", sys.executable, "-c", LOADS_NULL], capture_output=True, text=True)
+
+    assert "SIGSEGV (SEGV_MAPERR) at 0x0" in done.stderr
+
+
 # --------------------------------------------------------------------------------------------------- a planted escape
 
 

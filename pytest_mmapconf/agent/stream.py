@@ -31,7 +31,7 @@ from ..waiting import time_stopped
 from . import front, guardian, runs
 from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
-from .personality import without_address_randomisation
+from .personality import plain_personality
 from .problems import BEFORE_GREETING, Problem, problem
 
 PROTOCOL: Final = 1
@@ -109,7 +109,7 @@ class Agent:
         """Start the agent's process, and watch what it writes."""
         try:
             # A session of its own: an interrupt of the terminal reaches the client alone, and one kill reaches all.
-            with without_address_randomisation():
+            with plain_personality():
                 self._subprocess = subprocess.Popen(
                     self.command,
                     stdin=subprocess.PIPE,
