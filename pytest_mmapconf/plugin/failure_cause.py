@@ -144,7 +144,7 @@ def _answer_of_error(error: Exception | None) -> str:
 def _wrong_value(made: Sequence[Made]) -> tuple[int, str]:
     """Return the place and the answer of the last call with a result that a case may have compared; -1 for none.
 
-    A case may close a file before it compares what it has read: the last close is passed over if a result precedes it.
+    A case may close files before it compares what it has read: closes at the end are passed over if a result precedes.
     """
     last = len(made) - 1
     if last > 0 and made[last] == Made("close", None):
