@@ -67,6 +67,8 @@ def shown(value: object) -> str:
 
 def printable_data(value: Any, depth: int = DEPTH) -> Any:
     """Return plain data whose texts are printable; what is no plain data becomes text."""
+    if type(value) is str and len(value) <= LINE and value.isprintable():  # nearly every value
+        return value
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):

@@ -27,7 +27,7 @@ from .expectation_hooks import ExpectationHooks
 from .guarded_backend import Guard, GuardedBackend
 from .hang_limit import HangLimit
 from .item_hooks import VerdictHooks, WorkerAnnouncement
-from .quick_rows import QuickRows
+from .quick_cases import QuickCases
 from .run_end import RunEnd
 from .search_report import SearchReport
 from .settings import Settings
@@ -158,9 +158,9 @@ def register_hooks(config: pytest.Config, closing: ExitStack, tables: list[dict[
     register(hang_limit, "hang_limit")  # its set-up precedes those below
     register(condition_hooks, "condition_hooks")
     if not (config.option.setupshow or config.option.setuponly or config.option.setupplan):
-        register(fixtures.FastFixtures(settings.for_cases), "fast_fixtures")
+        register(fixtures.FastFixtures(), "fast_fixtures")
         if not config.option.trace:
-            register(QuickRows(condition_hooks, hang_limit), "quick_rows")
+            register(QuickCases(condition_hooks, hang_limit), "quick_cases")
     register(CloseBackend(closing, run_end), "close_backend")
     register(collection_hooks, "collection_hooks")
     expectation_hooks = None

@@ -152,8 +152,19 @@ def _create(process: Process, path: str, content: bytes) -> int:
 
 # ------------------------------------------------------------------------------------------------------- fast fixtures
 
-FIXTURES: Final = ("backend", "system", "process", "page", "new_path", "file", "write_file", "record", "tour")
-"""The fixtures of this module that `FastFixtures` creates."""
+FIXTURES: Final = (
+    "backend",
+    "system",
+    "process",
+    "page",
+    "user_space_end",
+    "new_path",
+    "file",
+    "write_file",
+    "record",
+    "tour",
+)
+"""The fixtures of this module that `fast_values` creates."""
 
 
 def fast_parameters(item: pytest.Item) -> dict[str, object] | None:
@@ -181,6 +192,44 @@ def fast_parameters(item: pytest.Item) -> dict[str, object] | None:
     return parameters
 
 
+def fast_values(item: pytest.Item) -> dict[str, Any]:
+    """Return the parameters and the values of the fixtures of a case that has `fast_parameters`, by name.
+
+    The caller closes the system, if there is one.
+    """
+    settings = item.config.stash[SETTINGS]
+    parameters: dict[str, object] = item.stash[FAST_PARAMETERS]
+    values: dict[str, Any] = {**parameters}
+    names = item.fixturenames  # type: ignore[attr-defined]
+    if "backend" in names:
+        values["backend"] = settings.for_cases
+    if "record" in names:
+        values["record"] = make_record(item)
+    if "tour" in names:
+        values["tour"] = make_tour(item)
+    if "user_space_end" in names:
+        values["user_space_end"] = settings.properties.end_of_user_space()
+    if "system" not in names:
+        return values
+    system = values["system"] = settings.for_cases.boot()
+    try:
+        if "process" in names:
+            process = values["process"] = system.spawn()
+            if "page" in names:
+                values["page"] = process.sysconf(SC_PAGESIZE)
+            if "write_file" in names:
+                values["write_file"] = make_write_file(process)
+        if "new_path" in names:
+            new_path = values["new_path"] = make_new_path()
+            if "file" in names:
+                values["file"] = make_file(process, new_path)
+    except BaseException:
+        with suppress(Exception):  # the set-up has failed, which is reported
+            system.close()
+        raise
+    return values
+
+
 class FastFixtures:
     """Creates the fixtures of a case at a fraction of the cost of pytest's own mechanism.
 
@@ -190,42 +239,21 @@ class FastFixtures:
     teardown.  pytest creates the fixtures of all other cases.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
-        parameters = item.stash.get(FAST_PARAMETERS, None)
-        if parameters is None:
+        if FAST_PARAMETERS not in item.stash:
             return (yield)
-        values: dict[str, Any] = item.funcargs  # type: ignore[attr-defined]
-        values.update(parameters)
-        values["request"] = None  # only the fixtures of FIXTURES would use it
-        names = item.fixturenames  # type: ignore[attr-defined]
-        if "backend" in names:
-            values["backend"] = self.backend
-        if "record" in names:
-            values["record"] = make_record(item)
-        if "tour" in names:
-            values["tour"] = make_tour(item)
-        if "system" not in names:
-            return (yield)
-        system = values["system"] = self.backend.boot()
+        values = fast_values(item)
+        system = values.get("system")
+        item.funcargs.update(values)  # type: ignore[attr-defined]
+        item.funcargs["request"] = None  # type: ignore[attr-defined]  # only the fixtures of FIXTURES would use it
         try:
-            if "process" in names:
-                process = values["process"] = system.spawn()
-                if "page" in names:
-                    values["page"] = process.sysconf(SC_PAGESIZE)
-                if "write_file" in names:
-                    values["write_file"] = make_write_file(process)
-            if "new_path" in names:
-                new_path = values["new_path"] = make_new_path()
-                if "file" in names:
-                    values["file"] = make_file(process, new_path)
             result = yield
         except BaseException:
-            with suppress(Exception):  # the set-up has failed, which is reported
-                system.close()
+            if system is not None:
+                with suppress(Exception):  # the set-up has failed, which is reported
+                    system.close()
             raise
-        item.addfinalizer(system.close)
+        if system is not None:
+            item.addfinalizer(system.close)
         return result

@@ -21,7 +21,7 @@ import pytest
 
 from ..agent.problems import is_gone
 from ..contract import Died, Unresolved
-from .stash import CASE, ROW_OUTCOME, SETTINGS
+from .stash import CASE, SETTINGS
 from .used_calls import calls_of
 
 MAX_HANGS: Final = 3
@@ -57,29 +57,37 @@ class HangLimit:
 
     @pytest.hookimpl(wrapper=True, trylast=True)  # but before ConditionHooks, whose experiments would also wait
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        self.begin(item)
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        self.begin_call()
+
+    def begin(self, item: pytest.Item) -> None:
+        """Begin to watch a case; raise Unresolved if it is not to be run."""
         self.calls, self.ended_in = frozenset(), None
         if CASE in item.stash:
-            calls = frozenset([OUTSIDE, *calls_of(getattr(item, "obj", None))])
+            calls = calls_of(getattr(item, "obj", None)) | {OUTSIDE}
             reason = self.reason_not_to_run(item.nodeid.partition("[")[0], calls)
             if reason:
                 raise Unresolved(f"not run: {reason}")
             self.calls = calls
         self.began = time.monotonic()
-        return (yield)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> None:
-        self.began = time.monotonic()  # the experiments before it may have taken long
-        if ROW_OUTCOME in item.stash:
-            self.began -= item.stash[ROW_OUTCOME].seconds
+    def begin_call(self) -> None:
+        """Begin to watch the call of a case: the experiments before it may have taken long."""
+        self.began = time.monotonic()
 
     @property
     def has_counted(self) -> bool:
         """True if a case has hung, or one of the last cases has ended in a call."""
-        return any(self.hangs.values()) or any(self.deaths.values()) or any(self.late.values())
+        return bool(self.hangs or self.deaths or self.late)
 
     def reason_not_to_run(self, function: str, calls: frozenset[str]) -> str:
         """Return why a case of this function, with these calls, is not run; empty if it is."""
+        if not self.has_counted:
+            return ""
         if self.hangs[function] >= MAX_HANGS:
             return f"in {MAX_HANGS} cases of this function a call did not return"
         for call in sorted(calls):
@@ -106,9 +114,10 @@ class HangLimit:
         last = recorded.noted[-1] if recorded is not None and recorded.noted else None
         self.ended_in = last[1] if last is not None and last[5] in (error, died) else OUTSIDE
         self.deaths[self.ended_in] += 1
-        self.late[self.ended_in] += is_late
+        if is_late:
+            self.late[self.ended_in] += 1
 
     def pytest_runtest_logfinish(self) -> None:
-        for call in self.calls:
-            if self.ended_in not in (call, OUTSIDE):
-                self.deaths[call] = 0
+        if self.deaths and self.ended_in != OUTSIDE:
+            for call in self.calls - {self.ended_in}:
+                del self.deaths[call]  # a Counter raises no error if it is not there

@@ -54,11 +54,19 @@ class VerdictHooks:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, NotImplementedError) and call.when != "teardown":
             call.excinfo = as_skip(error)
-        with failure_text.shortened(call, item.config):
+        if error is None:
             report = yield
+        else:
+            with failure_text.shortened(call, item.config):
+                report = yield
         passed = report.passed and not hasattr(report, "wasxfail")
-        if passed and call.when != "call" and RESULT not in item.stash:
-            return report  # the call has not been made
+        if passed and call.when == "setup":
+            return report
+        if passed and call.when == "teardown" and self.expectations is None and BROKEN not in item.stash:
+            item.config.stash[SETTINGS].backend.last = None
+            if RESULT in item.stash:
+                report.user_properties.extend(properties(item.stash[RESULT]))
+            return report
         verdict, reason = (PASS, "") if passed else _verdict(report, error, name.clauses)
         if error is not None and verdict == FAIL and not hasattr(report, "wasxfail"):
             in_words = failure_text.reason(error, item.config.stash[SETTINGS].backend.last)

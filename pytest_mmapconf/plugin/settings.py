@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..catalogue.clauses import LEVELS, Clause, included, load
 from ..contract import Backend, Facts
+from .guarded_backend import GuardedBackend
 from .observed_properties import ObservedProperties
 from .search_folder import NOWHERE, Beginning
 from .search_plan import NO_SEARCH, Plan
@@ -66,6 +67,11 @@ class Settings:
         return self.subject or self.backend
 
     @property
+    def has_user_code(self) -> bool:
+        """True if the backend is code of the user in this process, which may print and log."""
+        return isinstance(self.subject, GuardedBackend)
+
+    @cached_property
     def for_cases(self) -> Backend:
         """The backend that cases are given: its processes are new ones, or used ones."""
         if not self.has_used_processes:

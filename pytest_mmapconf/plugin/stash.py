@@ -11,7 +11,6 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ..fuzzing.findings import LongSearch
-    from ..tour.run import Difference
     from ..trace.program import Program
 
 
@@ -20,17 +19,6 @@ class CaseId(NamedTuple):
 
     id: str
     clauses: tuple[str, ...]
-
-
-class RowOutcome(NamedTuple):
-    """The result of a row of the tour."""
-
-    id: str
-    difference: Difference | None
-    error: Exception | None
-    """The exception of the run: Unsupported, for a row that cannot be judged."""
-    seconds: float
-    """Its duration, in seconds."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -58,10 +46,7 @@ RECORDED = pytest.StashKey[dict[str, Any]]()
 """Of an item: the values noted with the fixture `record`."""
 
 FAST_PARAMETERS = pytest.StashKey[dict[str, object]]()
-"""Of an item whose fixtures `FastFixtures` creates: its parameters."""
-
-ROW_OUTCOME: Final[pytest.StashKey[RowOutcome]] = pytest.StashKey()
-"""Of an item that is a row of the tour and has been run: the outcome."""
+"""Of an item whose fixtures `fast_values` creates: its parameters."""
 
 ATTRIBUTE: Final = "mmapconf"
 """The attribute of pytest's reports that carries this plugin's data."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from ..differential.parameters import measure_parameters
 from ..tour import array
 from ..tour.run import axis_texts, reduced, run_row
-from .stash import PROGRAM, ROW_OUTCOME, SETTINGS, RowOutcome
+from .stash import PROGRAM, SETTINGS
 
 if TYPE_CHECKING:
     from ..contract import Backend
@@ -36,28 +35,15 @@ class TourRunner:
             measured = stash[MEASURED] = system, measure_parameters(backend)
         return measured[1]
 
-    def judge(self, id: str) -> RowOutcome:
-        """Run a row and return what has shown."""
-        backend, level = self.settings.bare, self.settings.level
-        began = time.monotonic()
-        difference, error = None, None
-        try:
-            difference = run_row(backend, self.parameters(backend), level, array.row(id))
-        except Exception as raised:
-            error = raised
-        return RowOutcome(id, difference, error, time.monotonic() - began)
-
     def __call__(self, id: str) -> None:
         """Run a row, and raise its difference with the program; Unsupported if the row cannot be judged."""
         __tracebackhide__ = True
-        outcome = self.item.stash.get(ROW_OUTCOME, None) or self.judge(id)
-        if outcome.error is not None:
-            raise outcome.error
-        difference = outcome.difference
+        backend, level = self.settings.bare, self.settings.level
+        difference = run_row(backend, self.parameters(backend), level, array.row(id))
         if difference is None:
             return
         if self.settings.reproducers:
-            difference = reduced(self.settings.bare, self.settings.level, difference)
+            difference = reduced(backend, level, difference)
         self.item.stash[PROGRAM] = difference.program
         divergence = difference.divergence
         lines = [f"    {number:2}  {step}" for number, step in enumerate(difference.program, 1)]

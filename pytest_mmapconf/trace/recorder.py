@@ -175,17 +175,18 @@ class RecordedSystem(WrappingSystem):
 
     def make(self, process: str, call: str, inner: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Make a call, record it with its outcome, and return its result as a symbol."""
+        given = tuple(map(_plain, arguments)) if self.symbols or call in _OF_PROCESSES else arguments
         try:
-            result = inner(*(map(_plain, arguments) if self.symbols or call in _OF_PROCESSES else arguments))
+            result = inner(*given)
         except Exception as error:
             self.noted.append((process, call, arguments, (), None, error))
             raise
-        kind = CALLS[call].result
         results: tuple[str, ...] = ()
         handed = result
-        if kind in _NAMED:
-            count = 2 if kind == "fds" else 1
-            results = tuple(self._name(_NAMED[kind]) for _ in range(count))
+        kind = _RESULTS.get(call)
+        if kind is not None:
+            letter = _NAMED[kind]
+            results = (self._name(letter), self._name(letter)) if kind == "fds" else (self._name(letter),)
             if kind == "process":
                 handed = RecordedProcess(self, result, results[0])
             elif self.symbols:
@@ -242,6 +243,9 @@ _OF_PROCESSES: Final = ("run_concurrently", "together")
 
 _NAMED: Final = {"address": "r", "scratch_range": "r", "fd": "fd", "fds": "fd", "process": "p"}
 """The kinds of results that get names, and the letters that these begin with."""
+
+_RESULTS: Final = {call: signature.result for call, signature in CALLS.items() if signature.result in _NAMED}
+"""The calls whose results get names, and the kinds of these."""
 
 
 # --------------------------------------------------------------------------------------------------- putting in names
