@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_mmapconf.agent import stream
 from pytest_mmapconf.agent.backend import CommandBackend
 from pytest_mmapconf.contract import SC_PAGESIZE, Call, Died, Fault, Options, Unresolved, Unsupported
+from pytest_mmapconf.waiting import RunningClock
 
 GOOD = """
 import sys
@@ -600,7 +601,14 @@ def test_the_time_for_which_the_client_was_stopped_does_not_count(
         .boot()
         .spawn()
     )
-    monkeypatch.setattr(stream, "time_stopped", lambda began, wait: stopped)
+    wait = RunningClock.wait
+
+    def stopped_wait(clock: RunningClock, wait_for: Callable[[float], Any], seconds: float) -> Any:
+        result = wait(clock, wait_for, seconds)
+        clock.count_wait(seconds + stopped, seconds)
+        return result
+
+    monkeypatch.setattr(RunningClock, "wait", stopped_wait)
 
     if stopped:
         assert process.sysconf(SC_PAGESIZE) == 4096

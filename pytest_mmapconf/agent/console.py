@@ -33,7 +33,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 import tty
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from typing import Any, BinaryIO, Final
 from ..catalogue.tables import did_you_mean
 from ..data_files import DataError, parse_toml, read_text
 from ..text import PrintableError
+from ..waiting import RunningClock
 
 KINDS: Final = ("ok", "error", "fault", "unsupported", "died", "bad")
 """The first words of answers."""
@@ -174,6 +174,7 @@ class Console:
         self.process: subprocess.Popen[bytes] | None = None
         self.buffer = b""
         """Output of the console that has not been read as lines."""
+        self.clock = RunningClock()
         self._open()
 
     def _open(self) -> None:
@@ -254,8 +255,7 @@ class Console:
         """Wait for the text of a step, and type its line."""
         while not (found := step.wait.search(self.buffer)):
             self.look_for_panic(self.buffer)
-            left = deadline - time.monotonic()
-            if left <= 0 or not self.more(left):
+            if not self.clock.wait_until(self.more, deadline):
                 raise Ended(f"the console has not written {step.wait.pattern!r} in {self.board.start_seconds:g} s")
         show_output(self.buffer[: found.end()])
         self.buffer = self.buffer[found.end() :]
@@ -263,7 +263,7 @@ class Console:
 
     def start_agent(self, steps: tuple[Step, ...]) -> str:
         """Pass the steps; return the agent's greeting, without what the bridge does itself."""
-        deadline = time.monotonic() + self.board.start_seconds
+        deadline = self.clock.time() + self.board.start_seconds
         for step in steps:
             self.pass_step(step, deadline)
         while True:
@@ -273,8 +273,7 @@ class Console:
                     return " ".join(word for word in words if word != "echo=yes")
                 show_output(line + b"\n")
                 self.look_for_panic(line)
-            left = deadline - time.monotonic()
-            if left <= 0 or not self.more(left):
+            if not self.clock.wait_until(self.more, deadline):
                 raise Ended(f"the agent has not greeted in {self.board.start_seconds:g} s")
 
     def look_for_panic(self, text: bytes) -> None:
@@ -284,9 +283,9 @@ class Console:
 
     def wait_for_silence(self) -> None:
         """Read what follows the announcement of an end."""
-        end = time.monotonic() + 10 * QUIET_SECONDS
+        end = self.clock.time() + 10 * QUIET_SECONDS
         with contextlib.suppress(Ended):
-            while time.monotonic() < end and self.more(QUIET_SECONDS):
+            while self.clock.time() < end and self.clock.wait(self.more, QUIET_SECONDS):
                 pass
 
     def answer(self, request: bytes) -> bytes:

@@ -18,7 +18,6 @@ import select
 import signal
 import subprocess
 import tempfile
-import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -27,7 +26,7 @@ from urllib.parse import unquote
 from ..catalogue import fact_values
 from ..contract import Died, Fault, NoErrno, System, Unresolved, Unsupported
 from ..text import printable as text_printable
-from ..waiting import time_stopped
+from ..waiting import RunningClock
 from . import front, guardian, runs
 from .dead_agent import owned_directories, read_rest, remove_directory
 from .last_output import GOING_DOWN, KEPT, last_words, printable, quoted
@@ -95,6 +94,7 @@ class Agent:
         self._echoes: deque[str] = deque()
         """The lines that have been sent and that the console will repeat, if it echoes."""
         self._awaited: Counter[int] = Counter()
+        self._clock = RunningClock()
         self._mark = f"{guardian.mark()}.{next(_numbers)}."
         guardian.watch_directory(os.path.abspath(self.directory))
         try:
@@ -182,12 +182,12 @@ class Agent:
         if self.failure is not None:
             raise problem(Problem.GONE, f"the agent is gone: {self.failure}")
         seconds = self.start_timeout if number == 0 and request in ("boot", "spawn") else self.timeout
-        deadline = time.monotonic() + seconds
+        deadline = self._clock.time() + seconds
         answers = self._answers[number]
         try:
             while not answers:
                 self._sort(self._read_line(deadline, request, seconds))
-                if not answers and time.monotonic() > deadline:
+                if not answers and self._clock.time() > deadline:
                     raise self.fail_late(request, seconds, ", but other lines")
         except Unresolved as failed:
             # Only a request to a process is about the system; the supervisor's are the agent's own business.
@@ -281,7 +281,7 @@ class Agent:
     # ---- the stream
 
     def _greeting(self) -> dict[str, str]:
-        deadline = time.monotonic() + self.start_timeout
+        deadline = self._clock.time() + self.start_timeout
         heard = 0
         while heard <= CHATTER:
             line = self._read_line(deadline, "its greeting", self.start_timeout)
@@ -323,9 +323,9 @@ class Agent:
             raise self.fail(Problem.ENDED, "it ended") from None
         if sent == len(data):
             return
-        deadline = time.monotonic() + self.timeout  # the stream is full: the other side has to take something first
+        deadline = self._clock.time() + self.timeout  # the stream is full: the other side has to take something first
         while sent < len(data):
-            if not select.select([], [self._to], [], max(0.0, deadline - time.monotonic()))[1]:
+            if not self._clock.wait_until(lambda wait: select.select([], [self._to], [], wait)[1], deadline):
                 raise self.fail(Problem.REQUEST_NOT_READ, f"it took nothing in {self.timeout:g} s")
             try:
                 sent += os.write(self._to, data[sent:])
@@ -336,15 +336,10 @@ class Agent:
 
     def _read_line(self, deadline: float, request: str, seconds: float) -> str:
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= self._line:
-            began = time.monotonic()
-            wait = min(max(0.0, deadline - began), 1.0)  # in parts, so that a stop of this process is noticed
-            ready = self._poll.poll(wait * 1000)
-            deadline += time_stopped(began, wait)
+            ready = self._clock.wait_until(lambda wait: self._poll.poll(wait * 1000), deadline)
             if not ready:
-                if time.monotonic() < deadline:
-                    continue
                 raise self.fail_late(request, seconds, self._echo(request))
-            is_late = time.monotonic() > deadline  # what has arrived by now is read in any case
+            is_late = self._clock.time() > deadline  # what has arrived by now is read in any case
             for descriptor, _ in ready:
                 more = os.read(descriptor, 65536)
                 if descriptor == self._errors:
@@ -376,8 +371,8 @@ class Agent:
 
     def _read_on(self, seconds: float) -> tuple[bytes, bool]:
         """Return what else arrives until there is a pause, and whether the stream has ended."""
-        read, deadline = b"", time.monotonic() + seconds
-        while time.monotonic() < deadline and select.select([self._from], [], [], 0.3)[0]:
+        read, deadline = b"", self._clock.time() + seconds
+        while self._clock.time() < deadline and select.select([self._from], [], [], 0.3)[0]:
             if not (more := os.read(self._from, 65536)):
                 return self._buffer + read, True
             read = (read + more)[-KEPT:]
@@ -438,9 +433,9 @@ class Agent:
 
     def _wait_for_end(self, seconds: float) -> int | None:
         """Wait for the end of the agent's process, reading what it writes; return its status, None if it goes on."""
-        deadline = time.monotonic() + seconds
-        while self._subprocess.poll() is None and time.monotonic() < deadline:
-            for descriptor, _ in self._poll.poll(20):
+        deadline = self._clock.time() + seconds
+        while self._subprocess.poll() is None and self._clock.time() < deadline:
+            for descriptor, _ in self._clock.wait(lambda wait: self._poll.poll(wait * 1000), 0.02):
                 more = os.read(descriptor, 65536)
                 if not more:
                     self._poll.unregister(descriptor)

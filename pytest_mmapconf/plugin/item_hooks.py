@@ -67,39 +67,8 @@ class VerdictHooks:
             if RESULT in item.stash:
                 report.user_properties.extend(properties(item.stash[RESULT]))
             return report
-        verdict, reason = (PASS, "") if passed else _verdict(report, error, name.clauses)
-        if error is not None and verdict == FAIL and not hasattr(report, "wasxfail"):
-            in_words = failure_text.reason(error, item.config.stash[SETTINGS].backend.last)
-            reason = in_words or failure_text.readable(reason)
-        data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
-        divergence = as_divergence(error)
-        if divergence is not None and verdict == FAIL:  # in each phase: set-up and teardown are compared as well
-            judged = item.config.stash[SETTINGS].clauses
-            data["broken"] = [id for id in divergence.clauses if id in judged] or name.clauses
-        observed = item.config.stash[SETTINGS].properties.news()
-        if observed:
-            data["properties"] = observed
-        if error is None and verdict == FAIL:  # it passed, although it has an xfail mark
-            data["seen"] = PASS, ""
-        if call.when == "call":
-            recorded = item.stash.get(RECORDED, None)
-            not_compared = _not_compared(item.config.stash[SETTINGS].backend)
-            if not_compared is not None and verdict == PASS:
-                recorded = {**(recorded or {}), "not compared": not_compared}
-            if recorded:
-                data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
-            if verdict == FAIL and call.excinfo:
-                _add_evidence(report, data, call.excinfo, item.config)
-            found = item.stash.get(FOUND, None)
-            if found is not None:
-                data["search"] = found
-                broken = [id for new in found["new"] for id in new["clauses"]]
-                if verdict == FAIL and broken:
-                    data["broken"] = list(dict.fromkeys(id for id in broken if id in load())) or name.clauses
-        if error is not None and verdict in (FAIL, UNRESOLVED):
-            calls = item.config.stash[SETTINGS].backend.last
-            data["cause"] = failure_cause(error, calls, item.stash.get(PROGRAM, ()), is_judged=verdict == FAIL)
-        self.add_reproducers(item, call.when, verdict, data)
+        data = self.result(item, call, report)
+        self.add_reproducers(item, call.when, data)
         if self.expectations is not None:
             self.expectations.apply(item, report, data)
         self.add_properties(item, report, data)
@@ -109,14 +78,38 @@ class VerdictHooks:
         make_printable(report)
         return report
 
-    def add_reproducers(self, item: pytest.Item, when: str, verdict: str, data: dict[str, Any]) -> None:
+    def result(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> dict[str, Any]:
+        """Return the result of a phase as plain data; correct pytest's outcome if it differs."""
+        name, settings = item.stash[CASE], item.config.stash[SETTINGS]
+        error = call.excinfo.value if call.excinfo else None
+        is_pass = report.passed and not hasattr(report, "wasxfail")
+        verdict, reason = (PASS, "") if is_pass else _verdict(report, error, name.clauses)
+        if error is not None and verdict == FAIL and not hasattr(report, "wasxfail"):
+            reason = failure_text.reason(error, settings.backend.last) or failure_text.readable(reason)
+        data: dict[str, Any] = {"case": name.id, "clauses": name.clauses, "verdict": verdict, "reason": reason}
+        divergence = as_divergence(error)
+        if divergence is not None and verdict == FAIL:  # in each phase: set-up and teardown are compared as well
+            data["broken"] = [id for id in divergence.clauses if id in settings.clauses] or name.clauses
+        observed = settings.properties.news()
+        if observed:
+            data["properties"] = observed
+        if error is None and verdict == FAIL:  # it passed, although it has an xfail mark
+            data["seen"] = PASS, ""
+        if call.when == "call":
+            add_result_of_call(item, call, report, data)
+        if error is not None and verdict in (FAIL, UNRESOLVED):
+            program = item.stash.get(PROGRAM, ())
+            data["cause"] = failure_cause(error, settings.backend.last, program, is_judged=verdict == FAIL)
+        return data
+
+    def add_reproducers(self, item: pytest.Item, when: str, data: dict[str, Any]) -> None:
         """Write the reproducers of a failed case and add them to the data, if the options ask for them.
 
         This waits for the teardown: the reproducers run after the case's system is closed.
         """
         settings = item.config.stash[SETTINGS]
         if when != "teardown":
-            if verdict == FAIL:
+            if data["verdict"] == FAIL:
                 broken: tuple[str, ...] = tuple(data.get("broken", data["clauses"]))
                 item.stash[BROKEN] = broken
             return
@@ -152,6 +145,26 @@ class VerdictHooks:
         result.add(data["verdict"], data["reason"])
         if report.when == "teardown":
             report.user_properties.extend(properties(result))
+
+
+def add_result_of_call(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, data: dict[str, Any]
+) -> None:
+    """Add what only the call of a case has: what it recorded, the evidence of its failure, what a search has found."""
+    recorded = item.stash.get(RECORDED, None)
+    not_compared = _not_compared(item.config.stash[SETTINGS].backend)
+    if not_compared is not None and data["verdict"] == PASS:
+        recorded = {**(recorded or {}), "not compared": not_compared}
+    if recorded:
+        data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
+    if data["verdict"] == FAIL and call.excinfo:
+        _add_evidence(report, data, call.excinfo, item.config)
+    found = item.stash.get(FOUND, None)
+    if found is not None:
+        data["search"] = found
+        broken = [id for new in found["new"] for id in new["clauses"]]
+        if data["verdict"] == FAIL and broken:
+            data["broken"] = list(dict.fromkeys(id for id in broken if id in load())) or data["clauses"]
 
 
 def write_findings(judge: Judge, found: list[dict[str, Any]], directory: Path, called: str) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from ..contract import Died
-from ..waiting import time_stopped
+from ..waiting import LONGEST, RunningClock
 
 SIGNAL: Final = signal.SIGRTMAX - 2
 """The signal that ends a call.  SIGALRM is used by pytest-timeout, among others."""
@@ -45,8 +45,7 @@ class Watchdog:
         """The time limit of the backend's start, and of a boot."""
         self.end_run = end_run
         """Ends the process, for a reason, when a call continues after its deadline."""
-        self._stopped = 0.0
-        """Seconds for which this process was stopped: they count for no limit."""
+        self._clock = RunningClock()
         self._deadline: float | None = None
         self._call = ""
         """The message about the call that is under way, for its deadline."""
@@ -77,17 +76,14 @@ class Watchdog:
         """A context that may take `seconds`, by default those of a call; after that, `Died` is raised in it."""
         seconds = seconds or self.seconds
         self._call = f"no answer to {call!r} in {seconds:g} s"
-        self._deadline = self._time() + seconds
+        self._deadline = self._clock.time() + seconds
         try:
             yield
         finally:
             self._deadline = None
 
-    def _time(self) -> float:
-        return time.monotonic() - self._stopped
-
     def _interrupt(self, number: int, frame: object) -> None:
-        if self._deadline is not None and self._time() >= self._deadline:
+        if self._deadline is not None and self._clock.time() >= self._deadline:
             raise Died(self._call)
 
     def _observe(self) -> None:
@@ -95,7 +91,7 @@ class Watchdog:
         assert main is not None
         while self._is_running:
             deadline = self._deadline
-            wait = min(self.seconds, 1.0) if deadline is None else deadline - self._time()
+            wait = min(self.seconds, LONGEST) if deadline is None else deadline - self._clock.time()
             if wait <= -GRACE:
                 self.end_run(
                     f"was ended: {self._call}, and the call continued for {GRACE:g} s after it was interrupted"
@@ -103,9 +99,7 @@ class Watchdog:
             if wait <= 0:
                 signal.pthread_kill(main, SIGNAL)
                 wait = REPEAT
-            began, wait = time.monotonic(), max(min(wait, self.seconds, 1.0), 0.005)
-            self._wake.wait(wait)
-            self._stopped += time_stopped(began, wait)
+            self._clock.wait(self._wake.wait, max(min(wait, self.seconds, LONGEST), 0.005))
 
 
 def exit_despite_threads(before: Collection[threading.Thread], seconds: float) -> None:
