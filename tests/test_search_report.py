@@ -145,3 +145,15 @@ def test_a_directory_that_is_not_of_a_search_is_an_error(tmp_path: Path) -> None
     result = run(tmp_path, "reference", "--mmap-steps=1000", "--mmap-findings=here")
 
     assert "--mmap-findings=here: cannot be used: search.json is not the state of a search" in result.stderr
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_progress_has_lines_of_its_own(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "often.py").write_text("from pytest_mmapconf.plugin import search_report\nsearch_report.EVERY = 0.0\n")
+
+    out = run(tmp_path, "reference", "--mmap-steps=3000", "--hypothesis-seed=1", f"-n{workers}", "-p", "often").stdout
+
+    lines = [line for line in out.splitlines() if "search: " in line]
+    assert len(lines) >= 3, out
+    for line in lines:
+        assert re.match(r"(mmap )?search: (\d+ % \(\d+ of 3 parts\)|random programs)", line), line

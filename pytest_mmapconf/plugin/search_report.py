@@ -165,6 +165,8 @@ def write_line(config: pytest.Config, line: str) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
         terminal.ensure_newline()
+        if terminal._width_of_current_line:  # dots of workers, of which ensure_newline knows nothing
+            terminal.line("")
         terminal.write_line(line)
 
 
