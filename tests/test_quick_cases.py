@@ -88,6 +88,7 @@ def test_failures_are_those_of_the_usual_way(
 
     assert {case["verdict"] for case in quick} >= {"pass", "fail"}
     assert quick == usual
+    assert all(case["evidence"]["calls"] for case in quick if case["verdict"] == "fail")
     assert text == text_as_usual
     assert len(Path("set-up.txt").read_text().splitlines()) >= len(usual) or "-x" in arguments
 

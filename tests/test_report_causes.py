@@ -39,6 +39,14 @@ def test_the_example_is_of_the_most_frequent_kind() -> None:
     assert groups(CASES)[0].example.id == "b"
 
 
+def test_of_like_cases_the_example_has_the_fewest_calls() -> None:
+    cases = [failed(id, RANGE, call="munmap", answer="success", instead_of="EINVAL") for id in "abc"]
+    for one, calls in zip(cases, (3, 1, 2), strict=True):
+        one.evidence["calls"] = ["a call"] * calls
+
+    assert groups(cases)[0].example.id == "b"
+
+
 def test_as_data() -> None:
     first, _, last = map(as_data, groups(CASES))
 

@@ -108,14 +108,19 @@ def call_lines(recorded: RecordedSystem | None) -> list[str]:
         steps: Sequence[object] = recorded.program()[0]
     except Exception:  # an implementation may return anything
         return []
+    if len(steps) != len(recorded.noted):
+        return numbered(steps)
     texts = [step_text(step) for step in steps]
-    if len(texts) != len(recorded.noted):
-        return [f"{number:3}  {step}" for number, step in enumerate(texts, 1)]
     answers = [answer(note[4], note[5]) for note in recorded.noted]
     return [
         f"{number:3}  {step}" + (f"  → {text}" if text else "")
         for number, (step, text) in enumerate(zip(texts, answers, strict=True), 1)
     ]
+
+
+def numbered(steps: Sequence[object]) -> list[str]:
+    """Return a line for each call of a program, with its number."""
+    return [f"{number:3}  {step_text(step)}" for number, step in enumerate(steps, 1)]
 
 
 def step_text(step: object) -> str:

@@ -158,7 +158,7 @@ def add_result_of_call(
     if recorded:
         data["recorded"] = {key: _as_json(value) for key, value in recorded.items()}
     if data["verdict"] == FAIL and call.excinfo:
-        _add_evidence(report, data, call.excinfo, item.config)
+        _add_evidence(report, data, call.excinfo, item)
     found = item.stash.get(FOUND, None)
     if found is not None:
         data["search"] = found
@@ -211,19 +211,21 @@ def as_skip(error: NotImplementedError) -> pytest.ExceptionInfo[BaseException]:
 
 
 def _add_evidence(
-    report: pytest.TestReport, data: dict[str, Any], excinfo: pytest.ExceptionInfo[BaseException], config: pytest.Config
+    report: pytest.TestReport, data: dict[str, Any], excinfo: pytest.ExceptionInfo[BaseException], item: pytest.Item
 ) -> None:
     """Add what shows the failure of a case to its data, and, unless --tb=line, to the sections of pytest's report."""
-    settings, verbose = config.stash[SETTINGS], config.get_verbosity() > 0
+    config, settings = item.config, item.config.stash[SETTINGS]
     data["evidence"] = evidence = failure_evidence(excinfo)
-    made = failure_text.call_lines(settings.backend.last)
+    program = item.stash.get(PROGRAM, ())
+    made = failure_text.call_lines(settings.backend.last) or failure_text.numbered(program)
     if made:
         evidence["calls"] = made[-failure_text.MAX_EVIDENCE :]
     if config.getoption("tbstyle", "auto") == "line":
         return
     report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
     for maps in evidence.get("pictures", ()):
-        text = shortened(maps["text"], MAX_LINES if verbose else failure_text.MAX_PICTURE, "… and more: -v shows it")
+        most = MAX_LINES if config.get_verbosity() > 0 else failure_text.MAX_PICTURE
+        text = shortened(maps["text"], most, "… and more: -v shows it")
         report.sections.append((f"address space of {maps['of']}", text))
     if "requests" in evidence:
         report.sections.append(("last requests", "\n".join(evidence["requests"])))

@@ -72,9 +72,13 @@ class Group(NamedTuple):
 
     @property
     def example(self) -> CaseResult:
-        """A typical case: its required answer and its flags are those of many others."""
+        """A typical case: its required answer and its flags are those of many others; of these, one with few calls."""
         counts = Counter(part for case in self.cases for part in _parts(case))
-        return max(self.cases, key=lambda case: sum(counts[part] for part in _parts(case)))
+
+        def rank(case: CaseResult) -> tuple[int, int]:
+            return sum(counts[part] for part in _parts(case)), -len(case.evidence.get("calls", ()))
+
+        return max(self.cases, key=rank)
 
 
 def number(count: int, noun: str) -> str:
