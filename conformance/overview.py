@@ -76,11 +76,18 @@ def test_store_changes_one_byte_of_file(process: Process, file: MakeFile, page: 
 
 
 def count_calls(process: Process, action: Callable[[], object]) -> tuple[int, int]:
-    """Return how many read and write calls the process makes during `action` and during one query of its counters."""
-    before = process.counters()
-    action()
-    after = process.counters()
-    return after.reads - before.reads, after.writes - before.writes
+    """Return how many read and write calls the process makes during `action` and during one query of its counters.
+
+    A program that runs the process may now and then make such calls of its own: the least of five counts is returned.
+    """
+    reads, writes = [], []
+    for _ in range(5):
+        before = process.counters()
+        action()
+        after = process.counters()
+        reads.append(after.reads - before.reads)
+        writes.append(after.writes - before.writes)
+    return min(reads), min(writes)
 
 
 @clause("overview.no-read-write")

@@ -43,6 +43,7 @@ FACTS: Final = {
     "file_system": 'the file system that holds the files of cases: "ext4", "tmpfs" …',
     "user": '"root" or "uid 1000"',
     "capabilities": 'Linux\'s names, separated by commas; "none"',
+    "protection_keys": 'of the processor that runs a recipe: "yes" or "no"',
 }
 """The facts that a condition may name, and their values.  A backend spells the names with spaces for underscores."""
 

@@ -17,7 +17,7 @@ from ..agent.backend import CommandBackend
 from ..agent.build import BuildError, build_agent, cache_folder
 from ..contract import Facts
 from ..version import PACKAGE
-from .recipe import Resolved
+from .recipe import Resolved, processor_features
 
 PYTHON: Final = {"PYTHON": sys.executable, "PACKAGE": PACKAGE}
 """Variables for an agent that is a module of this package; no file of `prepare` depends on them."""
@@ -52,8 +52,13 @@ class RecipeBackend(CommandBackend):
         return self._words
 
     def facts(self) -> Facts:
-        """Return the facts of the agent, and the version that the recipe's command prints."""
+        """Return the facts of the agent, the version that the recipe's command prints, and a fact of this machine.
+
+        With "protection keys", a page that is only PROT_EXEC cannot be read (pkeys(7)), not by an emulator either.
+        """
         facts = super().facts()
+        has_keys = "ospke" in processor_features()
+        facts = replace(facts, details={**facts.details, "protection keys": "yes" if has_keys else "no"})
         version = self.resolved.recipe.version
         if not version:
             return facts

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mmapconf.catalogue.clauses import load
+from pytest_mmapconf.recipes.recipe import processor_features
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "findings"
 PROGRAMS = sorted(FOLDER.glob("*.c"))
@@ -28,9 +29,11 @@ def comment(program: Path) -> dict[str, str]:
 
 
 def is_here(need: str) -> bool:
-    """Return whether this machine has a program, a module (module:NAME), or the rights of root."""
+    """Return whether this machine has a program, a module (module:NAME), a feature (cpu:NAME), or rights (root)."""
     if need == "root":
         return os.geteuid() == 0
+    if need.startswith("cpu:"):
+        return need.removeprefix("cpu:") in processor_features()
     module = need.removeprefix("module:")
     return shutil.which(need) is not None if module == need else importlib.util.find_spec(module) is not None
 
