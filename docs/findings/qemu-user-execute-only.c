@@ -3,7 +3,7 @@
  *
  * Promised: code in a page with PROT_EXEC can be executed (POSIX mmap; clause mmap.prot.exec).
  * Seen: SIGSEGV. qemu makes a page with code that it has translated PROT_EXEC alone; on x86 with protection keys
- * (ospke in /proc/cpuinfo) the kernel lets nobody read such a page, and qemu reads the code there (SEGV_PKUERR).
+ * (ospke in /proc/cpuinfo) no program can read such a page, and qemu reads the code there (SEGV_PKUERR).
  * System: qemu-aarch64, qemu-s390x and qemu-ppc 7.2.22
  * Reported: no report found
  * Needs: aarch64-linux-gnu-gcc qemu-aarch64-static cpu:ospke

@@ -2,8 +2,8 @@
  * valgrind ends when a page of PROT_EXEC alone is executed on a processor with protection keys
  *
  * Promised: code in a page with PROT_EXEC can be executed (POSIX mmap; clause mmap.prot.exec).
- * Seen: valgrind ends with an internal error: on x86 with protection keys (ospke in /proc/cpuinfo) the kernel lets
- * nobody read such a page, and valgrind reads the code there.
+ * Seen: valgrind ends with an internal error: on x86 with protection keys (ospke in /proc/cpuinfo) no program
+ * can read such a page, and valgrind reads the code there.
  * System: valgrind 3.19.0
  * Reported: no report found
  * Needs: gcc valgrind cpu:ospke
