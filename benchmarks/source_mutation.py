@@ -305,14 +305,10 @@ Change = tuple[str, str, str, str]
 
 
 def equivalent_mutants() -> dict[Change, str]:
-    """Return the mutants that are listed as equivalent, with the reasons."""
+    """Return the mutants that are listed as equivalent, with the reasons (tests/test_equivalent.py checks the lines)."""
     found: dict[Change, str] = {}
     for path in sorted(EQUIVALENT.glob("*.toml")):
-        source = (REFERENCE / f"{path.stem}.py").read_text()
-        lines = {line.strip() for line in source.splitlines()}
         for entry in tomllib.loads(path.read_text())["equivalent"]:
-            if missing := set(entry["line"].splitlines()) - lines:
-                sys.exit(f"{path.name}: {path.stem}.py has no line {missing.pop()!r}")
             becomes = entry["becomes"] if isinstance(entry["becomes"], list) else [entry["becomes"]]
             found |= {(entry["in"], f"{path.stem}.py", entry["line"], line): entry["why"] for line in becomes}
     return found

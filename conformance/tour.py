@@ -1,4 +1,4 @@
-"""The tour: every call in every kind of state, each a short program that runs beside the reference.
+"""The tour: every call in every kind of state, each a short program that runs in lockstep with the reference.
 
 A case is a row: its id is the call, and then a value for each thing that a call can depend on (`python -m
 pytest_mmapconf tour` lists them).  There is no list of expected results: the reference executes the same program.

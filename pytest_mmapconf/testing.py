@@ -23,7 +23,7 @@ A case of the suite without a clause is an error.
 
 
 def needs(*names: str) -> pytest.MarkDecorator:
-    """``@needs("noreplace", …)``: the properties of the system that a case needs beside what it judges.
+    """``@needs("noreplace", …)``: the properties of the system that a case needs in addition to what it judges.
 
     Marks a case, a parameter, or a helper function: each case that names the helper needs them too.  The properties
     are in `catalogue.properties`; some are needed by each case that names a constant, such as MAP_FIXED.  Where one

@@ -35,7 +35,7 @@ LEVEL_USES: Final[dict[str, frozenset[str]]] = {
         }
     ),
 }
-"""What each level has beside those before it; level linux has everything."""
+"""What each level has in addition to those before it; level linux has everything."""
 
 PROPERTY_USES: Final[dict[str, frozenset[str]]] = {
     "anonymous-memory": frozenset({"MAP_ANONYMOUS"}),
@@ -122,7 +122,7 @@ class WatchedBackend(WrappingBackend):
 
 
 class WatchedFaults(testing.faults):
-    """Writes down what a case expects of a fault beside its signal."""
+    """Writes down what a case expects of a fault in addition to its signal."""
 
     def __init__(self, signal: str, *, at: int | None = None, code: str | None = None) -> None:
         USES.update(name for name, value in (("si_addr", at), ("si_code", code)) if value is not None)

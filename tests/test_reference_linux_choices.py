@@ -107,7 +107,7 @@ def test_which_faults_have_an_address(addr: int, reports: bool) -> None:
 @pytest.mark.parametrize("more", [0, 0x8, 0x01000000])
 @pytest.mark.parametrize("prot", range(8))
 def test_rights_of_the_processor(prot: int, more: int) -> None:
-    """x86 loads wherever there is any right, and executes where there is that one; flags beside are none."""
+    """x86 loads wherever there is any right, and executes where there is that one; other flags give none."""
     assert LINUX.may_load(prot | more, 5 * PAGE) is (prot != PROT_NONE)
     assert LINUX.may_execute(prot | more) is (prot >= PROT_EXEC)
 

@@ -1,4 +1,4 @@
-"""What a judge admits: for each thing that is left open, the right answers, and a wrong one beside them.
+"""What a judge admits: for each thing that is left open, the right answers, and a wrong one.
 
 The subjects are references, some with one method that does it another way.
 """

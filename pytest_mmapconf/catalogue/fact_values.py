@@ -36,7 +36,7 @@ UNKNOWN: Final = ("", "?")
 """The text for a value that is not known."""
 
 LINE_FIELDS: Final = 64
-"""Bytes of a line beside its data: the number of the process, the verb, an address, a length."""
+"""Bytes of a line without its data: the number of the process, the verb, an address, a length."""
 
 
 def number(text: str) -> int | None:

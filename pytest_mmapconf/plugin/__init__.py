@@ -16,7 +16,7 @@ import pytest
 
 MARKERS = (
     "clause(*ids): the clauses that a case judges (mmap-conformance)",
-    "mmap_needs(*properties): properties of the system that a case needs beside what it judges",
+    "mmap_needs(*properties): properties of the system that a case needs in addition to what it judges",
     "mmap_random: a case with random input, which a seed determines",
     "mmap_tour: a row of the tour: one call in one state, generated, and the same in every run",
     "mmap_crash: a case that crashes a file system",
@@ -181,7 +181,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 READ_BY_LISTS = ("--mmap-level", "--mmap-clause", "--mmap-backend")
-"""Options that --mmap-list-clauses and --mmap-list-backends allow beside them."""
+"""Options that --mmap-list-clauses and --mmap-list-backends allow together with them."""
 
 
 def refuse_options_without_effect(config: pytest.Config) -> None:

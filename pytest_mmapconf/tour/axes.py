@@ -211,7 +211,7 @@ CALL: Final = Axis(
 
 LOOK: Final = Axis(
     "look",
-    "where one looks, beside the pages and files of every process",
+    "where one looks, in addition to the pages and files of every process",
     (
         value(looks.pages),
         value(looks.store),

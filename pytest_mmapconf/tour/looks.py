@@ -1,4 +1,4 @@
-"""The values of the axis that says where one looks after the call, beside the pages and files of every process.
+"""The values of the axis that says where one looks after the call, in addition to the pages and files of every process.
 
 Each has steps before the call, where what is looked at needs some, and steps after it.
 """

@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 
 class RecordedProcess(WrappingProcess):
-    """A process whose calls are noted: forwarders made from `CALLS`.  What it has beside the contract is not noted."""
+    """A process whose calls are noted: forwarders made from `CALLS`.  Calls outside the contract are not noted."""
 
     def __init__(self, system: RecordedSystem, inside: Process, name: str) -> None:
         super().__init__(inside)
