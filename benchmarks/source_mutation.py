@@ -305,7 +305,7 @@ Change = tuple[str, str, str, str]
 
 
 def equivalent_mutants() -> dict[Change, str]:
-    """Return the mutants that are listed as equivalent, with the reasons (tests/test_equivalent.py checks the lines)."""
+    """Return the mutants listed as equivalent, with the reasons; tests/test_equivalent.py checks the lines."""
     found: dict[Change, str] = {}
     for path in sorted(EQUIVALENT.glob("*.toml")):
         for entry in tomllib.loads(path.read_text())["equivalent"]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import pytest_mmapconf.agent
 from pytest_mmapconf import backends
-from pytest_mmapconf.contract import O_CREAT, O_RDWR, Options
+from pytest_mmapconf.contract import O_CREAT, O_RDWR, SC_PAGESIZE, Options
 
 FOLDER = Path(pytest_mmapconf.agent.__path__[0]) / "tiny"
 FREESTANDING = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib", "-static")
@@ -23,11 +25,20 @@ QEMU = "qemu-system-riscv64"
 CROSS = "riscv64-linux-gnu-gcc"
 
 
+HOSTED = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror")
+ZIG_TARGETS = (
+    *("x86_64-freebsd", "aarch64-freebsd", "x86_64-netbsd", "x86_64-openbsd", "x86_64-macos", "aarch64-macos"),
+    *("x86_64-linux-musl", "riscv64-linux-musl"),
+)
+"""The targets of docs/port-the-agent.md."""
+
+
 def build(folder: Path, compiler: str, port: str, *options: str) -> Path:
-    """Compile the agent with a port, without libc and start files, and return the program."""
+    """Compile the agent with a port, all but posix.c without libc and start files, and return the program."""
     program = folder / port.removesuffix(".c")
     sources = [str(FOLDER / name) for name in ("tiny_agent.c", port)]
-    command = [compiler, *FREESTANDING, "-fno-stack-protector", *options, "-o", str(program), *sources]
+    kind = HOSTED if port == "posix.c" else (*FREESTANDING, "-fno-stack-protector")
+    command = [*compiler.split(), *kind, *options, "-o", str(program), *sources]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return program
 
@@ -45,8 +56,9 @@ def test_it_is_tiny() -> None:
     assert len(lines) <= 400
 
 
-def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester) -> None:
-    tiny = build(pytester.path, "cc", "linux.c")
+@pytest.mark.parametrize("port", ["linux.c", "posix.c"])
+def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester, port: str) -> None:
+    tiny = build(pytester.path, "cc", port)
     options = ("-m", "not mmap_random", "--mmap-clause=munmap.*", "--mmap-clause=mmap.flag.shared")
 
     own, native = verdicts(pytester, f"agent:{tiny}", *options), verdicts(pytester, "native", *options)
@@ -56,15 +68,51 @@ def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester) -
     assert len(asked) >= len(native) * 3 // 4
 
 
-def test_directories_with_files_in_them_are_removed(pytester: pytest.Pytester) -> None:
-    backend = backends.make(f"agent:{build(pytester.path, 'cc', 'linux.c')}", [], [])
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="needs ziglang")
+@pytest.mark.parametrize("target", ZIG_TARGETS)
+def test_the_posix_port_compiles_for_other_systems(tmp_path: Path, target: str) -> None:
+    program = build(tmp_path, f"{sys.executable} -m ziglang cc -target {target}", "posix.c")
+
+    assert program.stat().st_size > 0
+    assert f"`{target}`" in (Path(__file__).parents[1] / "docs" / "port-the-agent.md").read_text()
+
+
+def test_processes_without_a_parent_are_waited_for(pytester: pytest.Pytester) -> None:
+    """Init reaps them when it likes; what they held is free before the next system is booted."""
+    backend = backends.make(f"agent:{build(pytester.path, 'cc', 'posix.c')}", [], [])
+    backend.configure(Options())
+    try:
+        for _ in range(5):
+            system = backend.boot()
+            process = system.spawn()
+            child = process.fork()
+            grandchild = child.fork()
+            child.exit(3)
+            assert grandchild.sysconf(SC_PAGESIZE) == process.sysconf(SC_PAGESIZE)
+            grandchild.kill()
+            assert process.exit(5) == 5
+            system.close()
+    finally:
+        backend.close()
+
+
+@pytest.mark.parametrize("port", ["linux.c", "posix.c"])
+def test_directories_with_files_in_them_are_removed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(pytester.path) if port == "posix.c" else "/tmp")
+    backend = backends.make(f"agent:{build(pytester.path, 'cc', port)}", [], [])
     backend.configure(Options())
     try:
         system = backend.boot()
         process = system.spawn()
         process.mkdir("only-here")
         process.close(process.open("only-here/a", O_CREAT | O_RDWR))
-        (folder,) = Path("/tmp").glob("mmapconf-tiny*/only-here/a")
+        (folder,) = (
+            Path("/tmp").glob("mmapconf-tiny*/only-here/a")
+            if port == "linux.c"
+            else pytester.path.glob("mmapconf-*/only-here/a")
+        )
         system.close()
         backend.boot().close()
     finally:

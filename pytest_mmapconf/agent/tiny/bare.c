@@ -11,7 +11,7 @@
 enum { PAGE = 4096, PROCESSES = 8, DESCRIPTORS = 16, MAPPINGS = 16, FILES = 24, FILE_PAGES = 48, COPIES = 256 };
 enum { READ = 1, WRITE = 2, SHARED = 1, PRIVATE = 2, WRONLY = 1, RDWR = 2, CREAT = 0100, EXCL = 0200, TRUNC = 01000 };
 
-const char tiny_facts[] = "system=stub release=1 machine=riscv64 libc=none page=4096 bits=64 byteorder=little "
+const char *tiny_facts = "system=stub release=1 machine=riscv64 libc=none page=4096 bits=64 byteorder=little "
 			  "errno=none signals=none echo=yes";
 const unsigned long tiny_line = 128, tiny_data = 32;
 

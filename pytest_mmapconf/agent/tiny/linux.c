@@ -19,7 +19,8 @@ int tiny_main(void);
 enum { PROCESSES = 64, FIRST_PIPE = 300, CLONE_PARENT_FLAG = 0x8000, SCRATCH_LENGTH = 1 << 24 };
 #define SCRATCH 0x200000000000ul
 
-const char tiny_facts[] = "system=Linux release=tiny libc=none page=4096 bits=64 byteorder=little end=0x7ffffffff000";
+const char *tiny_facts;
+static const char system_facts[] = "system=Linux release=tiny libc=none page=4096 bits=64 byteorder=little end=0x7ffffffff000";
 const unsigned long tiny_line = TINY_LINE, tiny_data = TINY_DATA;
 
 static long pids[PROCESSES + 1]; /* by number; 0: ended, or not begun */
@@ -83,6 +84,7 @@ static const char *code_name(int signal, int code)
 	if (signal == SIGSEGV) {
 		CODE(SEGV_MAPERR);
 		CODE(SEGV_ACCERR);
+		CODE(SEGV_PKUERR);
 	} else {
 		CODE(BUS_ADRALN);
 		CODE(BUS_ADRERR);
@@ -390,6 +392,7 @@ enum tiny_where tiny_process(long number, char *request)
 
 __attribute__((used)) static void start(void)
 {
+	static char facts[160];
 	struct {
 		unsigned long now, most;
 	} descriptors = {1024, 1024};
@@ -402,6 +405,8 @@ __attribute__((used)) static void start(void)
 		CALL(close, fd);
 		CALL(openat, AT_FDCWD, "/dev/null", O_RDWR);
 	}
+	decimal(append(append(facts, system_facts), " uid="), CALL(geteuid, 0));
+	tiny_facts = facts;
 	catch_faults();
 	CALL(exit_group, tiny_main());
 }

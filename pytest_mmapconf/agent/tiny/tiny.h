@@ -12,7 +12,7 @@ void tiny_write(const char *text, unsigned long); /* all of it */
 
 /* ---- facts */
 
-extern const char tiny_facts[];         /* "page=4096 bits=64 system=..." for the greeting, see PROTOCOL.md */
+extern const char *tiny_facts;          /* "page=4096 bits=64 system=..." for the greeting, see PROTOCOL.md */
 extern const unsigned long tiny_line;   /* the longest line, with its newline: at most TINY_LINE */
 extern const unsigned long tiny_data;   /* the most bytes of a load, store, pread, pwrite: at most TINY_DATA */
 
@@ -34,8 +34,9 @@ struct tiny_call {
 	const char *arguments; /* n: a number; p: a path; d: bytes (address, then length) */
 	char result;           /* n: a number; -: nothing; 2: it and tiny_second; b: as many bytes of tiny_buffer;
 	                        * k: tiny_kind and the size */
-	long (*make)(const long *arguments); /* below 0: failed */
+	long (*make)(const long *arguments); /* below 0: failed; TINY_LACKS: the system does not have what was asked for */
 };
+#define TINY_LACKS (-0x7ffffffe)
 extern const struct tiny_call tiny_calls[];
 extern unsigned char tiny_buffer[TINY_DATA];
 extern long tiny_second;

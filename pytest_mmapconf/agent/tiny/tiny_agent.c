@@ -175,6 +175,10 @@ static void make_call(const struct tiny_call *call, char *rest)
 		}
 	}
 	result = call->make(arguments);
+	if (result == TINY_LACKS) {
+		put("unsupported the system does not define a flag or a name of this request");
+		return;
+	}
 	if (result < 0 && (call->result != 'n' || *tiny_error(result))) {
 		put("error ");
 		put(tiny_error(result));

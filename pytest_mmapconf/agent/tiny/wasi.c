@@ -17,7 +17,7 @@
 
 int tiny_main(void);
 
-const char tiny_facts[] = "system=WASI release=0.1 machine=wasm32 libc=wasi-libc page=65536 bits=32 byteorder=little "
+const char *tiny_facts = "system=WASI release=0.1 machine=wasm32 libc=wasi-libc page=65536 bits=32 byteorder=little "
 			  "signals=none";
 const unsigned long tiny_line = TINY_LINE, tiny_data = TINY_DATA;
 
