@@ -308,6 +308,13 @@ def implementations(session: nox.Session) -> None:
     session.run("python", "-m", "pytest_mmapconf", "implementations", *reports, *outputs)
 
 
+@nox.session
+def targets(session: nox.Session) -> None:
+    """Compile the tiny agent for the other systems of docs/port-the-agent.md, which cannot be run here."""
+    prepare(session, "ziglang")
+    session.run("pytest", "-q", str(TESTS / "test_tiny_agent.py"), "-k", "compiles_for_other_systems")
+
+
 NOT_IN_SDIST = (".gitignore",)
 """The files that serve the repository only."""
 
