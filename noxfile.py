@@ -99,7 +99,7 @@ IMPLEMENTATIONS = {
         (
             *("qemu-user:aarch64", "qemu-user:aarch64,page=65536", "qemu-user:arm", "qemu-user:i386", "qemu-user:mips"),
             *("qemu-user:mips64el", "qemu-user:ppc", "qemu-user:ppc64le", "qemu-user:riscv64", "qemu-user:s390x"),
-            *("qemu-user:x86_64", "valgrind", "wasi", "proot", "gvisor", "qemu-system:amd64-6.1"),
+            *("qemu-user:x86_64", "valgrind", "wasi", "emscripten", "proot", "gvisor", "qemu-system:amd64-6.1"),
             *("qemu-system:amd64-6.12", "qemu-system:i386-6.1", "qemu-system:arm64-16k", "qemu-system:s390x"),
         ),
         "documented",
@@ -107,7 +107,7 @@ IMPLEMENTATIONS = {
 }
 """The systems on the page of implementations, and the level that is judged."""
 
-SCOPES = {"wasi": "wasi"}
+SCOPES = {"emscripten": "wasi", "wasi": "wasi"}
 """The promises of systems that do not promise the whole level."""
 
 TIMEOUTS = ("--mmap-timeout=10", "--mmap-start-timeout=120")

@@ -6,7 +6,6 @@ The program sees one directory, as "/".
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,30 +14,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from .build import BuildError, kept
+from .build import BuildError
 from .dead_agent import record_owner
+from .webassembly import built
 
-TINY: Final = Path(__file__).with_name("tiny")
-SOURCES: Final = ("tiny_agent.c", "wasi.c", "tiny.h")
-OPTIONS: Final = ("-target", "wasm32-wasi", "-O1", "-D_WASI_EMULATED_MMAN")
-LIBRARY: Final = "-lwasi-emulated-mman"
-
-
-def built() -> Path:
-    """Return the program; compile it first if no program was made from these sources.
-
-    Raises CalledProcessError, whose output is on the standard error, and BuildError.
-    """
-    sources = "\0".join((TINY / name).read_text(encoding="utf-8") for name in SOURCES)
-    return kept(f"wasi-{hashlib.sha256(sources.encode()).hexdigest()[:20]}.wasm", compile_to, lambda program: True)
-
-
-def compile_to(program: Path) -> None:
-    """Compile the tiny agent with its port to WASI."""
-    files = [str(TINY / name) for name in SOURCES if name.endswith(".c")]
-    command = [sys.executable, "-m", "ziglang", "cc", *OPTIONS, "-o", str(program), *files, LIBRARY]
-    subprocess.run(command, check=True, stdout=sys.stderr.fileno())
-    program.chmod(0o755)
+COMPILER: Final = (sys.executable, "-m", "ziglang", "cc")
+OPTIONS: Final = ("-target", "wasm32-wasi", "-O1", "-D_WASI_EMULATED_MMAN", "-lwasi-emulated-mman")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +27,7 @@ def main(arguments: list[str]) -> int:
     wasmtime: Any = import_module("wasmtime")
     base = arguments[1] if arguments[:1] == ["--directory"] else None
     try:
-        program = built()
+        program = built("wasi", ".wasm", COMPILER, OPTIONS)
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     except BuildError as error:

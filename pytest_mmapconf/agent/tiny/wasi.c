@@ -1,7 +1,9 @@
-/* The port of the tiny agent to WASI with wasi-libc, whose mmap is emulated: a copy of the file in allocated memory.
- * There is one process, and nothing protects memory: only an access past its end fails.
+/* The port of the tiny agent to WebAssembly: WASI with wasi-libc, or Emscripten with files in memory (MEMFS).  In both,
+ * mmap is emulated by a copy of the file in allocated memory.  There is one process, and nothing protects memory: only an
+ * access past its end fails.
  *
  *     python -m pytest_mmapconf.agent.wasi
+ *     python -m pytest_mmapconf.agent.emscripten
  */
 #include "tiny.h"
 
@@ -17,18 +19,45 @@
 
 int tiny_main(void);
 
-const char *tiny_facts = "system=WASI release=0.1 machine=wasm32 libc=wasi-libc page=65536 bits=32 byteorder=little "
-			  "signals=none";
+#ifdef __EMSCRIPTEN__
+#define TEXT(number) #number
+#define RELEASE(major, minor, tiny) TEXT(major) "." TEXT(minor) "." TEXT(tiny)
+#define SYSTEM                                                                                              \
+	"system=Emscripten release=" RELEASE(__EMSCRIPTEN_major__, __EMSCRIPTEN_minor__, __EMSCRIPTEN_tiny__) \
+	" machine=wasm32 libc=musl filesystem=memfs"
+#define FOLDER "/mmapconf-memory"
+enum { FIRST_FILE = 3 };
+#else
+#define SYSTEM "system=WASI release=0.1 machine=wasm32 libc=wasi-libc"
+#define FOLDER "/"
+enum { FIRST_FILE = 4 }; /* 3 is the directory */
+#endif
+
+const char *tiny_facts = SYSTEM " page=65536 bits=32 byteorder=little signals=none";
 const unsigned long tiny_line = TINY_LINE, tiny_data = TINY_DATA;
 
 static int has_process;
 
 /* ------------------------------------------------------------------------------------------------------------ stream */
 
+#ifdef __EMSCRIPTEN__
+#include <emscripten.h>
+/* Its own stdin ends where nothing has arrived yet. */
+EM_JS(int, read_byte, (void), {
+	const bytes = new Uint8Array(1);
+	return require("fs").readSync(0, bytes, 0, 1) === 1 ? bytes[0] : -1;
+});
+
+int tiny_read_byte(void)
+{
+	return read_byte();
+}
+#else
 int tiny_read_byte(void)
 {
 	return getchar();
 }
+#endif
 
 void tiny_write(const char *text, unsigned long length)
 {
@@ -65,7 +94,10 @@ static const struct {
 	ERROR(EPERM), ERROR(ENOENT), ERROR(EIO), ERROR(EBADF), ERROR(EAGAIN), ERROR(ENOMEM), ERROR(EACCES), ERROR(EFAULT),
 	ERROR(EEXIST), ERROR(ENODEV), ERROR(ENOTDIR), ERROR(EISDIR), ERROR(EINVAL), ERROR(EMFILE), ERROR(EFBIG),
 	ERROR(ENOSPC), ERROR(ESPIPE), ERROR(EROFS), ERROR(ENAMETOOLONG), ERROR(ENOSYS), ERROR(EOVERFLOW), ERROR(ENOTSUP),
-	ERROR(ENOTCAPABLE), {0, 0}};
+#ifdef ENOTCAPABLE
+	ERROR(ENOTCAPABLE),
+#endif
+	{0, 0}};
 
 const char *tiny_error(long result)
 {
@@ -101,6 +133,9 @@ static long do_fstat(const long *a)
 	return about.st_size;
 }
 
+#ifdef __EMSCRIPTEN__ /* wasi-libc has none; the numbers are those of Linux */
+static long do_msync(const long *a) { return msync((void *)a[0], a[1], a[2]); }
+#endif
 static long do_munmap(const long *a) { return munmap((void *)a[0], a[1]); }
 static long do_close(const long *a) { return close(a[0]); }
 static long do_ftruncate(const long *a) { return ftruncate(a[0], a[1]); }
@@ -120,6 +155,9 @@ static long do_sysconf(const long *a)
 }
 
 const struct tiny_call tiny_calls[] = {
+#ifdef __EMSCRIPTEN__
+	{"msync", "nnn", '-', do_msync},
+#endif
 	{"mmap", "nnnnnn", 'n', do_mmap}, {"munmap", "nn", '-', do_munmap}, {"sysconf", "n", 'n', do_sysconf},
 	{"open", "pnn", 'n', do_open}, {"close", "n", '-', do_close}, {"ftruncate", "nn", '-', do_ftruncate},
 	{"lseek", "nnn", 'n', do_lseek}, {"pread", "nnn", 'b', do_pread}, {"pwrite", "ndn", 'n', do_pwrite},
@@ -148,16 +186,18 @@ static void remove_files(const char *folder)
 const char *tiny_boot(void)
 {
 	tiny_end();
-	return "/";
+	mkdir(FOLDER, 0700);
+	chdir(FOLDER);
+	return FOLDER;
 }
 
 /* The memory of what is still mapped is not released: libc does not report it. */
 void tiny_end(void)
 {
 	has_process = 0;
-	for (int fd = 4; fd < 64; fd++) /* 0 to 2, and the directory */
+	for (int fd = FIRST_FILE; fd < 64; fd++)
 		close(fd);
-	remove_files("/");
+	remove_files(FOLDER);
 }
 
 static long last_number;
