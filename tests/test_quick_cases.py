@@ -118,3 +118,21 @@ def test_an_interrupt_ends_the_run(pytester: pytest.Pytester) -> None:
 
     assert [case["verdict"] for case in cases].count("pass") == 2
     assert "KeyboardInterrupt" in text
+
+
+GREETER = """
+echo "mmapconf 1 system=Linux release=6 machine=x86_64 page=4096 bits=64 byteorder=little uid=0"
+exec sleep 1000
+"""
+
+
+def test_an_experiment_that_fails_is_reported_by_each_case(pytester: pytest.Pytester) -> None:
+    Path("greet.sh").write_text(GREETER)
+
+    result = pytester.runpytest_subprocess(
+        "--mmap-backend=agent:sh greet.sh", "--mmap-timeout=0.3", "--mmap-clause=munmap.errno.EINVAL"
+    )
+
+    assert result.ret == 1
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.fnmatch_lines(["*the harness is broken*"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,42 @@ def test_processes_without_a_parent_are_waited_for(pytester: pytest.Pytester) ->
             system.close()
     finally:
         backend.close()
+
+
+def test_invalid_requests_are_answered(tmp_path: Path) -> None:
+    requests = ["0 spawn", "0 boot", "0 spawn", "1 exit foo", *["1 fork"] * 65, "1 sysconf 30"]
+    with subprocess.Popen(
+        [build(tmp_path, "cc", "posix.c")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as agent:
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        agent.stdout.readline()
+        answers = []
+        for request in requests:
+            agent.stdin.write(f"{request}\n")
+            agent.stdin.flush()
+            answers.append(agent.stdout.readline().strip())
+        agent.stdin.close()
+        assert agent.wait(30) == 0
+
+    assert answers[0] == "0 error EINVAL"
+    assert answers[2] == "0 ok 1"
+    assert answers[3].startswith("1 bad ")
+    assert answers[4:-1] == [*(f"1 ok {number}" for number in range(2, 65)), *["1 error EAGAIN"] * 2]
+    assert answers[-1] == f"1 ok {os.sysconf('SC_PAGESIZE')}"
+
+
+def test_processes_end_with_the_supervisor(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [build(tmp_path, "cc", "posix.c")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"TMPDIR": str(tmp_path)}
+    ) as agent:
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        agent.stdin.write(b"0 boot\n0 spawn\n1 fork\n")
+        agent.stdin.flush()
+        assert [agent.stdout.readline() for _ in range(4)][-1] == b"1 ok 2\n"
+        agent.kill()
+        assert agent.stdout.read() == b"", "ends when no process has the stream any more"
 
 
 @pytest.mark.parametrize("port", ["linux.c", "posix.c"])

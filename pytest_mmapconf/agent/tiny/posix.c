@@ -344,6 +344,8 @@ static void begin(long number)
 	pid_t pid = getpid();
 	fcntl(LOCK_FILE, F_SETLK, &lock);
 	write_all(pipe_end(PROCESSES + 1, 1), (const char *)&pid, sizeof pid);
+	for (long other = 1; other <= PROCESSES; other++) /* only the supervisor writes requests: if it dies, this ends */
+		close(pipe_end(other, 1));
 	input = pipe_end(number, 0);
 	read_at = read_end = 0;
 	for (;;) {
@@ -451,7 +453,9 @@ static int read_pid(long number)
 
 long tiny_spawn(void)
 {
-	long number = next_process();
+	long number;
+	errno = EINVAL;
+	number = *folder ? next_process() : -1; /* only after a boot */
 	if (number < 0)
 		return number;
 	pids[number] = fork();
@@ -472,7 +476,8 @@ static void pass_on(long number, const char *request)
 enum tiny_where tiny_process(long number, char *request)
 {
 	char text[64];
-	int is_exit = !strncmp(request, "exit ", 5), is_kill = !strcmp(request, "kill");
+	int is_kill = !strcmp(request, "kill");
+	int is_exit = !strncmp(request, "exit ", 5) && request[5] && !request[5 + strspn(request + 5, "0123456789")];
 	if (number < 1 || number > processes)
 		return TINY_NONE;
 	if (!pids[number]) {
@@ -481,8 +486,10 @@ enum tiny_where tiny_process(long number, char *request)
 	}
 	if (!strcmp(request, "fork")) { /* the child's number goes with it */
 		long child = next_process();
-		if (child < 0)
-			return TINY_NONE;
+		if (child < 0) {
+			tiny_write(text, (unsigned long)snprintf(text, sizeof text, "%ld error EAGAIN\n", number));
+			return TINY_ELSEWHERE;
+		}
 		snprintf(text, sizeof text, "fork %ld", child);
 		pass_on(number, text);
 		is_child[child] = 0;
@@ -514,7 +521,11 @@ int main(void)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = DESCRIPTORS;
 	page = sysconf(_SC_PAGESIZE);
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || uname(&name) < 0)
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		fprintf(stderr, "tiny: it needs %d descriptors: ulimit -Hn %d\n", DESCRIPTORS, DESCRIPTORS);
+		return 1;
+	}
+	if (uname(&name) < 0)
 		return 1;
 	snprintf(facts, sizeof facts, "system=%.60s release=%.100s machine=%.60s page=%ld bits=%d byteorder=%s uid=%ld descriptors=%d",
 		 name.sysname, name.release, name.machine, page, (int)sizeof(long) * CHAR_BIT,
