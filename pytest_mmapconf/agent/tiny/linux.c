@@ -232,6 +232,8 @@ static void begin(long number)
 	static char request[TINY_LINE];
 	unsigned long length = 0;
 	self = number;
+	for (long other = 1; other <= PROCESSES; other++) /* only the supervisor writes requests: if it dies, this ends */
+		CALL(close, pipe_end(other, 1));
 	input = pipe_end(number, 0);
 	read_at = read_end = 0;
 	for (;;) {
