@@ -59,7 +59,7 @@ def run(pytester: pytest.Pytester, backend: str, hooks: str, *arguments: str) ->
     pytester.makepyfile(hooks=hooks)
     result = pytester.runpytest_subprocess(
         "-p", "hooks", f"--mmap-backend={backend}", "--mmap-level=linux", "--mmap-report=report.json", *arguments
-    )  # fmt: skip
+    )
     cases: list[dict[str, Any]] = json.loads(Path("report.json").read_text())["cases"]
     return cases, re.sub(r"=+( .* )in \d.* =+|0x[0-9a-f]{10,}|^plugins: .*", r"\1", result.stdout.str())
 
@@ -94,9 +94,7 @@ def test_failures_are_those_of_the_usual_way(
 
 
 def test_marks_are_evaluated(pytester: pytest.Pytester) -> None:
-    cases, _ = run(
-        pytester, "reference", MARK, "--mmap-clause=munmap.hole", "-m", "mmap_tour", "-k", "munmap+hole"
-    )  # fmt: skip
+    cases, _ = run(pytester, "reference", MARK, "--mmap-clause=munmap.hole", "-m", "mmap_tour", "-k", "munmap+hole")
 
     assert [case["verdict"] for case in cases].count("fail") == 1
     assert len(cases) > 1

@@ -17,7 +17,8 @@ from pytest_mmapconf import backends
 from pytest_mmapconf.contract import O_CREAT, O_RDWR, SC_PAGESIZE, Options
 
 FOLDER = Path(pytest_mmapconf.agent.__path__[0]) / "tiny"
-FREESTANDING = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-nostdlib", "-static")
+HOSTED = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror")
+FREESTANDING = (*HOSTED, "-ffreestanding", "-nostdlib", "-static", "-fno-stack-protector")
 RISCV = (
     *("-march=rv64imac", "-mabi=lp64", "-mcmodel=medany", "-fno-pie", "-no-pie"),
     "-Wl,-N,--no-relax,-Ttext=0x80000000,--build-id=none,--no-warn-rwx-segments",
@@ -25,8 +26,6 @@ RISCV = (
 QEMU = "qemu-system-riscv64"
 CROSS = "riscv64-linux-gnu-gcc"
 
-
-HOSTED = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror")
 ZIG_TARGETS = (
     "x86_64-freebsd",
     "aarch64-freebsd",
@@ -42,8 +41,8 @@ def build(folder: Path, compiler: str, port: str, *options: str) -> Path:
     """Compile the agent with a port, all but posix.c without libc and start files, and return the program."""
     program = folder / port.removesuffix(".c")
     sources = [str(FOLDER / name) for name in ("tiny_agent.c", port)]
-    kind = HOSTED if port == "posix.c" else (*FREESTANDING, "-fno-stack-protector")
-    command = [*compiler.split(), *kind, *options, "-o", str(program), *sources]
+    kind = HOSTED if port == "posix.c" else FREESTANDING
+    command = [compiler, *options, *kind, "-o", str(program), *sources]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return program
 
@@ -76,7 +75,7 @@ def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester, p
 @pytest.mark.skipif(find_spec("ziglang") is None, reason="needs ziglang")
 @pytest.mark.parametrize("target", ZIG_TARGETS)
 def test_the_posix_port_compiles_for_other_systems(tmp_path: Path, target: str) -> None:
-    program = build(tmp_path, f"{sys.executable} -m ziglang cc -target {target}", "posix.c")
+    program = build(tmp_path, sys.executable, "posix.c", "-m", "ziglang", "cc", "-target", target)
 
     assert program.stat().st_size > 0
     assert f"`{target}`" in (Path(__file__).parents[1] / "docs" / "port-the-agent.md").read_text()

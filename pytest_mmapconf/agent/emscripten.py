@@ -9,7 +9,6 @@ import subprocess
 import sys
 from typing import Final
 
-from .build import BuildError
 from .webassembly import built
 
 OPTIONS: Final = ("-O1", "-sALLOW_MEMORY_GROWTH=1", "-sEXIT_RUNTIME=1", "-sSINGLE_FILE=1")
@@ -17,13 +16,7 @@ OPTIONS: Final = ("-O1", "-sALLOW_MEMORY_GROWTH=1", "-sEXIT_RUNTIME=1", "-sSINGL
 
 def main() -> int:
     """Compile, and run.  A directory for its files means nothing to it."""
-    try:
-        program = built("emscripten", ".js", ("emcc",), OPTIONS)
-    except subprocess.CalledProcessError as error:
-        return int(error.returncode)
-    except (BuildError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    program = built("emscripten", ".js", ("emcc",), OPTIONS)
     return subprocess.run(["node", str(program)], check=False).returncode
 
 

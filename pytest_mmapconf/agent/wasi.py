@@ -7,14 +7,12 @@ The program sees one directory, as "/".
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from .build import BuildError
 from .dead_agent import record_owner
 from .webassembly import built
 
@@ -26,13 +24,7 @@ def main(arguments: list[str]) -> int:
     """Compile and run; `--directory DIR` is where the program's directory is made."""
     wasmtime: Any = import_module("wasmtime")
     base = arguments[1] if arguments[:1] == ["--directory"] else None
-    try:
-        program = built("wasi", ".wasm", COMPILER, OPTIONS)
-    except subprocess.CalledProcessError as error:
-        return int(error.returncode)
-    except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
+    program = built("wasi", ".wasm", COMPILER, OPTIONS)
     with tempfile.TemporaryDirectory(prefix=f"mmapconf-{os.getpid()}_", dir=base) as folder:
         record_owner(folder)
         files = Path(folder, "files")

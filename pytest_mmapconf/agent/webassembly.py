@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from .build import kept
+from .build import BuildError, kept
 
 TINY: Final = Path(__file__).with_name("tiny")
 SOURCES: Final = ("tiny_agent.c", "wasi.c", "tiny.h")
@@ -18,7 +18,7 @@ SOURCES: Final = ("tiny_agent.c", "wasi.c", "tiny.h")
 def built(name: str, suffix: str, compiler: Sequence[str], options: Sequence[str]) -> Path:
     """Return the program NAME-HASH.SUFFIX; compile it first if no program was made from these sources and options.
 
-    Raises CalledProcessError, whose output is on the standard error, and BuildError.
+    If it cannot be compiled, this program ends with a message, and with the compiler's status if it has one.
     """
     texts = ((TINY / name).read_text(encoding="utf-8") for name in SOURCES)
     made_from = "\0".join([*texts, *options])
@@ -30,4 +30,9 @@ def built(name: str, suffix: str, compiler: Sequence[str], options: Sequence[str
         program.chmod(0o755)
 
     hashed = hashlib.sha256(made_from.encode()).hexdigest()[:20]
-    return kept(f"{name}-{hashed}{suffix}", compile_to, lambda program: True)
+    try:
+        return kept(f"{name}-{hashed}{suffix}", compile_to, lambda program: True)
+    except subprocess.CalledProcessError as error:  # the compiler has said why
+        sys.exit(error.returncode)
+    except (BuildError, OSError) as error:
+        sys.exit(str(error))

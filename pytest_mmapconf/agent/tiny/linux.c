@@ -14,6 +14,8 @@
 #include <asm/siginfo.h>
 #include <asm/unistd.h>
 
+#include "names.h"
+
 int tiny_main(void);
 
 enum { PROCESSES = 64, FIRST_PIPE = 300, CLONE_PARENT_FLAG = 0x8000, SCRATCH_LENGTH = 1 << 24 };
@@ -24,7 +26,7 @@ static const char system_facts[] = "system=Linux release=tiny libc=none page=409
 const unsigned long tiny_line = TINY_LINE, tiny_data = TINY_DATA;
 
 static long pids[PROCESSES + 1]; /* by number; 0: ended, or not begun */
-static long processes, self, is_booted;
+static long processes, is_booted;
 static char folder[] = "/tmp/mmapconf-tiny00000000";
 
 static long call(long number, long a, long b, long c, long d, long e, long f)
@@ -78,21 +80,6 @@ void tiny_write(const char *text, unsigned long length)
 
 static struct tiny_fault last;
 
-#define CODE(name) if (code == name) return #name
-static const char *code_name(int signal, int code)
-{
-	if (signal == SIGSEGV) {
-		CODE(SEGV_MAPERR);
-		CODE(SEGV_ACCERR);
-		CODE(SEGV_PKUERR);
-	} else {
-		CODE(BUS_ADRALN);
-		CODE(BUS_ADRERR);
-		CODE(BUS_OBJERR);
-	}
-	return code == SI_KERNEL ? "SI_KERNEL" : "-";
-}
-
 /* Leaf functions without a frame: where one of them faults, the handler lets it return 1 instead. */
 int load_byte(unsigned long address, unsigned char *byte), store_byte(unsigned long address, unsigned char *byte);
 void faulted(void), restore(void);
@@ -143,23 +130,11 @@ int tiny_store(unsigned long address, unsigned char byte, struct tiny_fault *fau
 
 /* ------------------------------------------------------------------------------------------------------------- calls */
 
-static const struct {
-	int number;
-	const char *name;
-} errors[] = {
-#define ERROR(name) {name, #name}
-	ERROR(EPERM), ERROR(ENOENT), ERROR(EINTR), ERROR(EIO), ERROR(ENXIO), ERROR(EBADF), ERROR(EAGAIN), ERROR(ENOMEM),
-	ERROR(EACCES), ERROR(EFAULT), ERROR(EBUSY), ERROR(EEXIST), ERROR(ENODEV), ERROR(ENOTDIR), ERROR(EISDIR),
-	ERROR(EINVAL), ERROR(ENFILE), ERROR(EMFILE), ERROR(ENOTTY), ERROR(ETXTBSY), ERROR(EFBIG), ERROR(ENOSPC),
-	ERROR(ESPIPE), ERROR(EROFS), ERROR(ERANGE), ERROR(ENAMETOOLONG), ERROR(ENOSYS), ERROR(EOVERFLOW),
-	ERROR(EOPNOTSUPP), {0, 0}};
-
 const char *tiny_error(long result)
 {
-	for (int at = 0; errors[at].name; at++) {
-		if (errors[at].number == -result)
-			return errors[at].name;
-	}
+	const char *name = errno_name(-result);
+	if (name)
+		return name;
 	return -result > 0 && -result < 4096 ? "-" : ""; /* "": not a failure, an address in the upper half */
 }
 
@@ -229,25 +204,12 @@ static int pipe_end(long number, int is_write) { return FIRST_PIPE + 2 * number 
 /* Become process `number`: answer the requests that arrive in its pipe. */
 static void begin(long number)
 {
-	static char request[TINY_LINE];
-	unsigned long length = 0;
-	self = number;
 	for (long other = 1; other <= PROCESSES; other++) /* only the supervisor writes requests: if it dies, this ends */
 		CALL(close, pipe_end(other, 1));
 	input = pipe_end(number, 0);
 	read_at = read_end = 0;
-	for (;;) {
-		int byte = tiny_read_byte();
-		if (byte < 0)
-			CALL(exit_group, 0);
-		if (byte == '\n') {
-			request[length] = 0;
-			length = 0;
-			tiny_answer_request(self, request);
-		} else if (length < sizeof request - 1) {
-			request[length++] = byte;
-		}
-	}
+	tiny_answer_requests(number);
+	CALL(exit_group, 0);
 }
 
 static void make_pipe(long number)

@@ -26,6 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "names.h"
+
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON
 #endif
@@ -78,29 +80,6 @@ void tiny_write(const char *text, unsigned long length)
 
 static struct tiny_fault last;
 static sigjmp_buf after_fault;
-
-#define CODE(name) if (code == name) return #name
-static const char *code_name(int signal, int code)
-{
-	if (signal == SIGSEGV) {
-		CODE(SEGV_MAPERR);
-		CODE(SEGV_ACCERR);
-#ifdef SEGV_PKUERR
-		CODE(SEGV_PKUERR);
-#elif defined(__linux__) /* glibc declares it as an enumerator */
-		if (code == 4)
-			return "SEGV_PKUERR";
-#endif
-	} else {
-		CODE(BUS_ADRALN);
-		CODE(BUS_ADRERR);
-		CODE(BUS_OBJERR);
-	}
-#ifdef SI_KERNEL
-	CODE(SI_KERNEL);
-#endif
-	return "-";
-}
 
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
@@ -162,26 +141,13 @@ static const struct bit flush_flags[] = {{1, MS_ASYNC}, {2, MS_INVALIDATE}, {4, 
 static const struct bit open_flags[] = {{1, O_WRONLY}, {2, O_RDWR}, {0100, O_CREAT}, {0200, O_EXCL}, {01000, O_TRUNC},
 					{02000, O_APPEND}, {04000, O_NONBLOCK}, {02000000, O_CLOEXEC}, {0, 0}};
 
-static const struct {
-	int number;
-	const char *name;
-} errors[] = {
-#define ERROR(name) {name, #name}
-	ERROR(EPERM), ERROR(ENOENT), ERROR(EINTR), ERROR(EIO), ERROR(ENXIO), ERROR(EBADF), ERROR(EAGAIN), ERROR(ENOMEM),
-	ERROR(EACCES), ERROR(EFAULT), ERROR(EBUSY), ERROR(EEXIST), ERROR(ENODEV), ERROR(ENOTDIR), ERROR(EISDIR),
-	ERROR(EINVAL), ERROR(ENFILE), ERROR(EMFILE), ERROR(ENOTTY), ERROR(ETXTBSY), ERROR(EFBIG), ERROR(ENOSPC),
-	ERROR(ESPIPE), ERROR(EROFS), ERROR(ERANGE), ERROR(ENAMETOOLONG), ERROR(ENOSYS), ERROR(EOVERFLOW),
-	ERROR(EOPNOTSUPP), {0, 0}};
-
 const char *tiny_error(long result)
 {
 	static char unknown[24];
 	if (result != -1)
 		return ""; /* an address in the upper half */
-	for (int at = 0; errors[at].name; at++) {
-		if (errors[at].number == errno)
-			return errors[at].name;
-	}
+	if (errno_name(errno))
+		return errno_name(errno);
 	snprintf(unknown, sizeof unknown, "errno-%d", errno);
 	return unknown;
 }
@@ -338,8 +304,6 @@ static int make_lock_file(void)
 /* Become process `number`: answer the requests that arrive in its pipe. */
 static void begin(long number)
 {
-	static char request[TINY_LINE];
-	unsigned long length = 0;
 	struct flock lock = lock_of(number);
 	pid_t pid = getpid();
 	fcntl(LOCK_FILE, F_SETLK, &lock);
@@ -348,18 +312,8 @@ static void begin(long number)
 		close(pipe_end(other, 1));
 	input = pipe_end(number, 0);
 	read_at = read_end = 0;
-	for (;;) {
-		int byte = tiny_read_byte();
-		if (byte < 0)
-			_exit(0);
-		if (byte == '\n') {
-			request[length] = 0;
-			length = 0;
-			tiny_answer_request(number, request);
-		} else if (length < sizeof request - 1) {
-			request[length++] = (char)byte;
-		}
-	}
+	tiny_answer_requests(number);
+	_exit(0);
 }
 
 static void make_pipe(long number)

@@ -24,8 +24,8 @@ long tiny_spawn(void);                  /* the number of a new process, from 1 o
 enum tiny_where { TINY_HERE, TINY_ELSEWHERE, TINY_NONE };
 enum tiny_where tiny_process(long number, char *request);
 /* Makes `number` the process that calls and accesses are made in.  TINY_ELSEWHERE: the request was passed on, and the
- * process itself answers by tiny_answer_request; TINY_NONE: there is no such process. */
-long tiny_answer_request(long number, char *request); /* the agent's: makes a request and writes its answer */
+ * process itself answers by tiny_answer_requests; TINY_NONE: there is no such process. */
+void tiny_answer_requests(long number); /* the agent's: answers as a process, until the stream of requests ends */
 
 /* ---- calls: one entry for each verb, ended by an entry without name */
 

@@ -198,7 +198,7 @@ bad:
 	put("bad an argument cannot be understood");
 }
 
-long tiny_answer_request(long number, char *rest)
+static void answer_request(long number, char *rest)
 {
 	const char *verb = field(&rest);
 	used = 0;
@@ -216,7 +216,6 @@ long tiny_answer_request(long number, char *rest)
 			put("unsupported this agent does not know the verb");
 	}
 	end_line();
-	return 0;
 }
 
 static void supervise(const char *verb)
@@ -257,6 +256,12 @@ static int read_line(void)
 	return 1;
 }
 
+void tiny_answer_requests(long number)
+{
+	while (read_line())
+		answer_request(number, line);
+}
+
 int tiny_main(void)
 {
 	put("mmapconf 1 ");
@@ -279,7 +284,7 @@ int tiny_main(void)
 		} else {
 			enum tiny_where where = tiny_process(number, rest);
 			if (where == TINY_HERE)
-				tiny_answer_request(number, rest);
+				answer_request(number, rest);
 			if (where == TINY_NONE)
 				put_signed(number), put(" bad no such process"), end_line();
 		}
