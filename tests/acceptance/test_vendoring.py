@@ -198,6 +198,19 @@ def test_the_hosts_own_runs_are_unchanged(python: Command, copy: Path, host: Pat
         shutil.rmtree(host / "third_party")
 
 
+@pytest.mark.parametrize("where", ["the command line", "the ini file"])
+def test_a_directory_above_a_copy_selects_its_cases(python: Command, copy: Path, host: Path, where: str) -> None:
+    put(copy, host)
+    asked = ["--mmap-backend=reference"]
+    if where == "the ini file":
+        (host / "pytest.ini").write_text(f"{INI.rstrip()}\nmmap_backend = reference\n")
+        asked = []
+
+    run = judged(python, host, *asked, "--mmap-clause=munmap.range", "third_party", *WITHOUT_TOUR)
+
+    assert run.verdicts["munmap.range"] == "pass"
+
+
 @pytest.mark.parametrize(
     ("place", "package", "root"),
     [
