@@ -157,6 +157,14 @@ O_PATH: Final = O.PATH
 SEEK_SET: Final = 0
 SEEK_CUR: Final = 1
 SEEK_END: Final = 2
+SEEK_DATA: Final = 3
+SEEK_HOLE: Final = 4
+
+FALLOC_FL_KEEP_SIZE: Final = 0x01
+FALLOC_FL_PUNCH_HOLE: Final = 0x02
+FALLOC_FL_COLLAPSE_RANGE: Final = 0x08
+FALLOC_FL_ZERO_RANGE: Final = 0x10
+FALLOC_FL_INSERT_RANGE: Final = 0x20
 
 LOCK_SH: Final = 1
 LOCK_EX: Final = 2
@@ -239,6 +247,7 @@ LockOperation: TypeAlias = Annotated[int, Kind("lock", "LOCK_")]
 MlockallFlags: TypeAlias = Annotated[int, Kind("mcl", "MCL_")]
 Mlock2Flags: TypeAlias = Annotated[int, Kind("mlock", "MLOCK_")]
 Advice: TypeAlias = Annotated[int, Kind("madv", "MADV_", combined=False)]
+AllocationMode: TypeAlias = Annotated[int, Kind("falloc", "FALLOC_FL_")]
 Seals: TypeAlias = Annotated[int, Kind("seal", "SEAL_")]
 ConfigurationName: TypeAlias = Annotated[int, Kind("sysconf", "SC_", combined=False)]
 
@@ -521,6 +530,15 @@ class Process:
         """Make the file `length` bytes long."""
         raise _missing("ftruncate")
 
+    def fallocate(self, fd: Fd, mode: AllocationMode, offset: Offset, length: Length) -> None:
+        """Change the storage of the bytes [offset, offset + length) of a file (Linux: fallocate; clauses fallocate.*).
+
+        Mode 0 takes storage for them and makes the file as long as the range if it is shorter.  FALLOC_FL_PUNCH_HOLE
+        and FALLOC_FL_ZERO_RANGE make them zero, FALLOC_FL_COLLAPSE_RANGE removes them, FALLOC_FL_INSERT_RANGE inserts
+        as many zeros before them; FALLOC_FL_KEEP_SIZE keeps the size.  EOPNOTSUPP: the file system has not this mode.
+        """
+        raise _missing("fallocate")
+
     def lseek(self, fd: Fd, offset: Offset, whence: Whence) -> Offset:
         """Move the file offset and return it."""
         raise _missing("lseek")
@@ -547,6 +565,10 @@ class Process:
         """
         raise _missing("write_from")
 
+    def copy_file_range(self, fd: Fd, offset: Offset, to_fd: Fd, to_offset: Offset, length: Length) -> Length:
+        """Copy up to `length` bytes between two files, or parts of one, and return how many were copied."""
+        raise _missing("copy_file_range")
+
     def fstat(self, fd: Fd) -> Stat:
         """The kind and size of a file."""
         raise _missing("fstat")
@@ -570,6 +592,14 @@ class Process:
     def unlink(self, path: Path) -> None:
         """Remove a name of a file."""
         raise _missing("unlink")
+
+    def rename(self, path: Path, new_path: Path) -> None:
+        """Give a file another name; a file that has that name loses it."""
+        raise _missing("rename")
+
+    def link(self, path: Path, new_path: Path) -> None:
+        """Give a file a second name."""
+        raise _missing("link")
 
     def mkdir(self, path: Path) -> None:
         """Make a directory."""

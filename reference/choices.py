@@ -146,5 +146,8 @@ class Choices(RefusalChoices, PlacementChoices, FileChoices, Protocol):
     def writes_when_asynchronous(self) -> bool:
         """True if the writes of MS_ASYNC have reached the disk before a crash."""
 
+    def copied(self, length: int) -> int:
+        """Return the bytes that copy_file_range copies if it can copy `length`, which is not 0: at least one."""
+
     def transferred(self, call: str, possible: int, wanted: int) -> int:
         """Return the bytes that pread or pwrite transfers if only `possible` of `wanted` bytes are accessible."""

@@ -111,6 +111,15 @@ class OnDiskFile:
         self.disk.used -= self.page * len(gone)
         self.truncated = True
 
+    def move(self, first: int, by: int) -> None:
+        """Move the blocks by a number of blocks: down over those from `first` on, or from `first` on up."""
+        before, stop = len(self.blocks), first - min(by, 0)
+        places = {block: block if block < first else block + by for block in self.blocks if not first <= block < stop}
+        self.indeterminate = {places[block]: own for block, own in self.indeterminate.items() if block in places}
+        self.blocks = {place: self.blocks[block] for block, place in places.items()}
+        self.disk.used -= self.page * (before - len(self.blocks))
+        self.size += by * self.page
+
     def cut(self, size: int) -> None:
         """Truncate to `size` bytes: give back the room of the blocks past the end, and drop the bytes past it."""
         page = self.page

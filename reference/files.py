@@ -295,6 +295,50 @@ class Inode:
         for mapping in self.mappings:
             mapping.drop_file_pages(first, stop, private=False)
 
+    def clear(self, offset: int, end: int, choices: FileChoices) -> None:
+        """Make the bytes from `offset` to `end` zero: the pages that are wholly in the range become a hole.
+
+        Bytes past the end of the file, in its last page, become zero or not.
+        """
+        page = self.cache.memory.page
+        self.cache.clear_slack_perhaps(self.size, offset, end)
+        end = min(end, self.size if end % page else end)
+        if end <= offset:
+            self.perhaps_modified = True
+            return
+        first, stop = -(-offset // page), end // page
+        edges = (
+            [(offset, min(end, first * page)), (max(offset, stop * page), end)] if first <= stop else [(offset, end)]
+        )
+        for start, past in edges:
+            self.cache.zero(start, min(past, self.size), choices)
+        if first < stop:
+            self.punch(first * page, (stop - first) * page, choices)
+        self.content_version += 1
+        self.perhaps_modified = True
+
+    def has_storage(self, index: int) -> bool:
+        """True if a page has storage, or was stored to: it is not in a hole."""
+        record = self.cache.on_disk
+        page = self.cache.pages.get(index)
+        return (page is not None and page.dirty) or (record is not None and index in record.blocks)
+
+    def reserve(self, offset: int, end: int, choices: FileChoices) -> bool:
+        """Take storage for the pages of a range; return False when the disk is full."""
+        record, page = self.cache.on_disk, self.cache.memory.page
+        return record is None or all(record.reserve(block, choices) for block in range(offset // page, -(-end // page)))
+
+    def move(self, offset: int, by: int, choices: FileChoices) -> None:
+        """Move what follows a place by a number of bytes, down over the bytes there, or up; all are whole pages."""
+        page = self.cache.memory.page
+        self.cache.write_back(0, LARGEST, self.size, choices)
+        self.cache.move(offset // page, by // page)
+        self.size += by
+        self.changed()
+        for mapping in self.mappings:
+            mapping.note_size(self.size)
+            mapping.drop_file_pages(offset // page, LARGEST)
+
     def sync(self, choices: FileChoices) -> None:
         """Carry everything to the disk."""
         if self.is_regular:

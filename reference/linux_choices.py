@@ -204,6 +204,10 @@ class LinuxChoices:
     def writes_when_asynchronous(self) -> bool:
         return False
 
+    def copied(self, length: int) -> int:
+        """All: a file system that shares storage between files may copy the whole blocks only."""
+        return length
+
     def transferred(self, call: str, possible: int, wanted: int) -> int:
         return possible
 

@@ -438,6 +438,13 @@ class ObservedChoices(LinuxChoices):
     def note_store(self, addr: int) -> None:
         self.stored_at = addr
 
+    def copied(self, length: int) -> int:
+        """As many as the subject has copied."""
+        outcome = self.observed
+        if isinstance(outcome, Returned) and isinstance(outcome.value, int) and 0 < outcome.value <= length:
+            return outcome.value
+        return length
+
     def transferred(self, call: str, possible: int, wanted: int) -> int:
         """All that could be moved, or nothing where a file system refuses a write that it could do in part (write(2)).
 

@@ -226,6 +226,35 @@ class PageCache:
         if self.on_disk is not None:
             self.on_disk.punch(first, stop)
 
+    def zero(self, start: int, end: int, choices: PageChoices) -> None:
+        """Make the bytes from `start` to `end`, of one page, zero; a hole stays one."""
+        index, at = divmod(start, self.memory.page)
+        has_block = self.on_disk is not None and index in self.on_disk.blocks
+        if end <= start or (index not in self.pages and not has_block):
+            return
+        page = self.page(index)
+        if has_block or page.dirty or any(page.data) or page.indeterminate:
+            self.mark_dirty(index, page, choices)
+            page.store(at, bytes(end - start))
+
+    def move(self, first: int, by: int) -> None:
+        """Move the pages by a number of pages: down over those from `first` on, or from `first` on up."""
+        stays, stop = first, first - min(by, 0)
+        self.pages = {
+            index if index < stays else index + by: page
+            for index, page in self.pages.items()
+            if index < stays or index >= stop
+        }
+        if self.on_disk is not None:
+            self.on_disk.move(first, by)
+
+    def clear_slack_perhaps(self, size: int, start: int, end: int) -> None:
+        """Let each byte from `start` to `end` that is past the end of the file, in its page, stay or become zero."""
+        index, used = divmod(size, self.memory.page)
+        first, stop = start - index * self.memory.page, end - index * self.memory.page
+        if used and index in self.pages and stop > used and first < self.memory.page:
+            self.pages[index].mark_indeterminate(max(first, used), min(stop, self.memory.page))
+
     def clear_slack(self, size: int) -> None:
         """Zero the bytes past the end of a file of `size` bytes, in its last page."""
         index, used = divmod(size, self.memory.page)

@@ -20,10 +20,11 @@ from .madvise import Advice
 from .mapping_calls import MappingCalls
 from .mremap_calls import MremapCalls
 from .page_calls import PageCalls
+from .storage_calls import StorageCalls
 from .user_buffers import Buffers
 
 
-class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers):
+class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers, StorageCalls):
     """A process of the reference."""
 
     def __init__(self, machine: Machine) -> None:

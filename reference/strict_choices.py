@@ -155,6 +155,10 @@ class StrictChoices(LinuxChoices):
     def evicts(self) -> bool:
         return False
 
+    def copied(self, length: int) -> int:
+        """As few as allowed."""
+        return (length + 1) // 2
+
     def transferred(self, call: str, possible: int, wanted: int) -> int:
         """All or nothing: what a call moves from or to a buffer of which a part is inaccessible is undefined."""
         return possible if possible == wanted else 0

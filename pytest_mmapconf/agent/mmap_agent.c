@@ -971,6 +971,11 @@ static void do_ftruncate(struct argument *a)
     answer_result(ftruncate(descriptor(a[0]), (off_t)a[1].n));
 }
 
+static void do_fallocate(struct argument *a)
+{
+    answer_result(fallocate(descriptor(a[0]), (int)a[1].n, (off_t)a[2].n, (off_t)a[3].n));
+}
+
 static void do_lseek(struct argument *a)
 {
     answer_number(lseek(descriptor(a[0]), (off_t)a[1].n, (int)a[2].n));
@@ -1007,6 +1012,13 @@ static void do_read_into(struct argument *a)
 static void do_write_from(struct argument *a)
 {
     answer_number(pwrite(descriptor(a[0]), pointer(a[1]), (size_t)a[2].n, (off_t)a[3].n));
+}
+
+static void do_copy_file_range(struct argument *a)
+{
+    loff_t from = (loff_t)a[1].n, to = (loff_t)a[3].n;
+
+    answer_number(copy_file_range(descriptor(a[0]), &from, descriptor(a[2]), &to, (size_t)a[4].n, 0));
 }
 
 static void do_fstat(struct argument *a)
@@ -1066,6 +1078,16 @@ static void do_drop_cache(struct argument *a)
 static void do_unlink(struct argument *a)
 {
     answer_result(unlink(a[0].text));
+}
+
+static void do_rename(struct argument *a)
+{
+    answer_result(rename(a[0].text, a[1].text));
+}
+
+static void do_link(struct argument *a)
+{
+    answer_result(link(a[0].text, a[1].text));
 }
 
 static void do_mkdir(struct argument *a)
@@ -1714,17 +1736,21 @@ static const struct verb {
     {"close", "n", do_close},
     {"dup", "n", do_dup},
     {"ftruncate", "nn", do_ftruncate},
+    {"fallocate", "nnnn", do_fallocate},
     {"lseek", "nnn", do_lseek},
     {"pread", "nnn", do_pread},
     {"pwrite", "nxn", do_pwrite},
     {"read-into", "naan", do_read_into},
     {"write-from", "naan", do_write_from},
+    {"copy-file-range", "nnnnn", do_copy_file_range},
     {"fstat", "n", do_fstat},
     {"fsync", "n", do_fsync},
     {"drop-cache", "n", do_drop_cache},
     {"set-old-mtime", "n", do_set_old_mtime},
     {"has-old-mtime", "n", do_has_old_mtime},
     {"unlink", "p", do_unlink},
+    {"rename", "pp", do_rename},
+    {"link", "pp", do_link},
     {"mkdir", "p", do_mkdir},
     {"pipe", "", do_pipe},
     {"socketpair", "", do_socketpair},

@@ -200,12 +200,15 @@ class LinuxProcess(Process):
     close = libc_method("close", "ii")
     dup = libc_method("dup", "ii")
     ftruncate = libc_method("ftruncate", "iil")
+    fallocate = libc_method("fallocate", "iiill")
     lseek = libc_method("lseek", "lili")
     read_into = libc_method("pread", "lizzl")
     write_from = libc_method("pwrite", "lizzl")
     fsync = libc_method("fsync", "ii")
     flock = libc_method("flock", "iii")
     unlink = libc_method("unlink", "is")
+    rename = libc_method("rename", "iss")
+    link = libc_method("link", "iss")
     _madvise = staticmethod(libc_function("madvise", "izzi"))
     _mincore = staticmethod(libc_function("mincore", "izzp"))
     _pair = staticmethod(libc_function("pipe", "ip"))
@@ -277,6 +280,9 @@ class LinuxProcess(Process):
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         return os.pwrite(fd, data, offset)
+
+    def copy_file_range(self, fd: int, offset: int, to_fd: int, to_offset: int, length: int) -> int:
+        return os.copy_file_range(fd, to_fd, length, offset, to_offset)
 
     def fstat(self, fd: int) -> Stat:
         status = os.fstat(fd)

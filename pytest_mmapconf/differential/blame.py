@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 ENVIRONMENT_ERRNOS: Final = {
     "ftruncate": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
     "pwrite": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "fallocate": {"EOPNOTSUPP", "ENOSYS", "ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "copy_file_range": {"EOPNOTSUPP", "ENOSYS", "EXDEV", "ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "rename": {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
+    "link": {"EPERM", "EMLINK", "ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
     "fsync": {"ENOSPC", "EDQUOT", "EIO"},
     "open": {"ENOSPC", "EDQUOT", "EIO", "ENFILE", "EMFILE", "EACCES", "EROFS"},
     "mkdir": {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS"},
@@ -42,6 +46,9 @@ EFFECT_CLAUSES: Final = {
     "msync": ("msync.flush",),
     "close": ("mmap.refcount.close",),
     "ftruncate": ("file.truncate",),
+    "fallocate": ("fallocate.zero",),
+    "copy_file_range": ("copy.shared",),
+    "rename": ("rename.mapping",),
     "pwrite": ("mmap.flag.shared",),
     "fork": ("fork.mappings",),
     "exec": ("exec.mappings",),
@@ -64,6 +71,8 @@ RESULT_CLAUSES: Final = {
     "sysconf": ("paging.sysconf",),
     "mprotect": ("mprotect.rights",),
     "ftruncate": ("file.truncate",),
+    "fallocate": ("fallocate.size",),
+    "copy_file_range": ("copy.stores",),
     "pread": ("overview.one-to-one",),
     "mincore": ("paging.fault-loads",),
     "mlock": ("mlock.errno.ENOMEM",),
@@ -98,12 +107,12 @@ RIGHT_REFUSED: Final = {
 """By access, the clause that it does not work in pages with other rights only."""
 
 CROSS_PROCESS_CALLS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
-CROSS_PROCESS_CALLS.update(("fork", "exec", "exit", "kill"))
+CROSS_PROCESS_CALLS.update(("fallocate", "copy_file_range", "rename", "fork", "exec", "exit", "kill"))
 """Calls whose effect other processes can observe."""
 
 EFFECTS: Final = frozenset(
     (
-        *("mmap", "munmap", "mremap", "msync", "mprotect", "madvise", "mseal", "ftruncate", "close"),
+        *("mmap", "munmap", "mremap", "msync", "mprotect", "madvise", "mseal", "ftruncate", "fallocate", "close"),
         *("mlock", "mlock2", "munlock", "mlockall", "munlockall"),
     )
 )

@@ -329,14 +329,20 @@ class LockstepProcess(Pair):
         system.audit(self, call, arguments)
         return value
 
-    def call_both_by_path(self, call: str, make: Callable[[], T], path: str, *arguments: object) -> T:
-        """Make a call whose first argument is a path, as `call_both` does.  `path` is the subject's."""
-        translated = self.system.translate(path)
-        if translated is not None:
-            return self.call_both(call, make, translated, *arguments)
-        value = make()
-        self.system.give_up(f"{call}({path!r}): a path that the reference does not have")
-        return value
+    def call_both_by_path(self, call: str, make: Callable[[], T], *arguments: object) -> T:
+        """Make a call with paths, which are the subject's, as `call_both` does."""
+        kinds = CALLS[call].arguments.values()
+        translated = list(arguments)
+        for place, (kind, argument) in enumerate(zip(kinds, arguments, strict=False)):
+            if kind != "path":
+                continue
+            path = self.system.translate(str(argument))
+            if path is None:
+                value = make()
+                self.system.give_up(f"{call}({argument!r}): a path that the reference does not have")
+                return value
+            translated[place] = path
+        return self.call_both(call, make, *translated)
 
     # ---- calls that are more than one call of each
 
@@ -483,7 +489,7 @@ class LockstepProcess(Pair):
 
 
 _BY_PATH: Final = {call for call, signature in CALLS.items() if "path" in signature.arguments.values()}
-"""The calls whose first argument is a path."""
+"""The calls with paths."""
 
 
 def _both(pair: LockstepProcess, call: str, arguments: tuple[Any, ...]) -> Any:

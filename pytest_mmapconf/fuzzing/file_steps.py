@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ..contract import (
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
     LOCK_EX,
     LOCK_NB,
     LOCK_SH,
@@ -17,6 +22,7 @@ from ..contract import (
     SEEK_CUR,
     SEEK_END,
     SEEK_SET,
+    Facility,
 )
 from ..reference.constants import (
     MAP_ANONYMOUS,
@@ -43,6 +49,14 @@ from .model_view import MAX_PAGES, Actor, ProgramState
 ACCESS_MODES: Final = (O_RDWR, O_RDWR, O_RDONLY, O_RDONLY, O_WRONLY)
 
 SEALS: Final = (SEAL_WRITE, SEAL_GROW, SEAL_SHRINK, SEAL_FUTURE_WRITE, SEAL_SEAL, SEAL_WRITE | SEAL_SHRINK, SEAL_SEAL)
+
+
+PUNCH: Final = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+MOVES: Final = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)
+ALLOCATION_MODES: Final = (
+    *(0, 0, FALLOC_FL_KEEP_SIZE, PUNCH, PUNCH, PUNCH, PUNCH, FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE),
+    *(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, *MOVES, *MOVES, FALLOC_FL_PUNCH_HOLE),
+)
 
 
 class FileSteps(ProgramState):
@@ -125,6 +139,51 @@ class FileSteps(ProgramState):
         page = self.page
         is_before = (end - 1) // page < offset // page or (offset + length - 1) // page < start // page
         return mapping.inode is not inode or (is_before and max(end, offset + length) <= inode.size)
+
+    def fallocate(self, actor: Actor, draws: Draws) -> None:
+        """Allocate or zero a range, of whole pages or not, or move what follows it.
+
+        Nothing specifies what becomes of private copies of pages that move, or what a crash leaves of them.
+        """
+        mode = draws.choice(ALLOCATION_MODES)
+        offset, length = self.file_range(draws)
+        fd = self.descriptor(actor, draws, False, not draws.one_in(16))
+        descriptor = actor.model.descriptors.get(fd)
+        if mode in MOVES:
+            offset, length = offset // self.page * self.page, self.page
+            if descriptor is None or self.files_in == Facility.CRASHING_FILE_SYSTEM:
+                return
+            if any(not mapping.shared for mapping in descriptor.description.inode.mappings):
+                return
+        if draws.one_in(16):
+            offset, length = draws.choice(((-1, self.page), (0, 0), (offset, -1)))
+        self.call(actor, "fallocate", fd, mode, offset, length)
+
+    def copy_file_range(self, actor: Actor, draws: Draws) -> None:
+        """Copy between files of one file system: between others, it depends on the kernel which can do so."""
+        fd = self.descriptor(actor, draws, not draws.one_in(16), False)
+        to_fd = self.descriptor(actor, draws, False, not draws.one_in(16))
+        (offset, length), (to_offset, _length) = self.file_range(draws), self.file_range(draws)
+        source, target = actor.model.descriptors.get(fd), actor.model.descriptors.get(to_fd)
+        if source is None or target is None:
+            return
+        inode = source.description.inode
+        if inode.file_system is not target.description.inode.file_system:
+            return
+        if not inode.indeterminate_bytes(offset, length):
+            self.call(actor, "copy_file_range", fd, offset, to_fd, to_offset, length)
+
+    def rename(self, actor: Actor, draws: Draws) -> None:
+        self.rename_or_link(actor, draws, "rename")
+
+    def link(self, actor: Actor, draws: Draws) -> None:
+        self.rename_or_link(actor, draws, "link")
+
+    def rename_or_link(self, actor: Actor, draws: Draws, call: str) -> None:
+        """Give a file a name that may be another file's, where no crash can show which names the disk has."""
+        if self.files_in != Facility.CRASHING_FILE_SYSTEM:
+            path, new_path = draws.choice((("a", "b"), ("b", "a"), ("a", "a"), ("a", "c"), ("c", "b")))
+            self.call(actor, call, self.folder + path, self.folder + new_path)
 
     def fsync(self, actor: Actor, draws: Draws) -> None:
         self.call(actor, "fsync", self.descriptor(actor, draws))

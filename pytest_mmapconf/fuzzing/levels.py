@@ -39,7 +39,7 @@ from ..trace.calls import ACCESSES
 LINUX_CALLS: Final = frozenset(
     {
         *("madvise", "mincore", "mlock2", "mseal", "memfd", "seal", "set_append_only", "drop_capability"),
-        *("drop_cache", "watch", "close_events", "flock", "record_lock"),
+        *("fallocate", "copy_file_range", "drop_cache", "watch", "close_events", "flock", "record_lock"),
     }
 )
 """Calls that programs make at level linux only."""
@@ -47,7 +47,7 @@ LINUX_CALLS: Final = frozenset(
 POSIX_CALLS: Final = frozenset(
     {
         *("mprotect", "fragment", "mlock", "munlock", "mlockall", "munlockall", "exec"),
-        *("read_into", "write_from", "set_old_mtime", "has_old_mtime"),
+        *("rename", "link", "read_into", "write_from", "set_old_mtime", "has_old_mtime"),
     }
 )
 """Calls that programs make at levels posix and linux."""

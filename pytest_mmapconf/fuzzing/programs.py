@@ -40,6 +40,7 @@ RARE_STEPS: Final = (
         "spawn",
         "run_concurrently",
     ),
+    *("fallocate", "copy_file_range", "rename", "link"),
     *("full_file_table", "flock", "record_lock", "watch", "lseek", "fstat", "drop_cache", "use_noexec_directory"),
 )
 """The steps that are drawn seldom, because they are slow or few clauses depend on them."""
@@ -125,6 +126,16 @@ THEMES: Final = (
     )
     * 5,
     theme("mmap*3 ftruncate*4 store*3 load pwrite*3 pread fork munmap mremap madvise msync open"),
+    *(
+        theme(
+            "fallocate*7 mmap*4 store*5 load*2 pwrite*2 pread ftruncate*2 copy_file_range*2 fork munmap mremap msync"
+            " memfd mlock mincore madvise mprotect open",
+            mistakes=2,
+        ),
+    )
+    * 3,
+    theme("copy_file_range*5 mmap*3 store*4 pwrite*2 ftruncate pread fork open*2 munmap fallocate"),
+    theme("rename*4 link*3 unlink*2 open*3 close*2 mmap*4 store*3 load pwrite pread fork exit munmap watch msync"),
     theme(
         "mmap*3 munmap*2 open*3 close*3 dup flock*4 record_lock*2 watch*4 unlink fork exit exec mremap*3 memfd"
         " unmap_and_close*3 exit_with_mapping*2 lock_and_close*2"

@@ -15,6 +15,7 @@ from ..contract import Process, System, errno_name
 SET_UP: Final = frozenset(
     (
         *("open", "close", "dup", "ftruncate", "lseek", "pread", "pwrite", "fstat", "fsync", "unlink", "mkdir"),
+        *("rename", "link"),
         *("pipe", "socketpair", "memfd", "set_append_only", "set_old_mtime", "has_old_mtime", "drop_cache"),
         *("flock", "record_lock", "watch", "close_events", "free_space"),
         *("spawn", "fork", "thread", "exit", "kill", "exec", "set_limit_headroom", "drop_capability"),

@@ -175,8 +175,8 @@ class _Printer:
             texts["mode"] = f", 0{arguments['mode'].bytes:o}" if creates else ""  # type: ignore[union-attr]
             if creates:
                 self.note_file(str(arguments["path"]))
-        elif step.call == "mkdir":
-            self.note_file(str(arguments["path"]))
+        elif step.call in ("mkdir", "rename", "link"):
+            self.note_file(str(arguments["path" if step.call == "mkdir" else "new_path"]))
         elif step.call == "record_lock":
             texts["ofd"] = "F_OFD_SETLK" if arguments["ofd"] != Sum() else "F_SETLK"
         elif step.call in ("load", "pread", "mincore"):

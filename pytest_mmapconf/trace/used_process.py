@@ -39,7 +39,8 @@ from ..contract import (
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
-    SEEK_SET,
+    SEEK_CUR,
+    SEEK_END,
     Backend,
     Call,
     Facility,
@@ -63,15 +64,17 @@ NOT_SHIFTED: Final = 1 << 40
 """An offset from here on is about the largest one that there is, and left as it is."""
 
 OFFSETS: Final = {
-    "mmap": (4, 5),
-    "ftruncate": (0, 1),
-    "lseek": (0, 1),
-    "pread": (0, 2),
-    "pwrite": (0, 2),
-    "read_into": (0, 3),
-    "write_from": (0, 3),
+    "mmap": ((4, 5),),
+    "ftruncate": ((0, 1),),
+    "fallocate": ((0, 2),),
+    "lseek": ((0, 1),),
+    "pread": ((0, 2),),
+    "pwrite": ((0, 2),),
+    "read_into": ((0, 3),),
+    "write_from": ((0, 3),),
+    "copy_file_range": ((0, 1), (2, 3)),
 }
-"""The calls with an offset in a file, or its size: the places of the descriptor and of the offset in the arguments."""
+"""The calls with offsets in files, or a size: the places of the descriptor and of the offset in the arguments."""
 
 AGAIN: Final = frozenset(
     (
@@ -111,12 +114,15 @@ class UsedProcess(WrappingProcess):
 
     def translated(self, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of a call with the offset that the file has."""
-        fd_at, at = OFFSETS.get(call, (-1, -1))
-        if at < 0 or arguments[fd_at] not in self.shifted or not 0 <= arguments[at] < NOT_SHIFTED:
+        if (call == "mmap" and arguments[3] & MAP_ANONYMOUS) or (
+            call == "lseek" and arguments[2] in (SEEK_CUR, SEEK_END)
+        ):
             return arguments
-        if (call == "mmap" and arguments[3] & MAP_ANONYMOUS) or (call == "lseek" and arguments[2] != SEEK_SET):
-            return arguments
-        return *arguments[:at], arguments[at] + SHIFT, *arguments[at + 1 :]
+        moved = list(arguments)
+        for fd_at, at in OFFSETS.get(call, ()):
+            if arguments[fd_at] in self.shifted and 0 <= arguments[at] < NOT_SHIFTED:
+                moved[at] += SHIFT
+        return tuple(moved)
 
     def shortened(self, call: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments of a call with lengths that are not whole pages, for the same range."""
@@ -157,6 +163,11 @@ class UsedProcess(WrappingProcess):
     def unlink(self, path: str) -> None:
         self.parent.unmap(path)
         self.inside.unlink(path)
+
+    def rename(self, path: str, new_path: str) -> None:
+        self.parent.unmap(new_path)
+        self.inside.rename(path, new_path)
+        self.parent.rename(path, new_path)
 
     def memfd(self) -> int:
         fd = self.inside.memfd()
@@ -226,6 +237,11 @@ class Parent:
             with suppress(OSError, NotImplementedError):
                 self.mappings[path] = self.process.mmap(0, self.page, PROT_READ, MAP_SHARED, fd, SHIFT)
             self.process.close(fd)
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Note that a file has another name."""
+        if path in self.mappings:
+            self.mappings[new_path] = self.mappings.pop(path)
 
     def unmap(self, path: str) -> None:
         """Unmap a file, so that nothing but the used process refers to it."""
