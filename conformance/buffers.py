@@ -22,7 +22,7 @@ from ..contract import (
     errno_name,
 )
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, MakeFile, assert_nothing_mapped, lettered_pages, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, lettered_pages, reserve
 
 # ------------------------------------------------------------------------------------------------- inaccessible buffers
 
@@ -198,3 +198,124 @@ def test_write_from_mapping_of_same_file_extends_file(process: Process, page: in
     expected = b"x" * page + b"B" * 8 + b"x" * page
     assert process.pread(fd, 4 * page, 0) == expected
     assert process.load(base, 3 * page) == expected + bytes(page - 8)
+
+
+# ------------------------------------------------------------------------------------------ two buffers, paths, results
+
+
+@clause("buffer.two")
+def test_two_buffers_are_filled_in_order(process: Process, page: int, file: MakeFile) -> None:
+    """Of a shared and a private mapping; the buffers cross page boundaries."""
+    fd, target = file(b"0123456789" * page), file(bytes(2 * page))
+    shared = process.mmap(0, 2 * page, RW, MAP_SHARED, target, 0)
+    private = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+
+    assert process.preadv(fd, shared + page - 3, 6, private + page - 1, page, 5) == page + 6
+
+    assert process.load(shared + page - 4, 8) == b"\0" + b"567890" + b"\0"
+    assert process.load(private + page - 2, page + 2) == b"\0" + (b"0123456789" * page)[11 : page + 11] + b"\0"
+    assert process.pread(target, 6, page - 3) == b"567890"
+
+    assert process.pwritev(fd, private + page - 1, 3, shared + page - 3, 3, 1) == 6
+    assert process.pread(fd, 8, 0) == b"01235677"
+
+
+@clause("buffer.two", "buffer.store")
+@NOT_WRITABLE
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_one_of_two_buffers_is_not_writable(
+    process: Process, page: int, file: MakeFile, reason: str, which: str
+) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
+    fd = file(b"0123456789")
+
+    if which == "first":
+        with fails("EFAULT"):
+            process.preadv(fd, base + page, 4, base + 8, 4, 0)
+        assert process.load(base, page) == b"A" * page
+    else:
+        assert process.preadv(fd, base + 8, 4, base + page, 4, 0) == 4
+        assert process.load(base, page) == b"A" * 8 + b"0123" + b"A" * (page - 12)
+
+
+@clause("buffer.two", "buffer.load")
+@NOT_READABLE
+def test_first_of_two_buffers_is_not_readable(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
+    fd = file(b"0123456789")
+
+    with fails("EFAULT"):
+        process.pwritev(fd, base + page, 4, base + 8, 4, 0)
+
+    assert process.pread(fd, 20, 0) == b"0123456789"
+
+
+@clause("buffer.path")
+@NOT_READABLE
+def test_path_that_is_not_readable(process: Process, page: int, file: MakeFile, new_path: NewPath, reason: str) -> None:
+    path = new_path().encode()
+    file(b"content", path=path.decode())
+    base = map_before_inaccessible_page(process, page, file, reason)
+    end = base + page
+    with fails("EFAULT"):
+        process.open_path_at(end, O_RDWR)
+
+    process.store(end - len(path), path)
+    with fails("EFAULT"):
+        process.open_path_at(end - len(path), O_RDWR)
+
+    process.store(end - len(path) - 1, path + b"\0")
+    process.mprotect(base, page, PROT_READ)
+    fd = process.open_path_at(end - len(path) - 1, O_RDWR)
+    assert process.pread(fd, 8, 0) == b"content"
+
+
+@clause("buffer.path")
+def test_path_across_pages(process: Process, page: int, file: MakeFile, new_path: NewPath) -> None:
+    """In two mappings of different kinds: a file, of which the page was not accessed yet, and private memory."""
+    path = new_path().encode()
+    file(b"content", path=path.decode())
+    base = reserve(process, 2)
+    half = len(path) // 2
+    text = file(bytes(page - half) + path[:half])
+    process.mmap(base, page, PROT_READ, MAP_SHARED | MAP_FIXED, text, 0)
+    process.mmap(base + page, page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base + page, path[half:] + b"\0")
+
+    fd = process.open_path_at(base + page - half, O_RDWR)
+
+    assert process.pread(fd, 8, 0) == b"content"
+
+
+@clause("buffer.result")
+@NOT_WRITABLE
+def test_result_that_cannot_be_stored(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    base = map_before_inaccessible_page(process, page, file, reason)
+    fd = file(b"x")
+
+    for addr in (base + page, base + page - 8):
+        with fails("EFAULT"):
+            process.fstat_into(fd, addr)
+
+    assert process.load(base, page - 8) == b"A" * (page - 8)
+
+
+@clause("buffer.result")
+@pytest.mark.parametrize("type", [pytest.param(MAP_SHARED, id="shared"), pytest.param(MAP_PRIVATE, id="private")])
+def test_result_is_stored_like_any_bytes(process: Process, page: int, file: MakeFile, type: int) -> None:
+    """The page was loaded before the fork."""
+    before = b"A" * 2 * page
+    fd = file(before)
+    base = process.mmap(0, 2 * page, RW, type, fd, 0)
+    assert process.load(base, 2 * page) == before
+    child = process.fork()
+
+    process.fstat_into(fd, base + page - 16)
+
+    after = process.load(base, 2 * page)
+    assert after[: page - 16] == before[: page - 16]
+    assert after[page - 16 :] != before[page - 16 :]
+    assert after[page + 1024 :] == before[page + 1024 :]
+    in_file = after if type == MAP_SHARED else before
+    assert child.load(base, 2 * page) == in_file
+    assert process.pread(fd, 2 * page, 0) == in_file

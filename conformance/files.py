@@ -36,6 +36,8 @@ CALLS_ON_CLOSED: dict[str, Callable[[Process], object]] = {
     "dup": lambda process: process.dup(CLOSED),
     "fstat": lambda process: process.fstat(CLOSED),
     "ftruncate": lambda process: process.ftruncate(CLOSED, 0),
+    "fallocate": lambda process: process.fallocate(CLOSED, 0, 0, 1),
+    "copy_file_range": lambda process: process.copy_file_range(CLOSED, 0, CLOSED, 1, 1),
     "lseek": lambda process: process.lseek(CLOSED, 0, SEEK_SET),
     "pread": lambda process: process.pread(CLOSED, 1, 0),
     "pwrite": lambda process: process.pwrite(CLOSED, b"x", 0),
@@ -74,9 +76,16 @@ def test_o_path_descriptor_fails(process: Process, file: MakeFile, new_path: New
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["open", "unlink", "watch", "free_space", "create-in-directory", "mkdir-in-directory"])
-def test_missing_path_fails(process: Process, new_path: NewPath, call: str) -> None:
-    path = new_path()
+@pytest.mark.parametrize(
+    "call",
+    [
+        *("open", "unlink", "watch", "free_space", "create-in-directory", "mkdir-in-directory"),
+        *("rename", "link", "rename-to-directory", "link-to-directory"),
+    ],
+)
+def test_missing_path_fails(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
+    path, there = new_path(), new_path()
+    file(b"abc", O_RDWR, there)
     calls: dict[str, Callable[[], object]] = {
         "open": lambda: process.open(path, O_RDONLY),
         "unlink": lambda: process.unlink(path),
@@ -84,6 +93,10 @@ def test_missing_path_fails(process: Process, new_path: NewPath, call: str) -> N
         "free_space": lambda: process.free_space(path),
         "create-in-directory": lambda: process.open(f"{path}/file", O_RDWR | O_CREAT),
         "mkdir-in-directory": lambda: process.mkdir(f"{path}/directory"),
+        "rename": lambda: process.rename(path, there),
+        "link": lambda: process.link(path, there),
+        "rename-to-directory": lambda: process.rename(there, f"{path}/file"),
+        "link-to-directory": lambda: process.link(there, f"{path}/file"),
     }
     with fails("ENOENT"):
         calls[call]()
@@ -98,14 +111,25 @@ def test_missing_path_fails(process: Process, new_path: NewPath, call: str) -> N
         pytest.param("open-as-directory", "ENOTDIR", id="open-as-directory"),
         pytest.param("create-in-directory", "ENOTDIR", id="create-in-directory"),
         pytest.param("mkdir-in-directory", "ENOTDIR", id="mkdir-in-directory"),
+        pytest.param("link", "EEXIST", id="link"),
+        pytest.param("link-in-directory", "ENOTDIR", id="link-in-directory"),
+        pytest.param("rename-in-directory", "ENOTDIR", id="rename-in-directory"),
+        pytest.param("rename-a-directory", "ENOTDIR", id="rename-a-directory"),
     ],
 )
 def test_path_of_existing_file_fails(
     process: Process, file: MakeFile, new_path: NewPath, call: str, error: str
 ) -> None:
-    path = new_path()
+    path, other, directory = new_path(), new_path(), new_path()
     file(b"abc", O_RDWR, path)
+    file(b"abc", O_RDWR, other)
+    with setup():
+        process.mkdir(directory)
     calls: dict[str, Callable[[], object]] = {
+        "link": lambda: process.link(other, path),
+        "link-in-directory": lambda: process.link(other, f"{path}/file"),
+        "rename-in-directory": lambda: process.rename(other, f"{path}/file"),
+        "rename-a-directory": lambda: process.rename(directory, path),
         "create-exclusively": lambda: process.open(path, O_RDWR | O_CREAT | O_EXCL),
         "mkdir": lambda: process.mkdir(path),
         "open-as-directory": lambda: process.open(path, O_RDONLY | O_DIRECTORY),
@@ -117,9 +141,10 @@ def test_path_of_existing_file_fails(
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["open-for-writing", "pread", "unlink"])
-def test_directory_instead_of_file_fails(process: Process, new_path: NewPath, call: str) -> None:
-    path = new_path()
+@pytest.mark.parametrize("call", ["open-for-writing", "pread", "unlink", "rename", "link"])
+def test_directory_instead_of_file_fails(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
+    path, other = new_path(), new_path()
+    file(b"abc", O_RDWR, other)
     with setup():
         process.mkdir(path)
         fd = process.open(path, O_RDONLY | O_DIRECTORY)
@@ -127,8 +152,10 @@ def test_directory_instead_of_file_fails(process: Process, new_path: NewPath, ca
         "open-for-writing": lambda: process.open(path, O_RDWR),
         "pread": lambda: process.pread(fd, 1, 0),
         "unlink": lambda: process.unlink(path),
+        "rename": lambda: process.rename(other, path),
+        "link": lambda: process.link(path, new_path()),
     }
-    with fails("EISDIR"):
+    with fails("EPERM" if call == "link" else "EISDIR"):
         calls[call]()
 
 
@@ -177,15 +204,19 @@ def test_size_beyond_file_system_limit_fails(process: Process, page: int, file: 
 
 
 @clause("file.errno")
-@pytest.mark.parametrize("call", ["open", "unlink", "ftruncate", "set_old_mtime"])
+@pytest.mark.parametrize("call", ["open", "unlink", "ftruncate", "set_old_mtime", "rename", "rename-over", "link"])
 def test_change_of_append_only_file_fails(process: Process, file: MakeFile, new_path: NewPath, call: str) -> None:
-    path = new_path()
+    path, other = new_path(), new_path()
     fd = file(b"abc", O_RDWR, path)
+    file(b"other", O_RDWR, other)
     calls: dict[str, Callable[[], object]] = {
         "open": lambda: process.open(path, O_RDWR),
         "unlink": lambda: process.unlink(path),
         "ftruncate": lambda: process.ftruncate(fd, 1),
         "set_old_mtime": lambda: process.set_old_mtime(fd),
+        "rename": lambda: process.rename(path, new_path()),
+        "rename-over": lambda: process.rename(other, path),
+        "link": lambda: process.link(path, new_path()),
     }
     with append_only(process, fd), fails("EPERM"):
         calls[call]()

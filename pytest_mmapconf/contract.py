@@ -188,6 +188,8 @@ MADV_DONTFORK: Final = 10
 MADV_DOFORK: Final = 11
 MADV_WIPEONFORK: Final = 18
 MADV_KEEPONFORK: Final = 19
+MADV_COLD: Final = 20
+MADV_PAGEOUT: Final = 21
 MADV_POPULATE_READ: Final = 22
 MADV_POPULATE_WRITE: Final = 23
 MADV_DONTNEED_LOCKED: Final = 24
@@ -564,6 +566,26 @@ class Process:
         Memory that cannot be loaded from is never a fault: the call ends there, or fails with EFAULT.
         """
         raise _missing("write_from")
+
+    def preadv(
+        self, fd: Fd, addr: Address, length: Length, addr_2: Address, length_2: Length, offset: Offset
+    ) -> Length:
+        """pread into two pieces of the process's memory, one after the other; how many bytes (buffer.two)."""
+        raise _missing("preadv")
+
+    def pwritev(
+        self, fd: Fd, addr: Address, length: Length, addr_2: Address, length_2: Length, offset: Offset
+    ) -> Length:
+        """pwrite from two pieces of the process's memory, one after the other; how many bytes (buffer.two)."""
+        raise _missing("pwritev")
+
+    def open_path_at(self, addr: Address, flags: OpenFlags) -> Fd:
+        """Open the existing file whose path is the text at `addr`, which ends with a byte 0 (buffer.path)."""
+        raise _missing("open_path_at")
+
+    def fstat_into(self, fd: Fd, addr: Address) -> None:
+        """fstat whose result, a structure that depends on the system, is stored at `addr` (buffer.result)."""
+        raise _missing("fstat_into")
 
     def copy_file_range(self, fd: Fd, offset: Offset, to_fd: Fd, to_offset: Offset, length: Length) -> Length:
         """Copy up to `length` bytes between two files, or parts of one, and return how many were copied."""

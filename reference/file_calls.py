@@ -171,6 +171,7 @@ class FileCalls(State):
         assert new_directory is not None
         del directory.entries[name]
         new_directory.entries[new_name] = inode
+        inode.name = new_name
         if other is not None:
             other.links -= 1
             other.put()
@@ -328,7 +329,7 @@ class FileCalls(State):
         # ERRORS
         with self.errors("lseek") as refuse:
             if not 0 <= offset < inode.size:
-                refuse(ENXIO, "file.holes.stores", "offset-past-end", "the offset is not in the file")
+                refuse(ENXIO, "file.holes.stores", "seek-past-end", "the offset is not in the file")
 
         # RESULT
         if inode.has_storage(offset // self.page) != (whence == SEEK_DATA):
@@ -370,7 +371,7 @@ class FileCalls(State):
         if device == "random":
             blocks = range(offset // 32, (offset + length) // 32 + 1)
             return b"".join(sha256(b"%d" % block).digest() for block in blocks)[offset % 32 :][:length]
-        content = {"attribute": ATTRIBUTE, "maps": self.maps().encode()}.get(device, b"")
+        content = {"attribute": ATTRIBUTE, "maps": self.proc_maps()}.get(device, b"")
         return content[offset : offset + length]
 
     def refuse_reading(self, refuse: Refusals, description: OpenFileDescription, offset: int) -> None:

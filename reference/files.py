@@ -18,11 +18,15 @@ lock is what the documented EAGAIN of mmap is about; Linux had such locks until 
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Final, Protocol
 
 from .constants import O_ACCESS, O_APPEND, O_PATH, O_RDONLY, O_RDWR, O_WRONLY
 from .disk import Disk, OnDiskFile
 from .paging import Memory, Page, PageCache, PageChoices
+
+NUMBERS: Final = count(1)
+"""The numbers of inodes."""
 
 LARGEST: Final = 2**63 - 1
 """Bytes of the largest file."""
@@ -153,7 +157,9 @@ class Inode:
         self.is_regular = kind == "regular"
         self.is_directory = kind == "directory"
         self.name = name
-        """The name that it was created with."""
+        """The name that it was created with, or was last renamed to."""
+        self.number = next(NUMBERS)
+        """The number that /proc/PID/maps has for it."""
         self.device = device
         """The behaviour of a character device or an unusual file: "zero", "null", "random", "maps", "attribute"."""
         self.size = 0

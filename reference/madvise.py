@@ -20,6 +20,7 @@ from functools import partial
 from typing import Final
 
 from ..contract import (
+    MADV_COLD,
     MADV_DOFORK,
     MADV_DONTFORK,
     MADV_DONTNEED,
@@ -27,6 +28,7 @@ from ..contract import (
     MADV_FREE,
     MADV_KEEPONFORK,
     MADV_NORMAL,
+    MADV_PAGEOUT,
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
     MADV_RANDOM,
@@ -42,7 +44,9 @@ from .refusal import Refusals
 from .state import State
 
 READS: Final = (MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL)
-HINTS: Final = (*READS, MADV_WILLNEED)
+RECLAIMS: Final = (MADV_COLD, MADV_PAGEOUT)
+"""Advice that memory is not needed soon: it may leave memory, with its content kept."""
+HINTS: Final = (*READS, MADV_WILLNEED, *RECLAIMS)
 DROPS: Final = (MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE)
 AT_FORK: Final = (MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK)
 KEPT: Final = (*READS, *AT_FORK)
@@ -126,7 +130,7 @@ class Advice(State):
         """Refuse advice that a mapping cannot have."""
         if mapping.sealed and mapping.inode is None and not mapping.prot & PROT_WRITE and advice in DISCARDS:
             refuse(EPERM, "madvise.errno.EPERM", "memory-sealed", "the memory is sealed and not writable")
-        if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE):
+        if mapping.locked and advice in (MADV_DONTNEED, MADV_FREE, MADV_REMOVE, *RECLAIMS):
             refuse(EINVAL, "madvise.errno.EINVAL.locked", "memory-locked", "the memory is locked")
         if advice == MADV_FREE and (mapping.inode is not None or mapping.shared):
             refuse(

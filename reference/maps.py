@@ -73,6 +73,23 @@ def line(mapping: Mapping, space: AddressSpace, frames: bool) -> str:
     return f"{mapping.start:#014x}-{mapping.end:#014x} {protection_text(mapping.prot)} {sharing} {', '.join(parts)}"
 
 
+def proc_lines(space: AddressSpace) -> list[str]:
+    """The mappings of an address space as the lines of /proc/PID/maps (proc_pid_maps(5))."""
+    return [proc_line(mapping) for mapping in space.mappings.values()]
+
+
+def proc_line(mapping: Mapping) -> str:
+    """One mapping as a line of /proc/PID/maps."""
+    inode = mapping.inode
+    rights = protection_text(mapping.prot) + ("s" if mapping.shared else "p")
+    start = f"{mapping.start:08x}-{mapping.end:08x} {rights}"
+    if inode is None:
+        return f"{start} 00000000 00:00 0"
+    is_gone = inode.file_system is None or not inode.links
+    name = f"/{inode.name}{' (deleted)' if is_gone else ''}"
+    return f"{start} {mapping.offset:08x} 00:01 {inode.number}".ljust(73) + name
+
+
 def draw(space: AddressSpace, last_access: tuple[str, int, str] | None, frames: bool = False) -> list[str]:
     """The lines of the picture of an address space."""
     lines = []

@@ -127,6 +127,10 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers, St
         table = self.space.table
         return Counters(self.reads, self.writes, self.faults_before + table.minor + table.major)
 
+    def proc_maps(self) -> bytes:
+        """Return what /proc/PID/maps has."""
+        return "".join(f"{line}\n" for line in picture.proc_lines(self.space)).encode()
+
     def maps(self, frames: bool = False) -> str:
         """The address space as text; `frames`: with the page frame of each resident page."""
         table = self.space.table

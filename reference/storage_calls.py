@@ -83,8 +83,6 @@ class StorageCalls(FileCalls):
             refuse(EPERM, "fallocate.errno.EPERM", "append-only", "the file is append-only")
         if inode.kind == "fifo":
             refuse(ESPIPE, "fallocate.errno.ENODEV", "pipe", "the file is a pipe")
-        elif inode.is_directory:
-            refuse(EISDIR, "fallocate.errno.ENODEV", "is-directory", "the file is a directory")
         elif not inode.is_regular:
             refuse(ENODEV, "fallocate.errno.ENODEV", "not-regular", "the file is not a regular file")
         if offset + length > LARGEST - self.page and self.choices.limits_files():

@@ -7,14 +7,22 @@ the call then transfers fewer bytes than requested or, if it has transferred non
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from errno import EFAULT, ENOSPC
+from errno import EFAULT, ENAMETOOLONG, ENOSPC
+from typing import Final
 
 from ..contract import Fault, Unresolved
 from .accesses import Accesses
 from .constants import PROT_EXEC, PROT_READ, PROT_WRITE
 from .file_calls import FileCalls
 from .files import Inode
+
+PATH_MAX: Final = 4096
+"""Bytes of the longest path, with its byte 0."""
+
+STATUS_BYTES: Final = 128
+"""Bytes of the structure that fstat stores."""
 
 
 class Buffers(Accesses, FileCalls):
@@ -88,6 +96,56 @@ class Buffers(Accesses, FileCalls):
 
         # RESULT
         return written
+
+    def preadv(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        return self.of_two(self.read_into, fd, ((addr, length), (addr_2, length_2)), offset)
+
+    def pwritev(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        return self.of_two(self.write_from, fd, ((addr, length), (addr_2, length_2)), offset)
+
+    def of_two(
+        self, transfer: Callable[[int, int, int, int], int], fd: int, buffers: Sequence[tuple[int, int]], offset: int
+    ) -> int:
+        """Transfer bytes to or from buffers in their order, up to the first that is not transferred whole."""
+        moved = 0
+        for addr, length in buffers:
+            try:
+                part = transfer(fd, addr, length, offset + moved)
+            except OSError as error:
+                if error.errno == EFAULT and moved:
+                    break
+                raise
+            moved += part
+            if part < length:
+                break
+        return moved
+
+    def open_path_at(self, addr: int, flags: int) -> int:
+        addr &= self.mask
+        path = b""
+        with self.unobserved(), suppress(Fault):
+            while len(path) < PATH_MAX and not path.endswith(b"\0"):
+                path += self.load(addr + len(path), 1)
+
+        # ERRORS
+        with self.errors("open_path_at") as refuse:
+            if not path.endswith(b"\0"):
+                if len(path) == PATH_MAX:
+                    refuse(ENAMETOOLONG, "file.errno", "path-too-long", "the path is longer than any")
+                else:
+                    refuse(EFAULT, "buffer.path", "path-not-readable", "the path is not readable")
+
+        # RESULT
+        return self.open(path[:-1].decode(errors="surrogateescape"), flags)
+
+    def fstat_into(self, fd: int, addr: int) -> None:
+        status = repr(self.fstat(fd)).encode().ljust(STATUS_BYTES, b"\0")[:STATUS_BYTES]
+        moved = self.store_up_to_a_fault(addr & self.mask, status, {})
+
+        # ERRORS
+        with self.errors("fstat_into") as refuse:
+            if moved < len(status):
+                refuse(EFAULT, "buffer.result", "result-not-writable", "the memory for the result is not writable")
 
     def is_unreadable(self, addr: int) -> bool:
         """True if nothing can be loaded at addr; no page is touched."""

@@ -75,6 +75,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -1014,6 +1015,31 @@ static void do_write_from(struct argument *a)
     answer_number(pwrite(descriptor(a[0]), pointer(a[1]), (size_t)a[2].n, (off_t)a[3].n));
 }
 
+static void do_preadv(struct argument *a)
+{
+    struct iovec buffers[] = {{pointer(a[1]), (size_t)a[2].n}, {pointer(a[3]), (size_t)a[4].n}};
+
+    answer_number(preadv(descriptor(a[0]), buffers, 2, (off_t)a[5].n));
+}
+
+static void do_pwritev(struct argument *a)
+{
+    struct iovec buffers[] = {{pointer(a[1]), (size_t)a[2].n}, {pointer(a[3]), (size_t)a[4].n}};
+
+    answer_number(pwritev(descriptor(a[0]), buffers, 2, (off_t)a[5].n));
+}
+
+/* The path is memory of the case, as the buffers are. */
+static void do_open_path_at(struct argument *a)
+{
+    answer_number(open(pointer(a[0]), translate(open_bits, a[1].n)));
+}
+
+static void do_fstat_into(struct argument *a)
+{
+    answer_result(fstat(descriptor(a[0]), pointer(a[1])));
+}
+
 static void do_copy_file_range(struct argument *a)
 {
     loff_t from = (loff_t)a[1].n, to = (loff_t)a[3].n;
@@ -1742,6 +1768,10 @@ static const struct verb {
     {"pwrite", "nxn", do_pwrite},
     {"read-into", "naan", do_read_into},
     {"write-from", "naan", do_write_from},
+    {"preadv", "naaaan", do_preadv},
+    {"pwritev", "naaaan", do_pwritev},
+    {"open-path-at", "an", do_open_path_at},
+    {"fstat-into", "na", do_fstat_into},
     {"copy-file-range", "nnnnn", do_copy_file_range},
     {"fstat", "n", do_fstat},
     {"fsync", "n", do_fsync},

@@ -204,6 +204,8 @@ class LinuxProcess(Process):
     lseek = libc_method("lseek", "lili")
     read_into = libc_method("pread", "lizzl")
     write_from = libc_method("pwrite", "lizzl")
+    open_path_at = libc_method("open", "izi")
+    fstat_into = libc_method("fstat", "iiz")
     fsync = libc_method("fsync", "ii")
     flock = libc_method("flock", "iii")
     unlink = libc_method("unlink", "is")
@@ -211,6 +213,8 @@ class LinuxProcess(Process):
     link = libc_method("link", "iss")
     _madvise = staticmethod(libc_function("madvise", "izzi"))
     _mincore = staticmethod(libc_function("mincore", "izzp"))
+    _preadv = staticmethod(libc_function("preadv", "lisil"))
+    _pwritev = staticmethod(libc_function("pwritev", "lisil"))
     _pair = staticmethod(libc_function("pipe", "ip"))
     _sockets = staticmethod(libc_function("socketpair", "iiiip"))
     _inotify = staticmethod(libc_function("inotify_init1", "ii"))
@@ -280,6 +284,14 @@ class LinuxProcess(Process):
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         return os.pwrite(fd, data, offset)
+
+    def preadv(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        buffers = struct.pack("PNPN", addr, length, addr_2, length_2)
+        return int(self._preadv(fd, buffers, 2, offset))
+
+    def pwritev(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        buffers = struct.pack("PNPN", addr, length, addr_2, length_2)
+        return int(self._pwritev(fd, buffers, 2, offset))
 
     def copy_file_range(self, fd: int, offset: int, to_fd: int, to_offset: int, length: int) -> int:
         return os.copy_file_range(fd, to_fd, length, offset, to_offset)

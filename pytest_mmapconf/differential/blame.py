@@ -35,6 +35,8 @@ ENVIRONMENT_ERRNOS: Final = {
     "madvise": {"EOPNOTSUPP", "ENOSYS", "EIO"},
     "read_into": {"EIO"},
     "write_from": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
+    "preadv": {"EIO"},
+    "pwritev": {"ENOSPC", "EDQUOT", "EIO", "EFBIG"},
 }
 """By call, the errnos that have reasons in the environment of the implementation, which the reference cannot know."""
 
@@ -57,7 +59,7 @@ EFFECT_CLAUSES: Final = {
 }
 """By call, the clauses that state its effect: not kept if an audit after it shows a difference."""
 
-STORES: Final = {"store": 0, "add": 0, "read_into": 1}
+STORES: Final = {"store": 0, "add": 0, "read_into": 1, "preadv": 1, "fstat_into": 1}
 """The calls that store into memory, and the position of the address among their arguments."""
 
 EFFECT_CLAUSES_OF_FAILURE: Final = {"mmap": ("mmap.result.failure", "mmap.result.failure.fixed")}
@@ -83,6 +85,10 @@ RESULT_CLAUSES: Final = {
     "madvise": ("madvise.length-zero",),
     "read_into": ("buffer.store",),
     "write_from": ("buffer.load",),
+    "preadv": ("buffer.two",),
+    "pwritev": ("buffer.two",),
+    "open_path_at": ("buffer.path",),
+    "fstat_into": ("buffer.result",),
     "seal": ("memfd.seal.write.busy",),
     "exit": ("mmap.refcount.exit",),
     "kill": ("mmap.refcount.exit",),
@@ -107,7 +113,10 @@ RIGHT_REFUSED: Final = {
 """By access, the clause that it does not work in pages with other rights only."""
 
 CROSS_PROCESS_CALLS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
-CROSS_PROCESS_CALLS.update(("fallocate", "copy_file_range", "rename", "fork", "exec", "exit", "kill"))
+CROSS_PROCESS_CALLS.update(("preadv", "pwritev", "fstat_into", "fallocate", "copy_file_range", "rename"))
+CROSS_PROCESS_CALLS.update(("fork", "exec", "exit", "kill"))
+    ("preadv", "pwritev", "fstat_into", "fallocate", "copy_file_range", "rename", "fork", "exec", "exit", "kill")
+)
 """Calls whose effect other processes can observe."""
 
 EFFECTS: Final = frozenset(

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from ..catalogue.clauses import load
 from ..contract import (
+    MADV_COLD,
+    MADV_PAGEOUT,
     Facility,
     Facts,
     Resource,
@@ -39,7 +41,19 @@ from ..trace.calls import ACCESSES
 LINUX_CALLS: Final = frozenset(
     {
         *("madvise", "mincore", "mlock2", "mseal", "memfd", "seal", "set_append_only", "drop_capability"),
-        *("fallocate", "copy_file_range", "drop_cache", "watch", "close_events", "flock", "record_lock"),
+        *(
+            "preadv",
+            "pwritev",
+            "open_path_at",
+            "fstat_into",
+            "fallocate",
+            "copy_file_range",
+            "drop_cache",
+            "watch",
+            "close_events",
+            "flock",
+            "record_lock",
+        ),
     }
 )
 """Calls that programs make at level linux only."""
@@ -106,6 +120,8 @@ def restricted(
         if NEWER_CALLS.get(call) in missing:
             return None
         if call == "mmap" and "mmap.flag.droppable" in missing and arguments[3] & MAP_TYPE == MAP_DROPPABLE:
+            return None
+        if call == "madvise" and "madvise.reclaim" in missing and arguments[2] in (MADV_COLD, MADV_PAGEOUT):
             return None
         if call == "mremap" and any(id in missing for id in NEWER_MREMAP):
             return arguments if is_plain_mremap(model, *arguments) else None

@@ -72,6 +72,8 @@ OFFSETS: Final = {
     "pwrite": ((0, 2),),
     "read_into": ((0, 3),),
     "write_from": ((0, 3),),
+    "preadv": ((0, 5),),
+    "pwritev": ((0, 5),),
     "copy_file_range": ((0, 1), (2, 3)),
 }
 """The calls with offsets in files, or a size: the places of the descriptor and of the offset in the arguments."""
@@ -157,6 +159,11 @@ class UsedProcess(WrappingProcess):
         fd = self.inside.open(path, flags, mode)
         if flags & O_CREAT:
             self.parent.map(path)
+        self.make_hole(fd, is_writable=bool(flags & (O_WRONLY | O_RDWR)))
+        return fd
+
+    def open_path_at(self, addr: int, flags: int) -> int:
+        fd = self.inside.open_path_at(addr, flags)
         self.make_hole(fd, is_writable=bool(flags & (O_WRONLY | O_RDWR)))
         return fd
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from errno import EDEADLK, EFAULT
 from typing import Any
 
+from ...contract import Fault
 from ..constants import PROT_WRITE
 from ..mutant import Original, never, refuses, wrong
 from ..process import ReferenceProcess
-from ..user_buffers import Buffers
+from ..user_buffers import STATUS_BYTES, Buffers
 
 
 def unmapped(self: ReferenceProcess, fd: int, addr: int, length: int, offset: int) -> bool:
@@ -158,3 +160,80 @@ def a_kernels_store_is_the_callers_own(
             table.copy(number, table.entries[number])
     moved: int = store(self, addr, data, indeterminate)
     return moved
+
+
+# ------------------------------------------------------------------------------------------ two buffers, paths, results
+
+
+@wrong(Buffers.of_two, "buffer.two")
+def the_second_buffer_is_ignored(
+    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+) -> int:
+    """preadv and pwritev transfer to or from the first buffer only."""
+    return int(of_two(self, transfer, fd, buffers[:1], offset))
+
+
+@wrong(Buffers.of_two, "buffer.two")
+def the_second_buffer_comes_first(
+    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+) -> int:
+    """The buffers are used in the opposite order."""
+    return int(of_two(self, transfer, fd, buffers[::-1], offset))
+
+
+@wrong(Buffers.of_two, "buffer.two")
+def each_buffer_is_of_the_same_bytes(
+    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+) -> int:
+    """Both buffers are transferred from or to the same place of the file."""
+    return sum(int(of_two(self, transfer, fd, (buffer,), offset)) for buffer in buffers)
+
+
+@wrong(Buffers.of_two, "buffer.two", "buffer.store")
+def one_bad_buffer_is_an_error(
+    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+) -> int:
+    """The call fails after the first buffer was transferred, if the second cannot be accessed."""
+    moved = int(of_two(self, transfer, fd, buffers, offset))
+    if moved <= buffers[0][1] and buffers[1][1] and self.space.find(buffers[1][0]) is None:
+        raise OSError(EFAULT, "the mutant looks at both")
+    return moved
+
+
+@wrong(Buffers.open_path_at, "buffer.path")
+def a_path_ends_with_its_memory(open_path_at: Original, self: Buffers, addr: int, flags: int) -> int:
+    """A path that goes on into memory that cannot be loaded from ends there."""
+    path = b""
+    with self.unobserved(), suppress(Fault):
+        while not path.endswith(b"\0"):
+            path += self.load(addr + len(path), 1)
+    return self.open(path.rstrip(b"\0").decode(), flags)
+
+
+@wrong(Buffers.open_path_at, "buffer.path")
+def a_path_is_read_by_whole_words(open_path_at: Original, self: Buffers, addr: int, flags: int) -> int:
+    """Eight bytes after the end of the path have to be readable, too."""
+    length = 0
+    with self.unobserved(), suppress(Fault):
+        while self.load(addr + length, 1) != b"\0":
+            length += 1
+        self.load(addr + length, 8)
+        return int(open_path_at(self, addr, flags))
+    raise OSError(EFAULT, "the mutant reads whole words")
+
+
+@wrong(Buffers.fstat_into, "buffer.result")
+def a_result_is_stored_in_spite_of_the_protection(fstat_into: Original, self: Buffers, fd: int, addr: int) -> None:
+    """What cannot be stored of the result is left out, and the call succeeds."""
+    with suppress(OSError):
+        fstat_into(self, fd, addr)
+
+
+@wrong(Buffers.fstat_into, "buffer.result")
+def a_result_is_stored_into_the_file(fstat_into: Original, self: Buffers, fd: int, addr: int) -> None:
+    """The result is stored into the page that the file and a child have as well."""
+    fstat_into(self, fd, addr)
+    mapping = self.space.find(addr)
+    if mapping is not None and mapping.inode is not None and not mapping.shared:
+        data = self.load(addr, STATUS_BYTES)
+        mapping.inode.write(data, mapping.offset + addr - mapping.start, self.choices)

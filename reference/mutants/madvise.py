@@ -7,12 +7,14 @@ from errno import EACCES, EINVAL, ENOMEM
 from typing import Any
 
 from ...contract import (
+    MADV_COLD,
     MADV_DOFORK,
     MADV_DONTFORK,
     MADV_DONTNEED,
     MADV_DONTNEED_LOCKED,
     MADV_KEEPONFORK,
     MADV_NORMAL,
+    MADV_PAGEOUT,
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
     MADV_REMOVE,
@@ -21,7 +23,7 @@ from ...contract import (
 from ..address_space import AddressSpace
 from ..constants import PROT_READ, PROT_WRITE
 from ..files import Inode
-from ..madvise import HINTS, Advice
+from ..madvise import HINTS, RECLAIMS, Advice
 from ..mapping import Mapping
 from ..mutant import Original, never, other, refuses, wrong
 from ..page_table import PageTable
@@ -338,7 +340,39 @@ def populate_write_does_nothing(madvise: Original, self: ReferenceProcess, addr:
 @wrong(ReferenceProcess.madvise, "madvise.hints")
 def a_hint_drops_pages(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
     """Advice about performance drops pages that have been read."""
-    madvise(self, addr, length, MADV_DONTNEED if advice in HINTS else advice)
+    madvise(self, addr, length, MADV_DONTNEED if advice in HINTS and advice not in RECLAIMS else advice)
+
+
+@wrong(ReferenceProcess.madvise, "madvise.reclaim")
+def pages_that_leave_memory_are_lost(
+    madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int
+) -> None:
+    """Private pages that MADV_PAGEOUT takes out of memory are as if they had never been stored to."""
+    madvise(self, addr, length, MADV_DONTNEED if advice == MADV_PAGEOUT else advice)
+
+
+@wrong(ReferenceProcess.madvise, "madvise.reclaim")
+def cold_pages_are_lost(madvise: Original, self: ReferenceProcess, addr: int, length: int, advice: int) -> None:
+    """Private pages that are cold are as if they had never been stored to."""
+    madvise(self, addr, length, MADV_DONTNEED if advice == MADV_COLD else advice)
+
+
+@wrong(Advice.advise, "madvise.reclaim", "mmap.flag.shared", "overview.one-to-one")
+def pages_leave_memory_without_being_written(
+    advise: Original, self: ReferenceProcess, addr: int, end: int, advice: int
+) -> None:
+    """MADV_PAGEOUT drops pages of files that were stored to and not written back."""
+    advise(self, addr, end, advice)
+    for mapping in self.space.over(addr, end) if advice == MADV_PAGEOUT else ():
+        inode = mapping.inode
+        if inode is None or not mapping.shared or inode.file_system is None:
+            continue
+        first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
+        stop = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
+        for index in inode.cache.within(first, stop):
+            del inode.cache.pages[index]
+            for each in inode.mappings:
+                each.drop_file_pages(index, index + 1, private=False)
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")
