@@ -115,8 +115,6 @@ RIGHT_REFUSED: Final = {
 CROSS_PROCESS_CALLS: Final = {"store", "add", "open", "ftruncate", "pwrite", "read_into", "write_from", "madvise"}
 CROSS_PROCESS_CALLS.update(("preadv", "pwritev", "fstat_into", "fallocate", "copy_file_range", "rename"))
 CROSS_PROCESS_CALLS.update(("fork", "exec", "exit", "kill"))
-    ("preadv", "pwritev", "fstat_into", "fallocate", "copy_file_range", "rename", "fork", "exec", "exit", "kill")
-)
 """Calls whose effect other processes can observe."""
 
 EFFECTS: Final = frozenset(
