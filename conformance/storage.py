@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -577,7 +577,7 @@ def test_copy_fails(process: Process, file: MakeFile, new_path: NewPath, page: i
     copy(process, source, 0, target, 0, 1)
     process.pwrite(target, b"t", 0)
     error = {"overlap": "EINVAL", "pipe": "EINVAL", "directory": "EISDIR"}.get(what, "EBADF")
-    arguments = {
+    arguments: dict[str, Callable[[], tuple[int, int, int, int]]] = {
         "source-write-only": lambda: (process.open(path, O_WRONLY), 0, source, 0),
         "target-read-only": lambda: (source, 0, process.open(path, O_RDONLY), 0),
         "target-append": lambda: (source, 0, process.open(path, O_RDWR | O_APPEND), 0),
@@ -585,10 +585,10 @@ def test_copy_fails(process: Process, file: MakeFile, new_path: NewPath, page: i
         "overlap": lambda: (source, 0, source, page - 1),
         "pipe": lambda: (process.pipe()[0], 0, target, 0),
         "directory": lambda: (process.open(".", O_RDONLY | O_DIRECTORY), 0, target, 0),
-    }[what]()
+    }
 
     with fails(error):
-        process.copy_file_range(*arguments, page)
+        process.copy_file_range(*arguments[what](), page)
 
     assert process.pread(source, 3 * page, 0) == lettered_pages(page, 2)
     assert process.pread(target, 2 * page, 0) == b"t" * page

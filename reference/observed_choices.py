@@ -446,14 +446,17 @@ class ObservedChoices(LinuxChoices):
         return length
 
     def transferred(self, call: str, possible: int, wanted: int) -> int:
-        """All that could be moved, or nothing where a file system refuses a write that it could do in part (write(2)).
+        """All that could be moved, or less where a file system writes a part of that or refuses the write (write(2)).
 
         Below level linux EFAULT may come although something has been moved.
         """
         if self.level != "linux" and 0 < possible < wanted:
             raise Unresolved("below level linux it is open how much is moved from or to a buffer that ends in a hole")
-        if call == "pwrite" and possible < wanted and self.observed == Failed("EFAULT"):
-            return 0
+        if call == "pwrite" and possible < wanted:
+            if self.observed == Failed("EFAULT"):
+                return 0
+            if isinstance(self.observed, Returned) and isinstance(self.observed.value, int):
+                return max(min(self.observed.value, possible), min(possible, 1))
         return possible
 
     def survives(self, name: str, block: int) -> bool | None:

@@ -21,10 +21,10 @@ from .mapping_calls import MappingCalls
 from .mremap_calls import MremapCalls
 from .page_calls import PageCalls
 from .storage_calls import StorageCalls
-from .user_buffers import Buffers
+from .user_buffers import BufferCalls
 
 
-class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, Buffers, StorageCalls):
+class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, BufferCalls, StorageCalls):
     """A process of the reference."""
 
     def __init__(self, machine: Machine) -> None:

@@ -7,10 +7,10 @@ the call then transfers fewer bytes than requested or, if it has transferred non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from errno import EFAULT, ENAMETOOLONG, ENOSPC
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..contract import Fault, Unresolved
 from .accesses import Accesses
@@ -25,51 +25,74 @@ STATUS_BYTES: Final = 128
 """Bytes of the structure that fstat stores."""
 
 
-class Buffers(Accesses, FileCalls):
+Buffers: TypeAlias = Sequence[tuple[int, int]]
+"""Addresses and lengths of memory that a call stores into or loads from, in this order."""
+
+
+class BufferCalls(Accesses, FileCalls):
     """pread and pwrite with memory of the process as their buffer."""
 
     def read_into(self, fd: int, addr: int, length: int, offset: int) -> int:
+        return self.read_buffers(fd, [(addr & self.mask, length)], offset)
+
+    def preadv(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        return self.read_buffers(fd, [(addr & self.mask, length), (addr_2 & self.mask, length_2)], offset)
+
+    def read_buffers(self, fd: int, buffers: Buffers, offset: int) -> int:
+        """Read into buffers in their order, up to the first that is not filled."""
         self.reads += 1
-        addr &= self.mask
         description = self.require_description("pread", fd)
         inode = description.inode
 
         # ERRORS of the arguments
         with self.errors("pread") as refuse:
             self.refuse_reading(refuse, description, offset)
-            if addr + length > self.task_size:  # also when nothing is to be copied
+            if any(addr + length > self.task_size for addr, length in buffers):  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.store", "buffer-outside", "the buffer is outside user space")
 
         # EFFECT
-        self.require_no_overlap(inode, addr, length, offset)
-        if inode.device:
-            data = self.read_device(inode.device, length, offset)
-            indeterminate: dict[int, bytes] = {}
-        else:
-            data = inode.read(length, offset, self.choices)
-            indeterminate = inode.indeterminate_bytes(offset, len(data))
-        moved = self.choices.transferred("pread", self.store_up_to_a_fault(addr, data, indeterminate), len(data))
+        self.require_no_overlap(inode, buffers, offset)
+        moved = wanted = 0
+        for addr, length in buffers:
+            if inode.device:
+                data = self.read_device(inode.device, length, offset + moved)
+                indeterminate: dict[int, bytes] = {}
+            else:
+                data = inode.read(length, offset + moved, self.choices)
+                indeterminate = inode.indeterminate_bytes(offset + moved, len(data))
+            wanted += len(data)
+            moved += self.store_up_to_a_fault(addr, data, indeterminate)
+            if moved < wanted or len(data) < length:
+                break
+        moved = self.choices.transferred("pread", moved, wanted)
 
-        # ERRORS of the buffer
+        # ERRORS of the buffers
         with self.errors("pread") as refuse:
-            if data and not moved:
+            if wanted and not moved:
                 refuse(EFAULT, "buffer.store", "buffer-not-writable", "the buffer is not writable")
 
         # RESULT
         return moved
 
     def write_from(self, fd: int, addr: int, length: int, offset: int) -> int:
+        return self.write_buffers(fd, [(addr & self.mask, length)], offset)
+
+    def pwritev(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        return self.write_buffers(fd, [(addr & self.mask, length), (addr_2 & self.mask, length_2)], offset)
+
+    def write_buffers(self, fd: int, buffers: Buffers, offset: int) -> int:
+        """Write from buffers in their order, up to the first byte that cannot be loaded."""
         self.writes += 1
-        addr &= self.mask
         description = self.require_description("pwrite", fd)
         inode = description.inode
+        length = sum(length for _addr, length in buffers)
 
         # ERRORS of the arguments
         with self.errors("pwrite") as refuse:
             self.refuse_writing(refuse, description, length, offset)
-            if addr + length > self.task_size:  # also when nothing is to be copied
+            if any(addr + part > self.task_size for addr, part in buffers):  # also when nothing is to be copied
                 refuse(EFAULT, "buffer.load", "buffer-outside", "the buffer is outside user space")
-            elif refuse.count and length and self.is_unreadable(addr):
+            elif refuse.count and length and self.is_unreadable(next(addr for addr, part in buffers if part)):
                 # tmpfs of Linux 6.12 reads the buffer before it checks the seals: of both errors, EFAULT is right too
                 refuse(EFAULT, "buffer.load", "sealed-buffer", "the file is sealed, and the buffer is not readable")
 
@@ -77,8 +100,8 @@ class Buffers(Accesses, FileCalls):
         if inode.device or not length:
             return length
         length = self.writable_length(inode, length, offset)
-        self.require_no_overlap(inode, addr, length, offset)
-        data, indeterminate = self.load_up_to_a_fault(addr, length)
+        self.require_no_overlap(inode, buffers, offset)
+        data, indeterminate = self.load_buffers(buffers, length)
         available = self.choices.transferred("pwrite", len(data), length)
         start = inode.size if description.append else offset
         written = inode.write(data[:available], start, self.choices) if available else 0
@@ -97,28 +120,18 @@ class Buffers(Accesses, FileCalls):
         # RESULT
         return written
 
-    def preadv(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
-        return self.of_two(self.read_into, fd, ((addr, length), (addr_2, length_2)), offset)
-
-    def pwritev(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
-        return self.of_two(self.write_from, fd, ((addr, length), (addr_2, length_2)), offset)
-
-    def of_two(
-        self, transfer: Callable[[int, int, int, int], int], fd: int, buffers: Sequence[tuple[int, int]], offset: int
-    ) -> int:
-        """Transfer bytes to or from buffers in their order, up to the first that is not transferred whole."""
-        moved = 0
-        for addr, length in buffers:
-            try:
-                part = transfer(fd, addr, length, offset + moved)
-            except OSError as error:
-                if error.errno == EFAULT and moved:
-                    break
-                raise
-            moved += part
-            if part < length:
+    def load_buffers(self, buffers: Buffers, length: int) -> tuple[bytes, dict[int, bytes]]:
+        """Load `length` bytes from buffers in their order, up to the first fault, as `load_up_to_a_fault`."""
+        loaded = b""
+        indeterminate: dict[int, bytes] = {}
+        for addr, part in buffers:
+            wanted = min(part, length - len(loaded))
+            data, unknown = self.load_up_to_a_fault(addr, wanted)
+            indeterminate |= {len(loaded) + at: values for at, values in unknown.items()}
+            loaded += data
+            if len(data) < wanted:
                 break
-        return moved
+        return loaded, indeterminate
 
     def open_path_at(self, addr: int, flags: int) -> int:
         addr &= self.mask
@@ -154,13 +167,15 @@ class Buffers(Accesses, FileCalls):
             return True
         return mapping.inode is not None and mapping.bytes_to_eof(addr) <= 0
 
-    def require_no_overlap(self, inode: Inode, addr: int, length: int, offset: int) -> None:
+    def require_no_overlap(self, inode: Inode, buffers: Buffers, offset: int) -> None:
         """Raise Unresolved if bytes of the file are copied onto one another: nothing specifies in which order."""
-        for mapping in self.space.over(addr, addr + length):
-            start = mapping.offset + max(addr - mapping.start, 0)
-            end = mapping.offset + min(addr + length, mapping.end) - mapping.start
-            if mapping.inode is inode and start < offset + length and offset < end:
-                raise Unresolved("nothing specifies the result of copying bytes of a file onto one another")
+        total = sum(length for _addr, length in buffers)
+        for addr, length in buffers:
+            for mapping in self.space.over(addr, addr + length):
+                start = mapping.offset + max(addr - mapping.start, 0)
+                end = mapping.offset + min(addr + length, mapping.end) - mapping.start
+                if mapping.inode is inode and start < offset + total and offset < end:
+                    raise Unresolved("nothing specifies the result of copying bytes of a file onto one another")
 
     def store_up_to_a_fault(self, addr: int, data: bytes, indeterminate: dict[int, bytes]) -> int:
         """Store data up to the first fault; return the number of bytes.

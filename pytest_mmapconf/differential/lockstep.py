@@ -429,6 +429,12 @@ class LockstepProcess(Pair):
             "write_from", lambda: self.admit_short_write(self.subject.write_from(*arguments), length), *arguments
         )
 
+    def pwritev(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
+        arguments = fd, addr, length, addr_2, length_2, offset
+        return self.call_both(
+            "pwritev", lambda: self.admit_short_write(self.subject.pwritev(*arguments), length + length_2), *arguments
+        )
+
     def free_space(self, path: str) -> int:
         return self.subject.free_space(path)
 

@@ -130,7 +130,12 @@ class FileSteps(ProgramState):
             self.shares_no_page(mapping, inode, addr, length, offset)
             for mapping in actor.model.space.over(addr, addr + length)
         ):
-            self.call(actor, call, fd, addr, length, offset)
+            if draws.one_in(3):
+                first = draws.choice((0, 1, length // 2, length))
+                call = "preadv" if call == "read_into" else "pwritev"
+                self.call(actor, call, fd, addr, first, addr + first, length - first, offset)
+            else:
+                self.call(actor, call, fd, addr, length, offset)
 
     def shares_no_page(self, mapping: Mapping, inode: Inode, addr: int, length: int, offset: int) -> bool:
         """Return True if a range of a mapping shares no page with the file range, and both are within the file."""

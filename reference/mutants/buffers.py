@@ -10,7 +10,7 @@ from ...contract import Fault
 from ..constants import PROT_WRITE
 from ..mutant import Original, never, refuses, wrong
 from ..process import ReferenceProcess
-from ..user_buffers import STATUS_BYTES, Buffers
+from ..user_buffers import STATUS_BYTES, BufferCalls
 
 
 def unmapped(self: ReferenceProcess, fd: int, addr: int, length: int, offset: int) -> bool:
@@ -60,14 +60,14 @@ REFUSALS = (
 )
 
 
-@wrong(Buffers.store_up_to_a_fault, "buffer.store", "buffer.store.part")
+@wrong(BufferCalls.store_up_to_a_fault, "buffer.store", "buffer.store.part")
 def a_read_raises_signals(store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any) -> int:
     """Memory that cannot be stored to is a fault of the process."""
     self.store(addr, data)
     return len(data)
 
 
-@wrong(Buffers.load_up_to_a_fault, "buffer.load", "buffer.load.part")
+@wrong(BufferCalls.load_up_to_a_fault, "buffer.load", "buffer.load.part")
 def a_write_raises_signals(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """Memory that cannot be loaded from is a fault of the process."""
     return self.load(addr, length), {}
@@ -86,7 +86,7 @@ def a_refused_write_makes_the_file_longer(
     return moved
 
 
-@wrong(Buffers.store_up_to_a_fault, "buffer.store")
+@wrong(BufferCalls.store_up_to_a_fault, "buffer.store")
 def kernel_stores_need_no_right(
     store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
@@ -101,7 +101,7 @@ def kernel_stores_need_no_right(
     return len(data)
 
 
-@wrong(Buffers.store_up_to_a_fault, "buffer.store.part")
+@wrong(BufferCalls.store_up_to_a_fault, "buffer.store.part")
 def a_read_is_all_or_nothing(
     store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
@@ -110,7 +110,7 @@ def a_read_is_all_or_nothing(
     return moved if moved == len(data) else 0
 
 
-@wrong(Buffers.store_up_to_a_fault, "buffer.store.part", "buffer.store")
+@wrong(BufferCalls.store_up_to_a_fault, "buffer.store.part", "buffer.store")
 def a_read_returns_the_requested_size(
     store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
@@ -119,14 +119,14 @@ def a_read_returns_the_requested_size(
     return len(data)
 
 
-@wrong(Buffers.load_up_to_a_fault, "buffer.load.part", "buffer.load")
+@wrong(BufferCalls.load_up_to_a_fault, "buffer.load.part", "buffer.load")
 def a_write_fills_up_with_zeros(load: Original, self: ReferenceProcess, addr: int, length: int) -> tuple[bytes, Any]:
     """Inaccessible bytes of the buffer are written as zeros."""
     data, indeterminate = load(self, addr, length)
     return data + bytes(length - len(data)), indeterminate
 
 
-@wrong(Buffers.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
+@wrong(BufferCalls.store_up_to_a_fault, "buffer.private", bug="Asterinas 57d3d9ded")
 def a_kernels_store_makes_no_copy(
     store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
@@ -148,7 +148,7 @@ def a_kernels_store_makes_no_copy(
     return moved
 
 
-@wrong(Buffers.store_up_to_a_fault, "buffer.shared")
+@wrong(BufferCalls.store_up_to_a_fault, "buffer.shared")
 def a_kernels_store_is_the_callers_own(
     store: Original, self: ReferenceProcess, addr: int, data: bytes, indeterminate: Any
 ) -> int:
@@ -165,43 +165,44 @@ def a_kernels_store_is_the_callers_own(
 # ------------------------------------------------------------------------------------------ two buffers, paths, results
 
 
-@wrong(Buffers.of_two, "buffer.two")
-def the_second_buffer_is_ignored(
-    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+@wrong(BufferCalls.preadv, "buffer.two")
+def the_second_buffer_is_not_filled(
+    preadv: Original, self: BufferCalls, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int
 ) -> int:
-    """preadv and pwritev transfer to or from the first buffer only."""
-    return int(of_two(self, transfer, fd, buffers[:1], offset))
+    """preadv reads into the first buffer only."""
+    return int(preadv(self, fd, addr, length, addr_2, 0, offset))
 
 
-@wrong(Buffers.of_two, "buffer.two")
-def the_second_buffer_comes_first(
-    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+@wrong(BufferCalls.pwritev, "buffer.two")
+def the_second_buffer_is_written_first(
+    pwritev: Original, self: BufferCalls, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int
 ) -> int:
-    """The buffers are used in the opposite order."""
-    return int(of_two(self, transfer, fd, buffers[::-1], offset))
+    """pwritev uses its buffers in the opposite order."""
+    return int(pwritev(self, fd, addr_2, length_2, addr, length, offset))
 
 
-@wrong(Buffers.of_two, "buffer.two")
+@wrong(BufferCalls.preadv, "buffer.two")
 def each_buffer_is_of_the_same_bytes(
-    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+    preadv: Original, self: BufferCalls, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int
 ) -> int:
-    """Both buffers are transferred from or to the same place of the file."""
-    return sum(int(of_two(self, transfer, fd, (buffer,), offset)) for buffer in buffers)
+    """preadv reads from the same place of the file into both buffers."""
+    moved = int(preadv(self, fd, addr, length, addr_2, 0, offset))
+    return moved + int(preadv(self, fd, addr_2, length_2, addr, 0, offset))
 
 
-@wrong(Buffers.of_two, "buffer.two", "buffer.store")
+@wrong(BufferCalls.preadv, "buffer.two", "buffer.store")
 def one_bad_buffer_is_an_error(
-    of_two: Original, self: Buffers, transfer: Any, fd: int, buffers: Any, offset: int
+    preadv: Original, self: BufferCalls, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int
 ) -> int:
-    """The call fails after the first buffer was transferred, if the second cannot be accessed."""
-    moved = int(of_two(self, transfer, fd, buffers, offset))
-    if moved <= buffers[0][1] and buffers[1][1] and self.space.find(buffers[1][0]) is None:
+    """preadv fails after the first buffer was filled, if the second cannot be accessed."""
+    moved = int(preadv(self, fd, addr, length, addr_2, length_2, offset))
+    if moved <= length and length_2 and self.space.find(addr_2) is None:
         raise OSError(EFAULT, "the mutant looks at both")
     return moved
 
 
-@wrong(Buffers.open_path_at, "buffer.path")
-def a_path_ends_with_its_memory(open_path_at: Original, self: Buffers, addr: int, flags: int) -> int:
+@wrong(BufferCalls.open_path_at, "buffer.path")
+def a_path_ends_with_its_memory(open_path_at: Original, self: BufferCalls, addr: int, flags: int) -> int:
     """A path that goes on into memory that cannot be loaded from ends there."""
     path = b""
     with self.unobserved(), suppress(Fault):
@@ -210,8 +211,8 @@ def a_path_ends_with_its_memory(open_path_at: Original, self: Buffers, addr: int
     return self.open(path.rstrip(b"\0").decode(), flags)
 
 
-@wrong(Buffers.open_path_at, "buffer.path")
-def a_path_is_read_by_whole_words(open_path_at: Original, self: Buffers, addr: int, flags: int) -> int:
+@wrong(BufferCalls.open_path_at, "buffer.path")
+def a_path_is_read_by_whole_words(open_path_at: Original, self: BufferCalls, addr: int, flags: int) -> int:
     """Eight bytes after the end of the path have to be readable, too."""
     length = 0
     with self.unobserved(), suppress(Fault):
@@ -222,15 +223,15 @@ def a_path_is_read_by_whole_words(open_path_at: Original, self: Buffers, addr: i
     raise OSError(EFAULT, "the mutant reads whole words")
 
 
-@wrong(Buffers.fstat_into, "buffer.result")
-def a_result_is_stored_in_spite_of_the_protection(fstat_into: Original, self: Buffers, fd: int, addr: int) -> None:
+@wrong(BufferCalls.fstat_into, "buffer.result")
+def a_result_is_stored_in_spite_of_the_protection(fstat_into: Original, self: BufferCalls, fd: int, addr: int) -> None:
     """What cannot be stored of the result is left out, and the call succeeds."""
     with suppress(OSError):
         fstat_into(self, fd, addr)
 
 
-@wrong(Buffers.fstat_into, "buffer.result")
-def a_result_is_stored_into_the_file(fstat_into: Original, self: Buffers, fd: int, addr: int) -> None:
+@wrong(BufferCalls.fstat_into, "buffer.result")
+def a_result_is_stored_into_the_file(fstat_into: Original, self: BufferCalls, fd: int, addr: int) -> None:
     """The result is stored into the page that the file and a child have as well."""
     fstat_into(self, fd, addr)
     mapping = self.space.find(addr)
