@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import pytest
 
 from ..contract import (
-    MADV_COLD,
     MADV_DOFORK,
     MADV_DONTFORK,
     MADV_DONTNEED,
@@ -20,7 +19,6 @@ from ..contract import (
     MADV_FREE,
     MADV_KEEPONFORK,
     MADV_NORMAL,
-    MADV_PAGEOUT,
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
     MADV_RANDOM,
@@ -514,46 +512,6 @@ def test_hint_leaves_content_unchanged(process: Process, page: int, file: MakeFi
     assert process.pread(fd, 2 * page, 0) == b"s" * page + b"B" * page
 
 
-@clause("madvise.reclaim")
-@pytest.mark.parametrize("advice", [MADV_COLD, MADV_PAGEOUT], ids=["cold", "pageout"])
-@pytest.mark.parametrize("kind", ["file-shared", "file-private", "anonymous-shared", "anonymous-private"])
-def test_pages_that_may_leave_memory_keep_their_content(
-    process: Process, page: int, file: MakeFile, kind: str, advice: int
-) -> None:
-    """In 32 pages, of which every second was stored to; the child has copies of its own of some."""
-    pages = 32
-    before = b"".join(b"%c" % (65 + number % 26) * page for number in range(pages))
-    is_file, is_shared = kind.startswith("file"), kind.endswith("shared")
-    fd = file(before if is_file else b"")
-    type = MAP_SHARED if is_shared else MAP_PRIVATE
-    base = process.mmap(0, pages * page, RW, type if is_file else type | MAP_ANONYMOUS, fd if is_file else -1, 0)
-    if not is_file:
-        process.store(base, before)
-    for number in range(0, pages, 2):
-        process.store(base + number * page + 5, b"stored")
-    child = process.fork()
-    child.store(base + 6 * page, b"child")
-    expected = bytearray(before)
-    for number in range(0, pages, 2):
-        expected[number * page + 5 : number * page + 11] = b"stored"
-    in_child = bytearray(expected)
-    in_child[6 * page : 6 * page + 5] = b"child"
-    if is_shared:
-        expected = in_child
-
-    for each in (process, child):
-        each.madvise(base, pages * page, advice)
-
-    assert process.load(base, pages * page) == expected
-    assert child.load(base, pages * page) == in_child
-    process.store(base + page, b"again")
-    process.madvise(base, pages * page, advice)
-    assert process.load(base, page + 6) == expected[:page] + b"againB"
-    assert child.load(base + page, 6) == (b"againB" if is_shared else b"B" * 6)
-    if is_file:
-        assert process.pread(fd, page + 6, 0) == (expected[:page] + b"againB" if is_shared else before[: page + 6])
-
-
 # -------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -603,18 +561,6 @@ def test_dontneed_and_free_on_locked_memory_fail(process: Process, page: int, ad
 
     with fails("EINVAL"):
         process.madvise(base, 2 * page, ADVICE[advice])
-
-    assert page_letters(process, page, base, 2) == "AB"
-
-
-@clause("madvise.errno.EINVAL.locked", "madvise.reclaim")
-@pytest.mark.parametrize("advice", [MADV_COLD, MADV_PAGEOUT], ids=["cold", "pageout"])
-def test_locked_memory_does_not_leave_memory(process: Process, page: int, advice: int) -> None:
-    base = map_filled(process, page, 2)
-    lock_pages(process, page, base + page, 1)
-
-    with fails("EINVAL"):
-        process.madvise(base + page, page, advice)
 
     assert page_letters(process, page, base, 2) == "AB"
 

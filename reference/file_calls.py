@@ -15,7 +15,6 @@ from errno import (
     ENOENT,
     ENOSPC,
     ENOTDIR,
-    ENXIO,
     EPERM,
     ESPIPE,
 )
@@ -33,9 +32,7 @@ from ..contract import (
     SEAL_SHRINK,
     SEAL_WRITE,
     SEEK_CUR,
-    SEEK_DATA,
     SEEK_END,
-    SEEK_HOLE,
     SEEK_SET,
     Stat,
     Unresolved,
@@ -144,63 +141,6 @@ class FileCalls(State):
         inode.links -= 1
         inode.put()
 
-    def rename(self, path: str, new_path: str) -> None:
-        name, directory, inode = self.machine.look_up(path)
-        new_name, new_directory, other = self.machine.look_up(new_path)
-
-        # ERRORS
-        with self.errors("rename") as refuse:
-            self.refuse_second_name(refuse, inode, new_directory)
-            if inode is not None and inode.append_only and other is not inode:
-                refuse(EPERM, "file.errno", "append-only", "the file is append-only")
-            if inode is not None and other is not None and other is not inode:
-                if other.append_only:
-                    refuse(
-                        EPERM, "file.errno", "replaced-append-only", "the file that would be replaced is append-only"
-                    )
-                if other.is_directory and not inode.is_directory:
-                    refuse(EISDIR, "file.errno", "replaced-directory", "the new name is a directory's")
-                elif inode.is_directory:
-                    refuse(ENOTDIR, "file.errno", "replaced-file", "a directory cannot replace a file")
-
-        # EFFECT
-        if other is inode:
-            return
-        assert inode is not None
-        assert directory is not None
-        assert new_directory is not None
-        del directory.entries[name]
-        new_directory.entries[new_name] = inode
-        inode.name = new_name
-        if other is not None:
-            other.links -= 1
-            other.put()
-
-    def link(self, path: str, new_path: str) -> None:
-        _name, _directory, inode = self.machine.look_up(path)
-        new_name, new_directory, other = self.machine.look_up(new_path)
-
-        # ERRORS
-        with self.errors("link") as refuse:
-            self.refuse_second_name(refuse, inode, new_directory)
-            if other is not None:
-                refuse(EEXIST, "file.errno", "file-exists", "the file exists")
-            if inode is not None and (inode.is_directory or inode.append_only):
-                refuse(EPERM, "file.errno", "not-linkable", "the file is a directory or append-only")
-
-        # EFFECT
-        assert inode is not None
-        assert new_directory is not None
-        new_directory.entries[new_name] = inode
-        inode.links += 1
-
-    def refuse_second_name(self, refuse: Refusals, inode: Inode | None, directory: Inode | None) -> None:
-        """Refuse to give a file another name in a directory, if one of them does not exist."""
-        if inode is None or directory is None:
-            refuse(ENOENT, "file.errno", "file-missing", "the file, or the directory of its new name, does not exist")
-        elif not directory.is_directory:
-            refuse(ENOTDIR, "file.errno", "path-not-directory", "a part of the path is not a directory")
-
     def mkdir(self, path: str) -> None:
         name, directory, inode = self.machine.look_up(path)
 
@@ -303,8 +243,6 @@ class FileCalls(State):
         description = self.require_description("lseek", fd)
         inode = description.inode
         start = {SEEK_SET: 0, SEEK_CUR: description.offset, SEEK_END: inode.size}.get(whence)
-        if whence in (SEEK_DATA, SEEK_HOLE) and inode.is_regular:
-            return self.seek_data(description, offset, whence)
 
         # ERRORS
         with self.errors("lseek") as refuse:
@@ -321,31 +259,6 @@ class FileCalls(State):
 
         # RESULT
         return description.offset
-
-    def seek_data(self, description: OpenFileDescription, offset: int, whence: int) -> int:
-        """Move the file offset to the next page with storage or stored bytes, or to the next one without."""
-        inode = description.inode
-
-        # ERRORS
-        with self.errors("lseek") as refuse:
-            if not 0 <= offset < inode.size:
-                refuse(ENXIO, "file.holes.stores", "seek-past-end", "the offset is not in the file")
-
-        # RESULT
-        if inode.has_storage(offset // self.page) != (whence == SEEK_DATA):
-            index = offset // self.page
-            while index * self.page < inode.size and inode.has_storage(index) != (whence == SEEK_DATA):
-                index += 1
-            offset = index * self.page
-            if offset >= inode.size:
-                offset = inode.size
-                with self.errors("lseek") as refuse:
-                    if whence == SEEK_DATA:
-                        refuse(ENXIO, "file.holes.stores", "no-data", "there is no data from the offset on")
-
-        # EFFECT
-        description.offset = offset
-        return offset
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         self.reads += 1

@@ -1,4 +1,4 @@
-"""The calls that change the storage of a file, or copy from file to file: fallocate, copy_file_range.
+"""The calls on the storage of files, between two files, and on their names.
 
 fallocate takes storage for a range (mode 0), gives it back (a hole), makes it zero, or removes or inserts a range, so
 that what follows moves.  All mappings of the file show the change; private copies of pages stay what they are.
@@ -6,7 +6,21 @@ that what follows moves.  All mappings of the file show the change; private copi
 
 from __future__ import annotations
 
-from errno import EBADF, EFBIG, EINVAL, EISDIR, ENODEV, ENOSPC, EOPNOTSUPP, EPERM, ESPIPE
+from errno import (
+    EBADF,
+    EEXIST,
+    EFBIG,
+    EINVAL,
+    EISDIR,
+    ENODEV,
+    ENOENT,
+    ENOSPC,
+    ENOTDIR,
+    ENXIO,
+    EOPNOTSUPP,
+    EPERM,
+    ESPIPE,
+)
 from typing import Final
 
 from ..contract import (
@@ -18,6 +32,8 @@ from ..contract import (
     SEAL_FUTURE_WRITE,
     SEAL_GROW,
     SEAL_WRITE,
+    SEEK_DATA,
+    SEEK_HOLE,
     Unresolved,
 )
 from .file_calls import FileCalls
@@ -36,7 +52,7 @@ MOVES: Final = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)
 
 
 class StorageCalls(FileCalls):
-    """The calls on the storage of files."""
+    """fallocate, lseek to data and holes, copy_file_range, rename and link."""
 
     def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
         mode = int(mode)
@@ -82,7 +98,7 @@ class StorageCalls(FileCalls):
         if inode.append_only and mode & ~FALLOC_FL_KEEP_SIZE:
             refuse(EPERM, "fallocate.errno.EPERM", "append-only", "the file is append-only")
         if inode.kind == "fifo":
-            refuse(ESPIPE, "fallocate.errno.ENODEV", "pipe", "the file is a pipe")
+            refuse(ESPIPE, "fallocate.errno.ESPIPE", "pipe", "the file is a pipe")
         elif not inode.is_regular:
             refuse(ENODEV, "fallocate.errno.ENODEV", "not-regular", "the file is not a regular file")
         if offset + length > LARGEST - self.page and self.choices.limits_files():
@@ -107,6 +123,37 @@ class StorageCalls(FileCalls):
             raise Unresolved("nothing specifies what a crash leaves of a file whose pages were moved")
         inode.move(offset, -length if mode == FALLOC_FL_COLLAPSE_RANGE else length, self.choices)
 
+    def lseek(self, fd: int, offset: int, whence: int) -> int:
+        description = self.description(fd)
+        if whence in (SEEK_DATA, SEEK_HOLE) and description is not None and description.inode.is_regular:
+            return self.seek_data(description, offset, whence)
+        return super().lseek(fd, offset, whence)
+
+    def seek_data(self, description: OpenFileDescription, offset: int, whence: int) -> int:
+        """Move the file offset to the next page with storage or stored bytes, or to the next one without."""
+        inode = description.inode
+
+        # ERRORS
+        with self.errors("lseek") as refuse:
+            if not 0 <= offset < inode.size:
+                refuse(ENXIO, "file.holes.stores", "seek-past-end", "the offset is not in the file")
+
+        # RESULT
+        if inode.has_storage(offset // self.page) != (whence == SEEK_DATA):
+            index = offset // self.page
+            while index * self.page < inode.size and inode.has_storage(index) != (whence == SEEK_DATA):
+                index += 1
+            offset = index * self.page
+            if offset >= inode.size:
+                offset = inode.size
+                with self.errors("lseek") as refuse:
+                    if whence == SEEK_DATA:
+                        refuse(ENXIO, "file.holes.stores", "no-data", "there is no data from the offset on")
+
+        # EFFECT
+        description.offset = offset
+        return offset
+
     def copy_file_range(self, fd: int, offset: int, to_fd: int, to_offset: int, length: int) -> int:
         source, target = (
             self.require_description("copy_file_range", fd),
@@ -117,10 +164,10 @@ class StorageCalls(FileCalls):
         with self.errors("copy_file_range") as refuse:
             self.refuse_copy(refuse, source, target)
             if min(offset, to_offset) < 0:
-                refuse(EINVAL, "copy.errno", "offset-negative", "an offset is negative")
+                refuse(EINVAL, "copy.errno", "copy-offset-negative", "an offset is negative")
             length = max(min(length, source.inode.size - offset), 0)
             if source.inode is target.inode and abs(offset - to_offset) < length:
-                refuse(EINVAL, "copy.errno", "ranges-overlap", "the ranges overlap")
+                refuse(EINVAL, "copy.errno", "copy-onto-itself", "the ranges overlap")
             if length and target.inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE):
                 refuse(EPERM, "copy.errno", "write-sealed", "the file is sealed")
 
@@ -145,8 +192,67 @@ class StorageCalls(FileCalls):
         """Refuse a copy from or to files of other kinds, or without the rights."""
         for inode in (source.inode, target.inode):
             if inode.is_directory:
-                refuse(EISDIR, "copy.errno", "is-directory", "a file is a directory")
+                refuse(EISDIR, "copy.errno", "copy-of-directory", "a file is a directory")
             elif not inode.is_regular:
-                refuse(EINVAL, "copy.errno", "not-regular", "a file is not a regular file")
+                refuse(EINVAL, "copy.errno", "copy-not-regular", "a file is not a regular file")
         if not source.readable or not target.writable or target.append:
             refuse(EBADF, "copy.errno", "wrong-access-mode", "a file is not open for reading, or for writing")
+
+    # ---- names
+
+    def rename(self, path: str, new_path: str) -> None:
+        name, directory, inode = self.machine.look_up(path)
+        new_name, new_directory, other = self.machine.look_up(new_path)
+
+        # ERRORS
+        with self.errors("rename") as refuse:
+            self.refuse_second_name(refuse, inode, new_directory)
+            if inode is not None and inode.append_only and other is not inode:
+                refuse(EPERM, "file.errno", "append-only", "the file is append-only")
+            if inode is not None and other is not None and other is not inode:
+                if other.append_only:
+                    refuse(
+                        EPERM, "file.errno", "replaced-append-only", "the file that would be replaced is append-only"
+                    )
+                if other.is_directory and not inode.is_directory:
+                    refuse(EISDIR, "file.errno", "replaced-directory", "the new name is a directory's")
+                elif inode.is_directory:
+                    refuse(ENOTDIR, "file.errno", "replaced-file", "a directory cannot replace a file")
+
+        # EFFECT
+        if other is inode:
+            return
+        assert inode is not None
+        assert directory is not None
+        assert new_directory is not None
+        del directory.entries[name]
+        new_directory.entries[new_name] = inode
+        inode.name = new_name
+        if other is not None:
+            other.links -= 1
+            other.put()
+
+    def link(self, path: str, new_path: str) -> None:
+        _name, _directory, inode = self.machine.look_up(path)
+        new_name, new_directory, other = self.machine.look_up(new_path)
+
+        # ERRORS
+        with self.errors("link") as refuse:
+            self.refuse_second_name(refuse, inode, new_directory)
+            if other is not None:
+                refuse(EEXIST, "file.errno", "file-exists", "the file exists")
+            if inode is not None and (inode.is_directory or inode.append_only):
+                refuse(EPERM, "file.errno", "not-linkable", "the file is a directory or append-only")
+
+        # EFFECT
+        assert inode is not None
+        assert new_directory is not None
+        new_directory.entries[new_name] = inode
+        inode.links += 1
+
+    def refuse_second_name(self, refuse: Refusals, inode: Inode | None, directory: Inode | None) -> None:
+        """Refuse to give a file another name in a directory, if one of them does not exist."""
+        if inode is None or directory is None:
+            refuse(ENOENT, "file.errno", "name-missing", "the file, or the directory of its new name, does not exist")
+        elif not directory.is_directory:
+            refuse(ENOTDIR, "file.errno", "path-not-directory", "a part of the path is not a directory")

@@ -42,7 +42,7 @@ from .strict_choices import StrictChoices
 from .system import ReferenceSystem
 from .unix_choices import FreeBSDChoices, IllumosChoices, MacOSChoices, NetBSDChoices
 
-LINUX_CALLS: Final = ("mremap", "madvise", "mincore", "mlock2", "mseal", "memfd", "seal")
+LINUX_CALLS: Final = ("mremap", "madvise", "mincore", "mlock2", "mseal", "memfd", "seal", "fallocate")
 """Calls that only Linux has, or that have another effect elsewhere."""
 
 LINUX_FLAGS: Final = (
@@ -56,7 +56,7 @@ OBSERVING_CALLS: Final = (
 )
 """Calls of the contract by which cases observe or prepare a system; no C program makes them as they are."""
 
-FILE_CALLS: Final = ("open", "memfd", "pipe", "socketpair", "watch")
+FILE_CALLS: Final = ("open", "open_path_at", "memfd", "pipe", "socketpair", "watch")
 """Calls that make a descriptor."""
 
 

@@ -84,6 +84,7 @@ DECIDED = frozenset(
             "execute",
             "add",
         ),
+        *("fallocate", "copy_file_range", "rename", "link", "preadv", "pwritev", "open_path_at", "fstat_into"),
         *("open", "close", "dup", "ftruncate", "lseek", "pread", "pwrite", "read_into", "write_from", "fstat", "fsync"),
         *("drop_cache", "set_old_mtime", "has_old_mtime", "unlink", "mkdir", "pipe", "socketpair", "memfd", "seal"),
         *("set_append_only", "flock", "record_lock", "watch", "close_events", "free_space", "fork", "thread", "exit"),

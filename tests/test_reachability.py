@@ -29,7 +29,7 @@ def test_pairs_are_derived_from_every_source() -> None:
     assert PAIRS["mremap", "EPERM"] == ["mmap.errno.EPERM.zero", "mremap.errno.EPERM"]
     assert "mmap.errno.EPERM.zero" in PAIRS["mmap", "EPERM"]
     assert {("SIGSEGV", "SEGV_ACCERR"), ("SIGSEGV", "SI_KERNEL"), ("SIGBUS", "BUS_OBJERR")} <= PAIRS.keys()
-    calls = "madvise mincore mlock mlock2 mlockall mmap mprotect mremap mseal msync munlock munmap sysconf"
+    calls = "fallocate madvise mincore mlock mlock2 mlockall mmap mprotect mremap mseal msync munlock munmap sysconf"
     assert set(calls.split()) == {call for call, _ in PAIRS if not call.startswith("SIG")}
     assert ("munmap", "EACCES") not in PAIRS
 

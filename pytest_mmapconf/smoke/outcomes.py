@@ -119,5 +119,14 @@ def _values(subject: Subject, process: Process) -> dict[str, Any]:
         "prot": RW,
         "ranges": [(at, 1)],
     }
-    values |= {"pages": 1, "fd": fd, "watch": fd, "path": "file", "data": b"x", "name": SC_PAGESIZE, "times": 1}
+    values |= {
+        "pages": 1,
+        "fd": fd,
+        "watch": fd,
+        "path": "file",
+        "new_path": "file",
+        "data": b"x",
+        "name": SC_PAGESIZE,
+        "times": 1,
+    }
     return values | {"resource": Resource.ADDRESS_SPACE, "headroom": 1 << 40, "capability": "CAP_IPC_LOCK"}
