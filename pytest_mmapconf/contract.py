@@ -584,7 +584,7 @@ class Process:
         raise _missing("open_path_at")
 
     def fstat_into(self, fd: Fd, addr: Address) -> None:
-        """fstat whose result, a structure that depends on the system, is stored at `addr` (buffer.result)."""
+        """Store what the system knows of a file at `addr` (Linux: struct statx, of 256 bytes; clause buffer.result)."""
         raise _missing("fstat_into")
 
     def copy_file_range(self, fd: Fd, offset: Offset, to_fd: Fd, to_offset: Offset, length: Length) -> Length:

@@ -21,8 +21,8 @@ from .files import Inode
 PATH_MAX: Final = 4096
 """Bytes of the longest path, with its byte 0."""
 
-STATUS_BYTES: Final = 128
-"""Bytes of the structure that fstat stores."""
+STATUS_BYTES: Final = 256
+"""Bytes of the structure that statx stores."""
 
 
 Buffers: TypeAlias = Sequence[tuple[int, int]]

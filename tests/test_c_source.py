@@ -14,6 +14,8 @@ from typing import Final
 import pytest
 
 from pytest_mmapconf.contract import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
     MADV_DONTNEED,
     MADV_POPULATE_WRITE,
     MAP_ANONYMOUS,
@@ -34,6 +36,7 @@ from pytest_mmapconf.contract import (
     PROT_READ,
     PROT_WRITE,
     SC_PAGESIZE,
+    SEEK_DATA,
     Facility,
     Fault,
     Process,
@@ -269,6 +272,32 @@ def moved_by_the_kernel(_system: System, process: Process, page: int) -> None:
         process.read_into(fd, base - 1 << 40, 3, 0)
 
 
+def other_calls_on_files(_system: System, process: Process, page: int) -> None:
+    """Where the file system can do it, as ext4 can: a C program that is refused ends with 2."""
+    fd, other = letters(process, page), letters(process, page, "other")
+    base = process.mmap(0, 4 * page, RW, MAP_SHARED, fd, 0)
+    process.store(base, b"stored")
+    process.fallocate(fd, 0, 0, 4 * page)
+    process.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2, 3)
+    process.load(base, 8)
+    process.lseek(fd, 0, SEEK_DATA)
+    process.copy_file_range(fd, 0, other, 1, 4)
+    process.preadv(other, base + page, 2, base + 8, 3, 0)
+    process.pwritev(other, base + 8, 1, base, 2, 9)
+    process.pread(other, 20, 0)
+    process.load(base, 2 * page)
+    process.link("other", "second")
+    process.rename("other", "third")
+    process.store(base + 3 * page, b"second\0")
+    opened = process.open_path_at(base + 3 * page, O_RDWR)
+    process.pread(opened, 20, 0)
+    process.fstat_into(opened, base + 2 * page)
+    with refused:
+        process.fallocate(fd, 0, 0, 0)
+    with refused:
+        process.fstat_into(opened, base - 1 << 40)
+
+
 def mounted(system: System, process: Process, page: int) -> None:
     path = system.facility(Facility.NOEXEC_DIRECTORY) + "/file"
     fd = letters(process, page, path)
@@ -295,7 +324,7 @@ NEED_ROOT: Final[Sequence[Make]] = (mounted, append_only)
 
 PROGRAMS: Final[Sequence[Make]] = (
     *(shared_file, private_file, closed_and_unlinked, truncated, a_hole, placed, resized, executed, forked, unrelated),
-    *(started_again, calls_on_files, the_rest, moved_by_the_kernel, an_attribute),
+    *(started_again, calls_on_files, the_rest, moved_by_the_kernel, other_calls_on_files, an_attribute),
 )
 by_name = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 

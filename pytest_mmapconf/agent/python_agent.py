@@ -205,7 +205,6 @@ class LinuxProcess(Process):
     read_into = libc_method("pread", "lizzl")
     write_from = libc_method("pwrite", "lizzl")
     open_path_at = libc_method("open", "izi")
-    fstat_into = libc_method("fstat", "iiz")
     fsync = libc_method("fsync", "ii")
     flock = libc_method("flock", "iii")
     unlink = libc_method("unlink", "is")
@@ -213,6 +212,7 @@ class LinuxProcess(Process):
     link = libc_method("link", "iss")
     _madvise = staticmethod(libc_function("madvise", "izzi"))
     _mincore = staticmethod(libc_function("mincore", "izzp"))
+    _statx = staticmethod(libc_function("statx", "iisiiz"))
     _preadv = staticmethod(libc_function("preadv", "lisil"))
     _pwritev = staticmethod(libc_function("pwritev", "lisil"))
     _pair = staticmethod(libc_function("pipe", "ip"))
@@ -292,6 +292,10 @@ class LinuxProcess(Process):
     def pwritev(self, fd: int, addr: int, length: int, addr_2: int, length_2: int, offset: int) -> int:
         buffers = struct.pack("PNPN", addr, length, addr_2, length_2)
         return int(self._pwritev(fd, buffers, 2, offset))
+
+    def fstat_into(self, fd: int, addr: int) -> None:
+        empty_path, basic_stats = 0x1000, 0x7FF  # AT_EMPTY_PATH, STATX_BASIC_STATS
+        self._statx(fd, b"", empty_path, basic_stats, addr)
 
     def copy_file_range(self, fd: int, offset: int, to_fd: int, to_offset: int, length: int) -> int:
         return os.copy_file_range(fd, to_fd, length, offset, to_offset)

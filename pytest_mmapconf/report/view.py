@@ -53,7 +53,7 @@ OTHER_REASONS: Final = "for further reasons, which the JSON report has"
 CASE_OVERHEAD: Final = 1500
 """Characters of HTML around the evidence of one case."""
 
-BUDGET: Final = 500_000
+BUDGET: Final = 540_000
 """Largest number of characters that the evidence of all cases may take on a page."""
 
 

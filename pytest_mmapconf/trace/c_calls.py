@@ -38,7 +38,7 @@ C_CALLS: Final = {
     "preadv": "read_two({fd}, {addr}, {length}, {addr_2}, {length_2}, {offset})",
     "pwritev": "write_two({fd}, {addr}, {length}, {addr_2}, {length_2}, {offset})",
     "open_path_at": "open({addr}, {flags})",
-    "fstat_into": "fstat({fd}, (struct stat *){addr})",
+    "fstat_into": 'syscall(SYS_statx, {fd}, "", AT_EMPTY_PATH, 0x7ff, {addr})',
     "copy_file_range": "copy_range({fd}, {offset}, {to_fd}, {to_offset}, {length})",
     "fstat": "fstat({fd}, &status)",
     "fsync": "fsync({fd})",
