@@ -287,6 +287,16 @@ def test_path_across_pages(process: Process, page: int, file: MakeFile, new_path
     assert process.pread(fd, 8, 0) == b"content"
 
 
+@clause("file.errno")
+def test_path_without_an_end_is_too_long(process: Process, page: int) -> None:
+    """PATH_MAX is 4096 on Linux."""
+    base = process.mmap(0, 16 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"x" * 8192)
+
+    with fails("ENAMETOOLONG"):
+        process.open_path_at(base, O_RDWR)
+
+
 @clause("buffer.result")
 @NOT_WRITABLE
 def test_result_that_cannot_be_stored(process: Process, page: int, file: MakeFile, reason: str) -> None:

@@ -573,19 +573,22 @@ def test_copy_is_apart_from_its_source(process: Process, file: MakeFile, page: i
 
 @clause("copy.errno")
 @pytest.mark.parametrize(
-    "what", ["source-write-only", "target-read-only", "target-append", "not-open", "overlap", "pipe", "directory"]
+    "what",
+    ["source-write-only", "target-read-only", "target-append", "overlap", "pipe", "directory", "offset-negative"],
 )
 def test_copy_fails(process: Process, file: MakeFile, new_path: NewPath, page: int, what: str) -> None:
     path = new_path()
     source, target = file(lettered_pages(page, 2)), file(b"t" * page, path=path)
     copy(process, source, 0, target, 0, 1)
     process.pwrite(target, b"t", 0)
-    error = {"overlap": "EINVAL", "pipe": "EINVAL", "directory": "EISDIR"}.get(what, "EBADF")
+    error = {"overlap": "EINVAL", "pipe": "EINVAL", "offset-negative": "EINVAL", "directory": "EISDIR"}.get(
+        what, "EBADF"
+    )
     arguments: dict[str, Callable[[], tuple[int, int, int, int]]] = {
         "source-write-only": lambda: (process.open(path, O_WRONLY), 0, source, 0),
         "target-read-only": lambda: (source, 0, process.open(path, O_RDONLY), 0),
         "target-append": lambda: (source, 0, process.open(path, O_RDWR | O_APPEND), 0),
-        "not-open": lambda: (source, 0, 77, 0),
+        "offset-negative": lambda: (source, -page, target, 0),
         "overlap": lambda: (source, 0, source, page - 1),
         "pipe": lambda: (process.pipe()[0], 0, target, 0),
         "directory": lambda: (process.open(".", O_RDONLY | O_DIRECTORY), 0, target, 0),
@@ -596,3 +599,32 @@ def test_copy_fails(process: Process, file: MakeFile, new_path: NewPath, page: i
 
     assert process.pread(source, 3 * page, 0) == lettered_pages(page, 2)
     assert process.pread(target, 2 * page, 0) == b"t" * page
+
+
+@clause("copy.errno")
+def test_copy_into_sealed_file_fails(process: Process, page: int) -> None:
+    with setup():
+        source, target = process.memfd(), process.memfd()
+        for fd in (source, target):
+            process.pwrite(fd, b"x" * page, 0)
+    copy(process, source, 0, target, 0, 1)
+    with setup():
+        process.seal(target, SEAL_WRITE)
+
+    with fails("EPERM"):
+        process.copy_file_range(source, 0, target, 0, page)
+
+    assert process.pread(target, 2 * page, 0) == b"x" * page
+
+
+@clause("copy.errno")
+def test_copy_on_a_full_file_system_fails(system: System, process: Process, page: int) -> None:
+    with small_file_system(system, process) as directory:
+        source, target = (process.open(f"{directory}/{name}", O_CREAT | O_RDWR) for name in "ab")
+        process.pwrite(source, b"x" * 64 * page, 0)
+        copy(process, source, 0, target, 0, 1)
+        fill(process, f"{directory}/c", page)
+
+        with fails("ENOSPC"):
+            for number in range(64):
+                process.copy_file_range(source, 0, target, (1 + number * 64) * page, 64 * page)

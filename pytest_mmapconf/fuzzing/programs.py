@@ -77,7 +77,12 @@ THEMES: Final = (
     *(theme("mmap*4 mremap*4 munmap*2 store*3 load*2 fork mprotect mlock madvise ftruncate msync", mistakes=4),) * 2,
     *(theme("mmap*8 memfd open dup mremap munmap", mistakes=5),) * 2,
     theme("mmap*4 mremap*6 munmap*2 store*4 load*2 fork*2 mprotect*2 mlock*2 mincore open close madvise"),
-    *(theme("open*3 mmap*4 mprotect*6 protect_three fork mremap*3 munmap store*2 load toggle_append_only", mistakes=4),)
+    *(
+        theme(
+            "open*3 mmap*4 mprotect*6 protect_three fork mremap*3 munmap store*2 load toggle_append_only*2 madvise",
+            mistakes=4,
+        ),
+    )
     * 2,
     theme("memfd*6 mmap*5 mprotect*3 ftruncate*3 store*2 pwrite*2 munmap fork madvise*2 mremap"),
     theme("map_dev_zero*5 store*4 load*3 fork*2 munmap*2 mremap mprotect madvise"),
@@ -144,10 +149,11 @@ THEMES: Final = (
         "mmap*2 pread*2 pwrite*2 ftruncate*2 lseek fstat*2 open*2 close dup read_into*2 write_from*2 memfd*3 drop_cache"
     ),
     theme("mmap*3 madvise*8 free_one_page store*4 load*3 fork*3 mlock*2 mincore*2 memfd pread", mistakes=2),
-    *(theme("mmap*3 advise_inheritance*6 store*6 fork*4 exit*3 mlock"),) * 2,
+    *(theme("mmap*3 advise_inheritance*6 store*6 fork*4 exit*3 mlock"),) * 3,
     theme("mmap*4 mincore*8 store*4 load madvise munmap mremap mlock mprotect"),
     theme("mmap*4 store*4 load*2 munmap*2 execute*2 mprotect open*2 mincore use_noexec_directory*2", mistakes=3),
-    theme("mmap*4 together*8 store*3 load*2 munmap mprotect*2 fork ftruncate*2 msync pread*2 pwrite madvise mremap"),
+    *(theme("mmap*4 together*8 store*3 load*2 munmap mprotect*2 fork ftruncate*2 msync pread*2 pwrite madvise mremap"),)
+    * 3,
     theme(STORAGE),
     *(theme(STORAGE, facility=Facility.CRASHING_FILE_SYSTEM),) * 3,
 )

@@ -223,6 +223,15 @@ def a_path_is_read_by_whole_words(open_path_at: Original, self: BufferCalls, add
     raise OSError(EFAULT, "the mutant reads whole words")
 
 
+@wrong(BufferCalls.open_path_at, "buffer.path")
+def a_path_is_of_one_page(open_path_at: Original, self: BufferCalls, addr: int, flags: int) -> int:
+    """A path that goes on in the next page is not read."""
+    with self.unobserved(), suppress(Fault):
+        if b"\0" in self.load(addr, self.page - addr % self.page):
+            return int(open_path_at(self, addr, flags))
+    raise OSError(EFAULT, "the mutant reads one page")
+
+
 @wrong(BufferCalls.fstat_into, "buffer.result")
 def a_result_is_stored_in_spite_of_the_protection(fstat_into: Original, self: BufferCalls, fd: int, addr: int) -> None:
     """What cannot be stored of the result is left out, and the call succeeds."""

@@ -25,7 +25,7 @@ from ..constants import PROT_READ, PROT_WRITE
 from ..files import Inode
 from ..madvise import HINTS, RECLAIMS, Advice
 from ..mapping import Mapping
-from ..mutant import Original, never, other, refuses, wrong
+from ..mutant import Mutant, Original, never, other, refuses, wrong
 from ..page_table import PageTable
 from ..process import ReferenceProcess
 from .calls import mappings_of
@@ -357,22 +357,30 @@ def cold_pages_are_lost(madvise: Original, self: ReferenceProcess, addr: int, le
     madvise(self, addr, length, MADV_DONTNEED if advice == MADV_COLD else advice)
 
 
-@wrong(Advice.advise, "madvise.reclaim", "mmap.flag.shared", "overview.one-to-one")
-def pages_leave_memory_without_being_written(
-    advise: Original, self: ReferenceProcess, addr: int, end: int, advice: int
-) -> None:
-    """MADV_PAGEOUT drops pages of files that were stored to and not written back."""
-    advise(self, addr, end, advice)
-    for mapping in self.space.over(addr, end) if advice == MADV_PAGEOUT else ():
-        inode = mapping.inode
-        if inode is None or not mapping.shared or inode.file_system is None:
-            continue
-        first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
-        stop = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
-        for index in inode.cache.within(first, stop):
-            del inode.cache.pages[index]
-            for each in inode.mappings:
-                each.drop_file_pages(index, index + 1, private=False)
+def forgetting(id: str, advice: int, text: str) -> Mutant:
+    """Make a mutant in which shared pages that leave memory by an advice are not written back first."""
+
+    def change(advise: Original, self: ReferenceProcess, addr: int, end: int, given: int) -> None:
+        advise(self, addr, end, given)
+        for mapping in self.space.over(addr, end) if given == advice else ():
+            inode = mapping.inode
+            if inode is None or not mapping.shared:
+                continue
+            first = (mapping.offset + max(addr - mapping.start, 0)) // self.page
+            stop = (mapping.offset + min(end, mapping.end) - mapping.start) // self.page
+            for index in inode.cache.within(first, stop):
+                del inode.cache.pages[index]
+                for each in inode.mappings:
+                    each.drop_file_pages(index, index + 1, private=False)
+
+    change.__name__, change.__doc__ = id, text
+    return wrong(Advice.advise, "madvise.reclaim", "mmap.flag.shared", "overview.one-to-one")(change)
+
+
+PAGEOUT_FORGETS = forgetting(
+    "pages_leave_memory_without_being_written", MADV_PAGEOUT, "MADV_PAGEOUT drops shared pages that were stored to."
+)
+COLD_FORGETS = forgetting("cold_pages_are_not_written", MADV_COLD, "MADV_COLD drops shared pages that were stored to.")
 
 
 @wrong(Advice.advise, "madvise.errno.ENOMEM.rest")

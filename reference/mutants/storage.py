@@ -31,6 +31,9 @@ REFUSALS = (
     never("an-append-only-file-gets-holes", "fallocate.errno.EPERM", reason="append-only", call="fallocate"),
     never("a-copy-onto-itself-is-made", "copy.errno", reason="copy-onto-itself"),
     never("a-copy-needs-no-access-modes", "copy.errno", reason="wrong-access-mode"),
+    never("a-sealed-file-is-copied-to", "copy.errno", reason="write-sealed", call="copy_file_range"),
+    other("a-copy-from-a-negative-offset-is-EIO", EIO, "copy.errno", reason="copy-offset-negative"),
+    other("a-copy-to-a-full-disk-is-EIO", EIO, "copy.errno", reason="disk-full", call="copy_file_range"),
     other("a-copy-of-a-pipe-is-EIO", EIO, "copy.errno", reason="copy-not-regular"),
     other("a-copy-of-a-directory-is-EINVAL", EINVAL, "copy.errno", reason="copy-of-directory"),
 )
@@ -109,7 +112,7 @@ def a_hole_leaves_the_pages_of_mappings(
         self.mappings = mappings
 
 
-@wrong(Inode.clear, "fallocate.zero", "fallocate.zero.store", *SEEN)
+@wrong(Inode.clear, "fallocate.zero.store", "fallocate.zero", *SEEN)
 def a_hole_leaves_all_mappings_but_the_first(
     clear: Original, self: Inode, offset: int, end: int, choices: FileChoices
 ) -> None:
