@@ -18,6 +18,7 @@ from errno import (
     ENOTDIR,
     ENXIO,
     EOPNOTSUPP,
+    EOVERFLOW,
     EPERM,
     ESPIPE,
 )
@@ -165,6 +166,8 @@ class StorageCalls(FileCalls):
             self.refuse_copy(refuse, source, target)
             if min(offset, to_offset) < 0:
                 refuse(EINVAL, "copy.errno", "copy-offset-negative", "an offset is negative")
+                if min(offset, to_offset) + length >= 0:
+                    refuse(EOVERFLOW, "copy.errno", "copy-wraps", "a range wraps around")
             length = max(min(length, source.inode.size - offset), 0)
             if source.inode is target.inode and abs(offset - to_offset) < length:
                 refuse(EINVAL, "copy.errno", "copy-onto-itself", "the ranges overlap")
