@@ -581,9 +581,8 @@ def test_copy_fails(process: Process, file: MakeFile, new_path: NewPath, page: i
     source, target = file(lettered_pages(page, 2)), file(b"t" * page, path=path)
     copy(process, source, 0, target, 0, 1)
     process.pwrite(target, b"t", 0)
-    error = {"overlap": "EINVAL", "pipe": "EINVAL", "offset-negative": "EINVAL", "directory": "EISDIR"}.get(
-        what, "EBADF"
-    )
+    errors = {"overlap": ["EINVAL"], "pipe": ["EINVAL"], "offset-negative": ["EINVAL", "EOVERFLOW"]}
+    errors["directory"] = ["EISDIR"]
     arguments: dict[str, Callable[[], tuple[int, int, int, int]]] = {
         "source-write-only": lambda: (process.open(path, O_WRONLY), 0, source, 0),
         "target-read-only": lambda: (source, 0, process.open(path, O_RDONLY), 0),
