@@ -206,7 +206,7 @@ SHARERS: Final = Axis(
 CALL: Final = Axis(
     "call",
     "which call is made",
-    tuple(Value(name, call.call, call.clauses) for name, call in CALLS.items()),
+    tuple(Value(name, call.call, call.clauses, call.since) for name, call in CALLS.items()),
 )
 
 LOOK: Final = Axis(

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from ..contract import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
     MADV_DONTFORK,
     MADV_DONTNEED,
     MADV_FREE,
+    MADV_PAGEOUT,
     MADV_POPULATE_READ,
     MADV_POPULATE_WRITE,
     MADV_REMOVE,
@@ -55,6 +58,8 @@ class TourCall(NamedTuple):
     """The clauses that a row with it judges."""
     needs_file: bool = False
     """True if the call is about a file: it cannot be made where anonymous memory is mapped."""
+    since: int = 1
+    """The edition of the tour from which on it is made."""
 
 
 def mmap(
@@ -105,6 +110,7 @@ def io(*arguments: Callable[[Scene], Any]) -> Arguments:
     return lambda scene: (scene.io, *(value(scene) for value in arguments))
 
 
+PUNCH: Final = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 MOVE: Final = MREMAP_MAYMOVE | MREMAP_FIXED
 FIXED_SHARED: Final = MAP_SHARED | MAP_FIXED
 FIXED_PRIVATE: Final = MAP_PRIVATE | MAP_FIXED
@@ -221,6 +227,27 @@ CALLS: Final[Mapping[str, TourCall]] = {
     "mlock-onfault": TourCall("mlock2", range_and(MLOCK_ONFAULT), ("mlock2.onfault",)),
     "mincore": TourCall("mincore", range_and(), ("mincore.vector",)),
     "mseal": TourCall("mseal", range_and(), ("mseal.result",)),
+    "madvise-pageout": TourCall("madvise", range_and(MADV_PAGEOUT), ("madvise.reclaim",), since=2),
+    "fallocate-punch": TourCall(
+        "fallocate", io(lambda s: PUNCH, lambda s: s.setting.offset, lambda s: s.page), ("fallocate.zero",), True, 2
+    ),
+    "fallocate-punch-parts": TourCall(
+        "fallocate",
+        io(lambda s: PUNCH, lambda s: s.setting.offset + s.page - 10, lambda s: s.page + 20),
+        ("fallocate.zero.outside", "fallocate.zero"),
+        True,
+        2,
+    ),
+    "fallocate-grow": TourCall(
+        "fallocate", io(lambda s: 0, lambda s: s.size, lambda s: s.page + 1), ("fallocate.size",), True, 2
+    ),
+    "copy-within": TourCall(
+        "copy_file_range",
+        lambda s: (s.io, s.setting.offset, s.io, s.setting.offset + s.page + 5, s.page),
+        ("copy.shared", "copy.stores"),
+        True,
+        2,
+    ),
     "drop-cache": TourCall("drop_cache", io(), ("hole.storage",), True),
 }
 """By the name of the value, the calls."""
