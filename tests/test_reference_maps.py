@@ -79,3 +79,21 @@ def test_frames_on_request(process: ReferenceProcess) -> None:
     frame = process.space.table.entries[base // PAGE].frame
     assert "frames" not in process.maps()
     assert f"frames 0:{frame:#x}" in process.maps(frames=True)
+
+
+def test_lines_of_proc_pid_maps(process: ReferenceProcess) -> None:
+    fd = process.open("a", O_CREAT | O_RDWR)
+    process.ftruncate(fd, 4 * PAGE)
+    base, _length = process.scratch_range()
+    process.mmap(base, 2 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, PAGE)
+    process.mmap(base + 4 * PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    process.rename("a", "b")
+    number = process.descriptors[fd].description.inode.number
+
+    file, memory = process.proc_maps().decode().splitlines()
+
+    assert file.split() == [f"{base:x}-{base + 2 * PAGE:x}", "rw-s", "00001000", "00:01", str(number), "/b"]
+    assert file.index("/b") == 73
+    assert memory == f"{base + 4 * PAGE:x}-{base + 5 * PAGE:x} r--p 00000000 00:00 0"
+    process.unlink("b")
+    assert process.proc_maps().splitlines()[0].endswith(b"/b (deleted)")

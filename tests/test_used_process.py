@@ -318,3 +318,43 @@ def test_another_kind_of_processes_is_a_usage_error(pytester: pytest.Pytester) -
 
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     run.stderr.fnmatch_lines(["ERROR: --mmap-process=old: must be new or used"])
+
+
+def test_both_files_of_a_copy_begin_with_a_hole() -> None:
+    system, process = spawned()
+    source, target = (process.open(name, O_CREAT | O_RDWR) for name in "ab")
+    process.pwrite(source, b"content", 0)
+
+    assert process.copy_file_range(source, 3, target, 1, 9) == 4
+    process.fallocate(target, 0, PAGE, 1)
+
+    assert process.pread(target, 9, 0) == b"\0tent" + bytes(4)
+    made = [str(step) for step in system.program()[0] if step.call in ("copy_file_range", "fallocate")]
+    assert f", {SHIFT + 3}, " in made[0]
+    assert f", {SHIFT + 1}, 9)" in made[0]
+    assert made[1].endswith(", 0, 2**32 + pages(1), 1)")
+
+
+def test_a_renamed_file_is_one_that_the_parent_has_mapped() -> None:
+    _system, process = spawned()
+    assert isinstance(process, UsedProcess)
+    process.close(process.open("a", O_CREAT | O_RDWR))
+    mapped = process.parent.mappings["a"]
+
+    process.rename("a", "b")
+    assert process.parent.mappings == {"b": mapped}
+    process.close(process.open("c", O_CREAT | O_RDWR))
+    process.rename("b", "c")
+    assert process.parent.mappings == {"c": mapped}
+    process.unlink("c")
+    assert process.parent.mappings == {}
+
+
+def test_a_file_that_is_opened_by_a_path_in_memory_begins_with_the_hole() -> None:
+    _system, process = spawned()
+    fd = process.open("a", O_CREAT | O_RDWR)
+    process.pwrite(fd, b"content", 0)
+    base = process.mmap(0, PAGE, RW, MEMORY, -1, 0)
+    process.store(base, b"a\0")
+
+    assert process.pread(process.open_path_at(base, O_RDONLY), 9, 0) == b"content"
