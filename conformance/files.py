@@ -115,17 +115,23 @@ def test_missing_path_fails(process: Process, file: MakeFile, new_path: NewPath,
         pytest.param("link-in-directory", "ENOTDIR", id="link-in-directory"),
         pytest.param("rename-in-directory", "ENOTDIR", id="rename-in-directory"),
         pytest.param("rename-a-directory", "ENOTDIR", id="rename-a-directory"),
+        pytest.param("rename-onto-full-directory", "ENOTEMPTY", id="rename-onto-full-directory"),
+        pytest.param("rename-into-itself", "EINVAL", id="rename-into-itself"),
     ],
 )
 def test_path_of_existing_file_fails(
     process: Process, file: MakeFile, new_path: NewPath, call: str, error: str
 ) -> None:
-    path, other, directory = new_path(), new_path(), new_path()
+    path, other, directory, full = new_path(), new_path(), new_path(), new_path()
     file(b"abc", O_RDWR, path)
     file(b"abc", O_RDWR, other)
     with setup():
         process.mkdir(directory)
+        process.mkdir(full)
+        process.close(process.open(f"{full}/file", O_RDWR | O_CREAT))
     calls: dict[str, Callable[[], object]] = {
+        "rename-onto-full-directory": lambda: process.rename(directory, full),
+        "rename-into-itself": lambda: process.rename(full, f"{full}/directory"),
         "link": lambda: process.link(other, path),
         "link-in-directory": lambda: process.link(other, f"{path}/file"),
         "rename-in-directory": lambda: process.rename(other, f"{path}/file"),

@@ -16,6 +16,7 @@ from errno import (
     ENOENT,
     ENOSPC,
     ENOTDIR,
+    ENOTEMPTY,
     ENXIO,
     EOPNOTSUPP,
     EOVERFLOW,
@@ -50,6 +51,11 @@ MODES: Final = (
 
 MOVES: Final = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)
 """The modes that move what follows the range."""
+
+
+def parts_of(path: str) -> list[str]:
+    """Return the names of a path."""
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 class StorageCalls(FileCalls):
@@ -219,8 +225,13 @@ class StorageCalls(FileCalls):
                     )
                 if other.is_directory and not inode.is_directory:
                     refuse(EISDIR, "file.errno", "replaced-directory", "the new name is a directory's")
-                elif inode.is_directory:
+                elif inode.is_directory and not other.is_directory:
                     refuse(ENOTDIR, "file.errno", "replaced-file", "a directory cannot replace a file")
+                elif other.entries:
+                    refuse(ENOTEMPTY, "file.errno", "replaced-not-empty", "the directory to be replaced is not empty")
+            names = parts_of(path)
+            if inode is not None and inode.is_directory and parts_of(new_path)[:-1][: len(names)] == names:
+                refuse(EINVAL, "file.errno", "into-itself", "a directory cannot be moved into itself")
 
         # EFFECT
         if other is inode:

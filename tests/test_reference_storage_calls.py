@@ -242,3 +242,15 @@ def test_a_directory_takes_its_files_along(process: ReferenceProcess) -> None:
     assert process.fstat(process.open("two", O_RDONLY | O_DIRECTORY)).kind == "directory"
     with fails("ENOENT"):
         process.open("one/a", O_RDONLY)
+
+
+def test_a_directory_replaces_an_empty_one(process: ReferenceProcess) -> None:
+    process.mkdir("one")
+    process.close(make(process, b"content", "one/a"))
+    process.mkdir("two")
+
+    process.rename("one", "./two")
+
+    assert process.pread(process.open("two/a", O_RDONLY), 9, 0) == b"content"
+    with fails("ENOENT"):
+        process.open("one", O_RDONLY)

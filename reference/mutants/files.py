@@ -26,5 +26,6 @@ REFUSALS = (
     *fails_with(EINVAL, "no-file-offset", "fd-not-readable", "fd-not-writable", "offset-too-large"),
     *fails_with(EBADF, ("fd-not-writable-file", "fd-not-writable"), "operation-unknown", "no-storage"),
     *fails_with(EEXIST, "not-sealable", "replaced-directory", "replaced-file", "replaced-append-only", "not-linkable"),
+    *fails_with(EACCES, "replaced-not-empty", "into-itself"),
     *fails_with(ENOSPC, "file-too-large"),
 )
