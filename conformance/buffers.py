@@ -13,6 +13,9 @@ from ..contract import (
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MS_SYNC,
+    O_DIRECTORY,
+    O_RDONLY,
     O_RDWR,
     PROT_NONE,
     PROT_READ,
@@ -22,7 +25,7 @@ from ..contract import (
     errno_name,
 )
 from ..testing import clause, fails
-from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, lettered_pages, reserve
+from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, drop_page_cache, lettered_pages, reserve
 
 # ------------------------------------------------------------------------------------------------- inaccessible buffers
 
@@ -250,6 +253,63 @@ def test_first_of_two_buffers_is_not_readable(process: Process, page: int, file:
     assert process.pread(fd, 20, 0) == b"0123456789"
 
 
+@clause("buffer.two")
+def test_buffer_without_a_byte_is_passed_over(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(b"0123456789")
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"A" * 2 * page)
+
+    assert process.preadv(fd, base, 0, base + page, 4, 2) == 4
+    assert process.load(base + page - 1, 6) == b"A2345A"
+    assert process.pwritev(fd, base, 0, base + page, 5, 1) == 5
+    assert process.pread(fd, 11, 0) == b"02345A6789"
+
+
+@clause("buffer.two")
+def test_read_into_two_buffers_ends_with_the_file(process: Process, page: int, file: MakeFile) -> None:
+    fd = file(b"0123456789")
+    base = process.mmap(0, 2 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"A" * 2 * page)
+
+    assert process.preadv(fd, base, 40, base + page, 40, 3) == 7
+    assert process.preadv(fd, base + 100, 4, base + 200, 40, 3) == 7
+
+    assert process.load(base, 2 * page) == (
+        b"3456789" + b"A" * 93 + b"3456" + b"A" * 96 + b"789" + b"A" * (2 * page - 203)
+    )
+
+
+@clause("buffer.two")
+def test_second_buffer_of_several_pages_is_written(process: Process, page: int, file: MakeFile) -> None:
+    """It begins with a private copy of a page."""
+    fd, other = file(b"0123"), file(lettered_pages(page, 3))
+    first = process.mmap(0, page, RW, ANONYMOUS, -1, 0)
+    process.store(first, b"first")
+    base = process.mmap(0, 3 * page, RW, MAP_PRIVATE, other, 0)
+    process.store(base, b"private")
+
+    assert process.pwritev(fd, first, 5, base + 1, 3 * page - 1, 0) == 3 * page + 4
+    assert process.pread(fd, 4 * page, 0) == b"firstrivate" + lettered_pages(page, 3)[7:]
+
+
+@clause("buffer.two", "buffer.load")
+@NOT_READABLE
+def test_second_of_two_buffers_is_not_readable(process: Process, page: int, file: MakeFile, reason: str) -> None:
+    """What cannot be loaded makes the file no longer, whether the first buffer is written or not."""
+    base = map_before_inaccessible_page(process, page, file, reason)
+    fd = file(b"0123")
+
+    try:
+        written = process.pwritev(fd, base, 4, base + page, 4, 2)
+    except OSError as error:
+        if errno_name(error) != "EFAULT":
+            raise
+        assert process.pread(fd, 20, 0) == b"0123"
+    else:
+        assert written == 4
+        assert process.pread(fd, 20, 0) == b"01AAAA"
+
+
 @clause("buffer.path")
 @NOT_READABLE
 def test_path_that_is_not_readable(process: Process, page: int, file: MakeFile, new_path: NewPath, reason: str) -> None:
@@ -285,6 +345,18 @@ def test_path_across_pages(process: Process, page: int, file: MakeFile, new_path
     fd = process.open_path_at(base + page - half, O_RDWR)
 
     assert process.pread(fd, 8, 0) == b"content"
+
+
+@clause("buffer.path")
+def test_longest_path_is_read(process: Process, page: int) -> None:
+    """PATH_MAX is 4096 on Linux, with the byte 0."""
+    base = process.mmap(0, 16 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, b"./" * 2047 + b".\0")
+    process.close(process.open_path_at(base, O_RDONLY | O_DIRECTORY))
+
+    process.store(base, b"./" * 2048 + b"\0")
+    with fails("ENAMETOOLONG"):
+        process.open_path_at(base, O_RDONLY | O_DIRECTORY)
 
 
 @clause("file.errno")
@@ -329,3 +401,26 @@ def test_result_is_stored_like_any_bytes(process: Process, page: int, file: Make
     in_file = after if type == MAP_SHARED else before
     assert child.load(base, 2 * page) == in_file
     assert process.pread(fd, 2 * page, 0) == in_file
+
+
+@clause("buffer.shared")
+@pytest.mark.parametrize("call", ["preadv", "fstat_into"])
+def test_page_that_the_kernel_has_stored_to_is_written_back(
+    process: Process, page: int, file: MakeFile, call: str
+) -> None:
+    """The page was loaded, not stored to, before; afterwards it leaves memory."""
+    fd = file(lettered_pages(page, 2))
+    process.fsync(fd)
+    base = process.mmap(0, 2 * page, RW, MAP_SHARED, fd, 0)
+    assert process.load(base, 2 * page) == lettered_pages(page, 2)
+
+    if call == "preadv":
+        process.preadv(file(b"0123456789"), base, 5, base + page, 5, 0)
+    else:
+        process.fstat_into(fd, base + page - 16)
+    expected = process.load(base, 2 * page)
+    process.msync(base, 2 * page, MS_SYNC)
+    drop_page_cache(process, fd)
+
+    assert expected != lettered_pages(page, 2)
+    assert process.load(base, 2 * page) == process.pread(fd, 2 * page, 0) == expected

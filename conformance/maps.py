@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from ..contract import (
+    MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -146,3 +147,65 @@ def test_line_has_the_file(system: System, process: Process, file: MakeFile, new
 
     assert line_at(system, process, second).name.endswith("/" + new_name.rpartition("/")[2])
     assert line_at(system, process, third).name.endswith("/" + other_path.rpartition("/")[2] + " (deleted)")
+
+
+@clause("maps.rights")
+def test_read_only_shared_mapping_is_shared(
+    system: System, process: Process, file: MakeFile, new_path: NewPath, page: int
+) -> None:
+    """Of a file that is open for reading only, and longer than the file; and of memory that has no file."""
+    path = new_path()
+    file(lettered_pages(page, 1), path=path)
+    base = process.mmap(0, 2 * page, PROT_READ, MAP_SHARED, process.open(path, O_RDONLY), 0)
+    memory = process.mmap(0, page, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+
+    assert pages_in(system, process, page, base, 2) == ["r--s", "r--s"]
+    assert pages_in(system, process, page, memory, 1) == ["rw-s"]
+
+
+@clause("maps.file")
+def test_line_has_an_offset_of_more_than_32_bits(system: System, process: Process, file: MakeFile, page: int) -> None:
+    far = 1 << 33
+    fd = file(lettered_pages(page, 1))
+    process.ftruncate(fd, far + page)
+    near, base = (process.mmap(0, page, PROT_READ, MAP_SHARED, fd, offset) for offset in (0, far))
+
+    assert line_at(system, process, base).offset - line_at(system, process, near).offset == far
+
+
+@clause("maps.file")
+def test_line_has_the_last_name(system: System, process: Process, file: MakeFile, new_path: NewPath, page: int) -> None:
+    """In a child as well; a file that another replaces has no name any more."""
+    names = [new_path() for _ in range(4)]
+    fd = file(lettered_pages(page, 1), path=names[0])
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    child = process.fork()
+
+    process.rename(names[0], names[1])
+    process.rename(names[1], names[2])
+    last = "/" + names[2].rpartition("/")[2]
+    for each in (process, child):
+        assert line_at(system, each, base).name.endswith(last)
+
+    file(b"n", path=names[3])
+    process.rename(names[3], names[2])
+    for each in (process, child):
+        assert line_at(system, each, base).name.endswith(last + " (deleted)")
+
+
+@clause("maps.file")
+def test_line_has_the_name_by_which_the_file_was_opened(
+    system: System, process: Process, file: MakeFile, new_path: NewPath, page: int
+) -> None:
+    """Whatever becomes of another name of the file."""
+    path, other, renamed = new_path(), new_path(), new_path()
+    fd = file(lettered_pages(page, 1), path=path)
+    base = process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    name = "/" + path.rpartition("/")[2]
+
+    process.link(path, other)
+    process.rename(other, renamed)
+    assert line_at(system, process, base).name.endswith(name)
+
+    process.unlink(path)
+    assert line_at(system, process, base).name.endswith(name + " (deleted)")

@@ -61,3 +61,17 @@ def test_locked_memory_does_not_leave_memory(process: Process, page: int, advice
         process.madvise(base + page, page, advice)
 
     assert process.load(base, 2 * page) == lettered_pages(page, 2)
+
+
+@clause("madvise.errno.ENOMEM", "madvise.reclaim")
+@pytest.mark.parametrize("advice", [MADV_COLD, MADV_PAGEOUT], ids=["cold", "pageout"])
+def test_range_with_a_hole_fails(process: Process, page: int, advice: int) -> None:
+    base = process.mmap(0, 3 * page, RW, ANONYMOUS, -1, 0)
+    process.store(base, lettered_pages(page, 3))
+    process.munmap(base + page, page)
+
+    with fails("ENOMEM"):
+        process.madvise(base, 3 * page, advice)
+
+    for number, letter in ((0, b"A"), (2, b"C")):
+        assert process.load(base + number * page, page) == letter * page

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
@@ -31,46 +29,10 @@ from ..contract import (
     Facility,
     Process,
     System,
-    Unsupported,
-    errno_name,
 )
 from ..testing import clause, fails, faults
 from ._helpers import RW, MakeFile, NewPath, append_only, lettered_pages, setup
-
-PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-
-ZEROING = [
-    pytest.param(PUNCH, id="punch"),
-    pytest.param(FALLOC_FL_ZERO_RANGE, id="zero"),
-    pytest.param(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, id="zero-keep-size"),
-]
-
-
-@contextmanager
-def requires_mode(what: str) -> Iterator[None]:
-    """Make a call of fallocate: EOPNOTSUPP means that the file system does not have it, and the case is unsupported."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise Unsupported(f"{what}: {errno_name(error)}") from error
-        raise
-
-
-def allocate(process: Process, fd: int, mode: int, offset: int, length: int) -> None:
-    """Make a call of fallocate; without the mode the case is unsupported."""
-    with requires_mode("fallocate with this mode"):
-        process.fallocate(fd, mode, offset, length)
-
-
-def copy(process: Process, fd: int, offset: int, to_fd: int, to_offset: int, length: int) -> None:
-    """Copy a range, in as many calls as the system needs; on a file system without the call the case is unsupported."""
-    while length:
-        with requires_mode("copy_file_range"):
-            copied = process.copy_file_range(fd, offset, to_fd, to_offset, length)
-        assert 0 < copied <= length
-        offset, to_offset, length = offset + copied, to_offset + copied, length - copied
-
+from ._storage import PUNCH, ZEROING, allocate, can_write, copy, fill, lettered_units, small_file_system, storage_unit
 
 # --------------------------------------------------------------------------------------------------------------- mode 0
 
@@ -124,41 +86,6 @@ def test_allocation_changes_no_byte(process: Process, file: MakeFile, page: int,
     assert process.pread(fd, 5 * page, 0) == expected
     process.store(base + 2 * page, b"later")
     assert process.pread(fd, 5, 2 * page) == b"later"
-
-
-@contextmanager
-def small_file_system(system: System, process: Process) -> Iterator[str]:
-    """Yield the directory of a file system of the case's own that is at most 64 MiB."""
-    directory = system.facility(Facility.OWN_FILE_SYSTEM)
-    if process.free_space(directory) > 1 << 26:
-        raise Unsupported("the file system of the case is too large to be filled")
-    yield directory
-
-
-def fill(process: Process, path: str, page: int) -> None:
-    """Write a file until the file system is full."""
-    fd = process.open(path, O_CREAT | O_RDWR)
-    offset = 0
-    for length in (16 * page, page):
-        while True:
-            try:
-                written = process.pwrite(fd, b"f" * length, offset)
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
-                break
-            offset += written
-    process.close(fd)
-
-
-def can_write(process: Process, fd: int, length: int, offset: int) -> bool:
-    """Return True if bytes can be written to a file, False if its file system is full."""
-    try:
-        return process.pwrite(fd, b"m" * length, offset) == length
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return False
-        raise
 
 
 @clause("fallocate.storage")
@@ -332,9 +259,8 @@ def test_hole_gives_storage_back(system: System, process: Process, page: int) ->
 
 @clause("fallocate.collapse")
 def test_collapsed_range_is_removed_from_mappings(process: Process, file: MakeFile, page: int) -> None:
-    """The ranges are multiples of 64 KiB, which is a multiple of the block of every file system."""
-    unit = max(page, 1 << 16)
-    fd = file(b"".join(letter.encode() * unit for letter in "ABCD"))
+    unit = storage_unit(page)
+    fd = file(lettered_units(page, "ABCD"))
     base = process.mmap(0, 4 * unit, RW, MAP_SHARED, fd, 0)
     process.store(base + 2 * unit, b"stored")
     assert process.load(base + 3 * unit, 1) == b"D"
@@ -352,8 +278,8 @@ def test_collapsed_range_is_removed_from_mappings(process: Process, file: MakeFi
 
 @clause("fallocate.insert")
 def test_inserted_range_is_zero_in_mappings(process: Process, file: MakeFile, page: int) -> None:
-    unit = max(page, 1 << 16)
-    fd = file(b"".join(letter.encode() * unit for letter in "ABC"))
+    unit = storage_unit(page)
+    fd = file(lettered_units(page, "ABC"))
     base = process.mmap(0, 4 * unit, RW, MAP_SHARED, fd, 0)
     process.store(base + unit, b"stored")
     with faults("SIGBUS"):
@@ -410,8 +336,8 @@ def test_allocation_of_invalid_range_fails(
 @pytest.mark.parametrize("what", ["reaches-the-end", "odd-offset", "odd-length"])
 @pytest.mark.parametrize("mode", [FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE], ids=["collapse", "insert"])
 def test_invalid_range_is_not_moved(process: Process, file: MakeFile, page: int, mode: int, what: str) -> None:
-    unit = max(page, 1 << 16)
-    content = b"".join(letter.encode() * unit for letter in "ABC")
+    unit = storage_unit(page)
+    content = lettered_units(page, "ABC")
     fd = file(content)
     allocate(process, fd, mode, unit, unit)
     process.ftruncate(fd, 0)
@@ -555,7 +481,7 @@ def test_mappings_show_a_copy(process: Process, file: MakeFile, page: int) -> No
 @clause("copy.shared")
 def test_copy_is_apart_from_its_source(process: Process, file: MakeFile, page: int) -> None:
     """Also where the file system lets both files share their storage: each store makes a copy."""
-    unit = max(page, 1 << 16)
+    unit = storage_unit(page)
     source, target = file(b"A" * unit), file()
     copy(process, source, 0, target, 0, unit)
     first = process.mmap(0, unit, RW, MAP_SHARED, source, 0)

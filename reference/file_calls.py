@@ -98,7 +98,8 @@ class FileCalls(State):
         if inode is None:
             assert directory is not None
             inode = directory.add("regular", name)
-        description = OpenFileDescription(self.machine.file_table, inode, flags)
+        by = None if directory is None else directory.names.get(name)
+        description = OpenFileDescription(self.machine.file_table, inode, flags, by)
         if flags & O_TRUNC and writes and inode.is_regular:
             inode.perhaps_modified = True  # Linux marks an empty file, too
             if inode.size:
@@ -138,6 +139,7 @@ class FileCalls(State):
         assert inode is not None
         assert directory is not None
         del directory.entries[name]
+        directory.names.pop(name).gone = True
         inode.links -= 1
         inode.put()
 

@@ -105,7 +105,7 @@ def restore(directory: Inode, choices: FileChoices) -> None:
         record = inode.cache.on_disk
         assert record is not None
         if not record.name_durable:
-            del directory.entries[name]
+            del directory.entries[name], directory.names[name]
             inode.cut(0)
             continue
         page = inode.cache.memory.page
@@ -128,11 +128,24 @@ def restore(directory: Inode, choices: FileChoices) -> None:
             inode_on_disk.cache.page(index)
 
 
+class Name:
+    """A name of a file: what /proc/PID/maps has for the files that were opened by it."""
+
+    __slots__ = ("gone", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        """The last part of the path; another one after rename."""
+        self.gone = False
+        """True if the name was removed, or given to another file."""
+
+
 class Inode:
     """A file."""
 
     # What few files have is here once for all that do not have it.
     entries: dict[str, Inode] = {}  # noqa: RUF012 - replaced, never changed, where a file is a directory
+    names: dict[str, Name] = {}  # noqa: RUF012 - as above
     sealable = False
     seals = 0
     append_only = False
@@ -176,11 +189,13 @@ class Inode:
             self.cache = PageCache(memory, OnDiskFile(file_system.disk, memory.page))
         elif self.is_directory:
             self.entries = {}
+            self.names = {}
 
     def add(self, kind: str, name: str, device: str = "") -> Inode:
         """Add a new file to this directory."""
         assert self.file_system is not None
         inode = self.entries[name] = self.file_system.inode(kind, name, device)
+        self.names[name] = Name(name)
         inode.links = 1
         return inode
 
@@ -429,11 +444,24 @@ class FileTable:
 class OpenFileDescription:
     """An open file description."""
 
-    __slots__ = ("append", "inode", "offset", "path_only", "readable", "references", "table", "watch", "writable")
+    __slots__ = (
+        "append",
+        "inode",
+        "name",
+        "offset",
+        "path_only",
+        "readable",
+        "references",
+        "table",
+        "watch",
+        "writable",
+    )
 
-    def __init__(self, table: FileTable, inode: Inode, flags: int = O_RDONLY) -> None:
+    def __init__(self, table: FileTable, inode: Inode, flags: int = O_RDONLY, name: Name | None = None) -> None:
         self.table = table
         self.inode = inode
+        self.name = name
+        """The name by which it was opened; None for what has no name."""
         mode = flags & O_ACCESS
         self.path_only = bool(flags & O_PATH)
         self.readable = mode in (O_RDONLY, O_RDWR) and not self.path_only

@@ -85,9 +85,10 @@ def proc_line(mapping: Mapping) -> str:
     start = f"{mapping.start:08x}-{mapping.end:08x} {rights}"
     if inode is None:
         return f"{start} 00000000 00:00 0"
-    is_gone = inode.file_system is None or not inode.links
-    name = f"/{inode.name}{' (deleted)' if is_gone else ''}"
-    return f"{start} {mapping.offset:08x} 00:01 {inode.number}".ljust(73) + name
+    name = None if mapping.description is None else mapping.description.name
+    is_gone = inode.file_system is None or not inode.links if name is None else name.gone
+    text = f"/{inode.name if name is None else name.text}{' (deleted)' if is_gone else ''}"
+    return f"{start} {mapping.offset:08x} 00:01 {inode.number}".ljust(73) + text
 
 
 def draw(space: AddressSpace, last_access: tuple[str, int, str] | None, frames: bool = False) -> list[str]:

@@ -39,7 +39,7 @@ from ..contract import (
     Unresolved,
 )
 from .file_calls import FileCalls
-from .files import LARGEST, Inode, OpenFileDescription
+from .files import LARGEST, Inode, Name, OpenFileDescription
 from .refusal import Refusals
 
 MODES: Final = (
@@ -239,9 +239,12 @@ class StorageCalls(FileCalls):
         assert inode is not None
         assert directory is not None
         assert new_directory is not None
+        if other is not None:
+            new_directory.names[new_name].gone = True
         del directory.entries[name]
-        new_directory.entries[new_name] = inode
-        inode.name = new_name
+        moved = directory.names.pop(name)
+        new_directory.entries[new_name], new_directory.names[new_name] = inode, moved
+        inode.name = moved.text = new_name
         if other is not None:
             other.links -= 1
             other.put()
@@ -261,7 +264,7 @@ class StorageCalls(FileCalls):
         # EFFECT
         assert inode is not None
         assert new_directory is not None
-        new_directory.entries[new_name] = inode
+        new_directory.entries[new_name], new_directory.names[new_name] = inode, Name(new_name)
         inode.links += 1
 
     def refuse_second_name(self, refuse: Refusals, inode: Inode | None, directory: Inode | None) -> None:

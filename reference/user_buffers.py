@@ -21,6 +21,9 @@ from .files import Inode
 PATH_MAX: Final = 4096
 """Bytes of the longest path, with its byte 0."""
 
+ANY_BYTE: Final = bytes(range(256))
+"""The values of a byte that nothing specifies."""
+
 STATUS_BYTES: Final = 256
 """Bytes of the structure that statx stores."""
 
@@ -153,7 +156,7 @@ class BufferCalls(Accesses, FileCalls):
 
     def fstat_into(self, fd: int, addr: int) -> None:
         status = repr(self.fstat(fd)).encode().ljust(STATUS_BYTES, b"\0")[:STATUS_BYTES]
-        moved = self.store_up_to_a_fault(addr & self.mask, status, {})
+        moved = self.store_up_to_a_fault(addr & self.mask, status, dict.fromkeys(range(len(status)), ANY_BYTE))
 
         # ERRORS
         with self.errors("fstat_into") as refuse:
