@@ -36,6 +36,24 @@ from ._helpers import (
 
 
 @clause("coherence.write")
+@pytest.mark.parametrize("how", ["pread", "load"])
+@pytest.mark.parametrize("pages", [1, 3])
+def test_tiny_file_that_was_overwritten_is_read_whole(
+    process: Process, page: int, file: MakeFile, pages: int, how: str
+) -> None:
+    """What is read is longer than the file.  A file system may have the content of a tiny file in the inode."""
+    fd = file(b"tiny")
+    content = b"x" * pages * page + b"end"
+    process.pwrite(fd, content, 0)
+    base = process.mmap(0, (pages + 1) * page, PROT_READ, MAP_SHARED, fd, 0)
+
+    if how == "pread":
+        assert process.pread(fd, (pages + 2) * page, 0) == content
+    assert process.load(base, len(content)) == content
+    assert process.pread(fd, (pages + 2) * page, 0) == content
+
+
+@clause("coherence.write")
 @pytest.mark.parametrize(
     ("start", "length"),
     [
