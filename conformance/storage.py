@@ -546,10 +546,10 @@ def test_copy_into_sealed_file_fails(process: Process, page: int) -> None:
 def test_copy_on_a_full_file_system_fails(system: System, process: Process, page: int) -> None:
     with small_file_system(system, process) as directory:
         source, target = (process.open(f"{directory}/{name}", O_CREAT | O_RDWR) for name in "ab")
-        process.pwrite(source, b"x" * 64 * page, 0)
+        process.pwrite(source, b"x" * 8 * page, 0)
         copy(process, source, 0, target, 0, 1)
         fill(process, f"{directory}/c", page)
 
         with fails("ENOSPC"):
             for number in range(64):
-                process.copy_file_range(source, 0, target, (1 + number * 64) * page, 64 * page)
+                process.copy_file_range(source, 0, target, (1 + number * 8) * page, 8 * page)

@@ -19,11 +19,12 @@ Case = Callable[..., None]
 pytestmark = pytest.mark.mmap_tour
 
 CLAUSES: Final = """
-buffer.load buffer.store coherence.write exec.mappings fault.address file.truncate hole.storage madvise.dofork
+buffer.load buffer.store coherence.write copy.shared copy.stores exec.mappings fallocate.size fallocate.zero
+fallocate.zero.outside fault.address file.truncate hole.storage madvise.dofork
 madvise.dontfork madvise.dontneed-locked madvise.errno.EINVAL.address madvise.errno.EINVAL.advice
 madvise.errno.EINVAL.locked madvise.errno.EINVAL.range madvise.errno.ENOMEM.rest madvise.errno.EPERM madvise.free
 madvise.hints madvise.keeponfork madvise.length-zero madvise.populate-read madvise.populate-write madvise.range
-madvise.remove madvise.wipeonfork memfd.seal.future-write memfd.seal.write.read-only memfd.shared
+madvise.reclaim madvise.remove madvise.wipeonfork memfd.seal.future-write memfd.seal.write.read-only memfd.shared
 mincore.errno.EINVAL mincore.errno.ENOMEM mincore.length-zero mincore.vector mlock.errno.ENOMEM.prefix
 mlock.length-zero mlock.limit.once mlock.resident mlock2.errno.EINVAL mlock2.onfault mlockall.errno.EINVAL.onfault
 mmap.errno.EBADF mmap.errno.EBADF.path mmap.errno.EEXIST mmap.errno.EINVAL mmap.errno.EINVAL.droppable

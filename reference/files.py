@@ -25,9 +25,6 @@ from .constants import O_ACCESS, O_APPEND, O_PATH, O_RDONLY, O_RDWR, O_WRONLY
 from .disk import Disk, OnDiskFile
 from .paging import Memory, Page, PageCache, PageChoices
 
-NUMBERS: Final = count(1)
-"""The numbers of inodes."""
-
 LARGEST: Final = 2**63 - 1
 """Bytes of the largest file."""
 
@@ -85,6 +82,8 @@ class FileSystem:
         self.noexec = noexec
         """True if nothing may be executed from it."""
         self.disk = Disk(capacity, may_crash=may_crash)
+        self.numbers = count(1)
+        """The numbers of its files that are not given yet."""
         self.root = self.inode("directory", name)
 
     def inode(self, kind: str, name: str, device: str = "") -> Inode:
@@ -171,7 +170,7 @@ class Inode:
         self.is_directory = kind == "directory"
         self.name = name
         """The name that it was created with, or was last renamed to."""
-        self.number = next(NUMBERS)
+        self.number = 0 if file_system is None else next(file_system.numbers)
         """The number that /proc/PID/maps has for it."""
         self.device = device
         """The behaviour of a character device or an unusual file: "zero", "null", "random", "maps", "attribute"."""

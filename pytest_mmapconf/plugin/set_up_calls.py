@@ -31,7 +31,15 @@ JUDGED: Final = (
 """All others."""
 
 ABOUT_FILES: Final = frozenset(
-    {"file.errno", "file.holes.stores", "memfd.seal.shrink", "memfd.seal.grow", "memfd.seal.seal", "truncation.pages"}
+    {
+        "file.errno",
+        "file.holes.stores",
+        "link.same",
+        "memfd.seal.shrink",
+        "memfd.seal.grow",
+        "memfd.seal.seal",
+        "truncation.pages",
+    }
 )
 """The clauses that judge calls of SET_UP."""
 

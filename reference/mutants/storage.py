@@ -326,6 +326,31 @@ def a_mapping_follows_the_name(rename: Original, self: StorageCalls, path: str, 
     replaced.mappings.clear()
 
 
+@wrong(StorageCalls.rename, "link.same", "file.errno", *SEEN)
+def renaming_to_another_name_of_the_file_removes_one(
+    rename: Original, self: StorageCalls, path: str, new_path: str
+) -> None:
+    """rename from one name of a file to another one removes the first."""
+    is_same = self.machine.look_up(path)[2] is self.machine.look_up(new_path)[2]
+    rename(self, path, new_path)
+    if is_same and path != new_path:
+        self.unlink(path)
+
+
+@wrong(FileCalls.pread, "coherence.write", *SEEN, bug="ext4 of Linux 6.18 with inline_data")
+def a_read_past_the_end_empties_the_last_page(
+    pread: Original, self: FileCalls, fd: int, length: int, offset: int
+) -> bytes:
+    """A read of more than the file makes its last page zero, if that was not written back."""
+    description = self.description(fd)
+    inode = None if description is None else description.inode
+    if inode is not None and inode.is_regular and offset + length > inode.size and inode.size > self.page:
+        page = inode.cache.page(inode.size // self.page)
+        if page.dirty:
+            page.wipe(0)
+    return bytes(pread(self, fd, length, offset))
+
+
 @wrong(StorageCalls.link, "link.same", *SEEN)
 def a_second_name_is_of_a_copy(link: Original, self: StorageCalls, path: str, new_path: str) -> None:
     """link makes a new file with the content of the old one."""
