@@ -403,8 +403,13 @@ def test_result_is_stored_like_any_bytes(process: Process, page: int, file: Make
     assert process.pread(fd, 2 * page, 0) == in_file
 
 
-@clause("buffer.shared")
-@pytest.mark.parametrize("call", ["preadv", "fstat_into"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("preadv", marks=clause("buffer.two"), id="preadv"),
+        pytest.param("fstat_into", marks=clause("buffer.result"), id="fstat_into"),
+    ],
+)
 def test_page_that_the_kernel_has_stored_to_is_written_back(
     process: Process, page: int, file: MakeFile, call: str
 ) -> None:
