@@ -224,7 +224,8 @@ def _add_evidence(
         return
     report.sections += failure_text.sections(data.get("broken", data["clauses"]), settings.backend.last)
     for maps in evidence.get("pictures", ()):
-        most = MAX_LINES if config.get_verbosity() > 0 else failure_text.MAX_PICTURE
+        is_verbose = config.getoption("verbose", 0) > 0  # without the terminal plugin there is no such option
+        most = MAX_LINES if is_verbose else failure_text.MAX_PICTURE
         text = shortened(maps["text"], most, "… and more: -v shows it")
         report.sections.append((f"address space of {maps['of']}", text))
     if "requests" in evidence:
