@@ -177,7 +177,8 @@ class StorageCalls(FileCalls):
             length = max(min(length, source.inode.size - offset), 0)
             if source.inode is target.inode and abs(offset - to_offset) < length:
                 refuse(EINVAL, "copy.errno", "copy-onto-itself", "the ranges overlap")
-            if length and target.inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE):
+            is_stuck = length and not self.writable_length(target.inode, length, to_offset)
+            if is_stuck or (length and target.inode.seals & (SEAL_WRITE | SEAL_FUTURE_WRITE)):
                 refuse(EPERM, "copy.errno", "write-sealed", "the file is sealed")
 
         # EFFECT

@@ -20,6 +20,7 @@ from pytest_mmapconf.contract import (
     O_RDWR,
     PROT_READ,
     PROT_WRITE,
+    SEAL_GROW,
     SEEK_DATA,
     SEEK_HOLE,
     Facility,
@@ -183,6 +184,16 @@ def test_a_system_may_copy_less() -> None:
     source, target = make(process, b"source"), make(process, b"", "b")
 
     assert process.copy_file_range(source, 0, target, 0, 5) == 3
+
+
+def test_a_file_whose_growth_is_sealed_is_copied_to_up_to_its_last_whole_page(process: ReferenceProcess) -> None:
+    source, target = make(process, b"x" * 3 * PAGE), process.memfd()
+    process.ftruncate(target, PAGE)
+    process.seal(target, SEAL_GROW)
+
+    with fails("EPERM"):
+        process.copy_file_range(source, 0, target, PAGE, 1)
+    assert process.copy_file_range(source, 0, target, 100, 2 * PAGE) == PAGE - 100
 
 
 def test_bytes_that_nothing_specifies_are_not_copied(process: ReferenceProcess) -> None:
