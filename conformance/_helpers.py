@@ -175,11 +175,16 @@ def lock_from_another_process(system: System, path: str, lock: str) -> None:
 
 
 @contextmanager
-def requires(what: str) -> Iterator[None]:
-    """Run calls that need a privilege or a feature of the file system: if one fails, the case is unsupported."""
+def requires(what: str, *errors: int) -> Iterator[None]:
+    """Run calls that need a privilege or a feature of the file system: if one fails, the case is unsupported.
+
+    `errors`: the errnos that say so, if not all do.
+    """
     try:
         yield
     except OSError as error:
+        if errors and error.errno not in errors:
+            raise
         raise Unsupported(f"{what}: {errno_name(error)}") from error
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -18,8 +16,8 @@ from ..contract import (
     Process,
     System,
     Unsupported,
-    errno_name,
 )
+from ._helpers import requires
 
 PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
@@ -30,39 +28,31 @@ ZEROING = [
 ]
 
 
-@contextmanager
-def requires_mode(what: str) -> Iterator[None]:
-    """Make a call of fallocate: EOPNOTSUPP means that the file system does not have it, and the case is unsupported."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise Unsupported(f"{what}: {errno_name(error)}") from error
-        raise
+ABSENT = errno.EOPNOTSUPP, errno.ENOSYS
+"""The errors of a call or a mode that the file system or the kernel does not have."""
 
 
 def allocate(process: Process, fd: int, mode: int, offset: int, length: int) -> None:
     """Make a call of fallocate; without the mode the case is unsupported."""
-    with requires_mode("fallocate with this mode"):
+    with requires("fallocate with this mode", *ABSENT):
         process.fallocate(fd, mode, offset, length)
 
 
 def copy(process: Process, fd: int, offset: int, to_fd: int, to_offset: int, length: int) -> None:
     """Copy a range, in as many calls as the system needs; on a file system without the call the case is unsupported."""
     while length:
-        with requires_mode("copy_file_range"):
+        with requires("copy_file_range", *ABSENT):
             copied = process.copy_file_range(fd, offset, to_fd, to_offset, length)
         assert 0 < copied <= length
         offset, to_offset, length = offset + copied, to_offset + copied, length - copied
 
 
-@contextmanager
-def small_file_system(system: System, process: Process) -> Iterator[str]:
-    """Yield the directory of a file system of the case's own that is at most 64 MiB."""
+def small_file_system(system: System, process: Process) -> str:
+    """Return the directory of a file system of the case's own that is at most 64 MiB."""
     directory = system.facility(Facility.OWN_FILE_SYSTEM)
     if process.free_space(directory) > 1 << 26:
         raise Unsupported("the file system of the case is too large to be filled")
-    yield directory
+    return directory
 
 
 def fill(process: Process, path: str, page: int) -> None:

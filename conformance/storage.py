@@ -90,29 +90,29 @@ def test_allocation_changes_no_byte(process: Process, file: MakeFile, page: int,
 
 @clause("fallocate.storage")
 def test_stores_into_allocated_pages_succeed_on_a_full_file_system(system: System, process: Process, page: int) -> None:
-    with small_file_system(system, process) as directory:
-        fd = process.open(f"{directory}/a", O_CREAT | O_RDWR)
-        process.ftruncate(fd, 8 * page)
-        base = process.mmap(0, 8 * page, RW, MAP_SHARED, fd, 0)
-        allocate(process, fd, 0, 2 * page, 4 * page)
-        fill(process, f"{directory}/b", page)
+    directory = small_file_system(system, process)
+    fd = process.open(f"{directory}/a", O_CREAT | O_RDWR)
+    process.ftruncate(fd, 8 * page)
+    base = process.mmap(0, 8 * page, RW, MAP_SHARED, fd, 0)
+    allocate(process, fd, 0, 2 * page, 4 * page)
+    fill(process, f"{directory}/b", page)
 
-        for number in range(2, 6):
-            process.store(base + number * page, b"s" * page)
-        process.msync(base, 8 * page, MS_SYNC)
+    for number in range(2, 6):
+        process.store(base + number * page, b"s" * page)
+    process.msync(base, 8 * page, MS_SYNC)
 
-        assert process.pread(fd, 8 * page, 0) == bytes(2 * page) + b"s" * 4 * page + bytes(2 * page)
+    assert process.pread(fd, 8 * page, 0) == bytes(2 * page) + b"s" * 4 * page + bytes(2 * page)
 
 
 @clause("fallocate.errno.ENOSPC")
 def test_allocation_of_more_than_is_free_fails(system: System, process: Process, page: int) -> None:
-    with small_file_system(system, process) as directory:
-        fd = process.open(f"{directory}/a", O_CREAT | O_RDWR)
-        allocate(process, fd, 0, 0, page)
-        free = process.free_space(directory)
+    directory = small_file_system(system, process)
+    fd = process.open(f"{directory}/a", O_CREAT | O_RDWR)
+    allocate(process, fd, 0, 0, page)
+    free = process.free_space(directory)
 
-        with fails("ENOSPC"):
-            process.fallocate(fd, 0, 0, free + (1 << 20))
+    with fails("ENOSPC"):
+        process.fallocate(fd, 0, 0, free + (1 << 20))
 
 
 # ------------------------------------------------------------------------------------------------ holes and zero ranges
@@ -235,23 +235,23 @@ def test_size_after_zeroing_past_the_end(process: Process, file: MakeFile, page:
 @clause("fallocate.punch.storage")
 def test_hole_gives_storage_back(system: System, process: Process, page: int) -> None:
     """The file is mapped, and the pages of the range were stored to."""
-    with small_file_system(system, process) as directory:
-        fd = process.open(f"{directory}/a", O_CREAT | O_RDWR)
-        pages = max(64, (1 << 20) // page)
-        process.ftruncate(fd, pages * page)
-        base = process.mmap(0, pages * page, RW, MAP_SHARED, fd, 0)
-        for number in range(pages):
-            process.store(base + number * page, b"s")
-        process.fsync(fd)
-        fill(process, f"{directory}/b", page)
-        other = process.open(f"{directory}/b", O_RDWR)
-        size = process.fstat(other).size
-        assert not can_write(process, other, page, size)
+    directory = small_file_system(system, process)
+    fd = process.open(f"{directory}/a", O_CREAT | O_RDWR)
+    pages = max(64, (1 << 20) // page)
+    process.ftruncate(fd, pages * page)
+    base = process.mmap(0, pages * page, RW, MAP_SHARED, fd, 0)
+    for number in range(pages):
+        process.store(base + number * page, b"s")
+    process.fsync(fd)
+    fill(process, f"{directory}/b", page)
+    other = process.open(f"{directory}/b", O_RDWR)
+    size = process.fstat(other).size
+    assert not can_write(process, other, page, size)
 
-        allocate(process, fd, PUNCH, 0, pages * page)
-        process.fsync(fd)
+    allocate(process, fd, PUNCH, 0, pages * page)
+    process.fsync(fd)
 
-        assert can_write(process, other, page, size)
+    assert can_write(process, other, page, size)
 
 
 # ----------------------------------------------------------------------------------------------------- ranges that move
@@ -544,12 +544,12 @@ def test_copy_into_sealed_file_fails(process: Process, page: int) -> None:
 
 @clause("copy.errno")
 def test_copy_on_a_full_file_system_fails(system: System, process: Process, page: int) -> None:
-    with small_file_system(system, process) as directory:
-        source, target = (process.open(f"{directory}/{name}", O_CREAT | O_RDWR) for name in "ab")
-        process.pwrite(source, b"x" * 8 * page, 0)
-        copy(process, source, 0, target, 0, 1)
-        fill(process, f"{directory}/c", page)
+    directory = small_file_system(system, process)
+    source, target = (process.open(f"{directory}/{name}", O_CREAT | O_RDWR) for name in "ab")
+    process.pwrite(source, b"x" * 8 * page, 0)
+    copy(process, source, 0, target, 0, 1)
+    fill(process, f"{directory}/c", page)
 
-        with fails("ENOSPC"):
-            for number in range(64):
-                process.copy_file_range(source, 0, target, (1 + number * 8) * page, 8 * page)
+    with fails("ENOSPC"):
+        for number in range(64):
+            process.copy_file_range(source, 0, target, (1 + number * 8) * page, 8 * page)

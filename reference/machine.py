@@ -95,6 +95,11 @@ class RunningProcess(Protocol):
         """Release all that the process has."""
 
 
+def parts_of(path: str) -> list[str]:
+    """Return the names of a path."""
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
 class Machine:
     """The inventory of a booted reference."""
 
@@ -140,7 +145,7 @@ class Machine:
 
     def look_up(self, path: str) -> tuple[str, Inode | None, Inode | None]:
         """Return the last part of a path, its directory, and the file; None where one of these does not exist."""
-        parts = [part for part in path.split("/") if part not in ("", ".")]
+        parts = parts_of(path)
         inode: Inode | None = self.cwd_file_system.root
         directory = inode
         if path.startswith("/") and parts:

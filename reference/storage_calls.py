@@ -40,6 +40,7 @@ from ..contract import (
 )
 from .file_calls import FileCalls
 from .files import LARGEST, Inode, Name, OpenFileDescription
+from .machine import parts_of
 from .refusal import Refusals
 
 MODES: Final = (
@@ -51,11 +52,6 @@ MODES: Final = (
 
 MOVES: Final = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)
 """The modes that move what follows the range."""
-
-
-def parts_of(path: str) -> list[str]:
-    """Return the names of a path."""
-    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 class StorageCalls(FileCalls):
@@ -146,16 +142,15 @@ class StorageCalls(FileCalls):
                 refuse(ENXIO, "file.holes.stores", "seek-past-end", "the offset is not in the file")
 
         # RESULT
-        if inode.has_storage(offset // self.page) != (whence == SEEK_DATA):
-            index = offset // self.page
-            while index * self.page < inode.size and inode.has_storage(index) != (whence == SEEK_DATA):
-                index += 1
-            offset = index * self.page
-            if offset >= inode.size:
-                offset = inode.size
-                with self.errors("lseek") as refuse:
-                    if whence == SEEK_DATA:
-                        refuse(ENXIO, "file.holes.stores", "no-data", "there is no data from the offset on")
+        index = offset // self.page
+        while index * self.page < inode.size and inode.has_storage(index) != (whence == SEEK_DATA):
+            index += 1
+        offset = min(max(offset, index * self.page), inode.size)
+
+        # ERRORS of the content
+        with self.errors("lseek") as refuse:
+            if whence == SEEK_DATA and offset == inode.size:
+                refuse(ENXIO, "file.holes.stores", "no-data", "there is no data from the offset on")
 
         # EFFECT
         description.offset = offset

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from ..contract import (
-    FALLOC_FL_COLLAPSE_RANGE,
-    FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
@@ -43,6 +41,7 @@ from ..reference.constants import (
 )
 from ..reference.files import Inode
 from ..reference.mapping import Mapping
+from ..reference.storage_calls import MOVES
 from .draws import Draws
 from .model_view import MAX_PAGES, Actor, ProgramState
 
@@ -52,7 +51,6 @@ SEALS: Final = (SEAL_WRITE, SEAL_GROW, SEAL_SHRINK, SEAL_FUTURE_WRITE, SEAL_SEAL
 
 
 PUNCH: Final = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-MOVES: Final = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)
 ALLOCATION_MODES: Final = (
     *(0, 0, FALLOC_FL_KEEP_SIZE, PUNCH, PUNCH, PUNCH, PUNCH, FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE),
     *(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, *MOVES, *MOVES, FALLOC_FL_PUNCH_HOLE),

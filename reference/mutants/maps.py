@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..mutant import Original, wrong
 from ..process import ReferenceProcess
 
 
-def with_lines(self: ReferenceProcess, change: object, proc_maps: Original) -> bytes:
+def with_lines(self: ReferenceProcess, change: Callable[[bytes], bytes], proc_maps: Original) -> bytes:
     """Return what /proc/PID/maps has, each line changed by a function."""
-    assert callable(change)
-    return b"".join(bytes(change(line)) + b"\n" for line in proc_maps(self).splitlines())
+    return b"".join(change(line) + b"\n" for line in proc_maps(self).splitlines())
 
 
 @wrong(ReferenceProcess.proc_maps, "maps.range", "maps.rights")
