@@ -1,8 +1,8 @@
-"""The import for authors of cases: `clause`, `needs`, `fails`, `faults`, and the types of fixtures."""
+"""The import for authors of cases: `clause`, `needs`, `fails`, `faults`, `unlike`, and the types of fixtures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -40,6 +40,23 @@ def optional_calls(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a helper that makes a call only where the backend has it: a case that uses the helper needs none of them."""
     function.has_optional_calls = True  # type: ignore[attr-defined]
     return function
+
+
+def unlike(tally: Mapping[tuple[str, ...], int], allowed: Collection[Sequence[str]]) -> dict[tuple[str, ...], int]:
+    """Return the outcomes of a tally that are none of the allowed ones, each with its number of rounds.
+
+    `tally` is what `System.together` returns.  An allowed outcome has one text for each call, and each may leave out
+    the end: "ok" allows "ok 0x1000" and "fault SIGSEGV" allows "fault SIGSEGV SEGV_MAPERR".
+    """
+    return {
+        outcomes: count
+        for outcomes, count in tally.items()
+        if not any(all(map(_begins_with, outcomes, texts)) for texts in allowed)
+    }
+
+
+def _begins_with(outcome: str, words: str) -> bool:
+    return f"{outcome} ".startswith(f"{words} ")
 
 
 class ExpectationFailed(AssertionError):

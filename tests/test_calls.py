@@ -141,7 +141,7 @@ def test_the_protocol_names_each_argument_by_its_kind(call: str) -> None:
 def test_every_call_can_be_printed_in_c_or_is_known_not_to_be() -> None:
     assert sorted([*C_CALLS, *PRINTED_OTHERWISE, *UNPRINTABLE]) == sorted(CALLS)
     for call, text in C_CALLS.items():
-        assert set(re.findall(r"{(\w+)}", text)) <= {*CALLS[call].arguments, "number"}
+        assert set(re.findall(r"{(\w+)}", text)) <= {*CALLS[call].arguments, "number", "thread"}
 
 
 @pytest.mark.parametrize("proxy", [AgentProcess, LockstepProcess, RecordedProcess])

@@ -29,6 +29,7 @@ from pytest_mmapconf.contract import (
     PROT_WRITE,
     SC_PAGESIZE,
     Backend,
+    Call,
     Process,
     System,
 )
@@ -52,7 +53,10 @@ def built(source: Path) -> Path:
     """Compile a C file without a warning, and return the program."""
     binary = source.with_suffix("")
     done = subprocess.run(
-        ["cc", "-Wall", "-Wextra", "-Werror", "-o", binary, source], capture_output=True, text=True, check=False
+        ["cc", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", binary, source],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return binary
@@ -424,3 +428,69 @@ def test_an_implementation_that_raises_an_unrelated_exception(tmp_path: Path) ->
         "out/raising.c is not written: KeyError when its calls were made again: 'where was 3?'",
     ]
     assert from_json((tmp_path / "raising.json").read_text()) == program()
+
+
+# -------------------------------------------------------------------------------------------------------------- threads
+
+
+@pytest.fixture
+def race() -> Program:
+    """Rounds in which a thread stores to a page that was unmapped, and a call after them."""
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+    thread = process.thread()
+    page = process.sysconf(SC_PAGESIZE)
+    base, _length = process.scratch_range()
+    flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
+    calls = [
+        Call(process, "mmap", (base, page, RW, flags, -1, 0), 0),
+        Call(thread, "store", (base, b"x"), 1),
+        Call(process, "munmap", (base, page), 2),
+        Call(thread, "store", (base, b"x"), 3),
+    ]
+    system.together(calls, 300)
+    process.mmap(0, page, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    return system.program()[0]
+
+
+def reproducers(backend: Backend, program: Program, folder: Path) -> tuple[str, str]:
+    """Return the first line of what the C file says here, and the test."""
+    lines, _shown = write(Judge(backend, "linux"), program, "race", ["threads.munmap"], folder, "files")
+    assert lines == ["files/race.json", "files/race.py", "files/race.c"]
+    done = subprocess.run([built(folder / "race.c")], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    return (folder / "race.c").read_text().splitlines()[1], (folder / "race.py").read_text()
+
+
+def test_a_race_that_shows_again(race: Program, tmp_path: Path) -> None:
+    backend = mutant.load()["munmap-drops-own-translations-only"].boot()
+
+    first, source = reproducers(backend, race, tmp_path)
+
+    assert first == " * race: the failure shows in step 3, together."
+    assert "    ('ok', 'ok', 'ok', 'fault SIGSEGV SEGV_MAPERR'),\n" in source
+    assert "assert not unlike(system.together([" in source
+
+
+def test_a_race_that_does_not_show_again(race: Program, tmp_path: Path) -> None:
+    """The rounds in which the case has failed are made, with all outcomes that they may have."""
+    first, source = reproducers(ReferenceBackend(), race, tmp_path)
+
+    assert first == " * race: rounds of the calls that have failed; made again 5 times, they did not."
+    assert "assert not unlike(system.together([" in source
+    assert source.count("mmap(") == 0
+
+
+def test_what_cannot_be_listed_is_said(race: Program, tmp_path: Path) -> None:
+    """Additions have too many orders."""
+    system = RecordedSystem(ReferenceBackend().boot())
+    process = system.spawn()
+    thread = process.thread()
+    base = process.mmap(0, 1, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    system.together([Call(process, "add", (base, 3, 0), 0), Call(thread, "add", (base, 3, 0), 0)], 300)
+
+    judge = Judge(ReferenceBackend(), "linux")
+    lines, _shown = write(judge, system.program()[0], "sums", ["threads.atomic"], tmp_path, "files")
+
+    assert lines[0] == "files/sums.json"
+    assert re.fullmatch(r"files/sums\.c is not written: step \d: there are too many orders of .* an addition", lines[1])

@@ -1,13 +1,14 @@
-"""`fails` and `faults`: another outcome than the expected one, success included, fails the case."""
+"""`fails`, `faults` and `unlike`: another outcome than the expected one, success included, fails the case."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 import pytest
 
 from pytest_mmapconf.contract import Fault, Unresolved, Unsupported
-from pytest_mmapconf.testing import clause, fails, faults
+from pytest_mmapconf.testing import clause, fails, faults, unlike
 
 
 def test_fails_accepts_a_listed_errno_and_keeps_it() -> None:
@@ -90,3 +91,19 @@ def test_faults_passes_other_exceptions_on(error: Exception) -> None:
 
 def test_clause_is_a_marker_of_pytest() -> None:
     assert clause("munmap.range", "munmap.result").mark == pytest.mark.clause("munmap.range", "munmap.result").mark
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "allowed", "is_like"),
+    [
+        (["ok 0x1000", "ok 61"], [["ok", "ok 61"]], True),
+        (["ok 0x1000", "ok 61"], [["ok", "ok 6"]], False),
+        (["fault SIGSEGV SEGV_MAPERR"], [["ok"], ["fault SIGSEGV"]], True),
+        (["error EINVAL"], [["ok"]], False),
+        (["ok"], [], False),
+    ],
+)
+def test_unlike(outcomes: Sequence[str], allowed: Sequence[Sequence[str]], is_like: bool) -> None:
+    tally = {tuple(outcomes): 7}
+
+    assert unlike(tally, allowed) == ({} if is_like else tally)

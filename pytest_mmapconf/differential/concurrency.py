@@ -162,7 +162,7 @@ class Search:
         for stage in range(max(call.stage for call in self.calls) + 1):
             ended: dict[Hashable, State] = {}
             for begun in states:
-                forms = list(self.sequences(stage, outcomes))
+                forms = list(sequences(self.calls, self.places, stage, outcomes))
                 for form in forms:
                     for end in self.orders(begun, form, is_own=begun is not state and form is forms[-1]):
                         ended.setdefault(end.digest(), end)
@@ -171,32 +171,12 @@ class Search:
             states = list(ended.values())
         return states
 
-    def sequences(self, stage: int, outcomes: Sequence[str]) -> Iterator[list[list[Unit]]]:
-        """Return the units of each actor in a stage, in all forms that calls may have."""
-        parts: dict[int, list[int]] = {}
-        for at, call in enumerate(self.calls):
-            if call.stage == stage:
-                parts.setdefault(self.places[at], []).append(at)
-        forms: list[list[list[Unit]]] = [[]]
-        for actor, own in parts.items():
-            units: list[list[Unit]] = [[]]
-            for at in own:
-                call = self.calls[at]
-                others = [self.calls[other] for place, theirs in parts.items() if place != actor for other in theirs]
-                made = [
-                    [Unit(at, actor, name, arguments, expected) for name, arguments, expected in form]
-                    for form in forms_of(call, outcomes[at], others)
-                ]
-                units = [[*before, *form] for before in units for form in made]
-            forms = [[*before, form] for before in forms for form in units]
-        yield from forms
-
-    def orders(self, state: State, sequences: Sequence[Sequence[Unit]], is_own: bool) -> Iterator[State]:
-        """Return the ends of all orders of the sequences that have the observed outcomes.
+    def orders(self, state: State, units: Sequence[Sequence[Unit]], is_own: bool) -> Iterator[State]:
+        """Return the ends of all orders of the actors' units that have the observed outcomes.
 
         `is_own`: the caller does not need the state itself any more, so the last branch need not be a copy.
         """
-        left = [sequence for sequence in sequences if sequence]
+        left = [sequence for sequence in units if sequence]
         if not left:
             yield state
             return
@@ -245,6 +225,29 @@ class Search:
         if expected.startswith("fault") and observed.startswith("fault") and self.choices.level != "linux":
             return expected.split()[1] == observed.split()[1]
         return expected == observed
+
+
+def sequences(
+    calls: Sequence[Call], places: Sequence[int], stage: int, outcomes: Sequence[str]
+) -> Iterator[list[list[Unit]]]:
+    """Return the units of each actor in a stage, in all forms that calls with these outcomes may have."""
+    parts: dict[int, list[int]] = {}
+    for at, call in enumerate(calls):
+        if call.stage == stage:
+            parts.setdefault(places[at], []).append(at)
+    forms: list[list[list[Unit]]] = [[]]
+    for actor, own in parts.items():
+        units: list[list[Unit]] = [[]]
+        for at in own:
+            call = calls[at]
+            others = [calls[other] for place, theirs in parts.items() if place != actor for other in theirs]
+            made = [
+                [Unit(at, actor, name, arguments, expected) for name, arguments, expected in form]
+                for form in forms_of(call, outcomes[at], others)
+            ]
+            units = [[*before, *form] for before in units for form in made]
+        forms = [[*before, form] for before in forms for form in units]
+    yield from forms
 
 
 Form: TypeAlias = "list[tuple[str, tuple[object, ...], str | None]]"

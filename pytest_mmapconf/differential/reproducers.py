@@ -4,7 +4,8 @@ The calls that a case has made are made again, by symbol, on a fresh system in l
 difference ends the program: the outcome of its last step is not allowed, and those of the steps before it are.  So the
 expectations of the C file are the reference's alone, and concern a step that the implementation got wrong twice.  Where
 the two do not differ, the case judges something that its steps do not show (that two results are equal, say), and a C
-file would prove nothing: none is written, and the list of files says so.
+file would prove nothing: none is written, and the list of files says so.  Only a race may have failed once, and not
+again: the files then make the rounds in which it did.
 """
 
 from __future__ import annotations
@@ -27,16 +28,21 @@ from ..trace.calls import CALLS
 from ..trace.program import Allowed, Fails, Faults, NotExecuted, Program, Step, SymbolicOutcome, needed, to_json
 from ..trace.pytest_source import pytest_source
 from ..trace.recorder import RecordedProcess, RecordedSystem
-from ..trace.replay import Player, allowed, replay
+from ..trace.replay import Player, allowed
 from .accepted_outcomes import accepted_outcomes
 from .blame import MUTATING_CALLS
+from .concurrency import TooMany
 from .divergence import Divergence, as_data
 from .lockstep import LockstepProcess, LockstepSystem
 from .pair import Pair
 from .parameters import measure_parameters
+from .round_outcomes import outcomes_of_step
 
 HARMLESS: Final = ("load", "execute", "mincore", "sysconf", "counters", "free_space", "mapping_limit")
 """Calls on whose success or failure no later step depends."""
+
+RACE_RUNS: Final = 5
+"""How often a program that makes calls together is made again, until it shows a difference."""
 
 NAME_LENGTH: Final = 160
 """Characters that the name of a file may have, without its suffix."""
@@ -79,6 +85,22 @@ class Judge:
         audited = self.run(program, "all")
         return judged if audited.divergence is None else audited
 
+    def judge_again(self, program: Program) -> Replayed:
+        """Judge a program of which a case has failed; where it makes calls together, several times if it has to be.
+
+        What happens in a race may not happen again.  Where it does not, the program ends with the last of these calls:
+        the outcomes that they may have are known.
+        """
+        judged = self.judge(program)
+        ends = [number for number, step in enumerate(judged.program, 1) if step.call == "together"]
+        for _run in range(1, RACE_RUNS):
+            if not ends or judged.divergence is not None or judged.unsupported is not None:
+                return judged
+            judged = self.judge(program)
+        if not ends or judged.divergence is not None:
+            return judged
+        return Replayed(judged.program[: ends[-1]], judged.outcomes[: ends[-1] - 1], None, judged.uncompared)
+
     def run(self, program: Program, audits: Literal["none", "all"]) -> Replayed:
         """Make a program's calls in lockstep; with audits "all", audit the effect of each step.
 
@@ -112,11 +134,14 @@ class Judge:
 
         Raise NotPrintable if a step before the last has another kind of outcome on the reference.
         """
-        answers = replay(judged.program, ReferenceSystem(self.parameters, LinuxChoices()))
+        answers = self.answers(judged.program)
         expectations: list[Allowed] = []
         for number, (step, answer) in enumerate(zip(judged.program, answers, strict=True)):
             outcomes = allowed(step, answer)
             is_last = number == len(judged.outcomes)
+            if step.call == "together":  # these are all outcomes already
+                expectations.append(outcomes)
+                continue
             is_asked = is_last or (isinstance(answer, Fails) and len(outcomes) > 1)
             if is_asked and (outcomes or step.call == "mincore"):
                 outcomes = accepted_outcomes(judged.program[: number + 1], answer, self.boot_references)
@@ -132,6 +157,25 @@ class Judge:
             expectations.append(outcomes)
         return expectations
 
+    def answers(self, program: Program) -> list[SymbolicOutcome]:
+        """Return the outcome of each step on the reference; of calls made together, all that a round may have."""
+        player = Player(ReferenceSystem(self.parameters, LinuxChoices()))
+        answers: list[SymbolicOutcome] = []
+        with player.full:
+            for number, step in enumerate(program, 1):
+                if step.call != "together":
+                    answers.append(player.play(step))
+                    continue
+                try:
+                    outcomes, ends = outcomes_of_step(player, step, self.level)
+                except TooMany as reason:
+                    raise NotPrintable(f"step {number}: there are too many {reason}") from reason
+                if ends > 1 and number < len(program):
+                    raise NotPrintable(f"step {number}: its rounds may end in several states")
+                player.play(step)
+                answers.append(outcomes)
+        return answers
+
     def boot_references(self) -> LockstepSystem:
         """Return a pair of two references: one that plays the implementation, and one that judges it."""
         judging = ReferenceSystem(self.parameters, ObservedChoices(self.level))
@@ -142,6 +186,11 @@ class Judge:
         if isinstance(outcome, Faults) and self.level != "linux":
             return Faults(outcome.signal, None, None)
         return replace(outcome, allowed=frozenset()) if isinstance(outcome, Fails) else outcome
+
+
+def _ends_with_rounds(judged: Replayed) -> bool:
+    """Return True if the last step makes calls together, and is to be judged."""
+    return judged.program[-1].call == "together" and len(judged.outcomes) < len(judged.program)
 
 
 def _is_disallowed_choice(judged: Replayed) -> bool:
@@ -234,7 +283,7 @@ def write(
     why = ""
     judged = Replayed(program, ())
     try:
-        judged = judge.judge(program)
+        judged = judge.judge_again(program)
     except Exception as error:  # a broken implementation may do anything
         why = f"{type(error).__name__} when its calls were made again: {error}".partition("\n")[0]
     if judged.divergence is not None:
@@ -242,7 +291,7 @@ def write(
     texts["steps"] = [str(step) for step in judged.program]
     put("json", f"{base}.json", to_json(judged.program))
     try:
-        if not why and judged.divergence is None:
+        if not why and judged.divergence is None and not _ends_with_rounds(judged):
             why = "the outcome of each call is allowed; it judges something that no single one shows"
             why += f" (not compared to the end: {judged.uncompared})" if judged.uncompared else ""
         if why:
@@ -255,6 +304,8 @@ def write(
         cited = judged.divergence.clauses if judged.divergence else clauses
         put("python", f"{word}.py", pytest_source(judged.program, expected, word, cited))
         title = f"{id}: the failure shows in step {len(judged.program)}, {judged.program[-1].call}."
+        if judged.divergence is None:
+            title = f"{id}: rounds of the calls that have failed; made again {RACE_RUNS} times, they did not."
         died = judged.divergence.died if judged.divergence else None
         hangs = died is not None and died.hangs
         put("c", f"{base}.c", c_source(judged.program, expected, title.replace("*/", "* /"), cited, hangs))

@@ -65,15 +65,15 @@ C_CALLS: Final = {
     "drop_capability": "drop_capability({capability})",
     "scratch_range": "free_range",
     "errno_cleared": "previous_errno == 0",
+    "thread": "start_thread({thread}, {number})",
 }
 """Per call, the call of C that it is printed as."""
 
-PRINTED_OTHERWISE: Final = ("return_instruction", "exit", "kill", "spawn", "facility")
+PRINTED_OTHERWISE: Final = ("return_instruction", "exit", "kill", "spawn", "facility", "together")
 """Calls that are printed as something other than one call of C."""
 
 UNPRINTABLE: Final = (
     *("add", "counters", "run_concurrently", "crash", "full_file_table", "end_full_file_table", "mapping_limit"),
-    *("thread", "together"),
 )
 """Calls that have no equivalent in C."""
 
@@ -102,6 +102,8 @@ USED_BLOCKS: Final = {
     "fork": "PROCESSES",
     "exec": "PROCESSES EXEC",
     "spawn": "PROCESSES",
+    "thread": "PROCESSES THREADS",
+    "together": "PROCESSES ROUNDS FAULTS",
     "exit": "PROCESSES WAIT",
     "kill": "PROCESSES WAIT",
 }
@@ -112,7 +114,8 @@ HEADERS: Final = {
     "fcntl.h": r"\b(open|fcntl|fallocate|posix_fadvise|F_\w+)\b",
     "linux/capability.h": r"\b__user_cap_\w+\b",
     "linux/fs.h": r"\bFS_IOC_\w+\b",
-    "sched.h": r"\bunshare\b",
+    "pthread.h": r"\bpthread_",
+    "sched.h": r"\b(unshare|sched_yield)\b",
     "setjmp.h": r"\bsigsetjmp\b",
     "signal.h": r"\b(siginfo_t|kill|signal)\b",
     "stdint.h": r"\buintptr_t\b",
@@ -133,6 +136,7 @@ HEADERS: Final = {
     "sys/types.h": "",
     "sys/uio.h": r"\b(readv|iovec)\b",
     "sys/wait.h": r"\bwaitpid\b",
+    "time.h": r"\bclock_gettime\b",
     "unistd.h": "",
 }
 """Per header, a pattern of the words that need it; empty if every file needs it."""
@@ -199,6 +203,7 @@ SETUP_CALLS: Final = (
         "watch",
         "fork",
         "spawn",
+        "thread",
     ),
     *("set_limit_headroom", "drop_capability", "scratch_range"),
 )

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from typing import Final
 
 from ..contract import MREMAP_DONTUNMAP, MREMAP_FIXED, O_CREAT, SC_PAGESIZE, Facility, Resource
@@ -27,15 +26,17 @@ from .c_calls import (
     C_CALLS,
     FACILITIES,
     FILE_KINDS,
-    HEADERS,
     LIMITS,
     MAX_BYTES,
     MAX_PAGE,
     MOUNTS,
-    NEW_CONSTANTS,
     SETUP_CALLS,
+    UNPRINTABLE,
     USED_BLOCKS,
 )
+from .c_file import SECONDS, cases, fill_in
+from .c_rounds import KINDS, Written, rounds
+from .c_text import literal, number_text, wrapped
 from .calls import CALLS, PREFIXES, flag_names
 from .program import (
     CODE,
@@ -56,11 +57,12 @@ from .program import (
     names_in,
 )
 
-SECONDS: Final = 20
-"""Seconds after which process 0 ends a program that has several processes, or that may hang."""
-
 END_WITH_PARENT: Final = "prctl(PR_SET_PDEATHSIG, SIGKILL);"
 """A process that hangs may ignore other signals: it ends when process 0 does."""
+
+
+MAX_THREAD_BYTES: Final = 1 << 22
+"""Bytes of the buffer of loads, stores, reads and writes, of which each thread has one."""
 
 
 class NotPrintable(Exception):
@@ -76,12 +78,14 @@ def c_source(
     violates.  `hangs`: a step that does not return is a deviation.  Raise NotPrintable for a program that no C file can
     run on any system.
     """
-    printer = _Printer(program, expected, hangs)
-    body = printer.main()
-    return _fill_in(printer, body, title, clauses)
+    printer = Printer(program, expected, hangs)
+    body = printer.steps()
+    if "THREADS" in printer.uses and printer.buffer_size > MAX_THREAD_BYTES:
+        raise NotPrintable(f"a thread has no room for {printer.buffer_size} bytes")
+    return fill_in(printer, body, title, clauses)
 
 
-class _Printer:
+class Printer:
     """The printer of a program's steps, which collects the blocks of the template that they use."""
 
     def __init__(self, program: Program, expected: Sequence[Allowed], hangs: bool) -> None:
@@ -100,7 +104,7 @@ class _Printer:
         self.numbers = {"p1": 1}
         """The number of each process, by name."""
         for number, step in enumerate(program, 1):
-            if step.call in ("fork", "spawn"):
+            if step.call in ("fork", "spawn", "thread"):
                 if not step.results:
                     raise NotPrintable(f"step {number}: the new process has no name")
                 self.numbers[step.results[0]] = len(self.numbers) + 1
@@ -115,11 +119,15 @@ class _Printer:
         """Bytes of the buffer that loads, stores, reads and writes share."""
         self.restarts: list[int] = []
         """The numbers of the steps in which a process starts the program again."""
+        self.threads: dict[int, int] = {}
+        """By the number of a step in which a thread is started, the number of the thread."""
+        self.round_calls = 1
+        """The most calls that a step makes at the same time."""
 
     # ------------------------------------------------------------------------------------------------------- the steps
 
-    def main(self) -> list[str]:
-        """Return the lines of main."""
+    def steps(self) -> list[str]:
+        """Return the lines of all steps."""
         body: list[str] = []
         block: list[str] = []
         owner = ""
@@ -135,13 +143,18 @@ class _Printer:
                 body += self.end(index, step)
                 owner = ""
                 continue
-            block += ["", *self.lines(index, step)]
-            if step.call == "fork":
+            if step.call == "together":
                 body += self.turn(owner, block)
-                owner = ""
-                block = []
+                owner, block = "", []
+                body += ["", *self.together(index, step)]
+                continue
+            block += ["", *self.lines(index, step)]
+            if step.call in ("fork", "thread"):
+                body += self.turn(owner, block)
+                body += [f"after_{index + 1}:;"][: step.call == "thread"]
+                owner, block = "", []
         body += self.turn(owner, block)
-        return [*self.prologue(), *body, *self.epilogue()]
+        return body
 
     def turn(self, owner: str, block: list[str]) -> list[str]:
         """Return the lines of consecutive steps of one process."""
@@ -156,11 +169,61 @@ class _Printer:
 
     def lines(self, index: int, step: Step) -> list[str]:
         """Return the lines of a step and of its expectation."""
+        prepared, call, _texts = self.written(index, step)
+        condition, judged = self.condition(index, step)
+        used = self.used_later(index)
+        lines = [*prepared]
+        is_named = len(step.results) == 1 and step.call != "thread"
+        if is_named and (step.results[0] in used or re.search(rf"\b{step.results[0]}\b", condition)):
+            self.declare(step, step.results)
+            call = f"{step.results[0]} = {call}"
+        lines.append(f"STEP({index + 1}, {call});")
+        if condition:
+            lines += wrapped(f"{'EXPECT' if judged else 'NEED'}({condition});")
+            self.uses.add("EXPECT" if judged else "NEED")
+        if used & set(step.results) and not (condition and _all_return(self.expected[index])):
+            lines.append("NEED(result != -1);")
+            self.uses.add("NEED")
+        if len(step.results) == 2:
+            self.declare(step, step.results)
+            lines += [f"{name} = pair[{place}];" for place, name in enumerate(step.results)]
+        if step.call == "exec":
+            self.restarts.append(index + 1)
+            lines.append(f"after_{index + 1}:;")
+        elif step.call == "fork":
+            self.parents[step.results[0]] = self.numbers[step.process]
+            lines += ["if (result == 0)", f"    me = {self.numbers[step.results[0]]};"]
+            lines += ["if (me)", f"    {END_WITH_PARENT}"][: 2 * self.hangs]
+        return lines
+
+    def together(self, index: int, step: Step) -> list[str]:
+        """Return the lines of a step of calls that are made at the same time."""
+        calls = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
+        for call in calls:
+            if CALLS[call.call].result not in KINDS or call.call in UNPRINTABLE:
+                raise NotPrintable(f"step {index + 1}: {call.call} is not made together with other calls in C")
+            self.uses.update(USED_BLOCKS.get(call.call, "").split())
+        if any(each.call == "exec" for each in self.program):
+            raise NotPrintable(f"step {index + 1}: exec ends the memory in which the calls are counted")
+        outcomes = [outcome.value for outcome in self.expected[index] if isinstance(outcome, Returns)]
+        if len(outcomes) != 1 or not isinstance(outcomes[0], tuple):
+            raise NotPrintable(f"step {index + 1}: what the calls may return is not known")
+        allowed = [[str(text) for text in texts] for texts in outcomes[0] if isinstance(texts, tuple)]
+        self.round_calls = max(self.round_calls, len(calls))
+        written = [self.written(index, call) for call in calls]
+        least = self.argument("count", step.arguments[1])
+        return list(rounds(calls, written, self.numbers, least, allowed, index + 1))
+
+    def written(self, index: int, step: Step) -> Written:
+        """Return a step's call in C."""
         if step.call not in C_CALLS:
             raise NotPrintable(f"step {index + 1}: {step.call} has no equivalent in C")
         arguments = dict(zip(CALLS[step.call].arguments, step.arguments, strict=True))
         prepared: list[str] = []
         texts = {"number": str(index + 1)}
+        if step.call == "thread":
+            self.threads[index + 1] = self.numbers[step.results[0]]
+            texts["thread"] = str(self.numbers[step.results[0]])
         for (name, kind), value in zip(CALLS[step.call].arguments.items(), step.arguments, strict=True):
             if kind == "data":
                 prepared = list(self.fill(value))  # type: ignore[arg-type]
@@ -182,30 +245,7 @@ class _Printer:
         elif step.call in ("load", "pread", "mincore"):
             self.reserve(arguments["length"])  # type: ignore[arg-type]
         call = C_CALLS[step.call].format(**texts)
-        condition, judged = self.condition(index, step)
-        used = self.used_later(index)
-        lines = [*prepared]
-        if len(step.results) == 1 and (step.results[0] in used or re.search(rf"\b{step.results[0]}\b", condition)):
-            self.declare(step, step.results)
-            call = f"{step.results[0]} = {call}"
-        lines.append(f"STEP({index + 1}, {call});")
-        if condition:
-            lines += _wrapped(f"{'EXPECT' if judged else 'NEED'}({condition});")
-            self.uses.add("EXPECT" if judged else "NEED")
-        if used & set(step.results) and not (condition and _all_return(self.expected[index])):
-            lines.append("NEED(result != -1);")
-            self.uses.add("NEED")
-        if len(step.results) == 2:
-            self.declare(step, step.results)
-            lines += [f"{name} = pair[{place}];" for place, name in enumerate(step.results)]
-        if step.call == "exec":
-            self.restarts.append(index + 1)
-            lines.append(f"after_{index + 1}:;")
-        elif step.call == "fork":
-            self.parents[step.results[0]] = self.numbers[step.process]
-            lines += ["if (result == 0)", f"    me = {self.numbers[step.results[0]]};"]
-            lines += ["if (me)", f"    {END_WITH_PARENT}"][: 2 * self.hangs]
-        return lines
+        return Written(prepared, call, texts)
 
     def end(self, index: int, step: Step) -> list[str]:
         """Return the lines with which a process ends and its parent waits for it."""
@@ -241,16 +281,21 @@ class _Printer:
             self.uses.add("NEED")
         if "FAULTS" in self.uses:
             lines.append("catch_faults();")
-        if self.restarts:
+        if self.restarts and self.threads:
+            lines += ["if (argc == 3 && strcmp(argv[0], AGAIN) == 0)", "    make_steps(resume(argv));"]
+        elif self.restarts:
             lines += ["switch (argc == 3 && strcmp(argv[0], AGAIN) == 0 ? resume(argv) : 0) {"]
-            lines += [line for step in self.restarts for line in (f"case {step}:", f"    goto after_{step};")]
-            lines += ["}"]
+            lines += [*cases(self.restarts), "}"]
         if "SCRATCH_RANGE" in self.uses:
             lines += ["free_range = find_free_range();", "NEED(free_range != MAP_FAILED);"]
             self.uses.add("NEED")
         if "FILES" in self.uses:
             lines.append("make_folder(argc > 1 ? argv[1] : NULL);")
         lines += [f"mount_at({root}, {noexec:d});" for root, noexec in map(MOUNTS.__getitem__, self.mounts)]
+        if "ROUNDS" in self.uses:
+            shared = "mmap(NULL, sizeof *rounds, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)"
+            lines += [f"rounds = {shared};", "NEED(rounds != MAP_FAILED);"]
+            self.uses.add("NEED")
         if "PROCESSES" in self.uses:
             lines += [
                 "setpgid(0, 0);",
@@ -271,7 +316,7 @@ class _Printer:
         lines = []
         if "PROCESSES" in self.uses:
             lines += ["while (!by(0)) /* until the last step is made */", "    pause();"]
-        return ["", *lines, 'dprintf(1, "conforms\\n");', "finish(0);", "return 0;"]
+        return ["", *lines, 'dprintf(1, "conforms\\n");', "finish(0);"]
 
     # ---------------------------------------------------------------------------------------------- what is expected
 
@@ -371,7 +416,7 @@ class _Printer:
             raise NotPrintable(f"{path} must be provided by the tester")
         if not path.startswith("/"):
             self.uses.add("FILES")
-        return _literal(path.encode())
+        return literal(path.encode())
 
     def note_file(self, path: str) -> None:
         """Note a file that the program creates, and must remove."""
@@ -391,7 +436,7 @@ class _Printer:
     def address(self, number: Sum) -> str:
         """Return an address as an expression of type char *."""
         if number.name and not number.minus:
-            return _c_text(Sum(number.name, number.pages, number.bytes))
+            return number_text(Sum(number.name, number.pages, number.bytes))
         if number == Sum():
             return "NULL"
         text = hex(number.bytes % (1 << 64)) if number == Sum(bytes=number.bytes) else f"({self.amount(number)})"
@@ -399,7 +444,7 @@ class _Printer:
 
     def amount(self, number: Sum) -> str:
         """Return a number as an expression of an integer type."""
-        text = _c_text(number)
+        text = number_text(number)
         for name in (number.name, number.minus):
             if name.startswith("r"):
                 text = re.sub(rf"\b{name}\b", f"(long){name}", text)
@@ -424,12 +469,12 @@ class _Printer:
             if run.content is Special.RETURN_INSTRUCTION:
                 yield f"{at}, return_instruction, {CODE}, {CODE}"
             elif isinstance(run.content, bytes):
-                yield f"{at}, {_literal(run.content)}, {len(run.content)}, {self.amount(_run_length(run))}"
+                yield f"{at}, {literal(run.content)}, {len(run.content)}, {self.amount(_run_length(run))}"
 
     def fill(self, data: Sequence[Run]) -> Iterator[str]:
         """Yield the statements that put data into the buffer."""
         for piece in self.pieces(data):
-            yield from _wrapped(f"fill({piece});")
+            yield from wrapped(f"fill({piece});")
 
     def holds(self, data: Sequence[Run]) -> Iterator[str]:
         """Yield the conditions that the buffer has this content."""
@@ -462,126 +507,3 @@ def _asks_page_size(step: Step, allowed: Allowed) -> bool:
 def _all_return(allowed: Allowed) -> bool:
     """Return True if a step must succeed."""
     return bool(allowed) and all(isinstance(outcome, Returns) for outcome in allowed)
-
-
-def _c_text(number: Sum) -> str:
-    """Return a sum as an expression of C, modulo 2 ** 64."""
-    count = number.bytes % (1 << 64)
-    if count >= (1 << 64) - (1 << 31):
-        count -= 1 << 64
-    text = Sum(number.name, number.pages, 0 if count.bit_length() > 31 else count, number.minus).text()
-    if count.bit_length() > 31:
-        return (
-            hex(count)
-            if text == "0"
-            else f"{hex(count)} {'' if text.startswith('-') else '+ '}{text}".replace(" -", " - ", 1)
-        )
-    return text
-
-
-def _literal(data: bytes) -> str:
-    """Return bytes as a string literal of C."""
-    text = "".join(chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in data)
-    pieces = re.findall(r"(?:\\\d{3}|[^\\]){1,64}", text) or [""]
-    return " ".join(f'"{piece}"' for piece in pieces)
-
-
-def _wrapped(line: str, width: int = 100) -> Iterator[str]:
-    """Yield the lines of a statement that may be too long for one."""
-    start = ""
-    while len(line) > width:
-        cut = max(line.rfind(mark, 0, width) for mark in (" && ", " || ", '" "'))
-        if cut < 0:
-            cut = min((place for mark in (" && ", " || ", '" "') if (place := line.find(mark)) >= 0), default=-1)
-        if cut < 0:
-            break
-        yield start + line[: cut + 1]
-        line = line[cut + 1 :].lstrip()
-        start = "       "
-    yield start + line
-
-
-def _fill_in(printer: _Printer, body: Sequence[str], title: str, clauses: Sequence[str]) -> str:
-    """Return the template with the printed steps and the blocks that they use."""
-    with_files = "FILES" in printer.uses
-    steps = [
-        f"int main({'int argc, char **argv' if with_files or printer.restarts else 'void'})",
-        "{",
-        *(f"    {line}" if line else "" for line in _declarations(printer, body)),
-        "}",
-    ]
-    parameters = {
-        "steps": "\n".join(steps),
-        "clauses": _literal((", ".join(clauses) or "the expectation").encode()),
-        "buffer_size": str(max(printer.buffer_size, 16)),
-        "files": ", ".join([*(_literal(path.encode()) for path in reversed(printer.files)), "NULL"]),
-        "processes": str(len(printer.numbers) + 1),
-        "seconds": str(SECONDS),
-        "and_processes": ", processes" if "PROCESSES" in printer.uses else "",
-        "names": _names(printer),
-    }
-    regions = [name for name, declaration in printer.names.items() if declaration.startswith("char *")]
-    parameters["region_formats"] = "".join(f", {name} = %p" for name in regions)
-    parameters["regions"] = ", ".join(f"(void *){name}" for name in regions)
-    if printer.names:
-        printer.uses.add("NAMES")
-    if regions:
-        printer.uses.add("REGIONS")
-    text = "\n".join(_used((files(__package__) / "c_source.c.in").read_text("utf-8").splitlines(), printer.uses))
-    for name, value in parameters.items():
-        text = text.replace(f"@{name}@", value)
-    includes = [f"#include <{header}>" for header, words in HEADERS.items() if not words or re.search(words, text)]
-    for name, number in NEW_CONSTANTS.items():
-        if re.search(rf"\b{name}\b", text):
-            includes += ["", f"#ifndef {name}", f"#define {name} {number:#x}", "#endif"]
-    text = text.replace("@includes@", "\n".join(includes))
-    return _heading(title, clauses, with_files) + re.sub(r"\n{3,}", "\n\n", text) + "\n"
-
-
-def _declarations(printer: _Printer, body: Sequence[str]) -> list[str]:
-    """Return the body of main after the declarations that it needs."""
-    text = "\n".join(body)
-    declarations = []
-    if "&status" in text:
-        declarations.append("struct stat status;")
-    if "pair[" in text or "(pair)" in text or ", pair)" in text:
-        declarations.append("int pair[2];")
-    return [*declarations, *([""] if declarations else []), *body]
-
-
-def _names(printer: _Printer) -> str:
-    """Return the declarations of all names; with several processes as one struct, which messages carry."""
-    if "PROCESSES" not in printer.uses:
-        return "\n".join(f"static {declaration}" for declaration in printer.names.values())
-    lines = ["static struct {", "    int verdict;", *(f"    {line}" for line in printer.names.values()), "} known;"]
-    return "\n".join([*lines, *(f"#define {name} known.{name}" for name in printer.names)])
-
-
-def _used(lines: Sequence[str], uses: set[str]) -> Iterator[str]:
-    """Yield the lines of the template, those between #if USES_… and #endif only if that block is used."""
-    blocks = [(False, True)]  # (True if its condition is USES_…, True if its lines are kept)
-    for line in lines:
-        ours, kept = blocks[-1]
-        word, _, condition = line.partition(" ")
-        if word.startswith("#if"):
-            ours = condition.startswith("USES_")
-            blocks.append((ours, kept and (not ours or condition[len("USES_") :] in uses)))
-        elif word == "#else" and ours:
-            blocks[-1] = ours, blocks[-2][1] and not kept
-        elif word == "#endif":
-            blocks.pop()
-        if kept and not (ours and word in ("#else", "#endif")) and not (word == "#if" and ours):
-            yield line
-
-
-def _heading(title: str, clauses: Sequence[str], with_files: bool) -> str:
-    """Return the opening comment of a C file."""
-    judged = "".join(f" *     {clause}\n" for clause in clauses)
-    where = " [DIRECTORY]" if with_files else ""
-    note = " * Files are made in a new folder in DIRECTORY (/tmp), and removed.\n" if with_files else ""
-    return (
-        f"/*\n * {title}\n *\n"
-        + (f" * Judges:\n{judged} *\n" if judged else "")
-        + " * Exits 0 where the system conforms, 1 where it deviates, 2 where the result is inconclusive.\n"
-        f" *     cc -Wall -Wextra -Werror THIS.c -o reproducer && ./reproducer{where}\n{note} */\n"
-    )

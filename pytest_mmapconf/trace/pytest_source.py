@@ -50,7 +50,7 @@ def _imports(source: str) -> str:
     names = set(
         re.findall(rf"\b(?:{prefixes})[A-Z0-9]\w*|\bCall\b|\berrno_name\b|\bFault\b|\bFacility\b|\bResource\b", source)
     )
-    words = [word for word in ("clause", "fails", "faults") if re.search(rf"\b{word}\(", source)]
+    words = [word for word in ("clause", "fails", "faults", "unlike") if re.search(rf"\b{word}\(", source)]
     lines = ["from contextlib import suppress", ""] if "suppress(" in source else []
     if names:
         lines.append(f"from {PACKAGE}.contract import {', '.join(sorted(names))}")
@@ -118,6 +118,11 @@ class _Printer:
     def judged(self, index: int, step: Step, call: str, outcome: Returns) -> Iterator[str]:
         """A step that has to return something certain."""
         value, result = outcome.value, CALLS[step.call].result
+        if result == "tally" and isinstance(value, tuple):
+            yield "allowed = ["
+            yield from (f"{_INDENT}{row!r}," for row in value)
+            yield from ["]", f"assert not unlike({call}, allowed)"]
+            return
         if result == "amount" and isinstance(value, Sum):
             yield f"assert {call} == {self.number(value)}"
         elif result == "data" and step.call != "return_instruction" and isinstance(value, tuple):
