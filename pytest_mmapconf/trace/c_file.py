@@ -5,19 +5,43 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .c_calls import HEADERS, NEW_CONSTANTS
 from .c_text import literal
-
-if TYPE_CHECKING:
-    from .c_source import Printer
 
 SECONDS: Final = 20
 """Seconds after which process 0 ends a program that has several processes, or that may hang."""
 
 
-def fill_in(printer: Printer, body: Sequence[str], title: str, clauses: Sequence[str]) -> str:
+class Printed(Protocol):
+    """What the steps of a program need of the file around them."""
+
+    uses: set[str]
+    """The blocks of the template."""
+    numbers: dict[str, int]
+    """The number of each process and thread, by name."""
+    names: dict[str, str]
+    """The declaration of each name in C."""
+    files: list[str]
+    """The paths that the program creates, and removes at its end."""
+    buffer_size: int
+    """Bytes of the buffer of loads, stores, reads and writes."""
+    round_calls: int
+    """The most calls that a step makes at the same time."""
+    restarts: list[int]
+    """The numbers of the steps in which a process starts the program again."""
+    threads: dict[int, int]
+    """By the number of a step in which a thread is started, the number of the thread."""
+
+    def prologue(self) -> list[str]:
+        """Return the lines of main before the first step."""
+
+    def epilogue(self) -> list[str]:
+        """Return the lines after the last step."""
+
+
+def fill_in(printer: Printed, body: Sequence[str], title: str, clauses: Sequence[str]) -> str:
     """Return the template with the printed steps and the blocks that they use."""
     with_files = "FILES" in printer.uses
     prologue, epilogue = printer.prologue(), printer.epilogue()
@@ -80,7 +104,7 @@ def _function(heading: str, body: Sequence[str]) -> list[str]:
     return [heading, "{", *(f"    {line}" if line else "" for line in lines), "}"]
 
 
-def _names(printer: Printer) -> str:
+def _names(printer: Printed) -> str:
     """Return the declarations of all names; with several processes as one struct, which messages carry."""
     if "PROCESSES" not in printer.uses:
         return "\n".join(f"static {declaration}" for declaration in printer.names.values())
