@@ -11,8 +11,10 @@ import pytest
 from ..contract import (
     MADV_DONTNEED,
     MADV_REMOVE,
+    MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
+    MAP_SHARED,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
     PROT_EXEC,
@@ -30,6 +32,9 @@ accesses = pytest.mark.parametrize("access", ["load", "store"])
 
 MANY = 40
 """More pages than some systems drop one by one from the translations of another processor (Linux on x86: 33)."""
+
+WRITTEN = 1 << 18
+"""Bytes that a thread writes to pass about a tenth of a millisecond."""
 
 
 # ---------------------------------------------------------------------------------------------------- munmap, MAP_FIXED
@@ -375,6 +380,29 @@ def test_child_does_not_have_later_stores_of_other_threads(
         assert child.load(memory.base, 6) == b"before"
         assert process.load(memory.base, 6) == b"after!"
         child.exit()
+
+
+@clause("threads.fork.moment")
+@private_kinds
+def test_child_has_page_of_one_moment(process: Process, system: System, file: MakeFile, kind: str) -> None:
+    """A child that has a store of another thread has all that the thread has made before.
+
+    Between its stores the thread writes to a file for some time, so that the fork is between two of them.
+    """
+    thread = process.thread()
+    memory = Memory(kind, process, file)
+    written = process.mmap(0, WRITTEN, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+    fd = file(b"")
+    write = (call(thread, "write_from", fd, written, WRITTEN, 0), f"ok {WRITTEN}")
+    stores = [made for at in range(0, 24, 3) for made in (write, memory.stores(thread, b"x", at))]
+    found = [("x.." * count + "..." * (8 - count)).encode().hex() for count in range(9)]
+
+    run_rounds(
+        system,
+        [memory.mapped(process), memory.stores(process, b"." * 24)],
+        [*stores, (call(process, "load_in_child", memory.base, 24), tuple(f"ok {content}" for content in found))],
+        [(call(process, "load_in_child", memory.base, 24), f"ok {found[-1]}")],
+    )
 
 
 @clause("threads.fork.shared")

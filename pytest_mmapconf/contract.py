@@ -679,6 +679,17 @@ class Process:
         """A child: the same descriptors, the same mappings at the same addresses."""
         raise _missing("fork")
 
+    def load_in_child(self, addr: Address, length: Amount) -> bytes:
+        """Return what a child that is forked for it loads; the child then ends.
+
+        So what a child has at the moment of its fork can be asked beside the calls of other threads.
+        """
+        child = self.fork()
+        try:
+            return child.load(addr, length)
+        finally:
+            child.exit()
+
     def thread(self) -> Process:
         """Another thread of this process: an actor of its own in the same address space and table of descriptors.
 

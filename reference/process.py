@@ -8,6 +8,7 @@ referred to, however it ends.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import cache
 from typing import Any
 
@@ -70,6 +71,15 @@ class ReferenceProcess(MappingCalls, MremapCalls, PageCalls, Advice, BufferCalls
         child.stack_limit = self.stack_limit
         child.locked_limit = self.locked_limit
         return child
+
+    def load_in_child_in_steps(self, addr: int, length: int) -> Generator[None, None, bytes]:
+        """Fork a child, and load there; yield where other threads may make calls."""
+        child = self.fork()
+        try:
+            yield
+            return child.load(addr, length)
+        finally:
+            child.end()
 
     def exit(self, status: int = 0) -> int:
         self.end()
@@ -147,6 +157,9 @@ class ThreadCalls(Contract):
         raise Unsupported("a thread makes no thread")
 
     def fork(self) -> ReferenceProcess:
+        raise Unsupported("fork is a call of the process")
+
+    def load_in_child(self, addr: int, length: int) -> bytes:
         raise Unsupported("fork is a call of the process")
 
     def exec(self) -> None:

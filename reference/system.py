@@ -9,7 +9,7 @@ from random import Random
 from typing import Final
 
 from ..contract import Call, Facility, Fault, System, Unsupported
-from ..trace.outcome_text import outcome_text
+from ..trace.outcome_text import KEPT, outcome_text, result_text
 from .files import Descriptor
 from .machine import PATHS, Machine
 from .process import ReferenceProcess
@@ -115,10 +115,13 @@ class ReferenceSystem(Machine, System):
 
 def steps_of(call: Call) -> Generator[None, None, str]:
     """Make a call, yielding where others may come between; return its outcome as text."""
-    if call.name != "store" or not isinstance(call.process, ReferenceProcess):
+    if call.name not in ("store", "load_in_child") or not isinstance(call.process, ReferenceProcess):
         return outcome_text(call.name, call.make)
     try:
-        yield from call.process.store_in_steps(*call.arguments)  # type: ignore[arg-type]
+        if call.name == "store":
+            yield from call.process.store_in_steps(*call.arguments)  # type: ignore[arg-type]
+            return "ok"
+        data = yield from call.process.load_in_child_in_steps(*call.arguments)  # type: ignore[arg-type]
     except Fault as fault:
         return f"fault {fault.signal} {fault.code}"
-    return "ok"
+    return f"ok {result_text(data)}"[:KEPT]

@@ -90,7 +90,7 @@ DECIDED = frozenset(
         *("set_append_only", "flock", "record_lock", "watch", "close_events", "free_space", "fork", "thread", "exit"),
         *("kill", "exec", "set_limit_headroom", "drop_capability", "scratch_range", "errno_cleared", "counters"),
         *("spawn", "run_concurrently", "together", "facility", "crash", "full_file_table", "end_full_file_table"),
-        "mapping_limit",
+        *("mapping_limit", "load_in_child"),
     )
 )
 """The calls for which the lists of LISTED have been decided on."""

@@ -173,6 +173,9 @@ class AgentProcess(Process):
         parts = (self._bytes(f"load {addr + at:#x} {min(step, length - at):d}", step) for at in range(0, length, step))
         return b"".join(parts)
 
+    def load_in_child(self, addr: int, length: int) -> bytes:
+        return self._bytes(f"load-in-child {addr:#x} {length:d}", length)
+
     def store(self, addr: int, data: bytes) -> None:
         step = self._agent.data
         for at in range(0, max(len(data), 1), step):

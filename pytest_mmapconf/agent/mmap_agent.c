@@ -1652,6 +1652,43 @@ static void do_fork(struct argument *a)
     close(passed_fd);
 }
 
+/* Load in a child that is forked for it.  The child has one thread, writes the bytes or the fault to a pipe, and ends. */
+static void do_load_in_child(struct argument *a)
+{
+    int ends[2], status;
+    ssize_t length = 0, more;
+    pid_t pid;
+
+    if (a[1].n > MAX_ANSWER / 4) {
+        answer("bad", "too many bytes for a line");
+        return;
+    }
+    if (pipe(ends) == -1) {
+        answer_errno();
+        return;
+    }
+    pid = fork();
+    if (pid == 0) {
+        do_load(a);
+        while (length < (ssize_t)out_length && (more = write(ends[1], out + length, out_length - (size_t)length)) > 0)
+            length += more;
+        _exit(0);
+    }
+    close(ends[1]);
+    while (pid != -1 && (more = read(ends[0], out + length, MAX_ANSWER - (size_t)length)) > 0)
+        length += more;
+    close(ends[0]);
+    if (pid == -1) {
+        answer_no_process();
+        return;
+    }
+    while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+        ;
+    out_length = (size_t)length;
+    if (!length)
+        answer("died", "the child has ended");
+}
+
 static void restore_directory(void)
 {
     if (fchdir(DIRECTORY_FD) == 0)
@@ -1763,6 +1800,7 @@ static const struct verb {
     {"batch", "*", do_batch},
     {"return-instruction", "", do_return_instruction},
     {"execute", "a", do_execute},
+    {"load-in-child", "an", do_load_in_child},
     {"add", "ana", do_add},
     {"open", "pnn", do_open},
     {"close", "n", do_close},

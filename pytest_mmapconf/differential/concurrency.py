@@ -40,6 +40,9 @@ MAX_STEPS: Final = 3000
 MAX_STATES: Final = 12
 """States in which a round may begin."""
 
+SMALLEST_PAGE: Final = 4096
+"""Bytes of the smallest page that a system has."""
+
 MAX_BYTES: Final = 4
 """Bytes of an access that overlaps with another of its stage: more bytes have too many orders."""
 
@@ -272,9 +275,16 @@ def forms_of(call: Call, outcome: str, others: Sequence[Call]) -> list[Form]:
             return [[("store", (start + at, data[at : at + 1]), "ok") for at in range(length)]]
     if name == "mmap" and outcome.startswith("ok") and int(arguments[3]) & MAP_FIXED:  # type: ignore[call-overload]
         return [whole, [("munmap", arguments[:2], None), *whole]]
+    if name == "load_in_child" and pages_of(*arguments) > 1:  # type: ignore[arg-type]
+        raise TooMany("moments of a fork: each page has its own")
     if name == "add":
         raise TooMany("orders of the loads and stores of an addition")
     return [whole]
+
+
+def pages_of(addr: int, length: int) -> int:
+    """Return the number of the smallest pages that a range touches."""
+    return (addr + length - 1) // SMALLEST_PAGE - addr // SMALLEST_PAGE + 1
 
 
 def span(call: Call) -> tuple[int, int]:
@@ -287,7 +297,7 @@ def span(call: Call) -> tuple[int, int]:
 def overlaps(start: int, length: int, other: Call) -> bool:
     """Return True if another call may change or read some of these bytes one by one."""
     if other.name not in ("load", "store"):
-        return other.name in ("pread", "pwrite", "read_into", "write_from")
+        return other.name in ("pread", "pwrite", "read_into", "write_from", "load_in_child")
     addr, size = span(other)
     return addr < start + length and start < addr + size
 

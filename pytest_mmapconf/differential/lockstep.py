@@ -203,7 +203,7 @@ class LockstepSystem(Comparison, System):
                     Returned(f"{observed} in {tally[outcomes]} of {sum(tally.values())} rounds"),
                     Returned(expected),
                     (expected,),
-                    ("threads.load-store" if calls[at].name in ("load", "store") else "threads.disjoint",),
+                    (OF_ROUNDS.get(calls[at].name, "threads.disjoint"),),
                 )
                 return
             end = merge(ends)
@@ -273,6 +273,14 @@ class LockstepSystem(Comparison, System):
     def close(self) -> None:
         self.subject.close()
         self.machine.close()
+
+
+OF_ROUNDS: Final = {
+    "load": "threads.load-store",
+    "store": "threads.load-store",
+    "load_in_child": "threads.fork.moment",
+}
+"""By call, the clause that a disallowed outcome among concurrent calls is charged to; threads.disjoint for others."""
 
 
 class LockstepProcess(Pair):
@@ -451,6 +459,9 @@ class LockstepProcess(Pair):
         pair._scratch_range = self._scratch_range
         system.audit(pair, "fork", ())
         return pair
+
+    def load_in_child(self, addr: int, length: int) -> bytes:
+        return Process.load_in_child(self, addr, length)  # a pair of children, which are compared
 
     def thread(self) -> LockstepProcess:
         system = self.system

@@ -32,6 +32,7 @@ class ThreadSteps(ProgramState):
             (
                 ("store", (addr, byte)),
                 ("load", (addr, 1)),
+                ("load_in_child", (addr, 1)),
                 ("munmap", (addr, self.page)),
                 ("mprotect", (addr, self.page, PROT_READ)),
                 ("mprotect", (addr, self.page, PROT_NONE)),

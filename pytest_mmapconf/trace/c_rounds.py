@@ -82,6 +82,6 @@ def _stage_of(actor: int, own: Sequence[int], calls: Sequence[Step], written: Se
     for at in own:
         prepared, call, texts = written[at]
         yield from (f"            {line}" for line in prepared)
-        length = {"load": texts.get("length"), "pread": "result"}.get(calls[at].call, "0")
+        length = "result" if calls[at].call == "pread" else texts.get("length", "0")
         yield f"            CALL({at}, {call}, '{KINDS[CALLS[calls[at].call].result]}', {length});"
     yield "        }"

@@ -242,7 +242,7 @@ class Printer:
             self.note_file(str(arguments["path" if step.call == "mkdir" else "new_path"]))
         elif step.call == "record_lock":
             texts["ofd"] = "F_OFD_SETLK" if arguments["ofd"] != Sum() else "F_SETLK"
-        elif step.call in ("load", "pread", "mincore"):
+        elif step.call in ("load", "load_in_child", "pread", "mincore"):
             self.reserve(arguments["length"])  # type: ignore[arg-type]
         call = C_CALLS[step.call].format(**texts)
         return Written(prepared, call, texts)

@@ -6,7 +6,7 @@ or a right away drops the translations of all threads; most mutants here leave s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from errno import ENOMEM
 from typing import Any
 
@@ -302,6 +302,33 @@ def msync_undoes_later_stores(msync: Original, self: PageCalls, addr: int, lengt
         data = bytes(page.data)
         page.data[:] = self.__dict__.get("synced", data)
         self.__dict__["synced"] = data
+
+
+MEANWHILE = 8
+"""Turns for calls of other threads while a page is copied."""
+
+
+@wrong(ReferenceProcess.load_in_child_in_steps, "threads.fork.moment")
+def parts_of_a_page_are_copied_at_several_moments(
+    load_in_child_in_steps: Original, self: ReferenceProcess, addr: int, length: int
+) -> Generator[None, None, bytes]:
+    """A child gets the halves of a page one after the other, while other threads go on to store."""
+    half = length // 2
+    first = yield from load_in_child_in_steps(self, addr, half)
+    yield from (None for _ in range(MEANWHILE))
+    second = yield from load_in_child_in_steps(self, addr + half, length - half)
+    return bytes(first + second)
+
+
+@wrong(ReferenceProcess.load_in_child_in_steps, "threads.fork.moment")
+def child_goes_on_to_get_stores(
+    load_in_child_in_steps: Original, self: ReferenceProcess, addr: int, length: int
+) -> Generator[None, None, bytes]:
+    """A child that was forked beside other threads gets the stores that they make afterwards, except for the first."""
+    before = yield from load_in_child_in_steps(self, addr, length)
+    yield from (None for _ in range(MEANWHILE))
+    after = yield from load_in_child_in_steps(self, addr, length)
+    return bytes(before[:1] + after[1:])
 
 
 @wrong(ReferenceProcess.thread, "threads.shared.memory", "threads.shared.descriptors", "threads.shared.limits")
