@@ -7,8 +7,8 @@ an ordinary user, paths have no directories, and lengths are small or impossible
 in danger.  With `--sanitize` clang builds the agent in C with AddressSanitizer and UndefinedBehaviorSanitizer.
 
 A request may end its process, as it may unmap the code of the agent: it is then answered by `died`, and a new system is
-booted.  UBSan does not check the addresses, which the lines choose; where AddressSanitizer's own code for a call finds one of them
-to be no memory (`unknown-crash`), this is no report.
+booted.  UBSan does not check the addresses, which the lines choose; an address of a line that AddressSanitizer itself
+reads for a call (`unknown-crash`) is no fault of the agent either.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ are memory of the line's choice, which a sanitizer takes for a fault of the agen
 LIMIT = 120.0
 """Seconds in which every line must have its answer."""
 
-REPORT = re.compile(r"ERROR: \w+Sanitizer: (?!SEGV|BUS|unknown-crash)|runtime error:|stack smashing|double free|corrupted")
+REPORT = re.compile(
+    r"ERROR: \w+Sanitizer: (?!SEGV|BUS|unknown-crash)|runtime error:|stack smashing|double free|corrupted"
+)
 
 
 def verbs() -> dict[str, str]:
