@@ -13,6 +13,9 @@ others.  A message passes the turn to the process that makes the next step, with
 0, which makes no steps, starts the others, waits for those without a parent, and ends those that remain.  So is a
 program of which a step does not return: its process may not react to an alarm of its own, and process 0 ends it.  A
 process that calls exec starts this program again, and continues after that step, with the values of the names.
+
+A thread takes part as a process does: it begins after the step that has started it.  Calls that are made at the same
+time are a loop of those that make them (`c_rounds`).
 """
 
 from __future__ import annotations
