@@ -24,8 +24,8 @@ from typing import Final
 PRESSURE: Final = ("--cpu", "1", "--vm", "1", "--vm-bytes", "25%", "--hdd", "1", "--hdd-bytes", "256M", "--iomix", "1")
 """Options of stress-ng for the pressure."""
 
-NICE: Final = ("nice", "-n", "10")
-"""The command that starts it with a low priority, so that the runs end."""
+NICE: Final = ("setpriv", "--pdeathsig", "TERM", "nice", "-n", "10")
+"""The command that starts it with a low priority, so that the runs end; it ends with this program, however that ends."""
 
 
 @contextmanager
