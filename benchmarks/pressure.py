@@ -25,7 +25,7 @@ PRESSURE: Final = ("--cpu", "1", "--vm", "1", "--vm-bytes", "25%", "--hdd", "1",
 """Options of stress-ng for the pressure."""
 
 NICE: Final = ("setpriv", "--pdeathsig", "TERM", "nice", "-n", "10")
-"""The command that starts it with a low priority, so that the runs end; it ends with this program, however that ends."""
+"""The command that starts it with a low priority, so that the runs end; it ends with this program in any case."""
 
 
 @contextmanager

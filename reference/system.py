@@ -28,6 +28,9 @@ class ReferenceSystem(Machine, System):
     process_type: type[ReferenceProcess] = ReferenceProcess
     """The class of its processes."""
 
+    rounds_made = 0
+    """Rounds of concurrent calls so far, each with another order of the calls."""
+
     # ------------------------------------------------------------------------------------------------------- processes
 
     def spawn(self) -> ReferenceProcess:
@@ -57,8 +60,9 @@ class ReferenceSystem(Machine, System):
             if isinstance(call.process, ReferenceProcess):
                 call.process.keep_translations()
         tally: Counter[tuple[str, ...]] = Counter()
-        for number in range(min(rounds, ROUNDS)):
-            order = Random(number)
+        for _round in range(min(rounds, ROUNDS)):
+            order = Random(self.rounds_made)
+            self.rounds_made += 1
             outcomes = [""] * len(calls)
             for stage in range(max(call.stage for call in calls) + 1):
                 running = self.sequences([(at, call) for at, call in enumerate(calls) if call.stage == stage], outcomes)

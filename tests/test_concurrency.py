@@ -163,6 +163,38 @@ def test_nothing_is_compared_where_there_are_too_many_orders() -> None:
     assert "too many orders" in system.uncompared
 
 
+CHILD = {"none": "000000", "former": "780000", "latter": "000078"}
+"""What a child may load of two bytes that are stored one after the other, and of one between them."""
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "flags", "is_judged", "is_allowed"),
+    [
+        ("none", "linux", FLAGS, True, True),
+        ("former", "linux", FLAGS, True, True),
+        ("latter", "linux", FLAGS, True, False),
+        ("latter", "posix", FLAGS, False, True),
+        ("latter", "linux", FLAGS ^ MAP_PRIVATE | MAP_SHARED, False, True),
+    ],
+)
+def test_a_child_has_a_page_of_one_moment(
+    found: str, level: str, flags: int, is_judged: bool, is_allowed: bool
+) -> None:
+    system, process, thread, base = lockstep(["ok", "ok", f"ok {CHILD[found]}"], level=level)
+    process.mmap(base, PAGE, RW, flags, -1, 0)
+    calls = [
+        *(Call(thread, "store", (base + at, b"x")) for at in (0, 2)),
+        Call(process, "load_in_child", (base, 3)),
+    ]
+
+    if is_allowed:
+        system.together(calls, 1)
+        assert (system.uncompared is None) is is_judged
+    else:
+        with pytest.raises(Divergence, match=r"threads\.fork\.moment"):
+            system.together(calls, 1)
+
+
 def test_an_access_that_overlaps_with_none_is_one_step() -> None:
     one, other = (Call(Process(), "store", (at, b"x" * 100)) for at in (0, 100))
 

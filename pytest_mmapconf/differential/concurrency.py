@@ -197,6 +197,7 @@ class Search:
         if self.steps > MAX_STEPS:
             raise TooMany("orders of the calls")
         process = state.actors[unit.actor]
+        check_moment(process, unit.name, unit.arguments, self.choices.level)
         choices = self.choices
         observed = outcome_of(unit.name, unit.arguments, unit.expected) if unit.expected is not None else Returned(None)
         choices.observe(unit.name, observed)
@@ -275,16 +276,25 @@ def forms_of(call: Call, outcome: str, others: Sequence[Call]) -> list[Form]:
             return [[("store", (start + at, data[at : at + 1]), "ok") for at in range(length)]]
     if name == "mmap" and outcome.startswith("ok") and int(arguments[3]) & MAP_FIXED:  # type: ignore[call-overload]
         return [whole, [("munmap", arguments[:2], None), *whole]]
-    if name == "load_in_child" and pages_of(*arguments) > 1:  # type: ignore[arg-type]
-        raise TooMany("moments of a fork: each page has its own")
     if name == "add":
         raise TooMany("orders of the loads and stores of an addition")
     return [whole]
 
 
-def pages_of(addr: int, length: int) -> int:
-    """Return the number of the smallest pages that a range touches."""
-    return (addr + length - 1) // SMALLEST_PAGE - addr // SMALLEST_PAGE + 1
+def check_moment(process: ReferenceProcess, call: str, arguments: Sequence[object], level: str) -> None:
+    """Raise TooMany if nothing promises that what a child loads is of one moment.
+
+    It is only at level linux, and not if it is bytes of several pages or of shared memory.
+    """
+    if call != "load_in_child":
+        return
+    addr, length = arguments
+    assert isinstance(addr, int)
+    assert isinstance(length, int)
+    mapping = process.space.find(addr)
+    is_shared = mapping is not None and mapping.shared
+    if length > 1 and (level != "linux" or is_shared or addr // SMALLEST_PAGE != (addr + length - 1) // SMALLEST_PAGE):
+        raise TooMany("moments at which a child has its bytes")
 
 
 def span(call: Call) -> tuple[int, int]:

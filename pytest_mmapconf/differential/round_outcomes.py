@@ -18,7 +18,7 @@ from ..trace.calls import CALLS, invoke
 from ..trace.outcome_text import KEPT, result_text
 from ..trace.program import Returns, Step
 from ..trace.replay import Player
-from .concurrency import MAX_STATES, MAX_STEPS, State, TooMany, Unit, sequences
+from .concurrency import MAX_STATES, MAX_STEPS, State, TooMany, Unit, check_moment, sequences
 
 MAX_OUTCOMES: Final = 128
 """Outcomes of a round that are listed."""
@@ -126,6 +126,7 @@ class _Enumeration:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise TooMany("orders of the calls")
+        check_moment(process, unit.name, unit.arguments, self.level)
         kind = CALLS[unit.name].result
         try:
             value = invoke(process, unit.name, unit.arguments)

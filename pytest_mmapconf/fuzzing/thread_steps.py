@@ -32,7 +32,7 @@ class ThreadSteps(ProgramState):
             (
                 ("store", (addr, byte)),
                 ("load", (addr, 1)),
-                ("load_in_child", (addr, 1)),
+                ("load_in_child", (addr, 16 if self.level == "linux" and not mapping.shared else 1)),
                 ("munmap", (addr, self.page)),
                 ("mprotect", (addr, self.page, PROT_READ)),
                 ("mprotect", (addr, self.page, PROT_NONE)),
@@ -43,6 +43,8 @@ class ThreadSteps(ProgramState):
         other = draws.choice((("store", (addr, b"t")), ("store", (addr + 8, b"t")), ("load", (addr, 1))))
         before = [Call(thread, *other)] if draws.below(2) else []
         calls = [*before, Call(actor.process, *own, 1), Call(thread, *other, draws.choice((1, 2)))]
+        if own[0] == "load_in_child":  # a child that has the latter of two stores has the former
+            calls = [calls[-2], *(Call(thread, "store", (addr + at, byte), 1) for at in (0, 8))]
         calls += [Call(who, "load", (addr, 1), 3) for who in (actor.process, thread)]
         try:
             self.system.together(calls, 1 + draws.below(3))
