@@ -253,3 +253,21 @@ def test_a_store_may_have_reached_a_file_that_is_not_mapped_any_more() -> None:
 
     page = system.machine.cwd_file_system.root.entries["f"].cache.page(0)
     assert {page.data[0], *(page.indeterminate or {}).get(0, b"")} == set(b"at")
+
+
+def test_a_store_may_have_reached_memory_that_only_another_process_maps() -> None:
+    """The child has mapped the shared memory, and has not accessed it before."""
+    found = ("ok", "ok"), ("ok", "fault SIGSEGV SEGV_MAPERR")
+    system, process, thread, base = lockstep(*found)
+    process.mmap(base, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+    process.store(base, b"a")
+    child = process.fork()
+    assert isinstance(child, LockstepProcess)
+
+    system.together([Call(process, "munmap", (base, PAGE)), Call(thread, "store", (base, b"t"))], 2)
+
+    mapping = child.model.space.find(base)
+    assert mapping is not None
+    assert mapping.inode is not None
+    page = mapping.inode.cache.page(0)
+    assert {page.data[0], *(page.indeterminate or {}).get(0, b"")} == set(b"at")

@@ -117,12 +117,18 @@ class State(NamedTuple):
         return [page for pages in (*tables, *caches) for _number, page in sorted(pages.items())]
 
     def files(self) -> list[Inode]:
-        """Return the files that have a name, or that a process has open, each once."""
+        """Return the files that have a name, or that a process has open or mapped, each once.
+
+        Shared anonymous memory is a file that is only mapped.
+        """
         systems = [self.machine.cwd_file_system, *(system for _name, system in sorted(self.machine.mounts.items()))]
         found = {id(inode): inode for system in systems for inode in below(system.root)}
         for process in (*self.actors, *self.others):
             for _fd, descriptor in sorted(process.descriptors.items()):
                 found.setdefault(id(descriptor.description.inode), descriptor.description.inode)
+            for mapping in process.space.mappings.values():
+                if mapping.inode is not None:
+                    found.setdefault(id(mapping.inode), mapping.inode)
         return [inode for inode in found.values() if hasattr(inode, "cache")]
 
 
