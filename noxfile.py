@@ -46,6 +46,7 @@ GATES = {
 BENCHMARKS = {
     "overhead": ("overhead.py", "--rounds", "1"),
     "startup": ("startup.py", "--rounds", "5"),
+    "traffic": ("traffic.py",),
     "lockstep": ("lockstep.py", "--rounds", "1", "--programs", "60"),
     "source-mutation": ("source_mutation.py", "--sample", "2", "--without-tour"),
     "kills": ("kills.py", "--kills", "5", "--clause", "munmap.*"),
