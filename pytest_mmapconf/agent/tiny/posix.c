@@ -431,7 +431,8 @@ enum tiny_where tiny_process(long number, char *request)
 {
 	char text[64];
 	int is_kill = !strcmp(request, "kill");
-	int is_exit = !strncmp(request, "exit ", 5) && request[5] && !request[5 + strspn(request + 5, "0123456789")];
+	const char *status = request + 5 + (!strncmp(request, "exit -", 6)); /* after the sign */
+	int is_exit = !strncmp(request, "exit ", 5) && *status && !status[strspn(status, "0123456789")];
 	if (number < 1 || number > processes)
 		return TINY_NONE;
 	if (!pids[number]) {
@@ -456,9 +457,9 @@ enum tiny_where tiny_process(long number, char *request)
 	else
 		pass_on(number, request);
 	if (is_exit) {
-		int status = wait_for(number);
-		status = status < 0 ? atoi(request + 5) & 255 : status;
-		tiny_write(text, (unsigned long)snprintf(text, sizeof text, "%ld ok %d\n", number, status));
+		int seen = wait_for(number);
+		seen = seen < 0 ? atoi(request + 5) & 255 : seen;
+		tiny_write(text, (unsigned long)snprintf(text, sizeof text, "%ld ok %d\n", number, seen));
 	} else if (is_kill) {
 		wait_for(number);
 		tiny_write(text, (unsigned long)snprintf(text, sizeof text, "%ld ok\n", number));
