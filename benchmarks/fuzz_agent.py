@@ -31,7 +31,7 @@ from pytest_mmapconf.agent.build import SOURCE, build_agent
 NUMBERS = ("0", "1", "-1", "3", "7", "16", "4096", "0x1000", "0x7f0000000000", "0xffffffffffffffff", "9" * 25, "0x", "")
 ADDRESSES = ("0x10000000000", "0x10000001000", "0x10000000fff", "0", "0xffffffffffff0000", "0x7ffffffff000")
 FLAGS = ("0", "1", "2", "3", "0x22", "0x32", "0x100022", "0x1", "0x8000", "0xffffffff")
-BYTES = ("00", "61626364", "f" * 2048, "0", "zz", "f" * 2050, "")
+BYTES = ("00", "61626364", "61*4096", "fffe+9,00*3", "61*99999", "0001+", "f" * 2048, "0", "zz", "f" * 2050, "")
 PATHS = ("file", "other", ".", "a%20b", "%00", "%ZZ", "%", "x" * 300)
 KINDS = {"a": ADDRESSES, "n": (*FLAGS, "4096", "8192"), "x": BYTES, "p": PATHS, "*": ("",)}
 STREAM = {

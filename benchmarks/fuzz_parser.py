@@ -19,7 +19,13 @@ from fuzz_agent import verbs
 from pytest_mmapconf.agent.build import SOURCE
 
 TARGET = Path(__file__).with_suffix(".c")
-WORDS = {"a": "0x1000", "n": "3", "p": "a%20b", "x": "61*4096,0102", "*": "; 0 0 sysconf 30 ; 1 1 store 0x1000 61*9"}
+WORDS = {
+    "a": "0x1000",
+    "n": "3",
+    "p": "a%20b",
+    "x": "61*4096,0102,00fe+40",
+    "*": "; 0 0 sysconf 30 ; 1 1 store 0x1000 61*9",
+}
 """By the form of an argument, an argument."""
 
 

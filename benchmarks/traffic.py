@@ -88,7 +88,8 @@ def pytest_configure() -> None:
         _traffic.read(line)
         return line
 
-    Agent._write, Agent._read_line = counted_write, counted_read  # type: ignore[method-assign]
+    stream: Any = Agent
+    stream._write, stream._read_line = counted_write, counted_read
 
 
 def pytest_unconfigure() -> None:

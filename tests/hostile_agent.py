@@ -61,6 +61,11 @@ WORDS = (
     ),
 )
 
+PARTS = ("ok 61*5", "ok 61*3,", "ok 61,", "ok 61*5000,", "ok 00000001+5", "ok ,", "ok 61*999999999", "ok 6162*1")
+"""Answers with bytes in parts, most of them wrong ones."""
+
+GREETINGS = ("mmapconf 1", "mmapconf 1 runs=both line=128 data=4096")
+
 
 def answer(random: Random, number: str, request: str) -> str:
     """Return an answer to a request, without its newline; most of them leave the agent usable."""
@@ -72,7 +77,7 @@ def answer(random: Random, number: str, request: str) -> str:
     elif kind < 0.8:
         said = f"{random.choice(('unsupported', 'bad', 'died'))} {random.choice(WORDS)}"
     elif kind < 0.97:
-        said = random.choice(("fault SIGSEGV SEGV_MAPERR 0x1000", "fault SIGBUS 5 -", "ok 1", "ok 00", "ok"))
+        said = random.choice(("fault SIGSEGV SEGV_MAPERR 0x1000", "fault SIGBUS 5 -", "ok 1", "ok 00", "ok", *PARTS))
     else:
         said = f"{random.choice(WORDS)} {random.choice(WORDS)}"
     if random.random() < 0.005:
@@ -83,8 +88,9 @@ def answer(random: Random, number: str, request: str) -> str:
 class Feed:
     """Answers what the client of a backend writes."""
 
-    def __init__(self, random: Random, greeting: str = "mmapconf 1") -> None:
+    def __init__(self, random: Random) -> None:
         self.random = random
+        greeting = random.choice(GREETINGS)
         self.lines = 0
         """The number of answers so far."""
         self.backend = CommandBackend(f"sh -c {shlex.quote(f'echo {greeting}; exec cat >/dev/null')}")

@@ -14,7 +14,7 @@ import pytest
 
 import pytest_mmapconf.agent
 from pytest_mmapconf import backends
-from pytest_mmapconf.contract import O_CREAT, O_RDWR, SC_PAGESIZE, Options
+from pytest_mmapconf.contract import MAP_SHARED, O_CREAT, O_RDWR, PROT_READ, SC_PAGESIZE, Options
 
 FOLDER = Path(pytest_mmapconf.agent.__path__[0]) / "tiny"
 HOSTED = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Werror")
@@ -101,7 +101,7 @@ def test_processes_without_a_parent_are_waited_for(pytester: pytest.Pytester) ->
 
 
 def test_invalid_requests_are_answered(tmp_path: Path) -> None:
-    requests = ["0 spawn", "0 boot", "0 spawn", "1 exit foo", *["1 fork"] * 65, "1 sysconf 30"]
+    requests = ["0 spawn", "0 boot", "0 spawn", "1 exit foo", *["1 fork"] * 65, "1 sysconf 30", "2 exit -1", "3 exit 7"]
     with subprocess.Popen(
         [build(tmp_path, "cc", "posix.c")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as agent:
@@ -119,8 +119,33 @@ def test_invalid_requests_are_answered(tmp_path: Path) -> None:
     assert answers[0] == "0 error EINVAL"
     assert answers[2] == "0 ok 1"
     assert answers[3].startswith("1 bad ")
-    assert answers[4:-1] == [*(f"1 ok {number}" for number in range(2, 65)), *["1 error EAGAIN"] * 2]
-    assert answers[-1] == f"1 ok {os.sysconf('SC_PAGESIZE')}"
+    assert answers[-2:] == ["2 ok 255", "3 ok 7"]
+    assert answers[4:-3] == [*(f"1 ok {number}" for number in range(2, 65)), *["1 error EAGAIN"] * 2]
+    assert answers[-3] == f"1 ok {os.sysconf('SC_PAGESIZE')}"
+
+
+@pytest.mark.parametrize("line", [128, 4096])
+def test_bytes_that_do_not_fit_into_a_line_are_sent_as_several(tmp_path: Path, line: int) -> None:
+    for name in ("tiny.h", "names.h", "tiny_agent.c", "posix.c"):
+        text = (FOLDER / name).read_text()
+        (tmp_path / name).write_text(text.replace("tiny_line = TINY_LINE", f"tiny_line = {line}"))
+    program = tmp_path / "tiny"
+    command = ["cc", *HOSTED, "-o", str(program), str(tmp_path / "tiny_agent.c"), str(tmp_path / "posix.c")]
+    subprocess.run(command, check=True)
+    numbers = b"".join(number.to_bytes(4, "big") for number in range(250, 2000))
+    backend = backends.make(f"agent:{program}", [], [])
+    backend.configure(Options())
+    try:
+        process = backend.boot().spawn()
+        fd = process.open("file", O_CREAT | O_RDWR)
+        for data in (b"a" * 9000, numbers, numbers[:333] + b"!" + numbers[334:], os.urandom(300), b"abcde" * 99):
+            assert process.pwrite(fd, data, 0) == len(data)
+            process.ftruncate(fd, len(data))
+            assert process.pread(fd, 10000, 0) == data
+            addr = process.mmap(0, len(data), PROT_READ, MAP_SHARED, fd, 0)
+            assert process.load(addr, len(data)) == data
+    finally:
+        backend.close()
 
 
 @pytest.mark.parametrize("port", ["linux.c", "posix.c"])

@@ -31,7 +31,7 @@ from ..trace.calls import CALLS, PROCESS_CALLS, forwarder
 from . import front
 from .problems import Problem, problem
 from .rounds import together
-from .stream import Agent, short
+from .stream import MARGIN, Agent, short
 
 FILE_KINDS: Final = ("regular", "directory", "character", "block", "fifo", "socket", "other")
 """The kinds of `contract.Stat`."""
@@ -115,17 +115,28 @@ class AgentProcess(Process):
         one, other = self._values(request, 2)
         return one, other
 
-    def _bytes(self, request: str, at_most: int) -> bytes:
+    def _bytes(self, request: str, at_most: int) -> tuple[bytes, bool]:
+        """Return bytes, and True if the answer says that there are others, which did not fit into it."""
         text = self._call(request)
         try:
-            data = bytes.fromhex(text)
+            data, is_cut = self._agent.bytes_of(text, at_most)
         except ValueError:
             raise self._agent.fail(Problem.NOT_BYTES, f"it answered {short(text)!r} where bytes belong") from None
         if len(data) > at_most:
             raise self._agent.fail(
                 Problem.TOO_MANY_BYTES, f"it answered {len(data)} bytes where {at_most} were asked for"
             )
-        return data
+        return data, is_cut
+
+    def _all_bytes(self, length: int, request: Callable[[int, int], str]) -> bytes:
+        """Return bytes by as many requests as they take; `request` is that for a number of bytes at a place in them."""
+        data = b""
+        while True:
+            asked = min(self._agent.data, length - len(data))
+            more, is_cut = self._bytes(request(len(data), asked), asked)
+            data += more
+            if len(data) >= length or (len(more) < asked and not is_cut):
+                return data
 
     # ---- the calls that are more than one request, or whose answer is not a number (for the others, see below)
 
@@ -148,7 +159,7 @@ class AgentProcess(Process):
         return None
 
     def mincore(self, addr: int, length: int) -> list[bool]:
-        step = self._agent.data * self._agent.page
+        step = min(self._agent.data, self._agent.line - MARGIN) * self._agent.page
         resident = ""
         for at in range(0, max(length, 1), step):
             if at >= MAX_RESIDENT * step:
@@ -167,19 +178,19 @@ class AgentProcess(Process):
         return [page == "1" for page in resident]
 
     def load(self, addr: int, length: int) -> bytes:
-        step = self._agent.data
-        if length <= step:
-            return self._bytes(f"load {addr:#x} {length:d}", length)
-        parts = (self._bytes(f"load {addr + at:#x} {min(step, length - at):d}", step) for at in range(0, length, step))
-        return b"".join(parts)
+        return self._all_bytes(length, lambda at, asked: f"load {addr + at:#x} {asked:d}")
 
     def load_in_child(self, addr: int, length: int) -> bytes:
         return self._bytes(f"load-in-child {addr:#x} {length:d}", length)
 
     def store(self, addr: int, data: bytes) -> None:
-        step = self._agent.data
-        for at in range(0, max(len(data), 1), step):
-            self._call(f"store {addr + at:#x} {self._agent.written(data[at : at + step])}")
+        at = 0
+        while True:
+            field, count = self._agent.written(data[at:])
+            self._call(f"store {addr + at:#x} {field}")
+            at += count
+            if at >= len(data):
+                break
 
     def audit(self, ranges: Sequence[tuple[int, int]], fds: Sequence[int] = ()) -> list[str]:
         if not self._system.audits:
@@ -245,29 +256,19 @@ class AgentProcess(Process):
         raise TypeError(f"{name} makes no request, and cannot be part of a batch")
 
     def return_instruction(self) -> bytes:
-        return self._bytes("return-instruction", 64)
+        return self._bytes("return-instruction", 64)[0]
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
-        step = self._agent.data
-        data = self._bytes(f"pread {fd:d} {min(step, length):d} {offset:d}", step)
-        while len(data) % step == 0 and 0 < len(data) < length:
-            more = self._bytes(f"pread {fd:d} {min(step, length - len(data)):d} {offset + len(data):d}", step)
-            if not more:
-                break
-            data += more
-        return data
+        return self._all_bytes(length, lambda at, asked: f"pread {fd:d} {asked:d} {offset + at:d}")
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
-        step = self._agent.data
-        written = self._int(f"pwrite {fd:d} {self._agent.written(data[:step])} {offset:d}")
-        while written % step == 0 and 0 < written < len(data):
-            more = self._int(
-                f"pwrite {fd:d} {self._agent.written(data[written : written + step])} {offset + written:d}"
-            )
-            written += more
-            if more < step:
-                break
-        return written
+        at = 0
+        while True:
+            field, count = self._agent.written(data[at:])
+            written = self._int(f"pwrite {fd:d} {field} {offset + at:d}")
+            at += written
+            if written != count or at >= len(data):
+                return at
 
     def fstat(self, fd: int) -> Stat:
         kind, _, size = self._call(f"fstat {fd:d}").partition(" ")

@@ -97,6 +97,7 @@
 #ifndef MAX_DATA
 #define MAX_DATA 16384          /* maximum bytes of data in one line; less for a console that loses long lines */
 #endif
+#define MAX_PERIOD 256          /* the longest pattern whose repetition is looked for in an answer */
 #define MAX_LINE (2 * MAX_DATA + 256) /* maximum length of a line with its newline */
 #define MAX_AUDITED_BYTES 65536       /* maximum bytes of a file that an audit reads */
 #define MAX_AUDITED_ITEMS 1024         /* maximum pages and files in one audit */
@@ -134,6 +135,7 @@ static char boot_directory[PATH_MAX + 64];     /* in agent_directory: the direct
 /* The read and write calls that this code has made on the client's stream; `counters` subtracts them. */
 static uint64_t own_reads, own_writes;
 static int disruptive;
+static int making_rounds; /* 1 while the calls of `together` are made */
 static size_t page_size;
 static uintptr_t scratch_start;
 static size_t scratch_length;
@@ -187,6 +189,71 @@ static void put_bytes(const char *data, size_t length)
         out[out_length++] = "0123456789abcdef"[(unsigned char)data[i] >> 4];
         out[out_length++] = "0123456789abcdef"[(unsigned char)data[i] & 15];
     }
+}
+
+/* Return byte `n` of a part that repeats its first `width` bytes, or, as numbers, counts on from them. */
+static unsigned char next_byte(const unsigned char *part, size_t n, size_t width, int is_number)
+{
+    size_t lower = n - width + 1;
+
+    while (is_number && lower % width && part[lower] == 255)
+        lower++;
+    return (unsigned char)(part[n - width] + (is_number && lower % width == 0));
+}
+
+static size_t count_part(const unsigned char *part, size_t length, size_t width, int is_number)
+{
+    size_t n = width;
+
+    while (n < length && part[n] == next_byte(part, n, width, is_number))
+        n++;
+    return n;
+}
+
+/* Return how many bytes are one part that is shorter than their digits, 0 if none are: numbers ('+') of `width` bytes,
+ * or a repetition ('*') of `width` bytes. */
+static size_t find_part(const unsigned char *data, size_t length, char *kind, size_t *width)
+{
+    size_t n;
+
+    *kind = '+';
+    *width = 4;
+    if (length >= 16 && (n = count_part(data, length, *width, 1)) >= 16)
+        return n;
+    *kind = '*';
+    for (*width = 1; *width <= MAX_PERIOD && *width + 8 <= length; ++*width)
+        if (data[*width] == data[0] && !memcmp(data, data + *width, 8) &&
+            (n = count_part(data, length, *width, 0)) >= 2 * *width)
+            return n;
+    return 0;
+}
+
+/* Append bytes as parts (PROTOCOL.md, `runs`), which are never longer than their digits; in a script as digits only. */
+static void put_parts(const char *data, size_t length)
+{
+    const unsigned char *from = (const unsigned char *)data;
+    size_t begin = 0, at = 0;
+
+    while (at < length && !making_rounds) {
+        size_t width, n;
+        char kind[2] = "";
+
+        if (!(n = find_part(from + at, length - at, kind, &width))) {
+            at++;
+            continue;
+        }
+        if (at > begin) {
+            put_bytes(data + begin, at - begin);
+            put(",");
+        }
+        put_bytes(data + at, width);
+        put(kind);
+        put_unsigned(n);
+        begin = at += n;
+        if (at < length)
+            put(",");
+    }
+    put_bytes(data + begin, length - begin);
 }
 
 /* Append text as one field: bytes that are not printable ASCII, % and the space are written %XX. */
@@ -444,8 +511,9 @@ static __thread struct {
 } decoded;
 static char script_data[MAX_DATA];
 
-/* Decode parts, separated by commas: pairs of digits, or "PAIRS*COUNT", COUNT bytes of these repeated.  Not in place, as
- * what is decoded may be longer than its encoding. */
+/* Decode parts, separated by commas: pairs of digits, "PAIRS*COUNT", COUNT bytes of these repeated, or "PAIRS+COUNT",
+ * COUNT bytes of this number and those that follow it.  Not in place, as what is decoded may be longer than its
+ * encoding. */
 static int parse_bytes(char **text, size_t *length)
 {
     const char *from = *text;
@@ -462,15 +530,16 @@ static int parse_bytes(char **text, size_t *length)
         }
         if (n == start)
             return 0;
-        if (*from == '*') {
+        if (*from == '*' || *from == '+') {
             size_t period = n - start;
+            int is_number = *from == '+';
 
             for (from++; *from >= '0' && *from <= '9' && end <= decoded.left; from++)
                 end = end * 10 + (size_t)(*from - '0');
             if (end < period || end > decoded.left - start)
                 return 0;
             for (end += start; n < end; n++)
-                to[n] = to[n - period];
+                to[n] = (char)next_byte((unsigned char *)to + start, n - start, period, is_number);
         }
         if (*from == ',' && from[1])
             from++;
@@ -772,7 +841,7 @@ static void do_load(struct argument *a)
         answer("bad", "too many bytes for a line");
     else if (attempt(load_bytes)) {
         answer("ok ", "");
-        put_bytes(bytes, requested.length);
+        put_parts(bytes, requested.length);
     } else
         answer_fault();
 }
@@ -995,7 +1064,7 @@ static void do_pread(struct argument *a)
         answer_errno();
     else {
         answer("ok ", "");
-        put_bytes(bytes, (size_t)n);
+        put_parts(bytes, (size_t)n);
     }
 }
 
@@ -2367,6 +2436,7 @@ static void do_together(struct argument *a)
         if (script[i].thread)
             used |= 1u << script[i].thread;
     tally.different = tally.runs = 0;
+    making_rounds = 1;
     use_processor((int)place);
     for (unsigned thread = 1, next = place + 1; thread <= MAX_WORKERS; thread++)
         if (used & 1u << thread) {
@@ -2375,6 +2445,7 @@ static void do_together(struct argument *a)
             sem_post(&workers[thread - 1].begin);
         }
     failed = make_rounds(place);
+    making_rounds = 0;
     for (unsigned thread = 1; thread <= MAX_WORKERS; thread++)
         if (used & 1u << thread)
             await_worker(&workers[thread - 1]);
@@ -4139,7 +4210,7 @@ static void write_greeting(void)
     put_fact("directory", base_directory);
     snprintf(text, sizeof text, "%d", MAX_LINE);
     put_fact("line", text);
-    put_fact("runs", "yes");
+    put_fact("runs", "both");
     snprintf(text, sizeof text, "%d", MAX_DATA);
     put_fact("data", text);
     out[out_length++] = '\n';

@@ -131,7 +131,12 @@ def execute_request(process: Process, request: str) -> str:
     if call == "fragment":  # the only call that returns an error instead of raising it
         failed = process.fragment(*arguments)  # type: ignore[arg-type]
         return f"error {failed}" if failed else "ok"
-    return answer(lambda: invoke(process, call, arguments))
+    return answer(lambda: encoded(invoke(process, call, arguments)))
+
+
+def encoded(result: object) -> object:
+    """Return bytes as a field of an answer, and anything else as it is."""
+    return runs.encode(result, numbers=True) if isinstance(result, bytes) else result
 
 
 def batch(process: Process, requests: str) -> str:
@@ -287,7 +292,7 @@ def greeting(backend: Backend) -> str:
     system, _, release = facts.details.get("kernel", facts.version or facts.name).partition(" ")
     values = {name: value for name, value in facts.details.items() if re.fullmatch("[a-z]+", name) and name != "kernel"}
     values |= {"threads": "3", "processors": "2"}
-    values |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA), "runs": "yes"}
+    values |= {"system": system, "release": release, "line": str(LINE), "data": str(DATA), "runs": "both"}
     return f"mmapconf {VERSION} " + " ".join(f"{name}={encode_text(value)}" for name, value in values.items())
 
 

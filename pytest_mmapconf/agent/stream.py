@@ -147,13 +147,25 @@ class Agent:
         self.bits = self._number("bits", 64)
         self.page = self._number("page", 4096)
         self.data = self._number("data", 1024)
-        self._line = self._number("line", 4096) + 16
+        self.line = self._number("line", 4096)
+        self._line = self.line + 16
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
-    def written(self, data: bytes) -> str:
-        """Return bytes as a field of a request to this agent."""
-        return runs.encode(data) if self.facts.get("runs") == "yes" else data.hex()
+    def written(self, data: bytes) -> tuple[str, int]:
+        """Return the beginning of data as a field of a request to this agent, and how many bytes that is."""
+        part = data[: self.data]
+        form = self.facts.get("runs")
+        if form == "both":
+            return runs.beginning(part, self.line - MARGIN)
+        return runs.encode(part) if form == "yes" else part.hex(), len(part)
+
+    def bytes_of(self, field: str, most: int) -> tuple[bytes, bool]:
+        """Return the bytes of a field of an answer; True if others follow, which did not fit.  Raises ValueError."""
+        if self.facts.get("runs") != "both":
+            return bytes.fromhex(field), False
+        is_cut = field.endswith(",") and len(field) > 1
+        return runs.decode(field.removesuffix(",") if is_cut else field, most), is_cut
 
     # ---- calls
 

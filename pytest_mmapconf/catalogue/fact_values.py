@@ -60,6 +60,8 @@ def error(facts: Mapping[str, str]) -> str | None:
         if not least <= value <= most:
             return f"{said}, which is not from {least} to {_text(most)}"
         known[name] = value
+    if facts.get("runs") == "both":  # bytes that do not fit into a line are sent as several
+        known.pop("data", None)
     return _error_of_several(known) or _error_of_words(facts)
 
 

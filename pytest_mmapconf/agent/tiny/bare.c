@@ -13,7 +13,7 @@ enum { READ = 1, WRITE = 2, SHARED = 1, PRIVATE = 2, WRONLY = 1, RDWR = 2, CREAT
 
 const char *tiny_facts = "system=stub release=1 machine=riscv64 libc=none page=4096 bits=64 byteorder=little "
 			  "errno=none signals=none echo=yes";
-const unsigned long tiny_line = 128, tiny_data = 32;
+const unsigned long tiny_line = 128, tiny_data = TINY_DATA;
 
 /* ----------------------------------------------------------------------------------------------------------- console */
 

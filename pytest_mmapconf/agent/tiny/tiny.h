@@ -3,7 +3,7 @@
 #ifndef TINY_H
 #define TINY_H
 
-enum { TINY_LINE = 4096, TINY_DATA = 1024 }; /* defaults of the two limits below */
+enum { TINY_LINE = 4096, TINY_DATA = 4096 }; /* defaults of the two limits below */
 
 /* ---- the stream: required */
 
@@ -14,7 +14,7 @@ void tiny_write(const char *text, unsigned long); /* all of it */
 
 extern const char *tiny_facts;          /* "page=4096 bits=64 system=..." for the greeting, see PROTOCOL.md */
 extern const unsigned long tiny_line;   /* the longest line, with its newline: at most TINY_LINE */
-extern const unsigned long tiny_data;   /* the most bytes of a load, store, pread, pwrite: at most TINY_DATA */
+extern const unsigned long tiny_data;   /* the most bytes of a load, store, pread, pwrite: up to TINY_DATA */
 
 /* ---- processes */
 

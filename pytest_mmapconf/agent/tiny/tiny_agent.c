@@ -6,7 +6,7 @@ unsigned char tiny_buffer[TINY_DATA];
 long tiny_second;
 const char *tiny_kind = "regular";
 
-static char line[TINY_LINE], out[2 * TINY_DATA + 64];
+static char line[TINY_LINE], out[TINY_LINE];
 static unsigned long used;
 
 /* ------------------------------------------------------------------------------------------------------------- text */
@@ -44,8 +44,50 @@ static void put_signed(long number)
 
 static void put_bytes(const unsigned char *bytes, unsigned long count)
 {
-	for (unsigned long at = 0; at < count; at++) {
+	for (unsigned long at = 0; at < count; at++)
 		put((char[]){"0123456789abcdef"[bytes[at] >> 4], "0123456789abcdef"[bytes[at] & 15], 0});
+}
+
+/* Byte `at` of a part that repeats its first `width` bytes or, as numbers, counts on from them (PROTOCOL.md, `runs`). */
+static unsigned char next_byte(const unsigned char *part, unsigned long at, unsigned long width, int is_number)
+{
+	unsigned long lower = at - width + 1;
+	while (is_number && lower % width && part[lower] == 255)
+		lower++;
+	return part[at - width] + (is_number && lower % width == 0);
+}
+
+/* How many bytes are one part that is shorter than their digits; 0: none are. */
+static unsigned long find_part(const unsigned char *data, unsigned long count, unsigned long *width, int *is_number)
+{
+	for (unsigned long way = 0; way <= 16; way++) {
+		unsigned long at = *width = way ? way : 4;
+		*is_number = way == 0;
+		while (at < count && data[at] == next_byte(data, at, *width, *is_number))
+			at++;
+		if (at >= 16 && at >= 2 * *width)
+			return at;
+	}
+	return 0;
+}
+
+/* As many parts as fit into the line; a comma at the end says that others follow. */
+static void put_parts(const unsigned char *data, unsigned long count)
+{
+	while (count) {
+		long room = ((long)(tiny_line - used) - 2) / 2;
+		unsigned long pairs = 0, length = 0, width = 0;
+		int is_number = 0;
+		while (pairs < count && (long)pairs < room && !(length = find_part(data + pairs, count - pairs, &width, &is_number)))
+			pairs++;
+		if (pairs)
+			put_bytes(data, length = pairs);
+		else if (room < 23)
+			break;
+		else
+			put_bytes(data, width), put(is_number ? "+" : "*"), put_number(length, 10);
+		data += length, count -= length;
+		put(count ? "," : "");
 	}
 }
 
@@ -85,12 +127,27 @@ static int parse_number(const char *word, long *number)
 
 static int parse_bytes(const char *word, unsigned long *count)
 {
-	for (*count = 0; word[0] && word[1]; word += 2) {
-		if (*count == tiny_data || digit(word[0]) > 15 || digit(word[1]) > 15)
+	for (*count = 0; *word;) {
+		unsigned char *part = tiny_buffer + *count;
+		unsigned long left = tiny_data - *count, width = 0, end = 0;
+		for (; digit(word[0]) < 16; word += 2) {
+			if (width == left || digit(word[1]) > 15)
+				return 0;
+			part[width++] = digit(word[0]) << 4 | digit(word[1]);
+		}
+		int is_number = *word == '+';
+		if (*word != '*' && !is_number)
+			end = width;
+		else
+			for (word++; digit(*word) < 10 && end <= left; word++)
+				end = end * 10 + digit(*word);
+		if (!width || end < width || end > left || (*word == ',' ? !*++word : *word != 0))
 			return 0;
-		tiny_buffer[(*count)++] = digit(word[0]) << 4 | digit(word[1]);
+		for (unsigned long at = width; at < end; at++)
+			part[at] = next_byte(part, at, width, is_number);
+		*count += end;
 	}
-	return !*word;
+	return 1;
 }
 
 static void decode(char *path) /* %XX in place */
@@ -120,11 +177,8 @@ static char *field(char **rest)
 
 static void put_fault(const struct tiny_fault *fault)
 {
-	put("fault ");
-	put(fault->signal);
-	put(" ");
-	put(fault->code);
-	put(" ");
+	put("fault "), put(fault->signal);
+	put(" "), put(fault->code), put(" ");
 	if (fault->has_address)
 		put("0x"), put_number(fault->address, 16);
 	else
@@ -152,12 +206,13 @@ static void access_memory(int is_store, char *rest)
 	}
 	put("ok");
 	if (!is_store && count)
-		put(" "), put_bytes(tiny_buffer, count);
+		put(" "), put_parts(tiny_buffer, count);
 }
 
 static void make_call(const struct tiny_call *call, char *rest)
 {
 	long arguments[8], result;
+	unsigned long length;
 	int count = 0;
 	for (const char *kind = call->arguments; *kind; kind++) {
 		char *word = field(&rest);
@@ -165,7 +220,6 @@ static void make_call(const struct tiny_call *call, char *rest)
 			decode(word);
 			arguments[count++] = (long)word;
 		} else if (*kind == 'd') {
-			unsigned long length;
 			if (!parse_bytes(word, &length))
 				goto bad;
 			arguments[count++] = (long)tiny_buffer;
@@ -180,8 +234,7 @@ static void make_call(const struct tiny_call *call, char *rest)
 		return;
 	}
 	if (result < 0 && (call->result != 'n' || *tiny_error(result))) {
-		put("error ");
-		put(tiny_error(result));
+		put("error "), put(tiny_error(result));
 		return;
 	}
 	put("ok");
@@ -192,7 +245,7 @@ static void make_call(const struct tiny_call *call, char *rest)
 	if (call->result == '2')
 		put(" "), put_signed(tiny_second);
 	if (call->result == 'b' && result)
-		put(" "), put_bytes(tiny_buffer, result);
+		put(" "), put_parts(tiny_buffer, result);
 	return;
 bad:
 	put("bad an argument cannot be understood");
@@ -264,12 +317,9 @@ void tiny_answer_requests(long number)
 
 int tiny_main(void)
 {
-	put("mmapconf 1 ");
-	put(tiny_facts);
-	put(" line=");
-	put_number(tiny_line, 10);
-	put(" data=");
-	put_number(tiny_data, 10);
+	put("mmapconf 1 "), put(tiny_facts);
+	put(" runs=both line="), put_number(tiny_line, 10);
+	put(" data="), put_number(tiny_data, 10);
 	end_line();
 	while (read_line()) {
 		char *rest = line;
