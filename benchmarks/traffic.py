@@ -39,22 +39,25 @@ class Traffic:
         self.received: Counter[str] = Counter()
         """By verb: requests, bytes sent, bytes received."""
         self.longest: list[tuple[int, str]] = []
-        self._open: dict[str, deque[str]] = defaultdict(deque)
-        """By process, the verbs that it has not yet answered."""
+        self._open: dict[str, deque[tuple[str, str]]] = defaultdict(deque)
+        """By process, the verbs and lines that it has not yet answered."""
 
     def write(self, data: bytes) -> None:
         """Count what the client writes: whole lines."""
         for line in data.decode("ascii").splitlines(keepends=True):
             number, verb = line.split()[:2]
             verb = f"{'0 ' if number == '0' else ''}{verb}"
-            self._open[number].append(verb)
+            self._open[number].append((verb, line.rstrip("\n")))
             self.requests[verb] += 1
             self._count(self.sent, verb, line)
 
     def read(self, line: str) -> None:
-        """Count a line that the agent has written, without its newline."""
+        """Count a line that the agent has written, without its newline: an answer, or the echo of a request."""
         awaited = self._open[line.partition(" ")[0]]
-        self._count(self.received, awaited.popleft() if awaited else "greeting", line + "\n")
+        verb, request = awaited[0] if awaited else ("greeting", "")
+        if awaited and line != request:
+            awaited.popleft()
+        self._count(self.received, verb, line + "\n")
 
     def _count(self, bytes_: Counter[str], verb: str, line: str) -> None:
         bytes_[verb] += len(line)

@@ -210,16 +210,16 @@ static size_t count_part(const unsigned char *part, size_t length, size_t width,
     return n;
 }
 
-/* Return how many bytes are one part that is shorter than their digits, 0 if none are: numbers ('+') of `width` bytes,
- * or a repetition ('*') of `width` bytes. */
+/* Return how many bytes are one part that is shorter than their digits, 0 if none are: numbers ('+') of `width` bytes
+ * (1 or 4), or a repetition ('*') of `width` bytes. */
 static size_t find_part(const unsigned char *data, size_t length, char *kind, size_t *width)
 {
     size_t n;
 
     *kind = '+';
-    *width = 4;
-    if (length >= 16 && (n = count_part(data, length, *width, 1)) >= 16)
-        return n;
+    for (*width = 1; *width <= 4 && length >= 16; *width *= 4)
+        if ((n = count_part(data, length, *width, 1)) >= 16)
+            return n;
     *kind = '*';
     for (*width = 1; *width <= MAX_PERIOD && *width + 8 <= length; ++*width)
         if (data[*width] == data[0] && !memcmp(data, data + *width, 8) &&

@@ -14,11 +14,14 @@ _PART: Final = re.compile(r"((?:[0-9A-Fa-f]{2})+)(?:([*+])([0-9]{1,9}))?")
 KEY: Final = 8
 """Bytes at the beginning of a pattern by which its next occurrence is found."""
 
-WIDTH: Final = 4
+WIDTHS: Final = (4, 1)
 """Bytes of the numbers that `encode` finds."""
 
 LEAST: Final = 16
 """Bytes of numbers for which a part of their own is shorter."""
+
+SHORT: Final = 40
+"""Characters of a field that is so short that no shorter one is looked for."""
 
 
 def encode(data: bytes, numbers: bool = False) -> str:
@@ -28,14 +31,18 @@ def encode(data: bytes, numbers: bool = False) -> str:
     """
     period = data.find(data[:KEY], 1) if len(data) > 2 * KEY else -1
     if 0 < period <= len(data) // 2 and data[period:] == data[:-period]:
-        return f"{data[:period].hex()}*{len(data)}"
+        whole = f"{data[:period].hex()}*{len(data)}"
+        return whole if len(whole) <= SHORT or not numbers else min(whole, ",".join(_parts(data, numbers)), key=len)
     return ",".join(_parts(data, numbers))
 
 
 def beginning(data: bytes, room: int) -> tuple[str, int]:
     """Return the longest beginning of data whose field has at most `room` characters, and its number of bytes."""
     field, count = "", 0
-    for part in encode(data, numbers=True).split(","):
+    parts = encode(data[: 2 * room], numbers=True)
+    if len(parts) <= room:  # else nothing further has room
+        parts = encode(data, numbers=True)
+    for part in parts.split(","):
         more = f",{part}" if field else part
         if len(field + more) > room:
             pairs = data[count : count + (room - len(field) - len(more) + len(part)) // 2]
@@ -59,30 +66,31 @@ def _other_parts(data: bytes, numbers: bool) -> Iterator[str]:
     """Yield the parts of data without a repeated byte."""
     begin = at = 0
     while numbers and at + LEAST <= len(data):
-        is_next = (data[at + 7] - data[at + 3]) & 255 == (data[at + 11] - data[at + 7]) & 255 == 1
-        if is_next and (count := count_numbers(data, at)) >= LEAST:
-            if at > begin:
-                yield data[begin:at].hex()
-            yield f"{data[at : at + WIDTH].hex()}+{count}"
-            begin = at = at + count
+        for width in WIDTHS:
+            one, two, three = data[at + width - 1 : at + 3 * width : width]
+            if (two - one) & 255 == (three - two) & 255 == 1 and (count := count_numbers(data, at, width)) >= LEAST:
+                if at > begin:
+                    yield data[begin:at].hex()
+                yield f"{data[at : at + width].hex()}+{count}"
+                begin = at = at + count
+                break
         else:
             at += 1
     if begin < len(data):
         yield data[begin:].hex()
 
 
-def count_numbers(data: bytes, at: int) -> int:
+def count_numbers(data: bytes, at: int, width: int) -> int:
     """Return how many bytes from `at` on are numbers, each greater by one than the number before it."""
-    number = int.from_bytes(data[at : at + WIDTH], "big")
-    count = WIDTH
-    while (more := data[at + count : at + count + WIDTH]) == (follows := _pairs(number, count)):
-        count += WIDTH
-    return count + next((same for same in range(WIDTH) if more[same : same + 1] != follows[same : same + 1]), 0)
+    number = int.from_bytes(data[at : at + width], "big")
+    count = width
+    while (more := data[at + count : at + count + width]) == (follows := _pairs(number + count // width, width)):
+        count += width
+    return count + next((same for same in range(width) if more[same : same + 1] != follows[same : same + 1]), 0)
 
 
-def _pairs(first: int, count: int) -> bytes:
-    """Return the number that is `count` bytes after the first one."""
-    return ((first + count // WIDTH) % (1 << 8 * WIDTH)).to_bytes(WIDTH, "big")
+def _pairs(number: int, width: int) -> bytes:
+    return (number % (1 << 8 * width)).to_bytes(width, "big")
 
 
 def decode(field: str, most: int) -> bytes:
@@ -106,4 +114,4 @@ def _following(pattern: bytes, count: int) -> bytes:
     """Return `count` bytes, or more, of numbers of which the first one is given."""
     width, first = len(pattern), int.from_bytes(pattern, "big")
     numbers = range(first, first + count // width + 1)
-    return b"".join((number % (1 << 8 * width)).to_bytes(width, "big") for number in numbers)
+    return b"".join(_pairs(number, width) for number in numbers)

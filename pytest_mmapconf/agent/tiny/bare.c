@@ -82,7 +82,7 @@ struct process {
 	struct mapping mappings[MAPPINGS]; /* end 0: unused */
 };
 
-static struct file files[FILES];
+static struct file files[FILES], console = {.references = 1}; /* descriptors 0 to 2; it is never released */
 static struct process processes[PROCESSES], *self;
 static unsigned char copies[COPIES][PAGE];
 static int is_copied[COPIES];
@@ -114,9 +114,14 @@ static void drop_copies(struct mapping *mapping, unsigned long from, unsigned lo
 
 /* ------------------------------------------------------------------------------------------------------------- files */
 
-static struct file *file_of(long fd)
+static struct file *opened(long fd)
 {
 	return fd >= 0 && fd < DESCRIPTORS ? self->descriptors[fd].file : 0;
+}
+
+static struct file *file_of(long fd)
+{
+	return opened(fd) == &console ? 0 : opened(fd);
 }
 
 static int equal(const char *one, const char *other)
@@ -128,7 +133,7 @@ static int equal(const char *one, const char *other)
 
 static long install(struct file *file, int mode)
 {
-	for (int fd = 3; fd < DESCRIPTORS; fd++) { /* 0 to 2 are the console */
+	for (int fd = 0; fd < DESCRIPTORS; fd++) {
 		if (!self->descriptors[fd].file) {
 			self->descriptors[fd].file = file;
 			self->descriptors[fd].mode = mode;
@@ -163,7 +168,7 @@ static long do_open(const long *a)
 
 static long do_close(const long *a)
 {
-	struct file *file = file_of(a[0]);
+	struct file *file = opened(a[0]);
 	if (!file)
 		return -1;
 	self->descriptors[a[0]].file = 0;
@@ -173,7 +178,7 @@ static long do_close(const long *a)
 
 static long do_dup(const long *a)
 {
-	return file_of(a[0]) ? install(file_of(a[0]), self->descriptors[a[0]].mode) : -1;
+	return opened(a[0]) ? install(opened(a[0]), self->descriptors[a[0]].mode) : -1;
 }
 
 static long do_unlink(const long *a)
@@ -210,7 +215,11 @@ static long do_pwrite(const long *a)
 	return a[2];
 }
 
-static long do_fstat(const long *a) { return file_of(a[0]) ? file_of(a[0])->size : -1; }
+static long do_fstat(const long *a)
+{
+	tiny_kind = opened(a[0]) == &console ? "character" : "regular";
+	return opened(a[0]) ? opened(a[0])->size : -1;
+}
 
 /* ---------------------------------------------------------------------------------------------------------- mappings */
 
@@ -317,19 +326,25 @@ static long number_of(struct process *process) { return process - processes + 1;
 long tiny_spawn(void)
 {
 	for (int at = 0; at < PROCESSES; at++) {
-		if (!processes[at].is_alive)
-			return processes[at].is_alive = 1, number_of(&processes[at]);
+		if (processes[at].is_alive)
+			continue;
+		self = &processes[at];
+		for (int fd = 0; fd < 3; fd++)
+			install(&console, RDWR);
+		return self->is_alive = 1, number_of(self);
 	}
 	return -1;
 }
 
 static long do_fork(const long *a)
 {
+	struct process *parent = self, *child;
 	long number = tiny_spawn();
-	struct process *child = &processes[number - 1];
+	self = parent;
 	(void)a;
 	if (number < 0)
 		return -1;
+	child = &processes[number - 1];
 	memcpy(child, self, sizeof *child);
 	for (int fd = 0; fd < DESCRIPTORS; fd++) {
 		if (child->descriptors[fd].file)

@@ -60,9 +60,9 @@ static unsigned char next_byte(const unsigned char *part, unsigned long at, unsi
 /* How many bytes are one part that is shorter than their digits; 0: none are. */
 static unsigned long find_part(const unsigned char *data, unsigned long count, unsigned long *width, int *is_number)
 {
-	for (unsigned long way = 0; way <= 16; way++) {
-		unsigned long at = *width = way ? way : 4;
-		*is_number = way == 0;
+	for (unsigned long way = 0; way <= 17; way++) { /* numbers of 1 and 4 bytes, patterns of 1 to 16 bytes */
+		unsigned long at = *width = way ? way == 1 ? 4 : way - 1 : 1;
+		*is_number = way < 2;
 		while (at < count && data[at] == next_byte(data, at, *width, *is_number))
 			at++;
 		if (at >= 16 && at >= 2 * *width)
