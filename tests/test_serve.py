@@ -46,7 +46,7 @@ def process() -> Process:
         ("sysconf -1", "error EINVAL"),
         ("load 0x1000 1", "fault SIGSEGV SEGV_MAPERR 0x1000"),
         ("load 0x4000000000000000 1", "fault SIGSEGV SI_KERNEL -"),
-        ("load 0x1000 16385", "bad too many bytes for a line"),
+        ("load 0x1000 65537", "bad too many bytes for a line"),
         ("load 0x1000", "bad the verb has another number of arguments"),
         ("load 0x1000 0x1g", "bad an argument cannot be understood"),
         ("store 0x1000 abc", "bad an argument cannot be understood"),

@@ -95,10 +95,10 @@
 
 #define VERSION 1
 #ifndef MAX_DATA
-#define MAX_DATA 16384          /* maximum bytes of data in one line; less for a console that loses long lines */
+#define MAX_DATA 65536          /* maximum bytes of data in one call; less for a console that loses long lines */
 #endif
-#define MAX_PERIOD 256          /* the longest pattern whose repetition is looked for in an answer */
-#define MAX_LINE (2 * MAX_DATA + 256) /* maximum length of a line with its newline */
+#define MAX_LINE ((MAX_DATA < 16384 ? 2 * MAX_DATA : 32768) + 256) /* maximum length of a line with its newline */
+#define MAX_PERIOD (MAX_LINE < 2048 ? MAX_LINE / 8 : 256) /* the longest pattern that is looked for in an answer */
 #define MAX_AUDITED_BYTES 65536       /* maximum bytes of a file that an audit reads */
 #define MAX_AUDITED_ITEMS 1024         /* maximum pages and files in one audit */
 #define MAX_PROCESSES 1024      /* maximum processes of one boot, ended ones included */
@@ -228,32 +228,34 @@ static size_t find_part(const unsigned char *data, size_t length, char *kind, si
     return 0;
 }
 
-/* Append bytes as parts (PROTOCOL.md, `runs`), which are never longer than their digits; in a script as digits only. */
+/* Append bytes as parts (PROTOCOL.md, `runs`), which are never longer than their digits; in a script as digits only.  A
+ * comma at the end says that the others do not fit into the line. */
 static void put_parts(const char *data, size_t length)
 {
     const unsigned char *from = (const unsigned char *)data;
-    size_t begin = 0, at = 0;
 
-    while (at < length && !making_rounds) {
-        size_t width, n;
+    if (making_rounds)
+        put_bytes(data, length);
+    while (length && !making_rounds) {
+        size_t room = out_length < MAX_LINE - 40 ? (MAX_LINE - 40 - out_length) / 2 : 0, pairs = 0, n = 0, width = 0;
         char kind[2] = "";
 
-        if (!(n = find_part(from + at, length - at, kind, &width))) {
-            at++;
-            continue;
+        while (pairs < length && pairs < room && !(n = find_part(from + pairs, length - pairs, kind, &width)))
+            pairs++;
+        if (pairs)
+            put_bytes((const char *)from, n = pairs);
+        else if (room < width + 8 || !n)
+            return;
+        else {
+            put_bytes((const char *)from, width);
+            put(kind);
+            put_unsigned(n);
         }
-        if (at > begin) {
-            put_bytes(data + begin, at - begin);
-            put(",");
-        }
-        put_bytes(data + at, width);
-        put(kind);
-        put_unsigned(n);
-        begin = at += n;
-        if (at < length)
+        from += n;
+        length -= n;
+        if (length)
             put(",");
     }
-    put_bytes(data + begin, length - begin);
 }
 
 /* Append text as one field: bytes that are not printable ASCII, % and the space are written %XX. */
@@ -820,7 +822,7 @@ static void do_mincore(struct argument *a)
 {
     size_t pages = (size_t)(a[1].n / page_size + (a[1].n % page_size != 0));
 
-    if (pages > MAX_DATA) {
+    if (pages > MAX_LINE - 64) {
         answer("bad", "too many pages for a line");
         return;
     }
@@ -1376,7 +1378,7 @@ static void do_maps(struct argument *a)
         answer("unsupported", "/proc/self/maps cannot be read");
         return;
     }
-    n = pread(fd, bytes, MAX_DATA / 4, (off_t)a[0].n); /* each byte may be written as three characters */
+    n = pread(fd, bytes, MAX_LINE / 8, (off_t)a[0].n); /* each byte may be written as three characters */
     close(fd);
     if (n == -1)
         answer_errno();
@@ -2060,7 +2062,7 @@ static void execute_request(char *line)
  * thread needs is here, in static memory: its stack (in which the libc also places the thread's own variables) and its
  * stack for signals. */
 #define MAX_WORKERS 3
-#define WORKER_STACK (128 * 1024 + 3 * MAX_DATA)
+#define WORKER_STACK (176 * 1024)
 static struct worker {
     sem_t begin, end;
     char *line;         /* the request to be executed, or 0: its calls in `script` */

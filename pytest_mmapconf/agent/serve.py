@@ -39,9 +39,9 @@ from ..trace.outcome_text import result_text
 from . import runs
 
 VERSION: Final = 1
-DATA: Final = 16384
-"""Maximum bytes of data in one line."""
-LINE: Final = 2 * DATA + 256
+DATA: Final = 65536
+"""Maximum bytes of data in one call."""
+LINE: Final = 33024
 """Maximum length of a line with its newline."""
 PAGE: Final = 4096
 """The size of a page by which the length of one mincore is limited: the smallest that systems have."""
@@ -124,7 +124,7 @@ def execute_request(process: Process, request: str) -> str:
         arguments = tuple(read(word) for read, word in zip(argument_parsers(call), words, strict=True))
         if call in ("load", "pread") and parse_number(words[1]) > DATA:
             return "bad too many bytes for a line"
-        if call == "mincore" and parse_number(words[1]) > DATA * PAGE:
+        if call == "mincore" and parse_number(words[1]) > (LINE - 64) * PAGE:
             return "bad too many pages for a line"
     except (ValueError, IndexError):
         return "bad an argument cannot be understood"
@@ -135,8 +135,11 @@ def execute_request(process: Process, request: str) -> str:
 
 
 def encoded(result: object) -> object:
-    """Return bytes as a field of an answer, and anything else as it is."""
-    return runs.encode(result, numbers=True) if isinstance(result, bytes) else result
+    """Return bytes as a field of an answer, with a comma if not all fit into a line; anything else as it is."""
+    if not isinstance(result, bytes):
+        return result
+    field, count = runs.beginning(result, LINE - 64)
+    return field if count == len(result) else f"{field},"
 
 
 def batch(process: Process, requests: str) -> str:
