@@ -181,7 +181,7 @@ class AgentProcess(Process):
         return self._all_bytes(length, lambda at, asked: f"load {addr + at:#x} {asked:d}")
 
     def load_in_child(self, addr: int, length: int) -> bytes:
-        return self._bytes(f"load-in-child {addr:#x} {length:d}", length)
+        return self._bytes(f"load-in-child {addr:#x} {length:d}", length)[0]
 
     def store(self, addr: int, data: bytes) -> None:
         at = 0
