@@ -77,6 +77,7 @@ ELSEWHERE = {
     "uml": "linux",
     "gvisor": "documented",
     "wasi": "documented",
+    "wine": "documented",
     "fs:overlay": "linux",
     "fs:btrfs": "linux",
     "fs:tmpfs": "linux",
@@ -100,7 +101,7 @@ IMPLEMENTATIONS = {
         (
             *("qemu-user:aarch64", "qemu-user:aarch64,page=65536", "qemu-user:arm", "qemu-user:i386", "qemu-user:mips"),
             *("qemu-user:mips64el", "qemu-user:ppc", "qemu-user:ppc64le", "qemu-user:riscv64", "qemu-user:s390x"),
-            *("qemu-user:x86_64", "valgrind", "wasi", "emscripten", "proot", "gvisor", "qemu-system:amd64-6.1"),
+            *("qemu-user:x86_64", "valgrind", "wasi", "emscripten", "proot", "gvisor", "wine", "qemu-system:amd64-6.1"),
             *("qemu-system:amd64-6.12", "qemu-system:i386-6.1", "qemu-system:arm64-16k", "qemu-system:s390x"),
         ),
         "documented",

@@ -34,14 +34,16 @@ ZIG_TARGETS = (
     "x86_64-macos",
     "aarch64-macos",
 )
-"""The targets of docs/port-the-agent.md."""
+"""The targets of docs/port-the-agent.md for posix.c."""
+
+WINDOWS = "x86_64-windows-gnu"
 
 
 def build(folder: Path, compiler: str, port: str, *options: str) -> Path:
     """Compile the agent with a port, all but posix.c without libc and start files, and return the program."""
     program = folder / port.removesuffix(".c")
     sources = [str(FOLDER / name) for name in ("tiny_agent.c", port)]
-    kind = HOSTED if port == "posix.c" else FREESTANDING
+    kind = HOSTED if port in ("posix.c", "windows.c") else FREESTANDING
     command = [compiler, *options, *kind, "-o", str(program), *sources]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return program
@@ -73,9 +75,10 @@ def test_verdicts_on_linux_are_those_of_the_c_agent(pytester: pytest.Pytester, p
 
 
 @pytest.mark.skipif(find_spec("ziglang") is None, reason="needs ziglang")
-@pytest.mark.parametrize("target", ZIG_TARGETS)
-def test_the_posix_port_compiles_for_other_systems(tmp_path: Path, target: str) -> None:
-    program = build(tmp_path, sys.executable, "posix.c", "-m", "ziglang", "cc", "-target", target)
+@pytest.mark.parametrize("target", [*ZIG_TARGETS, WINDOWS])
+def test_it_compiles_for_other_systems(tmp_path: Path, target: str) -> None:
+    port = "windows.c" if target == WINDOWS else "posix.c"
+    program = build(tmp_path, sys.executable, port, "-m", "ziglang", "cc", "-target", target)
 
     assert program.stat().st_size > 0
     assert f"`{target}`" in (Path(__file__).parents[1] / "docs" / "port-the-agent.md").read_text()

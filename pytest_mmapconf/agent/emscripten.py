@@ -9,14 +9,14 @@ import subprocess
 import sys
 from typing import Final
 
-from .webassembly import built
+from .tiny_port import built
 
 OPTIONS: Final = ("-O1", "-sALLOW_MEMORY_GROWTH=1", "-sEXIT_RUNTIME=1", "-sSINGLE_FILE=1")
 
 
 def main() -> int:
     """Compile, and run.  A directory for its files means nothing to it."""
-    program = built("emscripten", ".js", ("emcc",), OPTIONS)
+    program = built("emscripten", ".js", ("wasi.c",), ("emcc",), OPTIONS)
     return subprocess.run(["node", str(program)], check=False).returncode
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .dead_agent import record_owner
-from .webassembly import built
+from .tiny_port import built
 
 COMPILER: Final = (sys.executable, "-m", "ziglang", "cc")
 OPTIONS: Final = ("-target", "wasm32-wasi", "-O1", "-D_WASI_EMULATED_MMAN", "-lwasi-emulated-mman")
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     """Compile and run; `--directory DIR` is where the program's directory is made."""
     wasmtime: Any = import_module("wasmtime")
     base = arguments[1] if arguments[:1] == ["--directory"] else None
-    program = built("wasi", ".wasm", COMPILER, OPTIONS)
+    program = built("wasi", ".wasm", ("wasi.c",), COMPILER, OPTIONS)
     with tempfile.TemporaryDirectory(prefix=f"mmapconf-{os.getpid()}_", dir=base) as folder:
         record_owner(folder)
         files = Path(folder, "files")

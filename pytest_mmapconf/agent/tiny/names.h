@@ -23,6 +23,7 @@ static const char *errno_name(long number)
 	return 0;
 }
 
+#ifndef _WIN32
 #define CODE(name) if (code == name) return #name
 static const char *code_name(int signal, int code)
 {
@@ -42,5 +43,6 @@ static const char *code_name(int signal, int code)
 #endif
 	return "-";
 }
+#endif
 
 #endif

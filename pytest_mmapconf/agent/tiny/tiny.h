@@ -5,6 +5,16 @@
 
 enum { TINY_LINE = 4096, TINY_DATA = 4096 }; /* defaults of the two limits below */
 
+/* ---- numbers of requests: as wide as an address */
+
+#ifdef _WIN64 /* where long has 32 bits */
+typedef long long tiny_number;
+typedef unsigned long long tiny_address;
+#else
+typedef long tiny_number;
+typedef unsigned long tiny_address;
+#endif
+
 /* ---- the stream: required */
 
 int tiny_read_byte(void);                         /* the next byte, or -1 at the end */
@@ -34,23 +44,23 @@ struct tiny_call {
 	const char *arguments; /* n: a number; p: a path; d: bytes (address, then length) */
 	char result;           /* n: a number; -: nothing; 2: it and tiny_second; b: as many bytes of tiny_buffer;
 	                        * k: tiny_kind and the size */
-	long (*make)(const long *arguments); /* below 0: failed; TINY_LACKS: the system does not have what was asked for */
+	tiny_number (*make)(const tiny_number *arguments); /* below 0: failed; TINY_LACKS: the system does not have what was asked for */
 };
 #define TINY_LACKS (-0x7ffffffe)
 extern const struct tiny_call tiny_calls[];
 extern unsigned char tiny_buffer[TINY_DATA];
-extern long tiny_second;
+extern tiny_number tiny_second;
 extern const char *tiny_kind;            /* of a file, as fstat answers it */
-const char *tiny_error(long result);    /* the errno's name of a failed call; "-" where the system has none */
+const char *tiny_error(tiny_number result); /* the errno's name of a failed call; "-" where the system has none */
 
 /* ---- accesses */
 
 struct tiny_fault {
 	const char *signal, *code; /* by name; "-" where the system has none */
-	unsigned long address;
+	tiny_address address;
 	int has_address;
 };
-int tiny_load(unsigned long address, unsigned char *byte, struct tiny_fault *); /* 1: it has faulted */
-int tiny_store(unsigned long address, unsigned char byte, struct tiny_fault *);
+int tiny_load(tiny_address address, unsigned char *byte, struct tiny_fault *); /* 1: it has faulted */
+int tiny_store(tiny_address address, unsigned char byte, struct tiny_fault *);
 
 #endif

@@ -3,7 +3,7 @@
 #include "tiny.h"
 
 unsigned char tiny_buffer[TINY_DATA];
-long tiny_second;
+tiny_number tiny_second;
 const char *tiny_kind = "regular";
 
 static char line[TINY_LINE], out[TINY_LINE];
@@ -24,7 +24,7 @@ static void put(const char *text)
 		out[used++] = *text++;
 }
 
-static void put_number(unsigned long number, unsigned base)
+static void put_number(tiny_address number, unsigned base)
 {
 	char digits[24];
 	int at = sizeof digits;
@@ -35,11 +35,11 @@ static void put_number(unsigned long number, unsigned base)
 	put(digits + at);
 }
 
-static void put_signed(long number)
+static void put_signed(tiny_number number)
 {
 	if (number < 0)
 		put("-");
-	put_number(number < 0 ? 0ul - (unsigned long)number : (unsigned long)number, 10);
+	put_number(number < 0 ? 0 - (tiny_address)number : (tiny_address)number, 10);
 }
 
 static void put_bytes(const unsigned char *bytes, unsigned long count)
@@ -107,10 +107,10 @@ static int digit(char letter)
 	return letter >= 'A' && letter <= 'F' ? letter - 'A' + 10 : 16;
 }
 
-static int parse_number(const char *word, long *number)
+static int parse_number(const char *word, tiny_number *number)
 {
 	int minus = *word == '-', base = 10;
-	unsigned long value = 0;
+	tiny_address value = 0;
 	word += minus;
 	if (word[0] == '0' && word[1] == 'x')
 		base = 16, word += 2;
@@ -121,7 +121,7 @@ static int parse_number(const char *word, long *number)
 			return 0;
 		value = value * base + digit(*word);
 	}
-	*number = minus ? (long)(0 - value) : (long)value;
+	*number = minus ? (tiny_number)(0 - value) : (tiny_number)value;
 	return 1;
 }
 
@@ -188,7 +188,7 @@ static void put_fault(const struct tiny_fault *fault)
 /* load ADDR LENGTH; store ADDR BYTES: single bytes from the lowest address up. */
 static void access_memory(int is_store, char *rest)
 {
-	long address, length = 0;
+	tiny_number address, length = 0;
 	unsigned long count = 0;
 	struct tiny_fault fault = {"-", "-", 0, 0};
 	if (!parse_number(field(&rest), &address) ||
@@ -211,18 +211,18 @@ static void access_memory(int is_store, char *rest)
 
 static void make_call(const struct tiny_call *call, char *rest)
 {
-	long arguments[8], result;
+	tiny_number arguments[8], result;
 	unsigned long length;
 	int count = 0;
 	for (const char *kind = call->arguments; *kind; kind++) {
 		char *word = field(&rest);
 		if (*kind == 'p') {
 			decode(word);
-			arguments[count++] = (long)word;
+			arguments[count++] = (tiny_number)word;
 		} else if (*kind == 'd') {
 			if (!parse_bytes(word, &length))
 				goto bad;
-			arguments[count++] = (long)tiny_buffer;
+			arguments[count++] = (tiny_number)tiny_buffer;
 			arguments[count++] = length;
 		} else if (!parse_number(word, &arguments[count++])) {
 			goto bad;
@@ -323,7 +323,7 @@ int tiny_main(void)
 	end_line();
 	while (read_line()) {
 		char *rest = line;
-		long number;
+		tiny_number number;
 		if (!*line)
 			continue;
 		if (!parse_number(field(&rest), &number) || !*rest) {

@@ -1,4 +1,4 @@
-"""Compile the tiny agent to WebAssembly: its port wasi.c, for wasi-libc and for Emscripten."""
+"""Compile the tiny agent with one of its ports to a program for another system, which is kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typing import Final
 from .build import BuildError, kept
 
 TINY: Final = Path(__file__).with_name("tiny")
-SOURCES: Final = ("tiny_agent.c", "wasi.c", "tiny.h")
+COMMON: Final = ("tiny_agent.c", "tiny.h")
 
 
-def built(name: str, suffix: str, compiler: Sequence[str], options: Sequence[str]) -> Path:
+def built(name: str, suffix: str, sources: Sequence[str], compiler: Sequence[str], options: Sequence[str]) -> Path:
     """Return the program NAME-HASH.SUFFIX; compile it first if no program was made from these sources and options.
 
-    If it cannot be compiled, this program ends with a message, and with the compiler's status if it has one.
+    `sources` are the files of the port.  If it cannot be compiled, this program ends with a message, and with the
+    compiler's status if it has one.
     """
-    texts = ((TINY / name).read_text(encoding="utf-8") for name in SOURCES)
-    made_from = "\0".join([*texts, *options])
+    files = [TINY / source for source in (*COMMON, *sources)]
+    made_from = "\0".join([*(file.read_text(encoding="utf-8") for file in files), *options])
 
     def compile_to(program: Path) -> None:
-        files = [str(TINY / source) for source in SOURCES if source.endswith(".c")]
-        command = [*compiler, "-o", str(program), *files, *options]
+        made = program.with_suffix(suffix)  # a name without suffix gets one by some compilers
+        command = [*compiler, "-o", str(made), *(str(file) for file in files if file.suffix == ".c"), *options]
         subprocess.run(command, check=True, stdout=sys.stderr.fileno())
+        made.rename(program)
         program.chmod(0o755)
 
     hashed = hashlib.sha256(made_from.encode()).hexdigest()[:20]
