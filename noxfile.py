@@ -92,11 +92,12 @@ WHOLE = ("i386",)
 IMPLEMENTATIONS = {
     **dict.fromkeys(
         (
-            *("native", "musl", "i386", "uml", "fs:bindfs", "fs:btrfs", "fs:ext2", "fs:ext3", "fs:ext4", "fs:ext4-1k"),
-            *("fs:ext4-journal", "fs:overlay", "fs:ramfs", "fs:tmpfs", "fs:tmpfs-huge", "fs:xfs"),
+            *("fs:bindfs", "fs:btrfs", "fs:ext2", "fs:ext3", "fs:ext4", "fs:ext4-1k", "fs:ext4-journal", "fs:overlay"),
+            *("fs:ramfs", "fs:tmpfs", "fs:tmpfs-huge", "fs:xfs"),
         ),
-        "posix",
+        "linux",
     ),
+    **dict.fromkeys(("native", "musl", "i386", "uml"), "posix"),
     **dict.fromkeys(
         (
             *("qemu-user:aarch64", "qemu-user:aarch64,page=65536", "qemu-user:arm", "qemu-user:i386", "qemu-user:mips"),
@@ -109,7 +110,7 @@ IMPLEMENTATIONS = {
 }
 """The systems on the page of implementations, and the level that is judged."""
 
-SCOPES = {"emscripten": "wasi", "wasi": "wasi"}
+SCOPES = {"emscripten": "emscripten", "wasi": "wasi"}
 """The promises of systems that do not promise the whole level."""
 
 TIMEOUTS = ("--mmap-timeout=10", "--mmap-start-timeout=120")

@@ -30,7 +30,7 @@ extern const unsigned long tiny_data;   /* the most bytes of a load, store, prea
 
 const char *tiny_boot(void);            /* ends everything and starts afresh: the path of an empty directory; 0: failed */
 void tiny_end(void);                    /* ends every process, removes every file */
-long tiny_spawn(void);                  /* the number of a new process, from 1 on; below 0: failed */
+long tiny_spawn(void);                  /* the number of a new process, from 1 on; below 0: failed; TINY_LACKS: no more */
 enum tiny_where { TINY_HERE, TINY_ELSEWHERE, TINY_NONE };
 enum tiny_where tiny_process(long number, char *request);
 /* Makes `number` the process that calls and accesses are made in.  TINY_ELSEWHERE: the request was passed on, and the

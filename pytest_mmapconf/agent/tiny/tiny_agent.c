@@ -282,6 +282,8 @@ static void supervise(const char *verb)
 		long number = tiny_spawn();
 		if (number > 0)
 			put("ok "), put_signed(number);
+		else if (number == TINY_LACKS)
+			put("unsupported the system has one process");
 		else
 			put("error "), put(tiny_error(number));
 	} else if (equal(verb, "end")) {

@@ -204,10 +204,8 @@ static long last_number;
 
 long tiny_spawn(void)
 {
-	if (has_process) {
-		errno = EAGAIN;
-		return -1;
-	}
+	if (has_process)
+		return TINY_LACKS;
 	has_process = 1;
 	return ++last_number;
 }

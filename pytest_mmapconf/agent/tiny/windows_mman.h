@@ -72,7 +72,7 @@ struct region {
 /* Mapped pages that follow each other. */
 struct part {
 	char *start, *end;
-	struct region *region; /* 0: pages that no file fills, with nothing of Windows behind them */
+	struct region *region; /* 0: pages that no file fills, without a region */
 	int is_past_end;       /* of the file when it was mapped: every access is SIGBUS */
 };
 
@@ -129,7 +129,7 @@ static void release(struct region *region)
 	}
 }
 
-/* Unmap the pages of a part from `from` to `to`; there is an entry for what remains behind them. */
+/* Unmap the pages of a part from `from` to `to`; there is an entry for what remains after them. */
 static void cut(struct part *part, char *from, char *to)
 {
 	struct region *region = part->region;
