@@ -102,9 +102,8 @@ static int digit(char letter)
 {
 	if (letter >= '0' && letter <= '9')
 		return letter - '0';
-	if (letter >= 'a' && letter <= 'f')
-		return letter - 'a' + 10;
-	return letter >= 'A' && letter <= 'F' ? letter - 'A' + 10 : 16;
+	letter |= 'a' - 'A';
+	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : 16;
 }
 
 static int parse_number(const char *word, tiny_number *number)
@@ -153,12 +152,11 @@ static int parse_bytes(const char *word, unsigned long *count)
 static void decode(char *path) /* %XX in place */
 {
 	char *to = path;
-	for (; *path; path++) {
+	for (; *path; path++)
 		if (*path == '%' && path[1] && path[2])
 			*to++ = digit(path[1]) << 4 | digit(path[2]), path += 2;
 		else
 			*to++ = *path;
-	}
 	*to = 0;
 }
 
@@ -177,8 +175,7 @@ static char *field(char **rest)
 
 static void put_fault(const struct tiny_fault *fault)
 {
-	put("fault "), put(fault->signal);
-	put(" "), put(fault->code), put(" ");
+	put("fault "), put(fault->signal), put(" "), put(fault->code), put(" ");
 	if (fault->has_address)
 		put("0x"), put_number(fault->address, 16);
 	else
@@ -254,20 +251,16 @@ bad:
 static void answer_request(long number, char *rest)
 {
 	const char *verb = field(&rest);
-	used = 0;
-	put_signed(number);
-	put(" ");
-	if (equal(verb, "load") || equal(verb, "store")) {
+	const struct tiny_call *call = tiny_calls;
+	while (call->verb && !equal(call->verb, verb))
+		call++;
+	used = 0, put_signed(number), put(" "); /* a fork has begun an answer */
+	if (equal(verb, "load") || equal(verb, "store"))
 		access_memory(verb[0] == 's', rest);
-	} else {
-		const struct tiny_call *call = tiny_calls;
-		while (call->verb && !equal(call->verb, verb))
-			call++;
-		if (call->verb)
-			make_call(call, rest);
-		else
-			put("unsupported this agent does not know the verb");
-	}
+	else if (call->verb)
+		make_call(call, rest);
+	else
+		put("unsupported this agent does not know the verb");
 	end_line();
 }
 
@@ -276,8 +269,7 @@ static void supervise(const char *verb)
 	put("0 ");
 	if (equal(verb, "boot")) {
 		const char *folder = tiny_boot();
-		put(folder ? "ok " : "error EIO");
-		put(folder ? folder : "");
+		put(folder ? "ok " : "error EIO"), put(folder ? folder : "");
 	} else if (equal(verb, "spawn")) {
 		long number = tiny_spawn();
 		if (number > 0)
@@ -287,8 +279,7 @@ static void supervise(const char *verb)
 		else
 			put("error "), put(tiny_error(number));
 	} else if (equal(verb, "end")) {
-		tiny_end();
-		put("ok");
+		tiny_end(), put("ok");
 	} else {
 		put("unsupported this agent does not know the verb");
 	}
@@ -298,12 +289,10 @@ static void supervise(const char *verb)
 static int read_line(void)
 {
 	unsigned long length = 0;
-	for (;;) {
-		int byte = tiny_read_byte();
+	int byte;
+	while ((byte = tiny_read_byte()) != '\n') {
 		if (byte < 0)
 			return 0;
-		if (byte == '\n')
-			break;
 		if (byte != '\r' && length < tiny_line - 1)
 			line[length++] = byte;
 	}
@@ -328,12 +317,11 @@ int tiny_main(void)
 		tiny_number number;
 		if (!*line)
 			continue;
-		if (!parse_number(field(&rest), &number) || !*rest) {
-			put("0 bad a line is a process's number, a verb, and its arguments");
-			end_line();
-		} else if (number == 0) {
+		if (!parse_number(field(&rest), &number) || !*rest)
+			put("0 bad a line is a process's number, a verb, and its arguments"), end_line();
+		else if (number == 0)
 			supervise(field(&rest));
-		} else {
+		else {
 			enum tiny_where where = tiny_process(number, rest);
 			if (where == TINY_HERE)
 				answer_request(number, rest);
