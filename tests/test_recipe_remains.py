@@ -1,4 +1,4 @@
-"""What a run with a recipe leaves behind when it is killed: nothing where temporary files are made."""
+"""What a killed run of a recipe leaves: nothing where temporary files are made."""
 
 from __future__ import annotations
 

@@ -33,3 +33,11 @@ def test_requests_are_answered_and_each_boot_has_an_empty_directory(tmp_path: Pa
     assert lines[6].startswith("1 ok ")
     assert lines[7:] == ["0 ok", "0 ok /", "0 ok 2", "1 bad no such process", "2 error ENOENT", "2 fault - - -"]
     assert os.listdir(tmp_path) == []
+
+
+def test_a_second_process_is_unsupported(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*AGENT, "--directory", str(tmp_path)], input="0 boot\n0 spawn\n0 spawn\n", capture_output=True, text=True
+    )
+
+    assert done.stdout.splitlines()[2:] == ["0 ok 1", "0 unsupported the system has one process"]
