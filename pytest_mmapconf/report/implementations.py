@@ -137,7 +137,7 @@ def deviations(rows: Sequence[Implementation]) -> list[Deviation]:
 
 
 def choices(rows: Sequence[Implementation]) -> list[Choice]:
-    """Return the properties in which the implementations differ."""
+    """Return the properties in which the implementations differ, and that no clause promises."""
     observed: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         for name, value in row.run.properties.items():
@@ -145,7 +145,7 @@ def choices(rows: Sequence[Implementation]) -> list[Choice]:
     return [
         Choice(PROPERTIES[name].text, tuple(by["holds"]), tuple(by["does not hold"]))
         for name, by in sorted(observed.items())
-        if name in PROPERTIES and "holds" in by and "does not hold" in by
+        if name in PROPERTIES and not PROPERTIES[name].clauses and "holds" in by and "does not hold" in by
     ]
 
 
