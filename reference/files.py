@@ -446,6 +446,8 @@ class OpenFileDescription:
     __slots__ = (
         "append",
         "inode",
+        "is_below",
+        "mapped",
         "name",
         "offset",
         "path_only",
@@ -469,10 +471,23 @@ class OpenFileDescription:
         self.offset = 0
         """The file offset, used by calls without an offset argument."""
         self.watch: InotifyWatch | None = None
+        self.mapped: OpenFileDescription | None = None
+        """The one of a layer below that mappings hold in place of this one, if there is any."""
+        self.is_below = False
+        """True if this is such a one, of whose end no watch hears."""
         self.references = 0
         """Descriptors and mappings that refer to it."""
         table.used += 1
         inode.descriptions += 1
+
+    def below(self) -> OpenFileDescription:
+        """Return the open file description of a layer below, which this one holds until it is closed."""
+        if self.mapped is None:
+            self.mapped = OpenFileDescription(self.table, self.inode, name=self.name)
+            self.mapped.readable, self.mapped.writable = self.readable, self.writable
+            self.mapped.is_below = True
+            self.mapped.references = 1
+        return self.mapped
 
     def release(self) -> None:
         """Drop one reference."""
@@ -483,13 +498,15 @@ class OpenFileDescription:
     def put(self) -> None:
         """Close it for the last time: release its locks, record the close in each watch, put the inode."""
         inode = self.inode
+        if self.mapped is not None:
+            self.mapped.release()
         self.table.used -= 1
         inode.descriptions -= 1
         if inode.flocks is not None:
             inode.flocks.pop(self, None)
         if inode.record_lock is self:
             inode.record_lock = None
-        if inode.watches is not None and not self.path_only:
+        if inode.watches is not None and not self.path_only and not self.is_below:
             for watch in inode.watches:
                 watch.note(self.writable)
         inode.put()

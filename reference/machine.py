@@ -58,6 +58,12 @@ class Parameters:
     populates_execute_only: bool = False
     """True if the kernel populates such a page on request; protection keys prevent that as well."""
 
+    mappings_keep_locks: bool = True
+    """True if a mapping holds the open file description of its descriptor, and so keeps the locks of that.
+
+    On overlayfs it holds another one, of the file in the layer below.
+    """
+
     @property
     def canonical(self) -> int:
         """The first of the addresses that 64-bit hardware does not take for any; 32-bit hardware takes them all."""

@@ -223,7 +223,8 @@ class MappingCalls(State):
         mapping.droppable = mapping.wipe_on_fork = request.droppable
         if not request.zeros:
             assert description is not None
-            mapping.inode, mapping.description, mapping.offset = description.inode, description, request.offset
+            mapping.inode, mapping.offset = description.inode, request.offset
+            mapping.description = description if self.machine.parameters.mappings_keep_locks else description.below()
             mapping.max_prot = self.max_protection(description, request.shared)
             mapping.file_version = description.inode.content_version
             mapping.least_size = mapping.largest_size = description.inode.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from errno import EMFILE, ENFILE, ENOSPC
 
@@ -12,6 +13,8 @@ import pytest
 from pytest_mmapconf.agent.backend import NativeBackend
 from pytest_mmapconf.catalogue.clauses import load
 from pytest_mmapconf.contract import (
+    LOCK_EX,
+    LOCK_NB,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -802,3 +805,28 @@ def test_a_divergence_fails_a_case_that_sees_nothing_itself(run: pytest.Pytester
 
 def test_the_reference_agrees_with_itself(run: pytest.Pytester) -> None:
     run.runpytest_subprocess("--mmap-backend=reference", "--mmap-lockstep", "test_mine.py").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_mappings_keep_is_measured_and_modelled(keep: bool) -> None:
+    """On overlayfs a mapping is of a file in the layer below, so that the close of the last descriptor ends a lock."""
+    backend = ReferenceBackend()
+    backend.parameters = replace(backend.parameters, mappings_keep_locks=keep)
+
+    measured = measure_parameters(backend)
+
+    assert measured.mappings_keep_locks is keep
+    process = ReferenceSystem(measured, LinuxChoices()).spawn()
+    watch_fd = process.open("file", O_RDWR | O_CREAT)
+    watch = process.watch("file")
+    process.flock(watch_fd, LOCK_EX | LOCK_NB)
+    base = process.mmap(0, PAGE, RW, MAP_SHARED, watch_fd, 0)
+    process.close(watch_fd)
+    assert process.close_events(watch) == int(not keep)
+    rival = process.open("file", O_RDWR)
+    with suppress(OSError) if keep else nullcontext():
+        process.flock(rival, LOCK_EX | LOCK_NB)
+        assert not keep
+    process.munmap(base, PAGE)
+    assert process.close_events(watch) == int(keep)
+    process.flock(rival, LOCK_EX | LOCK_NB)

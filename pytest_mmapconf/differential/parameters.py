@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from errno import EAGAIN
 from typing import Any, Final
 
-from ..contract import MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, Backend, Facts, Fault, Process
+from ..contract import (
+    LOCK_EX,
+    LOCK_NB,
+    MAP_ANONYMOUS,
+    MAP_POPULATE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    O_CREAT,
+    O_RDWR,
+    PROT_READ,
+    Backend,
+    Facts,
+    Fault,
+    Process,
+)
 from ..reference.constants import PROT_EXEC
 from ..reference.machine import CAPABILITIES, Parameters
 
@@ -30,18 +45,37 @@ def stated_parameters(facts: Facts) -> Parameters:
 
 
 def measure_parameters(backend: Backend) -> Parameters:
-    """Return the stated parameters, and those that only an experiment shows: whether execute-only pages can be loaded.
+    """Return the stated parameters, and those that only an experiment shows.
 
-    If the experiment is not possible, the default remains; the cases find what is wrong with the system.
+    These are whether execute-only pages can be loaded, and whether mappings keep the locks of their file.  If an
+    experiment is not possible, the default remains; the cases find what is wrong with the system.
     """
     parameters = stated_parameters(backend.facts())
     with suppress(Exception):
         system = backend.boot()
         try:
-            parameters = replace(parameters, **measure_execute_only(system.spawn(), parameters.page))
+            process = system.spawn()
+            for measure in (measure_execute_only, measure_locks):
+                with suppress(NotImplementedError, OSError):
+                    parameters = replace(parameters, **measure(process, parameters.page))
         finally:
             system.close()
     return parameters
+
+
+def measure_locks(process: Process, page: int) -> dict[str, Any]:
+    """Return the parameter that says what a mapping holds: the lock of a closed descriptor is there, or it is not."""
+    fd, rival = (process.open("locked", O_RDWR | O_CREAT) for _ in range(2))
+    process.flock(fd, LOCK_EX | LOCK_NB)
+    process.mmap(0, page, PROT_READ, MAP_SHARED, fd, 0)
+    process.close(fd)
+    try:
+        process.flock(rival, LOCK_EX | LOCK_NB)
+    except OSError as error:
+        if error.errno == EAGAIN:
+            return {}
+        raise
+    return {"mappings_keep_locks": False}
 
 
 def measure_execute_only(process: Process, page: int) -> dict[str, Any]:
