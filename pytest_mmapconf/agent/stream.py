@@ -42,6 +42,9 @@ CHATTER: Final = 64 * 1024
 CALLS_KEPT: Final = 60
 """The last requests to a system that are kept, to be shown when it ends."""
 
+COUNTED: Final = 1 << 20
+"""Bytes of an answer that are decoded even where fewer were asked for, so that they can be counted."""
+
 MARGIN: Final = 64
 """Bytes of a line that a batch leaves: for the number of the process, the verb, and the end of the line."""
 
@@ -161,11 +164,14 @@ class Agent:
         return runs.encode(part) if form == "yes" else part.hex(), len(part)
 
     def bytes_of(self, field: str, most: int) -> tuple[bytes, bool]:
-        """Return the bytes of a field of an answer; True if others follow, which did not fit.  Raises ValueError."""
+        """Return the bytes of a field of an answer; True if others follow, which did not fit.  Raises ValueError.
+
+        There may be more than `most` of them, as the agent may be wrong.
+        """
         if self.facts.get("runs") != "both":
             return bytes.fromhex(field), False
         is_cut = field.endswith(",") and len(field) > 1
-        return runs.decode(field.removesuffix(",") if is_cut else field, most), is_cut
+        return runs.decode(field.removesuffix(",") if is_cut else field, max(most, COUNTED)), is_cut
 
     # ---- calls
 
