@@ -168,13 +168,20 @@ def test_requests_have_the_parts_that_the_agent_knows(tmp_path: Path, facts: str
 
 
 @pytest.mark.parametrize(
-    ("facts", "load"), [("runs=yes", "61*4"), ("runs=both", ","), ("runs=both", "61*4,,"), ("runs=both", "61*5")]
+    ("facts", "load", "message"),
+    [
+        ("runs=yes", "61*4", "where bytes belong"),
+        ("runs=both", ",", "where bytes belong"),
+        ("runs=both", "61*4,,", "where bytes belong"),
+        ("runs=both", "61*99999999", "where bytes belong"),
+        ("runs=both", "61*5", "5 bytes where 4 were asked for"),
+    ],
 )
-def test_other_answers_are_errors_of_the_agent(tmp_path: Path, facts: str, load: str) -> None:
+def test_other_answers_are_errors_of_the_agent(tmp_path: Path, facts: str, load: str, message: str) -> None:
     backend = backend_answering(tmp_path, facts, load)
     try:
         process = backend.boot().spawn()
-        with pytest.raises(Unresolved, match="where bytes belong"):
+        with pytest.raises(Unresolved, match=message):
             process.load(0x1000, 4)
     finally:
         backend.close()
