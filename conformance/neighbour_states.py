@@ -21,7 +21,7 @@ from ..contract import (
     PROT_READ,
     Process,
 )
-from ..testing import clause, fails, faults
+from ..testing import clause, fails, faults, needs
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, free_range, lettered_pages, setup
 from ._storage import PUNCH, allocate
 from .locking import is_locked, lock_map
@@ -136,6 +136,7 @@ def test_locked_part_that_moves_and_stays_is_not_locked(process: Process, page: 
 
 
 @clause("mprotect.rights")
+@needs("no-execute")
 @pytest.mark.parametrize("state", ["beside-others", "part"])
 def test_right_to_execute_is_taken_away(process: Process, page: int, state: str) -> None:
     if state == "beside-others":
