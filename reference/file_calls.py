@@ -139,9 +139,7 @@ class FileCalls(State):
         assert inode is not None
         assert directory is not None
         del directory.entries[name]
-        directory.names.pop(name).gone = True
-        inode.links -= 1
-        inode.put()
+        inode.lose(directory.names.pop(name))
 
     def mkdir(self, path: str) -> None:
         name, directory, inode = self.machine.look_up(path)

@@ -130,9 +130,11 @@ def restore(directory: Inode, choices: FileChoices) -> None:
 class Name:
     """A name of a file: what /proc/PID/maps has for the files that were opened by it."""
 
-    __slots__ = ("gone", "text")
+    __slots__ = ("descriptions", "gone", "text")
 
     def __init__(self, text: str) -> None:
+        self.descriptions = 0
+        """Open file descriptions that were opened by it."""
         self.text = text
         """The last part of the path; another one after rename."""
         self.gone = False
@@ -383,6 +385,17 @@ class Inode:
 
     # ---- lifetime
 
+    def lose(self, name: Name) -> None:
+        """Remove a name.
+
+        Linux ends the watches of a file with the last name, unless the file is open by that name (measured, 6.18).
+        """
+        name.gone = True
+        self.links -= 1
+        if not self.links and not name.descriptions:
+            self.watches = None
+        self.put()
+
     def put(self) -> None:
         """Give its storage back if nothing refers to it any more."""
         if self.is_regular and not self.references:
@@ -479,6 +492,8 @@ class OpenFileDescription:
         """Descriptors and mappings that refer to it."""
         table.used += 1
         inode.descriptions += 1
+        if name is not None:
+            name.descriptions += 1
 
     def below(self) -> OpenFileDescription:
         """Return the open file description of a layer below, which this one holds until it is closed."""
@@ -502,6 +517,8 @@ class OpenFileDescription:
             self.mapped.release()
         self.table.used -= 1
         inode.descriptions -= 1
+        if self.name is not None:
+            self.name.descriptions -= 1
         if inode.flocks is not None:
             inode.flocks.pop(self, None)
         if inode.record_lock is self:

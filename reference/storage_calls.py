@@ -235,15 +235,13 @@ class StorageCalls(FileCalls):
         assert inode is not None
         assert directory is not None
         assert new_directory is not None
-        if other is not None:
-            new_directory.names[new_name].gone = True
+        replaced = new_directory.names.get(new_name)
         del directory.entries[name]
         moved = directory.names.pop(name)
         new_directory.entries[new_name], new_directory.names[new_name] = inode, moved
         inode.name = moved.text = new_name
-        if other is not None:
-            other.links -= 1
-            other.put()
+        if other is not None and replaced is not None:
+            other.lose(replaced)
 
     def link(self, path: str, new_path: str) -> None:
         _name, _directory, inode = self.machine.look_up(path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_mmapconf.agent.backend import NativeBackend
 from pytest_mmapconf.contract import (
     LOCK_EX,
     LOCK_NB,
@@ -36,6 +37,7 @@ from pytest_mmapconf.contract import (
     SEAL_WRITE,
     SEEK_CUR,
     SEEK_END,
+    Backend,
     Stat,
     Unresolved,
 )
@@ -708,3 +710,38 @@ def test_a_cut_takes_the_files_own_pages_past_its_end(process: ReferenceProcess,
     gone = [number for number in range(WINDOW_AT, WINDOW_AT + WINDOW_PAGES) if number >= end]
     assert before - set(process.space.table.entries) == {zero + number for number in gone}
     assert set(inode_of(process, fd).cache.pages) == set(range(end))
+
+
+@pytest.mark.parametrize("backend", [ReferenceBackend, NativeBackend])
+@pytest.mark.parametrize(("order", "events"), [(("a", "c"), 0), (("c", "a"), 1)], ids=["another", "its own"])
+def test_a_watch_ends_with_the_last_name_unless_the_file_is_open_by_it(
+    backend: Callable[[], Backend], order: Sequence[str], events: int
+) -> None:
+    """The file is open by the name a; its last name is another one, or this."""
+    system = backend().boot()
+    try:
+        process = system.spawn()
+        fd = process.open("a", O_RDWR | O_CREAT)
+        watch = process.watch("a")
+        process.link("a", "c")
+        for name in order:
+            process.unlink(name)
+
+        process.close(fd)
+
+        assert process.close_events(watch) == events
+    finally:
+        system.close()
+
+
+def test_a_watch_ends_where_the_last_name_is_replaced(process: ReferenceProcess) -> None:
+    fd = process.open("a", O_RDWR | O_CREAT)
+    process.close(process.open("b", O_RDWR | O_CREAT))
+    watch = process.watch("a")
+    process.link("a", "c")
+    process.rename("b", "a")
+    process.rename("a", "c")
+
+    process.close(fd)
+
+    assert process.close_events(watch) == 0
