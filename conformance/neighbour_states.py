@@ -12,8 +12,6 @@ from ..contract import (
     MAP_FIXED_NOREPLACE,
     MAP_PRIVATE,
     MAP_SHARED,
-    MREMAP_DONTUNMAP,
-    MREMAP_MAYMOVE,
     O_CLOEXEC,
     O_RDWR,
     PROT_EXEC,
@@ -25,24 +23,23 @@ from ..testing import clause, fails, faults, needs
 from ._helpers import ANONYMOUS, RW, MakeFile, NewPath, assert_nothing_mapped, free_range, lettered_pages, setup
 from ._storage import PUNCH, allocate
 from .locking import is_locked, lock_map
+from .mremap_dontunmap import DONTUNMAP
 
-DONTUNMAP = MREMAP_MAYMOVE | MREMAP_DONTUNMAP
 
-
-def map_twice(process: Process, file: MakeFile, page: int, pages: int, prot: int = RW) -> tuple[int, int]:
+def map_twice(process: Process, file: MakeFile, page: int, pages: int) -> tuple[int, int]:
     """Return the address of a mapping of a file, which has a second mapping, and its descriptor."""
     fd = file(lettered_pages(page, pages))
-    process.mmap(0, pages * page, prot, MAP_SHARED, fd, 0)
+    process.mmap(0, pages * page, RW, MAP_SHARED, fd, 0)
     base = free_range(process, pages)
-    return process.mmap(base, pages * page, prot, MAP_SHARED | MAP_FIXED, fd, 0), fd
+    return process.mmap(base, pages * page, RW, MAP_SHARED | MAP_FIXED, fd, 0), fd
 
 
-def map_beside_others(process: Process, page: int, pages: int, prot: int = RW) -> int:
+def map_beside_others(process: Process, page: int, pages: int) -> int:
     """Return the address of anonymous pages; the page before them and the one after them are of other mappings."""
     base = free_range(process, pages + 2)
     for at in (0, pages + 1):
         process.mmap(base + at * page, page, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
-    return process.mmap(base + page, pages * page, prot, ANONYMOUS | MAP_FIXED, -1, 0)
+    return process.mmap(base + page, pages * page, RW, ANONYMOUS | MAP_FIXED, -1, 0)
 
 
 # ------------------------------------------------------------------------------------------ files that are mapped twice

@@ -33,6 +33,11 @@ states = pytest.mark.parametrize("state", ["twice", "split", "side-by-side", "lo
 def mapped(process: Process, page: int, state: str, prot: int, kind: int) -> tuple[int, Sequence[int]]:
     """Return a descriptor of a memfd, and the addresses of its mappings; "split" makes the second page inaccessible."""
     fd = lettered_memfd(process, page, PAGES)
+    return fd, map_in_state(process, page, fd, state, prot, kind)
+
+
+def map_in_state(process: Process, page: int, fd: int, state: str, prot: int, kind: int) -> Sequence[int]:
+    """Map a file of PAGES pages, and return the addresses of its mappings."""
     base = free_range(process, 2 * PAGES + 1)
     places = {"twice": (0, PAGES + 1), "side-by-side": (0, PAGES)}.get(state, (0,))
     bases = [process.mmap(base + at * page, PAGES * page, prot, kind | MAP_FIXED, fd, 0) for at in places]
@@ -40,7 +45,7 @@ def mapped(process: Process, page: int, state: str, prot: int, kind: int) -> tup
         process.mprotect(base + page, page, PROT_NONE)
     elif state == "loaded":
         process.load(base, PAGES * page)
-    return fd, bases
+    return bases
 
 
 @clause("memfd.seal.future-write")
@@ -63,21 +68,13 @@ def test_mappings_from_before_seal_remain_writable(process: Process, page: int, 
 def test_mappings_after_seal_cannot_become_writable(process: Process, page: int, state: str) -> None:
     fd = lettered_memfd(process, page, PAGES)
     process.seal(fd, SEAL_FUTURE_WRITE)
-    base = free_range(process, 2 * PAGES + 1)
-    places = {"twice": (0, PAGES + 1), "side-by-side": (0, PAGES)}.get(state, (0,))
-    for at in places:
-        process.mmap(base + at * page, PAGES * page, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0)
-    if state == "split":
-        process.mprotect(base + page, page, PROT_NONE)
-    elif state == "loaded":
-        process.load(base, PAGES * page)
 
-    for at in places:
+    for base in map_in_state(process, page, fd, state, PROT_READ, MAP_SHARED):
         with fails("EACCES"):
-            process.mprotect(base + (at + 2) * page, page, RW)
+            process.mprotect(base + 2 * page, page, RW)
         with faults("SIGSEGV"):
-            process.store(base + (at + 2) * page, b"x")
-        assert process.load(base + (at + 2) * page, 1) == b"C"
+            process.store(base + 2 * page, b"x")
+        assert process.load(base + 2 * page, 1) == b"C"
 
 
 @clause("memfd.seal.write.busy")

@@ -119,7 +119,7 @@ class AgentProcess(Process):
         """Return bytes, and True if the answer says that there are others, which did not fit into it."""
         text = self._call(request)
         try:
-            data, is_cut = self._agent.bytes_of(text, at_most)
+            data, is_cut = self._agent.bytes_of(text)
         except ValueError:
             raise self._agent.fail(Problem.NOT_BYTES, f"it answered {short(text)!r} where bytes belong") from None
         if len(data) > at_most:
@@ -186,7 +186,7 @@ class AgentProcess(Process):
     def store(self, addr: int, data: bytes) -> None:
         at = 0
         while True:
-            field, count = self._agent.written(data[at:])
+            field, count = self._agent.written(data, at)
             self._call(f"store {addr + at:#x} {field}")
             at += count
             if at >= len(data):
@@ -264,7 +264,7 @@ class AgentProcess(Process):
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         at = 0
         while True:
-            field, count = self._agent.written(data[at:])
+            field, count = self._agent.written(data, at)
             written = self._int(f"pwrite {fd:d} {field} {offset + at:d}")
             at += written
             if written != count or at >= len(data):

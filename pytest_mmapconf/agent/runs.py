@@ -40,7 +40,7 @@ def beginning(data: bytes, room: int) -> tuple[str, int]:
     """Return the longest beginning of data whose field has at most `room` characters, and its number of bytes."""
     field, count = "", 0
     parts = encode(data[: 2 * room], numbers=True)
-    if len(parts) <= room:  # else nothing further has room
+    if len(data) > 2 * room and len(parts) <= room:  # else nothing further is there, or has room
         parts = encode(data, numbers=True)
     for part in parts.split(","):
         more = f",{part}" if field else part

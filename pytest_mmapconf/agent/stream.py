@@ -43,7 +43,7 @@ CALLS_KEPT: Final = 60
 """The last requests to a system that are kept, to be shown when it ends."""
 
 COUNTED: Final = 1 << 20
-"""Bytes of an answer that are decoded even where fewer were asked for, so that they can be counted."""
+"""Bytes of an answer that are decoded: more than are asked for, so that those that are too many are counted."""
 
 MARGIN: Final = 64
 """Bytes of a line that a batch leaves: for the number of the process, the verb, and the end of the line."""
@@ -155,23 +155,20 @@ class Agent:
         self.audits = max(3, min(1024, self._line // 20))
         """The size of one audit: one word per page, and two more for each range or file, fit into a line."""
 
-    def written(self, data: bytes) -> tuple[str, int]:
-        """Return the beginning of data as a field of a request to this agent, and how many bytes that is."""
-        part = data[: self.data]
+    def written(self, data: bytes, at: int) -> tuple[str, int]:
+        """Return data from `at` on, or the beginning of it, as a field of a request, and how many bytes that is."""
+        part = data[at : at + self.data]
         form = self.facts.get("runs")
         if form == "both":
             return runs.beginning(part, self.line - MARGIN)
         return runs.encode(part) if form == "yes" else part.hex(), len(part)
 
-    def bytes_of(self, field: str, most: int) -> tuple[bytes, bool]:
-        """Return the bytes of a field of an answer; True if others follow, which did not fit.  Raises ValueError.
-
-        There may be more than `most` of them, as the agent may be wrong.
-        """
+    def bytes_of(self, field: str) -> tuple[bytes, bool]:
+        """Return the bytes of a field of an answer; True if others follow, which did not fit.  Raises ValueError."""
         if self.facts.get("runs") != "both":
             return bytes.fromhex(field), False
         is_cut = field.endswith(",") and len(field) > 1
-        return runs.decode(field.removesuffix(",") if is_cut else field, max(most, COUNTED)), is_cut
+        return runs.decode(field.removesuffix(",") if is_cut else field, COUNTED), is_cut
 
     # ---- calls
 

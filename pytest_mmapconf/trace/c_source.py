@@ -34,7 +34,6 @@ from .c_calls import (
     MAX_PAGE,
     MOUNTS,
     SETUP_CALLS,
-    UNPRINTABLE,
     USED_BLOCKS,
 )
 from .c_file import SECONDS, cases, fill_in
@@ -83,7 +82,7 @@ def c_source(
     """
     printer = Printer(program, expected, hangs)
     body = printer.steps()
-    if "THREADS" in printer.uses and printer.buffer_size > MAX_THREAD_BYTES:
+    if printer.threads and printer.buffer_size > MAX_THREAD_BYTES:
         raise NotPrintable(f"a thread has no room for {printer.buffer_size} bytes")
     return fill_in(printer, body, title, clauses)
 
@@ -203,7 +202,7 @@ class Printer:
         """Return the lines of a step of calls that are made at the same time."""
         calls = [part for part in step.arguments[0] if isinstance(part, Step)]  # type: ignore[union-attr]
         for call in calls:
-            if CALLS[call.call].result not in KINDS or call.call in UNPRINTABLE:
+            if CALLS[call.call].result not in KINDS:
                 raise NotPrintable(f"step {index + 1}: {call.call} is not made together with other calls in C")
             self.uses.update(USED_BLOCKS.get(call.call, "").split())
         if any(each.call == "exec" for each in self.program):
